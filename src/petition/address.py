@@ -1,0 +1,141 @@
+"""A mailbox: a display name and an addr-spec (RFC 5322 3.4). The only door to email-validator."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from petition.errors import AddressRefused
+
+# RFC 2606 and RFC 6761: names that never belong to a real person.
+_RESERVED = re.compile(
+    r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost)$", re.IGNORECASE
+)
+
+# C0, DEL, C1, and the marks that reorder or hide text (UAX 9): none belongs in a name, and each of
+# them is a way to show a person another name or address than the one that is written to.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+# What a web page's address protection leaves behind when its text is copied.
+_OBSCURED = re.compile(r"\[email(?:\s|\u00a0)+protected\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Where a letter goes to or comes from.
+
+    Args:
+        display_name: The name beside the address; may be empty.
+        addr_spec: The address as it stands on the wire: the domain in lower case and as A-labels
+            (RFC 5890), the local part untouched (RFC 5321 2.4), which may hold UTF-8 (RFC 6531).
+            Two mailboxes are the same one when their addr_spec is.
+    """
+
+    display_name: str
+    addr_spec: str
+
+    @property
+    def local_part(self) -> str:
+        """What stands before the @."""
+        return self.addr_spec.rpartition("@")[0]
+
+    @property
+    def domain(self) -> str:
+        """What stands behind the @, in lower case and ASCII."""
+        return self.addr_spec.rpartition("@")[2]
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether the domain is one of RFC 2606 that nobody can receive mail at."""
+        return is_reserved(self.domain)
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether the server must offer SMTPUTF8 (RFC 6531) for this address."""
+        return not self.addr_spec.isascii()
+
+    def __str__(self) -> str:
+        return f"{self.display_name} <{self.addr_spec}>" if self.display_name else self.addr_spec
+
+
+def is_reserved(domain: str) -> bool:
+    """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761).
+
+    Args:
+        domain: A domain in ASCII, without a dot at its end.
+    """
+    return _RESERVED.search(domain) is not None
+
+
+def clean_name(name: str) -> str:
+    """A display name without the blanks around it, else as it stands.
+
+    Args:
+        name: A name as a cell or a setting has it.
+
+    Raises:
+        AddressRefused: The name holds a control character or a mark that reorders text.
+    """
+    trimmed = name.strip(" ")
+    if unseen := _UNSEEN.search(trimmed):
+        code = f"U+{ord(unseen.group()):04X}"
+        raise AddressRefused(f"the name holds the unseen character {code}", "Type the name anew")
+    return trimmed
+
+
+def parse_address(text: str, display_name: str = "") -> Mailbox:
+    """The mailbox of a bare address.
+
+    Args:
+        text: The address, such as `kim@kaz.example`; white space around it is dropped.
+        display_name: The name to put beside it.
+
+    Raises:
+        AddressRefused: It is no address, or the name is none.
+    """
+    return Mailbox(clean_name(display_name), _addr_spec(text.strip()))
+
+
+def parse_mailbox(text: str) -> Mailbox:
+    """The mailbox of `Name <address>`, `"Name, with a comma" <address>` or a bare address.
+
+    Args:
+        text: As it stands in `[sender] from`.
+
+    Raises:
+        AddressRefused: It is neither.
+    """
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 (48 ms)
+
+    try:
+        found = validate_email(
+            text.strip(),
+            check_deliverability=False,
+            test_environment=True,
+            allow_display_name=True,
+        )
+    except EmailNotValidError as fault:
+        raise _refusal(text, fault) from None
+    return parse_address(found.normalized, found.display_name or "")
+
+
+@lru_cache(maxsize=4096)
+def _addr_spec(text: str) -> str:
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 (48 ms)
+
+    try:
+        found = validate_email(text, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as fault:
+        raise _refusal(text, fault) from None
+    return f"{found.local_part}@{found.ascii_domain.lower()}"
+
+
+def _refusal(text: str, fault: Exception) -> AddressRefused:
+    if _OBSCURED.search(text):
+        return AddressRefused(
+            f'"{text.strip()}" is what a web page shows in place of an address',
+            "Copy the address itself from the page",
+        )
+    if not text.strip():
+        return AddressRefused("the address is empty", "Write an address or delete the row")
+    reason = str(fault).rstrip(".")
+    return AddressRefused(f'"{text.strip()}" is not a mail address: {reason}', "Correct it")

@@ -1,0 +1,124 @@
+"""What can go wrong, in one tree; each error knows the exit status that it ends the program with.
+
+PetitionError                 our own error: what happened, how to mend it
+├── CampaignError             problems in the files of a campaign, all of them at once (1)
+├── AddressRefused            a text is no mail address (1)
+├── MergeRefused              one copy cannot be built or does not read back as written (1)
+├── UsageError                a wrong call, or one that nobody confirmed: nothing was done (2)
+│   └── LogBusy               another process owns the log: nothing was done (2)
+├── LogUnusable               the log cannot be read or written (1)
+└── ServerTrouble             the server cannot be reached or refuses the login (4)
+
+A refusal by a server is no exception but a `delivery.reply.Verdict`; an exception means that we
+could not do our part.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class ExitStatus(IntEnum):
+    """How a command ends; of several that apply the highest counts (docs/send-safely.md)."""
+
+    DONE = 0  # all done; there may have been warnings
+    PROBLEMS = 1  # problems were found, or some letters failed
+    NOTHING_DONE = 2  # wrong usage, declined, unconfirmed, or another hash
+    LEFT = 3  # letters are left: deferred, uncertain, or a cap was reached
+    SERVER = 4  # the server could not be reached or refused the login
+    INTERRUPTED = 130  # Ctrl-C; everything is recorded
+
+
+class Level(StrEnum):
+    """How grave a problem is."""
+
+    ERROR = "error"  # nothing is sent while it stands
+    WARNING = "warning"  # a person should look; it stops nothing
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong in a campaign.
+
+    Args:
+        file: The file as the organiser would name it, relative to the campaign folder.
+        line: Its line, counted from 1; None where the whole file is meant.
+        what: What is wrong, a sentence without its full stop.
+        mend: What to do about it, a sentence without its full stop.
+        level: Whether it stops a letter.
+    """
+
+    file: str
+    line: int | None
+    what: str
+    mend: str
+    level: Level = Level.ERROR
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.what}. {self.mend}."
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it keeps a letter from being sent."""
+        return self.level is Level.ERROR
+
+
+class PetitionError(Exception):
+    """Our own error: what happened and what to do next, each a sentence without its full stop."""
+
+    exit_status = ExitStatus.PROBLEMS
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.mend}." if self.mend else f"{self.what}."
+
+
+class CampaignError(PetitionError):
+    """The campaign's files hold problems that stop the command."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(f"{len(problems)} problems in the campaign", "Mend them and try again")
+        self.problems = problems
+
+
+class AddressRefused(PetitionError):
+    """A text is not the address of a mailbox."""
+
+
+class MergeRefused(PetitionError):
+    """One copy cannot be built, or would not be read back as it was meant."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.what, problem.mend)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+class UsageError(PetitionError):
+    """The call cannot be carried out as it stands, and nothing was done."""
+
+    exit_status = ExitStatus.NOTHING_DONE
+
+
+class LogBusy(UsageError):
+    """Another process is sending from this log."""
+
+
+class LogUnusable(PetitionError):
+    """The log cannot be opened, read or written."""
+
+
+class ServerTrouble(PetitionError):
+    """The server cannot be reached, is not who it should be, or refuses the login."""
+
+    exit_status = ExitStatus.SERVER
+
+    def __init__(self, what: str, mend: str = "", *, is_final: bool = False) -> None:
+        super().__init__(what, mend)
+        self.is_final = is_final

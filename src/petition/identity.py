@@ -1,0 +1,84 @@
+"""What makes a copy this copy and no other: its identity, and what is derived from it.
+
+Everything that must stay the same over crashes, runs and machines (Message-ID, MIME boundary,
+return path) is an HMAC of the identity under one random key, which is made with the log and kept
+in it. Each use has a label of its own, so that no value tells anything about another.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from typing import NamedTuple
+
+KEY_BYTES = 32
+
+
+class Identity(NamedTuple):
+    """One letter in one revision to one mailbox of one campaign."""
+
+    campaign: str
+    letter: str
+    revision: int
+    mailbox: str
+
+
+def new_key() -> bytes:
+    """A random key for a new log."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+class Signer:
+    """Derives a copy's marks from its identity.
+
+    Args:
+        key: The log's key.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def message_id(self, identity: Identity, domain: str) -> str:
+        """The Message-ID of a copy, with its angle brackets (RFC 5322 3.6.4).
+
+        Args:
+            identity: Whose copy.
+            domain: The sender's domain.
+        """
+        return f"<{self._mark('message-id', identity, 20)}@{domain}>"
+
+    def boundary(self, identity: Identity) -> str:
+        """The MIME boundary of a copy (RFC 2046 5.1.1).
+
+        It begins with `=_`, which quoted-printable text and base64 never hold (RFC 2045 6.7), so
+        that no part can contain it.
+        """
+        return f"=_{self._mark('boundary', identity, 15)}"
+
+    def return_path_token(self, identity: Identity) -> str:
+        """What a return path carries in place of `{token}`."""
+        return self._mark("return-path", identity, 15)
+
+    def _mark(self, label: str, identity: Identity, size: int) -> str:
+        # Lengths before the parts: ("ab", "c") and ("a", "bc") must not give the same text.
+        parts = [label, identity.campaign, identity.letter, str(identity.revision)]
+        parts.append(identity.mailbox)
+        text = b"".join(
+            len(part.encode()).to_bytes(4) + part.encode("utf-8", "surrogatepass") for part in parts
+        )
+        digest = hmac.new(self._key, text, hashlib.sha256).digest()[:size]
+        return base64.b32encode(digest).decode("ascii").rstrip("=").lower()
+
+
+def chance_message_id(domain: str) -> str:
+    """A Message-ID that belongs to no copy: for a trial letter to oneself.
+
+    Args:
+        domain: The sender's domain.
+    """
+    return f"<{secrets.token_hex(16)}@{domain}>"
+
+
+def chance_boundary() -> str:
+    """A MIME boundary that belongs to no copy."""
+    return f"=_{secrets.token_hex(12)}"

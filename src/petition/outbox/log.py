@@ -1,0 +1,203 @@
+"""The log of a campaign: what was frozen, what became of each copy, who is never written to."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from petition.errors import LogBusy
+from petition.identity import new_key
+from petition.outbox.database import Database, is_writable
+from petition.outbox.ownership import ownership
+from petition.outbox.records import (
+    Copy,
+    Counts,
+    Event,
+    FrozenLetter,
+    copy_of,
+    event_of,
+    frozen_of,
+    moment,
+    stamp,
+)
+from petition.outbox.states import State, arrow
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Log:
+    """An open log.
+
+    Args:
+        url: Its address, `sqlite:///PATH`; it is made where there is none.
+        clock: What tells the time.
+
+    Raises:
+        LogUnusable: It cannot be opened.
+    """
+
+    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+        self.clock = clock
+        self.url = url
+        self.database = Database(url, read_only=not is_writable(url))
+        self._key: bytes | None = None
+
+    @property
+    def where(self) -> str:
+        """The log as a person would name it: the path of its file."""
+        return str(self.database.path)
+
+    @property
+    def now(self) -> str:
+        """The time as the log keeps it."""
+        return stamp(self.clock())
+
+    @property
+    def key(self) -> bytes:
+        """The key of all identities (identity.py), made with the log."""
+        if self._key is None:
+            if not self.database.read_only:
+                with self.database.transaction():
+                    self.database.run("set_meta", {"name": "key", "value": new_key().hex()})
+            row = self.database.one("meta", {"name": "key"})
+            self._key = bytes.fromhex(row[0]) if row else new_key()
+        return self._key
+
+    @property
+    def campaign_id(self) -> str | None:
+        """The campaign's id, fixed with the first queued letter; None before."""
+        row = self.database.one("meta", {"name": "campaign"})
+        return row[0] if row else None
+
+    # ---- frozen letters
+
+    def newest(self, letter: str) -> FrozenLetter | None:
+        """A letter as it was last frozen, or None."""
+        row = self.database.one("newest_frozen", {"letter": letter})
+        return frozen_of(row) if row else None
+
+    def frozen(self, letter: str, revision: int) -> FrozenLetter | None:
+        """A letter as it was frozen in one revision, or None."""
+        row = self.database.one("one_frozen", {"letter": letter, "revision": revision})
+        return frozen_of(row) if row else None
+
+    def letters(self) -> list[str]:
+        """The names of all letters that were ever frozen."""
+        return [row[0] for row in self.database.all("frozen_letters")]
+
+    # ---- what became of the copies
+
+    def counts(self, letter: str) -> Counts:
+        """How many copies of a letter are in each state."""
+        rows = self.database.all("counts", {"letter": letter})
+        newest = self.newest(letter)
+        return Counts(
+            letter, newest.revision if newest else 0, {State(row[0]): row[1] for row in rows}
+        )
+
+    def copies(self, letter: str | None = None, state: State | None = None) -> Iterator[Copy]:
+        """The copies of a letter, or of all, in a state, or in all."""
+        for row in self.database.each("copies", {"letter": letter, "state": state}):
+            yield copy_of(row)
+
+    def copies_to(self, letter: str, mailbox: str) -> list[Copy]:
+        """The copies of a letter to one mailbox, the newest last."""
+        rows = self.database.all("copies_to", {"letter": letter, "mailbox": mailbox})
+        return [copy_of(row) for row in rows]
+
+    def events(self, who: str | None = None) -> Iterator[Event]:
+        """All events, oldest first, or those of one address or row id."""
+        for row in self.database.each("events", {"who": who}):
+            yield event_of(row)
+
+    def next_due(self, letter: str) -> datetime | None:
+        """When the first deferred copy of a letter is due."""
+        row = self.database.one("next_due", {"letter": letter})
+        return moment(row[0]) if row and row[0] else None
+
+    # ---- whose log it is
+
+    def owned(self) -> AbstractContextManager[None]:
+        """Own the log while the block runs, and tidy up after a run that died.
+
+        Raises:
+            LogBusy: Another process is sending from it.
+        """
+        return self._owned(None)
+
+    @contextmanager
+    def _owned(self, patience: float | None) -> Iterator[None]:
+        keywords = {} if patience is None else {"patience": patience}
+        with ownership(self.database.path, **keywords):
+            self.recover()
+            yield
+
+    def tidy(self) -> None:
+        """Give the copies of a run that died their true state, if no run is alive."""
+        if self.database.read_only:
+            return
+        try:
+            with self._owned(0):
+                pass
+        except LogBusy:
+            return
+
+    def recover(self) -> None:
+        """Move what a dead run had in hand: unmarked copies to queued, marked ones to uncertain.
+
+        The caller owns the log: nobody else has a copy in hand.
+        """
+        orphans = self.database.all("orphans")
+        if not orphans:
+            return
+        with self.database.transaction():
+            for row in orphans:
+                marked = bool(row["intended"])
+                end = State.UNCERTAIN if marked else State.QUEUED
+                reason = "the program ended after the final dot" if marked else ""
+                self.database.run(
+                    "adopt",
+                    {"copy": row["id"], "state": end, "reason": reason, "charge": int(marked)}
+                    | {"now": self.now},
+                )
+                self.note(row["id"], State.SENDING, end, reason)
+
+    def note(self, copy: int, start: State, end: State, reason: str = "") -> None:
+        """Write down an arrow that no server's reply caused."""
+        arrow(start, end)
+        self.database.run("add_event", event_values(copy, start, end, self.now, reason))
+
+    def close(self) -> None:
+        """Close the log."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def event_values(
+    copy: int, start: State | None, end: State, now: str, reason: str = ""
+) -> dict[str, object]:
+    """The parameters of `add_event` for an arrow without a reply."""
+    empty = dict.fromkeys(("reply_code", "enhanced_code", "reply", "server", "tls", "ms"))
+    return empty | {
+        "copy": copy,
+        "from_state": start,
+        "to_state": end,
+        "now": now,
+        "reason": reason,
+    }

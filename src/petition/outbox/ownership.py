@@ -1,0 +1,63 @@
+"""Who may send from a log: the one process that holds the lock beside it.
+
+The lock is the kernel's (flock), so that the owner's death frees it and nothing else does: no
+clock, no process id that another process could have got meanwhile, no laptop that slept.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from petition.errors import LogBusy
+from petition.outbox.database import explained
+
+_PATIENCE = 2.0  # seconds: as long as `status` may hold the lock to tidy up after a crash
+_PAUSE = 0.05  # seconds
+
+
+@contextmanager
+def ownership(database: Path, *, patience: float = _PATIENCE) -> Iterator[None]:
+    """Own a log while the block runs.
+
+    Args:
+        database: The log's file; the lock is the file beside it that ends in `.lock`.
+        patience: How long to wait for the lock, in seconds.
+
+    Raises:
+        LogBusy: Another process owns it.
+    """
+    path = database.with_name(database.name + ".lock")
+    with explained(path):
+        # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        _lock(handle, database.name, patience)
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, name: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LogBusy(
+                    f"another petition command{_who(handle)} is sending from {name}",
+                    "Wait until it has ended; nothing was done here",
+                ) from None
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _who(handle: int) -> str:
+    text = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+    return f" (process {text})" if text.isdigit() else ""

@@ -1,0 +1,162 @@
+"""What the log answers with: copies, events, frozen letters, counts."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from petition.outbox.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One letter in one revision to one mailbox, as the log has it (schema.sql, `copy`).
+
+    Times are aware datetimes in UTC; `fields` are the merge fields of the row it was queued from.
+    """
+
+    id: int
+    letter: str
+    revision: int
+    mailbox: str
+    name: str
+    language: str
+    row_id: str
+    file: str
+    line: int
+    fields: dict[str, str]
+    state: State
+    reason: str
+    attempts: int
+    due_at: datetime | None
+    letter_date: datetime | None
+    message_id: str | None
+    sha256: str | None
+    data: bytes | None
+    reply_code: int | None
+    enhanced_code: str | None
+    reply: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One arrow that a copy took (schema.sql, `event`); `from_state` None: it came into being."""
+
+    at: datetime
+    letter: str
+    revision: int
+    mailbox: str
+    from_state: State | None
+    to_state: State
+    reason: str
+    reply_code: int | None
+    enhanced_code: str | None
+    reply: str | None
+    server: str | None
+    tls: str | None
+    milliseconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenLetter:
+    """A letter as it was when its first copy in this revision was queued.
+
+    Args:
+        document: What merge.frozen made of it, as JSON.
+        hash: The SHA-256 of what the document says, in hex.
+        content_hash: The same without the letter's name, which tells a renamed letter.
+    """
+
+    letter: str
+    revision: int
+    hash: str
+    content_hash: str
+    document: str
+    frozen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many copies of a letter are in each state, each mailbox at its newest revision."""
+
+    letter: str
+    revision: int
+    by_state: dict[State, int]
+
+    @property
+    def total(self) -> int:
+        """All of them: the states sum to the rows."""
+        return sum(self.by_state.values())
+
+    def __getitem__(self, state: State) -> int:
+        return self.by_state.get(state, 0)
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as the log keeps it: UTC, ISO 8601, milliseconds."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """A moment that the log kept."""
+    return datetime.fromisoformat(text)
+
+
+def _moment_or_none(text: str | None) -> datetime | None:
+    return None if text is None else moment(text)
+
+
+def copy_of(row: sqlite3.Row) -> Copy:
+    """A copy from its row."""
+    return Copy(
+        id=row["id"],
+        letter=row["letter"],
+        revision=row["revision"],
+        mailbox=row["mailbox"],
+        name=row["name"],
+        language=row["language"],
+        row_id=row["row_id"],
+        file=row["file"],
+        line=row["line"],
+        fields=json.loads(row["fields"]),
+        state=State(row["state"]),
+        reason=row["reason"],
+        attempts=row["attempts"],
+        due_at=_moment_or_none(row["due_at"]),
+        letter_date=_moment_or_none(row["letter_date"]),
+        message_id=row["message_id"],
+        sha256=row["sha256"],
+        data=row["bytes"],
+        reply_code=row["reply_code"],
+        enhanced_code=row["enhanced_code"],
+        reply=row["reply"],
+        updated_at=moment(row["updated_at"]),
+    )
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    """An event from its row."""
+    return Event(
+        at=moment(row["at"]),
+        letter=row["letter"],
+        revision=row["revision"],
+        mailbox=row["mailbox"],
+        from_state=State(row["from_state"]) if row["from_state"] else None,
+        to_state=State(row["to_state"]),
+        reason=row["reason"],
+        reply_code=row["reply_code"],
+        enhanced_code=row["enhanced_code"],
+        reply=row["reply"],
+        server=row["server"],
+        tls=row["tls"],
+        milliseconds=row["ms"],
+    )
+
+
+def frozen_of(row: sqlite3.Row) -> FrozenLetter:
+    """A frozen letter from its row."""
+    values: dict[str, Any] = dict(row)
+    return FrozenLetter(**(values | {"frozen_at": moment(row["frozen_at"])}))

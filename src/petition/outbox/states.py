@@ -1,0 +1,68 @@
+"""The state table: where a copy can be, how it moves, and what a crash at each arrow means.
+
+An arrow is one transaction with one event. What stands in the database after a crash is either
+the state before the arrow or the state behind it, never a third.
+"""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a copy is; `sent`: the server took responsibility, no more (RFC 5321 4.2.5)."""
+
+    QUEUED = "queued"  # waits to be sent
+    SENDING = "sending"  # a run has it in hand; once marked, its final dot may be on its way
+    SENT = "sent"  # the server answered the final dot with 2xx
+    DEFERRED = "deferred"  # the server said "later"; waits until it is due
+    FAILED = "failed"  # the server refused it for good, or said "later" for five days
+    UNCERTAIN = "uncertain"  # the connection or the process was lost after the final dot
+    BOUNCED = "bounced"  # accepted, and a proven delivery status notification said no
+    SUPPRESSED = "suppressed"  # is not to be sent; the reason says why
+
+
+# (from, to): what a crash at this arrow leaves behind.
+ARROWS: dict[tuple[State, State], str] = {
+    (State.QUEUED, State.SENDING): "still queued, or sending without a mark: queued again",
+    (State.DEFERRED, State.SENDING): "still deferred, or sending without a mark: queued again",
+    (State.SENDING, State.SENT): "sending with a mark: uncertain, for the answer was not kept",
+    (State.SENDING, State.DEFERRED): "before the mark: queued again; behind it: uncertain",
+    (State.SENDING, State.FAILED): "before the mark: queued again; behind it: uncertain",
+    (State.SENDING, State.UNCERTAIN): "sending with a mark: the next run makes it uncertain",
+    (State.SENDING, State.QUEUED): "sending without a mark: the next run makes it queued",
+    (State.DEFERRED, State.FAILED): "still deferred: failed when the next run looks",
+    (State.FAILED, State.QUEUED): "a person asked: still failed, ask again",
+    (State.UNCERTAIN, State.SENT): "a person's word or a late reply: still uncertain, say it again",
+    (State.UNCERTAIN, State.QUEUED): "a person's word: still uncertain, say it again",
+    (State.UNCERTAIN, State.BOUNCED): "a proven notification: still uncertain, read it again",
+    (State.SENT, State.BOUNCED): "a proven notification: still sent, read it again",
+    (State.QUEUED, State.SUPPRESSED): "still queued: suppressed when the command is repeated",
+    (State.DEFERRED, State.SUPPRESSED): "still deferred: suppressed when the command is repeated",
+    (State.SUPPRESSED, State.QUEUED): "a person asked: still suppressed, ask again",
+}
+
+WAITING = (State.QUEUED, State.DEFERRED)
+HAVE_IT = (State.SENT, State.BOUNCED, State.UNCERTAIN)
+
+
+class Reason(StrEnum):
+    """Why a copy is suppressed, in the words that a person reads."""
+
+    OPTED_OUT = "opted out"
+    REMOVED = "removed from the list"
+    WITHDRAWN = "withdrawn"
+    REPLACED = "replaced by a newer revision"
+
+
+def arrow(start: State, end: State) -> tuple[State, State]:
+    """The arrow from one state to another.
+
+    Args:
+        start: Where the copy is.
+        end: Where it goes.
+
+    Raises:
+        ValueError: The state table has no such arrow: a fault of the program.
+    """
+    if (start, end) not in ARROWS:
+        raise ValueError(f"no arrow leads from {start} to {end}")
+    return start, end

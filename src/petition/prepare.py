@@ -1,0 +1,261 @@
+"""The only way into the log: check, plan, freeze, enqueue.
+
+`prepare` reads and compares and writes nothing; `enqueue` carries out what `prepare` showed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+
+from petition.campaign.folder import Campaign
+from petition.campaign.people import Choice
+from petition.campaign.server import Server
+from petition.check import Examined, examine, today_of
+from petition.errors import CampaignError, Problem, UsageError
+from petition.identity import Signer
+from petition.merge.frozen import Frozen, differences
+from petition.merge.message import Merger
+from petition.outbox.listing import Comparison, ListedRow, Listing, Mode
+from petition.outbox.log import Log
+from petition.outbox.records import FrozenLetter
+from petition.outbox.states import State
+
+KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
+_ALIKE = 0.6  # share of the text that a renamed and edited letter has in common with what was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller asked for.
+
+    Args:
+        who: Addresses, ids or row numbers; empty: everybody.
+        limit: At most so many copies; None: all.
+        revise: A changed letter goes to those who have not had it.
+        again: The letter goes to everyone, also to those who have it.
+    """
+
+    who: tuple[str, ...] = ()
+    limit: int | None = None
+    revise: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A letter that is ready to be queued.
+
+    Args:
+        frozen: What will be sent.
+        revision: In which revision.
+        is_new: Whether this revision has yet to be frozen.
+        resumes_again: `--again` was asked for, and an unfinished revision goes on instead.
+        comparison: What is to be done, in counts.
+        listed: How many rows the list has.
+    """
+
+    campaign: Campaign
+    log: Log
+    server: Server | None
+    examined: Examined
+    frozen: Frozen
+    revision: int
+    is_new: bool
+    resumes_again: bool
+    listing: Listing
+    comparison: Comparison
+    listed: int
+
+    @property
+    def letter(self) -> str:
+        """The letter's name."""
+        return self.frozen.letter
+
+    @property
+    def merger(self) -> Merger:
+        """What makes the copies."""
+        return Merger(self.frozen, Signer(self.log.key))
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What a person should look at."""
+        return self.examined.problems
+
+    @property
+    def keeps_bytes(self) -> bool:
+        """Whether the log keeps every copy's bytes."""
+        return self.listed <= KEEP_BYTES_UP_TO
+
+
+def campaign_id_of(campaign: Campaign, log: Log) -> str:
+    """The campaign's id: the log's, once a letter was queued.
+
+    Raises:
+        UsageError: petition.toml names another one.
+    """
+    settings, fixed = campaign.settings.campaign, log.campaign_id
+    if fixed and "id" in settings.model_fields_set and settings.id != fixed:
+        raise UsageError(
+            f'petition.toml says id = "{settings.id}", but letters were queued as "{fixed}"',
+            f'Write id = "{fixed}" in [campaign], or use a new database in [log]',
+        )
+    return fixed or settings.id
+
+
+def prepare(
+    campaign: Campaign, name: str, log: Log, server: Server | None, wish: Wish
+) -> Prepared:
+    """Check a letter and its list, and lay the list beside the log.
+
+    Args:
+        campaign: The loaded campaign.
+        name: The letter's name.
+        log: Its log; nothing but temporary tables is written.
+        server: Where it would go; None: the sandbox.
+        wish: What was asked for.
+
+    Raises:
+        CampaignError: Something is wrong in the files.
+        UsageError: The wish cannot be met: another hash, nobody chosen, a renamed letter.
+    """
+    campaign_id = campaign_id_of(campaign, log)
+    examined = examine(
+        campaign, name, server=server, campaign_id=campaign_id, today=today_of(campaign)
+    )
+    plan = _plan(examined, log, wish)
+    choice = Choice(wish.who)
+    listing = Listing(log, examined.letter.name)
+    listing.stage(_rows(examined, plan, Signer(log.key), choice))
+    if examined.has_errors or plan is None:
+        raise CampaignError(sorted(set(examined.problems)))
+    if missed := choice.missed():
+        raise UsageError(f"nobody on the list is {', '.join(missed)}", "Look at the list again")
+    plan.refuse()
+    mode = plan.mode(wish)
+    comparison = listing.compare(plan.revision, mode, wish.limit)
+    return Prepared(
+        campaign=campaign,
+        log=log,
+        server=server,
+        examined=examined,
+        frozen=plan.frozen,
+        revision=plan.revision,
+        is_new=plan.is_new,
+        resumes_again=wish.again and not plan.is_new,
+        listing=listing,
+        comparison=comparison,
+        listed=choice.seen,
+    )
+
+
+def enqueue(prepared: Prepared) -> None:
+    """Freeze the letter where its revision is new, and queue its copies: one transaction."""
+    freeze = frozen_letter(prepared.frozen, prepared.revision) if prepared.is_new else None
+    prepared.listing.carry_out(prepared.comparison, prepared.frozen.campaign_id, freeze)
+
+
+def frozen_letter(frozen: Frozen, revision: int) -> FrozenLetter:
+    """A frozen letter as the log keeps it."""
+    return FrozenLetter(
+        letter=frozen.letter,
+        revision=revision,
+        hash=frozen.hash,
+        content_hash=frozen.content_hash,
+        document=frozen.to_json(),
+        frozen_at=datetime.now(UTC),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which text goes out in which revision, and why it may not."""
+
+    frozen: Frozen
+    revision: int
+    is_new: bool
+    changes: tuple[str, ...] = ()
+    frozen_at: datetime | None = None
+    renamed_from: str | None = None
+
+    def refuse(self) -> None:
+        """Stop where a person must first say what they mean."""
+        if self.renamed_from:
+            raise UsageError(
+                f"letters/{self.frozen.letter}.md is the letter that was sent as"
+                f' "{self.renamed_from}", under another name: everyone would get it twice',
+                f"Rename it back to letters/{self.renamed_from}.md",
+            )
+        if self.changes and self.frozen_at:
+            day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
+            raise UsageError(
+                f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
+                + "; ".join(self.changes),
+                "Undo the change, or send the new text to those who have not had the letter"
+                " with --revise, or to everyone with --again",
+            )
+
+    def mode(self, wish: Wish) -> Mode:
+        if not self.is_new or self.revision == 1:
+            return Mode.CONTINUE
+        return Mode.AGAIN if wish.again else Mode.REVISE
+
+
+def _plan(examined: Examined, log: Log, wish: Wish) -> _Plan | None:
+    now = examined.frozen
+    if now is None:
+        return None
+    newest = log.newest(now.letter)
+    if newest is None:
+        return _Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
+    old = Frozen.from_json(newest.document)
+    if old.hash == now.hash:
+        if wish.again and not _unfinished(log, now.letter, newest.revision):
+            return _Plan(now, newest.revision + 1, is_new=True)
+        return _Plan(old, newest.revision, is_new=False)
+    if wish.revise or wish.again:
+        return _Plan(now, newest.revision + 1, is_new=True)
+    changes = tuple(differences(old, now))
+    return _Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
+
+
+def _unfinished(log: Log, letter: str, revision: int) -> bool:
+    """Whether copies of this revision still wait: `--again` then goes on with them.
+
+    So the same command, run again after a crash, sends nobody the letter twice.
+    """
+    waiting = (State.QUEUED, State.SENDING, State.DEFERRED)
+    return any(
+        copy.revision == revision for state in waiting for copy in log.copies(letter, state)
+    )
+
+
+def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
+    """The name under which this very letter was frozen before, if its file is gone."""
+    for name in log.letters():
+        newest = log.newest(name)
+        if name in examined.campaign.letters or newest is None:
+            continue
+        if newest.content_hash == now.content_hash:
+            return name
+        old = Frozen.from_json(newest.document)
+        if SequenceMatcher(None, old.source, now.source, autojunk=False).ratio() > _ALIKE:
+            return name
+    return None
+
+
+def _rows(
+    examined: Examined, plan: _Plan | None, signer: Signer, choice: Choice
+) -> Iterator[ListedRow]:
+    merger = Merger(plan.frozen, signer) if plan else None
+    for person in examined.persons(merger, plan.revision if plan else 1):
+        yield ListedRow(
+            mailbox=person.mailbox.addr_spec,
+            name=person.mailbox.display_name,
+            language=person.language,
+            row_id=person.id,
+            file=person.file,
+            line=person.line,
+            fields=person.fields,
+            chosen=choice.matches(person),
+        )

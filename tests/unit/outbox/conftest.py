@@ -1,0 +1,55 @@
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from petition.outbox.listing import ListedRow, Listing, Mode
+from petition.outbox.log import Log
+from petition.outbox.records import FrozenLetter
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+        yield log
+
+
+def listed(*names: str, only: tuple[str, ...] | None = None, **fields: str) -> list[ListedRow]:
+    """Rows of a list; `only` says who is chosen."""
+    return [
+        ListedRow(
+            mailbox=f"{name}@x.example",
+            name=name.title(),
+            language="en",
+            row_id=name,
+            file="recipients.csv",
+            line=line,
+            fields={"name": name.title(), **fields},
+            chosen=only is None or name in only,
+        )
+        for line, name in enumerate(names, 2)
+    ]
+
+
+def frozen(revision: int = 1, letter: str = "open") -> FrozenLetter:
+    return FrozenLetter(letter, revision, f"hash-{revision}", "content", "{}", NOW)
+
+
+@pytest.fixture
+def queue(log: Log) -> Callable[..., Listing]:
+    """Queue a letter for people, as `send` would."""
+
+    def queue(
+        *names: str, revision: int = 1, mode: Mode = Mode.CONTINUE, limit: int | None = None
+    ) -> Listing:
+        listing = Listing(log, "open")
+        listing.stage(listed(*names))
+        comparison = listing.compare(revision, mode, limit)
+        is_new = log.frozen("open", revision) is None
+        listing.carry_out(comparison, "campaign", frozen(revision) if is_new else None)
+        return listing
+
+    return queue

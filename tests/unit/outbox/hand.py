@@ -1,0 +1,37 @@
+"""Brings a copy to a state by the very steps that a run takes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from petition.outbox.log import Log
+from petition.outbox.records import Copy
+from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.states import State
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CHARGED = {State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN}
+
+
+def intent_of(copy: Copy) -> Intent:
+    return Intent(copy.id, NOW, f"<{copy.id}@x>", "0" * 64, b"bytes", "login", 1)
+
+
+def outcome_of(copy: Copy, state: State, **more: object) -> Outcome:
+    due = NOW + timedelta(days=9999) if state is State.DEFERRED else None
+    return Outcome(copy.id, state, state in CHARGED, due_at=due, letter_date=NOW, **more)
+
+
+def bring_to(log: Log, name: str, state: State) -> None:
+    """Claim everything that waits, finish the copy of one person, put the others back."""
+
+    async def steps() -> None:
+        run = Run(log, "open")
+        for copy in await run.claim(1000):
+            if copy.row_id == name:
+                assert await run.intend(intent_of(copy))
+                await run.record(outcome_of(copy, state))
+            else:
+                await run.record(outcome_of(copy, State.QUEUED))
+        await run.close()
+
+    asyncio.run(steps())

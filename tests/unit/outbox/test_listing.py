@@ -1,0 +1,173 @@
+from collections.abc import Callable
+
+import pytest
+
+from petition.outbox import person
+from petition.outbox.listing import Action, Listing, Mode
+from petition.outbox.log import Log
+from petition.outbox.states import State
+from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.hand import bring_to
+
+
+def states(log: Log) -> dict[str, State]:
+    return {copy.row_id: copy.state for copy in log.copies("open")}
+
+
+def test_the_first_list_is_queued_whole_and_in_order(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob", "cy")
+    assert [copy.row_id for copy in log.copies("open")] == ["ann", "bob", "cy"]
+    assert log.counts("open").by_state == {State.QUEUED: 3}
+    assert [(event.from_state, event.to_state) for event in log.events()] == [
+        (None, State.QUEUED)
+    ] * 3
+
+
+def test_the_same_list_again_adds_nothing(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob")
+    before = list(log.events())
+    queue("ann", "bob")
+    assert list(log.events()) == before
+
+
+def test_a_person_added_removed_and_corrected_between_two_runs(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob", "cy")
+    bring_to(log, "ann", State.SENT)
+    listing = Listing(log, "open")
+    listing.stage(listed("ann", "bob", "dee", town="Leeds"))
+    comparison = listing.compare(1, Mode.CONTINUE)
+    assert comparison.actions == {Action.HAS_IT: 1, Action.REFRESHED: 1, Action.NEW: 1}
+    assert comparison.gone == 1
+    listing.carry_out(comparison, "campaign", None)
+    assert states(log) == {
+        "ann": State.SENT,
+        "bob": State.QUEUED,
+        "cy": State.SUPPRESSED,
+        "dee": State.QUEUED,
+    }
+    rows = {copy.row_id: copy for copy in log.copies("open")}
+    assert rows["bob"].fields["town"] == "Leeds"
+    assert "town" not in rows["ann"].fields
+    assert rows["cy"].reason == "removed from the list"
+
+
+def test_one_who_comes_back_to_the_list_is_queued_again(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob")
+    queue("ann")
+    assert states(log)["bob"] is State.SUPPRESSED
+    queue("ann", "bob")
+    assert states(log)["bob"] is State.QUEUED
+    assert log.counts("open").total == 2
+
+
+def test_a_row_that_was_attempted_keeps_its_fields(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    bring_to(log, "ann", State.DEFERRED)
+    listing = Listing(log, "open")
+    listing.stage(listed("ann", town="Leeds"))
+    comparison = listing.compare(1, Mode.CONTINUE)
+    assert comparison.actions == {Action.WAITING: 1}
+
+
+def test_revise_reaches_those_alone_who_have_not_had_it(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob", "cy", "dee", "eve", "flo")
+    bring_to(log, "ann", State.SENT)
+    bring_to(log, "bob", State.UNCERTAIN)
+    bring_to(log, "cy", State.FAILED)
+    bring_to(log, "dee", State.DEFERRED)
+    queue("ann", "bob", "cy", "dee", "eve", "flo", "gus", revision=2, mode=Mode.REVISE)
+    newest = {copy.row_id: (copy.state, copy.revision) for copy in log.copies("open")}
+    assert newest == {
+        "ann": (State.SENT, 1),
+        "bob": (State.UNCERTAIN, 1),
+        "cy": (State.QUEUED, 2),
+        "dee": (State.QUEUED, 2),
+        "eve": (State.QUEUED, 2),
+        "flo": (State.QUEUED, 2),
+        "gus": (State.QUEUED, 2),
+    }
+    assert log.counts("open").total == 7
+    earlier = log.copies_to("open", "dee@x.example")[0]
+    assert (earlier.state, earlier.reason) == (
+        State.SUPPRESSED,
+        "replaced by a newer revision",
+    )
+
+
+def test_again_reaches_everyone_but_those_who_opted_out(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob")
+    bring_to(log, "ann", State.SENT)
+    bring_to(log, "bob", State.SENT)
+    person.suppress(log, ["bob@x.example"])
+    queue("ann", "bob", revision=2, mode=Mode.AGAIN)
+    assert states(log) == {"ann": State.QUEUED, "bob": State.SENT}
+
+
+def test_a_limit_chooses_the_first_rows_that_still_want_a_letter(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob", "cy", limit=1)
+    assert states(log) == {"ann": State.QUEUED}
+    bring_to(log, "ann", State.SENT)
+    queue("ann", "bob", "cy", limit=1)
+    assert states(log) == {"ann": State.SENT, "bob": State.QUEUED}
+
+
+def test_those_who_are_not_chosen_are_neither_queued_nor_removed(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob")
+    listing = Listing(log, "open")
+    listing.stage(listed("ann", "bob", "cy", only=("ann",)))
+    comparison = listing.compare(1, Mode.CONTINUE)
+    assert (comparison.actions, comparison.gone) == ({Action.WAITING: 1}, 0)
+    listing.carry_out(comparison, "campaign", None)
+    assert states(log) == {"ann": State.QUEUED, "bob": State.QUEUED}
+    assert listing.states() == {State.QUEUED: 1}
+
+
+def test_one_who_opted_out_is_suppressed_from_the_start(log: Log, queue: Callable[..., Listing]):
+    person.suppress(log, ["bob@x.example"])
+    queue("ann", "bob")
+    rows = {copy.row_id: copy for copy in log.copies("open")}
+    assert (rows["bob"].state, rows["bob"].reason) == (State.SUPPRESSED, "opted out")
+    person.unsuppress(log, ["bob@x.example"])
+    queue("ann", "bob")
+    assert states(log)["bob"] is State.QUEUED
+
+
+def test_comparing_writes_nothing_to_the_log(log: Log):
+    listing = Listing(log, "open")
+    listing.stage(listed("ann"))
+    listing.compare(1, Mode.CONTINUE)
+    assert (log.letters(), list(log.copies()), log.campaign_id) == ([], [], None)
+
+
+def test_the_database_itself_refuses_a_second_copy_to_one_mailbox(
+    log: Log, queue: Callable[..., Listing]
+):
+    from petition.errors import LogUnusable
+
+    queue("ann")
+    listing = Listing(log, "open")
+    listing.stage(listed("ann"))
+    comparison = listing.compare(1, Mode.CONTINUE)
+    log.database._connection.execute("UPDATE listed SET action = 'new'")
+    with pytest.raises(LogUnusable, match="UNIQUE"):
+        listing.carry_out(comparison, "campaign", None)
+    assert log.counts("open").total == 1
+
+
+def test_a_letter_is_frozen_with_its_first_copy_and_the_campaign_is_fixed(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann")
+    kept = log.newest("open")
+    assert kept is not None
+    assert (kept.revision, kept.hash) == (1, frozen().hash)
+    assert log.campaign_id == "campaign"
+    Listing(log, "open").stage([])
+    log.database.run("set_meta", {"name": "campaign", "value": "another"})
+    assert log.campaign_id == "campaign"
