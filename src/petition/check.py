@@ -7,13 +7,15 @@ from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox
-from petition.campaign.folder import Campaign
+from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
 from petition.merge.frozen import Frozen, freeze
 from petition.merge.message import Merger
+
+_DEMANDS = "demands"  # lies beside the letters and is none
 
 PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the rest are counted
 
@@ -23,7 +25,8 @@ class Examined:
     """A letter, its list, and what is wrong with them so far.
 
     Args:
-        frozen: The letter as it would be frozen now; None where its problems forbid it.
+        frozen: The letter as it would be frozen now; None where its problems forbid it. Where
+            there are errors it serves to find further ones, and must not be sent.
         people: Its list; None where it cannot be read.
         fallbacks: For whom there is no letter in their language, in the order of the list.
     """
@@ -86,21 +89,22 @@ class Examined:
 
     def look_at_sender(self, today: date) -> None:
         """What must hold before a letter leaves for a real server."""
-        sender, settings_file = self.campaign.settings.sender, "petition.toml"
-        self._look_at(sender.from_, settings_file, None)
+        sender = self.campaign.settings.sender
+        self._look_at(sender.from_, SETTINGS_FILE, None)
         if sender.reply_to:
-            self._look_at(sender.reply_to, settings_file, None)
+            self._look_at(sender.reply_to, SETTINGS_FILE, None)
         elif self.server:
             self.problems.append(
                 Problem(
-                    settings_file,
+                    SETTINGS_FILE,
                     None,
                     "[sender] has no reply_to, and answers would have nowhere to go",
                     'Write reply_to = "an address that somebody reads"',
                 )
             )
-        if self.frozen and self.frozen.reply_by and self.frozen.reply_by < today:
-            self.problems.append(self._too_late(self.frozen.reply_by))
+        reply_by = self.letter.front.reply_by
+        if isinstance(reply_by, date) and reply_by < today:
+            self.problems.append(self._too_late(reply_by))
 
     def _too_late(self, reply_by: date) -> Problem:
         text = self.letter.default_text
@@ -128,6 +132,8 @@ class Refusals:
         return [self._with_rows(problem, rows) for problem, rows in self._rows.items()]
 
     def _with_rows(self, problem: Problem, rows: list[Person]) -> Problem:
+        if problem.file == rows[0].file:  # it names its row itself
+            return problem
         named = ", ".join(f"{row.file}:{row.line}" for row in rows[:PERSONS_NAMED])
         more = f" and {len(rows) - PERSONS_NAMED} more" if len(rows) > PERSONS_NAMED else ""
         what = f"{problem.what} (for {named}{more})"
@@ -151,22 +157,29 @@ def examine(
     """
     letter = find_letter(campaign, name)
     examined = Examined(campaign, letter, server)
-    examined.problems += concerning(campaign.problems, campaign, letter)
-    if letter.texts:
+    examined.problems += concerning(campaign, letter.name)
+    if not letter.texts:
+        return examined
+    if letter.front.to in campaign.settings.people:  # else the campaign has said so
         examined.people = campaign.people(letter.front.to, examined.problems)
-    if examined.people and not examined.has_errors:
-        try:
-            examined.frozen = freeze(
-                campaign,
-                letter,
-                campaign_id=campaign_id,
-                today=today,
-                columns=examined.people.columns,
-            )
-        except CampaignError as fault:
-            examined.problems += fault.problems
+    columns = examined.people.columns if examined.people else _AnyColumn(["email"])
+    try:
+        examined.frozen = freeze(
+            campaign, letter, campaign_id=campaign_id, today=today, columns=columns
+        )
+    except CampaignError as fault:
+        examined.problems += fault.problems
     examined.look_at_sender(today)
     return examined
+
+
+class _AnyColumn(tuple[str, ...]):
+    """The columns of a list that cannot be read: whatever a letter names could be there."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def find_letter(campaign: Campaign, name: str) -> Letter:
@@ -175,24 +188,37 @@ def find_letter(campaign: Campaign, name: str) -> Letter:
     Raises:
         UsageError: There is none.
     """
-    stem = name.removeprefix("letters/").removesuffix(".md")
+    stem = name.removeprefix(f"{LETTERS_FOLDER}/").removesuffix(".md")
     if stem in campaign.letters:
         return campaign.letters[stem]
     near = get_close_matches(stem, campaign.letters, n=1)
     known = ", ".join(sorted(campaign.letters)) or "none"
-    mend = f"Did you mean {near[0]}?" if near else f"Letters here: {known}"
-    raise UsageError(f'there is no letter "{name}" (letters/{stem}.md)', mend.rstrip("?"))
+    mend = f"Did you mean {near[0]}" if near else f"Letters here: {known}"
+    raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', mend)
 
 
-def concerning(
-    problems: Iterable[Problem], campaign: Campaign, letter: Letter
-) -> Iterator[Problem]:
-    """The problems that concern a letter: all but those in the files of other letters."""
-    own = {text.file for text in letter.texts.values()}
-    foreign = {
-        text.file for other in campaign.letters.values() for text in other.texts.values()
-    } - own
-    return (problem for problem in problems if problem.file not in foreign)
+def concerning(campaign: Campaign, letter: str) -> list[Problem]:
+    """The campaign's problems that concern a letter: all but those of other letters.
+
+    Args:
+        campaign: The loaded campaign.
+        letter: The letter's name.
+    """
+    own = {None, letter, _DEMANDS}
+    return [problem for problem in campaign.problems if _letter_of(problem.file) in own]
+
+
+def _letter_of(file: str) -> str | None:
+    """The name of the letter that a file belongs to, or None where it is no letter's."""
+    folder, _, name = file.rpartition("/")
+    return name.split(".")[0] if folder == LETTERS_FOLDER else None
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems by file and line, each once."""
+    return sorted(
+        set(problems), key=lambda one: (one.file, one.line or 0, one.level, one.what, one.mend)
+    )
 
 
 def zone_of(campaign: Campaign) -> ZoneInfo:

@@ -118,7 +118,3 @@ class ServerTrouble(PetitionError):
     """The server cannot be reached, is not who it should be, or refuses the login."""
 
     exit_status = ExitStatus.SERVER
-
-    def __init__(self, what: str, mend: str = "", *, is_final: bool = False) -> None:
-        super().__init__(what, mend)
-        self.is_final = is_final

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from petition.campaign.folder import Campaign
 from petition.campaign.people import Choice
 from petition.campaign.server import Server
-from petition.check import Examined, examine, today_of
+from petition.check import Examined, examine, in_order, today_of
 from petition.errors import CampaignError, Problem, UsageError
 from petition.identity import Signer
 from petition.merge.frozen import Frozen, differences
@@ -34,12 +34,14 @@ class Wish:
         limit: At most so many copies; None: all.
         revise: A changed letter goes to those who have not had it.
         again: The letter goes to everyone, also to those who have it.
+        trial: Only to look at it: the text as it is now, whatever was frozen.
     """
 
     who: tuple[str, ...] = ()
     limit: int | None = None
     revise: bool = False
     again: bool = False
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,7 @@ def campaign_id_of(campaign: Campaign, log: Log) -> str:
     return fixed or settings.id
 
 
-def prepare(
-    campaign: Campaign, name: str, log: Log, server: Server | None, wish: Wish
-) -> Prepared:
+def prepare(campaign: Campaign, name: str, log: Log, server: Server | None, wish: Wish) -> Prepared:
     """Check a letter and its list, and lay the list beside the log.
 
     Args:
@@ -124,13 +124,15 @@ def prepare(
         campaign, name, server=server, campaign_id=campaign_id, today=today_of(campaign)
     )
     plan = _plan(examined, log, wish)
-    choice = Choice(wish.who)
+    choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
     listing = Listing(log, examined.letter.name)
     listing.stage(_rows(examined, plan, Signer(log.key), choice))
     if examined.has_errors or plan is None:
-        raise CampaignError(sorted(set(examined.problems)))
+        raise CampaignError(in_order(examined.problems))
     if missed := choice.missed():
-        raise UsageError(f"nobody on the list is {', '.join(missed)}", "Look at the list again")
+        near = choice.nearest(missed[0])
+        mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
+        raise UsageError(f"nobody on the list is {', '.join(missed)}", mend)
     plan.refuse()
     mode = plan.mode(wish)
     comparison = listing.compare(plan.revision, mode, wish.limit)
@@ -147,6 +149,23 @@ def prepare(
         comparison=comparison,
         listed=choice.seen,
     )
+
+
+def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
+    """The text that a copy would be made of now, and its revision.
+
+    Args:
+        now: The letter as it would be frozen now.
+        log: Its log, if there is one.
+
+    Returns:
+        What was frozen before, with its `today`, where the letter has not changed since.
+    """
+    newest = log.newest(now.letter) if log else None
+    if newest is None:
+        return now, 1
+    old = Frozen.from_json(newest.document)
+    return (old, newest.revision) if old.hash == now.hash else (now, newest.revision + 1)
 
 
 def enqueue(prepared: Prepared) -> None:
@@ -205,16 +224,24 @@ def _plan(examined: Examined, log: Log, wish: Wish) -> _Plan | None:
     now = examined.frozen
     if now is None:
         return None
-    newest = log.newest(now.letter)
-    if newest is None:
-        return _Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
+    if wish.trial:
+        return _Plan(now, 1, is_new=True)
+    if newest := log.newest(now.letter):
+        return _plan_after(newest, now, log, wish)
+    return _Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
+
+
+def _plan_after(newest: FrozenLetter, now: Frozen, log: Log, wish: Wish) -> _Plan:
+    """The plan for a letter that was frozen before."""
     old = Frozen.from_json(newest.document)
-    if old.hash == now.hash:
-        if wish.again and not _unfinished(log, now.letter, newest.revision):
-            return _Plan(now, newest.revision + 1, is_new=True)
-        return _Plan(old, newest.revision, is_new=False)
-    if wish.revise or wish.again:
+    is_same = old.hash == now.hash
+    is_wished = wish.again or (wish.revise and not is_same)
+    if is_same and wish.again and _unfinished(log, now.letter, newest.revision):
+        is_wished = False
+    if is_wished:
         return _Plan(now, newest.revision + 1, is_new=True)
+    if is_same:
+        return _Plan(old, newest.revision, is_new=False)
     changes = tuple(differences(old, now))
     return _Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
 
@@ -225,9 +252,7 @@ def _unfinished(log: Log, letter: str, revision: int) -> bool:
     So the same command, run again after a crash, sends nobody the letter twice.
     """
     waiting = (State.QUEUED, State.SENDING, State.DEFERRED)
-    return any(
-        copy.revision == revision for state in waiting for copy in log.copies(letter, state)
-    )
+    return any(copy.revision == revision for state in waiting for copy in log.copies(letter, state))
 
 
 def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:

@@ -48,6 +48,7 @@ class Committer:
             LogUnusable: The transaction could not be made durable; none of its steps was taken.
         """
         future: asyncio.Future[object] = self._loop.create_future()
+        future.add_done_callback(_look)
         with self._wake:
             if self._closing:
                 raise RuntimeError("the committer is closed")
@@ -98,3 +99,9 @@ class Committer:
                     future.set_exception(fault)
 
         self._loop.call_soon_threadsafe(settle)
+
+
+def _look(future: asyncio.Future[object]) -> None:
+    """Look at a fault that nobody may be left to see: its connection can have been cancelled."""
+    if not future.cancelled():
+        future.exception()

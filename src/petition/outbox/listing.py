@@ -5,6 +5,7 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 """
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -124,17 +125,12 @@ class Listing:
 
     def to_send(self) -> Iterator[ListedRow]:
         """The chosen rows that there is something to send to, in the order of the list."""
-        for row in self._database.each("chosen_persons"):
-            yield ListedRow(
-                row["mailbox"],
-                row["name"],
-                row["language"],
-                row["row_id"],
-                row["file"],
-                row["line"],
-                json.loads(row["fields"]),
-                chosen=True,
-            )
+        yield from map(_listed, self._database.each("chosen_persons"))
+
+    def first(self) -> ListedRow | None:
+        """The first chosen row, whatever there is to do for it."""
+        row = self._database.one("first_chosen")
+        return _listed(row) if row else None
 
     def carry_out(
         self, comparison: Comparison, campaign_id: str, freeze: FrozenLetter | None
@@ -196,6 +192,19 @@ class Listing:
         self._database.run("chosen_drop")
         self._database.run("chosen_table")
         self._database.run("choose", {"letter": self._letter})
+
+
+def _listed(row: sqlite3.Row) -> ListedRow:
+    return ListedRow(
+        mailbox=row["mailbox"],
+        name=row["name"],
+        language=row["language"],
+        row_id=row["row_id"],
+        file=row["file"],
+        line=row["line"],
+        fields=json.loads(row["fields"]),
+        chosen=True,
+    )
 
 
 def _staged(rows: Iterable[ListedRow]) -> Iterator[dict[str, object]]:

@@ -121,6 +121,12 @@ class Log:
         row = self.database.one("next_due", {"letter": letter})
         return moment(row[0]) if row and row[0] else None
 
+    def count_attempt(self, login: str, recipients: int) -> None:
+        """Count a letter that has no row, such as a trial, against the daily cap of a login."""
+        values = {"now": self.now, "login": login, "recipients": recipients}
+        with self.database.transaction():
+            self.database.run("add_attempt", values)
+
     # ---- whose log it is
 
     def owned(self) -> AbstractContextManager[None]:

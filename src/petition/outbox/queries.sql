@@ -144,6 +144,11 @@ SELECT position, mailbox, name, language, row_id, file, line, fields FROM listed
 WHERE chosen = 1 AND action IN ('new', 'another', 'returned', 'replaced', 'refreshed', 'waiting')
 ORDER BY position
 
+-- :name first_chosen
+-- The first chosen row of the list, whatever there is to do for it.
+SELECT position, mailbox, name, language, row_id, file, line, fields FROM listed
+WHERE chosen = 1 ORDER BY position LIMIT 1
+
 -- :name gone
 -- How many copies wait for somebody who is no longer on the list.
 SELECT COUNT(*) FROM copy

@@ -63,7 +63,7 @@ def test_a_log_of_another_version_is_refused(tmp_path: Path):
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path):
-    with pytest.raises(LogUnusable, match="Give it a folder|Look whether the folder"):
+    with pytest.raises(LogUnusable, match=r"Give it a folder|Look whether the folder"):
         Log(f"sqlite:///{tmp_path}/nowhere/petition.db")
 
 

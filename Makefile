@@ -1,0 +1,40 @@
+# Two commands for people: `make demo` shows what petition does, `make test` proves it.
+# Both set up .venv by themselves; neither needs the other.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := build/demo
+
+.PHONY: demo test lint format clean
+
+demo: .venv/installed
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	@cp -R petition.toml letters recipients.csv signatories.csv $(DEMO)/
+	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo.sh $(BIN)/petition $(DEMO)
+
+test: .venv/installed-dev
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist outbox rehearsal.db rehearsal.db-wal rehearsal.db-shm rehearsal.db.lock

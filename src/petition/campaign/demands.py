@@ -1,0 +1,176 @@
+"""The demands of a campaign: `## Title {#id}` and the text under it, one file a language."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from petition.campaign.names import nearest, quoted, slug
+from petition.campaign.source import read_text
+from petition.errors import Problem
+
+_LIMIT = 1_000
+
+_HEADING = re.compile(r" {0,3}##(?=[ \t]|$)")
+_FENCE = re.compile(r" {0,3}(```|~~~)")
+_ID = re.compile(r"\w[\w-]*")
+# What a template would take for its own; `{#` begins a comment there.
+_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One demand in one language.
+
+    Args:
+        number: From 1.
+        id: The same in every language, and in the answers to the demand.
+        title: Its heading.
+        text: Its Markdown, without the heading; may be empty.
+        line: The line of its heading.
+    """
+
+    number: int
+    id: str
+    title: str
+    text: str
+    line: int
+
+
+def read_demands(
+    root: Path, file: str, problems: list[Problem], *, is_default: bool
+) -> tuple[Demand, ...]:
+    """The demands of one language.
+
+    Args:
+        root: The campaign folder.
+        file: The file, relative to it.
+        problems: Takes what is wrong.
+        is_default: Whether this is the default language, where a missing id follows from the title.
+    """
+    text = read_text(root, file, problems)
+    if text is None:
+        return ()
+    drafts = list(_drafts(text))
+    if len(drafts) > _LIMIT + 1:  # one stands before the first heading
+        what = f"holds {len(drafts) - 1:,} demands"
+        problems.append(Problem(file, None, what, f"Write at most {_LIMIT:,}"))
+        return ()
+    demands: list[Demand] = []
+    for draft in drafts:
+        faults = list(_faults(draft, demands, is_default=is_default))
+        problems.extend(Problem(file, line, what, mend) for line, what, mend in faults)
+        if draft.line and not faults:
+            demands.append(draft.demand(len(demands) + 1))
+    return tuple(demands)
+
+
+def compare_demands(
+    demands: Mapping[str, tuple[Demand, ...]], files: Mapping[str, str], problems: list[Problem]
+) -> None:
+    """Finds languages whose demands are not those of the first language.
+
+    Args:
+        demands: The demands by language, the default language first, each read without a problem.
+        files: Their files by language.
+        problems: Takes what differs: an id that is missing, unknown, or in another place.
+    """
+    if not demands:
+        return
+    first = next(iter(demands))
+    ids = [demand.id for demand in demands[first]]
+    for language, translated in demands.items():
+        for line, what, mend in _differences(translated, ids, files[first]):
+            problems.append(Problem(files[language], line, what, mend))
+
+
+def _differences(
+    demands: tuple[Demand, ...], ids: list[str], file: str
+) -> Iterator[tuple[int | None, str, str]]:
+    known = {demand.id for demand in demands}
+    for missing in ids:
+        if missing not in known:
+            yield None, f"the demand {quoted(missing)} of {file} is missing", "Translate it"
+    for demand in demands:
+        if demand.id not in ids:
+            near = nearest(demand.id, ids)
+            mend = f'Did you mean "{near}"' if near else "Add it there, or delete it here"
+            yield demand.line, f"{file} has no demand {quoted(demand.id)}", mend
+    if known == set(ids):
+        for demand, expected in zip(demands, ids, strict=True):
+            if demand.id != expected:
+                what = f"demand {demand.number} is {quoted(expected)} in {file}"
+                yield demand.line, what, "Put the demands into one order"
+                return
+
+
+@dataclass
+class _Draft:
+    """What stands between two headings; line 0 and no title for what stands before the first."""
+
+    line: int = 0
+    title: str = ""
+    id: str | None = None
+    text: list[str] = field(default_factory=list)
+
+    def demand(self, number: int) -> Demand:
+        """The demand, once it is found to be one."""
+        identity = slug(self.title) if self.id is None else self.id
+        return Demand(number, identity, self.title, "\n".join(self.text).strip("\n"), self.line)
+
+
+def _drafts(text: str) -> Iterator[_Draft]:
+    draft, fence = _Draft(), ""
+    for line, content in enumerate(text.split("\n"), start=1):
+        if mark := _FENCE.match(content):
+            if fence in ("", mark[1]):
+                fence = "" if fence else mark[1]
+        elif not fence and (heading := _HEADING.match(content)):
+            yield draft
+            draft = _Draft(line, *_title_and_id(content[heading.end() :].strip()))
+            continue
+        draft.text.append(content)
+    yield draft
+
+
+def _title_and_id(heading: str) -> tuple[str, str | None]:
+    title, mark, identity = heading.rpartition("{#")
+    if mark and identity.endswith("}"):
+        return title.rstrip(), identity[:-1].strip()
+    return heading, None
+
+
+def _faults(
+    draft: _Draft, earlier: list[Demand], *, is_default: bool
+) -> Iterator[tuple[int, str, str]]:
+    yield from _template_faults(draft)
+    if not draft.line:
+        yield from _stray_faults(draft)
+        return
+    identity = draft.id if draft.id is not None else slug(draft.title)
+    if not draft.title:
+        yield draft.line, "this demand has no title", "Write one behind the ##"
+    elif draft.id is None and not is_default:
+        mend = "Write {#...} behind the title, with the id that it has in the default language"
+        yield draft.line, "this demand has no id", mend
+    elif not _ID.fullmatch(identity):
+        what = f"{quoted(identity)} is not an id"
+        yield draft.line, what, "Use letters, digits, - and _: {#stop-it}"
+    elif twin := next((demand for demand in earlier if demand.id == identity), None):
+        what = f"the id {quoted(identity)} is also that of line {twin.line}"
+        yield draft.line, what, "Give each demand an id of its own"
+
+
+def _template_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:
+    for line, content in enumerate([draft.title, *draft.text], start=draft.line):
+        if mark := _TEMPLATE.search(content):
+            what = f"{quoted(mark.group())} begins a template, and a demand cannot hold one"
+            yield line, what, "Write the text itself"
+
+
+def _stray_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:
+    for line, content in enumerate(draft.text, start=1):
+        # A heading for the whole file is fine; other text would be in no letter.
+        if content.strip() and not re.match(r" {0,3}#(?:[ \t]|$)", content):
+            yield line, "this text belongs to no demand", "Put it under a heading ## Title {#id}"
+            return

@@ -1,0 +1,209 @@
+"""A letter: its front matter and its text, in each language that it is written in."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+)
+
+from petition.campaign.faults import Faults, KeyPath, fault
+from petition.campaign.field_types import OneLine, bare_address, text_of
+from petition.campaign.front_matter import FrontMatterRefused, SplitLetter, split_letter
+from petition.campaign.names import quoted
+from petition.campaign.reading_on import read_on
+from petition.campaign.source import read_text
+from petition.errors import Problem
+
+COPIES_LIMIT = 10  # cc and bcc together
+
+_NOT_YET = ("event", "follows", "attachments")
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise fault("this is not a list", 'Write it in square brackets: ["name@host.org"]')
+    for text in value:
+        if re.search(r"\{[{%#]", text_of(text)):
+            what = f"{quoted(text)} is a template, and copies are alike for everybody"
+            raise fault(what, "Write an address")
+    return tuple(bare_address(text) for text in value)
+
+
+def _reply_by(value: object) -> timedelta | date:
+    text = text_of(value).strip()
+    if found := re.fullmatch(r"([1-9][0-9]{0,3})\s+(day|week)s?", text):
+        return timedelta(days=int(found[1]) * (7 if found[2] == "week" else 1))
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        what = f"{quoted(text)} is neither a number of days nor a date"
+        raise fault(what, 'Write it as "14 days" or "2015-10-01"') from None
+
+
+def _not_bulk(kind: str) -> str:
+    if kind == "bulk":
+        raise fault("bulk letters are not possible yet", "Leave the key out")
+    return kind
+
+
+class FrontMatter(BaseModel):
+    """The front matter of a letter: to whom it goes, under which subject, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    to: OneLine = "recipients"
+    subject: OneLine = Field(examples=['subject: "What the letter is about"'])
+    kind: Annotated[Literal["personal", "bulk"], AfterValidator(_not_bulk)] = "personal"
+    cc: Annotated[tuple[str, ...], PlainValidator(_addresses)] = ()
+    bcc: Annotated[tuple[str, ...], PlainValidator(_addresses)] = ()
+    reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
+
+    @field_validator("cc", "bcc")
+    @classmethod
+    def _few_copies(cls, copies: tuple[str, ...], known: ValidationInfo) -> tuple[str, ...]:
+        everybody = [*known.data.get("cc", ()), *copies]
+        if len(everybody) > COPIES_LIMIT:
+            what = f"{len(everybody)} copies of a letter, and only {COPIES_LIMIT} are possible"
+            raise fault(what, "Give people who shall have the letter a row of the list")
+        if twice := next((one for one in everybody if everybody.count(one) > 1), None):
+            raise fault(f"{quoted(twice)} stands there twice", "Leave one of them out")
+        return copies
+
+
+@dataclass(frozen=True, slots=True)
+class LetterText:
+    """A letter in one language.
+
+    Args:
+        file: Its file, relative to the campaign folder.
+        language: The language tag in lower case.
+        subject: The subject's template.
+        subject_line: The line of the key `subject`.
+        body: The text's template, in Markdown.
+        body_line: The line of the file that the body's first line is.
+        front: The front matter, with defaults where this file is silent.
+        lines: The line of each key of the front matter.
+    """
+
+    file: str
+    language: str
+    subject: str
+    subject_line: int
+    body: str
+    body_line: int
+    front: FrontMatter
+    lines: Mapping[str, int]
+
+    def line_of(self, key: str) -> int:
+        """The line of a key of the front matter; the first one where the file is silent."""
+        return self.lines.get(key, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter in all its languages.
+
+    Args:
+        name: Its name: `open-letter` for `letters/open-letter.ru.md`.
+        files: Its files by language, in the campaign's order of languages; never empty.
+        texts: Those of its texts that can be read at all, in the same order.
+    """
+
+    name: str
+    files: Mapping[str, str]
+    texts: Mapping[str, LetterText]
+
+    @property
+    def default_text(self) -> LetterText:
+        """The text in the default language, or else in the first that there is.
+
+        Raises:
+            StopIteration: The letter has no text.
+        """
+        return next(iter(self.texts.values()))
+
+    @property
+    def front(self) -> FrontMatter:
+        """What counts for every language: the front matter of the default text."""
+        return self.default_text.front
+
+
+def read_letter(root: Path, name: str, files: Mapping[str, str], problems: list[Problem]) -> Letter:
+    """A letter with those of its texts that can be read.
+
+    Args:
+        root: The campaign folder.
+        name: The letter's name.
+        files: Its files by language, in the campaign's order of languages.
+        problems: Takes what is wrong in any of them.
+    """
+    texts: dict[str, LetterText] = {}
+    for language, file in files.items():
+        if text := _read_text(root, file, language, problems):
+            texts[language] = text
+    letter = Letter(name, files, texts)
+    if next(iter(files)) in texts:  # what a translation differs from
+        problems.extend(_differences(letter))
+    return letter
+
+
+def _read_text(root: Path, file: str, language: str, problems: list[Problem]) -> LetterText | None:
+    content = read_text(root, file, problems)
+    if content is None:
+        return None
+    try:
+        split = split_letter(content)
+    except FrontMatterRefused as why:
+        problems.append(Problem(file, why.line, why.what, why.mend))
+        return None
+    if not split.body.strip():
+        mend = "Write it below the front matter"
+        problems.append(Problem(file, split.body_line, "the letter has no text", mend))
+    front = _front(file, split, problems)
+    return LetterText(
+        file=file,
+        language=language,
+        subject=front.subject,
+        subject_line=split.lines.get("subject", 1),
+        body=split.body,
+        body_line=split.body_line,
+        front=front,
+        lines=split.lines,
+    )
+
+
+def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatter:
+    values = dict(split.values)
+    for key in _NOT_YET:
+        if values.pop(key, None) is not None:
+            what = f"{key} in the front matter is not possible yet"
+            problems.append(Problem(file, split.lines[key], what, "Leave the key out"))
+    faults = Faults(FrontMatter, file, _line_finder(split), lambda _: " in the front matter")
+    front, found = read_on(FrontMatter, values, faults, {("subject",): "untitled"})
+    problems.extend(found)
+    return front
+
+
+def _line_finder(split: SplitLetter) -> Callable[[KeyPath], int]:
+    return lambda path: split.lines.get(str(path[0]), 1)
+
+
+def _differences(letter: Letter) -> Iterator[Problem]:
+    """What a translation says otherwise than the default text; only the subject may differ."""
+    default = letter.default_text
+    for text in letter.texts.values():
+        for key in text.front.model_fields_set - {"subject"}:
+            if getattr(text.front, key) != getattr(default.front, key):
+                what = f"{key} in the front matter is not what {default.file} says"
+                yield Problem(text.file, text.line_of(key), what, "Leave it out here")

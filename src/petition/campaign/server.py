@@ -1,0 +1,154 @@
+"""Which server takes the letters, and which log they are recorded in."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from petition.campaign.faults import Faults
+from petition.campaign.field_types import is_database_url
+from petition.campaign.names import quoted
+from petition.campaign.settings import Settings, Smtp
+from petition.errors import UsageError
+
+_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+_PREFIX = "PETITION_SMTP_"
+_TEXTS = ("host", "security", "username")
+_NUMBERS = ("port", "connections", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A mail server and how to speak to it.
+
+    Args:
+        host: Its name or address; an IPv6 address without brackets.
+        port: Its port.
+        security: "starttls" and "tls" demand a certificate; "none" is for loopback alone.
+        username: The login; None where none is asked for.
+        password_command: A command that prints the password.
+        auth: Whether the login takes a password or a token.
+        token_command: A command that prints the token.
+        connections: How many may be open at once.
+        timeout: Seconds to wait for a reply; never shortens the wait after the final dot.
+    """
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password_command: str | None = None
+    auth: Literal["password", "xoauth2"] = "password"
+    token_command: str | None = None
+    connections: int = 4
+    timeout: float = 60.0
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def name(self) -> str:
+        """What the log calls it: `host:port`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def find_server(settings: Settings, environ: Mapping[str, str]) -> Server | None:
+    """The server that `send` would use now.
+
+    Args:
+        settings: Those of the campaign.
+        environ: The environment; its PETITION_SMTP_HOST, _PORT, _SECURITY, _USERNAME,
+            _CONNECTIONS and _TIMEOUT win over [smtp] one by one, and empty ones count as absent.
+
+    Returns:
+        The server, or None for the sandbox: neither [smtp] nor PETITION_SMTP_HOST is there.
+
+    Raises:
+        UsageError: A variable has an impossible value, or a server that is not on this machine
+            would be spoken to without encryption.
+    """
+    given = _given(environ)
+    if settings.smtp is None and "host" not in given:
+        return None
+    kept = settings.smtp.model_dump() if settings.smtp else {}
+    smtp = _checked({**kept, **given})
+    server = Server(**{**smtp.model_dump(), "port": smtp.port or _PORTS[smtp.security]})
+    if server.security == "none" and not server.is_loopback:
+        raise UsageError(
+            f'{server.name} would be spoken to without encryption (security = "none")',
+            'Use "starttls" or "tls"; only a server on this machine needs neither',
+        )
+    return server
+
+
+def database_of(
+    settings: Settings, environ: Mapping[str, str], root: Path, server: Server | None
+) -> str:
+    """The URL of the log that `send` would use now.
+
+    Args:
+        settings: Those of the campaign.
+        environ: The environment; its PETITION_DATABASE wins over [log] database, save in the
+            sandbox, whose log must not be a real one.
+        root: The campaign folder, which a relative path of SQLite is counted from.
+        server: What `find_server` found.
+
+    Returns:
+        The URL; for SQLite `sqlite:///` and an absolute path as it is, nothing in it escaped.
+
+    Raises:
+        UsageError: PETITION_DATABASE is no URL of a database.
+    """
+    if server is None:
+        return _absolute("sqlite:///rehearsal.db", root)
+    given = environ.get("PETITION_DATABASE", "")
+    if given and not is_database_url(given):
+        # It may hold a password: it is not quoted.
+        raise UsageError(
+            "PETITION_DATABASE is not the URL of a database",
+            'Set it to the like of "sqlite:///petition.db" or "postgresql://host/name"',
+        )
+    return _absolute(given or settings.log.database, root)
+
+
+def _absolute(url: str, root: Path) -> str:
+    scheme, slashes, path = url.partition(":///")
+    return f"{scheme}{slashes}{root.resolve() / path}" if scheme == "sqlite" else url
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key in (*_TEXTS, *_NUMBERS):
+        if text := environ.get(_PREFIX + key.upper(), "").strip():
+            given[key] = text if key in _TEXTS else _number(key, text)
+    return given
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        return float(text) if key == "timeout" else int(text)
+    except ValueError:
+        raise UsageError(f"{_PREFIX}{key.upper()} is {quoted(text)}, not a number", _MEND) from None
+
+
+def _checked(values: dict[str, Any]) -> Smtp:
+    try:
+        return Smtp.model_validate(values)
+    except ValidationError as error:
+        faults = Faults(Smtp, "", lambda path: None, lambda table: "")  # noqa: ARG005 (no file)
+        path, problem = faults.problems(error)[0]
+        variable = f"{_PREFIX}{str(path[-1]).upper()}"
+        what = problem.what.removeprefix(str(path[-1])).removeprefix(":").strip()
+        raise UsageError(f"{variable}: {what}", _MEND) from None
+
+
+_MEND = "Correct the environment variable or unset it"

@@ -1,0 +1,193 @@
+"""When the next letter may go: [pace] of petition.toml.
+
+Rates are kept by strict spacing: 10/s is one letter every 100 ms, and what was missed while nothing
+was sent is not made up for. A turn is given by the schedule and not by when its letter woke up, so
+that late wake-ups do not add up to a slower rate.
+"""
+
+import asyncio
+import bisect
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from petition.campaign.settings import Between, Rate
+from petition.campaign.settings import Pace as PaceSettings
+
+NO_CAP = sys.maxsize
+# How long a slow server takes for one letter: more connections than that keeps busy would only
+# stand idle until the server closes them.
+LETTER_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """No letter may go now.
+
+    Args:
+        opens_at: When letters may go again, in the campaign's time zone.
+    """
+
+    opens_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Tells the time and waits; a test has one of its own.
+
+    Args:
+        now: The time of day, aware.
+        monotonic: Seconds from any beginning, which nobody can set back.
+        sleep: Waits for so many seconds.
+    """
+
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Pace:
+    """Gives every letter its turn; several connections may wait at the same time.
+
+    Args:
+        settings: [pace] of petition.toml.
+        timezone: That of the campaign, for `between`.
+        clock: What tells the time.
+    """
+
+    def __init__(
+        self, settings: PaceSettings, timezone: tzinfo, clock: Clock | None = None
+    ) -> None:
+        self.per_day = settings.per_day
+        self._rate = settings.rate
+        self._timezone = timezone
+        self._between = settings.between
+        self._clock = clock or Clock()
+        self._all = _Turns(_interval(settings.rate))
+        self._domains = _turns_of(settings.per_domain)
+
+    @classmethod
+    def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":
+        """The pace of a campaign.
+
+        Args:
+            settings: [pace] of petition.toml; None: as fast as it goes, at any time.
+            timezone: The name of a zone, such as "Asia/Almaty".
+            clock: What tells the time.
+        """
+        return cls(settings or PaceSettings(), ZoneInfo(timezone), clock)
+
+    @property
+    def connections(self) -> int:
+        """How many connections can be of use at this rate."""
+        if self._rate is None:
+            return NO_CAP
+        return max(1, math.ceil(LETTER_SECONDS * self._rate.count / self._rate.seconds))
+
+    def left_today(self, used: int) -> int:
+        """How many more recipients the daily cap allows.
+
+        Args:
+            used: How many this login has had in the last 24 hours.
+
+        Returns:
+            A number that is never negative; NO_CAP without a cap.
+        """
+        return NO_CAP if self.per_day is None else max(0, self.per_day - used)
+
+    def opens_at(self) -> datetime | None:
+        """When letters may go again, in the campaign's time zone; None if they may go now."""
+        return self._opens_after(self._clock.now())
+
+    async def wait(self, domain: str) -> Closed | None:
+        """Wait for a letter's turn.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+
+        Returns:
+            None when the letter may go; Closed, at once, when its turn would come outside the hours
+            of `between`.
+        """
+        now = self._clock.monotonic()
+        turn = self._turn(now, domain)
+        moment = self._clock.now() + timedelta(seconds=turn - now)
+        if opens_at := self._opens_after(moment):
+            return Closed(opens_at)
+        self._take(turn, domain)
+        if turn > now:
+            await self._clock.sleep(turn - now)
+            # The machine may have slept, or its clock have been set.
+            if opens_at := self.opens_at():
+                return Closed(opens_at)
+        return None
+
+    def _turn(self, now: float, domain: str) -> float:
+        """The first moment that suits all letters and those to this domain."""
+        self._all.forget(now)
+        turn = self._all.first_from(now)
+        if turns := self._domains.get(domain):
+            turns.forget(now)
+            while (later := turns.first_from(turn)) > turn:
+                turn = self._all.first_from(later)
+        return turn
+
+    def _take(self, turn: float, domain: str) -> None:
+        self._all.take(turn)
+        if turns := self._domains.get(domain):
+            turns.take(turn)
+
+    def _opens_after(self, moment: datetime) -> datetime | None:
+        if self._between is None:
+            return None
+        local = moment.astimezone(self._timezone)
+        if self._between.contains(local.time()):
+            return None
+        return _next(self._between, local)
+
+
+class _Turns:
+    """Moments that lie at least an interval apart; a gap between two that are taken may be used."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._taken: list[float] = []
+
+    def first_from(self, moment: float) -> float:
+        """The first free moment that is not before this one."""
+        for taken in self._taken:
+            if moment + self._interval <= taken:
+                break
+            moment = max(moment, taken + self._interval)
+        return moment
+
+    def take(self, moment: float) -> None:
+        """Use a free moment."""
+        if self._interval:
+            bisect.insort(self._taken, moment)
+
+    def forget(self, now: float) -> None:
+        """Drop the moments that lie an interval back and bar no other."""
+        del self._taken[: bisect.bisect_right(self._taken, now - self._interval)]
+
+
+def _interval(rate: Rate | None) -> float:
+    return rate.seconds / rate.count if rate else 0.0
+
+
+def _turns_of(rates: Mapping[str, Rate]) -> dict[str, _Turns]:
+    return {domain.lower(): _Turns(_interval(rate)) for domain, rate in rates.items()}
+
+
+def _next(between: Between, local: datetime) -> datetime:
+    """The next moment at which the hours begin."""
+    days = (local.date() + timedelta(days=number) for number in range(3))
+    openings = (datetime.combine(day, between.start, local.tzinfo) for day in days)
+    # Compared in UTC: two times of one zone are compared by what the clock on the wall shows.
+    now = local.astimezone(UTC)
+    opening = min(opening for each in openings if (opening := each.astimezone(UTC)) > now)
+    return opening.astimezone(local.tzinfo)

@@ -1,0 +1,264 @@
+"""From a server's reply to a verdict on one letter. Every rule about reply codes stands here.
+
+A reply is judged by where in the conversation it came (RFC 5321 4.3.2), by its reply code (4.2)
+and, in few cases, by its enhanced status code (RFC 3463).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+TEXT_LIMIT = 500  # characters of a reply that are kept
+
+_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)", re.ASCII)
+_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+# One character can take four bytes; the rest allows for codes and blanks that are taken away.
+_BYTES_LIMIT = 8 * TEXT_LIMIT
+
+
+class Stage(StrEnum):
+    """Where in the conversation with a server something happened."""
+
+    GREETING = "greeting"  # the connection is made and the server has not yet said 220
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    AUTH = "auth"
+    MAIL = "mail"  # MAIL FROM, and the time between two letters
+    RCPT = "rcpt"
+    DATA = "data"  # DATA was sent; 354 may have come and the body has not begun
+    BODY = "body"  # the body is on its way, the final dot is not
+    DOT = "dot"  # the final dot may have reached the server
+
+
+class Outcome(StrEnum):
+    """What became of a letter."""
+
+    SENT = "sent"  # the server took responsibility (RFC 5321 4.2.5)
+    DEFERRED = "deferred"  # refused for now
+    FAILED = "failed"  # refused for good
+    RELEASED = "released"  # not sent, through no fault of the letter: no attempt is charged
+    UNCERTAIN = "uncertain"  # the dot was on its way and no answer came
+
+
+class Scope(StrEnum):
+    """Whose trouble it is; of a letter that was sent, no more than its recipient's."""
+
+    RECIPIENT = "recipient"  # ends this letter
+    MESSAGE = "message"  # may befall every letter of the run
+    SERVER = "server"  # befalls every letter; the connection is closed
+
+
+class Loss(StrEnum):
+    """How a conversation ended without a reply that could be judged; the value is what to say."""
+
+    DROPPED = "the connection was lost"
+    SILENT = "the server stayed silent"
+    GARBLED = "the server sent what is no SMTP reply"
+    OUT_OF_STEP = "the server sent a reply that nothing had asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A server's reply, fit to be shown and kept.
+
+    Args:
+        code: The reply code, 100 to 599.
+        enhanced: The enhanced status code (RFC 2034), if there is one of the code's own class.
+        text: All lines joined by a blank, without codes and control characters, at most 500
+            characters.
+    """
+
+    code: int
+    enhanced: str | None
+    text: str
+
+    @classmethod
+    def of(cls, code: int, lines: Sequence[bytes]) -> "Reply":
+        """Make a reply of what the server sent.
+
+        Args:
+            code: The reply code.
+            lines: The text of each line, whatever it holds.
+        """
+        shown = [scrub(line) for line in _first_bytes(lines)]
+        found = _ENHANCED.match(shown[0]) if shown else None
+        enhanced = found.group() if found and found.group(1) == str(code)[0] else None
+        if enhanced:
+            # RFC 2034 3: every line of a reply repeats the code.
+            shown = [line.removeprefix(enhanced).strip() for line in shown]
+        return cls(code, enhanced, " ".join(filter(None, shown))[:TEXT_LIMIT])
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a letter, and why.
+
+    Args:
+        outcome: What became of it.
+        scope: Whose trouble it is.
+        stage: Where the conversation stood.
+        reason: In words, without a full stop; the reply's text is not in it.
+        reply: The server's reply, where one decided.
+    """
+
+    outcome: Outcome
+    scope: Scope
+    stage: Stage
+    reason: str
+    reply: Reply | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.reply}" if self.reply else self.reason
+
+    @property
+    def ends_connection(self) -> bool:
+        """Whether nothing more may be said on the connection it came from."""
+        return self.scope is Scope.SERVER or self.outcome is Outcome.UNCERTAIN
+
+
+def judge(stage: Stage, reply: Reply) -> Verdict | None:
+    """What a reply means for the letter.
+
+    Args:
+        stage: What it answers.
+        reply: Any reply at all.
+
+    Returns:
+        None where it is the reply that the stage hopes for and the letter is not yet decided;
+        at the final dot there is always a verdict.
+    """
+    if stage is Stage.DOT:
+        return judge_dot(reply)
+    if reply.code in _HOPED_FOR[stage]:
+        return None
+    if _is_about_server(stage, reply):
+        reason = f"the server is not at our service {_WHERE[stage]}"
+        return Verdict(Outcome.RELEASED, Scope.SERVER, stage, reason, reply)
+    return _refused(stage, reply) or lost(stage, Loss.GARBLED, reply)
+
+
+def judge_dot(reply: Reply) -> Verdict:
+    """What the reply to the final dot means for the letter.
+
+    Args:
+        reply: Any reply at all.
+    """
+    if 200 <= reply.code <= 299:
+        reason = "the server took the letter"
+        return Verdict(Outcome.SENT, Scope.RECIPIENT, Stage.DOT, reason, reply)
+    if reply.code != 421 and _is_about_server(Stage.DOT, reply):
+        # A refusal is certain even here: the letter was not taken and may go another day.
+        reason = f"the server is not at our service {_WHERE[Stage.DOT]}"
+        return Verdict(Outcome.RELEASED, Scope.SERVER, Stage.DOT, reason, reply)
+    return _refused(Stage.DOT, reply) or lost(Stage.DOT, Loss.GARBLED, reply)
+
+
+def lost(stage: Stage, loss: Loss = Loss.DROPPED, reply: Reply | None = None) -> Verdict:
+    """What it means that no reply came which could be judged.
+
+    Args:
+        stage: Where the conversation stood.
+        loss: How it ended.
+        reply: What the server said, if that much could be read.
+    """
+    # Only after the dot can the server have taken the letter (RFC 5321 4.2.5, RFC 1047).
+    outcome = Outcome.UNCERTAIN if stage is Stage.DOT else Outcome.RELEASED
+    return Verdict(outcome, Scope.SERVER, stage, f"{loss} {_WHERE[stage]}", reply)
+
+
+def unsendable(scope: Scope, reason: str) -> Verdict:
+    """The verdict on a letter that this server cannot take, so that nothing was said to it.
+
+    Args:
+        scope: Whether the recipient or the message stands in the way.
+        reason: What does, in words.
+    """
+    return Verdict(Outcome.FAILED, scope, Stage.MAIL, reason)
+
+
+def withheld(reason: str) -> Verdict:
+    """The verdict on a letter that was stopped on our side before its body.
+
+    Args:
+        reason: Why, in words.
+    """
+    return Verdict(Outcome.RELEASED, Scope.RECIPIENT, Stage.DATA, reason)
+
+
+def _refused(stage: Stage, reply: Reply) -> Verdict | None:
+    if not 400 <= reply.code <= 599:
+        return None
+    outcome = Outcome.DEFERRED if reply.code < 500 else Outcome.FAILED
+    scope = Scope.RECIPIENT if stage is Stage.RCPT else Scope.MESSAGE
+    if reply.code == 421:  # only the dot gets here; the server closes the connection
+        scope = Scope.SERVER
+    return Verdict(outcome, scope, stage, f"the server refused {_WHAT[stage]}", reply)
+
+
+def _is_about_server(stage: Stage, reply: Reply) -> bool:
+    """Whether every other letter would have got the same reply."""
+    if stage in _BEFORE_LETTERS or reply.code == 421:
+        return True
+    # 530: it wants a login or TLS first (RFC 4954 6, RFC 3207 4). 5.4.5: the login's daily limit
+    # is reached (Gmail, which says so in reply to RCPT, DATA or the dot).
+    return reply.code == 530 or (reply.code >= 500 and reply.enhanced == "5.4.5")
+
+
+def _first_bytes(lines: Sequence[bytes]) -> list[bytes]:
+    kept: list[bytes] = []
+    left = _BYTES_LIMIT
+    for line in lines:
+        if left <= 0:
+            break
+        kept.append(line[:left])
+        left -= len(line) + 1
+    return kept
+
+
+def scrub(line: bytes) -> str:
+    """What a server sent, as text that can be shown: one line, every character of it visible.
+
+    Args:
+        line: Any bytes.
+    """
+    text = line.decode("utf-8", "replace").replace("\t", " ").replace("\N{NO-BREAK SPACE}", " ")
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else _UNSEEN for letter in text)
+    return text.strip()
+
+
+_BEFORE_LETTERS = frozenset({Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
+
+_ANY_2XX = range(200, 300)
+_HOPED_FOR: dict[Stage, Sequence[int]] = {
+    Stage.GREETING: (220,),
+    Stage.EHLO: (250,),
+    Stage.STARTTLS: (220,),
+    Stage.AUTH: (235, 334),
+    Stage.MAIL: _ANY_2XX,
+    Stage.RCPT: _ANY_2XX,
+    Stage.DATA: (354,),
+    Stage.BODY: (),
+}
+_WHERE = {
+    Stage.GREETING: "before its greeting",
+    Stage.EHLO: "at EHLO",
+    Stage.STARTTLS: "at STARTTLS",
+    Stage.AUTH: "at the login",
+    Stage.MAIL: "at MAIL FROM",
+    Stage.RCPT: "at RCPT TO",
+    Stage.DATA: "at DATA",
+    Stage.BODY: "in the middle of the letter",
+    Stage.DOT: "after the final dot",
+}
+_WHAT = {
+    Stage.MAIL: "the sender",
+    Stage.RCPT: "the recipient",
+    Stage.DATA: "to take a letter",
+    Stage.BODY: "the letter before its end",
+    Stage.DOT: "the letter",
+}

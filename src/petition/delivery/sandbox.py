@@ -1,0 +1,121 @@
+"""An SMTP server on this machine that keeps mail and delivers none. The only door to aiosmtpd."""
+
+import asyncio
+import logging
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiosmtpd.smtp import SMTP, Envelope
+from aiosmtpd.smtp import Session as Visit
+
+from petition.delivery.maildir import Maildir
+from petition.errors import PetitionError
+
+HOST = "127.0.0.1"
+SIZE_LIMIT = 50 * 1024 * 1024  # bytes of one letter
+HOST_NAME = "sandbox.invalid"  # RFC 2606: a name that nobody has
+_CLOSING_ROUNDS = 100
+
+
+class Sandbox:
+    """The server, for as long as it is entered, in the event loop that runs.
+
+    Every letter it takes is a file in a Maildir, with exactly the bytes that came.
+
+    Args:
+        maildir: The Maildir; made where it is missing.
+        port: The port on the loopback address; 0: the system's choice.
+    """
+
+    def __init__(self, maildir: Path, port: int = 0) -> None:
+        self._path = maildir
+        self._port = port
+        self._keeper: _Keeper | None = None
+        self._listener: asyncio.Server | None = None
+        self._visits: weakref.WeakSet[SMTP] = weakref.WeakSet()
+
+    async def __aenter__(self) -> Self:
+        """Open the port.
+
+        Raises:
+            PetitionError: The Maildir cannot be used, or the port is taken.
+        """
+        self._keeper = _Keeper(Maildir(self._path))
+        # Its log speaks of connections to people who asked for letters.
+        logging.getLogger("mail.log").disabled = True
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(self._receive, HOST, self._port)
+        except OSError as fault:
+            raise PetitionError(
+                f"port {self._port} cannot be opened: {fault.strerror}", "Choose another port"
+            ) from None
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the port and every connection."""
+        if self._listener is None:
+            return
+        self._listener.close()
+        for visit in self._visits:
+            if isinstance(visit.transport, asyncio.Transport):
+                visit.transport.abort()
+        for _ in range(_CLOSING_ROUNDS):  # until the loop has told each connection of its end
+            if not any(visit.transport for visit in self._visits):
+                break
+            await asyncio.sleep(0)
+        await self._listener.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        if self._listener is None:
+            return self._port
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def kept(self) -> int:
+        """How many letters it has taken since it was entered."""
+        return self._keeper.kept if self._keeper else 0
+
+    def _receive(self) -> SMTP:
+        visit = SMTP(
+            self._keeper,
+            data_size_limit=SIZE_LIMIT,
+            enable_SMTPUTF8=True,
+            hostname=HOST_NAME,
+            ident="keeps mail and delivers none",
+            loop=asyncio.get_running_loop(),
+        )
+        self._visits.add(visit)
+        return visit
+
+
+class _Keeper:
+    """What aiosmtpd calls for every letter."""
+
+    def __init__(self, maildir: Maildir) -> None:
+        self._maildir = maildir
+        self.kept = 0
+
+    async def handle_DATA(  # noqa: N802 (the name that aiosmtpd looks for)
+        self,
+        server: SMTP,  # noqa: ARG002
+        session: Visit,  # noqa: ARG002
+        envelope: Envelope,
+    ) -> str:
+        """Keep a letter; the reply to its final dot."""
+        try:
+            name = await asyncio.to_thread(self._maildir.keep, envelope.original_content or b"")
+        except OSError as fault:
+            return f"452 4.3.1 The letter could not be kept: {fault.strerror}"
+        self.kept += 1
+        return f"250 2.0.0 Kept as {name}; nobody receives it"

@@ -1,0 +1,319 @@
+"""A session with an SMTP server: connect, log in, hand over letters. The only door to aiosmtplib.
+
+aiosmtplib opens the connection, speaks EHLO and STARTTLS and logs in; the letters themselves go
+over our own `Wire` on the same transport, which is handed back for QUIT.
+"""
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import cast
+
+import aiosmtplib
+
+from petition.campaign.server import Server
+from petition.credentials import Secret
+from petition.delivery import trouble
+from petition.delivery.commands import Offers
+from petition.delivery.reply import Loss, Reply, Stage, Verdict
+from petition.delivery.transaction import MailTransaction, Permit
+from petition.delivery.wire import Wire
+from petition.errors import ServerTrouble
+from petition.merge.message import Email
+
+DOT_SECONDS = 600.0  # RFC 5321 4.5.3.2.6
+QUIT_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+
+# What EHLO says where no better name is given (RFC 5321 4.1.3): this machine's own name is nobody's
+# business. Gmail's relay refuses it and wants the sender's domain.
+NAMELESS = "[127.0.0.1]"
+
+# One mechanism is tried, not one after the other: each refusal counts towards a locked account.
+_PASSWORD_MECHANISMS = ("plain", "login", "cram-md5")
+_UNKNOWN_MECHANISM = 504  # RFC 4954 4: the one reply after which another may be tried
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What became of one letter, for the log.
+
+    Args:
+        verdict: The verdict; it follows To.
+        server: The server as "host:port".
+        tls: The version of TLS, "" without.
+        milliseconds: From the first command to the verdict, the permit's time with it.
+        also_refused: The copies (cc, bcc) that the server refused, each with its reply.
+        fault: What the permit raised, if it did; the letter was not sent.
+    """
+
+    verdict: Verdict
+    server: str
+    tls: str
+    milliseconds: int
+    also_refused: tuple[tuple[str, Reply], ...] = ()
+    fault: Exception | None = None
+
+
+class Session:
+    """One open connection; one letter at a time. Made by `open`."""
+
+    def __init__(self, server: Server, smtp: aiosmtplib.SMTP, dot_seconds: float) -> None:
+        transport = cast("asyncio.Transport", smtp.transport)
+        tls_object = transport.get_extra_info("ssl_object")
+        self._server = server
+        self._smtp = smtp
+        self._dot_seconds = dot_seconds
+        self._tls = tls_object.version() or "" if tls_object else ""
+        self._offers = _offers(smtp)
+        self._transport = transport
+        self._wire = Wire(transport)
+
+    @classmethod
+    async def open(
+        cls,
+        server: Server,
+        secret: Secret | None = None,
+        *,
+        hello_name: str = NAMELESS,
+        tls_context: ssl.SSLContext | None = None,
+        dot_timeout: float | None = None,
+    ) -> "Session":
+        """Connect, start TLS as the server's settings ask for, and log in.
+
+        Args:
+            server: Where to, and how.
+            secret: Password or token; needed where the server has a username.
+            hello_name: The name to give in EHLO: a domain, or an address literal.
+            tls_context: Which certificates to trust; without it, those that the system trusts.
+            dot_timeout: Seconds to wait after the final dot; without it, the server's timeout and
+                at least 600 (RFC 5321 4.5.3.2.6).
+
+        Raises:
+            OpeningTrouble: It did not come about; nothing is left open.
+        """
+        context = None
+        if server.security != "none":
+            context = tls_context or await asyncio.to_thread(_system_trust)
+        with _as_trouble(server, Stage.GREETING):
+            smtp = aiosmtplib.SMTP(
+                hostname=server.host,
+                port=server.port,
+                timeout=server.timeout,
+                local_hostname=hello_name,
+                use_tls=server.security == "tls",
+                start_tls=False,  # done below, where its failure can be told from others
+                tls_context=context,
+            )
+        try:
+            await _introduce(smtp, server)
+            await _log_in(smtp, server, secret)
+        except BaseException:
+            await _drop(smtp)
+            raise
+        if dot_timeout is None:
+            dot_timeout = max(DOT_SECONDS, server.timeout)
+        return cls(server, smtp, dot_timeout)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a letter may be tried: the server has neither left nor said that it will."""
+        return self._wire.loss is None and not self._wire.has_spoken
+
+    @property
+    def tls(self) -> str:
+        """The version of TLS, such as "TLSv1.3"; "" without."""
+        return self._tls
+
+    @property
+    def offers(self) -> Offers:
+        """What the server can do."""
+        return self._offers
+
+    async def transact(self, email: Email, permit: Permit) -> Transaction:
+        """Hand over one letter. No reply and no loss raises; the verdict tells.
+
+        Args:
+            email: The letter.
+            permit: Awaited when the server is ready and before anything of the letter is written:
+                it makes the intent durable. False or an exception: the letter does not go.
+        """
+        begun = time.monotonic()
+        transaction = MailTransaction(
+            self._wire,
+            self._offers,
+            email,
+            seconds=self._server.timeout,
+            dot_seconds=self._dot_seconds,
+        )
+        try:
+            verdict = await transaction.run(permit)
+        except BaseException:  # cancelled: whatever was about to be written must not be
+            self._abandon()
+            raise
+        milliseconds = round((time.monotonic() - begun) * 1000)
+        if self._wire.loss:
+            self._abandon()
+            await self._wire.wait_gone(CLOSE_SECONDS)
+        return Transaction(
+            verdict=verdict,
+            server=self._server.name,
+            tls=self._tls,
+            milliseconds=milliseconds,
+            also_refused=tuple(transaction.also_refused),
+            fault=transaction.fault,
+        )
+
+    async def close(self) -> None:
+        """Say QUIT where that is still possible, and close the connection. Never raises."""
+        try:
+            if self.is_open:
+                await self._say_quit()
+        finally:
+            self._abandon()
+        await self._wire.wait_gone(CLOSE_SECONDS)
+
+    async def _say_quit(self) -> None:
+        if self._smtp.protocol is None:
+            return
+        self._transport.set_protocol(self._smtp.protocol)
+        try:
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await self._smtp.quit(timeout=min(self._server.timeout, QUIT_SECONDS))
+        finally:
+            self._transport.set_protocol(self._wire)
+        self._smtp.close()
+        await self._wire.wait_gone(CLOSE_SECONDS)
+
+    def _abandon(self) -> None:
+        self._wire.abort()
+        self._smtp.close()
+
+
+async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
+    """Connect, EHLO, and where it is asked for STARTTLS and EHLO again (RFC 3207 4.2).
+
+    There is no falling back: not to HELO, which knows no extensions, and not to plain text.
+    """
+    with _as_trouble(server, Stage.GREETING):
+        await smtp.connect()
+    with _as_trouble(server, Stage.EHLO):
+        await smtp.ehlo()
+    if server.security != "starttls":
+        return
+    if not smtp.supports_extension("starttls"):
+        raise trouble.no_starttls(server)
+    with _as_trouble(server, Stage.STARTTLS):
+        await smtp.starttls()
+    with _as_trouble(server, Stage.EHLO):
+        await smtp.ehlo()
+
+
+async def _log_in(smtp: aiosmtplib.SMTP, server: Server, secret: Secret | None) -> None:
+    if server.username is None:
+        return
+    if secret is None:
+        raise trouble.no_secret(server)
+    wanted = ("xoauth2",) if server.auth == "xoauth2" else _PASSWORD_MECHANISMS
+    fitting = [name for name in wanted if name in smtp.server_auth_methods]
+    if not fitting:
+        raise trouble.no_login(server, smtp.server_auth_methods)
+    for name in fitting:
+        with _as_trouble(server, Stage.AUTH, secret):
+            try:
+                await _authenticate(smtp, name, server.username, secret)
+            except aiosmtplib.SMTPAuthenticationError as refusal:
+                if refusal.code == _UNKNOWN_MECHANISM and name != fitting[-1]:
+                    continue
+                raise
+            return
+
+
+async def _authenticate(smtp: aiosmtplib.SMTP, name: str, username: str, secret: Secret) -> None:
+    methods = {
+        "plain": smtp.auth_plain,
+        "login": smtp.auth_login,
+        "cram-md5": smtp.auth_crammd5,
+        "xoauth2": smtp.auth_xoauth2,
+    }
+    await methods[name](username, secret.text)
+
+
+async def _drop(smtp: aiosmtplib.SMTP) -> None:
+    """Close what a failed opening left, and see it gone."""
+    transport = cast("asyncio.Transport | None", smtp.transport)
+    if transport is not None:
+        wire = Wire(transport)
+        wire.abort()
+        smtp.close()
+        await wire.wait_gone(CLOSE_SECONDS)
+
+
+@contextmanager
+def _as_trouble(server: Server, stage: Stage, secret: Secret | None = None) -> Iterator[None]:
+    """Turn what aiosmtplib raises into what an organiser is told."""
+    try:
+        yield
+    except aiosmtplib.SMTPResponseException as answer:
+        raise _answered(server, stage, answer, secret) from None
+    except aiosmtplib.SMTPTimeoutError:
+        raise trouble.broken_off(server, stage, Loss.SILENT) from None
+    except aiosmtplib.SMTPServerDisconnected:
+        raise trouble.broken_off(server, stage, Loss.DROPPED) from None
+    except aiosmtplib.SMTPConnectError as fault:
+        cause = fault.__cause__ or fault
+        if isinstance(cause, aiosmtplib.SMTPServerDisconnected):
+            raise trouble.broken_off(server, stage, Loss.DROPPED) from None
+        raise trouble.unreachable(server, cause) from None
+    except ssl.SSLError as fault:
+        raise trouble.untrusted(server, fault, stage) from None
+    except (OSError, ValueError) as fault:
+        if stage is Stage.GREETING:
+            raise trouble.unreachable(server, fault) from None
+        raise trouble.broken_off(server, stage, Loss.DROPPED) from None
+
+
+def _answered(
+    server: Server, stage: Stage, answer: aiosmtplib.SMTPResponseException, secret: Secret | None
+) -> ServerTrouble:
+    if not 400 <= answer.code <= 599:
+        loss = Loss.OUT_OF_STEP if 200 <= answer.code <= 399 else Loss.GARBLED
+        return trouble.broken_off(server, stage, loss)
+    text = answer.message.encode("utf-8", "surrogateescape")
+    for form in _forms(server, secret):
+        text = text.replace(form, b"***")
+    return trouble.refused(server, stage, Reply.of(answer.code, text.split(b"\n")))
+
+
+def _forms(server: Server, secret: Secret | None) -> list[bytes]:
+    """How a secret stands on the wire: some servers quote the command that they refuse."""
+    if secret is None:
+        return []
+    text = secret.text.encode()
+    name = (server.username or "").encode()
+    plain = b"\0" + name + b"\0" + text
+    token = b"user=" + name + b"\x01auth=Bearer " + text + b"\x01\x01"
+    return [text, *map(base64.b64encode, (text, plain, token))]
+
+
+def _offers(smtp: aiosmtplib.SMTP) -> Offers:
+    size = smtp.esmtp_extensions.get("size")
+    if size is not None:
+        size = size.strip() if size.strip().isdecimal() else "0"
+    return Offers(
+        pipelining=smtp.supports_extension("pipelining"),
+        eight_bit=smtp.supports_extension("8bitmime"),
+        smtputf8=smtp.supports_extension("smtputf8"),
+        size=None if size is None else int(size),
+    )
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """Certificates are always verified, host names too; reading them takes some 20 ms."""
+    return ssl.create_default_context()

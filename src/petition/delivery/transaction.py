@@ -1,0 +1,209 @@
+"""One mail transaction (RFC 5321 3.3) on an open wire: MAIL, RCPT, DATA, the letter, its dot.
+
+The one rule that all else serves: the final dot is written only after the caller has permitted it,
+and from then on nothing but a reply says whether the letter was taken.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from petition.delivery.commands import Offers, mail_command, obstacle, rcpt_command, stuffed
+from petition.delivery.reply import Loss, Reply, Stage, Verdict, judge, judge_dot, lost, withheld
+from petition.delivery.wire import Wire, WireError
+from petition.merge.message import Email
+
+CHUNK = 64 * 1024  # bytes of a letter that are written at once
+
+Permit = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A command, and the copy's address where a refusal of it ends only that copy."""
+
+    stage: Stage
+    command: bytes
+    copy_to: str = ""
+
+
+_DATA = _Step(Stage.DATA, b"DATA\r\n")
+
+
+class MailTransaction:
+    """Hands one letter over and finds the verdict on it.
+
+    Args:
+        wire: An open connection after EHLO and login.
+        offers: What its server can do.
+        email: The letter. Its first recipient is To; the others get copies.
+        seconds: How long to wait for each reply.
+        dot_seconds: How long to wait for the reply to the final dot.
+
+    Attributes:
+        also_refused: The copies that the server refused, each with its reply.
+        fault: What the permit raised.
+    """
+
+    def __init__(
+        self, wire: Wire, offers: Offers, email: Email, *, seconds: float, dot_seconds: float
+    ) -> None:
+        self.also_refused: list[tuple[str, Reply]] = []
+        self.fault: Exception | None = None
+        self._wire = wire
+        self._offers = offers
+        self._email = email
+        self._seconds = seconds
+        self._dot_seconds = dot_seconds
+        self._stage = Stage.MAIL
+        self._accepted = 0
+        self._is_data_open = False
+
+    async def run(self, permit: Permit) -> Verdict:
+        """The whole transaction. Afterwards the wire is at rest, or closed and has a loss.
+
+        Args:
+            permit: Awaited at most once, when the server is ready for the letter. True: it may
+                go. False or an exception: it must not, and the connection is closed.
+        """
+        verdict = obstacle(self._email, self._offers) or await self._converse(permit)
+        is_at_rest = not (self._is_data_open or self._wire.loss or self._wire.has_spoken)
+        if verdict.ends_connection or not is_at_rest:
+            self._wire.abort()
+        return verdict
+
+    async def _converse(self, permit: Permit) -> Verdict:
+        try:
+            return (
+                self._farewell()
+                or await self._announce()
+                or await self._ask(permit)
+                or await self._hand_over()
+            )
+        except WireError as error:
+            return lost(self._stage, error.loss)
+
+    def _farewell(self) -> Verdict | None:
+        """Between two letters nothing but a 421 may come (RFC 5321 3.8)."""
+        reply = self._wire.unread
+        if reply is not None and reply.code == 421:
+            return judge(Stage.MAIL, reply)
+        self._wire.check_usable()
+        return None
+
+    async def _announce(self) -> Verdict | None:
+        """MAIL, RCPT and DATA; None when the server is ready for the letter."""
+        to, *copies = self._email.envelope.rcpt_to
+        steps = [
+            _Step(Stage.MAIL, mail_command(self._email, self._offers)),
+            _Step(Stage.RCPT, rcpt_command(to)),
+            *(_Step(Stage.RCPT, rcpt_command(copy), copy_to=copy) for copy in copies),
+        ]
+        if self._offers.pipelining and not copies:
+            refusal = await self._exchange([*steps, _DATA])
+        else:
+            # With copies DATA must wait: where To is refused and a copy is not, the 354 could be
+            # answered only by sending the letter or by closing the connection.
+            refusal = await self._exchange(steps) or await self._exchange([_DATA])
+        if refusal and not refusal.ends_connection:
+            await self._come_to_rest()
+        return refusal
+
+    async def _exchange(self, steps: list[_Step]) -> Verdict | None:
+        """Send commands and read their replies; the first refusal, or None."""
+        if self._offers.pipelining:
+            refusal = await self._in_one_write(steps)
+        else:
+            refusal = await self._one_by_one(steps)
+        if not (refusal and refusal.ends_connection):
+            self._wire.check_in_step()
+        return refusal
+
+    async def _one_by_one(self, steps: list[_Step]) -> Verdict | None:
+        for step in steps:
+            self._wire.check_in_step()
+            self._wire.write(step.command)
+            if refusal := await self._reply_to(step):
+                return refusal
+        return None
+
+    async def _in_one_write(self, steps: list[_Step]) -> Verdict | None:
+        """A group (RFC 2920 3.1): after a refusal the other replies are read all the same."""
+        self._wire.write(b"".join(step.command for step in steps))
+        refusal: Verdict | None = None
+        for step in steps:
+            try:
+                found = await self._reply_to(step)
+            except WireError as error:
+                if refusal is None or error.loss is Loss.GARBLED:
+                    raise
+                break  # what was said before the connection was lost stands
+            refusal = refusal or found
+            if refusal and refusal.ends_connection:
+                break
+        return refusal
+
+    async def _reply_to(self, step: _Step) -> Verdict | None:
+        self._stage = step.stage
+        reply = await self._wire.read(self._seconds)
+        verdict = judge(step.stage, reply)
+        if verdict is None:
+            self._accepted += step.stage is Stage.RCPT
+            self._is_data_open |= step.stage is Stage.DATA
+        elif step.copy_to and not verdict.ends_connection:
+            self.also_refused.append((step.copy_to, reply))
+            return None  # the state follows To
+        return verdict
+
+    async def _come_to_rest(self) -> None:
+        """After a refusal, make the connection ready for the next letter, or leave a loss."""
+        try:
+            self._wire.check_usable()
+            if not self._is_data_open:
+                await self._reset()
+            elif not self._accepted:
+                # RFC 2920 3.1: 354 although nobody was accepted; a lone dot ends it.
+                self._wire.write(b".\r\n")
+                await self._wire.read(self._seconds)
+                self._is_data_open = False
+        except WireError:
+            self._wire.abort()
+
+    async def _reset(self) -> None:
+        self._wire.write(b"RSET\r\n")
+        reply = await self._wire.read(self._seconds)
+        if not 200 <= reply.code <= 299:
+            self._wire.abort()
+
+    async def _ask(self, permit: Permit) -> Verdict | None:
+        try:
+            may_go = await permit()
+        except Exception as fault:  # noqa: BLE001 (whatever it is, the dot must not go)
+            self.fault = fault
+            return withheld("the letter could not be recorded, so it was not sent")
+        return None if may_go else withheld("the letter was held back")
+
+    async def _hand_over(self) -> Verdict:
+        """The letter and its dot. Until the dot is written the server cannot have taken it."""
+        self._stage = Stage.BODY
+        data = memoryview(stuffed(self._email.data))
+        last = (len(data) - 1) // CHUNK * CHUNK
+        for start in range(0, last, CHUNK):
+            self._wire.write(data[start : start + CHUNK])
+            await self._wire.drain(self._seconds)
+            if verdict := self._interruption():
+                return verdict
+        # No await between this look and the dot: what is lost from here on is uncertain.
+        if verdict := self._interruption():
+            return verdict
+        self._stage = Stage.DOT
+        self._wire.write(bytes(data[last:]) + b".\r\n")
+        reply = await self._wire.read(self._dot_seconds)
+        self._is_data_open = False
+        return judge_dot(reply)
+
+    def _interruption(self) -> Verdict | None:
+        """What the server said or did although the letter is not at its end."""
+        if reply := self._wire.unread:
+            return judge(Stage.BODY, reply)
+        self._wire.check_usable()
+        return None

@@ -1,0 +1,240 @@
+"""One SMTP connection as a line that commands go out on and replies come in from, in order.
+
+aiosmtplib waits for one reply at a time and cannot tell a connection that was lost before the
+final dot from one lost after it. So this protocol takes over the transport once the login is done.
+It knows replies and losses; what they mean is the caller's.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from petition.delivery.reply import Loss, Reply
+
+MAX_LINE = 64 * 1024  # bytes; RFC 5321 4.5.3.1.5 asks for 512
+MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply
+MAX_UNREAD = 1000  # replies; a letter has at most a dozen
+
+# RFC 5321 4.2: a code, then a hyphen on every line but the last; the text may be absent.
+_LINE = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+
+
+class WireError(Exception):
+    """There is no reply to be had: the connection is useless from here on.
+
+    Args:
+        loss: How it ended.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        self.loss = loss
+
+
+class ReplyParser:
+    """Cuts what a server sends into replies (RFC 5321 4.2.1)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._code: bytes | None = None
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return bool(self._rest) or self._code is not None
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that are complete with this data; those before a fault count.
+
+        Args:
+            data: The next bytes, cut anywhere. A line may end in a bare LF.
+
+        Raises:
+            WireError: It is no reply: garbage, too long, or lines with different codes.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if reply := self._take(line.removesuffix(b"\r")):
+                yield reply
+        if len(self._rest) > MAX_LINE:
+            raise WireError(Loss.GARBLED)
+
+    def _take(self, line: bytes) -> Reply | None:
+        found = _LINE.fullmatch(line)
+        self._size += len(line)
+        if found is None or len(line) > MAX_LINE or self._size > MAX_REPLY:
+            raise WireError(Loss.GARBLED)
+        code, mark, text = found.groups()
+        if self._code not in {None, code}:
+            raise WireError(Loss.GARBLED)
+        self._lines.append(text or b"")
+        if mark == b"-":
+            self._code = code
+            return None
+        reply = Reply.of(int(code), self._lines)
+        self._lines, self._size, self._code = [], 0, None
+        return reply
+
+
+class Wire(asyncio.Protocol):
+    """Commands out, replies in. One task at a time reads from it.
+
+    Args:
+        transport: A connected transport, from which this object takes its present protocol.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._parser = ReplyParser()
+        self._replies: deque[Reply] = deque()
+        self._loss: Loss | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._gone = self._loop.create_future()
+        transport.set_protocol(self)
+        if transport.is_closing():  # it was lost before we came; nobody will tell us again
+            self.connection_lost(None)
+
+    @property
+    def loss(self) -> Loss | None:
+        """Why nothing more can be said here, or None."""
+        return self._loss
+
+    @property
+    def unread(self) -> Reply | None:
+        """The next reply, if it is already there; it stays there."""
+        return self._replies[0] if self._replies else None
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the server has sent anything that was not read."""
+        return bool(self._replies) or self._parser.is_midway
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send bytes; whether they arrive shows in the replies.
+
+        Args:
+            data: One or more commands, or a part of a letter.
+        """
+        self._transport.write(data)
+
+    async def read(self, seconds: float) -> Reply:
+        """The next reply.
+
+        Args:
+            seconds: How long to wait for it.
+
+        Raises:
+            WireError: It did not come.
+        """
+        await self._until(lambda: bool(self._replies), seconds)
+        return self._replies.popleft()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until more may be written, or the server has said something.
+
+        Args:
+            seconds: How long to wait for it.
+
+        Raises:
+            WireError: The server took nothing in all that time, or is gone.
+        """
+        await self._until(lambda: not self._is_paused or bool(self._replies), seconds)
+        if self._loss:
+            raise WireError(self._loss)
+
+    def check_in_step(self) -> None:
+        """Make sure that every reply was asked for. A connection that was lost is in step.
+
+        Raises:
+            WireError: The server has sent more than it was asked for.
+        """
+        if self.has_spoken:
+            self._fail(Loss.OUT_OF_STEP)
+            raise WireError(Loss.OUT_OF_STEP)
+        if self._loss is Loss.GARBLED:
+            raise WireError(self._loss)
+
+    def check_usable(self) -> None:
+        """Make sure that the server is there and waits for us.
+
+        Raises:
+            WireError: It is gone, or has sent more than it was asked for.
+        """
+        self.check_in_step()
+        if self._loss:
+            raise WireError(self._loss)
+
+    def abort(self) -> None:
+        """Close the connection at once; what was not yet sent is not sent any more."""
+        self._fail(Loss.DROPPED)
+        self._transport.abort()
+
+    async def wait_gone(self, seconds: float) -> None:
+        """Wait until the transport has closed.
+
+        Args:
+            seconds: After how long to leave it to the event loop.
+        """
+        await asyncio.wait([self._gone], timeout=seconds)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the server sent; called by the event loop."""
+        if self._loss:
+            return
+        try:
+            self._replies.extend(self._parser.feed(data))
+        except WireError as error:
+            self._fail(error.loss)
+        if len(self._replies) > MAX_UNREAD:
+            self._fail(Loss.GARBLED)
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Take the server's end of the connection; called by the event loop."""
+        self._fail(Loss.DROPPED)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (any end is an end)
+        """Take the end of the connection; called by the event loop."""
+        self._fail(Loss.DROPPED)
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Note that the server does not keep up; called by the event loop."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Note that it does again; called by the event loop."""
+        self._is_paused = False
+        self._wake()
+
+    async def _until(self, is_met: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition; replies that came before a loss still count."""
+        deadline = self._loop.time() + seconds
+        while not is_met():
+            if self._loss:
+                raise WireError(self._loss)
+            await self._wait(deadline)
+
+    async def _wait(self, deadline: float) -> None:
+        self._waiting = self._loop.create_future()
+        timer = self._loop.call_at(deadline, self._fail, Loss.SILENT)
+        try:
+            await self._waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+    def _fail(self, loss: Loss) -> None:
+        self._loss = self._loss or loss
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)

@@ -1,0 +1,96 @@
+"""`petition`, which kills itself at a named point: `python killable.py POINT TIMES ARGUMENT...`.
+
+The points lie between every two durable steps of a letter's way. At the point that is named the
+process dies by SIGKILL when it comes there for the given time; nothing of it runs any more.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from petition.cli.main import run
+from petition.delivery.wire import Wire
+from petition.outbox.database import Database
+from petition.outbox.listing import Listing
+from petition.outbox.run import Run
+
+Function = Callable[..., Any]
+
+
+class Point:
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def pass_by(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: type, name: str, point: Point, when: Function = lambda *_: True) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if when(*args):
+            point.pass_by()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, wrapped)
+
+
+def after(owner: type, name: str, point: Point, when: Function = lambda *_: True) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        answer = original(*args, **kwargs)
+        if when(*args):
+            point.pass_by()
+        return answer
+
+    setattr(owner, name, wrapped)
+
+
+def after_awaiting(owner: type, name: str, point: Point) -> None:
+    original = getattr(owner, name)
+
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        answer = await original(*args, **kwargs)
+        point.pass_by()
+        return answer
+
+    setattr(owner, name, wrapped)
+
+
+def runs(query: str) -> Function:
+    return lambda _database, name, *_: name == query
+
+
+def writes(end: bytes) -> Function:
+    return lambda _wire, data: bytes(data).endswith(end)
+
+
+POINTS: dict[str, Function] = {
+    "before anything is queued": lambda point: before(Listing, "carry_out", point),
+    "in the middle of queueing": lambda point: before(Database, "run", point, runs("log_enqueued")),
+    "when all is queued": lambda point: after(Listing, "carry_out", point),
+    "in the middle of a claim": lambda point: before(Database, "one", point, runs("claim")),
+    "behind a claim": lambda point: after_awaiting(Run, "claim", point),
+    "before DATA": lambda point: before(Wire, "write", point, writes(b"DATA\r\n")),
+    "behind DATA": lambda point: after(Wire, "write", point, writes(b"DATA\r\n")),
+    "before the mark": lambda point: before(Run, "intend", point),
+    "in the middle of the mark": lambda point: after(Database, "run", point, runs("intend")),
+    "behind the mark": lambda point: after_awaiting(Run, "intend", point),
+    "before the dot": lambda point: before(Wire, "write", point, writes(b"\r\n.\r\n")),
+    "behind the dot": lambda point: after(Wire, "write", point, writes(b"\r\n.\r\n")),
+    "before the record": lambda point: before(Run, "record", point),
+    "in the middle of the record": lambda point: after(Database, "run", point, runs("record")),
+    "behind the record": lambda point: after_awaiting(Run, "record", point),
+}
+
+if __name__ == "__main__":
+    _, name, times, *arguments = sys.argv
+    POINTS[name](Point(int(times)))
+    sys.argv = ["petition", *arguments]
+    run()

@@ -1,0 +1,149 @@
+"""A small campaign in a folder, and the real program run on it."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SETTINGS = """\
+[campaign]
+title = "Clean water for Leeds"
+id = "water"
+
+[sender]
+from = "Water Campaign <letter@campaign.example>"
+reply_to = "answers@campaign.example"
+"""
+
+LETTER = """\
+---
+to: recipients
+subject: "{{ recipient.name }}: one demand"
+reply_by: 14 days
+---
+Dear {{ recipient.name }},
+
+the water of {{ recipient.town or "our town" }} must be **clean** by {{ reply_by }}.
+
+{{ demands }}
+
+{{ signatories }}
+"""
+
+DEMANDS = "## Clean the river {#river}\n\nAll of it.\n"
+SIGNATORIES = "name,kind,publish\nRiver Friends,organisation,yes\nAnn Reed,individual,yes\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How the program ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class SmallCampaign:
+    """A campaign folder that petition can be run in.
+
+    Args:
+        root: The folder.
+        env: What the environment says, such as PETITION_SMTP_HOST.
+    """
+
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, root: Path, people: int = 3) -> "SmallCampaign":
+        campaign = cls(root)
+        campaign.write("petition.toml", SETTINGS)
+        campaign.write("letters/open-letter.md", LETTER)
+        campaign.write("letters/demands.md", DEMANDS)
+        campaign.write("signatories.csv", SIGNATORIES)
+        campaign.list_people(*(f"p{number}" for number in range(1, people + 1)))
+        return campaign
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    def change(self, name: str, old: str, new: str) -> None:
+        text = (self.root / name).read_text(encoding="utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def list_people(self, *names: str, **towns: str) -> None:
+        """People called by their id, `p1` as p1@x.example and `P1`."""
+        with (self.root / "recipients.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["id", "email", "name", "town"])
+            rows.writerows(
+                [name, f"{name}@x.example", name.title(), towns.get(name, "")] for name in names
+            )
+
+    def through(self, port: int) -> "SmallCampaign":
+        """The same campaign with a server on loopback."""
+        server = {"HOST": "127.0.0.1", "PORT": str(port), "SECURITY": "none"}
+        environment = {f"PETITION_SMTP_{name}": value for name, value in server.items()}
+        return SmallCampaign(self.root, self.env | environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if "PETITION" not in name}
+        return kept | {"PYTHONWARNINGS": "error", "COLUMNS": "80"} | self.env
+
+    def petition(self, *arguments: str, status: int | None = None, timeout: float = 120) -> Answer:
+        """Run petition here and wait for it.
+
+        Args:
+            arguments: What stands behind `petition`.
+            status: The exit status that is expected; None: any.
+            timeout: After how many seconds to give up.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "petition", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in answer.err, answer.err
+        if status is not None:
+            assert answer.status == status, (answer.out, answer.err)
+        return answer
+
+    def begin(self, *arguments: str, program: tuple[str, ...] = ("-m", "petition")) -> "Popen":
+        """Start petition and do not wait for it."""
+        return subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def states(self, letter: str = "open-letter") -> dict[str, str]:
+        """The state of each copy, by the recipient's id (the part before the @)."""
+        rows = csv.DictReader(io.StringIO(self.petition("status", letter, "--csv").out))
+        return {row["email"].partition("@")[0]: row["state"] for row in rows}
+
+
+Popen = subprocess.Popen[str]

@@ -1,0 +1,147 @@
+"""petition check: everything that is wrong, in all files at once."""
+
+import re
+
+import pytest
+
+from tests.acceptance.small import SmallCampaign
+
+BAD_PEOPLE = (
+    b"id,email,name,town\n"
+    b"p1,p1@x.example,P1,Leeds\n"
+    b"p2,not-an-address,P2,Leeds\n"
+    b"p3,p3@x.example,P3\n"
+    b"p4,P4@X.example,P4,Leeds\n"
+    b"p5,P4@x.EXAMPLE,P5,Leeds\n"
+    b"p6,p6@b\xc3\xbccher.example,P6,Leeds\n"
+    b"p7,p6@xn--bcher-kva.example,P7,Leeds\n"
+    b"p8,p8@x.example,P\x008,Leeds\n"
+    b"p9,[email protected],P9,Leeds\n"
+    b"p10,p10@x.example,,Leeds\n"
+)
+
+
+def places(text: str) -> list[str]:
+    return re.findall(r"^(\S+?)(?:: )", text, re.MULTILINE)
+
+
+def test_a_sound_campaign_is_ready(campaign: SmallCampaign):
+    answer = campaign.petition("check", status=0)
+    assert "1 letter, 3 people: ready." in answer.out
+    assert "nobody received anything" in answer.out
+    assert campaign.petition("check", "--json", status=0).json == []
+    assert not (campaign.root / "rehearsal.db").exists()
+
+
+def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaign):
+    campaign.change("petition.toml", "reply_to", "replyto")
+    campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
+    campaign.write("letters/broken.md", "---\nsubject: [\n---\nText\n")
+    campaign.write("letters/syntax.md", '---\nsubject: "S"\n---\nText\n\n{% if %}\n')
+    campaign.write("letters/bulk.md", '---\nsubject: "S"\nto: nobody\nkind: bulk\n---\nText\n')
+    campaign.write("recipients.csv", BAD_PEOPLE)
+    campaign.write("signatories.csv", "name,publish\nRiver Friends,perhaps\n")
+    answer = campaign.petition("check", "--json", status=1)
+    found = {(problem["file"], problem["line"]) for problem in answer.json}
+    assert found >= {
+        ("petition.toml", 7),
+        ("letters/open-letter.md", 8),
+        ("letters/broken.md", 2),
+        ("letters/syntax.md", 6),
+        ("letters/bulk.md", 3),
+        ("letters/bulk.md", 4),
+        *(("recipients.csv", line) for line in (3, 4, 5, 6, 7, 8, 9, 10)),
+        ("signatories.csv", 2),
+    }
+    assert list(answer.json[0]) == ["file", "line", "what", "mend", "level"]
+    text = campaign.petition("check", status=1).out
+    assert [place for place in places(text) if place.startswith("recip")] == [
+        f"recipients.csv:{line}" for line in (3, 4, 5, 6, 7, 8, 9, 10)
+    ]
+    assert "\x00" not in text
+
+
+def test_a_named_letter_is_told_of_its_own_problems_alone(campaign: SmallCampaign):
+    campaign.write("letters/draft.md", '---\nsubject: "S"\n---\n{{ recipient.nothing }}\n')
+    assert "ready" in campaign.petition("check", "open-letter", status=0).out
+    assert "letters/draft.md:4" in campaign.petition("check", "draft", status=1).out
+    answer = campaign.petition("check", "open-leter", status=2)
+    assert "Did you mean open-letter" in answer.err
+
+
+def test_a_warning_stops_nothing(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "14 days", "2015-10-01")
+    answer = campaign.petition("check", status=0)
+    assert "letters/open-letter.md:4: warning: the reply-by date 2015-10-01 is past" in answer.out
+    campaign.env["PETITION_SMTP_HOST"] = "mail.somewhere.net"
+    answer = campaign.petition("check", status=1)
+    assert "letters/open-letter.md:4: the reply-by date" in answer.out
+
+
+def test_a_live_send_to_reserved_domains_is_refused(campaign: SmallCampaign):
+    campaign.env["PETITION_SMTP_HOST"] = "mail.somewhere.net"
+    text = campaign.petition("check", status=1).out
+    assert text.count("reserved for examples") == 5  # three people, From and Reply-To
+    assert "Rehearsal" not in text
+
+
+def test_an_impossible_server_is_a_problem(campaign: SmallCampaign):
+    campaign.env["PETITION_SMTP_HOST"] = "127.0.0.1"
+    campaign.env["PETITION_SMTP_PORT"] = "many"
+    assert 'environment: PETITION_SMTP_PORT is "many"' in campaign.petition("check", status=1).out
+
+
+def test_without_a_letter_in_their_language_people_are_named(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,town,language\np1@x.example,P1,,de\n")
+    text = campaign.petition("check", status=0).out
+    assert 'open-letter: no letter in "de": P1 <p1@x.example> gets it in "en"' in text
+
+
+def test_a_synchronised_folder_is_pointed_out(campaign: SmallCampaign):
+    (campaign.root / ".stfolder").mkdir()
+    text = campaign.petition("check", status=0).out
+    assert "warning: the folder is synchronised by Syncthing" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"name\nKim\n", 'has no column "email"'),
+        (b"", "no header"),
+        ("email,name,town\nk@x.example,Jörg,\n".encode("latin-1"), "not saved as UTF-8"),
+        ("email,name,town\nk@x.example,K,\n".encode("utf-16"), "saved as UTF-16"),
+        (b"email;name;town\nk@x.example;K;\n", "separated by semicolons"),
+        (b"email,email,town\nk@x.example,K,\n", 'both called "email"'),
+        (b'email,name,town\nk@x.example,"K,\n', "never closed"),
+    ],
+)
+def test_a_list_that_cannot_be_read(campaign: SmallCampaign, content: bytes, what: str):
+    campaign.write("recipients.csv", content)
+    text = campaign.petition("check", status=1).out
+    line = next(line for line in text.splitlines() if what in line)
+    assert line.startswith("recipients.csv:")
+    answer = campaign.petition("send", "open-letter", status=1)
+    assert what in answer.err
+    assert not (campaign.root / "outbox").exists()
+
+
+def test_an_empty_name_is_no_dear_comma(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,town\nk@x.example,,\n")
+    text = campaign.petition("check", status=1).out
+    assert "name" in text
+    assert "recipients.csv:2" in text
+
+
+def test_a_wrong_setting_hides_no_problem_of_another_file(campaign: SmallCampaign):
+    campaign.write("petition.toml", "this is = = no TOML\n")
+    campaign.write("letters/broken.md", "---\nsubject: [\n---\nText\n")
+    campaign.write("recipients.csv", BAD_PEOPLE)
+    text = campaign.petition("check", status=1).out
+    assert {"petition.toml:1", "letters/broken.md:2", "recipients.csv:3"} <= set(places(text))
+
+
+def test_an_unusable_log_is_a_problem(campaign: SmallCampaign):
+    campaign.write("rehearsal.db", "no database" * 100)
+    text = campaign.petition("check", status=1).out
+    assert "rehearsal.db" in text
+    assert "not a log of petition" in text

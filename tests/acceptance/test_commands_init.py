@@ -1,0 +1,108 @@
+"""petition, petition init: how one begins."""
+
+from pathlib import Path
+
+from tests.acceptance.small import SmallCampaign
+
+STARTER = [
+    "letters/demands.md",
+    "letters/open-letter.md",
+    "petition.toml",
+    "recipients.csv",
+    "signatories.csv",
+]
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+
+
+def test_init_makes_a_campaign_that_works_at_once(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    said = place.petition("init", "library", status=0).out
+    assert files_in(tmp_path / "library") == STARTER
+    assert "petition send open-letter" in said
+    library = SmallCampaign(tmp_path / "library")
+    assert "1 letter, 3 people: ready." in library.petition("check", status=0).out
+    assert "Councillor Lane" in library.petition("preview", "open-letter", status=0).out
+    assert "3 sent" in library.petition("send", "open-letter", status=0).out
+
+
+def test_init_overwrites_nothing_and_then_does_nothing(tmp_path: Path):
+    (tmp_path / "recipients.csv").write_text("mine", encoding="utf-8")
+    answer = SmallCampaign(tmp_path).petition("init", status=2)
+    assert "recipients.csv would be overwritten" in answer.err
+    assert files_in(tmp_path) == ["recipients.csv"]
+    assert (tmp_path / "recipients.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_c_works_as_if_started_there(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.petition("init", "library", status=0)
+    assert "3 people" in place.petition("-C", "library", "check", status=0).out
+    assert not (tmp_path / "rehearsal.db").exists()
+    place.petition("-C", "library", "preview", "--save", "copies", status=0)
+    assert (tmp_path / "library" / "copies" / "001-lane.eml").exists()
+    assert "cannot be entered" in place.petition("-C", "nowhere", "check", status=2).err
+
+
+def test_the_version_and_the_help_are_there(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    assert place.petition("--version", status=0).out.startswith("petition 0.")
+    text = place.petition("--help", status=0).out
+    commands = [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()]
+    assert commands == [
+        "init",
+        "check",
+        "preview",
+        "send",
+        "status",
+        "log",
+        "resolve",
+        "retry",
+        "withdraw",
+        "suppress",
+        "sandbox",
+    ]
+    assert max(map(len, text.splitlines())) <= 80
+    for command in commands:
+        shown = place.petition(command, "--help", status=0).out
+        assert max(map(len, shown.splitlines())) <= 80
+        assert "<list" not in shown
+
+
+def test_help_loads_no_library_that_only_a_command_needs(tmp_path: Path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom petition.cli.main import run\nsys.argv = ['petition', '--help']\n"
+        "try:\n    run()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('rich', 'jinja2', 'pydantic', 'sqlite3', 'aiosmtplib', 'babel',"
+        " 'yaml', 'email_validator') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_wrong_call_is_a_usage_error(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    for arguments in (["nonsense"], ["check", "--nonsense"], ["retry"], ["preview", "--as", "x"]):
+        assert place.petition(*arguments, status=2).out == ""
+
+
+def test_without_a_campaign_every_command_says_how_to_begin(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    for arguments in (
+        ["preview"],
+        ["status"],
+        ["log"],
+        ["send", "x"],
+        ["suppress"],
+        ["retry", "x"],
+    ):
+        answer = place.petition(*arguments, status=1)
+        assert "there is no petition.toml" in answer.err
+        assert "petition init" in answer.err
+    assert "there is no petition.toml" in place.petition("check", status=1).out
+    assert list(tmp_path.iterdir()) == []

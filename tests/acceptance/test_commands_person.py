@@ -1,0 +1,129 @@
+"""petition resolve, retry, withdraw, suppress: what a person says of copies."""
+
+import pytest
+
+from petition.outbox.states import State
+from tests.acceptance.queued import queue
+from tests.acceptance.small import SmallCampaign
+
+
+@pytest.fixture
+def uncertain(campaign: SmallCampaign) -> SmallCampaign:
+    """p1 and p2 uncertain, p3 failed."""
+    queue(campaign, p1=State.UNCERTAIN, p2=State.UNCERTAIN, p3=State.FAILED)
+    return campaign
+
+
+def test_they_arrived(uncertain: SmallCampaign):
+    said = uncertain.petition("resolve", "p1@X.example", "--sent", status=0).out
+    assert "1 letter recorded as sent, on your word." in said
+    assert "nobody received anything" in said
+    assert uncertain.states() == {"p1": "sent", "p2": "uncertain", "p3": "failed"}
+
+
+def test_they_did_not_arrive(uncertain: SmallCampaign):
+    said = uncertain.petition("resolve", "--all", "--not-sent", status=0).out
+    assert "2 letters queued again, on your word." in said
+    assert "Next: petition send open-letter" in said
+    assert uncertain.states() == {"p1": "queued", "p2": "queued", "p3": "failed"}
+
+
+def test_resolve_as_json(uncertain: SmallCampaign):
+    answer = uncertain.petition("resolve", "--all", "--sent", "--json", status=0).json
+    assert answer["log"] == str(uncertain.root / "rehearsal.db")
+    assert answer["moved"][0] == {
+        "letter": "open-letter",
+        "revision": 1,
+        "email": "p1@x.example",
+        "from": "uncertain",
+        "to": "sent",
+    }
+    assert uncertain.petition("resolve", "--all", "--sent", "--json", status=0).json["moved"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--sent"],
+        ["--all"],
+        ["p1@x.example"],
+        ["p1@x.example", "--all", "--sent"],
+        ["--all", "--sent", "--not-sent"],
+        ["p1@x.example", "p3@x.example", "--sent"],  # p3 is failed
+        ["p1@x.example", "nobody@x.example", "--sent"],
+        ["p1@x.example", "no address", "--sent"],
+        ["--all", "--sent", "--letter", "another"],
+    ],
+)
+def test_whoever_is_not_clear_moves_nothing(uncertain: SmallCampaign, arguments: list[str]):
+    before = uncertain.states()
+    assert uncertain.petition("resolve", *arguments, status=2).out == ""
+    assert uncertain.states() == before
+
+
+def test_an_address_that_does_not_fit_is_told_what_it_has(uncertain: SmallCampaign):
+    answer = uncertain.petition("resolve", "p3@x.example", "q@x.example", "--sent", status=2)
+    assert "p3@x.example (open-letter: failed)" in answer.err
+    assert "q@x.example (not in the log)" in answer.err
+    assert "Nothing was done" in answer.err
+
+
+def test_retry_queues_what_failed(uncertain: SmallCampaign):
+    said = uncertain.petition("retry", "open-letter", status=0).out
+    assert "1 letter queued again." in said
+    assert uncertain.states() == {"p1": "uncertain", "p2": "uncertain", "p3": "queued"}
+    said = uncertain.petition("retry", "open-letter", status=0).out
+    assert "nothing to retry" in said
+    uncertain.petition("retry", "open-letter", "p1@x.example", status=2)
+
+
+def test_withdraw_and_take_it_back(campaign: SmallCampaign):
+    queue(campaign, p1=State.SENT, p2=State.DEFERRED)
+    campaign.petition("withdraw", "open-letter", "p1@x.example", "p3@x.example", status=2)
+    assert campaign.states() == {"p1": "sent", "p2": "deferred", "p3": "queued"}
+    said = campaign.petition("withdraw", "open-letter", status=0).out
+    assert "2 letters withdrawn: they will not be sent." in said
+    assert campaign.states() == {"p1": "sent", "p2": "suppressed", "p3": "suppressed"}
+    campaign.petition("retry", "open-letter", "p2@x.example", status=0)
+    assert campaign.states() == {"p1": "sent", "p2": "queued", "p3": "suppressed"}
+    moved = campaign.petition("withdraw", "open-letter", "--json", status=0).json["moved"]
+    assert [(one["email"], one["from"], one["to"]) for one in moved] == [
+        ("p2@x.example", "queued", "suppressed")
+    ]
+
+
+def test_suppressed_is_never_written_to(campaign: SmallCampaign):
+    assert "Nobody is suppressed." in campaign.petition("suppress", status=0).out
+    assert not (campaign.root / "rehearsal.db").exists()
+    queue(campaign, p1=State.SENT)
+    said = campaign.petition("suppress", "p2@x.example", "new@y.example", status=0).out
+    assert "2 addresses are suppressed" in said
+    assert "1 waiting letter will not be sent." in said
+    assert "A real send has a log of its own" in said
+    assert campaign.states() == {"p1": "sent", "p2": "suppressed", "p3": "queued"}
+    listed = campaign.petition("suppress", "--json", status=0).json
+    assert [(one["email"], one["reason"]) for one in listed] == [
+        ("new@y.example", "opted out"),
+        ("p2@x.example", "opted out"),
+    ]
+    assert "new@y.example" in campaign.petition("suppress", status=0).out
+
+
+def test_a_suppression_is_taken_back(campaign: SmallCampaign):
+    campaign.petition("suppress", "p1@x.example", "p2@x.example", status=0)
+    campaign.petition("suppress", "--remove", "p1@x.example", "p3@x.example", status=2)
+    assert len(campaign.petition("suppress", "--json").json) == 2
+    removed = campaign.petition("suppress", "--remove", "p1@x.example", "--json", status=0).json
+    assert removed["removed"] == ["p1@x.example"]
+    campaign.petition("suppress", "--remove", status=2)
+    campaign.petition("suppress", "no address", status=2)
+
+
+def test_before_anything_was_sent_there_is_nothing_to_say(campaign: SmallCampaign):
+    for arguments in (
+        ["resolve", "--all", "--sent"],
+        ["retry", "open-letter"],
+        ["withdraw", "open-letter"],
+    ):
+        assert "nothing has been sent yet" in campaign.petition(*arguments, status=2).err
+    assert not (campaign.root / "rehearsal.db").exists()

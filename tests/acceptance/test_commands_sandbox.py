@@ -1,0 +1,63 @@
+"""petition sandbox: a server for whoever wants to try something out."""
+
+import json
+import signal
+import smtplib
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.acceptance.small import SmallCampaign
+
+LETTER = "From: a@x.example\r\nTo: b@x.example\r\nSubject: S\r\n\r\nText\r\n"
+
+
+def start(place: SmallCampaign, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "petition", "sandbox", *arguments],
+        cwd=place.root,
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_it_keeps_letters_and_says_where(tmp_path: Path):
+    with start(SmallCampaign(tmp_path), "--json") as program:
+        assert program.stdout is not None
+        begun = json.loads(program.stdout.readline())
+        assert begun["maildir"] == str(tmp_path / "outbox")
+        with smtplib.SMTP(begun["host"], begun["port"]) as client:
+            client.sendmail("a@x.example", ["b@x.example"], LETTER)
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=30)
+    assert (json.loads(out), err, program.returncode) == ({"kept": 1}, "", 0)
+    assert [path.read_bytes() for path in (tmp_path / "outbox" / "new").iterdir()] == [
+        LETTER.encode()
+    ]
+
+
+def test_it_names_the_environment_that_a_send_needs(campaign: SmallCampaign):
+    with start(campaign) as program:
+        assert program.stdout is not None
+        lines = [program.stdout.readline() for _ in range(5)]
+        words = "".join(lines).replace("\\", "").split()
+        campaign.env |= dict(word.split("=", 1) for word in words if word.startswith("PETITION_"))
+        assert "3 sent" in campaign.petition("send", "open-letter", "--yes", status=0).out
+        program.send_signal(signal.SIGTERM)
+        out, _ = program.communicate(timeout=30)
+    assert "Kept 3 letters. Nobody received anything." in out
+    assert not (campaign.root / "petition.db").exists()
+
+
+def test_a_port_that_is_taken(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    with start(place, "--json") as program:
+        assert program.stdout is not None
+        port = json.loads(program.stdout.readline())["port"]
+        answer = place.petition("sandbox", "--port", str(port), status=1)
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=30)
+    assert f"port {port} cannot be opened" in answer.err
+    assert place.petition("sandbox", "--port", "70000", status=2).out == ""

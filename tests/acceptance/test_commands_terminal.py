@@ -1,0 +1,136 @@
+"""The commands as a person sees them: a terminal of 80 columns, with and without colour."""
+
+import re
+import sys
+import unicodedata
+
+import pexpect
+import pytest
+
+from petition.outbox.states import State
+from tests.acceptance.queued import queue
+from tests.acceptance.small import SmallCampaign
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
+HOSTILE = (
+    "\x1b[31mred\x1b[0m",
+    "\x1b]52;c;aGk=\x07",
+    "[bold]Company[/red] Ltd",
+    "\x9b31m",
+    "\u202egnp.exe",
+    "a\u2028b",
+)
+COMMANDS = (
+    ["check"],
+    ["preview"],
+    ["preview", "--as", "source"],
+    ["preview", "--diff", "p1", "p2"],
+    ["status"],
+    ["status", "open-letter"],
+    ["status", "--state", "failed"],
+    ["log"],
+    ["suppress"],
+    ["suppress", "a-very-long-local-part-of-an-address@a-very-long-domain-name-indeed.example"],
+    ["retry", "open-letter"],
+)
+
+
+def on_terminal(campaign: SmallCampaign, arguments: list[str], **env: str) -> str:
+    """What a terminal of 80 columns gets."""
+    environment = campaign.environment | {"TERM": "xterm-256color"} | env
+    del environment["COLUMNS"]
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "petition", *arguments],
+        cwd=str(campaign.root),
+        env=environment,
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=60,
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus in {0, 1}, child.before
+    text = child.before
+    assert isinstance(text, str)
+    return text.replace("\r\n", "\n")
+
+
+def width(line: str) -> int:
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in line
+    )
+
+
+@pytest.fixture
+def shown(campaign: SmallCampaign) -> SmallCampaign:
+    campaign.list_people("p1", "p2", "p3", "p4", p2="Жезқазған қаласы, Қарағанды облысы")
+    queue(campaign, p1=State.SENT, p2=State.DEFERRED, p3=State.FAILED, p4=State.UNCERTAIN)
+    return campaign
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_every_line_fits_and_nothing_but_styles_is_obeyed(
+    shown: SmallCampaign, arguments: list[str]
+):
+    coloured = on_terminal(shown, arguments)
+    plain = on_terminal(shown, arguments, NO_COLOR="1")
+    for text in (coloured, plain):
+        bare = STYLE.sub("", text)
+        assert "\x1b" not in bare
+        assert max(map(width, bare.splitlines())) <= 80
+    assert not COLOUR.search(plain)
+
+
+def test_colour_is_there_and_no_color_takes_it_away(shown: SmallCampaign):
+    assert COLOUR.search(on_terminal(shown, ["status"]))
+    assert not COLOUR.search(on_terminal(shown, ["status"], NO_COLOR="1"))
+    assert "\x1b" not in shown.petition("status", status=0).out
+
+
+def test_merge_fields_are_marked_on_a_terminal_alone(shown: SmallCampaign):
+    text = on_terminal(shown, ["preview", "--to", "p1"], NO_COLOR="1")
+    marked = re.findall(r"\x1b\[[0-9;]*4[0-9;]*m([^\x1b]*)\x1b\[0m", text)
+    assert "P1" in marked
+    assert "\x1b" not in shown.petition("preview", status=0).out
+
+
+@pytest.mark.parametrize("cell", HOSTILE)
+def test_no_cell_reaches_the_terminal_as_a_command(campaign: SmallCampaign, cell: str):
+    campaign.list_people("p1", "p2", p1=cell)
+    campaign.write("signatories.csv", f'name,publish\n"{cell}",yes\n')
+    for arguments in (["check"], ["preview"], ["preview", "--diff", "p1", "p2"]):
+        for text in (on_terminal(campaign, arguments), campaign.petition(*arguments).out):
+            bare = STYLE.sub("", text)
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]", bare)
+
+
+def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
+    import asyncio
+
+    from petition.outbox.log import Log
+    from petition.outbox.run import Outcome, Run
+
+    queue(campaign)
+    with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
+        from petition.campaign.folder import load_campaign
+        from petition.prepare import Wish, enqueue, prepare
+
+        enqueue(prepare(load_campaign(campaign.root), "open-letter", log, None, Wish()))
+
+        async def refuse() -> None:
+            run = Run(log, "open-letter")
+            for copy, reply in zip(await run.claim(3), HOSTILE, strict=False):
+                await run.record(Outcome(copy.id, State.FAILED, True, reply_code=550, reply=reply))
+            await run.close()
+
+        asyncio.run(refuse())
+    for arguments in (["log"], ["status", "--state", "failed"]):
+        bare = STYLE.sub("", on_terminal(campaign, arguments))
+        assert "[bold]Company[/red] Ltd" in bare
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", bare)
+        for form in ("--json", "--csv"):
+            out = campaign.petition(*arguments, form, status=0).out
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)

@@ -1,0 +1,25 @@
+"""What all tests share: components that are not Python packages."""
+
+import os
+import shutil
+
+import pytest
+
+_SYSTEM = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+def _is_there(component: str) -> bool:
+    if component == "root":
+        return os.geteuid() == 0
+    return bool(shutil.which(component) or shutil.which(component, path=_SYSTEM))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose component is missing; where `CI=true` it must be there."""
+    for mark in item.iter_markers("component"):
+        missing = [name for name in mark.args if not _is_there(name)]
+        if not missing:
+            continue
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"needs {', '.join(missing)}, which must be there in CI")
+        pytest.skip(f"needs {', '.join(missing)}")

@@ -1,0 +1,261 @@
+"""A run against a scripted server: what stands in the log after each fault is what the table says.
+
+The letters, the log and the sockets are the real ones; the server alone follows a script.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from petition.campaign.folder import load_campaign
+from petition.campaign.server import Server
+from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery.mailer import Ending, Mailer, Route
+from petition.delivery.pace import Pace
+from petition.delivery.retry import RetrySchedule
+from petition.outbox.log import Log
+from petition.outbox.run import Run
+from petition.outbox.states import State
+from petition.prepare import Wish, enqueue, prepare
+from tests.acceptance.small import SmallCampaign
+from tests.servers.scripted import (
+    EXTRA,
+    GARBAGE,
+    HALF,
+    HANG_UP,
+    SILENT,
+    Act,
+    Phase,
+    ScriptedServer,
+    answer,
+    closing,
+)
+from tests.servers.visitor import until
+
+
+class Scene:
+    """A small campaign, its log, and a run of it."""
+
+    def __init__(self, root: Path, people: int = 3, **settings: object) -> None:
+        SmallCampaign.at(root, people)
+        self.root = root
+        self.settings = {"connections": 1, "timeout": 0.3} | settings
+        self.pace = PaceSettings()
+        self.retry = RetrySchedule()
+        self.now = datetime.now(UTC)
+        self.mailer: Mailer | None = None
+
+    async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
+        with Log(f"sqlite:///{self.root}/petition.db", clock=lambda: self.now) as log, log.owned():
+            where = Server("127.0.0.1", server.port, "none", **self.settings)
+            prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
+            enqueue(prepared)
+            run = Run(log, "open-letter")
+            route = Route(
+                where,
+                None,
+                Pace.of(self.pace, "UTC"),
+                retry=self.retry,
+                pause=0.01,
+                dot_seconds=dot_seconds,
+            )
+            self.mailer = Mailer(run, prepared.merger, route, lambda told: None, log.clock)
+            try:
+                return await self.mailer.deliver(prepared.comparison.to_send)
+            finally:
+                await run.close()
+
+    def copies(self):
+        with Log(f"sqlite:///{self.root}/petition.db") as log:
+            return list(log.copies("open-letter"))
+
+    @property
+    def states(self) -> list[str]:
+        return [copy.state for copy in self.copies()]
+
+
+def play(scene: Scene, script, **options) -> tuple[Ending, ScriptedServer]:
+    async def main():
+        async with ScriptedServer(script, **options) as server:
+            return await scene.run(server), server
+
+    return asyncio.run(main())
+
+
+SENT3 = ["sent"] * 3
+# What the first letter meets at a phase, and its state when the run is over. What was released is
+# sent on the next connection.
+BEFORE_THE_DOT = {
+    "4xx": (answer("450 4.2.1 later"), "deferred"),
+    "5xx": (answer("550 5.1.1 no such person"), "failed"),
+    "421": (closing(), "sent"),
+    "dropped": (HANG_UP, "sent"),
+    "silent": (SILENT, "sent"),
+    "garbage": (GARBAGE, "sent"),
+    "half": (HALF, "sent"),
+    "extra": (EXTRA, "sent"),
+}
+AT_THE_DOT = {
+    "4xx": (answer("451 4.3.0 later"), "deferred"),
+    "5xx": (answer("554 5.7.1 spam"), "failed"),
+    "421": (closing(), "deferred"),
+    "dropped": (HANG_UP, "uncertain"),
+    "silent": (SILENT, "uncertain"),
+    "garbage": (GARBAGE, "uncertain"),
+    "half": (HALF, "uncertain"),
+    "extra": (EXTRA, "sent"),
+    "251": (answer("251 2.1.5 will forward"), "sent"),
+}
+
+
+@pytest.mark.parametrize("fault", BEFORE_THE_DOT)
+@pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA])
+def test_a_fault_before_the_dot(tmp_path: Path, phase: Phase, fault: str):
+    act, state = BEFORE_THE_DOT[fault]
+    scene = Scene(tmp_path)
+    ending, server = play(scene, {phase: act})
+    assert scene.states == [state, "sent", "sent"]
+    accepted = [letter.rcpt_to[0] for letter in server.accepted]
+    assert len(accepted) == len(set(accepted)) == scene.states.count("sent")
+    assert not ending.is_over
+
+
+@pytest.mark.parametrize("fault", AT_THE_DOT)
+def test_a_fault_at_the_dot(tmp_path: Path, fault: str):
+    act, state = AT_THE_DOT[fault]
+    scene = Scene(tmp_path)
+    _, server = play(scene, {Phase.DOT: act})
+    assert scene.states == [state, "sent", "sent"]
+    arrived = [letter.rcpt_to[0] for letter in server.letters]
+    assert len(arrived) == len(set(arrived)) == 3  # nobody was tried twice
+
+
+@pytest.mark.parametrize("act", [closing("421 4.3.2 busy"), HANG_UP, SILENT, GARBAGE])
+@pytest.mark.parametrize("phase", [Phase.GREETING, Phase.EHLO])
+def test_a_server_that_is_out_of_breath_once_costs_no_letter(tmp_path: Path, phase, act: Act):
+    scene = Scene(tmp_path)
+    # The first connection is good and breaks off behind its first letter; the second meets it.
+    script = {phase: (Act(), act), Phase.MAIL: (Act(), HANG_UP)}
+    _, server = play(scene, script)
+    assert scene.states == SENT3
+    assert len(server.accepted) == 3
+    assert all(copy.attempts == 1 for copy in scene.copies())
+
+
+def test_a_server_that_is_not_there_ends_the_run_at_once(tmp_path: Path):
+    class Nowhere:
+        port = 1
+
+    scene = Scene(tmp_path)
+    ending = asyncio.run(scene.run(Nowhere()))
+    assert ending.trouble is not None
+    assert "refused" in ending.trouble.what
+    assert scene.states == ["queued"] * 3
+    assert all(copy.attempts == 0 for copy in scene.copies())
+
+
+def test_a_server_that_always_breaks_off_ends_the_run(tmp_path: Path):
+    scene = Scene(tmp_path)
+    ending, _ = play(scene, {Phase.MAIL: [HANG_UP] * 99})
+    assert ending.broken == "the connection was lost at MAIL FROM"
+    assert scene.states == ["queued"] * 3
+
+
+def test_five_refusals_of_the_message_in_a_row_end_the_run(tmp_path: Path):
+    scene = Scene(tmp_path, people=9)
+    ending, _ = play(scene, {Phase.DOT: [answer("554 5.7.1 no such letters here")] * 99})
+    assert ending.refused == "no such letters here"
+    assert scene.states == ["failed"] * 5 + ["queued"] * 4
+
+
+def test_refusals_of_recipients_never_end_the_run(tmp_path: Path):
+    scene = Scene(tmp_path, people=9)
+    ending, _ = play(scene, {Phase.RCPT: [answer("550 5.1.1 unknown")] * 9})
+    assert not ending.is_over
+    assert scene.states == ["failed"] * 9
+
+
+def test_a_deferred_letter_keeps_its_date_and_its_message_id(tmp_path: Path):
+    scene = Scene(tmp_path, people=1)
+    _, first = play(scene, {Phase.DOT: answer("451 4.3.0 later")})
+    [copy] = scene.copies()
+    assert copy.due_at is not None
+    assert copy.due_at == copy.updated_at + timedelta(minutes=5)
+    scene.now += timedelta(minutes=4)
+    _, nothing = play(scene, {})
+    assert nothing.letters == []
+    scene.now += timedelta(minutes=2)
+    _, second = play(scene, {})
+    assert scene.states == ["sent"]
+    assert first.letters[0].data == second.letters[0].data
+
+
+def test_a_deferred_letter_that_falls_due_is_sent_while_the_command_runs(tmp_path: Path):
+    scene = Scene(tmp_path)
+    scene.retry = replace(RetrySchedule(), waits=(timedelta(0),))
+    play(scene, {Phase.RCPT: answer("450 4.2.0 greylisted")})
+    assert scene.states == SENT3
+    assert [copy.attempts for copy in scene.copies()] == [2, 1, 1]
+
+
+def test_a_letter_that_was_deferred_for_five_days_fails(tmp_path: Path):
+    scene = Scene(tmp_path, people=1)
+    play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
+    scene.now += timedelta(days=5, minutes=1)
+    play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
+    [copy] = scene.copies()
+    assert (copy.state, copy.reason) == (State.FAILED, "deferred for 5 days")
+
+
+def test_the_daily_cap_is_kept_over_runs_and_says_when_it_frees(tmp_path: Path):
+    scene = Scene(tmp_path, connections=4)
+    scene.pace = PaceSettings(per_day=2)
+    ending, server = play(scene, {})
+    assert len(server.accepted) == 2
+    assert ending.capped is not None
+    assert ending.capped - scene.now == pytest.approx(timedelta(hours=24), abs=timedelta(seconds=1))
+    _, server = play(scene, {})
+    assert server.letters == []
+    scene.now += timedelta(hours=24, seconds=1)
+    play(scene, {})
+    assert scene.states == SENT3
+
+
+def test_a_run_that_is_stopped_finishes_what_is_in_flight(tmp_path: Path):
+    scene = Scene(tmp_path, people=20, timeout=5)
+
+    async def main():
+        async with ScriptedServer({}) as server:
+            running = asyncio.ensure_future(scene.run(server))
+            await until(lambda: len(server.letters) >= 2)
+            scene.mailer.stop()
+            return await running, server
+
+    ending, server = asyncio.run(main())
+    assert ending.stopped
+    sent = scene.states.count("sent")
+    assert 2 <= sent == len(server.accepted) < 20
+    assert scene.states == ["sent"] * sent + ["queued"] * (20 - sent)
+
+
+def test_connections_are_kept_open_and_reused(tmp_path: Path):
+    scene = Scene(tmp_path, people=12, connections=3)
+    _, server = play(scene, {})
+    assert len(server.accepted) == 12
+    assert len(server.conversations) <= 3
+    assert server.verbs.count("QUIT") == len(server.conversations)
+
+
+def test_an_address_that_needs_smtputf8_fails_where_it_is_not_offered(tmp_path: Path):
+    scene = Scene(tmp_path)
+    (tmp_path / "recipients.csv").write_text(
+        "email,name,town\nким@x.example,Ким,\nb@x.example,B,\n"
+    )
+    play(scene, {}, extensions=("PIPELINING",))
+    by_address = {copy.mailbox: copy for copy in scene.copies()}
+    assert by_address["b@x.example"].state is State.SENT
+    assert by_address["ким@x.example"].state is State.FAILED
+    assert "SMTPUTF8" in by_address["ким@x.example"].reason

@@ -1,0 +1,66 @@
+"""A certificate authority of the tests' own, made with the openssl program."""
+
+import ssl
+import subprocess
+from pathlib import Path
+
+_REQUEST = """
+[req]
+distinguished_name = dn
+[dn]
+"""
+_AUTHORITY = """
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+"""
+_SERVER = """
+[server]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+subjectAltName = {names}
+"""
+
+
+class Authority:
+    """Signs certificates for servers of a test.
+
+    Args:
+        folder: Where keys and certificates are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "authority.cnf").write_text(_REQUEST + _AUTHORITY)
+        self._new_key("authority")
+        self._openssl("req", "-x509", "-new", "-key", "authority.key", "-config", "authority.cnf",
+                      "-extensions", "authority", "-subj", "/CN=petition test authority",
+                      "-days", "2", "-out", "authority.pem")  # fmt: skip
+
+    def trust(self) -> ssl.SSLContext:
+        """What a client that trusts this authority uses."""
+        return ssl.create_default_context(cafile=str(self._folder / "authority.pem"))
+
+    def server(self, names: str = "DNS:localhost, IP:127.0.0.1") -> ssl.SSLContext:
+        """What a server with a certificate for these names uses."""
+        (self._folder / "server.cnf").write_text(_REQUEST + _SERVER.format(names=names))
+        self._new_key("server")
+        self._openssl("req", "-new", "-key", "server.key", "-config", "server.cnf",
+                      "-subj", "/CN=petition test server", "-out", "server.csr")  # fmt: skip
+        self._openssl("x509", "-req", "-in", "server.csr", "-CA", "authority.pem",
+                      "-CAkey", "authority.key", "-CAcreateserial", "-extfile", "server.cnf",
+                      "-extensions", "server", "-days", "2", "-out", "server.pem")  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._folder / "server.pem", self._folder / "server.key")
+        return context
+
+    def _new_key(self, name: str) -> None:
+        self._openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+                      "-out", f"{name}.key")  # fmt: skip
+
+    def _openssl(self, *words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=self._folder, check=True, capture_output=True)

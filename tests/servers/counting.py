@@ -1,0 +1,101 @@
+"""An SMTP server that counts: which Message-ID it took for whom, how often.
+
+It runs on a thread of its own, offers PIPELINING, and can take its time before it answers the dot,
+which is when a crash of the client hurts most.
+"""
+
+import asyncio
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+_MESSAGE_ID = re.compile(rb"^Message-ID:\s*(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass
+class CountingServer:
+    """What a running server took.
+
+    Args:
+        pause: How long it thinks before and after it takes a letter, in seconds.
+    """
+
+    pause: float = 0.0
+    port: int = 0
+    accepted: Counter[str] = field(default_factory=Counter)  # by recipient
+    message_ids: dict[str, set[str]] = field(default_factory=dict)  # by recipient
+    commands: Counter[str] = field(default_factory=Counter)
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await self._converse(reader, writer)
+        writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        recipients: list[str] = []
+        writer.write(b"220 counting.test ESMTP\r\n")
+        while line := await reader.readline():
+            verb, _, rest = line.decode().strip().partition(" ")
+            self.commands[verb.upper()] += 1
+            match verb.upper():
+                case "EHLO":
+                    writer.write(b"250-counting.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n")
+                    writer.write(b"250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n")
+                case "MAIL":
+                    recipients = []
+                    writer.write(b"250 2.1.0 Ok\r\n")
+                case "RCPT":
+                    recipients.append(rest[rest.index("<") + 1 : rest.index(">")])
+                    writer.write(b"250 2.1.5 Ok\r\n")
+                case "DATA":
+                    writer.write(b"354 go on\r\n")
+                    await self._take(reader, recipients)
+                    writer.write(b"250 2.0.0 Ok: queued\r\n")
+                case "QUIT":
+                    writer.write(b"221 2.0.0 Bye\r\n")
+                    return
+                case _:
+                    writer.write(b"250 2.0.0 Ok\r\n")
+
+    async def _take(self, reader: asyncio.StreamReader, recipients: list[str]) -> None:
+        data = b""
+        while not (data.endswith(b"\r\n.\r\n") or data == b".\r\n"):
+            data += await reader.readuntil(b"\r\n")
+        await asyncio.sleep(self.pause)
+        found = _MESSAGE_ID.search(data)
+        for recipient in recipients:
+            self.accepted[recipient] += 1
+            known = self.message_ids.setdefault(recipient, set())
+            known.add(found[1].decode() if found else "")
+        await asyncio.sleep(self.pause)
+
+
+@contextmanager
+def counting_server(pause: float = 0.0) -> Iterator[CountingServer]:
+    """Run a server on loopback until the block is left."""
+    counting = CountingServer(pause)
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(counting.converse, "127.0.0.1", 0))
+    counting.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever, name="counting server")
+    thread.start()
+    try:
+        yield counting
+    finally:
+        asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _close(server: asyncio.Server) -> None:
+    server.close()
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)

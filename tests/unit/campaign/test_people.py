@@ -1,0 +1,180 @@
+import pytest
+
+from petition.address import Mailbox
+from petition.campaign.people import Choice, open_people
+from petition.errors import Level
+
+FILE = "recipients.csv"
+
+
+def read(folder, content, problems):
+    folder.write(FILE, content)
+    people = open_people(folder.root, "recipients", FILE, problems)
+    return people and list(people.rows(problems))
+
+
+def told(problems):
+    assert all(problem.file == FILE for problem in problems)
+    return [(problem.line, problem.what) for problem in problems]
+
+
+def test_a_person_is_a_row_with_its_place(folder, problems):
+    content = "id,E-mail,Email,Name,Language,Job Title\n"
+    content += "kim, other , kim@КАЗ.example ,Kim Ö.,ru_KZ,Chair\n"
+    (person,) = read(folder, content, problems)
+    assert problems == []
+    assert (person.file, person.line, person.number, person.id) == (FILE, 2, 1, "kim")
+    assert person.mailbox == Mailbox("Kim Ö.", "kim@xn--80aoh.example")
+    assert person.language == "ru-kz"
+    assert person.fields == {
+        "id": "kim",
+        "e_mail": "other",
+        "email": "kim@КАЗ.example",
+        "name": "Kim Ö.",
+        "language": "ru_KZ",
+        "job_title": "Chair",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("email,first_name,last_name\na@b.example,Kim,Lee\nc@b.example,,Lee\n", ["Kim Lee", "Lee"]),
+        (
+            "email,name,First Name\na@b.example,Dr Lee,Kim\nc@b.example,,Kim\n",
+            ["Dr Lee", "Kim"],
+        ),
+    ],
+)
+def test_a_name_follows_from_its_parts_where_there_is_none(folder, problems, content, names):
+    people = read(folder, content, problems)
+    assert [person.fields["name"] for person in people] == names
+    assert [person.mailbox.display_name for person in people] == names
+    columns = open_people(folder.root, "recipients", FILE, problems).columns
+    assert columns.count("name") == 1
+
+
+def test_a_group_mailbox_needs_no_name(folder, problems):
+    (person,) = read(folder, "email\nboard@kaz.example\n", problems)
+    assert person.mailbox == Mailbox("", "board@kaz.example")
+    assert "name" not in person.fields
+    assert person.language == ""
+
+
+def test_without_addresses_there_is_no_list(folder, problems):
+    assert read(folder, "\nname,mail_address\nKim,a@b.example\n", problems) is None
+    assert told(problems) == [(2, 'has no column "email"')]
+    assert problems[0].mend == (
+        'Rename the column "mail_address" to email, if it holds the addresses'
+    )
+
+
+@pytest.mark.parametrize("word", ["[email protected]", "[email\u00a0protected]"])
+def test_an_obscured_address_gets_its_own_sentence(folder, problems, word):
+    assert read(folder, f"name,email\nKim,{word}\n", problems) == []
+    what = f'"{word}" is what a web page shows in place of an address'
+    assert told(problems) == [(2, what)]
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("kim,Kim,", '"kim" is not a mail address: An email address must have an @-sign'),
+        (",Kim,", "the address is empty"),
+        ("x" * 400 + "@a.example,Kim,", "the address has 410 characters"),
+        ('a@b.example,"Kim\nBcc: x@y.example",', "the name holds the unseen character U+000A"),
+        ("a@b.example,Kim\u202e,", "the name holds the unseen character U+202E"),
+        ("a@b.example,Kim,Russian", '"Russian" is not a language tag'),
+    ],
+)
+def test_a_bad_row_is_told_and_the_others_are_read(folder, problems, row, what):
+    people = read(folder, f"email,name,language\n{row}\nkim@kaz.example,Kim,en\n", problems)
+    assert [person.mailbox.addr_spec for person in people] == ["kim@kaz.example"]
+    assert told(problems) == [(2, what)]
+
+
+def test_one_mailbox_twice_is_told_on_both_lines(folder, problems):
+    content = "email\na@каз.example\nb@kaz.example\na@XN--80AOH.example\na@Каз.EXAMPLE\n"
+    people = read(folder, content, problems)
+    assert [person.line for person in people] == [2, 3]
+    what = '"a@xn--80aoh.example" stands in line {} as well'.format
+    assert told(problems) == [(2, what(4)), (4, what(2)), (5, what(2))]
+
+
+def test_one_id_twice_is_told_on_both_lines(folder, problems):
+    people = read(folder, "id,email\nx,a@b.example\nx,c@b.example\n,d@b.example\n,e@b.example\n",
+                  problems)  # fmt: skip
+    assert [person.line for person in people] == [2, 4, 5]
+    what = 'the id "x" stands in line {} as well'.format
+    assert told(problems) == [(2, what(3)), (3, what(2))]
+
+
+@pytest.mark.parametrize(
+    "addresses", [("Kim@a.example", "kim@a.example"), ("kim@a.example", "KIM@a.example"),
+                  ("KIM@a.example", "Kim@a.example")]
+)  # fmt: skip
+def test_addresses_that_differ_in_capitals_alone_are_pointed_out(folder, problems, addresses):
+    people = read(folder, "email\n{}\nx@a.example\n{}\n".format(*addresses), problems)
+    assert len(people) == 3
+    what = f'"{addresses[1]}" differs from line 2 in capital letters alone'
+    assert told(problems) == [(4, what)]
+    assert problems[0].level is Level.WARNING
+
+
+def test_the_list_streams(folder, problems):
+    rows = "".join(f"p{number}@a.example\n" for number in range(3000))
+    folder.write(FILE, f"email\n{rows}broken\n")
+    people = open_people(folder.root, "recipients", FILE, problems)
+    assert next(people.rows(problems)).number == 1
+    assert problems == []
+
+
+LIST = """id,email
+kim,kim@kaz.example
+3,berik@kaz.example
+,saule@kaz.example
+a@b,info@kaz.example
+"""
+
+
+def chosen(folder, problems, *texts):
+    folder.write(FILE, LIST)
+    people = open_people(folder.root, "recipients", FILE, problems)
+    choice = people.choice(texts)
+    return [person.line for person in people.rows(problems) if choice.matches(person)], choice
+
+
+@pytest.mark.parametrize(
+    ("texts", "lines"),
+    [
+        ((), [2, 3, 4, 5]),
+        (("kim",), [2]),
+        (("KIM",), []),
+        (("kim@KAZ.example", "kim@kaz.EXAMPLE"), [2]),
+        (("Kim@kaz.example",), []),
+        (("3",), [3]),  # an id wins over a number
+        (("4",), [5]),
+        ((" 1 ", "2"), [2, 3]),
+        (("03", "0", "-1"), []),
+        (("a@b",), [5]),
+        (("",), []),
+    ],
+)
+def test_who_is_an_address_an_id_or_a_number(folder, problems, texts, lines):
+    found, choice = chosen(folder, problems, *texts)
+    assert found == lines
+    assert problems == []
+    assert choice.seen == 4
+
+
+def test_who_matched_nobody_is_told_with_the_nearest(folder, problems):
+    _, choice = chosen(folder, problems, "kim", "kin@kaz.example", "99", "bérik@kaz.example")
+    assert choice.missed() == ["kin@kaz.example", "99", "bérik@kaz.example"]
+    assert choice.nearest("bérik@kaz.example") == "berik@kaz.example"
+    assert choice.nearest("99") is None
+
+
+def test_a_number_is_a_number_where_no_row_has_it_as_its_id(folder, problems):
+    (person,) = read(folder, "email\nkim@kaz.example\n", problems)
+    assert Choice(["1"]).matches(person)
+    assert not Choice(["1"], ids={"1"}).matches(person)

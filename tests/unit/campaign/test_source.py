@@ -1,0 +1,90 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from petition.campaign.source import find_file, read_text
+from petition.errors import Problem
+from tests.privileges import bound_by_permissions
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_and_byte_order_mark_do_not_count(folder, problems, end):
+    folder.write("a.txt", f"\ufeffone{end}two{end}")
+    assert read_text(folder.root, "a.txt", problems) == "one\ntwo\n"
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "what"),
+    [
+        ("one\ntwö".encode("latin-1"), 2, "is not saved as UTF-8: it holds the byte 0xF6"),
+        ("one\r\rtwö".encode("cp1252"), 3, "is not saved as UTF-8: it holds the byte 0xF6"),
+        ("one".encode("utf-16"), 1, "is saved as UTF-16"),
+        ("one".encode("utf-16-be"), 1, "holds a NUL character"),
+        (b"one\ntwo\0", 2, "holds a NUL character"),
+        (b"x" * 1_000_001, None, "is larger than 1 MB"),
+    ],
+)
+def test_a_file_that_is_no_text_is_one_problem(folder, problems, content, line, what):
+    folder.write("a.txt", content)
+    assert read_text(folder.root, "a.txt", problems) is None
+    assert [(p.file, p.line, p.what) for p in problems] == [("a.txt", line, what)]
+
+
+def test_a_file_that_is_not_there(folder, problems):
+    assert read_text(folder.root, "lists/b.csv", problems) is None
+    assert [(p.file, p.what) for p in problems] == [("lists/b.csv", "there is no such file")]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "recipients.csv/a"])
+def test_a_name_that_is_no_path(folder, problems, name):
+    assert find_file(folder.root, name, problems) is None
+    assert len(problems) == 1
+
+
+def test_a_folder_a_fifo_and_a_loop_are_no_files(folder, problems):
+    (folder.root / "folder.csv").mkdir()
+    os.mkfifo(folder.root / "fifo.csv")
+    (folder.root / "loop.csv").symlink_to("loop.csv")
+    for name in ("folder.csv", "fifo.csv", "loop.csv"):
+        assert read_text(folder.root, name, problems) is None
+    assert [problem.file for problem in problems] == ["folder.csv", "fifo.csv", "loop.csv"]
+
+
+def test_a_link_may_not_lead_out_of_the_campaign(folder, problems, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "secret.txt"
+    outside.write_text("secret")
+    (folder.root / "link.txt").symlink_to(outside)
+    assert read_text(folder.root, "link.txt", problems) is None
+    assert read_text(folder.root, "../x.txt", problems) is None
+    mend = "Copy the file into the folder"
+    assert problems == [
+        Problem("link.txt", None, "lies outside the campaign folder", mend),
+        Problem("../x.txt", None, "lies outside the campaign folder", mend),
+    ]
+
+
+def test_a_link_within_the_campaign_is_followed(folder, problems):
+    (folder.root / "link.csv").symlink_to("recipients.csv")
+    assert read_text(folder.root, "link.csv", problems)
+
+
+def test_a_file_that_nobody_may_read(folder):
+    folder.write("a.csv", "email\n").chmod(0)
+    folder.write("a.txt", "x").chmod(0)
+    code = """
+import sys
+from pathlib import Path
+from petition.campaign.source import read_text
+from petition.campaign.table import open_table
+problems = []
+read_text(Path(sys.argv[1]), "a.txt", problems)
+open_table(Path(sys.argv[1]), "a.csv", problems)
+print(*problems, sep="\\n")
+"""
+    command = [*bound_by_permissions(), sys.executable, "-c", code, str(folder.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    fault = "cannot be read: Permission denied. Check the name and who may read the file."
+    assert done.stdout == f"a.txt: {fault}\na.csv: {fault}\n"

@@ -1,0 +1,136 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from petition.campaign.table import TableRow, open_table
+from petition.errors import Problem
+
+
+def read(folder, content, problems):
+    folder.write("a.csv", content)
+    table = open_table(folder.root, "a.csv", problems)
+    return table, table and list(table.rows(problems))
+
+
+def told(problems):
+    assert all(problem.file == "a.csv" and problem.is_error for problem in problems)
+    return [(problem.line, problem.what) for problem in problems]
+
+
+def test_rows_know_where_they_begin(folder, problems):
+    content = '\ufeffFirst Name, E-Mail \r\n\r\n Kim , k@a.example\r\n"two\r\nlines",b\r\n,,\r\nc,d'
+    table, rows = read(folder, content.replace(",,", ","), problems)
+    assert table.columns == ("first_name", "e_mail")
+    assert table.header_line == 1
+    assert rows == [
+        TableRow(3, 1, {"first_name": "Kim", "e_mail": "k@a.example"}),
+        TableRow(4, 2, {"first_name": "two\r\nlines", "e_mail": "b"}),
+        TableRow(7, 3, {"first_name": "c", "e_mail": "d"}),
+    ]
+    assert problems == []
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_line_end_is_one(folder, problems, end):
+    _, rows = read(folder, end.join(["a,b", "1,2", "", '"3\n3",4', "5,6"]), problems)
+    assert [(row.line, row.number) for row in rows] == [(2, 1), (4, 2), (6, 3)]
+
+
+def test_the_same_table_is_read_again_as_the_file_is_then(folder, problems):
+    table, _ = read(folder, "a\n1\n", problems)
+    folder.write("a.csv", "a\n1\n2\n")
+    assert [row.cells["a"] for row in table.rows(problems)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "what"),
+    [
+        ("", 1, "has no header"),
+        ("\n \n,,\n", 1, "has no header"),
+        ("email;name\nk@a.example;Kim\n", 1, "its cells are separated by semicolons"),
+        ("email\tname\n", 1, "its cells are separated by tabs"),
+        ("\nName,NAME\n", 2, 'columns 1 and 2 are both called "name"'),
+        ("a,b\n1,2".encode("utf-16"), 1, "is saved as UTF-16"),
+        ("a,b\n1,2".encode("utf-16-le"), 1, "holds a NUL character"),
+        ("имя,b\n".encode("cp1251"), 1, "is not saved as UTF-8: it holds the byte 0xE8"),
+        ('"a"b,c\n', 1, "a quoted cell goes on behind its closing quote"),
+    ],
+)
+def test_a_header_that_cannot_be_used(folder, problems, content, line, what):
+    table, _ = read(folder, content, problems)
+    assert table is None
+    assert told(problems) == [(line, what)]
+
+
+@pytest.mark.parametrize(
+    ("content", "faults", "left"),
+    [
+        ("1,2\n3\n4,5\n", [(3, "this row has 1 cells where the header has 2")], ["1", "4"]),
+        ("1,2,3\n4,5\n", [(2, "this row has 3 cells where the header has 2")], ["4"]),
+        ("1,2\n\0,3\n4,5\n", [(3, "holds a NUL character")], ["1", "4"]),
+        (
+            "1,2\n\xe9,3\n4,5\n".encode("latin-1"),
+            [(3, "is not saved as UTF-8: it holds the byte 0xE9")],
+            ["1"],
+        ),
+        (
+            '1,2\n"3"x,4\n5,6\n',
+            [(3, "a quoted cell goes on behind its closing quote")],
+            ["1", "5"],
+        ),
+        ('1,2\n"3,4\n5,6\n', [(3, "a quote is opened in this row and never closed")], ["1"]),
+        ('1,2\n"3,4', [(3, "a quote is opened in this row and never closed")], ["1"]),
+        (
+            "1,2\n" + "x" * 200_000 + ",3\n4,5\n",
+            [(3, "a cell of this row is longer than 131,072 characters")],
+            ["1", "4"],
+        ),
+        (
+            "1,2\n" + "x" * 10_000_000 + ",3\n4,5\n",
+            [(3, "this line is longer than 1,000,000 characters")],
+            ["1"],
+        ),
+    ],
+)
+def test_a_row_that_cannot_be_used_does_not_hide_the_others(
+    folder, problems, content, faults, left
+):
+    header = "a,b\n"
+    content = header.encode() + content if isinstance(content, bytes) else header + content
+    _, rows = read(folder, content, problems)
+    assert told(problems) == faults
+    assert [row.cells["a"] for row in rows] == left
+
+
+def test_row_numbers_count_unusable_rows(folder, problems):
+    _, rows = read(folder, "a,b\n1,2\n3\n4,5\n", problems)
+    assert [row.number for row in rows] == [1, 3]
+
+
+def test_a_file_that_goes_away_is_a_problem(folder, problems):
+    table, _ = read(folder, "a\n1\n", problems)
+    (folder.root / "a.csv").unlink()
+    assert list(table.rows(problems)) == []
+    mend = "Check the name and who may read the file"
+    assert problems == [Problem("a.csv", None, "cannot be read: No such file or directory", mend)]
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=6))
+def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
+    root = tmp_path_factory.getbasetemp()
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("a", "b"), *rows])
+    (root / "round.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
+    problems = []
+    table = open_table(root, "round.csv", problems)
+    read_back = [tuple(row.cells.values()) for row in table.rows(problems)]
+    stripped = [(one.strip(), two.strip()) for one, two in rows]
+    assert read_back == [row for row in stripped if any(row)]
+    assert problems == []

@@ -1,0 +1,250 @@
+"""Rates, caps and hours against a clock that only the test moves."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from petition.campaign.settings import Between, Rate
+from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery.pace import NO_CAP, Clock, Closed, Pace
+
+
+class FakeClock:
+    """Stands still until everybody sleeps, then goes to the first one's waking."""
+
+    def __init__(self, now=datetime(2026, 3, 2, 12, tzinfo=UTC)):
+        self.start = now
+        self.seconds = 0.0
+        self.sleepers = []
+        self.numbers = itertools.count()
+
+    @property
+    def clock(self):
+        return Clock(self.now, lambda: self.seconds, self.sleep)
+
+    def now(self):
+        return self.start + timedelta(seconds=self.seconds)
+
+    async def sleep(self, seconds):
+        woken = asyncio.get_running_loop().create_future()
+        self.sleepers.append((self.seconds + seconds, next(self.numbers), woken))
+        await woken
+
+    async def run(self, *tasks):
+        running = asyncio.gather(*tasks)
+        while not running.done():
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if self.sleepers:
+                self.sleepers.sort(reverse=True)
+                self.seconds, _, woken = self.sleepers.pop()
+                woken.set_result(None)
+        return await running
+
+
+def pace_of(clock, timezone="UTC", **table):
+    return Pace.of(PaceSettings.model_validate(table), timezone, clock.clock)
+
+
+def times(clock, pace, domains, connections=4, late=0.0):
+    """When each letter goes, shared out over connections that each take `late` seconds a letter."""
+    left = list(enumerate(domains))
+    gone = []
+
+    async def connection():
+        while left:
+            _, domain = left.pop(0)
+            assert await pace.wait(domain) is None
+            gone.append((clock.seconds, domain))
+            if late:
+                await clock.sleep(late)
+
+    asyncio.run(clock.run(*(connection() for _ in range(connections))))
+    return gone
+
+
+def test_without_a_rate_nobody_waits():
+    clock = FakeClock()
+    assert {when for when, _ in times(clock, pace_of(clock), ["a.test"] * 50)} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("rate", "interval"), [("10/s", 0.1), ("20/min", 3.0), ("500/h", 7.2), ("1000/s", 0.001)]
+)
+@pytest.mark.parametrize("connections", [1, 4])
+def test_letters_are_spaced_evenly_from_the_first_one(rate, interval, connections):
+    clock = FakeClock()
+    gone = times(clock, pace_of(clock, rate=rate), ["a.test"] * 30, connections)
+    assert [when for when, _ in gone] == pytest.approx([n * interval for n in range(30)])
+
+
+def test_time_spent_on_a_letter_does_not_slow_the_rate():
+    clock = FakeClock()
+    gone = times(clock, pace_of(clock, rate="10/s"), ["a.test"] * 30, late=0.3)
+    assert gone[-1][0] == pytest.approx(2.9)
+
+
+def test_what_was_missed_is_not_made_up_for():
+    clock = FakeClock()
+    pace = pace_of(clock, rate="10/s")
+    times(clock, pace, ["a.test"])
+    clock.seconds = 60.0
+    gone = times(clock, pace, ["a.test"] * 3)
+    assert [when for when, _ in gone] == pytest.approx([60.0, 60.1, 60.2])
+
+
+def test_a_domain_has_its_own_rate_and_does_not_hold_up_others():
+    clock = FakeClock()
+    pace = pace_of(clock, rate="10/s", per_domain={"slow.test": "1/s"})
+    domains = ["slow.test", "slow.test", "a.test", "b.test", "slow.test", "c.test"]
+    gone = times(clock, pace, domains, connections=6)
+    slow = [when for when, domain in gone if domain == "slow.test"]
+    others = [when for when, domain in gone if domain != "slow.test"]
+    assert slow == pytest.approx([0.0, 1.0, 2.0])
+    assert others == pytest.approx([0.1, 0.2, 0.3])
+
+
+rates = st.builds(Rate, st.integers(1, 50), st.sampled_from([1, 60]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.none() | rates,
+    st.dictionaries(st.sampled_from(["a.test", "b.test"]), rates),
+    st.lists(st.sampled_from(["a.test", "b.test", "c.test"]), min_size=2, max_size=40),
+    st.integers(1, 8),
+    st.sampled_from([0.0, 0.05, 1.7]),
+)
+def test_no_two_letters_are_closer_than_any_rate_allows(rate, per_domain, domains, crew, late):
+    clock = FakeClock()
+    table = PaceSettings.model_construct(
+        rate=rate, per_domain=per_domain, between=None, per_day=None
+    )
+    gone = times(clock, Pace(table, UTC, clock.clock), domains, crew, late)
+    assert len(gone) == len(domains)
+    for limit, whose in [(rate, None), *((limit, whose) for whose, limit in per_domain.items())]:
+        if limit:
+            when = [moment for moment, domain in gone if whose in {None, domain}]
+            for earlier, later in itertools.pairwise(when):
+                assert later - earlier >= limit.seconds / limit.count - 1e-6
+
+
+# ---- hours
+
+
+def opening(pace_settings, now, timezone="UTC"):
+    return Pace(pace_settings, ZoneInfo(timezone), FakeClock(now).clock).opens_at()
+
+
+def hours(start, end):
+    return PaceSettings.model_construct(
+        rate=None, per_domain={}, per_day=None, between=Between(start, end)
+    )
+
+
+DAY, NIGHT = hours(time(8), time(20)), hours(time(22), time(6))
+
+
+@pytest.mark.parametrize(
+    ("settings", "now", "opens"),
+    [
+        (DAY, "2026-03-02 08:00", None),
+        (DAY, "2026-03-02 19:59", None),
+        (DAY, "2026-03-02 20:00", "2026-03-03 08:00"),
+        (DAY, "2026-03-02 07:59", "2026-03-02 08:00"),
+        (DAY, "2026-12-31 23:00", "2027-01-01 08:00"),
+        (NIGHT, "2026-03-02 23:00", None),
+        (NIGHT, "2026-03-02 05:59", None),
+        (NIGHT, "2026-03-02 06:00", "2026-03-02 22:00"),
+        (NIGHT, "2026-03-02 21:59", "2026-03-02 22:00"),
+    ],
+)
+def test_hours(settings, now, opens):
+    found = opening(settings, datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert (found and f"{found:%Y-%m-%d %H:%M}") == opens
+
+
+def test_hours_are_those_of_the_campaign_s_zone():
+    found = opening(DAY, datetime(2026, 3, 2, 16, tzinfo=UTC), "Asia/Almaty")  # 21:00 there
+    assert found == datetime(2026, 3, 3, 3, tzinfo=UTC)
+    assert f"{found:%H:%M}" == "08:00"
+
+
+@pytest.mark.parametrize(
+    ("now", "opens"),
+    [
+        # In London the clock goes from 01:00 to 02:00 and, in autumn, from 02:00 to 01:00.
+        (datetime(2026, 3, 28, 21, tzinfo=UTC), datetime(2026, 3, 29, 7, tzinfo=UTC)),
+        (datetime(2026, 10, 24, 20, tzinfo=UTC), datetime(2026, 10, 25, 8, tzinfo=UTC)),
+    ],
+)
+def test_a_night_in_which_the_clock_is_changed(now, opens):
+    assert opening(DAY, now, "Europe/London") == opens
+
+
+def test_an_opening_that_the_clock_skips_is_the_hour_after_it():
+    settings = hours(time(1, 30), time(20))
+    found = opening(settings, datetime(2026, 3, 29, 0, 30, tzinfo=UTC), "Europe/London")
+    assert found == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)  # 02:30 summer time
+
+
+def test_outside_the_hours_no_letter_waits():
+    clock = FakeClock(datetime(2026, 3, 2, 21, tzinfo=UTC))
+    pace = pace_of(clock, rate="10/s", between="08:00-20:00")
+    closed = asyncio.run(pace.wait("a.test"))
+    assert closed == Closed(datetime(2026, 3, 3, 8, tzinfo=UTC))
+
+
+def test_a_turn_after_closing_time_is_not_waited_for():
+    clock = FakeClock(datetime(2026, 3, 2, 19, 59, 30, tzinfo=UTC))
+    pace = pace_of(clock, rate="1/min", between="08:00-20:00")
+
+    async def scenario():
+        return [await pace.wait("a.test"), await pace.wait("a.test")]
+
+    first, second = asyncio.run(scenario())
+    assert first is None
+    assert second == Closed(datetime(2026, 3, 3, 8, tzinfo=UTC))
+
+
+def test_a_machine_that_slept_past_closing_time_sends_nothing():
+    clock = FakeClock(datetime(2026, 3, 2, 19, tzinfo=UTC))
+    pace = pace_of(clock, rate="1/s", between="08:00-20:00")
+
+    async def scenario():
+        assert await pace.wait("a.test") is None
+        waiting = asyncio.create_task(pace.wait("a.test"))
+        await asyncio.sleep(0)
+        clock.start += timedelta(hours=3)
+        return (await clock.run(waiting))[0]
+
+    assert isinstance(asyncio.run(scenario()), Closed)
+
+
+# ---- caps and connections
+
+
+@pytest.mark.parametrize(("used", "left"), [(0, 400), (399, 1), (400, 0), (500, 0)])
+def test_a_daily_cap(used, left):
+    assert pace_of(FakeClock(), per_day=400).left_today(used) == left
+
+
+def test_no_daily_cap():
+    assert pace_of(FakeClock()).left_today(10**9) == NO_CAP
+
+
+@pytest.mark.parametrize(
+    ("rate", "connections"), [("1/h", 1), ("20/min", 1), ("1/s", 3), ("10/s", 30), (None, NO_CAP)]
+)
+def test_no_more_connections_than_a_rate_can_use(rate, connections):
+    table = {"rate": rate} if rate else {}
+    assert pace_of(FakeClock(), **table).connections == connections
+
+
+def test_a_campaign_without_a_pace_sends_as_fast_as_it_goes():
+    assert asyncio.run(Pace.of(None, "Asia/Almaty").wait("a.test")) is None
