@@ -1,0 +1,136 @@
+"""Puts an email together: the header block, and the two parts under it (RFC 2046 5.1.4)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from petition.address import Mailbox
+from petition.merge.headers import check_name, date_header, mailbox_header, subject_header
+from petition.merge.loaded import Filled
+from petition.merge.readback import BlockCheck, Meant, read_back
+
+_PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
+_TEXT, _HTML = _PART.format("plain"), _PART.format("html")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is said to the server, apart from the email itself (RFC 5321 2.3.1).
+
+    Args:
+        mail_from: The return path.
+        rcpt_to: Who gets it: the person first, then the copies.
+        smtputf8: Whether the server must offer SMTPUTF8 (RFC 6531).
+    """
+
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+    smtputf8: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What makes a copy this one and no other: where it goes, and the marks of its identity."""
+
+    to: Mailbox
+    mail_from: str
+    message_id: str
+    boundary: str
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+
+    def envelope(self, in_headers: str) -> Envelope:
+        """Where the copy goes.
+
+        Args:
+            in_headers: What stands in its headers beside these mailboxes.
+        """
+        rcpt_to = [self.to.addr_spec]
+        for mailbox in (*self.cc, *self.bcc):
+            if mailbox.addr_spec not in rcpt_to:
+                rcpt_to.append(mailbox.addr_spec)
+        is_ascii = "".join((*rcpt_to, self.mail_from, in_headers)).isascii()
+        return Envelope(self.mail_from, tuple(rcpt_to), smtputf8=not is_ascii)
+
+
+class Assembler:
+    """Makes the bytes of one sender's copies.
+
+    Args:
+        sender: The header From.
+        reply_to: The header Reply-To.
+    """
+
+    def __init__(self, sender: Mailbox, reply_to: Mailbox | None) -> None:
+        self._from: dict[str, tuple[Mailbox, ...]] = {"From": (sender,)}
+        if reply_to:
+            self._from["Reply-To"] = (reply_to,)
+        self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
+        self._checks: dict[tuple[str, ...], BlockCheck] = {}
+        self._date: tuple[datetime, timedelta | None, str] | None = None
+
+    def envelope(self, copy: Copy) -> Envelope:
+        """Where a copy goes."""
+        return copy.envelope(self._from_lines)
+
+    def header_names(self, copy: Copy) -> tuple[str, ...]:
+        """The names of a copy's headers, in their order."""
+        return ("Date", *self._from, "To", *(("Cc",) if copy.cc else ()), *_AFTER_MAILBOXES)
+
+    def assemble(
+        self, copy: Copy, filled: Filled, language: str, date: datetime, *, full: bool
+    ) -> bytes:
+        """The bytes of a copy, read back.
+
+        Args:
+            copy: Whose.
+            filled: Its words.
+            language: Their language tag.
+            date: The header Date, aware.
+            full: Parse the whole; else look at the header block.
+
+        Raises:
+            CellRefused: A header cannot be written, or would be read back as another one.
+        """
+        block = self._header_block(copy, filled.subject, language, date).encode()
+        names = self.header_names(copy)
+        if names not in self._checks:
+            self._checks[names] = BlockCheck(names)
+        self._checks[names].check(block)
+        data = block + _body(copy.boundary, filled)
+        if full:
+            read_back(data, self.meant(copy, filled.subject))
+        return data
+
+    def meant(self, copy: Copy, subject: str) -> Meant:
+        """What a copy is meant to say."""
+        return Meant(self.header_names(copy), subject, self._mailboxes(copy))
+
+    def _header_block(self, copy: Copy, subject: str, language: str, date: datetime) -> str:
+        check_name(copy.to.display_name)
+        cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
+        return (
+            f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
+            f"{subject_header(subject)}Message-ID: {copy.message_id}\r\nMIME-Version: 1.0\r\n"
+            f"Content-Language: {language}\r\nContent-Type: multipart/alternative;\r\n"
+            f' boundary="{copy.boundary}"\r\n'
+        )
+
+    def _mailboxes(self, copy: Copy) -> dict[str, tuple[Mailbox, ...]]:
+        mailboxes = {**self._from, "To": (copy.to,)}
+        return {**mailboxes, "Cc": copy.cc} if copy.cc else mailboxes
+
+    def _date_line(self, date: datetime) -> str:
+        second, offset = date.replace(microsecond=0), date.utcoffset()
+        if self._date is None or self._date[:2] != (second, offset):
+            self._date = (second, offset, date_header(second))
+        return self._date[2]
+
+
+_AFTER_MAILBOXES = ("Subject", "Message-ID", "MIME-Version", "Content-Language", "Content-Type")
+
+
+def _body(boundary: str, filled: Filled) -> bytes:
+    return (
+        f"\r\n--{boundary}\r\n{_TEXT}\r\n{filled.text}\r\n"
+        f"--{boundary}\r\n{_HTML}\r\n{filled.html}\r\n--{boundary}--\r\n"
+    ).encode("ascii")

@@ -1,0 +1,165 @@
+"""A letter frozen: compiled, with everything that its copies are made of, and nothing else.
+
+It is kept in the log, so that a letter that was begun is finished with the very words that the
+first copy had, whatever has happened to the files since.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from petition.address import Mailbox
+from petition.merge.tags import Template
+from petition.merge.template import CompiledText
+
+_FORMAT = 1
+
+# Where something stood, and how it was written, is kept for people and is no part of the letter.
+_NOT_HASHED = frozenset({"file", "lines", "source"})
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A letter that will not change any more.
+
+    Args:
+        letter: Its name.
+        campaign_id: The campaign's id.
+        today: The day on which it was frozen.
+        document: All else, as JSON has it.
+    """
+
+    letter: str
+    campaign_id: str
+    today: date
+    document: dict[str, Any]
+
+    def to_json(self) -> str:
+        """The letter as JSON."""
+        whole = {
+            "format": _FORMAT,
+            "letter": self.letter,
+            "campaign_id": self.campaign_id,
+            "today": self.today.isoformat(),
+            "document": self.document,
+        }
+        return json.dumps(whole, ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Frozen":
+        """The letter that `to_json` has written."""
+        whole = json.loads(text)
+        today = date.fromisoformat(whole["today"])
+        return cls(whole["letter"], whole["campaign_id"], today, whole["document"])
+
+    @property
+    def hash(self) -> str:
+        """What tells this letter from every other, whenever and from whatever files it was made."""
+        return _hash(self.letter, self.campaign_id, self._content)
+
+    @property
+    def content_hash(self) -> str:
+        """The same without the letter's name."""
+        return _hash(self.campaign_id, self._content)
+
+    @property
+    def source(self) -> str:
+        """The letter as its author wrote it, in all languages."""
+        texts = (self.document["texts"][language] for language in self.languages)
+        return "\n".join(text["source"] for text in texts)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that it is written in, in the campaign's order."""
+        return tuple(self.document["languages"])
+
+    @property
+    def title(self) -> str:
+        """The campaign's title."""
+        return str(self.document["campaign"]["title"])
+
+    @property
+    def sender(self) -> Mailbox:
+        """Whom it comes from."""
+        return Mailbox(*self.document["sender"]["from"])
+
+    @property
+    def sender_reply_to(self) -> Mailbox | None:
+        """Where answers go, if not to the sender."""
+        reply_to = self.document["sender"]["reply_to"]
+        return Mailbox(*reply_to) if reply_to else None
+
+    @property
+    def return_path(self) -> str | None:
+        """Where bounces go, with `{token}` in it; None: to the sender."""
+        return self.document["sender"]["return_path"]  # type: ignore[no-any-return]
+
+    @property
+    def cc(self) -> tuple[str, ...]:
+        """Who gets a copy of each copy (addr-specs)."""
+        return tuple(self.document["cc"])
+
+    @property
+    def bcc(self) -> tuple[str, ...]:
+        """Who gets one unseen (addr-specs)."""
+        return tuple(self.document["bcc"])
+
+    @property
+    def reply_by(self) -> date | None:
+        """Until when an answer is asked for."""
+        rule = self.document["reply_by"]
+        if not rule:
+            return None
+        if "date" in rule:
+            return date.fromisoformat(rule["date"])
+        return self.today + timedelta(days=rule["days"])
+
+    @property
+    def signatories(self) -> list[dict[str, str]]:
+        """Those who signed and may be named."""
+        return list(self.document["signatories"]["published"])
+
+    @property
+    def signatory_count(self) -> int:
+        """How many signed."""
+        return int(self.document["signatories"]["total"])
+
+    def demands(self, language: str) -> list[dict[str, Any]]:
+        """The demands, as a text of this language has them."""
+        return list(self.document["demands"].get(language, ()))
+
+    def file(self, language: str) -> str:
+        """The file of a text."""
+        return str(self.document["texts"][language]["file"])
+
+    def compiled(self, language: str) -> CompiledText:
+        """The templates of a text."""
+        text = self.document["texts"][language]
+        parts = (text["subject"], text["text"], text["html"])
+        return CompiledText(*(Template(part["template"], tuple(part["lines"])) for part in parts))
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        texts = self.document["texts"].items()
+        demands = self.document["demands"].items()
+        return {
+            **self.document,
+            "texts": {language: _unplaced(text) for language, text in texts},
+            "demands": {name: [_unplaced(one) for one in listed] for name, listed in demands},
+        }
+
+
+def _unplaced(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a document without what is not hashed."""
+    return {
+        key: _unplaced(inner) if isinstance(inner, dict) else inner
+        for key, inner in part.items()
+        if key not in _NOT_HASHED
+    }
+
+
+def _hash(*parts: str | dict[str, Any]) -> str:
+    canonical = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()

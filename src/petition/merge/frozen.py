@@ -1,0 +1,202 @@
+"""Freezes a letter: compiles it in all its languages, with all that its copies are made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from petition.campaign.demands import Demand
+from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
+from petition.campaign.letter import Letter, LetterText
+from petition.errors import CampaignError, Problem
+from petition.merge import fields
+from petition.merge.blocks import demand_blocks, signatory_blocks
+from petition.merge.changes import differences
+from petition.merge.document import Frozen
+from petition.merge.markdown import read_plain
+from petition.merge.plain import write_plain
+from petition.merge.refusals import ValueRefused
+from petition.merge.tags import Marked, find_reserved
+from petition.merge.template import Surroundings, compile_text, names_in
+
+__all__ = ["Frozen", "differences", "freeze"]
+
+
+def freeze(
+    campaign: Campaign, letter: Letter, *, campaign_id: str, today: date, columns: Sequence[str]
+) -> Frozen:
+    """Compile a letter in all its languages.
+
+    Args:
+        campaign: The loaded campaign.
+        letter: The letter.
+        campaign_id: The campaign's id, as the log has fixed it.
+        today: The day it is for the campaign.
+        columns: The columns of the list that it goes to.
+
+    Raises:
+        CampaignError: Its templates hold problems: all of them, in all languages.
+    """
+    freezing = _Freezing(campaign, letter, columns)
+    document = freezing.document()
+    if freezing.problems:
+        problems = set(freezing.problems)
+        raise CampaignError(sorted(problems, key=lambda one: (one.file, one.line or 0, one.what)))
+    return Frozen(letter.name, campaign_id, today, document)
+
+
+class _Freezing:
+    """Makes a letter's document, and gathers what is wrong."""
+
+    def __init__(self, campaign: Campaign, letter: Letter, columns: Sequence[str]) -> None:
+        self.problems: list[Problem] = []
+        self._campaign = campaign
+        self._letter = letter
+        self._columns = columns
+        named = [names_in(text) for text in letter.texts.values()]
+        self._names_demands = any("demands" in names for names in named)
+        self._names_signatories = any("signatories" in names for names in named)
+        self._signatories = self._published()
+
+    def document(self) -> dict[str, Any]:
+        """The letter as JSON has it."""
+        settings, front = self._campaign.settings, self._letter.front
+        sender, texts = settings.sender, self._letter.texts
+        reply_to = sender.reply_to
+        return {
+            "kind": front.kind,
+            "languages": list(texts),
+            "campaign": _table(settings.campaign, "title", "languages", "timezone"),
+            "sender": {
+                "from": [sender.from_.display_name, sender.from_.addr_spec],
+                "reply_to": reply_to and [reply_to.display_name, reply_to.addr_spec],
+                "return_path": sender.return_path,
+            },
+            "events": {
+                name: _table(event, "title", "starts", "ends", "place", "url")
+                for name, event in settings.events.items()
+            },
+            "unsubscribe": _table(settings.unsubscribe, "url", "mailto"),
+            "cc": list(front.cc),
+            "bcc": list(front.bcc),
+            "reply_by": _reply_by_rule(front.reply_by),
+            "texts": {language: self._text(text) for language, text in texts.items()},
+            "demands": {
+                language: [self._demand(one, language) for one in self._demands(language)]
+                for language in texts
+            },
+            "signatories": {"published": self._signatories, "total": self._total()},
+        }
+
+    def _text(self, text: LetterText) -> dict[str, Any]:
+        around = Surroundings(self._title(), self._known(), self._blocks(text.language))
+        compiled = compile_text(text, around, self.problems)
+        parts = asdict(compiled) if compiled else {}
+        return {
+            "file": text.file,
+            "source": f"{text.subject}\n{text.body}",
+            **{name: _as_json(template) for name, template in parts.items()},
+        }
+
+    def _known(self) -> dict[str, Sequence[str]]:
+        """What a letter can name, each with its fields."""
+        known: dict[str, Sequence[str]] = {
+            "recipient": self._columns,
+            "campaign": fields.CAMPAIGN_FIELDS,
+            "sender": fields.SENDER_FIELDS,
+            "today": fields.DATE_FIELDS,
+            "demands": (),
+            "signatories": (),
+        }
+        return {**known, "reply_by": fields.DATE_FIELDS} if self._letter.front.reply_by else known
+
+    def _blocks(self, language: str) -> dict[str, Any]:
+        demands = self._demands(language)
+        return {
+            "demands": demand_blocks(demands) if demands else [],
+            "signatories": signatory_blocks(self._signatories, self._total(), language),
+        }
+
+    def _demands(self, language: str) -> Sequence[Demand]:
+        """The demands as a text of this language shows them."""
+        if not self._names_demands:
+            return ()
+        return self._campaign.demands.get(self._language_of_demands(language), ())
+
+    def _language_of_demands(self, language: str) -> str:
+        """The language itself, or the first that there are demands in."""
+        known = [tag for tag, demands in self._campaign.demands.items() if demands]
+        return language if language in known else next(iter(known), "")
+
+    def _demand(self, demand: Demand, language: str) -> dict[str, Any]:
+        written_in = self._language_of_demands(language)
+        suffix = "" if written_in == self._campaign.languages[0] else f".{written_in}"
+        file = f"{LETTERS_FOLDER}/demands{suffix}.md"
+        for words in (demand.title, demand.text):
+            self._judge(words, file, demand.line)
+
+        def report(_line: int, what: str, mend: str) -> None:
+            self.problems.append(Problem(file, demand.line, what, mend))
+
+        return {
+            "number": demand.number,
+            "id": demand.id,
+            "title": demand.title,
+            "text": write_plain(read_plain(demand.text, report), Marked()).strip(),
+            "source": demand.text,
+        }
+
+    def _published(self) -> list[dict[str, str]]:
+        if not self._names_signatories:
+            return []
+        published = []
+        for signatory in self._campaign.signatories:
+            if signatory.publish:
+                named = {name: getattr(signatory, name) for name in fields.SIGNATORY_FIELDS}
+                file = self._campaign.settings.people["signatories"]
+                self._judge("\n".join(named.values()), file, signatory.line)
+                published.append(named)
+        return published
+
+    def _total(self) -> int:
+        return len(self._campaign.signatories) if self._names_signatories else 0
+
+    def _title(self) -> str:
+        title = self._campaign.settings.campaign.title
+        self._judge(title, SETTINGS_FILE, None)
+        return title
+
+    def _judge(self, text: str, file: str, line: int | None) -> None:
+        """Complain of what no letter can hold."""
+        try:
+            fields.clean(text)
+        except ValueRefused as refusal:
+            self.problems.append(Problem(file, line, refusal.what, refusal.mend))
+        if find_reserved(text):
+            what = "a text holds a character of the last private-use plane"
+            self.problems.append(Problem(file, line, what, "Delete it"))
+
+
+def _table(settings: object, *keys: str) -> dict[str, Any]:
+    """A table of petition.toml as JSON has it; empty where the file has none."""
+    values = {key: getattr(settings, key, None) for key in keys} if settings else {}
+    return {key: _json_value(value) for key, value in values.items()}
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _as_json(template: Sequence[Any]) -> dict[str, Any]:
+    source, lines = template
+    return {"template": source, "lines": list(lines)}
+
+
+def _reply_by_rule(reply_by: timedelta | date | None) -> Mapping[str, Any] | None:
+    if reply_by is None:
+        return None
+    if isinstance(reply_by, timedelta):
+        return {"days": reply_by.days}
+    return {"date": reply_by.isoformat()}

@@ -1,0 +1,154 @@
+"""The header block of an email, written line by line (RFC 5322, RFC 2047, RFC 6532).
+
+Of our own, because `EmailMessage` of Python 3.11 decodes what only looks encoded and so lets a cell
+add a header (CVE-2024-6923), and loses the quotes of a long display name (gh-80222).
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from email.utils import format_datetime
+
+from petition.address import Mailbox
+from petition.merge.refusals import CellRefused
+
+LINE_LENGTH = 76
+TEXT_LIMIT = 900  # characters of a subject or display name
+
+_WORD_LENGTH = 75  # RFC 2047 2: of an encoded word
+_AROUND = len("=?utf-8?B??=")
+
+# C0, DEL and C1, what Unicode takes for a line's end, half a surrogate pair.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+# Text that reads back as it stands: single blanks between words that can be no encoded word.
+_PLAIN = re.compile(r"[!-~]{1,60}(?: [!-~]{1,60})*")
+# RFC 5322 3.2.3: words that need no quotes.
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+
+
+def check_text(text: str, where: str) -> str:
+    """A text that can stand in a header.
+
+    Args:
+        text: The text.
+        where: What it is, for the message.
+
+    Raises:
+        CellRefused: It holds a control character or a line end, or is too long.
+    """
+    if unseen := _UNPRINTABLE.search(text):
+        code = f"U+{ord(unseen.group()):04X}"
+        raise CellRefused(f"{where} holds the control character {code}", "Type the text anew")
+    if len(text) > TEXT_LIMIT:
+        what = f"{where} is longer than {TEXT_LIMIT} characters"
+        raise CellRefused(what, "Make it shorter")
+    return text
+
+
+def check_name(name: str) -> str:
+    """A display name that can stand in a header.
+
+    Args:
+        name: The name; it may be empty.
+
+    Raises:
+        CellRefused: As for any text; or blanks stand around it, which readers drop.
+    """
+    if name != name.strip(" "):
+        raise CellRefused("the name begins or ends with a blank", "Take the blanks out")
+    return check_text(name, "the name")
+
+
+def subject_header(subject: str) -> str:
+    """The header Subject, folded.
+
+    Args:
+        subject: A text that `check_text` lets through.
+    """
+    if _PLAIN.fullmatch(subject) and "=?" not in subject:
+        if len(subject) <= LINE_LENGTH - len("Subject: "):
+            return f"Subject: {subject}\r\n"
+        return _folded("Subject:", subject.split(" "))
+    return _folded("Subject:", _encoded(subject, len("Subject: ")))
+
+
+def mailbox_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
+    """A header of mailboxes: From, To, Cc, Reply-To.
+
+    Args:
+        name: The header's name.
+        mailboxes: Whose display names `check_name` lets through.
+    """
+    words: list[str] = []
+    for mailbox in mailboxes:
+        if words:
+            words[-1] += ","
+        words += _mailbox_words(mailbox, len(name) + 2)
+    return _folded(f"{name}:", words)
+
+
+def date_header(date: datetime) -> str:
+    """The header Date.
+
+    Args:
+        date: An aware time.
+    """
+    return f"Date: {format_datetime(date)}\r\n"
+
+
+def _mailbox_words(mailbox: Mailbox, column: int) -> list[str]:
+    name = mailbox.display_name
+    if not name:
+        return [mailbox.addr_spec]
+    return [*_phrase(name, column), f"<{mailbox.addr_spec}>"]
+
+
+def _phrase(name: str, column: int) -> list[str]:
+    is_short = len(name) <= LINE_LENGTH - column
+    if name.isascii() and is_short and "=?" not in name:
+        if _ATOMS.fullmatch(name):
+            return [name]
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        if len(escaped) + 2 <= LINE_LENGTH - column:
+            return [f'"{escaped}"']
+    return list(_encoded(name, column))
+
+
+def _encoded(text: str, column: int) -> Iterator[str]:
+    """A text as encoded words, each of whole characters.
+
+    Args:
+        text: The text.
+        column: Where the first of them begins.
+    """
+    room = _bytes_in(LINE_LENGTH - column)
+    word = b""
+    for char in text:
+        encoded = char.encode()
+        if len(word) + len(encoded) > room:
+            yield _encoded_word(word)
+            word, room = b"", _bytes_in(LINE_LENGTH - 1)
+        word += encoded
+    yield _encoded_word(word)
+
+
+def _bytes_in(length: int) -> int:
+    """How many bytes an encoded word of a length can carry."""
+    return (min(length, _WORD_LENGTH) - _AROUND) // 4 * 3
+
+
+def _encoded_word(word: bytes) -> str:
+    return f"=?utf-8?B?{b64encode(word).decode('ascii')}?="
+
+
+def _folded(start: str, words: Iterable[str]) -> str:
+    lines = []
+    line = start
+    for word in words:
+        if len(line) + 1 + len(word) > LINE_LENGTH and line != start:
+            lines.append(line)
+            line = ""
+        line += f" {word}"
+    return "\r\n".join([*lines, line]) + "\r\n"

@@ -1,0 +1,224 @@
+"""A frozen letter in one language, loaded and ready to be filled for one person at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from typing import Any, NamedTuple
+
+from jinja2 import TemplateError
+from markupsafe import Markup
+
+from petition.campaign.people import Person
+from petition.errors import MergeRefused, Problem
+from petition.merge.document import Frozen
+from petition.merge.fields import LetterDate, Named, SignatoryList, Value, printed
+from petition.merge.headers import check_text
+from petition.merge.refusals import CellRefused, ValueRefused
+from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
+from petition.merge.splice import (
+    SplicedEnvironment,
+    can_be_spliced,
+    encode,
+    print_html,
+    print_plain,
+)
+from petition.merge.template import CompiledText
+
+# Around each merged value in a text that is shown; no value can hold them.
+MARK_BEGIN, MARK_END = "\x02", "\x03"
+
+# Whatever an expression of a template can raise.
+_FAULTS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class Filled(NamedTuple):
+    """A letter's words for one person; the text and the HTML in quoted-printable."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class PlainEnvironment(LetterEnvironment):
+    """An environment whose templates come out as they are read.
+
+    Args:
+        finish: What becomes of each printed value.
+        autoescape: Whether what a block of a template makes is markup, not escaped again.
+    """
+
+    def __init__(self, finish: Callable[[str], str], *, autoescape: bool = False) -> None:
+        def paid(value: Value) -> str:
+            text = printed(value)
+            self.budget.spend(len(text) // 64)
+            return finish(text)
+
+        super().__init__(paid, autoescape=autoescape)
+
+
+@dataclass
+class LoadedText:
+    """A letter in one language.
+
+    Args:
+        file: Its file, for messages.
+        language: Its language tag.
+        compiled: Its templates.
+        names: What it can name, but for the person.
+    """
+
+    file: str
+    language: str
+    compiled: CompiledText
+    names: Mapping[str, Any]
+
+    @cached_property
+    def is_spliced(self) -> bool:
+        """Whether what all copies have in common is encoded once."""
+        return can_be_spliced(LetterEnvironment(str).parse(self.compiled.text.source))
+
+    def fill(self, person: Person) -> Filled:
+        """The letter for one person.
+
+        Raises:
+            MergeRefused: It cannot be merged for this person.
+        """
+        names = self._names_for(person)
+        subject = self._subject_of(names, person)
+        if self.is_spliced:
+            text = self._render(self._spliced_text, names, person)
+            return Filled(subject, text, self._render(self._spliced_html, names, person))
+        text = self._render(self._text, names, person)
+        return Filled(subject, encode(text), encode(self._render(self._html, names, person)))
+
+    def shown(self, person: Person) -> tuple[str, str]:
+        """The subject, and the text with a mark at both ends of each merged value.
+
+        A letter that cannot be spliced has no marks: its template could see them, and the copy that
+        is shown would not be the one that is sent.
+
+        Raises:
+            MergeRefused: It cannot be merged for this person.
+        """
+        names = self._names_for(person)
+        renderer = self._marked_text if self.is_spliced else self._text
+        return self._subject_of(names, person), self._render(renderer, names, person)
+
+    def html(self, person: Person) -> str:
+        """The HTML for one person.
+
+        Raises:
+            MergeRefused: It cannot be merged for this person.
+        """
+        return self._render(self._html, self._names_for(person), person)
+
+    @cached_property
+    def _subject(self) -> Renderer:
+        return PlainEnvironment(str).load(self.compiled.subject)
+
+    @cached_property
+    def _spliced_text(self) -> Renderer:
+        return SplicedEnvironment(print_plain).load(self.compiled.text)
+
+    @cached_property
+    def _spliced_html(self) -> Renderer:
+        return SplicedEnvironment(print_html).load(self.compiled.html)
+
+    @cached_property
+    def _text(self) -> Renderer:
+        return PlainEnvironment(str).load(self.compiled.text)
+
+    @cached_property
+    def _html(self) -> Renderer:
+        return PlainEnvironment(_as_markup, autoescape=True).load(self.compiled.html)
+
+    @cached_property
+    def _marked_text(self) -> Renderer:
+        environment = PlainEnvironment(lambda text: f"{MARK_BEGIN}{text}{MARK_END}")
+        return environment.load(self.compiled.text)
+
+    def _names_for(self, person: Person) -> dict[str, Any]:
+        return {**self.names, "recipient": Named("recipient", person.fields)}
+
+    def _subject_of(self, names: dict[str, Any], person: Person) -> str:
+        subject = self._render(self._subject, names, person)
+        if not subject.strip():
+            empty = CellRefused("the subject is empty", "Fill the cells that it names")
+            raise refused_row(person, empty)
+        try:
+            return check_text(subject, "the subject")
+        except CellRefused as refusal:
+            raise refused_row(person, refusal) from None
+
+    def _render(self, renderer: Renderer, names: dict[str, Any], person: Person) -> str:
+        try:
+            return renderer.render(names)
+        except CellRefused as refusal:
+            raise refused_row(person, refusal, f"{self.file}:{line_of(refusal)}") from None
+        except ValueRefused as refusal:
+            raise self._refused(refusal, refusal.what, refusal.mend) from None
+        except _FAULTS as fault:
+            raise self._refused(fault, _told(fault), "Correct the template") from None
+
+    def _refused(self, fault: Exception, what: str, mend: str) -> MergeRefused:
+        return MergeRefused(Problem(self.file, line_of(fault), what, mend))
+
+
+def load_text(frozen: Frozen, language: str) -> LoadedText:
+    """A text of a frozen letter, ready to be filled.
+
+    Args:
+        frozen: The letter.
+        language: One of its languages.
+    """
+    sender, reply_to = frozen.sender, frozen.sender_reply_to
+    signatories = [Named("signatory", one) for one in frozen.signatories]
+    names: dict[str, Any] = {
+        "campaign": Named("campaign", {"title": frozen.title, "id": frozen.campaign_id}),
+        "sender": Named(
+            "sender",
+            {
+                "name": sender.display_name,
+                "address": sender.addr_spec,
+                "reply_to": reply_to.addr_spec if reply_to else "",
+            },
+        ),
+        "demands": tuple(Named("demand", one) for one in frozen.demands(language)),
+        "signatories": SignatoryList(signatories, frozen.signatory_count),
+        "today": LetterDate("today", frozen.today, language),
+    }
+    if frozen.reply_by:
+        names["reply_by"] = LetterDate("reply_by", frozen.reply_by, language)
+    return LoadedText(frozen.file(language), language, frozen.compiled(language), names)
+
+
+def refused_row(person: Person, refusal: CellRefused, place: str = "") -> MergeRefused:
+    """A refusal that a person's row is to blame for.
+
+    Args:
+        person: Whose row.
+        refusal: What is wrong.
+        place: Where in the letter the value stands.
+    """
+    what = f"{refusal.what} ({place} prints it)" if place else refusal.what
+    return MergeRefused(Problem(person.file, person.line, what, refusal.mend))
+
+
+def _as_markup(text: str) -> str:
+    return text if isinstance(text, Markup) else Markup(escape(text))  # noqa: S704 (escaped)
+
+
+def _told(fault: Exception) -> str:
+    if isinstance(fault, RecursionError):
+        return "the template calls itself without end"
+    message = getattr(fault, "message", None) or str(fault) or type(fault).__name__
+    return f"the template fails here: {message}".rstrip(".")

@@ -1,0 +1,190 @@
+"""A letter's Markdown as a tree. The only door to markdown-it.
+
+CommonMark and tables; HTML is text, and an image is a problem. A line that holds statements alone
+is a block of its own, so that a loop or a condition can stand around paragraphs, lists and rows.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import takewhile
+
+from markdown_it import MarkdownIt
+from markdown_it.common.normalize_url import normalizeLink
+from markdown_it.rules_block import StateBlock
+from markdown_it.token import Token
+
+from petition.merge import tree
+from petition.merge.links import fault_of
+from petition.merge.tags import TAG, Marked, Role, without_reserved
+from petition.merge.tree import Node
+
+# Tells of something that cannot be: its line in the marked text from 0, what it is, how to mend it.
+Report = Callable[[int, str, str], None]
+
+
+def read_markdown(marked: Marked, report: Report) -> list[Node]:
+    """The blocks of a text.
+
+    Args:
+        marked: The text with its tags put aside.
+        report: Is told of everything that a letter cannot hold.
+    """
+    tokens = _parser().parse(marked.text, {"marked": marked})
+    return _Builder(marked, report).blocks(tokens)
+
+
+def read_plain(text: str, report: Report | None = None) -> list[Node]:
+    """The blocks of a text that is no template: a demand's.
+
+    Args:
+        text: Markdown; characters that stand for tags are left out.
+        report: Is told of everything that a letter cannot hold.
+    """
+    return read_markdown(Marked(without_reserved(text)), report or (lambda *_: None))
+
+
+class _Builder:
+    """Turns markdown-it's run of tokens into a tree."""
+
+    def __init__(self, marked: Marked, report: Report) -> None:
+        self._marked = marked
+        self._report = report
+        self._line = 0
+
+    def blocks(self, tokens: Sequence[Token]) -> list[Node]:
+        return self._siblings(_Tokens(tokens))
+
+    def _siblings(self, tokens: "_Tokens") -> list[Node]:
+        """The nodes up to the token that closes their parent."""
+        nodes: list[Node] = []
+        while (token := tokens.next()) is not None and token.nesting >= 0:
+            self._line = token.map[0] if token.map else self._line
+            nodes += self._nodes(token, tokens)
+        nodes = tree.gather(nodes, self._marked, self._unpaired)
+        return tree.join_lists(tree.lift_groups(nodes, self._marked), self._marked)
+
+    def _nodes(self, token: Token, tokens: "_Tokens") -> list[Node]:
+        if token.type == "inline":
+            # The children of a paragraph, not a node of their own.
+            return self._siblings(_Tokens(token.children or []))
+        if token.type == "tr_open":
+            return self._row(tokens)
+        if token.nesting > 0:
+            return [self._branch(token, self._line, tokens)]
+        return self._leaf(token)
+
+    def _branch(self, token: Token, line: int, tokens: "_Tokens") -> Node:
+        node = Node(token.type.removesuffix("_open"), line=line, is_tight=token.hidden)
+        if node.kind == "link":
+            node.text = str(token.attrs["href"])
+            node.name = token.markup
+            if what := fault_of(node.text, self._marked):
+                self._report(line, what, "Write the whole address into the letter")
+        elif node.kind == "heading":
+            node.number = int(token.tag[1:])
+        elif node.kind == "ordered_list":
+            node.number = int(token.attrs.get("start", 1))
+        elif node.kind in {"th", "td"}:
+            node.align = str(token.attrs.get("style", "")).removeprefix("text-align:")
+        node.children = self._siblings(tokens)
+        return node
+
+    def _row(self, tokens: "_Tokens") -> list[Node]:
+        """A table's row; one that holds statements alone is no row."""
+        cells = list(tokens.until("tr_close"))
+        words = "".join(cell.content for cell in cells if cell.type == "inline")
+        if words and all(_is_statement(char, self._marked) for char in words):
+            return tree.pieces(words, self._line, self._marked)
+        line = self._line
+        return [Node("tr", children=self._siblings(_Tokens(cells)), line=line)]
+
+    def _leaf(self, token: Token) -> list[Node]:
+        line = self._line
+        if token.type == "text":
+            return tree.pieces(token.content, line, self._marked)
+        if token.type == "statements":
+            return tree.pieces(token.content, line, self._marked)
+        if token.type in {"softbreak", "hardbreak"}:
+            self._line += 1
+        if token.type == "image":
+            what = "a letter cannot hold an image"
+            self._report(line, what, "Take it out, or write a link to it")
+            return []
+        if token.type in {"code_inline", "code_block", "fence"}:
+            return [self._code(token, line)]
+        return [Node(token.type, line=line)]
+
+    def _code(self, token: Token, line: int) -> Node:
+        kind = "code_inline" if token.type == "code_inline" else "code_block"
+        words = tree.pieces(token.content, line, self._marked)
+        return Node(kind, children=tree.gather(words, self._marked, self._unpaired), line=line)
+
+    def _unpaired(self, mark: str) -> None:
+        tag = self._marked.tag(mark)
+        what = f"{tag} and what belongs to it stand in different places of the text"
+        line = _line_of(self._marked, mark)
+        mend = "Put each of these tags on a line of its own, without blanks before it"
+        self._report(line, what, mend)
+
+
+class _Tokens:
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = iter(tokens)
+
+    def next(self) -> Token | None:
+        return next(self._tokens, None)
+
+    def until(self, end: str) -> Iterator[Token]:
+        return takewhile(lambda token: token.type != end, self._tokens)
+
+
+def _line_of(marked: Marked, mark: str) -> int:
+    return marked.text.count("\n", 0, max(marked.text.find(mark), 0))
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    # A link keeps its marks, and is judged where it is written (links.py), not silently left as it
+    # is; and text decoded from a link could hold characters that stand for tags.
+    parser.normalizeLink = _normalize_link  # type: ignore[method-assign]
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]  # noqa: ARG005
+    parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
+    stops = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    parser.block.ruler.before("table", "statements", _statement_lines, stops)  # type: ignore[arg-type]
+    return parser
+
+
+def _normalize_link(url: str) -> str:
+    """A link in ASCII, its marks left as they are."""
+    # A mark stands for text that will be encoded on its own; a word in its place keeps it from
+    # being encoded with the rest.
+    word = "petitionmark"
+    while word in url.lower():
+        word += "x"
+    marks = TAG.findall(url)
+    numbers = iter(range(len(marks)))
+    stood_in = TAG.sub(lambda _: f"{word}{next(numbers)}z", url)
+    return re.sub(f"{word}([0-9]+)z", lambda found: marks[int(found[1])], normalizeLink(stood_in))
+
+
+def _statement_lines(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """A line that holds statements alone is a block."""
+    if silent and state.parentType == "table":
+        return False  # a table's row, which `_statements_of` makes statements again
+    marked: Marked = state.env["marked"]
+    line = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]].strip()
+    marks = line.replace(" ", "").replace("\t", "")
+    if not marks or not all(_is_statement(char, marked) for char in marks):
+        return False
+    if not silent:
+        state.line = start + 1
+        token = state.push("statements", "", 0)
+        token.content = marks
+        token.map = [start, state.line]
+    return True
+
+
+def _is_statement(char: str, marked: Marked) -> bool:
+    return TAG.match(char) is not None and marked.tag(char).role is not Role.FIELD

@@ -1,0 +1,199 @@
+"""One email for one person: envelope and bytes."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from petition.address import Mailbox
+from petition.campaign.people import Person
+from petition.identity import Identity, Signer, chance_boundary, chance_message_id
+from petition.merge.assembly import Assembler, Copy, Envelope
+from petition.merge.document import Frozen
+from petition.merge.headers import date_header
+from petition.merge.loaded import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
+from petition.merge.refusals import CellRefused
+
+__all__ = ["MARK_BEGIN", "MARK_END", "Email", "Envelope", "Merger", "Shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A finished email.
+
+    Args:
+        envelope: Whom it goes to.
+        data: Its bytes: CRLF line ends, one at its end, and no line that begins with a dot.
+        message_id: Its Message-ID.
+        subject: Its subject.
+        language: The language tag of its text.
+        is_fallback_language: Whether the person has another language, which the letter lacks.
+        is_spliced: Whether what all copies have in common was encoded once.
+    """
+
+    envelope: Envelope
+    data: bytes
+    message_id: str
+    subject: str
+    language: str
+    is_fallback_language: bool
+    is_spliced: bool
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A copy as a person reads it.
+
+    Args:
+        headers: The headers, decoded, in their order.
+        text: The plain text, `MARK_BEGIN` and `MARK_END` around each merged value.
+    """
+
+    headers: list[tuple[str, str]]
+    text: str
+
+
+class Merger:
+    """Makes the copies of a frozen letter; for one thread.
+
+    Args:
+        frozen: The letter.
+        signer: Derives what belongs to a copy's identity.
+    """
+
+    def __init__(self, frozen: Frozen, signer: Signer) -> None:
+        self._frozen = frozen
+        self._signer = signer
+        self._sender = frozen.sender
+        self._return_path = frozen.return_path
+        self._assembler = Assembler(self._sender, frozen.sender_reply_to)
+        self._cc = tuple(Mailbox("", address) for address in frozen.cc)
+        self._bcc = tuple(Mailbox("", address) for address in frozen.bcc)
+        self._languages = frozen.languages
+        self._texts: dict[str, LoadedText] = {}
+
+    @property
+    def recipients_each(self) -> int:
+        """To how many mailboxes a copy goes, at most."""
+        return 1 + len(self._cc) + len(self._bcc)
+
+    def language_of(self, person: Person) -> tuple[str, bool]:
+        """In which language a person gets the letter.
+
+        Returns:
+            The language tag, and whether it stands in for the person's own.
+        """
+        languages = self._languages
+        if not person.language:
+            return languages[0], False
+        for tag in (person.language, person.language.partition("-")[0]):
+            if tag in languages:
+                return tag, False
+        return languages[0], True
+
+    def merge(self, person: Person, revision: int, date: datetime, *, full: bool) -> Email:
+        """The copy for one person.
+
+        Args:
+            person: Whom it is for.
+            revision: The letter's revision.
+            date: The header Date, aware.
+            full: Parse the copy as another program would and compare; else look at its headers
+                alone. A copy that is not spliced is always parsed.
+
+        Raises:
+            MergeRefused: It cannot be merged, or would not be read back as it was meant.
+        """
+        return self._build(person, self._copy_for(person, revision), date, full=full)
+
+    def merge_trial(self, person: Person, date: datetime, to: Mailbox) -> Email:
+        """A person's copy to somebody else, who tries the letter out.
+
+        Its Message-ID belongs to no copy, it bears no token, and nobody else gets it.
+
+        Args:
+            person: Whose copy.
+            date: The header Date, aware.
+            to: Who gets it.
+
+        Raises:
+            MergeRefused: It cannot be merged, or would not be read back as it was meant.
+        """
+        message_id = chance_message_id(self._sender.domain)
+        copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary())
+        return self._build(person, copy, date, full=True)
+
+    def show(self, person: Person, revision: int, date: datetime) -> Shown:
+        """A person's copy for reading.
+
+        Args:
+            person: Whom it is for.
+            revision: The letter's revision.
+            date: The header Date, aware.
+
+        Raises:
+            MergeRefused: It cannot be merged.
+        """
+        copy, loaded = self._copy_for(person, revision), self._text_for(person)
+        subject, text = loaded.shown(person)
+        values = {
+            "Date": date_header(date).partition(": ")[2].strip(),
+            "From": str(self._sender),
+            "Reply-To": str(self._frozen.sender_reply_to),
+            "To": str(copy.to),
+            "Cc": ", ".join(self._frozen.cc),
+            "Subject": subject,
+            "Message-ID": copy.message_id,
+            "MIME-Version": "1.0",
+            "Content-Language": loaded.language,
+            "Content-Type": f'multipart/alternative; boundary="{copy.boundary}"',
+        }
+        return Shown([(name, values[name]) for name in self._assembler.header_names(copy)], text)
+
+    def html(self, person: Person, revision: int, date: datetime) -> str:  # noqa: ARG002
+        """The HTML of a person's copy; the arguments are those of `show`.
+
+        Raises:
+            MergeRefused: It cannot be merged.
+        """
+        return self._text_for(person).html(person)
+
+    def _text_for(self, person: Person) -> LoadedText:
+        language, _ = self.language_of(person)
+        if language not in self._texts:
+            self._texts[language] = load_text(self._frozen, language)
+        return self._texts[language]
+
+    def _copy_for(self, person: Person, revision: int) -> Copy:
+        frozen, address = self._frozen, person.mailbox.addr_spec
+        identity = Identity(frozen.campaign_id, frozen.letter, revision, address)
+        mail_from = self._sender.addr_spec
+        if self._return_path:
+            token = self._signer.return_path_token(identity)
+            mail_from = self._return_path.replace("{token}", token)
+        message_id = self._signer.message_id(identity, self._sender.domain)
+        boundary = self._signer.boundary(identity)
+        return Copy(person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc)
+
+    def _build(self, person: Person, copy: Copy, date: datetime, *, full: bool) -> Email:
+        loaded = self._text_for(person)
+        filled = loaded.fill(person)
+        try:
+            data = self._assembler.assemble(
+                copy, filled, loaded.language, date, full=full or not loaded.is_spliced
+            )
+        except CellRefused as refusal:
+            raise refused_row(person, refusal) from None
+        return Email(
+            envelope=self._assembler.envelope(copy),
+            data=data,
+            message_id=copy.message_id,
+            subject=filled.subject,
+            language=loaded.language,
+            is_fallback_language=self.language_of(person)[1],
+            is_spliced=loaded.is_spliced,
+        )

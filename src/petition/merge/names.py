@@ -1,0 +1,158 @@
+"""Whether everything that a letter names is there, before it is merged for anybody."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from jinja2 import nodes
+from jinja2.tests import TESTS
+
+from petition.campaign.names import nearest
+from petition.merge.fields import DEMAND_FIELDS, SIGNATORY_FIELDS
+from petition.merge.operations import known_filters
+
+# Tells of a problem: its line in the template from 1, what is wrong, how to mend it.
+Report = Callable[[int, str, str], None]
+
+# What Jinja itself lets a template name.
+_JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "true", "false"})
+
+_ABSENT = {
+    "event": ("events cannot be named in a letter yet", "Write its time and place as text"),
+    "previous": ("a letter cannot follow another one yet", "Quote the earlier letter as text"),
+    "reply_by": ("the letter has no reply-by date", "Write reply_by: 14 days in its front matter"),
+}
+
+# Filters after which a list still holds the same things.
+_SAME_THINGS = frozenset(
+    {"list", "reject", "rejectattr", "reverse", "select", "selectattr", "sort", "unique"}
+)
+_FIELDS_OF_EACH = {"demands": DEMAND_FIELDS, "signatories": SIGNATORY_FIELDS}
+
+_OTHER_FILES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+
+
+def check_names(tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report) -> None:
+    """Look for everything that a template names and that is not there.
+
+    Args:
+        tree: The template as Jinja has parsed it.
+        known: What it can name, each with its fields.
+        report: Is told of every problem.
+    """
+    _Names(tree, known, report).check()
+
+
+class _Names:
+    def __init__(
+        self, tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report
+    ) -> None:
+        self._tree = tree
+        self._known = known
+        self._report = report
+
+    def check(self) -> None:
+        self._check_statements()
+        self._check_filters()
+        self._check_tests()
+        self._check_top_names()
+        for name, fields in self._known.items():
+            self._check_fields(self._tree, name, fields)
+            self._check_bare(name)
+        for loop in self._tree.find_all(nodes.For):
+            self._check_loop(loop)
+
+    def _check_statements(self) -> None:
+        for node in self._tree.find_all(_OTHER_FILES):
+            what = "a letter is one file and takes in no other"
+            self._report(node.lineno, what, "Write the text into the letter itself")
+        for node in self._tree.find_all(nodes.ScopedEvalContextModifier):
+            what = "{% autoescape %} is not possible: fields are always escaped"
+            self._report(node.lineno, what, "Take it out")
+
+    def _check_filters(self) -> None:
+        known = known_filters()
+        for used in self._tree.find_all(nodes.Filter):
+            if used.name in {"safe", "e", "escape"}:
+                what = f'there is no filter "{used.name}": fields are always escaped'
+                self._report(used.lineno, what, f"Take |{used.name} out")
+            elif used.name not in known:
+                self._unknown(used.lineno, f'there is no filter "{used.name}"', used.name, known)
+
+    def _check_tests(self) -> None:
+        for used in self._tree.find_all(nodes.Test):
+            if used.name not in TESTS:
+                what = f'there is no test "{used.name}"'
+                self._unknown(used.lineno, what, used.name, TESTS)
+
+    def _check_top_names(self) -> None:
+        made = set(self._made_names())
+        for name in self._tree.find_all(nodes.Name):
+            if name.ctx != "load":
+                if name.name in self._known:
+                    what = f"{name.name} is already something else in a letter"
+                    self._report(name.lineno, what, "Choose another name")
+            elif name.name not in {*made, *self._known, *_JINJAS}:
+                self._unknown_name(name, made)
+
+    def _unknown_name(self, name: nodes.Name, made: set[str]) -> None:
+        if name.name in _ABSENT:
+            self._report(name.lineno, *_ABSENT[name.name])
+            return
+        columns = self._known.get("recipient", ())
+        if name.name in columns:
+            what = f"there is no {name.name} by itself"
+            self._report(name.lineno, what, f"Write recipient.{name.name}")
+            return
+        known = {*made, *self._known}
+        self._unknown(name.lineno, f"there is no {name.name}", name.name, known)
+
+    def _made_names(self) -> Iterator[str]:
+        """The names that the template itself gives."""
+        for name in self._tree.find_all(nodes.Name):
+            if name.ctx != "load":
+                yield name.name
+        for macro in self._tree.find_all(nodes.Macro):
+            yield macro.name
+
+    def _check_fields(self, tree: nodes.Node, name: str, fields: Sequence[str]) -> None:
+        for line, field in _named_fields(tree, name):
+            if field not in fields:
+                self._unknown(line, f"there is no {name}.{field}", field, fields, f"{name}.")
+
+    def _check_bare(self, name: str) -> None:
+        if name in {"demands", "signatories", "today", "reply_by"}:
+            return
+        for output in self._tree.find_all(nodes.Output):
+            for printed in output.nodes:
+                if isinstance(printed, nodes.Name) and printed.name == name:
+                    what = f"{{{{ {name} }}}} as a whole cannot be printed"
+                    first = self._known[name][0]
+                    self._report(printed.lineno, what, f"Name a field of it, as {name}.{first}")
+
+    def _check_loop(self, loop: nodes.For) -> None:
+        source = loop.iter
+        while isinstance(source, nodes.Filter) and source.name in _SAME_THINGS:
+            source = source.node or nodes.Const(None)
+        if not isinstance(source, nodes.Name) or not isinstance(loop.target, nodes.Name):
+            return
+        if fields := _FIELDS_OF_EACH.get(source.name):
+            for part in loop.body:
+                self._check_fields(part, loop.target.name, fields)
+
+    def _unknown(
+        self, line: int, what: str, name: str, known: Iterable[str], prefix: str = ""
+    ) -> None:
+        near = nearest(name, known)
+        listed = ", ".join(sorted(known)) or "nothing"
+        mend = f"Did you mean {prefix}{near}" if near else f"Known here: {listed}"
+        self._report(line, what, mend)
+
+
+def _named_fields(tree: nodes.Node, name: str) -> Iterator[tuple[int, str]]:
+    """The fields of a name that a template asks for, each with its line."""
+    for dotted in tree.find_all(nodes.Getattr):
+        if isinstance(dotted.node, nodes.Name) and dotted.node.name == name:
+            yield dotted.lineno, dotted.attr
+    for item in tree.find_all(nodes.Getitem):
+        is_named = isinstance(item.node, nodes.Name) and item.node.name == name
+        if is_named and isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
+            yield item.lineno, item.arg.value

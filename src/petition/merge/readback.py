@@ -1,0 +1,107 @@
+"""Reads a finished email back, before it may be sent.
+
+`check_block` looks at the header block alone and costs a few microseconds; `read_back` parses the
+whole email as another program would, and costs milliseconds. A test shows that what the one lets
+through the other does too.
+"""
+
+import email
+import email.policy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.utils import getaddresses
+
+from petition.address import Mailbox
+from petition.merge.refusals import CellRefused
+
+_MEND = "Correct the row, and tell the authors of petition which text it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What an email was meant to say.
+
+    Args:
+        names: The names of its headers, in order.
+        subject: Its subject.
+        mailboxes: The mailboxes of each header that holds some.
+    """
+
+    names: tuple[str, ...]
+    subject: str
+    mailboxes: dict[str, tuple[Mailbox, ...]]
+
+
+class BlockCheck:
+    """Sees that a header block holds the headers that it should, and nothing else.
+
+    Args:
+        names: Their names, in order.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        # One line of visible text, then lines that begin with a blank and hold visible text: no
+        # bare CR or LF, no control character, no line that could be taken for the block's end.
+        text = rb"[ -~\x80-\xff]*[!-~\x80-\xff]"
+        value = rb": " + text + rb"(?:\r\n " + text + rb")*\r\n"
+        self._pattern = re.compile(b"".join(name.encode() + value for name in names))
+
+    def check(self, block: bytes) -> None:
+        """Look at a block.
+
+        Args:
+            block: The headers, each with its line end.
+
+        Raises:
+            CellRefused: It is not as it should be.
+        """
+        if not self._pattern.fullmatch(block):
+            raise CellRefused("the headers would not be read back as they were meant", _MEND)
+
+
+def read_back(data: bytes, meant: Meant) -> None:
+    """Parse an email and compare it with what it was meant to say.
+
+    Args:
+        data: The email.
+        meant: What it was meant to say.
+
+    Raises:
+        CellRefused: It says something else.
+    """
+    message = email.message_from_string(data.decode(), policy=email.policy.default)
+    if not isinstance(message, EmailMessage):
+        raise TypeError("the policy makes EmailMessage")
+    if different := _difference(message, meant):
+        raise CellRefused(f"{different} would not be read back as it was meant", _MEND)
+
+
+def _difference(message: EmailMessage, meant: Meant) -> str | None:
+    if tuple(message.keys()) != meant.names:
+        return "the list of headers"
+    if message["Subject"] != meant.subject:
+        return "the subject"
+    raw = {name: str(value) for name, value in message.raw_items()}
+    for name, mailboxes in meant.mailboxes.items():
+        addresses = tuple(address.addr_spec for address in message[name].addresses)
+        if addresses != tuple(mailbox.addr_spec for mailbox in mailboxes):
+            return f"an address in {name}"
+        if _named(raw[name]) != mailboxes:
+            return f"a name in {name}"
+    parts = [part.get_content_type() for part in message.walk()]
+    if parts != ["multipart/alternative", "text/plain", "text/html"]:
+        return "the list of parts"
+    return None
+
+
+def _named(header: str) -> tuple[Mailbox, ...]:
+    """The mailboxes of a header, by the older reader of the standard library.
+
+    The newer one of Python 3.11 keeps the blanks between two encoded words, against RFC 2047 6.2,
+    and makes two blanks within one of them one.
+    """
+    found = getaddresses([header.replace("\r\n", "")])
+    return tuple(Mailbox(str(make_header(decode_header(name))), spec) for name, spec in found)

@@ -1,0 +1,115 @@
+"""Quoted-printable, once for all copies (RFC 2045 6.7).
+
+A template's own text is encoded when the template is read, and every value when it is printed. Each
+of these pieces begins and ends at the beginning of an encoded line, so that they can be put
+together in any order. No line is longer than 76 characters or begins with a dot: a letter never
+needs dot-stuffing (RFC 5321 4.5.2).
+"""
+
+import re
+from functools import lru_cache
+from html import escape
+
+from jinja2 import nodes
+
+from petition.merge.fields import Value, printed
+from petition.merge.sandbox import LetterEnvironment
+
+# So that with a dot at its beginning and a soft line break at its end a line has 76 at most.
+_PIECE = 73
+_LITERAL = {*range(33, 127), 9, 10, 32} - {ord("=")}
+_TABLE = {byte: f"={byte:02X}" for byte in range(256) if byte not in _LITERAL}
+_BLANK_AT_END = re.compile(r"[ \t]\Z")
+_SHORT = re.compile(r"[!-\-/-<>-~](?:[ -<>-~]{0,72}[!-<>-~])?").fullmatch
+_SHORT_IN_HTML = re.compile(r"[!#-%(-\-/-;?-~](?:[ !#-%(-;?-~]{0,72}[!#-%(-;?-~])?").fullmatch
+_CACHED_LENGTH = 200
+
+# Statements whose output goes through the template again, where encoded text would be taken for
+# plain: letters that have them are encoded as a whole.
+_CAPTURES: tuple[type[nodes.Node], ...] = (
+    nodes.FilterBlock,
+    nodes.AssignBlock,
+    nodes.Macro,
+    nodes.CallBlock,
+    nodes.Block,
+)
+
+
+def encode(text: str) -> str:
+    r"""A text in quoted-printable with CRLF line ends, in one piece of whole lines.
+
+    Args:
+        text: Any text with \n line ends.
+
+    Returns:
+        Lines that each end with CRLF; a text without a line end at its end gets a soft one.
+    """
+    if not text:
+        return ""
+    *lines, last = text.encode().decode("latin-1").translate(_TABLE).split("\n")
+    # A blank at a line's end is escaped; one at a piece's end stands before a soft line break.
+    whole = [_folded(_BLANK_AT_END.sub(_escaped_blank, line)) for line in lines]
+    return "\r\n".join([*whole, _folded(last) + "=\r\n" if last else ""])
+
+
+def _escaped_blank(blank: re.Match[str]) -> str:
+    return f"={ord(blank.group()):02X}"
+
+
+def _folded(line: str) -> str:
+    pieces = []
+    start = 0
+    while len(line) - start > _PIECE:
+        end = start + _PIECE
+        # An escape like =2E is not cut.
+        cut = line.rfind("=", end - 2, end)
+        end = cut if cut >= 0 else end
+        pieces.append(_undotted(line[start:end]))
+        start = end
+    pieces.append(_undotted(line[start:]))
+    return "=\r\n".join(pieces)
+
+
+def _undotted(line: str) -> str:
+    return f"=2E{line[1:]}" if line.startswith(".") else line
+
+
+@lru_cache(maxsize=4096)
+def _encode_short(text: str) -> str:
+    return encode(text)
+
+
+def encode_value(text: str) -> str:
+    """A value in quoted-printable: the same as `encode`, faster for what most values are."""
+    if _SHORT(text):
+        return text + "=\r\n"
+    return _encode_short(text) if len(text) < _CACHED_LENGTH else encode(text)
+
+
+def print_plain(value: Value) -> str:
+    """A value as a piece of encoded plain text."""
+    if type(value) is str and _SHORT(value):
+        return value + "=\r\n"
+    return encode_value(printed(value))
+
+
+def print_html(value: Value) -> str:
+    """A value as a piece of encoded HTML."""
+    if type(value) is str and _SHORT_IN_HTML(value):
+        return value + "=\r\n"
+    return encode_value(escape(printed(value)))
+
+
+class SplicedEnvironment(LetterEnvironment):
+    """An environment whose templates come out encoded."""
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for data in tree.find_all(nodes.TemplateData):
+            data.data = encode(data.data)
+        return tree
+
+
+def can_be_spliced(tree: nodes.Template) -> bool:
+    """Whether a template's pieces come out in the order and form in which they were put in."""
+    return not any(tree.find(capture) for capture in _CAPTURES)

@@ -1,0 +1,240 @@
+"""The tags of a letter, found by Jinja's own lexer, each put aside under one private-use character.
+
+So that Markdown sees a field as one plain letter: nothing in an expression is taken for emphasis,
+a table's bar or a link's end, and nothing that a field will hold is Markdown.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from jinja2 import Environment
+
+# The last plane of Unicode is private use throughout, and no font or program is known to use it.
+_FIRST, _LAST = 0x100000, 0x10EFFF
+TAG = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
+_RESERVED = re.compile("[\U00100000-\U0010ffff]")
+_NUMERIC_ENTITY = re.compile(r"&#(?:([0-9]{1,8})|[xX]([0-9a-fA-F]{1,8}));")
+
+# What opens and closes a tag in a compiled template. A letter cannot hold these characters, so its
+# own text is never taken for a tag, whatever it holds.
+VARIABLE = ("\U0010f001", "\U0010f002")
+BLOCK = ("\U0010f003", "\U0010f004")
+COMMENT = ("\U0010f005", "\U0010f006")
+
+
+class Role(StrEnum):
+    """What a tag is to the text around it."""
+
+    FIELD = "field"  # {{ ... }}: prints a value
+    OPEN = "open"  # {% if %}, {% for %} ...: what follows is its own
+    MIDDLE = "middle"  # {% else %}, {% elif %}
+    CLOSE = "close"  # {% endif %} ...
+    ALONE = "alone"  # {% set x = 1 %}
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag.
+
+    Args:
+        role: What it is.
+        source: What stands between its delimiters.
+        line: The line where it begins, from 1.
+    """
+
+    role: Role
+    source: str
+    line: int
+
+    @property
+    def keyword(self) -> str:
+        """The first word of a statement: `if`."""
+        return self.source.split(None, 1)[0]
+
+    def __str__(self) -> str:
+        inner = " ".join(self.source.split())
+        return f"{{{{ {inner} }}}}" if self.role is Role.FIELD else f"{{% {inner} %}}"
+
+
+class Template(NamedTuple):
+    """A compiled template: its source, and for each of its tags in turn the line in the letter."""
+
+    source: str
+    lines: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Marked:
+    """A text whose tags are put aside.
+
+    Args:
+        text: The text, a private-use character for each tag.
+        lines: For each line of `text` its number in the letter.
+    """
+
+    text: str = ""
+    lines: list[int] = field(default_factory=lambda: [1])
+    _tags: list[Tag] = field(default_factory=list)
+
+    def tag(self, mark: str) -> Tag:
+        """The tag that a character stands for."""
+        return self._tags[ord(mark) - _FIRST]
+
+    def marks(self) -> Iterator[str]:
+        """The characters of all tags."""
+        return (chr(_FIRST + number) for number in range(len(self._tags)))
+
+    def add(self, tag: Tag) -> str:
+        """Put a tag aside.
+
+        Returns:
+            The character that stands for it.
+
+        Raises:
+            OverflowError: There are over 60,000 tags.
+        """
+        if len(self._tags) > _LAST - _FIRST:
+            raise OverflowError("the letter has too many tags")
+        self._tags.append(tag)
+        return chr(_FIRST + len(self._tags) - 1)
+
+    def filtered(self, mark: str, filter_name: str) -> str:
+        """The same expression passed through one more filter.
+
+        Returns:
+            The character that stands for it.
+        """
+        tag = self.tag(mark)
+        return self.add(Tag(tag.role, f"({tag.source})|{filter_name}", tag.line))
+
+    def template(self, text: str) -> Template:
+        """A compiled template of a text in which this text's marks stand."""
+        marks = TAG.findall(text)
+        source = TAG.sub(lambda mark: _delimited(self.tag(mark.group())), text)
+        return Template(source, tuple(self.tag(mark).line for mark in marks))
+
+
+def find_reserved(text: str) -> int | None:
+    """Where a text holds one of the characters that stand for tags, plainly or as an entity.
+
+    Returns:
+        The line from 1, or None.
+    """
+    found = _RESERVED.search(text) or next(filter(_names_reserved, _entities(text)), None)
+    return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+def without_reserved(text: str) -> str:
+    """A text without the characters that `find_reserved` finds."""
+    plain = _RESERVED.sub("", text)
+    return _NUMERIC_ENTITY.sub(
+        lambda entity: "" if _names_reserved(entity) else entity.group(), plain
+    )
+
+
+def mark_tags(source: str, syntax: Environment) -> Marked:
+    """Put the tags of a text aside.
+
+    Args:
+        source: The text; it parses, and holds none of the reserved characters.
+        syntax: The environment whose lexer knows the delimiters.
+    """
+    marked = _Marking()
+    tokens = iter(syntax.lexer.tokeniter(source, None))
+    for line, kind, value in tokens:
+        if kind == "data":
+            marked.data(value, line)
+        elif kind == "variable_begin":
+            inner = "".join(word for _, word in _until("variable_end", tokens))
+            marked.tag(Tag(Role.FIELD, inner.strip(), line))
+        elif kind == "block_begin":
+            words = list(_until("block_end", tokens))
+            inner = "".join(word for _, word in words).strip()
+            marked.tag(Tag(_role(words), inner, line))
+        elif kind == "comment_begin":
+            list(_until("comment_end", tokens))
+            marked.comment()
+    return marked.marked
+
+
+class _Marking:
+    """A marked text while it grows."""
+
+    def __init__(self) -> None:
+        self.marked = Marked()
+        self._drops_line = False
+
+    def data(self, value: str, line: int) -> None:
+        rest = re.match(r"[ \t]*\n", value) if self._drops_line else None
+        if rest:
+            value, line = value[rest.end() :], line + 1
+        self._drops_line = False
+        marked = self.marked
+        if marked.text.endswith("\n") or not marked.text:
+            marked.lines[-1] = line
+        marked.text += value
+        marked.lines += range(line + 1, line + 1 + value.count("\n"))
+
+    def tag(self, tag: Tag) -> None:
+        self._drops_line = False
+        if self.marked.text.endswith("\n") or not self.marked.text:
+            self.marked.lines[-1] = tag.line
+        self.marked.text += self.marked.add(tag)
+
+    def comment(self) -> None:
+        # A comment with a line of its own goes with its line: an empty one would end a paragraph.
+        before = self.marked.text.rstrip(" \t")
+        if not before or before.endswith("\n"):
+            self.marked.text = before
+            self._drops_line = True
+
+
+def _until(end: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[str, str]]:
+    for _, kind, value in tokens:
+        if kind == end:
+            return
+        yield kind, value
+
+
+def _role(words: Iterable[tuple[str, str]]) -> Role:
+    solid = [(kind, word) for kind, word in words if kind != "whitespace"]
+    keyword = solid[0][1]
+    if keyword.startswith("end"):
+        return Role.CLOSE
+    if keyword in {"else", "elif"}:
+        return Role.MIDDLE
+    if keyword in {"include", "import", "from", "extends"}:
+        return Role.ALONE
+    if keyword == "set" and _assigns(solid):
+        return Role.ALONE
+    return Role.OPEN
+
+
+def _assigns(words: list[tuple[str, str]]) -> bool:
+    """Whether a `set` has its value in the tag itself: an = outside of all brackets."""
+    depth = 0
+    for kind, word in words:
+        if kind == "operator":
+            depth += (word in "([{") - (word in ")]}")
+            if word == "=" and depth == 0:
+                return True
+    return False
+
+
+def _delimited(tag: Tag) -> str:
+    begin, end = VARIABLE if tag.role is Role.FIELD else BLOCK
+    # The blanks keep a minus at either end from being taken for white space control.
+    return f"{begin} {tag.source} {end}"
+
+
+def _entities(text: str) -> Iterator[re.Match[str]]:
+    return _NUMERIC_ENTITY.finditer(text)
+
+
+def _names_reserved(entity: re.Match[str]) -> bool:
+    decimal, hexadecimal = entity.groups()
+    number = int(decimal) if decimal else int(hexadecimal, 16)
+    return 0x100000 <= number <= 0x10FFFF

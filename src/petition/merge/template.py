@@ -1,0 +1,196 @@
+"""One text of a letter, compiled: the templates of its subject, its plain text and its HTML."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import jinja2
+from jinja2 import TemplateSyntaxError, nodes
+
+from petition.campaign.letter import LetterText
+from petition.errors import Problem
+from petition.merge.blocks import expand
+from petition.merge.fields import clean
+from petition.merge.markdown import read_markdown
+from petition.merge.names import check_names
+from petition.merge.page import write_page
+from petition.merge.plain import write_plain
+from petition.merge.refusals import ValueRefused
+from petition.merge.sandbox import LetterEnvironment
+from petition.merge.tags import TAG, Template, find_reserved, mark_tags
+from petition.merge.tree import Node
+
+# What Jinja's messages call by names that no author knows.
+_SIGNS = {"end of print statement": "}}", "end of statement block": "%}"}
+
+_TAGS_ALONE = "Put it into the text of a paragraph, a list, a table or a link"
+_BLOCK_ALONE = "Give it a paragraph of its own, or take it out"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledText:
+    """The templates of a letter in one language; their lines are those of the file."""
+
+    subject: Template
+    text: Template
+    html: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a letter's text is compiled with.
+
+    Args:
+        title: What a browser calls the letter.
+        known: What the text can name, each with its fields.
+        blocks: The blocks that stand for a name alone in its paragraph.
+    """
+
+    title: str
+    known: Mapping[str, Sequence[str]]
+    blocks: Mapping[str, list[Node]]
+
+
+def compile_text(
+    text: LetterText, around: Surroundings, problems: list[Problem]
+) -> CompiledText | None:
+    """Compile a letter's text of one language.
+
+    Args:
+        text: The text as its file has it.
+        around: What it is compiled with.
+        problems: Gets everything that is wrong with it.
+
+    Returns:
+        The templates, or None where something is wrong.
+    """
+    before = len(problems)
+    subject = _Source(text.file, text.subject_line, text.subject, problems)
+    body = _Source(text.file, text.body_line, text.body, problems)
+    readable = [source.check(around.known) for source in (subject, body)]
+    if not all(readable):
+        return None
+    compiled = CompiledText(subject.template(), *body.pages(around, text.language))
+    if len(problems) == before:
+        for template in (compiled.text, compiled.html):
+            body.check_compiled(template)
+    return compiled if len(problems) == before else None
+
+
+def names_in(text: LetterText) -> set[str]:
+    """The names that a letter's text uses, as far as it can be read."""
+    names: set[str] = set()
+    for source in (text.subject, text.body):
+        try:
+            tree = syntax().parse(source)
+        except TemplateSyntaxError:
+            continue
+        names |= {name.name for name in tree.find_all(nodes.Name)}
+    return names
+
+
+class _Source:
+    """A template as its author wrote it.
+
+    Args:
+        file: Its file.
+        first_line: The line of the file where it begins.
+        text: Its text.
+        problems: Gets what is wrong with it.
+    """
+
+    def __init__(self, file: str, first_line: int, text: str, problems: list[Problem]) -> None:
+        self._file = file
+        self._shift = first_line - 1
+        self._text = re.sub(r"\r\n?", "\n", text)
+        self._problems = problems
+
+    def check(self, known: Mapping[str, Sequence[str]]) -> bool:
+        """Find what is wrong with the template; whether something can be made of it."""
+        before = len(self._problems)
+        line = find_reserved(self._text)
+        if line is not None:
+            what = "the text holds a character of the last private-use plane"
+            self._report(line, what, "Delete it, or use an ordinary character")
+        for number, text in enumerate(self._text.split("\n"), 1):
+            try:
+                clean(text)
+            except ValueRefused as refusal:
+                self._report(number, refusal.what, refusal.mend)
+        tree = self._parsed()
+        is_readable = len(self._problems) == before
+        if tree is not None:
+            check_names(tree, known, self._report)
+        return is_readable
+
+    def template(self) -> Template:
+        """The text as a compiled template."""
+        marked = mark_tags(self._text, syntax())
+        return self._placed(marked.template(marked.text))
+
+    def pages(self, around: Surroundings, language: str) -> tuple[Template, Template]:
+        """The templates of the plain text and the HTML."""
+        marked = mark_tags(self._text, syntax())
+        marks = set(marked.marks())
+        known = len(self._problems)
+        tree = read_markdown(
+            marked, lambda line, what, mend: self._report(marked.lines[line], what, mend)
+        )
+        # What is in the wrong place is not in the tree either: it is told of once.
+        lost = marks - set(_marks_in(tree)) if len(self._problems) == known else set()
+        for mark in sorted(lost):
+            tag = marked.tag(mark)
+            self._report(tag.line, f"{tag} stands where nothing is printed", _TAGS_ALONE)
+        tree = expand(
+            tree,
+            around.blocks,
+            marked,
+            lambda mark, what: self._report(marked.tag(mark).line, what, _BLOCK_ALONE),
+        )
+        text = marked.template(write_plain(tree, marked))
+        html = marked.template(write_page(tree, marked, language, around.title))
+        return self._placed(text), self._placed(html)
+
+    def check_compiled(self, template: Template) -> None:
+        """See that Jinja takes a compiled template as it took the text."""
+        environment = LetterEnvironment(str)
+        try:
+            environment.load(template)
+        except TemplateSyntaxError as fault:
+            what = f"the template falls apart here: {_message(fault)}"
+            problem = Problem(self._file, fault.lineno, what, _TAGS_ALONE)
+            if problem not in self._problems:
+                self._problems.append(problem)
+
+    def _parsed(self) -> nodes.Template | None:
+        try:
+            return syntax().parse(self._text)
+        except TemplateSyntaxError as fault:
+            self._report(fault.lineno, _message(fault), "Correct the template")
+            return None
+
+    def _report(self, line: int, what: str, mend: str) -> None:
+        self._problems.append(Problem(self._file, line + self._shift, what, mend))
+
+    def _placed(self, template: Template) -> Template:
+        return Template(template.source, tuple(line + self._shift for line in template.lines))
+
+
+@cache
+def syntax() -> jinja2.Environment:
+    """Jinja as an author knows it; it reads and never renders."""
+    return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 (nothing is rendered)
+
+
+def _marks_in(tree: Iterable[Node]) -> Iterable[str]:
+    for node in tree:
+        yield from TAG.findall(node.text)
+        yield from _marks_in(node.children)
+
+
+def _message(fault: TemplateSyntaxError) -> str:
+    text = (fault.message or "the template cannot be read").rstrip(".")
+    for word, sign in _SIGNS.items():
+        text = text.replace(f"'{word}'", f'"{sign}"')
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,138 @@
+"""Quoted-printable pieces, and the spliced letter beside one of the standard library."""
+
+import email.policy
+import quopri
+import re
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petition.merge.splice import encode, encode_value, print_html, print_plain
+from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
+
+ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
+PIECES = st.lists(st.one_of(ANY, st.from_regex(r"[. =\n\tab\u00e4\u0436]{0,200}", fullmatch=True)))
+
+
+def decoded(encoded):
+    return quopri.decodestring(encoded.encode("ascii")).decode().replace("\r\n", "\n")
+
+
+def assert_lines_hold(encoded):
+    assert encoded == "" or encoded.endswith("\r\n")
+    assert not re.search(r"\r(?!\n)|(?<!\r)\n", encoded)
+    for line in encoded.split("\r\n"):
+        assert len(line) <= 76
+        assert not line.startswith(".")
+        assert not line.endswith((" ", "\t"))
+        assert re.fullmatch(r"(?:[ -<>-~\t]|=[0-9A-F]{2})*=?", line)
+
+
+@given(pieces=PIECES)
+def test_pieces_in_a_row_read_back_as_their_text(pieces):
+    encoded = "".join(map(encode, pieces))
+    assert_lines_hold(encoded)
+    assert decoded(encoded) == "".join(pieces)
+
+
+@given(text=ANY)
+def test_values_are_encoded_as_all_text_is(text):
+    assert decoded(encode_value(text)) == text
+    assert_lines_hold(encode_value(text))
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"])))
+def test_printed_values_read_back(text):
+    assert decoded(print_plain(text)) == text
+    assert decoded(print_html(text)) == text.translate(
+        {34: "&quot;", 38: "&amp;", 39: "&#x27;", 60: "&lt;", 62: "&gt;"}
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [".", "..", "." * 200, ".a" * 100, "=" * 100, " " * 100, "ж" * 100, "\n.\n.", "a \nb\t\n"],
+)
+def test_lines_never_begin_with_a_dot(text):
+    assert_lines_hold(encode(text))
+    assert decoded(encode(text)) == text
+
+
+BODY = """# {{ recipient.title }}
+
+Dear {{ recipient.name }}, жж {{ recipient.salutation or "." }}
+
+.begins with a dot {{ recipient.title }}.
+
+{% for demand in demands %}
+- {{ demand.title }} {{ recipient.title }}
+{% endfor %}
+
+[{{ recipient.name }}](https://a.example/{{ recipient.title }}) {{ "=" * 90 }}
+
+{{ signatories }}
+"""
+WITH_A_BLOCK = BODY + "\n{% filter upper %}\nx {{ recipient.name }}\n{% endfilter %}\n"
+
+
+def built(merger, person):
+    """The letter as the standard library builds it."""
+    shown = merger.show(person, 1, NOW)
+    message = EmailMessage(policy=email.policy.SMTP)
+    for name, value in shown.headers:
+        if name not in {"MIME-Version", "Content-Type"}:
+            message[name] = value
+    message.set_content(re.sub("[\x02\x03]", "", shown.text), cte="quoted-printable")
+    message.add_alternative(merger.html(person, 1, NOW), subtype="html", cte="quoted-printable")
+    return message.as_bytes()
+
+
+@pytest.mark.parametrize("body", [BODY, WITH_A_BLOCK])
+@pytest.mark.parametrize(
+    "title", ["Chair", ".", "x" * 300, "ж" * 90, "a\nb\n", " a ", "<&'\">", "=3D"]
+)
+def test_letter_is_the_one_that_the_standard_library_builds(body, title):
+    merger, person = merger_of(body, "To {{ recipient.name }}"), person_of(title=title)
+    ours = merger.merge(person, 1, NOW, full=True)
+    assert ours.is_spliced == (body is BODY)
+    message, text, html = parts_of(ours.data)
+    oracle, oracle_text, oracle_html = parts_of(built(merger, person))
+    assert (text, html) == (oracle_text, oracle_html)
+    for name in ("Date", "From", "To", "Subject", "Message-ID", "MIME-Version"):
+        assert str(message[name]) == str(oracle[name])
+
+
+@pytest.mark.parametrize("body", [BODY, WITH_A_BLOCK])
+def test_no_line_of_a_letter_needs_dot_stuffing(body):
+    data = merger_of(body).merge(person_of(title="."), 1, NOW, full=False).data
+    lines = data.decode("ascii").split("\r\n")
+    assert lines[-1] == ""
+    assert max(map(len, lines)) <= 76
+    assert not [line for line in lines if line.startswith(".") or "\r" in line or "\n" in line]
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_spliced"),
+    [
+        ("{% if 1 %}x{% endif %}", True),
+        ("{% for a in 'ab' %}{{ a }}{% endfor %}", True),
+        ("{% set a = 1 %}x", True),
+        ("{% with a = 1 %}x{% endwith %}", True),
+        ("{% set a %}x{% endset %}x", False),
+        ("{% filter upper %}x{% endfilter %}", False),
+        ("{% macro m() %}x{% endmacro %}x", False),
+        ("{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}x{% endcall %}", False),
+        ("{% block b %}x{% endblock %}", False),
+    ],
+)
+def test_what_can_be_spliced(tag, is_spliced):
+    merger = merger_of(f"{tag} {{{{ recipient.name }}}}")
+    sent = merger.merge(person_of(), 1, NOW, full=False)
+    assert sent.is_spliced is is_spliced
+    _, text, html = parts_of(sent.data)
+    shown = merger.show(person_of(), 1, NOW).text
+    assert text == re.sub("[\x02\x03]", "", shown)
+    assert html == merger.html(person_of(), 1, NOW)
+    assert ("\x02" in shown) == is_spliced
