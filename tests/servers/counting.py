@@ -1,14 +1,15 @@
 """An SMTP server that counts: which Message-ID it took for whom, how often.
 
 It runs on a thread of its own, offers PIPELINING, and can take its time before it answers the dot,
-which is when a crash of the client hurts most.
+which is when a crash of the client hurts most. For some recipients it can refuse a letter, or hang
+up on its dot.
 """
 
 import asyncio
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -21,9 +22,11 @@ class CountingServer:
 
     Args:
         pause: How long it thinks before and after it takes a letter, in seconds.
+        answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
     """
 
     pause: float = 0.0
+    answers: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     accepted: Counter[str] = field(default_factory=Counter)  # by recipient
     message_ids: dict[str, set[str]] = field(default_factory=dict)  # by recipient
@@ -49,17 +52,28 @@ class CountingServer:
                     recipients = []
                     writer.write(b"250 2.1.0 Ok\r\n")
                 case "RCPT":
-                    recipients.append(rest[rest.index("<") + 1 : rest.index(">")])
+                    recipient = rest[rest.index("<") + 1 : rest.index(">")]
+                    if refusal := self._answer(recipient):
+                        writer.write(f"{refusal}\r\n".encode())
+                        continue
+                    recipients.append(recipient)
                     writer.write(b"250 2.1.5 Ok\r\n")
+                case "DATA" if not recipients:
+                    writer.write(b"503 5.5.1 Nobody to send it to\r\n")
                 case "DATA":
                     writer.write(b"354 go on\r\n")
                     await self._take(reader, recipients)
+                    if self._answer(recipients[0]) == "":
+                        return
                     writer.write(b"250 2.0.0 Ok: queued\r\n")
                 case "QUIT":
                     writer.write(b"221 2.0.0 Bye\r\n")
                     return
                 case _:
                     writer.write(b"250 2.0.0 Ok\r\n")
+
+    def _answer(self, recipient: str) -> str | None:
+        return self.answers.get(recipient.partition("@")[0])
 
     async def _take(self, reader: asyncio.StreamReader, recipients: list[str]) -> None:
         data = b""
@@ -75,9 +89,11 @@ class CountingServer:
 
 
 @contextmanager
-def counting_server(pause: float = 0.0) -> Iterator[CountingServer]:
+def counting_server(
+    pause: float = 0.0, answers: Mapping[str, str] | None = None
+) -> Iterator[CountingServer]:
     """Run a server on loopback until the block is left."""
-    counting = CountingServer(pause)
+    counting = CountingServer(pause, answers or {})
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(counting.converse, "127.0.0.1", 0))
     counting.port = server.sockets[0].getsockname()[1]

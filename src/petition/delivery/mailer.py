@@ -324,7 +324,8 @@ class Mailer:
 
     async def _write_down(self, copy: Copy, done: Transaction, date: datetime) -> None:
         verdict = done.verdict
-        state, reason, due = _STATE_OF[verdict.outcome], verdict.reason, None
+        state, due = _STATE_OF[verdict.outcome], None
+        reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
         now = self._clock()
         if state is State.DEFERRED:
             due = self._route.retry.due(copy.attempts, date, now)
