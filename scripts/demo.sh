@@ -2,19 +2,17 @@
 set -eu
 petition=$1 folder=$2
 
-echo "\$ petition check"
-$petition -C "$folder" check
-echo
-echo "\$ petition send open-letter"
-$petition -C "$folder" send open-letter --yes
-echo
-echo "\$ petition status open-letter"
-$petition -C "$folder" status open-letter
-echo
-echo "\$ petition preview open-letter --to kim"
-$petition -C "$folder" preview open-letter --to kim
-echo
+show() {
+    echo "\$ petition $*"
+    "$petition" -C "$folder" "$@"
+    echo
+}
+
+show preview open-letter --to kim
+show check
+show send open-letter
+show status open-letter
 echo "That was a rehearsal in $folder: nobody received anything. Go on with"
-echo "  $petition -C $folder log"
+echo "  $petition -C $folder log kim"
 echo "  $petition -C $folder preview open-letter --to secretariat --browser"
 echo "  $petition init my-campaign"

@@ -274,6 +274,9 @@ def _rows(
 ) -> Iterator[ListedRow]:
     merger = Merger(plan.frozen, signer) if plan else None
     for person in examined.persons(merger, plan.revision if plan else 1):
+        chosen = choice.matches(person)
+        if not chosen and person in examined.fallbacks[-1:]:
+            examined.fallbacks.pop()  # in which language they would get it is not asked
         yield ListedRow(
             mailbox=person.mailbox.addr_spec,
             name=person.mailbox.display_name,
@@ -282,5 +285,5 @@ def _rows(
             file=person.file,
             line=person.line,
             fields=person.fields,
-            chosen=choice.matches(person),
+            chosen=chosen,
         )

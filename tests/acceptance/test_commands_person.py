@@ -41,9 +41,8 @@ def test_resolve_as_json(uncertain: SmallCampaign):
     assert uncertain.petition("resolve", "--all", "--sent", "--json", status=0).json["moved"] == []
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_a_call_that_is_not_clear_moves_nothing(uncertain: SmallCampaign):
+    for arguments in (
         ["--sent"],
         ["--all"],
         ["p1@x.example"],
@@ -53,12 +52,9 @@ def test_resolve_as_json(uncertain: SmallCampaign):
         ["p1@x.example", "nobody@x.example", "--sent"],
         ["p1@x.example", "no address", "--sent"],
         ["--all", "--sent", "--letter", "another"],
-    ],
-)
-def test_whoever_is_not_clear_moves_nothing(uncertain: SmallCampaign, arguments: list[str]):
-    before = uncertain.states()
-    assert uncertain.petition("resolve", *arguments, status=2).out == ""
-    assert uncertain.states() == before
+    ):
+        assert uncertain.petition("resolve", *arguments, status=2).out == ""
+    assert uncertain.states() == {"p1": "uncertain", "p2": "uncertain", "p3": "failed"}
 
 
 def test_an_address_that_does_not_fit_is_told_what_it_has(uncertain: SmallCampaign):
@@ -127,3 +123,16 @@ def test_before_anything_was_sent_there_is_nothing_to_say(campaign: SmallCampaig
     ):
         assert "nothing has been sent yet" in campaign.petition(*arguments, status=2).err
     assert not (campaign.root / "rehearsal.db").exists()
+
+
+def test_what_a_newer_revision_replaced_is_not_said_to_be_queued(uncertain: SmallCampaign):
+    uncertain.change("letters/open-letter.md", "must be", "has to be")
+    uncertain.petition("send", "open-letter", "--again", status=0)
+    said = uncertain.petition("resolve", "p1@x.example", "--not-sent", status=0).out
+    assert "1 letter not queued again: a newer revision is in its place." in said
+    assert "Next" not in said
+    moved = uncertain.petition("resolve", "--all", "--not-sent", "--json", status=0).json["moved"]
+    assert [(one["email"], one["revision"], one["to"]) for one in moved] == [
+        ("p2@x.example", 1, "suppressed")
+    ]
+    assert uncertain.states() == {"p1": "sent", "p2": "sent", "p3": "sent"}

@@ -1,0 +1,64 @@
+"""petition check: everything that is wrong, in all files at once."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from petition.cli.options import Json
+
+if TYPE_CHECKING:
+    from petition.cli.inspection import Inspection
+    from petition.errors import Problem
+
+
+def check(
+    context: typer.Context,
+    letter: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LETTER", help="Only these letters; else all of them."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find everything that is wrong, in all files at once."""
+    from petition.cli import console
+    from petition.cli.inspection import inspect
+    from petition.cli.workplace import Workplace
+    from petition.errors import ExitStatus
+
+    with Workplace.open(context, reads_on=True) as place:
+        inspection = inspect(place, letter or [])
+        if as_json:
+            console.json([_json(problem) for problem in inspection.problems])
+        else:
+            console.problems(inspection.problems)
+            _sum_up(inspection)
+            if inspection.is_rehearsal:
+                place.say_rehearsal()
+    raise typer.Exit(ExitStatus.PROBLEMS if inspection.errors else ExitStatus.DONE)
+
+
+def _json(problem: "Problem") -> dict[str, object]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "what": problem.what,
+        "mend": problem.mend,
+        "level": problem.level,
+    }
+
+
+def _sum_up(inspection: "Inspection") -> None:
+    from petition.cli import console
+
+    for line in inspection.fallbacks:
+        console.say(line)
+    errors, warnings = inspection.errors, len(inspection.problems) - inspection.errors
+    warned = f", {console.count(warnings, 'warning')}" if warnings else ""
+    if errors:
+        console.say(
+            f"{console.count(errors, 'problem')}{warned}: nothing is sent while they stand."
+        )
+        return
+    letters = console.count(inspection.letters, "letter")
+    people = console.count(inspection.people, "person", "people")
+    console.say(f"{letters}, {people}{warned}: ready.", "bold")

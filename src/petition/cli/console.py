@@ -1,0 +1,412 @@
+"""What a person sees, and what a script reads. The only door to rich.
+
+Whatever comes from a cell, a file, a server or a mail passes `clean` and reaches rich as `Text`,
+never as markup: rich passes escape sequences through, and a cell with brackets in it would be a
+style or an error. What is for a person or a script goes to stdout; progress and errors go to
+stderr.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from petition.cli.formats import clean, csv, json, json_line, json_rows
+from petition.errors import Problem
+from petition.outbox.states import State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = [
+    "Progress",
+    "ask",
+    "can_ask",
+    "clean",
+    "count",
+    "csv",
+    "difference",
+    "facts",
+    "is_terminal",
+    "json",
+    "json_line",
+    "json_rows",
+    "letter",
+    "problems",
+    "say",
+    "say_error",
+    "source",
+    "table",
+    "when",
+]
+
+_UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
+_NARROWEST = 20  # columns that a cut column has at the least
+_TIMES_A_SECOND = 10  # that a progress bar is drawn at the most
+_STEPS = 10  # so many lines tell the progress of a run where there is no terminal
+_SECONDS = 5.0  # and further ones after so long without a line
+_PAUSE = 1.0  # seconds between two lines at the least, so that a short list makes few of them
+
+
+class Shown(Protocol):
+    """A letter to be looked at (merge.message.Shown)."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Its headers."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """Its text, with marks around each merge field."""
+        ...
+
+
+def say(text: str, style: str = "") -> None:
+    """Tell the person something, on stdout.
+
+    Args:
+        text: One or more lines; where one is wrapped, it stays under its beginning.
+        style: A style of rich, such as `bold`.
+    """
+    for line in _text(text, style).split("\n", allow_blank=True) or [_text("")]:
+        _print_indented(line)
+
+
+def say_error(text: str) -> None:
+    """Tell the person what went wrong, on stderr."""
+    _print(_err(), _text(text))
+
+
+def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
+    """Show problems as FILE:LINE: what. mend, a warning marked as such.
+
+    Args:
+        found: The problems, in the order in which they are to be read.
+        on_stderr: They are why the command ends, and not what was asked for.
+    """
+    for problem in found:
+        _print(_err() if on_stderr else _out(), _problem_text(problem))
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Show headings with what stands beside each."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for heading, text in pairs:
+        grid.add_row(_text(heading), _text(text))
+    _print_grid(grid)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut_last: bool = False
+) -> None:
+    """Show a table; a column of numbers alone is set to the right.
+
+    Args:
+        columns: Its headings.
+        rows: Its cells, a text or a number each; None is shown as nothing.
+        cut_last: Keep each row to one line: what does not fit of the last column is left out.
+    """
+    from rich.table import Table
+
+    cells = [["" if cell is None else cell for cell in row] for row in rows]
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for at, heading in enumerate(columns):
+        is_number = bool(cells) and all(isinstance(row[at], int) for row in cells)
+        is_cut = cut_last and at == len(columns) - 1
+        grid.add_column(
+            _text(heading),
+            justify="right" if is_number else "left",
+            overflow="ellipsis" if is_cut else "fold",
+            no_wrap=is_cut,
+            max_width=_rest_of_line(columns, cells) if is_cut else None,
+        )
+    for row in cells:
+        grid.add_row(*(_text(clean(str(cell))) for cell in row))
+    _print_grid(grid)
+
+
+def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    """How much of a line the columns before the last one leave."""
+    from rich.cells import cell_len
+
+    before = [
+        max(cell_len(clean(str(cell))) for cell in column)
+        for column in zip(columns, *rows, strict=True)
+    ]
+    return max(_NARROWEST, _out().width - sum(width + 2 for width in before[:-1]))
+
+
+def letter(shown: Shown) -> None:
+    """Show a letter as a person reads it, with its merge fields marked if it is on a terminal."""
+    for name, value in shown.headers:
+        _print(_out(), _text("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))
+    _print(_out(), _text(""))
+    for line in _marked(shown.text.rstrip("\n")).split("\n", allow_blank=True):
+        _print_indented(line)
+    _print(_out(), _text(""))
+
+
+def difference(lines: Iterable[str]) -> None:
+    """Show a unified diff."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        _print(_out(), _text(clean(line), styles.get(line[:1], "")))
+
+
+def source(data: bytes) -> None:
+    """Show bytes: as they are to a pipe or a file, as harmless text on a terminal."""
+    if is_terminal():
+        _print(_out(), _text(data.decode("utf-8", "surrogateescape").rstrip("\r\n")))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def ask(question: str) -> bool:
+    """Ask the person at the terminal; anything but y or yes is no.
+
+    Args:
+        question: What would be done, as a question.
+    """
+    _err().print(_text(f"{question} [y/N] "), end="")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def can_ask() -> bool:
+    """Whether there is a person who sees what is shown and can answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout.isatty()
+
+
+def when(moment: datetime) -> str:
+    """A moment in the words of the person's own clock.
+
+    Args:
+        moment: An aware moment.
+    """
+    local = moment.astimezone()
+    return f"{local:%Y-%m-%d %H:%M} {local.tzname()}".rstrip()
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 letter`, `2 letters`, `3 people`.
+
+    Args:
+        number: How many.
+        noun: What one of them is called.
+        plural: What several are called, where an s does not do it.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+class Progress:
+    """How a run goes on: a bar on a terminal, else now and then a line, on stderr.
+
+    Args:
+        total: How many letters there are to send.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._by_state: dict[State, int] = {}
+        self._deferred: set[int] = set()
+        self._begun = self._told_at = monotonic()
+        self._step = 0
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task("", total=total, tally="") if self._bar else None
+
+    def told(self, state: State, copy: int | None = None) -> None:
+        """Count what became of one letter.
+
+        Args:
+            state: Where it is now.
+            copy: Its id, so that one that was deferred and is sent later counts once.
+        """
+        if copy in self._deferred:
+            self._deferred.remove(copy)
+            self._by_state[State.DEFERRED] -= 1
+        if state is State.QUEUED:  # put back: as if nothing had happened
+            return
+        if state is State.DEFERRED and copy is not None:
+            self._deferred.add(copy)
+        self._by_state[state] = self._by_state.get(state, 0) + 1
+        self._show()
+
+    def note(self, text: str) -> None:
+        """Say something beside the progress."""
+        say_error(text)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    @property
+    def _done(self) -> int:
+        return sum(self._by_state.values())
+
+    def _show(self) -> None:
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self._done, tally=self._tally())
+            return
+        step = self._done * _STEPS // self._total if self._total else _STEPS
+        silence = monotonic() - self._told_at
+        is_next = step > self._step and (silence > _PAUSE or self._done >= self._total)
+        if is_next or silence > _SECONDS:
+            self._step, self._told_at = step, monotonic()
+            say_error(self._line())
+
+    def _tally(self) -> str:
+        return ", ".join(
+            f"{self._by_state[state]:,} {state}" for state in State if self._by_state.get(state)
+        )
+
+    def _line(self) -> str:
+        seconds = max(monotonic() - self._begun, 0.001)
+        rate = self._done / seconds
+        left = max(self._total - self._done, 0) / rate if rate else 0
+        percent = 100 * self._done // self._total if self._total else 100
+        pace = f"{_rate(rate)}, {_duration(left)} left" if left else _rate(rate)
+        return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
+
+
+def _bar() -> "Bar":
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import Progress as Bar
+
+    class Pace(ProgressColumn):
+        """Letters a second, and the time that the rest will take."""
+
+        max_refresh = 0.5  # seconds: figures that jump cannot be read
+
+        def render(self, task: Task) -> "Text":
+            if not task.speed or task.finished:
+                return _text(_rate(task.finished_speed or 0) if task.finished else "")
+            left = _duration(task.time_remaining or 0)
+            return _text(f"{_rate(task.speed)}, {left} left")
+
+    return Bar(
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[tally]}", markup=False),
+        Pace(),
+        console=_err(),
+        expand=True,
+        refresh_per_second=_TIMES_A_SECOND,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+@cache
+def _out() -> "Console":
+    return _console(on_stderr=False)
+
+
+@cache
+def _err() -> "Console":
+    return _console(on_stderr=True)
+
+
+def _console(*, on_stderr: bool) -> "Console":
+    from rich.console import Console
+
+    is_seen = (sys.stderr if on_stderr else sys.stdout).isatty()
+    return Console(
+        stderr=on_stderr,
+        # rich would also take FORCE_COLOR for a terminal, and colour would end up in files.
+        force_terminal=is_seen,
+        width=None if is_seen else _UNBROKEN,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def _print(console: "Console", text: "Text") -> None:
+    # Beyond a terminal rich would also cut or pad; a line of a pipe is left as it is.
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def _print_indented(line: "Text") -> None:
+    """One line, of which what is wrapped stays under its beginning."""
+    from rich.padding import Padding
+
+    indent = len(line.plain) - len(line.plain.lstrip(" "))
+    if indent and _out().is_terminal:
+        _out().print(Padding(line[indent:], (0, 0, 0, indent)))
+    else:
+        _print(_out(), line)
+
+
+def _print_grid(grid: "Table") -> None:
+    console = _out()
+    with console.capture() as drawn:
+        console.print(grid)
+    # rich fills the last column with blanks, which a pipe would carry along.
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in drawn.get().splitlines()))
+
+
+def _text(text: str, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(clean(text, lines=True), style)
+
+
+def _problem_text(problem: Problem) -> "Text":
+    place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
+    line = _text("").append(f"{clean(place)}: ", "bold")
+    if not problem.is_error:
+        line.append("warning: ", "yellow")
+    return line.append(f"{clean(problem.what)}. ").append(f"{clean(problem.mend)}.", "dim")
+
+
+def _marked(text: str) -> "Text":
+    from petition.merge.message import MARK_BEGIN, MARK_END
+
+    line = _text("")
+    for at, piece in enumerate(re.split(f"[{MARK_BEGIN}{MARK_END}]", text)):
+        # Marks do not nest: every second piece stands between two of them.
+        line.append_text(_text(piece, "underline bold" if at % 2 and is_terminal() else ""))
+    return line
+
+
+def _rate(letters_a_second: float) -> str:
+    if letters_a_second >= 1:
+        return f"{letters_a_second:,.0f}/s"
+    return f"{letters_a_second * 60:.0f}/min" if letters_a_second else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,127 @@
+"""All that `petition check` looks at, and what it found."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from petition import places
+from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.check import Examined, examine, find_letter, in_order, today_of
+from petition.cli.summary import fallback_lines
+from petition.cli.workplace import Workplace
+from petition.errors import CampaignError, LogUnusable, PetitionError, Problem, UsageError
+from petition.identity import Signer, new_key
+from petition.merge.message import Merger
+from petition.outbox.log import Log
+from petition.prepare import campaign_id_of, text_to_send
+
+ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
+
+
+@dataclass
+class Inspection:
+    """What was looked at.
+
+    Args:
+        problems: What is wrong, by file and line, each once.
+        letters: How many letters were looked at.
+        people: How many people they go to; a list that several letters go to counts once.
+        fallbacks: Who gets a letter in another language than their own.
+        is_rehearsal: Whether letters would go to the sandbox.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    letters: int = 0
+    people: int = 0
+    fallbacks: list[str] = field(default_factory=list)
+    is_rehearsal: bool = False
+
+    @property
+    def errors(self) -> int:
+        """How many of the problems keep a letter from being sent."""
+        return sum(problem.is_error for problem in self.problems)
+
+
+def inspect(place: Workplace, names: list[str]) -> Inspection:
+    """Look at everything that the letters are made of.
+
+    Args:
+        place: The campaign.
+        names: The letters; none: all of them.
+
+    Raises:
+        UsageError: There is no letter of such a name.
+    """
+    inspection = Inspection()
+    try:
+        _Inspector(place, inspection).look(names)
+    except CampaignError as fault:
+        inspection.problems += fault.problems
+    inspection.problems = in_order(inspection.problems)
+    return inspection
+
+
+class _Inspector:
+    def __init__(self, place: Workplace, inspection: Inspection) -> None:
+        self._place = place
+        self._found = inspection
+        self._people: dict[str, int] = {}
+        self._server_is_known = False
+
+    def look(self, names: list[str]) -> None:
+        campaign = self._place.campaign
+        letters = [find_letter(campaign, name).name for name in names]
+        if not names:
+            self._found.problems += campaign.problems
+        log = self._log()
+        campaign_id = self._campaign_id(campaign, log)
+        for name in letters or sorted(campaign.letters):
+            self._found.letters += 1
+            self._look_at(name, log, campaign_id)
+        self._found.people = sum(self._people.values())
+
+    def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
+        campaign = self._place.campaign
+        server = self._place.server if self._server_is_known else None
+        today = today_of(campaign)
+        examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
+        merger, revision = None, 1
+        if examined.frozen:
+            frozen, revision = text_to_send(examined.frozen, log)
+            merger = Merger(frozen, Signer(log.key if log else new_key()))
+        self._count(examined, merger, revision)
+        self._found.problems += examined.problems
+        if merger:
+            self._found.fallbacks += [
+                f"{name}: {line}" for line in fallback_lines(merger, examined.fallbacks)
+            ]
+
+    def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
+        persons = deque(enumerate(examined.persons(merger, revision), 1), maxlen=1)
+        if examined.people:
+            self._people[examined.people.file] = persons[0][0] if persons else 0
+
+    def _log(self) -> Log | None:
+        """The log, if there is one and it can be told which one it is."""
+        log = None
+        try:
+            self._found.is_rehearsal = self._place.is_rehearsal
+            self._server_is_known = True
+            self._found.problems += places.warnings(self._place.log_file.parent)
+            log = self._place.log_if_any
+        except LogUnusable as fault:
+            self._add(self._place.settings.log.database, fault)
+        except UsageError as fault:
+            is_variable = fault.what.startswith("PETITION_")
+            self._add(ENVIRONMENT if is_variable else SETTINGS_FILE, fault)
+        return log
+
+    def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
+        try:
+            if log:
+                return campaign_id_of(campaign, log)
+        except UsageError as fault:
+            self._add(SETTINGS_FILE, fault)
+        return campaign.settings.campaign.id
+
+    def _add(self, file: str, fault: PetitionError) -> None:
+        self._found.problems.append(Problem(file, None, fault.what, fault.mend or "Correct it"))

@@ -1,0 +1,186 @@
+"""The program `petition`: its commands, and what becomes of an error."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from petition import __version__
+from petition.cli import (
+    check,
+    init,
+    log,
+    preview,
+    resolve,
+    retry,
+    sandbox,
+    send,
+    status,
+    suppress,
+    withdraw,
+)
+from petition.cli.help import Command
+from petition.errors import CampaignError, ExitStatus, PetitionError
+
+BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: whoever read the output has gone
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init.init,
+    "check": check.check,
+    "preview": preview.preview,
+    "send": send.send,
+    "status": status.status,
+    "log": log.log,
+    "resolve": resolve.resolve,
+    "retry": retry.retry,
+    "withdraw": withdraw.withdraw,
+    "suppress": suppress.suppress,
+    "sandbox": sandbox.sandbox,
+}
+
+
+class Commands(TyperGroup):
+    """The commands, whose errors end the program with a sentence and an exit status."""
+
+    def invoke(self, ctx: typer.Context) -> None:  # type: ignore[override]
+        """Run the command that was asked for."""
+        try:
+            super().invoke(ctx)
+        except PetitionError as error:
+            _say(error)
+            raise typer.Exit(error.exit_status) from None
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; what was done is recorded.", err=True)
+            raise typer.Exit(ExitStatus.INTERRUPTED) from None
+        except BrokenPipeError:
+            _be_quiet()
+            raise typer.Exit(BROKEN_PIPE) from None
+        except OSError as fault:
+            _say(PetitionError(_reason(fault), "Look at the file and the disk, then try again"))
+            raise typer.Exit(ExitStatus.PROBLEMS) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="petition",
+    help="Send an open letter, personally addressed, and know what became of each copy.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # help needs no rich, whose import would take longer than the help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for name, command in COMMANDS.items():
+    app.command(name, cls=Command)(command)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"petition {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def petition(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None,
+        typer.Option("-C", metavar="DIR", help="Work as if started in DIR.", show_default=False),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 (its callback has answered it)
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Send an open letter, personally addressed, and know what became of each copy."""
+    if folder is not None:
+        try:
+            os.chdir(folder)
+        except (OSError, ValueError) as fault:
+            _say(PetitionError(f"{folder} cannot be entered: {_strerror(fault)}"))
+            raise typer.Exit(ExitStatus.NOTHING_DONE) from None
+    context.obj = Path.cwd()
+
+
+def run() -> NoReturn:
+    """Run the program and end with its exit status."""
+    _prepare_streams()
+    status: object = ExitStatus.DONE
+    try:
+        get_command(app).main(prog_name="petition")
+    except SystemExit as end:
+        status = end.code
+    except Exception:
+        if os.environ.get("PETITION_DEBUG"):
+            raise
+        _report()
+        status = ExitStatus.PROBLEMS
+    sys.exit(_flush() or status)  # type: ignore[arg-type]
+
+
+def _prepare_streams() -> None:
+    # Closed by whoever started the program: what is said goes nowhere, and is no error.
+    if not (sys.stdout and sys.stderr):
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end)
+        sys.stdout = sys.stdout or nowhere
+        sys.stderr = sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without Unicode shows a mark for a letter that it lacks.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> int:
+    """Write what is left of the output; the exit status where that fails, else 0."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _be_quiet()
+        return BROKEN_PIPE
+    except OSError as fault:
+        _say(PetitionError(f"the output could not be written: {_strerror(fault)}"))
+        _be_quiet()
+        return ExitStatus.PROBLEMS
+    return ExitStatus.DONE
+
+
+def _report() -> None:
+    kind, error, trace = sys.exc_info()
+    last = traceback.extract_tb(trace)[-1]
+    what = f"petition met a fault of its own: {kind.__name__ if kind else error} in {last.name}"
+    mend = "Please report it, with what PETITION_DEBUG=1 shows when you run the command again"
+    _say(PetitionError(what, mend))
+
+
+def _say(error: PetitionError) -> None:
+    from petition.cli import console
+
+    if isinstance(error, CampaignError):
+        console.problems(error.problems, on_stderr=True)
+        errors = sum(problem.is_error for problem in error.problems)
+        console.say_error(f"{console.count(errors, 'problem')} to mend; nothing was sent.")
+    else:
+        console.say_error(f"petition: {error}")
+
+
+def _reason(fault: OSError) -> str:
+    file = f"{fault.filename}: " if fault.filename else ""
+    return f"{file}{_strerror(fault)}"
+
+
+def _strerror(fault: Exception) -> str:
+    return (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+
+
+def _be_quiet() -> None:
+    """Nobody reads any more: what is still to be written goes nowhere, without an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

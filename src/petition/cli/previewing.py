@@ -1,0 +1,236 @@
+"""What `petition preview` shows, saves and opens."""
+
+import os
+import re
+import tempfile
+import webbrowser
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import unified_diff
+from pathlib import Path
+
+from petition.campaign.people import PeopleList, Person
+from petition.check import concerning, examine, in_order, today_of, zone_of
+from petition.cli import console
+from petition.cli.preview import As
+from petition.cli.workplace import Workplace
+from petition.errors import CampaignError, MergeRefused, Problem, UsageError
+from petition.identity import Signer
+from petition.merge.message import MARK_BEGIN, MARK_END, Merger, Shown
+from petition.outbox.log import Log
+from petition.prepare import campaign_id_of, text_to_send
+
+_FILE_NAME_LENGTH = 40
+_READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
+
+
+@dataclass
+class Copies:
+    """A letter's copies, made as they are asked for.
+
+    Args:
+        merger: Makes them.
+        people: For whom.
+        revision: In which revision they would be sent.
+        date: Their header Date, save for those whose Date was set by an attempt.
+        log: Knows whose was.
+        letter: The letter's name.
+        problems: What is wrong with rows that were read on the way.
+    """
+
+    merger: Merger
+    people: PeopleList
+    revision: int
+    date: datetime
+    log: Log
+    letter: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def person(self, who: str | None) -> Person:
+        """Somebody on the list; the list is read no further than that.
+
+        Args:
+            who: An address, an id or a row number; None: the first one.
+
+        Raises:
+            UsageError: Nobody on the list is meant.
+        """
+        choice = self.people.choice([] if who is None else [who])
+        for person in self.people.rows(self.problems):
+            if choice.matches(person):
+                if who is None and self.problems:
+                    console.say_error(f"Rows before this one have problems. {_CHECK}.")
+                return person
+        if who is None:
+            raise UsageError(f"{self.people.file} has no row that can be used", _CHECK)
+        near = choice.nearest(who)
+        mend = f'Did you mean "{near}"' if near else _CHECK
+        raise UsageError(f'nobody in {self.people.file} is "{who}"', mend)
+
+    def chosen(self, who: str | None) -> Iterator[Person]:
+        """Everybody who is meant."""
+        choice = self.people.choice([] if who is None else [who])
+        return filter(choice.matches, self.people.rows(self.problems))
+
+    def shown(self, person: Person) -> Shown:
+        """A person's copy for reading."""
+        return self.merger.show(person, self.revision, self._date_of(person))
+
+    def data(self, person: Person) -> bytes:
+        """A person's copy as it would be sent."""
+        return self.merger.merge(person, self.revision, self._date_of(person), full=True).data
+
+    def html(self, person: Person) -> str:
+        """The HTML of a person's copy."""
+        return self.merger.html(person, self.revision, self._date_of(person))
+
+    def _date_of(self, person: Person) -> datetime:
+        """P7: Date is set at the first attempt and then kept."""
+        for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
+            if copy.revision == self.revision and copy.letter_date:
+                return copy.letter_date
+        return self.date
+
+
+_CHECK = "petition check names what is wrong with the list"
+
+
+def open_copies(place: Workplace, letter: str | None) -> Copies:
+    """The copies of a letter, with the text and the identities that `send` would use now.
+
+    Args:
+        place: The campaign.
+        letter: The letter's name; None: the only one, or the first.
+
+    Raises:
+        CampaignError: The letter cannot be merged.
+        UsageError: There is no such letter.
+    """
+    server, campaign = place.server, place.campaign
+    name = letter or _first_letter(place)
+    examined = examine(
+        campaign,
+        name,
+        server=server,
+        # The log's key is in every Message-ID: without the log this would be another letter.
+        campaign_id=campaign_id_of(campaign, place.log),
+        today=today_of(campaign),
+    )
+    is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))
+    if is_broken or examined.frozen is None or examined.people is None:
+        raise CampaignError(in_order(examined.problems))
+    console.problems(in_order(examined.problems), on_stderr=True)
+    frozen, revision = text_to_send(examined.frozen, place.log)
+    merger = Merger(frozen, Signer(place.log.key))
+    date = datetime.now(zone_of(campaign)).replace(microsecond=0)
+    return Copies(merger, examined.people, revision, date, place.log, frozen.letter)
+
+
+def _first_letter(place: Workplace) -> str:
+    names = sorted(place.campaign.letters)
+    if not names:
+        raise CampaignError(in_order(place.campaign.problems))
+    if len(names) > 1:
+        others = ", ".join(names[1:])
+        console.say_error(f"This is {names[0]}; there are also: {others}.")
+    return names[0]
+
+
+def show(copies: Copies, who: str | None, form: As) -> None:
+    """Show a person's copy in one form."""
+    person = copies.person(who)
+    _tell_language(copies, person)
+    if form is As.HTML:
+        console.source(copies.html(person).encode())
+    elif form is As.SOURCE:
+        console.source(copies.data(person))
+    elif form is As.HEADERS:
+        console.source(copies.data(person).partition(b"\r\n\r\n")[0] + b"\r\n")
+    else:
+        shown = copies.shown(person)
+        headers = [(name, value) for name, value in shown.headers if name in _READING]
+        console.letter(Shown(headers, shown.text))
+
+
+def _tell_language(copies: Copies, person: Person) -> None:
+    language, is_fallback = copies.merger.language_of(person)
+    if is_fallback:
+        console.say_error(
+            f'There is no letter in "{person.language}": {person.mailbox} gets it in "{language}".'
+        )
+
+
+def show_difference(copies: Copies, one: str, other: str) -> None:
+    """Show what differs between the copies of two people."""
+    persons = [copies.person(who) for who in (one, other)]
+    before, after = (_lines(copies.shown(person)) for person in persons)
+    first, second = (str(person.mailbox) for person in persons)
+    lines = list(unified_diff(before, after, first, second, lineterm=""))
+    if lines:
+        console.difference(lines)
+    else:
+        console.say("The two copies are the same.")
+
+
+def _lines(shown: Shown) -> list[str]:
+    text = re.sub(f"[{MARK_BEGIN}{MARK_END}]", "", shown.text)
+    return [*(f"{name}: {value}" for name, value in shown.headers), "", *text.split("\n")]
+
+
+def open_in_browser(copies: Copies, who: str | None) -> None:
+    """Show the HTML of a person's copy in a web browser."""
+    person = copies.person(who)
+    _tell_language(copies, person)
+    handle, file = tempfile.mkstemp(prefix="petition-", suffix=".html")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(copies.html(person))
+    if webbrowser.open(Path(file).as_uri()):
+        console.say(f"Opened in the browser: {file}")
+    else:
+        console.say(f"No browser was found. Open it yourself: {file}")
+
+
+def save(copies: Copies, who: str | None, folder: Path) -> None:
+    """Save one file for each chosen person.
+
+    Raises:
+        UsageError: A file of that name is there; nothing was saved.
+        CampaignError: Some could not be saved; the others were.
+    """
+    copies.person(who)
+    there = [name for person in copies.chosen(who) if _exists(folder / (name := _name(person)))]
+    if there:
+        more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+        raise UsageError(
+            f"{', '.join(there[:3])}{more} would be overwritten in {folder}",
+            "Name another folder, or remove them; nothing was saved",
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copies.problems.clear()
+    saved = 0
+    for person in copies.chosen(who):
+        try:
+            _write(folder / _name(person), copies.data(person))
+            saved += 1
+        except MergeRefused as refusal:
+            copies.problems.append(refusal.problem)
+    console.say(f"{console.count(saved, 'letter')} saved in {folder}. Nothing was sent.")
+    if copies.problems:
+        raise CampaignError(in_order(copies.problems))
+
+
+def _name(person: Person) -> str:
+    """A file name that no cell can lead out of the folder."""
+    who = re.sub(r"[^\w-]+", "-", person.id or person.mailbox.local_part).strip("-")
+    return f"{person.number:03}-{who[:_FILE_NAME_LENGTH] or 'copy'}.eml"
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)

@@ -1,0 +1,46 @@
+"""petition retry: failed letters go back into the queue."""
+
+from typing import Annotated
+
+import typer
+
+from petition.cli.options import Json, Letter
+
+
+def retry(
+    context: typer.Context,
+    letter: Letter,
+    address: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ADDR", help="Only these, failed or withdrawn; else all that failed."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Queue failed letters again; the next send takes them along."""
+    from petition.cli import console, naming
+    from petition.cli.moved import moved_json
+    from petition.cli.workplace import Workplace
+    from petition.outbox import person
+    from petition.outbox.records import Copy
+    from petition.outbox.states import Reason, State
+
+    def can_be_retried(copy: Copy) -> bool:
+        return copy.state is State.FAILED or copy.reason == Reason.WITHDRAWN
+
+    with Workplace.open(context) as place:
+        name = naming.letter_name(place, letter)
+        boxes = naming.addresses(address or [])
+        naming.require(place.existing_log, [name], boxes, can_be_retried, "failed or withdrawn")
+        copies = person.retry(place.log, name, boxes or None)
+        if as_json:
+            moved = ((copy, State.QUEUED) for copy in copies)
+            console.json(moved_json(moved, place.log_name))
+            return
+        if copies:
+            console.say(f"{console.count(len(copies), 'letter')} queued again.")
+            console.say(f"Next: petition send {name}")
+        else:
+            console.say(f"No copy of {name} has failed: there is nothing to retry.")
+        place.say_which()

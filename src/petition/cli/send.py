@@ -1,0 +1,48 @@
+"""petition send: prepare, ask, deliver."""
+
+from typing import Annotated
+
+import typer
+
+from petition.cli.workplace import Workplace
+
+
+def send(
+    context: typer.Context,
+    letter: Annotated[str, typer.Argument(help="The letter's name.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="WHO", help="Only to WHO: an address, an id or a row number."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N letters now.")
+    ] = None,
+    to_me: Annotated[
+        str | None,
+        typer.Option("--to-me", metavar="ADDR", help="Send the first copy to ADDR as a trial."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but open a connection.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    revise: Annotated[
+        bool,
+        typer.Option("--revise", help="A changed letter, to those who have not had it."),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="The letter to everyone, once more.")
+    ] = False,
+) -> None:
+    """Send a letter to everyone on its list who does not have it yet."""
+    from petition.cli import sending
+    from petition.errors import UsageError
+    from petition.prepare import Wish
+
+    if revise and again:
+        raise UsageError("--revise and --again are two wishes", "Choose one of them")
+    wish = Wish(
+        who=tuple(to or ()), limit=limit, revise=revise, again=again, trial=to_me is not None
+    )
+    with Workplace.open(context) as place:
+        status = sending.send(place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes)
+    raise typer.Exit(status)

@@ -1,0 +1,210 @@
+"""What `petition send` does, in the order in which a person sees it."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from petition.address import parse_address
+from petition.cli import console, deliver, summary
+from petition.cli.workplace import Workplace
+from petition.delivery.mailer import Ending, Told, person_of
+from petition.delivery.reply import Outcome
+from petition.errors import ExitStatus, UsageError
+from petition.merge.message import Shown
+from petition.outbox.listing import ListedRow
+from petition.outbox.states import State
+from petition.prepare import Prepared, Wish, enqueue, prepare
+
+LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
+
+
+def send(
+    place: Workplace, letter: str, wish: Wish, *, to_me: str | None, dry_run: bool, yes: bool
+) -> ExitStatus:
+    """Prepare a letter, ask, deliver it, and say what became of it.
+
+    Args:
+        place: The campaign, its server and its log.
+        letter: The letter's name.
+        wish: For whom.
+        to_me: Send a trial to this address instead.
+        dry_run: Stop before anything is queued or sent.
+        yes: Nobody needs to be asked.
+
+    Returns:
+        How the command ends.
+    """
+    with _ownership(place, only_looks=dry_run or to_me is not None):
+        prepared = prepare(place.campaign, letter, place.log, place.server, wish)
+        console.problems(prepared.warnings)
+        if to_me is not None:
+            return _trial(prepared, to_me, dry_run=dry_run, yes=yes)
+        return _send(prepared, dry_run=dry_run, yes=yes)
+
+
+def _ownership(place: Workplace, *, only_looks: bool) -> AbstractContextManager[None]:
+    return nullcontext() if only_looks else place.log.owned()
+
+
+def _send(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
+    if not prepared.comparison.to_send:
+        return _nothing_to_do(prepared, dry_run=dry_run)
+    _show_plan(prepared, with_letter=dry_run or not (yes or prepared.server is None))
+    if dry_run:
+        console.say("Dry run: nothing was queued and nothing was sent.")
+        return ExitStatus.DONE
+    _confirm(prepared, prepared.comparison.to_send, yes=yes)
+    enqueue(prepared)
+    with console.Progress(prepared.comparison.to_send) as progress:
+
+        def tell(told: Told) -> None:
+            progress.told(told.state, told.copy.id)
+
+        ending = deliver.deliver(prepared, tell, progress.note)
+    return _report(prepared, ending)
+
+
+def _nothing_to_do(prepared: Prepared, *, dry_run: bool) -> ExitStatus:
+    if not dry_run and (prepared.comparison.gone or prepared.comparison.actions):
+        enqueue(prepared)  # those who left the list or opted out are written down all the same
+    states = prepared.listing.states()
+    have = sum(states.get(state, 0) for state in (State.SENT, State.BOUNCED))
+    total = sum(prepared.comparison.actions.values())
+    if total and have == total:
+        who = "Everybody on the list has" if total > 1 else "The one chosen has"
+        console.say(f'{who} "{prepared.letter}" already: {have} sent. Nothing was sent.')
+    else:
+        console.say(f'"{prepared.letter}": there is nobody to send to. Nothing was sent.')
+        console.facts(summary.plan_lines(prepared))
+    _next_steps(prepared, states)
+    _say_rehearsal(prepared)
+    return status_of(states, Ending())
+
+
+def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
+    if with_letter and (row := next(prepared.listing.to_send(), None)):
+        console.letter(_shown(prepared, row))
+    if prepared.resumes_again:
+        console.say(
+            f"Revision {prepared.revision} is not finished: going on with it."
+            " --again begins another one when it is."
+        )
+    console.facts(summary.plan_lines(prepared))
+
+
+def _confirm(prepared: Prepared, count: int, *, yes: bool) -> None:
+    """P6: nothing leaves the machine that nobody confirmed; a rehearsal does not leave it."""
+    if yes or prepared.server is None:
+        return
+    if not console.can_ask():
+        raise UsageError(
+            "nothing was sent: nobody is there to confirm it",
+            "Run it in a terminal, or add --yes",
+        )
+    if not console.ask(
+        f"Send {console.count(count, 'letter')} through {prepared.server.name} now?"
+    ):
+        raise UsageError("nothing was sent: it was declined")
+
+
+def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
+    states = prepared.listing.states()
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    console.say(f"{prepared.letter}: {counted}.")
+    if ending.stopped:
+        console.say("Stopped; everything is recorded. The same command goes on where this ended.")
+    if ending.trouble:
+        console.say_error(str(ending.trouble))
+    if ending.broken:
+        console.say_error(f"The server kept breaking off: {ending.broken}.")
+    if ending.refused:
+        console.say_error(f"Stopped after several letters in a row were refused: {ending.refused}.")
+    if ending.capped:
+        console.say(f"The daily cap is reached; it frees at {console.when(ending.capped)}.")
+    if ending.closed:
+        console.say(f"It is outside the hours of sending until {console.when(ending.closed)}.")
+    _next_steps(prepared, states)
+    _say_rehearsal(prepared)
+    return status_of(states, ending)
+
+
+def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
+    letter = prepared.letter
+    if states.get(State.UNCERTAIN):
+        console.say(
+            f"Uncertain: the answer to the last dot is not known. Ask the person or the server,"
+            f" then: petition resolve ADDR --sent | --not-sent --letter {letter}"
+        )
+    if states.get(State.DEFERRED) and (due := prepared.log.next_due(letter)):
+        console.say(
+            f"Deferred: the server said later. Run the same command from {console.when(due)} on."
+        )
+    if states.get(State.FAILED):
+        console.say(
+            f"Failed: see petition status {letter} --state failed; then petition retry {letter}"
+        )
+
+
+def _say_rehearsal(prepared: Prepared) -> None:
+    if prepared.server is None:
+        console.say(
+            f"This was a rehearsal: nobody received anything. The letters are in"
+            f" {prepared.campaign.root / deliver.OUTBOX}."
+        )
+
+
+def status_of(states: dict[State, int], ending: Ending) -> ExitStatus:
+    """The exit status of a run: the highest that applies to the rows it chose.
+
+    Args:
+        states: How many of them are in each state.
+        ending: How the run ended.
+    """
+    applies = [ExitStatus.DONE]
+    if states.get(State.FAILED) or ending.refused:
+        applies.append(ExitStatus.PROBLEMS)
+    if any(states.get(state) for state in LEFT):
+        applies.append(ExitStatus.LEFT)
+    if ending.trouble:
+        applies.append(ExitStatus.SERVER)
+    if ending.stopped:
+        applies.append(ExitStatus.INTERRUPTED)
+    return max(applies)
+
+
+def _trial(prepared: Prepared, address: str, *, dry_run: bool, yes: bool) -> ExitStatus:
+    """One copy to oneself, with an identity of its own; no row, nothing frozen."""
+    to = parse_address(address)
+    row = prepared.listing.first()
+    if row is None:
+        raise UsageError("there is nobody on the list to make a trial copy for")
+    email = prepared.merger.merge_trial(person_of(row), prepared.log.clock(), to)
+    console.letter(_shown(prepared, row))
+    console.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
+    console.facts([("through", summary.through(prepared))])
+    if dry_run:
+        console.say("Dry run: nothing was sent.")
+        return ExitStatus.DONE
+    _confirm(prepared, 1, yes=yes)
+    verdict = deliver.deliver_trial(prepared, email)
+    console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}. {verdict}.")
+    _say_rehearsal(prepared)
+    return _TRIAL_STATUS[verdict.outcome]
+
+
+def _shown(prepared: Prepared, row: ListedRow) -> Shown:
+    return prepared.merger.show(person_of(row), prepared.revision, prepared.log.clock())
+
+
+_TRIAL_WORDS = {
+    Outcome.SENT: "the server took it",
+    Outcome.DEFERRED: "the server said later",
+    Outcome.FAILED: "the server refused it",
+    Outcome.RELEASED: "it was not sent",
+    Outcome.UNCERTAIN: "it is not known whether the server took it",
+}
+_TRIAL_STATUS = {
+    Outcome.SENT: ExitStatus.DONE,
+    Outcome.DEFERRED: ExitStatus.LEFT,
+    Outcome.FAILED: ExitStatus.PROBLEMS,
+    Outcome.RELEASED: ExitStatus.LEFT,
+    Outcome.UNCERTAIN: ExitStatus.LEFT,
+}

@@ -1,0 +1,224 @@
+"""petition status: what became of each letter, in numbers or row by row."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from petition.cli.options import Csv, Json, one_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from petition.cli.workplace import Workplace
+    from petition.outbox.records import Copy, Counts
+    from petition.outbox.states import State
+
+COLUMNS = (
+    "email",
+    "name",
+    "language",
+    "state",
+    "reason",
+    "attempts",
+    "reply_code",
+    "enhanced_code",
+    "reply",
+    "message_id",
+    "sha256",
+    "updated_at",
+)
+_TABLE = 50  # copies of a letter that are shown one by one without being asked for
+_SHOWN = 1000  # rows that a person is shown; for all of them there are --csv and --json
+
+
+def status(
+    context: typer.Context,
+    letter: Annotated[
+        str | None, typer.Argument(metavar="LETTER", help="Only this letter.")
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="STATE", help="Each letter that is in this state."),
+    ] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Show how many letters are queued, sent, failed and so on."""
+    from petition.cli.naming import letter_name
+    from petition.cli.workplace import Workplace
+
+    one_format(as_json=as_json, as_csv=as_csv)
+    wanted = _state_of(state) if state is not None else None
+    with Workplace.open(context) as place:
+        name = letter_name(place, letter) if letter else None
+        if wanted or as_csv:
+            _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
+        elif as_json:
+            _write_counts(place, name)
+        elif name:
+            _show_letter(place, name)
+        else:
+            _show_letters(place)
+
+
+def _state_of(text: str) -> "State":
+    from petition.errors import UsageError
+    from petition.outbox.states import State
+
+    try:
+        return State(text.lower())
+    except ValueError:
+        raise UsageError(f'"{text}" is not a state', f"States: {', '.join(State)}") from None
+
+
+def _counts(place: "Workplace", name: str | None) -> "list[Counts]":
+    from petition.outbox.records import Counts
+
+    log = place.log_if_any
+    if log is None:
+        return [Counts(name, 0, {})] if name else []
+    return [log.counts(letter) for letter in ([name] if name else log.letters())]
+
+
+def _write_counts(place: "Workplace", name: str | None) -> None:
+    from petition.cli import console
+
+    found = [_counts_json(counts, place.log_name) for counts in _counts(place, name)]
+    console.json(found[0] if name else found)
+
+
+def _counts_json(counts: "Counts", log: str) -> dict[str, object]:
+    from petition.outbox.states import State
+
+    return {
+        "letter": counts.letter,
+        "revision": counts.revision,
+        "total": counts.total,
+        **{str(state): counts[state] for state in _in_contract_order(State)},
+        "log": log,
+    }
+
+
+def _in_contract_order(states: "type[State]") -> "list[State]":
+    last = (states.SUPPRESSED, states.BOUNCED)
+    return [state for state in states if state not in last] + list(last)
+
+
+def _show_letters(place: "Workplace") -> None:
+    from petition.cli import console
+    from petition.outbox.states import State
+
+    found = _counts(place, None)
+    if not found:
+        console.say("Nothing has been sent yet.")
+    else:
+        used = [state for state in State if any(counts[state] for counts in found)]
+        rows = [
+            (counts.letter, counts.total, *(counts[state] for state in used)) for counts in found
+        ]
+        console.table(["letter", "total", *used], rows)
+    place.say_which()
+
+
+def _show_letter(place: "Workplace", name: str) -> None:
+    from petition.cli import console
+    from petition.outbox.states import State
+
+    counts = _counts(place, name)[0]
+    if not counts.total:
+        console.say(f"Nothing of {name} has been sent yet. Next: petition send {name}")
+    else:
+        revision = f", revision {counts.revision}" if counts.revision > 1 else ""
+        console.say(f"{name}{revision}: {console.count(counts.total, 'letter')}")
+        console.facts(
+            (f"{counts[state]:>6,} {state}", _next(place, name, state))
+            for state in State
+            if counts[state]
+        )
+        if counts.total <= _TABLE:
+            _show_copies(place, name)
+    place.say_which()
+
+
+def _show_copies(place: "Workplace", name: str) -> None:
+    """What became of each copy: a line each."""
+    from petition.cli import console
+
+    rows = [
+        (copy.name or copy.mailbox, str(copy.state), console.clean(_why(copy)))
+        for copy in place.log.copies(name)
+    ]
+    console.say("")
+    console.table(["to", "state", "the server said"], rows, cut_last=True)
+    console.say("")
+
+
+def _next(place: "Workplace", name: str, state: "State") -> str:
+    """What a person can do about the letters in a state."""
+    from petition.cli import console
+    from petition.outbox.states import State
+
+    if state is State.DEFERRED and (due := place.log.next_due(name)):
+        return f"from {console.when(due)} on: petition send {name}"
+    return {
+        State.QUEUED: f"petition send {name}",
+        State.SENDING: "a petition send is at work",
+        State.DEFERRED: f"petition send {name}",
+        State.FAILED: f"see --state failed, then: petition retry {name}",
+        State.UNCERTAIN: "see --state uncertain, ask them, then: petition resolve",
+        State.BOUNCED: "see --state bounced",
+        State.SUPPRESSED: "see --state suppressed",
+    }.get(state, "")
+
+
+def _show_rows(
+    place: "Workplace", name: str | None, state: "State | None", *, as_json: bool, as_csv: bool
+) -> None:
+    from petition.cli import console
+
+    log = place.log_if_any
+    copies = log.copies(name, state) if log else iter(())
+    # Without a name, and only then, a row must say which letter it is about.
+    several = name is None and log is not None and len(log.letters()) > 1
+    rows = (_row(copy, with_letter=several) for copy in copies)
+    if as_json:
+        console.json_rows(rows)
+    elif as_csv:
+        console.csv([*COLUMNS, "letter"] if several else COLUMNS, rows)
+    else:
+        _list_rows(copies, state, with_letter=several)
+        place.say_which()
+
+
+def _row(copy: "Copy", *, with_letter: bool) -> dict[str, object]:
+    from petition.outbox.records import stamp
+
+    values = {"email": copy.mailbox, "updated_at": stamp(copy.updated_at), "letter": copy.letter}
+    columns = [*COLUMNS, "letter"] if with_letter else COLUMNS
+    return {
+        column: values[column] if column in values else getattr(copy, column) for column in columns
+    }
+
+
+def _list_rows(copies: "Iterator[Copy]", state: "State | None", *, with_letter: bool) -> None:
+    from petition.cli import console
+
+    seen = 0
+    for seen, copy in enumerate(copies, 1):
+        if seen > _SHOWN:
+            continue
+        letter = f"  {copy.letter}" if with_letter else ""
+        name = f"  {copy.name}" if copy.name else ""
+        console.say(f"{console.clean(copy.mailbox + name)}{letter}", "bold")
+        console.say(f"    {console.when(copy.updated_at)}  {console.clean(_why(copy))}".rstrip())
+    if not seen:
+        console.say(f"No letter is {state}.")
+    if seen > _SHOWN:
+        console.say(f"... and {seen - _SHOWN:,} more: --csv has all of them.")
+
+
+def _why(copy: "Copy") -> str:
+    reply = " ".join(
+        str(part) for part in (copy.reply_code, copy.enhanced_code, copy.reply) if part
+    )
+    return ", ".join(part for part in (copy.reason, reply) if part)

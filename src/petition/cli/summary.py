@@ -1,0 +1,118 @@
+"""What a `send` would do, said before it is asked for."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from petition.campaign.people import Person
+from petition.campaign.settings import Pace, Rate
+from petition.merge.message import Merger
+from petition.outbox.listing import Action
+from petition.prepare import Prepared
+
+_NAMED = 3  # recipients that are named; the rest are counted
+
+_SENT_TO = {
+    Action.NEW: "new",
+    Action.ANOTHER: "in this new revision",
+    Action.REPLACED: "in place of an earlier revision that waits",
+    Action.RETURNED: "back on the list",
+    Action.REFRESHED: "waiting, brought up to date with the list",
+    Action.WAITING: "waiting from before",
+}
+_LEFT_OUT = {
+    Action.HAS_IT: "have it already",
+    Action.FAILED: "failed before (petition retry)",
+    Action.WITHDRAWN: "withdrawn",
+    Action.OPTED_OUT: "opted out",
+}
+
+
+def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """The plan as pairs of a heading and what stands beside it.
+
+    Args:
+        prepared: What was prepared.
+    """
+    yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
+    yield "send", _counted(prepared, _SENT_TO) or "nothing"
+    if left_out := _counted(prepared, _LEFT_OUT):
+        yield "leave out", left_out
+    if prepared.comparison.gone:
+        yield "suppress", f"{prepared.comparison.gone} who are no longer on the list"
+    if names := _names(prepared):
+        yield "to", names
+    fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)
+    yield from (("language", text) for text in fallbacks)
+    yield "through", through(prepared)
+    if prepared.server:
+        yield "pace", pace_text(prepared.campaign.settings.pace)
+    yield "log", prepared.log.where
+
+
+def fallback_lines(merger: Merger, fallbacks: Iterable[Person]) -> Iterator[str]:
+    """Who gets the letter in another language than their own: a line a language.
+
+    Args:
+        merger: Chooses the language.
+        fallbacks: Those for whom there is none in theirs.
+    """
+    wanted: Counter[str] = Counter()
+    first: dict[str, Person] = {}
+    for person in fallbacks:
+        wanted[person.language] += 1
+        first.setdefault(person.language, person)
+    for language, count in wanted.most_common():
+        person = first[language]
+        used, _ = merger.language_of(person)
+        who = str(person.mailbox) if count == 1 else f"{count} people"
+        yield f'no letter in "{language}": {who} gets it in "{used}"'.replace(
+            "people gets", "people get"
+        )
+
+
+def through(prepared: Prepared) -> str:
+    """The server, in the words of a person."""
+    server = prepared.server
+    if server is None:
+        return "the sandbox: a rehearsal on this machine, nobody receives anything"
+    security = {"starttls": "STARTTLS", "tls": "TLS", "none": "not encrypted"}[server.security]
+    login = f" as {server.username}" if server.username else ""
+    return f"{server.name} ({security}){login}"
+
+
+def pace_text(pace: Pace) -> str:
+    """The pace, in the words of a person."""
+    parts = [_rate(pace.rate) if pace.rate else "as fast as the server takes them"]
+    parts += [f"{_rate(rate)} to {domain}" for domain, rate in pace.per_domain.items()]
+    if pace.per_day:
+        parts.append(f"at most {pace.per_day} in 24 hours")
+    if pace.between:
+        parts.append(f"between {pace.between}")
+    return ", ".join(parts)
+
+
+def _rate(rate: Rate) -> str:
+    unit = {1: "a second", 60: "a minute", 3600: "an hour"}
+    return f"{rate.count} {unit.get(rate.seconds, f'in {rate.seconds} s')}"
+
+
+def _frozen(prepared: Prepared) -> str:
+    if prepared.is_new:
+        return " (new)" if prepared.revision > 1 else ""
+    return ", as it was frozen with its first copy"
+
+
+def _counted(prepared: Prepared, words: dict[Action, str]) -> str:
+    comparison = prepared.comparison
+    return ", ".join(
+        f"{comparison[action]} {text}" for action, text in words.items() if comparison[action]
+    )
+
+
+def _names(prepared: Prepared) -> str:
+    rows = prepared.listing.to_send()
+    names = [row.name or row.mailbox for row, _ in zip(rows, range(_NAMED), strict=False)]
+    rest = prepared.comparison.to_send - len(names)
+    if rest > 0:
+        names.append(f"{rest} more")
+    return ", ".join(names)

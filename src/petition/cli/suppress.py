@@ -1,0 +1,104 @@
+"""petition suppress: mailboxes that are never written to."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from petition.cli.options import Json
+
+if TYPE_CHECKING:
+    from petition.cli.workplace import Workplace
+
+
+def suppress(
+    context: typer.Context,
+    address: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ADDR", help="Whom; without any, those so far are listed."),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="They may be written to again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Never write to a mailbox again, whatever the list says."""
+    from petition.cli.workplace import Workplace
+    from petition.errors import UsageError
+
+    if remove and not address:
+        raise UsageError("--remove needs an address", "Name whom it is about")
+    with Workplace.open(context) as place:
+        if not address:
+            _list(place, as_json=as_json)
+        elif remove:
+            _remove(place, address, as_json=as_json)
+        else:
+            _add(place, address, as_json=as_json)
+
+
+def _list(place: "Workplace", *, as_json: bool) -> None:
+    from petition.cli import console
+    from petition.outbox.person import suppressions
+
+    found = suppressions(place.log_if_any) if place.log_if_any else []
+    if as_json:
+        console.json_rows(
+            {"email": one.mailbox, "reason": one.reason, "at": one.at} for one in found
+        )
+        return
+    if found:
+        console.table(
+            ["address", "reason", "since"],
+            [(one.mailbox, one.reason, one.at[:10]) for one in found],
+        )
+    else:
+        console.say("Nobody is suppressed.")
+    _say_which(place)
+
+
+def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
+    from petition.cli import console, naming
+    from petition.cli.moved import moved_json
+    from petition.outbox import person
+    from petition.outbox.states import State
+
+    boxes = naming.addresses(texts)
+    waiting = person.suppress(place.log, boxes)
+    if as_json:
+        moved = ((copy, State.SUPPRESSED) for copy in waiting)
+        console.json({"suppressed": boxes} | moved_json(moved, place.log_name))
+        return
+    are = "is" if len(boxes) == 1 else "are"
+    console.say(
+        f"{console.count(len(boxes), 'address', 'addresses')} {are} suppressed:"
+        " no letter goes there any more."
+    )
+    if waiting:
+        console.say(f"{console.count(len(waiting), 'waiting letter')} will not be sent.")
+    _say_which(place)
+
+
+def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
+    from petition.cli import console, naming
+    from petition.errors import UsageError
+    from petition.outbox import person
+
+    boxes = naming.addresses(texts)
+    there = {one.mailbox for one in person.suppressions(place.log)}
+    if missed := [box for box in boxes if box not in there]:
+        raise UsageError(f"not suppressed: {', '.join(missed)}", "Nothing was done")
+    removed = person.unsuppress(place.log, boxes)
+    if as_json:
+        console.json({"removed": removed, "log": place.log_name})
+        return
+    console.say(
+        f"{console.count(len(removed), 'address', 'addresses')} may be written to again;"
+        " the next petition send queues what was missed."
+    )
+    _say_which(place)
+
+
+def _say_which(place: "Workplace") -> None:
+    from petition.cli import console
+
+    place.say_which()
+    if place.is_rehearsal:
+        console.say("A real send has a log of its own, which knows nothing of this.", "yellow")

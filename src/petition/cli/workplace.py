@@ -1,0 +1,156 @@
+"""What a command works on: the campaign in the current folder, its server and its log."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from petition.errors import CampaignError, UsageError
+
+if TYPE_CHECKING:  # --help must not wait for what only a running command needs
+    from petition.campaign.folder import Campaign
+    from petition.campaign.server import Server
+    from petition.campaign.settings import Settings
+    from petition.outbox.log import Log
+
+REHEARSAL = "Rehearsal: no mail server is set; nobody received anything (see ./outbox)."
+
+
+class Workplace:
+    """A campaign folder, of which each part is opened when it is first asked for.
+
+    Args:
+        root: The folder.
+        reads_on: Where petition.toml has errors, go on with what can be read of it.
+    """
+
+    def __init__(self, root: Path, *, reads_on: bool = False) -> None:
+        self.root = root
+        self._reads_on = reads_on
+        self._closing = ExitStack()
+
+    @classmethod
+    @contextmanager
+    def open(cls, context: typer.Context, *, reads_on: bool = False) -> Iterator["Workplace"]:
+        """The workplace of a command; its log is closed when the block is left.
+
+        Args:
+            context: The command's context, whose `obj` is the campaign folder.
+            reads_on: Where petition.toml has errors, go on with what can be read of it.
+        """
+        place = cls(context.find_object(Path) or Path.cwd(), reads_on=reads_on)
+        with place._closing:
+            yield place
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """What petition.toml says.
+
+        Raises:
+            CampaignError: It is not there, or something in it is wrong: any key could decide which
+                log and which server are meant.
+        """
+        from petition.campaign.folder import SETTINGS_FILE, load_campaign
+        from petition.campaign.settings import load_settings
+
+        if self._reads_on:
+            return self.campaign.settings
+        if not (self.root / SETTINGS_FILE).exists():
+            load_campaign(self.root)  # which says how to begin
+        settings, problems = load_settings(self.root / SETTINGS_FILE)
+        if settings is None or any(problem.is_error for problem in problems):
+            raise CampaignError(problems)
+        return settings
+
+    @cached_property
+    def campaign(self) -> "Campaign":
+        """The loaded campaign, with the problems of its files.
+
+        Raises:
+            CampaignError: petition.toml is not there or cannot be read.
+        """
+        from petition.campaign.folder import load_campaign
+
+        return load_campaign(self.root)
+
+    @cached_property
+    def server(self) -> "Server | None":
+        """The server that `send` would use now; None: the sandbox.
+
+        Raises:
+            UsageError: What names it is wrong.
+        """
+        from petition.campaign.server import find_server
+
+        return find_server(self.settings, os.environ)
+
+    @cached_property
+    def url(self) -> str:
+        """The address of the log that `send` would use now."""
+        from petition.campaign.server import database_of
+
+        return database_of(self.settings, os.environ, self.root, self.server)
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether letters go to the sandbox, and nobody receives anything."""
+        return self.server is None
+
+    @property
+    def log_file(self) -> Path:
+        """The log's file, whether it is there or not."""
+        from petition.outbox.database import path_of
+
+        return path_of(self.url)
+
+    @property
+    def log_name(self) -> str:
+        """The log as a person would name it."""
+        return str(self.log_file)
+
+    @cached_property
+    def log(self) -> "Log":
+        """The log, made where there is none; what a dead run left in it has its true state.
+
+        Raises:
+            LogUnusable: It cannot be opened.
+        """
+        from petition.outbox.log import Log
+
+        log = self._closing.enter_context(Log(self.url))
+        log.tidy()
+        return log
+
+    @property
+    def log_if_any(self) -> "Log | None":
+        """The log, or None where there is none yet: whoever only looks makes no files."""
+        return self.log if self.log_file.exists() else None
+
+    @property
+    def existing_log(self) -> "Log":
+        """The log, which must be there.
+
+        Raises:
+            UsageError: There is none: nothing was ever queued.
+        """
+        if log := self.log_if_any:
+            return log
+        raise UsageError("nothing has been sent yet", f"There is no {self.log_file.name} here")
+
+    def say_which(self) -> None:
+        """Name the log, and say plainly when it is that of a rehearsal."""
+        from petition.cli import console
+
+        console.say(f"Log: {self.log_name}", "dim")
+        self.say_rehearsal()
+
+    def say_rehearsal(self) -> None:
+        """Say plainly when nobody received anything."""
+        from petition.cli import console
+
+        if self.is_rehearsal:
+            console.say(REHEARSAL, "yellow")

@@ -1,0 +1,183 @@
+import csv
+import io
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petition.cli import console
+from petition.errors import Level, Problem
+from petition.merge.message import Shown
+from petition.outbox.states import State
+
+OBEYED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+HOSTILE = st.text(alphabet=st.characters() | st.sampled_from("\x1b\x07\x9b\u202e\u2028\ud800[/]\n"))
+
+
+@given(HOSTILE)
+def test_nothing_is_left_that_a_terminal_would_obey(text: str):
+    assert not OBEYED.search(console.clean(text))
+    assert not OBEYED.search(console.clean(text, lines=True).replace("\n", ""))
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["C", "Z"])))
+def test_what_can_be_seen_stays_as_it_is(text: str):
+    assert console.clean(text) == text
+    assert console.clean(console.clean(text)) == text
+
+
+def test_what_was_there_can_be_seen():
+    assert console.clean("a\x1b[31mb\x07") == "a␛[31mb␇"
+    assert console.clean("\x7f\x9b\u202e") == "␡<U+009B><U+202E>"
+    assert console.clean("a\nb\tc") == "a␊b c"
+    assert console.clean("a\r\nb\rc", lines=True) == "a\nb␍c"
+
+
+@given(HOSTILE)
+def test_json_says_the_same_and_commands_nothing(text: str):
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        console.json({"cell": text})
+        console.json_rows([{"cell": text}])
+        console.json_line({"cell": text})
+    assert not OBEYED.search(out.getvalue().replace("\n", ""))
+    decoder, rest, found = json.JSONDecoder(), out.getvalue().strip(), []
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        found.append(value)
+        rest = rest[end:].lstrip()
+    assert found == [{"cell": text}, [{"cell": text}], {"cell": text}]
+
+
+def test_json_is_for_people_too(capsys):
+    console.json({"name": "Айгүл"})
+    assert capsys.readouterr().out == '{\n  "name": "Айгүл"\n}\n'
+
+
+def test_rows_as_json(capsys):
+    console.json_rows([])
+    assert json.loads(capsys.readouterr().out) == []
+    console.json_rows({"n": number} for number in range(3))
+    assert json.loads(capsys.readouterr().out) == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+@given(st.lists(HOSTILE, min_size=1, max_size=3))
+def test_csv_computes_nothing_and_commands_nothing(cells: list[str]):
+    columns = [f"c{number}" for number in range(len(cells))]
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        console.csv(columns, [dict(zip(columns, cells, strict=True))])
+    assert not OBEYED.search(out.getvalue().replace("\n", ""))
+    header, row = csv.reader(io.StringIO(out.getvalue()))
+    assert header == columns
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
+
+
+def test_csv_keeps_numbers_and_leaves_nothing_empty(capsys):
+    console.csv(["a", "b"], [{"a": -1, "b": None}])
+    assert capsys.readouterr().out == "a,b\n-1,\n"
+
+
+def test_problems_are_one_line_each(capsys):
+    console.problems(
+        [
+            Problem("recipients.csv", 3, "what\x1b[2J is wrong", "Mend it"),
+            Problem("petition.toml", None, "[smtp] looks odd", "Look", Level.WARNING),
+        ]
+    )
+    assert capsys.readouterr().out == (
+        "recipients.csv:3: what␛[2J is wrong. Mend it.\n"
+        "petition.toml: warning: [smtp] looks odd. Look.\n"
+    )
+    console.problems([Problem("a", 1, "b", "c")], on_stderr=True)
+    assert capsys.readouterr().err == "a:1: b. c.\n"
+
+
+def test_markup_of_a_cell_is_text(capsys):
+    console.say("[bold]Company[/red] Ltd :smile:")
+    console.table(["a"], [("[/red] Ltd",)])
+    console.facts([("[b]", "[/red]")])
+    assert capsys.readouterr().out == (
+        "[bold]Company[/red] Ltd :smile:\na\n[/red] Ltd\n[b]  [/red]\n"
+    )
+
+
+def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(capsys):
+    console.say("word " * 100)
+    console.table(["number", "text"], [(1, "x" * 200), (22, None)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "word " * 100
+    assert lines[1:] == ["number  text", "     1  " + "x" * 200, "    22"]
+
+
+def test_a_letter_loses_its_marks_where_there_is_no_terminal(capsys):
+    console.letter(Shown([("To", "Kim <kim@x.example>")], "Dear \x02Kim\x03,\n\n  indented\n"))
+    assert capsys.readouterr().out == ("To: Kim <kim@x.example>\n\nDear Kim,\n\n  indented\n\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_yes"),
+    [("y\n", True), (" YES \n", True), ("\n", False), ("no\n", False), ("", False)],
+)
+def test_anything_but_yes_is_no(answer: str, is_yes: bool, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert console.ask("Send 3 letters now?") is is_yes
+    assert capsys.readouterr().err == "Send 3 letters now? [y/N] "
+
+
+def test_nobody_can_be_asked_without_a_terminal():
+    assert not console.can_ask()
+    assert not console.is_terminal()
+
+
+def test_counts_have_their_nouns():
+    assert console.count(1, "letter") == "1 letter"
+    assert console.count(1200, "letter") == "1,200 letters"
+    assert console.count(0, "person", "people") == "0 people"
+
+
+def test_a_moment_names_its_zone(monkeypatch):
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d \S+", console.when(datetime.now(UTC)))
+
+
+class TestProgress:
+    def test_a_short_list_makes_one_line(self, capsys):
+        with console.Progress(3) as progress:
+            for copy, state in enumerate((State.SENT, State.FAILED, State.SENT)):
+                progress.told(state, copy)
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("3 of 3 (100 %): 2 sent, 1 failed; ")
+
+    def test_a_deferred_letter_that_is_sent_later_counts_once(self, capsys):
+        with console.Progress(2) as progress:
+            progress.told(State.DEFERRED, 1)
+            progress.told(State.SENT, 1)
+            progress.told(State.SENT, 2)
+        assert "2 of 2 (100 %): 2 sent" in capsys.readouterr().err
+
+    def test_a_letter_that_was_put_back_is_not_done(self, capsys):
+        with console.Progress(2) as progress:
+            progress.told(State.QUEUED, 1)
+            progress.told(State.SENT, 1)
+            progress.told(State.QUEUED, 2)
+        assert "2 of 2" not in capsys.readouterr().err
+
+    def test_nothing_goes_to_stdout(self, capsys):
+        with console.Progress(1) as progress:
+            progress.told(State.SENT, 1)
+            progress.note("a word")
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "a word" in captured.err
+
+    def test_no_letters_at_all(self):
+        with console.Progress(0) as progress:
+            progress.told(State.QUEUED, 1)

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from petition.cli.workplace import Workplace
+from petition.errors import CampaignError, UsageError
+
+SETTINGS = '[campaign]\ntitle = "T"\n[sender]\nfrom = "a@x.example"\n'
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    (tmp_path / "petition.toml").write_text(SETTINGS, encoding="utf-8")
+    return Workplace(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    for name in ("PETITION_SMTP_HOST", "PETITION_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_a_server_it_is_a_rehearsal_with_a_log_of_its_own(place: Workplace):
+    assert place.is_rehearsal
+    assert place.log_file == place.root / "rehearsal.db"
+
+
+def test_a_server_has_the_real_log(place: Workplace, monkeypatch):
+    monkeypatch.setenv("PETITION_SMTP_HOST", "mail.somewhere.net")
+    assert not place.is_rehearsal
+    assert place.log_file == place.root / "petition.db"
+
+
+def test_looking_makes_no_log(place: Workplace):
+    assert place.log_if_any is None
+    with pytest.raises(UsageError, match="nothing has been sent yet"):
+        _ = place.existing_log
+    assert not place.log_file.exists()
+
+
+def test_the_log_is_made_when_it_is_written_to(place: Workplace):
+    log = place.log
+    assert place.log_if_any is log
+    assert place.existing_log is log
+    log.close()
+
+
+def test_a_wrong_petition_toml_is_refused_for_its_log_could_be_another(place: Workplace):
+    (place.root / "petition.toml").write_text(SETTINGS + "[log]\ndatabas = 'x'\n", encoding="utf-8")
+    with pytest.raises(CampaignError) as caught:
+        _ = place.url
+    assert caught.value.problems[0].line == 6
+
+
+def test_check_reads_on(place: Workplace):
+    (place.root / "petition.toml").write_text(SETTINGS + "[log]\ndatabas = 'x'\n", encoding="utf-8")
+    assert Workplace(place.root, reads_on=True).is_rehearsal
+
+
+def test_no_campaign_at_all(tmp_path: Path):
+    with pytest.raises(CampaignError) as caught:
+        _ = Workplace(tmp_path).settings
+    assert "petition init" in caught.value.problems[0].mend
+
+
+def test_people_are_told_that_nobody_received_anything(place: Workplace, capsys):
+    place.say_which()
+    said = capsys.readouterr().out
+    assert "rehearsal.db" in said
+    assert "nobody received anything" in said

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from petition import places
+
+
+@pytest.fixture(autouse=True)
+def mounts(tmp_path: Path, monkeypatch) -> Path:
+    file = tmp_path / "mounts"
+    file.write_text("/dev/sda1 / ext4 rw 0 0\n", encoding="utf-8")
+    monkeypatch.setattr(places, "MOUNTS", file)
+    return file
+
+
+def doubts(folder: Path) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return [problem.what for problem in places.warnings(folder)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "owner"),
+    [
+        ("Dropbox/campaign", "Dropbox"),
+        ("Dropbox (Personal)/a/b", "Dropbox"),
+        ("OneDrive - Example Ltd/campaign", "OneDrive"),
+        ("Library/Mobile Documents/com~apple~CloudDocs/c", "iCloud"),
+        ("Google Drive/campaign", "Google Drive"),
+        ("Nextcloud/campaign", "Nextcloud"),
+    ],
+)
+def test_a_folder_that_is_named_after_who_copies_it(tmp_path: Path, folder: str, owner: str):
+    (what,) = doubts(tmp_path / folder)
+    assert f"synchronised by {owner}" in what
+
+
+@pytest.mark.parametrize("folder", ["dropbox-client/campaign", "campaign", "My drives/c"])
+def test_other_folders_are_no_concern(tmp_path: Path, folder: str):
+    assert doubts(tmp_path / folder) == []
+
+
+@pytest.mark.parametrize("marker", [".stfolder", ".dropbox", ".sync_journal.db"])
+def test_a_mark_that_a_program_left_further_up(tmp_path: Path, marker: str):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / marker).touch()
+    assert len(doubts(tmp_path / "shared" / "campaign")) == 1
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs"])
+def test_a_network_file_system(tmp_path: Path, mounts: Path, kind: str):
+    share = tmp_path / "a share"
+    with mounts.open("a", encoding="utf-8") as file:
+        file.write(f"server:/x {str(share).replace(' ', chr(92) + '040')} {kind} rw 0 0\n")
+    (what,) = doubts(share / "campaign")
+    assert f"network file system ({kind})" in what
+    assert doubts(tmp_path / "elsewhere") == []
+
+
+def test_the_innermost_mount_counts(tmp_path: Path, mounts: Path):
+    with mounts.open("a", encoding="utf-8") as file:
+        file.write(f"server:/x {tmp_path} nfs rw 0 0\n/dev/sdb1 {tmp_path}/disk ext4 rw 0 0\n")
+    assert doubts(tmp_path / "disk" / "campaign") == []
+
+
+def test_a_shared_folder_of_a_virtual_machine_is_fine(tmp_path: Path, mounts: Path):
+    mounts.write_text(f"share {tmp_path} 9p rw 0 0\n", encoding="utf-8")
+    assert doubts(tmp_path / "campaign") == []
+
+
+def test_where_there_are_no_mounts_to_read(tmp_path: Path, mounts: Path):
+    mounts.unlink()
+    assert doubts(tmp_path / "campaign") == []
+
+
+def test_it_is_a_warning_with_a_way_out(tmp_path: Path):
+    (tmp_path / "Dropbox").mkdir()
+    (problem,) = places.warnings(tmp_path / "Dropbox")
+    assert not problem.is_error
+    assert "[log] database" in problem.mend
