@@ -5,8 +5,6 @@ return path) is an HMAC of the identity under one random key, which is made with
 in it. Each use has a label of its own, so that no value tells anything about another.
 """
 
-import base64
-import hashlib
 import hmac
 import secrets
 from typing import NamedTuple
@@ -45,7 +43,7 @@ class Signer:
             identity: Whose copy.
             domain: The sender's domain.
         """
-        return f"<{self._mark('message-id', identity, 20)}@{domain}>"
+        return f"<{self._mark('message-id', identity, 16)}@{domain}>"
 
     def boundary(self, identity: Identity) -> str:
         """The MIME boundary of a copy (RFC 2046 5.1.1).
@@ -53,11 +51,11 @@ class Signer:
         It begins with `=_`, which quoted-printable text and base64 never hold (RFC 2045 6.7), so
         that no part can contain it.
         """
-        return f"=_{self._mark('boundary', identity, 15)}"
+        return f"=_{self._mark('boundary', identity, 12)}"
 
     def return_path_token(self, identity: Identity) -> str:
         """What a return path carries in place of `{token}`."""
-        return self._mark("return-path", identity, 15)
+        return self._mark("return-path", identity, 12)
 
     def _mark(self, label: str, identity: Identity, size: int) -> str:
         # Lengths before the parts: ("ab", "c") and ("a", "bc") must not give the same text.
@@ -66,8 +64,8 @@ class Signer:
         text = b"".join(
             len(part.encode()).to_bytes(4) + part.encode("utf-8", "surrogatepass") for part in parts
         )
-        digest = hmac.new(self._key, text, hashlib.sha256).digest()[:size]
-        return base64.b32encode(digest).decode("ascii").rstrip("=").lower()
+        # In hexadecimal: what carries it on the way may change the case of letters.
+        return hmac.digest(self._key, text, "sha256")[:size].hex()
 
 
 def chance_message_id(domain: str) -> str:

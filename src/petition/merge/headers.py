@@ -117,7 +117,10 @@ def _phrase(name: str, column: int) -> list[str]:
 
 
 def _encoded(text: str, column: int) -> Iterator[str]:
-    """A text as encoded words, each of whole characters.
+    """A text as encoded words, each of whole characters, and of whole words where that is possible.
+
+    Some readers show a blank between two encoded words (Python's among them), against RFC 2047 6.2:
+    then a name in two of them should not be torn in the middle.
 
     Args:
         text: The text.
@@ -128,8 +131,11 @@ def _encoded(text: str, column: int) -> Iterator[str]:
     for char in text:
         encoded = char.encode()
         if len(word) + len(encoded) > room:
-            yield _encoded_word(word)
-            word, room = b"", _bytes_in(LINE_LENGTH - 1)
+            whole, blank, begun = word.rpartition(b" ")
+            if not whole:
+                whole, begun = word, b""
+            yield _encoded_word(whole + blank)
+            word, room = begun, _bytes_in(LINE_LENGTH - 1)
         word += encoded
     yield _encoded_word(word)
 

@@ -245,12 +245,12 @@ WHERE listed.chosen = 1
 SELECT id, state FROM (
     SELECT id, state, 0 AS turn FROM copy
     WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-      AND id IN (SELECT copy FROM chosen)
+      AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
     UNION ALL
     SELECT * FROM (
         SELECT id, state, 1 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'queued'
-          AND id IN (SELECT copy FROM chosen)
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
         ORDER BY id LIMIT :limit
     ) AS waiting
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
@@ -263,7 +263,8 @@ WHERE id = :copy AND state = :state RETURNING *
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due.
 SELECT MIN(due_at) FROM copy
-WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND id IN (SELECT copy FROM chosen)
+WHERE letter = :letter AND newest = 1 AND state = 'deferred'
+  AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
 
 -- :name intend
 -- Mark a copy whose final dot is about to go, if this run still owns it and nobody opted out.

@@ -163,3 +163,15 @@ def test_date():
 def test_block_with_anything_else_is_refused(block):
     with pytest.raises(CellRefused):
         BlockCheck(["To"]).check(block)
+
+
+def test_a_long_name_is_torn_between_words_alone():
+    """So that a reader which shows the blank between two encoded words shows the name rightly."""
+    from email import message_from_string
+    from email.policy import default
+
+    name = "Сергей Петрович Воронцов"
+    line = mailbox_header("To", [Mailbox(name, "sergei.vorontsov@kaz-minerals.example")])
+    assert line.count("=?utf-8?B?") == 2
+    [address] = message_from_string(line + "\n", policy=default)["To"].addresses
+    assert address.display_name.split() == name.split()

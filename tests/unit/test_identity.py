@@ -1,0 +1,43 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petition.identity import KEY_BYTES, Identity, Signer, chance_message_id, new_key
+
+KIM = Identity("water", "open-letter", 1, "kim@kaz.example")
+SIGNER = Signer(bytes(range(KEY_BYTES)))
+
+
+def test_the_marks_of_a_copy_never_change():
+    """P4: whoever changes these values changes the Message-ID of every letter that was sent."""
+    message_id = "<05810167e9a4b4ec7be69579789a2365@x.example>"
+    assert SIGNER.message_id(KIM, "x.example") == message_id
+    assert SIGNER.boundary(KIM) == "=_9a4b63a043ed0486129be01f"
+    assert SIGNER.return_path_token(KIM) == "adaac81e4da6dfca9c1af8a1"
+
+
+def test_each_use_has_a_mark_of_its_own():
+    marks = {
+        SIGNER.message_id(KIM, "x")[1:25],
+        SIGNER.boundary(KIM)[2:],
+        SIGNER.return_path_token(KIM),
+    }
+    assert len(marks) == 3
+
+
+def test_another_key_gives_other_marks():
+    assert Signer(new_key()).message_id(KIM, "x") != SIGNER.message_id(KIM, "x")
+    assert chance_message_id("x") != chance_message_id("x")
+
+
+identities = st.builds(
+    Identity,
+    st.text(max_size=4),
+    st.text(max_size=4),
+    st.integers(1, 20),
+    st.text(max_size=4),
+)
+
+
+@given(identities, identities)
+def test_two_identities_share_no_mark(one, another):
+    assert (one == another) == (SIGNER.message_id(one, "x") == SIGNER.message_id(another, "x"))
