@@ -12,8 +12,11 @@ from petition.campaign.letter import Letter
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.merge.files import Files
 from petition.merge.frozen import Frozen, freeze
+from petition.merge.invitation import wrong_weekdays
 from petition.merge.message import Merger
+from petition.merge.promises import broken_promises
 
 _DEMANDS = "demands"  # lies beside the letters and is none
 
@@ -25,6 +28,7 @@ class Examined:
     """A letter, its list, and what is wrong with them so far.
 
     Args:
+        files: Reads what the letter carries.
         frozen: The letter as it would be frozen now; None where its problems forbid it. Where
             there are errors it serves to find further ones, and must not be sent.
         people: Its list; None where it cannot be read.
@@ -34,6 +38,7 @@ class Examined:
     campaign: Campaign
     letter: Letter
     server: Server | None
+    files: Files
     frozen: Frozen | None = None
     people: PeopleList | None = None
     problems: list[Problem] = field(default_factory=list)
@@ -106,6 +111,28 @@ class Examined:
         if isinstance(reply_by, date) and reply_by < today:
             self.problems.append(self._too_late(reply_by))
 
+    def look_at_event(self, today: date) -> None:
+        """Whether the event is still to come, and whether the letter gives its weekday."""
+        name = self.letter.front.event
+        event = self.campaign.settings.events.get(name) if name else None
+        if event is None:
+            return
+        for text in self.letter.texts.values():
+            self.problems += wrong_weekdays(text, event.starts)
+        end = event.ends or event.starts
+        now = datetime.now(zone_of(self.campaign)).replace(tzinfo=None)
+        if end.date() < today or (today == now.date() and end < now):
+            text = self.letter.default_text
+            self.problems.append(
+                Problem(
+                    text.file,
+                    text.line_of("event"),
+                    f"the event is past: it was on {event.starts:%Y-%m-%d}",
+                    f"Set a day to come in [events.{name}], or leave the letter",
+                    Level.ERROR if self.server else Level.WARNING,
+                )
+            )
+
     def _too_late(self, reply_by: date) -> Problem:
         text = self.letter.default_text
         return Problem(
@@ -156,7 +183,7 @@ def examine(
         UsageError: There is no such letter.
     """
     letter = find_letter(campaign, name)
-    examined = Examined(campaign, letter, server)
+    examined = Examined(campaign, letter, server, Files.of(campaign))
     examined.problems += concerning(campaign, letter.name)
     if not letter.texts:
         return examined
@@ -165,11 +192,18 @@ def examine(
     columns = examined.people.columns if examined.people else _AnyColumn(["email"])
     try:
         examined.frozen = freeze(
-            campaign, letter, campaign_id=campaign_id, today=today, columns=columns
+            campaign,
+            letter,
+            campaign_id=campaign_id,
+            today=today,
+            columns=columns,
+            files=examined.files,
         )
     except CampaignError as fault:
         examined.problems += fault.problems
     examined.look_at_sender(today)
+    examined.look_at_event(today)
+    examined.problems += broken_promises(letter)
     return examined
 
 

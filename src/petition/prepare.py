@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 
 from petition.campaign.folder import Campaign
-from petition.campaign.people import Choice
+from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
 from petition.check import Examined, examine, in_order, today_of
-from petition.errors import CampaignError, Problem, UsageError
+from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.identity import Signer
 from petition.merge.frozen import Frozen, differences
 from petition.merge.message import Merger
@@ -77,7 +77,7 @@ class Prepared:
     @property
     def merger(self) -> Merger:
         """What makes the copies."""
-        return Merger(self.frozen, Signer(self.log.key))
+        return Merger(self.frozen, Signer(self.log.key), self.examined.files)
 
     @property
     def warnings(self) -> list[Problem]:
@@ -272,7 +272,7 @@ def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
 def _rows(
     examined: Examined, plan: _Plan | None, signer: Signer, choice: Choice
 ) -> Iterator[ListedRow]:
-    merger = Merger(plan.frozen, signer) if plan else None
+    merger = Merger(plan.frozen, signer, examined.files) if plan else None
     for person in examined.persons(merger, plan.revision if plan else 1):
         chosen = choice.matches(person)
         if not chosen and person in examined.fallbacks[-1:]:
@@ -284,6 +284,13 @@ def _rows(
             row_id=person.id,
             file=person.file,
             line=person.line,
-            fields=person.fields,
+            fields={**person.fields, **_own_files(merger, person)},
             chosen=chosen,
         )
+
+
+def _own_files(merger: Merger | None, person: Person) -> dict[str, str]:
+    try:
+        return merger.own_files(person) if merger else {}
+    except MergeRefused:
+        return {}  # `examined` has told of it, and nothing is queued

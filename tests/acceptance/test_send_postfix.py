@@ -20,7 +20,8 @@ def test_postfix_takes_the_example_campaign(tmp_path: Path):
     folder.mkdir()
     for name in ("petition.toml", "recipients.csv", "signatories.csv"):
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "letters", folder / "letters")
+    for name in ("letters", "annex"):
+        shutil.copytree(ROOT / name, folder / name)
     with running_postfix() as postfix:
         campaign = SmallCampaign(folder).through(postfix.port)
         campaign.petition("send", "open-letter", "--yes", status=0)

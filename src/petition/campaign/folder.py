@@ -110,6 +110,7 @@ def _read_letters(campaign: Campaign) -> None:
         letter = campaign.letters[name] = read_letter(campaign.root, name, by_language, problems)
         if letter.texts:
             _judge_list_of(campaign, letter)
+            _judge_event_of(campaign, letter)
     _read_demands(campaign, demands)
 
 
@@ -130,6 +131,17 @@ def _judge_list_of(campaign: Campaign, letter: Letter) -> None:
         fault = _unknown_list(campaign.settings, letter.front.to)
         line = letter.default_text.line_of("to")
         campaign.problems.append(Problem(letter.default_text.file, line, *fault))
+
+
+def _judge_event_of(campaign: Campaign, letter: Letter) -> None:
+    name, events = letter.front.event, campaign.settings.events
+    if name is None or name in events:
+        return
+    near = nearest(name, events)
+    mend = f'Did you mean "{near}"' if near else f"Write a table [events.{name}] there"
+    text = letter.default_text
+    what = f"there is no event {quoted(name)} in {SETTINGS_FILE}"
+    campaign.problems.append(Problem(text.file, text.line_of("event"), what, mend))
 
 
 def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from petition.campaign.faults import Faults, KeyPath, fault
-from petition.campaign.field_types import OneLine, bare_address, text_of
+from petition.campaign.field_types import OneLine, bare_address, one_line, text_of
 from petition.campaign.front_matter import FrontMatterRefused, SplitLetter, split_letter
 from petition.campaign.names import quoted
 from petition.campaign.reading_on import read_on
@@ -27,7 +27,9 @@ from petition.errors import Problem
 
 COPIES_LIMIT = 10  # cc and bcc together
 
-_NOT_YET = ("event", "follows", "attachments")
+ATTACHMENTS_LIMIT = 20
+
+_NOT_YET = ("follows",)
 
 
 def _addresses(value: object) -> tuple[str, ...]:
@@ -51,6 +53,18 @@ def _reply_by(value: object) -> timedelta | date:
         raise fault(what, 'Write it as "14 days" or "2015-10-01"') from None
 
 
+def _attachments(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise fault("this is not a list", 'Write it in square brackets: ["annex/report.pdf"]')
+    paths = tuple(one_line(text) for text in value)
+    if len(paths) > ATTACHMENTS_LIMIT:
+        what = f"{len(paths)} attachments, and only {ATTACHMENTS_LIMIT} are possible"
+        raise fault(what, "Put some of them together in one file")
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise fault(f"{quoted(twice)} stands there twice", "Leave one of them out")
+    return paths
+
+
 def _not_bulk(kind: str) -> str:
     if kind == "bulk":
         raise fault("bulk letters are not possible yet", "Leave the key out")
@@ -68,6 +82,8 @@ class FrontMatter(BaseModel):
     cc: Annotated[tuple[str, ...], PlainValidator(_addresses)] = ()
     bcc: Annotated[tuple[str, ...], PlainValidator(_addresses)] = ()
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
+    attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
+    event: OneLine | None = None
 
     @field_validator("cc", "bcc")
     @classmethod

@@ -155,6 +155,7 @@ class Event(SettingsTable):
     ends: kinds.LocalTime | None = None
     place: kinds.OneLine | None = None
     url: kinds.WebAddress | None = None
+    status: Literal["confirmed", "cancelled"] = "confirmed"
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -68,6 +68,11 @@ class Shown(Protocol):
         """Its text, with marks around each merge field."""
         ...
 
+    @property
+    def attached(self) -> Sequence[str]:
+        """The names of the files that come with it."""
+        ...
+
 
 def say(text: str, style: str = "") -> None:
     """Tell the person something, on stdout.
@@ -152,6 +157,9 @@ def letter(shown: Shown) -> None:
     """Show a letter as a person reads it, with its merge fields marked if it is on a terminal."""
     for name, value in shown.headers:
         _print(_out(), _text("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))
+    if shown.attached:
+        names = ", ".join(clean(name) for name in shown.attached)
+        _print(_out(), _text("").append("Attached: ", "dim").append(names))
     _print(_out(), _text(""))
     for line in _marked(shown.text.rstrip("\n")).split("\n", allow_blank=True):
         _print_indented(line)

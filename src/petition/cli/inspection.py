@@ -87,7 +87,8 @@ class _Inspector:
         merger, revision = None, 1
         if examined.frozen:
             frozen, revision = text_to_send(examined.frozen, log)
-            merger = Merger(frozen, Signer(log.key if log else new_key()))
+            signer = Signer(log.key if log else new_key())
+            merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision)
         self._found.problems += examined.problems
         if merger:

@@ -122,7 +122,7 @@ def open_copies(place: Workplace, letter: str | None) -> Copies:
         raise CampaignError(in_order(examined.problems))
     console.problems(in_order(examined.problems), on_stderr=True)
     frozen, revision = text_to_send(examined.frozen, place.log)
-    merger = Merger(frozen, Signer(place.log.key))
+    merger = Merger(frozen, Signer(place.log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
     return Copies(merger, examined.people, revision, date, place.log, frozen.letter)
 
@@ -150,7 +150,7 @@ def show(copies: Copies, who: str | None, form: As) -> None:
     else:
         shown = copies.shown(person)
         headers = [(name, value) for name, value in shown.headers if name in _READING]
-        console.letter(Shown(headers, shown.text))
+        console.letter(Shown(headers, shown.text, shown.attached))
 
 
 def _tell_language(copies: Copies, person: Person) -> None:

@@ -176,7 +176,7 @@ def _trial(prepared: Prepared, address: str, *, dry_run: bool, yes: bool) -> Exi
     row = prepared.listing.first()
     if row is None:
         raise UsageError("there is nobody on the list to make a trial copy for")
-    email = prepared.merger.merge_trial(person_of(row), prepared.log.clock(), to)
+    email = prepared.merger.merge_trial(person_of(row), prepared.log.clock(), to, prepared.revision)
     console.letter(_shown(prepared, row))
     console.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
     console.facts([("through", summary.through(prepared))])

@@ -1,12 +1,26 @@
-"""Puts an email together: the header block, and the two parts under it (RFC 2046 5.1.4)."""
+"""Puts an email together: the header block, and the parts under it (RFC 2046 5.1).
 
+multipart/mixed                 where something is attached
+├── multipart/alternative
+│   ├── text/plain
+│   └── multipart/related       where the HTML shows pictures (RFC 2387)
+│       ├── text/html
+│       └── image/png ...
+└── application/pdf ...
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from petition.address import Mailbox
+from petition.merge.carried import Carried
 from petition.merge.headers import check_name, date_header, mailbox_header, subject_header
 from petition.merge.loaded import Filled
+from petition.merge.part import Part
 from petition.merge.readback import BlockCheck, Meant, read_back
+
+NOTHING = Carried()
 
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
 _TEXT, _HTML = _PART.format("plain"), _PART.format("html")
@@ -66,6 +80,7 @@ class Assembler:
             self._from["Reply-To"] = (reply_to,)
         self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
         self._checks: dict[tuple[str, ...], BlockCheck] = {}
+        self._read: set[Part] = set()  # parts of all copies that were read back
         self._date: tuple[datetime, timedelta | None, str] | None = None
 
     def envelope(self, copy: Copy) -> Envelope:
@@ -77,7 +92,14 @@ class Assembler:
         return ("Date", *self._from, "To", *(("Cc",) if copy.cc else ()), *_AFTER_MAILBOXES)
 
     def assemble(
-        self, copy: Copy, filled: Filled, language: str, date: datetime, *, full: bool
+        self,
+        copy: Copy,
+        filled: Filled,
+        language: str,
+        date: datetime,
+        carried: Carried = NOTHING,
+        *,
+        full: bool,
     ) -> bytes:
         """The bytes of a copy, read back.
 
@@ -86,33 +108,53 @@ class Assembler:
             filled: Its words.
             language: Their language tag.
             date: The header Date, aware.
+            carried: What it has beside its words.
             full: Parse the whole; else look at the header block.
 
         Raises:
             CellRefused: A header cannot be written, or would be read back as another one.
         """
-        block = self._header_block(copy, filled.subject, language, date).encode()
+        kind = "mixed" if carried.attached else "alternative"
+        block = self._header_block(copy, filled.subject, language, date, kind).encode()
         names = self.header_names(copy)
         if names not in self._checks:
             self._checks[names] = BlockCheck(names)
         self._checks[names].check(block)
-        data = block + _body(copy.boundary, filled)
+        data = b"".join([block, *_body(copy.boundary, filled, carried)])
         if full:
-            read_back(data, self.meant(copy, filled.subject))
+            self._read_back(data, block, copy, filled, carried)
         return data
 
-    def meant(self, copy: Copy, subject: str) -> Meant:
-        """What a copy is meant to say."""
-        return Meant(self.header_names(copy), subject, self._mailboxes(copy))
+    def _read_back(
+        self, data: bytes, block: bytes, copy: Copy, filled: Filled, carried: Carried
+    ) -> None:
+        # Megabytes that were read back once in this run are not parsed a hundred times.
+        known, light = self._read, carried
+        if any(part in known for part in (*carried.pictures, *carried.attached)):
+            light = Carried(
+                tuple(part.stand_in() if part in known else part for part in carried.pictures),
+                tuple(part.stand_in() if part in known else part for part in carried.attached),
+            )
+            data = b"".join([block, *_body(copy.boundary, filled, light)])
+        read_back(data, self.meant(copy, filled.subject, light))
+        known.update(carried.pictures, carried.attached[: carried.shared])
 
-    def _header_block(self, copy: Copy, subject: str, language: str, date: datetime) -> str:
+    def meant(self, copy: Copy, subject: str, carried: Carried = NOTHING) -> Meant:
+        """What a copy is meant to say."""
+        names, mailboxes = self.header_names(copy), self._mailboxes(copy)
+        pictures = tuple(part.meant for part in carried.pictures)
+        attached = tuple(part.meant for part in carried.attached)
+        return Meant(names, subject, mailboxes, pictures, attached)
+
+    def _header_block(
+        self, copy: Copy, subject: str, language: str, date: datetime, kind: str
+    ) -> str:
         check_name(copy.to.display_name)
         cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
         return (
             f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
             f"{subject_header(subject)}Message-ID: {copy.message_id}\r\nMIME-Version: 1.0\r\n"
-            f"Content-Language: {language}\r\nContent-Type: multipart/alternative;\r\n"
-            f' boundary="{copy.boundary}"\r\n'
+            f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}"
         )
 
     def _mailboxes(self, copy: Copy) -> dict[str, tuple[Mailbox, ...]]:
@@ -129,8 +171,46 @@ class Assembler:
 _AFTER_MAILBOXES = ("Subject", "Message-ID", "MIME-Version", "Content-Language", "Content-Type")
 
 
-def _body(boundary: str, filled: Filled) -> bytes:
+def _multipart(kind: str, boundary: str, parameter: str = "") -> str:
     return (
-        f"\r\n--{boundary}\r\n{_TEXT}\r\n{filled.text}\r\n"
-        f"--{boundary}\r\n{_HTML}\r\n{filled.html}\r\n--{boundary}--\r\n"
-    ).encode("ascii")
+        f"Content-Type: multipart/{kind};{parameter}\r\n"
+        f' boundary="{_boundary_of(kind, boundary)}"\r\n'
+    )
+
+
+def _boundary_of(kind: str, boundary: str) -> str:
+    """A boundary for each kind: none is the beginning of another (RFC 2046 5.1.2)."""
+    return boundary if kind == "alternative" else boundary.replace("=_", f"=_{kind}_", 1)
+
+
+def _body(boundary: str, filled: Filled, carried: Carried) -> Iterator[bytes]:
+    if not carried.attached:
+        yield b"\r\n"
+        yield from _alternative(boundary, filled, carried.pictures)
+        return
+    mixed = _boundary_of("mixed", boundary)
+    yield f"\r\n--{mixed}\r\n{_multipart('alternative', boundary)}\r\n".encode("ascii")
+    yield from _alternative(boundary, filled, carried.pictures)
+    yield from _parts(mixed, carried.attached)
+
+
+def _alternative(boundary: str, filled: Filled, pictures: Sequence[Part]) -> Iterator[bytes]:
+    yield f"--{boundary}\r\n{_TEXT}\r\n{filled.text}\r\n--{boundary}\r\n".encode("ascii")
+    if pictures:
+        related = _boundary_of("related", boundary)
+        head = _multipart("related", boundary, ' type="text/html";')
+        yield f"{head}\r\n--{related}\r\n".encode("ascii")
+        yield f"{_HTML}\r\n{filled.html}\r\n".encode("ascii")
+        yield from _parts(related, pictures)
+    else:
+        yield f"{_HTML}\r\n{filled.html}\r\n".encode("ascii")
+    yield f"--{boundary}--\r\n".encode("ascii")
+
+
+def _parts(boundary: str, parts: Sequence[Part]) -> Iterator[bytes]:
+    """The parts behind the first, and the end of a multipart."""
+    line = f"--{boundary}".encode("ascii")
+    for part in parts:
+        yield b"".join((line, b"\r\n", part.head, b"\r\n"))
+        yield part.body
+    yield line + b"--\r\n"

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from petition.merge.document import Frozen
+from petition.merge.tags import BLOCK, VARIABLE
 
 _TABLES = ("campaign", "sender", "unsubscribe")
-_KEYS = ("kind", "cc", "bcc", "reply_by")
+_KEYS = ("kind", "cc", "bcc", "reply_by", "event")
 
 
 def differences(old: Frozen, new: Frozen) -> list[str]:
@@ -23,6 +24,7 @@ def differences(old: Frozen, new: Frozen) -> list[str]:
     if old.hash == new.hash:
         return []
     found = [*_names(old, new), *_texts(old, new), *_demands(old, new), *_signatories(old, new)]
+    found += _files(old, new)
     return [*found, *_settings(old.document, new.document)] or ["how the letter is made"]
 
 
@@ -53,10 +55,10 @@ def _parts(old: Frozen, new: Frozen, language: str) -> Iterator[str]:
     changed = {
         part for part in ("text", "html") if before[part]["template"] != after[part]["template"]
     }
-    others = (*_demands(old, new), *_signatories(old, new), old.title != new.title)
+    others = (*_demands(old, new), *_signatories(old, new), *_files(old, new))
     if changed and _body(before) != _body(after):
         yield f"the text ({language})"
-    elif changed and not any(others):
+    elif changed and not others and old.title == new.title:
         yield f"the look of the letter ({language})"
 
 
@@ -103,9 +105,46 @@ def _counted(frozen: Frozen) -> Counter[tuple[tuple[str, str], ...]]:
     return Counter(tuple(sorted(signatory.items())) for signatory in frozen.signatories)
 
 
+def _files(old: Frozen, new: Frozen) -> Iterator[str]:
+    for kind, gather in (("attachment", _attached), ("picture", _pictured)):
+        before, after = gather(old), gather(new)
+        for path in dict.fromkeys((*before, *after)):
+            if path not in after:
+                yield f"the {kind} {path} (taken out)"
+            elif path not in before:
+                yield f"the {kind} {path} (new)"
+            elif before[path] != after[path]:
+                yield f"the {kind} {path}"
+        if before == after and list(before) != list(after) and kind == "attachment":
+            yield "the order of the attachments"
+
+
+def _attached(frozen: Frozen) -> dict[str, str]:
+    """The hash of each attachment by its path; those of single rows have none here."""
+    return {
+        one.get("path") or _readable(one["template"]): one.get("sha256", "")
+        for one in frozen.attachments
+    }
+
+
+def _readable(template: str) -> str:
+    signs = zip((*VARIABLE, *BLOCK), ("{{", "}}", "{%", "%}"), strict=True)
+    for sign, shown in signs:
+        template = template.replace(sign, shown)
+    return template
+
+
+def _pictured(frozen: Frozen) -> dict[str, str]:
+    return {
+        one["path"]: one["sha256"]
+        for language in frozen.languages
+        for one in frozen.pictures(language)
+    }
+
+
 def _settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     for key in _KEYS:
-        if before[key] != after[key]:
+        if before.get(key) != after.get(key):
             yield f"{key} in the front matter"
     for table in _TABLES:
         old, new = before[table], after[table]

@@ -6,6 +6,7 @@ first copy had, whatever has happened to the files since.
 
 import hashlib
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +19,8 @@ _FORMAT = 1
 
 # Where something stood, and how it was written, is kept for people and is no part of the letter.
 _NOT_HASHED = frozenset({"file", "lines", "source"})
+# Of an enclosure its line; and the bytes of the files, for which their hashes stand.
+_NOT_HASHED_OF_ENCLOSURES = frozenset({"line", "lines", "files"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,45 @@ class Frozen:
         """How many signed."""
         return int(self.document["signatories"]["total"])
 
+    @property
+    def event(self) -> dict[str, Any] | None:
+        """The event that the letter invites to, as petition.toml has it."""
+        name = self.document.get("event")
+        return self.document["events"][name] if name else None
+
+    @property
+    def event_name(self) -> str:
+        """What petition.toml calls the event; empty where there is none."""
+        return str(self.document.get("event") or "")
+
+    @property
+    def timezone(self) -> str:
+        """The time zone of its dates."""
+        return str(self.document["campaign"]["timezone"])
+
+    @property
+    def attachments(self) -> list[dict[str, Any]]:
+        """The attachments in their order: those of all with `sha256`, the others a template."""
+        return list(self.document.get("enclosures", {}).get("attachments", ()))
+
+    def pictures(self, language: str) -> list[dict[str, Any]]:
+        """The pictures that a text shows, each once, in their order."""
+        return list(self.document["texts"][language].get("pictures", ()))
+
+    def content(self, sha256: str) -> bytes:
+        """The bytes of a file that all copies have in common.
+
+        Args:
+            sha256: Their hash.
+
+        Raises:
+            ValueError: They are not what was frozen.
+        """
+        data = b64decode(self.document["enclosures"]["files"][sha256])
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ValueError("a file of the frozen letter has changed in the log")
+        return data
+
     def demands(self, language: str) -> list[dict[str, Any]]:
         """The demands, as a text of this language has them."""
         return list(self.document["demands"].get(language, ()))
@@ -144,11 +186,21 @@ class Frozen:
     def _content(self) -> dict[str, Any]:
         texts = self.document["texts"].items()
         demands = self.document["demands"].items()
+        enclosures = self.document.get("enclosures")
+        kept = {"enclosures": _without(enclosures, _NOT_HASHED_OF_ENCLOSURES)} if enclosures else {}
         return {
             **self.document,
+            **kept,
             "texts": {language: _unplaced(text) for language, text in texts},
             "demands": {name: [_unplaced(one) for one in listed] for name, listed in demands},
         }
+
+
+def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)
+    """A part of a document without some keys, wherever they stand."""
+    if isinstance(part, dict):
+        return {key: _without(inner, keys) for key, inner in part.items() if key not in keys}
+    return [_without(inner, keys) for inner in part] if isinstance(part, list) else part
 
 
 def _unplaced(part: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,15 @@ from typing import Any
 from petition.campaign.demands import Demand
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
+from petition.campaign.settings import Event
 from petition.errors import CampaignError, Problem
 from petition.merge import fields
 from petition.merge.blocks import demand_blocks, signatory_blocks
 from petition.merge.changes import differences
 from petition.merge.document import Frozen
+from petition.merge.enclosures import Gathering
+from petition.merge.files import Files
+from petition.merge.invitation import EVENT_FIELDS
 from petition.merge.markdown import read_plain
 from petition.merge.plain import write_plain
 from petition.merge.refusals import ValueRefused
@@ -23,7 +27,13 @@ __all__ = ["Frozen", "differences", "freeze"]
 
 
 def freeze(
-    campaign: Campaign, letter: Letter, *, campaign_id: str, today: date, columns: Sequence[str]
+    campaign: Campaign,
+    letter: Letter,
+    *,
+    campaign_id: str,
+    today: date,
+    columns: Sequence[str],
+    files: Files | None = None,
 ) -> Frozen:
     """Compile a letter in all its languages.
 
@@ -33,11 +43,12 @@ def freeze(
         campaign_id: The campaign's id, as the log has fixed it.
         today: The day it is for the campaign.
         columns: The columns of the list that it goes to.
+        files: Reads what it carries; None: the campaign's files.
 
     Raises:
         CampaignError: Its templates hold problems: all of them, in all languages.
     """
-    freezing = _Freezing(campaign, letter, columns)
+    freezing = _Freezing(campaign, letter, columns, files or Files.of(campaign))
     document = freezing.document()
     if freezing.problems:
         problems = set(freezing.problems)
@@ -48,8 +59,11 @@ def freeze(
 class _Freezing:
     """Makes a letter's document, and gathers what is wrong."""
 
-    def __init__(self, campaign: Campaign, letter: Letter, columns: Sequence[str]) -> None:
+    def __init__(
+        self, campaign: Campaign, letter: Letter, columns: Sequence[str], files: Files
+    ) -> None:
         self.problems: list[Problem] = []
+        self._gathering = Gathering(letter, files, self.problems)
         self._campaign = campaign
         self._letter = letter
         self._columns = columns
@@ -72,10 +86,7 @@ class _Freezing:
                 "reply_to": reply_to and [reply_to.display_name, reply_to.addr_spec],
                 "return_path": sender.return_path,
             },
-            "events": {
-                name: _table(event, "title", "starts", "ends", "place", "url")
-                for name, event in settings.events.items()
-            },
+            "events": {name: _event(event) for name, event in settings.events.items()},
             "unsubscribe": _table(settings.unsubscribe, "url", "mailto"),
             "cc": list(front.cc),
             "bcc": list(front.bcc),
@@ -86,16 +97,35 @@ class _Freezing:
                 for language in texts
             },
             "signatories": {"published": self._signatories, "total": self._total()},
+            **self._enclosed(),
         }
 
+    def _enclosed(self) -> dict[str, Any]:
+        """What is frozen of the letter's event and enclosures, where it has any."""
+        enclosed: dict[str, Any] = {}
+        if self._has_event:
+            enclosed["event"] = self._letter.front.event
+        attachments = self._gathering.attachments(self._known())
+        files = self._gathering.contents()  # those of the pictures too: the texts are compiled
+        if attachments or files:
+            enclosed["enclosures"] = {"attachments": attachments, "files": files}
+        return enclosed
+
+    @property
+    def _has_event(self) -> bool:
+        return self._letter.front.event in self._campaign.settings.events
+
     def _text(self, text: LetterText) -> dict[str, Any]:
-        around = Surroundings(self._title(), self._known(), self._blocks(text.language))
+        blocks = self._blocks(text.language)
+        around = Surroundings(self._title(), self._known(), blocks, self._gathering.picture)
         compiled = compile_text(text, around, self.problems)
         parts = asdict(compiled) if compiled else {}
+        pictures = self._gathering.pictures_in(compiled.html.source) if compiled else []
         return {
             "file": text.file,
             "source": f"{text.subject}\n{text.body}",
             **{name: _as_json(template) for name, template in parts.items()},
+            **({"pictures": pictures} if pictures else {}),
         }
 
     def _known(self) -> dict[str, Sequence[str]]:
@@ -108,7 +138,12 @@ class _Freezing:
             "demands": (),
             "signatories": (),
         }
-        return {**known, "reply_by": fields.DATE_FIELDS} if self._letter.front.reply_by else known
+        front = self._letter.front
+        if front.reply_by:
+            known["reply_by"] = fields.DATE_FIELDS
+        if front.event:  # one that petition.toml does not have was told of
+            known["event"] = EVENT_FIELDS
+        return known
 
     def _blocks(self, language: str) -> dict[str, Any]:
         demands = self._demands(language)
@@ -181,6 +216,11 @@ def _table(settings: object, *keys: str) -> dict[str, Any]:
     """A table of petition.toml as JSON has it; empty where the file has none."""
     values = {key: getattr(settings, key, None) for key in keys} if settings else {}
     return {key: _json_value(value) for key, value in values.items()}
+
+
+def _event(event: Event) -> dict[str, Any]:
+    table = _table(event, "title", "starts", "ends", "place", "url")
+    return table if event.status == "confirmed" else {**table, "status": event.status}
 
 
 def _json_value(value: object) -> object:

@@ -14,6 +14,7 @@ from petition.errors import MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fields import LetterDate, Named, SignatoryList, Value, printed
 from petition.merge.headers import check_text
+from petition.merge.invitation import named_event
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
 from petition.merge.splice import (
@@ -23,6 +24,7 @@ from petition.merge.splice import (
     print_html,
     print_plain,
 )
+from petition.merge.tags import Template
 from petition.merge.template import CompiledText
 
 # Around each merged value in a text that is shown; no value can hold them.
@@ -74,12 +76,14 @@ class LoadedText:
         language: Its language tag.
         compiled: Its templates.
         names: What it can name, but for the person.
+        paths: The templates of the paths of what a person's copy alone carries.
     """
 
     file: str
     language: str
     compiled: CompiledText
     names: Mapping[str, Any]
+    paths: tuple[Template, ...] = ()
 
     @cached_property
     def is_spliced(self) -> bool:
@@ -113,6 +117,17 @@ class LoadedText:
         renderer = self._marked_text if self.is_spliced else self._text
         return self._subject_of(names, person), self._render(renderer, names, person)
 
+    def own_paths(self, person: Person) -> list[str]:
+        """The paths of what a person's copy alone carries.
+
+        Raises:
+            MergeRefused: One of them cannot be made for this person.
+        """
+        if not self.paths:
+            return []
+        names = self._names_for(person)
+        return [self._render(renderer, names, person) for renderer in self._own_paths]
+
     def html(self, person: Person) -> str:
         """The HTML for one person.
 
@@ -120,6 +135,10 @@ class LoadedText:
             MergeRefused: It cannot be merged for this person.
         """
         return self._render(self._html, self._names_for(person), person)
+
+    @cached_property
+    def _own_paths(self) -> list[Renderer]:
+        return [PlainEnvironment(str).load(path) for path in self.paths]
 
     @cached_property
     def _subject(self) -> Renderer:
@@ -198,18 +217,28 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
     }
     if frozen.reply_by:
         names["reply_by"] = LetterDate("reply_by", frozen.reply_by, language)
-    return LoadedText(frozen.file(language), language, frozen.compiled(language), names)
+    if frozen.event:
+        names["event"] = named_event(frozen.event, language)
+    paths = tuple(
+        Template(one["template"], tuple(one["lines"]))
+        for one in frozen.attachments
+        if "template" in one
+    )
+    return LoadedText(frozen.file(language), language, frozen.compiled(language), names, paths)
 
 
-def refused_row(person: Person, refusal: CellRefused, place: str = "") -> MergeRefused:
+def refused_row(
+    person: Person, refusal: CellRefused, place: str = "", verb: str = "prints"
+) -> MergeRefused:
     """A refusal that a person's row is to blame for.
 
     Args:
         person: Whose row.
         refusal: What is wrong.
         place: Where in the letter the value stands.
+        verb: What the letter does with it there.
     """
-    what = f"{refusal.what} ({place} prints it)" if place else refusal.what
+    what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
     return MergeRefused(Problem(person.file, person.line, what, refusal.mend))
 
 

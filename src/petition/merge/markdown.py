@@ -1,6 +1,6 @@
 """A letter's Markdown as a tree. The only door to markdown-it.
 
-CommonMark and tables; HTML is text, and an image is a problem. A line that holds statements alone
+CommonMark and tables; HTML is text. A line that holds statements alone
 is a block of its own, so that a loop or a condition can stand around paragraphs, lists and rows.
 """
 
@@ -8,30 +8,47 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import takewhile
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
+from petition.campaign.names import quoted
 from petition.merge import tree
 from petition.merge.links import fault_of
+from petition.merge.refusals import ValueRefused
 from petition.merge.tags import TAG, Marked, Role, without_reserved
 from petition.merge.tree import Node
 
 # Tells of something that cannot be: its line in the marked text from 0, what it is, how to mend it.
 Report = Callable[[int, str, str], None]
 
+# Gives the link of a picture by its path, or refuses it (ValueRefused).
+Picture = Callable[[str], str]
 
-def read_markdown(marked: Marked, report: Report) -> list[Node]:
+
+def no_picture(_: str) -> str:
+    """What a text is read with that can hold no images.
+
+    Raises:
+        ValueRefused: Always.
+    """
+    what = "only a letter's own text can hold an image"
+    raise ValueRefused(what, "Take it out, or write a link to it")
+
+
+def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture) -> list[Node]:
     """The blocks of a text.
 
     Args:
         marked: The text with its tags put aside.
         report: Is told of everything that a letter cannot hold.
+        picture: Gives the links of its images.
     """
     tokens = _parser().parse(marked.text, {"marked": marked})
-    return _Builder(marked, report).blocks(tokens)
+    return _Builder(marked, report, picture).blocks(tokens)
 
 
 def read_plain(text: str, report: Report | None = None) -> list[Node]:
@@ -47,9 +64,10 @@ def read_plain(text: str, report: Report | None = None) -> list[Node]:
 class _Builder:
     """Turns markdown-it's run of tokens into a tree."""
 
-    def __init__(self, marked: Marked, report: Report) -> None:
+    def __init__(self, marked: Marked, report: Report, picture: Picture) -> None:
         self._marked = marked
         self._report = report
+        self._picture = picture
         self._line = 0
 
     def blocks(self, tokens: Sequence[Token]) -> list[Node]:
@@ -108,12 +126,28 @@ class _Builder:
         if token.type in {"softbreak", "hardbreak"}:
             self._line += 1
         if token.type == "image":
-            what = "a letter cannot hold an image"
-            self._report(line, what, "Take it out, or write a link to it")
-            return []
+            return self._image(token, line)
         if token.type in {"code_inline", "code_block", "fence"}:
             return [self._code(token, line)]
         return [Node(token.type, line=line)]
+
+    def _image(self, token: Token, line: int) -> list[Node]:
+        path = unquote(str(token.attrs["src"]))
+        words = self._siblings(_Tokens(token.children or []))
+        if TAG.search(path):
+            what = "a field stands in the path of an image, and images are alike for everybody"
+            self._report(line, what, "Write the path out, or attach the file")
+            return words
+        if not words:
+            what = f"the image {quoted(path)} has no alternative text"
+            mend = "Say in the square brackets what it shows, for those who do not see it"
+            self._report(line, what, mend)
+            return []
+        try:
+            return [Node("image", self._picture(path), words, line=line)]
+        except ValueRefused as refusal:
+            self._report(line, refusal.what, refusal.mend)
+            return words
 
     def _code(self, token: Token, line: int) -> Node:
         kind = "code_inline" if token.type == "code_inline" else "code_block"

@@ -3,14 +3,17 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
 from petition.identity import Identity, Signer, chance_boundary, chance_message_id
 from petition.merge.assembly import Assembler, Copy, Envelope
 from petition.merge.document import Frozen
+from petition.merge.files import Files
 from petition.merge.headers import date_header
 from petition.merge.loaded import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
+from petition.merge.loads import Loads
 from petition.merge.refusals import CellRefused
 
 __all__ = ["MARK_BEGIN", "MARK_END", "Email", "Envelope", "Merger", "Shown"]
@@ -51,10 +54,12 @@ class Shown:
     Args:
         headers: The headers, decoded, in their order.
         text: The plain text, `MARK_BEGIN` and `MARK_END` around each merged value.
+        attached: The names of the files that come with it.
     """
 
     headers: list[tuple[str, str]]
     text: str
+    attached: tuple[str, ...] = ()
 
 
 class Merger:
@@ -63,9 +68,10 @@ class Merger:
     Args:
         frozen: The letter.
         signer: Derives what belongs to a copy's identity.
+        files: Reads what single copies carry; None: those of the working directory.
     """
 
-    def __init__(self, frozen: Frozen, signer: Signer) -> None:
+    def __init__(self, frozen: Frozen, signer: Signer, files: Files | None = None) -> None:
         self._frozen = frozen
         self._signer = signer
         self._sender = frozen.sender
@@ -75,6 +81,7 @@ class Merger:
         self._bcc = tuple(Mailbox("", address) for address in frozen.bcc)
         self._languages = frozen.languages
         self._texts: dict[str, LoadedText] = {}
+        self._loads = Loads(frozen, files or Files(Path()))
 
     @property
     def recipients_each(self) -> int:
@@ -108,9 +115,9 @@ class Merger:
         Raises:
             MergeRefused: It cannot be merged, or would not be read back as it was meant.
         """
-        return self._build(person, self._copy_for(person, revision), date, full=full)
+        return self._build(person, self._copy_for(person, revision), revision, date, full=full)
 
-    def merge_trial(self, person: Person, date: datetime, to: Mailbox) -> Email:
+    def merge_trial(self, person: Person, date: datetime, to: Mailbox, revision: int = 1) -> Email:
         """A person's copy to somebody else, who tries the letter out.
 
         Its Message-ID belongs to no copy, it bears no token, and nobody else gets it.
@@ -119,13 +126,14 @@ class Merger:
             person: Whose copy.
             date: The header Date, aware.
             to: Who gets it.
+            revision: The letter's revision.
 
         Raises:
             MergeRefused: It cannot be merged, or would not be read back as it was meant.
         """
         message_id = chance_message_id(self._sender.domain)
         copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary())
-        return self._build(person, copy, date, full=True)
+        return self._build(person, copy, revision, date, full=True)
 
     def show(self, person: Person, revision: int, date: datetime) -> Shown:
         """A person's copy for reading.
@@ -152,15 +160,25 @@ class Merger:
             "Content-Language": loaded.language,
             "Content-Type": f'multipart/alternative; boundary="{copy.boundary}"',
         }
-        return Shown([(name, values[name]) for name in self._assembler.header_names(copy)], text)
+        headers = [(name, values[name]) for name in self._assembler.header_names(copy)]
+        return Shown(headers, text, self._loads.of(person, loaded, revision).names)
 
     def html(self, person: Person, revision: int, date: datetime) -> str:  # noqa: ARG002
-        """The HTML of a person's copy; the arguments are those of `show`.
+        """The HTML of a person's copy, its pictures in it; the arguments are those of `show`.
 
         Raises:
             MergeRefused: It cannot be merged.
         """
-        return self._text_for(person).html(person)
+        loaded = self._text_for(person)
+        return self._loads.with_pictures(loaded.html(person), loaded.language)
+
+    def own_files(self, person: Person) -> dict[str, str]:
+        """What the log is to keep beside a row's fields: which files its copy alone carries.
+
+        Raises:
+            MergeRefused: One of them cannot be carried.
+        """
+        return self._loads.promise(person, self._text_for(person))
 
     def _text_for(self, person: Person) -> LoadedText:
         language, _ = self.language_of(person)
@@ -179,13 +197,15 @@ class Merger:
         boundary = self._signer.boundary(identity)
         return Copy(person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc)
 
-    def _build(self, person: Person, copy: Copy, date: datetime, *, full: bool) -> Email:
+    def _build(
+        self, person: Person, copy: Copy, revision: int, date: datetime, *, full: bool
+    ) -> Email:
         loaded = self._text_for(person)
         filled = loaded.fill(person)
+        carried = self._loads.of(person, loaded, revision)
+        full = full or not loaded.is_spliced
         try:
-            data = self._assembler.assemble(
-                copy, filled, loaded.language, date, full=full or not loaded.is_spliced
-            )
+            data = self._assembler.assemble(copy, filled, loaded.language, date, carried, full=full)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
         return Email(

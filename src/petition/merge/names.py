@@ -16,7 +16,7 @@ Report = Callable[[int, str, str], None]
 _JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "true", "false"})
 
 _ABSENT = {
-    "event": ("events cannot be named in a letter yet", "Write its time and place as text"),
+    "event": ("the letter has no event", "Write event: NAME in its front matter"),
     "previous": ("a letter cannot follow another one yet", "Quote the earlier letter as text"),
     "reply_by": ("the letter has no reply-by date", "Write reply_by: 14 days in its front matter"),
 }

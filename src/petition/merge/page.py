@@ -12,7 +12,7 @@ import css_inline
 from petition.merge.fields import locale_of
 from petition.merge.links import escape_link
 from petition.merge.tags import TAG, Marked, without_reserved
-from petition.merge.tree import Node
+from petition.merge.tree import Node, plain_words
 
 _NAMES = {
     "paragraph": "p",
@@ -73,7 +73,7 @@ class _Html:
             return node.text if is_line else f"<!--{node.text}-->"
         if node.kind == "group":
             return self.nodes(node.children, is_line=is_line)
-        if node.kind in {"text", "field", "softbreak", "hardbreak", "hr"}:
+        if node.kind in {"text", "field", "softbreak", "hardbreak", "hr", "image"}:
             return _leaf(node)
         inner = self.nodes(node.children, is_line=node.kind in _LINES)
         if node.kind == "paragraph" and node.is_tight:
@@ -101,6 +101,9 @@ class _Html:
 
 
 def _leaf(node: Node) -> str:
+    if node.kind == "image":
+        words = escape(plain_words(node.children))
+        return f'<img src="{escape(node.text)}" alt="{words}" class="picture">'
     breaks = {"softbreak": "\n", "hardbreak": "<br>\n", "hr": "<hr>\n"}
     return breaks.get(node.kind) or escape(node.text, quote=False)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from petition.merge.links import escape_link
 from petition.merge.tags import TAG, Marked, Role
-from petition.merge.tree import INLINE, LISTS, Node
+from petition.merge.tree import INLINE, LISTS, Node, plain_words
 
 
 def write_plain(nodes: Iterable[Node], marked: Marked) -> str:
@@ -126,6 +126,8 @@ class _Plain:
     def _words(self, node: Node) -> str:
         if node.kind == "link":
             return self._link(node)
+        if node.kind == "image":
+            return f"[{plain_words(node.children)}]"
         if node.kind == "softbreak":
             return " "
         if node.kind == "hardbreak":

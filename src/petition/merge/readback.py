@@ -7,14 +7,17 @@ through the other does too.
 
 import email
 import email.policy
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import getaddresses
 
 from petition.address import Mailbox
+from petition.campaign.names import quoted
+from petition.merge.part import PartMeant
 from petition.merge.refusals import CellRefused
 
 _MEND = "Correct the row, and tell the authors of petition which text it was"
@@ -28,11 +31,15 @@ class Meant:
         names: The names of its headers, in order.
         subject: Its subject.
         mailboxes: The mailboxes of each header that holds some.
+        pictures: The pictures beside its HTML.
+        attached: What stands behind its words.
     """
 
     names: tuple[str, ...]
     subject: str
     mailboxes: dict[str, tuple[Mailbox, ...]]
+    pictures: tuple[PartMeant, ...] = ()
+    attached: tuple[PartMeant, ...] = ()
 
 
 class BlockCheck:
@@ -92,8 +99,35 @@ def _difference(message: EmailMessage, meant: Meant) -> str | None:
         if _named(raw[name]) != mailboxes:
             return f"a name in {name}"
     parts = [part.get_content_type() for part in message.walk()]
-    if parts != ["multipart/alternative", "text/plain", "text/html"]:
+    if parts != list(_kinds(meant)):
         return "the list of parts"
+    return _different_file(message, meant)
+
+
+def _kinds(meant: Meant) -> Iterator[str]:
+    """The types of an email's parts, each before those in it."""
+    if meant.attached:
+        yield "multipart/mixed"
+    yield from ("multipart/alternative", "text/plain")
+    if meant.pictures:
+        yield "multipart/related"
+    yield "text/html"
+    yield from (part.content_type for part in (*meant.pictures, *meant.attached))
+
+
+def _different_file(message: EmailMessage, meant: Meant) -> str | None:
+    files = (*meant.pictures, *meant.attached)
+    leaves = [part for part in message.walk() if not part.is_multipart()][2:]
+    for part, file in zip(leaves, files, strict=True):
+        name = quoted(file.filename) if file.filename else "an image"
+        if part.get_filename() != file.filename or part["Content-ID"] != file.content_id:
+            return f"the name of {name}"
+        kind = part.get_content_disposition()
+        if kind != ("attachment" if file.filename else "inline"):
+            return f"the place of {name}"
+        content = part.get_payload(decode=True)
+        if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != file.sha256:
+            return f"the content of {name}"
     return None
 
 

@@ -12,7 +12,7 @@ from petition.campaign.letter import LetterText
 from petition.errors import Problem
 from petition.merge.blocks import expand
 from petition.merge.fields import clean
-from petition.merge.markdown import read_markdown
+from petition.merge.markdown import Picture, read_markdown
 from petition.merge.names import check_names
 from petition.merge.page import write_page
 from petition.merge.plain import write_plain
@@ -45,11 +45,13 @@ class Surroundings:
         title: What a browser calls the letter.
         known: What the text can name, each with its fields.
         blocks: The blocks that stand for a name alone in its paragraph.
+        picture: Gives the link of a picture by its path.
     """
 
     title: str
     known: Mapping[str, Sequence[str]]
     blocks: Mapping[str, list[Node]]
+    picture: Picture
 
 
 def compile_text(
@@ -76,6 +78,25 @@ def compile_text(
         for template in (compiled.text, compiled.html):
             body.check_compiled(template)
     return compiled if len(problems) == before else None
+
+
+def compile_path(
+    file: str, line: int, path: str, known: Mapping[str, Sequence[str]], problems: list[Problem]
+) -> Template:
+    """Compile the path of an attachment, which may hold fields.
+
+    Args:
+        file: The letter's file.
+        line: The line that names the path.
+        path: The path.
+        known: What it can name, each with its fields.
+        problems: Gets everything that is wrong with it.
+
+    Returns:
+        The template; of no use where something is wrong.
+    """
+    source = _Source(file, line, path, problems)
+    return source.template() if source.check(known) else Template("", ())
 
 
 def names_in(text: LetterText) -> set[str]:
@@ -135,7 +156,9 @@ class _Source:
         marks = set(marked.marks())
         known = len(self._problems)
         tree = read_markdown(
-            marked, lambda line, what, mend: self._report(marked.lines[line], what, mend)
+            marked,
+            lambda line, what, mend: self._report(marked.lines[line], what, mend),
+            around.picture,
         )
         # What is in the wrong place is not in the tree either: it is told of once.
         lost = marks - set(_marks_in(tree)) if len(self._problems) == known else set()

@@ -14,7 +14,7 @@ _CAPTURES = frozenset({"macro", "set"})
 
 # What stands inside a line of text; all other kinds are blocks.
 INLINE = frozenset(
-    {"text", "field", "code_inline", "softbreak", "hardbreak", "em", "strong", "link"}
+    {"text", "field", "code_inline", "softbreak", "hardbreak", "em", "strong", "link", "image"}
 )
 
 
@@ -26,8 +26,8 @@ class Node:
         kind: Markdown's own name for it (`paragraph`, `strong`, `text` ...); and `statement` for a
             Jinja statement, `field` for an expression, `group` for what stands between the
             statements that belong together, with them.
-        text: Of a `text` or code its words, of a `field` or `statement` its mark, of a `link` where
-            it leads to, of a list item in a loop the expression that counts it.
+        text: Of a `text` or code its words, of a `field` or `statement` its mark, of a `link` or
+            an `image` where it leads to, of a list item in a loop the expression that counts it.
         children: What it holds.
         line: Where it stands in the marked text, from 0.
         number: Of an ordered list its first number, of a heading its level.
@@ -175,6 +175,17 @@ def _looped(group: Node, inner: Node, marked: Marked) -> Node:
     body = [group.children[0], *inner.children, group.children[-1]]
     inner.children = [Node("group", children=body, line=group.line)]
     return inner
+
+
+def plain_words(nodes: list[Node]) -> str:
+    """The words of inlines in one line, without emphasis: what an image is described by."""
+    breaks = {"softbreak": " ", "hardbreak": " "}
+    return "".join(
+        breaks.get(node.kind) or node.text
+        if node.kind != "link" and not node.children
+        else plain_words(node.children)
+        for node in nodes
+    )
 
 
 def pieces(text: str, line: int, marked: Marked) -> list[Node]:

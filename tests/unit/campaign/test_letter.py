@@ -94,11 +94,16 @@ def test_a_reply_by_is_a_span_or_a_day(folder, problems, text, expected):
          'kind in the front matter: "personnal" is not "personal" or "bulk"'),
         (["subject: x", "kind: [a]"], 3,
          'kind in the front matter: this is not "personal" or "bulk"'),
-        (["subject: x", "event: protest"], 3,
-         "event in the front matter is not possible yet"),
+        (["subject: x", "event: [a]"], 3, "event in the front matter: this is not a text"),
         (["subject: x", "follows: a"], 3, "follows in the front matter is not possible yet"),
-        (["subject: x", "attachments: []"], 3,
-         "attachments in the front matter is not possible yet"),
+        (["subject: x", "attachments: a.pdf"], 3,
+         "attachments in the front matter: this is not a list"),
+        (["subject: x", "attachments: [a.pdf, a.pdf]"], 3,
+         'attachments in the front matter: "a.pdf" stands there twice'),
+        (["subject: x", "attachments: ['']"], 3,
+         "attachments in the front matter: this is empty"),
+        (["subject: x", f"attachments: [{', '.join(f'{n}.pdf' for n in range(21))}]"], 3,
+         "attachments in the front matter: 21 attachments, and only 20 are possible"),
         (["subject: x", "cc: a@b.example"], 3, "cc in the front matter: this is not a list"),
         (["subject: x", "cc: ['']"], 3, "cc in the front matter: this is empty"),
         (["subject: x", 'bcc: ["{{ x }}"]'], 3,
@@ -168,7 +173,7 @@ def test_the_nearest_key_is_named(folder, problems):
 
 
 def test_all_mistakes_are_told_at_once_and_the_text_is_still_there(folder, problems):
-    letter = read(folder, front("to: [1]", "colour: red", "reply_by: soon", "event: x"), problems)
+    letter = read(folder, front("to: [1]", "colour: red", "reply_by: soon", "follows: x"), problems)
     assert [problem.line for problem in sorted(problems)] == [1, 2, 3, 4, 5]
     assert letter.texts["en"].body == "Dear Kim,\n"
     assert letter.front.to == "recipients"

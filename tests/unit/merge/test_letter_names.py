@@ -34,7 +34,7 @@ def problem_of(expression, **around):
         ("demands.title", "there is no demands.title"),
         ("signatories.first", "there is no signatories.first"),
         ("reply_by", "the letter has no reply-by date. Write reply_by"),
-        ("event.title", "events cannot be named in a letter yet"),
+        ("event.title", "the letter has no event. Write event: NAME"),
         ("previous.date", "a letter cannot follow another one yet"),
         ("recipient.name|uper", 'there is no filter "uper". Did you mean upper'),
         ("recipient.name|safe", 'there is no filter "safe": fields are always escaped'),

@@ -1,0 +1,164 @@
+"""What a letter carries beside its words: attachments, pictures in its text, a calendar file.
+
+What all copies have in common is frozen with the letter, bytes and all. What only one row has is
+hashed with its row: the log keeps the path and the hash, and a copy is made of no other file.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from petition.campaign.letter import Letter
+from petition.campaign.names import quoted
+from petition.errors import Problem
+from petition.merge.files import LETTER_LIMIT, File, Files
+from petition.merge.part import picture_type, type_of
+from petition.merge.refusals import CellRefused, ValueRefused
+from petition.merge.template import compile_path
+
+# The key under which the log keeps a row's own files beside its fields; no column has such a name.
+PROMISED = "_enclosures"
+
+_REMOTE = ("http:", "https:", "//", "data:", "cid:", "file:")
+
+
+class Gathering:
+    """Gathers what all copies of a letter carry, while it is frozen.
+
+    Args:
+        letter: The letter.
+        files: Reads the files.
+        problems: Gets what is wrong.
+    """
+
+    def __init__(self, letter: Letter, files: Files, problems: list[Problem]) -> None:
+        self._letter = letter
+        self._files = files
+        self._problems = problems
+        self._contents: dict[str, File] = {}
+        self._pictures: dict[str, dict[str, Any]] = {}
+        self._attached = 0
+
+    def attachments(self, known: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        """The attachments as JSON has them.
+
+        Args:
+            known: What their paths can name, each with its fields.
+        """
+        text = self._letter.default_text
+        line = text.line_of("attachments")
+        described = []
+        for path in self._letter.front.attachments:
+            before = len(self._problems)
+            template = compile_path(text.file, line, path, known, self._problems)
+            if len(self._problems) > before:
+                continue
+            if template.lines:
+                described.append({"line": line, "template": template.source})
+                described[-1] |= {"lines": list(template.lines)}
+            elif shared := self._shared(template.source, text.file, line):
+                described.append({"line": line, **shared})
+        try:
+            refuse_large(self._attached + self._picture_bytes())
+        except CellRefused as refusal:
+            self._problems.append(Problem(text.file, line, refusal.what, refusal.mend))
+        return described
+
+    def _shared(self, path: str, file: str, line: int) -> dict[str, Any] | None:
+        try:
+            found = self._files.read(path)
+        except CellRefused as refusal:
+            what = f"the attachment {refusal.what}"
+            self._problems.append(Problem(file, line, what, refusal.mend))
+            return None
+        self._contents[found.sha256] = found
+        self._attached += len(found.data)
+        meant = found.part.meant
+        kind = type_of(meant.filename or "", found.data)
+        return {"path": path, "name": meant.filename, "type": kind, "sha256": found.sha256}
+
+    def _picture_bytes(self) -> int:
+        return sum(len(self._contents[sha].data) for sha in self._pictures)
+
+    def picture(self, path: str) -> str:
+        """The link under which the HTML shows a picture.
+
+        Args:
+            path: Where the letter says that it is.
+
+        Raises:
+            ValueRefused: It cannot be shown.
+        """
+        if path.lower().startswith(_REMOTE):
+            what = f"the image {quoted(path)} is not in the campaign folder"
+            mend = "Save it in the folder and write its path, or write a link to it"
+            raise ValueRefused(what, mend)
+        try:
+            found = self._files.read(path)
+        except CellRefused as refusal:
+            raise ValueRefused(f"the image {refusal.what}", refusal.mend) from None
+        kind = picture_type(found.data)
+        if kind is None:
+            what = f"the image {quoted(path)} is neither PNG nor JPEG nor GIF"
+            raise ValueRefused(what, "Save it as one of them; many mail programs show no other")
+        self._contents[found.sha256] = found
+        self._pictures[found.sha256] = {"path": path, "type": kind, "sha256": found.sha256}
+        return f"cid:{content_id(found.sha256)}"
+
+    def pictures_in(self, page: str) -> list[dict[str, Any]]:
+        """The pictures that a page shows, each once, as JSON has them."""
+        shown = [one for sha, one in self._pictures.items() if content_id(sha) in page]
+        return sorted(shown, key=lambda one: page.index(content_id(one["sha256"])))
+
+    def contents(self) -> dict[str, str]:
+        """The bytes of all the files, in base64, by their hash."""
+        ordered = sorted(self._contents.items())
+        return {sha: b64encode(found.data).decode("ascii") for sha, found in ordered}
+
+
+def content_id(sha256: str) -> str:
+    """What a picture is called in an email (RFC 2392): the same in every copy of every letter."""
+    return f"{sha256[:32]}@picture.invalid"
+
+
+def refuse_large(size: int) -> None:
+    """Refuse a copy that carries too many bytes.
+
+    Raises:
+        CellRefused: It does.
+    """
+    if size > LETTER_LIMIT:
+        what = f"the letter carries {size / 1_000_000:.1f} MB"
+        mend = f"Attach at most {LETTER_LIMIT // 1_000_000} MB, and write links to the rest"
+        raise CellRefused(what, mend)
+
+
+def promise_of(files: Sequence[File]) -> str:
+    """A row's own files as the log keeps them: a line each, as sha256sum writes it."""
+    return "".join(f"{file.sha256}  {file.path}\n" for file in files)
+
+
+def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[File]:
+    """A row's own files.
+
+    Args:
+        paths: Their paths.
+        files: Reads them.
+        promised: What they were when the row was queued; None: it was not.
+
+    Raises:
+        CellRefused: A file cannot be carried, or is not the one that was queued.
+    """
+    found = []
+    for path in paths:
+        try:
+            found.append(files.read(path))
+        except CellRefused as refusal:
+            raise CellRefused(f"the attachment {refusal.what}", refusal.mend) from None
+    if promised is not None and promise_of(found) != promised:
+        lines = set(promised.splitlines())
+        other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
+        named = quoted(other[0]) if other else "of the row"
+        what = f"the attachment {named} has changed since the letter was queued"
+        raise CellRefused(what, "Put the file back, or send the letter again with petition retry")
+    return found
