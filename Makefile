@@ -9,7 +9,7 @@ DEMO := build/demo
 
 demo: .venv/installed
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	@cp -R petition.toml letters recipients.csv signatories.csv $(DEMO)/
+	@cp -R petition.toml letters annex recipients.csv signatories.csv $(DEMO)/
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo.sh $(BIN)/petition $(DEMO)
 
 test: .venv/installed-dev
