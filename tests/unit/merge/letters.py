@@ -65,7 +65,14 @@ def text_of(body: str, subject: str = "Hello", language: str = "en", **front) ->
     )
 
 
-def campaign_of(*texts: LetterText, demands=None, signatories=SIGNATORIES, **sender) -> Campaign:
+def campaign_of(
+    *texts: LetterText,
+    demands=None,
+    signatories=SIGNATORIES,
+    root: Path = Path(),
+    events=None,
+    **sender,
+) -> Campaign:
     settings = Settings.model_validate(
         {
             "campaign": {
@@ -75,11 +82,12 @@ def campaign_of(*texts: LetterText, demands=None, signatories=SIGNATORIES, **sen
                 "timezone": "Europe/London",
             },
             "sender": {"from": "Campaign <letter@campaign.example>", **sender},
+            "events": events or {},
         }
     )
     files = {text.language: text.file for text in texts}
     letter = Letter("open-letter", files, {text.language: text for text in texts})
-    campaign = Campaign(Path(), settings)
+    campaign = Campaign(root, settings)
     campaign.letters[letter.name] = letter
     campaign.demands = {"en": DEMANDS} if demands is None else demands
     campaign.signatories = tuple(signatories)

@@ -1,0 +1,129 @@
+"""Letters with files and an event, through the real program into the sandbox."""
+
+import csv
+import email
+import email.policy
+import hashlib
+import io
+import os
+import sqlite3
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.small import SmallCampaign
+
+OWN = '"briefings/{{ recipient.id }}.pdf"'
+EVENT = '\n[events.protest]\ntitle = "Protest"\nstarts = 2999-09-30T16:00:00\n'
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> SmallCampaign:
+    campaign = SmallCampaign.at(tmp_path)
+    campaign.change(
+        "letters/open-letter.md", "reply_by: 14", f'attachments: ["a.pdf", {OWN}]\nreply_by: 14'
+    )
+    campaign.write("a.pdf", b"for all")
+    for number in (1, 2, 3):
+        campaign.write(f"briefings/p{number}.pdf", f"for p{number}")
+    return campaign
+
+
+def arrived(campaign: SmallCampaign) -> dict[str, EmailMessage]:
+    found = {}
+    for file in (campaign.root / "outbox" / "new").iterdir():
+        message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+        found[message["To"].addresses[0].username] = message
+    return found
+
+
+def contents(message: EmailMessage) -> list[bytes]:
+    return [part.get_payload(decode=True) for part in message.iter_attachments()]
+
+
+def fields(campaign: SmallCampaign) -> list[str]:
+    with sqlite3.connect(campaign.root / "rehearsal.db") as database:
+        rows = database.execute("SELECT fields FROM copy ORDER BY id").fetchall()
+    return [row[0] for row in rows]
+
+
+def test_everybody_gets_the_shared_file_and_their_own(campaign):
+    campaign.petition("send", "open-letter", status=0)
+    assert {name: contents(message) for name, message in arrived(campaign).items()} == {
+        f"p{number}": [b"for all", f"for p{number}".encode()] for number in (1, 2, 3)
+    }
+    for number, kept in enumerate(fields(campaign), 1):
+        assert hashlib.sha256(f"for p{number}".encode()).hexdigest() in kept
+        assert f"briefings/p{number}.pdf" in kept
+    rows = csv.DictReader(io.StringIO(campaign.petition("status", "open-letter", "--csv").out))
+    sums = {row["sha256"] for row in rows}
+    files = (campaign.root / "outbox" / "new").iterdir()
+    assert sums == {hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_check_names_every_file_that_is_wrong(campaign):
+    (campaign.root / "a.pdf").unlink()
+    (campaign.root / "briefings/p1.pdf").unlink()
+    (campaign.root / "briefings/p2.pdf").unlink()
+    os.mkfifo(campaign.root / "briefings/p2.pdf")
+    answer = campaign.petition("check", status=1)
+    assert 'letters/open-letter.md:4: the attachment "a.pdf": there is no such file' in answer.out
+    campaign.write("a.pdf", b"again")
+    answer = campaign.petition("check", status=1)
+    assert 'recipients.csv:2: the attachment "briefings/p1.pdf": there is no' in answer.out
+    assert 'recipients.csv:3: the attachment "briefings/p2.pdf": is no ordinary' in answer.out
+    assert "(letters/open-letter.md:4 attaches it)" in answer.out
+    assert campaign.petition("send", "open-letter", status=1)
+    assert not (campaign.root / "outbox" / "new").exists()
+
+
+def test_shared_file_that_changed_is_another_letter(campaign):
+    campaign.petition("send", "open-letter", "--to", "p1", status=0)
+    campaign.write("a.pdf", b"changed")
+    answer = campaign.petition("send", "open-letter", status=2)
+    assert "the attachment a.pdf" in answer.err
+    campaign.petition("send", "open-letter", "--revise", status=0)
+    assert {name: contents(message)[0] for name, message in arrived(campaign).items()} == {
+        "p1": b"for all",
+        "p2": b"changed",
+        "p3": b"changed",
+    }
+
+
+def test_event_comes_as_a_calendar_file(campaign):
+    campaign.change("petition.toml", "[sender]", f"{EVENT}\n[sender]")
+    campaign.change("letters/open-letter.md", "reply_by: 14", "event: protest\nreply_by: 14")
+    campaign.change("letters/open-letter.md", "the water", "on Tuesday, {{ event.day }}, the water")
+    answer = campaign.petition("check", status=0)
+    assert 'letters/open-letter.md:10: warning: "Tuesday" stands here' in answer.out
+    campaign.petition("send", "open-letter", "--to", "p1", status=0)
+    calendar = arrived(campaign)["p1"].get_payload()[2]
+    assert calendar.get_content_type() == "text/calendar"
+    assert b"SEQUENCE:0" in calendar.get_payload(decode=True)
+
+
+def test_unknown_event_and_past_event(campaign):
+    campaign.change("petition.toml", "[sender]", f"{EVENT}\n[sender]")
+    campaign.change("letters/open-letter.md", "reply_by: 14", "event: protset\nreply_by: 14")
+    answer = campaign.petition("check", status=1)
+    assert (
+        'letters/open-letter.md:5: there is no event "protset" in petition.toml. Did' in answer.out
+    )
+    campaign.change("letters/open-letter.md", "protset", "protest")
+    campaign.change("petition.toml", "2999-09-30", "2015-09-30")
+    assert "warning: the event is past" in campaign.petition("check", status=0).out
+    live = campaign.through(9)
+    assert "open-letter.md:5: the event is past" in live.petition("check", status=1).out
+
+
+def test_promise_without_a_file_is_a_warning(campaign):
+    campaign.change("letters/open-letter.md", f'attachments: ["a.pdf", {OWN}]\n', "")
+    campaign.change("letters/open-letter.md", "the water", "the report is attached; the water")
+    answer = campaign.petition("check", status=0)
+    assert 'letters/open-letter.md:8: warning: "attached" stands here, and nothing' in answer.out
+
+
+def test_preview_names_the_attachments(campaign):
+    answer = campaign.petition("preview", "open-letter", "--to", "p2", status=0)
+    assert "Attached: a.pdf, p2.pdf" in answer.out
