@@ -127,3 +127,36 @@ def test_promise_without_a_file_is_a_warning(campaign):
 def test_preview_names_the_attachments(campaign):
     answer = campaign.petition("preview", "open-letter", "--to", "p2", status=0)
     assert "Attached: a.pdf, p2.pdf" in answer.out
+
+
+def test_own_file_that_changed_after_an_attempt_fails_its_row(campaign):
+    campaign.petition("send", "open-letter", "--dry-run", status=0)
+    campaign.petition("send", "open-letter", status=0)
+    with sqlite3.connect(campaign.root / "rehearsal.db") as database:
+        database.execute(
+            "UPDATE copy SET state = 'deferred', attempts = 1, due_at = '2015-01-01T00:00:00.000Z'"
+            " WHERE mailbox = 'p2@x.example'"
+        )
+    campaign.write("briefings/p2.pdf", b"another")
+    campaign.petition("send", "open-letter", status=1)
+    rows = campaign.petition("status", "open-letter", "--state", "failed", "--json").json
+    (row,) = rows
+    assert row["email"] == "p2@x.example"
+    assert 'the attachment "briefings/p2.pdf" has changed since' in row["reason"]
+    campaign.write("briefings/p2.pdf", b"for p2")
+    campaign.petition("retry", "open-letter", status=0)
+    campaign.petition("send", "open-letter", status=0)
+    assert set(campaign.states().values()) == {"sent"}
+
+
+def test_own_file_that_changed_before_an_attempt_is_brought_up_to_date(campaign):
+    campaign.petition("send", "open-letter", status=0)
+    with sqlite3.connect(campaign.root / "rehearsal.db") as database:
+        database.execute(
+            "UPDATE copy SET state = 'queued', attempts = 0 WHERE mailbox = 'p2@x.example'"
+        )
+    before = fields(campaign)[1]
+    campaign.write("briefings/p2.pdf", b"another")
+    campaign.petition("send", "open-letter", status=0)
+    assert fields(campaign)[1] != before
+    assert set(campaign.states().values()) == {"sent"}

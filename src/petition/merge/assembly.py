@@ -23,6 +23,7 @@ from petition.merge.readback import BlockCheck, Meant, read_back
 NOTHING = Carried()
 
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
+_OF_HTML = ' type="text/html";'
 _TEXT, _HTML = _PART.format("plain"), _PART.format("html")
 
 
@@ -184,27 +185,22 @@ def _boundary_of(kind: str, boundary: str) -> str:
 
 
 def _body(boundary: str, filled: Filled, carried: Carried) -> Iterator[bytes]:
-    if not carried.attached:
-        yield b"\r\n"
-        yield from _alternative(boundary, filled, carried.pictures)
-        return
-    mixed = _boundary_of("mixed", boundary)
-    yield f"\r\n--{mixed}\r\n{_multipart('alternative', boundary)}\r\n".encode("ascii")
-    yield from _alternative(boundary, filled, carried.pictures)
-    yield from _parts(mixed, carried.attached)
-
-
-def _alternative(boundary: str, filled: Filled, pictures: Sequence[Part]) -> Iterator[bytes]:
-    yield f"--{boundary}\r\n{_TEXT}\r\n{filled.text}\r\n--{boundary}\r\n".encode("ascii")
-    if pictures:
-        related = _boundary_of("related", boundary)
-        head = _multipart("related", boundary, ' type="text/html";')
-        yield f"{head}\r\n--{related}\r\n".encode("ascii")
-        yield f"{_HTML}\r\n{filled.html}\r\n".encode("ascii")
-        yield from _parts(related, pictures)
+    top, mixed = "\r\n", _boundary_of("mixed", boundary)
+    if carried.attached:
+        top = f"\r\n--{mixed}\r\n{_multipart('alternative', boundary)}\r\n"
+    related, html = _boundary_of("related", boundary), f"{_HTML}\r\n{filled.html}\r\n"
+    if carried.pictures:
+        html = f"{_multipart('related', boundary, _OF_HTML)}\r\n--{related}\r\n{html}"
+    text = f"{top}--{boundary}\r\n{_TEXT}\r\n{filled.text}\r\n--{boundary}\r\n{html}"
+    end = f"--{boundary}--\r\n"
+    if not carried.pictures:
+        yield (text + end).encode("ascii")
     else:
-        yield f"{_HTML}\r\n{filled.html}\r\n".encode("ascii")
-    yield f"--{boundary}--\r\n".encode("ascii")
+        yield text.encode("ascii")
+        yield from _parts(related, carried.pictures)
+        yield end.encode("ascii")
+    if carried.attached:
+        yield from _parts(mixed, carried.attached)
 
 
 def _parts(boundary: str, parts: Sequence[Part]) -> Iterator[bytes]:

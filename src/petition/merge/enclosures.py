@@ -160,5 +160,5 @@ def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[F
         other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
         named = quoted(other[0]) if other else "of the row"
         what = f"the attachment {named} has changed since the letter was queued"
-        raise CellRefused(what, "Put the file back, or send the letter again with petition retry")
+        raise CellRefused(what, "Put the file back as it was, then petition retry")
     return found

@@ -114,9 +114,17 @@ class Files:
     def _refuse_private(self, path: str, found: Path) -> None:
         inner = found.relative_to(self._root.resolve())
         is_ours = found.suffix.lower() in _LOGS or inner.parts[0] == _OUTBOX
-        if is_ours or any(found == (self._root / name).resolve() for name in self._private):
+        if is_ours or any(_is_same(found, self._root / name) for name in self._private):
             what = f"{quoted(path)} is one of the campaign's own files, which nobody is to be sent"
             raise CellRefused(what, "Attach another file")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, by whatever links or spelling."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _judge_path(path: str) -> None:

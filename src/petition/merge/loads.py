@@ -87,9 +87,10 @@ class Loads:
 
     @cached_property
     def _shared_size(self) -> int:
-        hashes = {one["sha256"] for one in self._frozen.attachments if "sha256" in one}
+        """The bytes that every copy carries; of pictures those of all languages."""
+        hashes = [one["sha256"] for one in self._frozen.attachments if "sha256" in one]
         for language in self._frozen.languages:
-            hashes |= {one["sha256"] for one in self._frozen.pictures(language)}
+            hashes += [one["sha256"] for one in self._frozen.pictures(language)]
         return sum(len(self._frozen.content(sha256)) for sha256 in hashes)
 
     @cached_property

@@ -72,10 +72,12 @@ def attachment_of(name: str, data: bytes, content_type: str = "") -> Part:
     """A file as an attachment.
 
     Args:
-        name: The file's name; no control characters in it.
+        name: The file's name; no control characters in it. Blanks around it, which readers drop,
+            are left out.
         data: Its bytes.
         content_type: Its MIME type with its parameters; empty: that of its name.
     """
+    name = name.strip() or "attachment"
     whole_type = content_type or type_of(name, data)
     head = _type_header(whole_type, name)
     head += "Content-Transfer-Encoding: base64\r\n"
