@@ -133,7 +133,7 @@ def _encoded(text: str, column: int) -> Iterator[str]:
         if len(word) + len(encoded) > room:
             whole, blank, begun = word.rpartition(b" ")
             if not whole:
-                whole, begun = word, b""
+                whole, blank, begun = word, b"", b""
             yield _encoded_word(whole + blank)
             word, room = begun, _bytes_in(LINE_LENGTH - 1)
         word += encoded

@@ -78,6 +78,7 @@ def assert_subject(subject):
     assert old == subject
 
 
+@example(names=["000" + "\xa0" * 21 + " 0000" + "\xa0" * 16 + "0"])  # a word begins with the blank
 @given(names=st.lists(NAME, min_size=1, max_size=3))
 def test_mailboxes_read_back(names):
     assert_mailboxes(names)
