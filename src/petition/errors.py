@@ -33,11 +33,12 @@ class Level(StrEnum):
 
     ERROR = "error"  # nothing is sent while it stands
     WARNING = "warning"  # a person should look; it stops nothing
+    NOTE = "note"  # how something was understood; nothing is wrong
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong in a campaign.
+    """One thing that is wrong in a campaign, or that a person should know of it.
 
     Args:
         file: The file as the organiser would name it, relative to the campaign folder.

@@ -52,7 +52,7 @@ def _sum_up(inspection: "Inspection") -> None:
 
     for line in inspection.fallbacks:
         console.say(line)
-    errors, warnings = inspection.errors, len(inspection.problems) - inspection.errors
+    errors, warnings = inspection.errors, inspection.warnings
     warned = f", {console.count(warnings, 'warning')}" if warnings else ""
     if errors:
         console.say(

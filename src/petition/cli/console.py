@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from petition.cli.formats import clean, csv, json, json_line, json_rows
-from petition.errors import Problem
+from petition.errors import Level, Problem
 from petition.outbox.states import State
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def say_error(text: str) -> None:
 
 
 def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
-    """Show problems as FILE:LINE: what. mend, a warning marked as such.
+    """Show problems as FILE:LINE: what. mend, a warning and a note marked as such.
 
     Args:
         found: The problems, in the order in which they are to be read.
@@ -392,7 +392,7 @@ def _problem_text(problem: Problem) -> "Text":
     place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
     line = _text("").append(f"{clean(place)}: ", "bold")
     if not problem.is_error:
-        line.append("warning: ", "yellow")
+        line.append(f"{problem.level}: ", "yellow" if problem.level is Level.WARNING else "cyan")
     return line.append(f"{clean(problem.what)}. ").append(f"{clean(problem.mend)}.", "dim")
 
 

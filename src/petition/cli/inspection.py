@@ -8,7 +8,7 @@ from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.check import Examined, examine, find_letter, in_order, today_of
 from petition.cli.summary import fallback_lines
 from petition.cli.workplace import Workplace
-from petition.errors import CampaignError, LogUnusable, PetitionError, Problem, UsageError
+from petition.errors import CampaignError, Level, LogUnusable, PetitionError, Problem, UsageError
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
@@ -39,6 +39,11 @@ class Inspection:
     def errors(self) -> int:
         """How many of the problems keep a letter from being sent."""
         return sum(problem.is_error for problem in self.problems)
+
+    @property
+    def warnings(self) -> int:
+        """How many of them a person should look at."""
+        return sum(problem.level is Level.WARNING for problem in self.problems)
 
 
 def inspect(place: Workplace, names: list[str]) -> Inspection:

@@ -1,0 +1,204 @@
+"""The records of a sheet in a spreadsheet (.xlsx, .ods). The only door to python-calamine."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError  # noqa: N812 (it is a class)
+
+from petition.campaign.csv_file import Record
+from petition.campaign.names import nearest, quoted
+from petition.campaign.source import unreadable
+from petition.errors import Problem
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
+
+_NAME = re.compile(r"(?P<file>.+\.(?:xlsx|ods))(?:#(?P<sheet>.*))?", re.IGNORECASE | re.DOTALL)
+_SIZE_LIMIT = 2_000_000_000  # bytes that the file may have once it is unpacked
+_CELL_LIMIT = 50_000_000  # of the sheet's rectangle, empty ones too: all are held in memory
+_MEND = "Open it in a spreadsheet program and save it anew"
+_MEND_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
+_NO_SHEET = "has no sheet"
+_REFERENCE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
+_REFERENCE_LENGTH = 16  # bytes that a reference has at the most
+_PIECE = 1 << 20  # bytes read at a time
+
+Cell = Any  # whatever calamine gives for a cell: text, number, date, yes or no
+
+
+class _Refused(Exception):
+    """The workbook cannot be used."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.what, self.mend = what, mend
+
+
+def split_name(file: str) -> tuple[str, str | None] | None:
+    """The file and the sheet of `people.xlsx#Directors`; None where it is no spreadsheet.
+
+    Args:
+        file: As it stands in [people]; without a sheet, the first one is meant.
+    """
+    found = _NAME.fullmatch(file)
+    return (found["file"], found["sheet"] or None) if found else None
+
+
+class SheetFile:
+    """One sheet of a spreadsheet; what its problems call a line is its row.
+
+    Args:
+        file: The spreadsheet's name relative to the campaign folder.
+        path: Where it is.
+        sheet: The sheet's name; None: the first one.
+    """
+
+    mend_row = "Check the row in the spreadsheet"
+
+    def __init__(self, file: str, path: Path, sheet: str | None) -> None:
+        self._name = file
+        self._path = path
+        self._wanted = sheet
+        self._others: list[str] = []
+        self._loaded: CalamineSheet | None = None
+        self._stamp: tuple[int, int] | None = None
+        self.file = f"{file}#{sheet}" if sheet else file
+
+    @property
+    def told(self) -> str:
+        """Which sheet is read, where that was not said and there are several; else ""."""
+        if self._wanted or not self._others:
+            return ""
+        others = ", ".join(map(quoted, self._others[:5]))
+        return f"this first sheet is read, and not {others}"
+
+    def records(self, problems: list[Problem]) -> Iterator[Record]:
+        """The header and the rows that are not blank: row number and cells.
+
+        Args:
+            problems: Takes what is wrong with the file as it is now.
+        """
+        try:
+            sheet = self._sheet()
+        except _Refused as why:
+            problems.append(Problem(self.file, None, why.what, why.mend))
+            return
+        width = 0
+        for row, values in enumerate(sheet.iter_rows(), 1):
+            cells = [_text(value) for value in values]
+            if not any(cells):
+                continue
+            if not width:  # columns without a heading at the end are blank cells, no columns
+                width = max(at for at, cell in enumerate(cells, 1) if cell)
+            while len(cells) > width and not cells[-1]:
+                cells.pop()
+            yield row, cells
+
+    def _sheet(self) -> "CalamineSheet":
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if self._loaded is None or stamp != self._stamp:
+                self._loaded, self._stamp = self._load(), stamp
+        except OSError as why:
+            raise _Refused(*unreadable(why)) from None
+        return self._loaded
+
+    def _load(self) -> "CalamineSheet":
+        import python_calamine  # noqa: PLC0415 (most lists are CSV files)
+
+        try:
+            _refuse_too_large(self._path)
+            book = python_calamine.CalamineWorkbook.from_path(str(self._path))
+            name = self._chosen(book.sheet_names)
+            sheet = book.get_sheet_by_name(name)
+        except python_calamine.PasswordError:
+            raise _Refused("is protected by a password", "Save it without one") from None
+        except (_Refused, OSError):
+            raise
+        except BaseException as why:  # a panic of the library is no Exception
+            if isinstance(why, KeyboardInterrupt | SystemExit):
+                raise
+            raise _Refused("cannot be read as a spreadsheet", _MEND) from None
+        self.file = f"{self._name}#{name}"
+        return sheet
+
+    def _chosen(self, names: list[str]) -> str:
+        if not names:
+            raise _Refused(_NO_SHEET, _MEND)
+        if self._wanted is None:
+            self._others = names[1:]
+            return names[0]
+        if self._wanted in names:
+            return self._wanted
+        near = nearest(self._wanted, names)
+        there = ", ".join(map(quoted, names[:10]))
+        mend = f"Did you mean {quoted(near)}" if near else f"There are {there}"
+        raise _Refused(f"{_NO_SHEET} {quoted(self._wanted)}", mend)
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Refuse what would take all memory, for calamine aborts the process then.
+
+    Raises:
+        _Refused: The file unpacks to too much, or a stray cell makes its rectangle too large.
+    """
+    try:
+        with ZipFile(path) as packed:
+            if sum(part.file_size for part in packed.infolist()) > _SIZE_LIMIT:
+                raise _Refused("is larger than 2 GB when it is unpacked", "Save it as CSV UTF-8")
+            for part in packed.namelist():
+                if part.startswith("xl/worksheets/"):  # of .ods calamine itself refuses them
+                    with packed.open(part) as stream:
+                        _refuse_stray_cells(stream)
+    except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
+        raise _Refused("is no spreadsheet of its kind", _MEND) from None
+
+
+def _refuse_stray_cells(stream: IO[bytes]) -> None:
+    columns: set[bytes] = set()
+    rows, rest = 0, b""
+    while piece := stream.read(_PIECE):
+        found = _REFERENCE.findall(rest + piece)
+        rest = piece[-_REFERENCE_LENGTH:]
+        columns.update(column for column, _ in found)
+        rows = max(rows, max((int(row) for _, row in found), default=0))
+    width = max(map(_column_number, columns), default=0)
+    if rows * width > _CELL_LIMIT:
+        raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _MEND_CELLS)
+
+
+def _column_number(letters: bytes) -> int:
+    """The number of a column: A is 1, AA is 27."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - ord("A") + 1
+    return number
+
+
+def _text(value: Cell) -> str:
+    """A cell as a person reads it."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, timedelta) else ""
+
+
+def _number(value: float) -> str:
+    if not isfinite(value):
+        return str(value)
+    if value == int(value):
+        return str(int(value))  # a spreadsheet has no whole numbers: 1 is 1.0 to it
+    return format(Decimal(repr(value)), "f")

@@ -1,0 +1,162 @@
+"""Spreadsheets; people.ods and people.xlsx were made by LibreOffice 7.4 of people.fods."""
+
+import shutil
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from petition.campaign.sheet import split_name
+from petition.errors import Level, Problem
+from tests.unit.campaign.samples import SAMPLES, people_of, rows_of
+
+BOTH = pytest.mark.parametrize("kind", ["ods", "xlsx"])
+
+
+def changed(folder, kind, old, new):
+    """A sample with something else in its sheets."""
+    with (
+        zipfile.ZipFile(SAMPLES / f"people.{kind}") as source,
+        zipfile.ZipFile(folder.root / f"people.{kind}", "w") as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(old, new))
+
+
+@BOTH
+def test_cells_are_what_a_person_reads(kind):
+    # The first row of the sheet is empty, and .xlsx leaves it out.
+    rows, _ = rows_of(f"people.{kind}")
+    assert [row.line for row in rows] == [3, 5, 6]
+    assert [row.number for row in rows] == [1, 2, 3]
+    columns = ("member_number", "joined", "last_seen", "share")
+    assert [tuple(row.cells[name] for name in columns) for row in rows] == [
+        ("1", "2015-09-28", "2026-01-02 14:30:00", "0.1"),
+        ("447911123456", "2020-02-29", "", "100000000000000000000"),
+        ("-2.5", "", "", ""),
+    ]
+    assert [row.cells["last_name"] for row in rows] == ["Okonkwo", "Ахметова", "Peña"]
+
+
+@BOTH
+def test_the_first_sheet_is_read_and_the_others_are_named(kind):
+    people, (note,) = people_of(f"people.{kind}")
+    assert people[0].file == note.file == f"people.{kind}#Supporters"
+    assert note.level is Level.NOTE
+    assert '"Directors"' in note.what
+    assert f"people.{kind}#SHEET" in note.mend
+
+
+@BOTH
+def test_a_sheet_is_asked_for_by_name(kind):
+    people, problems = people_of(f"people.{kind}#Directors")
+    assert problems == []
+    assert [(one.file, one.line, one.language) for one in people] == [
+        (f"people.{kind}#Directors", 2, "en"),
+        (f"people.{kind}#Directors", 3, "ru"),
+    ]
+
+
+@BOTH
+def test_a_sheet_that_is_not_there(kind):
+    file = f"people.{kind}#Directrs"
+    what, mend = 'has no sheet "Directrs"', 'Did you mean "Directors"'
+    assert people_of(file) == ([], [Problem(file, None, what, mend)])
+
+
+def test_a_problem_names_the_sheet_and_the_row(folder):
+    changed(folder, "ods", b"v.kim@mines.example", b"v.kim")
+    _, (problem,) = people_of("people.ods#Directors", folder.root)
+    assert str(problem).startswith('people.ods#Directors:3: "v.kim" is not a mail address')
+
+
+def test_a_stray_cell_far_away_is_told_of_before_it_takes_all_memory(folder):
+    stray = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    changed(folder, "xlsx", b"</sheetData>", stray)
+    _, (problem,) = rows_of("people.xlsx", folder.root)
+    assert problem.what == "has a sheet of 1,048,576 rows and 16,384 columns"
+    far = b'<table:table-row table:number-rows-repeated="1048000"><table:table-cell/>'
+    far += b'</table:table-row><table:table-row><table:table-cell table:number-columns-repeated="'
+    far += b'16000"/><table:table-cell office:value-type="string"><text:p>x</text:p>'
+    changed(
+        folder,
+        "ods",
+        b"</table:table>",
+        far + b"</table:table-cell></table:table-row></table:table>",
+    )
+    _, (problem,) = rows_of("people.ods", folder.root)
+    assert problem.what == "cannot be read as a spreadsheet"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is no spreadsheet of its kind"),
+        (b"email,name\n", "is no spreadsheet of its kind"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "is no spreadsheet of its kind"),
+    ],
+)
+def test_a_file_that_is_none(folder, content, what):
+    folder.write("people.xlsx", content)
+    _, (problem,) = rows_of("people.xlsx", folder.root)
+    assert (problem.file, problem.what) == ("people.xlsx", what)
+
+
+def test_the_sheet_is_read_again_when_the_file_has_changed(folder):
+    shutil.copy(SAMPLES / "people.ods", folder.root)
+    from petition.campaign.table import open_table
+
+    problems = []
+    table = open_table(folder.root, "people.ods#Directors", problems)
+    assert len(list(table.rows(problems))) == 2
+    (folder.root / "people.ods").write_bytes(b"")
+    assert list(table.rows(problems)) == []
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("people.xlsx", ("people.xlsx", None)),
+        ("a/b.ODS#Two words", ("a/b.ODS", "Two words")),
+        ("a.xlsx#", ("a.xlsx", None)),
+        ("a.csv#b", None),
+        ("a.xls", None),
+    ],
+)
+def test_a_name_with_a_sheet(name, parts):
+    assert split_name(name) == parts
+
+
+@BOTH
+def test_any_bytes_as_a_spreadsheet(folder, kind):
+    whole = (SAMPLES / f"people.{kind}").read_bytes()
+    with zipfile.ZipFile(SAMPLES / f"people.{kind}") as packed:
+        part = "content.xml" if kind == "ods" else "xl/worksheets/sheet1.xml"
+        text = packed.read(part)
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def check(data):
+        at = data.draw(st.integers(0, len(whole)))
+        folder.write(f"people.{kind}", whole[:at] + data.draw(st.binary(max_size=9)) + whole[at:])
+        _, problems = people_of(f"people.{kind}", folder.root)
+        at = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(at, min(at + 30, len(text))))
+        changed(folder, kind, text, text[:at] + data.draw(st.binary(max_size=9)) + text[end:])
+        _, more = people_of(f"people.{kind}", folder.root)
+        assert all(isinstance(problem, Problem) for problem in problems + more)
+
+    check()
+
+
+@BOTH
+@settings(max_examples=60, deadline=None)
+@given(content=st.binary(max_size=80))
+def test_chance_bytes_as_a_spreadsheet(tmp_path_factory, kind, content):
+    root = tmp_path_factory.getbasetemp()
+    (root / f"chance.{kind}").write_bytes(content)
+    rows, problems = rows_of(f"chance.{kind}", root)
+    assert rows == []
+    assert len(problems) == 1
