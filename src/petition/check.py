@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox
+from petition.campaign.alike import Alikes
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.people import PeopleList, Person
@@ -23,6 +24,23 @@ _DEMANDS = "demands"  # lies beside the letters and is none
 PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the rest are counted
 
 
+class Fallbacks:
+    """Those for whom there is no letter in their language: the first, and how many there are."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[Person, int]] = {}
+
+    def add(self, person: Person) -> None:
+        """One more."""
+        first, count = self._found.get(person.language, (person, 0))
+        self._found[person.language] = first, count + 1
+
+    def __iter__(self) -> Iterator[tuple[str, Person, int]]:
+        """The languages, the most wanted first, each with its first person and their number."""
+        found = sorted(self._found.items(), key=lambda pair: -pair[1][1])
+        return ((language, person, count) for language, (person, count) in found)
+
+
 @dataclass
 class Examined:
     """A letter, its list, and what is wrong with them so far.
@@ -32,7 +50,7 @@ class Examined:
         frozen: The letter as it would be frozen now; None where its problems forbid it. Where
             there are errors it serves to find further ones, and must not be sent.
         people: Its list; None where it cannot be read.
-        fallbacks: For whom there is no letter in their language, in the order of the list.
+        fallbacks: For whom there is no letter in their language, of those asked about.
     """
 
     campaign: Campaign
@@ -42,7 +60,7 @@ class Examined:
     frozen: Frozen | None = None
     people: PeopleList | None = None
     problems: list[Problem] = field(default_factory=list)
-    fallbacks: list[Person] = field(default_factory=list)
+    fallbacks: Fallbacks = field(default_factory=Fallbacks)
 
     @property
     def has_errors(self) -> bool:
@@ -63,18 +81,25 @@ class Examined:
             return
         refusals = Refusals()
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
+        alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
         for person in self.people.rows(self.problems):
-            self._look_at(person.mailbox, person.file, person.line)
-            if merger is not None:
-                self._merge(merger, person, revision, now, refusals)
+            if not person.excluded:  # nobody writes to it, and its cells may be in any condition
+                self._look_at(person.mailbox, person.file, person.line)
+                alikes.look_at(person)
+                if merger is not None:
+                    self._merge(merger, person, revision, now, refusals)
             yield person
         self.problems += refusals.problems()
+        self.problems += alikes.problems()
+
+    def tell_language(self, merger: Merger | None, person: Person) -> None:
+        """Count a person for whom there is no letter in their language."""
+        if merger and not person.excluded and merger.language_of(person)[1]:
+            self.fallbacks.add(person)
 
     def _merge(
         self, merger: Merger, person: Person, revision: int, now: datetime, refusals: "Refusals"
     ) -> None:
-        if merger.language_of(person)[1]:
-            self.fallbacks.append(person)
         try:
             merger.merge(person, revision, now, full=False)
         except MergeRefused as refusal:

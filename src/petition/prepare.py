@@ -275,8 +275,8 @@ def _rows(
     merger = Merger(plan.frozen, signer, examined.files) if plan else None
     for person in examined.persons(merger, plan.revision if plan else 1):
         chosen = choice.matches(person)
-        if not chosen and person in examined.fallbacks[-1:]:
-            examined.fallbacks.pop()  # in which language they would get it is not asked
+        if chosen:
+            examined.tell_language(merger, person)
         yield ListedRow(
             mailbox=person.mailbox.addr_spec,
             name=person.mailbox.display_name,
@@ -286,6 +286,7 @@ def _rows(
             line=person.line,
             fields={**person.fields, **_own_files(merger, person)},
             chosen=chosen,
+            excluded=person.excluded,
         )
 
 

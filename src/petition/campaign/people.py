@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petition.address import Mailbox, parse_address
+from petition.campaign.exports import Export, Unclear
+from petition.campaign.lines import FirstLines
 from petition.campaign.names import language_tag, nearest, quoted
 from petition.campaign.table import Table, TableRow, open_table
 from petition.errors import AddressRefused, Level, Problem
@@ -25,7 +27,9 @@ class Person:
         id: The cell `id`, or "".
         mailbox: The address, beside the name.
         language: The language tag in lower case, or "".
-        fields: All cells by column; with `name`, where that follows from first and last name.
+        fields: All cells by column; with `name` and `salutation`, where they follow from others,
+            and with our names beside those of an export.
+        excluded: Why the system that the row comes from says not to write to it, or "".
     """
 
     file: str
@@ -35,6 +39,7 @@ class Person:
     mailbox: Mailbox
     language: str
     fields: dict[str, str]
+    excluded: str = ""
 
 
 class PeopleList:
@@ -42,15 +47,34 @@ class PeopleList:
 
     Args:
         name: The list's name in [people].
-        table: Its table; has the column `email`.
+        table: Its table; has the column `email`, under this name or that of an export.
     """
 
     def __init__(self, name: str, table: Table) -> None:
         self.name = name
         self.file = table.file
         self.table = table
-        has_name = "name" in table.columns or not _has_name_parts(table.columns)
-        self.columns = table.columns if has_name else (*table.columns, "name")
+        self._export = Export(table.columns)
+        columns = (*table.columns, *self._export.added)
+        if "name" not in columns and _has_name_parts(columns):
+            columns = (*columns, "name")
+        self._greets = {"honorific", "last_name"} <= set(columns)
+        if "salutation" not in columns and self._greets:
+            columns = (*columns, "salutation")
+        self.columns = columns
+
+    def note(self) -> Problem | None:
+        """Which columns were understood that are called otherwise, for a person to judge."""
+        export, heading = self._export, self.table.heading
+        pairs = [f"{quoted(heading(theirs))} as {ours}" for ours, theirs in export.taken.items()]
+        marks = [quoted(heading(column)) for column in export.marks]
+        parts = [f"takes {', '.join(pairs)}"] if pairs else []
+        parts += [f"leaves out whom {', '.join(marks)} excludes"] if marks else []
+        if not parts:
+            return None
+        mend = "Rename a column that means something else"
+        line = self.table.header_line
+        return Problem(self.file, line, " and ".join(parts), mend, Level.NOTE)
 
     def rows(self, problems: list[Problem]) -> Iterator[Person]:
         """The people whose rows are right, one at a time.
@@ -64,13 +88,10 @@ class PeopleList:
         for row in self.table.rows(problems):
             try:
                 person = self._person(row)
-            except AddressRefused as why:
-                problems.append(Problem(self.file, row.line, why.what, why.mend))
+            except _Refused as why:
+                problems.append(Problem(self.file, row.line, why.what, why.mend, why.level))
                 continue
-            if person is None:
-                what = f"{quoted(row.cells['language'])} is not a language tag"
-                problems.append(Problem(self.file, row.line, what, 'Write it as "en" or "pt-BR"'))
-            elif seen.is_new(person):
+            if seen.is_new(person):
                 yield person
 
     def choice(self, texts: Iterable[str]) -> "Choice":
@@ -81,17 +102,56 @@ class PeopleList:
             return Choice(wanted)
         return Choice(wanted, numbers.intersection(row.cells["id"] for row in self.table.rows([])))
 
-    def _person(self, row: TableRow) -> Person | None:
+    def _person(self, row: TableRow) -> Person:
         fields = row.cells
+        self._complete(fields)
+        try:
+            excluded = self._export.excluded(fields)
+        except Unclear as why:
+            what = f"{self.table.heading(why.column)} is {quoted(fields[why.column])}"
+            raise _Refused(what, why.mend) from None
+        try:
+            mailbox = _mailbox(fields["email"], fields.get("name", ""))
+        except AddressRefused as why:
+            raise self._refusal(why, excluded) from None
+        tag = language_tag(fields["language"]) if fields.get("language") else ""
+        if tag is None and not excluded:
+            what = f"{quoted(fields['language'])} is not a language tag"
+            what = f"{self._heading('language')}: {what}"
+            raise _Refused(what, 'Write it as "en" or "pt-BR"')
+        identity = fields.get("id", "")
+        return Person(
+            self.file, row.line, row.number, identity, mailbox, tag or "", fields, excluded
+        )
+
+    def _complete(self, fields: dict[str, str]) -> None:
+        self._export.complete(fields)
         if not fields.get("name") and _has_name_parts(self.columns):
             parts = (fields.get(part, "") for part in _NAME_PARTS)
             fields["name"] = " ".join(part for part in parts if part)
-        language = fields.get("language", "")
-        tag = language_tag(language) if language else ""
-        if tag is None:
-            return None
-        mailbox = _mailbox(fields["email"], fields.get("name", ""))
-        return Person(self.file, row.line, row.number, fields.get("id", ""), mailbox, tag, fields)
+        if self._greets and not fields.get("salutation"):
+            honorific, last_name = fields["honorific"], fields["last_name"]
+            fields["salutation"] = f"{honorific} {last_name}" if honorific and last_name else ""
+
+    def _refusal(self, why: AddressRefused, excluded: str) -> "_Refused":
+        is_name = why.what.startswith("the name")
+        what = why.what if is_name else f"{self._heading('email')}: {why.what}"
+        if not excluded:
+            return _Refused(what, why.mend)
+        # Nobody would write to it: it keeps no letter from being sent.
+        what += f"; the row is marked {quoted(excluded)} and is passed over"
+        return _Refused(what, why.mend, Level.WARNING)
+
+    def _heading(self, column: str) -> str:
+        return self.table.heading(self._export.taken.get(column, column))
+
+
+class _Refused(Exception):
+    """A row cannot be used."""
+
+    def __init__(self, what: str, mend: str, level: Level = Level.ERROR) -> None:
+        super().__init__(what)
+        self.what, self.mend, self.level = what, mend, level
 
 
 def open_people(
@@ -111,8 +171,11 @@ def open_people(
     table = open_table(root, file, problems)
     if table is None:
         return None
-    if "email" in table.columns:
-        return PeopleList(list_name, table)
+    people = PeopleList(list_name, table)
+    if "email" in people.columns:
+        if note := people.note():
+            problems.append(note)
+        return people
     likely = next((name for name in table.columns if "mail" in name), None)
     mend = "Rename the column that holds the addresses to email"
     if likely:
@@ -174,19 +237,19 @@ class _Seen:
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self._file = file
         self._problems = problems
-        self._lines: dict[str, int] = {}  # addr-spec -> line
-        self._folded: dict[str, tuple[str, int]] = {}  # only for those not in lower case
-        self._ids: dict[str, int] = {}
+        self._lines = FirstLines()  # of addresses
+        self._folded = FirstLines()  # of addresses in lower case, for those that are not
+        self._ids = FirstLines()
         self._told: set[tuple[str, int]] = set()
 
     def is_new(self, person: Person) -> bool:
         """Whether nobody before had this person's mailbox or id; else both rows are told."""
         address = person.mailbox.addr_spec
-        line = self._lines.setdefault(address, person.line)
+        line = self._lines.first(address, person.line)
         if line != person.line:
             self._twice(line, person.line, quoted(address))
             return False
-        if person.id and (line := self._ids.setdefault(person.id, person.line)) != person.line:
+        if person.id and (line := self._ids.first(person.id, person.line)) != person.line:
             self._twice(line, person.line, f"the id {quoted(person.id)}")
             return False
         self._warn_of_case(address, person.line)
@@ -204,10 +267,11 @@ class _Seen:
     def _warn_of_case(self, address: str, line: int) -> None:
         # RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference.
         folded = address.lower()
-        twin, twin_line = self._folded.get(folded) or (folded, self._lines.get(folded, line))
+        twin_line = self._folded.get(folded)
         if folded != address:
-            self._folded[folded] = (address, line)
-        if twin != address and twin_line != line:
+            twin_line = self._folded.first(folded, line) if twin_line is None else twin_line
+            twin_line = self._lines.get(folded) if twin_line == line else twin_line
+        if twin_line and twin_line != line:
             what = f"{quoted(address)} differs from line {twin_line} in capital letters alone"
             mend = "Delete one of the rows if both are one person"
             self._problems.append(Problem(self._file, line, what, mend, Level.WARNING))

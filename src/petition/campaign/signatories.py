@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from petition.address import clean_name, parse_address
+from petition.campaign.answers import answer
 from petition.campaign.names import quoted
 from petition.campaign.table import TableRow, open_table
 from petition.errors import AddressRefused, Problem
@@ -19,9 +20,6 @@ _KINDS: dict[str, Kind] = {
     "organisation": "organisation",
     "organization": "organisation",
 }
-_ANSWERS = dict.fromkeys(("yes", "y", "true", "1", "да", "иә"), True) | dict.fromkeys(
-    ("no", "n", "false", "0", "", "нет", "жоқ"), False
-)
 _NAMES = ("name", "role", "organisation", "place", "country")
 
 
@@ -114,9 +112,9 @@ def _signatory(row: TableRow) -> Signatory:
 
 def _answer(cells: Mapping[str, str], column: str) -> bool:
     text = cells.get(column, "")
-    if (answer := _ANSWERS.get(text.lower())) is None:
+    if (said := answer(text)) is None:
         raise _Unclear(f"{column} is {quoted(text)}", 'Write "yes" or "no"')
-    return answer
+    return said
 
 
 def _day(text: str) -> date | None:

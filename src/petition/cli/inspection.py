@@ -1,6 +1,5 @@
 """All that `petition check` looks at, and what it found."""
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from petition import places
@@ -102,9 +101,11 @@ class _Inspector:
             ]
 
     def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
-        persons = deque(enumerate(examined.persons(merger, revision), 1), maxlen=1)
+        count = 0
+        for count, person in enumerate(examined.persons(merger, revision), 1):  # noqa: B007
+            examined.tell_language(merger, person)
         if examined.people:
-            self._people[examined.people.file] = persons[0][0] if persons else 0
+            self._people[examined.people.file] = count
 
     def _log(self) -> Log | None:
         """The log, if there is one and it can be told which one it is."""

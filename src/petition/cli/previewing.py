@@ -58,7 +58,7 @@ class Copies:
         """
         choice = self.people.choice([] if who is None else [who])
         for person in self.people.rows(self.problems):
-            if choice.matches(person):
+            if choice.matches(person) and not (who is None and person.excluded):
                 if who is None and self.problems:
                     console.say_error(f"Rows before this one have problems. {_CHECK}.")
                 return person
@@ -69,9 +69,10 @@ class Copies:
         raise UsageError(f'nobody in {self.people.file} is "{who}"', mend)
 
     def chosen(self, who: str | None) -> Iterator[Person]:
-        """Everybody who is meant."""
+        """Everybody who is meant, save those whom the list excludes."""
         choice = self.people.choice([] if who is None else [who])
-        return filter(choice.matches, self.people.rows(self.problems))
+        people = filter(choice.matches, self.people.rows(self.problems))
+        return (person for person in people if not person.excluded)
 
     def shown(self, person: Person) -> Shown:
         """A person's copy for reading."""
@@ -140,6 +141,8 @@ def _first_letter(place: Workplace) -> str:
 def show(copies: Copies, who: str | None, form: As) -> None:
     """Show a person's copy in one form."""
     person = copies.person(who)
+    if person.excluded:
+        console.say_error(f'{person.mailbox} is "{person.excluded}" and gets no letter.')
     _tell_language(copies, person)
     if form is As.HTML:
         console.source(copies.html(person).encode())

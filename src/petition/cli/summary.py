@@ -1,10 +1,9 @@
 """What a `send` would do, said before it is asked for."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from petition.campaign.people import Person
 from petition.campaign.settings import Pace, Rate
+from petition.check import Fallbacks
 from petition.merge.message import Merger
 from petition.outbox.listing import Action
 from petition.prepare import Prepared
@@ -35,7 +34,8 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     """
     yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
-    if left_out := _counted(prepared, _LEFT_OUT):
+    excluded = (f"{count} {reason}" for reason, count in prepared.comparison.excluded.items())
+    if left_out := ", ".join(filter(None, (_counted(prepared, _LEFT_OUT), *excluded))):
         yield "leave out", left_out
     if prepared.comparison.gone:
         yield "suppress", f"{prepared.comparison.gone} who are no longer on the list"
@@ -49,25 +49,18 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "log", prepared.log.where
 
 
-def fallback_lines(merger: Merger, fallbacks: Iterable[Person]) -> Iterator[str]:
+def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
     """Who gets the letter in another language than their own: a line a language.
 
     Args:
         merger: Chooses the language.
         fallbacks: Those for whom there is none in theirs.
     """
-    wanted: Counter[str] = Counter()
-    first: dict[str, Person] = {}
-    for person in fallbacks:
-        wanted[person.language] += 1
-        first.setdefault(person.language, person)
-    for language, count in wanted.most_common():
-        person = first[language]
+    for language, person, count in fallbacks:
         used, _ = merger.language_of(person)
         who = str(person.mailbox) if count == 1 else f"{count} people"
-        yield f'no letter in "{language}": {who} gets it in "{used}"'.replace(
-            "people gets", "people get"
-        )
+        gets = "gets" if count == 1 else "get"
+        yield f'no letter in "{language}": {who} {gets} it in "{used}"'
 
 
 def through(prepared: Prepared) -> str:

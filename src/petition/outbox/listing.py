@@ -7,7 +7,7 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from petition.outbox.log import Log
@@ -36,6 +36,7 @@ class Action(StrEnum):
     FAILED = "failed"  # failed; a person may retry it
     WITHDRAWN = "withdrawn"  # a person withdrew it
     OPTED_OUT = "opted-out"  # is never written to
+    EXCLUDED = "excluded"  # the list itself says not to write to it, and why
 
 
 TO_SEND = (
@@ -50,7 +51,13 @@ TO_SEND = (
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """One row of a list; `fields` are its merge fields, `chosen` whether this send is for it."""
+    """One row of a list.
+
+    Args:
+        fields: Its merge fields.
+        chosen: Whether this send is for it.
+        excluded: Why the list itself says not to write to it, or "".
+    """
 
     mailbox: str
     name: str
@@ -60,6 +67,7 @@ class ListedRow:
     line: int
     fields: Mapping[str, str]
     chosen: bool
+    excluded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class Comparison:
 
     Args:
         gone: Copies that wait for somebody who is no longer on the list.
+        excluded: How many chosen rows the list itself excludes, by reason.
     """
 
     letter: str
@@ -75,6 +84,7 @@ class Comparison:
     mode: Mode
     actions: dict[Action, int]
     gone: int
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, action: Action) -> int:
         return self.actions.get(action, 0)
@@ -121,14 +131,15 @@ class Listing:
                 self._database.run("choose_first", {"limit": limit})
         actions = {Action(row[0]): row[1] for row in self._database.all("count_actions")}
         gone = self._database.one("gone", {"letter": self._letter})
-        return Comparison(self._letter, revision, mode, actions, gone[0] if gone else 0)
+        excluded = {row[0]: row[1] for row in self._database.all("count_excluded")}
+        return Comparison(self._letter, revision, mode, actions, gone[0] if gone else 0, excluded)
 
     def to_send(self) -> Iterator[ListedRow]:
         """The chosen rows that there is something to send to, in the order of the list."""
         yield from map(_listed, self._database.each("chosen_persons"))
 
     def first(self) -> ListedRow | None:
-        """The first chosen row, whatever there is to do for it."""
+        """The first chosen row that is not excluded, whatever there is to do for it."""
         row = self._database.one("first_chosen")
         return _listed(row) if row else None
 
@@ -148,6 +159,7 @@ class Listing:
             if freeze:
                 self._freeze(freeze)
             self._remove_gone()
+            self._exclude()
             self._replace()
             row = self._database.one("last_copy")
             self._database.run(
@@ -178,6 +190,11 @@ class Listing:
         values = {"letter": self._letter, "now": self._log.now, "reason": Reason.REMOVED}
         self._database.run("log_gone", values)
         self._database.run("remove_gone", values)
+
+    def _exclude(self) -> None:
+        now = self._log.now
+        self._database.run("log_excluded", {"now": now})
+        self._database.run("suppress_excluded", {"now": now})
 
     def _replace(self) -> None:
         now = self._log.now
@@ -220,4 +237,5 @@ def _staged(rows: Iterable[ListedRow]) -> Iterator[dict[str, object]]:
             # Sorted, so that two columns that changed places are no change of the row.
             "fields": json.dumps(row.fields, ensure_ascii=False, sort_keys=True),
             "chosen": int(row.chosen),
+            "excluded": row.excluded,
         }

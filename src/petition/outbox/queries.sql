@@ -73,6 +73,7 @@ CREATE TEMPORARY TABLE listed (
     line     INTEGER NOT NULL,
     fields   TEXT NOT NULL,
     chosen   INTEGER NOT NULL,
+    excluded TEXT NOT NULL,
     action   TEXT NOT NULL DEFAULT '',
     copy     INTEGER
 )
@@ -87,8 +88,8 @@ DROP TABLE IF EXISTS listed
 
 -- :name stage
 -- Lay one row of the list beside the log.
-INSERT INTO listed (position, mailbox, name, language, row_id, file, line, fields, chosen)
-VALUES (:position, :mailbox, :name, :language, :row_id, :file, :line, :fields, :chosen)
+INSERT INTO listed (position, mailbox, name, language, row_id, file, line, fields, chosen, excluded)
+VALUES (:position, :mailbox, :name, :language, :row_id, :file, :line, :fields, :chosen, :excluded)
 
 -- :name compare
 -- What is to be done for each chosen row, and which copy it has so far.
@@ -96,14 +97,19 @@ UPDATE listed SET (action, copy) = (
     SELECT
         CASE
             WHEN out.mailbox IS NOT NULL AND copy.id IS NULL THEN 'opted-out'
+            WHEN listed.excluded <> ''
+                 AND (copy.id IS NULL OR copy.state IN ('queued', 'deferred', 'sending', 'failed'))
+                THEN 'excluded'
             WHEN copy.id IS NULL THEN 'new'
             WHEN copy.state IN ('sent', 'bounced', 'uncertain')
-                THEN CASE WHEN :mode = 'again' AND out.mailbox IS NULL THEN 'another' ELSE 'has-it' END
+                THEN CASE WHEN :mode = 'again' AND out.mailbox IS NULL AND listed.excluded = ''
+                     THEN 'another' ELSE 'has-it' END
             WHEN copy.state = 'failed'
                 THEN CASE WHEN :mode <> 'continue' AND out.mailbox IS NULL THEN 'another'
                      ELSE 'failed' END
             WHEN copy.state = 'suppressed'
                 THEN CASE WHEN out.mailbox IS NOT NULL THEN 'opted-out'
+                          WHEN listed.excluded <> '' THEN 'excluded'
                           WHEN copy.reason = 'withdrawn' THEN 'withdrawn'
                           WHEN copy.revision < :revision THEN 'another'
                           ELSE 'returned' END
@@ -132,6 +138,11 @@ UPDATE listed SET chosen = 0 WHERE chosen = 1 AND position NOT IN (
 -- How many chosen rows there are of each action.
 SELECT action, COUNT(*) FROM listed WHERE chosen = 1 GROUP BY action
 
+-- :name count_excluded
+-- How many chosen rows the list itself excludes, by reason.
+SELECT excluded, COUNT(*) FROM listed WHERE chosen = 1 AND action = 'excluded'
+GROUP BY excluded ORDER BY COUNT(*) DESC, excluded
+
 -- :name chosen_states
 -- How many chosen rows of the list have a copy in each state.
 SELECT copy.state, COUNT(*)
@@ -145,9 +156,9 @@ WHERE chosen = 1 AND action IN ('new', 'another', 'returned', 'replaced', 'refre
 ORDER BY position
 
 -- :name first_chosen
--- The first chosen row of the list, whatever there is to do for it.
+-- The first chosen row that the list does not exclude, whatever there is to do for it.
 SELECT position, mailbox, name, language, row_id, file, line, fields FROM listed
-WHERE chosen = 1 ORDER BY position LIMIT 1
+WHERE chosen = 1 AND excluded = '' ORDER BY position LIMIT 1
 
 -- :name gone
 -- How many copies wait for somebody who is no longer on the list.
@@ -167,6 +178,21 @@ WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
 UPDATE copy SET state = 'suppressed', reason = :reason, due_at = NULL, updated_at = :now
 WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
   AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.mailbox = copy.mailbox)
+
+-- :name log_excluded
+-- Write down which waiting copies the list has come to exclude.
+INSERT INTO event (copy, at, from_state, to_state, reason)
+SELECT copy.id, :now, copy.state, 'suppressed', listed.excluded
+FROM listed JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action = 'excluded' AND copy.state IN ('queued', 'deferred')
+
+-- :name suppress_excluded
+-- Suppress waiting copies that the list has come to exclude.
+UPDATE copy SET (state, reason, due_at, updated_at) = (
+    SELECT 'suppressed', listed.excluded, NULL, :now FROM listed WHERE listed.mailbox = copy.mailbox
+)
+WHERE state IN ('queued', 'deferred')
+  AND id IN (SELECT copy FROM listed WHERE chosen = 1 AND action = 'excluded')
 
 -- :name log_replaced
 -- Write down which waiting copies a newer revision takes the place of.
@@ -209,11 +235,11 @@ WHERE id IN (SELECT copy FROM listed WHERE chosen = 1 AND action = 'returned')
 INSERT INTO copy (letter, revision, newest, mailbox, name, language, row_id, file, line, fields,
                   state, reason, updated_at)
 SELECT :letter, :revision, 1, mailbox, name, language, row_id, file, line, fields,
-       CASE action WHEN 'opted-out' THEN 'suppressed' ELSE 'queued' END,
-       CASE action WHEN 'opted-out' THEN 'opted out' ELSE '' END, :now
+       CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
+       CASE action WHEN 'opted-out' THEN 'opted out' WHEN 'excluded' THEN excluded ELSE '' END, :now
 FROM listed
 WHERE chosen = 1
-  AND (action IN ('new', 'another', 'replaced') OR (action = 'opted-out' AND copy IS NULL))
+  AND (action IN ('new', 'another', 'replaced') OR (action IN ('opted-out', 'excluded') AND copy IS NULL))
 ORDER BY position
 
 -- :name log_enqueued
@@ -234,11 +260,11 @@ CREATE TEMPORARY TABLE chosen (copy INTEGER PRIMARY KEY)
 DROP TABLE IF EXISTS chosen
 
 -- :name choose
--- The copies of the chosen rows.
+-- The copies of the chosen rows; none of those that the list excludes, whatever waits for them.
 INSERT INTO chosen (copy)
 SELECT copy.id FROM listed
 JOIN copy ON copy.mailbox = listed.mailbox AND copy.letter = :letter AND copy.newest = 1
-WHERE listed.chosen = 1
+WHERE listed.chosen = 1 AND listed.action <> 'excluded'
 
 -- :name claimable
 -- The copies that can be sent now: first the deferred ones that are due, then the queued ones.

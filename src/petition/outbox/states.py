@@ -45,7 +45,10 @@ HAVE_IT = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 
 
 class Reason(StrEnum):
-    """Why a copy is suppressed, in the words that a person reads."""
+    """Why a copy is suppressed, in the words that a person reads.
+
+    A row that its own list excludes brings other words with it: `deceased`, `on hold`.
+    """
 
     OPTED_OUT = "opted out"
     REMOVED = "removed from the list"

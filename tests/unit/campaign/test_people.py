@@ -72,19 +72,19 @@ def test_without_addresses_there_is_no_list(folder, problems):
 @pytest.mark.parametrize("word", ["[email protected]", "[email\u00a0protected]"])
 def test_an_obscured_address_gets_its_own_sentence(folder, problems, word):
     assert read(folder, f"name,email\nKim,{word}\n", problems) == []
-    what = f'"{word}" is what a web page shows in place of an address'
+    what = f'email: "{word}" is what a web page shows in place of an address'
     assert told(problems) == [(2, what)]
 
 
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ("kim,Kim,", '"kim" is not a mail address: An email address must have an @-sign'),
-        (",Kim,", "the address is empty"),
-        ("x" * 400 + "@a.example,Kim,", "the address has 410 characters"),
+        ("kim,Kim,", 'email: "kim" is not a mail address: An email address must have an @-sign'),
+        (",Kim,", "email: the address is empty"),
+        ("x" * 400 + "@a.example,Kim,", "email: the address has 410 characters"),
         ('a@b.example,"Kim\nBcc: x@y.example",', "the name holds the unseen character U+000A"),
         ("a@b.example,Kim\u202e,", "the name holds the unseen character U+202E"),
-        ("a@b.example,Kim,Russian", '"Russian" is not a language tag'),
+        ("a@b.example,Kim,Russian", 'language: "Russian" is not a language tag'),
     ],
 )
 def test_a_bad_row_is_told_and_the_others_are_read(folder, problems, row, what):

@@ -68,7 +68,7 @@ def test_a_sheet_that_is_not_there(kind):
 def test_a_problem_names_the_sheet_and_the_row(folder):
     changed(folder, "ods", b"v.kim@mines.example", b"v.kim")
     _, (problem,) = people_of("people.ods#Directors", folder.root)
-    assert str(problem).startswith('people.ods#Directors:3: "v.kim" is not a mail address')
+    assert str(problem).startswith('people.ods#Directors:3: email: "v.kim" is not a mail address')
 
 
 def test_a_stray_cell_far_away_is_told_of_before_it_takes_all_memory(folder):

@@ -1,9 +1,10 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from petition.outbox import person
-from petition.outbox.listing import Action, Listing, Mode
+from petition.outbox.listing import Action, ListedRow, Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.unit.outbox.conftest import frozen, listed
@@ -171,3 +172,87 @@ def test_a_letter_is_frozen_with_its_first_copy_and_the_campaign_is_fixed(
     Listing(log, "open").stage([])
     log.database.run("set_meta", {"name": "campaign", "value": "another"})
     assert log.campaign_id == "campaign"
+
+
+def excluding(names: tuple[str, ...], **reasons: str) -> list[ListedRow]:
+    return [replace(row, excluded=reasons.get(row.row_id, "")) for row in listed(*names)]
+
+
+def carried_out(log: Log, rows: list[ListedRow], *, mode: Mode = Mode.CONTINUE) -> Listing:
+    listing = Listing(log, "open")
+    listing.stage(rows)
+    revision = 1 if mode is Mode.CONTINUE else 2
+    is_new = log.frozen("open", revision) is None
+    comparison = listing.compare(revision, mode)
+    listing.carry_out(comparison, "campaign", frozen(revision) if is_new else None)
+    return listing
+
+
+def test_a_row_that_its_list_excludes_is_suppressed_from_the_start(log: Log):
+    rows = excluding(("ann", "bob", "cy", "dee"), bob="deceased", cy="on hold", dee="deceased")
+    listing = Listing(log, "open")
+    listing.stage(rows)
+    comparison = listing.compare(1, Mode.CONTINUE)
+    assert comparison.actions == {Action.NEW: 1, Action.EXCLUDED: 3}
+    assert dict(comparison.excluded) == {"deceased": 2, "on hold": 1}
+    assert comparison.to_send == 1
+    assert [row.row_id for row in listing.to_send()] == ["ann"]
+    listing.carry_out(comparison, "campaign", frozen())
+    reasons = {copy.row_id: (copy.state, copy.reason) for copy in log.copies("open")}
+    assert reasons["ann"] == (State.QUEUED, "")
+    assert reasons["bob"] == (State.SUPPRESSED, "deceased")
+    assert reasons["cy"] == (State.SUPPRESSED, "on hold")
+    assert [event.reason for event in log.events("cy")] == ["on hold"]
+    before = list(log.events())
+    carried_out(log, rows)
+    assert list(log.events()) == before
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.DEFERRED])
+def test_what_waits_for_a_row_that_came_to_be_excluded_is_suppressed(
+    log: Log, queue: Callable[..., Listing], state: State
+):
+    queue("ann", "bob")
+    if state is not State.QUEUED:
+        bring_to(log, "bob", state)
+    carried_out(log, excluding(("ann", "bob"), bob="unsubscribed"))
+    assert states(log) == {"ann": State.QUEUED, "bob": State.SUPPRESSED}
+    last = list(log.events("bob"))[-1]
+    assert (last.from_state, last.to_state, last.reason) == (
+        state,
+        State.SUPPRESSED,
+        "unsubscribed",
+    )
+
+
+@pytest.mark.parametrize("state", [State.SENT, State.UNCERTAIN, State.FAILED])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_one_who_came_to_be_excluded_gets_no_further_copy(
+    log: Log, queue: Callable[..., Listing], state: State, mode: Mode
+):
+    queue("ann", "bob")
+    bring_to(log, "bob", state)
+    listing = carried_out(log, excluding(("ann", "bob"), bob="deceased"), mode=mode)
+    assert [copy.state for copy in log.copies_to("open", "bob@x.example")] == [state]
+    assert listing.first() is not None
+    assert "bob" not in {row.row_id for row in listing.to_send()}
+
+
+def test_one_who_is_no_longer_excluded_is_queued(log: Log):
+    carried_out(log, excluding(("ann",), ann="on hold"))
+    carried_out(log, excluding(("ann",)))
+    assert states(log) == {"ann": State.QUEUED}
+
+
+def test_a_persons_own_word_comes_before_that_of_the_list(log: Log):
+    person.suppress(log, ["ann@x.example"])
+    listing = carried_out(log, excluding(("ann",), ann="on hold"))
+    assert listing.compare(1, Mode.CONTINUE).actions == {Action.OPTED_OUT: 1}
+    assert [copy.reason for copy in log.copies("open")] == ["opted out"]
+
+
+def test_a_trial_copy_is_made_for_nobody_who_is_excluded(log: Log):
+    listing = Listing(log, "open")
+    listing.stage(excluding(("ann", "bob"), ann="deceased"))
+    listing.compare(1, Mode.CONTINUE)
+    assert listing.first().row_id == "bob"
