@@ -5,6 +5,7 @@ PetitionError                 our own error: what happened, how to mend it
 ├── AddressRefused            a text is no mail address (1)
 ├── MergeRefused              one copy cannot be built or does not read back as written (1)
 ├── UsageError                a wrong call, or one that nobody confirmed: nothing was done (2)
+│   ├── ConditionRefused      a condition cannot be read or worked out: nothing was done (2)
 │   └── LogBusy               another process owns the log: nothing was done (2)
 ├── LogUnusable               the log cannot be read or written (1)
 └── ServerTrouble             the server cannot be reached or refuses the login (4)
@@ -105,6 +106,25 @@ class UsageError(PetitionError):
     """The call cannot be carried out as it stands, and nothing was done."""
 
     exit_status = ExitStatus.NOTHING_DONE
+
+
+class ConditionRefused(UsageError):
+    """A condition cannot be read.
+
+    Args:
+        what: What is wrong.
+        mend: How to mend it.
+        text: The condition, in one line.
+        at: Where in it, from 0.
+    """
+
+    def __init__(self, what: str, mend: str, text: str, at: int) -> None:
+        super().__init__(what, mend)
+        self.text = text
+        self.at = at
+
+    def __str__(self) -> str:
+        return f"{self.what}\n    {self.text}\n    {' ' * self.at}^\n{self.mend}."
 
 
 class LogBusy(UsageError):

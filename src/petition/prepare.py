@@ -14,6 +14,7 @@ from petition.campaign.server import Server
 from petition.check import Examined, examine, in_order, today_of
 from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.identity import Signer
+from petition.merge.condition import Condition
 from petition.merge.frozen import Frozen, differences
 from petition.merge.message import Merger
 from petition.outbox.listing import Comparison, ListedRow, Listing, Mode
@@ -31,6 +32,7 @@ class Wish:
 
     Args:
         who: Addresses, ids or row numbers; empty: everybody.
+        where: Only those for whom this condition holds (merge.condition); None: all.
         limit: At most so many copies; None: all.
         revise: A changed letter goes to those who have not had it.
         again: The letter goes to everyone, also to those who have it.
@@ -38,6 +40,7 @@ class Wish:
     """
 
     who: tuple[str, ...] = ()
+    where: str | None = None
     limit: int | None = None
     revise: bool = False
     again: bool = False
@@ -125,14 +128,16 @@ def prepare(campaign: Campaign, name: str, log: Log, server: Server | None, wish
     )
     plan = _plan(examined, log, wish)
     choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
+    fits = _Fits(examined, wish.where)
     listing = Listing(log, examined.letter.name)
-    listing.stage(_rows(examined, plan, Signer(log.key), choice))
+    listing.stage(_rows(examined, plan, Signer(log.key), choice, fits))
     if examined.has_errors or plan is None:
         raise CampaignError(in_order(examined.problems))
     if missed := choice.missed():
         near = choice.nearest(missed[0])
         mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
         raise UsageError(f"nobody on the list is {', '.join(missed)}", mend)
+    fits.refuse_nobody()
     plan.refuse()
     mode = plan.mode(wish)
     comparison = listing.compare(plan.revision, mode, wish.limit)
@@ -269,12 +274,34 @@ def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
     return None
 
 
+class _Fits:
+    """Whether the wish's condition holds for a person, and whether it did for anybody."""
+
+    def __init__(self, examined: Examined, where: str | None) -> None:
+        self._condition: Condition | None = None
+        if where is not None and examined.people:
+            self._condition = Condition(where, examined.people.columns)
+        self._has_held = False
+
+    def __call__(self, person: Person) -> bool:
+        if self._condition is None:
+            return True
+        holds = self._condition.holds(person)
+        self._has_held = self._has_held or holds
+        return holds
+
+    def refuse_nobody(self) -> None:
+        if self._condition and not self._has_held:
+            mend = "Compare it with the list; capitals count"
+            raise UsageError(f"nobody on the list fits --where {self._condition}", mend)
+
+
 def _rows(
-    examined: Examined, plan: _Plan | None, signer: Signer, choice: Choice
+    examined: Examined, plan: _Plan | None, signer: Signer, choice: Choice, fits: _Fits
 ) -> Iterator[ListedRow]:
     merger = Merger(plan.frozen, signer, examined.files) if plan else None
     for person in examined.persons(merger, plan.revision if plan else 1):
-        chosen = choice.matches(person)
+        chosen = choice.matches(person) and fits(person)
         if chosen:
             examined.tell_language(merger, person)
         yield ListedRow(

@@ -1,4 +1,4 @@
-"""Lists as other systems export them, from the file to the server."""
+"""Lists as other systems export them, and conditions on them, from the file to the server."""
 
 import csv
 import io
@@ -87,6 +87,56 @@ def test_a_sheet_is_sent_to(campaign: SmallCampaign, server: CountingServer):
     take(campaign, "people.xlsx", "#Directors")
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert set(server.accepted) == {"e.hartwell@mines.example", "v.kim@mines.example"}
+
+
+LIST = "email,name,country,language\n" + "".join(
+    f"p{number}@x.example,P{number},{country},{language}\n"
+    for number, (country, language) in enumerate(
+        [("GB", "en"), ("GB", "cy"), ("KZ", "ru"), ("GB", "ru"), ("GB", "")], 1
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "reached"),
+    [
+        (["--where", "country == 'GB' and language != 'en'"], "245"),
+        (["--where", "country == 'GB'", "--limit", "2"], "12"),
+        (["--where", "country == 'GB'", "--to", "3", "--to", "p4@x.example"], "4"),
+        (["--where", "not language"], "5"),
+    ],
+)
+def test_a_condition_chooses_with_to_and_limit(
+    campaign: SmallCampaign, server: CountingServer, options: list[str], reached: str
+):
+    campaign.write("recipients.csv", LIST)
+    campaign.petition("send", "open-letter", "--yes", *options, status=0)
+    assert set(server.accepted) == {f"p{number}@x.example" for number in reached}
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert dict(server.accepted) == {f"p{number}@x.example": 1 for number in range(1, 6)}
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (
+            "country = 'GB'",
+            "--where: = does not fit here\n    country = 'GB'\n            ^\nWrite ==",
+        ),
+        ("contry == 'GB'", "\n    contry == 'GB'\n    ^\nDid you mean country."),
+        ("country > 3", "cannot be worked out for recipients.csv:2"),
+        ("country == 'FR'", "nobody on the list fits --where country == 'FR'"),
+        ("", "--where is empty"),
+    ],
+)
+def test_a_condition_that_cannot_be_met_does_nothing(
+    campaign: SmallCampaign, server: CountingServer, condition: str, said: str
+):
+    campaign.write("recipients.csv", LIST)
+    answer = campaign.petition("send", "open-letter", "--yes", "--where", condition, status=2)
+    assert said in answer.err
+    assert server.commands.total() == 0
+    assert campaign.petition("status", "open-letter", "--json").json["total"] == 0
 
 
 def test_people_who_could_be_one_are_pointed_out_and_written_to(

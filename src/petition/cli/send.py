@@ -14,6 +14,14 @@ def send(
         list[str] | None,
         typer.Option("--to", metavar="WHO", help="Only to WHO: an address, an id or a row number."),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only to those it holds for: \"country == 'GB' and language != 'en'\".",
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="At most N letters now.")
     ] = None,
@@ -41,7 +49,12 @@ def send(
     if revise and again:
         raise UsageError("--revise and --again are two wishes", "Choose one of them")
     wish = Wish(
-        who=tuple(to or ()), limit=limit, revise=revise, again=again, trial=to_me is not None
+        who=tuple(to or ()),
+        where=where,
+        limit=limit,
+        revise=revise,
+        again=again,
+        trial=to_me is not None,
     )
     with Workplace.open(context) as place:
         status = sending.send(place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes)

@@ -1,0 +1,107 @@
+from contextlib import suppress
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from petition.address import Mailbox
+from petition.campaign.people import Person
+from petition.errors import ConditionRefused, UsageError
+from petition.merge.condition import Condition
+
+FIELDS = {"country": "GB", "language": "en", "age": "30", "tag_list": "vip, press", "town": ""}
+ANN = Person("people.csv", 7, 6, "", Mailbox("Ann", "ann@x.example"), "en", FIELDS)
+
+
+def holds(text):
+    return Condition(text, tuple(FIELDS)).holds(ANN)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("country == 'GB' and language != 'en'", False),
+        ("country == 'GB'", True),
+        ('country in ["GB", "IE"] and not town', True),
+        ("'vip' in tag_list", True),
+        ("age|int > 30", False),
+        ("age | int >= 30 or country == 'KZ'", True),
+        ("country.lower().startswith('g')", True),
+        ("country\n==\n'GB'", True),
+        ("recipient.country == 'GB'", True),
+        ("town", False),
+        ("'{{ country }}' == country", False),
+    ],
+)
+def test_it_is_asked_of_a_row(text, meant):
+    assert holds(text) is meant
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "what", "mend"),
+    [
+        ("contry == 'GB'", 0, 'there is no column "contry"', "Did you mean country"),
+        ("town and contry", 9, 'there is no column "contry"', "Did you mean country"),
+        ("recipient.contry", 10, 'there is no column "contry"', "Did you mean country"),
+        ("country = 'GB'", 8, "= does not fit here", "Write == to compare"),
+        ("country == 'GB", 11, "' does not fit here", "Close the quote"),
+        ("town && town", 5, "& does not fit here", 'Write "and"'),
+        ("country country", 8, "country does not fit here", "Write it like"),
+        ("country ==", 10, "something is missing at its end", "Write it like"),
+        ("country|upcase", 8, 'there is no filter "upcase"', "Known here: abs"),
+        ("country is foo", 8, 'there is no test "foo"', "Known here: !="),
+        ("open('x')", 0, 'there is no column "open"', "Known here: age"),
+    ],
+)
+def test_what_is_wrong_is_shown_with_a_caret(text, at, what, mend):
+    with pytest.raises(ConditionRefused) as refusal:
+        holds(text)
+    assert refusal.value.what == f"--where: {what}"
+    assert refusal.value.mend.startswith(mend)
+    first, shown, caret, last = str(refusal.value).split("\n")
+    assert first == refusal.value.what
+    assert (shown, caret) == (f"    {text}", "    " + " " * at + "^")
+    assert last == f"{refusal.value.mend}."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  \n",
+        "(" * 3000 + "1" + ")" * 3000,
+        "age > 3",
+        "recipient['contry']",
+        "country.__class__",
+        "country.format",
+        "('a' * 100000) * 100000",
+        "2 ** 100000000",
+        "x" * 20_000,
+    ],
+)
+def test_what_cannot_be_worked_out_is_wrong_usage(text):
+    with pytest.raises(UsageError):
+        holds(text)
+
+
+def test_the_row_is_named_that_it_fails_for():
+    with pytest.raises(UsageError, match=r"--where age > 3 cannot .* for people\.csv:7: ") as why:
+        holds("age > 3")
+    assert why.value.mend == "Cells are texts: write age|int > 17"
+
+
+PIECES = st.sampled_from(
+    ["country", "recipient", ".", "[", "]", "(", ")", "'GB'", "==", "!=", " and ", " not ", " in ",
+     "|", "int", "1", "~", "*", "**", "{{", "}}", "%}", " if ", " else ", ":", ",", "__class__",
+     "'", '"', "\\", "\n", "ж", "\ud800", "#", "range", "loop", "self", "is ", "defined"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=20) | st.lists(PIECES, max_size=12).map("".join))
+@example("self")
+@example("country if")
+@example("{# x #}")
+def test_any_text_is_a_condition_or_wrong_usage(text):
+    with suppress(UsageError):
+        assert holds(text) in {True, False}
