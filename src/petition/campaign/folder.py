@@ -12,6 +12,7 @@ from petition.campaign.names import language_tag, nearest, quoted
 from petition.campaign.people import PeopleList, open_people
 from petition.campaign.settings import Settings, load_settings, stand_in_settings
 from petition.campaign.signatories import Signatory, read_signatories
+from petition.campaign.signed_twice import SignedOnce
 from petition.campaign.source import unreadable
 from petition.errors import CampaignError, Problem
 
@@ -154,7 +155,8 @@ def _read_signatories(campaign: Campaign) -> None:
     file = campaign.settings.people["signatories"]
     if file == _DEFAULT_SIGNATORIES and not (campaign.root / file).exists():
         return  # a letter need not be signed by others
-    campaign.signatories = read_signatories(campaign.root, file, campaign.problems)
+    once = SignedOnce(file, campaign.problems)
+    campaign.signatories = once.of(read_signatories(campaign.root, file, campaign.problems))
 
 
 def _judge_lists(campaign: Campaign) -> None:

@@ -20,6 +20,7 @@ _KINDS: dict[str, Kind] = {
     "organisation": "organisation",
     "organization": "organisation",
 }
+_NAME_PARTS = ("first_name", "last_name")
 _NAMES = ("name", "role", "organisation", "place", "country")
 
 
@@ -39,6 +40,7 @@ class Signatory:
         signed_on: The day, where it is known.
         publish: Whether the name may be shown: consent is given, never assumed.
         updates: Whether the signatory wants to hear how it goes on.
+        last_name: By which the name is sorted, where the file has a column for it; or "".
     """
 
     line: int
@@ -52,6 +54,7 @@ class Signatory:
     signed_on: date | None
     publish: bool
     updates: bool
+    last_name: str = ""
 
 
 class _Unclear(Exception):
@@ -73,7 +76,7 @@ def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Si
     table = open_table(root, file, problems)
     if table is None:
         return ()
-    if "name" not in table.columns:
+    if not {"name", "last_name"}.intersection(table.columns):
         mend = "Rename the column that holds the names to name"
         problems.append(Problem(file, table.header_line, 'has no column "name"', mend))
         return ()
@@ -97,6 +100,8 @@ def _signatory(row: TableRow) -> Signatory:
         what = f"kind is {quoted(cells['kind'])}"
         raise _Unclear(what, 'Write "individual" or "organisation"')
     names = {column: clean_name(cells.get(column, "")) for column in _NAMES}
+    first_name, last_name = (clean_name(cells.get(column, "")) for column in _NAME_PARTS)
+    names["name"] = names["name"] or f"{first_name} {last_name}".strip()
     if not names["name"]:
         raise _Unclear("this signatory has no name", "Write one or delete the row")
     return Signatory(
@@ -107,6 +112,7 @@ def _signatory(row: TableRow) -> Signatory:
         signed_on=_day(cells.get("signed_on", "")),
         publish=_answer(cells, "publish"),
         updates=_answer(cells, "updates"),
+        last_name=last_name,
     )
 
 

@@ -1,15 +1,23 @@
 """The blocks that `{{ demands }}` and `{{ signatories }}` stand for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from petition.campaign.demands import Demand
+from petition.merge.fields import Named
 from petition.merge.markdown import read_plain
+from petition.merge.refusals import ValueRefused
+from petition.merge.signing import SignatoryList
 from petition.merge.tags import Marked, without_reserved
 from petition.merge.tree import Node
+from petition.merge.wording import comma, disclaimer, unnamed_line
 
-# Tells of a field that cannot stand where it does: gets its mark and why.
-Complain = Callable[[str, str], None]
+# Tells of a field that cannot stand where it does: gets its mark, what is wrong, how to mend it.
+Complain = Callable[[str, str, str], None]
+
+# Gives the block that an expression stands for; None: it is none.
+Block = Callable[[str], list[Node] | None]
+
+_BLOCK_ALONE = "Give it a paragraph of its own, or take it out"
 
 
 def demand_blocks(demands: Sequence[Demand]) -> list[Node]:
@@ -23,31 +31,39 @@ def _demand(demand: Demand) -> Node:
     return Node("list_item", children=[heading, *read_plain(demand.text)])
 
 
-def signatory_blocks(
-    published: Sequence[Mapping[str, Any]], total: int, language: str
-) -> list[Node]:
+def signatory_blocks(signatories: SignatoryList) -> list[Node]:
     """Those who signed: organisations, then persons, then how many are not named.
 
+    Where a person's role or organisation is shown, a last line says what it is there for.
+
     Args:
-        published: Those whose names may be shown.
-        total: How many signed.
-        language: In which language the last line is.
+        signatories: Those who signed, in the language of the letter.
     """
-    blocks = []
-    for kind in ("organisation", "individual"):
-        entries = [_signature(one) for one in published if one["kind"] == kind]
+    blocks: list[Node] = []
+    language, named = signatories.language, list(signatories)
+    for is_organisation in (True, False):
+        kind = [one for one in named if (one.field("kind") == "organisation") is is_organisation]
+        entries = [_signature(one, comma(language)) for one in kind]
         if entries:
             blocks.append(Node("signatures", name="signatories", children=entries))
-    if unnamed := total - len(published):
-        line = _unnamed(unnamed, language, follows=bool(published))
+    if signatories.others:
+        line = unnamed_line(signatories.others, language, follows=bool(named))
         blocks.append(Node("paragraph", name="unnamed", children=[Node("text", line)]))
+    if any(map(_has_affiliation, named)):
+        line = disclaimer(language)
+        blocks.append(Node("paragraph", name="disclaimer", children=[Node("text", line)]))
     return blocks
 
 
-def _signature(signatory: Mapping[str, Any]) -> Node:
-    about = ("role", "organisation", "place", "country")
-    rest = "".join(f", {signatory[key]}" for key in about if signatory[key])
-    name = Node("strong", children=[_text(signatory["name"])])
+def _has_affiliation(signatory: Named) -> bool:
+    is_person = signatory.field("kind") == "individual"
+    return is_person and bool(signatory.field("role") or signatory.field("organisation"))
+
+
+def _signature(signatory: Named, mark: str) -> Node:
+    about = [signatory.field(key) for key in ("role", "organisation", "place", "country")]
+    rest = "".join(f"{mark}{part}" for part in about if part)
+    name = Node("strong", children=[_text(signatory.field("name"))])
     return Node("list_item", children=[name, _text(rest)] if rest else [name])
 
 
@@ -55,49 +71,72 @@ def _text(text: str) -> Node:
     return Node("text", without_reserved(text))
 
 
-def _unnamed(number: int, language: str, *, follows: bool) -> str:
-    primary = language.partition("-")[0]
-    if primary == "ru":
-        is_one = number % 10 == 1 and number % 100 != 11
-        who = "подписавшийся, который не желает" if is_one else "подписавшихся, которые не желают"
-        named = "быть названным" if is_one else "быть названными"
-        return f"{'и ещё ' if follows else ''}{number} {who} {named}"
-    if primary == "kk":
-        more = "және есімінің аталуын қаламаған тағы" if follows else "Есімінің аталуын қаламаған"
-        return f"{more} {number} қол қоюшы"
-    does = "does" if number == 1 else "do"
-    if follows:
-        return f"and {number} more who {does} not wish to be named"
-    return f"{number} {'person' if number == 1 else 'people'} who {does} not wish to be named"
-
-
-def expand(
-    nodes: list[Node], blocks: Mapping[str, list[Node]], marked: Marked, complain: Complain
-) -> list[Node]:
-    """Put blocks in place of the paragraphs that hold only their names.
+def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) -> list[Node]:
+    """Put blocks in place of the paragraphs that hold only what stands for them.
 
     Args:
         nodes: The tree.
-        blocks: The blocks by name: `demands`, `signatories`.
+        block: Gives the block of an expression.
         marked: What the marks in the tree mean.
-        complain: Is told of a name that is not alone in its paragraph, or stands for nothing.
+        complain: Is told of an expression that is not alone in its paragraph, or stands for
+            nothing.
     """
     expanded: list[Node] = []
     for node in nodes:
-        name = _only_name(node, marked)
-        if name in blocks:
-            if not blocks[name]:
-                complain(node.children[0].text, f"there are no {name}")
-            expanded += blocks[name]
-            continue
-        if node.kind == "field" and marked.tag(node.text).source in blocks:
-            complain(node.text, f"{marked.tag(node.text)} does not stand alone in its paragraph")
-        node.children = expand(node.children, blocks, marked, complain)
+        if mark := _only_mark(node):
+            try:
+                blocks = block(marked.tag(mark).source)
+            except ValueRefused as refusal:
+                complain(mark, refusal.what, refusal.mend)
+                continue
+            if blocks is not None:
+                if not blocks:
+                    complain(mark, f"there are no {marked.tag(mark).source}", _BLOCK_ALONE)
+                expanded += blocks
+                continue
+        if node.kind == "field" and _is_block(node, block, marked):
+            what = f"{marked.tag(node.text)} does not stand alone in its paragraph"
+            complain(node.text, what, _BLOCK_ALONE)
+        node.children = expand(node.children, block, marked, complain)
         expanded.append(node)
     return expanded
 
 
-def _only_name(node: Node, marked: Marked) -> str:
+def _is_block(node: Node, block: Block, marked: Marked) -> bool:
+    try:
+        return block(marked.tag(node.text).source) is not None
+    except ValueRefused:
+        return True
+
+
+def _only_mark(node: Node) -> str:
+    """The mark that is all a paragraph holds, or nothing."""
     if node.kind != "paragraph" or len(node.children) != 1 or node.children[0].kind != "field":
         return ""
-    return marked.tag(node.children[0].text).source
+    return node.children[0].text
+
+
+class Blocks:
+    """The blocks of a letter in one language.
+
+    Args:
+        fixed: Blocks by the name that they stand for.
+        chosen: Gives the signatories that an expression chooses; None: it is none.
+    """
+
+    def __init__(
+        self, fixed: Mapping[str, list[Node]], chosen: Callable[[str], SignatoryList | None]
+    ) -> None:
+        self._fixed = fixed
+        self._chosen = chosen
+
+    def __call__(self, source: str) -> list[Node] | None:
+        """The block that an expression stands for, or None.
+
+        Raises:
+            ValueRefused: It would be one, but differs from copy to copy.
+        """
+        if source in self._fixed:
+            return self._fixed[source]
+        chosen = self._chosen(source)
+        return None if chosen is None else signatory_blocks(chosen)

@@ -1,7 +1,7 @@
 """What a letter can name: the person's columns, the demands, the signatories, the sender, dates."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from typing import Any, Self, TypeAlias
@@ -104,28 +104,6 @@ class LetterDate(Named):
 
     def __str__(self) -> str:
         return self._long
-
-
-class SignatoryList:
-    """Those who signed: as many as did, of whom a letter can name those who agreed to it.
-
-    Args:
-        published: Whose names may be shown.
-        total: How many signed.
-    """
-
-    def __init__(self, published: Sequence[Named], total: int) -> None:
-        self._published = published
-        self._total = total
-
-    def __len__(self) -> int:
-        return self._total
-
-    def __iter__(self) -> Iterator[Named]:
-        return iter(self._published)
-
-    def __reversed__(self) -> Iterator[Named]:
-        return reversed(self._published)
 
 
 def printed(value: Value) -> str:

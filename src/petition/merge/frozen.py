@@ -9,10 +9,12 @@ from petition.campaign.demands import Demand
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.settings import Event
+from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
 from petition.merge import fields
-from petition.merge.blocks import demand_blocks, signatory_blocks
+from petition.merge.blocks import Blocks, demand_blocks
 from petition.merge.changes import differences
+from petition.merge.choosing import chosen, counted
 from petition.merge.document import Frozen
 from petition.merge.enclosures import Gathering
 from petition.merge.files import Files
@@ -20,6 +22,7 @@ from petition.merge.invitation import EVENT_FIELDS
 from petition.merge.markdown import read_plain
 from petition.merge.plain import write_plain
 from petition.merge.refusals import ValueRefused
+from petition.merge.signing import in_order, signatories_in
 from petition.merge.tags import Marked, find_reserved
 from petition.merge.template import Surroundings, compile_text, names_in
 
@@ -70,7 +73,7 @@ class _Freezing:
         named = [names_in(text) for text in letter.texts.values()]
         self._names_demands = any("demands" in names for names in named)
         self._names_signatories = any("signatories" in names for names in named)
-        self._signatories = self._published()
+        self._signed = self._signatories()
 
     def document(self) -> dict[str, Any]:
         """The letter as JSON has it."""
@@ -96,7 +99,7 @@ class _Freezing:
                 language: [self._demand(one, language) for one in self._demands(language)]
                 for language in texts
             },
-            "signatories": {"published": self._signatories, "total": self._total()},
+            "signatories": self._signed,
             **self._enclosed(),
         }
 
@@ -145,12 +148,13 @@ class _Freezing:
             known["event"] = EVENT_FIELDS
         return known
 
-    def _blocks(self, language: str) -> dict[str, Any]:
+    def _blocks(self, language: str) -> Blocks:
         demands = self._demands(language)
-        return {
-            "demands": demand_blocks(demands) if demands else [],
-            "signatories": signatory_blocks(self._signatories, self._total(), language),
-        }
+        signatories = signatories_in(self._signed, language)
+        return Blocks(
+            {"demands": demand_blocks(demands) if demands else []},
+            lambda source: chosen(source, signatories),
+        )
 
     def _demands(self, language: str) -> Sequence[Demand]:
         """The demands as a text of this language shows them."""
@@ -181,20 +185,28 @@ class _Freezing:
             "source": demand.text,
         }
 
-    def _published(self) -> list[dict[str, str]]:
+    def _signatories(self) -> dict[str, Any]:
+        """Those who signed, as JSON has it; of those who are not to be named, numbers alone."""
         if not self._names_signatories:
-            return []
-        published = []
-        for signatory in self._campaign.signatories:
-            if signatory.publish:
-                named = {name: getattr(signatory, name) for name in fields.SIGNATORY_FIELDS}
-                file = self._campaign.settings.people["signatories"]
-                self._judge("\n".join(named.values()), file, signatory.line)
-                published.append(named)
-        return published
+            return {"published": [], "total": 0}
+        everybody, language = self._campaign.signatories, self._campaign.languages[0]
+        published = [self._published(one) for one in everybody if one.publish]
+        hidden = [one for one in everybody if not one.publish]
+        unnamed = counted(hidden, list(self._letter.texts.values()), language)
+        return {
+            # In one order, so that it is the same letter when the rows of the file change places.
+            "published": in_order(published, language),
+            "total": len(everybody),
+            **({"unnamed": unnamed} if unnamed else {}),
+        }
 
-    def _total(self) -> int:
-        return len(self._campaign.signatories) if self._names_signatories else 0
+    def _published(self, signatory: Signatory) -> dict[str, str]:
+        named = {name: getattr(signatory, name) for name in fields.SIGNATORY_FIELDS}
+        if signatory.last_name:
+            named["last_name"] = signatory.last_name
+        file = self._campaign.settings.people["signatories"]
+        self._judge("\n".join(named.values()), file, signatory.line)
+        return named
 
     def _title(self) -> str:
         title = self._campaign.settings.campaign.title

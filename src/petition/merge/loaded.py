@@ -12,11 +12,13 @@ from markupsafe import Markup
 from petition.campaign.people import Person
 from petition.errors import MergeRefused, Problem
 from petition.merge.document import Frozen
-from petition.merge.fields import LetterDate, Named, SignatoryList, Value, printed
+from petition.merge.fields import LetterDate, Named, Value, printed
 from petition.merge.headers import check_text
 from petition.merge.invitation import named_event
+from petition.merge.operations import LANGUAGE
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
+from petition.merge.signing import signatories_in
 from petition.merge.splice import (
     SplicedEnvironment,
     can_be_spliced,
@@ -200,8 +202,8 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
         language: One of its languages.
     """
     sender, reply_to = frozen.sender, frozen.sender_reply_to
-    signatories = [Named("signatory", one) for one in frozen.signatories]
     names: dict[str, Any] = {
+        LANGUAGE: language,
         "campaign": Named("campaign", {"title": frozen.title, "id": frozen.campaign_id}),
         "sender": Named(
             "sender",
@@ -212,7 +214,7 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
             },
         ),
         "demands": tuple(Named("demand", one) for one in frozen.demands(language)),
-        "signatories": SignatoryList(signatories, frozen.signatory_count),
+        "signatories": signatories_in(frozen.document["signatories"], language),
         "today": LetterDate("today", frozen.today, language),
     }
     if frozen.reply_by:

@@ -6,8 +6,10 @@ from jinja2 import nodes
 from jinja2.tests import TESTS
 
 from petition.campaign.names import nearest
+from petition.merge.choosing import keywords_of
 from petition.merge.fields import DEMAND_FIELDS, SIGNATORY_FIELDS
 from petition.merge.operations import known_filters
+from petition.merge.signing import CHOICE_FIELDS
 
 # Tells of a problem: its line in the template from 1, what is wrong, how to mend it.
 Report = Callable[[int, str, str], None]
@@ -23,7 +25,10 @@ _ABSENT = {
 
 # Filters after which a list still holds the same things.
 _SAME_THINGS = frozenset(
-    {"list", "reject", "rejectattr", "reverse", "select", "selectattr", "sort", "unique"}
+    {
+        *("limit", "list", "reject", "rejectattr", "reverse", "select", "selectattr"),
+        *("sort", "unique", "where"),
+    }
 )
 _FIELDS_OF_EACH = {"demands": DEMAND_FIELDS, "signatories": SIGNATORY_FIELDS}
 
@@ -77,6 +82,22 @@ class _Names:
             elif used.name not in known:
                 self._unknown(used.lineno, f'there is no filter "{used.name}"', used.name, known)
 
+            elif used.name == "where":
+                self._check_where(used)
+
+    def _check_where(self, used: nodes.Filter) -> None:
+        if used.args or used.dyn_args or used.dyn_kwargs or not used.kwargs:
+            what = "where is not told what to choose by"
+            self._report(used.lineno, what, 'Write it as where(country="KZ")')
+        fields = {"signatories": CHOICE_FIELDS, "demands": DEMAND_FIELDS}.get(_source_of(used))
+        for pair in keywords_of(used):
+            if fields is CHOICE_FIELDS and pair.key == "name":
+                what = "where does not choose signatories by name: not all of them are to be named"
+                self._report(used.lineno, what, f"Choose by {', '.join(CHOICE_FIELDS)}")
+            elif fields and pair.key not in fields:
+                what = f"where cannot choose by {pair.key}"
+                self._unknown(used.lineno, what, pair.key, fields)
+
     def _check_tests(self) -> None:
         for used in self._tree.find_all(nodes.Test):
             if used.name not in TESTS:
@@ -129,12 +150,9 @@ class _Names:
                     self._report(printed.lineno, what, f"Name a field of it, as {name}.{first}")
 
     def _check_loop(self, loop: nodes.For) -> None:
-        source = loop.iter
-        while isinstance(source, nodes.Filter) and source.name in _SAME_THINGS:
-            source = source.node or nodes.Const(None)
-        if not isinstance(source, nodes.Name) or not isinstance(loop.target, nodes.Name):
+        if not isinstance(loop.target, nodes.Name):
             return
-        if fields := _FIELDS_OF_EACH.get(source.name):
+        if fields := _FIELDS_OF_EACH.get(_source_of(loop.iter)):
             for part in loop.body:
                 self._check_fields(part, loop.target.name, fields)
 
@@ -145,6 +163,13 @@ class _Names:
         listed = ", ".join(sorted(known)) or "nothing"
         mend = f"Did you mean {prefix}{near}" if near else f"Known here: {listed}"
         self._report(line, what, mend)
+
+
+def _source_of(listed: nodes.Node) -> str:
+    """The name of the list that a chain of filters begins with, or nothing."""
+    while isinstance(listed, nodes.Filter) and listed.name in _SAME_THINGS:
+        listed = listed.node or nodes.Const(None)
+    return listed.name if isinstance(listed, nodes.Name) else ""
 
 
 def _named_fields(tree: nodes.Node, name: str) -> Iterator[tuple[int, str]]:

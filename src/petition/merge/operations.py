@@ -7,15 +7,22 @@ markup, nor `random`, after which a preview would not be what is sent.
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 
+from jinja2 import pass_context
 from jinja2.filters import FILTERS
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from petition.merge import links
 from petition.merge.fields import EmptyCell, Named, Value, printed
 from petition.merge.limits import RANGE_LIMIT, Budget, check_bits, check_length
 from petition.merge.refusals import ValueRefused
+from petition.merge.signing import SignatoryList
+from petition.merge.wording import listed, others
 
 Filter = Callable[..., Value]
+
+# The language of the letter among its names; no letter can write a name with a dot in it.
+LANGUAGE = ".language"
 
 # Filters that no letter can name: the compiled template needs them.
 CONCATENATE, ROUNDS = "~", "for"
@@ -50,9 +57,12 @@ class Operations:
             CONCATENATE: self._concatenate,
             ROUNDS: self._rounds,
             "join": self._join,
+            "limit": self._limit,
             "list": self._list,
+            "listed": self._listed(),
             "replace": _keeping_empty(self._replace),
             "round": _keeping_empty(_round),
+            "where": self._where,
         }
 
     def _rounds(self, elements: Iterable[Value], weight: int) -> Iterator[Value]:
@@ -75,6 +85,40 @@ class Operations:
             for one in self._rounds(elements, 1)
         ]
         return self._concatenate([part for one in found for part in (mark, one)][1:])
+
+    def _where(self, elements: Iterable[Value], **conditions: Value) -> Value:
+        """Those of whom all conditions are true; `_where(demands, id="pay")`."""
+        if isinstance(elements, SignatoryList):
+            self._budget.spend(1 + len(list(elements)) // 8)
+            return elements.where(**conditions)
+        return [
+            one
+            for one in self._rounds(elements, 1)
+            if isinstance(one, Named)
+            and all(one.field(name) == value for name, value in conditions.items())
+        ]
+
+    def _limit(self, elements: Iterable[Value], number: int) -> Value:
+        """The first of a list; of the signatories, those who are named."""
+        if isinstance(elements, SignatoryList):
+            return elements.limit(number)
+        return self._list(elements)[: max(number, 0)]
+
+    def _listed(self) -> Filter:
+        """A list in a sentence: "A, B and C" as the language of the letter has it."""
+
+        @pass_context
+        def in_a_row(context: Context, elements: Iterable[Value]) -> str:
+            language = str(context.get(LANGUAGE, "en"))
+            if isinstance(elements, SignatoryList):
+                parts = [printed(one.field("name")) for one in self._rounds(elements, 1)]
+                parts += [others(elements.others, language)] if elements.others else []
+            else:
+                parts = [printed(one) for one in self._rounds(elements, 1)]
+            check_length(sum(map(len, parts)))
+            return self._budget.charge(listed(parts, language))
+
+        return in_a_row
 
     def _replace(self, text: str, old: str, new: str) -> str:
         check_length(len(text) + text.count(old) * len(new))

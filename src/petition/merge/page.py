@@ -52,7 +52,7 @@ def write_page(nodes: Iterable[Node], marked: Marked, language: str, title: str)
         direction=locale_of(language).text_direction,
         title=escape(without_reserved(title)),
         style=style,
-        body=_Html(marked).nodes(nodes, is_line=False),
+        body=_Html(marked, language).nodes(nodes, is_line=False),
     )
     inlined = _inliner().inline(page)
     # A statement between blocks, rows or entries is a comment until here: text would be moved out
@@ -62,8 +62,10 @@ def write_page(nodes: Iterable[Node], marked: Marked, language: str, title: str)
 
 
 class _Html:
-    def __init__(self, marked: Marked) -> None:
+    def __init__(self, marked: Marked, language: str) -> None:
         self._marked = marked
+        # No line of Russian or its like begins with a dash.
+        self._binds_dash = language.partition("-")[0] in {"be", "kk", "ru", "uk"}
 
     def nodes(self, nodes: Iterable[Node], *, is_line: bool) -> str:
         return "".join(self._node(node, is_line) for node in nodes)
@@ -74,7 +76,8 @@ class _Html:
         if node.kind == "group":
             return self.nodes(node.children, is_line=is_line)
         if node.kind in {"text", "field", "softbreak", "hardbreak", "hr", "image"}:
-            return _leaf(node)
+            leaf = _leaf(node)
+            return leaf.replace(" — ", "\u00a0— ") if self._binds_dash else leaf
         inner = self.nodes(node.children, is_line=node.kind in _LINES)
         if node.kind == "paragraph" and node.is_tight:
             return inner + "\n"

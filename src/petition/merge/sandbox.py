@@ -1,6 +1,7 @@
 """What a letter's templates run in: a Jinja sandbox with nothing in it but what is listed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -27,6 +28,12 @@ _GROWING = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block, nodes.AssignBl
 _FEW_TAGS = 1_000
 
 _MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
+
+
+@cache
+def template_syntax() -> jinja2.Environment:
+    """Jinja as an author knows it; it reads and never renders."""
+    return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 (nothing is rendered)
 
 
 class LetterEnvironment(ImmutableSandboxedEnvironment):

@@ -3,21 +3,19 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-import jinja2
 from jinja2 import TemplateSyntaxError, nodes
 
 from petition.campaign.letter import LetterText
 from petition.errors import Problem
-from petition.merge.blocks import expand
+from petition.merge.blocks import Block, expand
 from petition.merge.fields import clean
 from petition.merge.markdown import Picture, read_markdown
 from petition.merge.names import check_names
 from petition.merge.page import write_page
 from petition.merge.plain import write_plain
 from petition.merge.refusals import ValueRefused
-from petition.merge.sandbox import LetterEnvironment
+from petition.merge.sandbox import LetterEnvironment, template_syntax
 from petition.merge.tags import TAG, Template, find_reserved, mark_tags
 from petition.merge.tree import Node
 
@@ -25,7 +23,6 @@ from petition.merge.tree import Node
 _SIGNS = {"end of print statement": "}}", "end of statement block": "%}"}
 
 _TAGS_ALONE = "Put it into the text of a paragraph, a list, a table or a link"
-_BLOCK_ALONE = "Give it a paragraph of its own, or take it out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +41,13 @@ class Surroundings:
     Args:
         title: What a browser calls the letter.
         known: What the text can name, each with its fields.
-        blocks: The blocks that stand for a name alone in its paragraph.
+        block: Gives the block that an expression alone in its paragraph stands for.
         picture: Gives the link of a picture by its path.
     """
 
     title: str
     known: Mapping[str, Sequence[str]]
-    blocks: Mapping[str, list[Node]]
+    block: Block
     picture: Picture
 
 
@@ -104,7 +101,7 @@ def names_in(text: LetterText) -> set[str]:
     names: set[str] = set()
     for source in (text.subject, text.body):
         try:
-            tree = syntax().parse(source)
+            tree = template_syntax().parse(source)
         except TemplateSyntaxError:
             continue
         names |= {name.name for name in tree.find_all(nodes.Name)}
@@ -147,12 +144,12 @@ class _Source:
 
     def template(self) -> Template:
         """The text as a compiled template."""
-        marked = mark_tags(self._text, syntax())
+        marked = mark_tags(self._text, template_syntax())
         return self._placed(marked.template(marked.text))
 
     def pages(self, around: Surroundings, language: str) -> tuple[Template, Template]:
         """The templates of the plain text and the HTML."""
-        marked = mark_tags(self._text, syntax())
+        marked = mark_tags(self._text, template_syntax())
         marks = set(marked.marks())
         known = len(self._problems)
         tree = read_markdown(
@@ -167,9 +164,9 @@ class _Source:
             self._report(tag.line, f"{tag} stands where nothing is printed", _TAGS_ALONE)
         tree = expand(
             tree,
-            around.blocks,
+            around.block,
             marked,
-            lambda mark, what: self._report(marked.tag(mark).line, what, _BLOCK_ALONE),
+            lambda mark, what, mend: self._report(marked.tag(mark).line, what, mend),
         )
         text = marked.template(write_plain(tree, marked))
         html = marked.template(write_page(tree, marked, language, around.title))
@@ -188,7 +185,7 @@ class _Source:
 
     def _parsed(self) -> nodes.Template | None:
         try:
-            return syntax().parse(self._text)
+            return template_syntax().parse(self._text)
         except TemplateSyntaxError as fault:
             self._report(fault.lineno, _message(fault), "Correct the template")
             return None
@@ -198,12 +195,6 @@ class _Source:
 
     def _placed(self, template: Template) -> Template:
         return Template(template.source, tuple(line + self._shift for line in template.lines))
-
-
-@cache
-def syntax() -> jinja2.Environment:
-    """Jinja as an author knows it; it reads and never renders."""
-    return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 (nothing is rendered)
 
 
 def _marks_in(tree: Iterable[Node]) -> Iterable[str]:

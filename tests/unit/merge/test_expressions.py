@@ -46,7 +46,7 @@ def refusal(body, person=None, **around):
         ("demands|map(attribute='id')|join(', ')", "stop-it, pay"),
         ("demands|join('/', 'number')", "1/2"),
         ("signatories|length", "3"),
-        ("signatories|map(attribute='name')|join('; ')", "Hazel Thorn; Law & Centre"),
+        ("signatories|map(attribute='name')|join('; ')", "Law & Centre; Hazel Thorn"),
         ("signatories|selectattr('kind', 'eq', 'organisation')|list|length", "1"),
         ("today", "12 October 2015"),
         ("today.iso", "2015-10-12"),

@@ -12,6 +12,7 @@ from tests.unit.merge.letters import (
     html_of,
     person_of,
     plain_of,
+    problems_of,
     signatory,
     text_of,
 )
@@ -30,31 +31,132 @@ def unnamed(count, *, named=0):
 
 def test_organisations_stand_before_persons():
     assert block(SIGNATORIES) == (
-        "Law & Centre, Poland\n\nHazel Thorn, teacher, London\n\n"
-        "and 1 more who does not wish to be named\n"
+        "Law & Centre, Poland\n\nHazel Thorn, teacher, London\n\nand 1 other\n\n"
+        "Affiliations are given for identification only.\n"
     )
 
 
 def test_all_that_is_known_of_a_signatory():
     whole = signatory("A", role="b", organisation="C", place="D", country="E")
-    assert block([whole]) == "A, b, C, D, E\n"
+    assert block([whole]).startswith("A, b, C, D, E\n\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_one"),
+    [
+        ({"role": "nurse"}, True),
+        ({"organisation": "Unison"}, True),
+        ({"place": "Leeds", "country": "UK"}, False),
+        ({"role": "trade union", "kind": "organisation"}, False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Affiliations are given for identification only."),
+        ("ru", "указаны только для идентификации подписавшихся."),
+        ("kk", "қол қоюшылардың кім екенін білдіру үшін ғана көрсетілген."),
+    ],
+)
+def test_what_affiliations_are_there_for(fields, has_one, language, words):
+    assert (words in block([signatory("A", **fields)], language)) is has_one
+
+
+def test_an_affiliation_that_is_not_shown_needs_no_word():
+    body = "{{ signatories | limit(1) }}"
+    assert "Affiliations" not in plain_of(
+        body, signatories=[signatory("B", role="nurse"), signatory("A")]
+    )
+
+
+def test_a_country_is_named_in_the_language_of_the_letter():
+    signed = [signatory("A", country="Kazakhstan"), signatory("B", country="GB")]
+    signed += [signatory("C", country="Ruritania"), signatory("D", country="Қазақстан")]
+    assert block(signed, "ru") == ("A, Казахстан\nB, Великобритания\nC, Ruritania\nD, Казахстан\n")
+    assert block(signed, "kk").startswith("A, Қазақстан\nB, Ұлыбритания\n")
+    assert block(signed, "en") == "A, Kazakhstan\nB, United Kingdom\nC, Ruritania\nD, Kazakhstan\n"
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("signatories | limit(2)", "Board\n\nAnn\n\nand 3 others\n"),
+        ("signatories|limit( 9 )", "Board\n\nAnn\nBen\n\nand 2 others\n"),
+        ("signatories | limit(0)", "5 signatories\n"),
+        ("signatories | where(kind='individual')", "Ann\nBen\n\nand 2 others\n"),
+        ("signatories | where(country='KZ') | limit(1)", "Ann, Kazakhstan\n\nand 1 other\n"),
+        (
+            "signatories | limit(1) | where(country='kz')",
+            "Ann, Kazakhstan\n\nand 1 other\n",
+        ),
+    ],
+)
+def test_a_choice_is_a_block_too(expression, text):
+    country = "Kazakhstan" if "country" in expression else ""
+    signed = [
+        signatory("Ben"),
+        signatory("Hid", publish=False),
+        signatory("Den", publish=False, country=country),
+        signatory("Board", kind="organisation"),
+        signatory("Ann", country=country),
+    ]
+    assert plain_of(f"{{{{ {expression} }}}}", signatories=signed) == text
+    assert (
+        "Hid" not in freeze_texts(text_of(f"{{{{ {expression} }}}}"), signatories=signed).to_json()
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("{{ signatories | limit('x') }}", "limit takes a number. Write it as limit(40)"),
+        ("{{ signatories | limit }}", "limit takes a number. Write it as limit(40)"),
+        (
+            "{{ signatories | where(country=recipient.name) }}",
+            (
+                "where takes only fixed values where the signatories stand as a block."
+                " Write a text in quotes or a number there"
+            ),
+        ),
+        (
+            "a {{ signatories | limit(2) }}",
+            (
+                "{{ signatories | limit(2) }} does not stand alone in its paragraph."
+                " Give it a paragraph of its own, or take it out"
+            ),
+        ),
+        (
+            "{{ signatories | where(kind='fish') }}",
+            (
+                "there are no signatories | where(kind='fish')."
+                " Give it a paragraph of its own, or take it out"
+            ),
+        ),
+    ],
+)
+def test_a_block_that_cannot_be(body, told):
+    (problem,) = problems_of(text_of(body))
+    assert f"{problem.what}. {problem.mend}" == told
 
 
 @pytest.mark.parametrize(
     ("language", "count", "named", "line"),
     [
-        ("en", 1, 1, "and 1 more who does not wish to be named"),
-        ("en", 6, 1, "and 6 more who do not wish to be named"),
-        ("en", 6, 0, "6 people who do not wish to be named"),
-        ("en", 1, 0, "1 person who does not wish to be named"),
-        ("ru", 1, 1, "и ещё 1 подписавшийся, который не желает быть названным"),
-        ("ru", 2, 1, "и ещё 2 подписавшихся, которые не желают быть названными"),
-        ("ru", 11, 1, "и ещё 11 подписавшихся, которые не желают быть названными"),
-        ("ru", 21, 1, "и ещё 21 подписавшийся, который не желает быть названным"),
-        ("ru", 5, 0, "5 подписавшихся, которые не желают быть названными"),
-        ("kk", 6, 1, "және есімінің аталуын қаламаған тағы 6 қол қоюшы"),
-        ("kk", 6, 0, "Есімінің аталуын қаламаған 6 қол қоюшы"),
-        ("de", 2, 1, "and 2 more who do not wish to be named"),
+        ("en", 1, 1, "and 1 other"),
+        ("en", 1214, 1, "and 1,214 others"),
+        ("en", 6, 0, "6 signatories"),
+        ("en", 1, 0, "1 signatory"),
+        ("ru", 1, 1, "и ещё 1 подпись"),
+        ("ru", 2, 1, "и ещё 2 подписи"),
+        ("ru", 11, 1, "и ещё 11 подписей"),
+        ("ru", 21, 1, "и ещё 21 подпись"),
+        ("ru", 214, 1, "и ещё 214 подписей"),
+        ("ru", 1222, 1, "и ещё 1\xa0222 подписи"),
+        ("ru", 5, 0, "5 подписей"),
+        ("ru-kz", 3, 0, "3 подписи"),
+        ("kk", 6, 1, "және тағы 6 қол қоюшы"),
+        ("kk", 1, 0, "1 қол қоюшы"),
+        ("de", 2, 1, "and 2 others"),
     ],
 )
 def test_those_who_are_not_named(language, count, named, line):

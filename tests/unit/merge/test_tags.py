@@ -2,12 +2,12 @@
 
 import pytest
 
+from petition.merge.sandbox import template_syntax
 from petition.merge.tags import TAG, Role, find_reserved, mark_tags
-from petition.merge.template import syntax
 
 
 def marked(source):
-    found = mark_tags(source, syntax())
+    found = mark_tags(source, template_syntax())
     return TAG.sub("@", found.text), [found.tag(mark) for mark in TAG.findall(found.text)]
 
 
@@ -49,7 +49,7 @@ def test_white_space_control_is_carried_out():
 
 def test_lines_count_in_the_source():
     source = "one\n{{ a\n or\n b }}\n{# c\n #}\n{{ d }} {% if e -%}\n\n\n{{ f }}{% endif %}\nend\n"
-    found = mark_tags(source, syntax())
+    found = mark_tags(source, template_syntax())
     lines = {found.tag(mark).source: found.tag(mark).line for mark in found.marks()}
     assert lines == {"a\n or\n b": 2, "d": 7, "if e": 7, "f": 10, "endif": 10}
     texts = found.text.split("\n")

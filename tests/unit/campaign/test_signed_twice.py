@@ -1,0 +1,79 @@
+"""One signatory counts once, however often the name was written."""
+
+import pytest
+
+from petition.campaign.folding import folded_name
+from petition.campaign.signatories import read_signatories
+from petition.campaign.signed_twice import SignedOnce
+
+
+def counted(folder, rows, problems):
+    folder.write("s.csv", f"name,kind,email,publish\n{rows}")
+    return SignedOnce("s.csv", problems).of(read_signatories(folder.root, "s.csv", problems))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Anna Jones", "  ANNA   jones "),
+        ("Siobhán O’Dowd", "Siobhan O'Dowd"),
+        ("Małgorzata Wiśniowska", "Malgorzata Wisniowska"),
+        ("Søren Østermark", "Soren Ostermark"),
+        ("Jürgen Großkopf", "Jurgen Grosskopf"),
+        ("Пётр Громов", "Петр  ГРОМОВ"),
+        ("Анна Света", "\N{LATIN CAPITAL LETTER A}нн\N{LATIN SMALL LETTER A} СВЕТА"),
+        ("Әлия Һасен", "\N{LATIN CAPITAL LETTER SCHWA}лия Һасен"),
+        ("Rhiannon Llewelyn-Pugh", "Rhiannon Llewelyn Pugh"),
+        ("Trades Council, Leeds", "Trades Council Leeds."),
+    ],
+)
+def test_two_spellings_of_one_name(folder, problems, one, other):
+    assert folded_name(one) == folded_name(other)
+    (kept,) = counted(folder, f'"{one}",,,yes\n"{other}",,,yes\n', problems)
+    assert kept.line == 2
+    (problem,) = problems
+    assert (problem.line, problem.level) == (3, "warning")
+    assert problem.what.endswith("signs in line 2 as well and is counted once")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Anna Jones", "Anne Jones"),
+        ("Branch 12", "Branch 13"),
+        ("Қуат", "Куат"),
+        ("Андрей", "Анна"),
+        ("毛", "金"),
+    ],
+)
+def test_two_names(folder, problems, one, other):
+    assert len(counted(folder, f"{one},,,yes\n{other},,,yes\n", problems)) == 2
+    assert problems == []
+
+
+def test_one_address_is_one_signatory_of_a_kind(folder, problems):
+    rows = "Ann,,a@x.example,yes\nAnn Reed,,A@X.example,yes\nAnn's,organisation,a@x.example,yes\n"
+    assert [one.line for one in counted(folder, rows, problems)] == [2, 4]
+    assert [(problem.line, problem.what) for problem in problems] == [
+        (3, '"A@x.example" signs in line 2 as well and is counted once')
+    ]
+
+
+@pytest.mark.parametrize(("first", "second"), [("yes", "no"), ("no", "yes"), ("yes", "")])
+def test_who_disagrees_once_is_not_named(folder, problems, first, second):
+    (kept,) = counted(folder, f"Ann Reed,,,{first}\nann reed,,,{second}\n", problems)
+    assert not kept.publish
+    assert "unnamed, for only one of the rows agrees to be shown" in problems[0].what
+
+
+def test_many_are_counted_and_not_written_out(folder, problems):
+    assert len(counted(folder, "Ann,,,yes\n" * 50, problems)) == 1
+    assert len(problems) == 21
+    assert problems[-1].what.startswith("29 more rows")
+
+
+def test_names_in_two_columns(folder, problems):
+    folder.write("s.csv", "first_name,last_name\nAnn,Reed\nPlato,\n,\n")
+    ann, plato = read_signatories(folder.root, "s.csv", problems)
+    assert (ann.name, ann.last_name) == ("Ann Reed", "Reed")
+    assert (plato.name, plato.last_name) == ("Plato", "")
