@@ -44,14 +44,19 @@ def preview(
             show_default=False,
         ),
     ] = None,
+    pdf: Annotated[
+        Path | None,
+        typer.Option("--pdf", metavar="FILE", help="Typeset it as FILE.", show_default=False),
+    ] = None,
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
     from petition.cli import previewing
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError
 
-    if sum(map(bool, (form, diff, browser, save))) > 1:
-        raise UsageError("--as, --diff, --browser and --save exclude each other", "Choose one")
+    if sum(map(bool, (form, diff, browser, save, pdf))) > 1:
+        what = "--as, --diff, --browser, --save and --pdf exclude each other"
+        raise UsageError(what, "Choose one")
     if diff and to is not None:
         raise UsageError("--diff names its two people itself", "Leave out --to")
     with Workplace.open(context) as place:
@@ -60,6 +65,8 @@ def preview(
             previewing.show_difference(copies, *diff)
         elif save:
             previewing.save(copies, to, save)
+        elif pdf:
+            previewing.typeset(copies, to, pdf)
         elif browser:
             previewing.open_in_browser(copies, to)
         else:

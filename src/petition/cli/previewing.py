@@ -86,6 +86,10 @@ class Copies:
         """The HTML of a person's copy."""
         return self.merger.html(person, self.revision, self._date_of(person))
 
+    def typeset(self, person: Person) -> bytes:
+        """A person's copy as a PDF."""
+        return self.merger.typeset(person)
+
     def _date_of(self, person: Person) -> datetime:
         """P7: Date is set at the first attempt and then kept."""
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
@@ -192,6 +196,21 @@ def open_in_browser(copies: Copies, who: str | None) -> None:
         console.say(f"Opened in the browser: {file}")
     else:
         console.say(f"No browser was found. Open it yourself: {file}")
+
+
+def typeset(copies: Copies, who: str | None, file: Path) -> None:
+    """Save a person's copy as a PDF.
+
+    Raises:
+        UsageError: Something of that name is there.
+        CampaignError: The file cannot be written.
+    """
+    if file.exists() or file.is_symlink():
+        raise UsageError(f"{file} would be overwritten", "Name another file, or remove it")
+    person = copies.person(who)
+    _tell_language(copies, person)
+    _write(file, copies.typeset(person))
+    console.say(f"Saved as {file}, as {person.mailbox} would get it. Nothing was sent.")
 
 
 def save(copies: Copies, who: str | None, folder: Path) -> None:

@@ -12,12 +12,16 @@ from petition.campaign.letter import Letter
 from petition.campaign.names import quoted
 from petition.errors import Problem
 from petition.merge.files import LETTER_LIMIT, File, Files
-from petition.merge.part import picture_type, type_of
+from petition.merge.part import content_id, picture_type, type_of
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.template import compile_path
+from petition.merge.typeset import can_typeset, layout, missing_typst
 
 # The key under which the log keeps a row's own files beside its fields; no column has such a name.
 PROMISED = "_enclosures"
+
+# The attachment that is the letter itself, where the campaign has no such file.
+LETTER_PDF = "letter.pdf"
 
 _REMOTE = ("http:", "https:", "//", "data:", "cid:", "file:")
 
@@ -53,7 +57,10 @@ class Gathering:
             template = compile_path(text.file, line, path, known, self._problems)
             if len(self._problems) > before:
                 continue
-            if template.lines:
+            if template.source == LETTER_PDF and not self._files.has(LETTER_PDF):
+                described.append({"line": line, "path": LETTER_PDF, "layout": layout()})
+                self._judge_typeset(text.file, line)
+            elif template.lines:
                 described.append({"line": line, "template": template.source})
                 described[-1] |= {"lines": list(template.lines)}
             elif shared := self._shared(template.source, text.file, line):
@@ -63,6 +70,14 @@ class Gathering:
         except CellRefused as refusal:
             self._problems.append(Problem(text.file, line, refusal.what, refusal.mend))
         return described
+
+    def _judge_typeset(self, file: str, line: int) -> None:
+        if not can_typeset():
+            self._problems.append(missing_typst(file, line))
+        if self._letter.front.kind == "bulk":
+            what = f"{LETTER_PDF} is set anew for each person, which a bulk letter has no time for"
+            mend = "Save one with petition preview --pdf FILE, and attach that file"
+            self._problems.append(Problem(file, line, what, mend))
 
     def _shared(self, path: str, file: str, line: int) -> dict[str, Any] | None:
         try:
@@ -116,11 +131,6 @@ class Gathering:
         return {sha: b64encode(found.data).decode("ascii") for sha, found in ordered}
 
 
-def content_id(sha256: str) -> str:
-    """What a picture is called in an email (RFC 2392): the same in every copy of every letter."""
-    return f"{sha256[:32]}@picture.invalid"
-
-
 def refuse_large(size: int) -> None:
     """Refuse a copy that carries too many bytes.
 
@@ -138,16 +148,15 @@ def promise_of(files: Sequence[File]) -> str:
     return "".join(f"{file.sha256}  {file.path}\n" for file in files)
 
 
-def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[File]:
+def read_own(paths: Sequence[str], files: Files) -> list[File]:
     """A row's own files.
 
     Args:
         paths: Their paths.
         files: Reads them.
-        promised: What they were when the row was queued; None: it was not.
 
     Raises:
-        CellRefused: A file cannot be carried, or is not the one that was queued.
+        CellRefused: A file cannot be carried.
     """
     found = []
     for path in paths:
@@ -155,10 +164,27 @@ def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[F
             found.append(files.read(path))
         except CellRefused as refusal:
             raise CellRefused(f"the attachment {refusal.what}", refusal.mend) from None
-    if promised is not None and promise_of(found) != promised:
-        lines = set(promised.splitlines())
-        other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
-        named = quoted(other[0]) if other else "of the row"
-        what = f"the attachment {named} has changed since the letter was queued"
-        raise CellRefused(what, "Put the file back as it was, then petition retry")
     return found
+
+
+def keep_promise(found: Sequence[File], promised: str | None, *, is_typeset: bool) -> None:
+    """Refuse a row's own files that are not the ones that were queued.
+
+    Args:
+        found: The files as they are.
+        promised: What they were when the row was queued; None: it was not.
+        is_typeset: Whether the letter's own PDF is among them.
+
+    Raises:
+        CellRefused: One is another.
+    """
+    if promised is None or promise_of(found) == promised:
+        return
+    lines = set(promised.splitlines())
+    other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
+    named = quoted(other[0]) if other else "of the row"
+    what = f"the attachment {named} has changed since the letter was queued"
+    mend = "Put the file back as it was, then petition retry"
+    if other == [LETTER_PDF] and is_typeset:
+        mend = "Install the version of typst that it was set with, or send with --revise"
+    raise CellRefused(what, mend)

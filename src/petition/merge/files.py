@@ -69,6 +69,10 @@ class Files:
         """The files of a campaign, its lists of people being private."""
         return cls(campaign.root, campaign.settings.people.values())
 
+    def has(self, path: str) -> bool:
+        """Whether something of this name is in the campaign folder, whatever it is."""
+        return os.path.lexists(self._root / path)
+
     def read(self, path: str) -> File:
         """A file within the campaign folder.
 

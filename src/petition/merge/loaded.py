@@ -130,6 +130,14 @@ class LoadedText:
         names = self._names_for(person)
         return [self._render(renderer, names, person) for renderer in self._own_paths]
 
+    def subject_for(self, person: Person) -> str:
+        """The subject for one person.
+
+        Raises:
+            MergeRefused: It cannot be merged for this person.
+        """
+        return self._subject_of(self._names_for(person), person)
+
     def html(self, person: Person) -> str:
         """The HTML for one person.
 

@@ -2,16 +2,25 @@
 
 from base64 import b64encode
 from functools import cached_property
+from typing import Any
 
 from petition.campaign.people import Person
 from petition.merge.calendar import calendar_part
 from petition.merge.carried import Carried
 from petition.merge.document import Frozen
-from petition.merge.enclosures import PROMISED, content_id, promise_of, read_own, refuse_large
+from petition.merge.enclosures import (
+    LETTER_PDF,
+    PROMISED,
+    keep_promise,
+    promise_of,
+    read_own,
+    refuse_large,
+)
 from petition.merge.files import File, Files
 from petition.merge.loaded import LoadedText, refused_row
-from petition.merge.part import Part, attachment_of, picture_of
+from petition.merge.part import Part, attachment_of, content_id, picture_of
 from petition.merge.refusals import CellRefused
+from petition.merge.typeset import Typesetter, layout
 
 
 class Loads:
@@ -46,7 +55,7 @@ class Loads:
             pictures = self._pictures_of(loaded.language)
             self._shared[key] = Carried(pictures, attached, len(attached))
         shared = self._shared[key]
-        if not loaded.paths:
+        if not self._has_own:
             return shared
         own = tuple(file.part for file in self._own(person, loaded))
         return Carried(shared.pictures, (*shared.attached, *own), shared.shared)
@@ -57,7 +66,7 @@ class Loads:
         Raises:
             MergeRefused: A file of their own cannot be carried.
         """
-        if not loaded.paths:
+        if not self._has_own:
             return {}
         return {PROMISED: promise_of(self._own(person, loaded))}
 
@@ -69,10 +78,26 @@ class Loads:
             page = page.replace(f"cid:{content_id(one['sha256'])}", link)
         return page
 
+    def typeset(self, person: Person, loaded: LoadedText) -> bytes:
+        """A person's letter as a PDF.
+
+        Args:
+            person: Whom it is for.
+            loaded: The letter in their language.
+
+        Raises:
+            MergeRefused: It cannot be merged or typeset.
+        """
+        return self._typesetter.document(person, loaded)
+
     def _own(self, person: Person, loaded: LoadedText) -> list[File]:
         paths = loaded.own_paths(person)
         try:
-            found = read_own(paths, self._files, person.fields.get(PROMISED))
+            found = read_own(paths, self._files)
+            if self._typeset_entry:
+                found.append(File(LETTER_PDF, self.typeset(person, loaded)))
+            is_typeset = self._typeset_entry is not None
+            keep_promise(found, person.fields.get(PROMISED), is_typeset=is_typeset)
             refuse_large(self._shared_size + sum(len(file.data) for file in found))
         except CellRefused as refusal:
             raise refused_row(person, refusal, self._place, "attaches") from None
@@ -82,8 +107,25 @@ class Loads:
     def _place(self) -> str:
         """Where the letter names its attachments."""
         language = self._frozen.languages[0]
-        line = next(one["line"] for one in self._frozen.attachments if "template" in one)
+        line = next(one["line"] for one in self._frozen.attachments if "sha256" not in one)
         return f"{self._frozen.file(language)}:{line}"
+
+    @cached_property
+    def _has_own(self) -> bool:
+        return any("sha256" not in one for one in self._frozen.attachments)
+
+    @cached_property
+    def _typeset_entry(self) -> dict[str, Any] | None:
+        """The attachment that is the letter itself."""
+        return next((one for one in self._frozen.attachments if "layout" in one), None)
+
+    @cached_property
+    def _typesetter(self) -> Typesetter:
+        entry = self._typeset_entry
+        file = self._frozen.file(self._frozen.languages[0])
+        if entry:
+            return Typesetter(self._frozen, entry["layout"], (file, entry["line"]))
+        return Typesetter(self._frozen, layout(), (file, None))
 
     @cached_property
     def _shared_size(self) -> int:

@@ -172,6 +172,14 @@ class Merger:
         loaded = self._text_for(person)
         return self._loads.with_pictures(loaded.html(person), loaded.language)
 
+    def typeset(self, person: Person) -> bytes:
+        """A person's copy as a PDF.
+
+        Raises:
+            MergeRefused: It cannot be merged or typeset.
+        """
+        return self._loads.typeset(person, self._text_for(person))
+
     def own_files(self, person: Person) -> dict[str, str]:
         """What the log is to keep beside a row's fields: which files its copy alone carries.
 

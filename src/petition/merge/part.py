@@ -102,6 +102,11 @@ def picture_of(content_id: str, content_type: str, data: bytes) -> Part:
     return Part(head.encode("ascii"), _base64(data), meant)
 
 
+def content_id(sha256: str) -> str:
+    """What a picture is called in an email (RFC 2392): the same in every copy of every letter."""
+    return f"{sha256[:32]}@picture.invalid"
+
+
 def picture_type(data: bytes) -> str | None:
     """The MIME type of a picture by its content; None: it is none that every mail program shows."""
     kind = next((kind for magic, kind in _PICTURES if data.startswith(magic)), None)

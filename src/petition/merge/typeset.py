@@ -1,0 +1,202 @@
+"""A letter as a document: the copy of one person as a PDF. The only door to typst.
+
+The layout (`letter.typ`) is a program of ours that is given the letter as data; it can read the
+letter's own pictures and nothing else. The bytes are the same at every rendering: the document's
+date is the letter's, and its fonts are those that typst brings along.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from babel.dates import format_date
+
+from petition.campaign.names import quoted
+from petition.campaign.people import Person
+from petition.errors import MergeRefused, Problem
+from petition.merge.document import Frozen
+from petition.merge.fields import locale_of
+from petition.merge.loaded import LoadedText
+from petition.merge.page_tree import Element, Inner, read_page, words_of
+from petition.merge.part import content_id
+
+WANTS_TYPST = 'pip install "petition[pdf]"'
+
+# PDF/UA-1 (ISO 14289-1): a document that can be read aloud. What no font can show is refused with
+# it, and not printed as an empty box.
+_STANDARD = "ua-1"
+
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+# A salutation: a short paragraph that ends with one of these, among the first of a letter.
+_SALUTATION = re.compile(r".{1,80}[,!:،，！：]", re.DOTALL)
+_HEAD_LENGTH = 4
+_DATELINE_LENGTH = 80
+
+_UNSEEN = re.compile(r'the text `"(.+?)"` could not be displayed')
+
+
+def can_typeset() -> bool:
+    """Whether typst is installed."""
+    return find_spec("typst") is not None
+
+
+@cache
+def layout() -> str:
+    """The layout of a letter, as it is now."""
+    return files("petition.merge").joinpath("letter.typ").read_text("utf-8")
+
+
+class Typesetter:
+    """Makes the documents of one frozen letter; for one thread.
+
+    Args:
+        frozen: The letter.
+        source: Its layout.
+        place: The file and line that ask for a document, for messages.
+    """
+
+    def __init__(self, frozen: Frozen, source: str, place: tuple[str, int | None]) -> None:
+        self._frozen = frozen
+        self._source = source.encode()
+        self._place = place
+        self._compiler: Any = None
+        self._folder = Path()
+
+    def document(self, person: Person, loaded: LoadedText) -> bytes:
+        """The letter for one person, as a PDF.
+
+        Args:
+            person: Whom it is for.
+            loaded: The letter in their language.
+
+        Raises:
+            MergeRefused: It cannot be merged or typeset, or typst is not installed.
+        """
+        said = json.dumps(self._said(person, loaded), ensure_ascii=False)
+        compiler = self._ready()
+        today = self._frozen.today
+        try:
+            made = compiler.compile(
+                self._source,
+                format="pdf",
+                sys_inputs={"letter": said},
+                pdf_standards=_STANDARD,
+                timestamp=datetime(today.year, today.month, today.day, tzinfo=UTC),
+            )
+        except RuntimeError as fault:  # typst's own is one
+            raise self._refused(person, str(fault)) from None
+        return bytes(made)
+
+    def _said(self, person: Person, loaded: LoadedText) -> dict[str, Any]:
+        """What the document says, as the layout reads it."""
+        frozen, today = self._frozen, self._frozen.today
+        language = loaded.language
+        locale = locale_of(language)
+        blocks = [_ready_for_layout(block) for block in read_page(loaded.html(person))]
+        _step_headings(blocks)
+        day = format_date(today, "long", locale=locale)
+        dateline, head, body = _parted(blocks, day)
+        reply_to = frozen.sender_reply_to or frozen.sender
+        return {
+            "language": language.partition("-")[0],
+            "direction": locale.text_direction,
+            "sender": frozen.sender.display_name or frozen.sender.addr_spec,
+            "address": reply_to.addr_spec,
+            "subject": loaded.subject_for(person),
+            "day": _numbers(today),
+            "dateline": dateline or day,
+            "addressee": "" if head else person.mailbox.display_name,
+            "head": head,
+            "body": body,
+        }
+
+    def _ready(self) -> Any:  # noqa: ANN401 (typst may be missing)
+        if self._compiler is None:
+            if not can_typeset():
+                raise MergeRefused(missing_typst(*self._place))
+            import typst  # noqa: PLC0415 (an extra, and 80 MB: loaded for a letter that needs it)
+
+            self._folder = Path(tempfile.mkdtemp(prefix="petition-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            for language in self._frozen.languages:
+                for one in self._frozen.pictures(language):
+                    data = self._frozen.content(one["sha256"])
+                    (self._folder / content_id(one["sha256"])).write_bytes(data)
+            self._compiler = typst.Compiler(root=self._folder, ignore_system_fonts=True)
+        return self._compiler
+
+    def _refused(self, person: Person, why: str) -> MergeRefused:
+        if unseen := _UNSEEN.search(why):
+            what = f"the PDF has no letter shape for {quoted(unseen[1])}"
+            mend = "Take it out, or attach a PDF that another program has made"
+            return MergeRefused(Problem(person.file, person.line, what, mend))
+        what = f"the letter cannot be typeset for {person.mailbox.addr_spec}: {why}"
+        mend = "Attach a PDF that another program has made"
+        return MergeRefused(Problem(*self._place, what.rstrip("."), mend))
+
+
+def missing_typst(file: str, line: int | None) -> Problem:
+    """What is wrong where a PDF is asked for and typst is not installed."""
+    return Problem(file, line, "a letter as a PDF needs typst, which is missing", WANTS_TYPST)
+
+
+def _numbers(day: date) -> list[int]:
+    return [day.year, day.month, day.day]
+
+
+def _parted(blocks: list[Element], day: str) -> tuple[str, list[Element], list[Element]]:
+    """A letter's own dateline, what stands above its salutation, and the rest."""
+    dateline = ""
+    words = words_of(blocks[0]) if blocks and blocks[0]["tag"] == "p" else ""
+    if " ".join(day.split()) in words and len(words) <= _DATELINE_LENGTH:
+        dateline, blocks = words, blocks[1:]
+    for number, block in enumerate(blocks[:_HEAD_LENGTH]):
+        if block["tag"] != "p":
+            break
+        if _SALUTATION.fullmatch(words_of(block)):
+            return dateline, blocks[:number], blocks[number:]
+    return dateline, [], blocks
+
+
+def _ready_for_layout(element: Element) -> Element:
+    """An element with what the layout asks of it."""
+    ready: Element = {**element, "inner": [_ready_inner(one) for one in element["inner"]]}
+    tag = element["tag"]
+    if tag in _HEADINGS:
+        ready |= {"tag": "heading", "level": int(tag[1:])}
+    elif tag == "img":
+        ready |= {"file": "/" + str(element.get("src", "")).removeprefix("cid:")}
+        ready["alt"] = str(element.get("alt", ""))
+    elif tag == "code":
+        ready["words"] = words_of(element)
+    elif tag == "a":
+        target, words = str(element.get("href", "")), words_of(element)
+        ready["spelt"] = words in _spellings(target)
+    return ready
+
+
+def _ready_inner(inner: Inner) -> Inner:
+    return inner if isinstance(inner, str) else _ready_for_layout(inner)
+
+
+def _spellings(target: str) -> set[str]:
+    bare = re.sub(r"^(?:https?://|mailto:)", "", target)
+    return {target, bare, bare.rstrip("/"), bare.removeprefix("www.").rstrip("/")}
+
+
+def _step_headings(blocks: Sequence[Element]) -> None:
+    """Let headings go down a step at a time, below the subject (ISO 14289-1 7.4.2)."""
+    level = 1
+    for block in blocks:
+        if block["tag"] == "heading":
+            level = min(block["level"] + 1, level + 1)
+            block["level"] = level
