@@ -1,28 +1,81 @@
-"""Passwords and tokens: from the environment or from a command, never from a file of the campaign.
+"""Passwords and tokens: from the environment, a command or the keyring, never from a campaign file.
 
 A secret is carried as a `Secret`, which shows itself nowhere: not in a repr, a traceback's
-locals or a log.
+locals or a log. The only door to keyring.
 """
 
+import json
 import os
+import select
 import shlex
 import subprocess
-from dataclasses import dataclass
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from petition.errors import ServerTrouble
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COMMAND_SECONDS = 60
+OUTPUT_LIMIT = 65_536  # bytes; the longest tokens have some 4,000
+KEYRING_SERVICE = "petition:{host}"
+EARLY_SECONDS = 60  # a token that ends so soon is not begun with
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
     """A text that must not be shown.
 
     Args:
         text: The password or token itself.
+        ask: Gets a new one with its lifetime in seconds, where the text can run out.
+        lifetime: For how many seconds from now it is good; None: nobody said.
     """
 
-    text: str
+    __slots__ = ("_ask", "_ends", "_lock", "_text")
+
+    def __init__(
+        self,
+        text: str,
+        ask: "Callable[[], tuple[str, float | None]] | None" = None,
+        lifetime: float | None = None,
+    ) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._keep(text, lifetime)
+
+    @property
+    def text(self) -> str:
+        """The password or token as it is now."""
+        return self._text
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is known to end within a minute."""
+        return self._ends is not None and time.monotonic() > self._ends - EARLY_SECONDS
+
+    def renew(self, stale: str) -> bool:
+        """Ask for a new text, unless somebody else has done so meanwhile. It may take a minute.
+
+        Args:
+            stale: The text that has run out.
+
+        Returns:
+            Whether the text is another one now.
+
+        Raises:
+            ServerTrouble: The command that should print it does not.
+        """
+        with self._lock:
+            if self._ask and self._text == stale:
+                self._keep(*self._ask())
+            return self._text != stale
+
+    def _keep(self, text: str, lifetime: float | None) -> None:
+        self._text = text
+        self._ends = None if lifetime is None else time.monotonic() + lifetime
 
     def __repr__(self) -> str:
         return "Secret(...)"
@@ -30,49 +83,160 @@ class Secret:
     __str__ = __repr__
 
 
-def find_secret(variable: str, command: str | None) -> Secret | None:
-    """The secret of an environment variable, else of a command's first line of output.
+def find_password(variable: str, command: str | None, host: str, username: str) -> Secret | None:
+    """The password of a login: that of the environment, else of the command, else of the keyring.
 
     Args:
-        variable: The name of the environment variable; it wins.
+        variable: The name of the environment variable.
         command: A command line without shell syntax, such as `pass show campaign/smtp`.
+        host: The server's name, which the keyring has it under.
+        username: The login, the same.
 
     Returns:
-        The secret, or None where neither is given.
+        The secret, or None where none of the three has one.
 
     Raises:
-        ServerTrouble: The command cannot be run, fails, or prints nothing.
+        ServerTrouble: The command cannot be run, fails, or prints nothing; the keyring is there
+            and cannot be read.
     """
     if text := os.environ.get(variable):
         return Secret(text)
-    return run_command(command) if command else None
+    if command:
+        return Secret(_first_line(_run(command, "password_command"), "password_command"))
+    text = _in_keyring(KEYRING_SERVICE.format(host=host), username)
+    return Secret(text) if text else None
 
 
-def run_command(command: str) -> Secret:
-    """The first line that a command prints.
+def find_token(variable: str, command: str | None) -> Secret | None:
+    """The access token of a login: that of the environment, else of the command.
 
     Args:
-        command: A command line; it is split as a shell would, and no shell runs it.
+        variable: The name of the environment variable; such a token cannot be renewed.
+        command: A command line that prints the token in its first line, or the answer of a token
+            endpoint, a JSON object with `access_token` and `expires_in` (RFC 6749 5.1).
 
     Raises:
-        ServerTrouble: It cannot be run, fails, takes over 60 s, or prints nothing.
+        ServerTrouble: The command cannot be run, fails, or prints no token.
+    """
+    if text := os.environ.get(variable):
+        return Secret(text)
+    if not command:
+        return None
+
+    def ask() -> tuple[str, float | None]:
+        return _token(_run(command, "token_command"))
+
+    token, lifetime = ask()
+    return Secret(token, ask, lifetime)
+
+
+def _in_keyring(service: str, username: str) -> str | None:
+    try:
+        import keyring  # noqa: PLC0415 (an extra; its import asks for every backend there is)
+        from keyring.errors import KeyringError, NoKeyringError  # noqa: PLC0415
+    except ImportError:
+        return None
+    try:
+        return keyring.get_password(service, username)
+    except NoKeyringError:
+        return None
+    except KeyringError as fault:
+        # The fault's own text is a backend's, and nobody knows what stands in it.
+        what = f"the keyring could not be read ({type(fault).__name__})"
+        raise ServerTrouble(what, "Unlock it, or set PETITION_SMTP_PASSWORD") from None
+
+
+def _token(output: str) -> tuple[str, float | None]:
+    if not output.lstrip().startswith("{"):
+        return _first_line(output, "token_command"), None
+    with suppress(ValueError, TypeError, AttributeError, KeyError):
+        answer = json.loads(output)
+        token, lifetime = answer["access_token"], answer.get("expires_in")
+        if isinstance(token, str) and token.strip():
+            return token.strip(), None if lifetime is None else float(lifetime)
+    raise _failed("token_command", "printed JSON without an access_token")
+
+
+def _first_line(output: str, key: str) -> str:
+    line = output.split("\n", 1)[0].removesuffix("\r")
+    if not line:
+        raise _failed(key, "printed an empty first line" if output else "printed nothing")
+    if "\0" in line:
+        raise _failed(key, "printed a NUL, which no login can carry")
+    return line
+
+
+def _run(command: str, key: str) -> str:
+    """All that a command prints.
+
+    It is split as a shell would, and no shell runs it. It gets no input, and of our files none:
+    what holds the log's lock must not live on in it.
     """
     try:
         words = shlex.split(command)
-        done = subprocess.run(  # noqa: S603 (the organiser's own command, from their own file)
-            words, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        running = subprocess.Popen(  # noqa: S603 (the organiser's own command, from their own file)
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # whatever it says there could quote the secret
+            close_fds=True,
         )
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired, UnicodeDecodeError) as why:
-        # The exception's own text could quote what the command printed.
-        kind = type(why).__name__
-        raise ServerTrouble(f"the password command could not be run ({kind})", _MEND) from None
-    first_line = done.stdout.split("\n", 1)[0].rstrip("\r")
-    if done.returncode != 0 or not first_line:
-        raise ServerTrouble(
-            f"the password command ended with status {done.returncode} and gave no password",
-            _MEND,
-        )
-    return Secret(first_line)
+    except (FileNotFoundError, IndexError):
+        raise _failed(key, "names a program that is not there") from None
+    except (OSError, ValueError) as why:
+        raise _failed(key, f"could not be run ({type(why).__name__})") from None
+    try:
+        output = _read(running, key)
+    except BaseException:
+        running.kill()
+        raise
+    finally:
+        # A child of the command may still hold the other end: nobody waits for it.
+        if running.stdout:
+            running.stdout.close()
+        running.wait()
+    if running.returncode:
+        raise _failed(key, f"{_ending(running.returncode)} and gave nothing that counts")
+    try:
+        return output.decode()
+    except UnicodeDecodeError:
+        raise _failed(key, "printed what is no UTF-8") from None
 
 
-_MEND = "Run the command by hand and correct password_command in petition.toml"
+def _read(running: subprocess.Popen[bytes], key: str) -> bytes:
+    """All that a command prints until it ends; what its children print later is nobody's."""
+    until = time.monotonic() + COMMAND_SECONDS
+    output = b""
+    pipe = running.stdout
+    while pipe is not None:
+        has_ended = running.poll() is not None
+        if select.select([pipe], [], [], 0 if has_ended else 0.05)[0]:
+            more = os.read(pipe.fileno(), OUTPUT_LIMIT)
+            output += more
+            if len(output) > OUTPUT_LIMIT:
+                raise _failed(key, f"printed more than {OUTPUT_LIMIT:,} bytes")
+            if not more:
+                break
+        elif has_ended:
+            break
+        elif time.monotonic() > until:
+            raise _took_long(key)
+    try:
+        running.wait(max(until - time.monotonic(), 0.1))
+    except subprocess.TimeoutExpired:
+        raise _took_long(key) from None
+    return output
+
+
+def _took_long(key: str) -> ServerTrouble:
+    return _failed(key, f"took more than {COMMAND_SECONDS} seconds")
+
+
+def _ending(status: int) -> str:
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
+def _failed(key: str, what: str) -> ServerTrouble:
+    # Neither the command line nor what it printed is quoted: either may hold the secret.
+    mend = f"Run it by hand and correct {key} in [smtp] of petition.toml"
+    return ServerTrouble(f"{key} {what}", mend)

@@ -195,7 +195,7 @@ def test_a_password_command_that_fails(tmp_path: Path):
     login = 'username = "me"\npassword_command = "false"\n'
     campaign.write("petition.toml", SETTINGS + SMTP.format(port=1) + login)
     answer = campaign.petition("send", "open-letter", "--yes", status=4)
-    assert "password command" in " ".join(answer.err.split())
+    assert "password_command ended with status 1" in " ".join(answer.err.split())
 
 
 def test_the_password_shows_nowhere(tmp_path: Path):

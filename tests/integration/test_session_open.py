@@ -13,7 +13,7 @@ from petition.credentials import Secret
 from petition.delivery.reply import Outcome, Stage
 from petition.delivery.session import Session
 from petition.delivery.trouble import OpeningTrouble
-from petition.errors import ExitStatus
+from petition.errors import ExitStatus, ServerTrouble
 from tests.servers.authority import Authority
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import (
@@ -105,11 +105,22 @@ class TestEncryption:
         assert "does not offer STARTTLS" in trouble.what
         assert server.verbs == ["EHLO"]
 
-    def test_what_is_said_before_tls_is_forgotten(self, authority):
-        """RFC 3207 4.2; a reply slipped in before TLS must not count after it (CVE-2011-0411)."""
-        slipped_in = Act(extra=b"250-scripted.test\r\n250 AUTH PLAIN\r\n")
+    @pytest.mark.parametrize(
+        "slipped_in",
+        [
+            b"250-scripted.test\r\n250 AUTH PLAIN\r\n",
+            b"250 AUTH PLAIN",
+            b"\r\n",
+            b"220 2.0.0 Ready\r\n",
+            b"\x16",
+        ],
+    )
+    def test_what_is_slipped_in_before_tls_is_refused(self, authority, slipped_in):
+        """Plain text behind the reply to STARTTLS must not count after it (CVE-2011-0411)."""
         server = ScriptedServer(
-            {Phase.STARTTLS: slipped_in}, extensions=["HELP"], starttls=authority.server()
+            {Phase.STARTTLS: Act(extra=slipped_in)},
+            extensions=["AUTH PLAIN"],
+            starttls=authority.server(),
         )
         trouble = trouble_of(
             server,
@@ -118,8 +129,21 @@ class TestEncryption:
             secret=SECRET,
             tls_context=authority.trust(),
         )
-        assert trouble.stage is Stage.AUTH
+        assert trouble.stage is Stage.STARTTLS
+        assert "slipped a text in" in trouble.what
+        assert not trouble.is_passing
+        assert server.verbs == ["EHLO", "STARTTLS"]
+
+    def test_what_was_offered_before_tls_does_not_count_after_it(self, authority):
+        """RFC 3207 4.2."""
+        twice = Act(b"250-scripted.test\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
+        server = ScriptedServer(
+            {Phase.EHLO: twice}, extensions=["HELP"], starttls=authority.server()
+        )
+        settings = {"security": "starttls", "tls_context": authority.trust()}
+        trouble = trouble_of(server, username="kim", secret=SECRET, **settings)
         assert "offers no login" in trouble.what
+        assert server.verbs == ["EHLO", "STARTTLS", "EHLO"]
 
     def test_tls_to_a_port_without_it_names_the_setting(self):
         trouble = trouble_of(ScriptedServer(), security="tls")
@@ -223,7 +247,10 @@ def test_a_name_that_nobody_has(host):
 # ---- login
 
 
-@pytest.mark.parametrize("secret", [SECRET, Secret("naïve пароль")])
+@pytest.mark.parametrize(
+    "secret",
+    [SECRET, Secret("naïve пароль"), Secret("a:b:c = d"), Secret(" \u00a0"), Secret("long" * 170)],
+)
 def test_a_login_that_is_right(secret):
     async def scenario():
         async with Recorder(passwords={"kim": secret.text}) as server:
@@ -263,6 +290,17 @@ def test_a_server_that_quotes_the_password_is_not_quoted():
     for shown in (str(trouble), repr(trouble), repr(trouble.reply)):
         assert PASSWORD not in shown
         assert plain not in shown
+
+
+def test_not_even_a_piece_of_the_password_is_quoted():
+    plain = base64.b64encode(b"\0kim\0" + PASSWORD.encode()).decode()
+    act = answer(f"535 5.7.8 AUTH PLAIN {plain[:20]}... was refused, {PASSWORD[:13]} too")
+    trouble = trouble_of(
+        ScriptedServer({Phase.AUTH: act}, extensions=["AUTH PLAIN"]),
+        username="kim",
+        secret=SECRET,
+    )
+    assert trouble.reply.text == "AUTH PLAIN ***... was refused, *** too"
 
 
 def test_another_mechanism_is_tried_only_where_one_is_unknown():
@@ -305,19 +343,121 @@ def test_a_token_is_sent_as_xoauth2():
     assert base64.b64decode(blob).decode() == expected
 
 
-def test_a_refused_token_is_told_by_the_last_reply():
-    script = {Phase.AUTH: answer("334 eyJzdGF0dXMiOiI0MDEifQ==")}
+class Tokens:
+    """What a token_command prints, one after the other; the last one again and again."""
+
+    def __init__(self, *texts):
+        self.texts = texts
+        self.asked = 0
+
+    def __call__(self):
+        self.asked += 1
+        text = self.texts[min(self.asked, len(self.texts)) - 1]
+        if isinstance(text, Exception):
+            raise text
+        return text, None
+
+
+RUN_OUT = answer("334 eyJzdGF0dXMiOiI0MDEifQ==")  # the empty line behind it is answered with 500
+
+
+def with_token(script, secret):
+    """Visit a server that takes tokens; what it heard, and the trouble there was."""
 
     async def scenario():
         async with ScriptedServer(script, extensions=["AUTH XOAUTH2"]) as server:
-            with pytest.raises(OpeningTrouble) as caught:
-                await visit(server, letter(), username="kim", secret=SECRET, auth="xoauth2")
-            return server, caught.value
+            try:
+                await visit(server, letter(), username="kim", secret=secret, auth="xoauth2")
+            except OpeningTrouble as trouble:
+                return server, trouble
+            return server, None
 
-    server, trouble = asyncio.run(scenario())
+    return asyncio.run(scenario())
+
+
+def tokens_in(server):
+    blobs = [line.split()[2] for line in server.commands if line.startswith(b"AUTH")]
+    return [base64.b64decode(blob).split(b"Bearer ")[1].strip(b"\x01").decode() for blob in blobs]
+
+
+def test_a_refused_token_is_told_by_the_last_reply():
+    server, trouble = with_token({Phase.AUTH: RUN_OUT}, SECRET)
     assert trouble.stage is Stage.AUTH
-    assert trouble.reply.code == 500  # what the scripted server says to the empty line
+    assert trouble.reply.code == 500
     assert server.commands[-1] == b""
+    assert "PETITION_SMTP_TOKEN" in trouble.mend
+
+
+def test_a_token_that_has_run_out_is_asked_for_again():
+    ask = Tokens("fresh")
+    server, trouble = with_token({Phase.AUTH: RUN_OUT}, Secret("stale", ask))
+    assert trouble is None
+    assert tokens_in(server) == ["stale", "fresh"]
+    assert ask.asked == 1
+    assert server.accepted
+
+
+def test_a_token_that_is_refused_twice_is_not_asked_for_again():
+    ask = Tokens("fresh", "fresher")
+    server, trouble = with_token({Phase.AUTH: [RUN_OUT, RUN_OUT]}, Secret("stale", ask))
+    assert trouble.reply.code == 500
+    assert tokens_in(server) == ["stale", "fresh"]
+
+
+def test_the_same_token_again_is_not_tried_again():
+    server, trouble = with_token({Phase.AUTH: RUN_OUT}, Secret("stale", Tokens("stale")))
+    assert trouble.reply.code == 500
+    assert tokens_in(server) == ["stale"]
+
+
+def test_a_token_command_that_fails_later_is_told():
+    fault = ServerTrouble("token_command ended with status 1", "Run it by hand")
+    _, trouble = with_token({Phase.AUTH: RUN_OUT}, Secret("stale", Tokens(fault)))
+    assert (trouble.what, trouble.mend) == (fault.what, fault.mend)
+    assert not trouble.is_passing
+
+
+def test_a_token_that_is_about_to_end_is_asked_for_first():
+    server, trouble = with_token({}, Secret("stale", Tokens("fresh"), lifetime=30))
+    assert trouble is None
+    assert tokens_in(server) == ["fresh"]
+
+
+def test_a_passing_refusal_of_a_token_asks_for_no_other():
+    ask = Tokens("fresh")
+    _, trouble = with_token({Phase.AUTH: answer("454 4.7.0 Later")}, Secret("stale", ask))
+    assert trouble.is_passing
+    assert ask.asked == 0
+
+
+def test_a_long_initial_response_has_a_line_of_its_own():
+    """RFC 4954 4: the command line may not grow beyond 512 octets."""
+    token = "t" * 3000
+    script = {Phase.AUTH: answer("334 ")}
+    server, trouble = with_token(script, Secret(token))
+    blob = base64.b64encode(f"user=kim\x01auth=Bearer {token}\x01\x01".encode())
+    assert server.commands[1:3] == [b"AUTH XOAUTH2", blob]
+    assert trouble.reply.code == 500  # the scripted server knows no such command
+
+
+@pytest.mark.parametrize("challenge", ["334 $$$", "334 \u00e9"])
+def test_a_challenge_that_is_none(challenge):
+    trouble = trouble_of(
+        ScriptedServer({Phase.AUTH: answer(challenge)}, extensions=["AUTH CRAM-MD5"]),
+        username="kim",
+        secret=SECRET,
+    )
+    assert trouble.stage is Stage.AUTH
+    assert "no SMTP reply" in trouble.what
+
+
+def test_login_is_said_in_turn():
+    async def scenario():
+        async with Recorder(passwords={"kim": PASSWORD}, mechanisms=("LOGIN",)) as server:
+            await visit(server, letter(), username="kim", secret=SECRET)
+            return server
+
+    assert asyncio.run(scenario()).logins == [("LOGIN", "kim", PASSWORD)]
 
 
 # ---- names and endings

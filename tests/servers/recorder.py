@@ -31,6 +31,7 @@ class Recorder:
         starttls: ssl.SSLContext | None = None,
         passwords: Mapping[str, str] | None = None,
         pipelining: bool = False,
+        mechanisms: tuple[str, ...] = ("LOGIN", "PLAIN"),
     ) -> None:
         self.commands: list[str] = []
         self.letters: list[Letter] = []
@@ -39,6 +40,8 @@ class Recorder:
         self._starttls = starttls
         self._passwords = passwords
         self._pipelining = pipelining
+        offered = mechanisms if passwords is not None else ()
+        self._excluded = [name for name in ("LOGIN", "PLAIN") if name not in offered]
         self._visits: list[SMTP] = []
 
     async def __aenter__(self):
@@ -69,7 +72,7 @@ class Recorder:
             enable_SMTPUTF8=True,
             tls_context=self._starttls,
             auth_require_tls=self._tls is None and self._starttls is not None,
-            auth_exclude_mechanism=() if self._passwords is not None else ("LOGIN", "PLAIN"),
+            auth_exclude_mechanism=self._excluded,
             authenticator=self._authenticate,
             loop=asyncio.get_running_loop(),
         )

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from petition.address import parse_address
 from petition.cli import console, deliver, summary
 from petition.cli.workplace import Workplace
+from petition.delivery.known_replies import advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
 from petition.errors import ExitStatus, UsageError
@@ -117,6 +118,8 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
         console.say_error(f"The server kept breaking off: {ending.broken}.")
     if ending.refused:
         console.say_error(f"Stopped after several letters in a row were refused: {ending.refused}.")
+        if prepared.server and (mend := advice(prepared.server.host, ending.refused)):
+            console.say_error(f"{mend}.")
     if ending.capped:
         console.say(f"The daily cap is reached; it frees at {console.when(ending.capped)}.")
     if ending.closed:

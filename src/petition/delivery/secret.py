@@ -1,7 +1,7 @@
 """The password or token that a server asks for."""
 
 from petition.campaign.server import Server
-from petition.credentials import Secret, find_secret
+from petition.credentials import Secret, find_password, find_token
 
 PASSWORD_VARIABLE = "PETITION_SMTP_PASSWORD"  # noqa: S105 (the variable's name)
 TOKEN_VARIABLE = "PETITION_SMTP_TOKEN"  # noqa: S105 (the same)
@@ -19,5 +19,5 @@ def secret_of(server: Server) -> Secret | None:
     if server.username is None:
         return None
     if server.auth == "xoauth2":
-        return find_secret(TOKEN_VARIABLE, server.token_command)
-    return find_secret(PASSWORD_VARIABLE, server.password_command)
+        return find_token(TOKEN_VARIABLE, server.token_command)
+    return find_password(PASSWORD_VARIABLE, server.password_command, server.host, server.username)

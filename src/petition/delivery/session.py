@@ -5,7 +5,6 @@ over our own `Wire` on the same transport, which is handed back for QUIT.
 """
 
 import asyncio
-import base64
 import ssl
 import time
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from petition.campaign.server import Server
 from petition.credentials import Secret
 from petition.delivery import trouble
 from petition.delivery.commands import Offers
+from petition.delivery.login import Say, log_in
+from petition.delivery.overheard import Overheard
 from petition.delivery.reply import Loss, Reply, Stage, Verdict
 from petition.delivery.transaction import MailTransaction, Permit
 from petition.delivery.wire import Wire
@@ -33,10 +34,6 @@ CLOSE_SECONDS = 1.0
 # What EHLO says where no better name is given (RFC 5321 4.1.3): this machine's own name is nobody's
 # business. Gmail's relay refuses it and wants the sender's domain.
 NAMELESS = "[127.0.0.1]"
-
-# One mechanism is tried, not one after the other: each refusal counts towards a locked account.
-_PASSWORD_MECHANISMS = ("plain", "login", "cram-md5")
-_UNKNOWN_MECHANISM = 504  # RFC 4954 4: the one reply after which another may be tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ class Session:
             )
         try:
             await _introduce(smtp, server)
-            await _log_in(smtp, server, secret)
+            await log_in(_saying(smtp, server), smtp.server_auth_methods, server, secret)
         except BaseException:
             await _drop(smtp)
             raise
@@ -208,40 +205,22 @@ async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
         return
     if not smtp.supports_extension("starttls"):
         raise trouble.no_starttls(server)
+    overheard = Overheard(cast("asyncio.Transport", smtp.transport))
     with _as_trouble(server, Stage.STARTTLS):
         await smtp.starttls()
+    if not overheard.is_one_reply:
+        raise trouble.slipped_in(server)
     with _as_trouble(server, Stage.EHLO):
         await smtp.ehlo()
 
 
-async def _log_in(smtp: aiosmtplib.SMTP, server: Server, secret: Secret | None) -> None:
-    if server.username is None:
-        return
-    if secret is None:
-        raise trouble.no_secret(server)
-    wanted = ("xoauth2",) if server.auth == "xoauth2" else _PASSWORD_MECHANISMS
-    fitting = [name for name in wanted if name in smtp.server_auth_methods]
-    if not fitting:
-        raise trouble.no_login(server, smtp.server_auth_methods)
-    for name in fitting:
-        with _as_trouble(server, Stage.AUTH, secret):
-            try:
-                await _authenticate(smtp, name, server.username, secret)
-            except aiosmtplib.SMTPAuthenticationError as refusal:
-                if refusal.code == _UNKNOWN_MECHANISM and name != fitting[-1]:
-                    continue
-                raise
-            return
+def _saying(smtp: aiosmtplib.SMTP, server: Server) -> Say:
+    async def say(*words: bytes) -> tuple[int, bytes]:
+        with _as_trouble(server, Stage.AUTH):
+            response = await smtp.execute_command(*words)
+        return response.code, response.message.encode("utf-8", "surrogateescape")
 
-
-async def _authenticate(smtp: aiosmtplib.SMTP, name: str, username: str, secret: Secret) -> None:
-    methods = {
-        "plain": smtp.auth_plain,
-        "login": smtp.auth_login,
-        "cram-md5": smtp.auth_crammd5,
-        "xoauth2": smtp.auth_xoauth2,
-    }
-    await methods[name](username, secret.text)
+    return say
 
 
 async def _drop(smtp: aiosmtplib.SMTP) -> None:
@@ -255,12 +234,12 @@ async def _drop(smtp: aiosmtplib.SMTP) -> None:
 
 
 @contextmanager
-def _as_trouble(server: Server, stage: Stage, secret: Secret | None = None) -> Iterator[None]:
+def _as_trouble(server: Server, stage: Stage) -> Iterator[None]:
     """Turn what aiosmtplib raises into what an organiser is told."""
     try:
         yield
     except aiosmtplib.SMTPResponseException as answer:
-        raise _answered(server, stage, answer, secret) from None
+        raise _answered(server, stage, answer) from None
     except aiosmtplib.SMTPTimeoutError:
         raise trouble.broken_off(server, stage, Loss.SILENT) from None
     except aiosmtplib.SMTPServerDisconnected:
@@ -279,26 +258,13 @@ def _as_trouble(server: Server, stage: Stage, secret: Secret | None = None) -> I
 
 
 def _answered(
-    server: Server, stage: Stage, answer: aiosmtplib.SMTPResponseException, secret: Secret | None
+    server: Server, stage: Stage, answer: aiosmtplib.SMTPResponseException
 ) -> ServerTrouble:
     if not 400 <= answer.code <= 599:
         loss = Loss.OUT_OF_STEP if 200 <= answer.code <= 399 else Loss.GARBLED
         return trouble.broken_off(server, stage, loss)
     text = answer.message.encode("utf-8", "surrogateescape")
-    for form in _forms(server, secret):
-        text = text.replace(form, b"***")
     return trouble.refused(server, stage, Reply.of(answer.code, text.split(b"\n")))
-
-
-def _forms(server: Server, secret: Secret | None) -> list[bytes]:
-    """How a secret stands on the wire: some servers quote the command that they refuse."""
-    if secret is None:
-        return []
-    text = secret.text.encode()
-    name = (server.username or "").encode()
-    plain = b"\0" + name + b"\0" + text
-    token = b"user=" + name + b"\x01auth=Bearer " + text + b"\x01\x01"
-    return [text, *map(base64.b64encode, (text, plain, token))]
 
 
 def _offers(smtp: aiosmtplib.SMTP) -> Offers:

@@ -9,6 +9,7 @@ import socket
 import ssl
 
 from petition.campaign.server import Server
+from petition.delivery.known_replies import advice
 from petition.delivery.reply import Loss, Reply, Stage, lost, scrub
 from petition.errors import ServerTrouble
 
@@ -16,6 +17,14 @@ _ERRNO = re.compile(r"\[Errno (-?\d+)\]")
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 
 _CHECK_HOST = "Check host, port and security in [smtp] of petition.toml"
+_CHECK_LOGIN = (
+    "Check username and password; many providers want an app password, made in their"
+    " security settings, in place of the one for the web"
+)
+_CHECK_GRANT = (
+    "Run token_command by hand: its token must be a fresh one, for this account and for sending"
+    " mail. A token in PETITION_SMTP_TOKEN runs out and is not renewed"
+)
 
 
 class OpeningTrouble(ServerTrouble):
@@ -125,10 +134,8 @@ def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
     is_passing = reply.code < 500
     mend = "Try again later" if is_passing else "Ask the provider what the reply means"
     if stage is Stage.AUTH and not is_passing:
-        mend = (
-            "Check username and password; many providers want an app password, made in their"
-            " security settings, in place of the one for the web"
-        )
+        mend = _CHECK_GRANT if server.auth == "xoauth2" else _CHECK_LOGIN
+    mend = advice(server.host, str(reply)) or mend
     return OpeningTrouble(f"{what}: {reply}", mend, stage, reply=reply, is_passing=is_passing)
 
 
@@ -141,6 +148,20 @@ def no_starttls(server: Server) -> OpeningTrouble:
     return OpeningTrouble(
         f"{server.name} does not offer STARTTLS, so nothing was sent to it",
         'Set port = 465 and security = "tls" in [smtp] of petition.toml if the provider has that',
+        Stage.STARTTLS,
+        is_passing=False,
+    )
+
+
+def slipped_in(server: Server) -> OpeningTrouble:
+    """Somebody said more than the reply to STARTTLS before TLS began.
+
+    Args:
+        server: The server.
+    """
+    return OpeningTrouble(
+        f"{server.name}, or somebody on the way to it, slipped a text in between STARTTLS and TLS",
+        "Nothing was sent, the password neither. Try from another network, and tell the provider",
         Stage.STARTTLS,
         is_passing=False,
     )
@@ -167,9 +188,18 @@ def no_secret(server: Server) -> OpeningTrouble:
     Args:
         server: The server.
     """
+    what, mend = (
+        "password",
+        (
+            f"Set PETITION_SMTP_PASSWORD, or password_command in [smtp] of petition.toml, or put it"
+            f" into the keyring: keyring set petition:{server.host} {server.username}"
+        ),
+    )
+    if server.auth == "xoauth2":
+        what, mend = "token", "Set token_command in [smtp] of petition.toml, or PETITION_SMTP_TOKEN"
     return OpeningTrouble(
-        f"there is no password for {server.username} at {server.name}",
-        "Set PETITION_SMTP_PASSWORD, or password_command in [smtp] of petition.toml",
+        f"there is no {what} for {server.username} at {server.name}",
+        mend,
         Stage.AUTH,
         is_passing=False,
     )
