@@ -70,6 +70,12 @@ class Mailbox:
         return f"{self.display_name} <{self.addr_spec}>" if self.display_name else self.addr_spec
 
 
+def find_obscured(text: str) -> str | None:
+    """What a web page's address protection left in a text in place of an address, or None."""
+    found = _OBSCURED.search(text) if "[" in text else None
+    return found.group() if found else None
+
+
 def is_reserved(domain: str) -> bool:
     """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761).
 
@@ -149,7 +155,7 @@ def _judged_addr_spec(text: str) -> str:
 
 
 def _refusal(text: str, fault: Exception) -> AddressRefused:
-    if _OBSCURED.search(text):
+    if find_obscured(text):
         return AddressRefused(
             f'"{text.strip()}" is what a web page shows in place of an address',
             "Copy the address itself from the page",

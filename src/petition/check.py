@@ -1,15 +1,16 @@
 """Everything that is wrong with a letter and its list, all at once, before anything is sent."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from difflib import get_close_matches
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox
 from petition.campaign.alike import Alikes
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
-from petition.campaign.letter import Letter
+from petition.campaign.letter import Letter, LetterText
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
@@ -18,8 +19,16 @@ from petition.merge.frozen import Frozen, freeze
 from petition.merge.invitation import wrong_weekdays
 from petition.merge.message import Merger
 from petition.merge.promises import broken_promises
+from petition.merge.template import names_in
 
 _DEMANDS = "demands"  # lies beside the letters and is none
+
+COPIES = ("cc", "bcc")
+
+READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at
+
+_MEND_ROW = "Write the real address or delete the row"
+_MEND_COPY = "Write the real address or leave it out"
 
 PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the rest are counted
 
@@ -82,13 +91,18 @@ class Examined:
         refusals = Refusals()
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
         alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
-        for person in self.people.rows(self.problems):
+        before, read, merged = len(self.problems), 0, 0
+        for read, person in enumerate(self.people.rows(self.problems), start=1):  # noqa: B007
             if not person.excluded:  # nobody writes to it, and its cells may be in any condition
-                self._look_at(person.mailbox, person.file, person.line)
+                self._look_at(person.mailbox, person.file, person.line, _MEND_ROW)
                 alikes.look_at(person)
                 if merger is not None:
-                    self._merge(merger, person, revision, now, refusals)
+                    merged += 1
+                    full = merged <= READ_BACK_FIRST
+                    self._merge(merger, person, revision, now, refusals, full=full)
             yield person
+        if not read and len(self.problems) == before:
+            self.problems.append(_nobody(self.people))
         self.problems += refusals.problems()
         self.problems += alikes.problems()
 
@@ -98,40 +112,60 @@ class Examined:
             self.fallbacks.add(person)
 
     def _merge(
-        self, merger: Merger, person: Person, revision: int, now: datetime, refusals: "Refusals"
+        self,
+        merger: Merger,
+        person: Person,
+        revision: int,
+        now: datetime,
+        refusals: "Refusals",
+        *,
+        full: bool,
     ) -> None:
         try:
-            merger.merge(person, revision, now, full=False)
+            merger.merge(person, revision, now, full=full)
         except MergeRefused as refusal:
             refusals.add(refusal.problem, person)
 
-    def _look_at(self, mailbox: Mailbox, file: str, line: int | None) -> None:
-        if self.server and not self.server.is_loopback and mailbox.is_reserved:
-            self.problems.append(
-                Problem(
-                    file,
-                    line,
-                    f"{mailbox.addr_spec} is under a domain reserved for examples (RFC 2606):"
-                    " nobody can receive mail there",
-                    "Write the real address or delete the row",
-                )
-            )
+    def _look_at(self, mailbox: Mailbox, file: str, line: int | None, mend: str) -> None:
+        if what := refused_by(self.server, mailbox):
+            is_row = self.people and file == self.people.file
+            mark = self._email if is_row else mailbox.addr_spec
+            self.problems.append(Problem(file, line, what, mend, mark=mark))
 
-    def look_at_sender(self, today: date) -> None:
-        """What must hold before a letter leaves for a real server."""
-        sender = self.campaign.settings.sender
-        self._look_at(sender.from_, SETTINGS_FILE, None)
+    @cached_property
+    def _email(self) -> int | None:
+        return self.people.cell("email") if self.people else None
+
+    def look_at_sender(self) -> None:
+        """What must hold of the sender before a letter leaves for a real server."""
+        if self.campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
+            return
+        sender, lines = self.campaign.settings.sender, self.campaign.lines
+        mend = "Write an address under a domain of your own"
+        self._look_at(sender.from_, SETTINGS_FILE, lines.line_of(("sender", "from")), mend)
         if sender.reply_to:
-            self._look_at(sender.reply_to, SETTINGS_FILE, None)
+            line = lines.line_of(("sender", "reply_to"))
+            self._look_at(sender.reply_to, SETTINGS_FILE, line, mend)
         elif self.server:
             self.problems.append(
                 Problem(
                     SETTINGS_FILE,
-                    None,
+                    lines.line_of(("sender",)),
                     "[sender] has no reply_to, and answers would have nowhere to go",
-                    'Write reply_to = "an address that somebody reads"',
+                    'Write reply_to = "Name <an address that somebody reads>" under [sender]',
+                    mark="",
                 )
             )
+
+    def look_at_copies(self) -> None:
+        """Whether those in cc and bcc can receive mail."""
+        text = self.letter.default_text
+        for key in COPIES:
+            for mailbox in getattr(text.front, key):
+                self._look_at(mailbox, text.file, text.line_of(key), _MEND_COPY)
+
+    def look_at_reply_by(self, today: date) -> None:
+        """Whether the reply-by date is still to come."""
         reply_by = self.letter.front.reply_by
         if isinstance(reply_by, date) and reply_by < today:
             self.problems.append(self._too_late(reply_by))
@@ -155,6 +189,7 @@ class Examined:
                     f"the event is past: it was on {event.starts:%Y-%m-%d}",
                     f"Set a day to come in [events.{name}], or leave the letter",
                     Level.ERROR if self.server else Level.WARNING,
+                    name,
                 )
             )
 
@@ -166,7 +201,45 @@ class Examined:
             f"the reply-by date {reply_by.isoformat()} is past",
             "Set a date that can still be kept",
             Level.ERROR if self.server else Level.WARNING,
+            "reply_by",
         )
+
+    def look_at_demands(self) -> None:
+        """Whether the demands stand in each language of the letter that shows them."""
+        demands = self.campaign.demands
+        for language, text in self.letter.texts.items():
+            if not demands or language in demands or "demands" not in names_in(text):
+                continue
+            other = next(iter(demands))
+            suffix = "" if language == self.campaign.languages[0] else f".{language}"
+            file = f"{LETTERS_FOLDER}/{_DEMANDS}{suffix}.md"
+            what = f'there is no {file}: this letter gives the demands in "{other}"'
+            line = next((at for at, words in _lines(text) if "demands" in words), text.body_line)
+            mend = "Translate them there, if the letter is to be in one language"
+            self.problems.append(Problem(text.file, line, what, mend, Level.WARNING, _DEMANDS))
+
+
+def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
+    """Why a mailbox cannot be written to through a server, or None.
+
+    Args:
+        server: Where the letter would go; None: the sandbox, which takes every address.
+        mailbox: The mailbox.
+    """
+    if server is None or server.is_loopback or not mailbox.is_reserved:
+        return None
+    why = "is under a domain reserved for examples (RFC 2606): nobody can receive mail there"
+    return f"{mailbox.addr_spec} {why}"
+
+
+def _nobody(people: PeopleList) -> Problem:
+    what = "there is nobody on this list"
+    mend = "Write a row for each person under the header"
+    return Problem(people.file, people.table.header_line, what, mend, Level.WARNING)
+
+
+def _lines(text: LetterText) -> Iterator[tuple[int, str]]:
+    return enumerate(text.body.split("\n"), start=text.body_line)
 
 
 class Refusals:
@@ -189,7 +262,7 @@ class Refusals:
         named = ", ".join(f"{row.file}:{row.line}" for row in rows[:PERSONS_NAMED])
         more = f" and {len(rows) - PERSONS_NAMED} more" if len(rows) > PERSONS_NAMED else ""
         what = f"{problem.what} (for {named}{more})"
-        return Problem(problem.file, problem.line, what, problem.mend, problem.level)
+        return replace(problem, what=what)
 
 
 def examine(
@@ -226,8 +299,11 @@ def examine(
         )
     except CampaignError as fault:
         examined.problems += fault.problems
-    examined.look_at_sender(today)
+    examined.look_at_sender()
+    examined.look_at_copies()
+    examined.look_at_reply_by(today)
     examined.look_at_event(today)
+    examined.look_at_demands()
     examined.problems += broken_promises(letter)
     return examined
 

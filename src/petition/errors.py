@@ -14,7 +14,7 @@ A refusal by a server is no exception but a `delivery.reply.Verdict`; an excepti
 could not do our part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 
@@ -47,6 +47,8 @@ class Problem:
         what: What is wrong, a sentence without its full stop.
         mend: What to do about it, a sentence without its full stop.
         level: Whether it stops a letter.
+        mark: What of the line is meant: a text that stands in it ("": all of it), or the number of
+            the cell from 0. It is only shown, and makes no two problems of one.
     """
 
     file: str
@@ -54,15 +56,27 @@ class Problem:
     what: str
     mend: str
     level: Level = Level.ERROR
+    mark: str | int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.what}. {self.mend}."
+        return f"{self.place}: {sentence(self.what)} {sentence(self.mend)}"
+
+    @property
+    def place(self) -> str:
+        """FILE:LINE, or the file where the whole of it is meant."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
     @property
     def is_error(self) -> bool:
         """Whether it keeps a letter from being sent."""
         return self.level is Level.ERROR
+
+
+def sentence(text: str) -> str:
+    """A sentence with its full stop, or with its question mark."""
+    if text.startswith("Did you mean "):
+        return f"{text}?"
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 class PetitionError(Exception):
@@ -76,14 +90,15 @@ class PetitionError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
-        return f"{self.what}. {self.mend}." if self.mend else f"{self.what}."
+        return " ".join(sentence(part) for part in (self.what, self.mend) if part)
 
 
 class CampaignError(PetitionError):
     """The campaign's files hold problems that stop the command."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__(f"{len(problems)} problems in the campaign", "Mend them and try again")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        super().__init__(f"{count} in the campaign", "Mend what is wrong and try again")
         self.problems = problems
 
 
@@ -124,7 +139,7 @@ class ConditionRefused(UsageError):
         self.at = at
 
     def __str__(self) -> str:
-        return f"{self.what}\n    {self.text}\n    {' ' * self.at}^\n{self.mend}."
+        return f"{self.what}\n    {self.text}\n    {' ' * self.at}^\n{sentence(self.mend)}"
 
 
 class LogBusy(UsageError):

@@ -7,6 +7,7 @@ in it. Each use has a label of its own, so that no value tells anything about an
 
 import hmac
 import secrets
+from functools import lru_cache
 from typing import NamedTuple
 
 KEY_BYTES = 32
@@ -58,14 +59,21 @@ class Signer:
         return self._mark("return-path", identity, 12)
 
     def _mark(self, label: str, identity: Identity, size: int) -> str:
-        # Lengths before the parts: ("ab", "c") and ("a", "bc") must not give the same text.
-        parts = [label, identity.campaign, identity.letter, str(identity.revision)]
-        parts.append(identity.mailbox)
-        text = b"".join(
-            len(part.encode()).to_bytes(4) + part.encode("utf-8", "surrogatepass") for part in parts
-        )
+        of_all = _measured(label, identity.campaign, identity.letter, str(identity.revision))
+        text = of_all + _measured_part(identity.mailbox)
         # In hexadecimal: what carries it on the way may change the case of letters.
         return hmac.digest(self._key, text, "sha256")[:size].hex()
+
+
+@lru_cache(maxsize=16)  # all copies of a letter have these in common
+def _measured(*parts: str) -> bytes:
+    """Texts as bytes, each behind its length: ("ab", "c") and ("a", "bc") must not be the same."""
+    return b"".join(map(_measured_part, parts))
+
+
+def _measured_part(part: str) -> bytes:
+    encoded = part.encode()
+    return len(encoded).to_bytes(4) + encoded
 
 
 def chance_message_id(domain: str) -> str:

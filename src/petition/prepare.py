@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 
+from petition.address import Mailbox
 from petition.campaign.folder import Campaign
 from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
-from petition.check import Examined, examine, in_order, today_of
-from petition.errors import CampaignError, MergeRefused, Problem, UsageError
+from petition.check import COPIES, Examined, examine, in_order, refused_by, today_of
+from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
 from petition.identity import Signer
 from petition.merge.condition import Condition
 from petition.merge.frozen import Frozen, differences
 from petition.merge.message import Merger
 from petition.outbox.listing import Comparison, ListedRow, Listing, Mode
 from petition.outbox.log import Log
+from petition.outbox.person import suppressions
 from petition.outbox.records import FrozenLetter
 from petition.outbox.states import State
 
@@ -126,6 +128,7 @@ def prepare(campaign: Campaign, name: str, log: Log, server: Server | None, wish
     examined = examine(
         campaign, name, server=server, campaign_id=campaign_id, today=today_of(campaign)
     )
+    examined.problems += suppressed_copies(examined, log)
     plan = _plan(examined, log, wish)
     choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
     fits = _Fits(examined, wish.where)
@@ -171,6 +174,60 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
         return now, 1
     old = Frozen.from_json(newest.document)
     return (old, newest.revision) if old.hash == now.hash else (now, newest.revision + 1)
+
+
+def refusal_of(examined: Examined, log: Log) -> Iterator[Problem]:
+    """Why `send` would stop at a letter that is frozen already, as a warning.
+
+    Args:
+        examined: The letter as it is now.
+        log: Its log.
+    """
+    plan = _plan(examined, log, Wish())
+    try:
+        if plan:
+            plan.refuse()
+    except UsageError as why:
+        text = examined.letter.default_text
+        yield Problem(text.file, None, why.what, why.mend, Level.WARNING)
+
+
+def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
+    """Those in cc and bcc who are never to be written to, a problem each.
+
+    Args:
+        examined: The letter.
+        log: Knows them.
+    """
+    if not examined.letter.texts:
+        return
+    text = examined.letter.default_text
+    suppressed = {one.mailbox for one in suppressions(log)}
+    for key in COPIES:
+        for mailbox in getattr(text.front, key):
+            if mailbox.addr_spec in suppressed:
+                what = f"{mailbox.addr_spec} is never to be written to (petition suppress)"
+                mend = f"Take it out of {key}"
+                yield Problem(text.file, text.line_of(key), what, mend, mark=mailbox.addr_spec)
+
+
+def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
+    """Refuse a trial copy to a mailbox that may not be written to.
+
+    Args:
+        log: Knows who is never to be written to.
+        server: Where it would go; None: the sandbox.
+        to: The mailbox.
+
+    Raises:
+        UsageError: It is under a reserved domain, or suppressed.
+    """
+    if what := refused_by(server, to):
+        raise UsageError(what, "Write an address of your own; nothing was sent")
+    if to.addr_spec in {one.mailbox for one in suppressions(log)}:
+        what = f"{to.addr_spec} is never to be written to"
+        mend = f"Write another address, or allow it with petition suppress --remove {to.addr_spec}"
+        raise UsageError(what, f"{mend}; nothing was sent")
 
 
 def enqueue(prepared: Prepared) -> None:

@@ -102,7 +102,7 @@ def test_without_a_campaign_every_command_says_how_to_begin(tmp_path: Path):
         ["retry", "x"],
     ):
         answer = place.petition(*arguments, status=1)
-        assert "there is no petition.toml" in answer.err
+        assert "petition.toml: there is none in" in answer.err
         assert "petition init" in answer.err
-    assert "there is no petition.toml" in place.petition("check", status=1).out
+    assert "petition.toml: there is none in" in place.petition("check", status=1).out
     assert list(tmp_path.iterdir()) == []

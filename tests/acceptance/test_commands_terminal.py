@@ -21,6 +21,7 @@ HOSTILE = (
     "\u202egnp.exe",
     "a\u2028b",
 )
+CELLS = tuple(text for text in HOSTILE if "\u202e" not in text)  # a row with one is refused
 COMMANDS = (
     ["check"],
     ["preview"],
@@ -97,8 +98,8 @@ def test_merge_fields_are_marked_on_a_terminal_alone(shown: SmallCampaign):
 
 
 def test_no_cell_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
-    people = [f"p{number}" for number in range(1, len(HOSTILE) + 1)]
-    campaign.list_people(*people, **dict(zip(people, HOSTILE, strict=True)))
+    people = [f"p{number}" for number in range(1, len(CELLS) + 1)]
+    campaign.list_people(*people, **dict(zip(people, CELLS, strict=True)))
     commands = [["check"], ["preview", "--diff", "p1", "p3"]]
     commands += [["preview", "--to", who] for who in people]
     seen = ""

@@ -123,7 +123,7 @@ def test_a_condition_chooses_with_to_and_limit(
             "country = 'GB'",
             "--where: = does not fit here\n    country = 'GB'\n            ^\nWrite ==",
         ),
-        ("contry == 'GB'", "\n    contry == 'GB'\n    ^\nDid you mean country."),
+        ("contry == 'GB'", "\n    contry == 'GB'\n    ^\nDid you mean country?"),
         ("country > 3", "cannot be worked out for recipients.csv:2"),
         ("country == 'FR'", "nobody on the list fits --where country == 'FR'"),
         ("", "--where is empty"),

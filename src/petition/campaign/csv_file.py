@@ -90,6 +90,12 @@ class CsvFile:
         except OSError as why:
             problems.append(Problem(self.file, None, *unreadable(why)))
 
+    def lines(self) -> Iterator[str]:
+        """The lines of the file, each with its end; what is wrong with it is passed over."""
+        with self._path.open(encoding=self.encoding.codec, errors="replace", newline="") as stream:
+            while line := stream.readline(_LINE_LIMIT):
+                yield line
+
     def _parsed(self, lines: "_Lines", problems: list[Problem]) -> Iterator[Record]:
         reader = csv.reader(lines, delimiter=self.separator, strict=True)
         while True:

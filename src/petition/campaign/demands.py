@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from petition.campaign.names import nearest, quoted, slug
+from petition.campaign.slips import obscured
 from petition.campaign.source import read_text
 from petition.errors import Problem
 
@@ -51,6 +52,7 @@ def read_demands(
     text = read_text(root, file, problems)
     if text is None:
         return ()
+    problems.extend(obscured(file, enumerate(text.split("\n"), start=1)))
     drafts = list(_drafts(text))
     if len(drafts) > _LIMIT + 1:  # one stands before the first heading
         what = f"holds {len(drafts) - 1:,} demands"
@@ -59,7 +61,9 @@ def read_demands(
     demands: list[Demand] = []
     for draft in drafts:
         faults = list(_faults(draft, demands, is_default=is_default))
-        problems.extend(Problem(file, line, what, mend) for line, what, mend in faults)
+        problems.extend(
+            Problem(file, line, what, mend, mark=_mark_of(what)) for line, what, mend in faults
+        )
         if draft.line and not faults:
             demands.append(draft.demand(len(demands) + 1))
     return tuple(demands)
@@ -159,6 +163,12 @@ def _faults(
     elif twin := next((demand for demand in earlier if demand.id == identity), None):
         what = f"the id {quoted(identity)} is also that of line {twin.line}"
         yield draft.line, what, "Give each demand an id of its own"
+
+
+def _mark_of(what: str) -> str:
+    """What a problem quotes at its beginning is what of the line is meant."""
+    found = re.match(r'(?:the id )?"([^"]*)"', what)
+    return found[1] if found else ""
 
 
 def _template_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:

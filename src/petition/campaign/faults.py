@@ -87,7 +87,11 @@ class Faults:
         else:
             what, mend = _wrong(detail)
             what = f"{self._called(path)}{what}"
-        return Problem(self._file, self._line_of(path), what, mend)
+        keys = [part for part in path if isinstance(part, str) and part != "[key]"]
+        mark = keys[-1] if keys and detail["type"] != "missing" else None
+        if isinstance(path[-1] if path else None, int) and isinstance(detail["input"], str):
+            mark = detail["input"]
+        return Problem(self._file, self._line_of(path), what, mend, mark=mark)
 
     def _called(self, path: KeyPath) -> str:
         names = [part for part in path if isinstance(part, str) and part != "[key]"]

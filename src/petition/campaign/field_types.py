@@ -9,7 +9,7 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
 from petition.address import Mailbox, parse_address, parse_mailbox
 from petition.campaign.faults import fault, fault_of
@@ -52,7 +52,12 @@ def one_line(value: object) -> str:
     return text
 
 
-def _mailbox(value: object) -> Mailbox:
+def mailbox_of(value: object) -> Mailbox:
+    """A mailbox with or without a display name.
+
+    Raises:
+        PydanticCustomError: It is none.
+    """
     try:
         return parse_mailbox(one_line(value))
     except AddressRefused as refusal:
@@ -80,18 +85,24 @@ def _return_path(value: object) -> str:
     return address.replace(_TOKEN_STAND_IN, "{token}")
 
 
-def _languages(value: object) -> tuple[str, ...]:
+def _list_of_languages(value: object) -> object:
     if not isinstance(value, list) or not value:
         raise fault("this is not a list of languages", 'Write it as ["en", "ru"]')
-    tags: list[str] = []
-    for text in value:
-        tag = language_tag(text_of(text))
-        if tag is None:
-            raise fault(f"{quoted(text)} is not a language tag", 'Write one as "en" or "pt-BR"')
-        if tag in tags:
-            raise fault(f"{quoted(text)} stands there twice", "Leave one of them out")
-        tags.append(tag)
-    return tuple(tags)
+    return tuple(value)
+
+
+def _language(value: object) -> str:
+    text = text_of(value)
+    if (tag := language_tag(text)) is None:
+        raise fault(f"{quoted(text)} is not a language tag", 'Write one as "en" or "pt-BR"')
+    return tag
+
+
+def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := sorted({tag for tag in tags if tags.count(tag) > 1}):
+        stand = "stands" if len(twice) == 1 else "stand"
+        raise fault(f"{', '.join(map(quoted, twice))} {stand} there twice", "Leave one of them out")
+    return tags
 
 
 def _timezone(value: object) -> str:
@@ -194,9 +205,12 @@ def _database_url(value: object) -> str:
 
 
 OneLine = Annotated[str, BeforeValidator(one_line)]
-MailboxText = Annotated[Mailbox, PlainValidator(_mailbox)]
+MailboxText = Annotated[Mailbox, PlainValidator(mailbox_of)]
 ReturnPath = Annotated[str, PlainValidator(_return_path)]
-LanguageTags = Annotated[tuple[str, ...], PlainValidator(_languages)]
+LanguageTag = Annotated[str, PlainValidator(_language)]
+LanguageTags = Annotated[
+    tuple[LanguageTag, ...], BeforeValidator(_list_of_languages), AfterValidator(_each_once)
+]
 TimeZoneName = Annotated[str, PlainValidator(_timezone)]
 CampaignId = Annotated[str, PlainValidator(_campaign_id)]
 InnerPath = Annotated[str, PlainValidator(_inner_path)]

@@ -10,10 +10,16 @@ from petition.campaign.demands import Demand, compare_demands, read_demands
 from petition.campaign.letter import Letter, read_letter
 from petition.campaign.names import language_tag, nearest, quoted
 from petition.campaign.people import PeopleList, open_people
-from petition.campaign.settings import Settings, load_settings, stand_in_settings
+from petition.campaign.settings import (
+    LoadedSettings,
+    Settings,
+    load_settings,
+    stand_in_settings,
+)
 from petition.campaign.signatories import Signatory, read_signatories
 from petition.campaign.signed_twice import SignedOnce
 from petition.campaign.source import unreadable
+from petition.campaign.toml_lines import TomlLines
 from petition.errors import CampaignError, Problem
 
 SETTINGS_FILE = "petition.toml"
@@ -39,6 +45,8 @@ class Campaign:
         signatories: Everybody who signs, those who are not to be named too.
         problems: What is wrong in any file but the lists of people, which are read as they are
             needed.
+        lines: Where the tables and keys of petition.toml stand.
+        stands_in: Whether settings stand in for wrong ones, so that nothing follows from them.
     """
 
     root: Path
@@ -47,6 +55,8 @@ class Campaign:
     demands: dict[str, tuple[Demand, ...]] = field(default_factory=dict)
     signatories: tuple[Signatory, ...] = ()
     problems: list[Problem] = field(default_factory=list)
+    lines: TomlLines = field(default_factory=TomlLines)
+    stands_in: bool = False
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -67,32 +77,46 @@ class Campaign:
         return open_people(self.root, list_name, file, problems)
 
 
-def load_campaign(root: Path) -> Campaign:
+def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
     """Reads every file of a campaign folder save the lists of people.
+
+    Args:
+        root: The folder.
+        loaded: What `read_settings` has made of its petition.toml; None: read it now.
+
+    Raises:
+        CampaignError: petition.toml is not there or is no TOML; with what else was found.
+    """
+    loaded = loaded or read_settings(root)
+    settings = loaded.settings or stand_in_settings(_languages_seen(root))
+    campaign = Campaign(root, settings, lines=loaded.lines, stands_in=loaded.has_errors)
+    campaign.problems += loaded.problems
+    _read_letters(campaign)
+    _read_signatories(campaign)
+    if loaded.settings is None:
+        _judge_lists(campaign)
+        raise CampaignError(campaign.problems)
+    return campaign
+
+
+def read_settings(root: Path) -> LoadedSettings:
+    """petition.toml of a campaign folder.
 
     Args:
         root: The folder.
 
     Raises:
-        CampaignError: petition.toml is not there or is no TOML; with what else was found.
+        CampaignError: There is none.
     """
     _refuse_absent(root)
-    settings, problems = load_settings(root / SETTINGS_FILE)
-    campaign = Campaign(root, settings or stand_in_settings(_languages_seen(root)))
-    campaign.problems += problems
-    _read_letters(campaign)
-    _read_signatories(campaign)
-    if settings is None:
-        _judge_lists(campaign)
-        raise CampaignError(campaign.problems)
-    return campaign
+    return load_settings(root / SETTINGS_FILE)
 
 
 def _refuse_absent(root: Path) -> None:
     try:
         if (root / SETTINGS_FILE).exists():
             return
-        what = f"there is no {SETTINGS_FILE} in {root.resolve()}"
+        what = f"there is none in {root.resolve()}"
         fault = what, "Begin a campaign with petition init, or name its folder with -C"
     except (OSError, ValueError) as why:
         fault = unreadable(why)
@@ -124,14 +148,17 @@ def _read_demands(campaign: Campaign, files: dict[str, str]) -> None:
         )
     if not problems:  # a demand without an id would be missed a second time
         compare_demands(campaign.demands, files, problems)
+    for language, demands in campaign.demands.items():
+        if problems and not demands:  # so that no letter is blamed for naming none
+            campaign.demands[language] = (Demand(1, "stand-in", "stand-in", "", 1),)
     campaign.problems += problems
 
 
 def _judge_list_of(campaign: Campaign, letter: Letter) -> None:
     if letter.front.to not in campaign.settings.people:
-        fault = _unknown_list(campaign.settings, letter.front.to)
-        line = letter.default_text.line_of("to")
-        campaign.problems.append(Problem(letter.default_text.file, line, *fault))
+        name, text = letter.front.to, letter.default_text
+        what, mend = _unknown_list(campaign.settings, name)
+        campaign.problems.append(Problem(text.file, text.line_of("to"), what, mend, mark=name))
 
 
 def _judge_event_of(campaign: Campaign, letter: Letter) -> None:
@@ -142,12 +169,12 @@ def _judge_event_of(campaign: Campaign, letter: Letter) -> None:
     mend = f'Did you mean "{near}"' if near else f"Write a table [events.{name}] there"
     text = letter.default_text
     what = f"there is no event {quoted(name)} in {SETTINGS_FILE}"
-    campaign.problems.append(Problem(text.file, text.line_of("event"), what, mend))
+    campaign.problems.append(Problem(text.file, text.line_of("event"), what, mend, mark=name))
 
 
 def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:
     near = nearest(name, settings.people)
-    mend = f'Did you mean "{near}"' if near else f"Name its file there: {name} = ..."
+    mend = f'Did you mean "{near}"' if near else f'Name its file there: {name} = "{name}.csv"'
     return f"there is no list {quoted(name)} in [people] of {SETTINGS_FILE}", mend
 
 

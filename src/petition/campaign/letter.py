@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -17,11 +18,13 @@ from pydantic import (
     field_validator,
 )
 
+from petition.address import Mailbox
 from petition.campaign.faults import Faults, KeyPath, fault
-from petition.campaign.field_types import OneLine, bare_address, one_line, text_of
+from petition.campaign.field_types import OneLine, mailbox_of, one_line, text_of
 from petition.campaign.front_matter import FrontMatterRefused, SplitLetter, split_letter
 from petition.campaign.names import quoted
 from petition.campaign.reading_on import read_on
+from petition.campaign.slips import obscured
 from petition.campaign.source import read_text
 from petition.errors import Problem
 
@@ -32,14 +35,18 @@ ATTACHMENTS_LIMIT = 20
 _NOT_YET = ("follows",)
 
 
-def _addresses(value: object) -> tuple[str, ...]:
+def _addresses(value: object) -> object:
     if not isinstance(value, list):
         raise fault("this is not a list", 'Write it in square brackets: ["name@host.org"]')
-    for text in value:
-        if re.search(r"\{[{%#]", text_of(text)):
-            what = f"{quoted(text)} is a template, and copies are alike for everybody"
-            raise fault(what, "Write an address")
-    return tuple(bare_address(text) for text in value)
+    return tuple(value)
+
+
+def _copied(value: object) -> Mailbox:
+    text = text_of(value)
+    if re.search(r"\{[{%#]", text):
+        what = f"{quoted(text)} is a template, and copies are alike for everybody"
+        raise fault(what, "Write an address")
+    return mailbox_of(text)
 
 
 def _reply_by(value: object) -> timedelta | date:
@@ -71,6 +78,11 @@ def _not_bulk(kind: str) -> str:
     return kind
 
 
+Copies = Annotated[
+    tuple[Annotated[Mailbox, PlainValidator(_copied)], ...], BeforeValidator(_addresses)
+]
+
+
 class FrontMatter(BaseModel):
     """The front matter of a letter: to whom it goes, under which subject, and how."""
 
@@ -79,16 +91,16 @@ class FrontMatter(BaseModel):
     to: OneLine = "recipients"
     subject: OneLine = Field(examples=['subject: "What the letter is about"'])
     kind: Annotated[Literal["personal", "bulk"], AfterValidator(_not_bulk)] = "personal"
-    cc: Annotated[tuple[str, ...], PlainValidator(_addresses)] = ()
-    bcc: Annotated[tuple[str, ...], PlainValidator(_addresses)] = ()
+    cc: Copies = ()
+    bcc: Copies = ()
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
     attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
     event: OneLine | None = None
 
     @field_validator("cc", "bcc")
     @classmethod
-    def _few_copies(cls, copies: tuple[str, ...], known: ValidationInfo) -> tuple[str, ...]:
-        everybody = [*known.data.get("cc", ()), *copies]
+    def _few_copies(cls, copies: tuple[Mailbox, ...], known: ValidationInfo) -> tuple[Mailbox, ...]:
+        everybody = [one.addr_spec for one in (*known.data.get("cc", ()), *copies)]
         if len(everybody) > COPIES_LIMIT:
             what = f"{len(everybody)} copies of a letter, and only {COPIES_LIMIT} are possible"
             raise fault(what, "Give people who shall have the letter a row of the list")
@@ -187,6 +199,7 @@ def _read_text(root: Path, file: str, language: str, problems: list[Problem]) ->
         mend = "Write it below the front matter"
         problems.append(Problem(file, split.body_line, "the letter has no text", mend))
     front = _front(file, split, problems)
+    problems.extend(obscured(file, enumerate(content.split("\n"), start=1)))
     return LetterText(
         file=file,
         language=language,

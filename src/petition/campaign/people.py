@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from petition.address import Mailbox, parse_address
+from petition.address import Mailbox, find_obscured, parse_address
 from petition.campaign.exports import Export, Unclear
 from petition.campaign.lines import FirstLines
 from petition.campaign.names import language_tag, nearest, quoted
+from petition.campaign.slips import MEND_OBSCURED, reorders, said_of_obscured
 from petition.campaign.table import Table, TableRow, open_table
 from petition.errors import AddressRefused, Level, Problem
 
@@ -84,14 +85,20 @@ class PeopleList:
         Args:
             problems: Takes what is wrong, in the order of its discovery.
         """
-        seen = _Seen(self.file, problems)
+        seen = _Seen(self.file, self.cell("email"), self.cell("id"), problems)
         for row in self.table.rows(problems):
+            whole = "".join(row.cells.values())
             try:
                 person = self._person(row)
+                if not (person.excluded or whole.isascii()):
+                    self._refuse_reordering(row.cells)
             except _Refused as why:
-                problems.append(Problem(self.file, row.line, why.what, why.mend, why.level))
+                mark = self.cell(why.column)
+                problems.append(Problem(self.file, row.line, why.what, why.mend, why.level, mark))
                 continue
             if seen.is_new(person):
+                if "[" in whole and (warning := self._obscured(row)):
+                    problems.append(warning)
                 yield person
 
     def choice(self, texts: Iterable[str]) -> "Choice":
@@ -109,7 +116,7 @@ class PeopleList:
             excluded = self._export.excluded(fields)
         except Unclear as why:
             what = f"{self.table.heading(why.column)} is {quoted(fields[why.column])}"
-            raise _Refused(what, why.mend) from None
+            raise _Refused(what, why.mend, why.column) from None
         try:
             mailbox = _mailbox(fields["email"], fields.get("name", ""))
         except AddressRefused as why:
@@ -118,7 +125,7 @@ class PeopleList:
         if tag is None and not excluded:
             what = f"{quoted(fields['language'])} is not a language tag"
             what = f"{self._heading('language')}: {what}"
-            raise _Refused(what, 'Write it as "en" or "pt-BR"')
+            raise _Refused(what, 'Write it as "en" or "pt-BR"', "language")
         identity = fields.get("id", "")
         return Person(
             self.file, row.line, row.number, identity, mailbox, tag or "", fields, excluded
@@ -137,21 +144,42 @@ class PeopleList:
         is_name = why.what.startswith("the name")
         what = why.what if is_name else f"{self._heading('email')}: {why.what}"
         if not excluded:
-            return _Refused(what, why.mend)
+            return _Refused(what, why.mend, "name" if is_name else "email")
         # Nobody would write to it: it keeps no letter from being sent.
         what += f"; the row is marked {quoted(excluded)} and is passed over"
-        return _Refused(what, why.mend, Level.WARNING)
+        return _Refused(what, why.mend, "email", Level.WARNING)
+
+    def _refuse_reordering(self, fields: dict[str, str]) -> None:
+        for column, cell in fields.items():
+            if column != "name" and (char := reorders(cell)):
+                what = (
+                    f"{self._heading(column)}: the cell holds {char}, which reorders what is read"
+                )
+                raise _Refused(what, "Type the cell anew", column)
+
+    def _obscured(self, row: TableRow) -> Problem | None:
+        for column, cell in row.cells.items():
+            if found := find_obscured(cell):
+                what = f"{self._heading(column)}: {said_of_obscured(found)}"
+                mark = self.cell(column)
+                return Problem(self.file, row.line, what, MEND_OBSCURED, Level.WARNING, mark)
+        return None
+
+    def cell(self, column: str) -> int | None:
+        """The number of a column from 0, under our name or the file's own."""
+        columns, own = self.table.columns, self._export.taken.get(column, column)
+        return columns.index(own) if own in columns else None
 
     def _heading(self, column: str) -> str:
         return self.table.heading(self._export.taken.get(column, column))
 
 
 class _Refused(Exception):
-    """A row cannot be used."""
+    """A row cannot be used, and which column is to blame."""
 
-    def __init__(self, what: str, mend: str, level: Level = Level.ERROR) -> None:
+    def __init__(self, what: str, mend: str, column: str, level: Level = Level.ERROR) -> None:
         super().__init__(what)
-        self.what, self.mend, self.level = what, mend, level
+        self.what, self.mend, self.column, self.level = what, mend, column, level
 
 
 def open_people(
@@ -232,10 +260,20 @@ class Choice:
 
 
 class _Seen:
-    """What earlier rows of a list had, to find what stands in it twice."""
+    """What earlier rows of a list had, to find what stands in it twice.
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    Args:
+        file: The list's file.
+        email: The number of the cell with the address.
+        identity: That of the cell with the id.
+        problems: Takes what stands there twice.
+    """
+
+    def __init__(
+        self, file: str, email: int | None, identity: int | None, problems: list[Problem]
+    ) -> None:
         self._file = file
+        self._email, self._identity = email, identity
         self._problems = problems
         self._lines = FirstLines()  # of addresses
         self._folded = FirstLines()  # of addresses in lower case, for those that are not
@@ -247,22 +285,22 @@ class _Seen:
         address = person.mailbox.addr_spec
         line = self._lines.first(address, person.line)
         if line != person.line:
-            self._twice(line, person.line, quoted(address))
+            self._twice(line, person.line, quoted(address), self._email)
             return False
         if person.id and (line := self._ids.first(person.id, person.line)) != person.line:
-            self._twice(line, person.line, f"the id {quoted(person.id)}")
+            self._twice(line, person.line, f"the id {quoted(person.id)}", self._identity)
             return False
         self._warn_of_case(address, person.line)
         return True
 
-    def _twice(self, first: int, second: int, what: str) -> None:
+    def _twice(self, first: int, second: int, what: str, mark: int | None) -> None:
         mend = "Delete or correct one of the rows"
         if (what, first) not in self._told:
             self._told.add((what, first))
             also = f"{what} stands in line {second} as well"
-            self._problems.append(Problem(self._file, first, also, mend))
+            self._problems.append(Problem(self._file, first, also, mend, mark=mark))
         also = f"{what} stands in line {first} as well"
-        self._problems.append(Problem(self._file, second, also, mend))
+        self._problems.append(Problem(self._file, second, also, mend, mark=mark))
 
     def _warn_of_case(self, address: str, line: int) -> None:
         # RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference.
@@ -274,7 +312,8 @@ class _Seen:
         if twin_line and twin_line != line:
             what = f"{quoted(address)} differs from line {twin_line} in capital letters alone"
             mend = "Delete one of the rows if both are one person"
-            self._problems.append(Problem(self._file, line, what, mend, Level.WARNING))
+            warning = Problem(self._file, line, what, mend, Level.WARNING, self._email)
+            self._problems.append(warning)
 
 
 def _mailbox(address: str, name: str) -> Mailbox:

@@ -14,6 +14,21 @@ from petition.campaign.names import quoted
 from petition.campaign.settings import Settings, Smtp
 from petition.errors import UsageError
 
+
+class ServerMisnamed(UsageError):
+    """What names the server is wrong.
+
+    Args:
+        what: What is wrong.
+        mend: How to mend it.
+        key: The key of [smtp] that is to blame; None: an environment variable is.
+    """
+
+    def __init__(self, what: str, mend: str, key: str | None = None) -> None:
+        super().__init__(what, mend)
+        self.key = key
+
+
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _PREFIX = "PETITION_SMTP_"
 _TEXTS = ("host", "security", "username")
@@ -73,7 +88,7 @@ def find_server(settings: Settings, environ: Mapping[str, str]) -> Server | None
         The server, or None for the sandbox: neither [smtp] nor PETITION_SMTP_HOST is there.
 
     Raises:
-        UsageError: A variable has an impossible value, or a server that is not on this machine
+        ServerMisnamed: A variable has an impossible value, or a server that is not on this machine
             would be spoken to without encryption.
     """
     given = _given(environ)
@@ -83,11 +98,23 @@ def find_server(settings: Settings, environ: Mapping[str, str]) -> Server | None
     smtp = _checked({**kept, **given})
     server = Server(**{**smtp.model_dump(), "port": smtp.port or _PORTS[smtp.security]})
     if server.security == "none" and not server.is_loopback:
-        raise UsageError(
-            f'{server.name} would be spoken to without encryption (security = "none")',
-            'Use "starttls" or "tls"; only a server on this machine needs neither',
-        )
+        raise _without_encryption(server, given)
     return server
+
+
+def _without_encryption(server: Server, given: Mapping[str, Any]) -> ServerMisnamed:
+    """Which of host and security is to blame: the one that the environment has, else the file's."""
+    what = f"{server.name} would be spoken to without encryption"
+    why = "only a server on this machine needs neither"
+    if "security" in given:
+        return ServerMisnamed(
+            f"{_PREFIX}SECURITY is none: {what}", f"Set it to starttls or tls; {why}"
+        )
+    if "host" in given:
+        mend = f"Set {_PREFIX}SECURITY to starttls or tls; {why}"
+        return ServerMisnamed(f'{what}, for security is "none" in [smtp]', mend)
+    mend = f'Write "starttls" or "tls"; {why}'
+    return ServerMisnamed(f'security in [smtp] is "none": {what}', mend, "security")
 
 
 def database_of(
@@ -137,7 +164,8 @@ def _number(key: str, text: str) -> float:
     try:
         return float(text) if key == "timeout" else int(text)
     except ValueError:
-        raise UsageError(f"{_PREFIX}{key.upper()} is {quoted(text)}, not a number", _MEND) from None
+        what = f"{_PREFIX}{key.upper()} is {quoted(text)}, not a number"
+        raise ServerMisnamed(what, _MEND) from None
 
 
 def _checked(values: dict[str, Any]) -> Smtp:
@@ -148,7 +176,7 @@ def _checked(values: dict[str, Any]) -> Smtp:
         path, problem = faults.problems(error)[0]
         variable = f"{_PREFIX}{str(path[-1]).upper()}"
         what = problem.what.removeprefix(str(path[-1])).removeprefix(":").strip()
-        raise UsageError(f"{variable}: {what}", _MEND) from None
+        raise ServerMisnamed(f"{variable}: {what}", _MEND) from None
 
 
 _MEND = "Correct the environment variable or unset it"

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
@@ -13,6 +13,7 @@ from petition.campaign import field_types as kinds
 from petition.campaign.faults import fault, fault_of
 from petition.campaign.names import quoted, slug
 from petition.campaign.settings_file import SettingsFile
+from petition.campaign.toml_lines import TomlLines
 from petition.errors import AddressRefused, Problem
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -209,23 +210,40 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
 }
 
 
-def load_settings(path: Path) -> tuple[Settings | None, list[Problem]]:
+class LoadedSettings(NamedTuple):
+    """What was read of petition.toml.
+
+    Args:
+        settings: The settings. Where a problem is an error, they are there only to look for
+            further ones: a wrong value is left out, and a missing title or sender has a stand-in,
+            so that nothing may be sent with them. None where the file cannot be read at all.
+        problems: Everything that is wrong in them.
+        lines: Where its tables and keys stand.
+    """
+
+    settings: Settings | None
+    problems: list[Problem]
+    lines: TomlLines
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether nothing may be sent with the settings."""
+        return any(problem.is_error for problem in self.problems)
+
+
+def load_settings(path: Path) -> LoadedSettings:
     """The settings of a campaign, with everything that is wrong in them.
 
     Args:
         path: The campaign's petition.toml.
-
-    Returns:
-        The settings and their problems. Where a problem is an error, the settings are there only
-        to look for further ones: a wrong value is left out, and a missing title or sender has a
-        stand-in, so that nothing may be sent with them. None where the file cannot be read at all.
     """
     problems: list[Problem] = []
     document = SettingsFile.read(path, problems)
     if document is None:
-        return None, problems
+        return LoadedSettings(None, problems, TomlLines())
     settings, problems = document.settings(Settings, _STAND_INS)
-    return settings, sorted(problems, key=lambda problem: problem.line or 0)
+    in_order = sorted(problems, key=lambda problem: problem.line or 0)
+    return LoadedSettings(settings, in_order, document.lines)
 
 
 def stand_in_settings(languages: list[str]) -> Settings:

@@ -37,8 +37,14 @@ class SettingsFile:
             return None if text is None else cls(path.name, text)
         except TomlRefused as why:
             what = f"this is not TOML: {why.reason}"
-            problems.append(Problem(path.name, why.line, what, "Correct it; texts stand in quotes"))
+            mend = "Correct it; texts stand in quotes"
+            problems.append(Problem(path.name, why.line, what, mend, mark=""))
         return None
+
+    @property
+    def lines(self) -> TomlLines:
+        """Where its tables and keys stand."""
+        return self._lines
 
     def settings(self, model: type[Model], stand_ins: StandIns) -> tuple[Model, list[Problem]]:
         """The settings, made in spite of their faults, and the faults.
@@ -62,7 +68,7 @@ class SettingsFile:
             elif key.lower() in _SECRETS:
                 what = f"{quoted(key)}{_place(path)} is a secret, and this file is no place for one"
                 line = self._lines.line_of((*path, key))
-                problems.append(Problem(self._file, line, what, _mend_secret(path, key)))
+                problems.append(Problem(self._file, line, what, _mend_secret(path, key), mark=key))
                 del table[key]
 
 

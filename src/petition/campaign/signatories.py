@@ -1,10 +1,10 @@
 """Who signs the letter, and whether the name may be shown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from petition.address import clean_name, parse_address
 from petition.campaign.answers import answer
@@ -21,7 +21,17 @@ _KINDS: dict[str, Kind] = {
     "organization": "organisation",
 }
 _NAME_PARTS = ("first_name", "last_name")
+_NAMED_BY = ("name", "last_name")  # one of them is needed
 _NAMES = ("name", "role", "organisation", "place", "country")
+_ANSWERS = ("publish", "updates")
+# What a file says of whom it has no column for.
+_SILENT: dict[str, Any] = {
+    **dict.fromkeys(_NAMES, ""),
+    "kind": "individual",
+    "email": "",
+    "signed_on": None,
+    **dict.fromkeys(_ANSWERS, False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,9 @@ class Signatory:
     last_name: str = ""
 
 
+_STAND_IN = Signatory(line=1, **{**_SILENT, "name": "stand-in", "publish": True})
+
+
 class _Unclear(Exception):
     """A cell cannot be understood."""
 
@@ -72,59 +85,83 @@ def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Si
         root: The campaign folder.
         file: The file, relative to it.
         problems: Takes what is wrong; an unclear consent is a problem, an absent one is none given.
+
+    Returns:
+        The signatories. Where there are problems and no right row, somebody stands in, so that
+        nobody looks for those who are missing in a letter.
     """
     table = open_table(root, file, problems)
     if table is None:
-        return ()
-    if not {"name", "last_name"}.intersection(table.columns):
+        return (_STAND_IN,)
+    if not set(_NAMED_BY).intersection(table.columns):
         mend = "Rename the column that holds the names to name"
         problems.append(Problem(file, table.header_line, 'has no column "name"', mend))
-        return ()
-    return tuple(_right_ones(file, table.rows(problems), problems))
+        return (_STAND_IN,)
+    before = len(problems)
+    found = tuple(_right_ones(file, table.rows(problems), problems))
+    return found if found or len(problems) == before else (_STAND_IN,)
 
 
 def _right_ones(
     file: str, rows: Iterator[TableRow], problems: list[Problem]
 ) -> Iterator[Signatory]:
     for row in rows:
-        try:
-            yield _signatory(row)
-        except (_Unclear, AddressRefused) as why:
-            problems.append(Problem(file, row.line, why.what, why.mend))
+        values: dict[str, Any] = {}
+        faults: list[Problem] = []
+        for at, (column, cell) in enumerate(row.cells.items()):
+            try:
+                values |= _value(column, cell)
+            except _Unclear as why:
+                faults.append(Problem(file, row.line, why.what, why.mend, mark=at))
+            except AddressRefused as why:
+                values[column] = cell
+                what = f"{column}: {why.what}" if column == "email" else why.what
+                faults.append(Problem(file, row.line, what, why.mend, mark=at))
+        parts = (values.pop("first_name", ""), values.get("last_name", ""))
+        values["name"] = values.get("name") or " ".join(filter(None, parts))
+        if not values["name"]:
+            at = next(at for at, column in enumerate(row.cells) if column in _NAMED_BY)
+            what, mend = "this signatory has no name", "Write one or delete the row"
+            faults.append(Problem(file, row.line, what, mend, mark=at))
+        problems.extend(faults)
+        if not faults:
+            yield Signatory(line=row.line, **{**_SILENT, **values})
 
 
-def _signatory(row: TableRow) -> Signatory:
-    cells = row.cells
-    kind = _KINDS.get(cells.get("kind", "").lower())
-    if kind is None:
-        what = f"kind is {quoted(cells['kind'])}"
-        raise _Unclear(what, 'Write "individual" or "organisation"')
-    names = {column: clean_name(cells.get(column, "")) for column in _NAMES}
-    first_name, last_name = (clean_name(cells.get(column, "")) for column in _NAME_PARTS)
-    names["name"] = names["name"] or f"{first_name} {last_name}".strip()
-    if not names["name"]:
-        raise _Unclear("this signatory has no name", "Write one or delete the row")
-    return Signatory(
-        line=row.line,
-        **names,
-        kind=kind,
-        email=parse_address(cells["email"]).addr_spec if cells.get("email") else "",
-        signed_on=_day(cells.get("signed_on", "")),
-        publish=_answer(cells, "publish"),
-        updates=_answer(cells, "updates"),
-        last_name=last_name,
-    )
+def _value(column: str, cell: str) -> dict[str, Any]:
+    """What a cell says of the signatory.
+
+    Raises:
+        _Unclear: It cannot be understood.
+        AddressRefused: It is no address or no name.
+    """
+    if column == "kind":
+        return {column: _kind(cell)}
+    if column in (*_NAMES, *_NAME_PARTS):
+        return {column: clean_name(cell)}
+    if column == "email":
+        return {column: parse_address(cell).addr_spec if cell else ""}
+    if column == "signed_on":
+        return {column: _day(cell)}
+    if column in _ANSWERS:
+        return {column: _answer(column, cell)}
+    return {}
 
 
-def _answer(cells: Mapping[str, str], column: str) -> bool:
-    text = cells.get(column, "")
-    if (said := answer(text)) is None:
-        raise _Unclear(f"{column} is {quoted(text)}", 'Write "yes" or "no"')
+def _kind(cell: str) -> Kind:
+    if (kind := _KINDS.get(cell.lower())) is None:
+        raise _Unclear(f"kind is {quoted(cell)}", 'Write "individual" or "organisation"')
+    return kind
+
+
+def _answer(column: str, cell: str) -> bool:
+    if (said := answer(cell)) is None:
+        raise _Unclear(f"{column} is {quoted(cell)}", 'Write "yes" or "no"')
     return said
 
 
-def _day(text: str) -> date | None:
+def _day(cell: str) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        return date.fromisoformat(cell) if cell else None
     except ValueError:
-        raise _Unclear(f"signed_on is {quoted(text)}", 'Write the day as "2015-09-28"') from None
+        raise _Unclear(f"signed_on is {quoted(cell)}", 'Write the day as "2015-09-28"') from None

@@ -65,7 +65,8 @@ class Table:
                 continue
             if len(cells) != len(self.columns):
                 what = f"this row has {len(cells)} cells where the header has {len(self.columns)}"
-                problems.append(Problem(self.file, line, what, self._source.mend_row))
+                mark = min(len(cells), len(self.columns) + 1) - 1
+                problems.append(Problem(self.file, line, what, self._source.mend_row, mark=mark))
                 continue
             named = zip(self.columns, map(str.strip, cells), strict=True)
             yield TableRow(line, number, dict(named))
@@ -122,7 +123,10 @@ def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
         problems.extend(faults or [Problem(source.file, line, "has no header", mend)])
         return None
     columns = tuple(column_name(cell, at) for at, cell in enumerate(header, start=1))
-    faults = [Problem(source.file, line, *fault) for fault in _header_faults(columns)]
+    faults = [
+        Problem(source.file, line, what, mend, mark=at)
+        for at, what, mend in _header_faults(columns)
+    ]
     problems.extend(faults)
     if faults:
         return None
@@ -142,9 +146,9 @@ def _open(root: Path, file: str, problems: list[Problem]) -> CsvFile | SheetFile
     return open_csv(file, path, problems)
 
 
-def _header_faults(columns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _header_faults(columns: tuple[str, ...]) -> Iterator[tuple[int, str, str]]:
     places: dict[str, int] = {}
     for at, name in enumerate(columns, start=1):
         if (first := places.setdefault(name, at)) < at:
             what = f"columns {first} and {at} are both called {quoted(name)}"
-            yield what, "Rename or delete one of them"
+            yield at - 1, what, "Rename or delete one of them"

@@ -60,7 +60,7 @@ class TomlLines:
         text: A text that tomllib reads.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str = "") -> None:
         self._lines: dict[Path, int] = {}
         table: Path = ()
         for line, statement in _statements(text):
@@ -129,4 +129,11 @@ def _refusal(text: str, message: str) -> TomlRefused:
     if not found:
         return TomlRefused(None, message)
     line = int(found[2]) if found[2] else text.rstrip("\n").count("\n") + 1
-    return TomlRefused(line, found[1][:1].lower() + found[1][1:])
+    reason = re.sub(r"\(('[^()]*',?)\)", _header, found[1])
+    return TomlRefused(line, reason[:1].lower() + reason[1:])
+
+
+def _header(found: re.Match[str]) -> str:
+    """A table or key as TOML has it, where tomllib shows a tuple of Python."""
+    keys = ".".join(re.findall("'([^']*)'", found[1]))
+    return f"[{keys}]"

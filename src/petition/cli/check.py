@@ -55,9 +55,8 @@ def _sum_up(inspection: "Inspection") -> None:
     errors, warnings = inspection.errors, inspection.warnings
     warned = f", {console.count(warnings, 'warning')}" if warnings else ""
     if errors:
-        console.say(
-            f"{console.count(errors, 'problem')}{warned}: nothing is sent while they stand."
-        )
+        stand = "it stands" if errors == 1 else "they stand"
+        console.say(f"{console.count(errors, 'problem')}{warned}: nothing is sent while {stand}.")
         return
     letters = console.count(inspection.letters, "letter")
     people = console.count(inspection.people, "person", "people")

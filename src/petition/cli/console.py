@@ -11,21 +11,25 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from petition.campaign.excerpt import Excerpt, Excerpts
 from petition.cli.formats import clean, csv, json, json_line, json_rows
-from petition.errors import Level, Problem
+from petition.errors import Level, Problem, sentence
 from petition.outbox.states import State
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
+    from rich.status import Status
     from rich.table import Table
     from rich.text import Text
 
 __all__ = [
+    "Counter",
     "Progress",
     "ask",
     "can_ask",
@@ -52,6 +56,7 @@ _NARROWEST = 20  # columns that a cut column has at the least
 _TIMES_A_SECOND = 10  # that a progress bar is drawn at the most
 _STEPS = 10  # so many lines tell the progress of a run where there is no terminal
 _SECONDS = 5.0  # and further ones after so long without a line
+_COUNTED = 1_000  # rows between two looks of a counter
 _PAUSE = 1.0  # seconds between two lines at the least, so that a short list makes few of them
 
 
@@ -93,12 +98,20 @@ def say_error(text: str) -> None:
 def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
     """Show problems as FILE:LINE: what. mend, a warning and a note marked as such.
 
+    On a terminal the line that is meant follows, with a caret; a pipe gets one line a problem, so
+    that it can be counted and searched.
+
     Args:
-        found: The problems, in the order in which they are to be read.
+        found: The problems, in the order in which they are to be read, of the campaign in the
+            working directory.
         on_stderr: They are why the command ends, and not what was asked for.
     """
+    console = _err() if on_stderr else _out()
+    excerpts = Excerpts(Path.cwd()) if console.is_terminal else None
     for problem in found:
-        _print(_err() if on_stderr else _out(), _problem_text(problem))
+        _print(console, _problem_text(problem))
+        if excerpts and (excerpt := excerpts.of(problem)):
+            _print(console, _excerpt_text(excerpt, console.width))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -305,6 +318,41 @@ class Progress:
         return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
 
 
+class Counter:
+    """Counts on stderr while a long list is read: on a terminal alone, and gone at the end.
+
+    Args:
+        label: What is counted.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._status: Status | None = None
+        self._next = _COUNTED if sys.stderr.isatty() else sys.maxsize
+
+    def show(self, count: int) -> None:
+        """Say how many there were."""
+        if count < self._next:
+            return
+        self._next = count + _COUNTED
+        if self._status is None:
+            self._status = _err().status("")
+            self._status.start()
+        self._status.update(_text(f"{self._label}: {count:,}"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+
 def _bar() -> "Bar":
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
     from rich.progress import Progress as Bar
@@ -389,11 +437,40 @@ def _text(text: str, style: str = "") -> "Text":
 
 
 def _problem_text(problem: Problem) -> "Text":
-    place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
-    line = _text("").append(f"{clean(place)}: ", "bold")
+    line = _text("").append(f"{clean(problem.place)}: ", "bold")
     if not problem.is_error:
         line.append(f"{problem.level}: ", "yellow" if problem.level is Level.WARNING else "cyan")
-    return line.append(f"{clean(problem.what)}. ").append(f"{clean(problem.mend)}.", "dim")
+    line.append(f"{sentence(clean(problem.what))} ")
+    return line.append(sentence(clean(problem.mend)), "dim")
+
+
+def _excerpt_text(excerpt: Excerpt, width: int) -> "Text":
+    """A line and a caret under what is meant of it, no wider than a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    number = f"{excerpt.line:>5} | "
+    room = max(width - len(number) - 1, _NARROWEST)
+    before, meant, after = (
+        clean(part)
+        for part in (
+            excerpt.text[: excerpt.begin],
+            excerpt.text[excerpt.begin : excerpt.end],
+            excerpt.text[excerpt.end :],
+        )
+    )
+    before = before.lstrip()
+    if cell_len(before) > room // 2:
+        before = "…" + before[-(room // 2 - 1) :]
+        while cell_len(before) > room // 2:
+            before = "…" + before[2:]
+    shown = f"{before}{meant}{after}"
+    if cell_len(shown) > room:
+        shown = set_cell_size(shown, room - 1) + "…"
+    start = cell_len(before)
+    carets = "^" * max(1, min(cell_len(meant), room - start))
+    margin = f"{'|':>{len(number) - 1}} "
+    text = _text("").append(number, "dim").append(f"{shown}\n")
+    return text.append(margin, "dim").append(" " * start + carets, "bold red")
 
 
 def _marked(text: str) -> "Text":

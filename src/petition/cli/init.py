@@ -25,6 +25,7 @@ def init(
 ) -> None:
     """Begin a campaign: a small one that works at once, to be changed."""
     from importlib.resources import files
+    from shlex import quote
 
     from petition.cli import console
     from petition.cli.provider import find_provider
@@ -53,7 +54,7 @@ def init(
         console.say(f"  {name}")
     console.say("Next:")
     if folder:
-        console.say(f"  cd {folder}")
+        console.say(f"  cd {quote(str(folder))}")
     console.say("  petition preview open-letter   one letter, as it would arrive")
     if chosen is None:
         console.say("  petition send open-letter      a rehearsal: nobody receives anything")

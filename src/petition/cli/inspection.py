@@ -4,14 +4,16 @@ from dataclasses import dataclass, field
 
 from petition import places
 from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.server import ServerMisnamed
 from petition.check import Examined, examine, find_letter, in_order, today_of
+from petition.cli import console
 from petition.cli.summary import fallback_lines
 from petition.cli.workplace import Workplace
 from petition.errors import CampaignError, Level, LogUnusable, PetitionError, Problem, UsageError
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
-from petition.prepare import campaign_id_of, text_to_send
+from petition.prepare import campaign_id_of, refusal_of, suppressed_copies, text_to_send
 
 ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
 
@@ -90,6 +92,9 @@ class _Inspector:
         examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
         merger, revision = None, 1
         if examined.frozen:
+            if log:
+                examined.problems += suppressed_copies(examined, log)
+                examined.problems += refusal_of(examined, log)
             frozen, revision = text_to_send(examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
@@ -102,8 +107,10 @@ class _Inspector:
 
     def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
         count = 0
-        for count, person in enumerate(examined.persons(merger, revision), 1):  # noqa: B007
-            examined.tell_language(merger, person)
+        with console.Counter(f"{examined.letter.name}: people looked at") as counter:
+            for count, person in enumerate(examined.persons(merger, revision), 1):
+                examined.tell_language(merger, person)
+                counter.show(count)
         if examined.people:
             self._people[examined.people.file] = count
 
@@ -116,10 +123,11 @@ class _Inspector:
             self._found.problems += places.warnings(self._place.log_file.parent)
             log = self._place.log_if_any
         except LogUnusable as fault:
-            self._add(self._place.settings.log.database, fault)
-        except UsageError as fault:
-            is_variable = fault.what.startswith("PETITION_")
-            self._add(ENVIRONMENT if is_variable else SETTINGS_FILE, fault)
+            self._add(self._place.log_file.name, fault)
+        except ServerMisnamed as fault:
+            self._add(SETTINGS_FILE if fault.key else ENVIRONMENT, fault, "smtp", fault.key)
+        except UsageError as fault:  # of the log: PETITION_DATABASE
+            self._add(ENVIRONMENT, fault)
         return log
 
     def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
@@ -127,8 +135,13 @@ class _Inspector:
             if log:
                 return campaign_id_of(campaign, log)
         except UsageError as fault:
-            self._add(SETTINGS_FILE, fault)
+            self._add(SETTINGS_FILE, fault, "campaign", "id")
         return campaign.settings.campaign.id
 
-    def _add(self, file: str, fault: PetitionError) -> None:
-        self._found.problems.append(Problem(file, None, fault.what, fault.mend or "Correct it"))
+    def _add(self, file: str, fault: PetitionError, *path: str | None) -> None:
+        line = None
+        if file == SETTINGS_FILE:
+            line = self._place.campaign.lines.line_of(tuple(filter(None, path)))
+        mend = fault.mend or "Correct it"
+        mark = path[-1] if path else None
+        self._found.problems.append(Problem(file, line, fault.what, mend, mark=mark))

@@ -7,6 +7,8 @@ import typer
 
 from petition.cli.options import Json
 
+DATABASE = "sqlite:///rehearsal.db"  # a log in which nothing counts for a real server
+
 
 def sandbox(
     port: Annotated[
@@ -47,13 +49,14 @@ def _say_begun(port: int, maildir: Path, *, as_json: bool) -> None:
     from petition.delivery.sandbox import HOST
 
     if as_json:
-        console.json_line({"host": HOST, "port": port, "maildir": str(maildir)})
+        begun = {"host": HOST, "port": port, "security": "none", "maildir": str(maildir)}
+        console.json_line({**begun, "database": DATABASE})
         return
     console.say(f"A mail server on {HOST}, port {port}, keeps every letter and delivers none.")
     console.say(f"The letters are in {maildir}. Ctrl-C ends it.")
     console.say("To send there from another terminal:")
     console.say(f"  export PETITION_SMTP_HOST={HOST} PETITION_SMTP_PORT={port} \\")
-    console.say("         PETITION_SMTP_SECURITY=none PETITION_DATABASE=sqlite:///rehearsal.db")
+    console.say(f"         PETITION_SMTP_SECURITY=none PETITION_DATABASE={DATABASE}")
 
 
 async def _interruption() -> None:

@@ -12,7 +12,7 @@ from petition.errors import ExitStatus, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
 from petition.outbox.states import State
-from petition.prepare import Prepared, Wish, enqueue, prepare
+from petition.prepare import Prepared, Wish, enqueue, prepare, refuse_trial
 
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
@@ -82,7 +82,7 @@ def _nothing_to_do(prepared: Prepared, *, dry_run: bool) -> ExitStatus:
 
 def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     if with_letter and (row := next(prepared.listing.to_send(), None)):
-        console.letter(_shown(prepared, row))
+        console.letter(_for_reading(_shown(prepared, row)))
     if prepared.resumes_again:
         console.say(
             f"Revision {prepared.revision} is not finished: going on with it."
@@ -108,7 +108,7 @@ def _confirm(prepared: Prepared, count: int, *, yes: bool) -> None:
 
 def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
     states = prepared.listing.states()
-    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    counted = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
     console.say(f"{prepared.letter}: {counted}.")
     if ending.stopped:
         console.say("Stopped; everything is recorded. The same command goes on where this ended.")
@@ -176,11 +176,12 @@ def status_of(states: dict[State, int], ending: Ending) -> ExitStatus:
 def _trial(prepared: Prepared, address: str, *, dry_run: bool, yes: bool) -> ExitStatus:
     """One copy to oneself, with an identity of its own; no row, nothing frozen."""
     to = parse_address(address)
+    refuse_trial(prepared.log, prepared.server, to)
     row = prepared.listing.first()
     if row is None:
         raise UsageError("there is nobody on the list to make a trial copy for")
     email = prepared.merger.merge_trial(person_of(row), prepared.log.clock(), to, prepared.revision)
-    console.letter(_shown(prepared, row))
+    console.letter(_for_reading(_shown(prepared, row)))
     console.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
     console.facts([("through", summary.through(prepared))])
     if dry_run:
@@ -197,6 +198,12 @@ def _shown(prepared: Prepared, row: ListedRow) -> Shown:
     return prepared.merger.show(person_of(row), prepared.revision, prepared.log.clock())
 
 
+def _for_reading(shown: Shown) -> Shown:
+    headers = [(name, value) for name, value in shown.headers if name in _CONFIRMED]
+    return Shown(headers, shown.text, shown.attached)
+
+
+_CONFIRMED = ("From", "To", "Cc", "Subject")
 _TRIAL_WORDS = {
     Outcome.SENT: "the server took it",
     Outcome.DEFERRED: "the server said later",

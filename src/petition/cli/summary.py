@@ -34,11 +34,11 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     """
     yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
-    excluded = (f"{count} {reason}" for reason, count in prepared.comparison.excluded.items())
+    excluded = (f"{count:,} {reason}" for reason, count in prepared.comparison.excluded.items())
     if left_out := ", ".join(filter(None, (_counted(prepared, _LEFT_OUT), *excluded))):
         yield "leave out", left_out
     if prepared.comparison.gone:
-        yield "suppress", f"{prepared.comparison.gone} who are no longer on the list"
+        yield "suppress", f"{prepared.comparison.gone:,} who are no longer on the list"
     if names := _names(prepared):
         yield "to", names
     fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)
@@ -58,7 +58,7 @@ def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
     """
     for language, person, count in fallbacks:
         used, _ = merger.language_of(person)
-        who = str(person.mailbox) if count == 1 else f"{count} people"
+        who = str(person.mailbox) if count == 1 else f"{count:,} people"
         gets = "gets" if count == 1 else "get"
         yield f'no letter in "{language}": {who} {gets} it in "{used}"'
 
@@ -78,7 +78,7 @@ def pace_text(pace: Pace) -> str:
     parts = [_rate(pace.rate) if pace.rate else "as fast as the server takes them"]
     parts += [f"{_rate(rate)} to {domain}" for domain, rate in pace.per_domain.items()]
     if pace.per_day:
-        parts.append(f"at most {pace.per_day} in 24 hours")
+        parts.append(f"at most {pace.per_day:,} in 24 hours")
     if pace.between:
         parts.append(f"between {pace.between}")
     return ", ".join(parts)
@@ -98,7 +98,7 @@ def _frozen(prepared: Prepared) -> str:
 def _counted(prepared: Prepared, words: dict[Action, str]) -> str:
     comparison = prepared.comparison
     return ", ".join(
-        f"{comparison[action]} {text}" for action, text in words.items() if comparison[action]
+        f"{comparison[action]:,} {text}" for action, text in words.items() if comparison[action]
     )
 
 
@@ -107,5 +107,5 @@ def _names(prepared: Prepared) -> str:
     names = [row.name or row.mailbox for row, _ in zip(rows, range(_NAMED), strict=False)]
     rest = prepared.comparison.to_send - len(names)
     if rest > 0:
-        names.append(f"{rest} more")
+        names.append(f"{rest:,} more")
     return ", ".join(names)

@@ -14,10 +14,11 @@ from petition.errors import CampaignError, UsageError
 if TYPE_CHECKING:  # --help must not wait for what only a running command needs
     from petition.campaign.folder import Campaign
     from petition.campaign.server import Server
-    from petition.campaign.settings import Settings
+    from petition.campaign.settings import LoadedSettings, Settings
     from petition.outbox.log import Log
 
-REHEARSAL = "Rehearsal: no mail server is set; nobody received anything (see ./outbox)."
+REHEARSAL = "Rehearsal: no mail server is set; nobody received anything{}."
+OUTBOX = "outbox"
 
 
 class Workplace:
@@ -54,17 +55,17 @@ class Workplace:
             CampaignError: It is not there, or something in it is wrong: any key could decide which
                 log and which server are meant.
         """
-        from petition.campaign.folder import SETTINGS_FILE, load_campaign
-        from petition.campaign.settings import load_settings
-
         if self._reads_on:
             return self.campaign.settings
-        if not (self.root / SETTINGS_FILE).exists():
-            load_campaign(self.root)  # which says how to begin
-        settings, problems = load_settings(self.root / SETTINGS_FILE)
-        if settings is None or any(problem.is_error for problem in problems):
-            raise CampaignError(problems)
-        return settings
+        if self._loaded.settings is None or self._loaded.has_errors:
+            raise CampaignError(self._loaded.problems)
+        return self._loaded.settings
+
+    @cached_property
+    def _loaded(self) -> "LoadedSettings":
+        from petition.campaign.folder import read_settings
+
+        return read_settings(self.root)
 
     @cached_property
     def campaign(self) -> "Campaign":
@@ -75,7 +76,7 @@ class Workplace:
         """
         from petition.campaign.folder import load_campaign
 
-        return load_campaign(self.root)
+        return load_campaign(self.root, self._loaded)
 
     @cached_property
     def server(self) -> "Server | None":
@@ -153,4 +154,5 @@ class Workplace:
         from petition.cli import console
 
         if self.is_rehearsal:
-            console.say(REHEARSAL, "yellow")
+            has_outbox = (self.root / OUTBOX).is_dir()
+            console.say(REHEARSAL.format(f" (see ./{OUTBOX})" if has_outbox else ""), "yellow")

@@ -15,6 +15,7 @@ from petition.errors import PetitionError
 
 HOST = "127.0.0.1"
 SIZE_LIMIT = 50 * 1024 * 1024  # bytes of one letter
+NOBODY = "nobody receives it"  # how it answers for every letter, and is known by
 HOST_NAME = "sandbox.invalid"  # RFC 2606: a name that nobody has
 _CLOSING_ROUNDS = 100
 
@@ -118,4 +119,4 @@ class _Keeper:
         except OSError as fault:
             return f"452 4.3.1 The letter could not be kept: {fault.strerror}"
         self.kept += 1
-        return f"250 2.0.0 Kept as {name}; nobody receives it"
+        return f"250 2.0.0 Kept as {name}; {NOBODY}"

@@ -17,6 +17,7 @@ Complain = Callable[[str, str, str], None]
 # Gives the block that an expression stands for; None: it is none.
 Block = Callable[[str], list[Node] | None]
 
+_BLOCK_EMPTY = "Write some into their file, or take it out"
 _BLOCK_ALONE = "Give it a paragraph of its own, or take it out"
 
 
@@ -91,7 +92,7 @@ def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) 
                 continue
             if blocks is not None:
                 if not blocks:
-                    complain(mark, f"there are no {marked.tag(mark).source}", _BLOCK_ALONE)
+                    complain(mark, f"there are no {marked.tag(mark).source}", _BLOCK_EMPTY)
                 expanded += blocks
                 continue
         if node.kind == "field" and _is_block(node, block, marked):

@@ -100,14 +100,14 @@ class Frozen:
         return self.document["sender"]["return_path"]  # type: ignore[no-any-return]
 
     @property
-    def cc(self) -> tuple[str, ...]:
-        """Who gets a copy of each copy (addr-specs)."""
-        return tuple(self.document["cc"])
+    def cc(self) -> tuple[Mailbox, ...]:
+        """Who gets a copy of each copy."""
+        return tuple(map(_mailbox, self.document["cc"]))
 
     @property
-    def bcc(self) -> tuple[str, ...]:
-        """Who gets one unseen (addr-specs)."""
-        return tuple(self.document["bcc"])
+    def bcc(self) -> tuple[Mailbox, ...]:
+        """Who gets one unseen."""
+        return tuple(map(_mailbox, self.document["bcc"]))
 
     @property
     def reply_by(self) -> date | None:
@@ -194,6 +194,11 @@ class Frozen:
             "texts": {language: _unplaced(text) for language, text in texts},
             "demands": {name: [_unplaced(one) for one in listed] for name, listed in demands},
         }
+
+
+def _mailbox(entry: str | list[str]) -> Mailbox:
+    """A mailbox of cc or bcc: an addr-spec, or a list of display name and addr-spec."""
+    return Mailbox("", entry) if isinstance(entry, str) else Mailbox(*entry)
 
 
 def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)

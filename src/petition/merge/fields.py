@@ -120,7 +120,7 @@ def printed(value: Value) -> str:
         return clean(value)
     if isinstance(value, EmptyCell):
         mend = f'Fill the cell, or write {{{{ {value.label} or "something else" }}}}'
-        raise ValueRefused(f"{value.label} is empty", mend)
+        raise ValueRefused(f"{value.label} is empty", mend, value.label)
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float | LetterDate | Undefined):

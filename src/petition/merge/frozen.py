@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from petition.address import Mailbox
 from petition.campaign.demands import Demand
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
@@ -91,8 +92,8 @@ class _Freezing:
             },
             "events": {name: _event(event) for name, event in settings.events.items()},
             "unsubscribe": _table(settings.unsubscribe, "url", "mailto"),
-            "cc": list(front.cc),
-            "bcc": list(front.bcc),
+            "cc": list(map(_copied, front.cc)),
+            "bcc": list(map(_copied, front.bcc)),
             "reply_by": _reply_by_rule(front.reply_by),
             "texts": {language: self._text(text) for language, text in texts.items()},
             "demands": {
@@ -228,6 +229,11 @@ def _table(settings: object, *keys: str) -> dict[str, Any]:
     """A table of petition.toml as JSON has it; empty where the file has none."""
     values = {key: getattr(settings, key, None) for key in keys} if settings else {}
     return {key: _json_value(value) for key, value in values.items()}
+
+
+def _copied(mailbox: Mailbox) -> str | list[str]:
+    name, address = mailbox.display_name, mailbox.addr_spec
+    return [name, address] if name else address
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -194,12 +194,12 @@ class LoadedText:
         except CellRefused as refusal:
             raise refused_row(person, refusal, f"{self.file}:{line_of(refusal)}") from None
         except ValueRefused as refusal:
-            raise self._refused(refusal, refusal.what, refusal.mend) from None
+            raise self._refused(refusal, refusal.what, refusal.mend, refusal.mark) from None
         except _FAULTS as fault:
             raise self._refused(fault, _told(fault), "Correct the template") from None
 
-    def _refused(self, fault: Exception, what: str, mend: str) -> MergeRefused:
-        return MergeRefused(Problem(self.file, line_of(fault), what, mend))
+    def _refused(self, fault: Exception, what: str, mend: str, mark: str = "") -> MergeRefused:
+        return MergeRefused(Problem(self.file, line_of(fault), what, mend, mark=mark))
 
 
 def load_text(frozen: Frozen, language: str) -> LoadedText:

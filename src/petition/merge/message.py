@@ -77,8 +77,8 @@ class Merger:
         self._sender = frozen.sender
         self._return_path = frozen.return_path
         self._assembler = Assembler(self._sender, frozen.sender_reply_to)
-        self._cc = tuple(Mailbox("", address) for address in frozen.cc)
-        self._bcc = tuple(Mailbox("", address) for address in frozen.bcc)
+        self._cc = frozen.cc
+        self._bcc = frozen.bcc
         self._languages = frozen.languages
         self._texts: dict[str, LoadedText] = {}
         self._loads = Loads(frozen, files or Files(Path()))
@@ -153,7 +153,7 @@ class Merger:
             "From": str(self._sender),
             "Reply-To": str(self._frozen.sender_reply_to),
             "To": str(copy.to),
-            "Cc": ", ".join(self._frozen.cc),
+            "Cc": ", ".join(map(str, self._cc)),
             "Subject": subject,
             "Message-ID": copy.message_id,
             "MIME-Version": "1.0",

@@ -1,6 +1,7 @@
 """Whether everything that a letter names is there, before it is merged for anybody."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from jinja2 import nodes
 from jinja2.tests import TESTS
@@ -11,8 +12,21 @@ from petition.merge.fields import DEMAND_FIELDS, SIGNATORY_FIELDS
 from petition.merge.operations import known_filters
 from petition.merge.signing import CHOICE_FIELDS
 
-# Tells of a problem: its line in the template from 1, what is wrong, how to mend it.
-Report = Callable[[int, str, str], None]
+
+class Report(Protocol):
+    """Is told of a problem."""
+
+    def __call__(self, line: int, what: str, mend: str, mark: str = "") -> None:
+        """Take a problem.
+
+        Args:
+            line: Its line in the template, from 1.
+            what: What is wrong.
+            mend: How to mend it.
+            mark: What of the line is meant; "": all of it.
+        """
+        ...
+
 
 # What Jinja itself lets a template name.
 _JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "true", "false"})
@@ -46,6 +60,17 @@ def check_names(tree: nodes.Template, known: Mapping[str, Sequence[str]], report
     _Names(tree, known, report).check()
 
 
+def check_fields(tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report) -> None:
+    """Look only for fields that are not there: for a piece of a template that is broken elsewhere.
+
+    Args:
+        tree: The piece, parsed by itself.
+        known: What it can name, each with its fields.
+        report: Is told of every problem.
+    """
+    _Names(tree, known, report).check_fields()
+
+
 class _Names:
     def __init__(
         self, tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report
@@ -59,11 +84,15 @@ class _Names:
         self._check_filters()
         self._check_tests()
         self._check_top_names()
-        for name, fields in self._known.items():
-            self._check_fields(self._tree, name, fields)
+        self.check_fields()
+        for name in self._known:
             self._check_bare(name)
         for loop in self._tree.find_all(nodes.For):
             self._check_loop(loop)
+
+    def check_fields(self) -> None:
+        for name, fields in self._known.items():
+            self._check_fields(self._tree, name, fields)
 
     def _check_statements(self) -> None:
         for node in self._tree.find_all(_OTHER_FILES):
@@ -78,9 +107,10 @@ class _Names:
         for used in self._tree.find_all(nodes.Filter):
             if used.name in {"safe", "e", "escape"}:
                 what = f'there is no filter "{used.name}": fields are always escaped'
-                self._report(used.lineno, what, f"Take |{used.name} out")
+                self._report(used.lineno, what, f"Take |{used.name} out", used.name)
             elif used.name not in known:
-                self._unknown(used.lineno, f'there is no filter "{used.name}"', used.name, known)
+                what = f'there is no filter "{used.name}"'
+                self._unknown(used.lineno, what, used.name, known)
 
             elif used.name == "where":
                 self._check_where(used)
@@ -110,21 +140,24 @@ class _Names:
             if name.ctx != "load":
                 if name.name in self._known:
                     what = f"{name.name} is already something else in a letter"
-                    self._report(name.lineno, what, "Choose another name")
+                    self._report(name.lineno, what, "Choose another name", name.name)
             elif name.name not in {*made, *self._known, *_JINJAS}:
                 self._unknown_name(name, made)
 
     def _unknown_name(self, name: nodes.Name, made: set[str]) -> None:
         if name.name in _ABSENT:
-            self._report(name.lineno, *_ABSENT[name.name])
+            self._report(name.lineno, *_ABSENT[name.name], name.name)
             return
         columns = self._known.get("recipient", ())
         if name.name in columns:
             what = f"there is no {name.name} by itself"
-            self._report(name.lineno, what, f"Write recipient.{name.name}")
+            self._report(name.lineno, what, f"Write recipient.{name.name}", name.name)
             return
-        known = {*made, *self._known}
-        self._unknown(name.lineno, f"there is no {name.name}", name.name, known)
+        what = f"there is no {name.name}"
+        if near := nearest(name.name, {*made, *self._known}):
+            self._report(name.lineno, what, f"Did you mean {near}", name.name)
+        else:
+            self._unknown(name.lineno, what, name.name, self._known)
 
     def _made_names(self) -> Iterator[str]:
         """The names that the template itself gives."""
@@ -147,7 +180,8 @@ class _Names:
                 if isinstance(printed, nodes.Name) and printed.name == name:
                     what = f"{{{{ {name} }}}} as a whole cannot be printed"
                     first = self._known[name][0]
-                    self._report(printed.lineno, what, f"Name a field of it, as {name}.{first}")
+                    mend = f"Name a field of it, as {name}.{first}"
+                    self._report(printed.lineno, what, mend, name)
 
     def _check_loop(self, loop: nodes.For) -> None:
         if not isinstance(loop.target, nodes.Name):
@@ -157,12 +191,16 @@ class _Names:
                 self._check_fields(part, loop.target.name, fields)
 
     def _unknown(
-        self, line: int, what: str, name: str, known: Iterable[str], prefix: str = ""
+        self, line: int, what: str, name: str, known: Collection[str], prefix: str = ""
     ) -> None:
         near = nearest(name, known)
+        if prefix and not known:
+            each = f"{{% for one in {prefix[:-1]} %}}{{{{ one.{name} }}}}{{% endfor %}}"
+            self._report(line, what, f"It is a list: write {each}", f"{prefix}{name}")
+            return
         listed = ", ".join(sorted(known)) or "nothing"
         mend = f"Did you mean {prefix}{near}" if near else f"Known here: {listed}"
-        self._report(line, what, mend)
+        self._report(line, what, mend, f"{prefix}{name}")
 
 
 def _source_of(listed: nodes.Node) -> str:

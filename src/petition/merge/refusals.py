@@ -6,8 +6,15 @@ from petition.errors import PetitionError
 class ValueRefused(PetitionError):
     """A letter asks for what cannot be printed: the letter's line is to blame.
 
-    It has what is wrong and how to mend it, each a sentence without its full stop.
+    Args:
+        what: What is wrong, a sentence without its full stop.
+        mend: How to mend it, the same.
+        mark: What of the letter's line is meant, if that is known.
     """
+
+    def __init__(self, what: str, mend: str = "", mark: str = "") -> None:
+        super().__init__(what, mend)
+        self.mark = mark
 
 
 class CellRefused(ValueRefused):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -11,16 +12,18 @@ from petition.errors import Problem
 from petition.merge.blocks import Block, expand
 from petition.merge.fields import clean
 from petition.merge.markdown import Picture, read_markdown
-from petition.merge.names import check_names
+from petition.merge.names import check_fields, check_names
 from petition.merge.page import write_page
 from petition.merge.plain import write_plain
 from petition.merge.refusals import ValueRefused
 from petition.merge.sandbox import LetterEnvironment, template_syntax
-from petition.merge.tags import TAG, Template, find_reserved, mark_tags
+from petition.merge.tags import TAG, Tag, Template, find_reserved, mark_tags
 from petition.merge.tree import Node
 
 # What Jinja's messages call by names that no author knows.
 _SIGNS = {"end of print statement": "}}", "end of statement block": "%}"}
+
+_FIELD = re.compile(r"\{\{(?:(?!\}\}|\{\{|\{%).)*\}\}", re.DOTALL)
 
 _TAGS_ALONE = "Put it into the text of a paragraph, a list, a table or a link"
 
@@ -140,6 +143,8 @@ class _Source:
         is_readable = len(self._problems) == before
         if tree is not None:
             check_names(tree, known, self._report)
+        else:
+            self._check_fields_alone(known)
         return is_readable
 
     def template(self) -> Template:
@@ -166,7 +171,7 @@ class _Source:
             tree,
             around.block,
             marked,
-            lambda mark, what, mend: self._report(marked.tag(mark).line, what, mend),
+            lambda mark, what, mend: self._report_tag(marked.tag(mark), what, mend),
         )
         text = marked.template(write_plain(tree, marked))
         html = marked.template(write_page(tree, marked, language, around.title))
@@ -183,15 +188,29 @@ class _Source:
             if problem not in self._problems:
                 self._problems.append(problem)
 
+    def _report_tag(self, tag: Tag, what: str, mend: str) -> None:
+        self._report(tag.line, what, mend, tag.source)
+
     def _parsed(self) -> nodes.Template | None:
         try:
             return template_syntax().parse(self._text)
         except TemplateSyntaxError as fault:
-            self._report(fault.lineno, _message(fault), "Correct the template")
+            self._report(fault.lineno, _message(fault), "Correct the template", _mark_of(fault))
             return None
 
-    def _report(self, line: int, what: str, mend: str) -> None:
-        self._problems.append(Problem(self._file, line + self._shift, what, mend))
+    def _check_fields_alone(self, known: Mapping[str, Sequence[str]]) -> None:
+        """Look at each field by itself where the template as a whole cannot be parsed."""
+        for field in _FIELD.finditer(self._text):
+            above = self._text.count("\n", 0, field.start())
+
+            def report(line: int, what: str, mend: str, mark: str = "", above: int = above) -> None:
+                self._report(above + line, what, mend, mark)
+
+            with suppress(TemplateSyntaxError):
+                check_fields(template_syntax().parse(field.group()), known, report)
+
+    def _report(self, line: int, what: str, mend: str, mark: str = "") -> None:
+        self._problems.append(Problem(self._file, line + self._shift, what, mend, mark=mark))
 
     def _placed(self, template: Template) -> Template:
         return Template(template.source, tuple(line + self._shift for line in template.lines))
@@ -201,6 +220,12 @@ def _marks_in(tree: Iterable[Node]) -> Iterable[str]:
     for node in tree:
         yield from TAG.findall(node.text)
         yield from _marks_in(node.children)
+
+
+def _mark_of(fault: TemplateSyntaxError) -> str:
+    """What a message of Jinja speaks of last: "unknown tag 'fi'", "got '%}'"."""
+    words = re.findall(r"'([^']+)'", fault.message or "")
+    return _SIGNS.get(words[-1], words[-1]) if words else ""
 
 
 def _message(fault: TemplateSyntaxError) -> str:

@@ -2,6 +2,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from petition.address import Mailbox
 from petition.campaign.letter import read_letter
 
 FILE = "letters/open-letter.md"
@@ -50,8 +51,8 @@ def test_every_key_is_read(folder, problems):
     assert problems == []
     assert letter.front.to == "supporters"
     assert letter.front.subject == "5"
-    assert letter.front.cc == ("a@xn--80aoh.example",)
-    assert letter.front.bcc == ("b@kaz.example",)
+    assert letter.front.cc == (Mailbox("", "a@xn--80aoh.example"),)
+    assert letter.front.bcc == (Mailbox("", "b@kaz.example"),)
     assert letter.front.reply_by == timedelta(days=14)
 
 
@@ -160,10 +161,20 @@ def test_each_mistake_of_the_letter_has_its_line(folder, problems, text, line, w
     assert told(problems) == [(line, what)]
 
 
-def test_a_copy_goes_to_an_address(folder, problems):
-    read(folder, front("subject: x", "cc: ['Kim <kim@kaz.example>']"), problems)
-    assert [(problem.line, problem.what[:37]) for problem in problems] == [
-        (3, 'cc in the front matter: "Kim <kim@kaz')
+def test_a_copy_goes_to_a_mailbox(folder, problems):
+    cc = "cc: ['Анна Иванова <anna@kaz.example>', '\"Reed, Ann\" <ann@kaz.example>']"
+    letter = read(folder, front("subject: x", cc), problems)
+    assert problems == []
+    names = [one.display_name for one in letter.front.cc]
+    assert names == ["Анна Иванова", "Reed, Ann"]
+
+
+def test_every_bad_copy_is_told_and_marked(folder, problems):
+    read(folder, front("subject: x", 'cc: ["a@b.example", "one", "{{ two }}", "three@"]'), problems)
+    assert [(problem.line, problem.mark) for problem in problems] == [
+        (3, "one"),
+        (3, "{{ two }}"),
+        (3, "three@"),
     ]
 
 

@@ -9,7 +9,7 @@ from petition.errors import UsageError
 def load(folder):
     def _load(more=""):
         text = '[campaign]\ntitle = "x"\n[sender]\nfrom = "a@b.example"\n' + more
-        loaded, problems = load_settings(folder.write("petition.toml", text))
+        loaded, problems, _ = load_settings(folder.write("petition.toml", text))
         assert problems == []
         return loaded
 

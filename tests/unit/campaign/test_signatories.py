@@ -50,10 +50,10 @@ def test_consent_is_never_assumed(folder, problems, content):
         ("Kim,party,,,", 'kind is "party"'),
         (",,,,", None),
         (",individual,,,", "this signatory has no name"),
-        ("Kim,,kim,,", '"kim" is not a mail address: An email address must have an @-sign'),
+        ("Kim,,kim,,", 'email: "kim" is not a mail address: An email address must have an @-sign'),
         (
             "Kim,,[email protected],,",
-            '"[email protected]" is what a web page shows in place of an address',
+            'email: "[email protected]" is what a web page shows in place of an address',
         ),
         ('"Kim\nLee",,,,', "the name holds the unseen character U+000A"),
     ],

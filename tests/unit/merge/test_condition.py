@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
-from petition.errors import ConditionRefused, UsageError
+from petition.errors import ConditionRefused, UsageError, sentence
 from petition.merge.condition import Condition
 
 FIELDS = {"country": "GB", "language": "en", "age": "30", "tag_list": "vip, press", "town": ""}
@@ -61,7 +61,7 @@ def test_what_is_wrong_is_shown_with_a_caret(text, at, what, mend):
     first, shown, caret, last = str(refusal.value).split("\n")
     assert first == refusal.value.what
     assert (shown, caret) == (f"    {text}", "    " + " " * at + "^")
-    assert last == f"{refusal.value.mend}."
+    assert last == sentence(refusal.value.mend)
 
 
 @pytest.mark.parametrize(
