@@ -106,3 +106,58 @@ def test_without_a_campaign_every_command_says_how_to_begin(tmp_path: Path):
         assert "petition init" in answer.err
     assert "petition.toml: there is none in" in place.petition("check", status=1).out
     assert list(tmp_path.iterdir()) == []
+
+
+MAILMERGE = {
+    "mailmerge_template.txt": (
+        "TO: {{name}} <{{email}}>\nSUBJECT: Hello {{name}}\nFROM: Me <me@x.example>\n"
+        "CC: dean@x.example\n\nHi {{name}},\n\nyour *number* is {{number}}.\n"
+    ),
+    "mailmerge_database.csv": "email,name,number\nann@x.example,Ann,017\nbob@x.example,Bob,42\n",
+    "mailmerge_server.conf": "[smtp_server]\nhost = localhost\nport = 25\n",
+}
+
+
+def mailmerge_in(root: Path) -> SmallCampaign:
+    place = SmallCampaign(root)
+    for name, text in MAILMERGE.items():
+        place.write(f"old/{name}", text)
+    return place
+
+
+def test_a_mailmerge_campaign_is_taken_over(tmp_path: Path):
+    place = mailmerge_in(tmp_path)
+    said = place.petition("init", "--from-mailmerge", "old", "new", status=0).out
+    made = ["letters/letter.md", "petition.toml", "recipients.csv"]
+    assert files_in(tmp_path / "new") == made
+    assert "2 letters" in said
+    assert "petition send letter --dry-run" in said
+    new = SmallCampaign(tmp_path / "new")
+    new.petition("check", status=0)
+    text = new.petition("preview", "letter", "--to", "1", status=0).out
+    assert "To: Ann <ann@x.example>" in text
+    assert "your *number* is 017." in text
+    assert files_in(tmp_path / "old") == sorted(MAILMERGE)
+
+
+def test_a_mailmerge_campaign_is_taken_over_beside_itself_and_overwrites_nothing(tmp_path: Path):
+    place = mailmerge_in(tmp_path)
+    place.write("old/recipients.csv", "mine")
+    answer = place.petition("init", "--from-mailmerge", "old", "old", status=2)
+    assert "recipients.csv would be overwritten" in answer.err
+    assert files_in(tmp_path / "old") == sorted([*MAILMERGE, "recipients.csv"])
+
+
+def test_what_cannot_be_taken_over_is_told_and_nothing_is_written(tmp_path: Path):
+    place = mailmerge_in(tmp_path)
+    template = MAILMERGE["mailmerge_template.txt"].replace("dean@", "{{name}}@")
+    place.write("old/mailmerge_template.txt", template)
+    answer = place.petition("init", "--from-mailmerge", "old", "new", status=1)
+    assert "old/mailmerge_template.txt:4: CC differs from row to row" in answer.out + answer.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_there_is_no_mailmerge_campaign(tmp_path: Path):
+    answer = SmallCampaign(tmp_path).petition("init", "--from-mailmerge", ".", "new", status=1)
+    assert "mailmerge_template.txt: there is no such file" in answer.out + answer.err
+    assert not (tmp_path / "new").exists()

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
 
 _SETTINGS = "petition.toml"
 _MAIL_SERVER = "# The mail server."  # where the starter's last part begins
+_LOOK = "petition preview open-letter   one letter, as it would arrive"
+_AFTER_TAKEOVER = (
+    "petition check                 what is still to be mended",
+    "petition preview letter        one letter, as it would arrive",
+    "petition send letter --dry-run all letters, without a connection",
+)
 
 
 def init(
@@ -22,14 +28,37 @@ def init(
         str | None,
         typer.Option(metavar="NAME", help="Send through it: gmail, microsoft365, postfix, ..."),
     ] = None,
+    mailmerge: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-mailmerge",
+            metavar="OLD",
+            help="Take over the mailmerge campaign in the folder OLD.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Begin a campaign: a small one that works at once, to be changed."""
+    from petition.errors import UsageError
+
+    target = folder or Path()
+    if mailmerge and provider is not None:
+        raise UsageError(
+            "--from-mailmerge brings the mail server of the old campaign along",
+            "Leave --provider out; nothing was done",
+        )
+    if mailmerge:
+        _take_over(mailmerge, target)
+        _say_next(folder, *_AFTER_TAKEOVER)
+    else:
+        _begin(folder, provider)
+
+
+def _begin(folder: Path | None, provider: str | None) -> None:
     from importlib.resources import files
-    from shlex import quote
 
     from petition.cli import console
     from petition.cli.provider import find_provider
-    from petition.errors import UsageError
 
     target = folder or Path()
     starter = {name: file.read_bytes() for name, file in _files(files("petition") / "starter")}
@@ -39,27 +68,18 @@ def init(
         if not mark:
             raise AssertionError(_MAIL_SERVER)
         starter[_SETTINGS] = (kept + chosen.as_settings()).encode()
-    if there := [name for name in starter if _exists(target / name)]:
-        raise UsageError(
-            f"{', '.join(there)} would be overwritten in {target.absolute()}",
-            "Name another folder; nothing was done",
-        )
-    for name, content in starter.items():
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as stream:
-            stream.write(content)
+    _write(target, starter)
     console.say(f"A campaign begins in {target.absolute()}:")
     for name in starter:
         console.say(f"  {name}")
-    console.say("Next:")
-    if folder:
-        console.say(f"  cd {quote(str(folder))}")
-    console.say("  petition preview open-letter   one letter, as it would arrive")
     if chosen is None:
-        console.say("  petition send open-letter      a rehearsal: nobody receives anything")
+        _say_next(
+            folder, _LOOK, "petition send open-letter      a rehearsal: nobody receives anything"
+        )
         return
-    console.say("  petition check                 what is to be mended before it can be sent")
+    _say_next(
+        folder, _LOOK, "petition check                 what is to be mended before it can be sent"
+    )
     console.say(f"Letters will go through {chosen.title}. Fill in, in petition.toml:")
     for one in ("[sender] from and reply_to: your own addresses", *chosen.fill_in):
         console.say(f"  {one}")
@@ -68,6 +88,52 @@ def init(
             "The password goes into PETITION_SMTP_PASSWORD, or a password_command prints it."
         )
     console.say("Take [smtp] out, and it is a rehearsal.")
+
+
+def _say_next(folder: Path | None, *commands: str) -> None:
+    from shlex import quote
+
+    from petition.cli import console
+
+    console.say("Next:")
+    for command in (f"cd {quote(str(folder))}",) * bool(folder) + commands:
+        console.say(f"  {command}")
+
+
+def _take_over(old: Path, target: Path) -> None:
+    from petition.cli import console
+    from petition.takeover.mailmerge import read_mailmerge
+    from petition.takeover.writing import files_of
+
+    campaign = read_mailmerge(old)
+    made, notes = files_of(campaign, old.resolve().name or "mailmerge")
+    _write(target, {name: text.encode() for name, text in made.items()})
+    letters = console.count(len(campaign.rows), "letter")
+    console.say(f"Taken over from {old} into {target.absolute()}, {letters}:")
+    for name in made:
+        console.say(f"  {name}")
+    for note in notes:
+        console.say(note)
+
+
+def _write(target: Path, made: "Mapping[str, bytes]") -> None:
+    """Write new files.
+
+    Raises:
+        UsageError: Something of their names is there; nothing was written.
+    """
+    from petition.errors import UsageError
+
+    if there := [name for name in made if _exists(target / name)]:
+        raise UsageError(
+            f"{', '.join(there)} would be overwritten in {target.absolute()}",
+            "Name another folder; nothing was done",
+        )
+    for name, data in made.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stream:
+            stream.write(data)
 
 
 def _files(folder: "Traversable", prefix: str = "") -> "Iterator[tuple[str, Traversable]]":

@@ -222,3 +222,30 @@ def _statement_lines(state: StateBlock, start: int, _end: int, silent: bool) -> 
 
 def _is_statement(char: str, marked: Marked) -> bool:
     return TAG.match(char) is not None and marked.tag(char).role is not Role.FIELD
+
+
+def soft_line_ends(marked: Marked) -> set[int]:
+    """The lines of a text, from 0, whose ends are a blank in Markdown and no line break.
+
+    Args:
+        marked: The text with its tags put aside.
+    """
+    ends = set()
+    for token in _parser().parse(marked.text, {"marked": marked}):
+        if token.type != "inline" or not token.map:
+            continue
+        line = token.map[0]
+        for child in token.children or ():
+            if child.type == "softbreak":
+                ends.add(line)
+            if child.type in {"softbreak", "hardbreak"}:
+                line += 1
+    return ends
+
+
+def first_html(text: str) -> str:
+    """The first piece of HTML in a Markdown text; empty where there is none."""
+    parser = MarkdownIt("commonmark", {"html": True})
+    tokens = (one for token in parser.parse(text) for one in (token, *(token.children or ())))
+    html = (token.content for token in tokens if token.type in {"html_block", "html_inline"})
+    return next(html, "").strip()

@@ -1,0 +1,1 @@
+"""TAKE OVER: a campaign of another program becomes a campaign folder."""

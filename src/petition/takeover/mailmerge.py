@@ -1,0 +1,386 @@
+"""A mailmerge campaign, read: its template, its database, its server."""
+
+import configparser
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import getaddresses
+from pathlib import Path
+
+from petition.campaign.exports import ALIASES
+from petition.campaign.names import column_name, nearest, quoted
+from petition.campaign.source import unreadable
+from petition.errors import CampaignError, Problem, UsageError
+from petition.merge.foreign import ForeignTemplate
+
+TEMPLATE, DATABASE, SERVER = (
+    "mailmerge_template.txt",
+    "mailmerge_database.csv",
+    "mailmerge_server.conf",
+)
+_HEADER = re.compile(r"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)
+_NAMED = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\s*", re.DOTALL)
+_KNOWN = frozenset(
+    {"to", "subject", "from", "reply-to", "cc", "bcc", "attachment", "content-type", "mime-version"}
+)
+_TYPES = ("text/plain", "text/markdown")
+_HTML = "Write the letter in Markdown, of which petition makes the HTML"
+# Columns that petition would act on, and that mailmerge only prints.
+_ACTED_ON = {
+    ours: frozenset({ours, *ALIASES[ours]})
+    for ours in ("email", "name", "first_name", "last_name", "language", "id")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of the template: its line, and its value with tags."""
+
+    line: int
+    value: ForeignTemplate
+
+
+@dataclass
+class MailmergeCampaign:
+    """What mailmerge would send.
+
+    Args:
+        sender: The header From.
+        reply_to: The header Reply-To; empty where it has none.
+        cc: The addresses of Cc.
+        bcc: The addresses of Bcc.
+        subject: Its template.
+        attachments: Their paths.
+        is_markdown: Whether the text is Markdown.
+        body: The text's template.
+        columns: What a letter of petition calls each column of the database.
+        can_be_empty: The columns that are empty somewhere, with the lines of the first such rows.
+        rows: The rows of the new list: `email`, `name`, and the columns.
+        server: The keys of `[smtp_server]`.
+    """
+
+    sender: str
+    reply_to: str
+    cc: list[str]
+    bcc: list[str]
+    subject: ForeignTemplate
+    attachments: list[ForeignTemplate]
+    is_markdown: bool
+    body: ForeignTemplate
+    columns: dict[str, str]
+    can_be_empty: dict[str, int]
+    rows: list[dict[str, str]]
+    server: dict[str, str]
+    dropped_names: list[str] = field(default_factory=list)
+
+
+def read_mailmerge(folder: Path) -> MailmergeCampaign:
+    """A mailmerge campaign.
+
+    Args:
+        folder: Holds the three files; no other file is read.
+
+    Raises:
+        CampaignError: A file is missing, cannot be read, or asks for what petition cannot do: all
+            of it, and nothing is left out in silence.
+    """
+    return _Reading(folder).campaign()
+
+
+class _Stop(Exception):
+    """What was found makes looking further useless."""
+
+
+class _Reading:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._problems: list[Problem] = []
+
+    def campaign(self) -> MailmergeCampaign:
+        try:
+            made = self._read()
+        except _Stop:
+            made = None
+        if made is None or self._problems:
+            raise CampaignError(sorted(self._problems))
+        return made
+
+    def _read(self) -> MailmergeCampaign:
+        texts = {name: self._text(name) for name in (TEMPLATE, DATABASE, SERVER)}
+        if self._problems:
+            raise _Stop
+        headers, body = self._template(texts[TEMPLATE])
+        raw_columns, raw_rows = self._database(texts[DATABASE])
+        self._judge_names(headers, body, raw_columns)
+        if self._problems:
+            raise _Stop
+        one = {name: found[0] for name, found in headers.items()}
+        to = [self._recipient(one["to"], line, row) for line, row in raw_rows]
+        if self._problems:
+            raise _Stop
+        columns = _new_names(raw_columns, raw_rows, to)
+        rows = [
+            {"email": address, "name": name, **{columns[key]: row[key] for key in raw_columns}}
+            for (name, address), (_, row) in zip(to, raw_rows, strict=True)
+        ]
+        copies = {key: self._same(one.get(key), key, raw_rows) for key in ("cc", "bcc")}
+        sender = self._one(one["from"], "from", raw_rows)
+        reply_to = self._one(one["reply-to"], "reply-to", raw_rows) if "reply-to" in one else ""
+        empty = {
+            key: next(line for line, row in raw_rows if not row[key].strip())
+            for key in raw_columns
+            if any(not row[key].strip() for _, row in raw_rows)
+        }
+        return MailmergeCampaign(
+            sender=sender,
+            reply_to=reply_to,
+            cc=[address for _, address in copies["cc"]],
+            bcc=[address for _, address in copies["bcc"]],
+            subject=one["subject"].value,
+            attachments=[self._attachment(one) for one in headers.get("attachment", ())],
+            is_markdown=self._is_markdown(one.get("content-type")),
+            body=body,
+            columns=columns,
+            can_be_empty=empty,
+            rows=rows,
+            server=self._server(texts[SERVER]),
+            dropped_names=[f"{name} <{address}>" for name, address in copies["cc"] if name],
+        )
+
+    # ---- the template
+
+    def _template(self, text: str) -> tuple[dict[str, list[Header]], ForeignTemplate]:
+        head, _, rest = text.partition("\n\n")
+        headers: dict[str, list[Header]] = {}
+        for line, whole in _unfolded(head):
+            found = _HEADER.fullmatch(whole)
+            if not found:
+                what = f"{quoted(whole)} is no header, and the headers end with an empty line"
+                self._complain(TEMPLATE, line, what, "Write NAME: VALUE, or put it into the text")
+                continue
+            name = found[1].lower()
+            if name not in _KNOWN:
+                what = f"petition does not set the header {found[1]}"
+                self._complain(TEMPLATE, line, what, "Delete it, if the letter can do without")
+                continue
+            if name in headers and name != "attachment":
+                what = f"the header {found[1]} stands there twice"
+                self._complain(TEMPLATE, line, what, "Put both into one")
+            if value := self._parsed(found[2], line):
+                headers.setdefault(name, []).append(Header(line, value))
+        for name in ("to", "subject", "from"):
+            if name not in headers:
+                what = f"has no header {name.upper()}"
+                self._complain(TEMPLATE, None, what, f"Add a line {name.upper()}: at its beginning")
+        body = self._parsed(rest, head.count("\n") + 3)
+        if body is None or self._problems:
+            raise _Stop
+        return headers, body
+
+    def _parsed(self, text: str, line: int) -> ForeignTemplate | None:
+        try:
+            return ForeignTemplate(text)
+        except UsageError as fault:
+            inner = re.match(r"line (\d+): ", fault.what)
+            at = line + int(inner[1]) - 1 if inner else line
+            self._complain(TEMPLATE, at, fault.what[inner.end() if inner else 0 :], fault.mend)
+            return None
+
+    def _judge_names(
+        self, headers: Mapping[str, list[Header]], body: ForeignTemplate, columns: list[str]
+    ) -> None:
+        parts = [(one.line, one.value) for found in headers.values() for one in found]
+        for line, part in [*parts, (None, body)]:
+            for name in sorted(part.names - {*columns, "range"}):
+                near = nearest(name, columns)
+                mend = f"Did you mean {near}" if near else f"Its columns are {', '.join(columns)}"
+                what = f"the database has no column {quoted(name)}"
+                self._complain(TEMPLATE, line, what, mend)
+            for name in sorted(part.own_names & {*columns}):
+                what = f"{quoted(name)} is a column and a name that the template makes itself"
+                self._complain(TEMPLATE, line, what, "Call one of them otherwise")
+
+    def _is_markdown(self, header: Header | None) -> bool:
+        if header is None:
+            return False
+        kind, _, parameters = header.value.text.partition(";")
+        kind = kind.strip().lower()
+        charset = re.search(r'charset="?([\w-]+)', parameters)
+        if kind not in _TYPES or (charset and charset[1].lower() not in {"utf-8", "us-ascii"}):
+            what = f"a letter of the type {quoted(header.value.text)} cannot be taken over"
+            self._complain(TEMPLATE, header.line, what, _HTML)
+        return kind == "text/markdown"
+
+    def _attachment(self, header: Header) -> ForeignTemplate:
+        path = header.value.text.strip()
+        if path.startswith(("/", "~")) or ".." in path.split("/") or "\\" in path:
+            what = f"the attachment {quoted(path)} is not in the folder of the campaign"
+            mend = "Copy it there, and write its path from there"
+            self._complain(TEMPLATE, header.line, what, mend)
+        return ForeignTemplate(path)
+
+    # ---- the mailboxes
+
+    def _recipient(self, header: Header, line: int, row: dict[str, str]) -> tuple[str, str]:
+        """Name and address of a row; the parts are filled apart, so that a comma stays a comma."""
+        parts = _NAMED.fullmatch(header.value.text)
+        source = (parts["name"].strip(), parts["address"]) if parts else ("", header.value.text)
+        try:
+            name, address = (ForeignTemplate(part).fill(row).strip() for part in source)
+        except UsageError as fault:
+            self._complain(DATABASE, line, fault.what, fault.mend)
+            return "", ""
+        if len(name) > 1 and name[0] == name[-1] == '"':
+            name = re.sub(r"\\(.)", r"\1", name[1:-1])
+        if "," in address or (not parts and "<" in address):
+            found = getaddresses([address])
+            if len(found) == 1 and "," not in found[0][1]:
+                return found[0]
+            what = "the row is sent to several people at once (TO)"
+            mend = "Keep one address in TO, and give the others a row or the header CC"
+            self._complain(DATABASE, line, what, mend)
+        if not address:
+            self._complain(DATABASE, line, "the row has no address", "Fill or delete the row")
+        return name, address
+
+    def _same(
+        self, header: Header | None, name: str, rows: list[tuple[int, dict[str, str]]]
+    ) -> list[tuple[str, str]]:
+        """The mailboxes of a header, which are to be the same in every row."""
+        if header is None:
+            return []
+        try:
+            values = {header.value.fill(row).strip() for _, row in rows}
+        except UsageError as fault:
+            self._complain(TEMPLATE, header.line, fault.what, fault.mend)
+            return []
+        if len(values) > 1:
+            what = f"{name.upper()} differs from row to row, and a letter has one for everybody"
+            mend = "Make a letter and a list for each, or give those people a row of their own"
+            self._complain(TEMPLATE, header.line, what, mend)
+            return []
+        return [one for one in getaddresses(sorted(values)) if one[1]]
+
+    def _one(self, header: Header, name: str, rows: list[tuple[int, dict[str, str]]]) -> str:
+        before = len(self._problems)
+        found = self._same(header, name, rows)
+        if len(found) != 1:
+            if len(self._problems) == before:
+                what = f"{name.upper()} is not one address"
+                self._complain(TEMPLATE, header.line, what, "Write it as Name <name@host.org>")
+            return ""
+        display, address = found[0]
+        if not display:
+            return address
+        is_plain = not re.search(r'[",;:<>@\\()\[\]]', display)
+        escaped = re.sub(r'(["\\])', r"\\\1", display)
+        return f"{display} <{address}>" if is_plain else f'"{escaped}" <{address}>'
+
+    # ---- the database and the server
+
+    def _database(self, text: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+        try:
+            # As mailmerge does: a look at the first 1,024 characters, else commas.
+            dialect = csv.Sniffer().sniff(text[:1024], delimiters=",;\t")
+            delimiter, skips = dialect.delimiter, dialect.skipinitialspace
+        except csv.Error:
+            delimiter, skips = ",", False
+        lines = text.splitlines(keepends=True)
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=skips, strict=True)
+        columns: list[str] = []
+        rows = []
+        try:
+            columns = next(reader, [])
+            line = reader.line_num + 1
+            for cells in reader:
+                if cells and len(cells) != len(columns):
+                    what = f"the row has {len(cells)} cells where the header has {len(columns)}"
+                    self._complain(DATABASE, line, what, "Check its commas and quotes")
+                elif cells:
+                    rows.append((line, dict(zip(columns, cells, strict=True))))
+                line = reader.line_num + 1
+        except csv.Error as fault:
+            self._complain(DATABASE, reader.line_num, str(fault), "Check the quotes of this row")
+        if len(set(columns)) < len(columns):
+            self._complain(DATABASE, 1, "two columns have one name", "Rename one of them")
+        if not rows and not self._problems:
+            self._complain(DATABASE, None, "has no rows", "Add somebody to write to")
+        if self._problems:
+            raise _Stop
+        return columns, rows
+
+    def _server(self, text: str) -> dict[str, str]:
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read_string(text)
+            found = dict(parser["smtp_server"])
+        except (configparser.Error, KeyError):
+            what = "has no readable table [smtp_server]"
+            self._complain(SERVER, None, what, "Correct the file")
+            return {}
+        for key in found.keys() - {"host", "port", "security", "username", "ratelimit"}:
+            self._complain(SERVER, None, f"the key {quoted(key)} is not known", "Delete it")
+        for key in ("host", "port"):
+            if not found.get(key):
+                self._complain(SERVER, None, f"has no {key}", f"Add it to [smtp_server]: {key} =")
+        for key in ("port", "ratelimit"):
+            if not found.get(key, "0").isdecimal():
+                self._complain(SERVER, None, f"{key} is no number", "Correct it")
+        return found
+
+    def _text(self, name: str) -> str:
+        try:
+            text = (self._folder / name).read_bytes().decode("utf-8-sig")
+        except FileNotFoundError:
+            mend = "Name the folder of a mailmerge campaign"
+            self._complain(name, None, "there is no such file", mend)
+        except OSError as why:
+            self._complain(name, None, *unreadable(why))
+        except UnicodeDecodeError:
+            self._complain(name, None, "is not written in UTF-8", "Save it as UTF-8")
+        else:
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+        return ""
+
+    def _complain(self, file: str, line: int | None, what: str, mend: str) -> None:
+        self._problems.append(Problem(str(self._folder / file), line, what, mend))
+
+
+def _unfolded(head: str) -> Iterator[tuple[int, str]]:
+    """The headers with the lines that they begin in; a line that begins with a blank goes on."""
+    begun, whole = 1, ""
+    for number, line in enumerate(head.split("\n"), 1):
+        if line[:1] in {" ", "\t"} and whole:
+            whole += f" {line.strip()}"
+            continue
+        if whole:
+            yield begun, whole
+        begun, whole = number, line.rstrip()
+    if whole:
+        yield begun, whole
+
+
+def _new_names(
+    columns: list[str], rows: list[tuple[int, dict[str, str]]], to: list[tuple[str, str]]
+) -> dict[str, str]:
+    """What each column is called in the new list, where nothing acts on it that did not before."""
+    taken: dict[str, str] = {}
+    is_named = all(name for name, _ in to)
+    for number, column in enumerate(columns, 1):
+        cells = [row[column].strip() for _, row in rows]
+        name = column_name(column, number)
+        same = {"email": [one[1] for one in to], "name": [one[0] for one in to]}.get(name)
+        acts = next((ours for ours, theirs in _ACTED_ON.items() if name in theirs), "")
+        is_harmless = (
+            not acts
+            or same == cells
+            or (acts in {"first_name", "last_name"} and is_named)
+            or (acts == "id" and len(set(cells)) == len(cells) and all(cells))
+        )
+        if not is_harmless or (name in {"email", "name"} and same != cells):
+            name += "_text"
+        while name in taken.values():
+            name += "_2"
+        taken[column] = name
+    return taken
