@@ -25,6 +25,8 @@ authorityKeyIdentifier = keyid
 subjectAltName = {names}
 """
 
+LOOPBACK = "DNS:localhost, IP:127.0.0.1"
+
 
 class Authority:
     """Signs certificates for servers of a test.
@@ -45,18 +47,33 @@ class Authority:
         """What a client that trusts this authority uses."""
         return ssl.create_default_context(cafile=str(self._folder / "authority.pem"))
 
-    def server(self, names: str = "DNS:localhost, IP:127.0.0.1") -> ssl.SSLContext:
+    @property
+    def certificate(self) -> Path:
+        """The authority's own certificate."""
+        return self._folder / "authority.pem"
+
+    def server(self, names: str = LOOPBACK) -> ssl.SSLContext:
         """What a server with a certificate for these names uses."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.sign(names))
+        return context
+
+    def sign(self, names: str = LOOPBACK, days: int = 2) -> tuple[Path, Path]:
+        """The files of a new certificate for these names, and of its key.
+
+        Args:
+            names: As subjectAltName has them.
+            days: For how long it is good; -1: it ended yesterday.
+        """
         (self._folder / "server.cnf").write_text(_REQUEST + _SERVER.format(names=names))
         self._new_key("server")
         self._openssl("req", "-new", "-key", "server.key", "-config", "server.cnf",
                       "-subj", "/CN=petition test server", "-out", "server.csr")  # fmt: skip
         self._openssl("x509", "-req", "-in", "server.csr", "-CA", "authority.pem",
                       "-CAkey", "authority.key", "-CAcreateserial", "-extfile", "server.cnf",
-                      "-extensions", "server", "-days", "2", "-out", "server.pem")  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._folder / "server.pem", self._folder / "server.key")
-        return context
+                      "-extensions", "server", "-days", str(days), "-out", "server.pem",
+                      )  # fmt: skip
+        return self._folder / "server.pem", self._folder / "server.key"
 
     def _new_key(self, name: str) -> None:
         self._openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",

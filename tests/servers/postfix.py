@@ -81,30 +81,31 @@ class Postfix:
 
 
 @contextmanager
-def running_postfix(more: str = "") -> Iterator[Postfix]:
+def running_postfix(more: str = "", services: str = "") -> Iterator[Postfix]:
     """Run a Postfix in a folder of its own until the block is left; root's right is needed.
 
     Args:
         more: Further lines of main.cf.
+        services: Further lines of master.cf.
     """
     # Not a folder of pytest's: those are closed to the other accounts that Postfix runs under.
     with tempfile.TemporaryDirectory(prefix="postfix-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         root.chmod(0o755)
-        with _running(root, more) as postfix:
+        with _running(root, more, services) as postfix:
             yield postfix
 
 
 @contextmanager
-def _running(root: Path, more: str) -> Iterator[Postfix]:
+def _running(root: Path, more: str, services: str) -> Iterator[Postfix]:
     assert POSTFIX is not None
-    port = _free_port()
+    port = free_port()
     for folder in ("queue", "data", "mail", "config"):
         (root / folder).mkdir()
     shutil.chown(root / "data", "postfix")
     os.chown(root / "mail", 65534, 65534)
     (root / "config/main.cf").write_text(_MAIN.format(root=root, more=more))
-    (root / "config/master.cf").write_text(_MASTER.format(port=port))
+    (root / "config/master.cf").write_text(_MASTER.format(port=port) + services)
     command = [POSTFIX, "-c", str(root / "config")]
     done = subprocess.run([*command, "start"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -115,7 +116,8 @@ def _running(root: Path, more: str) -> Iterator[Postfix]:
         subprocess.run([*command, "stop"], capture_output=True, check=False)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
