@@ -71,9 +71,8 @@ def find_provider(text: str) -> Provider:
     if asked in names:
         return names[asked]
     near = get_close_matches(asked, names, n=1)
-    mend = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
-    if near:
-        mend = f"Did you mean {names[near[0]].name}? {mend}"
+    others = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
+    mend = f"Did you mean {names[near[0]].name}" if near else others
     raise UsageError(f'there is no provider "{text}"', mend)
 
 

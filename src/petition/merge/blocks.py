@@ -18,6 +18,7 @@ Complain = Callable[[str, str, str], None]
 Block = Callable[[str], list[Node] | None]
 
 _BLOCK_EMPTY = "Write some into their file, or take it out"
+_CHOICE_EMPTY = "Choose others, or take it out"
 _BLOCK_ALONE = "Give it a paragraph of its own, or take it out"
 
 
@@ -92,7 +93,9 @@ def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) 
                 continue
             if blocks is not None:
                 if not blocks:
-                    complain(mark, f"there are no {marked.tag(mark).source}", _BLOCK_EMPTY)
+                    source = marked.tag(mark).source
+                    mend = _CHOICE_EMPTY if "|" in source else _BLOCK_EMPTY
+                    complain(mark, f"there are no {source}", mend)
                 expanded += blocks
                 continue
         if node.kind == "field" and _is_block(node, block, marked):

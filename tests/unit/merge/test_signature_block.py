@@ -127,10 +127,7 @@ def test_a_choice_is_a_block_too(expression, text):
         ),
         (
             "{{ signatories | where(kind='fish') }}",
-            (
-                "there are no signatories | where(kind='fish')."
-                " Give it a paragraph of its own, or take it out"
-            ),
+            ("there are no signatories | where(kind='fish'). Choose others, or take it out"),
         ),
     ],
 )

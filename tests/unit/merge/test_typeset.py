@@ -84,7 +84,7 @@ def test_demands_are_numbered_and_the_signatures_are_all_there():
         "Law & Centre",
     ):
         assert words in text
-    assert "1 more who does not wish to be named" in text
+    assert "and 1 other Affiliations are given" in text
     assert "Hidden One" not in text
 
 
