@@ -67,20 +67,20 @@ def runs(query: str) -> Function:
     return lambda _database, name, *_: name == query
 
 
-def writes(end: bytes) -> Function:
-    return lambda _wire, data: bytes(data).endswith(end)
+def writes(piece: bytes) -> Function:
+    return lambda _wire, data: piece in bytes(data)
 
 
 POINTS: dict[str, Function] = {
     "before anything is queued": lambda point: before(Listing, "carry_out", point),
     "in the middle of queueing": lambda point: before(Database, "run", point, runs("log_enqueued")),
     "when all is queued": lambda point: after(Listing, "carry_out", point),
-    "in the middle of a claim": lambda point: before(Database, "one", point, runs("claim")),
+    "in the middle of a claim": lambda point: before(Database, "all", point, runs("claim")),
     "behind a claim": lambda point: after_awaiting(Run, "claim", point),
     "before DATA": lambda point: before(Wire, "write", point, writes(b"DATA\r\n")),
     "behind DATA": lambda point: after(Wire, "write", point, writes(b"DATA\r\n")),
     "before the mark": lambda point: before(Run, "intend", point),
-    "in the middle of the mark": lambda point: after(Database, "run", point, runs("intend")),
+    "in the middle of the mark": lambda point: after(Database, "all", point, runs("intend")),
     "behind the mark": lambda point: after_awaiting(Run, "intend", point),
     "before the dot": lambda point: before(Wire, "write", point, writes(b"\r\n.\r\n")),
     "behind the dot": lambda point: after(Wire, "write", point, writes(b"\r\n.\r\n")),

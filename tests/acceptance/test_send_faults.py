@@ -32,7 +32,7 @@ def only_once(server: CountingServer) -> bool:
     return set(server.accepted.values()) <= {1}
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_finishes_what_is_in_flight(tmp_path: Path, sign: signal.Signals):
     with counting_server(pause=0.02) as server:
         campaign = SmallCampaign.at(tmp_path, people=60).through(server.port)
@@ -232,6 +232,39 @@ def test_the_daily_cap_ends_the_run_with_letters_left(tmp_path: Path):
         assert server.accepted.total() == 4
         campaign.petition("send", "open-letter", "--yes", status=3)
         assert server.accepted.total() == 4
+
+
+def test_a_terminal_that_goes_away_stops_no_letter(tmp_path: Path):
+    with counting_server(pause=0.01) as server:
+        campaign = SmallCampaign.at(tmp_path, people=300).through(server.port)
+        run = campaign.begin("send", "open-letter", "--yes")
+        run.stderr.close()  # whatever is written there from now on fails with EPIPE
+        run.wait(timeout=120)
+        counts = campaign.petition("status", "open-letter", "--json").json
+        assert counts["sent"] == server.accepted.total() == 300
+
+
+def test_a_password_is_asked_for_before_anything_is_queued(tmp_path: Path):
+    campaign = SmallCampaign.at(tmp_path)
+    login = 'username = "me"\npassword_command = "false"\n'
+    campaign.write("petition.toml", SETTINGS + SMTP.format(port=1) + login)
+    campaign.petition("send", "open-letter", "--yes", status=4)
+    assert campaign.states() == {}
+
+
+def test_wait_stays_until_all_is_final(tmp_path: Path):
+    """p1 is greylisted for a moment: the same command sends it, without being run again."""
+    with counting_server(answers={"p1": "450 4.2.0 Greylisted"}) as server:
+        campaign = SmallCampaign.at(tmp_path, people=3).through(server.port)
+        campaign.write("petition.toml", SETTINGS + '\n[pace]\nretry = ["1 s"]\n')
+        run = campaign.begin("send", "open-letter", "--yes", "--wait")
+        wait_for(server, 2)
+        server.answers.pop("p1")
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 0, err
+        assert "Waiting until" in err
+        assert set(campaign.states().values()) == {"sent"}
+        assert only_once(server)
 
 
 def test_reserved_domains_stay_on_this_machine(tmp_path: Path):

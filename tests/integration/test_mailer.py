@@ -5,22 +5,15 @@ The letters, the log and the sockets are the real ones; the server alone follows
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from petition.campaign.folder import load_campaign
-from petition.campaign.server import Server
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.mailer import Ending, Mailer, Route
-from petition.delivery.pace import Pace
 from petition.delivery.retry import RetrySchedule
-from petition.outbox.log import Log
-from petition.outbox.run import Run
 from petition.outbox.states import State
-from petition.prepare import Wish, enqueue, prepare
-from tests.acceptance.small import SmallCampaign
+from tests.integration.scene import Scene, play
 from tests.servers.scripted import (
     EXTRA,
     GARBAGE,
@@ -34,56 +27,6 @@ from tests.servers.scripted import (
     closing,
 )
 from tests.servers.visitor import until
-
-
-class Scene:
-    """A small campaign, its log, and a run of it."""
-
-    def __init__(self, root: Path, people: int = 3, **settings: object) -> None:
-        SmallCampaign.at(root, people)
-        self.root = root
-        self.settings = {"connections": 1, "timeout": 0.3} | settings
-        self.pace = PaceSettings()
-        self.retry = RetrySchedule()
-        self.now = datetime.now(UTC)
-        self.mailer: Mailer | None = None
-
-    async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
-        with Log(f"sqlite:///{self.root}/petition.db", clock=lambda: self.now) as log, log.owned():
-            where = Server("127.0.0.1", server.port, "none", **self.settings)
-            prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
-            enqueue(prepared)
-            run = Run(log, "open-letter")
-            route = Route(
-                where,
-                None,
-                Pace.of(self.pace, "UTC"),
-                retry=self.retry,
-                pause=0.01,
-                dot_seconds=dot_seconds,
-            )
-            self.mailer = Mailer(run, prepared.merger, route, lambda told: None, log.clock)
-            try:
-                return await self.mailer.deliver(prepared.comparison.to_send)
-            finally:
-                await run.close()
-
-    def copies(self):
-        with Log(f"sqlite:///{self.root}/petition.db") as log:
-            return list(log.copies("open-letter"))
-
-    @property
-    def states(self) -> list[str]:
-        return [copy.state for copy in self.copies()]
-
-
-def play(scene: Scene, script, **options) -> tuple[Ending, ScriptedServer]:
-    async def main():
-        async with ScriptedServer(script, **options) as server:
-            return await scene.run(server), server
-
-    return asyncio.run(main())
-
 
 SENT3 = ["sent"] * 3
 # What the first letter meets at a phase, and its state when the run is over. What was released is

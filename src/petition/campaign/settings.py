@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import time
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -73,6 +73,26 @@ class Between:
         return moment >= self.start or moment < self.end
 
 
+_SPANS = {"s": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600, "day": 86400, "days": 86400}
+_LONGEST_SPAN = 30 * 86400  # seconds
+
+
+def _span(value: object) -> timedelta:
+    text = kinds.one_line(value)
+    found = re.fullmatch(r"([0-9]{1,7})\s*(s|min|h|hours?|days?)", text)
+    seconds = int(found[1]) * _SPANS[found[2]] if found else 0
+    if not 0 < seconds <= _LONGEST_SPAN:
+        what = f"{quoted(text)} is not a span of time of at most 30 days"
+        raise fault(what, 'Write it as "5 min", "2 h" or "5 days"')
+    return timedelta(seconds=seconds)
+
+
+def _spans(value: object) -> tuple[timedelta, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise fault("this is not a list of waits", 'Write it as ["5 min", "10 min", "1 h"]')
+    return tuple(map(_span, value))
+
+
 def _rates(value: object) -> dict[str, Rate]:
     if not isinstance(value, dict):
         raise fault("this is not a table of domains", 'Write it as { "host.org" = "2/s" }')
@@ -97,6 +117,8 @@ def _lists(value: object) -> object:
 
 RateText = Annotated[Rate, PlainValidator(lambda value: Rate.parse(kinds.one_line(value)))]
 RatesText = Annotated[dict[str, Rate], PlainValidator(_rates)]
+SpanText = Annotated[timedelta, PlainValidator(_span)]
+SpansText = Annotated[tuple[timedelta, ...], PlainValidator(_spans)]
 HoursText = Annotated[Between, PlainValidator(lambda value: Between.parse(kinds.one_line(value)))]
 
 
@@ -146,6 +168,8 @@ class Pace(SettingsTable):
     per_day: int | None = Field(default=None, ge=1)
     per_domain: RatesText = Field(default_factory=dict)
     between: HoursText | None = None
+    retry: SpansText | None = None
+    give_up: SpanText | None = None
 
 
 class Event(SettingsTable):

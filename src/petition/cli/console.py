@@ -12,14 +12,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from petition.campaign.excerpt import Excerpt, Excerpts
 from petition.cli.formats import clean, csv, json, json_line, json_rows
 from petition.errors import Level, Problem, sentence
-from petition.outbox.states import State
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,13 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Counter",
-    "Progress",
     "ask",
+    "bar",
     "can_ask",
     "clean",
     "count",
     "csv",
     "difference",
+    "duration",
     "facts",
     "is_terminal",
     "json",
@@ -44,6 +43,7 @@ __all__ = [
     "json_rows",
     "letter",
     "problems",
+    "rate",
     "say",
     "say_error",
     "source",
@@ -54,10 +54,7 @@ __all__ = [
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
 _NARROWEST = 20  # columns that a cut column has at the least
 _TIMES_A_SECOND = 10  # that a progress bar is drawn at the most
-_STEPS = 10  # so many lines tell the progress of a run where there is no terminal
-_SECONDS = 5.0  # and further ones after so long without a line
 _COUNTED = 1_000  # rows between two looks of a counter
-_PAUSE = 1.0  # seconds between two lines at the least, so that a short list makes few of them
 
 
 class Shown(Protocol):
@@ -238,86 +235,6 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-class Progress:
-    """How a run goes on: a bar on a terminal, else now and then a line, on stderr.
-
-    Args:
-        total: How many letters there are to send.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._by_state: dict[State, int] = {}
-        self._deferred: set[int] = set()
-        self._begun = self._told_at = monotonic()
-        self._step = 0
-        self._bar = _bar() if sys.stderr.isatty() else None
-        self._task = self._bar.add_task("", total=total, tally="") if self._bar else None
-
-    def told(self, state: State, copy: int | None = None) -> None:
-        """Count what became of one letter.
-
-        Args:
-            state: Where it is now.
-            copy: Its id, so that one that was deferred and is sent later counts once.
-        """
-        if copy in self._deferred:
-            self._deferred.remove(copy)
-            self._by_state[State.DEFERRED] -= 1
-        if state is State.QUEUED:  # put back: as if nothing had happened
-            return
-        if state is State.DEFERRED and copy is not None:
-            self._deferred.add(copy)
-        self._by_state[state] = self._by_state.get(state, 0) + 1
-        self._show()
-
-    def note(self, text: str) -> None:
-        """Say something beside the progress."""
-        say_error(text)
-
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    @property
-    def _done(self) -> int:
-        return sum(self._by_state.values())
-
-    def _show(self) -> None:
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self._done, tally=self._tally())
-            return
-        step = self._done * _STEPS // self._total if self._total else _STEPS
-        silence = monotonic() - self._told_at
-        is_next = step > self._step and (silence > _PAUSE or self._done >= self._total)
-        if is_next or silence > _SECONDS:
-            self._step, self._told_at = step, monotonic()
-            say_error(self._line())
-
-    def _tally(self) -> str:
-        return ", ".join(
-            f"{self._by_state[state]:,} {state}" for state in State if self._by_state.get(state)
-        )
-
-    def _line(self) -> str:
-        seconds = max(monotonic() - self._begun, 0.001)
-        rate = self._done / seconds
-        left = max(self._total - self._done, 0) / rate if rate else 0
-        percent = 100 * self._done // self._total if self._total else 100
-        pace = f"{_rate(rate)}, {_duration(left)} left" if left else _rate(rate)
-        return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
-
-
 class Counter:
     """Counts on stderr while a long list is read: on a terminal alone, and gone at the end.
 
@@ -353,7 +270,8 @@ class Counter:
             self._status.stop()
 
 
-def _bar() -> "Bar":
+def bar() -> "Bar":
+    """A progress bar on stderr; its one task has a field `tally`."""
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
     from rich.progress import Progress as Bar
 
@@ -364,9 +282,9 @@ def _bar() -> "Bar":
 
         def render(self, task: Task) -> "Text":
             if not task.speed or task.finished:
-                return _text(_rate(task.finished_speed or 0) if task.finished else "")
-            left = _duration(task.time_remaining or 0)
-            return _text(f"{_rate(task.speed)}, {left} left")
+                return _text(rate(task.finished_speed or 0) if task.finished else "")
+            left = duration(task.time_remaining or 0)
+            return _text(f"{rate(task.speed)}, {left} left")
 
     return Bar(
         BarColumn(bar_width=None),
@@ -483,13 +401,15 @@ def _marked(text: str) -> "Text":
     return line
 
 
-def _rate(letters_a_second: float) -> str:
+def rate(letters_a_second: float) -> str:
+    """A rate in the words of a person: `12/s`, `30/min`."""
     if letters_a_second >= 1:
         return f"{letters_a_second:,.0f}/s"
     return f"{letters_a_second * 60:.0f}/min" if letters_a_second else ""
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """About how long: `12 s`, `5 min`, `1.5 h`."""
     if seconds < 60:
         return f"{max(seconds, 1):.0f} s"
     if seconds < 3600:

@@ -4,54 +4,92 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 from petition.campaign.server import Server
+from petition.cli import console
 from petition.credentials import Secret
+from petition.delivery.loop import run_loop
 from petition.delivery.mailer import Ending, Mailer, Route, Told
 from petition.delivery.pace import Pace
 from petition.delivery.reply import Verdict
+from petition.delivery.retry import RetrySchedule
 from petition.delivery.sandbox import Sandbox
 from petition.delivery.secret import secret_of
+from petition.errors import LogUnusable
 from petition.merge.message import Email
+from petition.outbox.log import DAY
 from petition.outbox.run import Run
 from petition.prepare import Prepared
 
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 
 
+def secret_for(prepared: Prepared) -> Secret | None:
+    """The password or token of the server; to be asked for before anything is queued.
+
+    Raises:
+        ServerTrouble: The command that should print it does not.
+    """
+    return secret_of(prepared.server) if prepared.server else None
+
+
 def deliver(
-    prepared: Prepared, tell: Callable[[Told], None], note: Callable[[str], None]
+    prepared: Prepared,
+    secret: Secret | None,
+    tell: Callable[[Told], None],
+    note: Callable[[str], None],
+    *,
+    wait: bool = False,
 ) -> Ending:
     """Deliver what was queued.
 
     Args:
         prepared: What was prepared and enqueued; this process owns its log.
+        secret: What `secret_for` found.
         tell: Is called with what became of each copy.
         note: Is called with a sentence for the person who watches.
+        wait: Stay until nothing is left that could still be sent.
     """
-    secret = secret_of(prepared.server) if prepared.server else None
+    ending = Ending()
     try:
-        return asyncio.run(_deliver(prepared, secret, tell, note))
+        ending = run_loop(_deliver(prepared, secret, tell, note, wait=wait))
     except asyncio.CancelledError:
-        return Ending(stopped=True)
+        ending = Ending(stopped=True)
     finally:
         # After a second Ctrl-C letters may still be in hand: give them their true state now.
-        prepared.log.recover()
+        try:
+            prepared.log.recover()
+        except LogUnusable as fault:  # the next command that opens the log does it
+            ending.log_fault = ending.log_fault or fault
+    return ending
 
 
-def deliver_trial(prepared: Prepared, email: Email) -> Verdict:
+def deliver_trial(prepared: Prepared, secret: Secret | None, email: Email) -> Verdict:
     """Deliver a copy that has no row.
 
     Args:
         prepared: What was prepared; its log counts the copy against the daily cap.
+        secret: What `secret_for` found.
         email: The copy.
 
     Raises:
         ServerTrouble: The server cannot be reached or refuses the login.
     """
-    secret = secret_of(prepared.server) if prepared.server else None
-    return asyncio.run(_deliver_trial(prepared, secret, email))
+    return run_loop(_deliver_trial(prepared, secret, email))
+
+
+def bar_to_trial(prepared: Prepared) -> Ending:
+    """What keeps a trial from being sent now: it is a letter like any other to the server."""
+    ending, pace = Ending(), pace_of(prepared)
+    if prepared.server is None:
+        return ending
+    ending.closed = pace.opens_at()
+    spent, oldest = prepared.log.spent(_route(prepared, prepared.server, None).login)
+    if not pace.left_today(spent):
+        ending.capped = (oldest or prepared.log.clock()) + DAY
+    return ending
 
 
 async def _deliver_trial(prepared: Prepared, secret: Secret | None, email: Email) -> Verdict:
@@ -77,6 +115,8 @@ async def _deliver(
     secret: Secret | None,
     tell: Callable[[Told], None],
     note: Callable[[str], None],
+    *,
+    wait: bool,
 ) -> Ending:
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
@@ -84,9 +124,15 @@ async def _deliver(
         mailer = Mailer(run, prepared.merger, route, tell, prepared.log.clock)
         _obey_signals(mailer, note)
         try:
+            if wait:
+                return await mailer.deliver_all(prepared.comparison.to_send, _noting(note))
             return await mailer.deliver(prepared.comparison.to_send)
         finally:
             await run.close()
+
+
+def _noting(note: Callable[[str], None]) -> Callable[[datetime], None]:
+    return lambda moment: note(f"Waiting until {console.when(moment)}. Ctrl-C ends it.")
 
 
 def _route(prepared: Prepared, server: Server, secret: Secret | None) -> Route:
@@ -94,6 +140,7 @@ def _route(prepared: Prepared, server: Server, secret: Secret | None) -> Route:
         server=server,
         secret=secret,
         pace=pace_of(prepared),
+        retry=RetrySchedule.of(prepared.campaign.settings.pace),
         keep_bytes=prepared.keeps_bytes,
         hello_name=prepared.frozen.sender.domain,
     )
@@ -137,3 +184,6 @@ def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, mailer.stop)
+    # A terminal that is closed ends the run as politely, unless nohup said that it should not.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, mailer.stop)

@@ -40,6 +40,9 @@ def send(
     again: Annotated[
         bool, typer.Option("--again", help="The letter to everyone, once more.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until nothing is left that could still be sent.")
+    ] = False,
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
     from petition.cli import sending
@@ -57,5 +60,5 @@ def send(
         trial=to_me is not None,
     )
     with Workplace.open(context) as place:
-        status = sending.send(place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes)
+        status = sending.send(place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes, wait=wait)
     raise typer.Exit(status)

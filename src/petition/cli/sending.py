@@ -2,13 +2,14 @@
 
 from contextlib import AbstractContextManager, nullcontext
 
-from petition.address import parse_address
+from petition.address import Mailbox, parse_address
 from petition.cli import console, deliver, summary
+from petition.cli.progress import Progress
 from petition.cli.workplace import Workplace
 from petition.delivery.known_replies import advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
-from petition.errors import ExitStatus, UsageError
+from petition.errors import AddressRefused, ExitStatus, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
 from petition.outbox.states import State
@@ -18,7 +19,14 @@ LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
 
 def send(
-    place: Workplace, letter: str, wish: Wish, *, to_me: str | None, dry_run: bool, yes: bool
+    place: Workplace,
+    letter: str,
+    wish: Wish,
+    *,
+    to_me: str | None,
+    dry_run: bool,
+    yes: bool,
+    wait: bool = False,
 ) -> ExitStatus:
     """Prepare a letter, ask, deliver it, and say what became of it.
 
@@ -29,23 +37,28 @@ def send(
         to_me: Send a trial to this address instead.
         dry_run: Stop before anything is queued or sent.
         yes: Nobody needs to be asked.
+        wait: Stay until nothing is left that could still be sent.
 
     Returns:
         How the command ends.
+
+    Raises:
+        UsageError: `to_me` is no address.
     """
+    trial_to = _trial_address(to_me) if to_me is not None else None
     with _ownership(place, only_looks=dry_run or to_me is not None):
         prepared = prepare(place.campaign, letter, place.log, place.server, wish)
         console.problems(prepared.warnings)
-        if to_me is not None:
-            return _trial(prepared, to_me, dry_run=dry_run, yes=yes)
-        return _send(prepared, dry_run=dry_run, yes=yes)
+        if trial_to is not None:
+            return _trial(prepared, trial_to, dry_run=dry_run, yes=yes)
+        return _send(prepared, dry_run=dry_run, yes=yes, wait=wait)
 
 
 def _ownership(place: Workplace, *, only_looks: bool) -> AbstractContextManager[None]:
     return nullcontext() if only_looks else place.log.owned()
 
 
-def _send(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
+def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitStatus:
     if not prepared.comparison.to_send:
         return _nothing_to_do(prepared, dry_run=dry_run)
     _show_plan(prepared, with_letter=dry_run or not (yes or prepared.server is None))
@@ -53,13 +66,14 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
         console.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
     _confirm(prepared, prepared.comparison.to_send, yes=yes)
+    secret = deliver.secret_for(prepared)  # while nothing is queued that would have to wait for it
     enqueue(prepared)
-    with console.Progress(prepared.comparison.to_send) as progress:
+    with Progress(prepared.comparison.to_send) as progress:
 
         def tell(told: Told) -> None:
             progress.told(told.state, told.copy.id)
 
-        ending = deliver.deliver(prepared, tell, progress.note)
+        ending = deliver.deliver(prepared, secret, tell, progress.note, wait=wait)
     return _report(prepared, ending)
 
 
@@ -120,13 +134,38 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
         console.say_error(f"Stopped after several letters in a row were refused: {ending.refused}.")
         if prepared.server and (mend := advice(prepared.server.host, ending.refused)):
             console.say_error(f"{mend}.")
+    if ending.unknown:
+        console.say_error(
+            f"Stopped: too many recipients in a row were refused, as a broken server does it:"
+            f" {ending.unknown}. Look at the list and ask the provider; then petition retry"
+            f" {prepared.letter}."
+        )
+    if ending.log_fault:
+        console.say_error(
+            f"Stopped, for the log could not be written: {ending.log_fault} The next command tells"
+            f" which letters are uncertain."
+        )
+    _say_waiting(ending)
+    _say_refused_copies(ending)
+    _next_steps(prepared, states)
+    _say_rehearsal(prepared)
+    return status_of(states, ending)
+
+
+def _say_waiting(ending: Ending) -> None:
     if ending.capped:
         console.say(f"The daily cap is reached; it frees at {console.when(ending.capped)}.")
     if ending.closed:
         console.say(f"It is outside the hours of sending until {console.when(ending.closed)}.")
-    _next_steps(prepared, states)
-    _say_rehearsal(prepared)
-    return status_of(states, ending)
+
+
+def _say_refused_copies(ending: Ending) -> None:
+    """A letter counts as sent when its To was taken; that a cc was not must be said."""
+    by_address = dict(ending.also_refused)
+    for who, reply in by_address.items():
+        number = sum(one == who for one, _ in ending.also_refused)
+        letters = console.count(number, "letter")
+        console.say_error(f"Warning: the server refused {who} as cc or bcc of {letters}: {reply}.")
 
 
 def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
@@ -166,6 +205,8 @@ def status_of(states: dict[State, int], ending: Ending) -> ExitStatus:
         applies.append(ExitStatus.PROBLEMS)
     if any(states.get(state) for state in LEFT):
         applies.append(ExitStatus.LEFT)
+    if ending.log_fault:
+        applies.append(ExitStatus.LEFT)
     if ending.trouble:
         applies.append(ExitStatus.SERVER)
     if ending.stopped:
@@ -173,23 +214,37 @@ def status_of(states: dict[State, int], ending: Ending) -> ExitStatus:
     return max(applies)
 
 
-def _trial(prepared: Prepared, address: str, *, dry_run: bool, yes: bool) -> ExitStatus:
+def _trial_address(text: str) -> Mailbox:
+    try:
+        return parse_address(text)
+    except AddressRefused as refusal:
+        raise UsageError(f"--to-me: {refusal.what}", refusal.mend) from None
+
+
+def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> ExitStatus:
     """One copy to oneself, with an identity of its own; no row, nothing frozen."""
-    to = parse_address(address)
     refuse_trial(prepared.log, prepared.server, to)
     row = prepared.listing.first()
     if row is None:
         raise UsageError("there is nobody on the list to make a trial copy for")
-    email = prepared.merger.merge_trial(person_of(row), prepared.log.clock(), to, prepared.revision)
-    console.letter(_for_reading(_shown(prepared, row)))
+    email, shown = prepared.merger.trial(
+        person_of(row), prepared.log.clock(), to, prepared.revision
+    )
+    console.letter(_for_reading(shown))
     console.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
     console.facts([("through", summary.through(prepared))])
     if dry_run:
         console.say("Dry run: nothing was sent.")
         return ExitStatus.DONE
+    bar = deliver.bar_to_trial(prepared)
+    if bar.is_over:
+        _say_waiting(bar)
+        console.say("The trial copy was not sent.")
+        return ExitStatus.LEFT
     _confirm(prepared, 1, yes=yes)
-    verdict = deliver.deliver_trial(prepared, email)
-    console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}. {verdict}.")
+    verdict = deliver.deliver_trial(prepared, deliver.secret_for(prepared), email)
+    said = str(verdict.reply or verdict.reason)
+    console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")
     _say_rehearsal(prepared)
     return _TRIAL_STATUS[verdict.outcome]
 

@@ -1,37 +1,39 @@
 """Sends the copies that a run may claim: claim, merge, transact, record.
 
 A few connections share the work. Each takes the next copy, merges it, waits for its turn, hands it
-to the server and writes down what the server said. Trouble of one letter ends that letter; trouble
-of the server closes the connection, puts the letter back and, when it stays, ends the run.
+to the server and writes down what the server said; where nothing bars it, the commands of the copy
+after that go with the dot. Trouble of one letter ends that letter; trouble of the server closes the
+connection, puts the letter back and, when it stays, ends the run.
 """
 
 import asyncio
-import ssl
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
-from petition.campaign.server import Server
-from petition.credentials import Secret
-from petition.delivery.pace import Closed, Pace
+from petition.delivery.ending import Ending, Told
+from petition.delivery.pace import Closed
+from petition.delivery.patience import Patience
 from petition.delivery.reply import Outcome as Said
-from petition.delivery.reply import Scope
-from petition.delivery.retry import RetrySchedule
-from petition.delivery.session import NAMELESS, Session, Transaction
+from petition.delivery.route import Route
+from petition.delivery.session import Session, Transaction
+from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
-from petition.errors import MergeRefused, ServerTrouble
+from petition.errors import LogUnusable, MergeRefused
 from petition.merge.message import Email, Merger
 from petition.outbox.listing import ListedRow
 from petition.outbox.records import Copy
 from petition.outbox.run import Intent, Outcome, Run
-from petition.outbox.states import State
+from petition.outbox.states import Reason, State
+
+__all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
-TROUBLES_IN_A_ROW = 6  # of the server, over all connections, before the run gives up
-REFUSALS_IN_A_ROW = 5  # of the message, before the run gives up
+_LONGEST_PAUSE = 30.0  # seconds after trouble with the server
 
 _STATE_OF = {
     Said.SENT: State.SENT,
@@ -42,86 +44,29 @@ _STATE_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What became of one copy, for whoever watches the run."""
+class _Letter(NamedTuple):
+    """A copy that is merged and may be handed over."""
 
     copy: Copy
-    state: State
-    reason: str
+    email: Email
+    date: datetime
 
 
 @dataclass(slots=True)
-class Ending:
-    """How a run ended.
+class _Line:
+    """One connection, and what is under way on it.
 
     Args:
-        trouble: The server could not be reached or refused the login.
-        broken: It was reached and kept breaking off; how.
-        refused: What the server said of the message, five times in a row.
-        capped: The daily cap is reached; when it frees the first letter.
-        closed: The sending window is closed; when it opens.
-        stopped: A person asked for the end.
+        session: The connection.
+        episode: That in which it was opened (patience.py).
+        ahead: The letter after the present one, where it is merged already.
+        recorded: What was said of letters and is not yet known to be durable.
     """
 
-    trouble: ServerTrouble | None = None
-    broken: str | None = None
-    refused: str | None = None
-    capped: datetime | None = None
-    closed: datetime | None = None
-    stopped: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no further letter is to be begun."""
-        ends = (self.trouble, self.broken, self.refused, self.capped, self.closed, self.stopped)
-        return any(ends)
-
-
-@dataclass(slots=True)
-class Route:
-    """Which way the letters go.
-
-    Args:
-        server: The server.
-        secret: Its password or token.
-        pace: How fast.
-        retry: When a deferred letter is due.
-        keep_bytes: Whether the log keeps the bytes of every copy.
-        hello_name: What to call ourselves in EHLO; a relay may want the sender's domain.
-        tls_context: Whom to trust, where it is not the system's own list.
-        dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
-        pause: The first pause after trouble with the server, in seconds; it doubles.
-    """
-
-    server: Server
-    secret: Secret | None
-    pace: Pace
-    retry: RetrySchedule = field(default_factory=RetrySchedule)
-    keep_bytes: bool = True
-    hello_name: str = NAMELESS
-    tls_context: ssl.SSLContext | None = None
-    dot_seconds: float | None = None
-    pause: float = 0.25
-
-    @property
-    def login(self) -> str:
-        """What a daily cap is counted under."""
-        return f"{self.server.username or ''}@{self.server.host}"
-
-    async def open(self) -> Session:
-        """A new connection.
-
-        Raises:
-            OpeningTrouble: It did not come about.
-        """
-        return await Session.open(
-            self.server,
-            self.secret,
-            hello_name=self.hello_name,
-            tls_context=self.tls_context,
-            dot_timeout=self.dot_seconds,
-        )
+    session: Session
+    episode: int
+    ahead: _Letter | None = None
+    recorded: list[tuple["asyncio.Future[None]", Told]] = field(default_factory=list)
 
 
 class Mailer:
@@ -148,15 +93,15 @@ class Mailer:
         self._route = route
         self._tell = tell
         self._clock = clock
+        self._login = route.login
         self._ending = Ending()
+        self._patience = Patience(self._ending)
+        self._supply = Supply(run, route, merger.recipients_each, self._ending)
         self._stop = asyncio.Event()
-        self._in_hand: deque[Copy] = deque()
-        self._unfinished = 0  # claimed, and not yet recorded
-        self._claiming = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._lines = 0  # that are open
         self._merged = 0
-        self._has_opened = False
-        self._troubles = 0
-        self._refusals = 0
+        self._fault: Exception | None = None
 
     def stop(self) -> None:
         """Begin no further letter; those in flight are finished."""
@@ -169,137 +114,202 @@ class Mailer:
         Args:
             letters: How many there are about; no more connections than that are opened.
         """
-        await self._run.drop_opted_out()
-        while not self._ending.is_over and await self._refill():
-            # The connections end when nothing is left to claim. One that broke down meanwhile may
-            # have put its letter back: hence the round again.
-            crew = [asyncio.create_task(self._work()) for _ in range(self._connections(letters))]
-            try:
-                await asyncio.gather(*crew)
-            finally:
-                for member in crew:
-                    member.cancel()
-                await asyncio.gather(*crew, return_exceptions=True)
-        await self._put_back()
+        try:
+            await self._run.drop_opted_out()
+            while not self._ending.is_over and await self._supply.has_more():
+                # The connections end when nothing is left to claim. One that broke down meanwhile
+                # may have put its letter back: hence the round again.
+                await self._work_together(self._connections(letters))
+            await self._finish()
+        except LogUnusable as fault:
+            self._ending.log_fault = fault
         return self._ending
+
+    async def deliver_all(self, letters: int, note: Callable[[datetime], None]) -> Ending:
+        """Send until nothing is left that could still be sent, however long that takes.
+
+        Args:
+            letters: How many there are about.
+            note: Is called with the moment that is waited for.
+        """
+        while True:
+            ending = await self.deliver(letters)
+            moment = await self._next_chance()
+            if moment is None:
+                return ending
+            note(moment)
+            while (left := (moment - self._clock()).total_seconds()) > 0 and not ending.stopped:
+                await self._rest(left)
+            if ending.stopped:
+                return ending
+            ending.capped = ending.closed = None
+            self._stop.clear()
+
+    async def _next_chance(self) -> datetime | None:
+        ending = self._ending
+        if ending.closed or ending.capped:
+            return ending.closed or ending.capped
+        return None if ending.is_over else await self._run.next_due()
 
     def _connections(self, letters: int) -> int:
         return max(1, min(self._route.server.connections, letters, self._route.pace.connections))
 
-    # ---- one connection
+    async def _work_together(self, connections: int) -> None:
+        """Whatever befalls one connection, what is behind its dot on the others gets its reply."""
+        crew = [asyncio.create_task(self._work()) for _ in range(connections)]
+        try:
+            await asyncio.gather(*crew)
+        finally:  # cancelled: a person has no more patience
+            for member in crew:
+                member.cancel()
+            await asyncio.gather(*crew, return_exceptions=True)
+        if self._fault:
+            raise self._fault
 
     async def _work(self) -> None:
-        session: Session | None = None
-        failures = 0
         try:
-            while await self._has_next():
-                session = await self._ready(session)
-                if session is None:
-                    failures += 1
-                    await self._rest(self._route.pause * 2 ** (failures - 1))
+            while not self._is_halted and await self._supply.has_more():
+                line = await self._open()
+                if line is None:
+                    if self._lines:  # the server has enough of us: the others do the work
+                        return
                     continue
-                failures = 0
-                await self._attend(session)
-                if self._troubles and not session.is_open:
-                    await self._rest(self._route.pause * 2 ** (self._troubles - 1))
-        finally:
-            if session is not None:
-                await session.close()
+                try:
+                    await self._use(line)
+                finally:
+                    self._lines -= 1
+                    await line.session.close()
+        except Exception as fault:  # noqa: BLE001 (raised again when all connections are at rest)
+            self._fault = self._fault or fault
+            self._halt()
 
-    async def _ready(self, session: Session | None) -> Session | None:
-        """An open connection, the one there is or a new one; None where there is trouble."""
-        if session is not None:
-            if session.is_open:
-                return session
-            await session.close()
-        try:
-            opened = await self._route.open()
-        except OpeningTrouble as trouble:
-            self._note_trouble(trouble)
+    def _halt(self) -> None:
+        """Begin no further letter, for a reason that `_ending` or `_fault` knows."""
+        self._stop.set()
+
+    # ---- one connection
+
+    async def _open(self) -> _Line | None:
+        """A new connection, or None where there is trouble.
+
+        Until one stands, and again while there is trouble, they are opened one at a time: a wrong
+        password is tried once, and a server that is out of breath is not called by many.
+        """
+        async with self._opening:
+            if not self._patience.is_calm:
+                return await self._try_to_open()
+        return await self._try_to_open()
+
+    async def _try_to_open(self) -> _Line | None:
+        if troubles := self._patience.troubles:
+            await self._rest(self._route.pause * 2 ** (troubles - 1))
+        if self._is_halted:
             return None
-        self._has_opened = True
-        return opened
-
-    async def _attend(self, session: Session) -> None:
-        """Take the next copy, wait for its turn, and hand it over."""
-        if not self._in_hand:  # another connection took the last one
-            return
-        copy = self._in_hand.popleft()
-        if not await self._may_go(copy):
-            await self._release(copy)
-            return
-        if not session.is_open:  # the server hung up while the letter waited for its turn
-            self._in_hand.appendleft(copy)
-            return
         try:
-            email, date = self._merge(copy)
-        except MergeRefused as refusal:
-            await self._record(copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
-            return
-        done = await session.transact(email, self._permit(copy, email, date))
-        if done.fault:
-            raise done.fault
-        await self._write_down(copy, done, date)
+            session = await self._route.open()
+        except OpeningTrouble as trouble:
+            if not (self._lines and trouble.is_passing):
+                self._patience.not_opened(trouble)
+                self._look_at_ending()
+            return None
+        self._patience.has_opened = True
+        self._lines += 1
+        return _Line(session, self._patience.episode)
 
-    def _merge(self, copy: Copy) -> tuple[Email, datetime]:
+    async def _use(self, line: _Line) -> None:
+        """Letters, until the connection is lost, none is left or the run ends."""
+        try:
+            while letter := await self._next(line):
+                done = await line.session.transact(
+                    letter.email,
+                    partial(self._permit, line, letter),
+                    partial(self._following, line),
+                )
+                await self._write_down(line, letter, done)
+                if done.fault:
+                    raise done.fault
+        finally:
+            if line.ahead:
+                self._supply.give_back(line.ahead.copy)
+            await self._settle(line)
+
+    async def _next(self, line: _Line) -> _Letter | None:
+        """The next letter, when its turn has come; None where this connection is to be closed."""
+        if self._is_halted or not line.session.is_open:
+            return None
+        if letter := line.ahead:
+            line.ahead = None
+            return letter
+        while True:
+            copy = self._supply.take()
+            if copy is None:
+                await self._settle(line)
+                if self._is_halted or not await self._supply.has_more():
+                    return None
+                continue
+            if not (self._is_free_for(copy) or await self._turn_has_come(line, copy)):
+                self._supply.give_back(copy)
+                return None
+            if letter := self._merged_letter(line, copy):
+                return letter
+
+    async def _permit(self, line: _Line, letter: _Letter) -> bool:
+        """Make the intent durable, and with it what the server said of the letter before."""
+        email = letter.email
+        marked = self._run.intend(
+            Intent(
+                copy=letter.copy.id,
+                letter_date=letter.date,
+                message_id=email.message_id,
+                sha256=email.sha256,
+                data=email.data if self._route.keep_bytes else None,
+                login=self._login,
+                recipients=len(email.envelope.rcpt_to),
+            )
+        )
+        self._read_ahead(line)  # while the disk works
+        await self._settle(line)
+        return await marked
+
+    def _read_ahead(self, line: _Line) -> None:
+        """Merge the letter after the present one, where nothing could keep it back."""
+        if self._is_halted or not line.session.offers.pipelining:
+            return
+        while line.ahead is None and (copy := self._supply.take()):
+            if not self._is_free_for(copy):
+                self._supply.give_back(copy)
+                return
+            line.ahead = self._merged_letter(line, copy)
+
+    def _following(self, line: _Line) -> Email | None:
+        """The letter whose commands go with the dot of the present one."""
+        return line.ahead.email if line.ahead and not self._is_halted else None
+
+    def _merged_letter(self, line: _Line, copy: Copy) -> _Letter | None:
         # Date is set at the first attempt and then kept; a header has whole seconds.
         date = copy.letter_date or self._clock().replace(microsecond=0)
         self._merged += 1
         full = self._merged <= READ_BACK_FIRST
-        return self._merger.merge(person_of(copy), copy.revision, date, full=full), date
-
-    def _permit(self, copy: Copy, email: Email, date: datetime) -> Callable[[], Awaitable[bool]]:
-        async def permit() -> bool:
-            intent = Intent(
-                copy=copy.id,
-                letter_date=date,
-                message_id=email.message_id,
-                sha256=email.sha256,
-                data=email.data if self._route.keep_bytes else None,
-                login=self._route.login,
-                recipients=len(email.envelope.rcpt_to),
-            )
-            return await self._run.intend(intent)
-
-        return permit
-
-    # ---- what comes next
-
-    async def _has_next(self) -> bool:
-        if self._ending.is_over:
-            return False
-        return bool(self._in_hand) or await self._refill()
-
-    async def _refill(self) -> bool:
-        """Claim a few more; False where there is nothing that can be sent now."""
-        async with self._claiming:
-            if self._in_hand:
-                return True
-            batch = 2 * self._route.server.connections
-            if (room := await self._room_under_cap()) is not None:
-                batch = min(batch, room)
-            if batch < 1 or self._ending.is_over:
-                return False
-            claimed = await self._run.claim(batch)
-            self._in_hand.extend(claimed)
-            self._unfinished += len(claimed)
-            return bool(claimed)
-
-    async def _room_under_cap(self) -> int | None:
-        cap = self._route.pace.per_day
-        if cap is None:
+        try:
+            email = self._merger.merge(person_of(copy), copy.revision, date, full=full)
+        except MergeRefused as refusal:
+            self._record(line, copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
             return None
-        spent, oldest = await self._run.spent(self._route.login)
-        each = self._merger.recipients_each
-        room = (cap - spent) // each - self._unfinished
-        if room < 1 and self._unfinished == 0:
-            self._ending.capped = (oldest or self._clock()) + timedelta(hours=24)
-        return max(room, 0)
+        return _Letter(copy, email, date)
 
-    async def _may_go(self, copy: Copy) -> bool:
-        """Wait for this letter's turn; False where the run is to end before it."""
-        domain = copy.mailbox.rpartition("@")[2]
-        turn = asyncio.ensure_future(self._route.pace.wait(domain))
+    # ---- when it goes
+
+    @property
+    def _is_halted(self) -> bool:
+        return self._stop.is_set() or self._ending.is_over
+
+    def _is_free_for(self, copy: Copy) -> bool:
+        return self._route.pace.is_free_for(copy.mailbox.rpartition("@")[2])
+
+    async def _turn_has_come(self, line: _Line, copy: Copy) -> bool:
+        """Wait for a letter's turn; False where this connection is to be closed before it."""
+        await self._settle(line)
+        turn = asyncio.ensure_future(self._route.pace.wait(copy.mailbox.rpartition("@")[2]))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -311,84 +321,79 @@ class Mailer:
             stop.cancel()
         if isinstance(closed, Closed):
             self._ending.closed = closed.opens_at
-            self._stop.set()
-        return not self._ending.is_over
+            self._halt()
+        # The server may have hung up while the letter waited.
+        return not self._is_halted and line.session.is_open
 
     async def _rest(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._stop.wait(), min(seconds, 30))
+            await asyncio.wait_for(self._stop.wait(), min(seconds, _LONGEST_PAUSE))
         except TimeoutError:
             return
 
     # ---- what became of it
 
-    async def _write_down(self, copy: Copy, done: Transaction, date: datetime) -> None:
-        verdict = done.verdict
+    async def _write_down(self, line: _Line, letter: _Letter, done: Transaction) -> None:
+        copy, verdict = letter.copy, done.verdict
+        self._record(line, copy, self._outcome(letter, done))
+        self._patience.weigh(verdict, line.episode, copy.mailbox)
+        if done.also_refused and verdict.outcome is Said.SENT:
+            self._ending.also_refused.extend(done.also_refused)
+        self._look_at_ending()
+        if verdict.outcome is Said.RELEASED:  # perhaps because the person opted out a moment ago
+            await self._settle(line)
+            await self._run.drop_opted_out()
+        if unknown := self._patience.to_suppress():
+            await self._run.suppress(unknown, Reason.NO_MAILBOX)
+
+    def _outcome(self, letter: _Letter, done: Transaction) -> Outcome:
+        verdict, reply = done.verdict, done.verdict.reply
         state, due = _STATE_OF[verdict.outcome], None
         reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
-        now = self._clock()
         if state is State.DEFERRED:
-            due = self._route.retry.due(copy.attempts, date, now)
+            due = self._route.retry.due(letter.copy.attempts, letter.date, self._clock())
             if due is None:
-                state, reason = State.FAILED, f"deferred for {self._route.retry.days} days"
-        reply = verdict.reply
-        await self._record(
-            copy,
-            Outcome(
-                copy=copy.id,
-                state=state,
-                charge=state is not State.QUEUED,
-                reason=reason,
-                due_at=due,
-                letter_date=None if state is State.QUEUED else date,
-                reply_code=reply.code if reply else None,
-                enhanced_code=reply.enhanced if reply else None,
-                reply=reply.text if reply else None,
-                server=done.server,
-                tls=done.tls,
-                milliseconds=done.milliseconds,
-            ),
+                state, reason = State.FAILED, f"deferred for {self._route.retry.given_up_after}"
+        refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
+        return Outcome(
+            copy=letter.copy.id,
+            state=state,
+            charge=state is not State.QUEUED,
+            reason="; ".join(filter(None, [reason, *refused])),
+            due_at=due,
+            letter_date=None if state is State.QUEUED else letter.date,
+            reply_code=reply.code if reply else None,
+            enhanced_code=reply.enhanced if reply else None,
+            reply=reply.text if reply else None,
+            server=done.server,
+            tls=done.tls,
+            milliseconds=done.milliseconds,
         )
-        if state is State.QUEUED:  # perhaps because the person opted out a moment ago
-            await self._run.drop_opted_out()
-        self._weigh(done)
 
-    def _weigh(self, done: Transaction) -> None:
-        """Scope: trouble of the server or of the message may end the run, of a recipient never."""
-        verdict = done.verdict
-        said = verdict.reply.text if verdict.reply else verdict.reason
-        if verdict.scope is Scope.SERVER and verdict.outcome is not Said.SENT:
-            self._troubles += 1
-            if self._troubles >= TROUBLES_IN_A_ROW:
-                self._ending.broken = said
-                self._stop.set()
-            return
-        self._troubles = 0
-        refused = verdict.scope is Scope.MESSAGE and verdict.outcome in {Said.FAILED, Said.DEFERRED}
-        self._refusals = self._refusals + 1 if refused else 0
-        if self._refusals >= REFUSALS_IN_A_ROW:
-            self._ending.refused = said
-            self._stop.set()
+    def _record(self, line: _Line, copy: Copy, outcome: Outcome) -> None:
+        told = Told(copy, outcome.state, outcome.reply or outcome.reason)
+        line.recorded.append((asyncio.ensure_future(self._run.record(outcome)), told))
 
-    def _note_trouble(self, trouble: OpeningTrouble) -> None:
-        self._troubles += 1
-        # A server that was never reached is more likely misspelt than out of breath.
-        is_hopeless = not trouble.is_passing or not (self._has_opened or trouble.reply)
-        if is_hopeless or self._troubles >= TROUBLES_IN_A_ROW:
-            self._ending.trouble = trouble
-            self._stop.set()
+    async def _settle(self, line: _Line) -> None:
+        """Wait until what was recorded is durable, and tell of it."""
+        while line.recorded:
+            durable, told = line.recorded.pop(0)
+            await durable
+            self._supply.note_recorded()
+            self._tell(told)
 
-    async def _release(self, copy: Copy) -> None:
-        await self._record(copy, Outcome(copy.id, State.QUEUED, False))
+    def _look_at_ending(self) -> None:
+        if self._ending.is_over:
+            self._halt()
 
-    async def _record(self, copy: Copy, outcome: Outcome) -> None:
-        await self._run.record(outcome)
-        self._unfinished -= 1
-        self._tell(Told(copy, outcome.state, outcome.reply or outcome.reason))
-
-    async def _put_back(self) -> None:
-        while self._in_hand:
-            await self._release(self._in_hand.popleft())
+    async def _finish(self) -> None:
+        """Put back what is still in hand, and suppress the mailboxes that proved not to exist."""
+        left = await self._supply.take_all()
+        await asyncio.gather(
+            *(self._run.record(Outcome(copy.id, State.QUEUED, False)) for copy in left)
+        )
+        if unknown := self._patience.to_suppress(at_end=True):
+            await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
 
 def person_of(row: Copy | ListedRow) -> Person:

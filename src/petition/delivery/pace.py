@@ -88,6 +88,19 @@ class Pace:
             return NO_CAP
         return max(1, math.ceil(LETTER_SECONDS * self._rate.count / self._rate.seconds))
 
+    @property
+    def is_free(self) -> bool:
+        """Whether letters may go at any time, as fast as they can; but for single domains."""
+        return self._rate is None and self._between is None
+
+    def is_free_for(self, domain: str) -> bool:
+        """Whether a letter need not wait for its turn.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+        """
+        return self._rate is None and self._between is None and domain not in self._domains
+
     def left_today(self, used: int) -> int:
         """How many more recipients the daily cap allows.
 

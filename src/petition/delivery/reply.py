@@ -115,6 +115,11 @@ class Verdict:
         return f"{self.reason}: {self.reply}" if self.reply else self.reason
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether the server said no, in words that fit the question."""
+        return self.reply is not None and 400 <= self.reply.code <= 599
+
+    @property
     def ends_connection(self) -> bool:
         """Whether nothing more may be said on the connection it came from."""
         return self.scope is Scope.SERVER or self.outcome is Outcome.UNCERTAIN

@@ -1,7 +1,13 @@
-"""When a deferred letter is tried again: the schedule of Postfix (postconf(5), *_backoff_time)."""
+"""When a deferred letter is tried again: [pace] retry and give_up, else as Postfix does it.
+
+The defaults are the steps of its queue manager (postconf(5), *_backoff_time).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
+
+from petition.campaign.settings import Pace as PaceSettings
 
 _MINUTES = (5, 10, 20, 40, 67)
 
@@ -18,10 +24,24 @@ class RetrySchedule:
     waits: tuple[timedelta, ...] = tuple(timedelta(minutes=minutes) for minutes in _MINUTES)
     give_up: timedelta = timedelta(days=5)
 
+    @classmethod
+    def of(cls, settings: PaceSettings) -> Self:
+        """The schedule of a campaign.
+
+        Args:
+            settings: [pace] of petition.toml.
+        """
+        usual = cls()
+        return cls(settings.retry or usual.waits, settings.give_up or usual.give_up)
+
     @property
-    def days(self) -> int:
-        """`give_up` in whole days."""
-        return self.give_up.days
+    def given_up_after(self) -> str:
+        """`give_up` in words."""
+        for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+            number, rest = divmod(round(self.give_up.total_seconds()), length)
+            if number and not rest:
+                return f"{number} {unit}{'' if number == 1 else 's'}"
+        return str(self.give_up)
 
     def due(self, attempts: int, first: datetime, now: datetime) -> datetime | None:
         """When to try again.

@@ -9,9 +9,8 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import NamedTuple, cast
 
 import aiosmtplib
 
@@ -22,7 +21,7 @@ from petition.delivery.commands import Offers
 from petition.delivery.login import Say, log_in
 from petition.delivery.overheard import Overheard
 from petition.delivery.reply import Loss, Reply, Stage, Verdict
-from petition.delivery.transaction import MailTransaction, Permit
+from petition.delivery.transaction import Announcement, Following, MailTransaction, Permit
 from petition.delivery.wire import Wire
 from petition.errors import ServerTrouble
 from petition.merge.message import Email
@@ -36,8 +35,7 @@ CLOSE_SECONDS = 1.0
 NAMELESS = "[127.0.0.1]"
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """What became of one letter, for the log.
 
     Args:
@@ -58,18 +56,25 @@ class Transaction:
 
 
 class Session:
-    """One open connection; one letter at a time. Made by `open`."""
+    """One open connection; one letter at a time. Made by `open`.
+
+    Attributes:
+        letters: How many the server has answered the dot of, whatever it said.
+    """
 
     def __init__(self, server: Server, smtp: aiosmtplib.SMTP, dot_seconds: float) -> None:
         transport = cast("asyncio.Transport", smtp.transport)
         tls_object = transport.get_extra_info("ssl_object")
         self._server = server
+        self._name = server.name
         self._smtp = smtp
         self._dot_seconds = dot_seconds
         self._tls = tls_object.version() or "" if tls_object else ""
         self._offers = _offers(smtp)
         self._transport = transport
         self._wire = Wire(transport)
+        self._announced: Announcement | None = None
+        self.letters = 0
 
     @classmethod
     async def open(
@@ -120,7 +125,12 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether a letter may be tried: the server has neither left nor said that it will."""
-        return self._wire.loss is None and not self._wire.has_spoken
+        return self._wire.loss is None and (self._is_asked or not self._wire.has_spoken)
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether the commands of the next letter are on their way already."""
+        return self._announced is not None
 
     @property
     def tls(self) -> str:
@@ -132,34 +142,48 @@ class Session:
         """What the server can do."""
         return self._offers
 
-    async def transact(self, email: Email, permit: Permit) -> Transaction:
+    async def transact(
+        self, email: Email, permit: Permit, following: Following | None = None
+    ) -> Transaction:
         """Hand over one letter. No reply and no loss raises; the verdict tells.
 
         Args:
-            email: The letter.
+            email: The letter; where one was announced by `following` before, that very letter.
             permit: Awaited when the server is ready and before anything of the letter is written:
                 it makes the intent durable. False or an exception: the letter does not go.
+            following: The letter whose commands may go with this one's dot, or None. It is asked
+                for at the last moment; what it gives is to be handed over next, or the session
+                to be closed.
         """
         begun = time.monotonic()
+        announced, self._announced = self._announced, None
+        if announced and announced.email is not email:
+            self._abandon()
+            raise ValueError("another letter was announced to the server")
         transaction = MailTransaction(
             self._wire,
             self._offers,
             email,
             seconds=self._server.timeout,
             dot_seconds=self._dot_seconds,
+            announced=announced,
         )
         try:
-            verdict = await transaction.run(permit)
+            verdict = await transaction.run(permit, following)
         except BaseException:  # cancelled: whatever was about to be written must not be
             self._abandon()
             raise
         milliseconds = round((time.monotonic() - begun) * 1000)
+        if verdict.stage is Stage.DOT:
+            self.letters += 1
         if self._wire.loss:
             self._abandon()
             await self._wire.wait_gone(CLOSE_SECONDS)
+        else:
+            self._announced = transaction.next
         return Transaction(
             verdict=verdict,
-            server=self._server.name,
+            server=self._name,
             tls=self._tls,
             milliseconds=milliseconds,
             also_refused=tuple(transaction.also_refused),
@@ -169,7 +193,7 @@ class Session:
     async def close(self) -> None:
         """Say QUIT where that is still possible, and close the connection. Never raises."""
         try:
-            if self.is_open:
+            if self.is_open and not self._is_asked:
                 await self._say_quit()
         finally:
             self._abandon()

@@ -2,10 +2,14 @@
 
 The one rule that all else serves: the final dot is written only after the caller has permitted it,
 and from then on nothing but a reply says whether the letter was taken.
+
+With PIPELINING the commands of the next letter may go in the same write as the dot (RFC 2920 3.1),
+so that a letter costs one round trip. They are no more than a question: whether the next letter
+goes is decided when its own permit is asked for.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from petition.delivery.commands import Offers, mail_command, obstacle, rcpt_command, stuffed
 from petition.delivery.reply import Loss, Reply, Stage, Verdict, judge, judge_dot, lost, withheld
@@ -15,10 +19,10 @@ from petition.merge.message import Email
 CHUNK = 64 * 1024  # bytes of a letter that are written at once
 
 Permit = Callable[[], Awaitable[bool]]
+Following = Callable[[], Email | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """A command, and the copy's address where a refusal of it ends only that copy."""
 
     stage: Stage
@@ -27,6 +31,34 @@ class _Step:
 
 
 _DATA = _Step(Stage.DATA, b"DATA\r\n")
+
+
+class Announcement:
+    """The commands of one letter that go out before the server has answered any of them.
+
+    Args:
+        email: A letter without an obstacle.
+        offers: What the server can do.
+    """
+
+    def __init__(self, email: Email, offers: Offers) -> None:
+        to, *copies = email.envelope.rcpt_to
+        self.email = email
+        self.steps = [
+            _Step(Stage.MAIL, mail_command(email, offers)),
+            _Step(Stage.RCPT, rcpt_command(to)),
+        ]
+        self.steps += [_Step(Stage.RCPT, rcpt_command(copy), copy_to=copy) for copy in copies]
+        # With copies DATA must wait: where To is refused and a copy is not, the 354 could be
+        # answered only by sending the letter or by closing the connection.
+        self.has_data = offers.pipelining and not copies
+        if self.has_data:
+            self.steps.append(_DATA)
+
+    @property
+    def commands(self) -> bytes:
+        """All of them, for one write."""
+        return b"".join([step.command for step in self.steps])
 
 
 class MailTransaction:
@@ -38,52 +70,76 @@ class MailTransaction:
         email: The letter. Its first recipient is To; the others get copies.
         seconds: How long to wait for each reply.
         dot_seconds: How long to wait for the reply to the final dot.
+        announced: The letter's commands, where they went with the dot of the letter before.
 
     Attributes:
         also_refused: The copies that the server refused, each with its reply.
         fault: What the permit raised.
+        next: The commands of the next letter, where they went with this one's dot.
     """
 
     def __init__(
-        self, wire: Wire, offers: Offers, email: Email, *, seconds: float, dot_seconds: float
+        self,
+        wire: Wire,
+        offers: Offers,
+        email: Email,
+        *,
+        seconds: float,
+        dot_seconds: float,
+        announced: Announcement | None = None,
     ) -> None:
         self.also_refused: list[tuple[str, Reply]] = []
         self.fault: Exception | None = None
+        self.next: Announcement | None = None
         self._wire = wire
         self._offers = offers
         self._email = email
         self._seconds = seconds
         self._dot_seconds = dot_seconds
+        self._announced = announced
         self._stage = Stage.MAIL
         self._accepted = 0
         self._is_data_open = False
 
-    async def run(self, permit: Permit) -> Verdict:
-        """The whole transaction. Afterwards the wire is at rest, or closed and has a loss.
+    async def run(self, permit: Permit, following: Following | None = None) -> Verdict:
+        """The whole transaction.
+
+        Afterwards the wire is at rest, or the next letter is announced on it, or it is closed and
+        has a loss.
 
         Args:
             permit: Awaited at most once, when the server is ready for the letter. True: it may
                 go. False or an exception: it must not, and the connection is closed.
+            following: The letter whose commands may go with this one's dot, or None; it is called
+                at the last moment, and only where the server offers PIPELINING.
         """
-        verdict = obstacle(self._email, self._offers) or await self._converse(permit)
-        is_at_rest = not (self._is_data_open or self._wire.loss or self._wire.has_spoken)
-        if verdict.ends_connection or not is_at_rest:
+        verdict = None if self._announced else obstacle(self._email, self._offers)
+        verdict = verdict or await self._converse(permit, following)
+        if verdict.ends_connection or not self._is_at_rest:
             self._wire.abort()
         return verdict
 
-    async def _converse(self, permit: Permit) -> Verdict:
+    @property
+    def _is_at_rest(self) -> bool:
+        if self._is_data_open or self._wire.loss:
+            return False
+        return self.next is not None or not self._wire.has_spoken
+
+    async def _converse(self, permit: Permit, following: Following | None) -> Verdict:
         try:
             return (
                 self._farewell()
                 or await self._announce()
                 or await self._ask(permit)
-                or await self._hand_over()
+                or await self._hand_over(following)
             )
         except WireError as error:
             return lost(self._stage, error.loss)
 
     def _farewell(self) -> Verdict | None:
         """Between two letters nothing but a 421 may come (RFC 5321 3.8)."""
+        if self._announced:
+            return None
         reply = self._wire.unread
         if reply is not None and reply.code == 421:
             return judge(Stage.MAIL, reply)
@@ -92,26 +148,18 @@ class MailTransaction:
 
     async def _announce(self) -> Verdict | None:
         """MAIL, RCPT and DATA; None when the server is ready for the letter."""
-        to, *copies = self._email.envelope.rcpt_to
-        steps = [
-            _Step(Stage.MAIL, mail_command(self._email, self._offers)),
-            _Step(Stage.RCPT, rcpt_command(to)),
-            *(_Step(Stage.RCPT, rcpt_command(copy), copy_to=copy) for copy in copies),
-        ]
-        if self._offers.pipelining and not copies:
-            refusal = await self._exchange([*steps, _DATA])
-        else:
-            # With copies DATA must wait: where To is refused and a copy is not, the 354 could be
-            # answered only by sending the letter or by closing the connection.
-            refusal = await self._exchange(steps) or await self._exchange([_DATA])
+        group = self._announced or Announcement(self._email, self._offers)
+        refusal = await self._exchange(group.steps, is_written=self._announced is not None)
+        if refusal is None and not group.has_data:
+            refusal = await self._exchange([_DATA])
         if refusal and not refusal.ends_connection:
             await self._come_to_rest()
         return refusal
 
-    async def _exchange(self, steps: list[_Step]) -> Verdict | None:
+    async def _exchange(self, steps: list[_Step], *, is_written: bool = False) -> Verdict | None:
         """Send commands and read their replies; the first refusal, or None."""
         if self._offers.pipelining:
-            refusal = await self._in_one_write(steps)
+            refusal = await self._in_one_write(steps, is_written=is_written)
         else:
             refusal = await self._one_by_one(steps)
         if not (refusal and refusal.ends_connection):
@@ -126,9 +174,10 @@ class MailTransaction:
                 return refusal
         return None
 
-    async def _in_one_write(self, steps: list[_Step]) -> Verdict | None:
+    async def _in_one_write(self, steps: list[_Step], *, is_written: bool) -> Verdict | None:
         """A group (RFC 2920 3.1): after a refusal the other replies are read all the same."""
-        self._wire.write(b"".join(step.command for step in steps))
+        if not is_written:
+            self._wire.write(b"".join([step.command for step in steps]))
         refusal: Verdict | None = None
         for step in steps:
             try:
@@ -137,6 +186,8 @@ class MailTransaction:
                 if refusal is None or error.loss is Loss.GARBLED:
                     raise
                 break  # what was said before the connection was lost stands
+            if found and not found.is_refusal:
+                return found  # replies and commands are out of step: no refusal can be trusted
             refusal = refusal or found
             if refusal and refusal.ends_connection:
                 break
@@ -182,24 +233,42 @@ class MailTransaction:
             return withheld("the letter could not be recorded, so it was not sent")
         return None if may_go else withheld("the letter was held back")
 
-    async def _hand_over(self) -> Verdict:
+    async def _hand_over(self, following: Following | None) -> Verdict:
         """The letter and its dot. Until the dot is written the server cannot have taken it."""
         self._stage = Stage.BODY
-        data = memoryview(stuffed(self._email.data))
-        last = (len(data) - 1) // CHUNK * CHUNK
-        for start in range(0, last, CHUNK):
-            self._wire.write(data[start : start + CHUNK])
-            await self._wire.drain(self._seconds)
-            if verdict := self._interruption():
+        data = stuffed(self._email.data)
+        last = 0
+        if len(data) > CHUNK:
+            last = (len(data) - 1) // CHUNK * CHUNK
+            if verdict := await self._hand_over_chunks(memoryview(data)[:last]):
                 return verdict
         # No await between this look and the dot: what is lost from here on is uncertain.
         if verdict := self._interruption():
             return verdict
+        self.next = self._next_of(following)
+        ahead = self.next.commands if self.next else b""
         self._stage = Stage.DOT
-        self._wire.write(bytes(data[last:]) + b".\r\n")
+        self._wire.write(b"".join((data[last:], b".\r\n", ahead)))
         reply = await self._wire.read(self._dot_seconds)
         self._is_data_open = False
         return judge_dot(reply)
+
+    async def _hand_over_chunks(self, data: memoryview) -> Verdict | None:
+        for start in range(0, len(data), CHUNK):
+            self._wire.write(data[start : start + CHUNK])
+            await self._wire.drain(self._seconds)
+            if verdict := self._interruption():
+                return verdict
+        return None
+
+    def _next_of(self, following: Following | None) -> Announcement | None:
+        """The commands that go with the dot."""
+        if following is None or not self._offers.pipelining:
+            return None
+        email = following()
+        if email is None or obstacle(email, self._offers):
+            return None
+        return Announcement(email, self._offers)
 
     def _interruption(self) -> Verdict | None:
         """What the server said or did although the letter is not at its end."""

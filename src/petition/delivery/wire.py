@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from petition.delivery.reply import Loss, Reply
 
@@ -17,6 +18,7 @@ MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply
 MAX_UNREAD = 1000  # replies; a letter has at most a dozen
 
 # RFC 5321 4.2: a code, then a hyphen on every line but the last; the text may be absent.
+_USUAL = re.compile(rb"([1-5][0-9]{2}) ([ -~]{1,500})\r")
 _LINE = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -30,6 +32,13 @@ class WireError(Exception):
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss)
         self.loss = loss
+
+
+@lru_cache(maxsize=256)
+def _whole_reply(line: bytes) -> Reply | None:
+    """A usual reply of one line, or None; a server says the same to most commands."""
+    found = _USUAL.fullmatch(line)
+    return Reply.of(int(found[1]), [found[2]]) if found else None
 
 
 class ReplyParser:
@@ -57,7 +66,8 @@ class ReplyParser:
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if reply := self._take(line.removesuffix(b"\r")):
+            reply = _whole_reply(line) if self._code is None else None
+            if reply := reply or self._take(line.removesuffix(b"\r")):
                 yield reply
         if len(self._rest) > MAX_LINE:
             raise WireError(Loss.GARBLED)
@@ -94,6 +104,8 @@ class Wire(asyncio.Protocol):
         self._loss: Loss | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._gone = self._loop.create_future()
         transport.set_protocol(self)
         if transport.is_closing():  # it was lost before we came; nobody will tell us again
@@ -131,8 +143,12 @@ class Wire(asyncio.Protocol):
         Raises:
             WireError: It did not come.
         """
-        await self._until(lambda: bool(self._replies), seconds)
+        if not self._replies:
+            await self._until(self._has_replies, seconds)
         return self._replies.popleft()
+
+    def _has_replies(self) -> bool:
+        return bool(self._replies)
 
     async def drain(self, seconds: float) -> None:
         """Wait until more may be written, or the server has said something.
@@ -224,15 +240,36 @@ class Wire(asyncio.Protocol):
 
     async def _wait(self, deadline: float) -> None:
         self._waiting = self._loop.create_future()
-        timer = self._loop.call_at(deadline, self._fail, Loss.SILENT)
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._look_at(deadline)
         try:
             await self._waiting
         finally:
-            timer.cancel()
             self._waiting = None
+
+    def _look_at(self, moment: float) -> None:
+        """Look for a silence then: one timer for many waits costs less than one for each."""
+        self._stop_timer()
+        self._timer = self._loop.call_at(moment, self._note_silence)
+
+    def _note_silence(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._look_at(self._deadline)
+        else:
+            self._fail(Loss.SILENT)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _fail(self, loss: Loss) -> None:
         self._loss = self._loss or loss
+        self._stop_timer()
         self._wake()
 
     def _wake(self) -> None:

@@ -10,8 +10,8 @@ multipart/mixed                 where something is attached
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from petition.address import Mailbox
 from petition.merge.carried import Carried
@@ -27,8 +27,7 @@ _OF_HTML = ' type="text/html";'
 _TEXT, _HTML = _PART.format("plain"), _PART.format("html")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What is said to the server, apart from the email itself (RFC 5321 2.3.1).
 
     Args:
@@ -42,8 +41,7 @@ class Envelope:
     smtputf8: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """What makes a copy this one and no other: where it goes, and the marks of its identity."""
 
     to: Mailbox

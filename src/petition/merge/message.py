@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
@@ -19,8 +20,7 @@ from petition.merge.refusals import CellRefused
 __all__ = ["MARK_BEGIN", "MARK_END", "Email", "Envelope", "Merger", "Shown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Email:
+class Email(NamedTuple):
     """A finished email.
 
     Args:
@@ -131,9 +131,16 @@ class Merger:
         Raises:
             MergeRefused: It cannot be merged, or would not be read back as it was meant.
         """
+        return self.trial(person, date, to, revision)[0]
+
+    def trial(
+        self, person: Person, date: datetime, to: Mailbox, revision: int = 1
+    ) -> tuple[Email, Shown]:
+        """The same, and as a person reads it; arguments and errors are those of `merge_trial`."""
         message_id = chance_message_id(self._sender.domain)
         copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary())
-        return self._build(person, copy, revision, date, full=True)
+        email = self._build(person, copy, revision, date, full=True)
+        return email, self._show(person, copy, revision, date)
 
     def show(self, person: Person, revision: int, date: datetime) -> Shown:
         """A person's copy for reading.
@@ -146,7 +153,10 @@ class Merger:
         Raises:
             MergeRefused: It cannot be merged.
         """
-        copy, loaded = self._copy_for(person, revision), self._text_for(person)
+        return self._show(person, self._copy_for(person, revision), revision, date)
+
+    def _show(self, person: Person, copy: Copy, revision: int, date: datetime) -> Shown:
+        loaded = self._text_for(person)
         subject, text = loaded.shown(person)
         values = {
             "Date": date_header(date).partition(": ")[2].strip(),

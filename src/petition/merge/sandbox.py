@@ -155,6 +155,8 @@ class Renderer:
         self._budget = budget
         self._can_grow = can_grow
         self._globals = dict(template.globals)
+        self._environment = template.environment
+        self._fill = template.root_render_func
 
     def render(self, names: dict[str, Any]) -> str:
         """The template filled.
@@ -169,10 +171,8 @@ class Renderer:
         self._budget.start()
         template = self._template
         # Made by hand: Template.new_context goes through a ChainMap at each rendering.
-        context = Context(
-            template.environment, {**self._globals, **names}, template.name, template.blocks
-        )
-        chunks = template.root_render_func(context)
+        values = {**self._globals, **names}
+        chunks = self._fill(Context(self._environment, values, template.name, template.blocks))
         return "".join(_counted(chunks) if self._can_grow else chunks)
 
 

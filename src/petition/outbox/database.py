@@ -176,6 +176,19 @@ def explained(path: Path) -> Iterator[None]:
         ) from fault
 
 
+def is_busy(fault: BaseException) -> bool:
+    """Whether nothing but another process that writes stood in the way.
+
+    Args:
+        fault: What a transaction raised.
+    """
+    cause = fault.__cause__
+    # The lower byte is the kind of the error (https://www.sqlite.org/rescode.html).
+    return isinstance(cause, sqlite3.OperationalError) and (
+        cause.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    )
+
+
 def _mend(fault: sqlite3.Error) -> str:
     text = str(fault)
     for sign, advice in _ADVICE.items():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +24,7 @@ from petition.outbox.records import (
 from petition.outbox.states import State, arrow
 
 Clock = Callable[[], datetime]
+DAY = timedelta(hours=24)
 
 
 def utc_now() -> datetime:
@@ -126,6 +127,18 @@ class Log:
         values = {"now": self.now, "login": login, "recipients": recipients}
         with self.database.transaction():
             self.database.run("add_attempt", values)
+
+    def spent(self, login: str) -> tuple[int, datetime | None]:
+        """What counts against the daily cap of a login.
+
+        Returns:
+            How many recipients were written to in the last 24 hours, and when the oldest of these
+            was.
+        """
+        values = {"login": login, "since": stamp(self.clock() - DAY)}
+        used = self.database.one("attempted", values)
+        oldest = self.database.one("attempt_leaves", values)
+        return (used[0] if used else 0), (moment(oldest[0]) if oldest and oldest[0] else None)
 
     # ---- whose log it is
 

@@ -281,10 +281,17 @@ SELECT id, state FROM (
     ) AS waiting
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
 
+-- :name log_claimed
+-- Write down that copies are taken in hand.
+INSERT INTO event (copy, at, from_state, to_state)
+SELECT id, :now, state, 'sending' FROM copy
+WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
+
 -- :name claim
--- Take one copy in hand, if it still waits.
+-- Take copies in hand that still wait.
 UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, updated_at = :now
-WHERE id = :copy AND state = :state RETURNING *
+WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
+RETURNING *
 
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due.
@@ -293,15 +300,27 @@ WHERE letter = :letter AND newest = 1 AND state = 'deferred'
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
 
 -- :name intend
--- Mark a copy whose final dot is about to go, if this run still owns it and nobody opted out.
-UPDATE copy SET intended = 1, letter_date = :letter_date, message_id = :message_id,
-    sha256 = :sha256, bytes = :bytes, updated_at = :now
-WHERE id = :copy AND state = 'sending' AND owner = :owner
+-- Mark copies whose final dot is about to go, if this run still owns them and nobody opted out.
+UPDATE copy SET intended = 1, letter_date = told.letter_date, message_id = told.message_id,
+    sha256 = told.sha256, updated_at = :now
+FROM (
+    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS letter_date,
+           json_extract(value, '$[2]') AS message_id, json_extract(value, '$[3]') AS sha256
+    FROM json_each(:rows)
+) AS told
+WHERE copy.id = told.id AND copy.state = 'sending' AND copy.owner = :owner
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.mailbox = copy.mailbox)
+RETURNING id
+
+-- :name keep_bytes
+-- Keep the bytes of a copy that was marked.
+UPDATE copy SET bytes = :bytes WHERE id = :copy AND state = 'sending' AND intended = 1
 
 -- :name add_attempt
--- Count what is about to go against the cap of this login.
-INSERT INTO attempt (at, login, recipients) VALUES (:now, :login, :recipients)
+-- Count what is about to go against the cap of this login, never before what was counted last.
+INSERT INTO attempt (at, login, recipients) VALUES (
+    MAX(:now, (SELECT COALESCE(MAX(at), '') FROM attempt WHERE login = :login)), :login, :recipients
+)
 
 -- :name attempted
 -- How much went out under a login since a moment.
@@ -311,14 +330,34 @@ SELECT COALESCE(SUM(recipients), 0) FROM attempt WHERE login = :login AND at > :
 -- When the oldest of the attempts since a moment was made.
 SELECT MIN(at) FROM attempt WHERE login = :login AND at > :since
 
+-- :name log_recorded
+-- Write down what became of copies in hand.
+INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
+                   server, tls, ms)
+SELECT copy.id, :now, 'sending', json_extract(value, '$[1]'), json_extract(value, '$[3]'),
+       json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
+       json_extract(value, '$[9]'), json_extract(value, '$[10]'), json_extract(value, '$[11]')
+FROM json_each(:rows) CROSS JOIN copy
+WHERE copy.id = json_extract(value, '$[0]') AND copy.state = 'sending' AND copy.owner = :owner
+
 -- :name record
--- Write down what became of a copy in hand.
-UPDATE copy SET state = :state, reason = :reason, attempts = attempts + :charge, due_at = :due_at,
-    owner = NULL, intended = 0, letter_date = COALESCE(:letter_date, letter_date),
-    reply_code = COALESCE(:reply_code, reply_code),
-    enhanced_code = CASE WHEN :reply_code IS NULL THEN enhanced_code ELSE :enhanced_code END,
-    reply = COALESCE(:reply, reply), updated_at = :now
-WHERE id = :copy AND state = 'sending' AND owner = :owner
+-- Give copies in hand the state that became of them.
+UPDATE copy SET state = told.state, reason = told.reason, attempts = attempts + told.charge,
+    due_at = told.due_at, owner = NULL, intended = 0,
+    letter_date = COALESCE(told.letter_date, copy.letter_date),
+    reply_code = COALESCE(told.reply_code, copy.reply_code),
+    enhanced_code = CASE WHEN told.reply_code IS NULL THEN copy.enhanced_code
+                         ELSE told.enhanced_code END,
+    reply = COALESCE(told.reply, copy.reply), updated_at = :now
+FROM (
+    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS state,
+           json_extract(value, '$[2]') AS charge, json_extract(value, '$[3]') AS reason,
+           json_extract(value, '$[4]') AS due_at, json_extract(value, '$[5]') AS letter_date,
+           json_extract(value, '$[6]') AS reply_code, json_extract(value, '$[7]') AS enhanced_code,
+           json_extract(value, '$[8]') AS reply
+    FROM json_each(:rows)
+) AS told
+WHERE copy.id = told.id AND copy.state = 'sending' AND copy.owner = :owner
 
 -- :name orphans
 -- Copies in the hand of a run that is no more (the caller owns the log, so every other run is gone).

@@ -4,13 +4,12 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from petition.outbox.states import State
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One letter in one revision to one mailbox, as the log has it (schema.sql, `copy`).
 
     Times are aware datetimes in UTC; `fields` are the merge fields of the row it was queued from.

@@ -4,9 +4,11 @@ A copy is claimed, marked before its final dot (the intent), and recorded; each 
 durable before the next step is taken.
 """
 
+import json
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from petition.outbox.committer import Committer
 from petition.outbox.database import Database
@@ -14,11 +16,11 @@ from petition.outbox.log import Log, event_values
 from petition.outbox.records import Copy, copy_of, moment, stamp
 from petition.outbox.states import Reason, State, arrow
 
-DAY = timedelta(hours=24)
+if TYPE_CHECKING:
+    import asyncio
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What is marked before the final dot of a copy may go.
 
     Args:
@@ -40,8 +42,7 @@ class Intent:
     recipients: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a copy in hand.
 
     Args:
@@ -80,7 +81,13 @@ class Run:
         self._log = log
         self._letter = letter
         self._owner = uuid.uuid4().hex
-        self._committer = Committer(log.database)
+        # Results before intents: what is known of one letter is durable with the next one's mark.
+        self._committer = Committer(log.database, (self._record_all, self._intend_all))
+
+    @property
+    def now(self) -> datetime:
+        """The time by the log's clock, aware."""
+        return self._log.clock()
 
     async def claim(self, limit: int) -> list[Copy]:
         """Take copies in hand: deferred ones that are due, then queued ones.
@@ -92,51 +99,54 @@ class Run:
         def step(database: Database) -> list[Copy]:
             now = self._log.now
             values = {"letter": self._letter, "limit": limit, "now": now}
-            return [
-                copy
-                for row in database.all("claimable", values)
-                if (copy := self._claim_one(database, row["id"], State(row["state"]), now))
-            ]
+            found = [row["id"] for row in database.all("claimable", values)]
+            if not found:
+                return []
+            taken = {"copies": json.dumps(found), "owner": self._owner, "now": now}
+            database.run("log_claimed", taken)
+            rows = {row["id"]: row for row in database.all("claim", taken)}
+            return [copy_of(rows[copy]) for copy in found]
 
         return await self._committer.commit(step)
 
-    async def intend(self, intent: Intent) -> bool:
+    def intend(self, intent: Intent) -> "asyncio.Future[bool]":
         """Mark a copy before its final dot.
 
         Returns:
             Whether it may go: the mark is durable and the copy is still this run's.
         """
-        values = {
-            "copy": intent.copy,
-            "owner": self._owner,
-            "letter_date": stamp(intent.letter_date),
-            "message_id": intent.message_id,
-            "sha256": intent.sha256,
-            "bytes": intent.data,
-            "login": intent.login,
-            "recipients": intent.recipients,
-        }
+        return self._committer.add(self._intend_all, intent)
 
-        def step(database: Database) -> bool:
-            now = {"now": self._log.now}
-            marked = database.run("intend", values | now) == 1
-            if marked:
-                database.run("add_attempt", values | now)
-            return marked
-
-        return await self._committer.commit(step)
-
-    async def record(self, outcome: Outcome) -> None:
-        """Write down what became of a copy."""
+    def record(self, outcome: Outcome) -> "asyncio.Future[None]":
+        """Write down what became of a copy; done when that is durable."""
         arrow(State.SENDING, outcome.state)
-        values = _values(outcome) | {"owner": self._owner}
+        return self._committer.add(self._record_all, outcome)
 
-        def step(database: Database) -> None:
-            now = {"now": self._log.now}
-            if database.run("record", values | now) == 1:
-                database.run("add_event", values | now)
+    def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
+        now = self._log.now
+        rows = [
+            (intent.copy, stamp(intent.letter_date), intent.message_id, intent.sha256)
+            for intent in intents
+        ]
+        values = {"rows": json.dumps(rows), "owner": self._owner, "now": now}
+        marked = {row[0] for row in database.all("intend", values)}
+        counts: dict[str, int] = {}
+        for intent in intents:
+            if intent.copy not in marked:
+                continue
+            counts[intent.login] = counts.get(intent.login, 0) + intent.recipients
+            if intent.data is not None:
+                database.run("keep_bytes", {"copy": intent.copy, "bytes": intent.data})
+        for login, recipients in counts.items():
+            database.run("add_attempt", {"now": now, "login": login, "recipients": recipients})
+        return [intent.copy in marked for intent in intents]
 
-        await self._committer.commit(step)
+    def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
+        rows = json.dumps([_row_of(outcome) for outcome in outcomes])
+        values = {"rows": rows, "owner": self._owner, "now": self._log.now}
+        database.run("log_recorded", values)
+        database.run("record", values)
+        return [None] * len(outcomes)
 
     async def drop_opted_out(self) -> None:
         """Suppress what waits for people who opted out meanwhile."""
@@ -160,6 +170,25 @@ class Run:
 
         return await self._committer.commit(step)
 
+    async def has_waiting(self) -> bool:
+        """Whether there is a copy that could be claimed now."""
+
+        def step(database: Database) -> bool:
+            values = {"letter": self._letter, "limit": 1, "now": self._log.now}
+            return database.one("claimable", values) is not None
+
+        return await self._committer.commit(step)
+
+    async def suppress(self, mailboxes: Sequence[str], reason: Reason) -> None:
+        """Never write to these mailboxes again."""
+
+        def step(database: Database) -> None:
+            for mailbox in mailboxes:
+                values = {"mailbox": mailbox, "reason": reason, "now": self._log.now}
+                database.run("suppress", values)
+
+        await self._committer.commit(step)
+
     async def spent(self, login: str) -> tuple[int, datetime | None]:
         """What counts against the daily cap of a login.
 
@@ -167,45 +196,26 @@ class Run:
             How many recipients were written to in the last 24 hours, and when the oldest of these
             was.
         """
-
-        def step(database: Database) -> tuple[int, datetime | None]:
-            since = stamp(self._log.clock() - DAY)
-            values = {"login": login, "since": since}
-            used = database.one("attempted", values)
-            oldest = database.one("attempt_leaves", values)
-            first = moment(oldest[0]) if oldest and oldest[0] else None
-            return (used[0] if used else 0), first
-
-        return await self._committer.commit(step)
+        return await self._committer.commit(lambda _: self._log.spent(login))
 
     async def close(self) -> None:
         """Write what is left, then give the log's connection back."""
         await self._committer.close()
 
-    def _claim_one(self, database: Database, copy: int, start: State, now: str) -> Copy | None:
-        arrow(start, State.SENDING)
-        values = {"copy": copy, "state": start, "owner": self._owner, "now": now}
-        row = database.one("claim", values)
-        if row is None:  # withdrawn a moment ago
-            return None
-        database.run("add_event", event_values(copy, start, State.SENDING, now))
-        return copy_of(row)
 
-
-def _values(outcome: Outcome) -> dict[str, object]:
-    return {
-        "copy": outcome.copy,
-        "state": outcome.state,
-        "charge": int(outcome.charge),
-        "reason": outcome.reason,
-        "due_at": stamp(outcome.due_at) if outcome.due_at else None,
-        "letter_date": stamp(outcome.letter_date) if outcome.letter_date else None,
-        "from_state": State.SENDING,
-        "to_state": outcome.state,
-        "reply_code": outcome.reply_code,
-        "enhanced_code": outcome.enhanced_code,
-        "reply": outcome.reply,
-        "server": outcome.server,
-        "tls": outcome.tls,
-        "ms": outcome.milliseconds,
-    }
+def _row_of(outcome: Outcome) -> tuple[object, ...]:
+    """An outcome as `record` reads it, and behind that what its event alone keeps."""
+    return (
+        outcome.copy,
+        outcome.state,
+        int(outcome.charge),
+        outcome.reason,
+        stamp(outcome.due_at) if outcome.due_at else None,
+        stamp(outcome.letter_date) if outcome.letter_date else None,
+        outcome.reply_code,
+        outcome.enhanced_code,
+        outcome.reply,
+        outcome.server,
+        outcome.tls,
+        outcome.milliseconds,
+    )

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     REMOVED = "removed from the list"
     WITHDRAWN = "withdrawn"
     REPLACED = "replaced by a newer revision"
+    NO_MAILBOX = "no such mailbox"
 
 
 def arrow(start: State, end: State) -> tuple[State, State]:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from petition.cli import console
 from petition.errors import Level, Problem
 from petition.merge.message import Shown
-from petition.outbox.states import State
 
 OBEYED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
@@ -145,39 +144,3 @@ def test_counts_have_their_nouns():
 
 def test_a_moment_names_its_zone(monkeypatch):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d \S+", console.when(datetime.now(UTC)))
-
-
-class TestProgress:
-    def test_a_short_list_makes_one_line(self, capsys):
-        with console.Progress(3) as progress:
-            for copy, state in enumerate((State.SENT, State.FAILED, State.SENT)):
-                progress.told(state, copy)
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith("3 of 3 (100 %): 2 sent, 1 failed; ")
-
-    def test_a_deferred_letter_that_is_sent_later_counts_once(self, capsys):
-        with console.Progress(2) as progress:
-            progress.told(State.DEFERRED, 1)
-            progress.told(State.SENT, 1)
-            progress.told(State.SENT, 2)
-        assert "2 of 2 (100 %): 2 sent" in capsys.readouterr().err
-
-    def test_a_letter_that_was_put_back_is_not_done(self, capsys):
-        with console.Progress(2) as progress:
-            progress.told(State.QUEUED, 1)
-            progress.told(State.SENT, 1)
-            progress.told(State.QUEUED, 2)
-        assert "2 of 2" not in capsys.readouterr().err
-
-    def test_nothing_goes_to_stdout(self, capsys):
-        with console.Progress(1) as progress:
-            progress.told(State.SENT, 1)
-            progress.note("a word")
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        assert "a word" in captured.err
-
-    def test_no_letters_at_all(self):
-        with console.Progress(0) as progress:
-            progress.told(State.QUEUED, 1)

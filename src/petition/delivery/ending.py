@@ -1,0 +1,59 @@
+"""What a run tells of itself: what became of each copy, and how it ended."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from petition.delivery.reply import Reply
+from petition.errors import LogUnusable, ServerTrouble
+from petition.outbox.records import Copy
+from petition.outbox.states import State
+
+
+class Told(NamedTuple):
+    """What became of one copy, for whoever watches the run."""
+
+    copy: Copy
+    state: State
+    reason: str
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a run ended.
+
+    Args:
+        trouble: The server could not be reached or refused the login.
+        broken: It was reached and kept breaking off; how.
+        refused: What the server said of the message, five times in a row.
+        unknown: What it said of recipients, too often to be true of all of them.
+        capped: The daily cap is reached; when it frees the first letter.
+        closed: The sending window is closed; when it opens.
+        log_fault: The log could no longer be written.
+        stopped: A person asked for the end.
+        also_refused: The copies (cc, bcc) of letters that went out which the server refused.
+    """
+
+    trouble: ServerTrouble | None = None
+    broken: str | None = None
+    refused: str | None = None
+    unknown: str | None = None
+    capped: datetime | None = None
+    closed: datetime | None = None
+    log_fault: LogUnusable | None = None
+    stopped: bool = False
+    also_refused: list[tuple[str, Reply]] = field(default_factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further letter is to be begun."""
+        return bool(
+            self.stopped
+            or self.trouble
+            or self.broken
+            or self.refused
+            or self.unknown
+            or self.capped
+            or self.closed
+            or self.log_fault
+        )

@@ -1,0 +1,112 @@
+"""When a run gives up: too much trouble with the server, the message or the recipients in a row.
+
+Connections that are lost together are one trouble. So troubles are counted by episode: one begins
+with the first trouble of a connection that was opened since the last one began.
+"""
+
+from petition.delivery.ending import Ending
+from petition.delivery.reply import Outcome, Scope, Stage, Verdict
+from petition.delivery.trouble import OpeningTrouble
+
+EPISODES_IN_A_ROW = 6  # of trouble with the server
+REFUSALS_IN_A_ROW = 5  # of the message
+UNKNOWN_IN_A_ROW = 20  # recipients: a broken relay is not a dead list
+_FIRST = 20  # letters of a run, of which not half may be refused for their recipients
+_NO_MAILBOX = frozenset({"5.1.1", "5.1.10"})  # RFC 3463 3.2, RFC 7505 4.2
+
+
+class Patience:
+    """Counts what goes wrong, and ends the run where it is enough.
+
+    Args:
+        ending: How the run ends; written to here.
+
+    Attributes:
+        troubles: How many episodes of trouble there were in a row.
+        episode: The number of the present episode; a connection keeps that of its opening.
+        has_opened: Whether any connection ever stood.
+    """
+
+    def __init__(self, ending: Ending) -> None:
+        self.troubles = 0
+        self.episode = 0
+        self.has_opened = False
+        self._ending = ending
+        self._refusals = 0
+        self._tried = 0
+        self._unknown = 0
+        self._unknown_in_a_row = 0
+        self._doubtful: list[str] = []
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the server is known to be there and the last letter met no trouble of it."""
+        return self.has_opened and not self.troubles
+
+    def not_opened(self, trouble: OpeningTrouble) -> None:
+        """A connection could not be opened; one at a time is tried while there is trouble."""
+        self._begin_episode()
+        # A server that was never reached is more likely misspelt than out of breath.
+        is_hopeless = not trouble.is_passing or not (self.has_opened or trouble.reply)
+        if is_hopeless or self.troubles >= EPISODES_IN_A_ROW:
+            self._ending.trouble = trouble
+
+    def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
+        """Look at what became of a letter.
+
+        Args:
+            verdict: What became of it.
+            episode: That in which its connection was opened.
+            mailbox: Whom it was for.
+        """
+        said = verdict.reply.text if verdict.reply else verdict.reason
+        if verdict.scope is Scope.SERVER and verdict.outcome is not Outcome.SENT:
+            if episode >= self.episode:
+                self._begin_episode()
+            if self.troubles >= EPISODES_IN_A_ROW:
+                self._ending.broken = said
+            return
+        self.troubles = 0
+        is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
+        self._refusals += 1
+        if not (is_refused and verdict.scope is Scope.MESSAGE):
+            self._refusals = 0
+        if self._refusals >= REFUSALS_IN_A_ROW:
+            self._ending.refused = said
+        if verdict.outcome is not Outcome.RELEASED:
+            self._weigh_recipient(verdict, mailbox, said)
+
+    def to_suppress(self, *, at_end: bool = False) -> list[str]:
+        """The mailboxes that are known not to exist, each told once.
+
+        Args:
+            at_end: The run has ended; before, they are told when a later letter went well.
+        """
+        if self._ending.unknown:
+            return []
+        if not at_end and (self._unknown_in_a_row or self._tried < _FIRST):
+            return []
+        told, self._doubtful = self._doubtful, []
+        return told
+
+    def _weigh_recipient(self, verdict: Verdict, mailbox: str, said: str) -> None:
+        self._tried += 1
+        is_unknown = (
+            verdict.stage is Stage.RCPT
+            and verdict.outcome is Outcome.FAILED
+            and verdict.reply is not None
+        )
+        if not is_unknown:
+            self._unknown_in_a_row = 0
+            return
+        self._unknown += 1
+        self._unknown_in_a_row += 1
+        if verdict.reply and verdict.reply.enhanced in _NO_MAILBOX:
+            self._doubtful.append(mailbox)
+        half_of_the_first = self._tried <= _FIRST and self._unknown >= _FIRST // 2
+        if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW or half_of_the_first:
+            self._ending.unknown = said
+
+    def _begin_episode(self) -> None:
+        self.episode += 1
+        self.troubles += 1

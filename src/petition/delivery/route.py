@@ -1,0 +1,56 @@
+"""Which way the letters of a run go."""
+
+import ssl
+from dataclasses import dataclass, field
+
+from petition.campaign.server import Server
+from petition.credentials import Secret
+from petition.delivery.pace import Pace
+from petition.delivery.retry import RetrySchedule
+from petition.delivery.session import NAMELESS, Session
+
+
+@dataclass(slots=True)
+class Route:
+    """Which way the letters go.
+
+    Args:
+        server: The server.
+        secret: Its password or token.
+        pace: How fast.
+        retry: When a deferred letter is due.
+        keep_bytes: Whether the log keeps the bytes of every copy.
+        hello_name: What to call ourselves in EHLO; a relay may want the sender's domain.
+        tls_context: Whom to trust, where it is not the system's own list.
+        dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
+        pause: The first pause after trouble with the server, in seconds; it doubles.
+    """
+
+    server: Server
+    secret: Secret | None
+    pace: Pace
+    retry: RetrySchedule = field(default_factory=RetrySchedule)
+    keep_bytes: bool = True
+    hello_name: str = NAMELESS
+    tls_context: ssl.SSLContext | None = None
+    dot_seconds: float | None = None
+    pause: float = 0.25
+
+    @property
+    def login(self) -> str:
+        """What a daily cap is counted under."""
+        return f"{self.server.username or ''}@{self.server.host}"
+
+    async def open(self) -> Session:
+        """A new connection.
+
+        Raises:
+            OpeningTrouble: It did not come about.
+        """
+        return await Session.open(
+            self.server,
+            self.secret,
+            hello_name=self.hello_name,
+            tls_context=self.tls_context,
+            dot_timeout=self.dot_seconds,
+        )

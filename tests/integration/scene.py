@@ -1,0 +1,87 @@
+"""A small campaign, its log, and a run of it against a server of the tests."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from petition.campaign.folder import load_campaign
+from petition.campaign.server import Server
+from petition.campaign.settings import Pace as PaceSettings
+from petition.credentials import Secret
+from petition.delivery.mailer import Ending, Mailer, Route
+from petition.delivery.pace import Pace
+from petition.delivery.retry import RetrySchedule
+from petition.outbox.log import Log
+from petition.outbox.run import Run
+from petition.prepare import Wish, enqueue, prepare
+from tests.acceptance.small import SmallCampaign
+from tests.servers.scripted import ScriptedServer
+
+
+class Scene:
+    """A small campaign, its log, and a run of it.
+
+    Args:
+        root: The campaign's folder.
+        people: How many there are on its list.
+        settings: What the server's settings say beside connections and timeout.
+    """
+
+    def __init__(self, root: Path, people: int = 3, **settings: object) -> None:
+        self.campaign = SmallCampaign.at(root, people)
+        self.root = root
+        self.settings = {"connections": 1, "timeout": 0.3} | settings
+        self.pace = PaceSettings()
+        self.retry = RetrySchedule()
+        self.now = datetime.now(UTC)
+        self.secret: Secret | None = None
+        self.mailer: Mailer | None = None
+        self.log: Log | None = None
+        self.tell = lambda told: None
+
+    async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
+        with Log(f"sqlite:///{self.root}/petition.db", clock=lambda: self.now) as log, log.owned():
+            self.log = log
+            where = Server("127.0.0.1", server.port, "none", **self.settings)
+            prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
+            enqueue(prepared)
+            run = Run(log, "open-letter")
+            route = Route(
+                where,
+                self.secret,
+                Pace.of(self.pace, "UTC"),
+                retry=self.retry,
+                pause=0.01,
+                dot_seconds=dot_seconds,
+            )
+            self.mailer = Mailer(run, prepared.merger, route, self.tell, log.clock)
+            try:
+                return await self.mailer.deliver(prepared.comparison.to_send)
+            finally:
+                await run.close()
+
+    def copies(self):
+        with Log(f"sqlite:///{self.root}/petition.db") as log:
+            return list(log.copies("open-letter"))
+
+    def events(self):
+        with Log(f"sqlite:///{self.root}/petition.db") as log:
+            return list(log.events())
+
+    def suppressed(self) -> list[str]:
+        with Log(f"sqlite:///{self.root}/petition.db") as log:
+            return [row[0] for row in log.database.all("suppressions")]
+
+    @property
+    def states(self) -> list[str]:
+        return [copy.state for copy in self.copies()]
+
+
+def play(scene: Scene, script, dot_seconds: float | None = 0.3, **options):
+    """A run against a scripted server: its ending, and the server."""
+
+    async def main():
+        async with ScriptedServer(script, **options) as server:
+            return await scene.run(server, dot_seconds), server
+
+    return asyncio.run(main())

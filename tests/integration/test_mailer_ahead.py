@@ -1,0 +1,236 @@
+"""PIPELINING over letters: the dot of one and the commands of the next in one write (RFC 2920)."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery.reply import Outcome, Stage
+from petition.delivery.session import Session
+from tests.integration.scene import Scene, play
+from tests.servers.scripted import (
+    EXTRA,
+    GARBAGE,
+    HANG_UP,
+    SILENT,
+    Act,
+    Phase,
+    ScriptedServer,
+    Then,
+    answer,
+    closing,
+)
+from tests.servers.visitor import address, allow, letter, until
+
+NEXT = letter(to="next@kaz.test")
+NEXT_GROUP = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<next@kaz.test>\r\nDATA\r\n"
+
+
+async def two_letters(server):
+    """Two letters, the commands of the second with the dot of the first; and the session."""
+    session = await Session.open(address(server, timeout=0.3), dot_timeout=0.3)
+    first = await session.transact(letter(), allow, lambda: NEXT)
+    was_open = session.is_open
+    second = await session.transact(NEXT, allow) if was_open else None
+    is_open = session.is_open
+    await session.close()
+    return first, second, is_open
+
+
+def visit_two(script, extensions=("PIPELINING",)):
+    async def main():
+        async with ScriptedServer(script, extensions=extensions) as server:
+            return *await two_letters(server), server
+
+    return asyncio.run(main())
+
+
+def test_the_dot_and_the_next_commands_share_a_write():
+    # A server that stays silent at the first dot has heard what went with it.
+    *_, server = visit_two({Phase.DOT: SILENT})
+    assert bytes(server.conversations[0].raw).endswith(b"yours\r\n.\r\n" + NEXT_GROUP)
+
+
+def test_both_letters_arrive_and_the_connection_is_closed_politely():
+    first, second, is_open, server = visit_two({})
+    assert [done.verdict.outcome for done in (first, second)] == [Outcome.SENT] * 2
+    assert is_open
+    assert [each.rcpt_to for each in server.letters] == [[b"kim@kaz.test"], [b"next@kaz.test"]]
+    assert server.verbs == ["EHLO", "MAIL", "RCPT", "DATA", "MAIL", "RCPT", "DATA", "QUIT"]
+
+
+def test_without_the_extension_one_command_at_a_time():
+    first, second, _, server = visit_two({Phase.MAIL: [Act(), SILENT]}, extensions=("HELP",))
+    assert first.verdict.outcome is Outcome.SENT
+    assert second.verdict.outcome is Outcome.RELEASED
+    assert bytes(server.conversations[0].raw).endswith(b"\r\n.\r\nMAIL FROM:<a@b.test>\r\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "stage", "goes_on"),
+    [
+        ({Phase.MAIL: [Act(), answer("550 5.7.1 no")]}, Outcome.FAILED, Stage.MAIL, True),
+        ({Phase.RCPT: [Act(), answer("550 5.1.1 nobody")]}, Outcome.FAILED, Stage.RCPT, True),
+        ({Phase.RCPT: [Act(), answer("450 4.2.0 later")]}, Outcome.DEFERRED, Stage.RCPT, True),
+        ({Phase.DATA: [Act(), answer("451 4.3.0 later")]}, Outcome.DEFERRED, Stage.DATA, True),
+        ({Phase.MAIL: [Act(), closing()]}, Outcome.RELEASED, Stage.MAIL, False),
+        ({Phase.MAIL: [Act(), HANG_UP]}, Outcome.RELEASED, Stage.MAIL, False),
+        ({Phase.RCPT: [Act(), HANG_UP]}, Outcome.RELEASED, Stage.RCPT, False),
+        ({Phase.DATA: [Act(), HANG_UP]}, Outcome.RELEASED, Stage.DATA, False),
+        ({Phase.RCPT: [Act(), SILENT]}, Outcome.RELEASED, Stage.RCPT, False),
+        ({Phase.DATA: [Act(), GARBAGE]}, Outcome.RELEASED, Stage.DATA, False),
+    ],
+)
+def test_what_befalls_the_next_letter_does_not_touch_the_first(script, outcome, stage, goes_on):
+    first, second, is_open, server = visit_two(script)
+    assert first.verdict.outcome is Outcome.SENT
+    assert (second.verdict.outcome, second.verdict.stage) == (outcome, stage)
+    assert is_open is goes_on
+    assert [each.rcpt_to for each in server.accepted] == [[b"kim@kaz.test"]]
+
+
+@pytest.mark.parametrize(
+    ("dot", "outcome"),
+    [
+        (answer("554 5.7.1 spam"), Outcome.FAILED),
+        (answer("451 4.3.0 later"), Outcome.DEFERRED),
+        (answer("251 2.1.5 forwarded"), Outcome.SENT),
+    ],
+)
+def test_the_reply_to_a_dot_is_not_taken_for_one_of_the_next(dot, outcome):
+    first, second, _, server = visit_two({Phase.DOT: dot})
+    assert first.verdict.outcome is outcome
+    assert second.verdict.outcome is Outcome.SENT
+    assert server.letters[-1].rcpt_to == [b"next@kaz.test"]
+
+
+@pytest.mark.parametrize("dot", [HANG_UP, SILENT, GARBAGE, closing()])
+def test_where_the_dot_ends_the_connection_the_next_letter_is_not_begun(dot):
+    first, second, is_open, server = visit_two({Phase.DOT: dot})
+    expected = Outcome.DEFERRED if dot.say.startswith(b"421") else Outcome.UNCERTAIN
+    assert first.verdict.outcome is expected
+    assert second is None
+    assert not is_open
+    assert len(server.letters) == 1
+
+
+@pytest.mark.parametrize("extra", [b"250 2.0.0 nobody asked", b"550 5.1.1 nobody asked"])
+def test_a_reply_that_nobody_asked_for_decides_on_no_letter(extra):
+    first, second, is_open, server = visit_two({Phase.DOT: Act(extra=extra + b"\r\n")})
+    assert first.verdict.outcome is Outcome.SENT
+    assert second is None or second.verdict.outcome is Outcome.RELEASED
+    assert not is_open
+    assert len(server.letters) == 1
+
+
+def test_354_although_the_recipient_was_refused_is_ended_by_a_lone_dot():
+    script = {
+        Phase.RCPT: [Act(), answer("550 5.1.1 Nobody")],
+        Phase.DATA: [Act(), answer("354 Go")],
+    }
+    first, second, is_open, server = visit_two(script)
+    assert first.verdict.outcome is Outcome.SENT
+    assert (second.verdict.outcome, second.verdict.stage) == (Outcome.FAILED, Stage.RCPT)
+    assert is_open
+    assert [each.wire for each in server.letters][1:] == [b""]
+
+
+def test_a_letter_that_was_announced_and_must_not_go_ends_with_the_connection():
+    async def main():
+        async with ScriptedServer({}, extensions=("PIPELINING",)) as server:
+            session = await Session.open(address(server), dot_timeout=5)
+            await session.transact(letter(), allow, lambda: NEXT)
+            await until(lambda: server.verbs.count("DATA") == 2)
+            await session.close()
+            return server
+
+    server = asyncio.run(main())
+    assert len(server.letters) == 1
+    assert "QUIT" not in server.verbs  # behind 354 it would have been a line of the letter
+    assert bytes(server.conversations[0].raw).endswith(NEXT_GROUP)
+
+
+def test_another_letter_than_the_one_announced_is_a_fault_of_ours():
+    async def main():
+        async with ScriptedServer({}, extensions=("PIPELINING",)) as server:
+            session = await Session.open(address(server), dot_timeout=5)
+            await session.transact(letter(), allow, lambda: NEXT)
+            with pytest.raises(ValueError, match="announced"):
+                await session.transact(letter(), allow)
+            await session.close()
+            return server
+
+    assert len(asyncio.run(main()).letters) == 1
+
+
+# ---- whole runs
+
+
+def test_a_run_of_many_letters_is_one_round_trip_each(tmp_path: Path):
+    scene = Scene(tmp_path, people=10)
+    _, server = play(scene, {})
+    assert scene.states == ["sent"] * 10
+    assert bytes(server.conversations[0].raw).count(b"\r\n.\r\nMAIL FROM") == 9
+    assert [copy.attempts for copy in scene.copies()] == [1] * 10
+
+
+def test_no_reading_ahead_while_paced(tmp_path: Path):
+    scene = Scene(tmp_path, people=3, timeout=5)
+    scene.pace = PaceSettings(rate="1000/s")
+    _, server = play(scene, {Phase.DOT: SILENT})
+    assert bytes(server.conversations[0].raw).endswith(b"\r\n.\r\n")
+
+
+def test_a_letter_that_was_read_ahead_when_the_run_stops_is_queued_again(tmp_path: Path):
+    scene = Scene(tmp_path, people=9)
+
+    async def main():
+        async with ScriptedServer({Phase.DATA: [Act(), Act(b"", Then.STAY_SILENT)]}) as server:
+            running = asyncio.ensure_future(scene.run(server))
+            await until(lambda: server.verbs.count("DATA") == 2)
+            scene.mailer.stop()
+            return await running, server
+
+    ending, server = asyncio.run(main())
+    assert ending.stopped
+    assert scene.states == ["sent"] + ["queued"] * 8
+    assert [copy.attempts for copy in scene.copies()] == [1] + [0] * 8
+    assert len(server.letters) == 1
+
+
+@pytest.mark.parametrize("act", [HANG_UP, SILENT, GARBAGE, EXTRA, closing()])
+@pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA])
+def test_a_connection_that_ends_in_the_middle_of_a_group_costs_no_letter(
+    tmp_path: Path, phase: Phase, act: Act
+):
+    scene = Scene(tmp_path, people=4)
+    _, server = play(scene, {phase: [Act(), act]})
+    assert scene.states == ["sent"] * 4
+    assert [copy.attempts for copy in scene.copies()] == [1] * 4
+    assert len({letter.rcpt_to[0] for letter in server.accepted}) == len(server.accepted) == 4
+
+
+def test_the_mark_of_a_letter_is_durable_before_its_dot(tmp_path: Path):
+    """At each dot that arrives, the log has no letter in hand without a mark but those ahead."""
+    scene = Scene(tmp_path, people=12)
+    marked: list[int] = []
+
+    async def main():
+        async with ScriptedServer({}) as server:
+            running = asyncio.ensure_future(scene.run(server))
+            seen = 0
+            while not running.done():
+                await asyncio.sleep(0)
+                if len(server.letters) > seen:
+                    seen = len(server.letters)
+                    rows = scene.log.database._connection.execute(
+                        "SELECT COUNT(*) FROM copy WHERE intended = 1 OR state = 'sent'"
+                    )
+                    marked.append(rows.fetchone()[0] - seen)
+            return await running
+
+    asyncio.run(main())
+    assert len(marked) >= 2
+    assert min(marked) >= 0  # whatever arrived was marked before
+    assert max(marked) <= 1  # and no more than one letter ahead of it

@@ -1,0 +1,139 @@
+"""When a run goes on and when it gives up: troubles of the server, the log, and ourselves."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from petition.campaign.settings import Pace as PaceSettings
+from petition.credentials import Secret
+from petition.errors import LogUnusable
+from petition.outbox.log import Log
+from petition.outbox.states import State
+from tests.acceptance.small import LETTER
+from tests.integration.scene import Scene, play
+from tests.servers.counting import counting_server
+from tests.servers.scripted import HANG_UP, Act, Phase, answer
+
+NOBODY = answer("550 5.1.1 no such person")
+POLICY = answer("550 5.7.1 we do not like you")
+
+
+def test_a_fault_of_our_own_lets_the_letters_behind_their_dot_have_their_reply(tmp_path: Path):
+    scene = Scene(tmp_path, people=12, connections=4, timeout=5)
+    told = []
+
+    def tell(one):
+        told.append(one)
+        if len(told) == 2:
+            raise RuntimeError("a fault of ours")
+
+    scene.tell = tell
+    with counting_server(pause=0.05) as server:
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            asyncio.run(scene.run(server, dot_seconds=5))
+        with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+            log.recover()
+        assert "uncertain" not in scene.states
+        assert scene.states.count("sent") == server.accepted.total() < 12
+
+
+def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_is_told(tmp_path: Path):
+    scene = Scene(tmp_path, people=12)
+
+    def tell(told):
+        scene.log.database._connection.execute("PRAGMA query_only = ON")
+
+    scene.tell = tell
+    ending, server = play(scene, {})
+    assert isinstance(ending.log_fault, LogUnusable)
+    with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+        log.recover()
+    # Whatever the server took is sent or uncertain; nothing of the others was tried.
+    assert scene.states.count("sent") + scene.states.count("uncertain") >= len(server.accepted)
+    assert len(server.accepted) < 12
+
+
+def test_connections_that_are_lost_together_are_one_trouble(tmp_path: Path):
+    scene = Scene(tmp_path, people=80, connections=4, timeout=5)
+    # All four stand and work; then all are lost, and the first four that are opened after them.
+    ending, _ = play(scene, {Phase.MAIL: [Act()] * 40 + [HANG_UP] * 8})
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 80
+
+
+def test_a_wrong_password_is_tried_once(tmp_path: Path):
+    scene = Scene(tmp_path, people=8, connections=4, username="me")
+    scene.secret = Secret("wrong")
+    refusal = answer("535 5.7.8 wrong password")
+    ending, server = play(scene, {Phase.AUTH: [refusal] * 9}, extensions=("AUTH PLAIN",))
+    assert ending.trouble is not None
+    assert "refuses the login" in ending.trouble.what
+    assert server.verbs.count("AUTH") == 1
+    assert scene.states == ["queued"] * 8
+
+
+def test_a_server_that_takes_fewer_connections_than_we_would_open(tmp_path: Path):
+    scene = Scene(tmp_path, people=40, connections=4, timeout=5)
+    busy = Act(b"421 4.7.0 Too many connections\r\n")
+    ending, _ = play(scene, {Phase.GREETING: [Act(), busy, busy, busy]})
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 40
+
+
+def test_a_refused_cc_is_kept_in_the_log_and_told_at_the_end(tmp_path: Path):
+    scene = Scene(tmp_path, people=1)
+    cc = LETTER.replace("reply_by:", 'cc: ["copy@x.example"]\nreply_by:')
+    scene.campaign.write("letters/open-letter.md", cc)
+    ending, _ = play(scene, {Phase.RCPT: [Act(), NOBODY]})
+    [copy] = scene.copies()
+    assert copy.state is State.SENT
+    reason = "the server refused copy@x.example: 550 5.1.1 no such person"
+    assert scene.events()[-1].reason == reason
+    assert [who for who, _ in ending.also_refused] == ["copy@x.example"]
+
+
+def test_the_daily_cap_is_not_told_when_all_is_sent(tmp_path: Path):
+    scene = Scene(tmp_path)
+    scene.pace = PaceSettings(per_day=3)
+    ending, _ = play(scene, {})
+    assert scene.states == ["sent"] * 3
+    assert ending.capped is None
+
+
+# ---- recipients
+
+
+def test_a_mailbox_that_does_not_exist_is_never_written_to_again(tmp_path: Path):
+    scene = Scene(tmp_path, people=4)
+    moved = answer("550 5.1.10 the domain takes no mail")
+    play(scene, {Phase.RCPT: [NOBODY, POLICY, moved]})
+    assert scene.states == ["failed"] * 3 + ["sent"]
+    assert scene.suppressed() == ["p1@x.example", "p3@x.example"]
+
+
+@pytest.mark.parametrize("refusal", [NOBODY, POLICY])
+def test_half_of_the_first_twenty_refused_ends_the_run_and_suppresses_nobody(
+    tmp_path: Path, refusal: Act
+):
+    scene = Scene(tmp_path, people=30)
+    ending, _ = play(scene, {Phase.RCPT: [Act(), refusal] * 20})
+    assert ending.unknown is not None
+    assert scene.states.count("failed") == 10
+    assert scene.states[20:] == ["queued"] * 10
+    assert scene.suppressed() == []
+
+
+def test_twenty_refused_in_a_row_end_the_run_and_suppress_nobody(tmp_path: Path):
+    scene = Scene(tmp_path, people=60)
+    ending, _ = play(scene, {Phase.RCPT: [Act()] * 25 + [NOBODY] * 99})
+    assert ending.unknown == "no such person"
+    assert scene.states == ["sent"] * 25 + ["failed"] * 20 + ["queued"] * 15
+    assert scene.suppressed() == []
+
+
+def test_nineteen_in_a_row_are_a_bad_list_and_not_a_broken_server(tmp_path: Path):
+    scene = Scene(tmp_path, people=60)
+    ending, _ = play(scene, {Phase.RCPT: [Act()] * 25 + [NOBODY] * 19})
+    assert not ending.is_over
+    assert len(scene.suppressed()) == 19
