@@ -76,6 +76,15 @@ def find_obscured(text: str) -> str | None:
     return found.group() if found else None
 
 
+def folded(addr_spec: str) -> str:
+    """An address in lower case: what a person's word about it goes by.
+
+    RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference, so that a
+    letter goes to the address as it is written. An opt-out is meant whatever the case.
+    """
+    return addr_spec.lower()
+
+
 def is_reserved(domain: str) -> bool:
     """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761).
 

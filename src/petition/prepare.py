@@ -6,9 +6,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 
-from petition.address import Mailbox
+from petition.address import Mailbox, folded
 from petition.campaign.folder import Campaign
 from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
@@ -16,37 +15,18 @@ from petition.check import COPIES, Examined, examine, in_order, refused_by, toda
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
 from petition.identity import Signer
 from petition.merge.condition import Condition
-from petition.merge.frozen import Frozen, differences
+from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
-from petition.outbox.listing import Comparison, ListedRow, Listing, Mode
+from petition.outbox.listing import Action, Comparison, ListedRow, Listing
 from petition.outbox.log import Log
 from petition.outbox.person import suppressions
 from petition.outbox.records import FrozenLetter
-from petition.outbox.states import State
+from petition.outbox.states import Mode
+from petition.plan import Plan, Wish, plan_of
+
+__all__ = ["Prepared", "Wish", "campaign_id_of", "enqueue", "prepare", "text_to_send"]
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
-_ALIKE = 0.6  # share of the text that a renamed and edited letter has in common with what was sent
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the caller asked for.
-
-    Args:
-        who: Addresses, ids or row numbers; empty: everybody.
-        where: Only those for whom this condition holds (merge.condition); None: all.
-        limit: At most so many copies; None: all.
-        revise: A changed letter goes to those who have not had it.
-        again: The letter goes to everyone, also to those who have it.
-        trial: Only to look at it: the text as it is now, whatever was frozen.
-    """
-
-    who: tuple[str, ...] = ()
-    where: str | None = None
-    limit: int | None = None
-    revise: bool = False
-    again: bool = False
-    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +36,11 @@ class Prepared:
     Args:
         frozen: What will be sent.
         revision: In which revision.
+        merger: What makes the copies.
         is_new: Whether this revision has yet to be frozen.
-        resumes_again: `--again` was asked for, and an unfinished revision goes on instead.
+        mode: For whom this revision is meant.
+        widens: It was meant for fewer before.
+        resumes: A new revision was asked for, and an unfinished one goes on instead.
         comparison: What is to be done, in counts.
         listed: How many rows the list has.
     """
@@ -67,9 +50,12 @@ class Prepared:
     server: Server | None
     examined: Examined
     frozen: Frozen
+    merger: Merger
     revision: int
     is_new: bool
-    resumes_again: bool
+    mode: Mode
+    widens: bool
+    resumes: bool
     listing: Listing
     comparison: Comparison
     listed: int
@@ -78,11 +64,6 @@ class Prepared:
     def letter(self) -> str:
         """The letter's name."""
         return self.frozen.letter
-
-    @property
-    def merger(self) -> Merger:
-        """What makes the copies."""
-        return Merger(self.frozen, Signer(self.log.key), self.examined.files)
 
     @property
     def warnings(self) -> list[Problem]:
@@ -124,39 +105,91 @@ def prepare(campaign: Campaign, name: str, log: Log, server: Server | None, wish
         CampaignError: Something is wrong in the files.
         UsageError: The wish cannot be met: another hash, nobody chosen, a renamed letter.
     """
-    campaign_id = campaign_id_of(campaign, log)
-    examined = examine(
-        campaign, name, server=server, campaign_id=campaign_id, today=today_of(campaign)
-    )
-    examined.problems += suppressed_copies(examined, log)
-    plan = _plan(examined, log, wish)
-    choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
-    fits = _Fits(examined, wish.where)
-    listing = Listing(log, examined.letter.name)
-    listing.stage(_rows(examined, plan, Signer(log.key), choice, fits))
-    if examined.has_errors or plan is None:
-        raise CampaignError(in_order(examined.problems))
-    if missed := choice.missed():
-        near = choice.nearest(missed[0])
-        mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
-        raise UsageError(f"nobody on the list is {', '.join(missed)}", mend)
-    fits.refuse_nobody()
-    plan.refuse()
-    mode = plan.mode(wish)
-    comparison = listing.compare(plan.revision, mode, wish.limit)
+    reading = _Reading(campaign, name, log, server, wish)
+    read = reading.read()
+    if read.plan.may_begin_another and not _is_unfinished(read):
+        read = reading.read(begins=True)
+    plan = read.plan
     return Prepared(
         campaign=campaign,
         log=log,
         server=server,
-        examined=examined,
+        examined=read.examined,
         frozen=plan.frozen,
+        merger=read.merger,
         revision=plan.revision,
         is_new=plan.is_new,
-        resumes_again=wish.again and not plan.is_new,
-        listing=listing,
-        comparison=comparison,
-        listed=choice.seen,
+        mode=plan.meant_for,
+        widens=plan.widens,
+        resumes=plan.may_begin_another,
+        listing=read.listing,
+        comparison=read.listing.compare(plan.revision, plan.mode, wish.limit),
+        listed=read.listed,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A letter and its list, read and staged for one plan."""
+
+    examined: Examined
+    plan: Plan
+    merger: Merger
+    listing: Listing
+    listed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads a letter and its list, as often as the plan asks for it."""
+
+    campaign: Campaign
+    name: str
+    log: Log
+    server: Server | None
+    wish: Wish
+
+    def read(self, *, begins: bool = False) -> _Read:
+        """Check, stage, and refuse what is wrong.
+
+        Args:
+            begins: Begin another revision, though the text is the same.
+        """
+        campaign, log, wish = self.campaign, self.log, self.wish
+        campaign_id = campaign_id_of(campaign, log)
+        today = today_of(campaign)
+        examined = examine(
+            campaign, self.name, server=self.server, campaign_id=campaign_id, today=today
+        )
+        examined.problems += suppressed_copies(examined, log)
+        plan = plan_of(examined, log, wish, begins=begins)
+        merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
+        choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
+        fits = _Fits(examined, wish.where)
+        listing = Listing(log, examined.letter.name)
+        listing.stage(_rows(examined, plan, merger, choice, fits))
+        if examined.has_errors or plan is None or merger is None:
+            raise CampaignError(in_order(examined.problems))
+        if missed := choice.missed():
+            near = choice.nearest(missed[0])
+            mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
+            raise UsageError(f"nobody on the list is {', '.join(missed)}", mend)
+        fits.refuse_nobody()
+        plan.refuse()
+        return _Read(examined, plan, merger, listing, choice.seen)
+
+
+def _is_unfinished(read: _Read) -> bool:
+    """Whether the newest revision is still on its way to some of the chosen people.
+
+    Then `--again` goes on with it, so that the same command, run again after a crash or with a
+    `--limit`, sends nobody the letter twice.
+    """
+    comparison = read.listing.compare(read.plan.revision, read.plan.mode)
+    if read.plan.mode is Mode.AGAIN:
+        return comparison.to_send + comparison[Action.DEFERRED] > 0
+    on_their_way = (Action.WAITING, Action.REFRESHED, Action.DEFERRED)
+    return any(comparison[action] for action in on_their_way)
 
 
 def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
@@ -183,7 +216,7 @@ def refusal_of(examined: Examined, log: Log) -> Iterator[Problem]:
         examined: The letter as it is now.
         log: Its log.
     """
-    plan = _plan(examined, log, Wish())
+    plan = plan_of(examined, log, Wish(), begins=False)
     try:
         if plan:
             plan.refuse()
@@ -202,10 +235,10 @@ def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
     if not examined.letter.texts:
         return
     text = examined.letter.default_text
-    suppressed = {one.mailbox for one in suppressions(log)}
+    suppressed = {folded(one.mailbox) for one in suppressions(log)}
     for key in COPIES:
         for mailbox in getattr(text.front, key):
-            if mailbox.addr_spec in suppressed:
+            if folded(mailbox.addr_spec) in suppressed:
                 what = f"{mailbox.addr_spec} is never to be written to (petition suppress)"
                 mend = f"Take it out of {key}"
                 yield Problem(text.file, text.line_of(key), what, mend, mark=mailbox.addr_spec)
@@ -224,19 +257,25 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
     """
     if what := refused_by(server, to):
         raise UsageError(what, "Write an address of your own; nothing was sent")
-    if to.addr_spec in {one.mailbox for one in suppressions(log)}:
+    if folded(to.addr_spec) in {folded(one.mailbox) for one in suppressions(log)}:
         what = f"{to.addr_spec} is never to be written to"
         mend = f"Write another address, or allow it with petition suppress --remove {to.addr_spec}"
         raise UsageError(what, f"{mend}; nothing was sent")
 
 
 def enqueue(prepared: Prepared) -> None:
-    """Freeze the letter where its revision is new, and queue its copies: one transaction."""
-    freeze = frozen_letter(prepared.frozen, prepared.revision) if prepared.is_new else None
-    prepared.listing.carry_out(prepared.comparison, prepared.frozen.campaign_id, freeze)
+    """Freeze the letter where its revision is new, and queue its copies: one transaction.
+
+    Raises:
+        UsageError: The log has changed since it was prepared: nothing was done.
+    """
+    mode, frozen = prepared.mode, prepared.frozen
+    freeze = frozen_letter(frozen, prepared.revision, mode) if prepared.is_new else None
+    widen = mode if prepared.widens else None
+    prepared.listing.carry_out(prepared.comparison, frozen.campaign_id, freeze, widen=widen)
 
 
-def frozen_letter(frozen: Frozen, revision: int) -> FrozenLetter:
+def frozen_letter(frozen: Frozen, revision: int, mode: Mode) -> FrozenLetter:
     """A frozen letter as the log keeps it."""
     return FrozenLetter(
         letter=frozen.letter,
@@ -245,90 +284,8 @@ def frozen_letter(frozen: Frozen, revision: int) -> FrozenLetter:
         content_hash=frozen.content_hash,
         document=frozen.to_json(),
         frozen_at=datetime.now(UTC),
+        mode=mode,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Which text goes out in which revision, and why it may not."""
-
-    frozen: Frozen
-    revision: int
-    is_new: bool
-    changes: tuple[str, ...] = ()
-    frozen_at: datetime | None = None
-    renamed_from: str | None = None
-
-    def refuse(self) -> None:
-        """Stop where a person must first say what they mean."""
-        if self.renamed_from:
-            raise UsageError(
-                f"letters/{self.frozen.letter}.md is the letter that was sent as"
-                f' "{self.renamed_from}", under another name: everyone would get it twice',
-                f"Rename it back to letters/{self.renamed_from}.md",
-            )
-        if self.changes and self.frozen_at:
-            day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
-            raise UsageError(
-                f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
-                + "; ".join(self.changes),
-                "Undo the change, or send the new text to those who have not had the letter"
-                " with --revise, or to everyone with --again",
-            )
-
-    def mode(self, wish: Wish) -> Mode:
-        if not self.is_new or self.revision == 1:
-            return Mode.CONTINUE
-        return Mode.AGAIN if wish.again else Mode.REVISE
-
-
-def _plan(examined: Examined, log: Log, wish: Wish) -> _Plan | None:
-    now = examined.frozen
-    if now is None:
-        return None
-    if wish.trial:
-        return _Plan(now, 1, is_new=True)
-    if newest := log.newest(now.letter):
-        return _plan_after(newest, now, log, wish)
-    return _Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
-
-
-def _plan_after(newest: FrozenLetter, now: Frozen, log: Log, wish: Wish) -> _Plan:
-    """The plan for a letter that was frozen before."""
-    old = Frozen.from_json(newest.document)
-    is_same = old.hash == now.hash
-    is_wished = wish.again or (wish.revise and not is_same)
-    if is_same and wish.again and _unfinished(log, now.letter, newest.revision):
-        is_wished = False
-    if is_wished:
-        return _Plan(now, newest.revision + 1, is_new=True)
-    if is_same:
-        return _Plan(old, newest.revision, is_new=False)
-    changes = tuple(differences(old, now))
-    return _Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
-
-
-def _unfinished(log: Log, letter: str, revision: int) -> bool:
-    """Whether copies of this revision still wait: `--again` then goes on with them.
-
-    So the same command, run again after a crash, sends nobody the letter twice.
-    """
-    waiting = (State.QUEUED, State.SENDING, State.DEFERRED)
-    return any(copy.revision == revision for state in waiting for copy in log.copies(letter, state))
-
-
-def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
-    """The name under which this very letter was frozen before, if its file is gone."""
-    for name in log.letters():
-        newest = log.newest(name)
-        if name in examined.campaign.letters or newest is None:
-            continue
-        if newest.content_hash == now.content_hash:
-            return name
-        old = Frozen.from_json(newest.document)
-        if SequenceMatcher(None, old.source, now.source, autojunk=False).ratio() > _ALIKE:
-            return name
-    return None
 
 
 class _Fits:
@@ -354,9 +311,8 @@ class _Fits:
 
 
 def _rows(
-    examined: Examined, plan: _Plan | None, signer: Signer, choice: Choice, fits: _Fits
+    examined: Examined, plan: Plan | None, merger: Merger | None, choice: Choice, fits: _Fits
 ) -> Iterator[ListedRow]:
-    merger = Merger(plan.frozen, signer, examined.files) if plan else None
     for person in examined.persons(merger, plan.revision if plan else 1):
         chosen = choice.matches(person) and fits(person)
         if chosen:

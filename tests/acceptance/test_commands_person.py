@@ -77,6 +77,9 @@ def test_withdraw_and_take_it_back(campaign: SmallCampaign):
     queue(campaign, p1=State.SENT, p2=State.DEFERRED)
     campaign.petition("withdraw", "open-letter", "p1@x.example", "p3@x.example", status=2)
     assert campaign.states() == {"p1": "sent", "p2": "deferred", "p3": "queued"}
+    said = campaign.petition("withdraw", "open-letter", "P3@x.example", status=0).out
+    assert "1 letter withdrawn: it will not be sent." in said
+    campaign.petition("retry", "open-letter", "p3@X.EXAMPLE", status=0)
     said = campaign.petition("withdraw", "open-letter", status=0).out
     assert "2 letters withdrawn: they will not be sent." in said
     assert campaign.states() == {"p1": "sent", "p2": "suppressed", "p3": "suppressed"}
@@ -111,6 +114,8 @@ def test_a_suppression_is_taken_back(campaign: SmallCampaign):
     assert len(campaign.petition("suppress", "--json").json) == 2
     removed = campaign.petition("suppress", "--remove", "p1@x.example", "--json", status=0).json
     assert removed["removed"] == ["p1@x.example"]
+    said = campaign.petition("suppress", "--remove", "P2@x.example", status=0).out
+    assert "nothing is queued before the next petition send" in " ".join(said.split())
     campaign.petition("suppress", "--remove", status=2)
     campaign.petition("suppress", "no address", status=2)
 
@@ -136,3 +141,12 @@ def test_what_a_newer_revision_replaced_is_not_said_to_be_queued(uncertain: Smal
         ("p2@x.example", 1, "suppressed")
     ]
     assert uncertain.states() == {"p1": "sent", "p2": "sent", "p3": "sent"}
+
+
+def test_an_opt_out_of_somebody_who_failed_is_not_undone_by_retry(uncertain: SmallCampaign):
+    uncertain.petition("suppress", "P3@x.example", "P1@x.example", status=0)
+    said = uncertain.petition("retry", "open-letter", "p3@x.example", status=0).out
+    assert "Nothing was queued: they opted out" in said
+    said = uncertain.petition("resolve", "p1@x.example", "--not-sent", status=0).out
+    assert "1 letter not queued again: opted out." in said
+    assert uncertain.states() == {"p1": "suppressed", "p2": "uncertain", "p3": "failed"}

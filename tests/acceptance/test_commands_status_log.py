@@ -10,6 +10,7 @@ import pytest
 from petition.outbox.states import State
 from tests.acceptance.queued import leave_in_hand, queue
 from tests.acceptance.small import SmallCampaign
+from tests.privileges import bound_by_permissions
 
 COUNTS = (
     "letter revision total queued sending sent deferred failed uncertain suppressed bounced log"
@@ -118,6 +119,7 @@ def test_status_shows_the_true_state_after_a_crash(campaign: SmallCampaign):
     assert (counts["sending"], counts["uncertain"], counts["queued"]) == (0, 1, 2)
     events = campaign.petition("log", "p2", "--json", status=0).json
     assert (events[-1]["from"], events[-1]["to"]) == ("sending", "uncertain")
+    assert events[-1]["reason"] == "the program ended while the letter was being handed over"
 
 
 def test_the_log_has_every_event_oldest_first(mixed: SmallCampaign):
@@ -136,16 +138,49 @@ def test_the_log_has_every_event_oldest_first(mixed: SmallCampaign):
     assert len(rows) == len(events)
 
 
-@pytest.mark.parametrize("who", ["p3", "p3@x.example", "p3@X.EXAMPLE", "3"])
+@pytest.mark.parametrize("who", ["p3", "p3@x.example", "P3@X.EXAMPLE", "3"])
 def test_who_is_an_id_an_address_or_a_row_number(mixed: SmallCampaign, who: str):
     events = mixed.petition("log", who, "--json", status=0).json
     assert {event["email"] for event in events} == {"p3@x.example"}
     assert "550 5.1.1 No such mailbox (mx.test:25, 12 ms)" in mixed.petition("log", who).out
 
 
+def test_the_columns_of_the_log_stand_under_each_other(mixed: SmallCampaign):
+    mixed.petition("withdraw", "open-letter", "p2@x.example", status=0)
+    lines = mixed.petition("log", "p2", status=0).out.splitlines()
+    assert any("deferred -> suppressed" in line for line in lines)
+    assert len({line.index("p2@x.example") for line in lines if "p2@x.example" in line}) == 1
+
+
 @pytest.mark.parametrize("who", ["nobody", "nobody@x.example", "77", "a b@c"])
 def test_somebody_the_log_does_not_know(mixed: SmallCampaign, who: str):
     assert mixed.petition("log", who, status=2).out == ""
+
+
+def test_in_a_folder_that_can_only_be_read_everything_can_be_looked_at(mixed: SmallCampaign):
+    folders = [mixed.root, *(path for path in mixed.root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        for command, found in (
+            ("status open-letter", "5 letters"),
+            ("status --state failed", "p3@x.example"),
+            ("log p3", "sending -> failed"),
+            ("preview open-letter --to p3", "Dear P3"),
+        ):
+            done = subprocess.run(
+                [*bound_by_permissions(), sys.executable, "-m", "petition", *command.split()],
+                cwd=mixed.root,
+                env=mixed.environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert found in done.stdout
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
 
 
 def test_a_spreadsheet_computes_nothing(campaign: SmallCampaign):

@@ -1,6 +1,5 @@
 """The life of a list: what is sent to whom when list, letter or server change between two runs."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def test_one_who_is_removed_while_the_letter_waits_is_suppressed(
     assert set(campaign.states().values()) == {"queued"}
     campaign.list_people("p1", "p3")
     answer = campaign.petition("send", "open-letter", "--yes", status=0)
-    assert "1 who are no longer on the list" in answer.out
+    assert "1 who is no longer on the list" in answer.out
     assert campaign.states() == {"p1": "sent", "p2": "suppressed", "p3": "sent"}
     assert "p2@x.example" not in server.accepted
 
@@ -216,7 +215,6 @@ def test_the_log_names_the_servers_reply_for_each_copy(
         assert (event["reply_code"], event["enhanced_code"]) == (250, "2.0.0")
         assert event["reply"] == "Ok: queued"
         assert event["server"] == f"127.0.0.1:{server.port}"
-    assert json.dumps(events)  # plain values alone
 
 
 def test_one_who_opts_out_between_two_letters_gets_no_second_one(

@@ -12,6 +12,9 @@ import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.retry import RetrySchedule
+from petition.outbox import person
+from petition.outbox.log import Log
+from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
 from tests.integration.scene import Scene, play
 from tests.servers.scripted import (
@@ -151,6 +154,48 @@ def test_a_letter_that_was_deferred_for_five_days_fails(tmp_path: Path):
     play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
     [copy] = scene.copies()
     assert (copy.state, copy.reason) == (State.FAILED, "deferred for 5 days")
+
+
+def test_a_person_who_queues_it_again_starts_the_five_days_anew(tmp_path: Path):
+    scene = Scene(tmp_path, people=1)
+    play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
+    scene.now += timedelta(days=5, minutes=1)
+    with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: scene.now) as log:
+        log.tidy()
+        assert len(person.retry(log, "open-letter", None)) == 1
+    play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
+    assert scene.states == ["deferred"]
+
+
+def test_what_is_withdrawn_while_the_server_is_asked_gets_no_dot(tmp_path: Path):
+    scene = Scene(tmp_path)
+    seen: list[str] = []
+    withdrawn = iter([True])
+
+    async def main():
+        async with ScriptedServer({}) as server:
+            intend = Run.intend
+
+            async def intends(run: Run, intent: Intent) -> bool:
+                if next(withdrawn, False):
+                    with Log(f"sqlite:///{tmp_path}/petition.db") as beside:
+                        taken = await asyncio.to_thread(
+                            person.withdraw, beside, "open-letter", None
+                        )
+                        seen.extend(one.mailbox for one in taken.stopped)
+                return await intend(run, intent)
+
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(Run, "intend", intends)
+                await scene.run(server)
+            return server
+
+    server = asyncio.run(main())
+    assert server.accepted == []
+    assert "p1@x.example" in seen
+    assert {(copy.state, copy.reason) for copy in scene.copies()} == {
+        (State.SUPPRESSED, "withdrawn")
+    }
 
 
 def test_the_daily_cap_is_kept_over_runs_and_says_when_it_frees(tmp_path: Path):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from petition.address import Mailbox, find_obscured, parse_address
+from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.exports import Export, Unclear
 from petition.campaign.lines import FirstLines
 from petition.campaign.names import language_tag, nearest, quoted
@@ -223,10 +223,10 @@ class Choice:
     def __init__(self, texts: Iterable[str], ids: Collection[str] = ()) -> None:
         self._texts = {text.strip(): False for text in texts}
         self._ids = ids
-        self._addresses: dict[str, list[str]] = {}  # addr-spec -> the texts that give it
+        self._addresses: dict[str, list[str]] = {}  # in lower case -> the texts that give it
         for text in self._texts:
             if "@" in text:
-                self._addresses.setdefault(_addr_spec(text), []).append(text)
+                self._addresses.setdefault(folded(_addr_spec(text)), []).append(text)
         self._candidates: list[str] = []
         self.seen = 0  # people that were asked about
 
@@ -252,7 +252,7 @@ class Choice:
         return nearest(text, self._candidates)
 
     def _names(self, person: Person) -> Iterator[str]:
-        yield from self._addresses.get(person.mailbox.addr_spec, ())
+        yield from self._addresses.get(folded(person.mailbox.addr_spec), ())
         if person.id:
             yield person.id
         if (number := str(person.number)) not in self._ids:
@@ -304,11 +304,11 @@ class _Seen:
 
     def _warn_of_case(self, address: str, line: int) -> None:
         # RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference.
-        folded = address.lower()
-        twin_line = self._folded.get(folded)
-        if folded != address:
-            twin_line = self._folded.first(folded, line) if twin_line is None else twin_line
-            twin_line = self._lines.get(folded) if twin_line == line else twin_line
+        lower = folded(address)
+        twin_line = self._folded.get(lower)
+        if lower != address:
+            twin_line = self._folded.first(lower, line) if twin_line is None else twin_line
+            twin_line = self._lines.get(lower) if twin_line == line else twin_line
         if twin_line and twin_line != line:
             what = f"{quoted(address)} differs from line {twin_line} in capital letters alone"
             mend = "Delete one of the rows if both are one person"

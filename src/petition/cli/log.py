@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from petition.cli.workplace import Workplace
     from petition.outbox.records import Event
 
+_ARROW = len("deferred -> suppressed")  # the longest step
 COLUMNS = (
     "at",
     "letter",
@@ -131,7 +132,7 @@ def _show(events: "Iterable[Event]", with_letter: bool) -> None:
         arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
         at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
         letter = f"  {event.letter}" if with_letter else ""
-        console.say(f"{at}  {arrow:<19}  {console.clean(event.mailbox)}{letter}")
+        console.say(f"{at}  {arrow:<{_ARROW}}  {console.clean(event.mailbox)}{letter}")
         if detail := _detail(event):
             console.say(f"    {console.clean(detail)}", "dim")
     if not has_any:

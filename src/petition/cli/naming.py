@@ -34,6 +34,34 @@ def letter_name(place: Workplace, text: str) -> str:
         raise UsageError(f'there is no letter "{text}"', f"Letters in the log: {there}") from None
 
 
+def copies_named(
+    place: Workplace,
+    letter: str,
+    texts: Iterable[str] | None,
+    fits: Callable[[Copy], bool],
+    what: str,
+) -> tuple[str, list[str] | None]:
+    """The letter and the addresses of a command that moves copies of one letter.
+
+    Args:
+        place: Where to look.
+        letter: What the person typed for the letter.
+        texts: What they typed for the addresses, if anything.
+        fits: Whether a copy is one that the command is for.
+        what: What such a copy is called: `waiting`.
+
+    Returns:
+        The letter's name, and the addresses; None: all.
+
+    Raises:
+        UsageError: There is no such letter, or an address has no such copy.
+    """
+    name = letter_name(place, letter)
+    boxes = addresses(texts or [])
+    require(place.existing_log, [name], boxes, fits, what)
+    return name, boxes or None
+
+
 def addresses(texts: Iterable[str]) -> list[str]:
     """Addresses as the log has them, each once, in the order in which they were typed.
 
@@ -70,8 +98,9 @@ def require(
     """
     faults = []
     for mailbox in asked:
-        by_letter = [log.copies_to(letter, mailbox) for letter in letters]
-        copies = [copy for copies in by_letter for copy in (copies[-1:] if newest else copies)]
+        copies = [copy for letter in letters for copy in log.copies_to(letter, mailbox)]
+        if newest:
+            copies = list({(copy.letter, copy.mailbox): copy for copy in copies}.values())
         if not any(map(fits, copies)):
             states = {copy.letter: copy.state for copy in copies}
             has = ", ".join(f"{letter}: {state}" for letter, state in states.items())

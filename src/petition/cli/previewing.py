@@ -76,26 +76,30 @@ class Copies:
 
     def shown(self, person: Person) -> Shown:
         """A person's copy for reading."""
-        return self.merger.show(person, self.revision, self._date_of(person))
+        return self.merger.show(*self._made_of(person))
 
     def data(self, person: Person) -> bytes:
         """A person's copy as it would be sent."""
-        return self.merger.merge(person, self.revision, self._date_of(person), full=True).data
+        return self.merger.merge(*self._made_of(person), full=True).data
 
     def html(self, person: Person) -> str:
         """The HTML of a person's copy."""
-        return self.merger.html(person, self.revision, self._date_of(person))
+        return self.merger.html(*self._made_of(person))
 
     def typeset(self, person: Person) -> bytes:
         """A person's copy as a PDF."""
-        return self.merger.typeset(person)
+        return self.merger.typeset(self._made_of(person)[0])
 
-    def _date_of(self, person: Person) -> datetime:
-        """P7: Date is set at the first attempt and then kept."""
+    def _made_of(self, person: Person) -> tuple[Person, int, datetime]:
+        """P7: Date is set at the first attempt and then kept, and so are the merge fields."""
+        from petition.delivery.mailer import person_of  # brings aiosmtplib, which preview can spare
+
+        date = self.date
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
-            if copy.revision == self.revision and copy.letter_date:
-                return copy.letter_date
-        return self.date
+            if copy.revision == self.revision and copy.mailbox == person.mailbox.addr_spec:
+                date = copy.letter_date or date
+                person = person_of(copy) if copy.attempts else person
+        return person, self.revision, date
 
 
 _CHECK = "petition check names what is wrong with the list"

@@ -7,9 +7,7 @@ import typer
 from petition.cli.options import Json
 
 if TYPE_CHECKING:
-    from petition.outbox.log import Log
-    from petition.outbox.records import Copy
-    from petition.outbox.states import State
+    from petition.outbox.records import Copy, Moved
 
 
 def resolve(
@@ -46,8 +44,7 @@ def resolve(
         log = place.existing_log
         letters = [name] if name else log.letters()
         naming.require(log, letters, boxes, _is_uncertain, "uncertain", newest=False)
-        copies = person.resolve(log, boxes or None, name, sent=sent)
-        moved = [(copy, _end(log, copy, sent=sent)) for copy in copies]
+        moved = person.resolve(place.log, boxes or None, name, sent=sent)
         if as_json:
             console.json(moved_json(moved, place.log_name))
             return
@@ -61,29 +58,23 @@ def _is_uncertain(copy: "Copy") -> bool:
     return copy.state is State.UNCERTAIN
 
 
-def _end(log: "Log", copy: "Copy", *, sent: bool) -> "State":
-    """Where a copy was moved to: one that a newer revision has replaced is not queued again."""
-    from petition.outbox.states import State
+def _say(moved: "list[Moved]") -> None:
+    from collections import Counter
 
-    if sent:
-        return State.SENT
-    is_newest = log.copies_to(copy.letter, copy.mailbox)[-1].id == copy.id
-    return State.QUEUED if is_newest else State.SUPPRESSED
-
-
-def _say(moved: "list[tuple[Copy, State]]") -> None:
     from petition.cli import console
-    from petition.outbox.states import State
+    from petition.outbox.states import Reason, State
 
     words = {
         State.SENT: "recorded as sent, on your word.",
         State.QUEUED: "queued again, on your word.",
-        State.SUPPRESSED: "not queued again: a newer revision is in its place.",
+        Reason.OPTED_OUT: "not queued again: opted out.",
+        Reason.REPLACED: "not queued again: a newer revision is in its place.",
     }
+    found = Counter(one.reason if one.end is State.SUPPRESSED else one.end for one in moved)
     if not moved:
         console.say("Nothing is uncertain: there is nothing to resolve.")
     for end, what in words.items():
-        if number := sum(state is end for _, state in moved):
-            console.say(f"{console.count(number, 'letter')} {what}")
-    for letter in dict.fromkeys(copy.letter for copy, state in moved if state is State.QUEUED):
+        if found[end]:
+            console.say(f"{console.count(found[end], 'letter')} {what}")
+    for letter in dict.fromkeys(one.letter for one in moved if one.end is State.QUEUED):
         console.say(f"Next: petition send {letter}")

@@ -30,17 +30,18 @@ def retry(
         return copy.state is State.FAILED or copy.reason == Reason.WITHDRAWN
 
     with Workplace.open(context) as place:
-        name = naming.letter_name(place, letter)
-        boxes = naming.addresses(address or [])
-        naming.require(place.existing_log, [name], boxes, can_be_retried, "failed or withdrawn")
-        copies = person.retry(place.log, name, boxes or None)
+        name, boxes = naming.copies_named(
+            place, letter, address, can_be_retried, "failed or withdrawn"
+        )
+        copies = person.retry(place.log, name, boxes)
         if as_json:
-            moved = ((copy, State.QUEUED) for copy in copies)
-            console.json(moved_json(moved, place.log_name))
+            console.json(moved_json(copies, place.log_name))
             return
         if copies:
             console.say(f"{console.count(len(copies), 'letter')} queued again.")
             console.say(f"Next: petition send {name}")
+        elif boxes:
+            console.say("Nothing was queued: they opted out (petition suppress).")
         else:
             console.say(f"No copy of {name} has failed: there is nothing to retry.")
         place.say_which()

@@ -60,12 +60,12 @@ def _ownership(place: Workplace, *, only_looks: bool) -> AbstractContextManager[
 
 def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitStatus:
     if not prepared.comparison.to_send:
-        return _nothing_to_do(prepared, dry_run=dry_run)
+        return _nothing_to_do(prepared, dry_run=dry_run, yes=yes)
     _show_plan(prepared, with_letter=dry_run or not (yes or prepared.server is None))
     if dry_run:
         console.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
-    _confirm(prepared, prepared.comparison.to_send, yes=yes)
+    _confirm(prepared, _sends(prepared, prepared.comparison.to_send), yes=yes)
     secret = deliver.secret_for(prepared)  # while nothing is queued that would have to wait for it
     enqueue(prepared)
     with Progress(prepared.comparison.to_send) as progress:
@@ -77,27 +77,41 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
     return _report(prepared, ending)
 
 
-def _nothing_to_do(prepared: Prepared, *, dry_run: bool) -> ExitStatus:
-    if not dry_run and (prepared.comparison.gone or prepared.comparison.actions):
-        enqueue(prepared)  # those who left the list or opted out are written down all the same
-    states = prepared.listing.states()
-    have = sum(states.get(state, 0) for state in (State.SENT, State.BOUNCED))
-    total = sum(prepared.comparison.actions.values())
-    if total and have == total:
-        who = "Everybody on the list has" if total > 1 else "The one chosen has"
-        console.say(f'{who} "{prepared.letter}" already: {have} sent. Nothing was sent.')
-    else:
-        console.say(f'"{prepared.letter}": there is nobody to send to. Nothing was sent.')
+def _nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
+    comparison = prepared.comparison
+    removed = comparison.gone + comparison.newly_excluded
+    if removed:
         console.facts(summary.plan_lines(prepared))
+    if dry_run:
+        console.say("Dry run: nothing was changed.")
+    else:
+        if removed:
+            _confirm(prepared, f"Suppress {console.count(removed, 'waiting letter')} now?", yes=yes)
+        if removed or comparison.actions:
+            enqueue(prepared)  # those who opted out are written down all the same
+    states = prepared.listing.states()
+    _say_why_nothing(prepared, states, is_shown=removed > 0)
     _next_steps(prepared, states)
     _say_rehearsal(prepared)
     return status_of(states, Ending())
 
 
+def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: bool) -> None:
+    have = sum(states.get(state, 0) for state in (State.SENT, State.BOUNCED))
+    total = sum(prepared.comparison.actions.values())
+    if total and have == total:
+        who = "Everybody on the list has" if total > 1 else "The one chosen has"
+        console.say(f'{who} "{prepared.letter}" already: {have} sent. Nothing was sent.')
+        return
+    console.say(f'"{prepared.letter}": there is nobody to send to. Nothing was sent.')
+    if not is_shown:
+        console.facts(summary.plan_lines(prepared))
+
+
 def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     if with_letter and (row := next(prepared.listing.to_send(), None)):
         console.letter(_for_reading(_shown(prepared, row)))
-    if prepared.resumes_again:
+    if prepared.resumes:
         console.say(
             f"Revision {prepared.revision} is not finished: going on with it."
             " --again begins another one when it is."
@@ -105,7 +119,12 @@ def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     console.facts(summary.plan_lines(prepared))
 
 
-def _confirm(prepared: Prepared, count: int, *, yes: bool) -> None:
+def _sends(prepared: Prepared, count: int) -> str:
+    name = prepared.server.name if prepared.server else "the sandbox"
+    return f"Send {console.count(count, 'letter')} through {name} now?"
+
+
+def _confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
     """P6: nothing leaves the machine that nobody confirmed; a rehearsal does not leave it."""
     if yes or prepared.server is None:
         return
@@ -114,9 +133,7 @@ def _confirm(prepared: Prepared, count: int, *, yes: bool) -> None:
             "nothing was sent: nobody is there to confirm it",
             "Run it in a terminal, or add --yes",
         )
-    if not console.ask(
-        f"Send {console.count(count, 'letter')} through {prepared.server.name} now?"
-    ):
+    if not console.ask(question):
         raise UsageError("nothing was sent: it was declined")
 
 
@@ -241,7 +258,7 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
         _say_waiting(bar)
         console.say("The trial copy was not sent.")
         return ExitStatus.LEFT
-    _confirm(prepared, 1, yes=yes)
+    _confirm(prepared, _sends(prepared, 1), yes=yes)
     verdict = deliver.deliver_trial(prepared, deliver.secret_for(prepared), email)
     said = str(verdict.reply or verdict.reason)
     console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")

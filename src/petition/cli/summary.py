@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from petition.campaign.settings import Pace, Rate
 from petition.check import Fallbacks
+from petition.cli import console
 from petition.merge.message import Merger
-from petition.outbox.listing import Action
+from petition.outbox.listing import Action, Comparison
 from petition.prepare import Prepared
 
 _NAMED = 3  # recipients that are named; the rest are counted
@@ -14,7 +15,7 @@ _SENT_TO = {
     Action.NEW: "new",
     Action.ANOTHER: "in this new revision",
     Action.REPLACED: "in place of an earlier revision that waits",
-    Action.RETURNED: "back on the list",
+    Action.RETURNED: "no longer suppressed",
     Action.REFRESHED: "waiting, brought up to date with the list",
     Action.WAITING: "waiting from before",
 }
@@ -32,13 +33,20 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     Args:
         prepared: What was prepared.
     """
+    comparison = prepared.comparison
     yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
-    excluded = (f"{count:,} {reason}" for reason, count in prepared.comparison.excluded.items())
+    if comparison.as_queued:
+        yield "as queued", _as_queued(comparison.as_queued)
+    if deferred := comparison[Action.DEFERRED]:
+        yield "deferred", f"{deferred:,}, next due at {_when(comparison)}"
+    if uncertain := comparison[Action.UNCERTAIN]:
+        yield "uncertain", f"{uncertain:,}: not known whether delivered, see petition resolve"
+    excluded = (f"{count:,} {reason}" for reason, count in comparison.excluded.items())
     if left_out := ", ".join(filter(None, (_counted(prepared, _LEFT_OUT), *excluded))):
         yield "leave out", left_out
-    if prepared.comparison.gone:
-        yield "suppress", f"{prepared.comparison.gone:,} who are no longer on the list"
+    if gone := comparison.gone:
+        yield "suppress", f"{gone:,} who {'is' if gone == 1 else 'are'} no longer on the list"
     if names := _names(prepared):
         yield "to", names
     fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)
@@ -90,9 +98,24 @@ def _rate(rate: Rate) -> str:
 
 
 def _frozen(prepared: Prepared) -> str:
+    if prepared.is_new and prepared.revision > 1:
+        return " (new)" if prepared.comparison.to_send else ", which nobody would get"
     if prepared.is_new:
-        return " (new)" if prepared.revision > 1 else ""
+        return ""
     return ", as it was frozen with its first copy"
+
+
+def _as_queued(number: int) -> str:
+    if number == 1:
+        return "1 was already attempted and goes out as it was queued; the list has changed since"
+    return (
+        f"{number} were already attempted and go out as they were queued; the list has changed"
+        " since"
+    )
+
+
+def _when(comparison: Comparison) -> str:
+    return console.when(comparison.due_at) if comparison.due_at else "a time that is not known"
 
 
 def _counted(prepared: Prepared, words: dict[Action, str]) -> str:

@@ -56,34 +56,34 @@ def _list(place: "Workplace", *, as_json: bool) -> None:
 
 def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
     from petition.cli import console, naming
-    from petition.cli.moved import moved_json
+    from petition.cli.moved import say_in_hand, taken_json
     from petition.outbox import person
-    from petition.outbox.states import State
 
     boxes = naming.addresses(texts)
-    waiting = person.suppress(place.log, boxes)
+    taken = person.suppress(place.log, boxes)
     if as_json:
-        moved = ((copy, State.SUPPRESSED) for copy in waiting)
-        console.json({"suppressed": boxes} | moved_json(moved, place.log_name))
+        console.json({"suppressed": boxes} | taken_json(taken, place.log_name))
         return
     are = "is" if len(boxes) == 1 else "are"
     console.say(
         f"{console.count(len(boxes), 'address', 'addresses')} {are} suppressed:"
         " no letter goes there any more."
     )
-    if waiting:
-        console.say(f"{console.count(len(waiting), 'waiting letter')} will not be sent.")
+    if taken.moved:
+        console.say(f"{console.count(len(taken.moved), 'waiting letter')} will not be sent.")
+    say_in_hand(taken)
     _say_which(place)
 
 
 def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
+    from petition.address import folded
     from petition.cli import console, naming
     from petition.errors import UsageError
     from petition.outbox import person
 
     boxes = naming.addresses(texts)
-    there = {one.mailbox for one in person.suppressions(place.log)}
-    if missed := [box for box in boxes if box not in there]:
+    there = {folded(one.mailbox) for one in person.suppressions(place.log)}
+    if missed := [box for box in boxes if folded(box) not in there]:
         raise UsageError(f"not suppressed: {', '.join(missed)}", "Nothing was done")
     removed = person.unsuppress(place.log, boxes)
     if as_json:
@@ -91,7 +91,7 @@ def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
         return
     console.say(
         f"{console.count(len(removed), 'address', 'addresses')} may be written to again;"
-        " the next petition send queues what was missed."
+        " nothing is queued before the next petition send."
     )
     _say_which(place)
 

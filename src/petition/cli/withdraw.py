@@ -18,25 +18,27 @@ def withdraw(
 ) -> None:
     """Take letters that are queued or deferred out of the queue."""
     from petition.cli import console, naming
-    from petition.cli.moved import moved_json
+    from petition.cli.moved import say_in_hand, taken_json
     from petition.cli.workplace import Workplace
     from petition.outbox import person
+    from petition.outbox.records import Copy
     from petition.outbox.states import WAITING, State
 
+    def can_be_withdrawn(copy: Copy) -> bool:
+        return copy.state in (*WAITING, State.SENDING)
+
     with Workplace.open(context) as place:
-        name = naming.letter_name(place, letter)
-        boxes = naming.addresses(address or [])
-        naming.require(
-            place.existing_log, [name], boxes, lambda copy: copy.state in WAITING, "waiting"
-        )
-        copies = person.withdraw(place.log, name, boxes or None)
+        name, boxes = naming.copies_named(place, letter, address, can_be_withdrawn, "waiting")
+        taken = person.withdraw(place.log, name, boxes)
         if as_json:
-            moved = ((copy, State.SUPPRESSED) for copy in copies)
-            console.json(moved_json(moved, place.log_name))
+            console.json(taken_json(taken, place.log_name))
             return
-        if copies:
-            console.say(f"{console.count(len(copies), 'letter')} withdrawn: they will not be sent.")
-            console.say(f"To take it back: petition retry {name} ADDR...")
-        else:
+        if moved := len(taken.moved):
+            they = "it" if moved == 1 else "they"
+            console.say(f"{console.count(moved, 'letter')} withdrawn: {they} will not be sent.")
+        elif not (taken.stopped or taken.too_late):
             console.say(f"No copy of {name} is waiting: there is nothing to withdraw.")
+        say_in_hand(taken)
+        if taken.moved or taken.stopped:
+            console.say(f"To take it back: petition retry {name} ADDR...")
         place.say_which()

@@ -121,8 +121,10 @@ class Workplace:
             LogUnusable: It cannot be opened.
         """
         from petition.outbox.log import Log
+        from petition.outbox.states import GIVE_UP
 
-        log = self._closing.enter_context(Log(self.url))
+        give_up = self.settings.pace.give_up or GIVE_UP
+        log = self._closing.enter_context(Log(self.url, give_up=give_up))
         log.tidy()
         return log
 

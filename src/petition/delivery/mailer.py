@@ -351,7 +351,8 @@ class Mailer:
         state, due = _STATE_OF[verdict.outcome], None
         reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
         if state is State.DEFERRED:
-            due = self._route.retry.due(letter.copy.attempts, letter.date, self._clock())
+            now = self._clock()
+            due = self._route.retry.due(letter.copy.attempts, letter.copy.waiting_since or now, now)
             if due is None:
                 state, reason = State.FAILED, f"deferred for {self._route.retry.given_up_after}"
         refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]

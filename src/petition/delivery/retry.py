@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from petition.campaign.settings import Pace as PaceSettings
+from petition.outbox.states import GIVE_UP
 
 _MINUTES = (5, 10, 20, 40, 67)
 
@@ -22,7 +23,7 @@ class RetrySchedule:
     """
 
     waits: tuple[timedelta, ...] = tuple(timedelta(minutes=minutes) for minutes in _MINUTES)
-    give_up: timedelta = timedelta(days=5)
+    give_up: timedelta = GIVE_UP
 
     @classmethod
     def of(cls, settings: PaceSettings) -> Self:

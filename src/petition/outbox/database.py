@@ -4,22 +4,27 @@ SQLite in WAL mode with synchronous=FULL: a commit that returned survives the lo
 as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
+import errno
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from petition.errors import LogUnusable
 from petition.outbox.queries import queries, schema
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _PREFIX = "sqlite:///"
-_BUSY_MILLISECONDS = 10_000
+_BUSY_SECONDS = 10
+_CACHE_KIBIBYTES = 64 * 1024  # what the indexes of a million copies want while they are queued
+_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
+Row = sqlite3.Row
 Values = Mapping[str, object]
 
 
@@ -35,27 +40,66 @@ class Database:
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
+        _require_sqlite()
         self.path = path_of(url)
         self.read_only = read_only
         self._queries = queries()
+        self._hindrance: LogUnusable | None = None
+        try:
+            self._open()
+        except LogUnusable as fault:
+            self._open_for_reading(fault)
+
+    def _open(self) -> None:
         with explained(self.path):
-            if not read_only:
+            if not self.read_only:
                 _make_private(self.path)
-            self._connection = _connect(self.path, read_only=read_only)
+            self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _open_for_reading(self, fault: LogUnusable) -> None:
+        """Open a log that is whole without its side files, where these cannot be made.
+
+        In a read-only folder or on a full disk SQLite cannot make them; to look at the log they
+        are not needed, as long as no change waits in one of them.
+
+        Raises:
+            LogUnusable: What was wrong before, if this does not help.
+        """
+        code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
+        if code not in _NO_ROOM | _NO_RIGHT or not _size(self.path):
+            raise fault
+        if _size(self.path.with_name(self.path.name + "-wal")):
+            raise LogUnusable(
+                f"{self.path.name} cannot be read here: its last changes are in"
+                f" {self.path.name}-wal, and taking them in needs a folder that can be written to",
+                "Copy both files to such a folder, or make room on the disk",
+            ) from fault
+        self.read_only, self._hindrance = True, fault
+        if code in _NO_RIGHT:
+            self._hindrance = LogUnusable(
+                f"{self.path.name} cannot be written to here",
+                "Give yourself the right to write to its folder",
+            )
+        with explained(self.path):
+            self._connection = _connect(self.path, "mode=ro&immutable=1")
+            if not self._is_made():  # there was no room to make it
+                raise fault
             self._prepare()
 
     def _prepare(self) -> None:
         if not self.read_only:
             # WAL first: it is what lets `status` look while `send` writes.
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            _patiently(self._connection, "PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             if sys.platform == "darwin":  # there fsync alone leaves the disk's cache unwritten
                 self._connection.execute("PRAGMA fullfsync = ON")
-        known = self._connection.execute(
-            "SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'"
-        ).fetchone()[0]
-        if not known:
+        if not self._is_made():
             self._create()
         version = self.one("meta", {"name": "schema"})
         if version is None or version[0] != SCHEMA_VERSION:
@@ -63,11 +107,18 @@ class Database:
                 f"{self.path.name} was made by another version of petition",
                 "Use the version that made it",
             )
+        self.run("moving_table")
+
+    def _is_made(self) -> bool:
+        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
+        return found.fetchone() is not None
 
     def _create(self) -> None:
         if self.read_only:
             raise LogUnusable(f"{self.path.name} is no log of petition", "Name another database")
         with self.transaction():
+            if self._is_made():  # by another process, a moment ago
+                return
             for statement in schema().split(";\n"):
                 self._connection.execute(statement)
             self.run("set_meta", {"name": "schema", "value": SCHEMA_VERSION})
@@ -88,18 +139,16 @@ class Database:
         """Run a query once for each of many sets of parameters."""
         self._connection.executemany(self._queries[name], values)
 
-    def one(self, name: str, values: Values | None = None) -> sqlite3.Row | None:
+    def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
-        row: sqlite3.Row | None = self._connection.execute(
-            self._queries[name], values or {}
-        ).fetchone()
+        row: Row | None = self._connection.execute(self._queries[name], values or {}).fetchone()
         return row
 
-    def all(self, name: str, values: Values | None = None) -> list[sqlite3.Row]:
+    def all(self, name: str, values: Values | None = None) -> list[Row]:
         """All rows of a query's answer."""
         return self._connection.execute(self._queries[name], values or {}).fetchall()
 
-    def each(self, name: str, values: Values | None = None) -> Iterator[sqlite3.Row]:
+    def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
         """The rows of a query's answer, one at a time."""
         yield from self._connection.execute(self._queries[name], values or {})
 
@@ -114,6 +163,8 @@ class Database:
         Raises:
             LogUnusable: It could not be written: a full disk, a read-only file.
         """
+        if self._hindrance and not temporary:
+            raise self._hindrance
         with explained(self.path):
             self._connection.execute("BEGIN" if temporary else "BEGIN IMMEDIATE")
             try:
@@ -170,10 +221,8 @@ def explained(path: Path) -> Iterator[None]:
         raise LogUnusable(f"{path.name}: {fault}", _mend(fault)) from fault
     except OSError as fault:
         reason = fault.strerror or str(fault)
-        raise LogUnusable(
-            f"{path.name} cannot be used: {reason}",
-            "Give it a folder that you may write to",
-        ) from fault
+        mend = _MENDS.get(fault.errno or 0, "Give it a folder that you may write to")
+        raise LogUnusable(f"{path.name} cannot be used: {reason}", mend) from fault
 
 
 def is_busy(fault: BaseException) -> bool:
@@ -197,6 +246,16 @@ def _mend(fault: sqlite3.Error) -> str:
     return "Look at the disk, and keep a copy of the file before you try again"
 
 
+_MENDS = {
+    errno.ENOSPC: "Free some space on the disk and run the same command again",
+    errno.EDQUOT: "Free some space on the disk and run the same command again",
+    errno.EFBIG: "Look whether the disk or your share of it is full",
+    errno.EIO: "Look whether the disk is failing",
+    errno.ENOLCK: "Put it on a disk of this machine: its file system knows no locks",
+    errno.ENOTSUP: "Put it on a disk of this machine: its file system knows no locks",
+}
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NO_RIGHT = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _ADVICE = {
     "full": "Free some space on the disk and run the same command again",
     "disk I/O": "Look whether the disk is full or failing, then run the same command again",
@@ -218,8 +277,9 @@ def _make_private(path: Path) -> None:
     if path.is_symlink():
         raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
     if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        _sync_folder(path.parent)
+        with suppress(FileExistsError):  # another process makes it at this moment
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            _sync_folder(path.parent)
     owner = path.stat().st_uid
     if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0} and os.geteuid() != 0:
         raise LogUnusable(f"{path.name} belongs to another person", "Use a log of your own")
@@ -234,25 +294,48 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    mode = "ro" if read_only else "rw"
+def _connect(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{path.absolute().as_uri()}?{how}",
         uri=True,
         isolation_level=None,  # transactions are ours to begin
         check_same_thread=False,  # the committer's thread writes for the run
     )
-    connection.row_factory = sqlite3.Row
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    connection.row_factory = Row
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
     return connection
 
 
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Run a statement that SQLite's own patience (busy_timeout) is not for: a change of mode."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as fault:
+            is_busy = fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _require_sqlite() -> None:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        oldest = ".".join(map(str, _OLDEST_SQLITE))
+        raise LogUnusable(
+            f"the log needs SQLite {oldest}, and this Python brings {sqlite3.sqlite_version}",
+            "Use a newer Python",
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def is_writable(url: str) -> bool:
-    """Whether the log can be written to, or created."""
+    """Whether the log can be written to, or created: SQLite needs the folder for it too."""
     path = path_of(url)
-    return os.access(path if path.exists() else path.parent, os.W_OK)
-
-
-def values_of(row: sqlite3.Row) -> dict[str, Any]:
-    """A row as a dictionary."""
-    return dict(zip(row.keys(), row, strict=True))
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))

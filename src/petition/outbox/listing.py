@@ -5,22 +5,20 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
+from petition.address import folded
+from petition.errors import UsageError
+from petition.outbox import moving
+from petition.outbox.database import Row
 from petition.outbox.log import Log
-from petition.outbox.records import FrozenLetter
-from petition.outbox.states import Reason, State
+from petition.outbox.records import FrozenLetter, moment
+from petition.outbox.states import Mode, Reason, State
 
-
-class Mode(StrEnum):
-    """For whom a send is meant."""
-
-    CONTINUE = "continue"  # for those who have no copy yet
-    REVISE = "revise"  # the new text, for those who are not sent, bounced or uncertain
-    AGAIN = "again"  # for everyone
+__all__ = ["TO_SEND", "Action", "Comparison", "ListedRow", "Listing", "Mode"]
 
 
 class Action(StrEnum):
@@ -32,7 +30,9 @@ class Action(StrEnum):
     RETURNED = "returned"  # was removed from the list and is back: queue it again
     REFRESHED = "refreshed"  # waits, was never attempted, and its row has changed
     WAITING = "waiting"  # waits already
-    HAS_IT = "has-it"  # sent, bounced or uncertain
+    DEFERRED = "deferred"  # waits already, and is not due yet
+    HAS_IT = "has-it"  # sent or bounced
+    UNCERTAIN = "uncertain"  # perhaps has it; a person may find out
     FAILED = "failed"  # failed; a person may retry it
     WITHDRAWN = "withdrawn"  # a person withdrew it
     OPTED_OUT = "opted-out"  # is never written to
@@ -75,15 +75,25 @@ class Comparison:
     """What a send would do: how many chosen rows of each action, and how many copies are gone.
 
     Args:
+        limit: Only the first so many rows that there is something to send to; None: all.
+        at: When it was made, as the log keeps it: what is due is judged by that time.
         gone: Copies that wait for somebody who is no longer on the list.
+        newly_excluded: Copies that wait for somebody whom the list has come to exclude.
+        as_queued: Copies that go out as they were queued, though the list has changed since.
+        due_at: When the first of the deferred copies is due.
         excluded: How many chosen rows the list itself excludes, by reason.
     """
 
     letter: str
     revision: int
     mode: Mode
+    limit: int | None
+    at: str
     actions: dict[Action, int]
-    gone: int
+    gone: int = 0
+    newly_excluded: int = 0
+    as_queued: int = 0
+    due_at: datetime | None = None
     excluded: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, action: Action) -> int:
@@ -124,15 +134,33 @@ class Listing:
             mode: For whom.
             limit: Choose only the first so many rows that there is something to send to.
         """
-        values = {"letter": self._letter, "revision": revision, "mode": mode}
         with self._database.transaction(temporary=True):
-            self._database.run("compare", values)
-            if limit is not None:
-                self._database.run("choose_first", {"limit": limit})
-        actions = {Action(row[0]): row[1] for row in self._database.all("count_actions")}
-        gone = self._database.one("gone", {"letter": self._letter})
-        excluded = {row[0]: row[1] for row in self._database.all("count_excluded")}
-        return Comparison(self._letter, revision, mode, actions, gone[0] if gone else 0, excluded)
+            return self._compared(revision, mode, limit, self._log.now)
+
+    def _compared(self, revision: int, mode: Mode, limit: int | None, at: str) -> Comparison:
+        letter = self._letter
+        values = {"letter": letter, "revision": revision, "mode": mode, "now": at}
+        self._database.run("compare", values)
+        if limit is not None:
+            self._database.run("choose_first", {"limit": limit})
+        due = self._database.one("deferred_until")
+        return Comparison(
+            letter=letter,
+            revision=revision,
+            mode=mode,
+            limit=limit,
+            at=at,
+            actions={Action(row[0]): row[1] for row in self._database.all("count_actions")},
+            gone=self._count("gone", {"letter": letter}),
+            newly_excluded=self._count("count_newly_excluded"),
+            as_queued=self._count("count_as_queued"),
+            due_at=moment(due[0]) if due and due[0] else None,
+            excluded={row[0]: row[1] for row in self._database.all("count_excluded")},
+        )
+
+    def _count(self, query: str, values: Mapping[str, object] | None = None) -> int:
+        row = self._database.one(query, values)
+        return row[0] if row else 0
 
     def to_send(self) -> Iterator[ListedRow]:
         """The chosen rows that there is something to send to, in the order of the list."""
@@ -144,29 +172,54 @@ class Listing:
         return _listed(row) if row else None
 
     def carry_out(
-        self, comparison: Comparison, campaign_id: str, freeze: FrozenLetter | None
+        self,
+        comparison: Comparison,
+        campaign_id: str,
+        freeze: FrozenLetter | None,
+        *,
+        widen: Mode | None = None,
     ) -> None:
         """Do it: one transaction, so that a crash leaves all of it or nothing.
+
+        A new revision that nobody would get is not frozen.
 
         Args:
             comparison: What `compare` said.
             campaign_id: The campaign's id, which is fixed from now on.
             freeze: The letter, where this revision is new.
+            widen: For whom the revision is meant from now on; None: as before.
+
+        Raises:
+            UsageError: The log has changed since: nothing was done.
         """
-        letter, now = self._letter, self._log.now
+        revision, now = comparison.revision, self._log.now
         with self._database.transaction():
-            self._database.run("set_meta", {"name": "campaign", "value": campaign_id})
-            if freeze:
-                self._freeze(freeze)
-            self._remove_gone()
-            self._exclude()
-            self._replace()
-            row = self._database.one("last_copy")
-            self._database.run(
-                "enqueue", {"letter": letter, "revision": comparison.revision, "now": now}
+            self._confirm_unchanged(comparison)
+            self._take_out()
+            self._bring_back()
+            if self._has_rows(comparison, freeze):
+                self._database.run("set_meta", {"name": "campaign", "value": campaign_id})
+                if freeze:
+                    self._freeze(freeze)
+                self._enqueue(revision, now)
+            if widen:
+                values = {"letter": self._letter, "revision": revision, "mode": widen}
+                self._database.run("set_mode", values)
+            self._choose(revision)
+
+    def _confirm_unchanged(self, comparison: Comparison) -> None:
+        """Compare once more, with the log locked: a person may have been asked in the meantime."""
+        old = comparison
+        if self._compared(old.revision, old.mode, old.limit, old.at) != old:
+            raise UsageError(
+                "the log has changed meanwhile: another petition command was at work",
+                "Nothing was done; run this one again",
             )
-            self._database.run("log_enqueued", {"last": row[0] if row else 0, "now": now})
-            self._choose()
+
+    def _has_rows(self, comparison: Comparison, freeze: FrozenLetter | None) -> bool:
+        if freeze and freeze.revision > 1 and not comparison.to_send:
+            return False
+        return self._count("count_enqueued") > 0
 
     def states(self) -> dict[State, int]:
         """How many of the chosen rows have a copy in each state."""
@@ -182,36 +235,39 @@ class Listing:
                 "hash": freeze.hash,
                 "content_hash": freeze.content_hash,
                 "document": freeze.document,
+                "mode": freeze.mode,
                 "now": self._log.now,
             },
         )
 
-    def _remove_gone(self) -> None:
-        values = {"letter": self._letter, "now": self._log.now, "reason": Reason.REMOVED}
-        self._database.run("log_gone", values)
-        self._database.run("remove_gone", values)
+    def _take_out(self) -> None:
+        """Suppress what waits for those who are gone, left out, or get a newer revision."""
+        database, now = self._database, self._log.now
+        moving.pick(database, "pick_gone", {"letter": self._letter, "reason": Reason.REMOVED})
+        reasons = {"replaced": Reason.REPLACED, "opted_out": Reason.OPTED_OUT}
+        database.run("pick_left_out", reasons)
+        moving.move(database, now)
 
-    def _exclude(self) -> None:
-        now = self._log.now
-        self._database.run("log_excluded", {"now": now})
-        self._database.run("suppress_excluded", {"now": now})
+    def _bring_back(self) -> None:
+        database, now = self._database, self._log.now
+        database.run("refresh", {"now": now})
+        moving.pick(database, "pick_returned")
+        moving.move(database, now)
 
-    def _replace(self) -> None:
-        now = self._log.now
-        self._database.run("log_replaced", {"now": now, "reason": Reason.REPLACED})
-        self._database.run("suppress_replaced", {"now": now, "reason": Reason.REPLACED})
+    def _enqueue(self, revision: int, now: str) -> None:
         self._database.run("outdate")
-        self._database.run("refresh", {"now": now})
-        self._database.run("log_returned", {"now": now})
-        self._database.run("return", {"now": now})
+        last = self._count("last_copy")
+        values = {"letter": self._letter, "revision": revision, "now": now}
+        self._database.run("enqueue", values)
+        self._database.run("log_enqueued", {"last": last, "now": now})
 
-    def _choose(self) -> None:
+    def _choose(self, revision: int) -> None:
         self._database.run("chosen_drop")
         self._database.run("chosen_table")
-        self._database.run("choose", {"letter": self._letter})
+        self._database.run("choose", {"letter": self._letter, "revision": revision})
 
 
-def _listed(row: sqlite3.Row) -> ListedRow:
+def _listed(row: Row) -> ListedRow:
     return ListedRow(
         mailbox=row["mailbox"],
         name=row["name"],
@@ -229,6 +285,7 @@ def _staged(rows: Iterable[ListedRow]) -> Iterator[dict[str, object]]:
         yield {
             "position": position,
             "mailbox": row.mailbox,
+            "folded": folded(row.mailbox),
             "name": row.name,
             "language": row.language,
             "row_id": row.row_id,
@@ -236,6 +293,6 @@ def _staged(rows: Iterable[ListedRow]) -> Iterator[dict[str, object]]:
             "line": row.line,
             # Sorted, so that two columns that changed places are no change of the row.
             "fields": json.dumps(row.fields, ensure_ascii=False, sort_keys=True),
-            "chosen": int(row.chosen),
+            "wanted": int(row.chosen),
             "excluded": row.excluded,
         }

@@ -1,13 +1,15 @@
 """The log of a campaign: what was frozen, what became of each copy, who is never written to."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from petition.errors import LogBusy
+from petition.address import folded
+from petition.errors import LogBusy, LogUnusable
 from petition.identity import new_key
+from petition.outbox import moving
 from petition.outbox.database import Database, is_writable
 from petition.outbox.ownership import ownership
 from petition.outbox.records import (
@@ -21,7 +23,7 @@ from petition.outbox.records import (
     moment,
     stamp,
 )
-from petition.outbox.states import State, arrow
+from petition.outbox.states import GIVE_UP, State
 
 Clock = Callable[[], datetime]
 DAY = timedelta(hours=24)
@@ -38,13 +40,15 @@ class Log:
     Args:
         url: Its address, `sqlite:///PATH`; it is made where there is none.
         clock: What tells the time.
+        give_up: How long after its first attempt a copy that is still deferred has failed.
 
     Raises:
         LogUnusable: It cannot be opened.
     """
 
-    def __init__(self, url: str, *, clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, *, clock: Clock = utc_now, give_up: timedelta = GIVE_UP) -> None:
         self.clock = clock
+        self._give_up = give_up
         self.url = url
         self.database = Database(url, read_only=not is_writable(url))
         self._key: bytes | None = None
@@ -104,18 +108,25 @@ class Log:
 
     def copies(self, letter: str | None = None, state: State | None = None) -> Iterator[Copy]:
         """The copies of a letter, or of all, in a state, or in all."""
-        for row in self.database.each("copies", {"letter": letter, "state": state}):
-            yield copy_of(row)
+        query = "copies" if state is None else "copies_in"
+        for name in self.letters() if letter is None else [letter]:
+            for row in self.database.each(query, {"letter": name, "state": state}):
+                yield copy_of(row)
 
     def copies_to(self, letter: str, mailbox: str) -> list[Copy]:
-        """The copies of a letter to one mailbox, the newest last."""
-        rows = self.database.all("copies_to", {"letter": letter, "mailbox": mailbox})
+        """The copies of a letter to one mailbox, the newest last; capitals make no difference."""
+        rows = self.database.all("copies_to", {"letter": letter, "folded": folded(mailbox)})
         return [copy_of(row) for row in rows]
 
     def events(self, who: str | None = None) -> Iterator[Event]:
-        """All events, oldest first, or those of one address or row id."""
-        for row in self.database.each("events", {"who": who}):
-            yield event_of(row)
+        """All events, oldest first, or those of one address, however capitalised, or row id."""
+        if who is None:
+            rows = self.database.each("events")
+        elif "@" in who:
+            rows = self.database.each("events_to", {"folded": folded(who)})
+        else:
+            rows = self.database.each("events_of", {"row_id": who})
+        yield from map(event_of, rows)
 
     def next_due(self, letter: str) -> datetime | None:
         """When the first deferred copy of a letter is due."""
@@ -161,36 +172,30 @@ class Log:
         """Give the copies of a run that died their true state, if no run is alive."""
         if self.database.read_only:
             return
-        try:
-            with self._owned(0):
-                pass
-        except LogBusy:
-            return
+        # Whoever can only look is not kept from looking.
+        with suppress(LogBusy, LogUnusable), self._owned(0):
+            pass
 
     def recover(self) -> None:
         """Move what a dead run had in hand: unmarked copies to queued, marked ones to uncertain.
 
-        The caller owns the log: nobody else has a copy in hand.
+        The caller owns the log: nobody else has a copy in hand. A copy that has been deferred for
+        too long fails here too, without another attempt: a person may want it no more.
         """
-        orphans = self.database.all("orphans")
-        if not orphans:
+        since = stamp(self.clock() - self._give_up)
+        if not self.database.one("has_loose_ends", {"since": since}):
             return
         with self.database.transaction():
-            for row in orphans:
-                marked = bool(row["intended"])
-                end = State.UNCERTAIN if marked else State.QUEUED
-                reason = "the program ended after the final dot" if marked else ""
-                self.database.run(
-                    "adopt",
-                    {"copy": row["id"], "state": end, "reason": reason, "charge": int(marked)}
-                    | {"now": self.now},
-                )
-                self.note(row["id"], State.SENDING, end, reason)
-
-    def note(self, copy: int, start: State, end: State, reason: str = "") -> None:
-        """Write down an arrow that no server's reply caused."""
-        arrow(start, end)
-        self.database.run("add_event", event_values(copy, start, end, self.now, reason))
+            moving.pick(
+                self.database,
+                "pick_orphans",
+                {"reason": "the program ended while the letter was being handed over"},
+            )
+            if moving.move(self.database, self.now, by="adopt"):
+                moving.suppress_unwanted(self.database, self.now)
+            overdue = {"since": since, "reason": "deferred for too long"}
+            moving.pick(self.database, "pick_overdue", overdue)
+            moving.move(self.database, self.now)
 
     def close(self) -> None:
         """Close the log."""
@@ -206,17 +211,3 @@ class Log:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def event_values(
-    copy: int, start: State | None, end: State, now: str, reason: str = ""
-) -> dict[str, object]:
-    """The parameters of `add_event` for an arrow without a reply."""
-    empty = dict.fromkeys(("reply_code", "enhanced_code", "reply", "server", "tls", "ms"))
-    return empty | {
-        "copy": copy,
-        "from_state": start,
-        "to_state": end,
-        "now": now,
-        "reason": reason,
-    }

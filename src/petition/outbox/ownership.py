@@ -28,15 +28,17 @@ def ownership(database: Path, *, patience: float = _PATIENCE) -> Iterator[None]:
 
     Raises:
         LogBusy: Another process owns it.
+        LogUnusable: The lock cannot be made: a full disk, a file system that knows no locks.
     """
     path = database.with_name(database.name + ".lock")
     with explained(path):
         # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        _lock(handle, database.name, patience)
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with explained(path):
+            _lock(handle, database.name, patience)
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(handle)

@@ -1,13 +1,16 @@
-"""What a person may say of copies: resolve, retry, withdraw, suppress."""
+"""What a person may say of copies: resolve, retry, withdraw, suppress.
+
+A person's word goes by the address whatever its capitals (address.folded).
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from petition.address import folded
+from petition.outbox import moving
 from petition.outbox.log import Log
-from petition.outbox.records import Copy, copy_of
+from petition.outbox.records import Moved
 from petition.outbox.states import Reason, State
-
-_RETRIABLE = (State.FAILED, State.SUPPRESSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,29 @@ class Suppression:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a person's word took out of the queue.
+
+    Args:
+        moved: Copies that waited.
+        stopped: Copies that a run had in hand, and whose final dot will not go: they are suppressed
+            as soon as it puts them down.
+        too_late: Copies that a run had in hand, and whose final dot may be on its way.
+    """
+
+    moved: list[Moved] = field(default_factory=list)
+    stopped: list[Moved] = field(default_factory=list)
+    too_late: list[Moved] = field(default_factory=list)
+
+
 def resolve(
     log: Log, mailboxes: Iterable[str] | None, letter: str | None, *, sent: bool
-) -> list[Copy]:
+) -> list[Moved]:
     """A person's word on uncertain copies: the letter arrived, or it did not and is queued.
+
+    What is not to be sent for all that is suppressed at once: a newer revision is in its place, or
+    the person opted out.
 
     Args:
         log: The log.
@@ -31,77 +53,86 @@ def resolve(
         sent: What the person says.
 
     Returns:
-        The copies that were moved, as they were before.
+        The copies that were moved.
     """
-    moved: list[Copy] = []
+    end = State.SENT if sent else State.QUEUED
+    values = {"letter": letter, "to_state": end, "reason": "a person said so"}
     with log.database.transaction():
-        for mailbox in [None] if mailboxes is None else mailboxes:
-            rows = log.database.all("uncertain", {"letter": letter, "mailbox": mailbox})
-            moved += [copy_of(row) for row in rows]
-        end = State.SENT if sent else State.QUEUED
-        for copy in moved:
-            _move(log, copy.id, State.UNCERTAIN, end, "a person said so")
-            newest = log.copies_to(copy.letter, copy.mailbox)[-1]
-            if not sent and newest.id != copy.id:
-                _move(log, copy.id, State.QUEUED, State.SUPPRESSED, Reason.REPLACED)
-    return moved
+        log.database.run("moving_clear")
+        for key in [None] if mailboxes is None else _keys(mailboxes):
+            log.database.run("pick_uncertain", values | {"folded": key})
+        moving.move(log.database, log.now)
+        found = moving.moved(log.database)
+        if not sent:
+            moving.suppress_unwanted(log.database, log.now)
+            for copy, one in moving.moved(log.database).items():
+                found[copy] = replace(found[copy], end=one.end, reason=one.reason)
+    return list(found.values())
 
 
-def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Copy]:
+def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]:
     """Queue copies again that failed; of named mailboxes also those that were withdrawn.
 
-    Returns:
-        The copies that were moved, as they were before.
-    """
-    moved: list[Copy] = []
-    with log.database.transaction():
-        for copy in _newest(log, letter, mailboxes, _RETRIABLE):
-            withdrawn = copy.state is State.SUPPRESSED and copy.reason == Reason.WITHDRAWN
-            if copy.state is State.FAILED or (withdrawn and mailboxes is not None):
-                _move(log, copy.id, copy.state, State.QUEUED, "a person asked", fresh=True)
-                moved.append(copy)
-    return moved
-
-
-def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Copy]:
-    """Suppress copies that wait.
+    Whoever opted out meanwhile is left out.
 
     Returns:
-        The copies that were moved, as they were before.
+        The copies that were moved.
     """
+    values = {"letter": letter, "reason": "a person asked"}
     with log.database.transaction():
-        waiting = _newest(log, letter, mailboxes, (State.QUEUED, State.DEFERRED))
-        for copy in waiting:
-            _move(log, copy.id, copy.state, State.SUPPRESSED, Reason.WITHDRAWN)
-    return waiting
+        if mailboxes is None:
+            moving.pick(log.database, "pick_failed", values)
+        else:
+            log.database.run("moving_clear")
+            for key in _keys(mailboxes):
+                log.database.run("pick_retriable", values | {"folded": key})
+        moving.move(log.database, log.now, fresh=True)
+        return list(moving.moved(log.database).values())
 
 
-def suppress(log: Log, mailboxes: Iterable[str]) -> list[Copy]:
+def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Taken:
+    """Suppress copies that wait, and stop those that a run has in hand.
+
+    Returns:
+        What became of them.
+    """
+    values = {"letter": letter, "reason": Reason.WITHDRAWN}
+    with log.database.transaction():
+        if mailboxes is None:
+            moving.pick(log.database, "pick_waiting", values)
+            return _take(log, letter, [None])
+        keys = _keys(mailboxes)
+        log.database.run("moving_clear")
+        for key in keys:
+            log.database.run("pick_waiting_to", values | {"folded": key})
+        return _take(log, letter, keys)
+
+
+def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
     """Never write to these mailboxes again; what waits for them is suppressed.
 
     Returns:
-        The copies that were waiting.
+        What became of their copies.
     """
-    waiting: list[Copy] = []
+    names = {folded(mailbox): mailbox for mailbox in mailboxes}
+    values = {"reason": Reason.OPTED_OUT, "now": log.now, "letter": None}
     with log.database.transaction():
-        for mailbox in mailboxes:
-            reason = Reason.OPTED_OUT
-            log.database.run("suppress", {"mailbox": mailbox, "reason": reason, "now": log.now})
-            rows = log.database.all("waiting_for", {"mailbox": mailbox})
-            waiting += [copy_of(row) for row in rows]
-        for copy in waiting:
-            _move(log, copy.id, copy.state, State.SUPPRESSED, Reason.OPTED_OUT)
-    return waiting
+        log.database.run("moving_clear")
+        for key, mailbox in names.items():
+            log.database.run("suppress", values | {"folded": key, "mailbox": mailbox})
+            log.database.run("pick_waiting_to", values | {"folded": key})
+        return _take(log, None, list(names), reason=Reason.OPTED_OUT)
 
 
 def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
     """These mailboxes may be written to again; the next `send` queues what they missed.
 
     Returns:
-        Those that had been suppressed.
+        Those that had been suppressed, as they were named then.
     """
     with log.database.transaction():
-        return [box for box in mailboxes if log.database.run("unsuppress", {"mailbox": box})]
+        rows = [log.database.one("unsuppress", {"folded": key}) for key in _keys(mailboxes)]
+    return [row[0] for row in rows if row]
 
 
 def suppressions(log: Log) -> list[Suppression]:
@@ -109,21 +140,27 @@ def suppressions(log: Log) -> list[Suppression]:
     return [Suppression(*row) for row in log.database.all("suppressions")]
 
 
-def _newest(
-    log: Log, letter: str, mailboxes: Iterable[str] | None, states: Iterable[State]
-) -> list[Copy]:
-    found: list[Copy] = []
-    for mailbox in [None] if mailboxes is None else mailboxes:
-        for state in states:
-            values = {"letter": letter, "state": state, "mailbox": mailbox}
-            found += [copy_of(row) for row in log.database.all("in_state", values)]
-    return found
+def _keys(mailboxes: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(map(folded, mailboxes)))
 
 
-def _move(
-    log: Log, copy: int, start: State, end: State, reason: str, *, fresh: bool = False
-) -> None:
-    values = {"copy": copy, "from_state": start, "to_state": end, "now": log.now}
-    kept = reason if end is State.SUPPRESSED else ""
-    if log.database.run("move", values | {"reason": kept, "fresh": int(fresh)}):
-        log.note(copy, start, end, reason)
+def _take(
+    log: Log, letter: str | None, keys: Iterable[str | None], *, reason: str = Reason.WITHDRAWN
+) -> Taken:
+    """Move what was picked; tell the run that has the others in hand."""
+    moving.move(log.database, log.now)
+    taken = Taken(list(moving.moved(log.database).values()))
+    for key in keys:
+        for row in log.database.all("in_hand", {"letter": letter, "folded": key}):
+            log.database.run("stop", {"copy": row["id"], "reason": reason})
+            copy = Moved(
+                row["letter"],
+                row["revision"],
+                row["mailbox"],
+                row["row_id"],
+                State.SENDING,
+                State.SUPPRESSED,
+                reason,
+            )
+            (taken.too_late if row["intended"] else taken.stopped).append(copy)
+    return taken

@@ -1,9 +1,10 @@
-"""The queries of `queries.sql`, by name. Nobody else writes SQL."""
+"""The queries of the .sql files, by name. Nobody else writes SQL."""
 
 import re
 from functools import cache
 from importlib.resources import files
 
+_FILES = ("queries.sql", "listing.sql", "moving.sql")
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
 
 
@@ -14,7 +15,7 @@ def queries() -> dict[str, str]:
     Raises:
         ValueError: Two queries have one name.
     """
-    text = (files("petition.outbox") / "queries.sql").read_text(encoding="utf-8")
+    text = "\n".join(map(_text, _FILES))
     heads = list(_HEAD.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)]
     found: dict[str, str] = {}
@@ -28,4 +29,8 @@ def queries() -> dict[str, str]:
 @cache
 def schema() -> str:
     """The statements that make an empty log."""
-    return (files("petition.outbox") / "schema.sql").read_text(encoding="utf-8")
+    return _text("schema.sql")
+
+
+def _text(name: str) -> str:
+    return (files("petition.outbox") / name).read_text(encoding="utf-8")

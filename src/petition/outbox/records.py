@@ -1,18 +1,19 @@
 """What the log answers with: copies, events, frozen letters, counts."""
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from petition.outbox.states import State
+from petition.outbox.database import Row
+from petition.outbox.states import Mode, State
 
 
 class Copy(NamedTuple):
     """One letter in one revision to one mailbox, as the log has it (schema.sql, `copy`).
 
-    Times are aware datetimes in UTC; `fields` are the merge fields of the row it was queued from.
+    Times are aware datetimes in UTC; `fields` are the merge fields of the row it was queued from;
+    `waiting_since` is its first attempt since a person last queued it.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Copy(NamedTuple):
     reason: str
     attempts: int
     due_at: datetime | None
+    waiting_since: datetime | None
     letter_date: datetime | None
     message_id: str | None
     sha256: str | None
@@ -66,6 +68,7 @@ class FrozenLetter:
         document: What merge.frozen made of it, as JSON.
         hash: The SHA-256 of what the document says, in hex.
         content_hash: The same without the letter's name, which tells a renamed letter.
+        mode: For whom this revision is meant.
     """
 
     letter: str
@@ -74,6 +77,20 @@ class FrozenLetter:
     content_hash: str
     document: str
     frozen_at: datetime
+    mode: Mode = Mode.CONTINUE
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A copy that a person's word moved, from where to where, and why."""
+
+    letter: str
+    revision: int
+    mailbox: str
+    row_id: str
+    start: State
+    end: State
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +125,7 @@ def _moment_or_none(text: str | None) -> datetime | None:
     return None if text is None else moment(text)
 
 
-def copy_of(row: sqlite3.Row) -> Copy:
+def copy_of(row: Row) -> Copy:
     """A copy from its row."""
     return Copy(
         id=row["id"],
@@ -125,6 +142,7 @@ def copy_of(row: sqlite3.Row) -> Copy:
         reason=row["reason"],
         attempts=row["attempts"],
         due_at=_moment_or_none(row["due_at"]),
+        waiting_since=_moment_or_none(row["waiting_since"]),
         letter_date=_moment_or_none(row["letter_date"]),
         message_id=row["message_id"],
         sha256=row["sha256"],
@@ -136,7 +154,7 @@ def copy_of(row: sqlite3.Row) -> Copy:
     )
 
 
-def event_of(row: sqlite3.Row) -> Event:
+def event_of(row: Row) -> Event:
     """An event from its row."""
     return Event(
         at=moment(row["at"]),
@@ -155,7 +173,9 @@ def event_of(row: sqlite3.Row) -> Event:
     )
 
 
-def frozen_of(row: sqlite3.Row) -> FrozenLetter:
+def frozen_of(row: Row) -> FrozenLetter:
     """A frozen letter from its row."""
     values: dict[str, Any] = dict(row)
-    return FrozenLetter(**(values | {"frozen_at": moment(row["frozen_at"])}))
+    return FrozenLetter(
+        **(values | {"frozen_at": moment(row["frozen_at"]), "mode": Mode(row["mode"])})
+    )

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from petition.address import folded
+from petition.outbox import moving
 from petition.outbox.committer import Committer
 from petition.outbox.database import Database
-from petition.outbox.log import Log, event_values
+from petition.outbox.log import Log
 from petition.outbox.records import Copy, copy_of, moment, stamp
-from petition.outbox.states import Reason, State, arrow
+from petition.outbox.states import WAITING, Reason, State, arrow
 
 if TYPE_CHECKING:
     import asyncio
@@ -113,7 +115,8 @@ class Run:
         """Mark a copy before its final dot.
 
         Returns:
-            Whether it may go: the mark is durable and the copy is still this run's.
+            Whether it may go: the mark is durable, the copy is still this run's, and nobody
+            withdrew it or opted out.
         """
         return self._committer.add(self._intend_all, intent)
 
@@ -146,18 +149,19 @@ class Run:
         values = {"rows": rows, "owner": self._owner, "now": self._log.now}
         database.run("log_recorded", values)
         database.run("record", values)
+        waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
+        if waiting:  # and somebody may have stopped one of them meanwhile
+            stopped = {"copies": json.dumps(waiting), "opted_out": Reason.OPTED_OUT}
+            moving.pick(database, "pick_stopped", stopped)
+            moving.move(database, self._log.now)
         return [None] * len(outcomes)
 
     async def drop_opted_out(self) -> None:
         """Suppress what waits for people who opted out meanwhile."""
 
         def step(database: Database) -> None:
-            now, end, reason = self._log.now, State.SUPPRESSED, Reason.OPTED_OUT
-            for row in database.all("suppressed_waiting"):
-                start = State(row["state"])
-                values = {"copy": row["id"], "from_state": start, "to_state": end}
-                database.run("move", values | {"now": now, "reason": reason, "fresh": 0})
-                database.run("add_event", event_values(row["id"], start, end, now, reason))
+            moving.pick(database, "pick_opted_out", {"reason": Reason.OPTED_OUT})
+            moving.move(database, self._log.now)
 
         await self._committer.commit(step)
 
@@ -184,7 +188,12 @@ class Run:
 
         def step(database: Database) -> None:
             for mailbox in mailboxes:
-                values = {"mailbox": mailbox, "reason": reason, "now": self._log.now}
+                values = {
+                    "folded": folded(mailbox),
+                    "mailbox": mailbox,
+                    "reason": reason,
+                    "now": self._log.now,
+                }
                 database.run("suppress", values)
 
         await self._committer.commit(step)

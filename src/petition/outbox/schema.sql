@@ -13,6 +13,7 @@ CREATE TABLE frozen (
     hash         TEXT NOT NULL,
     content_hash TEXT NOT NULL,
     document     TEXT NOT NULL,
+    mode         TEXT NOT NULL,               -- for whom this revision is meant (states.Mode)
     frozen_at    TEXT NOT NULL,
     PRIMARY KEY (letter, revision)
 );
@@ -22,8 +23,9 @@ CREATE TABLE copy (
     id            INTEGER PRIMARY KEY,
     letter        TEXT NOT NULL,
     revision      INTEGER NOT NULL,
-    newest        INTEGER NOT NULL,           -- 1: no later revision of it for this mailbox
+    newest        INTEGER NOT NULL,           -- 1: the one that counts for this mailbox; else 0
     mailbox       TEXT NOT NULL,
+    folded        TEXT NOT NULL,              -- the mailbox in lower case, for what a person says
     name          TEXT NOT NULL,
     language      TEXT NOT NULL,
     row_id        TEXT NOT NULL,
@@ -34,8 +36,10 @@ CREATE TABLE copy (
     reason        TEXT NOT NULL DEFAULT '',
     attempts      INTEGER NOT NULL DEFAULT 0,
     due_at        TEXT,
+    waiting_since TEXT,                       -- its first attempt since a person last queued it
     owner         TEXT,                       -- the run that has it in hand
     intended      INTEGER NOT NULL DEFAULT 0, -- 1: its final dot may be on its way
+    stopped       TEXT,                       -- why it must not go, said while it was in hand
     letter_date   TEXT,                       -- its Date header, from the first attempt on
     message_id    TEXT,
     sha256        TEXT,
@@ -47,8 +51,13 @@ CREATE TABLE copy (
     FOREIGN KEY (letter, revision) REFERENCES frozen (letter, revision)
 );
 CREATE UNIQUE INDEX copy_once ON copy (mailbox, letter, revision) WHERE state <> 'suppressed';
-CREATE INDEX copy_mailbox ON copy (mailbox, letter);
-CREATE INDEX copy_state ON copy (letter, newest, state);
+CREATE UNIQUE INDEX copy_newest ON copy (letter, mailbox) WHERE newest = 1;
+CREATE INDEX copy_folded ON copy (folded, letter);
+CREATE INDEX copy_state ON copy (letter, state, due_at, newest) WHERE newest = 1;
+-- Few at any time, and asked for by every command that opens the log.
+CREATE INDEX copy_in_hand ON copy (letter) WHERE state = 'sending';
+CREATE INDEX copy_deferred ON copy (waiting_since) WHERE state = 'deferred';
+CREATE INDEX copy_uncertain ON copy (letter) WHERE state = 'uncertain';
 
 -- Every arrow that a copy took.
 CREATE TABLE event (
@@ -76,9 +85,10 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_at ON attempt (login, at);
 
--- Mailboxes that are never written to.
+-- Mailboxes that are never written to, however their letters are capitalised.
 CREATE TABLE suppression (
-    mailbox TEXT PRIMARY KEY,
+    folded  TEXT PRIMARY KEY,
+    mailbox TEXT NOT NULL,
     reason  TEXT NOT NULL,
     at      TEXT NOT NULL
 );

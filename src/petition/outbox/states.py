@@ -4,7 +4,10 @@ An arrow is one transaction with one event. What stands in the database after a 
 the state before the arrow or the state behind it, never a third.
 """
 
+from datetime import timedelta
 from enum import StrEnum
+
+GIVE_UP = timedelta(days=5)  # after the first attempt a copy that is still deferred has failed
 
 
 class State(StrEnum):
@@ -41,7 +44,6 @@ ARROWS: dict[tuple[State, State], str] = {
 }
 
 WAITING = (State.QUEUED, State.DEFERRED)
-HAVE_IT = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 
 
 class Reason(StrEnum):
@@ -55,6 +57,15 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     REPLACED = "replaced by a newer revision"
     NO_MAILBOX = "no such mailbox"
+
+
+class Mode(StrEnum):
+    """For whom a revision of a letter is meant."""
+
+    CONTINUE = "continue"  # for those who have no copy yet
+    REVISE = "revise"  # the new text, for those who are not sent, bounced or uncertain
+    AGAIN = "again"  # for everyone
+    AGAIN_CHOSEN = "again-chosen"  # for those alone whom each send with --again names
 
 
 def arrow(start: State, end: State) -> tuple[State, State]:

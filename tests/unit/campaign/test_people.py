@@ -151,7 +151,7 @@ def chosen(folder, problems, *texts):
         (("kim",), [2]),
         (("KIM",), []),
         (("kim@KAZ.example", "kim@kaz.EXAMPLE"), [2]),
-        (("Kim@kaz.example",), []),
+        (("Kim@kaz.example",), [2]),  # capitals make no difference to whom a person means
         (("3",), [3]),  # an id wins over a number
         (("4",), [5]),
         ((" 1 ", "2"), [2, 3]),

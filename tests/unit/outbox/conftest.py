@@ -34,8 +34,8 @@ def listed(*names: str, only: tuple[str, ...] | None = None, **fields: str) -> l
     ]
 
 
-def frozen(revision: int = 1, letter: str = "open") -> FrozenLetter:
-    return FrozenLetter(letter, revision, f"hash-{revision}", "content", "{}", NOW)
+def frozen(revision: int = 1, letter: str = "open", mode: Mode = Mode.CONTINUE) -> FrozenLetter:
+    return FrozenLetter(letter, revision, f"hash-{revision}", "content", "{}", NOW, mode)
 
 
 @pytest.fixture

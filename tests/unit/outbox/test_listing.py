@@ -8,7 +8,7 @@ from petition.outbox.listing import Action, ListedRow, Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.unit.outbox.conftest import frozen, listed
-from tests.unit.outbox.hand import bring_to
+from tests.unit.outbox.hand import bring_to, make_due
 
 
 def states(log: Log) -> dict[str, State]:
@@ -69,7 +69,11 @@ def test_a_row_that_was_attempted_keeps_its_fields(log: Log, queue: Callable[...
     listing = Listing(log, "open")
     listing.stage(listed("ann", town="Leeds"))
     comparison = listing.compare(1, Mode.CONTINUE)
-    assert comparison.actions == {Action.WAITING: 1}
+    assert comparison.actions == {Action.DEFERRED: 1}
+    make_due(log)
+    comparison = listing.compare(1, Mode.CONTINUE)
+    assert (comparison.actions, comparison.as_queued) == ({Action.WAITING: 1}, 1)
+    assert [row.fields for row in listing.to_send()] == [{"name": "Ann"}]
 
 
 def test_revise_reaches_those_alone_who_have_not_had_it(log: Log, queue: Callable[..., Listing]):
@@ -154,10 +158,10 @@ def test_the_database_itself_refuses_a_second_copy_to_one_mailbox(
     queue("ann")
     listing = Listing(log, "open")
     listing.stage(listed("ann"))
-    comparison = listing.compare(1, Mode.CONTINUE)
+    listing.compare(1, Mode.CONTINUE)
     log.database._connection.execute("UPDATE listed SET action = 'new'")
-    with pytest.raises(LogUnusable, match="UNIQUE"):
-        listing.carry_out(comparison, "campaign", None)
+    with pytest.raises(LogUnusable, match="UNIQUE"), log.database.transaction():
+        log.database.run("enqueue", {"letter": "open", "revision": 1, "now": ""})
     assert log.counts("open").total == 1
 
 

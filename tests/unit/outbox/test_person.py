@@ -47,7 +47,7 @@ def test_withdraw_suppresses_what_waits_and_a_named_retry_takes_it_back(
     log: Log, queue: Callable[..., Listing]
 ):
     queue("ann", "bob")
-    assert len(person.withdraw(log, "open", None)) == 2
+    assert len(person.withdraw(log, "open", None).moved) == 2
     queue("ann", "bob")
     assert state_of(log, "ann") is State.SUPPRESSED
     assert person.retry(log, "open", None) == []
@@ -57,6 +57,6 @@ def test_withdraw_suppresses_what_waits_and_a_named_retry_takes_it_back(
 
 def test_suppress_reaches_every_letter_that_waits(log: Log, queue: Callable[..., Listing]):
     queue("ann", "bob")
-    assert [copy.row_id for copy in person.suppress(log, ["ann@x.example"])] == ["ann"]
+    assert [copy.row_id for copy in person.suppress(log, ["ann@x.example"]).moved] == ["ann"]
     assert [entry.mailbox for entry in person.suppressions(log)] == ["ann@x.example"]
     assert person.unsuppress(log, ["ann@x.example", "bob@x.example"]) == ["ann@x.example"]

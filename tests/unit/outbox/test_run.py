@@ -9,7 +9,8 @@ from petition.outbox import person
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
+from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
 
 
@@ -46,15 +47,32 @@ def test_a_copy_goes_from_queued_over_sending_to_sent(log: Log, queue: Callable[
     assert [event.to_state for event in log.events()] == ["queued", "sending", "sent"]
 
 
-def test_two_runs_never_claim_the_same_copy(log: Log, queue: Callable[..., Listing]):
-    queue("ann", "bob", "cy")
+def test_two_runs_never_claim_the_same_copy(log: Log):
+    names = [f"p{number}" for number in range(200)]
+    with Log(log.url) as beside:
+        for one in (log, beside):
+            listing = Listing(one, "open")
+            listing.stage(listed(*names))
+            freeze = None if one.newest("open") else frozen()
+            listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", freeze)
 
-    async def steps(run: Run):
-        first = await run.claim(2)
-        second = await run.claim(2)
-        assert [copy.row_id for copy in first + second] == ["ann", "bob", "cy"]
+        async def all_of(run: Run) -> list[str]:
+            taken: list[str] = []
+            while copies := await run.claim(3):
+                taken += [copy.row_id for copy in copies]
+            return taken
 
-    run_steps(log, steps)
+        async def main() -> list[list[str]]:
+            runs = [Run(log, "open"), Run(beside, "open")]
+            begun = [[copy.row_id for copy in await run.claim(3)] for run in runs]
+            taken = await asyncio.gather(*map(all_of, runs))
+            for run in runs:
+                await run.close()
+            return begun + taken
+
+        taken = asyncio.run(main())
+    assert [len(some) for some in taken[:2]] == [3, 3]
+    assert sorted(name for some in taken for name in some) == sorted(names)
 
 
 def test_no_mark_no_dot_where_the_row_is_no_longer_ours(log: Log, queue: Callable[..., Listing]):
@@ -75,16 +93,13 @@ def test_one_who_opts_out_at_the_last_moment_gets_no_letter(
 
     async def steps(run: Run):
         [copy] = await run.claim(1)
-        await run._committer.commit(
-            lambda database: database.run(
-                "suppress", {"mailbox": "ann@x.example", "reason": "opted out", "now": ""}
-            )
-        )
+        taken = await asyncio.to_thread(person.suppress, beside, ["ANN@x.example"])
+        assert [one.row_id for one in taken.stopped] == ["ann"]
         assert not await run.intend(intent_of(copy))
         await run.record(outcome_of(copy, State.QUEUED))
-        await run.drop_opted_out()
 
-    run_steps(log, steps)
+    with Log(log.url) as beside:
+        run_steps(log, steps)
     [copy] = log.copies("open")
     assert (copy.state, copy.reason) == (State.SUPPRESSED, "opted out")
 
@@ -113,8 +128,6 @@ def test_what_a_dead_run_had_in_hand_is_queued_or_uncertain_by_its_mark(
 def test_a_deferred_copy_is_claimed_when_it_is_due_and_before_the_queued_ones(tmp_path):
     now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: now) as log:
-        from tests.unit.outbox.conftest import frozen, listed
-
         listing = Listing(log, "open")
         listing.stage(listed("ann", "bob"))
         listing.carry_out(listing.compare(1, "continue"), "campaign", frozen())
@@ -127,7 +140,6 @@ def test_a_deferred_copy_is_claimed_when_it_is_due_and_before_the_queued_ones(tm
                     await run.record(type(outcome)(copy.id, State.DEFERRED, True, due_at=soon))
                 else:
                     await run.record(outcome_of(copy, State.QUEUED))
-            assert await run.next_due() == now + timedelta(minutes=5)
             assert [copy.row_id for copy in await run.claim(2)] == ["ann"]
 
         run_steps(log, defer)
@@ -188,8 +200,75 @@ def test_a_person_may_withdraw_while_a_run_is_under_way(log: Log, queue: Callabl
 
         async def steps(run: Run):
             await run.claim(1)
-            moved = await asyncio.to_thread(person.withdraw, beside, "open", None)
-            assert [copy.row_id for copy in moved] == ["bob"]
+            taken = await asyncio.to_thread(person.withdraw, beside, "open", None)
+            assert [copy.row_id for copy in taken.moved] == ["bob"]
             assert await run.claim(5) == []
 
         run_steps(log, steps)
+
+
+@pytest.mark.parametrize("end", [State.QUEUED, State.DEFERRED])
+def test_what_is_withdrawn_while_a_run_has_it_in_hand_gets_no_dot(
+    log: Log, queue: Callable[..., Listing], end: State
+):
+    queue("ann", "bob")
+    with Log(log.url) as beside:
+
+        async def steps(run: Run):
+            ann, bob = await run.claim(2)
+            assert await run.intend(intent_of(bob))
+            taken = await asyncio.to_thread(person.withdraw, beside, "open", None)
+            assert [[one.row_id for one in some] for some in (taken.stopped, taken.too_late)] == [
+                ["ann"],
+                ["bob"],
+            ]
+            assert not await run.intend(intent_of(ann))
+            await run.record(outcome_of(ann, State.QUEUED))
+            await run.record(outcome_of(bob, end))
+
+        run_steps(log, steps)
+    assert {(copy.state, copy.reason) for copy in log.copies("open")} == {
+        (State.SUPPRESSED, "withdrawn")
+    }
+    steps_of_bob = [(event.from_state, event.to_state) for event in log.events("bob")]
+    assert steps_of_bob[-2:] == [(State.SENDING, end), (end, State.SUPPRESSED)]
+
+
+def test_what_was_taken_while_it_was_withdrawn_is_sent(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    with Log(log.url) as beside:
+
+        async def steps(run: Run):
+            [ann] = await run.claim(1)
+            assert await run.intend(intent_of(ann))
+            await asyncio.to_thread(person.withdraw, beside, "open", ["ann@x.example"])
+            await run.record(outcome_of(ann, State.SENT))
+
+        run_steps(log, steps)
+    assert [copy.state for copy in log.copies("open")] == [State.SENT]
+
+
+def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_suppressed(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob")
+
+    async def dies(run: Run):
+        _, bob = await run.claim(2)
+        await run.intend(intent_of(bob))
+
+    run_steps(log, dies)
+    person.withdraw(log, "open", None)
+    log.tidy()
+    states = {copy.row_id: (copy.state, copy.reason) for copy in log.copies("open")}
+    assert states["ann"] == (State.SUPPRESSED, "withdrawn")
+    assert states["bob"][0] is State.UNCERTAIN
+    person.retry(log, "open", ["ann@x.example"])
+    assert next(log.copies("open")).state is State.QUEUED
+    queue("ann", "bob")
+
+    async def goes(run: Run):
+        [ann] = await run.claim(1)
+        assert await run.intend(intent_of(ann))  # the later word counts
+
+    run_steps(log, goes)

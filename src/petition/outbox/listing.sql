@@ -1,0 +1,227 @@
+-- The list of a letter laid beside the log (listing.py). `-- :name` begins a query, as in queries.sql.
+
+-- :name stage_table
+-- The list of a letter as it is now, for this connection only.
+CREATE TEMPORARY TABLE listed (
+    position INTEGER PRIMARY KEY,
+    mailbox  TEXT NOT NULL,
+    folded   TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    language TEXT NOT NULL,
+    row_id   TEXT NOT NULL,
+    file     TEXT NOT NULL,
+    line     INTEGER NOT NULL,
+    fields   TEXT NOT NULL,
+    wanted   INTEGER NOT NULL, -- this send is for it
+    excluded TEXT NOT NULL,
+    chosen   INTEGER NOT NULL DEFAULT 0, -- and the limit lets it in
+    action   TEXT NOT NULL DEFAULT '',
+    copy     INTEGER
+)
+
+-- :name stage_index
+-- One row of the list, one mailbox.
+CREATE UNIQUE INDEX temp.listed_mailbox ON listed (mailbox)
+
+-- :name stage_drop
+-- Forget an earlier list.
+DROP TABLE IF EXISTS listed
+
+-- :name stage
+-- Lay one row of the list beside the log.
+INSERT INTO listed (position, mailbox, folded, name, language, row_id, file, line, fields, wanted,
+                    excluded)
+VALUES (:position, :mailbox, :folded, :name, :language, :row_id, :file, :line, :fields, :wanted,
+        :excluded)
+
+-- :name compare
+-- What is to be done for each chosen row, and which copy it has so far.
+UPDATE listed SET chosen = wanted, (action, copy) = (
+    SELECT
+        CASE
+            WHEN out.folded IS NOT NULL
+                 AND (copy.id IS NULL OR copy.state IN ('queued', 'deferred')) THEN 'opted-out'
+            WHEN listed.excluded <> ''
+                 AND (copy.id IS NULL OR copy.state IN ('queued', 'deferred', 'sending', 'failed'))
+                THEN 'excluded'
+            WHEN copy.id IS NULL THEN 'new'
+            WHEN copy.state IN ('sent', 'bounced', 'uncertain')
+                THEN CASE WHEN :mode = 'again' AND copy.revision < :revision
+                               AND out.folded IS NULL AND listed.excluded = '' THEN 'another'
+                          WHEN copy.state = 'uncertain' THEN 'uncertain'
+                          ELSE 'has-it' END
+            WHEN copy.state = 'failed'
+                THEN CASE WHEN :mode <> 'continue' AND copy.revision < :revision
+                               AND out.folded IS NULL THEN 'another'
+                          ELSE 'failed' END
+            WHEN copy.state = 'suppressed'
+                THEN CASE WHEN out.folded IS NOT NULL THEN 'opted-out'
+                          WHEN listed.excluded <> '' THEN 'excluded'
+                          WHEN copy.reason = 'withdrawn' THEN 'withdrawn'
+                          WHEN copy.revision < :revision THEN 'another'
+                          ELSE 'returned' END
+            WHEN copy.state = 'sending' THEN 'waiting'
+            WHEN copy.revision < :revision THEN 'replaced'
+            WHEN copy.state = 'deferred' AND copy.due_at > :now THEN 'deferred'
+            WHEN copy.attempts = 0 AND (copy.fields <> listed.fields OR copy.name <> listed.name
+                 OR copy.language <> listed.language OR copy.row_id <> listed.row_id)
+                THEN 'refreshed'
+            ELSE 'waiting'
+        END,
+        copy.id
+    FROM (SELECT 1) AS one
+    LEFT JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+    LEFT JOIN suppression AS out ON out.folded = listed.folded
+)
+
+-- :name choose_first
+-- Where more rows than that want a letter, keep only the first of them.
+UPDATE listed SET chosen = 0
+WHERE chosen = 1
+  AND (SELECT COUNT(*) FROM listed WHERE chosen = 1 AND action IN ('new', 'another', 'returned', 'replaced', 'refreshed', 'waiting')) > :limit
+  AND position NOT IN (
+    SELECT position FROM listed
+    WHERE chosen = 1 AND action IN ('new', 'another', 'returned', 'replaced', 'refreshed', 'waiting')
+    ORDER BY position LIMIT :limit
+)
+
+-- :name count_actions
+-- How many chosen rows there are of each action.
+SELECT action, COUNT(*) FROM listed WHERE chosen = 1 GROUP BY action
+
+-- :name count_excluded
+-- How many chosen rows the list itself excludes, by reason.
+SELECT excluded, COUNT(*) FROM listed WHERE chosen = 1 AND action = 'excluded'
+GROUP BY excluded ORDER BY COUNT(*) DESC, excluded
+
+-- :name count_newly_excluded
+-- How many copies wait for chosen rows that the list has come to exclude.
+SELECT COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action = 'excluded' AND copy.state IN ('queued', 'deferred')
+
+-- :name count_as_queued
+-- How many copies go out as they were queued, because an attempt was made, though the list differs.
+SELECT COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action IN ('waiting', 'returned') AND copy.attempts > 0
+  AND (copy.fields <> listed.fields OR copy.name <> listed.name OR copy.language <> listed.language)
+
+-- :name deferred_until
+-- When the first of the chosen rows that the server deferred is due.
+SELECT MIN(copy.due_at) FROM listed JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action = 'deferred'
+
+-- :name chosen_states
+-- How many chosen rows of the list have a copy in each state.
+SELECT copy.state, COUNT(*)
+FROM listed
+CROSS JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+WHERE listed.chosen = 1 GROUP BY copy.state
+
+-- :name chosen_persons
+-- The chosen rows that there is something to send to, as it will go out: what was attempted before
+-- goes out as it was queued.
+SELECT listed.mailbox,
+       CASE WHEN copy.id IS NULL THEN listed.name ELSE copy.name END AS name,
+       CASE WHEN copy.id IS NULL THEN listed.language ELSE copy.language END AS language,
+       CASE WHEN copy.id IS NULL THEN listed.row_id ELSE copy.row_id END AS row_id,
+       CASE WHEN copy.id IS NULL THEN listed.file ELSE copy.file END AS file,
+       CASE WHEN copy.id IS NULL THEN listed.line ELSE copy.line END AS line,
+       CASE WHEN copy.id IS NULL THEN listed.fields ELSE copy.fields END AS fields
+FROM listed
+LEFT JOIN copy ON copy.id = listed.copy AND copy.attempts > 0
+    AND listed.action IN ('waiting', 'returned')
+WHERE listed.chosen = 1 AND listed.action IN ('new', 'another', 'returned', 'replaced', 'refreshed', 'waiting')
+ORDER BY listed.position
+
+-- :name first_chosen
+-- The first chosen row that the list does not exclude, whatever there is to do for it.
+SELECT mailbox, name, language, row_id, file, line, fields FROM listed
+WHERE chosen = 1 AND excluded = '' ORDER BY position LIMIT 1
+
+-- :name gone
+-- How many copies wait for somebody who is no longer on the list.
+SELECT COUNT(*) FROM copy
+WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+  AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.mailbox = copy.mailbox)
+
+-- :name pick_gone
+-- What waits for somebody who is no longer on the list.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'suppressed', :reason FROM copy
+WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+  AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.mailbox = copy.mailbox)
+
+-- :name pick_left_out
+-- What waits for chosen rows that are excluded or opted out, or that a newer revision replaces.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT copy.id, copy.state, 'suppressed',
+       CASE listed.action WHEN 'excluded' THEN listed.excluded
+                          WHEN 'replaced' THEN :replaced
+                          ELSE :opted_out END
+FROM listed CROSS JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action IN ('excluded', 'replaced', 'opted-out')
+  AND copy.state IN ('queued', 'deferred')
+
+-- :name pick_returned
+-- Suppressed copies of chosen rows that nothing keeps from being sent any more.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT copy.id, copy.state, 'queued',
+       CASE copy.reason WHEN 'removed from the list' THEN 'on the list again'
+                        ELSE 'may be written to again' END
+FROM listed CROSS JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action = 'returned'
+
+-- :name outdate
+-- A copy in a newer revision is about to be made: the one before is no longer the newest.
+UPDATE copy SET newest = 0
+WHERE id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('another', 'replaced'))
+
+-- :name refresh
+-- Bring the row of a copy that was never attempted up to date with the list.
+UPDATE copy SET (name, language, row_id, file, line, fields) = (
+    SELECT name, language, row_id, file, line, fields FROM listed WHERE listed.copy = copy.id
+), updated_at = :now
+WHERE attempts = 0 AND state IN ('queued', 'suppressed')
+  AND id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('refreshed', 'returned'))
+
+-- :name count_enqueued
+-- How many chosen rows have yet to come into the log.
+SELECT COUNT(*) FROM listed
+WHERE chosen = 1
+  AND (action IN ('new', 'another', 'replaced') OR (action IN ('opted-out', 'excluded') AND copy IS NULL))
+
+-- :name enqueue
+-- One copy for each chosen row that has none in this revision.
+INSERT INTO copy (letter, revision, newest, mailbox, folded, name, language, row_id, file, line,
+                  fields, state, reason, updated_at)
+SELECT :letter, :revision, 1, mailbox, folded, name, language, row_id, file, line, fields,
+       CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
+       CASE action WHEN 'opted-out' THEN 'opted out' WHEN 'excluded' THEN excluded ELSE '' END, :now
+FROM listed
+WHERE chosen = 1
+  AND (action IN ('new', 'another', 'replaced') OR (action IN ('opted-out', 'excluded') AND copy IS NULL))
+ORDER BY position
+
+-- :name log_enqueued
+-- Write down that copies came into being: those that have no event yet.
+INSERT INTO event (copy, at, from_state, to_state, reason)
+SELECT id, :now, NULL, state, reason FROM copy WHERE id > :last
+
+-- :name last_copy
+-- The copy that was made last.
+SELECT COALESCE(MAX(id), 0) FROM copy
+
+-- :name chosen_table
+-- The copies that this run may claim, for this connection only.
+CREATE TEMPORARY TABLE chosen (copy INTEGER PRIMARY KEY)
+
+-- :name chosen_drop
+-- Forget an earlier choice.
+DROP TABLE IF EXISTS chosen
+
+-- :name choose
+-- The copies of the chosen rows in this revision; none of those that the list excludes.
+INSERT INTO chosen (copy)
+SELECT copy.id FROM listed
+CROSS JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+WHERE listed.chosen = 1 AND listed.action <> 'excluded' AND copy.revision = :revision

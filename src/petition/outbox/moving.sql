@@ -1,0 +1,154 @@
+-- Arrows that no server's reply caused (moving.py, person.py): which copies take them, and taking them.
+
+-- :name moving_table
+-- Copies that are about to take an arrow, for this connection only.
+CREATE TEMPORARY TABLE moving (
+    copy       INTEGER PRIMARY KEY,
+    from_state TEXT NOT NULL,
+    to_state   TEXT NOT NULL,
+    reason     TEXT NOT NULL
+)
+
+-- :name moving_clear
+-- Forget those that were moved before.
+DELETE FROM moving
+
+-- :name moving_arrows
+-- Which arrows are about to be taken.
+SELECT DISTINCT from_state, to_state FROM moving
+
+-- :name log_moving
+-- Write down that each took its arrow.
+INSERT INTO event (copy, at, from_state, to_state, reason)
+SELECT copy, :now, from_state, to_state, reason FROM moving ORDER BY copy
+
+-- :name move
+-- Move copies along arrows that no server's reply caused; a queued one has no reason.
+UPDATE copy SET (state, reason) = (
+        SELECT to_state, CASE WHEN to_state IN ('suppressed', 'failed') THEN moving.reason ELSE '' END
+        FROM moving WHERE moving.copy = copy.id
+    ),
+    due_at = NULL, waiting_since = NULL, stopped = NULL, updated_at = :now,
+    attempts = CASE WHEN :fresh = 1 THEN 0 ELSE attempts END
+WHERE id IN (SELECT moving.copy FROM moving)
+
+-- :name moved
+-- What was moved, in the order of the log.
+SELECT copy.id, copy.letter, copy.revision, copy.mailbox, copy.row_id,
+       moving.from_state, moving.to_state, moving.reason
+FROM moving CROSS JOIN copy ON copy.id = moving.copy ORDER BY moving.copy
+
+-- :name has_loose_ends
+-- Whether a copy is in the hand of a run, or was deferred too long ago.
+SELECT 1 WHERE EXISTS (SELECT 1 FROM copy WHERE state = 'sending')
+            OR EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND waiting_since <= :since)
+
+-- :name pick_orphans
+-- Copies in the hand of a run that is no more (the caller owns the log, so every other run is gone).
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
+       CASE intended WHEN 1 THEN :reason ELSE '' END
+FROM copy WHERE state = 'sending'
+
+-- :name adopt
+-- Give each orphan the state that its mark proves.
+UPDATE copy SET (state, reason) = (
+        SELECT to_state, moving.reason FROM moving WHERE moving.copy = copy.id
+    ),
+    attempts = attempts + intended, owner = NULL, intended = 0, updated_at = :now
+WHERE id IN (SELECT moving.copy FROM moving)
+
+-- :name forget_wanted
+-- Of copies that were just queued, leave those that are not to be sent for all that.
+DELETE FROM moving WHERE to_state <> 'queued' OR NOT EXISTS (
+    SELECT 1 FROM copy WHERE copy.id = moving.copy
+      AND (copy.newest = 0 OR copy.stopped IS NOT NULL
+           OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
+)
+
+-- :name turn_unwanted
+-- And say why they are not.
+UPDATE moving SET from_state = 'queued', to_state = 'suppressed', reason = (
+    SELECT CASE WHEN EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
+                     THEN :opted_out
+                WHEN copy.stopped IS NOT NULL THEN copy.stopped
+                ELSE :replaced END
+    FROM copy WHERE copy.id = moving.copy
+)
+
+-- :name pick_stopped
+-- Of some copies that wait again, those that somebody stopped while they were in hand.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'suppressed', COALESCE(stopped, :opted_out) FROM copy
+WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
+  AND (stopped IS NOT NULL
+       OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
+
+-- :name pick_overdue
+-- Deferred copies whose first attempt was too long ago.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'failed', :reason FROM copy WHERE state = 'deferred' AND waiting_since <= :since
+
+-- :name pick_uncertain
+-- Uncertain copies: of one letter or all, to one mailbox or all, in any revision.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, :to_state, :reason FROM copy
+WHERE state = 'uncertain' AND (:letter IS NULL OR letter = :letter)
+  AND (:folded IS NULL OR folded = :folded)
+
+-- :name pick_failed
+-- All copies of a letter that failed.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'queued', :reason FROM copy
+WHERE letter = :letter AND newest = 1 AND state = 'failed'
+  AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
+
+-- :name pick_retriable
+-- The copies of a letter to one mailbox that failed or were withdrawn.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'queued', :reason FROM copy
+WHERE folded = :folded AND letter = :letter AND newest = 1
+  AND (state = 'failed' OR (state = 'suppressed' AND copy.reason = 'withdrawn'))
+  AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
+
+-- :name pick_waiting
+-- All copies of a letter that wait.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'suppressed', :reason FROM copy
+WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+
+-- :name pick_waiting_to
+-- The copies that wait for one mailbox, of one letter or of all.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'suppressed', :reason FROM copy
+WHERE folded = :folded AND state IN ('queued', 'deferred') AND (:letter IS NULL OR letter = :letter)
+
+-- :name pick_opted_out
+-- What waits for mailboxes that are never to be written to.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT copy.id, copy.state, 'suppressed', :reason
+FROM suppression CROSS JOIN copy ON copy.folded = suppression.folded
+WHERE copy.state IN ('queued', 'deferred')
+
+-- :name in_hand
+-- Copies that a run has in hand: of one letter or all, to one mailbox or all.
+SELECT id, letter, revision, mailbox, row_id, intended FROM copy
+WHERE state = 'sending' AND (:letter IS NULL OR letter = :letter)
+  AND (:folded IS NULL OR folded = :folded)
+
+-- :name stop
+-- A copy in hand is not to go; the run that has it looks here before its final dot.
+UPDATE copy SET stopped = :reason WHERE id = :copy AND state = 'sending'
+
+-- :name suppress
+-- Never write to a mailbox again, however it is capitalised.
+INSERT INTO suppression (folded, mailbox, reason, at) VALUES (:folded, :mailbox, :reason, :now)
+ON CONFLICT (folded) DO NOTHING
+
+-- :name unsuppress
+-- A mailbox may be written to again.
+DELETE FROM suppression WHERE folded = :folded RETURNING mailbox
+
+-- :name suppressions
+-- All mailboxes that are never written to.
+SELECT mailbox, reason, at FROM suppression ORDER BY mailbox

@@ -1,0 +1,139 @@
+"""Revisions of a letter over several commands: limits, choices, crashes, and who is meant."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import CountingServer, counting_server
+
+
+@pytest.fixture
+def server() -> Iterator[CountingServer]:
+    with counting_server() as server:
+        yield server
+
+
+@pytest.fixture
+def campaign(tmp_path: Path, server: CountingServer) -> SmallCampaign:
+    return SmallCampaign.at(tmp_path).through(server.port)
+
+
+def received(server: CountingServer) -> list[int]:
+    return [server.accepted[f"p{number}@x.example"] for number in (1, 2, 3)]
+
+
+def test_again_with_a_limit_reaches_one_after_the_other(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    again = ("send", "open-letter", "--yes", "--again", "--limit", "1")
+    for expected in ([2, 1, 1], [2, 2, 1], [2, 2, 2]):
+        campaign.petition(*again, status=0)
+        assert received(server) == expected
+    assert campaign.petition("status", "open-letter", "--json").json["revision"] == 2
+
+
+def test_a_plain_send_finishes_what_again_began_for_everyone(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    campaign.petition("send", "open-letter", "--yes", "--again", "--limit", "1", status=0)
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert received(server) == [2, 2, 2]
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert received(server) == [2, 2, 2]
+
+
+def test_again_for_one_is_not_given_to_the_others_by_a_plain_send(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    campaign.petition("send", "open-letter", "--yes", "--again", "--to", "p2", status=0)
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert received(server) == [1, 2, 1]
+    campaign.petition("send", "open-letter", "--yes", "--again", "--limit", "1", status=0)
+    assert received(server) == [2, 2, 1]
+    campaign.petition("send", "open-letter", "--yes", status=0)  # meant for everyone by now
+    assert received(server) == [2, 2, 2]
+
+
+def test_revise_with_a_limit_is_continued(campaign: SmallCampaign, server: CountingServer):
+    campaign.petition("send", "open-letter", "--yes", "--limit", "1", status=0)
+    campaign.change("letters/open-letter.md", "must be", "has to be")
+    for expected in ([1, 1, 0], [1, 1, 1], [1, 1, 1]):
+        campaign.petition("send", "open-letter", "--yes", "--revise", "--limit", "1", status=0)
+        assert received(server) == expected
+
+
+def test_a_revision_that_nobody_would_get_is_not_begun(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    campaign.change("letters/open-letter.md", "must be", "has to be")
+    campaign.petition("send", "open-letter", "--yes", "--revise", status=0)
+    assert campaign.petition("status", "open-letter", "--json").json["revision"] == 1
+    assert received(server) == [1, 1, 1]
+
+
+def test_a_letter_that_only_looks_renamed_can_be_sent(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    letter = campaign.root / "letters/open-letter.md"
+    text = letter.read_text(encoding="utf-8")
+    letter.rename(campaign.root / "letters/appeal.md")
+    answer = campaign.petition("send", "appeal", "--yes", status=2)
+    assert "put letters/open-letter.md back beside it" in " ".join(answer.err.split())
+    campaign.write("letters/open-letter.md", text)
+    campaign.petition("send", "appeal", "--yes", status=0)
+    assert received(server) == [2, 2, 2]
+
+
+def test_nobody_leaves_the_queue_without_a_question(
+    campaign: SmallCampaign, server: CountingServer
+):
+    SmallCampaign(campaign.root).through(1).petition("send", "open-letter", "--yes", status=4)
+    campaign.petition("send", "open-letter", "--yes", "--to", "p1", "--to", "p2", status=0)
+    campaign.list_people("p1", "p2")
+    dry = campaign.petition("send", "open-letter", "--dry-run", status=0)
+    assert "1 who is no longer on the list" in dry.out
+    answer = campaign.petition("send", "open-letter", status=2)
+    assert "1 who is no longer on the list" in answer.out
+    assert "nobody is there to confirm it" in answer.err
+    assert campaign.states()["p3"] == "queued"
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert campaign.states()["p3"] == "suppressed"
+
+
+def test_the_plan_tells_deferred_uncertain_and_attempted_copies_apart(tmp_path: Path):
+    from petition.outbox.states import State
+    from tests.acceptance.queued import queue
+
+    campaign = SmallCampaign.at(tmp_path, people=4)
+    queue(campaign, p1=State.DEFERRED, p2=State.UNCERTAIN, p3=State.SENT)
+    said = " ".join(campaign.petition("send", "open-letter", "--dry-run", status=0).out.split())
+    assert "send 1 waiting from before" in said
+    assert "deferred 1, next due at 2099-01-01" in said
+    assert "uncertain 1: not known whether delivered, see petition resolve" in said
+    assert "leave out 1 have it already" in said
+
+
+def test_a_copy_that_was_attempted_is_shown_and_sent_as_it_was_queued(
+    tmp_path: Path, server: CountingServer
+):
+    campaign = SmallCampaign.at(tmp_path, people=1).through(server.port)
+    server.answers = {"p1": "451 4.7.1 later"}
+    campaign.petition("send", "open-letter", "--yes", status=3)
+    campaign.list_people("p1", p1="Hull")
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "petition.db") as connection:
+        connection.execute("UPDATE copy SET due_at = '2020-01-01T00:00:00.000Z'")
+    connection.close()
+    said = campaign.petition("send", "open-letter", "--dry-run", status=0).out
+    assert "the water of our town" in said
+    assert "1 was already attempted and goes out as it was queued" in " ".join(said.split())
+    assert "Hull" not in said
+    assert "Hull" not in campaign.petition("preview", "open-letter", status=0).out

@@ -1,0 +1,81 @@
+"""The queries that are asked of a long log find their rows by an index."""
+
+import re
+
+import pytest
+
+from petition.outbox.listing import Listing, Mode
+from petition.outbox.log import Log
+from petition.outbox.queries import queries
+from tests.unit.outbox.conftest import frozen, listed
+
+
+@pytest.fixture
+def long_log(log: Log) -> Log:
+    """A log whose list is staged and whose choice is made, as for a run."""
+    names = [f"p{number}" for number in range(50)]
+    listing = Listing(log, "open")
+    listing.stage(listed(*names))
+    listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
+    return log
+
+
+def plan_of(log: Log, name: str) -> str:
+    """How SQLite would run a query; its parameters do not matter to that."""
+    text = queries()[name]
+    values = dict.fromkeys(re.findall(r":(\w+)", text), 1)
+    rows = log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", values)
+    return "\n".join(row["detail"] for row in rows)
+
+
+BY_INDEX = {
+    "compare": "copy_newest",
+    "choose": "copy_newest",
+    "chosen_states": "copy_newest",
+    "claimable": "copy_state",
+    "counts": "COVERING INDEX copy_state",
+    "next_due": "COVERING INDEX copy_state",
+    "gone": "copy_state",
+    "pick_gone": "copy_state",
+    "copies_in": "copy_state",
+    "pick_waiting": "copy_state",
+    "pick_failed": "copy_state",
+    "copies_to": "copy_folded",
+    "events_to": "copy_folded",
+    "pick_retriable": "copy_folded",
+    "pick_waiting_to": "copy_folded",
+    "pick_opted_out": "copy_folded",
+    "pick_orphans": "copy_in_hand",
+    "in_hand": "copy_in_hand",
+    "has_loose_ends": "copy_deferred",
+    "pick_overdue": "copy_deferred",
+    "pick_uncertain": "copy_uncertain",
+    "claim": "PRIMARY KEY",
+    "intend": "PRIMARY KEY",
+    "record": "PRIMARY KEY",
+    "move": "PRIMARY KEY",
+    "adopt": "PRIMARY KEY",
+    "moved": "PRIMARY KEY",
+    "pick_stopped": "PRIMARY KEY",
+    "count_as_queued": "PRIMARY KEY",
+    "chosen_persons": "PRIMARY KEY",
+    "pick_left_out": "PRIMARY KEY",
+}
+# These walk an index that holds nothing but the rows that they ask for.
+WHOLE_INDEX = {"pick_orphans", "in_hand", "has_loose_ends", "pick_uncertain"}
+
+
+@pytest.mark.parametrize("name", BY_INDEX)
+def test_a_query_finds_its_copies_by_an_index(long_log: Log, name: str):
+    plan = plan_of(long_log, name)
+    assert BY_INDEX[name] in plan
+    scans = re.findall(r"SCAN copy\b.*", plan)
+    assert all(name in WHOLE_INDEX and "USING" in scan for scan in scans), plan
+
+
+@pytest.mark.parametrize("name", ["claimable", "counts", "next_due"])
+def test_what_every_command_or_claim_asks_is_not_sorted(long_log: Log, name: str):
+    plan = plan_of(long_log, name)
+    sorts = [line for line in plan.splitlines() if "TEMP B-TREE" in line]
+    # Of the claimable copies only the few that were found are put in order.
+    assert len(sorts) <= (name == "claimable"), plan
