@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
@@ -16,6 +17,9 @@ from petition.outbox.run import Run
 from petition.prepare import Wish, enqueue, prepare
 from tests.acceptance.small import SmallCampaign
 from tests.servers.scripted import ScriptedServer
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class Scene:
@@ -35,6 +39,7 @@ class Scene:
         self.retry = RetrySchedule()
         self.now = datetime.now(UTC)
         self.secret: Secret | None = None
+        self.tls_context: SSLContext | None = None
         self.mailer: Mailer | None = None
         self.log: Log | None = None
         self.tell = lambda told: None
@@ -42,7 +47,7 @@ class Scene:
     async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
         with Log(f"sqlite:///{self.root}/petition.db", clock=lambda: self.now) as log, log.owned():
             self.log = log
-            where = Server("127.0.0.1", server.port, "none", **self.settings)
+            where = Server("127.0.0.1", server.port, **{"security": "none"} | self.settings)
             prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
             enqueue(prepared)
             run = Run(log, "open-letter")
@@ -51,6 +56,7 @@ class Scene:
                 self.secret,
                 Pace.of(self.pace, "UTC"),
                 retry=self.retry,
+                tls_context=self.tls_context,
                 pause=0.01,
                 dot_seconds=dot_seconds,
             )

@@ -23,10 +23,12 @@ class CountingServer:
     Args:
         pause: How long it thinks before and after it takes a letter, in seconds.
         answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
+        most: After so many letters it says 421 to the next one on a connection; 0: never.
     """
 
     pause: float = 0.0
     answers: Mapping[str, str] = field(default_factory=dict)
+    most: int = 0
     port: int = 0
     accepted: Counter[str] = field(default_factory=Counter)  # by recipient
     message_ids: dict[str, set[str]] = field(default_factory=dict)  # by recipient
@@ -38,8 +40,11 @@ class CountingServer:
             await self._converse(reader, writer)
         writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(  # noqa: C901 (the verbs of a whole conversation)
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         recipients: list[str] = []
+        letters = 0
         writer.write(b"220 counting.test ESMTP\r\n")
         while line := await reader.readline():
             verb, _, rest = line.decode().strip().partition(" ")
@@ -48,6 +53,9 @@ class CountingServer:
                 case "EHLO":
                     writer.write(b"250-counting.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n")
                     writer.write(b"250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n")
+                case "MAIL" if self.most and letters >= self.most:
+                    writer.write(b"421 4.7.0 Too many letters on this connection\r\n")
+                    return
                 case "MAIL":
                     recipients = []
                     writer.write(b"250 2.1.0 Ok\r\n")
@@ -63,6 +71,7 @@ class CountingServer:
                 case "DATA":
                     writer.write(b"354 go on\r\n")
                     await self._take(reader, recipients)
+                    letters += 1
                     if self._answer(recipients[0]) == "":
                         return
                     writer.write(b"250 2.0.0 Ok: queued\r\n")

@@ -11,21 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 
-from petition.address import Mailbox
-from petition.campaign.people import Person
+from petition.delivery.copies import Letter, outcome_of, person_of
 from petition.delivery.ending import Ending, Told
-from petition.delivery.pace import Closed
+from petition.delivery.pace import NO_CAP, Closed
 from petition.delivery.patience import Patience
 from petition.delivery.reply import Outcome as Said
+from petition.delivery.reply import Stage, Verdict
 from petition.delivery.route import Route
 from petition.delivery.session import Session, Transaction
 from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, MergeRefused
 from petition.merge.message import Email, Merger
-from petition.outbox.listing import ListedRow
 from petition.outbox.records import Copy
 from petition.outbox.run import Intent, Outcome, Run
 from petition.outbox.states import Reason, State
@@ -34,22 +32,6 @@ __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
 _LONGEST_PAUSE = 30.0  # seconds after trouble with the server
-
-_STATE_OF = {
-    Said.SENT: State.SENT,
-    Said.DEFERRED: State.DEFERRED,
-    Said.FAILED: State.FAILED,
-    Said.UNCERTAIN: State.UNCERTAIN,
-    Said.RELEASED: State.QUEUED,
-}
-
-
-class _Letter(NamedTuple):
-    """A copy that is merged and may be handed over."""
-
-    copy: Copy
-    email: Email
-    date: datetime
 
 
 @dataclass(slots=True)
@@ -65,7 +47,7 @@ class _Line:
 
     session: Session
     episode: int
-    ahead: _Letter | None = None
+    ahead: Letter | None = None
     recorded: list[tuple["asyncio.Future[None]", Told]] = field(default_factory=list)
 
 
@@ -101,6 +83,8 @@ class Mailer:
         self._opening = asyncio.Lock()
         self._lines = 0  # that are open
         self._merged = 0
+        self._dismissed_after: set[int] = set()  # so many letters
+        self._most_letters = NO_CAP  # on one connection
         self._fault: Exception | None = None
 
     def stop(self) -> None:
@@ -233,9 +217,11 @@ class Mailer:
                 self._supply.give_back(line.ahead.copy)
             await self._settle(line)
 
-    async def _next(self, line: _Line) -> _Letter | None:
+    async def _next(self, line: _Line) -> Letter | None:
         """The next letter, when its turn has come; None where this connection is to be closed."""
         if self._is_halted or not line.session.is_open:
+            return None
+        if line.session.letters >= self._most_letters:  # goodbye before the server says it
             return None
         if letter := line.ahead:
             line.ahead = None
@@ -253,7 +239,7 @@ class Mailer:
             if letter := self._merged_letter(line, copy):
                 return letter
 
-    async def _permit(self, line: _Line, letter: _Letter) -> bool:
+    async def _permit(self, line: _Line, letter: Letter) -> bool:
         """Make the intent durable, and with it what the server said of the letter before."""
         email = letter.email
         marked = self._run.intend(
@@ -275,6 +261,8 @@ class Mailer:
         """Merge the letter after the present one, where nothing could keep it back."""
         if self._is_halted or not line.session.offers.pipelining:
             return
+        if line.session.letters + 1 >= self._most_letters:
+            return
         while line.ahead is None and (copy := self._supply.take()):
             if not self._is_free_for(copy):
                 self._supply.give_back(copy)
@@ -285,7 +273,7 @@ class Mailer:
         """The letter whose commands go with the dot of the present one."""
         return line.ahead.email if line.ahead and not self._is_halted else None
 
-    def _merged_letter(self, line: _Line, copy: Copy) -> _Letter | None:
+    def _merged_letter(self, line: _Line, copy: Copy) -> Letter | None:
         # Date is set at the first attempt and then kept; a header has whole seconds.
         date = copy.letter_date or self._clock().replace(microsecond=0)
         self._merged += 1
@@ -295,7 +283,7 @@ class Mailer:
         except MergeRefused as refusal:
             self._record(line, copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
             return None
-        return _Letter(copy, email, date)
+        return Letter(copy, email, date)
 
     # ---- when it goes
 
@@ -304,12 +292,12 @@ class Mailer:
         return self._stop.is_set() or self._ending.is_over
 
     def _is_free_for(self, copy: Copy) -> bool:
-        return self._route.pace.is_free_for(copy.mailbox.rpartition("@")[2])
+        return self._route.pace.is_free_for(copy.domain)
 
     async def _turn_has_come(self, line: _Line, copy: Copy) -> bool:
         """Wait for a letter's turn; False where this connection is to be closed before it."""
         await self._settle(line)
-        turn = asyncio.ensure_future(self._route.pace.wait(copy.mailbox.rpartition("@")[2]))
+        turn = asyncio.ensure_future(self._route.pace.wait(copy.domain))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -333,43 +321,36 @@ class Mailer:
 
     # ---- what became of it
 
-    async def _write_down(self, line: _Line, letter: _Letter, done: Transaction) -> None:
+    async def _write_down(self, line: _Line, letter: Letter, done: Transaction) -> None:
         copy, verdict = letter.copy, done.verdict
-        self._record(line, copy, self._outcome(letter, done))
+        self._record(line, copy, outcome_of(letter, done, self._route.retry, self._clock()))
         self._patience.weigh(verdict, line.episode, copy.mailbox)
         if done.also_refused and verdict.outcome is Said.SENT:
             self._ending.also_refused.extend(done.also_refused)
         self._look_at_ending()
+        self._mind_the_pace(copy.domain, verdict)
+        if line.session.was_dismissed:
+            self._note_dismissal(line.session.letters)
         if verdict.outcome is Said.RELEASED:  # perhaps because the person opted out a moment ago
             await self._settle(line)
             await self._run.drop_opted_out()
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
-    def _outcome(self, letter: _Letter, done: Transaction) -> Outcome:
-        verdict, reply = done.verdict, done.verdict.reply
-        state, due = _STATE_OF[verdict.outcome], None
-        reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
-        if state is State.DEFERRED:
-            now = self._clock()
-            due = self._route.retry.due(letter.copy.attempts, letter.copy.waiting_since or now, now)
-            if due is None:
-                state, reason = State.FAILED, f"deferred for {self._route.retry.given_up_after}"
-        refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
-        return Outcome(
-            copy=letter.copy.id,
-            state=state,
-            charge=state is not State.QUEUED,
-            reason="; ".join(filter(None, [reason, *refused])),
-            due_at=due,
-            letter_date=None if state is State.QUEUED else letter.date,
-            reply_code=reply.code if reply else None,
-            enhanced_code=reply.enhanced if reply else None,
-            reply=reply.text if reply else None,
-            server=done.server,
-            tls=done.tls,
-            milliseconds=done.milliseconds,
-        )
+    def _mind_the_pace(self, domain: str, verdict: Verdict) -> None:
+        """Slow down for a provider that asks for it, and for no other."""
+        if verdict.outcome is Said.SENT:
+            self._route.pace.ease(domain)
+        elif verdict.reply and verdict.stage in {Stage.RCPT, Stage.DOT}:
+            policy = (verdict.reply.enhanced or "").startswith("4.7.")
+            if verdict.reply.code == 421 or policy:
+                self._route.pace.slow_down(domain)
+
+    def _note_dismissal(self, letters: int) -> None:
+        """Learn after how many letters the server ends a connection: what it did twice."""
+        if letters and letters in self._dismissed_after:
+            self._most_letters = min(self._most_letters, letters)
+        self._dismissed_after.add(letters)
 
     def _record(self, line: _Line, copy: Copy, outcome: Outcome) -> None:
         told = Told(copy, outcome.state, outcome.reply or outcome.reason)
@@ -395,16 +376,3 @@ class Mailer:
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
-
-
-def person_of(row: Copy | ListedRow) -> Person:
-    """The person that a copy, or a row that is to become one, is for."""
-    return Person(
-        file=row.file,
-        line=row.line,
-        number=0,
-        id=row.row_id,
-        mailbox=Mailbox(row.name, row.mailbox),
-        language=row.language,
-        fields=dict(row.fields),
-    )

@@ -22,6 +22,9 @@ NO_CAP = sys.maxsize
 # How long a slow server takes for one letter: more connections than that keeps busy would only
 # stand idle until the server closes them.
 LETTER_SECONDS = 3
+# Between two letters to a provider that said "not so fast": at first, and at the most.
+SLOWED_SECONDS = 1.0
+SLOWEST_SECONDS = 64.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Pace:
         self._clock = clock or Clock()
         self._all = _Turns(_interval(settings.rate))
         self._domains = _turns_of(settings.per_domain)
+        self._slowed: dict[str, _Turns] = {}
 
     @classmethod
     def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":
@@ -99,7 +103,39 @@ class Pace:
         Args:
             domain: Where the letter goes to, in lower case.
         """
-        return self._rate is None and self._between is None and domain not in self._domains
+        return self.is_free and not (domain in self._domains or domain in self._slowed)
+
+    def delay(self, domain: str) -> float:
+        """How many seconds a letter would wait for its turn now.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+        """
+        now = self._clock.monotonic()
+        return self._turn(now, domain) - now
+
+    def slow_down(self, domain: str) -> None:
+        """A provider said that letters come too fast: those to it alone are spaced, ever wider.
+
+        Args:
+            domain: The provider's, in lower case.
+        """
+        turns = self._slowed.get(domain)
+        if turns is None:
+            turns = self._slowed[domain] = _Turns(SLOWED_SECONDS / 2)
+        turns.interval = min(2 * turns.interval, SLOWEST_SECONDS)
+        turns.take(self._clock.monotonic())
+
+    def ease(self, domain: str) -> None:
+        """A letter to a provider that was slowed down went well.
+
+        Args:
+            domain: The provider's, in lower case.
+        """
+        if turns := self._slowed.get(domain):
+            turns.interval /= 2
+            if turns.interval <= SLOWED_SECONDS / 2:
+                del self._slowed[domain]
 
     def left_today(self, used: int) -> int:
         """How many more recipients the daily cap allows.
@@ -143,16 +179,22 @@ class Pace:
         """The first moment that suits all letters and those to this domain."""
         self._all.forget(now)
         turn = self._all.first_from(now)
-        if turns := self._domains.get(domain):
+        for turns in self._turns_for(domain):
             turns.forget(now)
-            while (later := turns.first_from(turn)) > turn:
-                turn = self._all.first_from(later)
+        while (later := self._later(turn, domain)) > turn:
+            turn = self._all.first_from(later)
         return turn
 
+    def _later(self, turn: float, domain: str) -> float:
+        return max([turn, *(turns.first_from(turn) for turns in self._turns_for(domain))])
+
     def _take(self, turn: float, domain: str) -> None:
-        self._all.take(turn)
-        if turns := self._domains.get(domain):
+        for turns in (self._all, *self._turns_for(domain)):
             turns.take(turn)
+
+    def _turns_for(self, domain: str) -> "list[_Turns]":
+        known = (self._domains.get(domain), self._slowed.get(domain))
+        return [turns for turns in known if turns]
 
     def _opens_after(self, moment: datetime) -> datetime | None:
         if self._between is None:
@@ -167,25 +209,25 @@ class _Turns:
     """Moments that lie at least an interval apart; a gap between two that are taken may be used."""
 
     def __init__(self, interval: float) -> None:
-        self._interval = interval
+        self.interval = interval
         self._taken: list[float] = []
 
     def first_from(self, moment: float) -> float:
         """The first free moment that is not before this one."""
         for taken in self._taken:
-            if moment + self._interval <= taken:
+            if moment + self.interval <= taken:
                 break
-            moment = max(moment, taken + self._interval)
+            moment = max(moment, taken + self.interval)
         return moment
 
     def take(self, moment: float) -> None:
         """Use a free moment."""
-        if self._interval:
+        if self.interval:
             bisect.insort(self._taken, moment)
 
     def forget(self, now: float) -> None:
         """Drop the moments that lie an interval back and bar no other."""
-        del self._taken[: bisect.bisect_right(self._taken, now - self._interval)]
+        del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
 
 
 def _interval(rate: Rate | None) -> float:

@@ -60,6 +60,7 @@ class Session:
 
     Attributes:
         letters: How many the server has answered the dot of, whatever it said.
+        was_dismissed: Whether it said 421 between two letters: it wants no more on this connection.
     """
 
     def __init__(self, server: Server, smtp: aiosmtplib.SMTP, dot_seconds: float) -> None:
@@ -75,6 +76,7 @@ class Session:
         self._wire = Wire(transport)
         self._announced: Announcement | None = None
         self.letters = 0
+        self.was_dismissed = False
 
     @classmethod
     async def open(
@@ -176,6 +178,8 @@ class Session:
         milliseconds = round((time.monotonic() - begun) * 1000)
         if verdict.stage is Stage.DOT:
             self.letters += 1
+        last = verdict.reply if verdict.stage is Stage.MAIL else self._wire.unread
+        self.was_dismissed = last is not None and last.code == 421
         if self._wire.loss:
             self._abandon()
             await self._wire.wait_gone(CLOSE_SECONDS)

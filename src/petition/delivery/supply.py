@@ -1,8 +1,10 @@
 """The copies that a run has in hand: claimed a few ahead, and given out one by one."""
 
 import asyncio
+import math
 from collections import deque
 from datetime import timedelta
+from itertools import chain
 
 from petition.delivery.ending import Ending
 from petition.delivery.route import Route
@@ -12,6 +14,7 @@ from petition.outbox.run import Run
 # Copies in hand for each connection. What is in hand cannot be withdrawn, so a slow run has few.
 AHEAD = 8
 AHEAD_WHEN_PACED = 2
+HELD = 64  # copies for each connection that wait for their provider while others go past them
 
 
 class Supply:
@@ -29,26 +32,70 @@ class Supply:
         self._route = route
         self._each = recipients_each
         self._ending = ending
+        self._pace = route.pace
         self._in_hand: deque[Copy] = deque()
+        self._held: dict[str, deque[Copy]] = {}
+        self._is_dry = False  # the last claim brought less than was asked for
         self._unfinished = 0  # claimed, and not yet recorded
         self._claiming = asyncio.Lock()
         self._ahead: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
         each = AHEAD if route.pace.is_free else AHEAD_WHEN_PACED
-        self._batch = each * min(route.server.connections, route.pace.connections)
+        connections = min(route.server.connections, route.pace.connections)
+        self._batch = each * connections
+        self._most_held = HELD * connections
 
     def take(self) -> Copy | None:
-        """The next copy in hand, if there is one; more are claimed meanwhile."""
-        if not self._in_hand:
+        """The next copy, if there is one in hand; more are claimed meanwhile.
+
+        One whose provider is slowed down lets others go past it, as long as there are others.
+        """
+        if self._held and (copy := self._first_held(0.0)):
+            return copy
+        while self._in_hand:
+            copy = self._in_hand.popleft()
+            self._claim_ahead()
+            if not self._is_held(copy):
+                return copy
+        if self._is_dry or self._held_count >= self._most_held:
+            return self._first_held(math.inf)
+        return None
+
+    def _is_held(self, copy: Copy) -> bool:
+        """Whether a copy waits for its provider alone; it is then put aside."""
+        domain = copy.domain
+        if not self._pace.is_free or self._pace.is_free_for(domain):
+            return False
+        if self._pace.delay(domain) <= 0 or self._held_count >= self._most_held:
+            return False
+        self._held.setdefault(domain, deque()).append(copy)
+        return True
+
+    def _first_held(self, patience: float) -> Copy | None:
+        """The copy put aside whose turn is next, if it comes within so many seconds."""
+        delays = {domain: self._pace.delay(domain) for domain in self._held}
+        first = min(delays, key=delays.__getitem__, default=None)
+        if first is None or delays[first] > patience:
             return None
-        copy = self._in_hand.popleft()
-        if len(self._in_hand) == self._batch // 2 and self._ahead is None:
-            self._ahead = asyncio.create_task(self._claim_more())
+        copy = self._held[first].popleft()
+        if not self._held[first]:
+            del self._held[first]
         return copy
+
+    @property
+    def _held_count(self) -> int:
+        return sum(map(len, self._held.values()))
+
+    def _claim_ahead(self) -> None:
+        if len(self._in_hand) <= self._batch // 2 and self._ahead is None and not self._is_dry:
+            self._ahead = asyncio.create_task(self._claim_more())
 
     def give_back(self, copy: Copy) -> None:
         """Put a copy back that was taken and not begun."""
-        self._in_hand.appendleft(copy)
+        if self._pace.is_free and not self._pace.is_free_for(copy.domain):
+            self._held.setdefault(copy.domain, deque()).appendleft(copy)  # it is the next one there
+        else:
+            self._in_hand.appendleft(copy)
 
     def note_recorded(self) -> None:
         """A copy that was taken is recorded."""
@@ -63,13 +110,14 @@ class Supply:
         async with self._claiming:
             if self._fault:
                 raise self._fault
-            return bool(self._in_hand) or await self._claim()
+            return bool(self._in_hand) or await self._claim() or bool(self._held)
 
     async def take_all(self) -> list[Copy]:
         """What is still in hand at the end of a run."""
         async with self._claiming:
-            left = list(self._in_hand)
+            left = [*self._in_hand, *chain.from_iterable(self._held.values())]
             self._in_hand.clear()
+            self._held.clear()
             self._unfinished -= len(left)
             return left
 
@@ -87,10 +135,12 @@ class Supply:
         if (room := await self._room_under_cap()) is not None:
             batch = min(batch, room)
         if batch < 1 or self._ending.is_over:
+            self._is_dry = True
             return False
         claimed = await self._run.claim(batch)
         self._in_hand.extend(claimed)
         self._unfinished += len(claimed)
+        self._is_dry = len(claimed) < batch
         return bool(claimed)
 
     async def _room_under_cap(self) -> int | None:

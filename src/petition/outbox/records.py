@@ -40,6 +40,11 @@ class Copy(NamedTuple):
     reply: str | None
     updated_at: datetime
 
+    @property
+    def domain(self) -> str:
+        """The domain of its mailbox, in lower case."""
+        return self.mailbox.rpartition("@")[2].lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

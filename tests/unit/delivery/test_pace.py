@@ -248,3 +248,37 @@ def test_no_more_connections_than_a_rate_can_use(rate, connections):
 
 def test_a_campaign_without_a_pace_sends_as_fast_as_it_goes():
     assert asyncio.run(Pace.of(None, "Asia/Almaty").wait("a.test")) is None
+
+
+@pytest.mark.parametrize("late", [0.0, 0.013])
+def test_a_rate_is_exact_over_ten_minutes(late):
+    clock = FakeClock()
+    gone = [
+        when for when, _ in times(clock, pace_of(clock, rate="5/s"), ["a.test"] * 3001, 4, late)
+    ]
+    assert max(sum(begin <= when < begin + 1 for when in gone) for begin in range(600)) <= 6
+    for begin in range(0, 590, 10):
+        assert 49 <= sum(begin <= when < begin + 10 for when in gone) <= 51
+    assert 0.98 * 3000 <= sum(when < 600 for when in gone) <= 3001
+
+
+def test_a_provider_that_was_slowed_down_is_eased_again():
+    clock = FakeClock()
+    pace = pace_of(clock)
+    assert pace.is_free_for("slow.test")
+    for _ in range(3):
+        pace.slow_down("slow.test")
+    assert pace.delay("slow.test") == 4.0
+    assert pace.delay("other.test") == 0.0
+    for _ in range(3):
+        assert not pace.is_free_for("slow.test")
+        pace.ease("slow.test")
+    assert pace.is_free_for("slow.test")
+
+
+def test_a_provider_is_never_slowed_down_for_ever():
+    clock = FakeClock()
+    pace = pace_of(clock)
+    for _ in range(50):
+        pace.slow_down("slow.test")
+    assert pace.delay("slow.test") <= 64.0
