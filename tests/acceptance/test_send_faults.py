@@ -198,21 +198,6 @@ def test_a_password_command_that_fails(tmp_path: Path):
     assert "password_command ended with status 1" in " ".join(answer.err.split())
 
 
-def test_the_password_shows_nowhere(tmp_path: Path):
-    """A canary: not in the output, the log, or the list of processes."""
-    canary = "c4n4ry-s3cret"
-    with counting_server() as server:
-        campaign = SmallCampaign.at(tmp_path)
-        login = f'username = "me"\npassword_command = "echo {canary[:6]}"\n'
-        campaign.write("petition.toml", SETTINGS + SMTP.format(port=server.port) + login)
-        campaign.env["PETITION_SMTP_PASSWORD"] = canary
-        campaign.env["PETITION_DEBUG"] = "1"
-        answer = campaign.petition("send", "open-letter", "--yes", status=4)
-        assert "offers no login" in " ".join(answer.err.split())
-        assert canary not in answer.out + answer.err
-        assert not any(canary.encode() in path.read_bytes() for path in tmp_path.glob("*.db*"))
-
-
 def test_the_pace_is_kept(tmp_path: Path):
     with counting_server() as server:
         campaign = SmallCampaign.at(tmp_path, people=6).through(server.port)

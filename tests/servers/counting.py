@@ -24,15 +24,18 @@ class CountingServer:
         pause: How long it thinks before and after it takes a letter, in seconds.
         answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
         most: After so many letters it says 421 to the next one on a connection; 0: never.
+        login: What it answers to AUTH, `{line}` for what it was told; "": it offers none.
     """
 
     pause: float = 0.0
     answers: Mapping[str, str] = field(default_factory=dict)
     most: int = 0
+    login: str = ""
     port: int = 0
     accepted: Counter[str] = field(default_factory=Counter)  # by recipient
     message_ids: dict[str, set[str]] = field(default_factory=dict)  # by recipient
     commands: Counter[str] = field(default_factory=Counter)
+    logins: list[str] = field(default_factory=list)
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -52,10 +55,14 @@ class CountingServer:
             match verb.upper():
                 case "EHLO":
                     writer.write(b"250-counting.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n")
+                    writer.write(b"250-AUTH PLAIN XOAUTH2\r\n" if self.login else b"")
                     writer.write(b"250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n")
                 case "MAIL" if self.most and letters >= self.most:
                     writer.write(b"421 4.7.0 Too many letters on this connection\r\n")
                     return
+                case "AUTH":
+                    self.logins.append(rest)
+                    writer.write(f"{self.login.format(line=rest)}\r\n".encode())
                 case "MAIL":
                     recipients = []
                     writer.write(b"250 2.1.0 Ok\r\n")
@@ -99,10 +106,10 @@ class CountingServer:
 
 @contextmanager
 def counting_server(
-    pause: float = 0.0, answers: Mapping[str, str] | None = None
+    pause: float = 0.0, answers: Mapping[str, str] | None = None, login: str = ""
 ) -> Iterator[CountingServer]:
     """Run a server on loopback until the block is left."""
-    counting = CountingServer(pause, answers or {})
+    counting = CountingServer(pause, answers or {}, login)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(counting.converse, "127.0.0.1", 0))
     counting.port = server.sockets[0].getsockname()[1]

@@ -7,7 +7,7 @@ is a block of its own, so that a loop or a condition can stand around paragraphs
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
@@ -29,6 +29,10 @@ Report = Callable[[int, str, str], None]
 Picture = Callable[[str], str]
 
 
+# markdown-it bounds the nesting of blocks alone.
+DEPTH_LIMIT = 50
+
+
 def no_picture(_: str) -> str:
     """What a text is read with that can hold no images.
 
@@ -48,6 +52,11 @@ def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture)
         picture: Gives the links of its images.
     """
     tokens = _parser().parse(marked.text, {"marked": marked})
+    for token in tokens:
+        if _depth(token.children or []) > DEPTH_LIMIT:
+            what = f"marks of emphasis and links stand more than {DEPTH_LIMIT} deep in each other"
+            report(token.map[0] if token.map else 0, what, "Take some of them out")
+            return []
     return _Builder(marked, report, picture).blocks(tokens)
 
 
@@ -59,6 +68,10 @@ def read_plain(text: str, report: Report | None = None) -> list[Node]:
         report: Is told of everything that a letter cannot hold.
     """
     return read_markdown(Marked(without_reserved(text)), report or (lambda *_: None))
+
+
+def _depth(tokens: Sequence[Token]) -> int:
+    return max(accumulate((token.nesting for token in tokens), initial=0))
 
 
 class _Builder:

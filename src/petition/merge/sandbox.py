@@ -1,6 +1,6 @@
 """What a letter's templates run in: a Jinja sandbox with nothing in it but what is listed."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from typing import Any
 
@@ -176,13 +176,17 @@ class Renderer:
         return "".join(_counted(chunks) if self._can_grow else chunks)
 
 
-def _counted(chunks: Iterable[str]) -> Iterator[str]:
+def _counted(chunks: Iterator[str]) -> Iterator[str]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > OUTPUT_LIMIT:
             what = f"a part of the letter has more than {OUTPUT_LIMIT:,} characters"
-            raise ValueRefused(what, "Make it shorter")
+            refusal = ValueRefused(what, "Make it shorter")
+            # Raised where the template stands, so that its line is known.
+            if isinstance(chunks, Generator):
+                chunks.throw(refusal)
+            raise refusal
         yield chunk
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from jinja2 import Environment
+from jinja2 import Environment, TemplateSyntaxError
 
 # The last plane of Unicode is private use throughout, and no font or program is known to use it.
 _FIRST, _LAST = 0x100000, 0x10EFFF
@@ -23,6 +23,13 @@ _NUMERIC_ENTITY = re.compile(r"&#(?:([0-9]{1,8})|[xX]([0-9a-fA-F]{1,8}));")
 VARIABLE = ("\U0010f001", "\U0010f002")
 BLOCK = ("\U0010f003", "\U0010f004")
 COMMENT = ("\U0010f005", "\U0010f006")
+
+
+# What a letter's tags may grow to; Jinja and Python give up some way beyond, each in its own words.
+_TAG_WORDS = 300
+_TAG_DEPTH = 20
+_BLOCK_DEPTH = 15  # Python has 20 for loops
+_DIGITS = 300
 
 
 class Role(StrEnum):
@@ -132,6 +139,61 @@ def without_reserved(text: str) -> str:
     plain = _RESERVED.sub("", text)
     return _NUMERIC_ENTITY.sub(
         lambda entity: "" if _names_reserved(entity) else entity.group(), plain
+    )
+
+
+def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
+    """Where a text has a tag that is too long, or tags that are too deep in each other.
+
+    Args:
+        source: The text, which need not parse.
+        syntax: The environment whose lexer knows the delimiters.
+
+    Returns:
+        The line from 1 and what is wrong, or None.
+    """
+    tokens = iter(syntax.lexer.tokeniter(source, None))
+    blocks = 0
+    try:
+        for line, kind, _ in tokens:
+            if kind not in {"variable_begin", "block_begin"}:
+                continue
+            words = []
+            for word in _until(kind.replace("begin", "end"), tokens):
+                words += [] if word[0] == "whitespace" else [word]
+                if what := _oversized(words):
+                    return line, what
+            if kind == "block_begin" and words:
+                role = _role(words)
+                blocks += (role is Role.OPEN) - (role is Role.CLOSE)
+                if blocks > _BLOCK_DEPTH:
+                    return line, f"blocks stand more than {_BLOCK_DEPTH} deep in each other"
+    except TemplateSyntaxError:
+        pass  # whoever parses it tells
+    return None
+
+
+def _oversized(words: list[tuple[str, str]]) -> str | None:
+    """What is wrong with a tag's words, of which all but the last were looked at."""
+    if len(words) > _TAG_WORDS:
+        return f"a tag has more than {_TAG_WORDS} words and signs"
+    kind, word = words[-1] if words else ("", "")
+    if kind in {"integer", "float"} and (len(word) > _DIGITS or _is_endless(word)):
+        return "a number is too large"
+    if kind == "operator" and word in "([{":
+        signs = "".join(word for kind, word in words if kind == "operator")
+        depth = sum(map(signs.count, "([{")) - sum(map(signs.count, ")]}"))
+        if depth > _TAG_DEPTH:
+            return f"brackets stand more than {_TAG_DEPTH} deep in each other"
+    return None
+
+
+def _is_endless(number: str) -> bool:
+    # Jinja would write 1e400 into its Python as `inf`, a name that nobody has.
+    return (
+        "e" in number.lower()
+        and not number.lower().startswith("0x")
+        and (float(number.replace("_", "")) == float("inf"))
     )
 
 

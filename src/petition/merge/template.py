@@ -17,7 +17,7 @@ from petition.merge.page import write_page
 from petition.merge.plain import write_plain
 from petition.merge.refusals import ValueRefused
 from petition.merge.sandbox import LetterEnvironment, template_syntax
-from petition.merge.tags import TAG, Tag, Template, find_reserved, mark_tags
+from petition.merge.tags import TAG, Tag, Template, find_oversized, find_reserved, mark_tags
 from petition.merge.tree import Node
 
 # What Jinja's messages call by names that no author knows.
@@ -105,9 +105,9 @@ def names_in(text: LetterText) -> set[str]:
     for source in (text.subject, text.body):
         try:
             tree = template_syntax().parse(source)
-        except TemplateSyntaxError:
-            continue
-        names |= {name.name for name in tree.find_all(nodes.Name)}
+            names |= {name.name for name in tree.find_all(nodes.Name)}
+        except (TemplateSyntaxError, RecursionError, ValueError):
+            continue  # whoever compiles it tells
     return names
 
 
@@ -139,6 +139,9 @@ class _Source:
                 clean(text)
             except ValueRefused as refusal:
                 self._report(number, refusal.what, refusal.mend)
+        if oversized := find_oversized(self._text, template_syntax()):
+            self._report(*oversized, "Take it apart with {% set %}, or make it shorter")
+            return False
         tree = self._parsed()
         is_readable = len(self._problems) == before
         if tree is not None:
