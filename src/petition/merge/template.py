@@ -209,7 +209,7 @@ class _Source:
             def report(line: int, what: str, mend: str, mark: str = "", above: int = above) -> None:
                 self._report(above + line, what, mend, mark)
 
-            with suppress(TemplateSyntaxError):
+            with suppress(TemplateSyntaxError, RecursionError, ValueError):
                 check_fields(template_syntax().parse(field.group()), known, report)
 
     def _report(self, line: int, what: str, mend: str, mark: str = "") -> None:
