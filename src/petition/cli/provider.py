@@ -71,9 +71,11 @@ def find_provider(text: str) -> Provider:
     if asked in names:
         return names[asked]
     near = get_close_matches(asked, names, n=1)
-    others = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
-    mend = f"Did you mean {names[near[0]].name}" if near else others
-    raise UsageError(f'there is no provider "{text}"', mend)
+    what = f'there is no provider "{text}"'
+    if near:
+        what = f"{what}; the nearest is {names[near[0]].name}"
+    mend = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
+    raise UsageError(what, mend)
 
 
 _SMTP = ("host", "port", "security", "username", "auth", "token_command", "connections")
