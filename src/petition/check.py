@@ -14,11 +14,12 @@ from petition.campaign.letter import Letter, LetterText
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.lint.campaign import slips_of
+from petition.lint.letter import Lint
 from petition.merge.files import Files
 from petition.merge.frozen import Frozen, freeze
 from petition.merge.invitation import wrong_weekdays
 from petition.merge.message import Merger
-from petition.merge.promises import broken_promises
 from petition.merge.template import names_in
 
 _DEMANDS = "demands"  # lies beside the letters and is none
@@ -34,20 +35,22 @@ PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the res
 
 
 class Fallbacks:
-    """Those for whom there is no letter in their language: the first, and how many there are."""
+    """Those for whom there is no letter in their language: some by name, and their number."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[Person, int]] = {}
+        self._found: dict[str, tuple[list[Person], int]] = {}
 
     def add(self, person: Person) -> None:
         """One more."""
-        first, count = self._found.get(person.language, (person, 0))
-        self._found[person.language] = first, count + 1
+        named, count = self._found.get(person.language, ([], 0))
+        if len(named) < PERSONS_NAMED:
+            named.append(person)
+        self._found[person.language] = named, count + 1
 
-    def __iter__(self) -> Iterator[tuple[str, Person, int]]:
-        """The languages, the most wanted first, each with its first person and their number."""
+    def __iter__(self) -> Iterator[tuple[str, list[Person], int]]:
+        """The languages, the most wanted first, each with its first persons and their number."""
         found = sorted(self._found.items(), key=lambda pair: -pair[1][1])
-        return ((language, person, count) for language, (person, count) in found)
+        return ((language, named, count) for language, (named, count) in found)
 
 
 @dataclass
@@ -90,21 +93,25 @@ class Examined:
             return
         refusals = Refusals()
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
+        lint = Lint(self.letter, merger, revision, now)
         alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
         before, read, merged = len(self.problems), 0, 0
         for read, person in enumerate(self.people.rows(self.problems), start=1):  # noqa: B007
             if not person.excluded:  # nobody writes to it, and its cells may be in any condition
                 self._look_at(person.mailbox, person.file, person.line, _MEND_ROW)
                 alikes.look_at(person)
+                subject = None
                 if merger is not None:
                     merged += 1
                     full = merged <= READ_BACK_FIRST
-                    self._merge(merger, person, revision, now, refusals, full=full)
+                    subject = self._merge(merger, person, revision, now, refusals, full=full)
+                lint.look_at(person, subject)
             yield person
         if not read and len(self.problems) == before:
             self.problems.append(_nobody(self.people))
         self.problems += refusals.problems()
         self.problems += alikes.problems()
+        self.problems += lint.problems()
 
     def tell_language(self, merger: Merger | None, person: Person) -> None:
         """Count a person for whom there is no letter in their language."""
@@ -120,11 +127,13 @@ class Examined:
         refusals: "Refusals",
         *,
         full: bool,
-    ) -> None:
+    ) -> str | None:
+        """The subject of a person's copy; None: it is refused."""
         try:
-            merger.merge(person, revision, now, full=full)
+            return merger.merge(person, revision, now, full=full).subject
         except MergeRefused as refusal:
             refusals.add(refusal.problem, person)
+            return None
 
     def _look_at(self, mailbox: Mailbox, file: str, line: int | None, mend: str) -> None:
         if what := refused_by(self.server, mailbox):
@@ -304,7 +313,7 @@ def examine(
     examined.look_at_reply_by(today)
     examined.look_at_event(today)
     examined.look_at_demands()
-    examined.problems += broken_promises(letter)
+    examined.problems += slips_of(campaign, letter)
     return examined
 
 

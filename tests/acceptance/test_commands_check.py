@@ -97,6 +97,43 @@ def test_without_a_letter_in_their_language_people_are_named(campaign: SmallCamp
     assert 'open-letter: no letter in "de": P1 <p1@x.example> gets it in "en"' in text
 
 
+def test_each_who_gets_another_language_is_named(campaign: SmallCampaign):
+    rows = "".join(f"p{n}@x.example,P{n},,de\n" for n in range(1, 8))
+    campaign.write("recipients.csv", f"email,name,town,language\n{rows}q@x.example,Q,,fr\n")
+    people = [f"P{n} <p{n}@x.example>" for n in range(1, 6)]
+    german = f'no letter in "de": {", ".join(people)} and 2 more get it in "en"'
+    french = 'no letter in "fr": Q <q@x.example> gets it in "en"'
+    for answer in (
+        campaign.petition("check", status=0).out,
+        campaign.petition("send", "open-letter", "--dry-run", status=0).out,
+    ):
+        said = " ".join(answer.split())
+        assert german in said
+        assert french in said
+    shown = campaign.petition("preview", "open-letter", "--to", "q@x.example", status=0).err
+    assert 'There is no letter in "fr": Q <q@x.example> gets it in "en".' in shown
+
+
+def test_slips_are_warned_of_and_sent_all_the_same(campaign: SmallCampaign):
+    campaign.change(
+        "letters/open-letter.md", "Dear {{ recipient.name }},", "Dear {{ recipient.town or '' }},"
+    )
+    campaign.write(
+        "signatories.csv", "name,kind,publish\nRiver Friends,organisation,yes\nANNA JONES,,yes\n"
+    )
+    found = campaign.petition("check", "--json", status=0).json
+    assert [(one["file"], one["line"], one["level"], one["what"]) for one in found] == [
+        (
+            "letters/open-letter.md",
+            6,
+            "warning",
+            'an empty field leaves a gap behind "Dear" (in 3 rows, first recipients.csv:2)',
+        ),
+        ("signatories.csv", 3, "warning", 'the name "ANNA JONES" is in capitals alone'),
+    ]
+    assert "3 sent" in campaign.petition("send", "open-letter", "--yes", status=0).out
+
+
 def test_a_synchronised_folder_is_pointed_out(campaign: SmallCampaign):
     (campaign.root / ".stfolder").mkdir()
     text = campaign.petition("check", status=0).out

@@ -56,7 +56,9 @@ class SignedOnce:
 
     def _tell(self, first: Signatory, again: Signatory) -> None:
         is_same_name = folded_name(first.name) == folded_name(again.name)
-        who = quoted(again.name if is_same_name else again.email)
+        who = "this signatory"  # who is not to be named is not named in a warning either
+        if first.publish and again.publish:
+            who = quoted(again.name if is_same_name else again.email)
         what = f"{who} signs in line {first.line} as well and is counted once"
         if first.publish != again.publish:
             what += ", unnamed, for only one of the rows agrees to be shown"

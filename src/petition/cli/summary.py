@@ -64,9 +64,10 @@ def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
         merger: Chooses the language.
         fallbacks: Those for whom there is none in theirs.
     """
-    for language, person, count in fallbacks:
-        used, _ = merger.language_of(person)
-        who = str(person.mailbox) if count == 1 else f"{count:,} people"
+    for language, persons, count in fallbacks:
+        used, _ = merger.language_of(persons[0])
+        who = ", ".join(str(person.mailbox) for person in persons)
+        who += f" and {count - len(persons):,} more" if count > len(persons) else ""
         gets = "gets" if count == 1 else "get"
         yield f'no letter in "{language}": {who} {gets} it in "{used}"'
 

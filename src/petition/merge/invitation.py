@@ -89,7 +89,7 @@ def wrong_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem]:
     """
     locale = locale_of(text.language)
     names = locale.days["stand-alone"]["wide"]
-    patterns = _weekday_patterns(text.language)
+    patterns = weekday_patterns(text.language)
     subject = [(text.subject_line, text.subject)]
     body = enumerate(re.split(r"\r\n?|\n", text.body), text.body_line)
     for line, words in [*subject, *body]:
@@ -105,7 +105,12 @@ def _day(starts: datetime) -> str:
     return f"{starts:%A} ({starts:%Y-%m-%d})"
 
 
-def _weekday_patterns(language: str) -> list[re.Pattern[str]]:
+def weekday_patterns(language: str) -> list[re.Pattern[str]]:
+    """How a language writes the weekdays from Monday, in all their forms.
+
+    Args:
+        language: A language tag in lower case.
+    """
     primary = language.partition("-")[0]
     days = locale_of(language).days
     patterns = _INFLECTED.get(primary) or [

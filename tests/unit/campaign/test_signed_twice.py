@@ -63,6 +63,7 @@ def test_one_address_is_one_signatory_of_a_kind(folder, problems):
 def test_who_disagrees_once_is_not_named(folder, problems, first, second):
     (kept,) = counted(folder, f"Ann Reed,,,{first}\nann reed,,,{second}\n", problems)
     assert not kept.publish
+    assert "eed" not in problems[0].what
     assert "unnamed, for only one of the rows agrees to be shown" in problems[0].what
 
 

@@ -8,11 +8,11 @@ from icalendar import Calendar
 from petition.campaign.letter import Letter
 from petition.errors import Level
 from petition.identity import Signer
+from petition.lint.promises import broken_promises
 from petition.merge.calendar import event_uid
 from petition.merge.frozen import Frozen, differences
 from petition.merge.invitation import wrong_weekdays
 from petition.merge.message import Merger
-from petition.merge.promises import broken_promises
 from tests.unit.merge.enclosed import read, tree
 from tests.unit.merge.letters import (
     NOW,

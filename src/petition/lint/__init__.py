@@ -1,0 +1,1 @@
+"""Slips that real organisers make: each a warning, none stops a letter."""

@@ -1,0 +1,137 @@
+"""Slips in the cells of people and of those who sign."""
+
+import re
+from collections.abc import Callable, Mapping
+from unicodedata import name as name_of
+
+from petition.campaign.folding import folded_name
+from petition.campaign.names import quoted
+
+# What is wrong with a row and how to mend it, or nothing.
+Verdict = tuple[str, str] | None
+Judge = Callable[[Mapping[str, str], frozenset[str]], Verdict]
+
+# A salutation is judged only where it says with one of these that a family name follows.
+_ADDRESSING = """
+    mr mrs ms miss mx dr prof professor sir dame lord lady rev reverend councillor cllr herr frau
+    monsieur madame mme señor señora dear господин госпожа доктор профессор уважаемый уважаемая
+    дорогой дорогая мырза ханым құрметті
+"""
+# What stands where a name would, and is none.
+_IN_PLACE_OF_NAMES = """
+    or and the of for madam sir madame colleague colleagues friend friends comrade comrades all
+    member members team office board council committee director directors chair chairman chairwoman
+    chairperson president mayor minister secretary chancellor speaker justice judge ambassador
+    commissioner chief rector dean bishop archbishop general editor editors resident residents
+    supporter supporters neighbour neighbours ladies gentlemen excellency honourable deputy vice
+    prime first mp msp ms mep senator governor officer manager
+    дамы господа коллега коллеги друг друзья товарищ товарищи директор депутат министр председатель
+    посол ректор редактор ханымдар мырзалар әріптес әріптестер достар
+"""
+_FORMS_OF_ADDRESS = frozenset(map(folded_name, _ADDRESSING.split()))
+_NO_NAMES = frozenset(map(folded_name, _IN_PLACE_OF_NAMES.split()))
+_MALE, _FEMALE = ("уважаемый", "дорогой"), ("уважаемая", "дорогая")
+_NO_VALUE = re.compile(
+    r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!)|(?:null|nan|none|n/a|undefined|unknown|-+|\?+|x{2,})",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-f]{2,4});", re.IGNORECASE)
+# UTF-8 that was read as Windows-1252 or -1251: "Ã©", "â€™", "Ð°", "Рђ".
+_TWICE_ENCODED = re.compile(
+    r"Ã[\x80-\xbf\u00a0-\u00bf\u2018-\u2122]|â€.|[ÐÑ][\x80-\xbf\u00a0-\u00bf\u2018-\u2122]"
+    r"|(?:[РС][\u0080-\u00bf\u0402-\u040f\u0452-\u045f\u2018-\u2122]){2,}"
+)
+_ENDS_ODDLY = re.compile(r"[,;:]$")
+
+
+def misfitting_salutation(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
+    """A salutation for somebody else: "Mr Smith" beside Anna Jones."""
+    del named
+    salutation, name = cells.get("salutation", ""), cells.get("name", "")
+    if not salutation or not name or salutation.rpartition(" ")[2] in name:
+        return _wrong_gender(salutation) if salutation else None
+    words = [word for word in re.split(r"[\s./-]+", salutation.strip(" ,!:")) if word]
+    folded = [folded_name(word) for word in words]
+    addressed = [
+        fold
+        for word, fold in zip(words, folded, strict=True)
+        if word[:1].isupper() and fold and fold not in _FORMS_OF_ADDRESS | _NO_NAMES
+    ]
+    there = folded_name(re.sub(r"[-/]", " ", name)).split()
+    if not addressed or not _FORMS_OF_ADDRESS.intersection(folded):
+        return _wrong_gender(salutation)
+    if not _is_one_script(salutation, name) or any(_fits(word, there) for word in addressed):
+        return _wrong_gender(salutation)
+    what = f"the salutation {quoted(salutation)} does not fit the name {quoted(name)}"
+    return what, "Correct one of the two cells"
+
+
+def _fits(word: str, there: list[str]) -> bool:
+    """Whether a word is one of a name's, perhaps in another case of its grammar."""
+    return any(
+        word == other or (min(len(word), len(other)) >= 4 and word[:4] == other[:4])
+        for other in there
+    )
+
+
+def _wrong_gender(salutation: str) -> Verdict:
+    """A patronymic tells whether it is a man or a woman who is greeted."""
+    greeting, _, rest = salutation.casefold().partition(" ")
+    patronymic = rest.strip(" ,!").rpartition(" ")[2]
+    is_woman = greeting in _FEMALE and patronymic.endswith(("ович", "евич", "ич"))
+    is_man = greeting in _MALE and patronymic.endswith(("овна", "евна", "ична", "инична"))
+    if not is_woman and not is_man:
+        return None
+    return f"{quoted(salutation)} greets a man as a woman or a woman as a man", "Correct the cell"
+
+
+def _is_one_script(one: str, other: str) -> bool:
+    scripts = [
+        {name_of(char, "").partition(" ")[0] for char in text if char.isalpha()}
+        for text in (one, other)
+    ]
+    return bool(scripts[0] & scripts[1])
+
+
+def shouted_name(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
+    """A name in capitals alone, or in none: "ANNA JONES", "anna jones"."""
+    del named
+    name = cells.get("name", "")
+    if name.isupper() == name.islower() or " " not in name:
+        return None  # one word in capitals may be what an organisation is called
+    words = re.findall(r"[^\W\d_]{3,}", name)
+    if len(words) < 2 or not any(len(word) > 4 for word in words):
+        return None
+    kind = "capitals" if name.isupper() else "small letters"
+    return f"the name {quoted(name)} is in {kind} alone", "Write it as its bearer does"
+
+
+def no_value(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
+    """What a program writes where it knows nothing: "#N/A", "NULL"."""
+    for column in named:
+        if cells.get(column) and _NO_VALUE.fullmatch(cells[column]):
+            return f"{column} is {quoted(cells[column])}", "Empty the cell, or fill it"
+    return None
+
+
+def spoilt_text(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
+    """A text that was encoded twice, or taken from a web page: "JosÃ©", "Tom &amp; Ann"."""
+    for column in named:
+        cell = cells.get(column, "")
+        if not cell.isascii() and _TWICE_ENCODED.search(cell):
+            what = f"{column} is {quoted(cell)}, which was encoded twice"
+            return what, "Export the list anew as UTF-8"
+        if "&" in cell and _ENTITY.search(cell):
+            return f"{column} is {quoted(cell)}, as a web page writes it", "Write the sign itself"
+    return None
+
+
+def odd_end(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
+    """A cell that ends with the comma of the sentence it stood in: "Mr Kim,"."""
+    for column in named:
+        if _ENDS_ODDLY.search(cells.get(column, "")):
+            return f"{column} is {quoted(cells[column])}, with a sign at its end", "Delete the sign"
+    return None
+
+
+JUDGES: tuple[Judge, ...] = (misfitting_salutation, shouted_name, no_value, spoilt_text, odd_end)

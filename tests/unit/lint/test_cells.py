@@ -1,0 +1,163 @@
+"""What looks wrong in a row, and what does not."""
+
+import pytest
+
+from petition.campaign.signatories import Signatory
+from petition.lint import rows
+from petition.lint.organisations import shouted_signatures, two_spellings
+
+NAMED = frozenset({"name", "town", "salutation"})
+
+
+@pytest.mark.parametrize(
+    ("salutation", "name"),
+    [
+        ("Mr Smith", "Anna Jones"),
+        ("Dear Mr. Smith", "Anna Jones"),
+        ("Dr Anna Smith-Bell", "Berik Jones"),
+        ("Councillor Lane", "Kwame Osei"),
+        ("Уважаемый Иван Петрович", "Ольга Андреевна Ильинская"),
+        ("Воронцов мырза", "Нұрлан Қайратұлы Бекжан"),
+        ("Herr Schmidt", "Jörg Weißenfels"),
+    ],
+)
+def test_a_salutation_for_somebody_else(salutation, name):
+    told = rows.misfitting_salutation({"salutation": salutation, "name": name}, NAMED)
+    assert told == (
+        f'the salutation "{salutation}" does not fit the name "{name}"',
+        "Correct one of the two cells",
+    )
+
+
+@pytest.mark.parametrize(
+    "salutation", ["Уважаемый Ольга Андреевна", "Уважаемая Сергей Петрович", "Дорогая Иван Ильич!"]
+)
+def test_a_man_greeted_as_a_woman(salutation):
+    cells = {"salutation": salutation, "name": salutation.split(" ", 1)[1].strip("!")}
+    told = rows.misfitting_salutation(cells, NAMED)
+    assert told is not None
+    assert "greets a man as a woman or a woman as a man" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("salutation", "name"),
+    [
+        ("Mr Kim", "Vladimir Kim"),
+        ("Mr Kim", "KIM, Vladimir"),
+        ("Ms O'Dowd", "Siobhán O’Dowd"),
+        ("Mr Weissenfels", "Jörg Weißenfels"),
+        ("Ms Bell", "Anna Smith-Bell"),
+        ("Sir or Madam", "Town council"),
+        ("Lord Mayor", "Jane Doe"),
+        ("Prime Minister", "Jane Doe"),
+        ("Dear colleagues", "Ward office"),
+        ("Bill", "William Gates"),
+        ("Commissioner Reed", "Anna Jones"),
+        ("Mr Kim", "Ким Владимир"),
+        ("Уважаемый Сергей Петрович", "Сергей Петрович Воронцов"),
+        ("Уважаемая Ольга Андреевна", "Ольга Андреевна Ильинская"),
+        ("Уважаемые дамы и господа", "Секретариат"),
+        ("Айгүл Серікқызы", "Айгүл Серікқызы Жұмабек"),
+        ("Бекжан мырза", "Нұрлан Қайратұлы Бекжан"),
+        ("Mr Kim", ""),
+        ("", "Vladimir Kim"),
+    ],
+)
+def test_a_salutation_that_fits(salutation, name):
+    assert rows.misfitting_salutation({"salutation": salutation, "name": name}, NAMED) is None
+
+
+@pytest.mark.parametrize(
+    ("judge", "cells", "told"),
+    [
+        (rows.shouted_name, {"name": "ANNA JONES"}, 'the name "ANNA JONES" is in capitals alone'),
+        (rows.shouted_name, {"name": "ОЛЬГА ИЛЬИНСКАЯ"}, "is in capitals alone"),
+        (rows.shouted_name, {"name": "anna jones"}, "is in small letters alone"),
+        (rows.no_value, {"town": "#N/A"}, 'town is "#N/A"'),
+        (rows.no_value, {"town": "NULL"}, 'town is "NULL"'),
+        (rows.no_value, {"name": "nan"}, 'name is "nan"'),
+        (rows.spoilt_text, {"name": "JosÃ© PÃ©rez"}, "which was encoded twice"),
+        (rows.spoilt_text, {"name": "Oâ€™Dowd"}, "which was encoded twice"),
+        (rows.spoilt_text, {"name": "Ольга".encode().decode("cp1251")}, "was encoded twice"),
+        (rows.spoilt_text, {"town": "Tyne &amp; Wear"}, "as a web page writes it"),
+        (rows.odd_end, {"salutation": "Mr Kim,"}, "with a sign at its end"),
+    ],
+)
+def test_a_cell_that_looks_wrong(judge, cells, told):
+    verdict = judge(cells, NAMED)
+    assert verdict is not None
+    assert told in verdict[0]
+
+
+@pytest.mark.parametrize(
+    ("judge", "cells"),
+    [
+        (rows.shouted_name, {"name": "Anna Jones"}),
+        (rows.shouted_name, {"name": "UNISON"}),
+        (rows.shouted_name, {"name": "BBC TV"}),
+        (rows.shouted_name, {"name": "J R R"}),
+        (rows.shouted_name, {"name": "毛 泽东"}),
+        (rows.no_value, {"town": "Nantwich"}),
+        (rows.no_value, {"note": "NULL"}),  # no letter names it
+        (rows.spoilt_text, {"name": "São Ângela Ðorđe Råå"}),
+        (rows.spoilt_text, {"name": "Рассказ о Смирнове", "town": "РСФСР"}),
+        (rows.spoilt_text, {"town": "Tyne & Wear; A&B"}),
+        (rows.odd_end, {"salutation": "Mr Kim", "name": "Bell & Sons, Inc."}),
+    ],
+)
+def test_a_cell_that_is_right(judge, cells):
+    assert judge(cells, NAMED) is None
+
+
+def signed(line, name, organisation="", kind="individual", *, publish=True):
+    return Signatory(line, name, "", organisation, "", "", kind, "", None, publish, False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Trades Council of Leeds", "The Trades Council, Leeds"),
+        ("Friends of the Library", "Friends of the Libary"),
+        ("Steel & Iron Workers", "Steel and Iron Workers"),
+        ("Związek Hutników „Iskra”", "Zwiazek Hutnikow Iskra"),
+        ("Harbour School Circle", "Habrour School Circle"),
+        ("Профсоюз горняков", "Профсоюз  Горняков"),
+        ("Trade Union Congress", "Tradeunion Congress"),
+    ],
+)
+def test_one_organisation_in_two_spellings(one, other):
+    people = [signed(2, "A", one), signed(3, other, kind="organisation")]
+    (problem,) = two_spellings("s.csv", people)
+    assert problem.line == 3
+    assert not problem.is_error
+    assert f'is spelt "{one}" in line 2' in problem.what
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Branch 12 of the Union", "Branch 13 of the Union"),
+        ("Northgate Trades Council", "Southgate Trades Council"),
+        ("Group A of the Workers", "Group B of the Workers"),
+        ("Unite", "Unity"),
+        ("Weavers’ Lane Centre", "Weavers’ Lane Centre"),
+        ("Leeds", "Leeds Trades Council"),
+    ],
+)
+def test_two_organisations(one, other):
+    assert not list(two_spellings("s.csv", [signed(2, "A", one), signed(3, "B", other)]))
+
+
+def test_of_whom_nobody_reads_nothing_is_told():
+    people = [signed(2, "A", "Friends of it"), signed(3, "B", "FRIENDS OF IT", publish=False)]
+    assert not list(two_spellings("s.csv", people))
+    assert not list(shouted_signatures("s.csv", [signed(2, "ANNA JONES", publish=False)]))
+
+
+def test_signatures_in_capitals():
+    people = [signed(2, "Ann"), signed(3, "ANNA JONES"), signed(4, "BERIK JONES")]
+    (problem,) = shouted_signatures("s.csv", people)
+    assert (problem.line, problem.what) == (
+        3,
+        'the name "ANNA JONES" is in capitals alone (in 2 rows, this is the first)',
+    )
