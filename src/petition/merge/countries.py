@@ -41,10 +41,16 @@ def country_name(text: str, language: str) -> str:
     """
     code = country_code(text, language)
     is_code = _folded(text).upper() == code
-    in_this = _codes((language,)) if language.partition("-")[0] != "en" else _codes(("en",)) | _ALSO
-    if not code or (not is_code and _folded(text) in in_this):
+    if not code or (not is_code and _folded(text) in _names_in(language)):
         return text
     return str(locale_of(language).territories.get(code, text))
+
+
+@cache
+def _names_in(language: str) -> frozenset[str]:
+    """What a language calls countries; of what people write besides, all is taken for English."""
+    also = _ALSO if language.partition("-")[0] == "en" else ()
+    return frozenset((*_codes((language,)), *also))
 
 
 @cache

@@ -89,7 +89,7 @@ class Operations:
     def _where(self, elements: Iterable[Value], **conditions: Value) -> Value:
         """Those of whom all conditions are true; `_where(demands, id="pay")`."""
         if isinstance(elements, SignatoryList):
-            self._budget.spend(1 + len(list(elements)) // 8)
+            self._budget.spend(1 + len(elements) // 64)
             return elements.where(**conditions)
         return [
             one

@@ -1,5 +1,6 @@
 """Those who signed, as a letter can name, choose and count them."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,13 @@ from petition.merge.fields import Named, Value
 # By what `where` can choose. Not by the name: a count of one would name somebody who is not to be.
 CHOICE_FIELDS = ("kind", "role", "organisation", "place", "country")
 
+_CHOICES = 1_000  # choices that are kept: each copy of a letter asks for the same ones
 _AS_WRITTEN = {"organization": "organisation"}
+# No name is looked up under the title before it.
+_TITLES = re.compile(
+    r"^(?:(?:dr|prof|professor|sir|dame|lord|lady|rev|fr|д-р|проф|доктор|профессор)\b\.?\s+)+(?=\w)",
+    re.IGNORECASE,
+)
 
 
 class SignatoryList:
@@ -33,6 +40,7 @@ class SignatoryList:
         self._published = published
         self._unnamed = unnamed
         self._shown = shown
+        self._choices: dict[tuple[tuple[str, str], ...], SignatoryList] = {}
         self.language = language
 
     def __len__(self) -> int:
@@ -55,6 +63,14 @@ class SignatoryList:
         Args:
             conditions: What a field is to be, however it is written: `country="KZ"`.
         """
+        key = tuple((name, repr(value)) for name, value in conditions.items())
+        if key not in self._choices:
+            if len(self._choices) >= _CHOICES:
+                self._choices.clear()
+            self._choices[key] = self._where(conditions)
+        return self._choices[key]
+
+    def _where(self, conditions: Mapping[str, Value]) -> "SignatoryList":
         published = [
             one
             for one in self._published
@@ -117,7 +133,10 @@ def in_order(published: Sequence[dict[str, str]], language: str) -> list[dict[st
     order = name_order(language)
 
     def key(one: dict[str, str]) -> tuple[bool, object, object]:
-        by = one.get("last_name") or one["name"]
-        return one["kind"] != "organisation", order(by), order(one["name"])
+        is_person = one["kind"] != "organisation"
+        by = one.get("last_name") or (
+            _TITLES.sub("", one["name"], count=1) if is_person else one["name"]
+        )
+        return is_person, order(by), order(one["name"])
 
     return sorted(published, key=key)

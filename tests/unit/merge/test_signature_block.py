@@ -1,5 +1,7 @@
 """The blocks of demands and signatories in their languages."""
 
+from dataclasses import replace
+
 import pytest
 
 from petition.campaign.demands import Demand
@@ -39,6 +41,14 @@ def test_organisations_stand_before_persons():
 def test_all_that_is_known_of_a_signatory():
     whole = signatory("A", role="b", organisation="C", place="D", country="E")
     assert block([whole]).startswith("A, b, C, D, E\n\n")
+
+
+def test_persons_stand_by_their_family_names_and_without_titles():
+    people = [signatory("Dr Zoe Adams"), signatory("Yann Brown"), signatory("Prof. Sir Will Cox")]
+    assert block(people) == "Prof. Sir Will Cox\nYann Brown\nDr Zoe Adams\n"
+    named = [replace(one, last_name=one.name.split()[-1]) for one in people]
+    assert block(named) == "Dr Zoe Adams\nYann Brown\nProf. Sir Will Cox\n"
+    assert block([signatory("Dr"), signatory("Ada")]) == "Ada\nDr\n"
 
 
 @pytest.mark.parametrize(
