@@ -8,7 +8,7 @@ from datetime import datetime
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.people import Person
 from petition.errors import Level, MergeRefused, Problem
-from petition.lint.rows import JUDGES
+from petition.lint.rows import JUDGES, odd_end
 from petition.lint.slips import BEGIN, END, SEARCHES, Slip
 from petition.merge.message import Merger
 
@@ -16,6 +16,8 @@ SUBJECT_LIMIT = 78  # characters, as RFC 5322 2.1.1 has it of a line
 
 _SHAPES = 100  # copies that are read as a person reads them
 _NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
+# A field and the sign of the sentence behind it: there a cell brings none of its own.
+_BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]*\}\}\s?[,;:!?]")
 _MARKUP = re.compile(r"[*_`\\]")
 
 
@@ -46,11 +48,13 @@ class Lint:
     _in_rows: dict[str, tuple[Problem, _Found]] = field(default_factory=dict)
     _shapes: dict[tuple[object, ...], list[Problem]] = field(default_factory=dict)
     _columns: frozenset[str] = frozenset()
+    _before_sign: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Find out which columns the letter names."""
         sources = [f"{text.subject}\n{text.body}" for text in self.letter.texts.values()]
         self._columns = frozenset({"name"}.union(*map(_NAMED.findall, sources)))
+        self._before_sign = frozenset().union(*map(_BEFORE_SIGN.findall, sources))
 
     def look_at(self, person: Person, subject: str | None) -> None:
         """Look at a person's row and copy.
@@ -81,7 +85,8 @@ class Lint:
 
     def _judge_row(self, person: Person) -> None:
         for judge in JUDGES:
-            verdict = judge(person.fields, self._columns)
+            columns = self._before_sign if judge is odd_end else self._columns
+            verdict = judge(person.fields, columns)
             if verdict is None:
                 continue
             if judge.__name__ not in self._in_rows:

@@ -78,7 +78,9 @@ def _wrong_gender(salutation: str) -> Verdict:
     """A patronymic tells whether it is a man or a woman who is greeted."""
     greeting, _, rest = salutation.casefold().partition(" ")
     patronymic = rest.strip(" ,!").rpartition(" ")[2]
-    is_woman = greeting in _FEMALE and patronymic.endswith(("ович", "евич", "ич"))
+    # "Мицкевич" is a family name of women too; "Анна" is no man's name.
+    is_first_hers = rest.partition(" ")[0].endswith(("а", "я"))
+    is_woman = greeting in _FEMALE and patronymic.endswith("ич") and not is_first_hers
     is_man = greeting in _MALE and patronymic.endswith(("овна", "евна", "ична", "инична"))
     if not is_woman and not is_man:
         return None
@@ -127,7 +129,7 @@ def spoilt_text(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
 
 
 def odd_end(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
-    """A cell that ends with the comma of the sentence it stood in: "Mr Kim,"."""
+    """A cell with a sign that the letter has as well: "Mr Kim," where "Dear ...," is written."""
     for column in named:
         if _ENDS_ODDLY.search(cells.get(column, "")):
             return f"{column} is {quoted(cells[column])}, with a sign at its end", "Delete the sign"

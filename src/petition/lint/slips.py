@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(
     r"|\[(?:insert|your|add|date|town|city|address|вставить|имя|есімі)\b[^\]\n]{0,40}\]",
     re.IGNORECASE,
 )
-_DRAFT = re.compile(r"\b(?:FIXME|XXX+)\b|\bTODO\b(?=[:\s]|$)|\?{3,}|\b[Ll]orem ipsum\b")
+_DRAFT = re.compile(r"\b(?:FIXME|XXX+)\b|\bTODO\b(?=[:\s]|$)|(?<![\w!?])\?{3,}|\b[Ll]orem ipsum\b")
 _GREETED_TWICE = re.compile(
     r"\b(dear|hello|hi|уважаем\w+|дорог\w+|здравствуйте|құрметті|sehr geehrte\w?|liebe\w?|chère?"
     r"|estimad\w+)\W{1,3}\1\b",

@@ -7,7 +7,7 @@ from petition.merge.fields import Named
 from petition.merge.markdown import read_plain
 from petition.merge.refusals import ValueRefused
 from petition.merge.signing import SignatoryList
-from petition.merge.tags import Marked, without_reserved
+from petition.merge.tags import Marked, Tag, without_reserved
 from petition.merge.tree import Node
 from petition.merge.wording import comma, disclaimer, unnamed_line
 
@@ -18,7 +18,6 @@ Complain = Callable[[str, str, str], None]
 Block = Callable[[str], list[Node] | None]
 
 _BLOCK_EMPTY = "Write some into their file, or take it out"
-_CHOICE_EMPTY = "Choose others, or take it out"
 _BLOCK_ALONE = "Give it a paragraph of its own, or take it out"
 
 
@@ -93,9 +92,7 @@ def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) 
                 continue
             if blocks is not None:
                 if not blocks:
-                    source = marked.tag(mark).source
-                    mend = _CHOICE_EMPTY if "|" in source else _BLOCK_EMPTY
-                    complain(mark, f"there are no {source}", mend)
+                    complain(mark, *_empty(marked.tag(mark)))
                 expanded += blocks
                 continue
         if node.kind == "field" and _is_block(node, block, marked):
@@ -104,6 +101,13 @@ def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) 
         node.children = expand(node.children, block, marked, complain)
         expanded.append(node)
     return expanded
+
+
+def _empty(tag: Tag) -> tuple[str, str]:
+    if "|" not in tag.source:
+        return f"there are no {tag.source}", _BLOCK_EMPTY
+    what = f"nobody who signed fits {tag}"
+    return what, "Compare its values with the file's, or take it out"
 
 
 def _is_block(node: Node, block: Block, marked: Marked) -> bool:

@@ -92,6 +92,21 @@ def test_a_row_that_looks_wrong_is_told_of_once():
     ]
 
 
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ("Dear {{ recipient.salutation }},", 1),
+        ("Dear {{ recipient.salutation or 'x' }} !", 1),
+        ("{{ recipient.salutation }}\n\nHello.", 0),
+    ],
+)
+def test_a_sign_in_a_cell_is_wrong_where_the_letter_has_one(body, count):
+    found = told([person_of(salutation="Mr Kim,")], text_of(body))
+    assert [what for *_, what in found] == [
+        'salutation is "Mr Kim,", with a sign at its end'
+    ] * count
+
+
 def test_a_letter_that_cannot_be_merged_still_has_its_rows_judged():
     text = text_of("Hello.")
     lint = Lint(Letter("a", {}, {"en": text}), None, 1, NOW)

@@ -66,7 +66,7 @@ RIGHT = [
     (slips.tight_commas, "en", "Dear Anna, we; 1,000 people, 51,5 %; a, b"),
     (slips.tight_commas, "en", "https://a.example/x,y and a,b@x.example"),
     (slips.placeholders, "en", "[1] the name {a} <b> 100 % of [our] names"),
-    (slips.drafts, "en", "Todo is a word; what? why?? XX"),
+    (slips.drafts, "en", "Todo is a word; what? why??? XX"),
     (slips.drafts, "es", "TODO el mundo"),
     (slips.greeted_twice, "en", "Dear friends, hello."),
     (

@@ -137,7 +137,10 @@ def test_a_choice_is_a_block_too(expression, text):
         ),
         (
             "{{ signatories | where(kind='fish') }}",
-            ("there are no signatories | where(kind='fish'). Choose others, or take it out"),
+            (
+                "nobody who signed fits {{ signatories | where(kind='fish') }}."
+                " Compare its values with the file's, or take it out"
+            ),
         ),
     ],
 )
@@ -200,3 +203,12 @@ def test_blocks_cost_no_splice_and_no_marks():
     merger = Merger(frozen, Signer(b"k" * 32))
     assert merger.merge(person_of(), 1, NOW, full=True).is_spliced
     assert "\x02" not in merger.show(person_of(), 1, NOW).text
+
+
+@pytest.mark.parametrize(
+    ("language", "mark"), [("ru", "&nbsp;— "), ("kk", "&nbsp;— "), ("en", " — ")]
+)
+def test_no_line_of_russian_begins_with_a_dash(language, mark):
+    frozen = freeze_texts(text_of("a — {{ recipient.name }} — b", language=language))
+    html = Merger(frozen, Signer(b"k" * 32)).html(person_of(language=language), 1, NOW)
+    assert f"a{mark}Vladimir Kim{mark}b" in html

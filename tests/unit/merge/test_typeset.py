@@ -84,7 +84,8 @@ def test_demands_are_numbered_and_the_signatures_are_all_there():
         "Law & Centre",
     ):
         assert words in text
-    assert "and 1 other Affiliations are given" in text
+    assert "and 1 other" in text
+    assert "Affiliations are given for identification only." in text
     assert "Hidden One" not in text
 
 
