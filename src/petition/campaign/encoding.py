@@ -41,6 +41,7 @@ class Encoding:
         return self.codec == "utf-8-sig"
 
 
+_ASCII = bytes(range(0x80))
 UTF8 = Encoding("utf-8-sig", "UTF-8")
 WINDOWS_1251 = Encoding("cp1251", "Windows-1251 (Cyrillic)")
 WINDOWS_1252 = Encoding("cp1252", "Windows-1252 (Western European)")
@@ -101,7 +102,7 @@ class _Pieces:
             except UnicodeDecodeError:
                 self._is_utf8 = False
         if not piece.isascii():
-            self._seen.update(piece)
+            self._seen.update(piece.translate(None, _ASCII))
             if len(self._words) < _PIECES:
                 self._words += _OTHER_WORD.findall(piece)
 

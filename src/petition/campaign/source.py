@@ -1,6 +1,7 @@
 """One file of a campaign folder: found, opened and decoded, with every fault named."""
 
 import codecs
+import errno
 import stat
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def read_text(root: Path, file: str, problems: list[Problem]) -> str | None:
 
 def unreadable(why: Exception) -> tuple[str, str]:
     """What is wrong with a file that the system does not let us read, and how to mend it."""
+    if isinstance(why, RuntimeError) or getattr(why, "errno", None) == errno.ELOOP:
+        return "is a link that leads back to itself", "Put the file itself in its place"
     reason = why.strerror if isinstance(why, OSError) and why.strerror else "its name is no path"
     return f"cannot be read: {reason}", "Check the name and who may read the file"
 

@@ -32,6 +32,7 @@ __all__ = [
     "bar",
     "can_ask",
     "clean",
+    "clear",
     "count",
     "csv",
     "difference",
@@ -176,6 +177,11 @@ def letter(shown: Shown) -> None:
     _print(_out(), _text(""))
 
 
+def clear() -> None:
+    """Begin a new screen, on a terminal."""
+    _out().clear()
+
+
 def difference(lines: Iterable[str]) -> None:
     """Show a unified diff."""
     styles = {"+": "green", "-": "red", "@": "cyan"}
@@ -272,8 +278,14 @@ class Counter:
 
 def bar() -> "Bar":
     """A progress bar on stderr; its one task has a field `tally`."""
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
     from rich.progress import Progress as Bar
+
+    class Done(ProgressColumn):
+        """How many of them there are."""
+
+        def render(self, task: Task) -> "Text":
+            return _text(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
 
     class Pace(ProgressColumn):
         """Letters a second, and the time that the rest will take."""
@@ -288,7 +300,7 @@ def bar() -> "Bar":
 
     return Bar(
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
+        Done(),
         TextColumn("{task.fields[tally]}", markup=False),
         Pace(),
         console=_err(),

@@ -22,6 +22,11 @@ class Formatter(Protocol):
 class Command(TyperCommand):
     """A command whose help names an argument by what it is, not by its type."""
 
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """What the line of usage shows behind the command: LETTER, not {letter}."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1].upper() if piece.startswith("{") else piece for piece in pieces]
+
     def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
         """Write the arguments and the options."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}

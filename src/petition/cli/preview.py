@@ -48,6 +48,9 @@ def preview(
         Path | None,
         typer.Option("--pdf", metavar="FILE", help="Typeset it as FILE.", show_default=False),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again whenever a file changes.")
+    ] = False,
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
     from petition.cli import previewing
@@ -59,17 +62,24 @@ def preview(
         raise UsageError(what, "Choose one")
     if diff and to is not None:
         raise UsageError("--diff names its two people itself", "Leave out --to")
-    with Workplace.open(context) as place:
-        copies = previewing.open_copies(place, letter)
-        if diff:
-            previewing.show_difference(copies, *diff)
-        elif save:
-            previewing.save(copies, to, save)
-        elif pdf:
-            previewing.typeset(copies, to, pdf)
-        elif browser:
-            previewing.open_in_browser(copies, to)
-        else:
-            previewing.show(copies, to, form or As.TEXT)
-            if form in {None, As.TEXT}:
-                place.say_rehearsal()
+    if watch and any((browser, save, pdf)):
+        raise UsageError("--watch shows a letter here", "Leave out --browser, --save and --pdf")
+
+    def show() -> None:
+        with Workplace.open(context) as place:
+            copies = previewing.open_copies(place, letter)
+            if diff:
+                previewing.show_difference(copies, *diff)
+            elif save or pdf or browser:
+                previewing.make(copies, to, save, pdf)
+            else:
+                previewing.show(copies, to, form or As.TEXT)
+                if form in {None, As.TEXT}:
+                    place.say_rehearsal()
+
+    if watch:
+        from petition.cli.watching import show_again
+
+        show_again(Path.cwd(), show)
+    else:
+        show()

@@ -189,6 +189,16 @@ def _lines(shown: Shown) -> list[str]:
     return [*(f"{name}: {value}" for name, value in shown.headers), "", *text.split("\n")]
 
 
+def make(copies: Copies, who: str | None, folder: Path | None, pdf: Path | None) -> None:
+    """Make what is looked at elsewhere: files in a folder, a PDF, or else a page in a browser."""
+    if folder:
+        save(copies, who, folder)
+    elif pdf:
+        typeset(copies, who, pdf)
+    else:
+        open_in_browser(copies, who)
+
+
 def open_in_browser(copies: Copies, who: str | None) -> None:
     """Show the HTML of a person's copy in a web browser."""
     person = copies.person(who)

@@ -9,6 +9,7 @@ from petition.cli.workplace import Workplace
 from petition.delivery.known_replies import advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
+from petition.delivery.sandbox import NOBODY
 from petition.errors import AddressRefused, ExitStatus, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
@@ -68,13 +69,19 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
     _confirm(prepared, _sends(prepared, prepared.comparison.to_send), yes=yes)
     secret = deliver.secret_for(prepared)  # while nothing is queued that would have to wait for it
     enqueue(prepared)
+    kept: Told | None = None
     with Progress(prepared.comparison.to_send) as progress:
 
         def tell(told: Told) -> None:
+            nonlocal kept
+            kept = kept or (told if told.state is State.SENT else None)
             progress.told(told.state, told.copy.id)
 
         ending = deliver.deliver(prepared, secret, tell, progress.note, wait=wait)
-    return _report(prepared, ending)
+    status = _report(prepared, ending)
+    if kept and _is_of_sandbox(prepared, kept):
+        _say_sandbox(prepared)
+    return status
 
 
 def _nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
@@ -202,6 +209,17 @@ def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
         )
 
 
+def _is_of_sandbox(prepared: Prepared, told: Told) -> bool:
+    """Whether the server that took a copy said that nobody receives it."""
+    copies = prepared.log.copies_to(prepared.letter, told.copy.mailbox)
+    return any(copy.id == told.copy.id and (copy.reply or "").endswith(NOBODY) for copy in copies)
+
+
+def _say_sandbox(prepared: Prepared) -> None:
+    if prepared.server:
+        console.say(f"{prepared.server.name} is a sandbox: nobody received anything.")
+
+
 def _say_rehearsal(prepared: Prepared) -> None:
     if prepared.server is None:
         console.say(
@@ -263,6 +281,8 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
     said = str(verdict.reply or verdict.reason)
     console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")
     _say_rehearsal(prepared)
+    if verdict.reply and NOBODY in str(verdict.reply):
+        _say_sandbox(prepared)
     return _TRIAL_STATUS[verdict.outcome]
 
 

@@ -1,0 +1,178 @@
+"""petition check: one fault hides no other, and nothing is blamed for what follows from another."""
+
+import re
+
+import pytest
+
+from tests.acceptance.small import SETTINGS, SmallCampaign
+from tests.acceptance.test_commands_terminal import STYLE, on_terminal
+
+SERVER = "mail.somewhere.net"
+
+
+def check(campaign: SmallCampaign, status: int | None = None) -> list[str]:
+    """What is said, a line a problem."""
+    return campaign.petition("check", status=status).out.splitlines()
+
+
+def test_a_caret_stands_under_the_name_on_a_terminal_alone(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
+    text = STYLE.sub("", on_terminal(campaign, ["check"]))
+    begun = text.index("8 | the water of {{ recipient.twon or")
+    line, carets = text[begun - 4 :].splitlines()[:2]
+    start = carets.index("^")
+    assert line[start : start + carets.count("^")] == "recipient.twon"
+    assert "Did you mean recipient.town?" in " ".join(text.split())
+    assert [line for line in check(campaign, 1) if re.match(r"\s", line)] == []
+
+
+@pytest.mark.parametrize("cell", ["Жезқазған" * 20, "東京都" * 30, "x" * 5_000])
+def test_a_long_line_is_cut_around_its_caret(campaign: SmallCampaign, cell: str):
+    campaign.write("recipients.csv", f"town,name,email,note\n{cell},A,bad,{cell}\n")
+    lines = STYLE.sub("", on_terminal(campaign, ["check"])).splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("    2 | "))
+    assert "…" in lines[at]
+    assert "bad" in lines[at]
+    assert lines[at + 1].count("^") == 3
+
+
+def test_a_broken_statement_hides_no_field(campaign: SmallCampaign):
+    campaign.write(
+        "letters/open-letter.md",
+        '---\nsubject: "{{ recipient.nam }}"\ncc: ["one", "two"]\n---\n'
+        "{{ recipient.twon }}\n\n{% if %}\n",
+    )
+    said = "\n".join(check(campaign, 1))
+    for what in ("recipient.nam.", "recipient.twon.", '"one"', '"two"', "expected an expression"):
+        assert what in said
+    assert said.count("letters/open-letter.md:3") == 2
+
+
+def test_every_cell_of_a_signatory_is_told(campaign: SmallCampaign):
+    campaign.write("signatories.csv", "name,kind,publish,email\n,thing,perhaps,x\n")
+    said = check(campaign, 1)
+    assert sum(line.startswith("signatories.csv:2: ") for line in said) == 4
+    assert "no signatories" not in "\n".join(said)  # the letter's list is not to blame
+
+
+def test_bad_demands_are_not_missed_in_the_letter(campaign: SmallCampaign):
+    campaign.write("letters/demands.md", "##\n\nText\n")
+    said = "\n".join(check(campaign, 1))
+    assert "letters/demands.md:1" in said
+    assert "no demands" not in said
+
+
+def test_every_language_is_judged(campaign: SmallCampaign):
+    campaign.change("petition.toml", "[sender]", 'languages = ["en", "Englisch!", "7"]\n[sender]')
+    said = "\n".join(check(campaign, 1))
+    assert '"Englisch!" is not a language tag' in said
+    assert '"7" is not a language tag' in said
+
+
+def test_what_stands_in_for_a_wrong_sender_is_not_judged(campaign: SmallCampaign):
+    campaign.change("petition.toml", "letter@campaign.example", "nobody")
+    campaign.env["PETITION_SMTP_HOST"] = SERVER
+    said = [line for line in check(campaign, 1) if line.startswith("petition.toml")]
+    assert len(said) == 1
+    assert "sender.example" not in said[0]
+
+
+def test_a_live_letter_is_judged_with_the_lines_of_its_settings(campaign: SmallCampaign):
+    campaign.env["PETITION_SMTP_HOST"] = SERVER
+    campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["kim@copies.example"]\nreply_by:')
+    said = "\n".join(check(campaign, 1))
+    assert "petition.toml:6: letter@campaign.example is under" in said
+    assert "petition.toml:7: answers@campaign.example is under" in said
+    assert "letters/open-letter.md:4: kim@copies.example is under" in said
+    assert "delete the row" not in said.split("recipients.csv")[0]
+    campaign.write("petition.toml", SETTINGS.replace("reply_to", "# reply_to"))
+    assert "petition.toml:5: [sender] has no reply_to" in "\n".join(check(campaign, 1))
+
+
+def test_no_encryption_is_blamed_on_who_asked_for_it(campaign: SmallCampaign):
+    smtp = f'\n[smtp]\nhost = "{SERVER}"\nsecurity = "none"\n'
+    campaign.write("petition.toml", SETTINGS + smtp)
+    assert 'petition.toml:11: security in [smtp] is "none"' in "\n".join(check(campaign, 1))
+    campaign.write("petition.toml", SETTINGS)
+    campaign.env |= {"PETITION_SMTP_HOST": SERVER, "PETITION_SMTP_SECURITY": "none"}
+    said = "\n".join(check(campaign, 1))
+    assert "environment: PETITION_SMTP_SECURITY is none" in said
+    assert "Set it to starttls or tls" in said
+
+
+def test_a_table_that_stands_twice_is_named_as_it_stands(campaign: SmallCampaign):
+    campaign.write("petition.toml", SETTINGS + '[campaign]\ntitle = "b"\n')
+    assert any("cannot declare [campaign] twice" in line for line in check(campaign, 1))
+
+
+def test_a_letter_that_send_would_stop_at(campaign: SmallCampaign):
+    campaign.petition("send", "open-letter", status=0)
+    assert check(campaign, 0)[0].endswith("ready.")
+    campaign.change("letters/open-letter.md", "**clean**", "fresh")
+    said = check(campaign, 0)
+    assert said[0].startswith('letters/open-letter.md: warning: "open-letter" has changed since')
+    (campaign.root / "letters/open-letter.md").rename(campaign.root / "letters/other.md")
+    assert any("under another name" in line for line in check(campaign, 0))
+
+
+def test_nobody_who_opted_out_gets_a_copy(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "reply_by:", 'bcc: ["kim@x.example"]\nreply_by:')
+    campaign.petition("suppress", "kim@x.example", status=0)
+    assert any("letters/open-letter.md:4: kim@x.example is never" in one for one in check(campaign))
+    answer = campaign.petition("send", "open-letter", status=1)
+    assert "kim@x.example is never to be written to" in answer.err
+    assert not (campaign.root / "outbox").exists()
+    answer = campaign.petition("send", "open-letter", "--to-me", "kim@x.example")
+    assert answer.status != 0
+
+
+def test_no_trial_copy_goes_to_a_mailbox_that_may_not_have_it(campaign: SmallCampaign):
+    campaign.petition("suppress", "me@y.example", status=0)
+    answer = campaign.petition("send", "open-letter", "--to-me", "me@y.example", status=2)
+    assert "me@y.example is never to be written to" in answer.err
+    campaign.write("recipients.csv", "email,name,town\nann@somewhere.net,Ann,Leeds\n")
+    for old in ("letter@campaign.example", "answers@campaign.example"):
+        campaign.change("petition.toml", old, "ann@somewhere.net")
+    campaign.env["PETITION_SMTP_HOST"] = SERVER
+    arguments = ("send", "open-letter", "--to-me", "me@y.example", "--yes")
+    assert "reserved for examples" in campaign.petition(*arguments, status=2).err
+
+
+def test_demands_in_another_language_are_pointed_out(campaign: SmallCampaign):
+    campaign.change("petition.toml", "[sender]", 'languages = ["en", "ru"]\n[sender]')
+    campaign.write("letters/open-letter.ru.md", '---\nsubject: "S"\n---\nТекст\n\n{{ demands }}\n')
+    said = check(campaign, 0)
+    assert said[0].startswith(
+        "letters/open-letter.ru.md:6: warning: there is no letters/demands.ru.md"
+    )
+
+
+def test_a_list_without_anybody_is_pointed_out(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,town\n")
+    said = check(campaign, 0)
+    assert said[0].startswith("recipients.csv:1: warning: there is nobody on this list")
+
+
+def test_a_link_that_leads_back_to_itself(campaign: SmallCampaign):
+    (campaign.root / "recipients.csv").unlink()
+    (campaign.root / "recipients.csv").symlink_to("recipients.csv")
+    assert "recipients.csv: is a link that leads back to itself" in "\n".join(check(campaign, 1))
+
+
+def test_what_a_letter_may_name_is_listed_and_nothing_else(campaign: SmallCampaign):
+    campaign.write(
+        "letters/open-letter.md",
+        '---\nsubject: "S"\n---\n{% for one in demands %}{{ one.title }}{% endfor %}\n\n'
+        "{{ unheard }} {{ demands.xyz }}\n",
+    )
+    said = "\n".join(check(campaign, 1))
+    assert "Known here: campaign, demands, recipient, sender, signatories, today." in said
+    assert "It is a list: write {% for one in demands %}{{ one.xyz }}{% endfor %}." in said
+
+
+def test_one_problem_is_one(campaign: SmallCampaign):
+    campaign.write("letters/open-letter.md", "---\nto: nobody\nsubject: S\n---\nText\n")
+    said = check(campaign, 1)
+    assert said[0].endswith('Name its file there: nobody = "nobody.csv".')
+    assert said[1] == "1 problem: nothing is sent while it stands."
+    assert "outbox" not in said[2]

@@ -1,0 +1,64 @@
+"""petition preview --watch: on a real terminal, until Ctrl-C."""
+
+import sys
+from collections.abc import Iterator
+
+import pexpect
+import pytest
+
+from tests.acceptance.small import SmallCampaign
+
+WATCHING = "Ctrl-C ends it"
+
+
+@pytest.fixture
+def child(campaign: SmallCampaign) -> Iterator["pexpect.spawn[str]"]:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "petition", "preview", "--watch"],
+        cwd=str(campaign.root),
+        env=campaign.environment | {"TERM": "xterm-256color", "NO_COLOR": "1"},
+        dimensions=(40, 80),
+        encoding="utf-8",
+        timeout=60,
+    )
+    yield child
+    child.close(force=True)
+
+
+def test_a_letter_is_shown_again_when_it_changes(
+    campaign: SmallCampaign, child: "pexpect.spawn[str]"
+):
+    child.expect("must be clean")
+    child.expect(WATCHING)
+    campaign.change("letters/open-letter.md", "**clean**", "fresh")
+    child.expect("must be fresh")
+    child.expect(WATCHING)
+    campaign.list_people("q1", q1="Bradford")
+    child.expect("water of .*Bradford")
+    child.expect(WATCHING)
+
+
+def test_a_mistake_is_told_and_the_watch_goes_on(
+    campaign: SmallCampaign, child: "pexpect.spawn[str]"
+):
+    child.expect(WATCHING)
+    campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
+    child.expect("there is no recipient.twon")
+    child.expect(r"\^\^\^")
+    child.expect(WATCHING)
+    campaign.change("letters/open-letter.md", "recipient.twon", "recipient.town")
+    child.expect("water of .*our town")
+
+
+def test_ctrl_c_ends_it(campaign: SmallCampaign, child: "pexpect.spawn[str]"):
+    child.expect(WATCHING)
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_it_shows_and_saves_nothing(campaign: SmallCampaign):
+    answer = campaign.petition("preview", "--watch", "--save", "copies", status=2)
+    assert "--watch shows a letter here" in answer.err
