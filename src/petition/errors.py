@@ -74,7 +74,7 @@ class Problem:
 
 def sentence(text: str) -> str:
     """A sentence with its full stop, or with its question mark."""
-    if text.startswith("Did you mean "):
+    if text.startswith("Did you mean ") and "?" not in text:
         return f"{text}?"
     return text if text.endswith((".", "?", "!")) else f"{text}."
 

@@ -28,6 +28,8 @@ def test_it_keeps_letters_and_says_where(tmp_path: Path):
         assert program.stdout is not None
         begun = json.loads(program.stdout.readline())
         assert begun["maildir"] == str(tmp_path / "outbox")
+        assert begun["security"] == "none"
+        assert begun["database"] == "sqlite:///rehearsal.db"
         with smtplib.SMTP(begun["host"], begun["port"]) as client:
             client.sendmail("a@x.example", ["b@x.example"], LETTER)
         program.send_signal(signal.SIGINT)
@@ -44,10 +46,14 @@ def test_it_names_the_environment_that_a_send_needs(campaign: SmallCampaign):
         lines = [program.stdout.readline() for _ in range(5)]
         words = "".join(lines).replace("\\", "").split()
         campaign.env |= dict(word.split("=", 1) for word in words if word.startswith("PETITION_"))
-        assert "3 sent" in campaign.petition("send", "open-letter", "--yes", status=0).out
+        out = campaign.petition("send", "open-letter", "--to-me", "a@b.example", "--yes").out
+        assert "is a sandbox: nobody received anything." in out
+        out = campaign.petition("send", "open-letter", "--yes", status=0).out
+        assert "3 sent" in out
+        assert "is a sandbox: nobody received anything." in out
         program.send_signal(signal.SIGTERM)
         out, _ = program.communicate(timeout=30)
-    assert "Kept 3 letters. Nobody received anything." in out
+    assert "Kept 4 letters. Nobody received anything." in out
     assert not (campaign.root / "petition.db").exists()
 
 
