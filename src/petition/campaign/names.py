@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 
 # The form of RFC 5646 without its registry: a language, then script, region or variant.
 _LANGUAGE_TAG = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*")
@@ -40,6 +41,7 @@ def column_name(header: str, number: int) -> str:
     return longer if name and longer.isidentifier() else f"column_{number}"
 
 
+@lru_cache(maxsize=256)  # a list of a million people has a handful of languages
 def language_tag(text: str) -> str | None:
     """A language tag in lower case with hyphens ("ru_KZ" -> `ru-kz`), or None where it is none."""
     tag = text.strip().lower().replace("_", "-")

@@ -60,16 +60,16 @@ class Table:
         """
         records = self._source.records(problems)
         next(records, None)  # the header
+        columns, width, strip = self.columns, len(self.columns), str.strip
         for number, (line, cells) in enumerate(records, start=1):
             if cells is None:
                 continue
-            if len(cells) != len(self.columns):
-                what = f"this row has {len(cells)} cells where the header has {len(self.columns)}"
-                mark = min(len(cells), len(self.columns) + 1) - 1
+            if len(cells) != width:
+                what = f"this row has {len(cells)} cells where the header has {width}"
+                mark = min(len(cells), width + 1) - 1
                 problems.append(Problem(self.file, line, what, self._source.mend_row, mark=mark))
                 continue
-            named = zip(self.columns, map(str.strip, cells), strict=True)
-            yield TableRow(line, number, dict(named))
+            yield TableRow(line, number, dict(zip(columns, map(strip, cells), strict=True)))
 
     def heading(self, column: str) -> str:
         """What the file itself calls a column."""

@@ -92,7 +92,7 @@ class Typesetter:
                 pdf_standards=_STANDARD,
                 timestamp=datetime(today.year, today.month, today.day, tzinfo=UTC),
             )
-        except RuntimeError as fault:  # typst's own is one
+        except (RuntimeError, ValueError) as fault:  # typst's own is the first
             raise self._refused(person, str(fault)) from None
         return bytes(made)
 

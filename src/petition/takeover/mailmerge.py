@@ -10,7 +10,7 @@ from pathlib import Path
 
 from petition.campaign.exports import ALIASES
 from petition.campaign.names import column_name, nearest, quoted
-from petition.campaign.source import unreadable
+from petition.campaign.source import MEND_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
 from petition.merge.foreign import ForeignTemplate
 
@@ -107,7 +107,8 @@ class _Reading:
         return made
 
     def _read(self) -> MailmergeCampaign:
-        texts = {name: self._text(name) for name in (TEMPLATE, DATABASE, SERVER)}
+        texts = {name: self._text(name) for name in (TEMPLATE, SERVER)}
+        texts[DATABASE] = self._long_text(DATABASE)
         if self._problems:
             raise _Stop
         headers, body = self._template(texts[TEMPLATE])
@@ -330,17 +331,26 @@ class _Reading:
         return found
 
     def _text(self, name: str) -> str:
+        found: list[Problem] = []
+        text = read_text(self._folder, name, found)
+        for one in found:
+            self._complain(name, one.line, one.what, one.mend)
+        return text or ""
+
+    def _long_text(self, name: str) -> str:
+        """The same for a file of any size."""
+        found: list[Problem] = []
+        path = find_file(self._folder, name, found)
+        for one in found:
+            self._complain(name, one.line, one.what, one.mend)
+        if path is None:
+            return ""
         try:
-            text = (self._folder / name).read_bytes().decode("utf-8-sig")
-        except FileNotFoundError:
-            mend = "Name the folder of a mailmerge campaign"
-            self._complain(name, None, "there is no such file", mend)
+            return re.sub(r"\r\n?", "\n", path.read_bytes().decode("utf-8-sig"))
         except OSError as why:
             self._complain(name, None, *unreadable(why))
         except UnicodeDecodeError:
-            self._complain(name, None, "is not written in UTF-8", "Save it as UTF-8")
-        else:
-            return text.replace("\r\n", "\n").replace("\r", "\n")
+            self._complain(name, None, "is not saved as UTF-8", MEND_ENCODING)
         return ""
 
     def _complain(self, file: str, line: int | None, what: str, mend: str) -> None:

@@ -1,5 +1,6 @@
 """What is taken over from mailmerge is what mailmerge itself would have sent."""
 
+import os
 import re
 import string
 import textwrap
@@ -324,6 +325,22 @@ def test_a_row_that_cannot_be_taken_over_is_told(old: Old, database: str, line, 
     found = old.refused()[0]
     assert found[:2] == ("mailmerge_database.csv", line)
     assert what in found[2]
+
+
+@pytest.mark.parametrize("name", ["template.txt", "database.csv", "server.conf"])
+def test_a_file_that_is_none_of_text_is_told_and_not_waited_for(old: Old, name: str):
+    old.write(HEADERS + "\nHello.\n")
+    path = old.root / f"mailmerge_{name}"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert [file for file, _, _ in old.refused()] == [path.name]
+    path.unlink()
+    os.mkfifo(path)
+    ((_, _, what),) = old.refused()
+    assert what == "is no ordinary file"
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    ((_, _, what),) = old.refused()
+    assert what == "lies outside the campaign folder"
 
 
 def test_all_files_are_missing_and_all_are_told(old: Old):
