@@ -127,7 +127,7 @@ def _encoded(text: str, column: int) -> Iterator[str]:
         column: Where the first of them begins.
     """
     room = _bytes_in(LINE_LENGTH - column)
-    if len(whole_text := text.encode()) <= room:
+    if len(whole_text := text.encode()) <= room:  # most names are
         yield _encoded_word(whole_text)
         return
     word = b""
