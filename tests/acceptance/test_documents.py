@@ -14,6 +14,7 @@ A page is one shell, which begins in an empty folder; $EXAMPLE is the repository
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -283,3 +284,8 @@ def test_no_line_is_too_long():
     for page, text in PAGES.items():
         long = [line for line in text.split("\n") if len(line) > 100 and not line.startswith("|")]
         assert long == [], page
+
+
+def test_every_file_is_in_the_page_of_the_rooms():
+    made = runpy.run_path(str(ROOT / "scripts" / "rooms.py"))["page"]()
+    assert PAGES["docs/rooms.md"] == made, "run: python scripts/rooms.py"
