@@ -130,7 +130,9 @@ class Examined:
     ) -> str | None:
         """The subject of a person's copy; None: it is refused."""
         try:
-            return merger.merge(person, revision, now, full=full).subject
+            if full:
+                return merger.merge(person, revision, now, full=True).subject
+            return merger.check(person, revision, now)
         except MergeRefused as refusal:
             refusals.add(refusal.problem, person)
             return None

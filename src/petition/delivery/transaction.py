@@ -268,7 +268,7 @@ class MailTransaction:
         email = following()
         if email is None or obstacle(email, self._offers):
             return None
-        return Announcement(email, self._offers)
+        return Announcement(email, self._offers)  # of which `run` asks for no obstacle again
 
     def _interruption(self) -> Verdict | None:
         """What the server said or did although the letter is not at its end."""

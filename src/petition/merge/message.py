@@ -117,6 +117,29 @@ class Merger:
         """
         return self._build(person, self._copy_for(person, revision), revision, date, full=full)
 
+    def check(self, person: Person, revision: int, date: datetime) -> str:
+        """See whether a person's copy can be made, for less than it costs to make it.
+
+        What only the identity of the copy decides is left out; arguments are those of `merge`.
+
+        Returns:
+            Its subject.
+
+        Raises:
+            MergeRefused: It cannot be merged, or would not be read back as it was meant.
+        """
+        loaded = self._text_for(person)
+        if not loaded.is_spliced:
+            return self.merge(person, revision, date, full=True).subject
+        copy = Copy(person.mailbox, "", "<0@sender>", "=_0", self._cc, self._bcc)
+        filled = loaded.fill(person)
+        carried = self._loads.of(person, loaded, revision)
+        try:
+            self._assembler.check(copy, filled, loaded.language, date, carried)
+        except CellRefused as refusal:
+            raise refused_row(person, refusal) from None
+        return filled.subject
+
     def merge_trial(self, person: Person, date: datetime, to: Mailbox, revision: int = 1) -> Email:
         """A person's copy to somebody else, who tries the letter out.
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from petition.outbox.database import Row
@@ -115,6 +116,7 @@ class Counts:
         return self.by_state.get(state, 0)
 
 
+@lru_cache(maxsize=64)
 def stamp(moment: datetime) -> str:
     """A moment as the log keeps it: UTC, ISO 8601, milliseconds."""
     text = moment.astimezone(UTC).isoformat(timespec="milliseconds")

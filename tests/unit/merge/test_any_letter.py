@@ -68,6 +68,7 @@ quick = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_letter_reads_back_or_its_row_is_refused(kind, name, title, salutation):
     person = person_of(name=name, title=title, salutation=salutation)
     sent, refused = attempt(MERGERS[kind], person)
+    assert checked(MERGERS[kind], person) == refused  # what `check` says is what `send` meets
     if refused:
         assert (refused.file, refused.line) == ("recipients.csv", 7)
         assert re.search("control character|longer than|ends with a blank", refused.what)
@@ -86,6 +87,13 @@ def attempt(merger, person):
         return merger.merge(person, 1, NOW, full=True), None
     except MergeRefused as refusal:
         return None, refusal.problem
+
+
+def checked(merger, person):
+    try:
+        merger.check(person, 1, NOW)
+    except MergeRefused as refusal:
+        return refusal.problem
 
 
 def _or(text, other):
