@@ -142,9 +142,8 @@ def test_demands_in_another_language_are_pointed_out(campaign: SmallCampaign):
     campaign.change("petition.toml", "[sender]", 'languages = ["en", "ru"]\n[sender]')
     campaign.write("letters/open-letter.ru.md", '---\nsubject: "S"\n---\nТекст\n\n{{ demands }}\n')
     said = check(campaign, 0)
-    assert said[0].startswith(
-        "letters/open-letter.ru.md:6: warning: there is no letters/demands.ru.md"
-    )
+    what = "letters/open-letter.ru.md:6: warning: there is no letters/demands.ru.md"
+    assert any(line.startswith(what) for line in said)
 
 
 def test_a_list_without_anybody_is_pointed_out(campaign: SmallCampaign):

@@ -104,7 +104,7 @@ def test_files_that_cannot_be_carried_are_problems_with_the_line(letter):
         "../outside.pdf": "leads out of the campaign folder",
         str(outside): "leads out of the campaign folder",
         "a\\b.pdf": "leads out of the campaign folder",
-        "loop.pdf": "cannot be read",
+        "loop.pdf": "is a link that leads back to itself",
         "pipe.pdf": "is no ordinary file",
         "empty.pdf": "is empty",
         "large.pdf": "is larger than 10 MB",
