@@ -15,6 +15,7 @@ from typer.main import get_command
 from petition import __version__
 from petition.cli import (
     check,
+    inbox,
     init,
     log,
     preview,
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "send": send.send,
     "status": status.status,
     "log": log.log,
+    "inbox": inbox.inbox,
     "resolve": resolve.resolve,
     "retry": retry.retry,
     "withdraw": withdraw.withdraw,

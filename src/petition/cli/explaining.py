@@ -1,0 +1,64 @@
+"""What a mail file is, for a person or a script."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from petition.cli import console
+from petition.errors import ExitStatus
+from petition.inbox import limits
+from petition.inbox.finding import Finding
+from petition.inbox.sort import explain
+
+
+def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
+    """Say of each file what it is, one after the other, and record nothing.
+
+    Args:
+        files: Their names.
+        as_json: A JSON object a line instead of text.
+
+    Returns:
+        Whether all of them could be read.
+    """
+    status = ExitStatus.DONE
+    for file in files:
+        try:
+            data = _read(file)
+        except (OSError, ValueError) as fault:
+            what = (fault.strerror if isinstance(fault, OSError) else None) or "no such file"
+            console.say_error(f"{file}: {what}. Name a file that holds one mail.")
+            status = ExitStatus.PROBLEMS
+            continue
+        found = explain(data)
+        if as_json:
+            console.json_line(_as_json(file, found))
+        else:
+            _say(file, found)
+    return status
+
+
+def _read(file: str) -> bytes:
+    with Path(file).open("rb") as opened:
+        return opened.read(limits.BYTES + 1)
+
+
+def _as_json(file: str, found: Finding) -> dict[str, object]:
+    return {
+        "file": file,
+        "kind": found.kind,
+        "recipient": found.recipient,
+        "status": found.status,
+        "permanent": found.permanent,
+        "reason": found.reason,
+    }
+
+
+def _say(file: str, found: Finding) -> None:
+    kind = str(found.kind or "set aside")
+    if found.permanent is not None:
+        kind += ", permanent" if found.permanent else ", not permanent"
+    console.say(f"{console.clean(file)}: {kind}")
+    who = " ".join(console.clean(one) for one in (found.recipient, found.status) if one)
+    if who:
+        console.say(f"    {who}")
+    console.say(f"    {console.clean(found.reason.removeprefix('set aside: '))}", "dim")

@@ -1,0 +1,271 @@
+"""A mail taken apart: headers and parts, whatever bytes it is made of (RFC 5322, RFC 2045, 2046).
+
+Our own reader and not that of the standard library, which raises on some malformed mails, descends
+by recursion, and copies a part once for every level that it lies in. This one goes over one buffer
+with a list of what is still to be taken apart, so that every limit holds exactly.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from petition.inbox import limits
+from petition.inbox.charset import decoded_header, decoded_text
+from petition.inbox.html import text_of_html
+from petition.inbox.limits import SetAside
+
+_PARAMETER = re.compile(r';\s*([\w!#$&^.+-]+)(?:\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s;]*)')
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*")
+_MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
+_HEADERS_ALONE = frozenset(
+    {"text/rfc822-headers", "message/global-headers", "message/rfc822-headers"}
+)
+
+
+@dataclass(slots=True)
+class Headers:
+    """The fields of one header block, in their order, each unfolded."""
+
+    fields: list[tuple[str, str]]
+
+    def get(self, name: str) -> str:
+        """The first field of a name as it stands, or an empty text."""
+        return next((value for known, value in self.fields if known == name), "")
+
+    def all(self, *names: str) -> list[str]:
+        """All fields of these names (in small letters) as they stand."""
+        return [value for known, value in self.fields if known in names]
+
+    def text(self, name: str) -> str:
+        """The first field of a name, its encoded words decoded (RFC 2047)."""
+        return decoded_header(self.get(name))
+
+    def __contains__(self, name: str) -> bool:
+        return any(known == name for known, _ in self.fields)
+
+
+@dataclass
+class Part:
+    """A mail or a part of one.
+
+    Args:
+        headers: Its fields.
+        data: The buffer it lies in.
+        start: Where its body begins.
+        end: Where its body ends.
+        depth: In how many parts it lies.
+        inside_message: Whether one of them is a mail that was forwarded or returned.
+        default_type: Its type where it names none.
+    """
+
+    headers: Headers
+    data: bytes
+    start: int
+    end: int
+    depth: int = 0
+    inside_message: bool = False
+    default_type: str = "text/plain"
+    children: list["Part"] = field(default_factory=list)
+
+    @cached_property
+    def content_type(self) -> str:
+        """`type/subtype` in small letters."""
+        value = self.headers.get("content-type").partition(";")[0].strip().lower()
+        return value if re.fullmatch(r"[\w.+-]+/[\w.+-]+", value) else self.default_type
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of its Content-Type, names in small letters."""
+        value = self.headers.get("content-type")[:2_000]
+        found: dict[str, str] = {}
+        for name, text in _PARAMETER.findall(value):
+            plain = re.sub(r"\\(.)", r"\1", text.strip('"')) if text.startswith('"') else text
+            found.setdefault(name.lower(), plain)
+        return found
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether it is meant to be saved and not to be read."""
+        return self.headers.get("content-disposition").strip().lower().startswith("attachment")
+
+    @property
+    def body(self) -> bytes:
+        """Its body with its transfer encoding undone; what is malformed is left as it is."""
+        raw = self.data[self.start : self.end]
+        encoding = self.headers.get("content-transfer-encoding").partition(";")[0].strip().lower()
+        if encoding == "base64":
+            return _from_base64(raw)
+        if encoding == "quoted-printable":
+            return binascii.a2b_qp(raw)
+        return raw
+
+    @cached_property
+    def text(self) -> str:
+        """What a person reads of it, line ends as LF; nothing of HTML is rendered or fetched."""
+        cut = slice(self.start, min(self.end, self.start + limits.TEXT_BYTES))
+        short = Part(self.headers, self.data, cut.start, cut.stop)
+        text = decoded_text(short.body, self.parameters.get("charset", ""))
+        return text_of_html(text) if self.content_type == "text/html" else text
+
+    def walk(self) -> Iterator["Part"]:
+        """It and all its parts, in the order of the mail."""
+        waiting = [self]
+        while waiting:
+            part = waiting.pop()
+            yield part
+            waiting += reversed(part.children)
+
+
+def read_mail(data: bytes) -> Part:
+    """Take a mail apart.
+
+    Args:
+        data: Any bytes.
+
+    Raises:
+        SetAside: It is larger, deeper or made of more parts than is read.
+    """
+    if len(data) > limits.BYTES:
+        raise SetAside(f"it is larger than {limits.BYTES >> 20} MB")
+    begin = _after_mbox_line(data)
+    mail = _part(data, begin, len(data), depth=0, inside=False)
+    waiting, count = [mail], 1
+    while waiting:
+        part = waiting.pop()
+        part.children = _children(part)
+        count += len(part.children)
+        if count > limits.PARTS:
+            raise SetAside(f"it has more than {limits.PARTS:,} parts")
+        if part.children and part.depth >= limits.DEPTH:
+            raise SetAside(f"its parts lie more than {limits.DEPTH} deep")
+        waiting += part.children
+    return mail
+
+
+def read_headers(data: bytes) -> Headers:
+    """The fields of a header block that stands alone.
+
+    Args:
+        data: Any bytes.
+    """
+    return _headers(data, 0, len(data))[0]
+
+
+def is_returned(part: Part) -> bool:
+    """Whether a part is a mail, or the headers of one, that came back within another."""
+    return part.content_type in _MESSAGES or part.content_type in _HEADERS_ALONE
+
+
+def returned_headers(part: Part) -> Headers:
+    """The headers of a mail that lies in another.
+
+    Args:
+        part: One for which `is_returned`.
+    """
+    if part.children:
+        return part.children[0].headers
+    return read_headers(part.body[: limits.HEADER_BYTES])
+
+
+def _children(part: Part) -> list[Part]:
+    if part.content_type.startswith("multipart/"):
+        return _split(part)
+    if part.content_type in _MESSAGES:
+        inner = part.body
+        if inner is not part.data and len(inner) != part.end - part.start:  # it was encoded
+            return [_part(inner, 0, len(inner), depth=part.depth + 1, inside=True)]
+        return [_part(part.data, part.start, part.end, depth=part.depth + 1, inside=True)]
+    return []
+
+
+def _split(part: Part) -> list[Part]:
+    boundary = part.parameters.get("boundary", "").rstrip()
+    if not boundary:
+        return []
+    mark = b"--" + boundary.encode("utf-8", "surrogateescape")
+    default = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
+    found: list[Part] = []
+    begin: int | None = None
+    for start, end, is_last in _boundaries(part, mark):
+        if begin is not None:
+            found.append(
+                _part(part.data, begin, start, part.depth + 1, part.inside_message, default)
+            )
+        begin = end
+        if len(found) > limits.PARTS:
+            raise SetAside(f"it has more than {limits.PARTS:,} parts")
+        if is_last:
+            return found
+    if begin is not None:  # never closed: what is there counts
+        found.append(
+            _part(part.data, begin, part.end, part.depth + 1, part.inside_message, default)
+        )
+    return found
+
+
+def _boundaries(part: Part, mark: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Where each boundary line begins (at the line end before it), ends, and if it is the last."""
+    data, at = part.data, part.start
+    while (at := data.find(mark, at, part.end)) >= 0:
+        line_end = data.find(b"\n", at, part.end)
+        line_end = part.end if line_end < 0 else line_end + 1
+        rest = data[at + len(mark) : min(line_end, at + len(mark) + 80)].rstrip()
+        if (at == part.start or data[at - 1 : at] == b"\n") and rest in {b"", b"--"}:
+            start = at
+            if start > part.start:
+                start -= 2 if data[at - 2 : at] == b"\r\n" else 1
+            yield max(start, part.start), line_end, rest == b"--"
+        at = line_end
+
+
+def _part(
+    data: bytes,
+    start: int,
+    end: int,
+    depth: int,
+    inside: bool,
+    default: str = "text/plain",
+) -> Part:
+    start = min(start, end)
+    headers, body = _headers(data, start, end)
+    return Part(headers, data, body, end, depth, inside, default)
+
+
+def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:
+    """The fields of a block, and where the body begins."""
+    fields: list[tuple[str, bytearray]] = []
+    at = start
+    while at < end:
+        stop = data.find(b"\n", at, end)
+        stop = end if stop < 0 else stop + 1
+        line = data[at:stop].rstrip(b"\r\n")
+        if stop - start > limits.HEADER_BYTES:
+            raise SetAside(f"its headers are larger than {limits.HEADER_BYTES >> 10} KB")
+        if not line.strip(b" \t") and (not line or not fields):
+            at = stop
+            break
+        if line[:1] in {b" ", b"\t"} and fields:
+            fields[-1][1].extend(b" " + line.strip())
+        elif found := _FIELD.match(line):
+            fields.append((found[1].decode("ascii").lower(), bytearray(line[found.end() :])))
+        elif fields and not line.startswith(b"From "):
+            break  # no header: the blank line was forgotten, and this belongs to the body
+        elif not fields:
+            break
+        at = stop
+    return Headers([(name, decoded_text(bytes(value), "").strip()) for name, value in fields]), at
+
+
+def _after_mbox_line(data: bytes) -> int:
+    begin = len(data) - len(data.lstrip(b"\r\n")) if data[:1] in {b"\r", b"\n"} else 0
+    if data.startswith((b"From ", b">From "), begin):
+        return data.find(b"\n", begin) + 1 or len(data)
+    return begin
+
+
+def _from_base64(raw: bytes) -> bytes:
+    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+    whole = len(kept) - (len(kept) % 4 == 1)  # a single letter more holds no byte
+    return binascii.a2b_base64(kept[:whole] + b"=" * (-whole % 4))

@@ -1,0 +1,112 @@
+"""What a person wrote themselves: without what they quote, their signature and disclaimers."""
+
+import re
+
+from petition.inbox.html import QUOTE_MARK
+from petition.inbox.mail import Part
+from petition.inbox.patterns import alternatives, pattern
+
+# The line that mail programs put before what is quoted; it may be wrapped to a second and third.
+_ATTRIBUTION = re.compile(rf"^[ >*]*(?:{alternatives('attribution')})\s*$", re.IGNORECASE)
+_DIVIDER = pattern("divider")
+_FROM = re.compile(rf"^[ >]*\*?(?:{alternatives('quoted from')})\s?:\*?\s*\S", re.IGNORECASE)
+_BESIDE = re.compile(rf"^[ >]*\*?(?:{alternatives('quoted beside')})\s?:\*?\s*\S", re.IGNORECASE)
+_SIGNATURE = pattern("signature")
+_DISCLAIMER = pattern("disclaimer")
+_MARKUP = re.compile("[\u200b\u200c\u200d\ufeff]")
+
+
+def own_words(mail: Part) -> str:
+    """What the sender of a mail wrote themselves, from its text, else from its HTML.
+
+    Args:
+        mail: The mail.
+    """
+    return own_lines(text_of(mail))
+
+
+def text_of(mail: Part) -> str:
+    """The text of a mail that a person reads first.
+
+    Args:
+        mail: The mail.
+    """
+    readable = [
+        part
+        for part in mail.walk()
+        if part.content_type in {"text/plain", "text/html"}
+        and not part.inside_message
+        and not part.is_attached
+    ]
+    readable.sort(key=lambda part: part.content_type != "text/plain")
+    return next((text for part in readable if (text := part.text).strip()), "")
+
+
+def own_lines(text: str) -> str:
+    """What is not quoted, no signature and no disclaimer.
+
+    Args:
+        text: The text of a mail.
+    """
+    lines = _MARKUP.sub("", text).split("\n")[:5_000]
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if line.startswith(QUOTE_MARK) or _DIVIDER.match(line) or _is_header_block(lines, at):
+            break
+        if span := _attribution(lines, at):
+            following = _next_filled(lines, at + span)
+            if not following.lstrip().startswith(">"):
+                break  # the quoted text bears no marks: all that follows is quoted
+            at += span
+            continue
+        if line.lstrip(" ").startswith(">"):
+            at += 1
+            continue
+        if _SIGNATURE.match(line) and (any(one.strip() for one in kept) or "-" in line[:3]):
+            if not any(one.lstrip().startswith(">") for one in lines[at:]) or not _more(lines, at):
+                break
+            at = _next_quote(lines, at)
+            continue
+        if _DISCLAIMER.search(line) and any(one.strip() for one in kept):
+            break
+        kept.append(line.rstrip())
+        at += 1
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+def _attribution(lines: list[str], at: int) -> int:
+    """Over how many lines an attribution goes that begins at a line; 0: there is none."""
+    if not lines[at].strip() or len(lines[at]) > 400:
+        return 0
+    joined = ""
+    for span in (1, 2, 3):
+        if at + span > len(lines) or not lines[at + span - 1].strip():
+            return 0
+        joined = f"{joined} {lines[at + span - 1].strip()}".strip()
+        if joined.endswith(":") and _ATTRIBUTION.match(joined[:600]):
+            return span
+    return 0
+
+
+def _is_header_block(lines: list[str], at: int) -> bool:
+    """Whether the headers of a quoted mail stand here, as Outlook writes them."""
+    if not _FROM.match(lines[at]):
+        return False
+    following = [line for line in lines[at + 1 : at + 8] if line.strip()][:5]
+    return sum(bool(_BESIDE.match(line)) for line in following) >= 2
+
+
+def _next_filled(lines: list[str], at: int) -> str:
+    return next((line for line in lines[at:] if line.strip()), "")
+
+
+def _next_quote(lines: list[str], at: int) -> int:
+    return next((n for n in range(at, len(lines)) if lines[n].lstrip().startswith(">")), len(lines))
+
+
+def _more(lines: list[str], at: int) -> bool:
+    """Whether a person goes on writing under a quotation that follows a signature."""
+    last = max((n for n in range(at, len(lines)) if lines[n].lstrip().startswith(">")), default=at)
+    return any(line.strip() for line in lines[last + 1 :])

@@ -1,0 +1,60 @@
+"""petition inbox --explain, as a script and a person see it."""
+
+import json
+from pathlib import Path
+
+from tests.acceptance.small import SmallCampaign
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "mail"
+KEYS = ["file", "kind", "recipient", "status", "permanent", "reason"]
+
+
+def test_each_file_gives_one_object_a_line(tmp_path: Path):
+    files = [str(SAMPLES / f"{name}.eml") for name in ("qmail-quota", "answer-plain")]
+    answer = SmallCampaign(tmp_path).petition("inbox", "--explain", *files, "--json", status=0)
+    bounce, reply = map(json.loads, answer.out.splitlines())
+    assert list(bounce) == list(reply) == KEYS
+    assert bounce | {"reason": ""} == {
+        "file": files[0],
+        "kind": "bounce",
+        "recipient": "s.reed@harbour.example",
+        "status": None,
+        "permanent": False,
+        "reason": "",
+    }
+    assert (reply["kind"], reply["permanent"]) == ("answer", None)
+    assert "We can meet on Thursday at ten." in reply["reason"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others(tmp_path: Path):
+    file = str(SAMPLES / "qmail-quota.eml")
+    place = SmallCampaign(tmp_path)
+    answer = place.petition("inbox", "--explain", "none.eml", str(tmp_path), file, status=1)
+    assert answer.err.splitlines() == [
+        "none.eml: No such file or directory. Name a file that holds one mail.",
+        f"{tmp_path}: Is a directory. Name a file that holds one mail.",
+    ]
+    assert "qmail-quota.eml: bounce, not permanent" in answer.out
+
+
+def test_a_mail_beyond_a_limit_is_set_aside(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.write("big.eml", b"Subject: x\n\n" + b"x" * 26 * 2**20)
+    answer = place.petition("inbox", "--explain", "big.eml", "--json", status=0)
+    assert answer.json == dict.fromkeys(KEYS) | {
+        "file": "big.eml",
+        "reason": "set aside: it is larger than 25 MB",
+    }
+
+
+def test_no_control_character_of_a_mail_is_shown(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.write("evil.eml", "From: \x1b]52;c;x\x07 <a\x1b@b.example>\n\n\x1b[2J\x9bH\u202eok\n")
+    for more in ([], ["--json"]):
+        shown = place.petition("inbox", "--explain", "evil.eml", *more, status=0).out
+        assert not set("\x1b\x07\x9b\u202e") & set(shown)
+
+
+def test_a_call_without_a_mail_is_wrong_usage(tmp_path: Path):
+    SmallCampaign(tmp_path).petition("inbox", "--explain", status=2)
