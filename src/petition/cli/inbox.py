@@ -1,27 +1,56 @@
 """petition inbox: what comes back."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petition.cli.options import Json
 
+if TYPE_CHECKING:
+    from petition.cli.workplace import Workplace
+
 
 def inbox(
+    context: typer.Context,
     file: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="Mails to explain.")
+        list[str] | None, typer.Argument(metavar="FILE", help="Mails for --explain.")
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what the mails in FILE are; record nothing.")
     ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Read what is there (the default).")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on reading what comes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what came back: bounces, automatic replies, requests to leave, answers."""
-    from petition.cli.explaining import explain_files
+    """Read what comes back: bounces, automatic replies, requests to leave, answers."""
+    from petition.cli.workplace import Workplace
     from petition.errors import UsageError
 
-    if not explain:
-        raise UsageError("nothing says which mails are meant", "Write --explain FILE...")
-    if not file:
-        raise UsageError("--explain needs a file", "Name the mails, such as mail.eml")
-    raise typer.Exit(explain_files(file, as_json=as_json))
+    if explain and (once or watch):
+        raise UsageError("--explain reads files, not the inbox", "Leave --once and --watch out")
+    if once and watch:
+        raise UsageError("--once and --watch are two wishes", "Choose one of them")
+    if explain:
+        from petition.cli.explaining import explain_files
+
+        if not file:
+            raise UsageError("--explain needs a file", "Name the mails, such as mail.eml")
+        raise typer.Exit(explain_files(file, as_json=as_json))
+    if file:
+        raise UsageError("a file alone is not understood", "Write --explain before it")
+    with Workplace.open(context) as place:
+        _listen(place, watch=watch, as_json=as_json)
+
+
+def _listen(place: "Workplace", *, watch: bool, as_json: bool) -> None:
+    from petition.cli.listening import listen
+    from petition.errors import UsageError
+
+    settings = place.settings.inbox
+    if settings is None:
+        mend = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
+        raise UsageError("no inbox is set", mend)
+    log = place.existing_log
+    listen(log, settings, place.root, watch=watch, as_json=as_json)
+    if not as_json:
+        place.say_which()

@@ -56,7 +56,12 @@ def _of_report(mail: Part, reported: list[Notice], text: str) -> Finding:
     recipient = notice.recipient or _recipient(mail, text) or None
     if action in _SUCCESSES:
         return Finding(
-            Kind.AUTO_REPLY, recipient, notice.status[:8] or None, None, _SUCCESSES[action]
+            Kind.AUTO_REPLY,
+            recipient,
+            notice.status[:8] or None,
+            None,
+            _SUCCESSES[action],
+            is_notice=True,
         )
     judged = verdict.judge(notice.status, notice.diagnostic)
     if judged.cause in _UNSURE:
@@ -164,7 +169,12 @@ def _of_receipt(mail: Part, text: str) -> Finding:
         return _of_words(mail, text)
     who = first_address(mail.headers.text("from")) or None
     return Finding(
-        Kind.AUTO_REPLY, who, None, None, "a notice that the letter was opened or deleted"
+        Kind.AUTO_REPLY,
+        who,
+        None,
+        None,
+        "a notice that the letter was opened or deleted",
+        is_notice=True,
     )
 
 

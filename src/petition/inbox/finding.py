@@ -25,6 +25,7 @@ class Finding:
         status: The enhanced status code (RFC 3463) of a bounce or delay, where it names one.
         permanent: Whether a bounce says that there is no such address; None where it is none.
         reason: Why it was taken for that.
+        is_notice: Whether it only says that the letter was delivered or opened.
     """
 
     kind: Kind | None
@@ -32,3 +33,4 @@ class Finding:
     status: str | None
     permanent: bool | None
     reason: str
+    is_notice: bool = False

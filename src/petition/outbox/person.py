@@ -114,14 +114,19 @@ def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
     Returns:
         What became of their copies.
     """
-    names = {folded(mailbox): mailbox for mailbox in mailboxes}
-    values = {"reason": Reason.OPTED_OUT, "now": log.now, "letter": None}
     with log.database.transaction():
-        log.database.run("moving_clear")
-        for key, mailbox in names.items():
-            log.database.run("suppress", values | {"folded": key, "mailbox": mailbox})
-            log.database.run("pick_waiting_to", values | {"folded": key})
-        return _take(log, None, list(names), reason=Reason.OPTED_OUT)
+        return stop_writing(log, mailboxes, Reason.OPTED_OUT)
+
+
+def stop_writing(log: Log, mailboxes: Iterable[str], reason: Reason) -> Taken:
+    """The same, for any reason; within a transaction of the caller's."""
+    names = {folded(mailbox): mailbox for mailbox in mailboxes}
+    values = {"reason": reason, "now": log.now, "letter": None}
+    log.database.run("moving_clear")
+    for key, mailbox in names.items():
+        log.database.run("suppress", values | {"folded": key, "mailbox": mailbox})
+        log.database.run("pick_waiting_to", values | {"folded": key})
+    return _take(log, None, list(names), reason=reason)
 
 
 def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:

@@ -92,3 +92,48 @@ CREATE TABLE suppression (
     reason  TEXT NOT NULL,
     at      TEXT NOT NULL
 );
+
+-- How far a mailbox of IMAP was read: its UIDVALIDITY, and the last UID (RFC 9051 2.3.1.1).
+CREATE TABLE inbox_position (
+    source   TEXT PRIMARY KEY,
+    validity INTEGER NOT NULL,
+    uid      INTEGER NOT NULL,
+    at       TEXT NOT NULL
+);
+
+-- What came back: every mail that was read, once.
+CREATE TABLE mail (
+    id         INTEGER PRIMARY KEY,
+    sha256     TEXT NOT NULL UNIQUE,       -- of its bytes, line ends as LF
+    source     TEXT NOT NULL,
+    place      TEXT NOT NULL,              -- what its source calls it
+    message_id TEXT NOT NULL,
+    sender     TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    kind       TEXT,                       -- NULL: set aside
+    recipient  TEXT,                       -- whom the mail itself names
+    status     TEXT,
+    permanent  INTEGER,
+    reason     TEXT NOT NULL,
+    copy       INTEGER REFERENCES copy (id),
+    matched_by TEXT NOT NULL DEFAULT '',   -- token, Message-ID or sender
+    bytes      BLOB,                       -- only of a mail that belongs to a copy
+    seen_at    TEXT NOT NULL
+);
+CREATE INDEX mail_copy ON mail (copy);
+CREATE INDEX mail_source ON mail (source, place);
+CREATE INDEX copy_message_id ON copy (message_id);
+
+-- What a person said to a letter, oldest first; nothing of it is ever changed.
+CREATE TABLE answer (
+    id      INTEGER PRIMARY KEY,
+    copy    INTEGER NOT NULL REFERENCES copy (id),
+    mail    INTEGER REFERENCES mail (id),  -- where it came by mail
+    at      TEXT NOT NULL,
+    status  TEXT NOT NULL,
+    demand  TEXT NOT NULL DEFAULT '',
+    channel TEXT NOT NULL,
+    quote   TEXT NOT NULL DEFAULT '',
+    author  TEXT NOT NULL                  -- who wrote it down
+);
+CREATE INDEX answer_copy ON answer (copy);

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     REPLACED = "replaced by a newer revision"
     NO_MAILBOX = "no such mailbox"
+    COMPLAINED = "called it spam"
 
 
 class Mode(StrEnum):

@@ -1,0 +1,202 @@
+"""A mailbox of IMAP, only looked at: EXAMINE, and BODY.PEEK (RFC 9051 6.3.3, 6.4.5).
+
+The only door to imap-tools. Certificates are always verified.
+"""
+
+import imaplib
+import re
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from imap_tools import MailBox
+from imap_tools.errors import ImapToolsError
+
+from petition.credentials import find_password
+from petition.errors import ServerTrouble
+from petition.inbox import limits
+from petition.inbox.source import Fetched
+
+PASSWORD_VARIABLE = "PETITION_INBOX_PASSWORD"  # noqa: S105 (the variable's name)
+_SECONDS = 60  # for a reply of the server
+# Not the 29 minutes of RFC 2177: what the server says while IDLE begins can lie in a buffer unseen.
+_IDLE_SECONDS = 30
+_POLL_SECONDS = 60
+_SIZES_AT_ONCE = 500
+_BYTES_AT_ONCE = 4 * 2**20
+_UID = re.compile(rb"UID (\d+)")
+_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
+
+
+class Imap:
+    """An open mailbox of IMAP.
+
+    Args:
+        url: `imaps://user@host:port/FOLDER`; a user with an @ in it has %40 there.
+        password_command: A command that prints the password.
+
+    Raises:
+        ServerTrouble: The server cannot be reached, is not who it should be, or refuses the login
+            or the folder.
+    """
+
+    def __init__(self, url: str, password_command: str | None) -> None:
+        self._is_idle = False
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 993
+        self._user = unquote(parts.username or "")
+        self._folder = unquote(parts.path.strip("/")) or "INBOX"
+        self.name = f"imaps://{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
+        secret = find_password(PASSWORD_VARIABLE, password_command, self._host, self._user)
+        if secret is None:
+            what = f"there is no password for {self._user} at {self._host}"
+            raise ServerTrouble(what, f"Set {PASSWORD_VARIABLE} or [inbox] password_command")
+        with self._explained("cannot be reached"):
+            # Python's own context: certificates and names are verified.
+            context = ssl.create_default_context()
+            self._box = MailBox(self._host, self._port, timeout=_SECONDS, ssl_context=context)
+        try:
+            with self._explained("refuses the login"):
+                self._box.login(self._user, secret.text, initial_folder=None)
+            with self._explained(f'has no folder "{self._folder}" to read'):
+                self._box.folder.set(self._folder, readonly=True)
+            self.validity = self._validity()
+        except BaseException:
+            self.close()
+            raise
+
+    def mails(self, after: int, since: str | None) -> Iterator[Fetched]:
+        """The mails that came after one, oldest first.
+
+        Args:
+            after: The last UID that was read.
+            since: A day in the words of IMAP (`28-Sep-2015`); earlier mails are left out.
+
+        Raises:
+            ServerTrouble: The connection was lost, or the server refuses.
+        """
+        with self._explained("does not give its mails"):
+            uids = self._uids(after, since)
+            for start in range(0, len(uids), _SIZES_AT_ONCE):
+                sizes = self._sizes(uids[start : start + _SIZES_AT_ONCE])
+                for chunk in _chunks(sizes):
+                    yield from self._fetch(chunk, sizes)
+
+    def count(self, after: int, since: str | None) -> int:
+        """How many mails came after one; the arguments are those of `mails`."""
+        with self._explained("does not give its mails"):
+            return len(self._uids(after, since))
+
+    def wait(self) -> None:
+        """Wait until something may have come: with IDLE, else for a minute.
+
+        Raises:
+            ServerTrouble: The connection was lost.
+        """
+        with self._explained("has hung up"):
+            if "IDLE" in self._box.client.capabilities:
+                self._is_idle = True
+                self._box.idle.wait(timeout=_IDLE_SECONDS)
+                self._is_idle = False
+            else:
+                time.sleep(_POLL_SECONDS)
+                self._box.client.noop()
+
+    def close(self) -> None:
+        """Say goodbye, or hang up where the server waits for the end of IDLE."""
+        try:
+            if self._is_idle:
+                self._box.client.shutdown()
+            else:
+                self._box.client.logout()
+        except (imaplib.IMAP4.error, OSError):
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _validity(self) -> int:
+        with self._explained("does not say how its mails are numbered"):
+            _, found = self._box.client.response("UIDVALIDITY")
+            first = found[0] if found else None
+            return int(first) if isinstance(first, bytes) else 0
+
+    def _uids(self, after: int, since: str | None) -> list[int]:
+        # "n:*" names the last mail too where none is that new (RFC 9051 6.4.8).
+        criteria = f"UID {after + 1}:*" + (f" SINCE {since}" if since else "")
+        uids = (int(uid) for uid in self._box.uids(criteria, charset=None))
+        return sorted(uid for uid in uids if uid > after)
+
+    def _sizes(self, uids: list[int]) -> dict[int, int]:
+        sizes = dict.fromkeys(uids, 0)
+        for line in self._command(uids, "(UID RFC822.SIZE)"):
+            text = line[0] if isinstance(line, tuple) else line
+            uid, size = _UID.search(text or b""), _SIZE.search(text or b"")
+            if uid and size and int(uid[1]) in sizes:
+                sizes[int(uid[1])] = int(size[1])
+        return sizes
+
+    def _fetch(self, uids: list[int], sizes: dict[int, int]) -> Iterator[Fetched]:
+        large = [uid for uid in uids if sizes[uid] > limits.BYTES]
+        for uid in large:
+            aside = f"it is larger than {limits.BYTES >> 20} MB"
+            yield Fetched(f"{self.validity}:{uid}", b"", uid, aside)
+        wanted = [uid for uid in uids if uid not in large]
+        if not wanted:
+            return
+        answer = self._command(wanted, "(UID BODY.PEEK[])")
+        for line, after in zip(answer, [*answer[1:], b""], strict=True):
+            if isinstance(line, tuple):
+                rest = after if isinstance(after, bytes) else b""
+                if found := _UID.search(line[0]) or _UID.search(rest):
+                    number = int(found[1])
+                    yield Fetched(f"{self.validity}:{number}", bytes(line[1]), number)
+
+    def _command(self, uids: list[int], parts: str) -> list[Any]:
+        status, answer = self._box.client.uid("FETCH", ",".join(map(str, uids)), parts)
+        if status != "OK":
+            raise imaplib.IMAP4.error(f"FETCH: {status}")
+        return answer
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ssl.SSLError as fault:
+            reason = getattr(fault, "verify_message", "") or fault.reason or "TLS failed"
+            mend = "Correct the host in [inbox] url; certificates are always verified"
+            raise ServerTrouble(
+                f"{self._host}:{self._port} is not trusted: {reason}", mend
+            ) from None
+        except (imaplib.IMAP4.error, ImapToolsError, OSError, EOFError) as fault:
+            said = _said(fault)
+            mend = "Look at [inbox] in petition.toml and at the network, then try again"
+            raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", mend) from None
+
+
+def _said(fault: Exception) -> str:
+    """What went wrong in one line; the login and its password never stand in it."""
+    if isinstance(fault, OSError):
+        return f": {fault.strerror or fault}"
+    found = re.search(r"\[[A-Z]{3,30}\] [^'\"\\]{1,200}", str(fault))
+    return f": {found[0].strip()}" if found else ""
+
+
+def _chunks(sizes: dict[int, int]) -> Iterator[list[int]]:
+    """UIDs in portions that memory holds."""
+    chunk: list[int] = []
+    weight = 0
+    for uid, size in sizes.items():
+        if chunk and weight + size > _BYTES_AT_ONCE:
+            yield chunk
+            chunk, weight = [], 0
+        chunk.append(uid)
+        weight += size
+    if chunk:
+        yield chunk

@@ -1,0 +1,124 @@
+"""From a source to the log: each mail is taken apart, sorted, and written down once."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from petition.inbox.addresses import all_addresses, first_address, tokens_in
+from petition.inbox.bounce import returned
+from petition.inbox.finding import Finding, Kind
+from petition.inbox.limits import SetAside, time_limit
+from petition.inbox.mail import Part, read_mail
+from petition.inbox.own_words import own_words
+from petition.inbox.sort import set_aside, sort
+from petition.inbox.source import Fetched
+from petition.outbox.mail import Incoming, Received, Recorded
+
+BATCH = 50  # mails that are written down together
+_ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
+_ID = re.compile(r"<[^<>\s]{1,200}@[^<>\s]{1,200}>")
+_ID_IN_TEXT = re.compile(rf"^[> ]*Message-I[Dd]:\s*({_ID.pattern})", re.MULTILINE)
+_IDS = 100
+_WORDS_LENGTH = 20_000
+
+
+def read_into(
+    incoming: Incoming,
+    mails: Iterable[Fetched],
+    source: str,
+    validity: int | None = None,
+    told: Callable[[], None] = lambda: None,
+) -> Iterator[Recorded]:
+    """Write down the mails of a source; what was written stays when it is interrupted.
+
+    Args:
+        incoming: Writes them down.
+        mails: The mails, in their order.
+        source: The source's name.
+        validity: The UIDVALIDITY of a mailbox of IMAP, whose position is kept.
+        told: Called for every mail, to show progress.
+
+    Yields:
+        What each new mail has changed.
+    """
+    batch: list[Received] = []
+    last = 0
+    for fetched in mails:
+        batch.append(received(fetched, source))
+        last = max(last, fetched.uid)
+        told()
+        if len(batch) >= BATCH:
+            yield from incoming.record(batch, source, _position(validity, last))
+            batch = []
+    if batch:
+        yield from incoming.record(batch, source, _position(validity, last))
+
+
+def _position(validity: int | None, last: int) -> tuple[int, int] | None:
+    return None if validity is None else (validity, last)
+
+
+def received(fetched: Fetched, source: str) -> Received:
+    """A mail with all that is known of it.
+
+    Args:
+        fetched: The mail.
+        source: The source's name.
+    """
+    if fetched.aside:
+        reason = set_aside(fetched.aside).reason
+        # Its own bytes are not there: what the source calls it tells it from others.
+        named = f"{source} {fetched.place}".encode()
+        return Received(named, source, fetched.place, reason=reason)
+    try:
+        with time_limit():
+            mail = read_mail(fetched.data)
+            return _received(fetched, source, mail, sort(mail))
+    except SetAside as aside:
+        return Received(fetched.data, source, fetched.place, reason=set_aside(aside.reason).reason)
+
+
+def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Received:
+    headers = mail.headers
+    own = _ID.search(headers.get("message-id"))
+    words = own_words(mail) if found.kind in _OF_PERSONS else ""
+    return Received(
+        fetched.data,
+        source,
+        fetched.place,
+        message_id=own[0] if own else "",
+        sender=first_address(headers.text("from")),
+        subject=headers.text("subject")[:1_000],
+        kind=found.kind,
+        recipient=found.recipient,
+        status=found.status,
+        permanent=found.permanent,
+        reason=found.reason,
+        words=words[:_WORDS_LENGTH],
+        is_notice=found.is_notice,
+        tokens=tuple(tokens_in(_addressees(mail))[:_IDS]),
+        message_ids=tuple(_message_ids(mail, found)),
+    )
+
+
+def _addressees(mail: Part) -> list[str]:
+    fields = mail.headers.all(*_ENVELOPE, "to", "cc")
+    return [address for text in fields[:50] for address in all_addresses(text)]
+
+
+def _message_ids(mail: Part, found: Finding) -> list[str]:
+    """The Message-IDs that a mail brings back or answers, the likeliest first."""
+    ids: list[str] = []
+    if found.kind not in {Kind.ANSWER, Kind.UNSUBSCRIBE}:
+        for headers in returned(mail)[:10]:
+            ids += _ID.findall(headers.get("message-id")[:1_000])
+        for part in mail.walk():
+            if part.content_type == "text/plain" and not part.inside_message:
+                ids += _ID_IN_TEXT.findall(part.text)
+    for name in ("in-reply-to", "original-message-id", "x-original-message-id"):
+        ids += _ID.findall(mail.headers.get(name)[:5_000])
+    # The last reference is the mail that is answered (RFC 5322 3.6.4).
+    ids += reversed(_ID.findall(mail.headers.get("references")[:50_000]))
+    return list(dict.fromkeys(ids))[:_IDS]
+
+
+_OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})

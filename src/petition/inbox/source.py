@@ -1,0 +1,118 @@
+"""Where mail is read: a Maildir or an mbox file; nothing of it is ever changed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from petition.errors import UsageError
+from petition.inbox import limits
+
+
+class Fetched(NamedTuple):
+    """A mail of a source.
+
+    Args:
+        place: What the source calls it.
+        data: Its bytes; where it is larger than is read, only so much that this shows.
+        uid: Its UID, where the source is IMAP.
+        aside: Why its bytes were not even fetched, or an empty text.
+    """
+
+    place: str
+    data: bytes
+    uid: int = 0
+    aside: str = ""
+
+
+class Source(Protocol):
+    """A mailbox that is only read."""
+
+    name: str
+
+    def mails(self, known: set[str]) -> Iterator[Fetched]:
+        """The mails in it, in their order.
+
+        Args:
+            known: What it calls those that were read before.
+        """
+        ...
+
+
+class Maildir:
+    """A Maildir (https://cr.yp.to/proto/maildir.html), whose files stay where they are.
+
+    Args:
+        path: Its folder, with `cur` and `new`.
+
+    Raises:
+        UsageError: It is no Maildir.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"maildir:{path}"
+        self._path = path
+        if not all((path / name).is_dir() for name in ("cur", "new")):
+            raise UsageError(
+                f"{path} is no Maildir", 'Name a folder that has "cur" and "new" in it'
+            )
+
+    def mails(self, known: set[str]) -> Iterator[Fetched]:
+        """The mails in it that are not known, by the time of their delivery."""
+        files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
+        for path in sorted(files, key=lambda path: path.name):
+            place = path.name.partition(":")[0]  # behind it stand the flags, which change
+            if place in known or path.name.startswith("."):
+                continue
+            try:
+                with path.open("rb") as file:
+                    yield Fetched(place, file.read(limits.BYTES + 1))
+            except OSError:  # the mail program has moved it: it is read the next time
+                continue
+
+
+class Mbox:
+    """An mbox file (RFC 4155), read from its beginning to its end.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"mbox:{path}"
+        self._path = path
+        if not path.is_file():
+            raise UsageError(f"{path} is no file", "Name an mbox file in [inbox] url")
+
+    def mails(self, known: set[str]) -> Iterator[Fetched]:  # noqa: ARG002 (they have no names)
+        """All mails in it."""
+        number, size = 0, 0
+        lines: list[bytes] = []
+        is_blank = True
+        with self._path.open("rb") as file:
+            for line in _lines(file):
+                if is_blank and line.startswith(b"From ") and lines:
+                    yield Fetched(str(number), _mail(lines))
+                    number, size, lines = number + 1, 0, []
+                is_blank = not line.strip()
+                if size <= limits.BYTES:
+                    lines.append(line)
+                    size += len(line)
+        if lines:
+            yield Fetched(str(number), _mail(lines))
+
+
+def _lines(file: "object") -> Iterator[bytes]:
+    """Lines of at most a megabyte, so that a line without an end does no harm."""
+    while line := file.readline(1_000_000):  # type: ignore[attr-defined]
+        yield line
+
+
+def _mail(lines: list[bytes]) -> bytes:
+    """A mail without what mbox has put around it: the blank line at its end, the > before From."""
+    kept = lines[1:] if lines[0].startswith(b"From ") else lines
+    if kept and not kept[-1].strip():
+        kept = kept[:-1]
+    return b"".join(line[1:] if line.startswith(b">From ") else line for line in kept)

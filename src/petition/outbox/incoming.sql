@@ -1,0 +1,75 @@
+-- What comes back (mail.py): the mails that were read, whose copies they belong to, the answers.
+
+-- :name inbox_position
+-- How far a mailbox of IMAP was read.
+SELECT validity, uid FROM inbox_position WHERE source = :source
+
+-- :name set_inbox_position
+-- Keep how far a mailbox of IMAP was read.
+INSERT INTO inbox_position (source, validity, uid, at) VALUES (:source, :validity, :uid, :now)
+ON CONFLICT (source) DO UPDATE SET validity = :validity, uid = :uid, at = :now
+
+-- :name known_places
+-- What a source calls the mails that were read from it.
+SELECT place FROM mail WHERE source = :source
+
+-- :name has_mail
+-- Whether a mail was read before, from whatever source.
+SELECT id FROM mail WHERE sha256 = :sha256
+
+-- :name add_mail
+-- Keep a mail.
+INSERT INTO mail (sha256, source, place, message_id, sender, subject, kind, recipient, status,
+                  permanent, reason, copy, matched_by, bytes, seen_at)
+VALUES (:sha256, :source, :place, :message_id, :sender, :subject, :kind, :recipient, :status,
+        :permanent, :reason, :copy, :matched_by, :bytes, :now)
+
+-- :name pile
+-- Mails that belong to no copy, the newest first.
+SELECT id, kind, sender, subject, reason, seen_at FROM mail WHERE copy IS NULL
+ORDER BY id DESC LIMIT :limit
+
+-- :name count_pile
+-- How many mails belong to no copy.
+SELECT COUNT(*) FROM mail WHERE copy IS NULL
+
+-- :name copy_by_message_id
+-- The copy that went out under a Message-ID.
+SELECT * FROM copy WHERE message_id = :message_id
+
+-- :name one_copy
+-- A copy by its id.
+SELECT * FROM copy WHERE id = :copy
+
+-- :name identities_sent
+-- Whose copies may have arrived, for the tokens of their return paths.
+SELECT id, letter, revision, mailbox FROM copy WHERE message_id IS NOT NULL
+
+-- :name sent_to
+-- The copies that somebody may have got, the latest last.
+SELECT * FROM copy
+WHERE folded = :folded AND state IN ('sent', 'bounced', 'uncertain')
+ORDER BY letter_date, id
+
+-- :name first_sent
+-- When the first of all letters went out.
+SELECT MIN(letter_date) FROM copy WHERE message_id IS NOT NULL
+
+-- :name pick_bounced
+-- A copy that a proven notification says did not arrive.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'bounced', :reason FROM copy
+WHERE id = :copy AND state IN ('sent', 'uncertain')
+
+-- :name bounce
+-- Keep why it did not arrive.
+UPDATE copy SET (state, reason) = (
+        SELECT to_state, moving.reason FROM moving WHERE moving.copy = copy.id
+    ),
+    updated_at = :now
+WHERE id IN (SELECT moving.copy FROM moving)
+
+-- :name add_answer
+-- Write down what was said to a letter.
+INSERT INTO answer (copy, mail, at, status, demand, channel, quote, author)
+VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author)

@@ -1,0 +1,276 @@
+"""What comes back, written down: whose copy a mail belongs to, and what it changes.
+
+A mail changes a copy only when it proves that it answers a letter that went out: by the token of
+its return path or by its Message-ID, which are HMACs that nobody can guess (identity.py). Whom it
+is about is the mailbox of that copy, whatever the mail says.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from petition.address import folded, parse_address
+from petition.errors import AddressRefused
+from petition.identity import Identity, Signer
+from petition.outbox import moving
+from petition.outbox.log import Log
+from petition.outbox.person import stop_writing
+from petition.outbox.records import Copy, copy_of, moment
+from petition.outbox.states import Reason, State
+
+AUTHOR = "petition inbox"
+_REPLY_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A mail and what was found in it.
+
+    Args:
+        data: Its bytes.
+        source: Where it was read.
+        place: What the source calls it.
+        message_id: Its own Message-ID, or an empty text.
+        sender: The address that it comes from, or an empty text.
+        subject: Its subject, decoded.
+        kind: What it is (inbox.finding.Kind); None: it was set aside.
+        recipient: Whom it names.
+        status: The enhanced status code of a bounce or delay.
+        permanent: Whether a bounce says that there is no such address.
+        reason: Why it was taken for that.
+        words: What its sender wrote themselves.
+        is_notice: Whether it only says that the letter was delivered or opened.
+        tokens: What could be the token of a return path, in the addresses it was sent to.
+        message_ids: The Message-IDs that it answers or brings back, the likeliest first.
+    """
+
+    data: bytes
+    source: str
+    place: str
+    message_id: str = ""
+    sender: str = ""
+    subject: str = ""
+    kind: str | None = None
+    recipient: str | None = None
+    status: str | None = None
+    permanent: bool | None = None
+    reason: str = ""
+    words: str = ""
+    is_notice: bool = False
+    tokens: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What tells it from every other mail, from whichever source it is read."""
+        return hashlib.sha256(self.data.replace(b"\r\n", b"\n")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a mail that was new has changed.
+
+    Args:
+        mail: The mail.
+        copy: Whose copy it belongs to, as it was before; None: nobody knows.
+        matched_by: How that is known: token, Message-ID or sender.
+        effects: What was changed, in words.
+    """
+
+    mail: Received
+    copy: Copy | None
+    matched_by: str
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A mail of the pile that a person sorts."""
+
+    id: int
+    kind: str | None
+    sender: str
+    subject: str
+    reason: str
+    seen_at: str
+
+
+@dataclass
+class Incoming:
+    """Writes down what comes back.
+
+    Args:
+        log: The log.
+    """
+
+    log: Log
+    _others: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._signer = Signer(self.log.key)  # now: a new log makes its key in a transaction
+
+    def position(self, source: str) -> tuple[int, int] | None:
+        """UIDVALIDITY and the last UID that was read of a mailbox of IMAP."""
+        row = self.log.database.one("inbox_position", {"source": source})
+        return (row[0], row[1]) if row else None
+
+    def known_places(self, source: str) -> set[str]:
+        """What a source calls the mails that were read from it."""
+        return {row[0] for row in self.log.database.all("known_places", {"source": source})}
+
+    def first_sent(self) -> str | None:
+        """When the first letter went out, as the log has it; None: none did."""
+        row = self.log.database.one("first_sent")
+        return row[0] if row else None
+
+    def pile(self, limit: int) -> list[Unmatched]:
+        """The mails that belong to nobody's copy, the newest first."""
+        return [Unmatched(*row) for row in self.log.database.all("pile", {"limit": limit})]
+
+    def pile_size(self) -> int:
+        """How many these are."""
+        row = self.log.database.one("count_pile")
+        return int(row[0]) if row else 0
+
+    def record(
+        self, mails: list[Received], source: str = "", position: tuple[int, int] | None = None
+    ) -> list[Recorded]:
+        """Write down mails, all or none of them; one that is known already counts no more.
+
+        Args:
+            mails: The mails.
+            source: Where they were read, with `position`.
+            position: UIDVALIDITY and UID up to which the source is read now.
+
+        Returns:
+            What the new ones among them have changed.
+        """
+        with self.log.database.transaction():
+            done = [found for mail in mails if (found := self._record_one(mail))]
+            if position:
+                values = {"source": source, "validity": position[0], "uid": position[1]}
+                self.log.database.run("set_inbox_position", values | {"now": self.log.now})
+        return done
+
+    def find(self, mail: Received) -> tuple[Copy | None, str]:
+        """Whose copy a mail belongs to, and how that is known.
+
+        Args:
+            mail: The mail.
+        """
+        database = self.log.database
+        for token in mail.tokens:
+            if found := self._by_token.get(token):
+                row = database.one("one_copy", {"copy": found})
+                return (copy_of(row) if row else None), "token"
+        for message_id in mail.message_ids:
+            if row := database.one("copy_by_message_id", {"message_id": message_id}):
+                return copy_of(row), "Message-ID"
+        if mail.kind in _BY_SENDER and (box := _addr_spec(mail.sender)):
+            rows = database.all("sent_to", {"folded": folded(box)})
+            if rows:
+                return copy_of(rows[-1]), "sender"
+        return None, ""
+
+    @cached_property
+    def _by_token(self) -> dict[str, int]:
+        campaign = self.log.campaign_id
+        if campaign is None:
+            return {}
+        return {
+            self._signer.return_path_token(Identity(campaign, row[1], row[2], row[3])): row[0]
+            for row in self.log.database.each("identities_sent")
+        }
+
+    def _record_one(self, mail: Received) -> Recorded | None:
+        digest = mail.digest
+        if self.log.database.one("has_mail", {"sha256": digest}):
+            return None
+        copy, matched_by = self.find(mail)
+        values = {
+            name: getattr(mail, name)
+            for name in ("source", "place", "message_id", "sender", "subject", "kind", "recipient")
+        }
+        values |= {"status": mail.status, "reason": mail.reason[:_REPLY_LENGTH]}
+        values |= {"permanent": None if mail.permanent is None else int(mail.permanent)}
+        values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
+        values |= {"bytes": mail.data if copy else None, "sha256": digest, "now": self.log.now}
+        self.log.database.run("add_mail", values)
+        row = self.log.database.one("has_mail", {"sha256": digest})
+        effects = self._apply(mail, copy, matched_by, row[0] if row else 0) if copy else ()
+        return Recorded(mail, copy, matched_by, effects)
+
+    def _apply(self, mail: Received, copy: Copy, matched_by: str, number: int) -> tuple[str, ...]:
+        is_proven = matched_by != "sender"
+        if mail.kind == "bounce" and is_proven:
+            return self._bounce(mail, copy)
+        if mail.kind == "complaint" and is_proven:
+            return self._suppress(copy.mailbox, Reason.COMPLAINED)
+        if mail.kind == "unsubscribe" and self._may_leave(mail, copy, matched_by):
+            return self._suppress(copy.mailbox, Reason.OPTED_OUT)
+        if mail.kind == "auto-reply" and not mail.is_notice:
+            return self._answer(mail, copy, number, "acknowledged")
+        if mail.kind in {"answer", "unsubscribe"}:
+            return self._answer(mail, copy, number, "unclassified")
+        return ()
+
+    def _bounce(self, mail: Received, copy: Copy) -> tuple[str, ...]:
+        claimed = _addr_spec(mail.recipient or "")
+        if folded(claimed) != folded(copy.mailbox) and claimed in self._other_recipients(copy):
+            return ()  # it is the cc that bounced: the state of a copy follows To
+        values = {"copy": copy.id, "reason": mail.reason[:_REPLY_LENGTH]}
+        moving.pick(self.log.database, "pick_bounced", values)
+        if not moving.move(self.log.database, self.log.now, by="bounce"):
+            return ()
+        more = self._suppress(copy.mailbox, Reason.NO_MAILBOX) if mail.permanent else ()
+        return ("bounced", *more)
+
+    def _suppress(self, mailbox: str, reason: Reason) -> tuple[str, ...]:
+        stop_writing(self.log, [mailbox], reason)
+        return ("suppressed",)
+
+    def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
+        """Whether a request to leave comes from the one who was written to.
+
+        The token stands only in their own letter; the Message-ID may have been seen by those whom
+        they passed it on to, who must not take them off the list.
+        """
+        return matched_by == "token" or folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
+
+    def _answer(self, mail: Received, copy: Copy, number: int, status: str) -> tuple[str, ...]:
+        if copy.state not in _HAVE_IT:
+            return ()
+        values = {"copy": copy.id, "mail": number, "status": status, "demand": ""}
+        said = {"channel": "mail", "quote": mail.words, "author": AUTHOR, "now": self.log.now}
+        self.log.database.run("add_answer", values | said)
+        return (status,)
+
+    def _other_recipients(self, copy: Copy) -> frozenset[str]:
+        """Whom else a letter went to with each copy (cc and bcc)."""
+        key = (copy.letter, copy.revision)
+        if key not in self._others:
+            frozen = self.log.frozen(*key)
+            document = json.loads(frozen.document) if frozen else {}
+            self._others[key] = frozenset([*document.get("cc", ()), *document.get("bcc", ())])
+        return self._others[key]
+
+
+def sent_since(text: str | None) -> str | None:
+    """The day of a moment of the log as IMAP searches for it (RFC 9051 6.4.4), or None."""
+    if not text:
+        return None
+    day = moment(text)
+    return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}"
+
+
+def _addr_spec(text: str) -> str:
+    try:
+        return parse_address(text).addr_spec if text else ""
+    except AddressRefused:
+        return ""
+
+
+_HAVE_IT = frozenset({State.SENT, State.BOUNCED, State.UNCERTAIN})
+_BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -1,0 +1,131 @@
+"""petition inbox on a real Dovecot: read-only, verified, and going on where it stood."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.returning import Returns
+from tests.acceptance.small import SmallCampaign
+from tests.servers.imap_server import PASSWORD, Dovecot, running_dovecot
+
+pytestmark = pytest.mark.component("dovecot", "root")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Dovecot]:
+    with running_dovecot() as dovecot:
+        yield dovecot
+
+
+@pytest.fixture
+def dovecot(server: Dovecot) -> Dovecot:
+    for folder in ("new", "cur"):
+        for path in (server.root / "mail" / folder).iterdir():
+            path.unlink()
+    return server
+
+
+@pytest.fixture
+def returns(campaign: SmallCampaign, dovecot: Dovecot) -> Returns:
+    returns = Returns(campaign)
+    campaign.change("petition.toml", "maildir:answers", dovecot.url)
+    campaign.env |= {
+        "PETITION_INBOX_PASSWORD": PASSWORD,
+        "SSL_CERT_FILE": str(dovecot.authority),
+    }
+    return returns
+
+
+def read(returns: Returns) -> list[dict[str, object]]:
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    return [json.loads(line) for line in answer.out.splitlines()]
+
+
+def test_mails_are_read_once_and_left_unread(returns: Returns, dovecot: Dovecot):
+    dovecot.deliver("1.a", returns.dsn("p1", "5.1.1", "550 5.1.1 User unknown").encode())
+    dovecot.deliver("2.b", returns.reply("p2", "We can meet.").encode())
+    assert [(one["kind"], one["email"]) for one in read(returns)] == [
+        ("bounce", "p1@x.example"),
+        ("answer", "p2@x.example"),
+    ]
+    assert read(returns) == []
+    dovecot.deliver("3.c", returns.reply("p3", "No.").encode())
+    assert [one["words"] for one in read(returns)] == ["No."]
+    assert len(dovecot.names()) == 3
+    assert not any("S" in name.partition(":2,")[2] for name in dovecot.names())
+
+
+def test_a_large_mail_is_set_aside_without_fetching_it(returns: Returns, dovecot: Dovecot):
+    dovecot.deliver("1.a", b"Subject: big\n\n" + b"x" * 70 + b"\n" + b"x\n" * 13 * 2**20)
+    dovecot.deliver("2.b", returns.reply("p2", "No.").encode())
+    first, second = read(returns)
+    assert "25 MB" in str(first["reason"])
+    assert second["email"] == "p2@x.example"
+    assert read(returns) == []
+
+
+def test_more_mails_than_one_portion_are_all_read(returns: Returns, dovecot: Dovecot):
+    for number in range(620):
+        dovecot.deliver(f"{number}.x", returns.reply("p2", f"No, {number} times.").encode())
+    words = [one["words"] for one in read(returns)]
+    assert sorted(words) == sorted(f"No, {number} times." for number in range(620))
+
+
+def test_a_server_that_nobody_vouches_for_is_not_spoken_to(returns: Returns):
+    del returns.campaign.env["SSL_CERT_FILE"]
+    assert "is not trusted" in returns.campaign.petition("inbox", status=4).err
+
+
+def test_a_wrong_password_is_told_and_not_shown(returns: Returns):
+    returns.campaign.env["PETITION_INBOX_PASSWORD"] = "wrong horse"
+    answer = returns.campaign.petition("inbox", status=4)
+    assert "refuses the login" in answer.err
+    assert "horse" not in answer.err
+
+
+def test_without_a_password_it_is_said_where_to_put_it(returns: Returns):
+    del returns.campaign.env["PETITION_INBOX_PASSWORD"]
+    assert "Set PETITION_INBOX_PASSWORD" in returns.campaign.petition("inbox", status=4).err
+
+
+def test_a_folder_that_is_not_there_is_told(returns: Returns):
+    returns.campaign.change("petition.toml", "/INBOX", "/Elsewhere")
+    assert 'no folder "Elsewhere"' in returns.campaign.petition("inbox", status=4).err
+
+
+def test_who_watches_sees_what_comes_and_ends_it_with_ctrl_c(returns: Returns, dovecot: Dovecot):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "petition", "inbox", "--watch", "--json"],
+        cwd=returns.campaign.root,
+        env=returns.campaign.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    try:
+        dovecot.deliver("1.a", returns.reply("p1", "First.").encode())
+        assert json.loads(_line(running.stdout.fileno()))["words"] == "First."
+        dovecot.deliver("2.b", returns.reply("p2", "Second.").encode())
+        assert json.loads(_line(running.stdout.fileno()))["words"] == "Second."
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+    finally:
+        running.kill()
+        running.wait()
+        running.stdout.close()
+        running.stderr.close()
+
+
+def _line(handle: int) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([handle], [], [], 120)[0]
+        line += os.read(handle, 65_536)
+    return line

@@ -1,0 +1,185 @@
+"""petition inbox on a Maildir and an mbox file: what each mail changes, and what none may."""
+
+import json
+import sqlite3
+
+import pytest
+
+from tests.acceptance.returning import Returns
+from tests.acceptance.small import SmallCampaign
+
+UNKNOWN = "550 5.1.1 User unknown"
+FULL = "552 5.2.2 Mailbox full"
+
+
+@pytest.fixture
+def returns(campaign: SmallCampaign) -> Returns:
+    return Returns(campaign)
+
+
+def read(returns: Returns) -> list[dict[str, object]]:
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    return [json.loads(line) for line in answer.out.splitlines()]
+
+
+def answers(returns: Returns) -> list[tuple[str, str, str]]:
+    with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
+        rows = database.execute(
+            "SELECT copy.row_id, answer.status, answer.quote FROM answer"
+            " JOIN copy ON copy.id = answer.copy ORDER BY answer.id"
+        ).fetchall()
+    database.close()
+    return rows
+
+
+def test_each_kind_of_mail_changes_what_it_may(returns: Returns):
+    returns.arrive(
+        returns.dsn("p1", "5.1.1", UNKNOWN),
+        returns.dsn("p2", "5.2.2", FULL),
+        returns.dsn("p3", "4.7.1", "451 4.7.1 Greylisted", action="delayed"),
+        returns.reply(
+            "p3", "We can meet.\n\nOn Monday, Campaign <a@b.example> wrote:\n> unsubscribe"
+        ),
+        returns.reply("p3", "Away.", more="Auto-Submitted: auto-replied\n"),
+    )
+    found = [(one["kind"], one["email"], one["changed"]) for one in read(returns)]
+    assert found == [
+        ("bounce", "p1@x.example", ["bounced", "suppressed"]),
+        ("bounce", "p2@x.example", ["bounced"]),
+        ("delay", "p3@x.example", []),
+        ("answer", "p3@x.example", ["unclassified"]),
+        ("auto-reply", "p3@x.example", ["acknowledged"]),
+    ]
+    assert returns.campaign.states() == {"p1": "bounced", "p2": "bounced", "p3": "sent"}
+    assert returns.suppressed == {"p1": "no such mailbox"}
+    assert answers(returns) == [
+        ("p3", "unclassified", "We can meet."),
+        ("p3", "acknowledged", "Away."),
+    ]
+    assert "sent -> bounced" in returns.campaign.petition("log", "p1").out
+
+
+def test_a_mail_that_is_read_twice_counts_once(returns: Returns):
+    mails = (returns.dsn("p1", "5.1.1", UNKNOWN), returns.reply("p2", "No."))
+    returns.arrive(*mails)
+    assert len(read(returns)) == 2
+    assert read(returns) == []
+    returns.arrive(*(mail.replace("\n", "\r\n") for mail in mails))
+    assert read(returns) == []
+    assert len(answers(returns)) == 1
+
+
+def test_nothing_of_the_maildir_is_changed(returns: Returns):
+    paths = returns.arrive(returns.reply("p1", "No."))
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
+    read(returns)
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == before
+    assert list((returns.maildir / "cur").iterdir()) == []
+
+
+def test_a_token_proves_a_bounce_and_names_the_recipient(returns: Returns):
+    to = f"bounces+{returns.token('p2')}@campaign.example"
+    forwarded = returns.dsn("p2", "5.1.1", UNKNOWN, to=to, returned="", named="inner@y.example")
+    returns.arrive(forwarded)
+    (one,) = read(returns)
+    assert (one["email"], one["matched_by"]) == ("p2@x.example", "token")
+    assert returns.suppressed == {"p2": "no such mailbox"}
+
+
+def test_a_thousand_forged_bounces_change_nothing(returns: Returns):
+    forged = [
+        returns.dsn(
+            "p1",
+            "5.1.1",
+            UNKNOWN,
+            returned=f"Message-ID: <{n:032x}@campaign.example>",
+            to=f"bounces+{n:024x}@campaign.example",
+            number=str(n),
+        )  # fmt: skip
+        for n in range(1_000)
+    ]
+    returns.arrive(*forged)
+    assert {(one["email"], tuple(one["changed"])) for one in read(returns)} == {(None, ())}
+    assert set(returns.campaign.states().values()) == {"sent"}
+    assert returns.suppressed == {}
+
+
+def test_a_bounce_of_a_copy_that_never_went_changes_nothing(returns: Returns):
+    returns.campaign.list_people("p1", "p2", "p3", "p4")
+    to = f"bounces+{returns.token('p4')}@campaign.example"
+    returns.arrive(returns.dsn("p4", "5.1.1", UNKNOWN, to=to, returned=""))
+    assert [one["email"] for one in read(returns)] == [None]
+    assert returns.suppressed == {}
+
+
+def test_an_answer_without_a_thread_is_matched_by_its_sender_and_a_bounce_is_not(returns: Returns):
+    returns.arrive(
+        "From: P2@X.example\nSubject: hello\n\nSir, we refuse.\n".replace("P2", "p2"),
+        "From: stranger@y.example\nSubject: hello\n\nWho are you?\n",
+        returns.dsn("p2", "5.1.1", UNKNOWN, returned=""),
+    )
+    found = [(one["email"], one["matched_by"]) for one in read(returns)]
+    assert found == [("p2@x.example", "sender"), (None, None), (None, None)]
+    assert returns.campaign.states()["p2"] == "sent"
+
+
+def test_who_asks_to_leave_is_suppressed_and_who_was_passed_the_letter_on_is_not(returns: Returns):
+    returns.arrive(
+        returns.reply("p1", "Please remove me from your list."),
+        returns.reply("p2", "Unsubscribe me.", sender="passed.on@y.example"),
+    )
+    assert [one["changed"] for one in read(returns)] == [["suppressed"], ["unclassified"]]
+    assert returns.suppressed == {"p1": "opted out"}
+
+
+def test_a_poisoned_mail_is_set_aside_and_the_next_is_read(returns: Returns):
+    returns.arrive("X: " + "y" * 300_000 + "\n\n", returns.reply("p1", "No."))
+    first, second = read(returns)
+    assert first["kind"] is None
+    assert "256 KB" in str(first["reason"])
+    assert second["kind"] == "answer"
+
+
+def test_an_mbox_file_is_read_from_its_beginning_and_left_as_it_is(returns: Returns):
+    mails = [returns.reply("p1", "No.\n\n>From here on nothing."), returns.reply("p2", "Yes.")]
+    text = "".join(f"From x@y.example Mon Sep 28 09:12:43 2015\n{mail}\n" for mail in mails)
+    file = returns.campaign.write("answers.mbox", text)
+    returns.campaign.change("petition.toml", "maildir:answers", "mbox:answers.mbox")
+    assert [one["words"] for one in read(returns)] == ["No.\n\nFrom here on nothing.", "Yes."]
+    assert read(returns) == []
+    assert file.read_text() == text
+
+
+def test_a_person_is_told_what_came_and_what_could_not_be_matched(returns: Returns):
+    returns.arrive(
+        returns.dsn("p1", "5.1.1", UNKNOWN), "From: s@y.example\nSubject: \x1b[31mhello\n\nWho?\n"
+    )
+    shown = returns.campaign.petition("inbox", status=0).out
+    assert "2 new mails, 1 of them about our letters: 1 bounce." in shown
+    assert "bounced, suppressed" in shown
+    assert "1 mail could not be matched with a letter and changed nothing (1 so far):" in shown
+    assert "\x1b" not in shown
+    assert "Nothing new has come." in returns.campaign.petition("inbox", "--once", status=0).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--explain", "--watch", "x"], "--explain reads files"),
+        (["--once", "--watch"], "two wishes"),
+        (["x.eml"], "a file alone"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_wrong_usage(
+    returns: Returns, arguments: list[str], word: str
+):
+    assert word in returns.campaign.petition("inbox", *arguments, status=2).err
+
+
+def test_without_an_inbox_or_a_letter_there_is_nothing_to_read(campaign: SmallCampaign):
+    assert "no inbox is set" in campaign.petition("inbox", status=2).err
+    toml = (campaign.root / "petition.toml").read_text() + '\n[inbox]\nurl = "maildir:none"\n'
+    campaign.write("petition.toml", toml)
+    assert "nothing has been sent yet" in campaign.petition("inbox", status=2).err
+    campaign.petition("send", "open-letter", status=0)
+    assert "is no Maildir" in campaign.petition("inbox", status=2).err
