@@ -106,9 +106,10 @@ def _is_about_delivery(mail: Part, text: str) -> bool:
     by_subject = words.says_bounce_in_subject(mail) or words.says_delay_in_subject(mail)
     opens = words.opens_as_bounce(text)
     says = words.says_failed(text) or words.says_delayed(text) or verdict.has_refusal(text)
-    if words.is_daemon(mail):
+    is_reply = re.match(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", subject, re.IGNORECASE)
+    if words.is_daemon(mail) and not (is_reply and words.is_named_person(mail)):
         return by_subject or opens or says
-    if re.match(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", subject, re.IGNORECASE):
+    if is_reply:
         return False  # a person who answers a bounce, or passes one on
     if words.has_null_sender(mail) or "auto-submitted" in headers:
         return by_subject and (opens or says)

@@ -2,6 +2,7 @@
 
 import re
 
+from petition.inbox.addresses import first_address
 from petition.inbox.mail import Part
 from petition.inbox.patterns import alternatives, pattern
 
@@ -34,6 +35,12 @@ def is_daemon(mail: Part) -> bool:
     """Whether a mail comes from a mail server and not from a person."""
     sender = mail.headers.text("from")
     return bool(_DAEMON.search(sender[:500])) or "x-failed-recipients" in mail.headers
+
+
+def is_named_person(mail: Part) -> bool:
+    """Whether the address that it comes from is not one of a mail server, whatever the name."""
+    address = first_address(mail.headers.text("from"))
+    return bool(address) and not _DAEMON.search(address.rpartition("@")[0] + "@")
 
 
 def has_null_sender(mail: Part) -> bool:

@@ -233,10 +233,11 @@ class Incoming:
     def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
         """Whether a request to leave comes from the one who was written to.
 
-        The token stands only in their own letter; the Message-ID may have been seen by those whom
-        they passed it on to, who must not take them off the list.
+        The token stands only in their own letter. The Message-ID is also seen by those whom they
+        passed it on to, and a sender alone is easily forged: neither may take them off the list.
         """
-        return matched_by == "token" or folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
+        is_theirs = folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
+        return matched_by == "token" or (matched_by == "Message-ID" and is_theirs)
 
     def _answer(self, mail: Received, copy: Copy, number: int, status: str) -> tuple[str, ...]:
         if copy.state not in _HAVE_IT:
