@@ -81,7 +81,8 @@ class Dovecot:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def deliver(self, name: str, mail: bytes) -> None:
-        """Lay a mail into the mailbox."""
+        """Lay a mail into the mailbox; a Maildir's names are never used twice."""
+        name = f"{time.time_ns()}.{name}"
         path = self.root / "mail" / "tmp" / name
         path.write_bytes(mail)
         os.chown(path, NOBODY, NOBODY)

@@ -8,7 +8,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -107,13 +107,15 @@ class Imap:
 
     def close(self) -> None:
         """Say goodbye, or hang up where the server waits for the end of IDLE."""
+        client = self._box.client
         try:
-            if self._is_idle:
-                self._box.client.shutdown()
-            else:
-                self._box.client.logout()
+            if not self._is_idle:
+                client.logout()
         except (imaplib.IMAP4.error, OSError):
-            return
+            pass
+        finally:
+            with suppress(OSError):
+                client.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -160,9 +162,11 @@ class Imap:
 
     def _command(self, uids: list[int], parts: str) -> list[Any]:
         status, answer = self._box.client.uid("FETCH", ",".join(map(str, uids)), parts)
-        if status != "OK":
-            raise imaplib.IMAP4.error(f"FETCH: {status}")
-        return answer
+        if status == "OK":
+            return list(answer)
+        if len(uids) == 1:
+            return []  # another program has deleted it meanwhile
+        return [line for uid in uids for line in self._command([uid], parts)]
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
