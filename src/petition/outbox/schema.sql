@@ -122,7 +122,7 @@ CREATE TABLE mail (
 );
 CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
-CREATE INDEX copy_message_id ON copy (message_id);
+CREATE INDEX copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL;
 
 -- What a person said to a letter, oldest first; nothing of it is ever changed.
 CREATE TABLE answer (

@@ -75,7 +75,7 @@ def test_no_query_writes_a_state_behind_the_tables_back():
     changes = re.compile(r"UPDATE copy SET[^;]*?\bstate\b\s*(?:=|,)", re.IGNORECASE)
     heads = {name: text.split("WHERE")[0] for name, text in queries().items()}
     writers = {name for name, text in heads.items() if changes.search(text)}
-    assert writers == {"claim", "record", "move", "adopt"}
+    assert writers == {"claim", "record", "move", "adopt", "bounce"}
 
 
 def test_an_arrow_that_is_not_in_the_table_is_not_taken(log: Log, queue: Callable[..., Listing]):
