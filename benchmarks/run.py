@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Measures petition beside its peers: the same letter, the same sink, in turn.
 
-    python benchmarks/run.py [--rounds 3] [--letters 20000] [--write]
+    python benchmarks/run.py [--rounds 3] [--letters 20000] [-w]
 
 Needs Postfix's smtp-source and smtp-sink (Debian: postfix). nodemailer (npm) and mailmerge (PyPI)
-take part where they are installed; who is missing is left out by name. `--write` puts the table
+take part where they are installed; who is missing is left out by name. `-w` puts the table
 into docs/performance.md.
 """
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--letters", type=int, default=20_000)
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("-w", "--write", action="store_true")
     chosen = parser.parse_args()
     for program in ("smtp-sink", "smtp-source"):
         if not found(program):
