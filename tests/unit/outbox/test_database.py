@@ -2,6 +2,8 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,18 @@ def test_the_key_is_made_once(tmp_path: Path):
         assert second.key == key
     with Log(f"sqlite:///{tmp_path}/another.db") as another:
         assert another.key != key
+
+
+def test_a_log_that_several_make_at_once_is_made_once(tmp_path: Path):
+    together = threading.Barrier(8)
+
+    def open_it(_: int) -> bytes:
+        together.wait()
+        with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+            return log.key
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(open_it, range(8)))) == 1
 
 
 def test_a_log_that_is_a_link_is_refused(tmp_path: Path):
