@@ -256,9 +256,11 @@ def table(peers: list[Peer], rounds: list[dict[str, Measured]], size: int, lette
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     python = platform.python_version()
     where = f"{day}, {os.cpu_count()} cores, Python {python}, load {os.getloadavg()[1]:.0f}"
+    loop = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
     what = f"{letters:,} letters of {size:,} bytes, {CONNECTIONS} connections"
     lines = [
-        f"{where}: {what}; the median of {len(rounds)} rounds in turn.",
+        f"{where}, {loop}:",
+        f"{what}; the median of {len(rounds)} rounds in turn.",
         "",
         "| | letters/s | petition is | processor us a letter | memory MB |",
         "|---|---:|---:|---:|---:|",
