@@ -146,7 +146,7 @@ def test_what_a_newer_revision_replaced_is_not_said_to_be_queued(uncertain: Smal
 def test_an_opt_out_of_somebody_who_failed_is_not_undone_by_retry(uncertain: SmallCampaign):
     uncertain.petition("suppress", "P3@x.example", "P1@x.example", status=0)
     said = uncertain.petition("retry", "open-letter", "p3@x.example", status=0).out
-    assert "Nothing was queued: they opted out" in said
+    assert "Nothing was queued: they are never to be written to" in said
     said = uncertain.petition("resolve", "p1@x.example", "--not-sent", status=0).out
     assert "1 letter not queued again: opted out." in said
     assert uncertain.states() == {"p1": "suppressed", "p2": "uncertain", "p3": "failed"}

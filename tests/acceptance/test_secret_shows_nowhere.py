@@ -34,7 +34,7 @@ import sys
 from petition.delivery.mailer import Mailer
 def fail(self, *arguments):
     raise RuntimeError("a fault of the program's own")
-Mailer._merge = fail
+Mailer._merged_letter = fail
 from petition.cli.main import run
 sys.argv = ["petition", "send", "open-letter", "--yes"]
 run()
@@ -46,7 +46,8 @@ class Kept(KeyringBackend):
     set_password = delete_password = None
     def get_password(self, service, username):
         assert (service, username) == ("petition:127.0.0.1", "me")
-        return open({path!r}, encoding="utf-8").read()
+        with open({path!r}, encoding="utf-8") as canary:
+            return canary.read()
 """
 
 

@@ -15,9 +15,7 @@ def test_what_is_shown_is_the_trial_and_not_the_copy_of_the_recipient(tmp_path: 
     with counting_server() as server:
         campaign = SmallCampaign.at(tmp_path).through(server.port)
         out = campaign.petition(*TO_ME, status=0).out
-        [[message_id]] = server.message_ids.values()
     assert "To: me@campaign.example" in out
-    assert f"Message-ID: {message_id}" in out
     assert "p1@x.example" not in out.partition("\n\n")[0]
     assert "The trial copy: the server took it: 250 2.0.0 Ok: queued." in out
 

@@ -153,7 +153,7 @@ def test_a_letter_that_was_deferred_for_five_days_fails(tmp_path: Path):
     scene.now += timedelta(days=5, minutes=1)
     play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
     [copy] = scene.copies()
-    assert (copy.state, copy.reason) == (State.FAILED, "deferred for 5 days")
+    assert (copy.state, copy.reason) == (State.FAILED, "deferred for too long")
 
 
 def test_a_person_who_queues_it_again_starts_the_five_days_anew(tmp_path: Path):

@@ -109,7 +109,7 @@ def counting_server(
     pause: float = 0.0, answers: Mapping[str, str] | None = None, login: str = ""
 ) -> Iterator[CountingServer]:
     """Run a server on loopback until the block is left."""
-    counting = CountingServer(pause, answers or {}, login)
+    counting = CountingServer(pause, answers or {}, login=login)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(counting.converse, "127.0.0.1", 0))
     counting.port = server.sockets[0].getsockname()[1]

@@ -68,6 +68,8 @@ def _say(moved: "list[Moved]") -> None:
         State.SENT: "recorded as sent, on your word.",
         State.QUEUED: "queued again, on your word.",
         Reason.OPTED_OUT: "not queued again: opted out.",
+        Reason.NO_MAILBOX: "not queued again: there is no such mailbox.",
+        Reason.COMPLAINED: "not queued again: they called an earlier one spam.",
         Reason.REPLACED: "not queued again: a newer revision is in its place.",
     }
     found = Counter(one.reason if one.end is State.SUPPRESSED else one.end for one in moved)

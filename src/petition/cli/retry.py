@@ -41,7 +41,7 @@ def retry(
             console.say(f"{console.count(len(copies), 'letter')} queued again.")
             console.say(f"Next: petition send {name}")
         elif boxes:
-            console.say("Nothing was queued: they opted out (petition suppress).")
+            console.say("Nothing was queued: they are never to be written to (petition suppress).")
         else:
             console.say(f"No copy of {name} has failed: there is nothing to retry.")
         place.say_which()

@@ -23,7 +23,7 @@ _LEFT_OUT = {
     Action.HAS_IT: "have it already",
     Action.FAILED: "failed before (petition retry)",
     Action.WITHDRAWN: "withdrawn",
-    Action.OPTED_OUT: "opted out",
+    Action.OPTED_OUT: "never to be written to",
 }
 
 

@@ -99,7 +99,7 @@ class Mailer:
             letters: How many there are about; no more connections than that are opened.
         """
         try:
-            await self._run.drop_opted_out()
+            await self._run.drop_unwanted()
             while not self._ending.is_over and await self._supply.has_more():
                 # The connections end when nothing is left to claim. One that broke down meanwhile
                 # may have put its letter back: hence the round again.
@@ -333,7 +333,7 @@ class Mailer:
             self._note_dismissal(line.session.letters)
         if verdict.outcome is Said.RELEASED:  # perhaps because the person opted out a moment ago
             await self._settle(line)
-            await self._run.drop_opted_out()
+            await self._run.drop_unwanted()
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 

@@ -1,6 +1,5 @@
 """Slips of a letter as its author wrote it, and of those who sign it."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from petition.campaign.folder import Campaign
@@ -8,6 +7,7 @@ from petition.campaign.letter import Letter, LetterText
 from petition.errors import Level, Problem
 from petition.lint.organisations import shouted_signatures, two_spellings
 from petition.lint.promises import broken_promises
+from petition.merge.template import names_in
 
 _BLOCKS = ("demands", "signatories", "reply_by")
 
@@ -21,7 +21,7 @@ def slips_of(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
     """
     yield from broken_promises(letter)
     yield from untranslated(letter)
-    if _names(letter.default_text, "signatories"):
+    if "signatories" in names_in(letter.default_text):
         file = campaign.settings.people["signatories"]
         yield from two_spellings(file, campaign.signatories)
         yield from shouted_signatures(file, campaign.signatories)
@@ -41,12 +41,5 @@ def untranslated(letter: Letter) -> Iterator[Problem]:
 
 
 def _missing(default: LetterText, text: LetterText) -> Sequence[str]:
-    return [
-        f"{{{{ {name} }}}}"
-        for name in _BLOCKS
-        if _names(default, name) and text is not default and not _names(text, name)
-    ]
-
-
-def _names(text: LetterText, name: str) -> bool:
-    return bool(re.search(rf"\{{[{{%][^}}]*\b{name}\b", f"{text.subject}\n{text.body}"))
+    left_out = names_in(default) - names_in(text)
+    return [f"{{{{ {name} }}}}" for name in _BLOCKS if name in left_out]

@@ -113,9 +113,9 @@ def _conditions(texts: Sequence[LetterText]) -> Iterator[nodes.Keyword]:
     for text in texts:
         for source in (text.subject, text.body):
             try:
-                tree = template_syntax().parse(source)
-            except TemplateSyntaxError:
-                continue  # told of elsewhere
-            for used in tree.find_all(nodes.Filter):
+                filters = list(template_syntax().parse(source).find_all(nodes.Filter))
+            except (TemplateSyntaxError, RecursionError, ValueError):
+                continue  # whoever compiles it tells
+            for used in filters:
                 if used.name == "where":
                     yield from keywords_of(used)

@@ -244,8 +244,7 @@ class Listing:
         """Suppress what waits for those who are gone, left out, or get a newer revision."""
         database, now = self._database, self._log.now
         moving.pick(database, "pick_gone", {"letter": self._letter, "reason": Reason.REMOVED})
-        reasons = {"replaced": Reason.REPLACED, "opted_out": Reason.OPTED_OUT}
-        database.run("pick_left_out", reasons)
+        database.run("pick_left_out", {"replaced": Reason.REPLACED})
         moving.move(database, now)
 
     def _bring_back(self) -> None:

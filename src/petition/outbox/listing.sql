@@ -157,7 +157,7 @@ INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'suppressed',
        CASE listed.action WHEN 'excluded' THEN listed.excluded
                           WHEN 'replaced' THEN :replaced
-                          ELSE :opted_out END
+                          ELSE (SELECT reason FROM suppression WHERE suppression.folded = listed.folded) END
 FROM listed CROSS JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action IN ('excluded', 'replaced', 'opted-out')
   AND copy.state IN ('queued', 'deferred')
@@ -196,7 +196,8 @@ INSERT INTO copy (letter, revision, newest, mailbox, folded, name, language, row
                   fields, state, reason, updated_at)
 SELECT :letter, :revision, 1, mailbox, folded, name, language, row_id, file, line, fields,
        CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
-       CASE action WHEN 'opted-out' THEN 'opted out' WHEN 'excluded' THEN excluded ELSE '' END, :now
+       CASE action WHEN 'opted-out' THEN (SELECT reason FROM suppression WHERE suppression.folded = listed.folded)
+                   WHEN 'excluded' THEN excluded ELSE '' END, :now
 FROM listed
 WHERE chosen = 1
   AND (action IN ('new', 'another', 'replaced') OR (action IN ('opted-out', 'excluded') AND copy IS NULL))

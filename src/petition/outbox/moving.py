@@ -66,9 +66,9 @@ def moved(database: Database) -> dict[int, Moved]:
 def suppress_unwanted(database: Database, now: str) -> None:
     """Of what was just queued, suppress what is not to be sent for all that.
 
-    It was stopped while it was in hand, the person opted out, or a newer revision is in its place.
+    It was stopped while it was in hand, its mailbox is never to be written to, or a newer revision
+    is in its place.
     """
     database.run("forget_wanted")
-    values = {"opted_out": Reason.OPTED_OUT, "replaced": Reason.REPLACED}
-    database.run("turn_unwanted", values)
+    database.run("turn_unwanted", {"replaced": Reason.REPLACED})
     move(database, now)

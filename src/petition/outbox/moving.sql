@@ -69,17 +69,16 @@ DELETE FROM moving WHERE to_state <> 'queued' OR NOT EXISTS (
 -- :name turn_unwanted
 -- And say why they are not.
 UPDATE moving SET from_state = 'queued', to_state = 'suppressed', reason = (
-    SELECT CASE WHEN EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
-                     THEN :opted_out
-                WHEN copy.stopped IS NOT NULL THEN copy.stopped
-                ELSE :replaced END
+    SELECT COALESCE((SELECT reason FROM suppression WHERE suppression.folded = copy.folded),
+                    copy.stopped, :replaced)
     FROM copy WHERE copy.id = moving.copy
 )
 
 -- :name pick_stopped
 -- Of some copies that wait again, those that somebody stopped while they were in hand.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'suppressed', COALESCE(stopped, :opted_out) FROM copy
+SELECT id, state, 'suppressed', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded))
+FROM copy
 WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
   AND (stopped IS NOT NULL
        OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
@@ -123,10 +122,10 @@ INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'suppressed', :reason FROM copy
 WHERE folded = :folded AND state IN ('queued', 'deferred') AND (:letter IS NULL OR letter = :letter)
 
--- :name pick_opted_out
+-- :name pick_unwanted
 -- What waits for mailboxes that are never to be written to.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT copy.id, copy.state, 'suppressed', :reason
+SELECT copy.id, copy.state, 'suppressed', suppression.reason
 FROM suppression CROSS JOIN copy ON copy.folded = suppression.folded
 WHERE copy.state IN ('queued', 'deferred')
 

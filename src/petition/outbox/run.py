@@ -151,16 +151,15 @@ class Run:
         database.run("record", values)
         waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
         if waiting:  # and somebody may have stopped one of them meanwhile
-            stopped = {"copies": json.dumps(waiting), "opted_out": Reason.OPTED_OUT}
-            moving.pick(database, "pick_stopped", stopped)
+            moving.pick(database, "pick_stopped", {"copies": json.dumps(waiting)})
             moving.move(database, self._log.now)
         return [None] * len(outcomes)
 
-    async def drop_opted_out(self) -> None:
-        """Suppress what waits for people who opted out meanwhile."""
+    async def drop_unwanted(self) -> None:
+        """Suppress what waits for mailboxes that are never to be written to any more."""
 
         def step(database: Database) -> None:
-            moving.pick(database, "pick_opted_out", {"reason": Reason.OPTED_OUT})
+            moving.pick(database, "pick_unwanted")
             moving.move(database, self._log.now)
 
         await self._committer.commit(step)

@@ -44,7 +44,7 @@ BY_INDEX = {
     "events_to": "copy_folded",
     "pick_retriable": "copy_folded",
     "pick_waiting_to": "copy_folded",
-    "pick_opted_out": "copy_folded",
+    "pick_unwanted": "copy_folded",
     "pick_orphans": "copy_in_hand",
     "in_hand": "copy_in_hand",
     "has_loose_ends": "copy_deferred",
