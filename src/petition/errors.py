@@ -146,6 +146,10 @@ class LogBusy(UsageError):
     """Another process is sending from this log."""
 
 
+class LogChanged(UsageError):
+    """The log is no longer what was shown; nothing was done."""
+
+
 class LogUnusable(PetitionError):
     """The log cannot be opened, read or written."""
 

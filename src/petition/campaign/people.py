@@ -107,7 +107,12 @@ class PeopleList:
         numbers = {text for text in wanted if text.isdecimal()}
         if not numbers or "id" not in self.columns:
             return Choice(wanted)
-        return Choice(wanted, numbers.intersection(row.cells["id"] for row in self.table.rows([])))
+        return Choice(wanted, numbers.intersection(self._ids()))
+
+    def _ids(self) -> Iterator[str]:
+        for row in self.table.rows([]):
+            self._complete(row.cells)  # an export calls its id by a name of its own
+            yield row.cells["id"]
 
     def _person(self, row: TableRow) -> Person:
         fields = row.cells

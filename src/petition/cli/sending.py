@@ -10,7 +10,7 @@ from petition.delivery.known_replies import advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
 from petition.delivery.sandbox import NOBODY
-from petition.errors import AddressRefused, ExitStatus, UsageError
+from petition.errors import AddressRefused, ExitStatus, LogChanged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
 from petition.outbox.states import State
@@ -48,11 +48,17 @@ def send(
     """
     trial_to = _trial_address(to_me) if to_me is not None else None
     with _ownership(place, only_looks=dry_run or to_me is not None):
-        prepared = prepare(place.campaign, letter, place.log, place.server, wish)
-        console.problems(prepared.warnings)
-        if trial_to is not None:
-            return _trial(prepared, trial_to, dry_run=dry_run, yes=yes)
-        return _send(prepared, dry_run=dry_run, yes=yes, wait=wait)
+        while True:
+            prepared = prepare(place.campaign, letter, place.log, place.server, wish)
+            console.problems(prepared.warnings)
+            if trial_to is not None:
+                return _trial(prepared, trial_to, dry_run=dry_run, yes=yes)
+            try:
+                return _send(prepared, dry_run=dry_run, yes=yes, wait=wait)
+            except LogChanged:
+                if not yes:  # a person confirmed something else
+                    raise
+                console.say_error("The log has changed meanwhile: planning again.")
 
 
 def _ownership(place: Workplace, *, only_looks: bool) -> AbstractContextManager[None]:

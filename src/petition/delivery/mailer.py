@@ -343,6 +343,8 @@ class Mailer:
             self._route.pace.ease(domain)
         elif verdict.reply and verdict.stage in {Stage.RCPT, Stage.DOT}:
             policy = (verdict.reply.enhanced or "").startswith("4.7.")
+            if "greylist" in verdict.reply.text.lower():
+                policy = False  # each recipient waits by themselves: less haste helps nobody
             if verdict.reply.code == 421 or policy:
                 self._route.pace.slow_down(domain)
 

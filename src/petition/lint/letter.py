@@ -14,10 +14,15 @@ from petition.merge.message import Merger
 
 SUBJECT_LIMIT = 78  # characters, as RFC 5322 2.1.1 has it of a line
 
-_SHAPES = 100  # copies that are read as a person reads them
+_READ = 500  # copies that are read as a person reads them
+_SHAPES = 100  # further ones, of which each has other cells empty
 _NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
 # A field and the sign of the sentence behind it: there a cell brings none of its own.
 _BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]*\}\}\s?[,;:!?]")
+# What a cell may bring into a letter that nobody meant to write.
+_ODD = re.compile(
+    r"[{}<>\[\]]|\?\?\?|\b(?:TODO|FIXME|XXX|[Dd]ear|[Ll]orem)\b|\bwww\.|https?:| ,|,\w"
+)
 _MARKUP = re.compile(r"[*_`\\]")
 
 
@@ -46,7 +51,8 @@ class Lint:
     date: datetime
     _in_letter: dict[Problem, _Found] = field(default_factory=dict)
     _in_rows: dict[str, tuple[Problem, _Found]] = field(default_factory=dict)
-    _shapes: dict[tuple[object, ...], list[Problem]] = field(default_factory=dict)
+    _shapes: set[tuple[object, ...]] = field(default_factory=set)
+    _seen: int = 0
     _columns: frozenset[str] = frozenset()
     _before_sign: frozenset[str] = frozenset()
 
@@ -68,14 +74,18 @@ class Lint:
             return
         if len(subject) > SUBJECT_LIMIT:
             self._add(self._long_subject(person), person)
-        for problem in self._of_shape(person):
-            self._add(problem, person)
+        text = self._text_of(person)
+        if self._is_read(person, text):
+            for problem in dict.fromkeys(self._read(person, text)):
+                self._add(problem, person)
 
     def problems(self) -> Iterator[Problem]:
         """What was found, as warnings."""
         for problem, found in self._in_letter.items():
             place = f"{found.first.file}:{found.first.line}"
-            rows = f"in {found.count:,} rows, first {place}" if found.count > 1 else f"for {place}"
+            more = " or more" if self._seen > _READ else ""
+            rows = f"in {found.count:,} rows{more}, first {place}"
+            rows = rows if found.count > 1 else f"for {place}"
             what = f"{problem.what} ({rows})"
             yield Problem(problem.file, problem.line, what, problem.mend, Level.WARNING)
         for problem, found in self._in_rows.values():
@@ -103,19 +113,19 @@ class Lint:
         mend = "Shorten it: most programs cut it off in the list of letters"
         return Problem(text.file, text.subject_line, what, mend)
 
-    def _of_shape(self, person: Person) -> list[Problem]:
-        """The slips in a person's copy.
+    def _is_read(self, person: Person, text: LetterText) -> bool:
+        """Whether a copy is read: the first ones, then those that could be unlike them.
 
-        What is empty decides over most slips: copies with the same cells empty are alike, and one
-        of them is read.
+        What is empty decides over most slips, and what a cell brings along over the others.
         """
-        text = self._text_of(person)
-        shape = (text.language, *(bool(cell) for cell in person.fields.values()))
-        if shape not in self._shapes:
-            if len(self._shapes) >= _SHAPES:
-                return []
-            self._shapes[shape] = list(self._read(person, text))
-        return self._shapes[shape]
+        self._seen += 1
+        cells = person.fields
+        shape = (text.language, *map(bool, cells.values()))
+        is_new = shape not in self._shapes and len(self._shapes) < _SHAPES
+        if is_new:
+            self._shapes.add(shape)
+        is_odd = any(_ODD.search(cells.get(column, "")) for column in self._columns)
+        return self._seen <= _READ or is_new or is_odd
 
     def _read(self, person: Person, text: LetterText) -> Iterator[Problem]:
         assert self.merger is not None  # noqa: S101 (look_at asks)

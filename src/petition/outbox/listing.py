@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from petition.address import folded
-from petition.errors import UsageError
+from petition.errors import LogChanged
 from petition.outbox import moving
 from petition.outbox.database import Row
 from petition.outbox.log import Log
@@ -190,7 +190,7 @@ class Listing:
             widen: For whom the revision is meant from now on; None: as before.
 
         Raises:
-            UsageError: The log has changed since: nothing was done.
+            LogChanged: The log has changed since: nothing was done.
         """
         revision, now = comparison.revision, self._log.now
         with self._database.transaction():
@@ -211,7 +211,7 @@ class Listing:
         """Compare once more, with the log locked: a person may have been asked in the meantime."""
         old = comparison
         if self._compared(old.revision, old.mode, old.limit, old.at) != old:
-            raise UsageError(
+            raise LogChanged(
                 "the log has changed meanwhile: another petition command was at work",
                 "Nothing was done; run this one again",
             )

@@ -48,6 +48,7 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
             WHEN copy.state IN ('sent', 'bounced', 'uncertain')
                 THEN CASE WHEN :mode = 'again' AND copy.revision < :revision
                                AND out.folded IS NULL AND listed.excluded = '' THEN 'another'
+                          WHEN :mode = 'again' AND out.folded IS NOT NULL THEN 'opted-out'
                           WHEN copy.state = 'uncertain' THEN 'uncertain'
                           ELSE 'has-it' END
             WHEN copy.state = 'failed'
