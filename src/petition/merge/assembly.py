@@ -113,18 +113,18 @@ class Assembler:
         Raises:
             CellRefused: A header cannot be written, or would be read back as another one.
         """
-        block = self.check(copy, filled, language, date, carried)
+        block = self.check(copy, filled.subject, language, date, carried)
         data = b"".join([block, *_body(copy.boundary, filled, carried)])
         if full:
             self._read_back(data, block, copy, filled, carried)
         return data
 
     def check(
-        self, copy: Copy, filled: Filled, language: str, date: datetime, carried: Carried
+        self, copy: Copy, subject: str, language: str, date: datetime, carried: Carried
     ) -> bytes:
         """The header block of a copy, looked at; arguments and errors are those of `assemble`."""
         kind = "mixed" if carried.attached else "alternative"
-        block = self._header_block(copy, filled.subject, language, date, kind).encode()
+        block = self._header_block(copy, subject, language, date, kind).encode()
         names = self.header_names(copy)
         if names not in self._checks:
             self._checks[names] = BlockCheck(names)

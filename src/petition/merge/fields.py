@@ -147,6 +147,11 @@ def clean(text: str) -> str:
     return whole
 
 
+def is_printable(text: str) -> bool:
+    """Whether a text is printed as it stands: `clean` gives it back."""
+    return not _UNPRINTABLE.search(text)
+
+
 def _kind_of(value: Value) -> str:
     if value is None:
         return "nothing"

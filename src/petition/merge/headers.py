@@ -5,7 +5,7 @@ add a header (CVE-2024-6923), and loses the quotes of a long display name (gh-80
 """
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from email.utils import format_datetime
@@ -126,21 +126,16 @@ def _encoded(text: str, column: int) -> Iterator[str]:
         text: The text.
         column: Where the first of them begins.
     """
-    room = _bytes_in(LINE_LENGTH - column)
-    if len(whole_text := text.encode()) <= room:  # most names are
-        yield _encoded_word(whole_text)
-        return
-    word = b""
-    for char in text:
-        encoded = char.encode()
-        if len(word) + len(encoded) > room:
-            whole, blank, begun = word.rpartition(b" ")
-            if not whole:
-                whole, blank, begun = word, b"", b""
-            yield _encoded_word(whole + blank)
-            word, room = begun, _bytes_in(LINE_LENGTH - 1)
-        word += encoded
-    yield _encoded_word(word)
+    rest, room = text.encode(), _bytes_in(LINE_LENGTH - column)
+    while len(rest) > room:
+        end = room
+        while rest[end] & 0xC0 == 0x80:  # within a character (RFC 3629 3)
+            end -= 1
+        blank = rest.rfind(b" ", 1, end)
+        end = blank + 1 if blank > 0 else end
+        yield _encoded_word(rest[:end])
+        rest, room = rest[end:], _bytes_in(LINE_LENGTH - 1)
+    yield _encoded_word(rest)
 
 
 def _bytes_in(length: int) -> int:
@@ -149,7 +144,7 @@ def _bytes_in(length: int) -> int:
 
 
 def _encoded_word(word: bytes) -> str:
-    return f"=?utf-8?B?{b64encode(word).decode('ascii')}?="
+    return f"=?utf-8?B?{b2a_base64(word, newline=False).decode('ascii')}?="
 
 
 def _folded(start: str, words: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from petition.merge.invitation import named_event
 from petition.merge.operations import LANGUAGE
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
+from petition.merge.shapes import Shapes
 from petition.merge.signing import signatories_in
 from petition.merge.splice import (
     SplicedEnvironment,
@@ -106,6 +107,21 @@ class LoadedText:
         text = self._render(self._text, names, person)
         return Filled(subject, encode(text), encode(self._render(self._html, names, person)))
 
+    def check(self, person: Person) -> str:
+        """See whether the letter can be filled for one person, for less than it costs to fill it.
+
+        Returns:
+            The subject.
+
+        Raises:
+            MergeRefused: What `fill` would raise.
+        """
+        if self._shapes.can_be_made(person.fields):
+            return self.subject_for(person)
+        subject = self.fill(person).subject
+        self._shapes.add(person.fields)
+        return subject
+
     def shown(self, person: Person) -> tuple[str, str]:
         """The subject, and the text with a mark at both ends of each merged value.
 
@@ -145,6 +161,10 @@ class LoadedText:
             MergeRefused: It cannot be merged for this person.
         """
         return self._render(self._html, self._names_for(person), person)
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        return Shapes((self.compiled.text, self.compiled.html))
 
     @cached_property
     def _own_paths(self) -> list[Renderer]:

@@ -12,7 +12,7 @@ from petition.identity import Identity, Signer, chance_boundary, chance_message_
 from petition.merge.assembly import Assembler, Copy, Envelope
 from petition.merge.document import Frozen
 from petition.merge.files import Files
-from petition.merge.headers import date_header
+from petition.merge.headers import check_name, date_header
 from petition.merge.loaded import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.loads import Loads
 from petition.merge.refusals import CellRefused
@@ -131,14 +131,17 @@ class Merger:
         loaded = self._text_for(person)
         if not loaded.is_spliced:
             return self.merge(person, revision, date, full=True).subject
-        copy = Copy(person.mailbox, "", "<0@sender>", "=_0", self._cc, self._bcc)
-        filled = loaded.fill(person)
+        subject = loaded.check(person)
         carried = self._loads.of(person, loaded, revision)
         try:
-            self._assembler.check(copy, filled, loaded.language, date, carried)
+            # Tests show that the headers of a name and a subject that can stand in one are sound.
+            check_name(person.mailbox.display_name)
+            if person.mailbox.needs_smtputf8:
+                copy = Copy(person.mailbox, "", "<0@sender>", "=_0", self._cc, self._bcc)
+                self._assembler.check(copy, subject, loaded.language, date, carried)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
-        return filled.subject
+        return subject
 
     def merge_trial(self, person: Person, date: datetime, to: Mailbox, revision: int = 1) -> Email:
         """A person's copy to somebody else, who tries the letter out.

@@ -72,8 +72,8 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         self._lines = template.lines
         self.budget.start()
         tree = self.parse(template.source)
-        can_grow = len(template.lines) > _FEW_TAGS or any(map(tree.find, _GROWING))
-        return Renderer(self.from_string(tree), self.budget, can_grow=can_grow)
+        grows = can_grow(tree, len(template.lines))
+        return Renderer(self.from_string(tree), self.budget, can_grow=grows)
 
     # What follows is Jinja's: what a template may touch, and how it is read.
 
@@ -139,6 +139,16 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
     def _no_field(self, named: Named, name: str) -> Value:
         return self.undefined(f"{named!r} has no {name}", obj=named, name=name)
+
+
+def can_grow(tree: nodes.Template, tag_count: int) -> bool:
+    """Whether what comes out can be much longer than the template.
+
+    Args:
+        tree: The template.
+        tag_count: How many tags it has.
+    """
+    return tag_count > _FEW_TAGS or any(map(tree.find, _GROWING))
 
 
 class Renderer:

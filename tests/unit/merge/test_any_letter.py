@@ -54,9 +54,11 @@ BODY = """Dear {{ recipient.name or "all" }},
 {{ recipient.salutation or "-" }}
 """
 BLOCKS = BODY + "{% set x %}{{ recipient.title or '-' }}{% endset %}{{ x }}"
+FEW_SHAPES = BODY.partition("\n[")[0] + "\n\n{{ recipient.salutation or '-' }}\n"
 MERGERS = {
     "spliced": merger_of(BODY, SUBJECT, reply_to='"Kim, A." <kim@a.example>'),
     "with a block": merger_of(BLOCKS, SUBJECT),
+    "of few shapes": merger_of(FEW_SHAPES, SUBJECT),
     "with copies": merger_of(BODY, SUBJECT, cc=["a@b.example"], bcc=["c@d.example"]),
 }
 quick = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
