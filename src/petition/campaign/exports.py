@@ -196,6 +196,8 @@ class Export:
         Raises:
             Unclear: A cell can be read neither way.
         """
+        if not self._marks:
+            return ""
         found = set()
         for column, mark, mend in self._marks:
             reason = mark(" ".join(cells[column].lower().replace("_", " ").split()))

@@ -1,13 +1,35 @@
-"""The first line of each text, in memory that does not depend on how long the texts are."""
+"""The first line of each text, in memory that does not grow with the texts.
 
+What was read last is a dictionary; what was read before lies sorted in a file without a name. A
+Bloom filter says of nearly every new text that the file need not be asked.
+"""
+
+import os
+import sys
+import tempfile
+import weakref
 from array import array
+from bisect import bisect_left, bisect_right
+from pathlib import Path
+from typing import NamedTuple
 
-_FREE = 0
-_ZERO = 1  # stands for the hash 0, which means that a slot is free
+_IN_HAND = 1 << 15  # texts in memory
+_BUCKET = 1 << 8  # keys that are read from the file at once
+_BITS = 1 << 25  # of the filter, 4 MB: of a million texts it takes a thousand for old ones
+_MASK = _BITS - 1
+_WIDTH = 8  # bytes of a key, and of a line
+
+
+class _Run(NamedTuple):
+    """A piece of the file: keys in their order, then the line of each."""
+
+    start: int
+    length: int
+    beginnings: "array[int]"  # every key that begins a bucket
 
 
 class FirstLines:
-    """A map from a text to the line where it first stood: 12 bytes a slot, half of them free.
+    """A map from a text to the line where it first stood; made for some millions of texts.
 
     It keeps a hash of 64 bits for each text; that two of a million texts share one is less likely
     than one in ten million. Python keys its hashes by chance at each start: nobody can make two
@@ -15,11 +37,15 @@ class FirstLines:
     """
 
     def __init__(self) -> None:
-        self._used = 0
-        self._make(1 << 10)
+        self._recent: dict[int, int] = {}
+        self._room = _IN_HAND
+        self._runs: list[_Run] = []
+        self._filter = bytearray()
+        self._file = -1
+        self._size = 0
 
     def __len__(self) -> int:
-        return self._used
+        return len(self._recent) + sum(run.length for run in self._runs)
 
     def first(self, text: str, line: int) -> int:
         """The line where a text first stood; this line, if it is new.
@@ -28,40 +54,69 @@ class FirstLines:
             text: The text.
             line: The line where it stands now, from 1.
         """
-        if self._used > self._room:
-            self._grow()
-        keys, mask = self._keys, self._mask
-        slot = (key := hash(text) or _ZERO) & mask
-        while keys[slot] != key:
-            if keys[slot] == _FREE:
-                keys[slot], self._lines[slot] = key, line
-                self._used += 1
-                return line
-            slot = (slot + 1) & mask
-        return self._lines[slot]
+        key = hash(text)
+        known = self._recent.get(key)
+        if known is None and self._runs:
+            # Two bits for each (Bloom 1970). Here and not in a method: millions of texts are new.
+            bits, one, other = self._filter, key & _MASK, (key >> 32) & _MASK
+            if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:
+                known = self._line_in_file(key)
+        if known is not None:
+            return known
+        self._recent[key] = line
+        if len(self._recent) >= self._room:
+            self._put_aside()
+        return line
 
     def get(self, text: str) -> int | None:
         """The line where a text first stood, or None."""
-        slot = self._slot(hash(text) or _ZERO)
-        return None if self._keys[slot] == _FREE else self._lines[slot]
+        key = hash(text)
+        known = self._recent.get(key)
+        return self._line_in_file(key) if known is None else known
 
-    def _slot(self, key: int) -> int:
-        keys, mask = self._keys, self._mask
-        slot = key & mask
-        while keys[slot] not in (_FREE, key):
-            slot = (slot + 1) & mask
-        return slot
+    def _line_in_file(self, key: int) -> int | None:
+        for run in self._runs:
+            bucket = bisect_right(run.beginnings, key) - 1
+            if bucket < 0:
+                continue
+            begin = bucket * _BUCKET
+            keys = self._read(run.start + begin * _WIDTH, min(_BUCKET, run.length - begin))
+            at = bisect_left(keys, key)
+            if at < len(keys) and keys[at] == key:
+                return self._read(run.start + (run.length + begin + at) * _WIDTH, 1)[0]
+        return None
 
-    def _make(self, size: int) -> None:
-        self._mask = size - 1
-        self._room = size // 2 - 1
-        self._keys = array("q", bytes(8 * size))
-        self._lines = array("l" if array("l").itemsize == 4 else "i", bytes(4 * size))
+    def _read(self, start: int, count: int) -> "array[int]":
+        return array("q", os.pread(self._file, count * _WIDTH, start))
 
-    def _grow(self) -> None:
-        before = zip(self._keys, self._lines, strict=True)
-        self._make(2 * len(self._keys))
-        for key, line in before:
-            if key != _FREE:
-                slot = self._slot(key)
-                self._keys[slot], self._lines[slot] = key, line
+    def _put_aside(self) -> None:
+        keys = array("q", sorted(self._recent))
+        lines = array("q", map(self._recent.__getitem__, keys))
+        try:
+            if self._file < 0:
+                self._file = _nameless_file()
+                weakref.finalize(self, os.close, self._file)
+            _write(self._file, keys.tobytes() + lines.tobytes(), self._size)
+        except OSError:  # no room on the disk: memory has to do
+            self._room = sys.maxsize
+            return
+        self._runs.append(_Run(self._size, len(keys), keys[::_BUCKET]))
+        self._size += 2 * _WIDTH * len(keys)
+        self._recent.clear()
+        self._filter = bits = self._filter or bytearray(_BITS >> 3)
+        for key in keys:
+            one, other = key & _MASK, (key >> 32) & _MASK
+            bits[one >> 3] |= 1 << (one & 7)
+            bits[other >> 3] |= 1 << (other & 7)
+
+
+def _nameless_file() -> int:
+    handle, name = tempfile.mkstemp(prefix="petition-")
+    Path(name).unlink()  # it goes with the process, however that ends
+    return handle
+
+
+def _write(file: int, data: bytes, start: int) -> None:
+    while data:
+        written = os.pwrite(file, data, start)
+        data, start = data[written:], start + written

@@ -1,14 +1,14 @@
 """The lists of people that letters go to: read row by row, judged row by row."""
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.exports import Export, Unclear
 from petition.campaign.lines import FirstLines
 from petition.campaign.names import language_tag, nearest, quoted
-from petition.campaign.slips import MEND_OBSCURED, reorders, said_of_obscured
+from petition.campaign.slips import MEND_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.campaign.table import Table, TableRow, open_table
 from petition.errors import AddressRefused, Level, Problem
 
@@ -17,8 +17,7 @@ _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer
 _CANDIDATES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """One row of a list.
 
     Args:
@@ -57,7 +56,8 @@ class PeopleList:
         self.table = table
         self._export = Export(table.columns)
         columns = (*table.columns, *self._export.added)
-        if "name" not in columns and _has_name_parts(columns):
+        self._has_name_parts = _has_name_parts(columns)
+        if "name" not in columns and self._has_name_parts:
             columns = (*columns, "name")
         self._greets = {"honorific", "last_name"} <= set(columns)
         if "salutation" not in columns and self._greets:
@@ -90,7 +90,7 @@ class PeopleList:
             whole = "".join(row.cells.values())
             try:
                 person = self._person(row)
-                if not (person.excluded or whole.isascii()):
+                if not person.excluded and may_reorder(whole):
                     self._refuse_reordering(row.cells)
             except _Refused as why:
                 mark = self.cell(why.column)
@@ -138,7 +138,7 @@ class PeopleList:
 
     def _complete(self, fields: dict[str, str]) -> None:
         self._export.complete(fields)
-        if not fields.get("name") and _has_name_parts(self.columns):
+        if self._has_name_parts and not fields.get("name"):
             parts = (fields.get(part, "") for part in _NAME_PARTS)
             fields["name"] = " ".join(part for part in parts if part)
         if self._greets and not fields.get("salutation"):
@@ -310,9 +310,10 @@ class _Seen:
     def _warn_of_case(self, address: str, line: int) -> None:
         # RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference.
         lower = folded(address)
-        twin_line = self._folded.get(lower)
-        if lower != address:
-            twin_line = self._folded.first(lower, line) if twin_line is None else twin_line
+        if lower == address:
+            twin_line = self._folded.get(lower) if self._folded else None
+        else:
+            twin_line = self._folded.first(lower, line)
             twin_line = self._lines.get(lower) if twin_line == line else twin_line
         if twin_line and twin_line != line:
             what = f"{quoted(address)} differs from line {twin_line} in capital letters alone"

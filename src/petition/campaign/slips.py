@@ -24,8 +24,6 @@ def reorders(text: str) -> str | None:
     Returns:
         An embedding, an override, or an isolate that is not closed, as "U+202E".
     """
-    if text.isascii():
-        return None
     opened = 0
     for found in _REORDERS.finditer(text):
         char = found.group()
@@ -33,6 +31,11 @@ def reorders(text: str) -> str | None:
         if char not in f"{_ISOLATES}{_END_OF_ISOLATE}" or opened < 0:
             return _named(char)
     return _named(_ISOLATES[0]) if opened else None
+
+
+def may_reorder(text: str) -> bool:
+    """Whether `reorders` has anything to look at: most rows are done with at once."""
+    return not text.isascii() and _REORDERS.search(text) is not None
 
 
 def _named(char: str) -> str:

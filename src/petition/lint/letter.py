@@ -144,7 +144,7 @@ class Lint:
     def _text_of(self, person: Person) -> LetterText:
         assert self.merger is not None  # noqa: S101 (look_at asks)
         language, _ = self.merger.language_of(person)
-        return self.letter.texts.get(language, self.letter.default_text)
+        return self.letter.texts.get(language) or self.letter.default_text
 
 
 class _Place:

@@ -31,6 +31,7 @@ _IN_PLACE_OF_NAMES = """
 _FORMS_OF_ADDRESS = frozenset(map(folded_name, _ADDRESSING.split()))
 _NO_NAMES = frozenset(map(folded_name, _IN_PLACE_OF_NAMES.split()))
 _MALE, _FEMALE = ("уважаемый", "дорогой"), ("уважаемая", "дорогая")
+_GREETINGS = frozenset({*_MALE, *_FEMALE})
 _NO_VALUE = re.compile(
     r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!)|(?:null|nan|none|n/a|undefined|unknown|-+|\?+|x{2,})",
     re.IGNORECASE,
@@ -77,6 +78,8 @@ def _fits(word: str, there: list[str]) -> bool:
 def _wrong_gender(salutation: str) -> Verdict:
     """A patronymic tells whether it is a man or a woman who is greeted."""
     greeting, _, rest = salutation.casefold().partition(" ")
+    if greeting not in _GREETINGS:
+        return None
     patronymic = rest.strip(" ,!").rpartition(" ")[2]
     # "Мицкевич" is a family name of women too; "Анна" is no man's name.
     is_first_hers = rest.partition(" ")[0].endswith(("а", "я"))

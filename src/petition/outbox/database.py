@@ -9,7 +9,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -135,8 +135,8 @@ class Database:
         """
         return self._connection.execute(self._queries[name], values or {}).rowcount
 
-    def run_many(self, name: str, values: Iterator[Values] | Sequence[Values]) -> None:
-        """Run a query once for each of many sets of parameters."""
+    def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> None:
+        """Run a query once for each of many sets of parameters; `?` stands for those in order."""
         self._connection.executemany(self._queries[name], values)
 
     def one(self, name: str, values: Values | None = None) -> Row | None:

@@ -31,8 +31,7 @@ DROP TABLE IF EXISTS listed
 -- Lay one row of the list beside the log.
 INSERT INTO listed (position, mailbox, folded, name, language, row_id, file, line, fields, wanted,
                     excluded)
-VALUES (:position, :mailbox, :folded, :name, :language, :row_id, :file, :line, :fields, :wanted,
-        :excluded)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name compare
 -- What is to be done for each chosen row, and which copy it has so far.

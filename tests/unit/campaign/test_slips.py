@@ -1,10 +1,12 @@
 """What stands in a text or a cell that nobody meant to write there."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from petition.campaign.demands import read_demands
 from petition.campaign.people import open_people
-from petition.campaign.slips import reorders
+from petition.campaign.slips import may_reorder, reorders
 from petition.errors import Level
 from tests.unit.campaign.conftest import LETTER
 
@@ -56,3 +58,11 @@ def test_an_obscured_address_is_found_wherever_it_stands(folder, problems):
         ("recipients.csv", 2, Level.WARNING),
     }
     assert len(read_demands(folder.root, "letters/demands.md", problems, is_default=True)) == 1
+
+
+@given(
+    st.lists(st.text(st.sampled_from("a ж\u202a\u202b\u202e\u2066\u2067\u2068\u2069")), max_size=4)
+)
+def test_a_row_is_let_through_at_once_only_where_no_cell_reorders(cells):
+    if not may_reorder("".join(cells)):
+        assert not any(map(reorders, cells))

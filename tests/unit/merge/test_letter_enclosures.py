@@ -5,7 +5,6 @@ import email
 import os
 import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,7 +207,7 @@ def test_own_file_that_changed_since_it_was_queued_is_refused(letter):
     person = person_of(id="kim")
     queued = Merger(frozen, Signer(b"k"), letter.files).own_files(person)
     assert re.fullmatch(r"[0-9a-f]{64}  briefings/kim\.pdf\n", queued[PROMISED])
-    later = replace(person, fields={**person.fields, **queued})
+    later = person._replace(fields={**person.fields, **queued})
     before = Merger(frozen, Signer(b"k"), letter.files).merge(later, 1, NOW, full=False)
     path.write_bytes(b"second")
     with pytest.raises(MergeRefused, match=r'"briefings/kim.pdf" has changed since'):

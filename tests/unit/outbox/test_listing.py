@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -179,7 +178,7 @@ def test_a_letter_is_frozen_with_its_first_copy_and_the_campaign_is_fixed(
 
 
 def excluding(names: tuple[str, ...], **reasons: str) -> list[ListedRow]:
-    return [replace(row, excluded=reasons.get(row.row_id, "")) for row in listed(*names)]
+    return [row._replace(excluded=reasons.get(row.row_id, "")) for row in listed(*names)]
 
 
 def carried_out(log: Log, rows: list[ListedRow], *, mode: Mode = Mode.CONTINUE) -> Listing:

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -174,7 +173,7 @@ def test_what_comes_due_between_the_question_and_the_answer_is_no_change(
 
 def test_an_opt_out_holds_however_the_address_is_capitalised(log: Log):
     rows = listed("ann", "bob", "cy")
-    rows[1] = replace(rows[1], mailbox="ANN@x.example")
+    rows[1] = rows[1]._replace(mailbox="ANN@x.example")
     listing = Listing(log, "open")
     listing.stage(rows)
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
