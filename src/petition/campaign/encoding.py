@@ -21,6 +21,7 @@ _OTHER_WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
 # Two bytes and more that are a letter in UTF-8.
 _WHOLE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _UNDEFINED = {"cp1251": b"\x98", "cp1252": b"\x81\x8d\x8f\x90\x9d"}
+_TELLING = b"".join(_UNDEFINED.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,6 @@ class Encoding:
         return self.codec == "utf-8-sig"
 
 
-_ASCII = bytes(range(0x80))
 UTF8 = Encoding("utf-8-sig", "UTF-8")
 WINDOWS_1251 = Encoding("cp1251", "Windows-1251 (Cyrillic)")
 WINDOWS_1252 = Encoding("cp1252", "Windows-1252 (Western European)")
@@ -91,7 +91,7 @@ class _Pieces:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._words: list[bytes] = []
-        self._seen: set[int] = set()  # bytes that are not ASCII
+        self._seen: set[int] = set()  # bytes that one of the encodings has not
         self._is_utf8 = True
 
     def add(self, piece: bytes) -> None:
@@ -102,7 +102,7 @@ class _Pieces:
             except UnicodeDecodeError:
                 self._is_utf8 = False
         if not piece.isascii():
-            self._seen.update(piece.translate(None, _ASCII))
+            self._seen.update(byte for byte in _TELLING if byte in piece)
             if len(self._words) < _PIECES:
                 self._words += _OTHER_WORD.findall(piece)
 
