@@ -6,6 +6,7 @@ returned: what was promised is on the disk.
 """
 
 import asyncio
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,10 @@ class Committer:
     database belongs to the thread until `close` has returned. To be made inside a running event
     loop.
 
+    What gathers is handed to the thread at the end of a turn of the event loop, when every
+    connection that has something to say has said it, and not again before its commit is back:
+    the fewer the commits, the less each letter costs.
+
     Args:
         database: The connection that the thread writes through.
         rows: What takes many rows at once, in the order in which it is to be run.
@@ -51,8 +56,10 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         self._kinds = tuple(rows)
         self._gathered = _Gathered([], {})
-        self._wake = threading.Condition()
+        self._is_handing_over = False  # at the end of this turn of the loop
+        self._is_committing = False
         self._closing = False
+        self._handed_over: queue.SimpleQueue[_Gathered | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
         self._thread.start()
 
@@ -69,11 +76,10 @@ class Committer:
         Raises:
             LogUnusable: The step could not be made durable, and was not taken.
         """
-        future = self._future()
-        with self._wake:
-            self._check_open()
-            self._gathered.steps.append((step, future))
-            self._wake.notify()
+        self._check_open()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._gathered.steps.append((step, future))
+        self._hand_over_soon()
         # Shielded: a connection that is cancelled while it waits must not leave the outcome of a
         # commit unknown to itself alone; the step is taken all the same.
         return cast("Answer", await asyncio.shield(future))
@@ -88,46 +94,65 @@ class Committer:
         Returns:
             Its answer for this row, when it is durable; or LogUnusable, and it was not taken.
         """
-        future = self._future()
-        with self._wake:
-            self._check_open()
-            self._gathered.rows.setdefault(rows, []).append((row, future))
-            self._wake.notify()
+        self._check_open()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._gathered.rows.setdefault(rows, []).append((row, future))
+        self._hand_over_soon()
         return future
 
     async def close(self) -> None:
         """Take the steps that are left, then give the database back."""
-        with self._wake:
+        if not self._closing:
             self._closing = True
-            self._wake.notify()
+            self._handed_over.put(self._gathered)
+            self._handed_over.put(None)
         await asyncio.to_thread(self._thread.join)
-
-    def _future(self) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = self._loop.create_future()
-        future.add_done_callback(_look)
-        return future
 
     def _check_open(self) -> None:
         if self._closing:
             raise RuntimeError("the committer is closed")
 
+    # ---- on the event loop
+
+    def _hand_over_soon(self) -> None:
+        if not (self._is_handing_over or self._is_committing):
+            self._is_handing_over = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._is_handing_over = False
+        if self._gathered and not self._closing:
+            self._is_committing = True
+            self._handed_over.put(self._gathered)
+            self._gathered = _Gathered([], {})
+
+    def _tell(self, told: "list[_Told]") -> None:
+        """Resolve what a commit was awaited for, and hand over what gathered meanwhile."""
+        self._is_committing = False
+        for futures, answers, fault in told:
+            for place, future in enumerate(futures):
+                if future.done():  # cancelled
+                    continue
+                if fault is None:
+                    future.set_result(answers[place])
+                else:
+                    future.set_exception(fault)
+                    # Nobody may be left to see it: its connection can have been cancelled.
+                    future.exception()
+        self._hand_over()
+
+    # ---- on the thread
+
     def _work(self) -> None:
-        while gathered := self._gather():
+        while (gathered := self._handed_over.get()) is not None:
             runs = self._runs_of(gathered)
             try:
                 answers = self._in_one_commit(runs)
             except Exception:  # noqa: BLE001 (each of them is told of its own fault)
-                for run in runs:
-                    self._alone(run)
+                told = [self._alone(run) for run in runs]
             else:
-                self._tell([future for _, futures in runs for future in futures], answers)
-
-    def _gather(self) -> _Gathered:
-        with self._wake:
-            while not self._gathered and not self._closing:
-                self._wake.wait()
-            gathered, self._gathered = self._gathered, _Gathered([], {})
-            return gathered
+                told = [([future for _, futures in runs for future in futures], answers, None)]
+            self._loop.call_soon_threadsafe(self._tell, told)
 
     def _runs_of(self, gathered: _Gathered) -> "list[_Run]":
         runs: list[_Run] = []
@@ -150,36 +175,19 @@ class Committer:
                     raise
                 time.sleep(_BUSY_PAUSE)
 
-    def _alone(self, run: "_Run") -> None:
+    def _alone(self, run: "_Run") -> "_Told":
         """After a commit that failed: one step's fault is no other's."""
         _, futures = run
         try:
-            answers = self._in_one_commit([run])
+            return futures, self._in_one_commit([run]), None
         except BaseException as fault:  # noqa: BLE001 (it is raised again where it is awaited)
-            self._tell(futures, [], fault)
-        else:
-            self._tell(futures, answers)
-
-    def _tell(
-        self,
-        futures: "list[asyncio.Future[Any]]",
-        answers: Sequence[object],
-        fault: BaseException | None = None,
-    ) -> None:
-        def settle() -> None:
-            for place, future in enumerate(futures):
-                if future.done():  # cancelled
-                    continue
-                if fault is None:
-                    future.set_result(answers[place])
-                else:
-                    future.set_exception(fault)
-
-        self._loop.call_soon_threadsafe(settle)
+            return futures, [], fault
 
 
 # What is run in a transaction, and whom its answers are for.
 _Run = tuple[Callable[[Database], Sequence[object]], list["asyncio.Future[Any]"]]
+# Whom to tell, their answers, and what went wrong in place of them.
+_Told = tuple[list["asyncio.Future[Any]"], Sequence[object], BaseException | None]
 
 
 def _for_all(rows: Rows, values: list[Any]) -> Callable[[Database], Sequence[object]]:
@@ -188,9 +196,3 @@ def _for_all(rows: Rows, values: list[Any]) -> Callable[[Database], Sequence[obj
 
 def _for_one(step: Step) -> Callable[[Database], Sequence[object]]:
     return lambda database: (step(database),)
-
-
-def _look(future: "asyncio.Future[Any]") -> None:
-    """Look at a fault that nobody may be left to see: its connection can have been cancelled."""
-    if not future.cancelled():
-        future.exception()
