@@ -135,9 +135,13 @@ class Database:
         """
         return self._connection.execute(self._queries[name], values or {}).rowcount
 
-    def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> None:
-        """Run a query once for each of many sets of parameters; `?` stands for those in order."""
-        self._connection.executemany(self._queries[name], values)
+    def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
+        """Run a query once for each of many sets of parameters; `?` stands for those in order.
+
+        Returns:
+            How many rows it changed, together.
+        """
+        return self._connection.executemany(self._queries[name], values).rowcount
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""

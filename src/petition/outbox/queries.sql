@@ -106,17 +106,17 @@ WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'defe
 RETURNING *
 
 -- :name intend
--- Mark copies whose final dot is about to go, if this run still owns them and nobody stopped them.
-UPDATE copy SET intended = 1, letter_date = told.letter_date, message_id = told.message_id,
-    sha256 = told.sha256, updated_at = :now
-FROM (
-    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS letter_date,
-           json_extract(value, '$[2]') AS message_id, json_extract(value, '$[3]') AS sha256
-    FROM json_each(:rows)
-) AS told
-WHERE copy.id = told.id AND copy.state = 'sending' AND copy.owner = :owner AND copy.stopped IS NULL
+-- Mark a copy whose final dot is about to go, if this run still owns it and nobody stopped it.
+UPDATE copy SET intended = 1, letter_date = :letter_date, message_id = :message_id,
+    sha256 = :sha256, updated_at = :now
+WHERE id = :copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
-RETURNING id
+
+-- :name intended
+-- Which of some copies this run has marked.
+SELECT id FROM copy
+WHERE id IN (SELECT value FROM json_each(:copies)) AND state = 'sending' AND owner = :owner
+  AND intended = 1
 
 -- :name keep_bytes
 -- Keep the bytes of a copy that was marked.
@@ -137,35 +137,23 @@ SELECT COALESCE(SUM(recipients), 0) FROM attempt WHERE login = :login AND at > :
 SELECT MIN(at) FROM attempt WHERE login = :login AND at > :since
 
 -- :name log_recorded
--- Write down what became of copies in hand.
+-- Write down what became of a copy in hand.
 INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
                    server, tls, ms)
-SELECT copy.id, :now, 'sending', json_extract(value, '$[1]'), json_extract(value, '$[3]'),
-       json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
-       json_extract(value, '$[9]'), json_extract(value, '$[10]'), json_extract(value, '$[11]')
-FROM json_each(:rows) CROSS JOIN copy
-WHERE copy.id = json_extract(value, '$[0]') AND copy.state = 'sending' AND copy.owner = :owner
+SELECT id, :now, 'sending', :state, :reason, :reply_code, :enhanced_code, :reply, :server, :tls, :ms
+FROM copy WHERE id = :copy AND state = 'sending' AND owner = :owner
 
 -- :name record
--- Give copies in hand the state that became of them.
-UPDATE copy SET state = told.state, reason = told.reason, attempts = attempts + told.charge,
-    waiting_since = CASE WHEN told.charge = 1 THEN COALESCE(copy.waiting_since, :now)
-                         ELSE copy.waiting_since END,
-    due_at = told.due_at, owner = NULL, intended = 0,
-    letter_date = COALESCE(told.letter_date, copy.letter_date),
-    reply_code = COALESCE(told.reply_code, copy.reply_code),
-    enhanced_code = CASE WHEN told.reply_code IS NULL THEN copy.enhanced_code
-                         ELSE told.enhanced_code END,
-    reply = COALESCE(told.reply, copy.reply), updated_at = :now
-FROM (
-    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS state,
-           json_extract(value, '$[2]') AS charge, json_extract(value, '$[3]') AS reason,
-           json_extract(value, '$[4]') AS due_at, json_extract(value, '$[5]') AS letter_date,
-           json_extract(value, '$[6]') AS reply_code, json_extract(value, '$[7]') AS enhanced_code,
-           json_extract(value, '$[8]') AS reply
-    FROM json_each(:rows)
-) AS told
-WHERE copy.id = told.id AND copy.state = 'sending' AND copy.owner = :owner
+-- Give a copy in hand the state that became of it.
+UPDATE copy SET state = :state, reason = :reason, attempts = attempts + :charge,
+    waiting_since = CASE WHEN :charge = 1 THEN COALESCE(waiting_since, :now)
+                         ELSE waiting_since END,
+    due_at = :due_at, owner = NULL, intended = 0,
+    letter_date = COALESCE(:letter_date, letter_date),
+    reply_code = COALESCE(:reply_code, reply_code),
+    enhanced_code = CASE WHEN :reply_code IS NULL THEN enhanced_code ELSE :enhanced_code END,
+    reply = COALESCE(:reply, reply), updated_at = :now
+WHERE id = :copy AND state = 'sending' AND owner = :owner
 
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due.

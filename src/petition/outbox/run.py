@@ -127,12 +127,24 @@ class Run:
 
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
         now = self._log.now
-        rows = [
-            (intent.copy, stamp(intent.letter_date), intent.message_id, intent.sha256)
-            for intent in intents
-        ]
-        values = {"rows": json.dumps(rows), "owner": self._owner, "now": now}
-        marked = {row[0] for row in database.all("intend", values)}
+        changed = database.run_many(
+            "intend",
+            [
+                {
+                    "copy": intent.copy,
+                    "letter_date": stamp(intent.letter_date),
+                    "message_id": intent.message_id,
+                    "sha256": intent.sha256,
+                    "owner": self._owner,
+                    "now": now,
+                }
+                for intent in intents
+            ],
+        )
+        marked = {intent.copy for intent in intents}
+        if changed < len(marked):  # which is rare, so that the others need not be asked for
+            values = {"copies": json.dumps(sorted(marked)), "owner": self._owner}
+            marked = {row[0] for row in database.all("intended", values)}
         counts: dict[str, int] = {}
         for intent in intents:
             if intent.copy not in marked:
@@ -145,10 +157,10 @@ class Run:
         return [intent.copy in marked for intent in intents]
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
-        rows = json.dumps([_row_of(outcome) for outcome in outcomes])
-        values = {"rows": rows, "owner": self._owner, "now": self._log.now}
-        database.run("log_recorded", values)
-        database.run("record", values)
+        now = self._log.now
+        rows = [_row_of(outcome, self._owner, now) for outcome in outcomes]
+        database.run_many("log_recorded", rows)
+        database.run_many("record", rows)
         waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
         if waiting:  # and somebody may have stopped one of them meanwhile
             moving.pick(database, "pick_stopped", {"copies": json.dumps(waiting)})
@@ -211,19 +223,21 @@ class Run:
         await self._committer.close()
 
 
-def _row_of(outcome: Outcome) -> tuple[object, ...]:
-    """An outcome as `record` reads it, and behind that what its event alone keeps."""
-    return (
-        outcome.copy,
-        outcome.state,
-        int(outcome.charge),
-        outcome.reason,
-        stamp(outcome.due_at) if outcome.due_at else None,
-        stamp(outcome.letter_date) if outcome.letter_date else None,
-        outcome.reply_code,
-        outcome.enhanced_code,
-        outcome.reply,
-        outcome.server,
-        outcome.tls,
-        outcome.milliseconds,
-    )
+def _row_of(outcome: Outcome, owner: str, now: str) -> dict[str, object]:
+    """An outcome as `log_recorded` and `record` read it."""
+    return {
+        "copy": outcome.copy,
+        "state": outcome.state.value,
+        "charge": int(outcome.charge),
+        "reason": outcome.reason,
+        "due_at": stamp(outcome.due_at) if outcome.due_at else None,
+        "letter_date": stamp(outcome.letter_date) if outcome.letter_date else None,
+        "reply_code": outcome.reply_code,
+        "enhanced_code": outcome.enhanced_code,
+        "reply": outcome.reply,
+        "server": outcome.server,
+        "tls": outcome.tls,
+        "ms": outcome.milliseconds,
+        "owner": owner,
+        "now": now,
+    }
