@@ -59,19 +59,21 @@ class Signer:
         return self._mark("return-path", identity, 12)
 
     def _mark(self, label: str, identity: Identity, size: int) -> str:
-        of_all = _measured(label, identity.campaign, identity.letter, str(identity.revision))
-        text = of_all + _measured_part(identity.mailbox)
+        of_all = (label, identity.campaign, identity.letter, str(identity.revision))
+        mark = _begun(self._key, of_all).copy()
+        mark.update(_measured(identity.mailbox))
         # In hexadecimal: what carries it on the way may change the case of letters.
-        return hmac.digest(self._key, text, "sha256")[:size].hex()
+        return mark.digest()[:size].hex()
 
 
-@lru_cache(maxsize=16)  # all copies of a letter have these in common
-def _measured(*parts: str) -> bytes:
-    """Texts as bytes, each behind its length: ("ab", "c") and ("a", "bc") must not be the same."""
-    return b"".join(map(_measured_part, parts))
+@lru_cache(maxsize=16)
+def _begun(key: bytes, of_all: tuple[str, ...]) -> hmac.HMAC:
+    """An HMAC that has read what all copies of a letter have in common."""
+    return hmac.new(key, b"".join(map(_measured, of_all)), "sha256")
 
 
-def _measured_part(part: str) -> bytes:
+def _measured(part: str) -> bytes:
+    """A text behind its length: ("ab", "c") and ("a", "bc") must not be the same."""
     encoded = part.encode()
     return len(encoded).to_bytes(4) + encoded
 

@@ -1,7 +1,8 @@
 """The commands and the bytes of one letter, and what keeps a letter from being written as such.
 
 This is the last gate before the wire: an address that could end a command early, or a bare CR or
-LF in a letter (SMTP smuggling, CVE-2023-51764), stops here whatever came before.
+LF in a letter (SMTP smuggling, CVE-2023-51764), stops here. A letter that was looked over piece by
+piece when it was put together (`Email.is_whole`) is not looked over a second time.
 """
 
 import re
@@ -48,7 +49,7 @@ def obstacle(email: Email, offers: Offers) -> Verdict | None:
         return unsendable(
             Scope.RECIPIENT, "the server does not offer SMTPUTF8, which the address needs"
         )
-    return _obstacle_in_data(email.data, offers)
+    return _obstacle_in_data(email, offers)
 
 
 def mail_command(email: Email, offers: Offers) -> bytes:
@@ -77,20 +78,28 @@ def rcpt_command(address: str) -> bytes:
     return f"RCPT TO:<{address}>\r\n".encode()
 
 
-def stuffed(data: bytes) -> bytes:
+def stuffed(email: Email) -> bytes:
     """A letter as it stands on the wire: a dot before each leading dot (RFC 5321 4.5.2).
 
     Args:
-        data: The letter with CRLF line ends.
+        email: A letter without an obstacle.
     """
+    data = email.data
+    if email.is_whole:
+        return data
     if b"\r\n." in data:
         data = data.replace(b"\r\n.", b"\r\n..")
     return b"." + data if data.startswith(b".") else data
 
 
-def _obstacle_in_data(data: bytes, offers: Offers) -> Verdict | None:
+def _has_bare_ends(data: bytes) -> bool:
     without_ends = b"".join(data.split(b"\r\n"))
-    if not data.endswith(b"\r\n") or b"\r" in without_ends or b"\n" in without_ends:
+    return not data.endswith(b"\r\n") or b"\r" in without_ends or b"\n" in without_ends
+
+
+def _obstacle_in_data(email: Email, offers: Offers) -> Verdict | None:
+    data = email.data
+    if not email.is_whole and _has_bare_ends(data):
         return unsendable(Scope.MESSAGE, "the letter has a line that does not end in CRLF")
     if offers.size and len(data) > offers.size:
         reason = f"the letter has {len(data)} bytes and the server takes {offers.size}"

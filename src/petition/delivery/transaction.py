@@ -236,7 +236,7 @@ class MailTransaction:
     async def _hand_over(self, following: Following | None) -> Verdict:
         """The letter and its dot. Until the dot is written the server cannot have taken it."""
         self._stage = Stage.BODY
-        data = stuffed(self._email.data)
+        data = stuffed(self._email)
         last = 0
         if len(data) > CHUNK:
             last = (len(data) - 1) // CHUNK * CHUNK

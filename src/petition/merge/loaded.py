@@ -22,6 +22,7 @@ from petition.merge.shapes import Shapes
 from petition.merge.signing import signatories_in
 from petition.merge.splice import (
     SplicedEnvironment,
+    are_whole,
     can_be_spliced,
     encode,
     print_html,
@@ -46,11 +47,19 @@ _FAULTS = (
 
 
 class Filled(NamedTuple):
-    """A letter's words for one person; the text and the HTML in quoted-printable."""
+    """A letter's words for one person; the text and the HTML in quoted-printable.
+
+    Args:
+        subject: The subject.
+        text: The plain text.
+        html: The HTML.
+        is_whole: Whether both were seen to be whole lines (`splice.are_whole`).
+    """
 
     subject: str
     text: str
     html: str
+    is_whole: bool = False
 
 
 class PlainEnvironment(LetterEnvironment):
@@ -102,8 +111,10 @@ class LoadedText:
         names = self._names_for(person)
         subject = self._subject_of(names, person)
         if self.is_spliced:
-            text = self._render(self._spliced_text, names, person)
-            return Filled(subject, text, self._render(self._spliced_html, names, person))
+            text_pieces = self._pieces(self._spliced_text, names, person)
+            html_pieces = self._pieces(self._spliced_html, names, person)
+            is_whole = are_whole(text_pieces) and are_whole(html_pieces)
+            return Filled(subject, "".join(text_pieces), "".join(html_pieces), is_whole)
         text = self._render(self._text, names, person)
         return Filled(subject, encode(text), encode(self._render(self._html, names, person)))
 
@@ -209,8 +220,11 @@ class LoadedText:
             raise refused_row(person, refusal) from None
 
     def _render(self, renderer: Renderer, names: dict[str, Any], person: Person) -> str:
+        return "".join(self._pieces(renderer, names, person))
+
+    def _pieces(self, renderer: Renderer, names: dict[str, Any], person: Person) -> list[str]:
         try:
-            return renderer.render(names)
+            return renderer.pieces(names)
         except CellRefused as refusal:
             raise refused_row(person, refusal, f"{self.file}:{line_of(refusal)}") from None
         except ValueRefused as refusal:

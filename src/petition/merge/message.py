@@ -31,6 +31,8 @@ class Email(NamedTuple):
         language: The language tag of its text.
         is_fallback_language: Whether the person has another language, which the letter lacks.
         is_spliced: Whether what all copies have in common was encoded once.
+        is_whole: Whether it was seen, piece by piece, that the bytes are as they should be: CRLF
+            line ends, one at their end, and no line that begins with a dot.
     """
 
     envelope: Envelope
@@ -40,6 +42,7 @@ class Email(NamedTuple):
     language: str
     is_fallback_language: bool
     is_spliced: bool
+    is_whole: bool = False
 
     @property
     def sha256(self) -> str:
@@ -260,4 +263,7 @@ class Merger:
             language=loaded.language,
             is_fallback_language=self.language_of(person)[1],
             is_spliced=loaded.is_spliced,
+            # The header block was looked at too, and what stands between the parts holds nothing
+            # but a boundary. Files that the copy carries were not.
+            is_whole=filled.is_whole and not (carried.pictures or carried.attached),
         )

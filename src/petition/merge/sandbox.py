@@ -169,7 +169,11 @@ class Renderer:
         self._fill = template.root_render_func
 
     def render(self, names: dict[str, Any]) -> str:
-        """The template filled.
+        """The template filled; argument and errors are those of `pieces`."""
+        return "".join(self.pieces(names))
+
+    def pieces(self, names: dict[str, Any]) -> list[str]:
+        """The template filled, in pieces: its own text, and each value that it prints.
 
         Args:
             names: What the template can name.
@@ -183,7 +187,7 @@ class Renderer:
         # Made by hand: Template.new_context goes through a ChainMap at each rendering.
         values = {**self._globals, **names}
         chunks = self._fill(Context(self._environment, values, template.name, template.blocks))
-        return "".join(_counted(chunks) if self._can_grow else chunks)
+        return list(_counted(chunks) if self._can_grow else chunks)
 
 
 def _counted(chunks: Iterator[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ needs dot-stuffing (RFC 5321 4.5.2).
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 
@@ -98,6 +99,32 @@ def print_html(value: Value) -> str:
     if type(value) is str and _SHORT_IN_HTML(value):
         return value + "=\r\n"
     return encode_value(escape(printed(value)))
+
+
+# Lines that end with CRLF, hold no other CR or LF, and do not begin with a dot.
+_LINES = r"(?:(?:[^.\r\n\0][^\r\n\0]*)?\r\n)*"
+_PIECES_OF_LINES = re.compile(rf"{_LINES}(?:\0{_LINES})*").fullmatch
+_LONG = 100
+
+
+def are_whole(pieces: Sequence[str]) -> bool:
+    """Whether each piece is whole lines, and none of these begins with a dot.
+
+    If so, all of them together are as well, in any order: there is no bare CR or LF in them
+    (SMTP smuggling) and no dot to stuff, and nobody needs to look the whole letter over again.
+    What all copies have in common, which is most of a letter, is looked at once.
+
+    Args:
+        pieces: What a template that comes out encoded was filled with.
+    """
+    short = [piece for piece in pieces if len(piece) < _LONG]
+    long = [piece for piece in pieces if len(piece) >= _LONG]
+    return _PIECES_OF_LINES("\0".join(short)) is not None and all(map(_is_whole, long))
+
+
+@lru_cache(maxsize=512)
+def _is_whole(piece: str) -> bool:
+    return "\0" not in piece and _PIECES_OF_LINES(piece) is not None
 
 
 class SplicedEnvironment(LetterEnvironment):

@@ -123,6 +123,7 @@ def stamp(moment: datetime) -> str:
     return text.replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=64)
 def moment(text: str) -> datetime:
     """A moment that the log kept."""
     return datetime.fromisoformat(text)

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.merge.splice import encode, encode_value, print_html, print_plain
+from petition.merge.splice import are_whole, encode, encode_value, print_html, print_plain
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
 PIECES = st.lists(st.one_of(ANY, st.from_regex(r"[. =\n\tab\u00e4\u0436]{0,200}", fullmatch=True)))
+
+ENDINGS = st.sampled_from(["", "a", "\r", "\n", "\r\n", ".", "a\r\nb"])
 
 
 def decoded(encoded):
@@ -136,3 +138,30 @@ def test_what_can_be_spliced(tag, is_spliced):
     assert text == re.sub("[\x02\x03]", "", shown)
     assert html == merger.html(person_of(), 1, NOW)
     assert ("\x02" in shown) == is_spliced
+
+
+@given(pieces=st.lists(st.text("a.=\r\n\0", max_size=8).map(lambda text: text + "\r\n") | ENDINGS))
+def test_pieces_that_are_whole_make_a_letter_without_a_bare_end_or_a_leading_dot(pieces):
+    """The short way of looking a letter over, beside the long one: bytes with whatever ends."""
+    together = "".join(pieces)
+    if are_whole(pieces):
+        assert not re.search(r"\r(?!\n)|(?<!\r)\n|^\.|\n\.", together)
+        assert together == "" or together.endswith("\r\n")
+    # None but these are turned away: the short way would be of no use else.
+    if "\0" not in together:
+        assert are_whole(pieces) == all(
+            not re.search(r"\r(?!\n)|(?<!\r)\n|^\.|\n\.", piece) and piece[-2:] in {"", "\r\n"}
+            for piece in pieces
+        )
+
+
+@pytest.mark.parametrize("bad", [".", "\r", "\n", "a\r\n.", "\0", "a"])
+def test_a_long_piece_is_looked_at_like_a_short_one(bad):
+    line = "a" * 200 + "\r\n"
+    assert are_whole([line, line])
+    assert not are_whole([line, bad + line[len(bad) :] if bad != "a" else line + bad])
+
+
+@given(pieces=PIECES)
+def test_what_is_encoded_is_whole(pieces):
+    assert are_whole([*map(encode, pieces), *map(encode_value, pieces)])
