@@ -83,6 +83,7 @@ class Mailer:
         self._opening = asyncio.Lock()
         self._lines = 0  # that are open
         self._merged = 0
+        self._date = clock().replace(microsecond=0)
         self._dismissed_after: set[int] = set()  # so many letters
         self._most_letters = NO_CAP  # on one connection
         self._fault: Exception | None = None
@@ -274,8 +275,7 @@ class Mailer:
         return line.ahead.email if line.ahead and not self._is_halted else None
 
     def _merged_letter(self, line: _Line, copy: Copy) -> Letter | None:
-        # Date is set at the first attempt and then kept; a header has whole seconds.
-        date = copy.letter_date or self._clock().replace(microsecond=0)
+        date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
         self._merged += 1
         full = self._merged <= READ_BACK_FIRST
         try:
@@ -284,6 +284,13 @@ class Mailer:
             self._record(line, copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
             return None
         return Letter(copy, email, date)
+
+    def _date_now(self) -> datetime:
+        """The Date of a letter that has none: whole seconds, one object for all of a second."""
+        now = self._clock().replace(microsecond=0)
+        if now != self._date:
+            self._date = now
+        return self._date
 
     # ---- when it goes
 

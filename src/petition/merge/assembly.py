@@ -10,7 +10,7 @@ multipart/mixed                 where something is attached
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from petition.address import Mailbox
@@ -80,7 +80,7 @@ class Assembler:
         self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
         self._checks: dict[tuple[str, ...], BlockCheck] = {}
         self._read: set[Part] = set()  # parts of all copies that were read back
-        self._date: tuple[datetime, timedelta | None, str] | None = None
+        self._date: tuple[datetime, str] | None = None
 
     def envelope(self, copy: Copy) -> Envelope:
         """Where a copy goes."""
@@ -168,10 +168,9 @@ class Assembler:
         return {**mailboxes, "Cc": copy.cc} if copy.cc else mailboxes
 
     def _date_line(self, date: datetime) -> str:
-        second, offset = date.replace(microsecond=0), date.utcoffset()
-        if self._date is None or self._date[:2] != (second, offset):
-            self._date = (second, offset, date_header(second))
-        return self._date[2]
+        if self._date is None or self._date[0] is not date:  # all letters of a second have the same
+            self._date = (date, date_header(date.replace(microsecond=0)))
+        return self._date[1]
 
 
 _AFTER_MAILBOXES = ("Subject", "Message-ID", "MIME-Version", "Content-Language", "Content-Type")
