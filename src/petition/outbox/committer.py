@@ -139,7 +139,8 @@ class Committer:
                     future.set_exception(fault)
                     # Nobody may be left to see it: its connection can have been cancelled.
                     future.exception()
-        self._hand_over()
+        if self._gathered:
+            self._hand_over_soon()
 
     # ---- on the thread
 
