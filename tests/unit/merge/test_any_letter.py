@@ -76,6 +76,7 @@ def test_letter_reads_back_or_its_row_is_refused(kind, name, title, salutation):
         assert re.search("control character|longer than|ends with a blank", refused.what)
         return
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\r\n\.", sent.data)
+    assert sent.is_whole == sent.is_spliced  # piece by piece the same was seen
     _, text, page = parts_of(sent.data)
     for value in filter(str.strip, (name, title, salutation)):
         plain = re.sub("\r\n?", "\n", value)
