@@ -11,7 +11,7 @@ from petition.inbox.mail import Part, read_mail
 from petition.inbox.own_words import own_words
 from petition.inbox.sort import set_aside, sort
 from petition.inbox.source import Fetched
-from petition.outbox.mail import Incoming, Received, Recorded
+from petition.outbox.mail import Incoming, Received, Recorded, failed_on
 
 BATCH = 50  # mails that are written down together
 _ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
@@ -75,6 +75,8 @@ def received(fetched: Fetched, source: str) -> Received:
             return _received(fetched, source, mail, sort(mail))
     except SetAside as aside:
         return Received(fetched.data, source, fetched.place, reason=set_aside(aside.reason).reason)
+    except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
+        return failed_on(Received(fetched.data, source, fetched.place), fault)
 
 
 def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Received:

@@ -179,6 +179,19 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Within a transaction: all that the block writes, or none of it where the block fails."""
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # else SQLite has rolled all of it back
+                self._connection.execute("ROLLBACK TO attempt")
+                self._connection.execute("RELEASE attempt")
+            raise
+        self._connection.execute("RELEASE attempt")
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

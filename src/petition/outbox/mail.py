@@ -7,11 +7,12 @@ is about is the mailbox of that copy, whatever the mail says.
 
 import hashlib
 import json
+import sqlite3
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from petition.address import folded, parse_address
-from petition.errors import AddressRefused
+from petition.errors import AddressRefused, LogUnusable
 from petition.identity import Identity, Signer
 from petition.outbox import moving
 from petition.outbox.log import Log
@@ -147,7 +148,7 @@ class Incoming:
             What the new ones among them have changed.
         """
         with self.log.database.transaction():
-            done = [found for mail in mails if (found := self._record_one(mail))]
+            done = [found for mail in mails if (found := self._record_or_set_aside(mail))]
             if position:
                 values = {"source": source, "validity": position[0], "uid": position[1]}
                 self.log.database.run("set_inbox_position", values | {"now": self.log.now})
@@ -183,6 +184,16 @@ class Incoming:
             for row in self.log.database.each("identities_sent")
         }
 
+    def _record_or_set_aside(self, mail: Received) -> Recorded | None:
+        """Record a mail; where that fails, set this one aside: the others are not held up."""
+        try:
+            with self.log.database.attempt():
+                return self._record_one(mail)
+        except (sqlite3.Error, OSError, LogUnusable):
+            raise  # it is the log that fails, and not the mail
+        except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
+            return self._record_one(failed_on(mail, fault))
+
     def _record_one(self, mail: Received) -> Recorded | None:
         digest = mail.digest
         if self.log.database.one("has_mail", {"sha256": digest}):
@@ -216,8 +227,8 @@ class Incoming:
         return ()
 
     def _bounce(self, mail: Received, copy: Copy) -> tuple[str, ...]:
-        claimed = _addr_spec(mail.recipient or "")
-        if folded(claimed) != folded(copy.mailbox) and claimed in self._other_recipients(copy):
+        claimed = folded(_addr_spec(mail.recipient or ""))
+        if claimed != folded(copy.mailbox) and claimed in self._other_recipients(copy):
             return ()  # it is the cc that bounced: the state of a copy follows To
         values = {"copy": copy.id, "reason": mail.reason[:_REPLY_LENGTH]}
         moving.pick(self.log.database, "pick_bounced", values)
@@ -248,13 +259,36 @@ class Incoming:
         return (status,)
 
     def _other_recipients(self, copy: Copy) -> frozenset[str]:
-        """Whom else a letter went to with each copy (cc and bcc)."""
+        """Whom else a letter went to with each copy (cc and bcc), folded."""
         key = (copy.letter, copy.revision)
         if key not in self._others:
             frozen = self.log.frozen(*key)
-            document = json.loads(frozen.document) if frozen else {}
-            self._others[key] = frozenset([*document.get("cc", ()), *document.get("bcc", ())])
+            whole = json.loads(frozen.document) if frozen else {}
+            document = whole.get("document", {})  # merge/document.py: the letter's own part
+            everybody = [*document.get("cc", ()), *document.get("bcc", ())]
+            # One with a name is frozen as [name, address] (merge/frozen.py).
+            specs = (one if isinstance(one, str) else one[-1] for one in everybody)
+            self._others[key] = frozenset(map(folded, specs))
         return self._others[key]
+
+
+def failed_on(mail: Received, fault: Exception) -> Received:
+    """A mail that a fault of the program keeps from being recorded whole, with the reason.
+
+    Args:
+        mail: What is known of it.
+        fault: What went wrong.
+    """
+    reason = f"set aside: the program failed on it ({type(fault).__name__}: {fault})"
+    return Received(
+        mail.data,
+        mail.source,
+        mail.place,
+        message_id=mail.message_id,
+        sender=mail.sender,
+        subject=mail.subject,
+        reason=reason,
+    )
 
 
 def sent_since(text: str | None) -> str | None:

@@ -1,0 +1,29 @@
+"""petition inbox on a letter that others get a copy of: what they know proves less."""
+
+import json
+
+import pytest
+
+from tests.acceptance.returning import Returns
+from tests.acceptance.small import SmallCampaign
+
+UNKNOWN = "550 5.1.1 User unknown"
+
+
+@pytest.fixture
+def returns(campaign: SmallCampaign) -> Returns:
+    copied = 'to: recipients\ncc: ["Office <Office@y.example>", desk@y.example]'
+    campaign.change("letters/open-letter.md", "to: recipients", copied)
+    return Returns(campaign)
+
+
+def read(returns: Returns) -> list[dict[str, object]]:
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    return [json.loads(line) for line in answer.out.splitlines()]
+
+
+@pytest.mark.parametrize("named", ["office@Y.example", "desk@y.example"])
+def test_a_bounce_of_a_cc_with_or_without_a_name_changes_nothing(returns: Returns, named: str):
+    returns.arrive(returns.dsn("p1", "5.1.1", UNKNOWN, named=named))
+    assert [(one["email"], one["changed"]) for one in read(returns)] == [("p1@x.example", [])]
+    assert returns.campaign.states()["p1"] == "sent"
