@@ -37,13 +37,9 @@ SELECT COUNT(*) FROM mail WHERE copy IS NULL
 -- The copy that went out under a Message-ID.
 SELECT * FROM copy WHERE message_id = :message_id
 
--- :name one_copy
--- A copy by its id.
-SELECT * FROM copy WHERE id = :copy
-
--- :name identities_sent
--- Whose copies may have arrived, for the tokens of their return paths.
-SELECT id, letter, revision, mailbox FROM copy WHERE message_id IS NOT NULL
+-- :name copy_by_token
+-- The copy that went out with a token in its return path.
+SELECT * FROM copy WHERE token = :token
 
 -- :name sent_to
 -- The copies that somebody may have got, the latest last.

@@ -9,11 +9,9 @@ import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from petition.address import folded, parse_address
 from petition.errors import AddressRefused, LogUnusable
-from petition.identity import Identity, Signer
 from petition.outbox import moving
 from petition.outbox.log import Log
 from petition.outbox.person import stop_writing
@@ -108,9 +106,6 @@ class Incoming:
     log: Log
     _others: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._signer = Signer(self.log.key)  # now: a new log makes its key in a transaction
-
     def position(self, source: str) -> tuple[int, int] | None:
         """UIDVALIDITY and the last UID that was read of a mailbox of IMAP."""
         row = self.log.database.one("inbox_position", {"source": source})
@@ -162,9 +157,8 @@ class Incoming:
         """
         database = self.log.database
         for token in mail.tokens:
-            if found := self._by_token.get(token):
-                row = database.one("one_copy", {"copy": found})
-                return (copy_of(row) if row else None), "token"
+            if row := database.one("copy_by_token", {"token": token}):
+                return copy_of(row), "token"
         for message_id in mail.message_ids:
             if row := database.one("copy_by_message_id", {"message_id": message_id}):
                 return copy_of(row), "Message-ID"
@@ -173,16 +167,6 @@ class Incoming:
             if rows:
                 return copy_of(rows[-1]), "sender"
         return None, ""
-
-    @cached_property
-    def _by_token(self) -> dict[str, int]:
-        campaign = self.log.campaign_id
-        if campaign is None:
-            return {}
-        return {
-            self._signer.return_path_token(Identity(campaign, row[1], row[2], row[3])): row[0]
-            for row in self.log.database.each("identities_sent")
-        }
 
     def _record_or_set_aside(self, mail: Received) -> Recorded | None:
         """Record a mail; where that fails, set this one aside: the others are not held up."""

@@ -105,10 +105,14 @@ UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, 
 WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
 RETURNING *
 
+-- :name identities
+-- Whose copies these are.
+SELECT id, letter, revision, mailbox FROM copy WHERE id IN (SELECT value FROM json_each(:copies))
+
 -- :name intend
 -- Mark a copy whose final dot is about to go, if this run still owns it and nobody stopped it.
 UPDATE copy SET intended = 1, letter_date = :letter_date, message_id = :message_id,
-    sha256 = :sha256, updated_at = :now
+    sha256 = :sha256, token = :token, updated_at = :now
 WHERE id = :copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from petition.address import folded
+from petition.identity import Identity, Signer
 from petition.outbox import moving
 from petition.outbox.committer import Committer
 from petition.outbox.database import Database
@@ -83,6 +84,8 @@ class Run:
         self._log = log
         self._letter = letter
         self._owner = uuid.uuid4().hex
+        self._signer = Signer(log.key)
+        self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
         # Results before intents: what is known of one letter is durable with the next one's mark.
         self._committer = Committer(log.database, (self._record_all, self._intend_all))
 
@@ -127,6 +130,7 @@ class Run:
 
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
         now = self._log.now
+        tokens = self._tokens(database, [intent.copy for intent in intents])
         changed = database.run_many(
             "intend",
             [
@@ -135,6 +139,7 @@ class Run:
                     "letter_date": stamp(intent.letter_date),
                     "message_id": intent.message_id,
                     "sha256": intent.sha256,
+                    "token": tokens.get(intent.copy),
                     "owner": self._owner,
                     "now": now,
                 }
@@ -155,6 +160,16 @@ class Run:
         for login, recipients in counts.items():
             database.run("add_attempt", {"now": now, "login": login, "recipients": recipients})
         return [intent.copy in marked for intent in intents]
+
+    def _tokens(self, database: Database, copies: list[int]) -> dict[int, str]:
+        """The tokens of return paths, which a bounce is known by."""
+        rows = database.all("identities", {"copies": json.dumps(copies)})
+        return {
+            row["id"]: self._signer.return_path_token(
+                Identity(self._campaign, row["letter"], row["revision"], row["mailbox"])
+            )
+            for row in rows
+        }
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
         now = self._log.now

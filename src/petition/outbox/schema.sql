@@ -42,6 +42,7 @@ CREATE TABLE copy (
     stopped       TEXT,                       -- why it must not go, said while it was in hand
     letter_date   TEXT,                       -- its Date header, from the first attempt on
     message_id    TEXT,
+    token         TEXT,                       -- of its return path, from the first attempt on
     sha256        TEXT,
     bytes         BLOB,
     reply_code    INTEGER,
@@ -123,6 +124,7 @@ CREATE TABLE mail (
 CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
 CREATE INDEX copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX copy_token ON copy (token) WHERE token IS NOT NULL;
 
 -- What a person said to a letter, oldest first; nothing of it is ever changed.
 CREATE TABLE answer (

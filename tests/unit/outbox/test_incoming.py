@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from petition.identity import Identity, Signer
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.mail import Incoming, Received
@@ -46,3 +47,24 @@ def test_a_mail_that_the_program_fails_on_is_set_aside_and_the_others_count(
     quotes = sent.database._connection.execute("SELECT quote FROM answer ORDER BY id").fetchall()
     assert [row[0] for row in quotes] == ["first", "third"]
     assert incoming.record(mails) == []
+
+
+def token_of(log: Log, mailbox: str) -> str:
+    return Signer(log.key).return_path_token(Identity("campaign", "open", 1, mailbox))
+
+
+def test_a_reader_that_began_before_a_letter_went_out_knows_its_token(
+    log: Log, queue: Callable[..., Listing]
+):
+    incoming = Incoming(log)
+    queue("ann", "ben")
+    bring_to(log, "ann", State.SENT)
+    early = Received(b"1", "x", "1", kind="bounce", tokens=(token_of(log, "ann@x.example"),))
+    never = Received(b"2", "x", "2", kind="bounce", tokens=(token_of(log, "ben@x.example"),))
+    (first,), (other,) = incoming.record([early]), incoming.record([never])
+    assert (first.matched_by, first.effects) == ("token", ("bounced",))
+    assert other.copy is None
+    bring_to(log, "ben", State.SENT)
+    late = Received(b"3", "x", "3", kind="bounce", tokens=(token_of(log, "ben@x.example"),))
+    (second,) = incoming.record([late])
+    assert (second.matched_by, second.effects) == ("token", ("bounced",))
