@@ -27,3 +27,14 @@ def test_a_bounce_of_a_cc_with_or_without_a_name_changes_nothing(returns: Return
     returns.arrive(returns.dsn("p1", "5.1.1", UNKNOWN, named=named))
     assert [(one["email"], one["changed"]) for one in read(returns)] == [("p1@x.example", [])]
     assert returns.campaign.states()["p1"] == "sent"
+
+
+def test_who_gets_a_copy_knows_the_token_and_can_take_nobody_off_the_list(returns: Returns):
+    to = f"bounces+{returns.token('p1')}@campaign.example"
+    returns.arrive(
+        returns.dsn("p1", "5.1.1", UNKNOWN, to=to, returned=""),
+        f"From: desk@y.example\nTo: {to}\nSubject: unsubscribe\n\nRemove me.\n",
+    )
+    assert [one["changed"] for one in read(returns)] == [["bounced"], ["unclassified"]]
+    assert returns.campaign.states()["p1"] == "bounced"
+    assert returns.suppressed == {}

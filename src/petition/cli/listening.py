@@ -58,6 +58,7 @@ def _rounds(
         return
     source = Maildir(root / path) if kind == "maildir" else Mbox(root / path)
     while True:
+        incoming.log.tidy()  # what a dead run had in hand is so no more
         told = _Told()
         mails = source.mails(incoming.known_places(source.name) if kind == "maildir" else set())
         yield list(read_into(incoming, mails, source.name, told=told))
@@ -73,6 +74,7 @@ def _of_imap(
 
     with Imap(settings.url, settings.password_command) as box:
         while True:
+            incoming.log.tidy()  # what a dead run had in hand is so no more
             known = incoming.position(box.name)
             # Another UIDVALIDITY: the numbers mean other mails now, and all are looked at again.
             after = known[1] if known and known[0] == box.validity else 0

@@ -7,7 +7,7 @@ from petition.inbox.addresses import all_addresses, first_address, tokens_in
 from petition.inbox.bounce import returned
 from petition.inbox.finding import Finding, Kind
 from petition.inbox.limits import SetAside, time_limit
-from petition.inbox.mail import Part, read_mail
+from petition.inbox.mail import Part, read_headers, read_mail
 from petition.inbox.own_words import own_words
 from petition.inbox.sort import set_aside, sort
 from petition.inbox.source import Fetched
@@ -40,6 +40,9 @@ def read_into(
     Yields:
         What each new mail has changed.
     """
+    for waiting in incoming.waiting():
+        again = received(Fetched(waiting.place, waiting.data), waiting.source)
+        yield incoming.settle(waiting, again)
     batch: list[Received] = []
     last = 0
     for fetched in mails:
@@ -97,7 +100,7 @@ def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Rece
         reason=found.reason,
         words=words[:_WORDS_LENGTH],
         is_notice=found.is_notice,
-        tokens=tuple(tokens_in(_addressees(mail))[:_IDS]),
+        tokens=tuple(tokens_in([*_addressees(mail), *_return_paths(mail, found)])[:_IDS]),
         message_ids=tuple(_message_ids(mail, found)),
     )
 
@@ -105,6 +108,19 @@ def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Rece
 def _addressees(mail: Part) -> list[str]:
     fields = mail.headers.all(*_ENVELOPE, "to", "cc")
     return [address for text in fields[:50] for address in all_addresses(text)]
+
+
+def _return_paths(mail: Part, found: Finding) -> list[str]:
+    """Where the letter came from, as a complaint tells: it goes to an address without a token."""
+    if found.kind != Kind.COMPLAINT:
+        return []
+    fields = [headers.get("return-path") for headers in returned(mail)[:10]]
+    fields += [
+        read_headers(part.body[:100_000].lstrip()).get("original-mail-from")
+        for part in mail.walk()
+        if part.content_type == "message/feedback-report" and not part.inside_message
+    ]
+    return [address for text in fields for address in all_addresses(text)]
 
 
 def _message_ids(mail: Part, found: Finding) -> list[str]:

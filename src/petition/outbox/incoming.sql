@@ -20,9 +20,23 @@ SELECT id FROM mail WHERE sha256 = :sha256
 -- :name add_mail
 -- Keep a mail.
 INSERT INTO mail (sha256, source, place, message_id, sender, subject, kind, recipient, status,
-                  permanent, reason, copy, matched_by, bytes, seen_at)
+                  permanent, reason, copy, matched_by, bytes, waits, seen_at)
 VALUES (:sha256, :source, :place, :message_id, :sender, :subject, :kind, :recipient, :status,
-        :permanent, :reason, :copy, :matched_by, :bytes, :now)
+        :permanent, :reason, :copy, :matched_by, :bytes, :waits, :now)
+
+-- :name waiting
+-- Mails whose copy was in hand when they came and is so no more.
+SELECT mail.id, mail.source, mail.place, mail.bytes, mail.matched_by, mail.copy
+FROM mail CROSS JOIN copy ON copy.id = mail.copy
+WHERE mail.waits = 1 AND copy.state <> 'sending' ORDER BY mail.id
+
+-- :name waits_no_more
+-- A mail has counted.
+UPDATE mail SET waits = 0 WHERE id = :mail
+
+-- :name one_copy
+-- A copy by its id.
+SELECT * FROM copy WHERE id = :copy
 
 -- :name pile
 -- Mails that belong to no copy, the newest first.

@@ -3,12 +3,17 @@
 A mail changes a copy only when it proves that it answers a letter that went out: by the token of
 its return path or by its Message-ID, which are HMACs that nobody can guess (identity.py). Whom it
 is about is the mailbox of that copy, whatever the mail says.
+
+Everybody who has seen the letter knows the Message-ID, and who gets a copy of it (cc, bcc) knows
+the token too. So only the token, of a letter that went to one mailbox alone, proves enough to stop
+all writing to it; the Message-ID proves enough for the state of the copy.
 """
 
 import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from petition.address import folded, parse_address
 from petition.errors import AddressRefused, LogUnusable
@@ -19,6 +24,7 @@ from petition.outbox.records import Copy, copy_of, moment
 from petition.outbox.states import Reason, State
 
 AUTHOR = "petition inbox"
+WAITS = "waits"  # for its copy, which is in hand
 _REPLY_LENGTH = 500
 
 
@@ -81,6 +87,26 @@ class Recorded:
     copy: Copy | None
     matched_by: str
     effects: tuple[str, ...] = ()
+
+
+class Waiting(NamedTuple):
+    """A mail that came while its copy was in hand.
+
+    Args:
+        id: The mail's id.
+        source: Where it was read.
+        place: What the source calls it.
+        data: Its bytes.
+        matched_by: How it is known whose copy it belongs to.
+        copy: The copy's id.
+    """
+
+    id: int
+    source: str
+    place: str
+    data: bytes
+    matched_by: str
+    copy: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +217,51 @@ class Incoming:
         values |= {"permanent": None if mail.permanent is None else int(mail.permanent)}
         values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
         values |= {"bytes": mail.data if copy else None, "sha256": digest, "now": self.log.now}
-        self.log.database.run("add_mail", values)
+        # What is in hand may have arrived already, and only its run can say so.
+        waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
+        self.log.database.run("add_mail", values | {"waits": int(waits)})
+        if copy is None or waits:
+            return Recorded(mail, copy, matched_by, (WAITS,) if waits else ())
         row = self.log.database.one("has_mail", {"sha256": digest})
-        effects = self._apply(mail, copy, matched_by, row[0] if row else 0) if copy else ()
-        return Recorded(mail, copy, matched_by, effects)
+        number = row[0] if row else 0
+        return Recorded(mail, copy, matched_by, self._apply(mail, copy, matched_by, number))
+
+    def waiting(self) -> list[Waiting]:
+        """The mails that came while their copy was in hand, where that is over."""
+        return [Waiting(*row) for row in self.log.database.all("waiting")]
+
+    def settle(self, waiting: Waiting, mail: Received) -> Recorded:
+        """Let a mail count that came while its copy was in hand.
+
+        Args:
+            waiting: The mail, as the log has it.
+            mail: The same, read once more.
+
+        Returns:
+            What it has changed.
+        """
+        database = self.log.database
+        with database.transaction():
+            database.run("waits_no_more", {"mail": waiting.id})
+            row = database.one("one_copy", {"copy": waiting.copy})
+            copy = copy_of(row) if row else None
+            try:
+                with database.attempt():
+                    effects = (
+                        self._apply(mail, copy, waiting.matched_by, waiting.id) if copy else ()
+                    )
+            except (sqlite3.Error, OSError, LogUnusable):
+                raise
+            except Exception as fault:  # noqa: BLE001 (as above)
+                return Recorded(failed_on(mail, fault), copy, waiting.matched_by)
+            return Recorded(mail, copy, waiting.matched_by, effects)
 
     def _apply(self, mail: Received, copy: Copy, matched_by: str, number: int) -> tuple[str, ...]:
         is_proven = matched_by != "sender"
+        is_theirs = matched_by == "token" and not self._other_recipients(copy)
         if mail.kind == "bounce" and is_proven:
-            return self._bounce(mail, copy)
-        if mail.kind == "complaint" and is_proven:
+            return self._bounce(mail, copy, is_theirs=is_theirs)
+        if mail.kind == "complaint" and is_theirs:
             return self._suppress(copy.mailbox, Reason.COMPLAINED)
         if mail.kind == "unsubscribe" and self._may_leave(mail, copy, matched_by):
             return self._suppress(copy.mailbox, Reason.OPTED_OUT)
@@ -210,7 +271,7 @@ class Incoming:
             return self._answer(mail, copy, number, "unclassified")
         return ()
 
-    def _bounce(self, mail: Received, copy: Copy) -> tuple[str, ...]:
+    def _bounce(self, mail: Received, copy: Copy, *, is_theirs: bool) -> tuple[str, ...]:
         claimed = folded(_addr_spec(mail.recipient or ""))
         if claimed != folded(copy.mailbox) and claimed in self._other_recipients(copy):
             return ()  # it is the cc that bounced: the state of a copy follows To
@@ -218,7 +279,9 @@ class Incoming:
         moving.pick(self.log.database, "pick_bounced", values)
         if not moving.move(self.log.database, self.log.now, by="bounce"):
             return ()
-        more = self._suppress(copy.mailbox, Reason.NO_MAILBOX) if mail.permanent else ()
+        more = (
+            self._suppress(copy.mailbox, Reason.NO_MAILBOX) if mail.permanent and is_theirs else ()
+        )
         return ("bounced", *more)
 
     def _suppress(self, mailbox: str, reason: Reason) -> tuple[str, ...]:
@@ -228,11 +291,13 @@ class Incoming:
     def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
         """Whether a request to leave comes from the one who was written to.
 
-        The token stands only in their own letter. The Message-ID is also seen by those whom they
-        passed it on to, and a sender alone is easily forged: neither may take them off the list.
+        A Message-ID is also seen by those whom they passed the letter on to, and a sender alone is
+        easily forged: neither may take them off the list.
         """
-        is_theirs = folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
-        return matched_by == "token" or (matched_by == "Message-ID" and is_theirs)
+        is_from_them = folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
+        if matched_by == "token":
+            return is_from_them or not self._other_recipients(copy)
+        return matched_by == "Message-ID" and is_from_them
 
     def _answer(self, mail: Received, copy: Copy, number: int, status: str) -> tuple[str, ...]:
         if copy.state not in _HAVE_IT:
@@ -291,5 +356,6 @@ def _addr_spec(text: str) -> str:
 
 
 _HAVE_IT = frozenset({State.SENT, State.BOUNCED, State.UNCERTAIN})
+_MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
 _BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -119,8 +119,10 @@ CREATE TABLE mail (
     copy       INTEGER REFERENCES copy (id),
     matched_by TEXT NOT NULL DEFAULT '',   -- token, Message-ID or sender
     bytes      BLOB,                       -- only of a mail that belongs to a copy
+    waits      INTEGER NOT NULL DEFAULT 0, -- 1: its copy was in hand, and it counts later
     seen_at    TEXT NOT NULL
 );
+CREATE INDEX mail_waits ON mail (id) WHERE waits = 1;
 CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
 CREATE INDEX copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL;

@@ -1,16 +1,20 @@
 """What comes back is written down mail by mail, and none of them holds up the others."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
 from petition.identity import Identity, Signer
+from petition.inbox.reading import read_into
+from petition.inbox.source import Fetched
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.mail import Incoming, Received
 from petition.outbox.records import Copy
+from petition.outbox.run import Run
 from petition.outbox.states import State
-from tests.unit.outbox.hand import bring_to
+from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
 
 
 def answer_to(copy: int, words: str) -> Received:
@@ -68,3 +72,39 @@ def test_a_reader_that_began_before_a_letter_went_out_knows_its_token(
     late = Received(b"3", "x", "3", kind="bounce", tokens=(token_of(log, "ben@x.example"),))
     (second,) = incoming.record([late])
     assert (second.matched_by, second.effects) == ("token", ("bounced",))
+
+
+BOUNCE = b"""\
+Return-Path: <>
+From: MAILER-DAEMON@mx.example
+To: bounces+%s@campaign.example
+Subject: Undelivered Mail Returned to Sender
+
+<ann@x.example>: 550 5.1.1 User unknown
+"""
+
+
+def test_a_bounce_that_comes_before_the_servers_answer_counts_when_that_is_known(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann")
+    incoming = Incoming(log)
+    bounce = Fetched("1", BOUNCE % token_of(log, "ann@x.example").encode())
+
+    def read(*mails: Fetched) -> list[tuple[str, ...]]:
+        return [one.effects for one in read_into(incoming, mails, "maildir:x")]
+
+    async def steps() -> list[list[tuple[str, ...]]]:
+        run = Run(log, "open")
+        (copy,) = await run.claim(10)
+        assert await run.intend(intent_of(copy))
+        seen = [read(bounce), read(bounce)]
+        await run.record(outcome_of(copy, State.SENT))
+        seen += [read(bounce), read(bounce)]
+        await run.close()
+        return seen
+
+    first, second, third, fourth = asyncio.run(steps())
+    assert (first, second, fourth) == ([("waits",)], [], [])
+    assert third == [("bounced", "suppressed")]
+    assert log.counts("open").by_state[State.BOUNCED] == 1
