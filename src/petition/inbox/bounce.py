@@ -5,6 +5,7 @@ and our own.
 """
 
 import email
+import logging
 import re
 
 from flufl.bounce import all_failures
@@ -14,10 +15,11 @@ from petition.inbox import verdict
 from petition.inbox.addresses import first_address
 from petition.inbox.dsn import Notice, notices, notices_in_text
 from petition.inbox.finding import Finding, Kind
-from petition.inbox.limits import SetAside
 from petition.inbox.mail import Headers, Part, is_returned, returned_headers
 
 _FLUFL_BYTES = 200_000
+# It logs a traceback of its own for every mail that one of its detectors fails on.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 _REASON_LENGTH = 300
 _SUCCESSES = {
     "delivered": "a notice that the letter was delivered",
@@ -105,15 +107,19 @@ def _is_about_delivery(mail: Part, text: str) -> bool:
     subject = headers.text("subject")
     by_subject = words.says_bounce_in_subject(mail) or words.says_delay_in_subject(mail)
     opens = words.opens_as_bounce(text)
-    says = words.says_failed(text) or words.says_delayed(text) or verdict.has_refusal(text)
     is_reply = re.match(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", subject, re.IGNORECASE)
     if words.is_daemon(mail) and not (is_reply and words.is_named_person(mail)):
-        return by_subject or opens or says
+        return by_subject or opens or _says_so(text)
     if is_reply:
         return False  # a person who answers a bounce, or passes one on
     if words.has_null_sender(mail) or "auto-submitted" in headers:
-        return by_subject and (opens or says)
-    return opens and (by_subject or says)
+        return by_subject and (opens or _says_so(text))
+    return opens and (by_subject or _says_so(text))
+
+
+def _says_so(text: str) -> bool:
+    """Whether the words are those of a mail server; a long look, asked only where it decides."""
+    return words.says_failed(text) or words.says_delayed(text) or verdict.has_refusal(text)
 
 
 def _recipient(mail: Part, text: str) -> str:
@@ -146,15 +152,20 @@ def returned(mail: Part) -> list[Headers]:
 
 
 def _known_to_flufl(mail: Part, without: frozenset[str]) -> str:
-    try:
-        parsed = email.message_from_bytes(mail.data[:_FLUFL_BYTES])
-        found = frozenset().union(*all_failures(parsed))
-    except SetAside:
-        raise
-    except Exception:  # noqa: BLE001 (the mail is anybody's; a library's fault is not ours to have)
-        return ""
-    names = sorted(address.decode("ascii", "replace") for address in found)
+    data = mail.data[:_FLUFL_BYTES]
+    found = _failures(data)
+    if found is None:  # its patterns stumble over a header that is not ASCII
+        found = _failures(data.decode("ascii", "replace").replace("\ufffd", "?").encode("ascii"))
+    names = sorted(address.decode("ascii", "replace") for address in found or ())
     return next((name for name in names if "@" in name and name.lower() not in without), "")
+
+
+def _failures(data: bytes) -> frozenset[bytes] | None:
+    """Whom flufl.bounce finds in a mail; None: one of its detectors has failed."""
+    try:
+        return frozenset[bytes]().union(*all_failures(email.message_from_bytes(data)))
+    except Exception:  # noqa: BLE001 (the mail is anybody's; a library's fault is not ours to have)
+        return None
 
 
 def _is_receipt(mail: Part) -> bool:

@@ -15,8 +15,10 @@ SECONDS = 1.5  # with what comes before and after it, no mail takes two seconds
 TEXT_BYTES = 256 * 2**10  # of a text part: what a person or a mail server says stands at its top
 
 
-class SetAside(Exception):
+class SetAside(BaseException):
     """A mail is beyond a limit and is not looked at any further.
+
+    It comes out of the middle of anything, and no `except Exception` of a library may keep it.
 
     Args:
         reason: Which limit, in words.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from petition.inbox.addresses import all_addresses, first_address, tokens_in
 from petition.inbox.bounce import returned
@@ -46,13 +47,15 @@ def read_into(
     batch: list[Received] = []
     last = 0
     for fetched in mails:
-        batch.append(received(fetched, source))
         last = max(last, fetched.uid)
         told()
+        if incoming.knows(_without_reading(fetched, source)):
+            continue  # to take it apart is what takes time
+        batch.append(received(fetched, source))
         if len(batch) >= BATCH:
             yield from incoming.record(batch, source, _position(validity, last))
             batch = []
-    if batch:
+    if batch or last:
         yield from incoming.record(batch, source, _position(validity, last))
 
 
@@ -69,17 +72,22 @@ def received(fetched: Fetched, source: str) -> Received:
     """
     if fetched.aside:
         reason = set_aside(fetched.aside).reason
-        # Its own bytes are not there: what the source calls it tells it from others.
-        named = f"{source} {fetched.place}".encode()
-        return Received(named, source, fetched.place, reason=reason)
+        return replace(_without_reading(fetched, source), reason=reason)
     try:
         with time_limit():
             mail = read_mail(fetched.data)
             return _received(fetched, source, mail, sort(mail))
     except SetAside as aside:
-        return Received(fetched.data, source, fetched.place, reason=set_aside(aside.reason).reason)
+        reason = set_aside(aside.reason).reason
+        return replace(_without_reading(fetched, source), reason=reason)
     except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
-        return failed_on(Received(fetched.data, source, fetched.place), fault)
+        return failed_on(_without_reading(fetched, source), fault)
+
+
+def _without_reading(fetched: Fetched, source: str) -> Received:
+    # Where its own bytes are not there, what the source calls it tells it from others.
+    data = f"{source} {fetched.place}".encode() if fetched.aside else fetched.data
+    return Received(data, source, fetched.place)
 
 
 def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Received:

@@ -155,6 +155,10 @@ class Incoming:
         row = self.log.database.one("count_pile")
         return int(row[0]) if row else 0
 
+    def knows(self, mail: Received) -> bool:
+        """Whether a mail was recorded before, from whatever source."""
+        return self.log.database.one("has_mail", {"sha256": mail.digest}) is not None
+
     def record(
         self, mails: list[Received], source: str = "", position: tuple[int, int] | None = None
     ) -> list[Recorded]:
