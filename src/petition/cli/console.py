@@ -8,7 +8,7 @@ stderr.
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,7 @@ __all__ = [
     "difference",
     "duration",
     "facts",
+    "fitted",
     "is_terminal",
     "json",
     "json_line",
@@ -50,6 +51,7 @@ __all__ = [
     "source",
     "table",
     "when",
+    "width",
 ]
 
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
@@ -125,7 +127,11 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut_last: bool = False
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    cut_last: bool = False,
+    styles: Mapping[str, str] | None = None,
 ) -> None:
     """Show a table; a column of numbers alone is set to the right.
 
@@ -133,13 +139,15 @@ def table(
         columns: Its headings.
         rows: Its cells, a text or a number each; None is shown as nothing.
         cut_last: Keep each row to one line: what does not fit of the last column is left out.
+        styles: The style of rich that a cell of this very text has.
     """
     from rich.table import Table
 
     cells = [["" if cell is None else cell for cell in row] for row in rows]
+    styles = styles or {}
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for at, heading in enumerate(columns):
-        is_number = bool(cells) and all(isinstance(row[at], int) for row in cells)
+        is_number = _is_of_numbers([row[at] for row in cells])
         is_cut = cut_last and at == len(columns) - 1
         grid.add_column(
             _text(heading),
@@ -149,8 +157,32 @@ def table(
             max_width=_rest_of_line(columns, cells) if is_cut else None,
         )
     for row in cells:
-        grid.add_row(*(_text(clean(str(cell))) for cell in row))
+        grid.add_row(*(_text(clean(str(cell)), styles.get(str(cell), "")) for cell in row))
     _print_grid(grid)
+
+
+def _is_of_numbers(cells: Sequence[object]) -> bool:
+    has_some = any(isinstance(cell, int) for cell in cells)
+    return has_some and all(isinstance(cell, int) or cell == "" for cell in cells)
+
+
+def width() -> int:
+    """How many columns a line of stdout has."""
+    return _out().width
+
+
+def fitted(text: str, columns: int) -> str:
+    """A text in so many columns of a terminal, cut with a mark where it is longer.
+
+    Args:
+        text: The text, of one line.
+        columns: How many columns; at least 1.
+    """
+    from rich.text import Text
+
+    fitting = Text(clean(text))
+    fitting.truncate(columns, overflow="ellipsis")
+    return fitting.plain
 
 
 def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:

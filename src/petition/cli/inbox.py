@@ -20,14 +20,18 @@ def inbox(
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="Read what is there (the default).")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on reading what comes.")] = False,
+    pile: Annotated[
+        bool, typer.Option("--pile", help="List what could not be matched with a letter.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Read what comes back: bounces, automatic replies, requests to leave, answers."""
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError
 
-    if explain and (once or watch):
-        raise UsageError("--explain reads files, not the inbox", "Leave --once and --watch out")
+    if explain and (once or watch or pile):
+        mend = "Leave --once, --watch and --pile out"
+        raise UsageError("--explain reads files, not the inbox", mend)
     if once and watch:
         raise UsageError("--once and --watch are two wishes", "Choose one of them")
     if explain:
@@ -38,7 +42,14 @@ def inbox(
         raise typer.Exit(explain_files(file, as_json=as_json))
     if file:
         raise UsageError("a file alone is not understood", "Write --explain before it")
+    if pile and (once or watch):
+        raise UsageError("--pile reads the log, not the inbox", "Leave --once and --watch out")
     with Workplace.open(context) as place:
+        if pile:
+            from petition.cli.answering import show_pile
+
+            show_pile(place, as_json=as_json)
+            return
         _listen(place, watch=watch, as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from petition import __version__
 from petition.cli import (
+    answer,
     check,
     inbox,
     init,
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": status.status,
     "log": log.log,
     "inbox": inbox.inbox,
+    "answer": answer.answer,
     "resolve": resolve.resolve,
     "retry": retry.retry,
     "withdraw": withdraw.withdraw,

@@ -40,6 +40,9 @@ def status(
         str | None,
         typer.Option("--state", metavar="STATE", help="Each letter that is in this state."),
     ] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Who answered what, and who is waited for.")
+    ] = False,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -48,10 +51,19 @@ def status(
     from petition.cli.workplace import Workplace
 
     one_format(as_json=as_json, as_csv=as_csv)
+    if answers and (state is not None or as_csv):
+        from petition.errors import UsageError
+
+        mend = "Use --answers with --json, or leave it out"
+        raise UsageError("--answers goes with neither --state nor --csv", mend)
     wanted = _state_of(state) if state is not None else None
     with Workplace.open(context) as place:
         name = letter_name(place, letter) if letter else None
-        if wanted or as_csv:
+        if answers:
+            from petition.cli.answering import show_answers
+
+            show_answers(place, name, as_json=as_json)
+        elif wanted or as_csv:
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
         elif as_json:
             _write_counts(place, name)

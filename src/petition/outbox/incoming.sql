@@ -39,13 +39,15 @@ UPDATE mail SET waits = 0 WHERE id = :mail
 SELECT * FROM copy WHERE id = :copy
 
 -- :name pile
--- Mails that belong to no copy, the newest first.
-SELECT id, kind, sender, subject, reason, seen_at FROM mail WHERE copy IS NULL
+-- Mails that belong to no copy, and of which no person said whose they are; the newest first.
+SELECT id, kind, sender, subject, reason, seen_at FROM mail
+WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 ORDER BY id DESC LIMIT :limit
 
 -- :name count_pile
--- How many mails belong to no copy.
-SELECT COUNT(*) FROM mail WHERE copy IS NULL
+-- How many these are.
+SELECT COUNT(*) FROM mail
+WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 
 -- :name copy_by_message_id
 -- The copy that went out under a Message-ID.
@@ -54,12 +56,6 @@ SELECT * FROM copy WHERE message_id = :message_id
 -- :name copy_by_token
 -- The copy that went out with a token in its return path.
 SELECT * FROM copy WHERE token = :token
-
--- :name sent_to
--- The copies that somebody may have got, the latest last.
-SELECT * FROM copy
-WHERE folded = :folded AND state IN ('sent', 'bounced', 'uncertain')
-ORDER BY letter_date, id
 
 -- :name first_sent
 -- When the first of all letters went out.
@@ -78,8 +74,3 @@ UPDATE copy SET (state, reason) = (
     ),
     updated_at = :now
 WHERE id IN (SELECT moving.copy FROM moving)
-
--- :name add_answer
--- Write down what was said to a letter.
-INSERT INTO answer (copy, mail, at, status, demand, channel, quote, author)
-VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author)

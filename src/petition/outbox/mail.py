@@ -18,12 +18,12 @@ from typing import NamedTuple
 from petition.address import folded, parse_address
 from petition.errors import AddressRefused, LogUnusable
 from petition.outbox import moving
+from petition.outbox.answers import INBOX
 from petition.outbox.log import Log
 from petition.outbox.person import stop_writing
 from petition.outbox.records import Copy, copy_of, moment
 from petition.outbox.states import Reason, State
 
-AUTHOR = "petition inbox"
 WAITS = "waits"  # for its copy, which is in hand
 _REPLY_LENGTH = 500
 
@@ -307,7 +307,7 @@ class Incoming:
         if copy.state not in _HAVE_IT:
             return ()
         values = {"copy": copy.id, "mail": number, "status": status, "demand": ""}
-        said = {"channel": "mail", "quote": mail.words, "author": AUTHOR, "now": self.log.now}
+        said = {"channel": "mail", "quote": mail.words, "author": INBOX, "now": self.log.now}
         self.log.database.run("add_answer", values | said)
         return (status,)
 

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("queries.sql", "listing.sql", "moving.sql", "incoming.sql")
+_FILES = ("queries.sql", "listing.sql", "moving.sql", "incoming.sql", "answers.sql")
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
 
 

@@ -141,3 +141,4 @@ CREATE TABLE answer (
     author  TEXT NOT NULL                  -- who wrote it down
 );
 CREATE INDEX answer_copy ON answer (copy);
+CREATE INDEX answer_mail ON answer (mail) WHERE mail IS NOT NULL;

@@ -1,0 +1,282 @@
+"""What people answered: each answer is written down once, and where a person stands follows.
+
+Nothing of an answer is ever changed. What counts is the newest record of a person, a letter and a
+demand; what a program answered counts only as long as no person has.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from petition.address import folded
+from petition.outbox.database import Row
+from petition.outbox.log import Log
+from petition.outbox.records import Copy, copy_of, moment
+
+INBOX = "petition inbox"  # the author of what was read and not said by a person
+
+
+class Status(StrEnum):
+    """What somebody answered."""
+
+    NONE = "none"  # nothing; never written down
+    UNCLASSIFIED = "unclassified"  # nobody has said yet what it is
+    ACKNOWLEDGED = "acknowledged"  # the letter arrived, no more
+    STALLED = "stalled"  # neither a refusal nor an answer
+    CLARIFICATION = "clarification"  # they ask something
+    MEETING = "meeting"  # they offer to meet
+    REFUSED = "refused"
+    PARTIAL = "partial"  # some of it is met
+    MET = "met"
+    WITHDRAWN = "withdrawn"  # nobody asks it of them any more
+
+
+RECORDED = tuple(status for status in Status if status is not Status.NONE)
+UNANSWERED = frozenset({Status.NONE, Status.ACKNOWLEDGED, Status.STALLED})
+# What is said of a whole letter and leaves no demand of it open.
+SETTLED = frozenset({Status.MET, Status.REFUSED, Status.WITHDRAWN})
+
+
+class Channel(StrEnum):
+    """How an answer came."""
+
+    PHONE = "phone"
+    DOOR = "door"
+    LETTER = "letter"
+    MAIL = "mail"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One thing that was said to a letter.
+
+    Args:
+        mail: The number of the mail that it came in, if it did.
+        demand: The demand's id; empty: the letter as a whole.
+        channel: How it came; empty: nobody said.
+        author: Who wrote it down.
+        letter: The letter that it was said to.
+        folded: Who said it (address.folded).
+        message_id: That of the mail.
+    """
+
+    id: int
+    mail: int | None
+    at: datetime
+    status: Status
+    demand: str
+    channel: str
+    quote: str
+    author: str
+    letter: str
+    folded: str
+    message_id: str
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether a program gave it."""
+        return self.author == INBOX and self.status is Status.ACKNOWLEDGED
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person writes down.
+
+    Args:
+        status: What it is.
+        demands: The ids of the demands; none: it is about the letter as a whole.
+        channel: How it came; empty: nobody said.
+        quote: The very words.
+        mail: The number of the mail that it came in.
+        author: Who writes it down.
+    """
+
+    status: Status
+    demands: tuple[str, ...]
+    channel: str
+    quote: str
+    mail: int | None
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMail:
+    """A mail of the log, with the first words of an answer that it is."""
+
+    id: int
+    message_id: str
+    sender: str
+    subject: str
+    copy: int | None
+    quote: str
+
+
+class Standing:
+    """Where one person stands with one letter.
+
+    Args:
+        answers: What they said to it, oldest first.
+    """
+
+    def __init__(self, answers: Sequence[Answer] = ()) -> None:
+        self.answers = tuple(answers)
+        self.pending = [one for at, one in enumerate(answers) if self._is_pending(at, one)]
+
+    def _is_pending(self, at: int, answer: Answer) -> bool:
+        if answer.status is not Status.UNCLASSIFIED:
+            return False
+        later = [one for one in self.answers[at + 1 :] if one.status is not Status.UNCLASSIFIED]
+        if answer.mail is not None:
+            return not any(one.mail == answer.mail for one in later)
+        return not any(one.demand == answer.demand and not one.is_automatic for one in later)
+
+    @property
+    def stalls(self) -> list[Answer]:
+        """How often they put it off."""
+        return [answer for answer in self.answers if answer.status is Status.STALLED]
+
+    def said(self, demand: str = "") -> Status:
+        """What was last said to one demand itself; "": to the letter as a whole."""
+        if any(one.demand == demand for one in self.pending):
+            return Status.UNCLASSIFIED
+        said = [
+            one
+            for one in self.answers
+            if one.demand == demand and one.status is not Status.UNCLASSIFIED
+        ]
+        by_persons = [one for one in said if not one.is_automatic]
+        last = (by_persons or said)[-1:]
+        return last[0].status if last else Status.NONE
+
+    def to_demand(self, demand: str) -> Status:
+        """Where a demand stands: what was said to it, or to the whole letter once and for all."""
+        own, whole = self.said(demand), self.said()
+        return whole if own in UNANSWERED and whole in SETTLED else own
+
+    def is_open(self, demand: str) -> bool:
+        """Whether a demand still waits for an answer."""
+        return self.to_demand(demand) in UNANSWERED
+
+    def overall(self, demands: Iterable[str]) -> Status:
+        """Where the person stands, in one word.
+
+        Unclassified while anything is; what was said to the letter as a whole, once that is an
+        answer; what was said to the demands, once each of them has one (`partial` where they
+        differ); else how far it has come.
+
+        Args:
+            demands: The ids of the letter's demands.
+        """
+        whole = self.said()
+        if self.pending:
+            return Status.UNCLASSIFIED
+        if whole not in UNANSWERED:
+            return whole
+        states = {self.to_demand(demand) for demand in demands}
+        if states and not states & UNANSWERED:
+            return states.pop() if len(states) == 1 else Status.PARTIAL
+        so_far = {whole, *states}
+        return next(
+            (one for one in (Status.STALLED, Status.ACKNOWLEDGED) if one in so_far), Status.NONE
+        )
+
+
+def answers(log: Log, letters: Iterable[str]) -> dict[str, Standing]:
+    """Where everybody stands with a letter, by their folded mailbox.
+
+    Args:
+        log: The log.
+        letters: The letter, and those that follow it: what is said to one is said to the first.
+    """
+    wanted, found = set(letters), dict[str, list[Answer]]()
+    for row in log.database.each("answers"):
+        if row["letter"] in wanted:
+            found.setdefault(row["folded"], []).append(_answer_of(row))
+    return {mailbox: Standing(said) for mailbox, said in found.items()}
+
+
+def thread(log: Log, letter: str) -> list[str]:
+    """A letter and all that follow it, directly or one after the other.
+
+    Args:
+        log: The log.
+        letter: The letter that they begin with.
+    """
+    follows = {row["letter"]: row["follows"] for row in log.database.all("follows")}
+    found = [letter]
+    for name in found:
+        found += [one for one, first in follows.items() if first == name and one not in found]
+    return found
+
+
+def copies_had(log: Log, letter: str) -> Iterator[tuple[Copy, datetime | None]]:
+    """Everybody's newest copy of a letter that may have arrived, and when it was handed over."""
+    for row in log.database.each("had", {"letter": letter}):
+        yield copy_of(row), moment(row["had_at"]) if row["had_at"] else None
+
+
+def copies_got(log: Log, who: str) -> list[Copy]:
+    """The copies that somebody may have got, the latest last.
+
+    Args:
+        log: The log.
+        who: Their address, however capitalised, or the id of their row.
+    """
+    if "@" in who:
+        rows = log.database.all("sent_to", {"folded": folded(who)})
+    else:
+        rows = log.database.all("sent_to_row", {"row_id": who})
+    return [copy_of(row) for row in rows]
+
+
+def stored_mails(log: Log, which: str) -> list[StoredMail]:
+    """The mails of the log that a number or a Message-ID names.
+
+    Args:
+        log: The log.
+        which: `3`, or `<id@host>`, in angle brackets or without.
+    """
+    number = int(which) if which.isascii() and which.isdigit() and len(which) < 19 else None
+    message_id = "" if "@" not in which else f"<{which.strip().strip('<>')}>"
+    values = {"number": number, "message_id": message_id}
+    return [
+        StoredMail(**(dict(row) | {"quote": row["quote"] or ""}))
+        for row in log.database.all("stored_mails", values)
+    ]
+
+
+def write_down(log: Log, copy: Copy, said: Said) -> str:
+    """Write down an answer: a record for each demand, all or none.
+
+    Args:
+        log: The log.
+        copy: The copy that it answers.
+        said: The answer.
+
+    Returns:
+        When, as the log keeps it.
+    """
+    now = log.now
+    values = {"copy": copy.id, "mail": said.mail, "status": said.status, "channel": said.channel}
+    values |= {"quote": said.quote, "author": said.author, "now": now}
+    with log.database.transaction():
+        for demand in said.demands or ("",):
+            log.database.run("add_answer", values | {"demand": demand})
+    return now
+
+
+def _answer_of(row: Row) -> Answer:
+    return Answer(
+        id=row["id"],
+        mail=row["mail"],
+        at=moment(row["at"]),
+        status=Status(row["status"]),
+        demand=row["demand"],
+        channel=row["channel"],
+        quote=row["quote"],
+        author=row["author"],
+        letter=row["letter"],
+        folded=row["folded"],
+        message_id=row["message_id"] or "",
+    )

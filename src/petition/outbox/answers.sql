@@ -1,0 +1,61 @@
+-- What people answered (answers.py): who has a letter, what they said to it, and writing it down.
+
+-- :name answers
+-- Everything that was said to any letter, oldest first.
+SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
+       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id
+FROM answer CROSS JOIN copy ON copy.id = answer.copy
+LEFT JOIN mail ON mail.id = answer.mail
+ORDER BY answer.id
+
+-- :name answers_from
+-- Everything that one mailbox said, oldest first.
+SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
+       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id
+FROM copy CROSS JOIN answer ON answer.copy = copy.id
+LEFT JOIN mail ON mail.id = answer.mail
+WHERE copy.folded = :folded
+ORDER BY answer.id
+
+-- :name add_answer
+-- Write down what was said to a letter.
+INSERT INTO answer (copy, mail, at, status, demand, channel, quote, author)
+VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author)
+
+-- :name sent_to
+-- The copies that somebody may have got, the latest last.
+SELECT * FROM copy
+WHERE folded = :folded AND state IN ('sent', 'bounced', 'uncertain')
+ORDER BY letter_date, id
+
+-- :name sent_to_row
+-- The copies that the person with this id of the list may have got, the latest last.
+SELECT * FROM copy
+WHERE row_id = :row_id AND state IN ('sent', 'bounced', 'uncertain')
+ORDER BY letter_date, id
+
+-- :name had
+-- Of everybody who may have got a letter, the newest copy of it that they may have got.
+SELECT copy.*, COALESCE((SELECT MAX(event.at) FROM event
+                         WHERE event.copy = copy.id AND event.from_state = 'sending'
+                           AND event.to_state = 'sent'), copy.letter_date) AS had_at
+FROM copy
+WHERE letter = :letter AND state IN ('sent', 'bounced', 'uncertain')
+  AND NOT EXISTS (
+    SELECT 1 FROM copy AS newer
+    WHERE newer.letter = copy.letter AND newer.mailbox = copy.mailbox
+      AND newer.revision > copy.revision AND newer.state IN ('sent', 'bounced', 'uncertain'))
+ORDER BY copy.id
+
+-- :name stored_mails
+-- The mails with this number or this Message-ID, and what is known of each.
+SELECT mail.id, mail.message_id, mail.sender, mail.subject, mail.copy,
+       (SELECT quote FROM answer WHERE answer.mail = mail.id ORDER BY id LIMIT 1) AS quote
+FROM mail WHERE mail.id = :number OR (:message_id <> '' AND mail.message_id = :message_id)
+ORDER BY mail.id
+
+-- :name follows
+-- Which letter each letter follows, in its newest revision.
+SELECT letter, json_extract(document, '$.document.follows') AS follows FROM frozen
+WHERE revision = (SELECT MAX(other.revision) FROM frozen AS other
+                  WHERE other.letter = frozen.letter)

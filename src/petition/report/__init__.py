@@ -1,0 +1,1 @@
+"""What is told of a campaign: answers by person and demand."""

@@ -1,0 +1,211 @@
+"""Answers by person and demand: who waits for an answer, since when, and what is overdue."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from petition.address import folded
+from petition.merge.document import Frozen
+from petition.outbox.answers import (
+    UNANSWERED,
+    Answer,
+    Standing,
+    Status,
+    answers,
+    copies_had,
+    thread,
+)
+from petition.outbox.log import Log
+from petition.outbox.records import Copy
+from petition.outbox.states import State
+
+_WEEK = 7
+_WORKDAYS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Demanded:
+    """A demand as a letter quotes it."""
+
+    number: int
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person who has the letter, and where they stand with it.
+
+    Args:
+        copy: Their copy, the newest that may have arrived.
+        had_on: The day on which it was handed over; None: it is not known.
+        reply_by: Until when it asks for an answer.
+        today: The day it is for the campaign.
+        standing: What they answered.
+        demands: The demands of the letter.
+        zone: The campaign's time zone.
+    """
+
+    copy: Copy
+    had_on: date | None
+    reply_by: date | None
+    today: date
+    standing: Standing
+    demands: tuple[Demanded, ...]
+    zone: ZoneInfo
+
+    @property
+    def who(self) -> str:
+        """Their name, or else their address."""
+        return self.copy.name or self.copy.mailbox
+
+    @property
+    def status(self) -> Status:
+        """Where they stand, in one word."""
+        return self.standing.overall(demand.id for demand in self.demands)
+
+    @property
+    def is_bounced(self) -> bool:
+        """Whether the letter did not reach them, and they have not answered for all that."""
+        return self.copy.state is State.BOUNCED and self.status is Status.NONE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is still waited for; what is unclassified may be one."""
+        return not self.is_bounced and self.status in UNANSWERED | {Status.UNCLASSIFIED}
+
+    @property
+    def days(self) -> int | None:
+        """How many days an answer has been waited for, or was until the first one."""
+        return (self._until - self.had_on).days if self.had_on else None
+
+    @property
+    def working_days(self) -> int | None:
+        """The same, Monday to Friday alone."""
+        return working_days(self.had_on, self._until) if self.had_on else None
+
+    @property
+    def overdue(self) -> int:
+        """For how many days the answer has been overdue; 0: it is not."""
+        if not self.is_waiting or self.status is Status.UNCLASSIFIED or self.reply_by is None:
+            return 0
+        return max(0, (self.today - self.reply_by).days)
+
+    @property
+    def _until(self) -> date:
+        awaited = UNANSWERED | {Status.UNCLASSIFIED}
+        given = [one for one in self.standing.answers if one.status not in awaited]
+        if self.is_waiting or not given:
+            return self.today
+        return given[0].at.astimezone(self.zone).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The answers to one letter.
+
+    Args:
+        letter: The letter's name.
+        demands: Its demands, in the campaign's first language.
+        entries: Those who have it, in the order of the list.
+        without: How many have not got it, by the state of their copy.
+    """
+
+    letter: str
+    demands: tuple[Demanded, ...]
+    entries: tuple[Entry, ...]
+    without: dict[State, int]
+
+    @property
+    def waiting(self) -> list[Entry]:
+        """Those whose answer is waited for."""
+        return [entry for entry in self.entries if entry.is_waiting]
+
+    @property
+    def overdue(self) -> list[Entry]:
+        """Those whose answer is overdue, the longest first."""
+        late = [entry for entry in self.entries if entry.overdue]
+        return sorted(late, key=lambda entry: -entry.overdue)
+
+    @property
+    def pending(self) -> Iterator[tuple[Entry, Answer]]:
+        """What nobody has classified."""
+        return ((entry, answer) for entry in self.entries for answer in entry.standing.pending)
+
+    @property
+    def stalls(self) -> Iterator[tuple[Entry, Answer]]:
+        """Every time that somebody put it off, person by person."""
+        return ((entry, answer) for entry in self.entries for answer in entry.standing.stalls)
+
+
+def ledger(log: Log, letter: str) -> Ledger | None:
+    """The answers to a letter and to those that follow it.
+
+    Args:
+        log: The log.
+        letter: The letter's name.
+
+    Returns:
+        The answers; None where the letter was never queued.
+    """
+    newest = log.newest(letter)
+    if newest is None:
+        return None
+    frozen = Frozen.from_json(newest.document)
+    texts = {newest.revision: frozen}
+    zone = ZoneInfo(frozen.timezone)
+    today = log.clock().astimezone(zone).date()
+    said = answers(log, thread(log, letter))
+    demands = demands_of(log, frozen)
+    entries = []
+    for copy, at in copies_had(log, letter):
+        if copy.revision not in texts:
+            old = log.frozen(letter, copy.revision)
+            texts[copy.revision] = Frozen.from_json(old.document) if old else frozen
+        entries.append(
+            Entry(
+                copy=copy,
+                had_on=_day(at, zone),
+                reply_by=texts[copy.revision].reply_by,
+                today=today,
+                standing=said.get(folded(copy.mailbox), Standing()),
+                demands=demands,
+                zone=zone,
+            )
+        )
+    return Ledger(letter, demands, tuple(entries), _without(log, letter))
+
+
+def demands_of(log: Log, frozen: Frozen) -> tuple[Demanded, ...]:
+    """The demands that a letter quotes, or else the letter that it follows.
+
+    Args:
+        log: The log.
+        frozen: The letter.
+    """
+    listed = frozen.demands(frozen.languages[0])
+    if not listed and (first := frozen.document.get("follows")):
+        followed = log.newest(first)
+        return demands_of(log, Frozen.from_json(followed.document)) if followed else ()
+    return tuple(Demanded(one["number"], one["id"], one["title"]) for one in listed)
+
+
+def working_days(start: date, end: date) -> int:
+    """How many days from Monday to Friday there are behind `start` and up to `end`.
+
+    Holidays are not known: each country has its own.
+    """
+    weeks, rest = divmod(max(0, (end - start).days), _WEEK)
+    days = (start + timedelta(days=number) for number in range(1, rest + 1))
+    return weeks * _WORKDAYS + sum(day.weekday() < _WORKDAYS for day in days)
+
+
+def _day(at: datetime | None, zone: ZoneInfo) -> date | None:
+    return at.astimezone(zone).date() if at else None
+
+
+def _without(log: Log, letter: str) -> dict[State, int]:
+    has_it = {State.SENT, State.BOUNCED, State.UNCERTAIN}
+    found = log.counts(letter).by_state
+    return {state: number for state, number in found.items() if state not in has_it}
