@@ -1,6 +1,6 @@
 """Everything that is wrong with a letter and its list, all at once, before anything is sent."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -11,6 +11,7 @@ from petition.address import Mailbox
 from petition.campaign.alike import Alikes
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
+from petition.campaign.names import nearest
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
@@ -53,6 +54,11 @@ class Fallbacks:
         return ((language, named, count) for language, (named, count) in found)
 
 
+def as_it_is(person: Person) -> Person:
+    """A person to whom nothing is to be added."""
+    return person
+
+
 @dataclass
 class Examined:
     """A letter, its list, and what is wrong with them so far.
@@ -63,6 +69,7 @@ class Examined:
             there are errors it serves to find further ones, and must not be sent.
         people: Its list; None where it cannot be read.
         fallbacks: For whom there is no letter in their language, of those asked about.
+        complete: Adds to a person what the log knows (following.py).
     """
 
     campaign: Campaign
@@ -73,6 +80,7 @@ class Examined:
     people: PeopleList | None = None
     problems: list[Problem] = field(default_factory=list)
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
+    complete: Callable[[Person], Person] = as_it_is
 
     @property
     def has_errors(self) -> bool:
@@ -96,7 +104,8 @@ class Examined:
         lint = Lint(self.letter, merger, revision, now)
         alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
         before, read, merged = len(self.problems), 0, 0
-        for read, person in enumerate(self.people.rows(self.problems), start=1):  # noqa: B007
+        rows = map(self.complete, self.people.rows(self.problems))
+        for read, person in enumerate(rows, start=1):  # noqa: B007
             if not person.excluded:  # nobody writes to it, and its cells may be in any condition
                 self._look_at(person.mailbox, person.file, person.line, _MEND_ROW)
                 alikes.look_at(person)
@@ -215,6 +224,25 @@ class Examined:
             "reply_by",
         )
 
+    def look_at_follows(self) -> None:
+        """Whether the letter that it follows is there, and is not itself in a circle."""
+        chain, letters = [self.letter.name], self.campaign.letters
+        follows = self.letter.front.follows
+        while follows in letters and follows not in chain and letters[follows].texts:
+            chain.append(follows)
+            follows = letters[follows].front.follows
+        text = self.letter.default_text
+        if follows in chain:
+            what = f"the letters follow each other in a circle: {', '.join(chain)}"
+            mend = "Let each follow one that was sent before it"
+        elif follows and len(chain) == 1 and follows not in letters:
+            near = nearest(follows, letters)
+            what = f'there is no letter "{follows}" to follow'
+            mend = f"Did you mean {near}" if near else f"Letters here: {', '.join(sorted(letters))}"
+        else:
+            return
+        self.problems.append(Problem(text.file, text.line_of("follows"), what, mend, mark=follows))
+
     def look_at_demands(self) -> None:
         """Whether the demands stand in each language of the letter that shows them."""
         demands = self.campaign.demands
@@ -315,6 +343,7 @@ def examine(
     examined.look_at_reply_by(today)
     examined.look_at_event(today)
     examined.look_at_demands()
+    examined.look_at_follows()
     examined.problems += slips_of(campaign, letter)
     return examined
 

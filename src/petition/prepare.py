@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 from petition.address import Mailbox, folded
 from petition.campaign.folder import Campaign
+from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
 from petition.check import COPIES, Examined, examine, in_order, refused_by, today_of
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.following import Following
 from petition.identity import Signer
 from petition.merge.condition import Condition
 from petition.merge.frozen import Frozen
@@ -162,6 +164,7 @@ class _Reading:
             campaign, self.name, server=self.server, campaign_id=campaign_id, today=today
         )
         examined.problems += suppressed_copies(examined, log)
+        following = following_of(examined, log)
         plan = plan_of(examined, log, wish, begins=begins)
         merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
         choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
@@ -170,6 +173,8 @@ class _Reading:
         listing.stage(_rows(examined, plan, merger, choice, fits))
         if examined.has_errors or plan is None or merger is None:
             raise CampaignError(in_order(examined.problems))
+        if following:
+            following.require(examined.letter.name)
         if missed := choice.missed():
             near = choice.nearest(missed[0])
             mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
@@ -177,6 +182,25 @@ class _Reading:
         fits.refuse_nobody()
         plan.refuse()
         return _Read(examined, plan, merger, listing, choice.seen)
+
+
+def following_of(examined: Examined, log: Log) -> Following | None:
+    """Complete the rows of a letter that follows another with what the log knows.
+
+    Args:
+        examined: The letter.
+        log: Its log.
+
+    Returns:
+        What completes them; None: it follows no other.
+    """
+    front = examined.letter.front if examined.letter.texts else None
+    if front is None or not front.follows or examined.has_errors:
+        return None
+    following = Following(log, front.follows, front.where or UNANSWERED)
+    if following.has_begun:
+        examined.complete = following.complete
+    return following
 
 
 def _is_unfinished(read: _Read) -> bool:

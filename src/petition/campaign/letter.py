@@ -28,11 +28,23 @@ from petition.campaign.slips import obscured
 from petition.campaign.source import read_text
 from petition.errors import Problem
 
+FOLLOW_UP_SUBJECT = "Re: {{ previous.subject }}"
+
 COPIES_LIMIT = 10  # cc and bcc together
 
 ATTACHMENTS_LIMIT = 20
 
-_NOT_YET = ("follows",)
+# What somebody can have answered (outbox.answers.Status); a follow-up is for some of them.
+ANSWERS = (
+    *("none", "acknowledged", "stalled", "clarification", "meeting", "refused", "partial", "met"),
+    "withdrawn",
+)
+UNANSWERED = ANSWERS[:3]
+UNCLASSIFIED = "unclassified"  # holds a follow-up back, whatever is chosen
+
+_WHERE = re.compile(r"answer\s+(?P<not>not\s+)?in\s*[(\[](?P<list>[^()\[\]]*)[)\]]", re.IGNORECASE)
+_WHERE_ONE = re.compile(r"answer\s*(?P<sign>==|!=)\s*(?P<one>\S+)", re.IGNORECASE)
+_WHERE_MEND = "Write it like: answer in (none, stalled)"
 
 
 def _addresses(value: object) -> object:
@@ -58,6 +70,28 @@ def _reply_by(value: object) -> timedelta | date:
     except ValueError:
         what = f"{quoted(text)} is neither a number of days nor a date"
         raise fault(what, 'Write it as "14 days" or "2015-10-01"') from None
+
+
+def _where(value: object) -> tuple[str, ...]:
+    text = text_of(value).strip()
+    listed, single = _WHERE.fullmatch(text), _WHERE_ONE.fullmatch(text)
+    if listed:
+        words, is_not = listed["list"].split(","), bool(listed["not"])
+    elif single:
+        words, is_not = [single["one"]], single["sign"] == "!="
+    else:
+        raise fault(f"{quoted(text)} does not say which answers are meant", _WHERE_MEND)
+    named = [word.strip().strip("'\"").strip().lower() for word in words if word.strip()]
+    for one in named:
+        if one == UNCLASSIFIED:
+            what = "an unclassified answer always holds the letter back"
+            raise fault(what, "Say what it is with petition answer, and leave it out here")
+        if one not in ANSWERS:
+            raise fault(f"{quoted(one)} is no answer", f"Answers: {', '.join(ANSWERS)}")
+    chosen = tuple(one for one in ANSWERS if (one in named) is not is_not)
+    if not chosen:
+        raise fault(f"{quoted(text)} leaves nobody", _WHERE_MEND)
+    return chosen
 
 
 def _attachments(value: object) -> tuple[str, ...]:
@@ -96,6 +130,8 @@ class FrontMatter(BaseModel):
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
     attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
     event: OneLine | None = None
+    follows: OneLine | None = None
+    where: Annotated[tuple[str, ...] | None, PlainValidator(_where)] = None
 
     @field_validator("cc", "bcc")
     @classmethod
@@ -214,10 +250,12 @@ def _read_text(root: Path, file: str, language: str, problems: list[Problem]) ->
 
 def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatter:
     values = dict(split.values)
-    for key in _NOT_YET:
-        if values.pop(key, None) is not None:
-            what = f"{key} in the front matter is not possible yet"
-            problems.append(Problem(file, split.lines[key], what, "Leave the key out"))
+    if "follows" in values:
+        values.setdefault("subject", FOLLOW_UP_SUBJECT)
+    elif "where" in values:
+        what = "where in the front matter is for a letter that follows another"
+        mend = "Write follows: and the other letter's name, or leave the key out"
+        problems.append(Problem(file, split.lines["where"], what, mend))
     faults = Faults(FrontMatter, file, _line_finder(split), lambda _: " in the front matter")
     front, found = read_on(FrontMatter, values, faults, {("subject",): "untitled"})
     problems.extend(found)

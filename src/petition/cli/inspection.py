@@ -13,7 +13,13 @@ from petition.errors import CampaignError, Level, LogUnusable, PetitionError, Pr
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
-from petition.prepare import campaign_id_of, refusal_of, suppressed_copies, text_to_send
+from petition.prepare import (
+    campaign_id_of,
+    following_of,
+    refusal_of,
+    suppressed_copies,
+    text_to_send,
+)
 
 ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
 
@@ -93,6 +99,7 @@ class _Inspector:
         merger, revision = None, 1
         if examined.frozen:
             if log:
+                following_of(examined, log)
                 examined.problems += suppressed_copies(examined, log)
                 examined.problems += refusal_of(examined, log)
             frozen, revision = text_to_send(examined.frozen, log)

@@ -4,14 +4,14 @@ import os
 import re
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
 
 from petition.campaign.people import PeopleList, Person
-from petition.check import concerning, examine, in_order, today_of, zone_of
+from petition.check import as_it_is, concerning, examine, in_order, today_of, zone_of
 from petition.cli import console
 from petition.cli.preview import As
 from petition.cli.workplace import Workplace
@@ -19,7 +19,7 @@ from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.identity import Signer
 from petition.merge.message import MARK_BEGIN, MARK_END, Merger, Shown
 from petition.outbox.log import Log
-from petition.prepare import campaign_id_of, text_to_send
+from petition.prepare import campaign_id_of, following_of, text_to_send
 
 _FILE_NAME_LENGTH = 40
 _READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
@@ -37,6 +37,7 @@ class Copies:
         log: Knows whose was.
         letter: The letter's name.
         problems: What is wrong with rows that were read on the way.
+        complete: Adds to a person what the log knows.
     """
 
     merger: Merger
@@ -46,6 +47,7 @@ class Copies:
     log: Log
     letter: str
     problems: list[Problem] = field(default_factory=list)
+    complete: Callable[[Person], Person] = as_it_is
 
     def person(self, who: str | None) -> Person:
         """Somebody on the list; the list is read no further than that.
@@ -57,7 +59,7 @@ class Copies:
             UsageError: Nobody on the list is meant.
         """
         choice = self.people.choice([] if who is None else [who])
-        for person in self.people.rows(self.problems):
+        for person in map(self.complete, self.people.rows(self.problems)):
             if choice.matches(person) and not (who is None and person.excluded):
                 if who is None and self.problems:
                     console.say_error(f"Rows before this one have problems. {_CHECK}.")
@@ -71,7 +73,8 @@ class Copies:
     def chosen(self, who: str | None) -> Iterator[Person]:
         """Everybody who is meant, save those whom the list excludes."""
         choice = self.people.choice([] if who is None else [who])
-        people = filter(choice.matches, self.people.rows(self.problems))
+        rows = map(self.complete, self.people.rows(self.problems))
+        people = filter(choice.matches, rows)
         return (person for person in people if not person.excluded)
 
     def shown(self, person: Person) -> Shown:
@@ -98,7 +101,8 @@ class Copies:
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
             if copy.revision == self.revision and copy.mailbox == person.mailbox.addr_spec:
                 date = copy.letter_date or date
-                person = person_of(copy) if copy.attempts else person
+                if copy.attempts:
+                    return person_of(copy), self.revision, date
         return person, self.revision, date
 
 
@@ -133,7 +137,20 @@ def open_copies(place: Workplace, letter: str | None) -> Copies:
     frozen, revision = text_to_send(examined.frozen, place.log)
     merger = Merger(frozen, Signer(place.log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
-    return Copies(merger, examined.people, revision, date, place.log, frozen.letter)
+    following = following_of(examined, place.log)
+    if following and not following.has_begun:
+        console.say_error(
+            f"Nobody has got {frozen.follows} yet: what this letter says of it is a stand-in."
+        )
+    return Copies(
+        merger,
+        examined.people,
+        revision,
+        date,
+        place.log,
+        frozen.letter,
+        complete=examined.complete,
+    )
 
 
 def _first_letter(place: Workplace) -> str:

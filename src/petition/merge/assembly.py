@@ -15,7 +15,13 @@ from typing import NamedTuple
 
 from petition.address import Mailbox
 from petition.merge.carried import Carried
-from petition.merge.headers import check_name, date_header, mailbox_header, subject_header
+from petition.merge.headers import (
+    check_name,
+    date_header,
+    mailbox_header,
+    subject_header,
+    thread_headers,
+)
 from petition.merge.loaded import Filled
 from petition.merge.part import Part
 from petition.merge.readback import BlockCheck, Meant, read_back
@@ -50,6 +56,7 @@ class Copy(NamedTuple):
     boundary: str
     cc: tuple[Mailbox, ...] = ()
     bcc: tuple[Mailbox, ...] = ()
+    thread: tuple[str, ...] = ()  # the Message-IDs before it, the one that it answers last
 
     def envelope(self, in_headers: str) -> Envelope:
         """Where the copy goes.
@@ -88,7 +95,9 @@ class Assembler:
 
     def header_names(self, copy: Copy) -> tuple[str, ...]:
         """The names of a copy's headers, in their order."""
-        return ("Date", *self._from, "To", *(("Cc",) if copy.cc else ()), *_AFTER_MAILBOXES)
+        cc = ("Cc",) if copy.cc else ()
+        after = _AFTER_MAILBOXES if not copy.thread else _AFTER_MAILBOXES_IN_THREAD
+        return ("Date", *self._from, "To", *cc, *after)
 
     def assemble(
         self,
@@ -159,7 +168,8 @@ class Assembler:
         cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
         return (
             f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
-            f"{subject_header(subject)}Message-ID: {copy.message_id}\r\nMIME-Version: 1.0\r\n"
+            f"{subject_header(subject)}Message-ID: {copy.message_id}\r\n"
+            f"{thread_headers(copy.thread)}MIME-Version: 1.0\r\n"
             f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}"
         )
 
@@ -174,6 +184,11 @@ class Assembler:
 
 
 _AFTER_MAILBOXES = ("Subject", "Message-ID", "MIME-Version", "Content-Language", "Content-Type")
+_AFTER_MAILBOXES_IN_THREAD = (
+    *_AFTER_MAILBOXES[:2],
+    *("In-Reply-To", "References"),
+    *_AFTER_MAILBOXES[2:],
+)
 
 
 def _multipart(kind: str, boundary: str, parameter: str = "") -> str:

@@ -141,6 +141,11 @@ class Frozen:
         return str(self.document.get("event") or "")
 
     @property
+    def follows(self) -> str | None:
+        """The letter that it follows."""
+        return self.document.get("follows")
+
+    @property
     def timezone(self) -> str:
         """The time zone of its dates."""
         return str(self.document["campaign"]["timezone"])

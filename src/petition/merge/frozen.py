@@ -8,7 +8,7 @@ from typing import Any
 from petition.address import Mailbox
 from petition.campaign.demands import Demand
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
-from petition.campaign.letter import Letter, LetterText
+from petition.campaign.letter import UNANSWERED, Letter, LetterText
 from petition.campaign.settings import Event
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
@@ -22,6 +22,7 @@ from petition.merge.files import Files
 from petition.merge.invitation import EVENT_FIELDS
 from petition.merge.markdown import read_plain
 from petition.merge.plain import write_plain
+from petition.merge.previous import PREVIOUS_FIELDS
 from petition.merge.refusals import ValueRefused
 from petition.merge.signing import in_order, signatories_in
 from petition.merge.tags import Marked, find_reserved
@@ -72,7 +73,7 @@ class _Freezing:
         self._letter = letter
         self._columns = columns
         named = [names_in(text) for text in letter.texts.values()]
-        self._names_demands = any("demands" in names for names in named)
+        self._names_demands = any({"demands", "open_demands"} & names for names in named)
         self._names_signatories = any("signatories" in names for names in named)
         self._signed = self._signatories()
 
@@ -102,7 +103,15 @@ class _Freezing:
             },
             "signatories": self._signed,
             **self._enclosed(),
+            **self._following(),
         }
+
+    def _following(self) -> dict[str, Any]:
+        """Which letter it follows, and for what answers, where it does."""
+        front = self._letter.front
+        if not front.follows:
+            return {}
+        return {"follows": front.follows, "answers": list(front.where or UNANSWERED)}
 
     def _enclosed(self) -> dict[str, Any]:
         """What is frozen of the letter's event and enclosures, where it has any."""
@@ -147,6 +156,9 @@ class _Freezing:
             known["reply_by"] = fields.DATE_FIELDS
         if front.event:  # one that petition.toml does not have was told of
             known["event"] = EVENT_FIELDS
+        if front.follows:
+            known["previous"] = PREVIOUS_FIELDS
+            known["open_demands"] = ()
         return known
 
     def _blocks(self, language: str) -> Blocks:

@@ -6,7 +6,7 @@ add a header (CVE-2024-6923), and loses the quotes of a long display name (gh-80
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 
@@ -96,6 +96,17 @@ def date_header(date: datetime) -> str:
         date: An aware time.
     """
     return f"Date: {format_datetime(date)}\r\n"
+
+
+def thread_headers(thread: Sequence[str]) -> str:
+    """The headers In-Reply-To and References (RFC 5322 3.6.4); nothing where nothing is answered.
+
+    Args:
+        thread: The Message-IDs of the thread so far, the one that is answered last.
+    """
+    if not thread:
+        return ""
+    return f"In-Reply-To: {thread[-1]}\r\n{_folded('References:', thread)}"
 
 
 def _mailbox_words(mailbox: Mailbox, column: int) -> list[str]:

@@ -16,6 +16,7 @@ from petition.merge.fields import LetterDate, Named, Value, printed
 from petition.merge.headers import check_text
 from petition.merge.invitation import named_event
 from petition.merge.operations import LANGUAGE
+from petition.merge.previous import Previous, previous_names, stand_in
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
 from petition.merge.shapes import Shapes
@@ -89,6 +90,7 @@ class LoadedText:
         compiled: Its templates.
         names: What it can name, but for the person.
         paths: The templates of the paths of what a person's copy alone carries.
+        instead: Of a follow-up, what counts for a person of whom nothing is known.
     """
 
     file: str
@@ -96,6 +98,7 @@ class LoadedText:
     compiled: CompiledText
     names: Mapping[str, Any]
     paths: tuple[Template, ...] = ()
+    instead: Previous | None = None
 
     @cached_property
     def is_spliced(self) -> bool:
@@ -207,7 +210,11 @@ class LoadedText:
         return environment.load(self.compiled.text)
 
     def _names_for(self, person: Person) -> dict[str, Any]:
-        return {**self.names, "recipient": Named("recipient", person.fields)}
+        names = {**self.names, "recipient": Named("recipient", person.fields)}
+        if self.instead is None:
+            return names
+        demands = self.names["demands"]
+        return names | previous_names(person, self.instead, demands, self.language)
 
     def _subject_of(self, names: dict[str, Any], person: Person) -> str:
         subject = self._render(self._subject, names, person)
@@ -268,7 +275,9 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
         for one in frozen.attachments
         if "template" in one
     )
-    return LoadedText(frozen.file(language), language, frozen.compiled(language), names, paths)
+    compiled = frozen.compiled(language)
+    instead = stand_in(frozen.title, frozen.today) if frozen.follows else None
+    return LoadedText(frozen.file(language), language, compiled, names, paths, instead)
 
 
 def refused_row(

@@ -15,6 +15,7 @@ from petition.merge.files import Files
 from petition.merge.headers import check_name, date_header
 from petition.merge.loaded import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.loads import Loads
+from petition.merge.previous import thread_of
 from petition.merge.refusals import CellRefused
 
 __all__ = ["MARK_BEGIN", "MARK_END", "Email", "Envelope", "Merger", "Shown"]
@@ -120,6 +121,14 @@ class Merger:
         """
         return self._build(person, self._copy_for(person, revision), revision, date, full=full)
 
+    def subject(self, person: Person) -> str:
+        """The subject of a person's copy.
+
+        Raises:
+            MergeRefused: It cannot be merged for this person.
+        """
+        return self._text_for(person).subject_for(person)
+
     def check(self, person: Person, revision: int, date: datetime) -> str:
         """See whether a person's copy can be made, for less than it costs to make it.
 
@@ -195,6 +204,8 @@ class Merger:
             "Cc": ", ".join(map(str, self._cc)),
             "Subject": subject,
             "Message-ID": copy.message_id,
+            "In-Reply-To": copy.thread[-1] if copy.thread else "",
+            "References": " ".join(copy.thread),
             "MIME-Version": "1.0",
             "Content-Language": loaded.language,
             "Content-Type": f'multipart/alternative; boundary="{copy.boundary}"',
@@ -242,7 +253,8 @@ class Merger:
             mail_from = self._return_path.replace("{token}", token)
         message_id = self._signer.message_id(identity, self._sender.domain)
         boundary = self._signer.boundary(identity)
-        return Copy(person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc)
+        thread = thread_of(person)
+        return Copy(person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc, thread)
 
     def _build(
         self, person: Person, copy: Copy, revision: int, date: datetime, *, full: bool

@@ -10,6 +10,7 @@ from petition.campaign.names import nearest
 from petition.merge.choosing import keywords_of
 from petition.merge.fields import DEMAND_FIELDS, SIGNATORY_FIELDS
 from petition.merge.operations import known_filters
+from petition.merge.previous import ANSWER_FIELDS
 from petition.merge.signing import CHOICE_FIELDS
 
 
@@ -33,7 +34,8 @@ _JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "tr
 
 _ABSENT = {
     "event": ("the letter has no event", "Write event: NAME in its front matter"),
-    "previous": ("a letter cannot follow another one yet", "Quote the earlier letter as text"),
+    "previous": ("the letter follows no other", "Write follows: LETTER in its front matter"),
+    "open_demands": ("the letter follows no other", "Write follows: LETTER in its front matter"),
     "reply_by": ("the letter has no reply-by date", "Write reply_by: 14 days in its front matter"),
 }
 
@@ -44,7 +46,13 @@ _SAME_THINGS = frozenset(
         *("sort", "unique", "where"),
     }
 )
-_FIELDS_OF_EACH = {"demands": DEMAND_FIELDS, "signatories": SIGNATORY_FIELDS}
+_FIELDS_OF_EACH = {
+    "demands": DEMAND_FIELDS,
+    "open_demands": DEMAND_FIELDS,
+    "signatories": SIGNATORY_FIELDS,
+    "previous.answers": ANSWER_FIELDS,
+    "previous.stalls": ANSWER_FIELDS,
+}
 
 _OTHER_FILES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
@@ -179,8 +187,9 @@ class _Names:
             for printed in output.nodes:
                 if isinstance(printed, nodes.Name) and printed.name == name:
                     what = f"{{{{ {name} }}}} as a whole cannot be printed"
-                    first = self._known[name][0]
-                    mend = f"Name a field of it, as {name}.{first}"
+                    mend = f"Write {{% for demand in {name} %}}"
+                    if fields := self._known[name]:
+                        mend = f"Name a field of it, as {name}.{fields[0]}"
                     self._report(printed.lineno, what, mend, name)
 
     def _check_loop(self, loop: nodes.For) -> None:
@@ -207,6 +216,8 @@ def _source_of(listed: nodes.Node) -> str:
     """The name of the list that a chain of filters begins with, or nothing."""
     while isinstance(listed, nodes.Filter) and listed.name in _SAME_THINGS:
         listed = listed.node or nodes.Const(None)
+    if isinstance(listed, nodes.Getattr) and isinstance(listed.node, nodes.Name):
+        return f"{listed.node.name}.{listed.attr}"
     return listed.name if isinstance(listed, nodes.Name) else ""
 
 

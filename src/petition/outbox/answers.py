@@ -4,15 +4,18 @@ Nothing of an answer is ever changed. What counts is the newest record of a pers
 demand; what a program answered counts only as long as no person has.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from petition.address import folded
-from petition.outbox.database import Row
+from petition.outbox.database import Database, Row
 from petition.outbox.log import Log
 from petition.outbox.records import Copy, copy_of, moment
+from petition.outbox.states import Reason
 
 INBOX = "petition inbox"  # the author of what was read and not said by a person
 
@@ -244,6 +247,55 @@ def stored_mails(log: Log, which: str) -> list[StoredMail]:
         StoredMail(**(dict(row) | {"quote": row["quote"] or ""}))
         for row in log.database.all("stored_mails", values)
     ]
+
+
+class Gate:
+    """Who may get a letter that follows another, by what they have answered so far.
+
+    Args:
+        log: The log.
+        follows: The letter that it follows.
+        allowed: The answers (Status) that it is for.
+    """
+
+    def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
+        self._letters = frozenset(thread(log, follows))
+        self._allowed = frozenset(allowed)
+        self._demands = _demand_ids(log, follows)
+
+    @classmethod
+    def of(cls, log: Log, letter: str) -> "Gate | None":
+        """The gate of a letter as it was last frozen; None: it follows no other."""
+        document = _document(log, letter)
+        follows = document.get("follows")
+        return cls(log, follows, document["answers"]) if follows else None
+
+    def bars(self, standing: Standing) -> str:
+        """Why somebody who stands so does not get the letter, or ""."""
+        status = standing.overall(self._demands)
+        if status is Status.UNCLASSIFIED:
+            return Reason.UNCLASSIFIED
+        return "" if status in self._allowed else Reason.ANSWERED
+
+    def look(self, database: Database, folded_mailbox: str) -> str:
+        """The same for a mailbox, as the log has it at this moment."""
+        rows = database.all("answers_from", {"folded": folded_mailbox})
+        return self.bars(Standing([_answer_of(r) for r in rows if r["letter"] in self._letters]))
+
+
+def _document(log: Log, letter: str) -> dict[str, Any]:
+    newest = log.newest(letter)
+    document: dict[str, Any] = json.loads(newest.document)["document"] if newest else {}
+    return document
+
+
+def _demand_ids(log: Log, letter: str) -> list[str]:
+    """The demands that a letter quotes, or else the one that it follows."""
+    document = _document(log, letter)
+    listed: list[dict[str, Any]] = next(iter(document.get("demands", {}).values()), [])
+    if not listed and (first := document.get("follows")):
+        return _demand_ids(log, first)
+    return [one["id"] for one in listed]
 
 
 def write_down(log: Log, copy: Copy, said: Said) -> str:

@@ -59,3 +59,7 @@ ORDER BY mail.id
 SELECT letter, json_extract(document, '$.document.follows') AS follows FROM frozen
 WHERE revision = (SELECT MAX(other.revision) FROM frozen AS other
                   WHERE other.letter = frozen.letter)
+
+-- :name mailboxes
+-- Whose some copies are.
+SELECT id, folded FROM copy WHERE id IN (SELECT value FROM json_each(:copies))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from petition.address import folded
 from petition.identity import Identity, Signer
 from petition.outbox import moving
+from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer
 from petition.outbox.database import Database
 from petition.outbox.log import Log
@@ -83,6 +84,7 @@ class Run:
     def __init__(self, log: Log, letter: str) -> None:
         self._log = log
         self._letter = letter
+        self._gate = Gate.of(log, letter)
         self._owner = uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
@@ -130,6 +132,7 @@ class Run:
 
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
         now = self._log.now
+        self._stop_answered(database, [intent.copy for intent in intents])
         tokens = self._tokens(database, [intent.copy for intent in intents])
         changed = database.run_many(
             "intend",
@@ -160,6 +163,14 @@ class Run:
         for login, recipients in counts.items():
             database.run("add_attempt", {"now": now, "login": login, "recipients": recipients})
         return [intent.copy in marked for intent in intents]
+
+    def _stop_answered(self, database: Database, copies: list[int]) -> None:
+        """Stop those of a follow-up whose person has answered since they were queued."""
+        if not self._gate:
+            return
+        for row in database.all("mailboxes", {"copies": json.dumps(copies)}):
+            if reason := self._gate.look(database, row["folded"]):
+                database.run("stop", {"copy": row["id"], "reason": reason})
 
     def _tokens(self, database: Database, copies: list[int]) -> dict[int, str]:
         """The tokens of return paths, which a bounce is known by."""

@@ -58,6 +58,8 @@ class Reason(StrEnum):
     REPLACED = "replaced by a newer revision"
     NO_MAILBOX = "no such mailbox"
     COMPLAINED = "called it spam"
+    ANSWERED = "answered"
+    UNCLASSIFIED = "answer to be classified"
 
 
 class Mode(StrEnum):

@@ -3,7 +3,9 @@ from datetime import date, timedelta
 import pytest
 
 from petition.address import Mailbox
-from petition.campaign.letter import read_letter
+from petition.campaign.letter import ANSWERS, read_letter
+from petition.campaign.letter import UNANSWERED as FOLLOWED_UP
+from petition.outbox.answers import UNANSWERED, Status
 
 FILE = "letters/open-letter.md"
 
@@ -96,7 +98,17 @@ def test_a_reply_by_is_a_span_or_a_day(folder, problems, text, expected):
         (["subject: x", "kind: [a]"], 3,
          'kind in the front matter: this is not "personal" or "bulk"'),
         (["subject: x", "event: [a]"], 3, "event in the front matter: this is not a text"),
-        (["subject: x", "follows: a"], 3, "follows in the front matter is not possible yet"),
+        (["subject: x", "follows: [a]"], 3, "follows in the front matter: this is not a text"),
+        (["subject: x", "where: answer in (none)"], 3,
+         "where in the front matter is for a letter that follows another"),
+        (["follows: a", "where: country == 'GB'"], 3,
+         "where in the front matter: \"country == 'GB'\" does not say which answers are meant"),
+        (["follows: a", "where: answer in (silent)"], 3,
+         'where in the front matter: "silent" is no answer'),
+        (["follows: a", "where: answer in ()"], 3,
+         'where in the front matter: "answer in ()" leaves nobody'),
+        (["follows: a", "where: answer in (none, unclassified)"], 3,
+         "where in the front matter: an unclassified answer always holds the letter back"),
         (["subject: x", "attachments: a.pdf"], 3,
          "attachments in the front matter: this is not a list"),
         (["subject: x", "attachments: [a.pdf, a.pdf]"], 3,
@@ -184,7 +196,7 @@ def test_the_nearest_key_is_named(folder, problems):
 
 
 def test_all_mistakes_are_told_at_once_and_the_text_is_still_there(folder, problems):
-    letter = read(folder, front("to: [1]", "colour: red", "reply_by: soon", "follows: x"), problems)
+    letter = read(folder, front("to: [1]", "colour: red", "reply_by: soon", "event: [a]"), problems)
     assert [problem.line for problem in sorted(problems)] == [1, 2, 3, 4, 5]
     assert letter.texts["en"].body == "Dear Kim,\n"
     assert letter.front.to == "recipients"
@@ -217,3 +229,28 @@ def test_a_broken_default_text_is_one_problem(folder, problems):
     letter = read(folder, "nothing", problems, ru=front("subject: y", "to: supporters"))
     assert letter.default_text.language == "ru"
     assert told(problems) == [(1, "has no front matter")]
+
+
+@pytest.mark.parametrize(
+    ("where", "chosen"),
+    [
+        ("answer in (none, stalled)", ("none", "stalled")),
+        ("answer in ('stalled', 'none')", ("none", "stalled")),
+        ("Answer IN ['none']", ("none",)),
+        ("answer == meeting", ("meeting",)),
+        ("answer not in (none, acknowledged, stalled, clarification, meeting)",
+         ("refused", "partial", "met", "withdrawn")),
+        ("answer != 'met'", tuple(one for one in ANSWERS if one != "met")),
+    ],
+)  # fmt: skip
+def test_a_follow_up_says_which_answers_it_is_for(folder, problems, where, chosen):
+    letter = read(folder, front("follows: a", f'where: "{where}"'), problems)
+    assert problems == []
+    assert letter.front.where == chosen
+    assert letter.front.subject == "Re: {{ previous.subject }}"
+
+
+def test_the_answers_of_a_letter_are_those_of_the_log():
+    known = {status for status in Status if status is not Status.UNCLASSIFIED}
+    assert set(ANSWERS) == known
+    assert set(FOLLOWED_UP) == UNANSWERED

@@ -35,7 +35,7 @@ def problem_of(expression, **around):
         ("signatories.first", "there is no signatories.first"),
         ("reply_by", "the letter has no reply-by date. Write reply_by"),
         ("event.title", "the letter has no event. Write event: NAME"),
-        ("previous.date", "a letter cannot follow another one yet"),
+        ("previous.date", "the letter follows no other. Write follows: LETTER"),
         ("recipient.name|uper", 'there is no filter "uper". Did you mean upper'),
         ("recipient.name|safe", 'there is no filter "safe": fields are always escaped'),
         ("recipient.name|e", 'there is no filter "e": fields are always escaped'),
