@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 
 from petition.address import Mailbox
@@ -66,8 +65,8 @@ class Following:
             return _without(person, f"did not get {self._follows}")
         fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
         if reason := self._gate.bars(entry.standing):
-            return _without(replace(person, fields=fields), reason)
-        return replace(person, fields=fields)
+            return _without(person._replace(fields=fields), reason)
+        return person._replace(fields=fields)
 
     @cached_property
     def _ledger(self) -> Ledger | None:
@@ -104,7 +103,7 @@ class Following:
 
 
 def _without(person: Person, reason: str) -> Person:
-    return replace(person, excluded=person.excluded or reason)
+    return person._replace(excluded=person.excluded or reason)
 
 
 def _person_of(copy: Copy) -> Person:
