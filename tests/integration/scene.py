@@ -9,6 +9,7 @@ from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.campaign.settings import Pace as PaceSettings
 from petition.credentials import Secret
+from petition.delivery.ending import Wait
 from petition.delivery.mailer import Ending, Mailer, Route
 from petition.delivery.pace import Pace
 from petition.delivery.retry import RetrySchedule
@@ -43,9 +44,12 @@ class Scene:
         self.mailer: Mailer | None = None
         self.log: Log | None = None
         self.tell = lambda told: None
+        self.clock = lambda: self.now
+        self.pause = 0.002  # seconds; what it is multiplied by makes minutes of it in a live run
+        self.waits: list[Wait] | None = None  # a list: stay until nothing is left (--wait)
 
     async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
-        with Log(f"sqlite:///{self.root}/petition.db", clock=lambda: self.now) as log, log.owned():
+        with Log(f"sqlite:///{self.root}/petition.db", clock=self.clock) as log, log.owned():
             self.log = log
             where = Server("127.0.0.1", server.port, **{"security": "none"} | self.settings)
             prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
@@ -57,12 +61,15 @@ class Scene:
                 Pace.of(self.pace, "UTC"),
                 retry=self.retry,
                 tls_context=self.tls_context,
-                pause=0.01,
+                pause=self.pause,
                 dot_seconds=dot_seconds,
             )
             self.mailer = Mailer(run, prepared.merger, route, self.tell, log.clock)
             try:
-                return await self.mailer.deliver(prepared.comparison.to_send)
+                letters = prepared.comparison.to_send
+                if self.waits is not None:
+                    return await self.mailer.deliver_all(letters, self.waits.append)
+                return await self.mailer.deliver(letters)
             finally:
                 await run.close()
 

@@ -1,6 +1,7 @@
 """When a run goes on and when it gives up: troubles of the server, the log, and ourselves."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from petition.outbox.states import State
 from tests.acceptance.small import LETTER
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
-from tests.servers.scripted import HANG_UP, Act, Phase, answer
+from tests.servers.scripted import HANG_UP, Act, Phase, ScriptedServer, answer
+from tests.servers.visitor import until
 
 NOBODY = answer("550 5.1.1 no such person")
 POLICY = answer("550 5.7.1 we do not like you")
@@ -60,6 +62,57 @@ def test_connections_that_are_lost_together_are_one_trouble(tmp_path: Path):
     ending, _ = play(scene, {Phase.MAIL: [Act()] * 40 + [HANG_UP] * 8})
     assert not ending.is_over
     assert scene.states == ["sent"] * 80
+
+
+def staying(root: Path, people: int, **settings: object) -> Scene:
+    """A run that stays until nothing is left, and waits milliseconds where it would wait minutes."""
+    scene = Scene(root, people, **settings)
+    scene.clock = lambda: datetime.now(UTC)
+    scene.pause = 0.0001
+    scene.waits = []
+    return scene
+
+
+def test_who_waits_is_not_given_up_by_an_outage_and_hears_of_it_once(tmp_path: Path):
+    scene = staying(tmp_path, people=5)
+    ending, _ = play(scene, {Phase.MAIL: [Act()] + [HANG_UP] * 15})
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 5
+    assert [wait.is_for_server for wait in scene.waits] == [True]
+
+
+def test_who_waits_hears_of_the_next_outage_too(tmp_path: Path):
+    scene = staying(tmp_path, people=5)
+    play(scene, {Phase.MAIL: [Act(), *[HANG_UP] * 7, Act(), *[HANG_UP] * 7]})
+    assert scene.states == ["sent"] * 5
+    assert [wait.is_for_server for wait in scene.waits] == [True, True]
+
+
+def test_who_waits_is_told_of_a_refused_login_at_once(tmp_path: Path):
+    scene = staying(tmp_path, people=2, username="me")
+    scene.secret = Secret("wrong")
+    script = {Phase.AUTH: [answer("535 5.7.8 wrong password")] * 9}
+    ending, server = play(scene, script, extensions=("AUTH PLAIN",))
+    assert "refuses the login" in ending.trouble.what
+    assert server.verbs.count("AUTH") == 1
+    assert scene.waits == []
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_ctrl_c_ends_the_rest_after_trouble(tmp_path: Path, is_waiting: bool):
+    scene = Scene(tmp_path, people=3)
+    scene.pause = 3600.0
+    scene.waits = [] if is_waiting else None
+
+    async def main():
+        async with ScriptedServer({Phase.MAIL: [HANG_UP] * 9}) as server:
+            running = asyncio.ensure_future(scene.run(server))
+            await until(lambda: scene.mailer is not None and scene.mailer._patience.troubles)
+            scene.mailer.stop()
+            return await running
+
+    assert asyncio.run(main()).stopped
+    assert scene.states == ["queued"] * 3
 
 
 def test_a_wrong_password_is_tried_once(tmp_path: Path):

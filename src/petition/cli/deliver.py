@@ -4,12 +4,12 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 
 from petition.campaign.server import Server
 from petition.cli import console
 from petition.credentials import Secret
+from petition.delivery.ending import Wait
 from petition.delivery.loop import run_loop
 from petition.delivery.mailer import Ending, Mailer, Route, Told
 from petition.delivery.pace import Pace
@@ -131,8 +131,15 @@ async def _deliver(
             await run.close()
 
 
-def _noting(note: Callable[[str], None]) -> Callable[[datetime], None]:
-    return lambda moment: note(f"Waiting until {console.when(moment)}. Ctrl-C ends it.")
+def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
+    def noting(wait: Wait) -> None:
+        until = console.when(wait.until)
+        if wait.is_for_server:
+            note(f"The server cannot be reached; trying again at {until}, then ever more rarely.")
+        else:
+            note(f"Waiting until {until}. Ctrl-C ends it.")
+
+    return noting
 
 
 def _route(prepared: Prepared, server: Server, secret: Secret | None) -> Route:

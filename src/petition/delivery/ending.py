@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from petition.delivery.reply import Reply
-from petition.errors import LogUnusable, ServerTrouble
+from petition.delivery.trouble import OpeningTrouble
+from petition.errors import LogUnusable
 from petition.outbox.records import Copy
 from petition.outbox.states import State
 
@@ -16,6 +17,18 @@ class Told(NamedTuple):
     copy: Copy
     state: State
     reason: str
+
+
+class Wait(NamedTuple):
+    """A run waits and then goes on.
+
+    Args:
+        until: Until when.
+        is_for_server: For a server that could not be reached or kept breaking off.
+    """
+
+    until: datetime
+    is_for_server: bool
 
 
 @dataclass(slots=True)
@@ -34,7 +47,7 @@ class Ending:
         also_refused: The copies (cc, bcc) of letters that went out which the server refused.
     """
 
-    trouble: ServerTrouble | None = None
+    trouble: OpeningTrouble | None = None
     broken: str | None = None
     refused: str | None = None
     unknown: str | None = None
@@ -56,4 +69,15 @@ class Ending:
             or self.capped
             or self.closed
             or self.log_fault
+        )
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing would go better later by itself."""
+        return bool(
+            self.stopped
+            or self.refused
+            or self.unknown
+            or self.log_fault
+            or (self.trouble and not self.trouble.is_passing)
         )

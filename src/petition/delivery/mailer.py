@@ -9,11 +9,11 @@ connection, puts the letter back and, when it stays, ends the run.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from petition.delivery.copies import Letter, outcome_of, person_of
-from petition.delivery.ending import Ending, Told
+from petition.delivery.ending import Ending, Told, Wait
 from petition.delivery.pace import NO_CAP, Closed
 from petition.delivery.patience import Patience
 from petition.delivery.reply import Outcome as Said
@@ -31,7 +31,7 @@ from petition.outbox.states import Reason, State
 __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
-_LONGEST_PAUSE = 30.0  # seconds after trouble with the server
+_LONGEST_SLEEP = 30.0  # seconds after which the clock is looked at again
 
 
 @dataclass(slots=True)
@@ -110,31 +110,37 @@ class Mailer:
             self._ending.log_fault = fault
         return self._ending
 
-    async def deliver_all(self, letters: int, note: Callable[[datetime], None]) -> Ending:
+    async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> Ending:
         """Send until nothing is left that could still be sent, however long that takes.
 
         Args:
             letters: How many there are about.
-            note: Is called with the moment that is waited for.
+            note: Is called with what is waited for; of an outage of the server once.
         """
         while True:
             ending = await self.deliver(letters)
-            moment = await self._next_chance()
-            if moment is None:
+            is_outage = self._patience.has_returned
+            wait = await self._next_chance()
+            if wait is None:
                 return ending
-            note(moment)
-            while (left := (moment - self._clock()).total_seconds()) > 0 and not ending.stopped:
-                await self._rest(left)
+            if not (wait.is_for_server and is_outage):
+                note(wait)
+            while (left := (wait.until - self._clock()).total_seconds()) > 0 and not ending.stopped:
+                await self._rest(min(left, _LONGEST_SLEEP))
             if ending.stopped:
                 return ending
             ending.capped = ending.closed = None
             self._stop.clear()
 
-    async def _next_chance(self) -> datetime | None:
+    async def _next_chance(self) -> Wait | None:
         ending = self._ending
-        if ending.closed or ending.capped:
-            return ending.closed or ending.capped
-        return None if ending.is_over else await self._run.next_due()
+        if ending.is_final:
+            return None
+        if ending.trouble or ending.broken:
+            seconds = self._route.pause * self._patience.give_time()
+            return Wait(self._clock() + timedelta(seconds=seconds), is_for_server=True)
+        moment = ending.closed or ending.capped or await self._run.next_due()
+        return Wait(moment, is_for_server=False) if moment else None
 
     def _connections(self, letters: int) -> int:
         return max(1, min(self._route.server.connections, letters, self._route.pace.connections))
@@ -186,8 +192,8 @@ class Mailer:
         return await self._try_to_open()
 
     async def _try_to_open(self) -> _Line | None:
-        if troubles := self._patience.troubles:
-            await self._rest(self._route.pause * 2 ** (troubles - 1))
+        if rest := self._patience.rest:
+            await self._rest(self._route.pause * rest)
         if self._is_halted:
             return None
         try:
@@ -322,7 +328,7 @@ class Mailer:
 
     async def _rest(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._stop.wait(), min(seconds, _LONGEST_PAUSE))
+            await asyncio.wait_for(self._stop.wait(), seconds)
         except TimeoutError:
             return
 

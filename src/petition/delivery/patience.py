@@ -9,6 +9,10 @@ from petition.delivery.reply import Outcome, Scope, Stage, Verdict
 from petition.delivery.trouble import OpeningTrouble
 
 EPISODES_IN_A_ROW = 6  # of trouble with the server
+# After each of them but the last, in units of the route's pause: about two minutes together.
+RESTS = (1, 5, 15, 30, 60)
+# Between such rows, where a person said to wait; the last one again and again.
+RETURNS = (2 * 60, 5 * 60, 10 * 60, 20 * 60, 30 * 60)
 REFUSALS_IN_A_ROW = 5  # of the message
 UNKNOWN_IN_A_ROW = 20  # recipients: a broken relay is not a dead list
 _FIRST = 20  # letters of a run, of which not half may be refused for their recipients
@@ -32,6 +36,7 @@ class Patience:
         self.episode = 0
         self.has_opened = False
         self._ending = ending
+        self._returns = 0
         self._refusals = 0
         self._tried = 0
         self._unknown = 0
@@ -42,6 +47,31 @@ class Patience:
     def is_calm(self) -> bool:
         """Whether the server is known to be there and the last letter met no trouble of it."""
         return self.has_opened and not self.troubles
+
+    @property
+    def rest(self) -> int:
+        """How long to rest before the server is called again, in units of the route's pause."""
+        return rest_after(self.troubles)
+
+    @property
+    def has_returned(self) -> bool:
+        """Whether the server was given up and waited for, and has taken nothing since."""
+        return self._returns > 0
+
+    def give_time(self) -> int:
+        """Begin anew, some time after the server was given up.
+
+        One connection is tried then; where it does not come about, that is the end again.
+
+        Returns:
+            How long to wait until then, in units of the route's pause.
+        """
+        wait = RETURNS[min(self._returns, len(RETURNS) - 1)]
+        self._returns += 1
+        self.troubles = 0
+        self.has_opened = False
+        self._ending.trouble = self._ending.broken = None
+        return wait
 
     def not_opened(self, trouble: OpeningTrouble) -> None:
         """A connection could not be opened; one at a time is tried while there is trouble."""
@@ -66,7 +96,7 @@ class Patience:
             if self.troubles >= EPISODES_IN_A_ROW:
                 self._ending.broken = said
             return
-        self.troubles = 0
+        self.troubles = self._returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
         self._refusals += 1
         if not (is_refused and verdict.scope is Scope.MESSAGE):
@@ -110,3 +140,8 @@ class Patience:
     def _begin_episode(self) -> None:
         self.episode += 1
         self.troubles += 1
+
+
+def rest_after(troubles: int) -> int:
+    """How long to rest after so many troubles in a row, in units of the route's pause."""
+    return RESTS[min(troubles, len(RESTS)) - 1] if troubles else 0

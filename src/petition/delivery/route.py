@@ -23,7 +23,8 @@ class Route:
         hello_name: What to call ourselves in EHLO; a relay may want the sender's domain.
         tls_context: Whom to trust, where it is not the system's own list.
         dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
-        pause: The first pause after trouble with the server, in seconds; it doubles.
+        pause: The first rest after trouble with the server, in seconds; those after it are
+            multiples of it (patience.py).
     """
 
     server: Server
@@ -34,7 +35,7 @@ class Route:
     hello_name: str = NAMELESS
     tls_context: ssl.SSLContext | None = None
     dot_seconds: float | None = None
-    pause: float = 0.25
+    pause: float = 1.0
 
     @property
     def login(self) -> str:
