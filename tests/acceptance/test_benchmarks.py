@@ -12,6 +12,11 @@ def test_lists_are_measured(tmp_path: Path):
     done = subprocess.run(
         [*command, "--folder", str(tmp_path)], capture_output=True, text=True, check=True
     )
-    for step in ("csv module alone", "petition: read, validate, queue", "every copy merged"):
+    for step in (
+        "csv module alone",
+        "petition: read, validate, queue",
+        "the letter checked",
+        "example letter",
+    ):
         assert step in done.stdout
     assert list(tmp_path.iterdir()) == []
