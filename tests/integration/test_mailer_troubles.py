@@ -65,7 +65,7 @@ def test_connections_that_are_lost_together_are_one_trouble(tmp_path: Path):
 
 
 def staying(root: Path, people: int, **settings: object) -> Scene:
-    """A run that stays until nothing is left, and waits milliseconds where it would wait minutes."""
+    """A run that stays until nothing is left, waiting milliseconds in place of minutes."""
     scene = Scene(root, people, **settings)
     scene.clock = lambda: datetime.now(UTC)
     scene.pause = 0.0001
