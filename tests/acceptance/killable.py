@@ -80,12 +80,12 @@ POINTS: dict[str, Function] = {
     "before DATA": lambda point: before(Wire, "write", point, writes(b"DATA\r\n")),
     "behind DATA": lambda point: after(Wire, "write", point, writes(b"DATA\r\n")),
     "before the mark": lambda point: before(Run, "intend", point),
-    "in the middle of the mark": lambda point: after(Database, "all", point, runs("intend")),
+    "in the middle of the mark": lambda point: after(Database, "run_many", point, runs("intend")),
     "behind the mark": lambda point: after_awaiting(Run, "intend", point),
     "before the dot": lambda point: before(Wire, "write", point, writes(b"\r\n.\r\n")),
     "behind the dot": lambda point: after(Wire, "write", point, writes(b"\r\n.\r\n")),
     "before the record": lambda point: before(Run, "record", point),
-    "in the middle of the record": lambda point: after(Database, "run", point, runs("record")),
+    "in the middle of the record": lambda point: after(Database, "run_many", point, runs("record")),
     "behind the record": lambda point: after_awaiting(Run, "record", point),
 }
 
