@@ -72,7 +72,8 @@ class Lint:
         self._judge_row(person)
         if self.merger is None or subject is None:
             return
-        if len(subject) > SUBJECT_LIMIT:
+        # In a thread the subject is that of the first letter, and must stay so.
+        if len(subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
             self._add(self._long_subject(person), person)
         text = self._text_of(person)
         if self._is_read(person, text):
