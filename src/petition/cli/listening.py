@@ -8,13 +8,15 @@ from pathlib import Path
 
 from petition.campaign.settings import Inbox
 from petition.cli import console
-from petition.errors import UsageError
+from petition.errors import ServerTrouble, UsageError
 from petition.inbox.reading import read_into
 from petition.inbox.source import Maildir, Mbox
 from petition.outbox.log import Log
 from petition.outbox.mail import Incoming, Recorded, sent_since
 
 _POLL_SECONDS = 60
+_PAUSE_SECONDS = 5  # before a lost connection is made again; doubled each time that fails
+_LONGEST_PAUSE_SECONDS = 600
 _TELL_EVERY = 1_000  # mails
 _PILE_SHOWN = 20
 
@@ -37,21 +39,24 @@ def listen(log: Log, settings: Inbox, root: Path, *, watch: bool, as_json: bool)
     since = sent_since(incoming.first_sent())
     if since is None:
         raise UsageError("nothing has been sent yet", "There is nothing to wait an answer for")
-    rounds = _rounds(incoming, settings, root, since, watch=watch)
-    total: Counter[str] = Counter()
-    for new in rounds:
-        if as_json:
-            for one in new:
-                console.json_line(_as_json(one))
-        elif new or not watch or not total["rounds"]:
-            _say(new, incoming)
-        total["rounds"] += 1
+    shown = _Shown(incoming, as_json=as_json)
+    is_first = True
+    try:
+        for batch in _batches(incoming, settings, root, since, watch=watch):
+            if batch is not None:
+                shown.add(batch)
+                continue
+            shown.end(even_nothing=is_first)
+            is_first = False
+    except ServerTrouble:
+        shown.end(even_nothing=False)  # what was written down before it
+        raise
 
 
-def _rounds(
+def _batches(
     incoming: Incoming, settings: Inbox, root: Path, since: str, *, watch: bool
-) -> Iterator[list[Recorded]]:
-    """What is new, again and again as long as it is watched."""
+) -> Iterator[list[Recorded] | None]:
+    """What is new, as it is written down, and None where there is no more for now."""
     kind, _, path = settings.url.partition(":")
     if kind == "imaps":
         yield from _of_imap(incoming, settings, since, watch=watch)
@@ -61,7 +66,8 @@ def _rounds(
         incoming.log.tidy()  # what a dead run had in hand is so no more
         told = _Told()
         mails = source.mails(incoming.known_places(source.name) if kind == "maildir" else set())
-        yield list(read_into(incoming, mails, source.name, told=told))
+        yield from read_into(incoming, mails, source.name, told=told)
+        yield None
         if not watch:
             return
         time.sleep(_POLL_SECONDS)
@@ -69,7 +75,28 @@ def _rounds(
 
 def _of_imap(
     incoming: Incoming, settings: Inbox, since: str, *, watch: bool
-) -> Iterator[list[Recorded]]:
+) -> Iterator[list[Recorded] | None]:
+    """The same of a mailbox of IMAP; who watches is connected again when the connection is lost."""
+    pause = 0
+    while True:
+        try:
+            for new in _of_connection(incoming, settings, since, watch=watch):
+                yield new
+                pause = _PAUSE_SECONDS
+            return  # noqa: TRY300 (the loop begins anew only after trouble)
+        except ServerTrouble as trouble:
+            if not (watch and pause):  # what has never worked does not begin to by itself
+                raise
+            yield None
+            console.say_error(f"{trouble.what}; trying again in {pause} seconds")
+            sys.stderr.flush()
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _of_connection(
+    incoming: Incoming, settings: Inbox, since: str, *, watch: bool
+) -> Iterator[list[Recorded] | None]:
     from petition.inbox.imap import Imap
 
     with Imap(settings.url, settings.password_command) as box:
@@ -80,7 +107,8 @@ def _of_imap(
             after = known[1] if known and known[0] == box.validity else 0
             told = _Told(box.count(after, since))
             mails = box.mails(after, since)
-            yield list(read_into(incoming, mails, box.name, box.validity, told))
+            yield from read_into(incoming, mails, box.name, box.validity, told)
+            yield None
             if not watch:
                 return
             box.wait()
@@ -105,18 +133,59 @@ class _Told:
             sys.stderr.flush()
 
 
-def _say(new: list[Recorded], incoming: Incoming) -> None:
-    ours = [one for one in new if one.copy]
-    if not new:
-        console.say("Nothing new has come.")
-    else:
-        kinds = Counter(one.mail.kind or "set aside" for one in ours)
-        told = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        of_them = f", {len(ours)} of them about our letters: {told}" if ours else ""
-        console.say(f"{console.count(len(new), 'new mail')}{of_them}.")
-    if ours:
-        console.table(["who", "letter", "what", "so"], [_row(one) for one in ours])
-    _say_pile(new, incoming)
+class _Shown:
+    """Shows what came: with JSON at once, else when there is no more for now.
+
+    Args:
+        incoming: Has written it down.
+        as_json: One object a mail.
+    """
+
+    def __init__(self, incoming: Incoming, *, as_json: bool) -> None:
+        self._incoming = incoming
+        self._as_json = as_json
+        self._forget()
+
+    def _forget(self) -> None:
+        self._kinds: Counter[str] = Counter()
+        self._ours: list[tuple[str, str, str, str]] = []
+        self._others: list[tuple[str, str, str]] = []
+        self._other_count = 0
+
+    def add(self, batch: list[Recorded]) -> None:
+        """Take in what was written down."""
+        for one in batch:
+            kind = one.mail.kind or "set aside"
+            if self._as_json:
+                console.json_line(_as_json(one))
+            elif one.copy:
+                self._kinds[kind] += 1
+                self._ours.append(_row(one))
+            else:
+                self._other_count += 1
+                if len(self._others) < _PILE_SHOWN:
+                    self._others.append((one.mail.sender, kind, one.mail.subject[:60]))
+
+    def end(self, *, even_nothing: bool) -> None:
+        """Tell of all that was taken in; where it is nothing, only with `even_nothing`."""
+        if self._as_json:
+            return
+        number = len(self._ours) + self._other_count
+        if number:
+            told = ", ".join(f"{number} {kind}" for kind, number in self._kinds.items())
+            of_them = f", {len(self._ours)} of them about our letters: {told}" if told else ""
+            console.say(f"{console.count(number, 'new mail')}{of_them}.")
+        elif even_nothing:
+            console.say("Nothing new has come.")
+        if self._ours:
+            console.table(["who", "letter", "what", "so"], self._ours)
+        if self._others:
+            console.say(
+                f"{console.count(self._other_count, 'mail')} could not be matched with a letter and"
+                f" changed nothing ({self._incoming.pile_size():,} so far):"
+            )
+            console.table(["from", "what", "subject"], self._others)
+        self._forget()
 
 
 def _row(one: Recorded) -> tuple[str, str, str, str]:
@@ -128,23 +197,6 @@ def _row(one: Recorded) -> tuple[str, str, str, str]:
         copy.letter,
         f"{mail.kind or 'set aside'}: {said}",
         ", ".join(one.effects),
-    )
-
-
-def _say_pile(new: list[Recorded], incoming: Incoming) -> None:
-    unmatched = [one for one in new if not one.copy]
-    if not unmatched:
-        return
-    console.say(
-        f"{console.count(len(unmatched), 'mail')} could not be matched with a letter and changed"
-        f" nothing ({incoming.pile_size():,} so far):"
-    )
-    console.table(
-        ["from", "what", "subject"],
-        [
-            (one.mail.sender, one.mail.kind or "set aside", one.mail.subject[:60])
-            for one in unmatched[:_PILE_SHOWN]
-        ],
     )
 
 

@@ -27,6 +27,8 @@ _IDLE_SECONDS = 30
 _POLL_SECONDS = 60
 _SIZES_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 2**20
+_GONE = re.compile(r"\[EXPUNGEISSUED\]", re.IGNORECASE)  # RFC 9051 7.1
+_UNSHOWN = re.compile(r"[^ -~]")
 _UID = re.compile(rb"UID (\d+)")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
 
@@ -137,7 +139,11 @@ class Imap:
 
     def _sizes(self, uids: list[int]) -> dict[int, int]:
         sizes = dict.fromkeys(uids, 0)
-        for line in self._command(uids, "(UID RFC822.SIZE)"):
+        answer, _ = self._command(uids, "(UID RFC822.SIZE)")
+        if answer is None:  # of one that is refused the size stays unknown
+            each = (self._command([uid], "(UID RFC822.SIZE)")[0] for uid in uids)
+            answer = [line for lines in each for line in lines or ()]
+        for line in answer:
             text = line[0] if isinstance(line, tuple) else line
             uid, size = _UID.search(text or b""), _SIZE.search(text or b"")
             if uid and size and int(uid[1]) in sizes:
@@ -152,21 +158,36 @@ class Imap:
         wanted = [uid for uid in uids if uid not in large]
         if not wanted:
             return
-        answer = self._command(wanted, "(UID BODY.PEEK[])")
-        for line, after in zip(answer, [*answer[1:], b""], strict=True):
+        answer, said = self._command(wanted, "(UID BODY.PEEK[])")
+        if answer is None and len(wanted) > 1:  # one of them is to blame
+            for uid in wanted:
+                yield from self._fetch([uid], sizes)
+        elif answer is None and not _GONE.search(said):
+            # It may well be there: to go on behind it would be never to read it.
+            raise ServerTrouble(
+                f'{self._host}:{self._port} does not give mail {wanted[0]} of "{self._folder}"'
+                f": {_UNSHOWN.sub('?', said)[:200] or 'it does not say why'}",
+                "Try again later, or take that mail out of the folder; what came before it is read",
+            )
+        else:
+            yield from self._fetched(answer or [])
+
+    def _fetched(self, answer: list[Any]) -> Iterator[Fetched]:
+        """The mails in an answer; one that another program has deleted meanwhile is not in it."""
+        for line, after in zip(answer, [*answer, b""][1:], strict=True):
             if isinstance(line, tuple):
                 rest = after if isinstance(after, bytes) else b""
                 if found := _UID.search(line[0]) or _UID.search(rest):
                     number = int(found[1])
                     yield Fetched(f"{self.validity}:{number}", bytes(line[1]), number)
 
-    def _command(self, uids: list[int], parts: str) -> list[Any]:
+    def _command(self, uids: list[int], parts: str) -> tuple[list[Any] | None, str]:
+        """What the server answers, or None and what it says where it refuses."""
         status, answer = self._box.client.uid("FETCH", ",".join(map(str, uids)), parts)
         if status == "OK":
-            return list(answer)
-        if len(uids) == 1:
-            return []  # another program has deleted it meanwhile
-        return [line for uid in uids for line in self._command([uid], parts)]
+            return list(answer), ""
+        said = b" ".join(line for line in answer if isinstance(line, bytes))
+        return None, said.decode("ascii", "replace")
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from petition.errors import ServerTrouble
 from petition.inbox.addresses import all_addresses, first_address, tokens_in
 from petition.inbox.bounce import returned
 from petition.inbox.finding import Finding, Kind
@@ -28,7 +29,7 @@ def read_into(
     source: str,
     validity: int | None = None,
     told: Callable[[], None] = lambda: None,
-) -> Iterator[Recorded]:
+) -> Iterator[list[Recorded]]:
     """Write down the mails of a source; what was written stays when it is interrupted.
 
     Args:
@@ -39,24 +40,30 @@ def read_into(
         told: Called for every mail, to show progress.
 
     Yields:
-        What each new mail has changed.
+        What each new mail has changed, as many together as were written down together.
     """
     for waiting in incoming.waiting():
         again = received(Fetched(waiting.place, waiting.data), waiting.source)
-        yield incoming.settle(waiting, again)
+        yield [incoming.settle(waiting, again)]
     batch: list[Received] = []
     last = 0
-    for fetched in mails:
-        last = max(last, fetched.uid)
-        told()
-        if incoming.knows(_without_reading(fetched, source)):
-            continue  # to take it apart is what takes time
-        batch.append(received(fetched, source))
-        if len(batch) >= BATCH:
-            yield from incoming.record(batch, source, _position(validity, last))
-            batch = []
+    trouble: ServerTrouble | None = None
+    try:
+        for fetched in mails:
+            last = max(last, fetched.uid)
+            told()
+            if incoming.knows(_without_reading(fetched, source)):
+                continue  # to take it apart is what takes time
+            batch.append(received(fetched, source))
+            if len(batch) >= BATCH:
+                yield incoming.record(batch, source, _position(validity, last))
+                batch = []
+    except ServerTrouble as fault:
+        trouble = fault  # what came before it counts
     if batch or last:
-        yield from incoming.record(batch, source, _position(validity, last))
+        yield incoming.record(batch, source, _position(validity, last))
+    if trouble:
+        raise trouble
 
 
 def _position(validity: int | None, last: int) -> tuple[int, int] | None:

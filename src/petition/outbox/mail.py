@@ -11,7 +11,7 @@ all writing to it; the Message-ID proves enough for the state of the copy.
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from petition.address import folded, parse_address
@@ -77,7 +77,7 @@ class Recorded:
     """What a mail that was new has changed.
 
     Args:
-        mail: The mail.
+        mail: The mail, without its bytes: there may be many.
         copy: Whose copy it belongs to, as it was before; None: nobody knows.
         matched_by: How that is known: token, Message-ID or sender.
         effects: What was changed, in words.
@@ -225,10 +225,11 @@ class Incoming:
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
         self.log.database.run("add_mail", values | {"waits": int(waits)})
         if copy is None or waits:
-            return Recorded(mail, copy, matched_by, (WAITS,) if waits else ())
+            return Recorded(_light(mail), copy, matched_by, (WAITS,) if waits else ())
         row = self.log.database.one("has_mail", {"sha256": digest})
         number = row[0] if row else 0
-        return Recorded(mail, copy, matched_by, self._apply(mail, copy, matched_by, number))
+        effects = self._apply(mail, copy, matched_by, number)
+        return Recorded(_light(mail), copy, matched_by, effects)
 
     def waiting(self) -> list[Waiting]:
         """The mails that came while their copy was in hand, where that is over."""
@@ -257,8 +258,8 @@ class Incoming:
             except (Fault, OSError, LogUnusable):
                 raise
             except Exception as fault:  # noqa: BLE001 (as above)
-                return Recorded(failed_on(mail, fault), copy, waiting.matched_by)
-            return Recorded(mail, copy, waiting.matched_by, effects)
+                return Recorded(_light(failed_on(mail, fault)), copy, waiting.matched_by)
+            return Recorded(_light(mail), copy, waiting.matched_by, effects)
 
     def _apply(self, mail: Received, copy: Copy, matched_by: str, number: int) -> tuple[str, ...]:
         is_proven = matched_by != "sender"
@@ -342,6 +343,10 @@ def failed_on(mail: Received, fault: Exception) -> Received:
         subject=mail.subject,
         reason=reason,
     )
+
+
+def _light(mail: Received) -> Received:
+    return replace(mail, data=b"")
 
 
 def sent_since(text: str | None) -> str | None:

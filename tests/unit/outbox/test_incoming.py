@@ -47,6 +47,7 @@ def test_a_mail_that_the_program_fails_on_is_set_aside_and_the_others_count(
     recorded = incoming.record(mails, "imaps://x", (7, 3))
     assert [one.effects for one in recorded] == [("unclassified",), (), ("unclassified",)]
     assert "TypeError: unhashable" in recorded[1].mail.reason
+    assert {one.mail.data for one in recorded} == {b""}
     assert incoming.position("imaps://x") == (7, 3)
     quotes = sent.database._connection.execute("SELECT quote FROM answer ORDER BY id").fetchall()
     assert [row[0] for row in quotes] == ["first", "third"]
@@ -92,7 +93,8 @@ def test_a_bounce_that_comes_before_the_servers_answer_counts_when_that_is_known
     bounce = Fetched("1", BOUNCE % token_of(log, "ann@x.example").encode())
 
     def read(*mails: Fetched) -> list[tuple[str, ...]]:
-        return [one.effects for one in read_into(incoming, mails, "maildir:x")]
+        batches = read_into(incoming, mails, "maildir:x")
+        return [one.effects for batch in batches for one in batch]
 
     async def steps() -> list[list[tuple[str, ...]]]:
         run = Run(log, "open")

@@ -1,0 +1,87 @@
+"""petition inbox on an IMAP server that refuses a mail, or hangs up."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.returning import Returns
+from tests.acceptance.small import SmallCampaign
+from tests.servers.imap_scripted import PASSWORD, ScriptedImap, scripted_imap
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedImap]:
+    folder = tmp_path_factory.mktemp("imap") / "keys"
+    with scripted_imap(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def returns(campaign: SmallCampaign, server: ScriptedImap) -> Returns:
+    returns = Returns(campaign)
+    campaign.change("petition.toml", "maildir:answers", server.url)
+    campaign.env |= {
+        "PETITION_INBOX_PASSWORD": PASSWORD,
+        "SSL_CERT_FILE": str(server.authority.certificate),
+    }
+    return returns
+
+
+def test_reading_stops_before_a_mail_that_is_refused_and_goes_on_there(
+    returns: Returns, server: ScriptedImap
+):
+    server.mails = {
+        uid: returns.reply("p2", f"Number {uid}.").encode().replace(b"\n", b"\r\n")
+        for uid in (1, 2, 3, 4)
+    }
+    server.refusals = {2: "[EXPUNGEISSUED] gone", 3: "[LIMIT] try later"}
+    answer = returns.campaign.petition("inbox", "--json", status=4)
+    assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Number 1."]
+    assert "does not give mail 3" in answer.err
+    assert "[LIMIT] try later" in answer.err
+    del server.mails[2]
+    server.refusals = {}
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    words = [json.loads(line)["words"] for line in answer.out.splitlines()]
+    assert words == ["Number 3.", "Number 4."]
+
+
+def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: ScriptedImap):
+    server.hang_ups = 1
+    server.mails = {1: returns.reply("p1", "First.").encode()}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "petition", "inbox", "--watch", "--json"],
+        cwd=returns.campaign.root,
+        env=returns.campaign.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    try:
+        assert json.loads(_line(running.stdout.fileno()))["words"] == "First."
+        told = _line(running.stderr.fileno()).decode()
+        assert "has hung up" in told
+        server.mails[2] = returns.reply("p2", "Second.").encode()
+        assert json.loads(_line(running.stdout.fileno()))["words"] == "Second."
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+    finally:
+        running.kill()
+        running.wait()
+        running.stdout.close()
+        running.stderr.close()
+
+
+def _line(handle: int) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([handle], [], [], 120)[0]
+        line += os.read(handle, 1)
+    return line

@@ -1,0 +1,107 @@
+"""A small IMAP server over TLS on loopback that refuses what it is told to, and can hang up."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.servers.authority import Authority
+
+USER, PASSWORD = "answers@campaign.example", "correct horse"
+_CAPABILITIES = "* CAPABILITY IMAP4rev1 IDLE\r\n"
+
+
+class ScriptedImap:
+    """The server; one mailbox.
+
+    Args:
+        folder: Where its keys are kept.
+
+    Attributes:
+        mails: The mails by their UIDs.
+        refusals: What it says after NO to a FETCH of these UIDs.
+        hang_ups: How many times more it hangs up when it is asked to IDLE.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.authority = Authority(folder)
+        self._context = self.authority.server()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.mails: dict[int, bytes] = {}
+        self.refusals: dict[int, str] = {}
+        self.hang_ups = 0
+
+    @property
+    def url(self) -> str:
+        """The mailbox, as [inbox] url has it."""
+        return f"imaps://{USER.replace('@', '%40')}@localhost:{self.port}/INBOX"
+
+    def serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._converse, args=(plain,), daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _converse(self, plain: socket.socket) -> None:
+        with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as wire:
+            wire.sendall(b"* OK ready\r\n")
+            with wire.makefile("rb") as lines:
+                for line in lines:
+                    tag, _, command = line.decode().strip().partition(" ")
+                    if command.startswith("IDLE") and self.hang_ups:
+                        self.hang_ups -= 1
+                        return
+                    wire.sendall(self._answer(tag, command))
+                    if command.startswith("LOGOUT"):
+                        return
+
+    def _answer(self, tag: str, command: str) -> bytes:
+        done = f"{tag} OK done\r\n".encode()
+        if command.startswith("CAPABILITY"):
+            return _CAPABILITIES.encode() + done
+        if command.startswith("EXAMINE"):
+            return b"* OK [UIDVALIDITY 7] x\r\n* 0 EXISTS\r\n" + done
+        if command.startswith("UID SEARCH"):
+            return f"* SEARCH {' '.join(map(str, self.mails))}\r\n".encode() + done
+        if found := re.match(r"UID FETCH ([\d,]+) (.*)", command):
+            return self._fetched(tag, [int(uid) for uid in found[1].split(",")], found[2]) or done
+        idle = {"IDLE": b"+ idling\r\n", "": b""}  # behind DONE stands nothing
+        return idle.get(command, done)
+
+    def _fetched(self, tag: str, uids: list[int], parts: str) -> bytes:
+        for uid in uids:
+            if uid in self.refusals:
+                return f"{tag} NO {self.refusals[uid]}\r\n".encode()
+        answer = b""
+        for number, uid in enumerate(uids, 1):
+            data = self.mails[uid]
+            if "SIZE" in parts:
+                answer += f"* {number} FETCH (UID {uid} RFC822.SIZE {len(data)})\r\n".encode()
+            else:
+                head = f"* {number} FETCH (UID {uid} BODY[] {{{len(data)}}}\r\n"
+                answer += head.encode() + data + b")\r\n"
+        return answer + f"{tag} OK done\r\n".encode()
+
+
+@contextmanager
+def scripted_imap(folder: Path) -> Iterator[ScriptedImap]:
+    """Run the server while the block runs."""
+    server = ScriptedImap(folder)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        thread.join(timeout=10)
