@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from petition.errors import ServerTrouble
 
@@ -83,7 +83,19 @@ class Secret:
     __str__ = __repr__
 
 
-def find_password(variable: str, command: str | None, host: str, username: str) -> Secret | None:
+class _Setting(NamedTuple):
+    """Where petition.toml names a command: under which key of which table."""
+
+    key: str
+    table: str
+
+
+_TOKEN_COMMAND = _Setting("token_command", "smtp")
+
+
+def find_password(
+    variable: str, command: str | None, host: str, username: str, table: str = "smtp"
+) -> Secret | None:
     """The password of a login: that of the environment, else of the command, else of the keyring.
 
     Args:
@@ -91,6 +103,7 @@ def find_password(variable: str, command: str | None, host: str, username: str) 
         command: A command line without shell syntax, such as `pass show campaign/smtp`.
         host: The server's name, which the keyring has it under.
         username: The login, the same.
+        table: The table of petition.toml that names the command.
 
     Returns:
         The secret, or None where none of the three has one.
@@ -102,8 +115,9 @@ def find_password(variable: str, command: str | None, host: str, username: str) 
     if text := os.environ.get(variable):
         return Secret(text)
     if command:
-        return Secret(_first_line(_run(command, "password_command"), "password_command"))
-    text = _in_keyring(KEYRING_SERVICE.format(host=host), username)
+        setting = _Setting("password_command", table)
+        return Secret(_first_line(_run(command, setting), setting))
+    text = _in_keyring(KEYRING_SERVICE.format(host=host), username, variable)
     return Secret(text) if text else None
 
 
@@ -124,13 +138,13 @@ def find_token(variable: str, command: str | None) -> Secret | None:
         return None
 
     def ask() -> tuple[str, float | None]:
-        return _token(_run(command, "token_command"))
+        return _token(_run(command, _TOKEN_COMMAND))
 
     token, lifetime = ask()
     return Secret(token, ask, lifetime)
 
 
-def _in_keyring(service: str, username: str) -> str | None:
+def _in_keyring(service: str, username: str, variable: str) -> str | None:
     try:
         import keyring  # noqa: PLC0415 (an extra; its import asks for every backend there is)
         from keyring.errors import KeyringError, NoKeyringError  # noqa: PLC0415
@@ -143,30 +157,30 @@ def _in_keyring(service: str, username: str) -> str | None:
     except KeyringError as fault:
         # The fault's own text is a backend's, and nobody knows what stands in it.
         what = f"the keyring could not be read ({type(fault).__name__})"
-        raise ServerTrouble(what, "Unlock it, or set PETITION_SMTP_PASSWORD") from None
+        raise ServerTrouble(what, f"Unlock it, or set {variable}") from None
 
 
 def _token(output: str) -> tuple[str, float | None]:
     if not output.lstrip().startswith("{"):
-        return _first_line(output, "token_command"), None
+        return _first_line(output, _TOKEN_COMMAND), None
     with suppress(ValueError, TypeError, AttributeError, KeyError):
         answer = json.loads(output)
         token, lifetime = answer["access_token"], answer.get("expires_in")
         if isinstance(token, str) and token.strip():
             return token.strip(), None if lifetime is None else float(lifetime)
-    raise _failed("token_command", "printed JSON without an access_token")
+    raise _failed(_TOKEN_COMMAND, "printed JSON without an access_token")
 
 
-def _first_line(output: str, key: str) -> str:
+def _first_line(output: str, setting: _Setting) -> str:
     line = output.split("\n", 1)[0].removesuffix("\r")
     if not line:
-        raise _failed(key, "printed an empty first line" if output else "printed nothing")
+        raise _failed(setting, "printed an empty first line" if output else "printed nothing")
     if "\0" in line:
-        raise _failed(key, "printed a NUL, which no login can carry")
+        raise _failed(setting, "printed a NUL, which no login can carry")
     return line
 
 
-def _run(command: str, key: str) -> str:
+def _run(command: str, setting: _Setting) -> str:
     """All that a command prints.
 
     It is split as a shell would, and no shell runs it. It gets no input, and of our files none:
@@ -182,11 +196,11 @@ def _run(command: str, key: str) -> str:
             close_fds=True,
         )
     except (FileNotFoundError, IndexError):
-        raise _failed(key, "names a program that is not there") from None
+        raise _failed(setting, "names a program that is not there") from None
     except (OSError, ValueError) as why:
-        raise _failed(key, f"could not be run ({type(why).__name__})") from None
+        raise _failed(setting, f"could not be run ({type(why).__name__})") from None
     try:
-        output = _read(running, key)
+        output = _read(running, setting)
     except BaseException:
         running.kill()
         raise
@@ -196,14 +210,14 @@ def _run(command: str, key: str) -> str:
             running.stdout.close()
         running.wait()
     if running.returncode:
-        raise _failed(key, f"{_ending(running.returncode)} and gave nothing that counts")
+        raise _failed(setting, f"{_ending(running.returncode)} and gave nothing that counts")
     try:
         return output.decode()
     except UnicodeDecodeError:
-        raise _failed(key, "printed what is no UTF-8") from None
+        raise _failed(setting, "printed what is no UTF-8") from None
 
 
-def _read(running: subprocess.Popen[bytes], key: str) -> bytes:
+def _read(running: subprocess.Popen[bytes], setting: _Setting) -> bytes:
     """All that a command prints until it ends; what its children print later is nobody's."""
     until = time.monotonic() + COMMAND_SECONDS
     output = b""
@@ -214,29 +228,29 @@ def _read(running: subprocess.Popen[bytes], key: str) -> bytes:
             more = os.read(pipe.fileno(), OUTPUT_LIMIT)
             output += more
             if len(output) > OUTPUT_LIMIT:
-                raise _failed(key, f"printed more than {OUTPUT_LIMIT:,} bytes")
+                raise _failed(setting, f"printed more than {OUTPUT_LIMIT:,} bytes")
             if not more:
                 break
         elif has_ended:
             break
         elif time.monotonic() > until:
-            raise _took_long(key)
+            raise _took_long(setting)
     try:
         running.wait(max(until - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired:
-        raise _took_long(key) from None
+        raise _took_long(setting) from None
     return output
 
 
-def _took_long(key: str) -> ServerTrouble:
-    return _failed(key, f"took more than {COMMAND_SECONDS} seconds")
+def _took_long(setting: _Setting) -> ServerTrouble:
+    return _failed(setting, f"took more than {COMMAND_SECONDS} seconds")
 
 
 def _ending(status: int) -> str:
     return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
-def _failed(key: str, what: str) -> ServerTrouble:
+def _failed(setting: _Setting, what: str) -> ServerTrouble:
     # Neither the command line nor what it printed is quoted: either may hold the secret.
-    mend = f"Run it by hand and correct {key} in [smtp] of petition.toml"
-    return ServerTrouble(f"{key} {what}", mend)
+    mend = f"Run it by hand and correct {setting.key} in [{setting.table}] of petition.toml"
+    return ServerTrouble(f"{setting.key} {what}", mend)

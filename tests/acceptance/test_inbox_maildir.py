@@ -1,6 +1,7 @@
 """petition inbox on a Maildir and an mbox file: what each mail changes, and what none may."""
 
 import json
+import os
 import sqlite3
 
 import pytest
@@ -158,6 +159,15 @@ def test_a_poisoned_mail_is_set_aside_and_the_next_is_read(returns: Returns):
     assert first["kind"] is None
     assert "256 KB" in str(first["reason"])
     assert second["kind"] == "answer"
+
+
+def test_pipes_and_links_in_a_maildir_are_left_alone(returns: Returns):
+    (path,) = returns.arrive(returns.reply("p1", "No."))
+    elsewhere = returns.campaign.write("secret.eml", returns.reply("p2", "Private."))
+    (returns.maildir / "new" / "0.link").symlink_to(elsewhere)
+    os.mkfifo(returns.maildir / "new" / "1.pipe")
+    assert [one["words"] for one in read(returns)] == ["No."]
+    assert path.exists()
 
 
 def test_an_mbox_file_is_read_from_its_beginning_and_left_as_it_is(returns: Returns):

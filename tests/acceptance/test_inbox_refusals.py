@@ -52,6 +52,14 @@ def test_reading_stops_before_a_mail_that_is_refused_and_goes_on_there(
     assert words == ["Number 3.", "Number 4."]
 
 
+def test_a_command_that_prints_no_password_is_looked_for_where_it_stands(returns: Returns):
+    del returns.campaign.env["PETITION_INBOX_PASSWORD"]
+    toml = (returns.campaign.root / "petition.toml").read_text()
+    returns.campaign.write("petition.toml", f'{toml}password_command = "false"\n')
+    told = returns.campaign.petition("inbox", status=4).err
+    assert "correct password_command in [inbox]" in " ".join(told.split())
+
+
 def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: ScriptedImap):
     server.hang_ups = 1
     server.mails = {1: returns.reply("p1", "First.").encode()}

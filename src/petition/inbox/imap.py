@@ -52,7 +52,9 @@ class Imap:
         self._user = unquote(parts.username or "")
         self._folder = unquote(parts.path.strip("/")) or "INBOX"
         self.name = f"imaps://{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
-        secret = find_password(PASSWORD_VARIABLE, password_command, self._host, self._user)
+        secret = find_password(
+            PASSWORD_VARIABLE, password_command, self._host, self._user, table="inbox"
+        )
         if secret is None:
             what = f"there is no password for {self._user} at {self._host}"
             raise ServerTrouble(what, f"Set {PASSWORD_VARIABLE} or [inbox] password_command")

@@ -1,8 +1,10 @@
 """Where mail is read: a Maildir or an mbox file; nothing of it is ever changed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from stat import S_ISREG
+from typing import NamedTuple
 
 from petition.errors import UsageError
 from petition.inbox import limits
@@ -22,20 +24,6 @@ class Fetched(NamedTuple):
     data: bytes
     uid: int = 0
     aside: str = ""
-
-
-class Source(Protocol):
-    """A mailbox that is only read."""
-
-    name: str
-
-    def mails(self, known: set[str]) -> Iterator[Fetched]:
-        """The mails in it, in their order.
-
-        Args:
-            known: What it calls those that were read before.
-        """
-        ...
 
 
 class Maildir:
@@ -64,10 +52,11 @@ class Maildir:
             if place in known or path.name.startswith("."):
                 continue
             try:
-                with path.open("rb") as file:
-                    yield Fetched(place, file.read(limits.BYTES + 1))
-            except OSError:  # the mail program has moved it: it is read the next time
+                data = _content(path)
+            except OSError:  # the mail program has moved it (it is read the next time), or a link
                 continue
+            if data is not None:
+                yield Fetched(place, data)
 
 
 class Mbox:
@@ -102,6 +91,13 @@ class Mbox:
                     size += len(line)
         if lines:
             yield Fetched(str(number), _mail(lines))
+
+
+def _content(path: Path) -> bytes | None:
+    """So much of a file as is read; None: it is a pipe or a device, which may never end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        return file.read(limits.BYTES + 1) if S_ISREG(os.fstat(handle).st_mode) else None
 
 
 def _lines(file: "object") -> Iterator[bytes]:

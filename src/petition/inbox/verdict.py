@@ -67,12 +67,6 @@ def judge(status: str, words: str) -> Verdict:
     return Verdict(cause, code)
 
 
-def status_in(words: str) -> str | None:
-    """The first enhanced status code (RFC 3463) that a text names behind a reply code."""
-    found = _REPLY.search(words)
-    return found[1] if found and found[1] else None
-
-
 def has_refusal(words: str) -> bool:
     """Whether a text holds a server's refusal: a reply code with what was said."""
     return _REPLY.search(words) is not None

@@ -182,16 +182,21 @@ class Database:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Within a transaction: all that the block writes, or none of it where the block fails."""
-        self._connection.execute("SAVEPOINT attempt")
-        try:
-            yield
-        except BaseException:
-            if self._connection.in_transaction:  # else SQLite has rolled all of it back
-                self._connection.execute("ROLLBACK TO attempt")
-                self._connection.execute("RELEASE attempt")
-            raise
-        self._connection.execute("RELEASE attempt")
+        """Within a transaction: all that the block writes, or none of it where the block fails.
+
+        Raises:
+            LogUnusable: It could not be written.
+        """
+        with explained(self.path):
+            self._connection.execute("SAVEPOINT attempt")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:  # else SQLite has rolled all of it back
+                    self._connection.execute("ROLLBACK TO attempt")
+                    self._connection.execute("RELEASE attempt")
+                raise
+            self._connection.execute("RELEASE attempt")
 
     def close(self) -> None:
         """Close the connection."""

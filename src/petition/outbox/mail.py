@@ -18,7 +18,6 @@ from petition.address import folded, parse_address
 from petition.errors import AddressRefused, LogUnusable
 from petition.outbox import moving
 from petition.outbox.answers import INBOX
-from petition.outbox.database import Fault
 from petition.outbox.log import Log
 from petition.outbox.person import stop_writing
 from petition.outbox.records import Copy, copy_of, moment
@@ -203,7 +202,7 @@ class Incoming:
         try:
             with self.log.database.attempt():
                 return self._record_one(mail)
-        except (Fault, OSError, LogUnusable):
+        except LogUnusable:
             raise  # it is the log that fails, and not the mail
         except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
             return self._record_one(failed_on(mail, fault))
@@ -255,7 +254,7 @@ class Incoming:
                     effects = (
                         self._apply(mail, copy, waiting.matched_by, waiting.id) if copy else ()
                     )
-            except (Fault, OSError, LogUnusable):
+            except LogUnusable:
                 raise
             except Exception as fault:  # noqa: BLE001 (as above)
                 return Recorded(_light(failed_on(mail, fault)), copy, waiting.matched_by)
