@@ -150,7 +150,7 @@ class Committer:
             try:
                 answers = self._in_one_commit(runs)
             except Exception:  # noqa: BLE001 (each of them is told of its own fault)
-                told = [self._alone(run) for run in runs]
+                told = [self._alone(run) for run in self._one_by_one(gathered)]
             else:
                 told = [([future for _, futures in runs for future in futures], answers, None)]
             self._loop.call_soon_threadsafe(self._tell, told)
@@ -165,6 +165,15 @@ class Committer:
             runs.append((_for_one(step), [future]))
         return runs
 
+    def _one_by_one(self, gathered: _Gathered) -> "list[_Run]":
+        """The same in the same order, each row on its own."""
+        rows = [
+            (_for_all(kind, [row]), [future])
+            for kind in self._kinds
+            for row, future in gathered.rows.get(kind, [])
+        ]
+        return rows + [(_for_one(step), [future]) for step, future in gathered.steps]
+
     def _in_one_commit(self, runs: "list[_Run]") -> list[object]:
         patience = time.monotonic() + BUSY_SECONDS
         while True:
@@ -177,7 +186,7 @@ class Committer:
                 time.sleep(_BUSY_PAUSE)
 
     def _alone(self, run: "_Run") -> "_Told":
-        """After a commit that failed: one step's fault is no other's."""
+        """After a commit that failed: the fault of one step or row is no other's."""
         _, futures = run
         try:
             return futures, self._in_one_commit([run]), None

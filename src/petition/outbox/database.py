@@ -25,7 +25,6 @@ _CACHE_KIBIBYTES = 64 * 1024  # what the indexes of a million copies want while 
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
 Row = sqlite3.Row
-Fault = sqlite3.Error  # what the database itself finds wrong
 Values = Mapping[str, object]
 
 

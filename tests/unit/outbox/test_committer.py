@@ -66,6 +66,23 @@ def test_rows_that_gather_are_taken_at_once_and_each_has_its_answer(log: Log):
     assert kept(log, "b")
 
 
+def test_a_row_that_fails_takes_no_other_with_it(log: Log):
+    def keep(database, names):
+        kept_now = [note(name)(database) for name in names]
+        if "bad" in names:
+            raise ValueError("a fault of this row alone")
+        return kept_now
+
+    async def steps(committer: Committer):
+        rows = (committer.add(keep, name) for name in ("before", "bad", "behind"))
+        return await asyncio.gather(*rows, committer.commit(note("step")), return_exceptions=True)
+
+    before, fault, behind, step = run_steps(log, steps, [keep])
+    assert (before, behind, step) == (1, 1, 1)
+    assert isinstance(fault, ValueError)
+    assert [kept(log, name) for name in ("before", "bad", "behind")] == [True, False, True]
+
+
 def test_a_database_that_another_process_holds_is_waited_for(log: Log):
     log.database._connection.execute("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(log.database.path, isolation_level=None, check_same_thread=False)
