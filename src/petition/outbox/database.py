@@ -7,6 +7,7 @@ as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous
 import errno
 import os
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -302,9 +303,21 @@ def _make_private(path: Path) -> None:
         with suppress(FileExistsError):  # another process makes it at this moment
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             _sync_folder(path.parent)
+    for side in ("", "-wal", "-shm"):
+        _close_to_others(path.with_name(path.name + side))
     owner = path.stat().st_uid
     if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0} and os.geteuid() != 0:
         raise LogUnusable(f"{path.name} belongs to another person", "Use a log of your own")
+
+
+def _close_to_others(path: Path) -> None:
+    """Take from others what rights an earlier hand or a copy from elsewhere gave them."""
+    # What belongs to another person or lies on a disk that knows no rights is not ours to change.
+    with suppress(FileNotFoundError, PermissionError):
+        found = path.lstat()
+        is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
+        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
+            path.chmod(found.st_mode & 0o700)
 
 
 def _sync_folder(folder: Path) -> None:

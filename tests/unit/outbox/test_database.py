@@ -20,6 +20,18 @@ def test_the_log_is_for_its_owner_alone(tmp_path: Path):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
+def test_a_log_that_others_may_read_is_closed_to_them(tmp_path: Path):
+    path = tmp_path / "petition.db"
+    with Log(f"sqlite:///{path}") as log:
+        assert log.key
+        side_files = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+        for file in (path, *side_files):
+            file.chmod(0o644)
+        with Log(f"sqlite:///{path}"):
+            modes = [stat.S_IMODE(file.stat().st_mode) for file in (path, *side_files)]
+    assert modes == [0o600] * 3
+
+
 def test_commits_are_durable(tmp_path: Path):
     with Log(f"sqlite:///{tmp_path}/petition.db") as log:
         connection = log.database._connection
