@@ -81,9 +81,12 @@ SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = '
 -- :name claimable
 -- The copies that can be sent now: first the deferred ones that are due, then the queued ones.
 SELECT id, state FROM (
-    SELECT id, state, 0 AS turn FROM copy
-    WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-      AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+    SELECT * FROM (
+        SELECT id, state, 0 AS turn FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+        ORDER BY due_at LIMIT :limit
+    ) AS due
     UNION ALL
     SELECT * FROM (
         SELECT id, state, 1 AS turn FROM copy
@@ -139,6 +142,13 @@ SELECT COALESCE(SUM(recipients), 0) FROM attempt WHERE login = :login AND at > :
 -- :name attempt_leaves
 -- When the oldest of the attempts since a moment was made.
 SELECT MIN(at) FROM attempt WHERE login = :login AND at > :since
+
+-- :name attempt_frees
+-- When the attempt was made that completes a number of recipients, or the last one.
+SELECT COALESCE(MIN(CASE WHEN so_far >= :recipients THEN at END), MAX(at)) FROM (
+    SELECT at, SUM(recipients) OVER (ORDER BY at, id) AS so_far FROM attempt
+    WHERE login = :login AND at > :since
+)
 
 -- :name log_recorded
 -- Write down what became of a copy in hand.

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from petition.outbox.database import Row
 from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.queries import queries
@@ -22,10 +23,13 @@ def long_log(log: Log) -> Log:
 
 def plan_of(log: Log, name: str) -> str:
     """How SQLite would run a query; its parameters do not matter to that."""
+    return "\n".join(row["detail"] for row in steps_of(log, name))
+
+
+def steps_of(log: Log, name: str) -> list[Row]:
     text = queries()[name]
     values = dict.fromkeys(re.findall(r":(\w+)", text), 1)
-    rows = log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", values)
-    return "\n".join(row["detail"] for row in rows)
+    return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", values))
 
 
 BY_INDEX = {
@@ -82,3 +86,12 @@ def test_what_every_command_or_claim_asks_is_not_sorted(long_log: Log, name: str
     sorts = [line for line in plan.splitlines() if "TEMP B-TREE" in line]
     # Of the claimable copies only the few that were found are put in order.
     assert len(sorts) <= (name == "claimable"), plan
+
+
+def test_of_all_copies_that_are_due_those_of_one_claim_alone_are_put_in_order(long_log: Log):
+    rows = steps_of(long_log, "claimable")
+    sorts = [row["parent"] for row in rows if "TEMP B-TREE" in row["detail"]]
+    assert sorts == [0]  # around what both branches found, and in neither of them
+    assert (
+        sum("copy_state (letter=? AND state=? AND due_at<?" in row["detail"] for row in rows) == 1
+    )
