@@ -14,6 +14,7 @@ from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.retry import RetrySchedule
 from petition.outbox import person
 from petition.outbox.log import Log
+from petition.outbox.records import moment, stamp
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
 from tests.integration.scene import Scene, play
@@ -210,6 +211,38 @@ def test_the_daily_cap_is_kept_over_runs_and_says_when_it_frees(tmp_path: Path):
     scene.now += timedelta(hours=24, seconds=1)
     play(scene, {})
     assert scene.states == SENT3
+
+
+def test_under_a_daily_cap_no_connection_is_opened_for_nothing(tmp_path: Path):
+    """Eight letters, two a day, over four connections: never more connections than letters."""
+    scene = Scene(tmp_path, people=8, connections=4)
+    scene.pace = PaceSettings(per_day=2)
+
+    class Waits(list):
+        def append(self, wait):
+            super().append(wait)
+            scene.now = wait.until + timedelta(seconds=1)
+
+    scene.waits = Waits()
+    ending, server = play(scene, {})
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 8
+    assert len(scene.waits) == 3
+    assert len(server.conversations) <= 8
+
+
+def test_a_cap_is_waited_for_until_a_twentieth_of_it_is_free(tmp_path: Path):
+    scene = Scene(tmp_path, people=50)
+    scene.pace = PaceSettings(per_day=40)
+    begun = scene.now
+    with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: scene.now) as log:
+        for hours in range(40):
+            scene.now = begun - timedelta(hours=23) + timedelta(minutes=30 * hours)
+            log.count_attempt("@127.0.0.1", 1)
+    scene.now = begun
+    ending, server = play(scene, {})
+    assert server.conversations == []
+    assert ending.capped == moment(stamp(begun + timedelta(hours=1, minutes=30)))
 
 
 def test_a_run_that_is_stopped_finishes_what_is_in_flight(tmp_path: Path):

@@ -14,7 +14,7 @@ from petition.outbox.states import State
 from tests.acceptance.small import LETTER
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
-from tests.servers.scripted import HANG_UP, Act, Phase, ScriptedServer, answer
+from tests.servers.scripted import HANG_UP, SILENT, Act, Phase, ScriptedServer, answer
 from tests.servers.visitor import until
 
 NOBODY = answer("550 5.1.1 no such person")
@@ -132,6 +132,24 @@ def test_a_server_that_takes_fewer_connections_than_we_would_open(tmp_path: Path
     ending, _ = play(scene, {Phase.GREETING: [Act(), busy, busy, busy]})
     assert not ending.is_over
     assert scene.states == ["sent"] * 40
+
+
+def test_a_connection_that_was_refused_while_others_work_is_tried_again(tmp_path: Path):
+    scene = Scene(tmp_path, people=60, connections=2, timeout=5)
+    scene.pause = 0.0001
+    busy = Act(b"421 4.7.0 Too many connections\r\n")
+    # The first connection waits for the reply to its dot; the other one does the rest.
+    script = {Phase.GREETING: [Act(), busy, busy, busy], Phase.DOT: SILENT}
+
+    async def main():
+        async with ScriptedServer(script) as server:
+            running = asyncio.ensure_future(scene.run(server, dot_seconds=None))
+            await until(lambda: len(server.accepted) >= 50 or running.done())
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return server
+
+    assert len(asyncio.run(main()).conversations) == 5
 
 
 def test_a_refused_cc_is_kept_in_the_log_and_told_at_the_end(tmp_path: Path):

@@ -15,7 +15,7 @@ from functools import partial
 from petition.delivery.copies import Letter, outcome_of, person_of
 from petition.delivery.ending import Ending, Told, Wait
 from petition.delivery.pace import NO_CAP, Closed
-from petition.delivery.patience import Patience
+from petition.delivery.patience import Patience, rest_after
 from petition.delivery.reply import Outcome as Said
 from petition.delivery.reply import Stage, Verdict
 from petition.delivery.route import Route
@@ -26,7 +26,7 @@ from petition.errors import LogUnusable, MergeRefused
 from petition.merge.message import Email, Merger
 from petition.outbox.records import Copy
 from petition.outbox.run import Intent, Outcome, Run
-from petition.outbox.states import Reason, State
+from petition.outbox.states import WAITING, Reason, State
 
 __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
@@ -80,10 +80,12 @@ class Mailer:
         self._patience = Patience(self._ending)
         self._supply = Supply(run, route, merger.recipients_each, self._ending)
         self._stop = asyncio.Event()
+        self._is_done = asyncio.Event()  # one of the connections found nothing left
         self._opening = asyncio.Lock()
         self._lines = 0  # that are open
         self._merged = 0
         self._date = clock().replace(microsecond=0)
+        self._finished = 0  # letters that need no other attempt
         self._dismissed_after: set[int] = set()  # so many letters
         self._most_letters = NO_CAP  # on one connection
         self._fault: Exception | None = None
@@ -104,7 +106,7 @@ class Mailer:
             while not self._ending.is_over and await self._supply.has_more():
                 # The connections end when nothing is left to claim. One that broke down meanwhile
                 # may have put its letter back: hence the round again.
-                await self._work_together(self._connections(letters))
+                await self._work_together(await self._connections(letters))
             await self._finish()
         except LogUnusable as fault:
             self._ending.log_fault = fault
@@ -142,11 +144,14 @@ class Mailer:
         moment = ending.closed or ending.capped or await self._run.next_due()
         return Wait(moment, is_for_server=False) if moment else None
 
-    def _connections(self, letters: int) -> int:
-        return max(1, min(self._route.server.connections, letters, self._route.pace.connections))
+    async def _connections(self, letters: int) -> int:
+        """How many are of use for what is left and may go now."""
+        left = min(letters - self._finished, await self._supply.room())
+        return max(1, min(self._route.server.connections, left, self._route.pace.connections))
 
     async def _work_together(self, connections: int) -> None:
         """Whatever befalls one connection, what is behind its dot on the others gets its reply."""
+        self._is_done.clear()
         crew = [asyncio.create_task(self._work()) for _ in range(connections)]
         try:
             await asyncio.gather(*crew)
@@ -158,13 +163,16 @@ class Mailer:
             raise self._fault
 
     async def _work(self) -> None:
+        refusals = 0
         try:
             while not self._is_halted and await self._supply.has_more():
                 line = await self._open()
                 if line is None:
-                    if self._lines:  # the server has enough of us: the others do the work
+                    refusals += 1
+                    if not await self._others_work_on(refusals):
                         return
                     continue
+                refusals = 0
                 try:
                     await self._use(line)
                 finally:
@@ -173,6 +181,19 @@ class Mailer:
         except Exception as fault:  # noqa: BLE001 (raised again when all connections are at rest)
             self._fault = self._fault or fault
             self._halt()
+        finally:
+            self._is_done.set()
+
+    async def _others_work_on(self, refusals: int) -> bool:
+        """Let the server, which has enough of us, get its breath while other connections work.
+
+        Returns:
+            Whether to try again; not where meanwhile nothing was left.
+        """
+        if self._lines and not self._is_done.is_set():
+            pause = self._route.pause * rest_after(refusals)
+            await _first_of(pause, self._stop, self._is_done)
+        return not self._is_done.is_set()
 
     def _halt(self) -> None:
         """Begin no further letter, for a reason that `_ending` or `_fault` knows."""
@@ -327,10 +348,7 @@ class Mailer:
         return not self._is_halted and line.session.is_open
 
     async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stop.wait(), seconds)
-        except TimeoutError:
-            return
+        await _first_of(seconds, self._stop)
 
     # ---- what became of it
 
@@ -344,9 +362,6 @@ class Mailer:
         self._mind_the_pace(copy.domain, verdict)
         if line.session.was_dismissed:
             self._note_dismissal(line.session.letters)
-        if verdict.outcome is Said.RELEASED:  # perhaps because the person opted out a moment ago
-            await self._settle(line)
-            await self._run.drop_unwanted()
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
@@ -368,6 +383,7 @@ class Mailer:
         self._dismissed_after.add(letters)
 
     def _record(self, line: _Line, copy: Copy, outcome: Outcome) -> None:
+        self._finished += outcome.state not in WAITING
         told = Told(copy, outcome.state, outcome.reply or outcome.reason)
         line.recorded.append((asyncio.ensure_future(self._run.record(outcome)), told))
 
@@ -391,3 +407,13 @@ class Mailer:
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
+
+
+async def _first_of(seconds: float, *events: asyncio.Event) -> None:
+    """Wait so many seconds, or until one of these comes true."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import chain
 
 from petition.delivery.ending import Ending
+from petition.delivery.pace import NO_CAP
 from petition.delivery.route import Route
 from petition.outbox.records import Copy
 from petition.outbox.run import Run
@@ -14,6 +15,7 @@ from petition.outbox.run import Run
 # Copies in hand for each connection. What is in hand cannot be withdrawn, so a slow run has few.
 AHEAD = 8
 AHEAD_WHEN_PACED = 2
+_SHARE = 20  # of a daily cap that is reached: so large a part is worth another round
 HELD = 64  # copies for each connection that wait for their provider while others go past them
 
 
@@ -112,6 +114,11 @@ class Supply:
                 raise self._fault
             return bool(self._in_hand) or await self._claim() or bool(self._held)
 
+    async def room(self) -> int:
+        """How many letters there may be now, those in hand counted: all, without a daily cap."""
+        room = await self._room_under_cap()
+        return NO_CAP if room is None else self._unfinished + room
+
     async def take_all(self) -> list[Copy]:
         """What is still in hand at the end of a run."""
         async with self._claiming:
@@ -147,8 +154,13 @@ class Supply:
         cap = self._route.pace.per_day
         if cap is None:
             return None
-        spent, oldest = await self._run.spent(self._route.login)
+        login = self._route.login
+        spent = await self._run.spent(login)
         room = (cap - spent) // self._each - self._unfinished
-        if room < 1 and self._unfinished == 0 and await self._run.has_waiting():
-            self._ending.capped = (oldest or self._run.now) + timedelta(hours=24)
+        if room < 1 and self._unfinished == 0:
+            worthwhile = max(1, cap // self._each // _SHARE)
+            if waiting := await self._run.waiting(worthwhile):
+                needed = spent - cap + self._each * waiting
+                leaves = await self._run.frees(login, needed)
+                self._ending.capped = (leaves or self._run.now) + timedelta(hours=24)
         return max(room, 0)

@@ -151,6 +151,12 @@ class Log:
         oldest = self.database.one("attempt_leaves", values)
         return (used[0] if used else 0), (moment(oldest[0]) if oldest and oldest[0] else None)
 
+    def frees(self, login: str, recipients: int) -> datetime | None:
+        """When the attempt of the last 24 hours was made that completes so many recipients."""
+        values = {"login": login, "since": stamp(self.clock() - DAY), "recipients": recipients}
+        row = self.database.one("attempt_frees", values)
+        return moment(row[0]) if row and row[0] else None
+
     # ---- whose log it is
 
     def owned(self) -> AbstractContextManager[None]:

@@ -211,12 +211,16 @@ class Run:
 
         return await self._committer.commit(step)
 
-    async def has_waiting(self) -> bool:
-        """Whether there is a copy that could be claimed now."""
+    async def waiting(self, limit: int) -> int:
+        """How many copies could be claimed now.
 
-        def step(database: Database) -> bool:
-            values = {"letter": self._letter, "limit": 1, "now": self._log.now}
-            return database.one("claimable", values) is not None
+        Args:
+            limit: So many are enough to know of.
+        """
+
+        def step(database: Database) -> int:
+            values = {"letter": self._letter, "limit": limit, "now": self._log.now}
+            return len(database.all("claimable", values))
 
         return await self._committer.commit(step)
 
@@ -235,14 +239,22 @@ class Run:
 
         await self._committer.commit(step)
 
-    async def spent(self, login: str) -> tuple[int, datetime | None]:
-        """What counts against the daily cap of a login.
+    async def spent(self, login: str) -> int:
+        """How many recipients count against the daily cap of a login."""
+        return await self._committer.commit(lambda _: self._log.spent(login)[0])
 
-        Returns:
-            How many recipients were written to in the last 24 hours, and when the oldest of these
-            was.
+    async def frees(self, login: str, recipients: int) -> datetime | None:
+        """When the attempt was made that, with those before it, was for so many recipients.
+
+        Args:
+            login: Whose daily cap it is.
+            recipients: How many are to leave it; what left it 24 hours after being made is past.
         """
-        return await self._committer.commit(lambda _: self._log.spent(login))
+
+        def step(_: Database) -> datetime | None:
+            return self._log.frees(login, recipients)
+
+        return await self._committer.commit(step)
 
     async def close(self) -> None:
         """Write what is left, then give the log's connection back."""
