@@ -11,7 +11,7 @@ from petition.campaign.settings import Pace as PaceSettings
 from petition.credentials import Secret
 from petition.delivery.ending import Wait
 from petition.delivery.mailer import Ending, Mailer, Route
-from petition.delivery.pace import Pace
+from petition.delivery.pace import Clock, Pace
 from petition.delivery.retry import RetrySchedule
 from petition.outbox.log import Log
 from petition.outbox.run import Run
@@ -45,6 +45,7 @@ class Scene:
         self.log: Log | None = None
         self.tell = lambda told: None
         self.clock = lambda: self.now
+        self.pace_clock: Clock | None = None
         self.pause = 0.002  # seconds; what it is multiplied by makes minutes of it in a live run
         self.waits: list[Wait] | None = None  # a list: stay until nothing is left (--wait)
 
@@ -58,7 +59,7 @@ class Scene:
             route = Route(
                 where,
                 self.secret,
-                Pace.of(self.pace, "UTC"),
+                Pace.of(self.pace, "UTC", self.pace_clock),
                 retry=self.retry,
                 tls_context=self.tls_context,
                 pause=self.pause,

@@ -4,12 +4,25 @@ import asyncio
 from pathlib import Path
 
 from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery.pace import Clock
+from petition.delivery.supply import HELD
 from tests.integration.scene import Scene
 from tests.servers.counting import counting_server
 
 
 def run(scene: Scene, server):
     return asyncio.run(scene.run(server, dot_seconds=5))
+
+
+def stand_still(scene: Scene) -> None:
+    """Let time pass for the pace only when a letter waits for its turn."""
+    seconds = 0.0
+
+    async def sleep(wait: float) -> None:
+        nonlocal seconds
+        seconds += wait
+
+    scene.pace_clock = Clock(monotonic=lambda: seconds, sleep=sleep)
 
 
 def list_people(scene: Scene, *addresses: str) -> None:
@@ -20,6 +33,7 @@ def list_people(scene: Scene, *addresses: str) -> None:
 def test_a_provider_that_asks_for_it_is_slowed_down_alone(tmp_path: Path):
     scene = Scene(tmp_path, timeout=5)
     list_people(scene, "a@slow.test", "b@slow.test", *(f"p{n}@fast.test" for n in range(30)))
+    stand_still(scene)
     with counting_server(answers={"a": "450 4.7.1 Not so fast"}) as server:
         run(scene, server)
         # One that asked waits; those to others went past it, and then it went too.
@@ -31,6 +45,7 @@ def test_a_provider_that_asks_for_it_is_slowed_down_alone(tmp_path: Path):
 def test_a_rate_of_one_domain_lets_the_others_pass(tmp_path: Path):
     scene = Scene(tmp_path, timeout=5)
     scene.pace = PaceSettings(per_domain={"slow.test": "2/s"})
+    stand_still(scene)
     list_people(
         scene, "a@slow.test", "b@slow.test", "c@slow.test", *(f"p{n}@fast.test" for n in range(30))
     )
@@ -40,6 +55,19 @@ def test_a_rate_of_one_domain_lets_the_others_pass(tmp_path: Path):
         assert next(iter(server.accepted)) == "a@slow.test"
         assert list(server.accepted)[-1] == order[-1] == "c@slow.test"
         assert scene.states == ["sent"] * 33
+
+
+def test_a_long_list_of_one_slow_domain_does_not_keep_the_others_back(tmp_path: Path):
+    scene = Scene(tmp_path, timeout=5)
+    scene.pace = PaceSettings(per_domain={"slow.test": "2/s"})
+    stand_still(scene)
+    slow = [f"s{number}@slow.test" for number in range(HELD + 40)]
+    list_people(scene, *slow, *(f"p{number}@fast.test" for number in range(20)))
+    with counting_server() as server:
+        run(scene, server)
+        domains = [address.partition("@")[2] for address in server.accepted]
+        assert domains[:21] == ["slow.test"] + ["fast.test"] * 20
+        assert scene.states == ["sent"] * (HELD + 60)
 
 
 def test_a_server_s_limit_of_letters_on_a_connection_is_learned(tmp_path: Path):

@@ -16,7 +16,7 @@ from petition.outbox.run import Run
 AHEAD = 8
 AHEAD_WHEN_PACED = 2
 _SHARE = 20  # of a daily cap that is reached: so large a part is worth another round
-HELD = 64  # copies for each connection that wait for their provider while others go past them
+HELD = 64  # copies of one provider that wait for it while others go past them
 
 
 class Supply:
@@ -45,7 +45,8 @@ class Supply:
         each = AHEAD if route.pace.is_free else AHEAD_WHEN_PACED
         connections = min(route.server.connections, route.pace.connections)
         self._batch = each * connections
-        self._most_held = HELD * connections
+        self._past = 0  # the last copy that was looked at while claiming past full domains
+        self._full: list[str] = []
 
     def take(self) -> Copy | None:
         """The next copy, if there is one in hand; more are claimed meanwhile.
@@ -59,7 +60,7 @@ class Supply:
             self._claim_ahead()
             if not self._is_held(copy):
                 return copy
-        if self._is_dry or self._held_count >= self._most_held:
+        if self._is_dry:
             return self._first_held(math.inf)
         return None
 
@@ -68,7 +69,7 @@ class Supply:
         domain = copy.domain
         if not self._pace.is_free or self._pace.is_free_for(domain):
             return False
-        if self._pace.delay(domain) <= 0 or self._held_count >= self._most_held:
+        if self._pace.delay(domain) <= 0:
             return False
         self._held.setdefault(domain, deque()).append(copy)
         return True
@@ -84,9 +85,21 @@ class Supply:
             del self._held[first]
         return copy
 
-    @property
-    def _held_count(self) -> int:
-        return sum(map(len, self._held.values()))
+    async def _claim_past_full(self, batch: int) -> list[Copy]:
+        """Claim copies, but none of a domain of which enough wait already.
+
+        Nobody else queues copies of this run: those behind which it looked last are all of these
+        domains, unless one was put back.
+        """
+        full = sorted(domain for domain, copies in self._held.items() if len(copies) >= HELD)
+        if full != self._full:
+            self._full, self._past = full, 0
+        claimed = await self._run.claim(batch, full, self._past if full else 0)
+        if self._past and not claimed:
+            self._past = 0
+            claimed = await self._run.claim(batch, full)
+        self._past = max((copy.id for copy in claimed if not copy.attempts), default=self._past)
+        return claimed
 
     def _claim_ahead(self) -> None:
         if len(self._in_hand) <= self._batch // 2 and self._ahead is None and not self._is_dry:
@@ -144,7 +157,7 @@ class Supply:
         if batch < 1 or self._ending.is_over:
             self._is_dry = True
             return False
-        claimed = await self._run.claim(batch)
+        claimed = await self._claim_past_full(batch)
         self._in_hand.extend(claimed)
         self._unfinished += len(claimed)
         self._is_dry = len(claimed) < batch

@@ -96,6 +96,26 @@ SELECT id, state FROM (
     ) AS waiting
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
 
+-- :name claimable_past
+-- The same, but for some domains, and of the queued ones those behind an id.
+SELECT id, state FROM (
+    SELECT * FROM (
+        SELECT id, state, 0 AS turn FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+          AND substr(folded, instr(folded, '@') + 1) NOT IN (SELECT value FROM json_each(:full))
+        ORDER BY due_at LIMIT :limit
+    ) AS due
+    UNION ALL
+    SELECT * FROM (
+        SELECT id, state, 1 AS turn FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+          AND substr(folded, instr(folded, '@') + 1) NOT IN (SELECT value FROM json_each(:full))
+        ORDER BY id LIMIT :limit
+    ) AS waiting
+) AS both_kinds ORDER BY turn, id LIMIT :limit
+
 -- :name log_claimed
 -- Write down that copies are taken in hand.
 INSERT INTO event (copy, at, from_state, to_state)

@@ -96,17 +96,23 @@ class Run:
         """The time by the log's clock, aware."""
         return self._log.clock()
 
-    async def claim(self, limit: int) -> list[Copy]:
+    async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
         """Take copies in hand: deferred ones that are due, then queued ones.
 
         Args:
             limit: How many at the most.
+            full: Domains to which none are taken, in lower case.
+            past: The id behind which queued ones are looked for.
         """
 
         def step(database: Database) -> list[Copy]:
             now = self._log.now
-            values = {"letter": self._letter, "limit": limit, "now": now}
-            found = [row["id"] for row in database.all("claimable", values)]
+            values: dict[str, object] = {"letter": self._letter, "limit": limit, "now": now}
+            if full:
+                values |= {"full": json.dumps(list(full)), "past": past}
+            found = [
+                row["id"] for row in database.all("claimable_past" if full else "claimable", values)
+            ]
             if not found:
                 return []
             taken = {"copies": json.dumps(found), "owner": self._owner, "now": now}
