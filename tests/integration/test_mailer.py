@@ -5,7 +5,7 @@ The letters, the log and the sockets are the real ones; the server alone follows
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -243,6 +243,43 @@ def test_a_cap_is_waited_for_until_a_twentieth_of_it_is_free(tmp_path: Path):
     ending, server = play(scene, {})
     assert server.conversations == []
     assert ending.capped == moment(stamp(begun + timedelta(hours=1, minutes=30)))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "warns", "waits"),
+    [
+        (timedelta(hours=20), False, timedelta(hours=44)),
+        (timedelta(days=1500), True, timedelta(hours=24)),
+    ],
+)
+def test_a_clock_that_was_ahead_keeps_the_cap_shut_for_a_day_at_the_most(
+    tmp_path: Path, ahead: timedelta, warns: bool, waits: timedelta
+):
+    scene = Scene(tmp_path)
+    scene.pace = PaceSettings(per_day=1)
+    now = scene.now
+    scene.now = now + ahead
+    play(scene, {})
+    scene.now = now
+    ending, server = play(scene, {})
+    assert server.letters == []
+    assert ending.clock_was_ahead is warns
+    assert ending.capped == moment(stamp(now + waits))
+    scene.now = now + waits + timedelta(seconds=1)
+    play(scene, {})
+    assert scene.states.count("sent") == 2
+
+
+def test_a_clock_that_was_right_after_all_stamps_no_letter_with_the_wrong_time(tmp_path: Path):
+    with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: now) as log:
+        now = datetime(2030, 1, 1, tzinfo=UTC)
+        log.count_attempt("login", 1)
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        log.add_attempt("login", 1)
+        now = datetime(2026, 1, 2, 1, tzinfo=UTC)
+        assert log.frees("login", 1) == datetime(2030, 1, 1, tzinfo=UTC)
+        log.count_attempt("login", 1)
+        assert log.spent("login") == (2, now)
 
 
 def test_a_run_that_is_stopped_finishes_what_is_in_flight(tmp_path: Path):

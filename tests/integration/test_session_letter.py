@@ -8,7 +8,7 @@ from petition.delivery.reply import Outcome, Scope, Stage
 from petition.delivery.session import Session
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import Act, Phase, ScriptedServer, Then, answer
-from tests.servers.visitor import DATA, Permit, address, allow, letter, visit
+from tests.servers.visitor import DATA, Permit, address, allow, letter, until, visit
 
 
 @pytest.fixture(params=[True, False], ids=["pipelined", "one by one"])
@@ -169,19 +169,21 @@ def test_nothing_of_a_letter_is_written_before_its_permit(pipelining):
     async def scenario():
         extensions = ["PIPELINING"] if pipelining else []
         async with ScriptedServer(extensions=extensions) as server:
-            heard = []
+            session = await Session.open(address(server))
 
             async def permit():
-                await asyncio.sleep(0.05)  # time enough for whatever was written to arrive
-                heard.append(bytes(server.conversations[0].raw))
-                return True
+                # Bytes arrive in order: what was written before this line is in front of it.
+                session._transport.write(b"here\r\n")
+                await until(lambda: server.conversations[0].raw.endswith(b"here\r\n"))
+                return False
 
-            [done] = await visit(server, letter(), permit=permit)
-            return heard, done.verdict.outcome
+            done = await session.transact(letter(), permit)
+            await session.close()
+            return bytes(server.conversations[0].raw), done.verdict.outcome
 
-    [heard], outcome = asyncio.run(scenario())
-    assert heard.endswith(b"\r\nDATA\r\n")
-    assert outcome is Outcome.SENT
+    heard, outcome = asyncio.run(scenario())
+    assert heard.partition(b"here\r\n")[0].endswith(b"\r\nDATA\r\n")
+    assert outcome is Outcome.RELEASED
 
 
 @pytest.mark.parametrize("answer_of_permit", [False, OSError("disk full")])

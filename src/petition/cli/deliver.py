@@ -86,7 +86,11 @@ def bar_to_trial(prepared: Prepared) -> Ending:
     if prepared.server is None:
         return ending
     ending.closed = pace.opens_at()
-    spent, oldest = prepared.log.spent(_route(prepared, prepared.server, None).login)
+    login = _route(prepared, prepared.server, None).login
+    if not prepared.log.database.read_only:
+        with prepared.log.database.transaction():
+            ending.clock_was_ahead = prepared.log.count_from_now(login)
+    spent, oldest = prepared.log.spent(login)
     if not pace.left_today(spent):
         ending.capped = (oldest or prepared.log.clock()) + DAY
     return ending

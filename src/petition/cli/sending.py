@@ -183,6 +183,11 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
 
 
 def _say_waiting(ending: Ending) -> None:
+    if ending.clock_was_ahead:
+        console.say_error(
+            "Warning: the clock was more than a day ahead when letters were sent. They count"
+            " against the daily cap from now on."
+        )
     if ending.capped:
         console.say(f"The daily cap is reached; it frees at {console.when(ending.capped)}.")
     if ending.closed:

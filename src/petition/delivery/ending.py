@@ -44,6 +44,7 @@ class Ending:
         closed: The sending window is closed; when it opens.
         log_fault: The log could no longer be written.
         stopped: A person asked for the end.
+        clock_was_ahead: Letters were counted by a clock that was more than a day ahead.
         also_refused: The copies (cc, bcc) of letters that went out which the server refused.
     """
 
@@ -55,6 +56,7 @@ class Ending:
     closed: datetime | None = None
     log_fault: LogUnusable | None = None
     stopped: bool = False
+    clock_was_ahead: bool = False
     also_refused: list[tuple[str, Reply]] = field(default_factory=list)
 
     @property

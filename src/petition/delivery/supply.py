@@ -168,6 +168,8 @@ class Supply:
         if cap is None:
             return None
         login = self._route.login
+        if await self._run.count_from_now(login):
+            self._ending.clock_was_ahead = True
         spent = await self._run.spent(login)
         room = (cap - spent) // self._each - self._unfinished
         if room < 1 and self._unfinished == 0:

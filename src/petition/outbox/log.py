@@ -135,9 +135,29 @@ class Log:
 
     def count_attempt(self, login: str, recipients: int) -> None:
         """Count a letter that has no row, such as a trial, against the daily cap of a login."""
-        values = {"now": self.now, "login": login, "recipients": recipients}
         with self.database.transaction():
-            self.database.run("add_attempt", values)
+            self.count_from_now(login)
+            self.add_attempt(login, recipients)
+
+    def add_attempt(self, login: str, recipients: int) -> None:
+        """Count a letter against the daily cap of a login, inside a transaction."""
+        values = {"login": login, "recipients": recipients} | self._now_and_horizon()
+        self.database.run("add_attempt", values)
+
+    def count_from_now(self, login: str) -> bool:
+        """Count from now what a clock counted that was more than a day ahead.
+
+        To be called inside a transaction.
+
+        Returns:
+            Whether there was any.
+        """
+        values = {"login": login} | self._now_and_horizon()
+        return self.database.run("attempts_from_now", values) > 0
+
+    def _now_and_horizon(self) -> dict[str, object]:
+        now = self.clock()
+        return {"now": stamp(now), "horizon": stamp(now + DAY)}
 
     def spent(self, login: str) -> tuple[int, datetime | None]:
         """What counts against the daily cap of a login.

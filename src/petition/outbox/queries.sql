@@ -150,10 +150,16 @@ WHERE id IN (SELECT value FROM json_each(:copies)) AND state = 'sending' AND own
 UPDATE copy SET bytes = :bytes WHERE id = :copy AND state = 'sending' AND intended = 1
 
 -- :name add_attempt
--- Count what is about to go against the cap of this login, never before what was counted last.
+-- Count what is about to go against the cap of this login, never before what was counted last,
+-- unless that is more than a day ahead: then the clock was wrong.
 INSERT INTO attempt (at, login, recipients) VALUES (
-    MAX(:now, (SELECT COALESCE(MAX(at), '') FROM attempt WHERE login = :login)), :login, :recipients
+    MAX(:now, (SELECT COALESCE(MAX(at), '') FROM attempt
+               WHERE login = :login AND at <= :horizon)), :login, :recipients
 )
+
+-- :name attempts_from_now
+-- Count from now what a clock counted that was more than a day ahead.
+UPDATE attempt SET at = :now WHERE login = :login AND at > :horizon
 
 -- :name attempted
 -- How much went out under a login since a moment.

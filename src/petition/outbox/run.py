@@ -167,7 +167,7 @@ class Run:
             if intent.data is not None:
                 database.run("keep_bytes", {"copy": intent.copy, "bytes": intent.data})
         for login, recipients in counts.items():
-            database.run("add_attempt", {"now": now, "login": login, "recipients": recipients})
+            self._log.add_attempt(login, recipients)
         return [intent.copy in marked for intent in intents]
 
     def _stop_answered(self, database: Database, copies: list[int]) -> None:
@@ -248,6 +248,14 @@ class Run:
     async def spent(self, login: str) -> int:
         """How many recipients count against the daily cap of a login."""
         return await self._committer.commit(lambda _: self._log.spent(login)[0])
+
+    async def count_from_now(self, login: str) -> bool:
+        """Count from now what a clock counted that was more than a day ahead.
+
+        Returns:
+            Whether there was any.
+        """
+        return await self._committer.commit(lambda _: self._log.count_from_now(login))
 
     async def frees(self, login: str, recipients: int) -> datetime | None:
         """When the attempt was made that, with those before it, was for so many recipients.
