@@ -285,7 +285,8 @@ class Gate:
 
 def _document(log: Log, letter: str) -> dict[str, Any]:
     newest = log.newest(letter)
-    document: dict[str, Any] = json.loads(newest.document)["document"] if newest else {}
+    whole: dict[str, Any] = json.loads(newest.document) if newest else {}
+    document: dict[str, Any] = whole.get("document", {})
     return document
 
 
