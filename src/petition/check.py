@@ -338,6 +338,8 @@ def examine(
         )
     except CampaignError as fault:
         examined.problems += fault.problems
+    if letter.front.event and letter.front.event not in campaign.settings.events:
+        examined.frozen = None  # the event was told of; that every copy lacks it follows
     examined.look_at_sender()
     examined.look_at_copies()
     examined.look_at_reply_by(today)

@@ -175,3 +175,22 @@ def test_one_problem_is_one(campaign: SmallCampaign):
     assert said[0].endswith('Name its file there: nobody = "nobody.csv".')
     assert said[1] == "1 problem: nothing is sent while it stands."
     assert "outbox" not in said[2]
+
+
+def test_a_database_of_another_kind_hides_no_other_problem(campaign: SmallCampaign):
+    settings = (campaign.root / "petition.toml").read_text("utf-8")
+    campaign.write("petition.toml", settings + '\n[log]\ndatabase = "postgresql://x/y"\n')
+    campaign.change("letters/open-letter.md", "{{ recipient.name }}", "{{ recipient.nam }}")
+    said = campaign.through(2525).petition("check", status=1).out
+    assert "petition.toml:" in said
+    assert "no kind of database" in said
+    assert "recipient.nam" in said
+
+
+def test_an_event_that_is_not_there_is_told_once(campaign: SmallCampaign):
+    campaign.write(
+        "letters/open-letter.md",
+        '---\nsubject: "S"\nevent: protest\n---\nCome to {{ event.place }} on {{ event.day }}.\n',
+    )
+    said = check(campaign, 1)
+    assert [line for line in said if "open-letter.md" in line and "event" in line] == [said[0]]

@@ -130,12 +130,18 @@ class _Inspector:
             self._found.problems += places.warnings(self._place.log_file.parent)
             log = self._place.log_if_any
         except LogUnusable as fault:
-            self._add(self._place.log_file.name, fault)
+            self._tell_unusable(fault)
         except ServerMisnamed as fault:
             self._add(SETTINGS_FILE if fault.key else ENVIRONMENT, fault, "smtp", fault.key)
         except UsageError as fault:  # of the log: PETITION_DATABASE
             self._add(ENVIRONMENT, fault)
         return log
+
+    def _tell_unusable(self, fault: LogUnusable) -> None:
+        try:
+            self._add(self._place.log_file.name, fault)
+        except LogUnusable:  # it is no file: what petition.toml names is of another kind
+            self._add(SETTINGS_FILE, fault, "log", "database")
 
     def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
         try:
