@@ -58,6 +58,8 @@ def test_the_version_and_the_help_are_there(tmp_path: Path):
         "send",
         "status",
         "log",
+        "inbox",
+        "answer",
         "resolve",
         "retry",
         "withdraw",
@@ -65,6 +67,7 @@ def test_the_version_and_the_help_are_there(tmp_path: Path):
         "sandbox",
     ]
     assert max(map(len, text.splitlines())) <= 80
+    assert "..." not in text.partition("Commands:\n")[2]
     for command in commands:
         shown = place.petition(command, "--help", status=0).out
         assert max(map(len, shown.splitlines())) <= 80

@@ -45,7 +45,7 @@ def answer(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write down what somebody answered by phone, at the door or by mail."""
+    """Write down what somebody answered by phone or at the door."""
     from petition.cli import console
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError

@@ -25,7 +25,7 @@ def inbox(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read what comes back: bounces, automatic replies, requests to leave, answers."""
+    """Read what comes back: bounces, answers and requests to leave."""
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError
 

@@ -241,6 +241,8 @@ class Mailer:
                 if done.fault:
                     raise done.fault
         finally:
+            if line.session.was_dismissed:
+                self._note_dismissal(line.session.letters)
             if line.ahead:
                 self._supply.give_back(line.ahead.copy)
             await self._settle(line)
@@ -360,8 +362,6 @@ class Mailer:
             self._ending.also_refused.extend(done.also_refused)
         self._look_at_ending()
         self._mind_the_pace(copy.domain, verdict)
-        if line.session.was_dismissed:
-            self._note_dismissal(line.session.letters)
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 

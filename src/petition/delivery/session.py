@@ -179,7 +179,7 @@ class Session:
         if verdict.stage is Stage.DOT:
             self.letters += 1
         last = verdict.reply if verdict.stage is Stage.MAIL else self._wire.unread
-        self.was_dismissed = last is not None and last.code == 421
+        self.was_dismissed |= last is not None and last.code == 421
         if self._wire.loss:
             self._abandon()
             await self._wire.wait_gone(CLOSE_SECONDS)
