@@ -95,11 +95,12 @@ class Dovecot:
 
 
 @contextmanager
-def running_dovecot(more: str = "") -> Iterator[Dovecot]:
+def running_dovecot(more: str = "", users: tuple[str, ...] = ()) -> Iterator[Dovecot]:
     """Run a Dovecot until the block is left; root's right is needed.
 
     Args:
         more: Further lines of its configuration.
+        users: Who else has the same mailbox, with the same password.
     """
     assert DOVECOT is not None
     with tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as folder:
@@ -110,7 +111,8 @@ def running_dovecot(more: str = "") -> Iterator[Dovecot]:
             if name.startswith("mail"):
                 os.chown(root / name, NOBODY, NOBODY)
         Authority(root / "keys").server()
-        (root / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+        lines = (f"{user}:{{PLAIN}}{PASSWORD}\n" for user in (USER, *users))
+        (root / "users").write_text("".join(lines))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
