@@ -5,32 +5,23 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cached_property
-from zoneinfo import ZoneInfo
 
-from petition.address import Mailbox
 from petition.campaign.alike import Alikes
-from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
-from petition.campaign.letter import Letter, LetterText
-from petition.campaign.names import nearest
+from petition.campaign.folder import LETTERS_FOLDER, Campaign
+from petition.campaign.letter import Letter
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.fitness import DEMANDS, refused_by, unfit, zone_of
 from petition.lint.campaign import slips_of
 from petition.lint.letter import Lint
 from petition.merge.files import Files
 from petition.merge.frozen import Frozen, freeze
-from petition.merge.invitation import wrong_weekdays
 from petition.merge.message import Merger
-from petition.merge.template import names_in
-
-_DEMANDS = "demands"  # lies beside the letters and is none
-
-COPIES = ("cc", "bcc")
 
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at
 
 _MEND_ROW = "Write the real address or delete the row"
-_MEND_COPY = "Write the real address or leave it out"
 
 PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the rest are counted
 
@@ -107,7 +98,7 @@ class Examined:
         rows = map(self.complete, self.people.rows(self.problems))
         for read, person in enumerate(rows, start=1):  # noqa: B007
             if not person.excluded:  # nobody writes to it, and its cells may be in any condition
-                self._look_at(person.mailbox, person.file, person.line, _MEND_ROW)
+                self._look_at_address(person)
                 alikes.look_at(person)
                 subject = None
                 if merger is not None:
@@ -146,139 +137,20 @@ class Examined:
             refusals.add(refusal.problem, person)
             return None
 
-    def _look_at(self, mailbox: Mailbox, file: str, line: int | None, mend: str) -> None:
-        if what := refused_by(self.server, mailbox):
-            is_row = self.people and file == self.people.file
-            mark = self._email if is_row else mailbox.addr_spec
-            self.problems.append(Problem(file, line, what, mend, mark=mark))
+    def _look_at_address(self, person: Person) -> None:
+        if what := refused_by(self.server, person.mailbox):
+            row = Problem(person.file, person.line, what, _MEND_ROW, mark=self._email)
+            self.problems.append(row)
 
     @cached_property
     def _email(self) -> int | None:
         return self.people.cell("email") if self.people else None
-
-    def look_at_sender(self) -> None:
-        """What must hold of the sender before a letter leaves for a real server."""
-        if self.campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
-            return
-        sender, lines = self.campaign.settings.sender, self.campaign.lines
-        mend = "Write an address under a domain of your own"
-        self._look_at(sender.from_, SETTINGS_FILE, lines.line_of(("sender", "from")), mend)
-        if sender.reply_to:
-            line = lines.line_of(("sender", "reply_to"))
-            self._look_at(sender.reply_to, SETTINGS_FILE, line, mend)
-        elif self.server:
-            self.problems.append(
-                Problem(
-                    SETTINGS_FILE,
-                    lines.line_of(("sender",)),
-                    "[sender] has no reply_to, and answers would have nowhere to go",
-                    'Write reply_to = "Name <an address that somebody reads>" under [sender]',
-                    mark="",
-                )
-            )
-
-    def look_at_copies(self) -> None:
-        """Whether those in cc and bcc can receive mail."""
-        text = self.letter.default_text
-        for key in COPIES:
-            for mailbox in getattr(text.front, key):
-                self._look_at(mailbox, text.file, text.line_of(key), _MEND_COPY)
-
-    def look_at_reply_by(self, today: date) -> None:
-        """Whether the reply-by date is still to come."""
-        reply_by = self.letter.front.reply_by
-        if isinstance(reply_by, date) and reply_by < today:
-            self.problems.append(self._too_late(reply_by))
-
-    def look_at_event(self, today: date) -> None:
-        """Whether the event is still to come, and whether the letter gives its weekday."""
-        name = self.letter.front.event
-        event = self.campaign.settings.events.get(name) if name else None
-        if event is None:
-            return
-        for text in self.letter.texts.values():
-            self.problems += wrong_weekdays(text, event.starts)
-        end = event.ends or event.starts
-        now = datetime.now(zone_of(self.campaign)).replace(tzinfo=None)
-        if end.date() < today or (today == now.date() and end < now):
-            text = self.letter.default_text
-            self.problems.append(
-                Problem(
-                    text.file,
-                    text.line_of("event"),
-                    f"the event is past: it was on {event.starts:%Y-%m-%d}",
-                    f"Set a day to come in [events.{name}], or leave the letter",
-                    Level.ERROR if self.server else Level.WARNING,
-                    name,
-                )
-            )
-
-    def _too_late(self, reply_by: date) -> Problem:
-        text = self.letter.default_text
-        return Problem(
-            text.file,
-            text.line_of("reply_by"),
-            f"the reply-by date {reply_by.isoformat()} is past",
-            "Set a date that can still be kept",
-            Level.ERROR if self.server else Level.WARNING,
-            "reply_by",
-        )
-
-    def look_at_follows(self) -> None:
-        """Whether the letter that it follows is there, and is not itself in a circle."""
-        chain, letters = [self.letter.name], self.campaign.letters
-        follows = self.letter.front.follows
-        while follows in letters and follows not in chain and letters[follows].texts:
-            chain.append(follows)
-            follows = letters[follows].front.follows
-        text = self.letter.default_text
-        if follows in chain:
-            what = f"the letters follow each other in a circle: {', '.join(chain)}"
-            mend = "Let each follow one that was sent before it"
-        elif follows and len(chain) == 1 and follows not in letters:
-            near = nearest(follows, letters)
-            what = f'there is no letter "{follows}" to follow'
-            mend = f"Did you mean {near}" if near else f"Letters here: {', '.join(sorted(letters))}"
-        else:
-            return
-        self.problems.append(Problem(text.file, text.line_of("follows"), what, mend, mark=follows))
-
-    def look_at_demands(self) -> None:
-        """Whether the demands stand in each language of the letter that shows them."""
-        demands = self.campaign.demands
-        for language, text in self.letter.texts.items():
-            if not demands or language in demands or "demands" not in names_in(text):
-                continue
-            other = next(iter(demands))
-            suffix = "" if language == self.campaign.languages[0] else f".{language}"
-            file = f"{LETTERS_FOLDER}/{_DEMANDS}{suffix}.md"
-            what = f'there is no {file}: this letter gives the demands in "{other}"'
-            line = next((at for at, words in _lines(text) if "demands" in words), text.body_line)
-            mend = "Translate them there, if the letter is to be in one language"
-            self.problems.append(Problem(text.file, line, what, mend, Level.WARNING, _DEMANDS))
-
-
-def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
-    """Why a mailbox cannot be written to through a server, or None.
-
-    Args:
-        server: Where the letter would go; None: the sandbox, which takes every address.
-        mailbox: The mailbox.
-    """
-    if server is None or server.is_loopback or not mailbox.is_reserved:
-        return None
-    why = "is under a domain reserved for examples (RFC 2606): nobody can receive mail there"
-    return f"{mailbox.addr_spec} {why}"
 
 
 def _nobody(people: PeopleList) -> Problem:
     what = "there is nobody on this list"
     mend = "Write a row for each person under the header"
     return Problem(people.file, people.table.header_line, what, mend, Level.WARNING)
-
-
-def _lines(text: LetterText) -> Iterator[tuple[int, str]]:
-    return enumerate(text.body.split("\n"), start=text.body_line)
 
 
 class Refusals:
@@ -340,12 +212,7 @@ def examine(
         examined.problems += fault.problems
     if letter.front.event and letter.front.event not in campaign.settings.events:
         examined.frozen = None  # the event was told of; that every copy lacks it follows
-    examined.look_at_sender()
-    examined.look_at_copies()
-    examined.look_at_reply_by(today)
-    examined.look_at_event(today)
-    examined.look_at_demands()
-    examined.look_at_follows()
+    examined.problems += unfit(campaign, letter, server, today)
     examined.problems += slips_of(campaign, letter)
     return examined
 
@@ -381,7 +248,7 @@ def concerning(campaign: Campaign, letter: str) -> list[Problem]:
         campaign: The loaded campaign.
         letter: The letter's name.
     """
-    own = {None, letter, _DEMANDS}
+    own = {None, letter, DEMANDS}
     return [problem for problem in campaign.problems if _letter_of(problem.file) in own]
 
 
@@ -396,11 +263,6 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(
         set(problems), key=lambda one: (one.file, one.line or 0, one.level, one.what, one.mend)
     )
-
-
-def zone_of(campaign: Campaign) -> ZoneInfo:
-    """The campaign's time zone."""
-    return ZoneInfo(campaign.settings.campaign.timezone)
 
 
 def today_of(campaign: Campaign) -> date:

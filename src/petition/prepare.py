@@ -12,8 +12,9 @@ from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
-from petition.check import COPIES, Examined, examine, in_order, refused_by, today_of
+from petition.check import Examined, examine, in_order, today_of
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.fitness import COPIES, refused_by
 from petition.following import Following
 from petition.identity import Signer
 from petition.merge.condition import Condition

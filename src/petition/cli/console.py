@@ -1,4 +1,4 @@
-"""What a person sees, and what a script reads. The only door to rich.
+"""What a person sees, and what a script reads. With live.py the door to rich.
 
 Whatever comes from a cell, a file, a server or a mail passes `clean` and reaches rich as `Text`,
 never as markup: rich passes escape sequences through, and a cell with brackets in it would be a
@@ -9,27 +9,22 @@ stderr.
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from petition.campaign.excerpt import Excerpt, Excerpts
 from petition.cli.formats import clean, csv, json, json_line, json_rows
+from petition.cli.words import count, duration, rate, when
 from petition.errors import Level, Problem, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.status import Status
     from rich.table import Table
     from rich.text import Text
 
 __all__ = [
-    "Counter",
     "ask",
-    "bar",
     "can_ask",
     "clean",
     "clear",
@@ -37,8 +32,10 @@ __all__ = [
     "csv",
     "difference",
     "duration",
+    "err",
     "facts",
     "fitted",
+    "harmless",
     "is_terminal",
     "json",
     "json_line",
@@ -56,8 +53,6 @@ __all__ = [
 
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
 _NARROWEST = 20  # columns that a cut column has at the least
-_TIMES_A_SECOND = 10  # that a progress bar is drawn at the most
-_COUNTED = 1_000  # rows between two looks of a counter
 
 
 class Shown(Protocol):
@@ -86,13 +81,13 @@ def say(text: str, style: str = "") -> None:
         text: One or more lines; where one is wrapped, it stays under its beginning.
         style: A style of rich, such as `bold`.
     """
-    for line in _text(text, style).split("\n", allow_blank=True) or [_text("")]:
+    for line in harmless(text, style).split("\n", allow_blank=True) or [harmless("")]:
         _print_indented(line)
 
 
 def say_error(text: str) -> None:
     """Tell the person what went wrong, on stderr."""
-    _print(_err(), _text(text))
+    _print(err(), harmless(text))
 
 
 def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
@@ -106,7 +101,7 @@ def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
             working directory.
         on_stderr: They are why the command ends, and not what was asked for.
     """
-    console = _err() if on_stderr else _out()
+    console = err() if on_stderr else _out()
     excerpts = Excerpts(Path.cwd()) if console.is_terminal else None
     for problem in found:
         _print(console, _problem_text(problem))
@@ -122,7 +117,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for heading, text in pairs:
-        grid.add_row(_text(heading), _text(text))
+        grid.add_row(harmless(heading), harmless(text))
     _print_grid(grid)
 
 
@@ -150,14 +145,14 @@ def table(
         is_number = _is_of_numbers([row[at] for row in cells])
         is_cut = cut_last and at == len(columns) - 1
         grid.add_column(
-            _text(heading),
+            harmless(heading),
             justify="right" if is_number else "left",
             overflow="ellipsis" if is_cut else "fold",
             no_wrap=is_cut,
             max_width=_rest_of_line(columns, cells) if is_cut else None,
         )
     for row in cells:
-        grid.add_row(*(_text(clean(str(cell)), styles.get(str(cell), "")) for cell in row))
+        grid.add_row(*(harmless(clean(str(cell)), styles.get(str(cell), "")) for cell in row))
     _print_grid(grid)
 
 
@@ -199,14 +194,14 @@ def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> i
 def letter(shown: Shown) -> None:
     """Show a letter as a person reads it, with its merge fields marked if it is on a terminal."""
     for name, value in shown.headers:
-        _print(_out(), _text("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))
+        _print(_out(), harmless("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))
     if shown.attached:
         names = ", ".join(clean(name) for name in shown.attached)
-        _print(_out(), _text("").append("Attached: ", "dim").append(names))
-    _print(_out(), _text(""))
+        _print(_out(), harmless("").append("Attached: ", "dim").append(names))
+    _print(_out(), harmless(""))
     for line in _marked(shown.text.rstrip("\n")).split("\n", allow_blank=True):
         _print_indented(line)
-    _print(_out(), _text(""))
+    _print(_out(), harmless(""))
 
 
 def clear() -> None:
@@ -218,13 +213,13 @@ def difference(lines: Iterable[str]) -> None:
     """Show a unified diff."""
     styles = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
-        _print(_out(), _text(clean(line), styles.get(line[:1], "")))
+        _print(_out(), harmless(clean(line), styles.get(line[:1], "")))
 
 
 def source(data: bytes) -> None:
     """Show bytes: as they are to a pipe or a file, as harmless text on a terminal."""
     if is_terminal():
-        _print(_out(), _text(data.decode("utf-8", "surrogateescape").rstrip("\r\n")))
+        _print(_out(), harmless(data.decode("utf-8", "surrogateescape").rstrip("\r\n")))
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
@@ -237,7 +232,7 @@ def ask(question: str) -> bool:
     Args:
         question: What would be done, as a question.
     """
-    _err().print(_text(f"{question} [y/N] "), end="")
+    err().print(harmless(f"{question} [y/N] "), end="")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -252,104 +247,14 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def when(moment: datetime) -> str:
-    """A moment in the words of the person's own clock.
-
-    Args:
-        moment: An aware moment.
-    """
-    local = moment.astimezone()
-    return f"{local:%Y-%m-%d %H:%M} {local.tzname()}".rstrip()
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: `1 letter`, `2 letters`, `3 people`.
-
-    Args:
-        number: How many.
-        noun: What one of them is called.
-        plural: What several are called, where an s does not do it.
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-class Counter:
-    """Counts on stderr while a long list is read: on a terminal alone, and gone at the end.
-
-    Args:
-        label: What is counted.
-    """
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._status: Status | None = None
-        self._next = _COUNTED if sys.stderr.isatty() else sys.maxsize
-
-    def show(self, count: int) -> None:
-        """Say how many there were."""
-        if count < self._next:
-            return
-        self._next = count + _COUNTED
-        if self._status is None:
-            self._status = _err().status("")
-            self._status.start()
-        self._status.update(_text(f"{self._label}: {count:,}"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status:
-            self._status.stop()
-
-
-def bar() -> "Bar":
-    """A progress bar on stderr; its one task has a field `tally`."""
-    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
-    from rich.progress import Progress as Bar
-
-    class Done(ProgressColumn):
-        """How many of them there are."""
-
-        def render(self, task: Task) -> "Text":
-            return _text(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
-
-    class Pace(ProgressColumn):
-        """Letters a second, and the time that the rest will take."""
-
-        max_refresh = 0.5  # seconds: figures that jump cannot be read
-
-        def render(self, task: Task) -> "Text":
-            if not task.speed or task.finished:
-                return _text(rate(task.finished_speed or 0) if task.finished else "")
-            left = duration(task.time_remaining or 0)
-            return _text(f"{rate(task.speed)}, {left} left")
-
-    return Bar(
-        BarColumn(bar_width=None),
-        Done(),
-        TextColumn("{task.fields[tally]}", markup=False),
-        Pace(),
-        console=_err(),
-        expand=True,
-        refresh_per_second=_TIMES_A_SECOND,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-
-
 @cache
 def _out() -> "Console":
     return _console(on_stderr=False)
 
 
 @cache
-def _err() -> "Console":
+def err() -> "Console":
+    """Where progress and errors are shown."""
     return _console(on_stderr=True)
 
 
@@ -392,14 +297,15 @@ def _print_grid(grid: "Table") -> None:
     sys.stdout.write("".join(line.rstrip() + "\n" for line in drawn.get().splitlines()))
 
 
-def _text(text: str, style: str = "") -> "Text":
+def harmless(text: str, style: str = "") -> "Text":
+    """A text of which neither rich nor the terminal obeys anything."""
     from rich.text import Text
 
     return Text(clean(text, lines=True), style)
 
 
 def _problem_text(problem: Problem) -> "Text":
-    line = _text("").append(f"{clean(problem.place)}: ", "bold")
+    line = harmless("").append(f"{clean(problem.place)}: ", "bold")
     if not problem.is_error:
         line.append(f"{problem.level}: ", "yellow" if problem.level is Level.WARNING else "cyan")
     line.append(f"{sentence(clean(problem.what))} ")
@@ -431,31 +337,15 @@ def _excerpt_text(excerpt: Excerpt, width: int) -> "Text":
     start = cell_len(before)
     carets = "^" * max(1, min(cell_len(meant), room - start))
     margin = f"{'|':>{len(number) - 1}} "
-    text = _text("").append(number, "dim").append(f"{shown}\n")
+    text = harmless("").append(number, "dim").append(f"{shown}\n")
     return text.append(margin, "dim").append(" " * start + carets, "bold red")
 
 
 def _marked(text: str) -> "Text":
     from petition.merge.message import MARK_BEGIN, MARK_END
 
-    line = _text("")
+    line = harmless("")
     for at, piece in enumerate(re.split(f"[{MARK_BEGIN}{MARK_END}]", text)):
         # Marks do not nest: every second piece stands between two of them.
-        line.append_text(_text(piece, "underline bold" if at % 2 and is_terminal() else ""))
+        line.append_text(harmless(piece, "underline bold" if at % 2 and is_terminal() else ""))
     return line
-
-
-def rate(letters_a_second: float) -> str:
-    """A rate in the words of a person: `12/s`, `30/min`."""
-    if letters_a_second >= 1:
-        return f"{letters_a_second:,.0f}/s"
-    return f"{letters_a_second * 60:.0f}/min" if letters_a_second else ""
-
-
-def duration(seconds: float) -> str:
-    """About how long: `12 s`, `5 min`, `1.5 h`."""
-    if seconds < 60:
-        return f"{max(seconds, 1):.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -6,7 +6,7 @@ from petition import places
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.server import ServerMisnamed
 from petition.check import Examined, examine, find_letter, in_order, today_of
-from petition.cli import console
+from petition.cli import live
 from petition.cli.summary import fallback_lines
 from petition.cli.workplace import Workplace
 from petition.errors import CampaignError, Level, LogUnusable, PetitionError, Problem, UsageError
@@ -114,7 +114,7 @@ class _Inspector:
 
     def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
         count = 0
-        with console.Counter(f"{examined.letter.name}: people looked at") as counter:
+        with live.Counter(f"{examined.letter.name}: people looked at") as counter:
             for count, person in enumerate(examined.persons(merger, revision), 1):
                 examined.tell_language(merger, person)
                 counter.show(count)

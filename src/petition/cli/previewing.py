@@ -11,11 +11,12 @@ from difflib import unified_diff
 from pathlib import Path
 
 from petition.campaign.people import PeopleList, Person
-from petition.check import as_it_is, concerning, examine, in_order, today_of, zone_of
+from petition.check import as_it_is, concerning, examine, in_order, today_of
 from petition.cli import console
 from petition.cli.preview import As
 from petition.cli.workplace import Workplace
 from petition.errors import CampaignError, MergeRefused, Problem, UsageError
+from petition.fitness import zone_of
 from petition.identity import Signer
 from petition.merge.message import MARK_BEGIN, MARK_END, Merger, Shown
 from petition.outbox.log import Log

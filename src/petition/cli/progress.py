@@ -9,7 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from petition.cli import console
+from petition.cli import console, live
 from petition.outbox.states import State
 
 _STEPS = 10  # so many lines tell the progress of a run where there is no terminal
@@ -31,7 +31,7 @@ class Progress:
         self._begun = self._told_at = monotonic()
         self._step = 0
         self._is_seen = True
-        self._bar = console.bar() if sys.stderr.isatty() else None
+        self._bar = live.bar() if sys.stderr.isatty() else None
         self._task = self._bar.add_task("", total=total, tally="") if self._bar else None
 
     def told(self, state: State, copy: int | None = None) -> None:

@@ -71,7 +71,7 @@ class Gone(io.StringIO):
 def test_a_terminal_that_went_away_stops_nothing(monkeypatch, fault, is_terminal):
     from petition.cli import console
 
-    console._err.cache_clear()
+    console.err.cache_clear()
     monkeypatch.setattr(sys, "stderr", Gone(fault, is_terminal=is_terminal))
     try:
         with Progress(3) as progress:
@@ -80,4 +80,4 @@ def test_a_terminal_that_went_away_stops_nothing(monkeypatch, fault, is_terminal
                 progress.told(State.SENT, copy)
             progress.note("another")
     finally:
-        console._err.cache_clear()
+        console.err.cache_clear()

@@ -1,0 +1,168 @@
+"""Whether a letter may leave at all: its sender, its copies, its dates, and what it follows."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from petition.address import Mailbox
+from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
+from petition.campaign.letter import Letter, LetterText
+from petition.campaign.names import nearest
+from petition.campaign.server import Server
+from petition.errors import Level, Problem
+from petition.merge.invitation import wrong_weekdays
+from petition.merge.template import names_in
+
+COPIES = ("cc", "bcc")
+
+DEMANDS = "demands"  # lies beside the letters and is none
+
+_MEND_SENDER = "Write an address under a domain of your own"
+_MEND_COPY = "Write the real address or leave it out"
+
+
+def unfit(
+    campaign: Campaign, letter: Letter, server: Server | None, today: date
+) -> Iterator[Problem]:
+    """What is wrong with a letter before anybody's row is looked at.
+
+    Args:
+        campaign: The loaded campaign.
+        letter: One of its letters that has a text.
+        server: Where it would go; None: the sandbox.
+        today: The day it would be frozen on.
+    """
+    yield from _sender(campaign, server)
+    yield from _copies(letter, server)
+    yield from _reply_by(letter, server, today)
+    yield from _event(campaign, letter, server, today)
+    yield from _demands(campaign, letter)
+    yield from _follows(campaign, letter)
+
+
+def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
+    """Why a mailbox cannot be written to through a server, or None.
+
+    Args:
+        server: Where the letter would go; None: the sandbox, which takes every address.
+        mailbox: The mailbox.
+    """
+    if server is None or server.is_loopback or not mailbox.is_reserved:
+        return None
+    why = "is under a domain reserved for examples (RFC 2606): nobody can receive mail there"
+    return f"{mailbox.addr_spec} {why}"
+
+
+def zone_of(campaign: Campaign) -> ZoneInfo:
+    """The campaign's time zone."""
+    return ZoneInfo(campaign.settings.campaign.timezone)
+
+
+def _sender(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
+    """What must hold of the sender before a letter leaves for a real server."""
+    if campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
+        return
+    sender, lines = campaign.settings.sender, campaign.lines
+    for key, mailbox in (("from", sender.from_), ("reply_to", sender.reply_to)):
+        if mailbox and (what := refused_by(server, mailbox)):
+            line = lines.line_of(("sender", key))
+            yield Problem(SETTINGS_FILE, line, what, _MEND_SENDER, mark=mailbox.addr_spec)
+    if server and not sender.reply_to:
+        yield Problem(
+            SETTINGS_FILE,
+            lines.line_of(("sender",)),
+            "[sender] has no reply_to, and answers would have nowhere to go",
+            'Write reply_to = "Name <an address that somebody reads>" under [sender]',
+            mark="",
+        )
+
+
+def _copies(letter: Letter, server: Server | None) -> Iterator[Problem]:
+    """Whether those in cc and bcc can receive mail."""
+    text = letter.default_text
+    for key in COPIES:
+        for mailbox in getattr(text.front, key):
+            if what := refused_by(server, mailbox):
+                line = text.line_of(key)
+                yield Problem(text.file, line, what, _MEND_COPY, mark=mailbox.addr_spec)
+
+
+def _reply_by(letter: Letter, server: Server | None, today: date) -> Iterator[Problem]:
+    """Whether the reply-by date is still to come."""
+    reply_by, text = letter.front.reply_by, letter.default_text
+    if isinstance(reply_by, date) and reply_by < today:
+        yield Problem(
+            text.file,
+            text.line_of("reply_by"),
+            f"the reply-by date {reply_by.isoformat()} is past",
+            "Set a date that can still be kept",
+            _level(server),
+            "reply_by",
+        )
+
+
+def _event(
+    campaign: Campaign, letter: Letter, server: Server | None, today: date
+) -> Iterator[Problem]:
+    """Whether the event is still to come, and whether the letter gives its weekday."""
+    name, text = letter.front.event, letter.default_text
+    event = campaign.settings.events.get(name) if name else None
+    if event is None:
+        return
+    for translation in letter.texts.values():
+        yield from wrong_weekdays(translation, event.starts)
+    end = event.ends or event.starts
+    now = datetime.now(zone_of(campaign)).replace(tzinfo=None)
+    if end.date() < today or (today == now.date() and end < now):
+        yield Problem(
+            text.file,
+            text.line_of("event"),
+            f"the event is past: it was on {event.starts:%Y-%m-%d}",
+            f"Set a day to come in [events.{name}], or leave the letter",
+            _level(server),
+            name,
+        )
+
+
+def _level(server: Server | None) -> Level:
+    """How much it matters that a day is past: in a rehearsal nobody can miss it."""
+    return Level.ERROR if server else Level.WARNING
+
+
+def _demands(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
+    """Whether the demands stand in each language of the letter that shows them."""
+    demands = campaign.demands
+    for language, text in letter.texts.items():
+        if not demands or language in demands or DEMANDS not in names_in(text):
+            continue
+        other = next(iter(demands))
+        suffix = "" if language == campaign.languages[0] else f".{language}"
+        file = f"{LETTERS_FOLDER}/{DEMANDS}{suffix}.md"
+        what = f'there is no {file}: this letter gives the demands in "{other}"'
+        line = next((at for at, words in _lines(text) if DEMANDS in words), text.body_line)
+        mend = "Translate them there, if the letter is to be in one language"
+        yield Problem(text.file, line, what, mend, Level.WARNING, DEMANDS)
+
+
+def _lines(text: LetterText) -> Iterator[tuple[int, str]]:
+    return enumerate(text.body.split("\n"), start=text.body_line)
+
+
+def _follows(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
+    """Whether the letter that it follows is there, and is not itself in a circle."""
+    chain, letters = [letter.name], campaign.letters
+    follows = letter.front.follows
+    while follows in letters and follows not in chain and letters[follows].texts:
+        chain.append(follows)
+        follows = letters[follows].front.follows
+    if follows in chain:
+        what = f"the letters follow each other in a circle: {', '.join(chain)}"
+        mend = "Let each follow one that was sent before it"
+    elif follows and len(chain) == 1 and follows not in letters:
+        near = nearest(follows, letters)
+        what = f'there is no letter "{follows}" to follow'
+        mend = f"Did you mean {near}" if near else f"Letters here: {', '.join(sorted(letters))}"
+    else:
+        return
+    text = letter.default_text
+    yield Problem(text.file, text.line_of("follows"), what, mend, mark=follows)
