@@ -1,20 +1,22 @@
-"""Passwords and tokens: from the environment, a command or the keyring, never from a campaign file.
+"""Passwords, tokens and keys: from the environment, a command, the keyring or a file of its owner.
 
-A secret is carried as a `Secret`, which shows itself nowhere: not in a repr, a traceback's
-locals or a log. The only door to keyring.
+Never from a file of the campaign. A secret is carried as a `Secret`, which shows itself nowhere:
+not in a repr, a traceback's locals or a log. The only door to keyring.
 """
 
 import json
 import os
 import select
 import shlex
+import stat
 import subprocess
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from petition.errors import ServerTrouble
+from petition.errors import PetitionError, ServerTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +85,10 @@ class Secret:
     __str__ = __repr__
 
 
+class KeyMisplaced(PetitionError):
+    """A key's file is not there, or somewhere that others can read or are given a copy of."""
+
+
 class _Setting(NamedTuple):
     """Where petition.toml names a command: under which key of which table."""
 
@@ -91,6 +97,7 @@ class _Setting(NamedTuple):
 
 
 _TOKEN_COMMAND = _Setting("token_command", "smtp")
+_KEY_COMMAND = _Setting("key_command", "dkim")
 
 
 def find_password(
@@ -142,6 +149,67 @@ def find_token(variable: str, command: str | None) -> Secret | None:
 
     token, lifetime = ask()
     return Secret(token, ask, lifetime)
+
+
+def find_printed_key(command: str) -> Secret:
+    """The private key that a command prints, all of its lines.
+
+    Args:
+        command: A command line without shell syntax.
+
+    Raises:
+        ServerTrouble: It cannot be run, fails, or prints nothing.
+    """
+    text = _run(command, _KEY_COMMAND)
+    if not text.strip():
+        raise _failed(_KEY_COMMAND, "printed nothing")
+    return Secret(text)
+
+
+def read_key(file: str, root: Path) -> Secret:
+    """The private key in a file that its owner alone can read.
+
+    Args:
+        file: Its path, which may begin with `~`.
+        root: The campaign folder; what lies in it, or in the repository that it belongs to, is
+            shared with others sooner or later.
+
+    Raises:
+        KeyMisplaced: It is not there, lies in the campaign, or others can read it.
+    """
+    path = _expanded(file)
+    if path.resolve().is_relative_to(_repository(root.resolve())):
+        mend = "Move it to a folder of your own, as ~/.config/petition, and make a new key"
+        raise KeyMisplaced(f"key_file lies in the campaign: {file}", mend)
+    try:
+        # Without waiting: a named pipe would never open.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as why:
+        raise KeyMisplaced(
+            f"key_file cannot be read: {file} ({why.strerror})", "Correct it"
+        ) from None
+    with open(handle, "rb") as opened:  # noqa: PTH123 (what was looked at is what is read)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyMisplaced(f"key_file is no file: {file}", "Name the file with the key")
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & 0o077:
+            what = f"others than its owner may use key_file (its mode is {mode:04o}): {file}"
+            raise KeyMisplaced(what, f"chmod 600 {file}")
+        return Secret(opened.read(OUTPUT_LIMIT).decode("utf-8", "replace"))
+
+
+def _expanded(file: str) -> Path:
+    try:
+        return Path(file).expanduser()
+    except RuntimeError:  # ~somebody who is not there
+        raise KeyMisplaced(f"key_file cannot be found: {file}", "Write its whole path") from None
+
+
+def _repository(folder: Path) -> Path:
+    """The repository that a folder belongs to, or the folder."""
+    around = (folder, *folder.parents)
+    return next((one for one in around if (one / ".git").exists()), folder)
 
 
 def _in_keyring(service: str, username: str, variable: str) -> str | None:

@@ -9,6 +9,7 @@ from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest
 from petition.campaign.server import Server
+from petition.delivery import sign as signing
 from petition.errors import Level, Problem
 from petition.merge.invitation import wrong_weekdays
 from petition.merge.template import names_in
@@ -33,6 +34,7 @@ def unfit(
         today: The day it would be frozen on.
     """
     yield from _sender(campaign, server)
+    yield from signing.problems_of(campaign, is_live=server is not None)
     yield from _copies(letter, server)
     yield from _reply_by(letter, server, today)
     yield from _event(campaign, letter, server, today)

@@ -13,6 +13,7 @@ from petition.delivery.ending import Wait
 from petition.delivery.mailer import Ending, Mailer, Route
 from petition.delivery.pace import Clock, Pace
 from petition.delivery.retry import RetrySchedule
+from petition.delivery.sign import DkimSigner
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.prepare import Wish, enqueue, prepare
@@ -41,6 +42,7 @@ class Scene:
         self.now = datetime.now(UTC)
         self.secret: Secret | None = None
         self.tls_context: SSLContext | None = None
+        self.signer: DkimSigner | None = None
         self.mailer: Mailer | None = None
         self.log: Log | None = None
         self.tell = lambda told: None
@@ -60,6 +62,7 @@ class Scene:
                 where,
                 self.secret,
                 Pace.of(self.pace, "UTC", self.pace_clock),
+                signer=self.signer,
                 retry=self.retry,
                 tls_context=self.tls_context,
                 pause=self.pause,

@@ -34,6 +34,7 @@ class CountingServer:
     port: int = 0
     accepted: Counter[str] = field(default_factory=Counter)  # by recipient
     message_ids: dict[str, set[str]] = field(default_factory=dict)  # by recipient
+    last: dict[str, bytes] = field(default_factory=dict)  # the last letter, by recipient
     commands: Counter[str] = field(default_factory=Counter)
     logins: list[str] = field(default_factory=list)
 
@@ -101,6 +102,7 @@ class CountingServer:
             self.accepted[recipient] += 1
             known = self.message_ids.setdefault(recipient, set())
             known.add(found[1].decode() if found else "")
+            self.last[recipient] = data.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
         await asyncio.sleep(self.pause)
 
 

@@ -145,6 +145,31 @@ def _host(value: object) -> str:
     return text.lower().removesuffix(".")
 
 
+def _domain_name(value: object) -> str:
+    text = one_line(value)
+    try:
+        return parse_address(f"a@{text}").domain
+    except AddressRefused:
+        raise fault(f"{quoted(text)} is not a domain", 'Write it as "host.org"') from None
+
+
+def _selector(value: object) -> str:
+    text = one_line(value).lower()
+    label = "[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+    if not re.fullmatch(rf"{label}(?:\.{label})*", text):
+        mend = 'Use letters, digits and hyphens alone, as "petition"'
+        raise fault(f"{quoted(text)} is not a selector", mend)
+    return text
+
+
+def _outer_path(value: object) -> str:
+    text = one_line(value)
+    if not text.startswith(("/", "~")):
+        what = f"{quoted(text)} begins neither with / nor with ~"
+        raise fault(what, "Keep the key outside the campaign and write its whole path")
+    return text
+
+
 def _url_parts(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
@@ -219,4 +244,7 @@ WebAddress = Annotated[str, PlainValidator(_web_address)]
 LocalTime = Annotated[datetime, PlainValidator(_local_time)]
 InboxUrl = Annotated[str, PlainValidator(_inbox_url)]
 Mailto = Annotated[str, PlainValidator(_mailto)]
+DomainName = Annotated[str, PlainValidator(_domain_name)]
+Selector = Annotated[str, PlainValidator(_selector)]
+OuterPath = Annotated[str, PlainValidator(_outer_path)]
 DatabaseUrl = Annotated[str, PlainValidator(_database_url)]

@@ -161,6 +161,21 @@ class Smtp(SettingsTable):
     timeout: float = Field(default=60.0, gt=0)
 
 
+class Dkim(SettingsTable):
+    """[dkim]: who signs the letters, where no relay does it."""
+
+    domain: kinds.DomainName = Field(examples=['domain = "your.domain"'])
+    selector: kinds.Selector = Field(examples=['selector = "petition"'])
+    key_file: kinds.OuterPath | None = None
+    key_command: kinds.OneLine | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.key_file and self.key_command:
+            raise fault("key_file and key_command both name a key", "Leave one of them out")
+        return self
+
+
 class Pace(SettingsTable):
     """[pace]: how fast letters may go, and when."""
 
@@ -218,6 +233,7 @@ class Settings(SettingsTable):
         default_factory=_LISTS.copy
     )
     smtp: Smtp | None = None
+    dkim: Dkim | None = None
     pace: Pace = Field(default_factory=Pace)
     events: dict[str, Event] = Field(default_factory=dict)
     inbox: Inbox | None = None

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from petition.campaign.server import Server
@@ -17,6 +18,7 @@ from petition.delivery.reply import Verdict
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.sandbox import Sandbox
 from petition.delivery.secret import secret_of
+from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable
 from petition.merge.message import Email
 from petition.outbox.log import DAY
@@ -26,18 +28,37 @@ from petition.prepare import Prepared
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 
 
-def secret_for(prepared: Prepared) -> Secret | None:
-    """The password or token of the server; to be asked for before anything is queued.
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a run must have before anything is queued.
+
+    Args:
+        login: The password or token of the server.
+        signer: What signs the letters; it holds the key.
+    """
+
+    login: Secret | None = None
+    signer: DkimSigner | None = None
+
+
+def secrets_for(prepared: Prepared) -> Secrets:
+    """The secrets of a run; a rehearsal needs none, and its letters are not signed.
 
     Raises:
-        ServerTrouble: The command that should print it does not.
+        ServerTrouble: The command that should print the password does not.
+        KeyRefused: There is no usable key for [dkim].
     """
-    return secret_of(prepared.server) if prepared.server else None
+    if prepared.server is None:
+        return Secrets()
+    campaign = prepared.campaign
+    dkim = campaign.settings.dkim
+    signer = load_signer(dkim, campaign.root) if dkim else None
+    return Secrets(secret_of(prepared.server), signer)
 
 
 def deliver(
     prepared: Prepared,
-    secret: Secret | None,
+    secrets: Secrets,
     tell: Callable[[Told], None],
     note: Callable[[str], None],
     *,
@@ -47,14 +68,14 @@ def deliver(
 
     Args:
         prepared: What was prepared and enqueued; this process owns its log.
-        secret: What `secret_for` found.
+        secrets: What `secrets_for` found.
         tell: Is called with what became of each copy.
         note: Is called with a sentence for the person who watches.
         wait: Stay until nothing is left that could still be sent.
     """
     ending = Ending()
     try:
-        ending = run_loop(_deliver(prepared, secret, tell, note, wait=wait))
+        ending = run_loop(_deliver(prepared, secrets, tell, note, wait=wait))
     except asyncio.CancelledError:
         ending = Ending(stopped=True)
     finally:
@@ -66,18 +87,18 @@ def deliver(
     return ending
 
 
-def deliver_trial(prepared: Prepared, secret: Secret | None, email: Email) -> Verdict:
+def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
     """Deliver a copy that has no row.
 
     Args:
         prepared: What was prepared; its log counts the copy against the daily cap.
-        secret: What `secret_for` found.
+        secrets: What `secrets_for` found.
         email: The copy.
 
     Raises:
         ServerTrouble: The server cannot be reached or refuses the login.
     """
-    return run_loop(_deliver_trial(prepared, secret, email))
+    return run_loop(_deliver_trial(prepared, secrets, email))
 
 
 def bar_to_trial(prepared: Prepared) -> Ending:
@@ -86,7 +107,7 @@ def bar_to_trial(prepared: Prepared) -> Ending:
     if prepared.server is None:
         return ending
     ending.closed = pace.opens_at()
-    login = _route(prepared, prepared.server, None).login
+    login = _route(prepared, prepared.server, Secrets()).login
     if not prepared.log.database.read_only:
         with prepared.log.database.transaction():
             ending.clock_was_ahead = prepared.log.count_from_now(login)
@@ -96,9 +117,9 @@ def bar_to_trial(prepared: Prepared) -> Ending:
     return ending
 
 
-async def _deliver_trial(prepared: Prepared, secret: Secret | None, email: Email) -> Verdict:
+async def _deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
     async with reachable(prepared.server, prepared.campaign.root) as server:
-        route = _route(prepared, server, secret)
+        route = _route(prepared, server, secrets)
 
         async def permit() -> bool:
             prepared.log.count_attempt(route.login, len(email.envelope.rcpt_to))
@@ -106,7 +127,8 @@ async def _deliver_trial(prepared: Prepared, secret: Secret | None, email: Email
 
         session = await route.open()
         try:
-            done = await session.transact(email, permit)
+            outgoing = route.outgoing(email, prepared.log.clock())
+            done = await session.transact(outgoing, permit)
         finally:
             await session.close()
     if done.fault:
@@ -116,7 +138,7 @@ async def _deliver_trial(prepared: Prepared, secret: Secret | None, email: Email
 
 async def _deliver(
     prepared: Prepared,
-    secret: Secret | None,
+    secrets: Secrets,
     tell: Callable[[Told], None],
     note: Callable[[str], None],
     *,
@@ -124,7 +146,7 @@ async def _deliver(
 ) -> Ending:
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
-        route = _route(prepared, server, secret)
+        route = _route(prepared, server, secrets)
         mailer = Mailer(run, prepared.merger, route, tell, prepared.log.clock)
         _obey_signals(mailer, note)
         try:
@@ -146,10 +168,11 @@ def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
     return noting
 
 
-def _route(prepared: Prepared, server: Server, secret: Secret | None) -> Route:
+def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:
     return Route(
         server=server,
-        secret=secret,
+        secret=secrets.login,
+        signer=secrets.signer,
         pace=pace_of(prepared),
         retry=RetrySchedule.of(prepared.campaign.settings.pace),
         keep_bytes=prepared.keeps_bytes,

@@ -73,7 +73,7 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
         console.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
     _confirm(prepared, _sends(prepared, prepared.comparison.to_send), yes=yes)
-    secret = deliver.secret_for(prepared)  # while nothing is queued that would have to wait for it
+    secrets = deliver.secrets_for(prepared)  # while nothing is queued that would wait for them
     enqueue(prepared)
     kept: Told | None = None
     with Progress(prepared.comparison.to_send) as progress:
@@ -83,7 +83,7 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
             kept = kept or (told if told.state is State.SENT else None)
             progress.told(told.state, told.copy.id)
 
-        ending = deliver.deliver(prepared, secret, tell, progress.note, wait=wait)
+        ending = deliver.deliver(prepared, secrets, tell, progress.note, wait=wait)
     status = _report(prepared, ending)
     if kept and _is_of_sandbox(prepared, kept):
         _say_sandbox(prepared)
@@ -288,7 +288,7 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
         console.say("The trial copy was not sent.")
         return ExitStatus.LEFT
     _confirm(prepared, _sends(prepared, 1), yes=yes)
-    verdict = deliver.deliver_trial(prepared, deliver.secret_for(prepared), email)
+    verdict = deliver.deliver_trial(prepared, deliver.secrets_for(prepared), email)
     said = str(verdict.reply or verdict.reason)
     console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")
     _say_rehearsal(prepared)

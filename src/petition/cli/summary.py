@@ -52,6 +52,8 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)
     yield from (("language", text) for text in fallbacks)
     yield "through", through(prepared)
+    if prepared.server and (dkim := prepared.campaign.settings.dkim):
+        yield "signed", f"by {dkim.domain} (DKIM, selector {dkim.selector})"
     if prepared.server:
         yield "pace", pace_text(prepared.campaign.settings.pace)
     yield "log", prepared.log.where

@@ -24,10 +24,18 @@ _STATE_OF = {
 
 
 class Letter(NamedTuple):
-    """A copy that is merged and may be handed over."""
+    """A copy that is merged and may be handed over.
+
+    Args:
+        copy: Its row.
+        email: The letter as the log has it.
+        outgoing: The same as it goes over the wire: signed, where letters are.
+        date: Its Date.
+    """
 
     copy: Copy
     email: Email
+    outgoing: Email
     date: datetime
 
 

@@ -233,7 +233,7 @@ class Mailer:
         try:
             while letter := await self._next(line):
                 done = await line.session.transact(
-                    letter.email,
+                    letter.outgoing,
                     partial(self._permit, line, letter),
                     partial(self._following, line),
                 )
@@ -301,7 +301,7 @@ class Mailer:
 
     def _following(self, line: _Line) -> Email | None:
         """The letter whose commands go with the dot of the present one."""
-        return line.ahead.email if line.ahead and not self._is_halted else None
+        return line.ahead.outgoing if line.ahead and not self._is_halted else None
 
     def _merged_letter(self, line: _Line, copy: Copy) -> Letter | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
@@ -312,7 +312,7 @@ class Mailer:
         except MergeRefused as refusal:
             self._record(line, copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
             return None
-        return Letter(copy, email, date)
+        return Letter(copy, email, self._route.outgoing(email, self._date_now()), date)
 
     def _date_now(self) -> datetime:
         """The Date of a letter that has none: whole seconds, one object for all of a second."""

@@ -2,12 +2,15 @@
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from petition.campaign.server import Server
 from petition.credentials import Secret
 from petition.delivery.pace import Pace
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.session import NAMELESS, Session
+from petition.delivery.sign import DkimSigner
+from petition.merge.message import Email
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Route:
         hello_name: What to call ourselves in EHLO; a relay may want the sender's domain.
         tls_context: Whom to trust, where it is not the system's own list.
         dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
+        signer: Signs the letters on their way out; None: nobody does.
         pause: The first rest after trouble with the server, in seconds; those after it are
             multiples of it (patience.py).
     """
@@ -35,12 +39,22 @@ class Route:
     hello_name: str = NAMELESS
     tls_context: ssl.SSLContext | None = None
     dot_seconds: float | None = None
+    signer: DkimSigner | None = None
     pause: float = 1.0
 
     @property
     def login(self) -> str:
         """What a daily cap is counted under."""
         return f"{self.server.username or ''}@{self.server.host}"
+
+    def outgoing(self, email: Email, at: datetime) -> Email:
+        """What goes over the wire for a letter: itself, or itself signed.
+
+        Args:
+            email: The letter as the log has it.
+            at: The time.
+        """
+        return self.signer.email(email, at.timestamp()) if self.signer else email
 
     async def open(self) -> Session:
         """A new connection.

@@ -1,0 +1,285 @@
+"""Signs letters on their way out (DKIM, RFC 6376, RFC 8463). The only door to cryptography.
+
+The log's hash and bytes are those before the signature: it says who sent the letter, and not what
+the letter is.
+"""
+
+import base64
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.settings import Dkim
+from petition.credentials import KeyMisplaced, Secret, find_printed_key, read_key
+from petition.errors import Level, PetitionError, Problem, ServerTrouble
+from petition.merge.message import Email
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+WANTS_DKIM = 'pip install "petition[dkim]"'
+KEY_VARIABLE = "PETITION_DKIM_KEY"
+SMALLEST_RSA = 1024  # bits: below that no verifier may accept it (RFC 8301 3.2)
+
+# Signed once more often than they stand there: one that is added on the way breaks the signature
+# (RFC 6376 8.15). Programs show these, or read a letter by them.
+_OVERSIGNED = (
+    "From", "To", "Cc", "Subject", "Date", "Reply-To", "Message-ID", "In-Reply-To", "References",
+    "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+)  # fmt: skip
+# Signed where they stand. RFC 8058 4 demands it of the two that make the one click.
+_SIGNED = (
+    "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Feedback-ID", "Precedence",
+    "Content-Language",
+)  # fmt: skip
+
+_LINE = 76  # characters of a folded line
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
+_BLANKS = re.compile(rb"[ \t]+")
+
+
+class KeyRefused(PetitionError):
+    """The key of [dkim] cannot be had or is none.
+
+    Args:
+        what: What is wrong.
+        mend: How to mend it.
+        key: The key of [dkim] that is to blame.
+    """
+
+    def __init__(self, what: str, mend: str, key: str = "domain") -> None:
+        super().__init__(what, mend)
+        self.key = key
+
+
+class DkimSigner:
+    """Puts a DKIM-Signature before a letter.
+
+    Args:
+        domain: The domain that answers for the letter (d=), in ASCII.
+        selector: Which of the domain's keys it is (s=).
+        key: The private key in PEM.
+
+    Raises:
+        KeyRefused: The key cannot be read, is too small or of another kind, or `petition[dkim]` is
+            not installed.
+    """
+
+    def __init__(self, domain: str, selector: str, key: Secret) -> None:
+        self._domain = domain
+        self._selector = selector
+        self._algorithm, self._seal = _sealing(key)
+
+    def signed(self, data: bytes, at: float) -> bytes:
+        """A letter with its signature before it.
+
+        Args:
+            data: The letter, with CRLF line ends.
+            at: The time of signing, in seconds since 1970.
+        """
+        head, _, body = data.partition(b"\r\n\r\n")
+        fields = [(name, value) for name, value in _FIELD.findall(head + b"\r\n")]
+        header = self._header(_named(fields), _hash_of_body(body), int(at))
+        unsigned = _relaxed(b"DKIM-Signature", header.encode()).removesuffix(b"\r\n")
+        mark = base64.b64encode(self._seal(_chosen(fields) + unsigned)).decode("ascii")
+        return f"DKIM-Signature:{header}{_cut(mark)}\r\n".encode() + data
+
+    def email(self, email: Email, at: float) -> Email:
+        """The same of an email: what goes over the wire in its place."""
+        return email._replace(data=self.signed(email.data, at))
+
+    def _header(self, names: Iterable[str], body_hash: str, at: int) -> str:
+        tags = (
+            f" v=1; a={self._algorithm}; c=relaxed/relaxed; d={self._domain};"
+            f"\r\n\ts={self._selector}; t={at};"
+        )
+        return f"{tags}\r\n\th={_folded(names)};\r\n\tbh={body_hash};\r\n\tb="
+
+
+def load_signer(dkim: Dkim, root: Path, *, runs_command: bool = True) -> DkimSigner | None:
+    """What signs a campaign's letters.
+
+    Args:
+        dkim: [dkim] of petition.toml.
+        root: The campaign folder, in which no key may lie.
+        runs_command: Whether key_command may be run.
+
+    Returns:
+        The signer; None where only the command, which may not be run, could give the key.
+
+    Raises:
+        KeyRefused: There is no key, or no usable one.
+    """
+    key = load_key(dkim, root, runs_command=runs_command)
+    return DkimSigner(dkim.domain, dkim.selector, key) if key else None
+
+
+def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | None:
+    """The private key in PEM; arguments, None and errors are those of `load_signer`."""
+    if find_spec("cryptography") is None:
+        raise KeyRefused("[dkim] needs a part that is not installed", WANTS_DKIM)
+    try:
+        if text := os.environ.get(KEY_VARIABLE):
+            return Secret(text)
+        if dkim.key_command:
+            return find_printed_key(dkim.key_command) if runs_command else None
+        if dkim.key_file:
+            return read_key(dkim.key_file, root)
+    except KeyMisplaced as fault:
+        raise KeyRefused(fault.what, fault.mend, "key_file") from None
+    except ServerTrouble as fault:
+        raise KeyRefused(fault.what, fault.mend, "key_command") from None
+    mend = "Write key_file or key_command under it"
+    raise KeyRefused("[dkim] names no key", f"{mend}, or set {KEY_VARIABLE}")
+
+
+def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
+    """What is wrong with [dkim], as far as this machine can tell; no command is run.
+
+    Args:
+        campaign: The loaded campaign.
+        is_live: Whether letters go to a real server; a rehearsal signs nothing.
+    """
+    dkim, sender = campaign.settings.dkim, campaign.settings.sender.from_.domain
+    if dkim is None:
+        return []
+    level = Level.ERROR if is_live else Level.WARNING
+    try:
+        load_signer(dkim, campaign.root, runs_command=False)
+    except KeyRefused as why:
+        line = campaign.lines.line_of(("dkim", why.key))
+        return [Problem(SETTINGS_FILE, line, why.what, why.mend, level, why.key)]
+    if are_related(dkim.domain, sender) or campaign.stands_in:
+        return []
+    what = f"[dkim] signs for {dkim.domain}, but the letters come from {sender}"
+    mend = "Sign for the domain of the From address: for any other it counts nothing with DMARC"
+    line = campaign.lines.line_of(("dkim", "domain"))
+    return [Problem(SETTINGS_FILE, line, what, mend, Level.WARNING, "domain")]
+
+
+def are_related(one: str, other: str) -> bool:
+    """Whether two domains are the same, or one lies under the other.
+
+    Args:
+        one: A domain in lower case.
+        other: The same.
+    """
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+def public_record(key_text: Secret) -> str:
+    """What to publish in DNS for a private key (RFC 6376 3.6.1, RFC 8463 4).
+
+    Args:
+        key_text: The private key in PEM.
+
+    Raises:
+        KeyRefused: It is no usable key.
+    """
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+
+    key = _read(key_text)
+    public = key.public_key()
+    if isinstance(key, RSAPrivateKey):
+        raw = public.public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
+        return f"v=DKIM1; k=rsa; p={base64.b64encode(raw).decode('ascii')}"
+    raw = public.public_bytes(form.Encoding.Raw, form.PublicFormat.Raw)
+    return f"v=DKIM1; k=ed25519; p={base64.b64encode(raw).decode('ascii')}"
+
+
+# ---- the letter (RFC 6376 3.4.2, 3.4.4, 3.5, 5.4.2)
+
+
+def _relaxed(name: bytes, value: bytes) -> bytes:
+    unfolded = _BLANKS.sub(b" ", value.replace(b"\r\n", b""))
+    return name.lower() + b":" + unfolded.strip(b" ") + b"\r\n"
+
+
+def _hash_of_body(body: bytes) -> str:
+    if b"  " in body or b"\t" in body:  # looking for all blanks costs more than the signature
+        body = _BLANKS.sub(b" ", body)
+    body = body.replace(b" \r\n", b"\r\n").rstrip(b"\r\n")
+    if body:
+        body += b"\r\n"
+    return base64.b64encode(hashlib.sha256(body).digest()).decode("ascii")
+
+
+def _named(fields: list[tuple[bytes, bytes]]) -> list[str]:
+    """The names for h=, each as often as it is signed."""
+    there = Counter(name.lower() for name, _ in fields)
+    names = [name for name in _OVERSIGNED for _ in range(there[name.lower().encode()] + 1)]
+    return names + [name for name in _SIGNED for _ in range(there[name.lower().encode()])]
+
+
+def _chosen(fields: list[tuple[bytes, bytes]]) -> bytes:
+    """The fields that h= names, of one name the last one first; what is not there adds nothing."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in reversed(fields):
+        by_name.setdefault(name.lower(), []).append(_relaxed(name, value))
+    names = (name.lower().encode() for name in (*_OVERSIGNED, *_SIGNED))
+    return b"".join(field for name in names for field in by_name.get(name, ()))
+
+
+def _folded(names: Iterable[str]) -> str:
+    lines, line = [], ""
+    for name in names:
+        if line and len(line) + len(name) + 3 > _LINE:
+            lines.append(line)
+            line = ""
+        line += f":{name}" if line or lines else name
+    return "\r\n\t".join([*lines, line])
+
+
+def _cut(mark: str) -> str:
+    return "\r\n\t".join(mark[at : at + _LINE - 4] for at in range(0, len(mark), _LINE - 4))
+
+
+# ---- the key
+
+
+def _sealing(text: Secret) -> tuple[str, Callable[[bytes], bytes]]:
+    """The algorithm's name, and what signs."""
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+    key = _read(text)
+    if isinstance(key, RSAPrivateKey):
+        rsa, padding, digest = key, PKCS1v15(), SHA256()
+        return "rsa-sha256", lambda content: rsa.sign(content, padding, digest)
+    edwards = key
+    # RFC 8463 3: what is signed is the hash.
+    return "ed25519-sha256", lambda content: edwards.sign(hashlib.sha256(content).digest())
+
+
+def _read(text: Secret) -> "RSAPrivateKey | Ed25519PrivateKey":
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    mend = "Make one: openssl genrsa -out KEYFILE 2048"
+    try:
+        key = load_pem_private_key(text.text.encode(), password=None)
+    except TypeError:
+        what = "the key of [dkim] is locked with a password"
+        raise KeyRefused(what, "Let key_command print it unlocked") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyRefused("the key of [dkim] is no private key in PEM", mend) from None
+    if isinstance(key, RSAPrivateKey):
+        if key.key_size < SMALLEST_RSA:
+            raise KeyRefused(
+                f"the key of [dkim] has {key.key_size} bits, which nobody trusts", mend
+            )
+        return key
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    raise KeyRefused("the key of [dkim] is neither RSA nor Ed25519", mend)
