@@ -6,6 +6,7 @@ in it. Each use has a label of its own, so that no value tells anything about an
 """
 
 import hashlib
+import hmac
 import secrets
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,6 +58,14 @@ class Signer:
     def return_path_token(self, identity: Identity) -> str:
         """What a return path carries in place of `{token}`."""
         return self._mark("return-path", identity, 12)
+
+    def stand_in(self, addr_spec: str) -> str:
+        """What the log has in place of an address that it was told to forget.
+
+        It is no address, and tells nobody whose it was who does not know both key and address.
+        """
+        text = _measured("forgotten") + _measured(addr_spec)
+        return f"forgotten-{hmac.digest(self._key, text, 'sha256')[:16].hex()}"
 
     def _mark(self, label: str, identity: Identity, size: int) -> str:
         of_all = (label, identity.campaign, identity.letter, str(identity.revision))

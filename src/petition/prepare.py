@@ -20,6 +20,8 @@ from petition.identity import Signer
 from petition.merge.condition import Condition
 from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
+from petition.outbox.erasure import Rehashed, rehashed
+from petition.outbox.forgotten import Forgotten
 from petition.outbox.listing import Action, Comparison, ListedRow, Listing
 from petition.outbox.log import Log
 from petition.outbox.person import suppressions
@@ -74,6 +76,11 @@ class Prepared:
         return self.examined.problems
 
     @property
+    def lost_names(self) -> list[Rehashed]:
+        """When this revision lost names that were forgotten, after it was frozen."""
+        return [] if self.is_new else rehashed(self.log, self.letter, self.revision)
+
+    @property
     def keeps_bytes(self) -> bool:
         """Whether the log keeps every copy's bytes."""
         return self.listed <= KEEP_BYTES_UP_TO
@@ -92,6 +99,24 @@ def campaign_id_of(campaign: Campaign, log: Log) -> str:
             f'Write id = "{fixed}" in [campaign], or use a new database in [log]',
         )
     return fixed or settings.id
+
+
+def leave_out_forgotten(campaign: Campaign, log: Log) -> None:
+    """Take those who were forgotten off the signatories, whose file may still have them.
+
+    Of those who are not to be named a letter has a number alone, and keeps it.
+
+    Args:
+        campaign: The loaded campaign.
+        log: Its log.
+    """
+    forgotten = Forgotten(log)
+    if len(forgotten):
+        campaign.signatories = tuple(
+            one
+            for one in campaign.signatories
+            if not (one.publish and one.email and one.email in forgotten)
+        )
 
 
 def prepare(campaign: Campaign, name: str, log: Log, server: Server | None, wish: Wish) -> Prepared:
@@ -160,6 +185,7 @@ class _Reading:
         """
         campaign, log, wish = self.campaign, self.log, self.wish
         campaign_id = campaign_id_of(campaign, log)
+        leave_out_forgotten(campaign, log)
         today = today_of(campaign)
         examined = examine(
             campaign, self.name, server=self.server, campaign_id=campaign_id, today=today
@@ -261,9 +287,11 @@ def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
         return
     text = examined.letter.default_text
     suppressed = {folded(one.mailbox) for one in suppressions(log)}
+    forgotten = Forgotten(log)
     for key in COPIES:
         for mailbox in getattr(text.front, key):
-            if folded(mailbox.addr_spec) in suppressed:
+            box = mailbox.addr_spec
+            if folded(box) in suppressed or box in forgotten:
                 what = f"{mailbox.addr_spec} is never to be written to (petition suppress)"
                 mend = f"Take it out of {key}"
                 yield Problem(text.file, text.line_of(key), what, mend, mark=mailbox.addr_spec)
@@ -282,6 +310,8 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
     """
     if what := refused_by(server, to):
         raise UsageError(what, "Write an address of your own; nothing was sent")
+    if to.addr_spec in Forgotten(log):
+        raise UsageError(f"{to.addr_spec} was forgotten", "Write another address")
     if folded(to.addr_spec) in {folded(one.mailbox) for one in suppressions(log)}:
         what = f"{to.addr_spec} is never to be written to"
         mend = f"Write another address, or allow it with petition suppress --remove {to.addr_spec}"

@@ -16,6 +16,7 @@ from petition.outbox.log import Log
 from petition.prepare import (
     campaign_id_of,
     following_of,
+    leave_out_forgotten,
     refusal_of,
     suppressed_copies,
     text_to_send,
@@ -86,6 +87,8 @@ class _Inspector:
             self._found.problems += campaign.problems
         log = self._log()
         campaign_id = self._campaign_id(campaign, log)
+        if log:
+            leave_out_forgotten(campaign, log)
         for name in letters or sorted(campaign.letters):
             self._found.letters += 1
             self._look_at(name, log, campaign_id)

@@ -16,6 +16,9 @@ from petition import __version__
 from petition.cli import (
     answer,
     check,
+    evidence,
+    export,
+    forget,
     inbox,
     init,
     log,
@@ -46,6 +49,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "retry": retry.retry,
     "withdraw": withdraw.withdraw,
     "suppress": suppress.suppress,
+    "export": export.export,
+    "forget": forget.forget,
+    "evidence": evidence.evidence,
     "sandbox": sandbox.sandbox,
 }
 

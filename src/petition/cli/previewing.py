@@ -20,7 +20,7 @@ from petition.fitness import zone_of
 from petition.identity import Signer
 from petition.merge.message import MARK_BEGIN, MARK_END, Merger, Shown
 from petition.outbox.log import Log
-from petition.prepare import campaign_id_of, following_of, text_to_send
+from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
 
 _FILE_NAME_LENGTH = 40
 _READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
@@ -122,6 +122,7 @@ def open_copies(place: Workplace, letter: str | None) -> Copies:
         UsageError: There is no such letter.
     """
     server, campaign = place.server, place.campaign
+    leave_out_forgotten(campaign, place.log)
     name = letter or _first_letter(place)
     examined = examine(
         campaign,

@@ -134,7 +134,10 @@ def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
 
 def _sends(prepared: Prepared, count: int) -> str:
     name = prepared.server.name if prepared.server else "the sandbox"
-    return f"Send {console.count(count, 'letter')} through {name} now?"
+    what = console.count(count, "letter")
+    if prepared.lost_names:
+        what += ", without the name that was forgotten,"
+    return f"Send {what} through {name} now?"
 
 
 def _confirm(prepared: Prepared, question: str, *, yes: bool) -> None:

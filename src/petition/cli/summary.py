@@ -35,6 +35,9 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     """
     comparison = prepared.comparison
     yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
+    if lost := prepared.lost_names:
+        days = ", ".join(dict.fromkeys(one.at[:10] for one in lost))
+        yield "changed", f"without a name that was forgotten on {days}; it is in earlier copies"
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
     if comparison.as_queued:
         yield "as queued", _as_queued(comparison.as_queued)

@@ -80,9 +80,14 @@ def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
     from petition.cli import console, naming
     from petition.errors import UsageError
     from petition.outbox import person
+    from petition.outbox.forgotten import Forgotten
 
     boxes = naming.addresses(texts)
     there = {folded(one.mailbox) for one in person.suppressions(place.log)}
+    forgotten = Forgotten(place.log)
+    if gone := [box for box in boxes if box in forgotten]:
+        mend = "The log no longer knows what they had. Nothing was done"
+        raise UsageError(f"forgotten for good: {', '.join(gone)}", mend)
     if missed := [box for box in boxes if folded(box) not in there]:
         raise UsageError(f"not suppressed: {', '.join(missed)}", "Nothing was done")
     removed = person.unsuppress(place.log, boxes)

@@ -128,6 +128,12 @@ class Workplace:
         log.tidy()
         return log
 
+    def another_log(self, url: str) -> "Log":
+        """Another log, which is closed with this place; nothing in it is changed by opening it."""
+        from petition.outbox.log import Log
+
+        return self._closing.enter_context(Log(url))
+
     @property
     def log_if_any(self) -> "Log | None":
         """The log, or None where there is none yet: whoever only looks makes no files."""

@@ -80,6 +80,23 @@ def compile_text(
     return compiled if len(problems) == before else None
 
 
+def compile_again(
+    file: str, body: str, around: Surroundings, language: str
+) -> tuple[Template, Template]:
+    """Compile a body once more that was compiled before, with other blocks in it.
+
+    Args:
+        file: Its file.
+        body: What its author wrote below the front matter.
+        around: What it is compiled with; a block may be empty now.
+        language: Its language tag.
+
+    Returns:
+        The templates of the plain text and the HTML; their lines are counted from the body's first.
+    """
+    return _Source(file, 1, body, []).pages(around, language)
+
+
 def compile_path(
     file: str, line: int, path: str, known: Mapping[str, Sequence[str]], problems: list[Problem]
 ) -> Template:

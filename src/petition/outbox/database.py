@@ -198,6 +198,27 @@ class Database:
                 raise
             self._connection.execute("RELEASE attempt")
 
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted: not in the file's free pages, not in its WAL.
+
+        The file is written anew, for what was freed earlier was not overwritten.
+
+        Raises:
+            LogUnusable: It could not be written, or another process goes on reading what was.
+        """
+        if self._hindrance:
+            raise self._hindrance
+        with explained(self.path):
+            self._connection.execute("PRAGMA secure_delete = ON")
+            self._connection.execute("VACUUM")
+            is_busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if is_busy:
+            raise LogUnusable(
+                f"another command is reading {self.path.name}, which keeps what was erased in"
+                f" {self.path.name}-wal",
+                "Run the same command again when it has ended",
+            )
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

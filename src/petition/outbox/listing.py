@@ -15,6 +15,7 @@ from petition.address import folded
 from petition.errors import LogChanged
 from petition.outbox import moving
 from petition.outbox.database import Row
+from petition.outbox.forgotten import Forgotten
 from petition.outbox.log import Log
 from petition.outbox.records import FrozenLetter, moment
 from petition.outbox.states import Mode, Reason, State
@@ -120,10 +121,11 @@ class Listing:
 
     def stage(self, rows: Iterable[ListedRow]) -> None:
         """Lay the rows of the list beside the log; no two of one mailbox."""
+        forgotten = Forgotten(self._log)
         with self._database.transaction(temporary=True):
             self._database.run("stage_drop")
             self._database.run("stage_table")
-            self._database.run_many("stage", _staged(rows))
+            self._database.run_many("stage", _staged(rows, forgotten))
             self._database.run("stage_index")
 
     def compare(self, revision: int, mode: Mode, limit: int | None = None) -> Comparison:
@@ -284,13 +286,14 @@ def _listed(row: Row) -> ListedRow:
 _as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
-def _staged(rows: Iterable[ListedRow]) -> Iterator[tuple[object, ...]]:
+def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[object, ...]]:
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
-    for position, row in enumerate(rows, 1):
+    for position, listed in enumerate(rows, 1):
+        row = _without_person(listed, forgotten) if listed.mailbox in forgotten else listed
         yield (
             position,
             row.mailbox,
-            folded(row.mailbox),
+            folded(row.mailbox) if row is listed else forgotten.key(listed.mailbox),
             row.name,
             row.language,
             row.row_id,
@@ -300,3 +303,18 @@ def _staged(rows: Iterable[ListedRow]) -> Iterator[tuple[object, ...]]:
             row.chosen,
             row.excluded,
         )
+
+
+def _without_person(row: ListedRow, forgotten: Forgotten) -> ListedRow:
+    """The row of somebody who was forgotten: it counts, and brings nothing back into the log."""
+    return ListedRow(
+        mailbox=forgotten.stand_in(row.mailbox),
+        name="",
+        language="",
+        row_id="",
+        file="",
+        line=0,
+        fields={},
+        chosen=row.chosen,
+        excluded=Reason.FORGOTTEN,
+    )

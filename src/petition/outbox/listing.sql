@@ -71,7 +71,7 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
         copy.id
     FROM (SELECT 1) AS one
     LEFT JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
-    LEFT JOIN suppression AS out ON out.folded = listed.folded
+    LEFT JOIN suppression AS out ON out.folded = listed.folded AND out.reason <> 'forgotten'
 )
 
 -- :name choose_first

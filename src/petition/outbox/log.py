@@ -67,10 +67,11 @@ class Log:
     def key(self) -> bytes:
         """The key of all identities (identity.py), made with the log."""
         if self._key is None:
-            if not self.database.read_only:
+            row = self.database.one("meta", {"name": "key"})
+            if row is None and not self.database.read_only:
                 with self.database.transaction():
                     self.database.run("set_meta", {"name": "key", "value": new_key().hex()})
-            row = self.database.one("meta", {"name": "key"})
+                row = self.database.one("meta", {"name": "key"})
             self._key = bytes.fromhex(row[0]) if row else new_key()
         return self._key
 

@@ -12,12 +12,13 @@ all writing to it; the Message-ID proves enough for the state of the copy.
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from petition.address import folded, parse_address
 from petition.errors import AddressRefused, LogUnusable
 from petition.outbox import moving
 from petition.outbox.answers import INBOX
+from petition.outbox.forgotten import Forgotten
 from petition.outbox.log import Log
 from petition.outbox.person import stop_writing
 from petition.outbox.records import Copy, copy_of, moment
@@ -131,6 +132,9 @@ class Incoming:
     log: Log
     _others: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._forgotten = Forgotten(self.log)
+
     def position(self, source: str) -> tuple[int, int] | None:
         """UIDVALIDITY and the last UID that was read of a mailbox of IMAP."""
         row = self.log.database.one("inbox_position", {"source": source})
@@ -212,6 +216,8 @@ class Incoming:
         if self.log.database.one("has_mail", {"sha256": digest}):
             return None
         copy, matched_by = self.find(mail)
+        if is_forgotten := self._is_forgotten(mail, copy):
+            mail = replace(mail, **_NOBODY)
         values = {
             name: getattr(mail, name)
             for name in ("source", "place", "message_id", "sender", "subject", "kind", "recipient")
@@ -219,7 +225,8 @@ class Incoming:
         values |= {"status": mail.status, "reason": mail.reason[:_REPLY_LENGTH]}
         values |= {"permanent": None if mail.permanent is None else int(mail.permanent)}
         values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
-        values |= {"bytes": mail.data if copy else None, "sha256": digest, "now": self.log.now}
+        values |= {"bytes": mail.data if copy and not is_forgotten else None}
+        values |= {"sha256": digest, "now": self.log.now}
         # What is in hand may have arrived already, and only its run can say so.
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
         self.log.database.run("add_mail", values | {"waits": int(waits)})
@@ -259,6 +266,13 @@ class Incoming:
             except Exception as fault:  # noqa: BLE001 (as above)
                 return Recorded(_light(failed_on(mail, fault)), copy, waiting.matched_by)
             return Recorded(_light(mail), copy, waiting.matched_by, effects)
+
+    def _is_forgotten(self, mail: Received, copy: Copy | None) -> bool:
+        """Whether a mail is from, or about, somebody whom the log was told to forget."""
+        boxes = filter(None, map(_addr_spec, (mail.sender, mail.recipient or "")))
+        return (copy is not None and "@" not in copy.mailbox) or any(
+            box in self._forgotten for box in boxes
+        )
 
     def _apply(self, mail: Received, copy: Copy, matched_by: str, number: int) -> tuple[str, ...]:
         is_proven = matched_by != "sender"
@@ -363,6 +377,12 @@ def _addr_spec(text: str) -> str:
         return ""
 
 
+# What is kept of a mail by somebody who was forgotten: that it came, so that it is read once.
+_NOBODY: dict[str, Any] = {
+    **dict.fromkeys(("message_id", "sender", "subject", "words"), ""),
+    "recipient": None,
+    "reason": "forgotten",
+}
 _HAVE_IT = frozenset({State.SENT, State.BOUNCED, State.UNCERTAIN})
 _MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
 _BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from petition.address import folded
 from petition.outbox import moving
+from petition.outbox.forgotten import Forgotten
 from petition.outbox.log import Log
 from petition.outbox.records import Moved
 from petition.outbox.states import Reason, State
@@ -120,7 +121,8 @@ def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
 
 def stop_writing(log: Log, mailboxes: Iterable[str], reason: Reason) -> Taken:
     """The same, for any reason; within a transaction of the caller's."""
-    names = {folded(mailbox): mailbox for mailbox in mailboxes}
+    forgotten = Forgotten(log)  # nobody writes to them as it is, and their address stays away
+    names = {folded(box): box for box in mailboxes if box not in forgotten}
     values = {"reason": reason, "now": log.now, "letter": None}
     log.database.run("moving_clear")
     for key, mailbox in names.items():

@@ -4,7 +4,15 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("queries.sql", "listing.sql", "moving.sql", "incoming.sql", "answers.sql")
+_FILES = (
+    "queries.sql",
+    "listing.sql",
+    "moving.sql",
+    "incoming.sql",
+    "answers.sql",
+    "privacy.sql",
+    "evidence.sql",
+)
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
 
 

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     COMPLAINED = "called it spam"
     ANSWERED = "answered"
     UNCLASSIFIED = "answer to be classified"
+    FORGOTTEN = "forgotten"
 
 
 class Mode(StrEnum):

@@ -1,0 +1,70 @@
+"""petition evidence: a sealed pack of what was sent and answered."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from petition.cli.options import Json
+
+
+def evidence(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The pack, such as pack.zip.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="See whether a pack is as it was written.")
+    ] = False,
+    seal: Annotated[
+        str | None, typer.Option(metavar="HASH", help="The seal that was noted, with --verify.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack letters, events and answers as evidence; or verify a pack."""
+    from petition.errors import UsageError
+
+    if seal and not verify:
+        raise UsageError("--seal is compared with that of a pack", "Add --verify")
+    if verify:
+        _verify(file, seal, as_json=as_json)
+    else:
+        _write(context, file, as_json=as_json)
+
+
+def _write(context: typer.Context, file: Path, *, as_json: bool) -> None:
+    from petition.cli import console
+    from petition.cli.workplace import Workplace
+    from petition.report import evidence as packing
+
+    with Workplace.open(context) as place:
+        seal = packing.write(place.existing_log, file)
+        if as_json:
+            console.json({"file": str(file), "seal": seal, "log": place.log_name})
+            return
+        console.say(f"{file} is written, for you alone to read: it holds names and addresses.")
+        console.say(f"Its seal: {seal}")
+        console.say("Note the seal where nobody can change it: it proves the pack later on.")
+        place.say_which()
+
+
+def _verify(file: Path, seal: str | None, *, as_json: bool) -> None:
+    from petition.cli import console
+    from petition.errors import ExitStatus
+    from petition.report import pack
+
+    found = pack.verify(file)
+    if seal and seal.strip().lower() != found.seal:
+        found.faults.append(f"{pack.MANIFEST}: the seal is not the one that was noted")
+    if as_json:
+        names = ("campaign", "until", "entries", "seal", "faults")
+        console.json({"file": str(file)} | {name: getattr(found, name) for name in names})
+    elif found.faults:
+        for fault in found.faults:
+            console.say(fault)
+        console.say_error(f"{file} is not as it was written.")
+    else:
+        whole = f"{file} is whole: {console.count(found.entries, 'entry', 'entries')}"
+        console.say(f"{whole} of {found.campaign}, until {found.until[:16].replace('T', ' ')} UTC.")
+        noted = "It is the one that was noted." if seal else "Compare it with the one noted then."
+        console.say(f"Its seal: {found.seal}.\n{noted}")
+    if found.faults:
+        raise typer.Exit(ExitStatus.PROBLEMS)

@@ -1,0 +1,35 @@
+-- What a pack of evidence holds (report/evidence.py), in the order of the log.
+
+-- :name evidence_copies
+-- Every copy but its bytes and its fields.
+SELECT id, letter, revision, mailbox, name, language, state, reason, attempts, letter_date,
+       message_id, sha256, bytes IS NOT NULL AS has_bytes,
+       (SELECT MIN(event.at) FROM event WHERE event.copy = copy.id
+        AND event.from_state = event.to_state) AS erased_at
+FROM copy ORDER BY id
+
+-- :name evidence_bytes
+-- The copies whose bytes are kept.
+SELECT id, letter, revision, sha256, bytes FROM copy
+WHERE bytes IS NOT NULL AND sha256 IS NOT NULL ORDER BY id
+
+-- :name evidence_events
+-- Everything that happened to copies.
+SELECT event.*, copy.letter, copy.revision, copy.mailbox
+FROM event CROSS JOIN copy ON copy.id = event.copy ORDER BY event.id
+
+-- :name evidence_answers
+-- Everything that was answered.
+SELECT answer.*, copy.letter, copy.revision, copy.mailbox
+FROM answer CROSS JOIN copy ON copy.id = answer.copy ORDER BY answer.id
+
+-- :name evidence_mails
+-- Every mail that belongs to a copy.
+SELECT id, sha256, message_id, sender, subject, kind, recipient, status, permanent, reason, copy,
+       matched_by, seen_at, bytes
+FROM mail WHERE copy IS NOT NULL ORDER BY id
+
+-- :name evidence_until
+-- When something last happened.
+SELECT MAX(at) FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(at) FROM answer
+                     UNION ALL SELECT MAX(seen_at) FROM mail) AS moments

@@ -1,0 +1,113 @@
+-- What is held about one person, and its erasure (erasure.py).
+
+-- :name held_copies
+-- Every copy to one mailbox however it is capitalised.
+SELECT * FROM copy WHERE folded = :folded ORDER BY id
+
+-- :name held_events
+-- What happened to these.
+SELECT event.* FROM copy CROSS JOIN event ON event.copy = copy.id
+WHERE copy.folded = :folded ORDER BY event.id
+
+-- :name held_answers
+-- What the person said.
+SELECT answer.* FROM copy CROSS JOIN answer ON answer.copy = copy.id
+WHERE copy.folded = :folded ORDER BY answer.id
+
+-- :name held_suppression
+-- Whether a mailbox is never written to.
+SELECT mailbox, reason, at FROM suppression WHERE folded = :folded
+
+-- :name forgotten
+-- The stand-ins of those who were forgotten.
+SELECT folded, at FROM suppression WHERE reason = 'forgotten'
+
+-- :name event_texts
+-- Whatever a server or a person said at an event.
+SELECT id, reason, reply FROM event WHERE reason <> '' OR reply IS NOT NULL
+
+-- :name copy_texts
+-- Whatever stands in a copy but its letter.
+SELECT id, reason, reply, fields, stopped FROM copy
+
+-- :name mail_texts
+-- Every mail but its bytes.
+SELECT id, sender, subject, recipient, reason, copy, bytes IS NOT NULL AS has_bytes FROM mail
+
+-- :name mail_row
+-- One mail.
+SELECT * FROM mail WHERE id = :mail
+
+-- :name answer_texts
+-- Whatever people said.
+SELECT id, copy, mail, quote FROM answer
+
+-- :name redact_event
+-- An event in which somebody is no longer named.
+UPDATE event SET reason = :reason, reply = :reply WHERE id = :id
+
+-- :name redact_copy
+-- A copy in which somebody else is no longer named; its bytes go with the name.
+UPDATE copy SET reason = :reason, reply = :reply, fields = :fields, stopped = :stopped,
+    bytes = CASE WHEN :fields = fields THEN bytes END
+WHERE id = :id
+
+-- :name redact_mail
+-- A mail in which somebody is no longer named.
+UPDATE mail SET subject = :subject, reason = :reason,
+    bytes = CASE WHEN :keeps_bytes = 1 THEN bytes END
+WHERE id = :id
+
+-- :name erase_mail
+-- A mail from somebody who was forgotten: that it came stays, so that it is not read again.
+UPDATE mail SET message_id = '', sender = '', subject = '', recipient = NULL, reason = 'forgotten',
+    bytes = NULL
+WHERE id = :id
+
+-- :name redact_answer
+-- An answer in which somebody is no longer named.
+UPDATE answer SET quote = :quote WHERE id = :id
+
+-- :name erase_copies
+-- The copies to one mailbox: their states and hashes stay, the person does not.
+UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, name = '', language = '',
+    row_id = '', file = '', line = 0, fields = '{}', bytes = NULL, updated_at = :now
+WHERE mailbox = :mailbox
+
+-- :name erase_suppression
+-- The address of somebody who is never written to; a stand-in takes its place.
+DELETE FROM suppression WHERE folded = :folded
+
+-- :name log_forgotten
+-- Write down that a copy, which stays in its state, lost its bytes.
+INSERT INTO event (copy, at, from_state, to_state, reason)
+SELECT id, :now, state, state, :reason FROM copy
+WHERE id IN (SELECT value FROM json_each(:copies))
+
+-- :name copies_with_bytes
+-- The copies of a revision whose bytes the log keeps.
+SELECT id, sha256 FROM copy
+WHERE letter = :letter AND revision = :revision AND bytes IS NOT NULL
+
+-- :name erase_bytes
+-- The bytes of all copies of a revision.
+UPDATE copy SET bytes = NULL WHERE letter = :letter AND revision = :revision
+
+-- :name all_frozen
+-- Every letter in every revision.
+SELECT letter, revision, hash, content_hash, document, mode, frozen_at FROM frozen
+ORDER BY frozen_at, letter, revision
+
+-- :name refreeze
+-- A frozen letter that lost a name.
+UPDATE frozen SET hash = :hash, content_hash = :content_hash, document = :document
+WHERE letter = :letter AND revision = :revision
+
+-- :name gone_out
+-- How many copies of a revision may have arrived, and between which moments.
+SELECT COUNT(*), MIN(letter_date), MAX(letter_date) FROM copy
+WHERE letter = :letter AND revision = :revision AND state IN ('sent', 'bounced', 'uncertain')
+
+-- :name notes
+-- What was kept for the whole log under names that begin alike.
+SELECT name, value FROM meta WHERE substr(name, 1, length(:beginning)) = :beginning ORDER BY name

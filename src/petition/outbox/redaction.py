@@ -1,0 +1,112 @@
+"""Finds one person in texts and mails, and takes them out."""
+
+import email
+import email.errors
+import json
+import re
+from collections.abc import Iterable, Iterator
+from email.header import decode_header
+from email.message import Message
+
+from petition.address import folded
+
+STAND_IN = "[forgotten]"
+_SHORTEST = 3  # characters of a local part that is looked for by itself
+
+
+class Redaction:
+    """One person, as texts can name them.
+
+    Args:
+        mailbox: The address (addr_spec).
+        names: Full names; a single word is none, for it would be found everywhere.
+    """
+
+    def __init__(self, mailbox: str, names: Iterable[str] = ()) -> None:
+        local_part, _, domain = mailbox.rpartition("@")
+        domains = {domain, _readable(domain)}
+        spelled = {mailbox, *(f"{local_part}{at}{one}" for one in domains for at in ("@", "%40"))}
+        spelled |= {f"{local_part}={one}" for one in domains}  # in the return paths of lists (VERP)
+        addresses = "|".join(re.escape(one) for one in sorted(spelled))
+        edges = r"(?<![\w.+-])(?:{})(?![\w-])".format
+        full = sorted({" ".join(name.split()) for name in names if len(name.split()) > 1})
+        words = "|".join(r"\s+".join(map(re.escape, name.split())) for name in full)
+        either = f"{addresses}|{words}" if words else addresses
+        self._key = folded(mailbox)
+        self._address = re.compile(edges(addresses), re.IGNORECASE)
+        self._either = re.compile(edges(either), re.IGNORECASE)
+        own = [either, re.escape(local_part)] if len(local_part) >= _SHORTEST else [either]
+        self._own = re.compile(edges("|".join(own)), re.IGNORECASE)
+
+    def is_them(self, mailbox: str | None) -> bool:
+        """Whether an address is theirs, however it is capitalised."""
+        return mailbox is not None and folded(mailbox) == self._key
+
+    def names_them(self, text: str | None) -> bool:
+        """Whether a text names them."""
+        return text is not None and self._either.search(text) is not None
+
+    def has_address(self, text: str) -> bool:
+        """Whether a text holds their address."""
+        return self._address.search(text) is not None
+
+    def without(self, text: str | None, *, own: bool = False) -> str | None:
+        """A text that names them no more.
+
+        Args:
+            text: The text.
+            own: It is about them: the local part of their address alone is theirs too.
+        """
+        return None if text is None else (self._own if own else self._either).sub(STAND_IN, text)
+
+    def without_address(self, fields: str) -> str:
+        """The merge fields of somebody else, as JSON, without their address."""
+        if not self.has_address(fields):
+            return fields
+        known = json.loads(fields)
+        less = {name: self._address.sub(STAND_IN, text) for name, text in known.items()}
+        return json.dumps(less, ensure_ascii=False, sort_keys=True)
+
+    def is_in_mail(self, data: bytes) -> bool:
+        """Whether a mail names them, in a header or a text, however that is encoded."""
+        return any(map(self.names_them, _texts(data)))
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    yield data.decode("utf-8", "replace")
+    try:
+        mail = email.message_from_bytes(data)
+        for part in mail.walk():
+            yield from (_decoded(str(value)) for value in part.values())
+            yield from _text_of(part)
+    except (RecursionError, ValueError, LookupError, email.errors.MessageError):
+        return  # what cannot be taken apart was looked through as it stands
+
+
+def _text_of(part: Message) -> Iterator[str]:
+    payload = part.get_payload(decode=True) if not part.is_multipart() else None
+    if not isinstance(payload, bytes) or part.get_content_maintype() not in {"text", "message"}:
+        return
+    try:
+        text = payload.decode(part.get_content_charset("utf-8"), "replace")
+    except LookupError:
+        text = payload.decode("latin-1")
+    yield text
+    if "<" in text:  # HTML may break a name by markup
+        yield re.sub(r"<[^>]*>", " ", text)
+
+
+def _decoded(header: str) -> str:
+    parts = [
+        piece.decode(charset or "latin-1", "replace") if isinstance(piece, bytes) else piece
+        for piece, charset in decode_header(header)
+    ]
+    return "".join(parts)
+
+
+def _readable(domain: str) -> str:
+    """A domain as people write it, where the wire has A-labels (RFC 5890)."""
+    try:
+        return domain.encode("ascii").decode("idna")
+    except (UnicodeError, ValueError):
+        return domain

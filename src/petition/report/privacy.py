@@ -1,0 +1,240 @@
+"""Forgets a person: in the log, in the letters that were frozen, in what the sandbox kept."""
+
+import email
+import email.policy
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from petition.address import folded
+from petition.campaign.signatories import Signatory
+from petition.merge import refreeze
+from petition.merge.fields import SIGNATORY_FIELDS
+from petition.merge.frozen import Frozen
+from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_out, held
+from petition.outbox.forgotten import Forgotten
+from petition.outbox.log import Log
+from petition.outbox.records import FrozenLetter
+from petition.outbox.redaction import Redaction
+from petition.outbox.states import State
+
+_MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)
+_MAILDIR = ("new", "cur", "tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is to be forgotten.
+
+    Args:
+        mailbox: The address (addr_spec).
+        names: What they are called, by the people files and the log.
+        signed: How they signed, by the file of the signatories.
+        strangers: Names that others, with another address, have signed with too.
+    """
+
+    mailbox: str
+    names: frozenset[str] = frozenset()
+    signed: tuple[Signatory, ...] = ()
+    strangers: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, mailbox: str, signatories: Iterable[Signatory], names: Iterable[str] = ()
+    ) -> "Person":
+        """The person of an address, as the file of the signatories has them.
+
+        Args:
+            mailbox: The address.
+            signatories: Everybody who signs.
+            names: What else they are called.
+        """
+        everybody = list(signatories)
+        signed = tuple(one for one in everybody if folded(one.email) == folded(mailbox))
+        others = {one.name.casefold() for one in everybody if one.email and one not in signed}
+        called = {*names, *(one.name for one in signed)}
+        return cls(mailbox, frozenset(filter(None, called)), signed, frozenset(others))
+
+    def is_signature(self, published: dict[str, str]) -> bool:
+        """Whether an entry of a frozen signature block is theirs."""
+        if self.signed:
+            return any(
+                all(published[name] == getattr(one, name) for name in SIGNATORY_FIELDS)
+                for one in self.signed
+            ) or self._is_named(published["name"], {one.name for one in self.signed})
+        return self._is_named(published["name"], self.names)
+
+    def _is_named(self, name: str, names: Iterable[str]) -> bool:
+        key = name.casefold()
+        return key in {one.casefold() for one in names} - self.strangers
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Where a name had gone before it was forgotten.
+
+    Args:
+        role: As what: recipient, signatory, cc or bcc.
+        copies: How many copies that named them may have arrived.
+        first: When the first one went, as the log has it.
+        last: When the last one went.
+    """
+
+    letter: str
+    revision: int
+    role: str
+    copies: int
+    first: str | None
+    last: str | None
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What was erased from one log, and where the name had gone."""
+
+    log: str
+    erased: Erased
+    gone: list[Gone] = field(default_factory=list)
+    rehashed: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # letters whose own words name them
+    files: int = 0  # letters of the sandbox
+
+
+def names_in_log(log: Log, mailbox: str) -> set[str]:
+    """What the log calls the person of an address."""
+    return {str(one["name"]) for one in held(log, mailbox)["copies"]} - {""}
+
+
+def forget(log: Log, person: Person, outbox: Path | None) -> Receipt:
+    """Erase a person from a log and, where it is a rehearsal's, from the sandbox's letters.
+
+    The caller owns the log. What was erased is overwritten on the disk before this returns.
+
+    Args:
+        log: The log.
+        person: Whom.
+        outbox: The sandbox's Maildir; None: this log has none.
+
+    Raises:
+        LogUnusable: The log could not be written.
+    """
+    receipt = Receipt(log.where, Erased())
+    letters = frozen_letters(log)
+    receipt.gone = [*_received(log, person), *_named_in(log, letters, person)]
+    redaction = Redaction(person.mailbox, person.names)
+    changes = [change for one in letters if (change := without(one, person))]
+    receipt.rehashed = [f"{one.after.letter}, revision {one.after.revision}" for one in changes]
+    receipt.texts = sorted({one.letter for one in letters if redaction.names_them(_source(one))})
+    receipt.erased = erase(log, person.mailbox, person.names, changes)
+    log.database.scrub()
+    if outbox:
+        receipt.files = _erase_files(outbox, receipt.erased.digests, redaction)
+    return receipt
+
+
+def without(letter: FrozenLetter, person: Person) -> Change | None:
+    """A frozen letter that names a person no more; None where it does not name them.
+
+    Args:
+        letter: The letter.
+        person: Whom.
+    """
+    new = refreeze.without(
+        Frozen.from_json(letter.document),
+        person.is_signature,
+        lambda mailbox: folded(mailbox) == folded(person.mailbox),
+    )
+    if new is None:
+        return None
+    after = replace(letter, document=new.to_json(), hash=new.hash, content_hash=new.content_hash)
+    return Change(letter, after)
+
+
+def _source(letter: FrozenLetter) -> str:
+    frozen = Frozen.from_json(letter.document)
+    demands = (one["source"] for name in frozen.languages for one in frozen.demands(name))
+    return "\n".join([frozen.source, *demands])
+
+
+def _is_box(entry: str | list[str], mailbox: str) -> bool:
+    return folded(entry if isinstance(entry, str) else entry[-1]) == folded(mailbox)
+
+
+def _received(log: Log, person: Person) -> Iterator[Gone]:
+    for row in held(log, person.mailbox)["copies"]:
+        if row["state"] in _MAY_HAVE_ARRIVED:
+            day = str(row["letter_date"]) if row["letter_date"] else None
+            yield Gone(str(row["letter"]), int(str(row["revision"])), "recipient", 1, day, day)
+
+
+def _named_in(log: Log, letters: Iterable[FrozenLetter], person: Person) -> Iterator[Gone]:
+    for letter in letters:
+        document = Frozen.from_json(letter.document).document
+        roles = [key for key in ("cc", "bcc") if _has_box(document[key], person.mailbox)]
+        if any(map(person.is_signature, document["signatories"]["published"])):
+            roles.append("signatory")
+        copies, first, last = gone_out(log, letter) if roles else (0, None, None)
+        for role in roles if copies else ():
+            yield Gone(letter.letter, letter.revision, role, copies, first, last)
+
+
+def _has_box(entries: Iterable[str | list[str]], mailbox: str) -> bool:
+    return any(_is_box(entry, mailbox) for entry in entries)
+
+
+def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
+    """Delete the sandbox's letters to a person, and those that name them."""
+    count = 0
+    for path in (path for name in _MAILDIR for path in sorted((outbox / name).glob("*"))):
+        if path.is_symlink() or not path.is_file():
+            continue
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() in digests or redaction.is_in_mail(data):
+            path.unlink()
+            count += 1
+    return count
+
+
+def export(log: Log, person: Person) -> dict[str, Any]:
+    """Everything that a log holds about a person, as JSON has it.
+
+    Args:
+        log: The log.
+        person: Whom.
+    """
+    rows = held(log, person.mailbox)
+    kept: dict[Any, Any] = {row["id"]: row["bytes"] for row in rows["copies"] if row["bytes"]}
+    found: dict[str, Any] = {name: list(map(_readable, some)) for name, some in rows.items()}
+    for copy in found["copies"]:
+        copy["text"] = _plain(kept[copy["id"]]) if copy["id"] in kept else None
+        copy["fields"] = json.loads(copy["fields"])
+    named = _named_in(log, frozen_letters(log), person)
+    return {
+        "log": log.where,
+        **found,
+        "named_in": [asdict(one) for one in named],
+        "forgotten_at": Forgotten(log).day(person.mailbox),
+    }
+
+
+def _plain(data: bytes) -> str:
+    """What a person reads of a letter."""
+    body = email.message_from_bytes(data, policy=email.policy.default).get_body(("plain",))
+    return str(body.get_content()) if body else ""
+
+
+def _readable(row: dict[str, object]) -> dict[str, object]:
+    return {
+        name: _text(value) if isinstance(value, bytes) else value for name, value in row.items()
+    }
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"base64:{b64encode(data).decode('ascii')}"
