@@ -23,6 +23,7 @@ from petition.cli import (
     init,
     log,
     preview,
+    report,
     resolve,
     retry,
     sandbox,
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "suppress": suppress.suppress,
     "export": export.export,
     "forget": forget.forget,
+    "report": report.report,
     "evidence": evidence.evidence,
     "sandbox": sandbox.sandbox,
 }

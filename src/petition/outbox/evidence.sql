@@ -33,3 +33,15 @@ FROM mail WHERE copy IS NOT NULL ORDER BY id
 -- When something last happened.
 SELECT MAX(at) FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(at) FROM answer
                      UNION ALL SELECT MAX(seen_at) FROM mail) AS moments
+
+-- :name report_people
+-- To whom letters went or are to go, the newest revision of each; without their bytes.
+SELECT copy.id, copy.letter, copy.mailbox, copy.folded, copy.name, copy.fields, copy.state,
+       copy.letter_date
+FROM copy WHERE copy.newest = 1 ORDER BY copy.id LIMIT :limit
+
+-- :name report_steps
+-- How many copies went from one state to another, by minute.
+SELECT substr(at, 1, 16) AS minute, from_state, to_state, COUNT(*) AS copies FROM event
+WHERE from_state IS NULL OR from_state <> to_state
+GROUP BY minute, from_state, to_state ORDER BY minute

@@ -1,0 +1,259 @@
+"""What a report tells, counted: deliveries over time, answers by person and demand, days waited."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from petition.merge.frozen import Frozen
+from petition.outbox.log import Log
+from petition.outbox.record import Record
+from petition.outbox.records import Counts, moment
+
+UNANSWERED = ("none", "unclassified", "acknowledged", "stalled")
+MOST_PEOPLE = 500  # that a table can show; of longer lists there are numbers alone
+_SAMPLES = 120
+_ADDRESS = re.compile(r"[^\s<>\"'(),;:“”]+@[^\s<>\"'(),;:“”]+")
+
+# What a row calls an office. `title` is one too, unless it is how a person is addressed.
+_OFFICE = ("role", "office", "position", "title")
+_ADDRESSED = frozenset(
+    {"mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "dame", "lord", "lady"}
+    | {"rev", "fr", "herr", "frau", "m", "mme", "mlle", "г-н", "г-жа", "д-р", "мырза", "ханым"}
+)
+
+
+@dataclass(slots=True)
+class Person:
+    """One who was written to.
+
+    Args:
+        name: As the report may call them.
+        office: Their public office, or "".
+        is_named: Whether the report may name them.
+        first_sent: When the first letter went; None: none did.
+        states: The state of each letter to them.
+        by_demand: The last status of each demand; "" stands for the letter as a whole.
+        answered_on: When they first gave an answer that is one.
+        is_overdue: Whether the day until which an answer was asked for is over without one.
+        days: How long they have taken, or are taking; None: nothing went.
+    """
+
+    name: str
+    office: str = ""
+    is_named: bool = True
+    first_sent: datetime | None = None
+    states: dict[str, str] = field(default_factory=dict)
+    by_demand: dict[str, str] = field(default_factory=dict)
+    answered_on: datetime | None = None
+    is_overdue: bool = False
+    days: int | None = None
+
+    @property
+    def status(self) -> str:
+        """The last that they said, of whatever."""
+        return self.by_demand.get("*", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something that was answered."""
+
+    name: str
+    at: datetime
+    letter: str
+    status: str
+    channel: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How many copies were in each state at one moment."""
+
+    at: datetime
+    states: dict[str, int]
+
+
+@dataclass(slots=True)
+class Figures:
+    """All that a report shows.
+
+    Args:
+        title: The campaign's title.
+        made_on: The day of the report.
+        is_public: Whether it is for everybody's eyes.
+        letters: How many copies of each letter are in each state.
+        reply_by: Until when each asked for an answer.
+        demands: The demands' ids and titles.
+        people: Those who were written to.
+        too_many: They are too many to be shown, and left out.
+        stalls: What was said to gain time.
+        samples: The states over time.
+    """
+
+    title: str
+    made_on: date
+    is_public: bool
+    letters: list[Counts] = field(default_factory=list)
+    reply_by: dict[str, date | None] = field(default_factory=dict)
+    demands: dict[str, str] = field(default_factory=dict)
+    people: list[Person] = field(default_factory=list)
+    too_many: bool = False
+    stalls: list[Said] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+    def total(self, *states: str) -> int:
+        """How many copies are in some states."""
+        return sum(
+            count
+            for one in self.letters
+            for state, count in one.by_state.items()
+            if state in states
+        )
+
+    @property
+    def sent(self) -> list[Person]:
+        """Those to whom a letter went."""
+        return [one for one in self.people if one.first_sent]
+
+    @property
+    def answered(self) -> int:
+        """How many of them gave an answer that is one."""
+        return sum(one.answered_on is not None for one in self.sent)
+
+    @property
+    def overdue(self) -> int:
+        """How many have let the day pass."""
+        return sum(one.is_overdue for one in self.sent)
+
+
+def figures(log: Log, title: str, *, is_public: bool) -> Figures:
+    """Count what a log tells.
+
+    Args:
+        log: The log.
+        title: The campaign's title.
+        is_public: Leave out addresses, and the names of those who hold no public office.
+    """
+    record, today = Record(log), log.clock().date()
+    found = Figures(title, today, is_public)
+    with record.at_one_moment():
+        for name in log.letters():
+            found.letters.append(log.counts(name))
+            _read_letter(log, name, found)
+        _read_people(record, found)
+        found.samples = _samples(record.steps())
+    return found
+
+
+def _read_letter(log: Log, name: str, found: Figures) -> None:
+    newest = log.newest(name)
+    if newest is None:
+        return
+    frozen = Frozen.from_json(newest.document)
+    found.reply_by[name] = frozen.reply_by
+    for demand in frozen.demands(frozen.languages[0]):
+        found.demands.setdefault(demand["id"], demand["title"])
+
+
+def _read_people(record: Record, found: Figures) -> None:
+    people: dict[str, Person] = {}
+    by_copy: dict[int, tuple[Person, str]] = {}
+    for row in record.people(MOST_PEOPLE * 20):
+        person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
+        by_copy[row["id"]] = (person, row["letter"])
+        person.states[row["letter"]] = row["state"]
+        if row["letter_date"] and row["state"] in {"sent", "uncertain"}:
+            sent = moment(row["letter_date"])
+            person.first_sent = min(person.first_sent or sent, sent)
+    if len(people) > MOST_PEOPLE:
+        found.too_many = True
+        return
+    found.people = list(people.values())
+    for row in record.answers():
+        if row["copy"] in by_copy:
+            person, letter = by_copy[row["copy"]]
+            _take_answer(row, person, letter, found)
+    for person in found.people:
+        _judge(person, found)
+
+
+def _person(row: dict[str, Any], number: int, found: Figures) -> Person:
+    fields = json.loads(row["fields"])
+    office = office_of(fields)
+    is_forgotten = "@" not in row["mailbox"]
+    if is_forgotten:
+        return Person("somebody who was forgotten", is_named=False)
+    if found.is_public and not (office and row["name"]):
+        return Person(f"Recipient {number}", is_named=False)
+    name = row["name"] or row["mailbox"]
+    return Person(public(name) if found.is_public else name, office)
+
+
+def office_of(fields: dict[str, str]) -> str:
+    """The public office that a row names, or "".
+
+    Args:
+        fields: The merge fields of the row.
+    """
+    for column in _OFFICE:
+        text = " ".join(fields.get(column, "").split())
+        if text and text.casefold().rstrip(".") not in _ADDRESSED:
+            return public(text)
+    return ""
+
+
+def public(text: str) -> str:
+    """A text without any address of a mailbox."""
+    return _ADDRESS.sub("[address]", text)
+
+
+def _take_answer(row: dict[str, Any], person: Person, letter: str, found: Figures) -> None:
+    at = moment(row["at"])
+    person.by_demand[row["demand"]] = person.by_demand["*"] = row["status"]
+    if row["status"] not in UNANSWERED and person.answered_on is None:
+        person.answered_on = at
+    if row["status"] == "stalled":
+        may_quote = person.is_named or not found.is_public
+        quote = row["quote"] if may_quote else ""
+        quote = public(quote) if found.is_public else quote
+        said = Said(person.name, at, letter, row["status"], row["channel"], quote)
+        found.stalls.append(said)
+
+
+def _judge(person: Person, found: Figures) -> None:
+    if person.first_sent is None:
+        return
+    end = person.answered_on.date() if person.answered_on else found.made_on
+    person.days = max((end - person.first_sent.date()).days, 0)
+    asked = [found.reply_by.get(letter) for letter in person.states]
+    days = [day for day in asked if day]
+    person.is_overdue = person.answered_on is None and bool(days) and found.made_on > min(days)
+
+
+def _samples(steps: Iterable[dict[str, Any]]) -> list[Sample]:
+    """The states at evenly spaced moments from the first step to the last."""
+    rows = list(steps)
+    if not rows:
+        return []
+    first, last = (moment(f"{rows[at]['minute']}:00+00:00") for at in (0, -1))
+    last += max((last - first) / 25, timedelta(minutes=1))  # so that the last step is seen too
+    width = max((last - first) / _SAMPLES, timedelta(minutes=1))
+    moments = [first + width * at for at in range(int((last - first) / width) + 1)]
+    found, states, rest = [], dict[str, int](), iter(rows)
+    row = next(rest, None)
+    for at in moments:
+        while row and moment(f"{row['minute']}:00+00:00") <= at:
+            _step(states, row)
+            row = next(rest, None)
+        found.append(Sample(at, dict(states)))
+    return found
+
+
+def _step(states: dict[str, int], row: dict[str, Any]) -> None:
+    if row["from_state"]:
+        states[row["from_state"]] = states.get(row["from_state"], 0) - row["copies"]
+    states[row["to_state"]] = states.get(row["to_state"], 0) + row["copies"]
