@@ -35,10 +35,10 @@ SELECT MAX(at) FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(at) FR
                      UNION ALL SELECT MAX(seen_at) FROM mail) AS moments
 
 -- :name report_people
--- To whom letters went or are to go, the newest revision of each; without their bytes.
+-- To whom a letter went or is to go, each in the newest revision; without the bytes.
 SELECT copy.id, copy.letter, copy.mailbox, copy.folded, copy.name, copy.fields, copy.state,
        copy.letter_date
-FROM copy WHERE copy.newest = 1 ORDER BY copy.id LIMIT :limit
+FROM copy WHERE copy.newest = 1 AND copy.letter = :letter ORDER BY copy.id
 
 -- :name report_steps
 -- How many copies went from one state to another, by minute.

@@ -49,13 +49,9 @@ class Record:
         """Every mail that belongs to a copy."""
         return map(dict, self._database.each("evidence_mails"))
 
-    def people(self, limit: int) -> Rows:
-        """The newest copy of each letter to each person, in the order of the log.
-
-        Args:
-            limit: How many at the most.
-        """
-        return map(dict, self._database.each("report_people", {"limit": limit}))
+    def people(self, letter: str) -> Rows:
+        """The newest copy of a letter to each person, in the order of the log."""
+        return map(dict, self._database.each("report_people", {"letter": letter}))
 
     def steps(self) -> Rows:
         """How many copies went from one state to another in each minute."""

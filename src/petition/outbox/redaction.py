@@ -93,7 +93,7 @@ def _text_of(part: Message) -> Iterator[str]:
         text = payload.decode("latin-1")
     yield text
     if "<" in text:  # HTML may break a name by markup
-        yield re.sub(r"<[^>]*>", " ", text)
+        yield re.sub(r"<[^<>]*>", " ", text)  # linear, whatever the text
 
 
 def _decoded(header: str) -> str:

@@ -14,8 +14,10 @@ from petition.outbox.records import Counts, moment
 
 UNANSWERED = ("none", "unclassified", "acknowledged", "stalled")
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are numbers alone
+_ARRIVED = ("sent", "uncertain")
 _SAMPLES = 120
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:“”]+@[^\s<>\"'(),;:“”]+")
+_PART = r"[^\s<>\"'(),;:“”@]"
+_ADDRESS = re.compile(rf"{_PART}{{1,64}}@{_PART}+")  # bounded, so that a long word costs no more
 
 # What a row calls an office. `title` is one too, unless it is how a person is addressed.
 _OFFICE = ("role", "office", "position", "title")
@@ -89,7 +91,7 @@ class Figures:
         reply_by: Until when each asked for an answer.
         demands: The demands' ids and titles.
         people: Those who were written to.
-        too_many: They are too many to be shown, and left out.
+        too_many: A letter went to so many that they are left out.
         stalls: What was said to gain time.
         samples: The states over time.
     """
@@ -162,16 +164,15 @@ def _read_letter(log: Log, name: str, found: Figures) -> None:
 def _read_people(record: Record, found: Figures) -> None:
     people: dict[str, Person] = {}
     by_copy: dict[int, tuple[Person, str]] = {}
-    for row in record.people(MOST_PEOPLE * 20):
+    small = [one.letter for one in found.letters if one.total <= MOST_PEOPLE]
+    found.too_many = len(small) < len(found.letters)
+    for row in (row for letter in small for row in record.people(letter)):
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
         by_copy[row["id"]] = (person, row["letter"])
         person.states[row["letter"]] = row["state"]
-        if row["letter_date"] and row["state"] in {"sent", "uncertain"}:
+        if row["letter_date"] and row["state"] in _ARRIVED:
             sent = moment(row["letter_date"])
             person.first_sent = min(person.first_sent or sent, sent)
-    if len(people) > MOST_PEOPLE:
-        found.too_many = True
-        return
     found.people = list(people.values())
     for row in record.answers():
         if row["copy"] in by_copy:
@@ -229,7 +230,8 @@ def _judge(person: Person, found: Figures) -> None:
         return
     end = person.answered_on.date() if person.answered_on else found.made_on
     person.days = max((end - person.first_sent.date()).days, 0)
-    asked = [found.reply_by.get(letter) for letter in person.states]
+    arrived = [letter for letter, state in person.states.items() if state in _ARRIVED]
+    asked = [found.reply_by.get(letter) for letter in arrived]
     days = [day for day in asked if day]
     person.is_overdue = person.answered_on is None and bool(days) and found.made_on > min(days)
 

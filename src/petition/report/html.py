@@ -88,7 +88,7 @@ def _body(found: Figures) -> Iterator[str]:
         yield _over_time(found.samples)
     yield _letters(found)
     if found.too_many:
-        yield '<p class="soft">The list is too long to show everybody: these are the numbers.</p>'
+        yield '<p class="soft">Of letters to more than 500 people these are the numbers alone.</p>'
     if found.sent:
         yield "<h2>Answers</h2>"
         yield _matrix(found)

@@ -55,7 +55,10 @@ class Person:
         """
         everybody = list(signatories)
         signed = tuple(one for one in everybody if folded(one.email) == folded(mailbox))
-        others = {one.name.casefold() for one in everybody if one.email and one not in signed}
+        # Beside a row that is theirs, every other row of that name is somebody else.
+        others = {
+            one.name.casefold() for one in everybody if one not in signed and (one.email or signed)
+        }
         called = {*names, *(one.name for one in signed)}
         return cls(mailbox, frozenset(filter(None, called)), signed, frozenset(others))
 
