@@ -78,8 +78,9 @@ def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: S
         assert "has hung up" in told
         server.mails[2] = returns.reply("p2", "Second.").encode()
         assert json.loads(_line(running.stdout.fileno()))["words"] == "Second."
-        running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=60) == 130
+        server.idling.wait(60)
+        running.send_signal(signal.SIGINT)  # the server does not answer to the end of IDLE
+        assert running.wait(timeout=30) == 130
     finally:
         running.kill()
         running.wait()

@@ -23,6 +23,7 @@ class ScriptedImap:
         mails: The mails by their UIDs.
         refusals: What it says after NO to a FETCH of these UIDs.
         hang_ups: How many times more it hangs up when it is asked to IDLE.
+        idling: Whether somebody idles, or has.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,6 +35,7 @@ class ScriptedImap:
         self.mails: dict[int, bytes] = {}
         self.refusals: dict[int, str] = {}
         self.hang_ups = 0
+        self.idling = threading.Event()
 
     @property
     def url(self) -> str:
@@ -63,6 +65,8 @@ class ScriptedImap:
                         self.hang_ups -= 1
                         return
                     wire.sendall(self._answer(tag, command))
+                    if command.startswith("IDLE"):
+                        self.idling.set()
                     if command.startswith("LOGOUT"):
                         return
 
@@ -76,7 +80,7 @@ class ScriptedImap:
             return f"* SEARCH {' '.join(map(str, self.mails))}\r\n".encode() + done
         if found := re.match(r"UID FETCH ([\d,]+) (.*)", command):
             return self._fetched(tag, [int(uid) for uid in found[1].split(",")], found[2]) or done
-        idle = {"IDLE": b"+ idling\r\n", "": b""}  # behind DONE stands nothing
+        idle = {"IDLE": b"+ idling\r\n", "": b""}  # it is silent to DONE: nobody may wait for it
         return idle.get(command, done)
 
     def _fetched(self, tag: str, uids: list[int], parts: str) -> bytes:

@@ -46,7 +46,7 @@ class Imap:
     """
 
     def __init__(self, url: str, password_command: str | None) -> None:
-        self._is_idle = False
+        self._is_idle = self._is_broken_off = False
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 993
         self._user = unquote(parts.username or "")
@@ -102,18 +102,20 @@ class Imap:
         """
         with self._explained("has hung up"):
             if "IDLE" in self._box.client.capabilities:
-                self._is_idle = True
-                self._box.idle.wait(timeout=_IDLE_SECONDS)
+                self._is_idle = True  # where a person breaks it off, its end is not waited for
+                self._box.idle.start()  # type: ignore[no-untyped-call]
+                self._box.idle.poll(timeout=_IDLE_SECONDS)
+                self._box.idle.stop()  # type: ignore[no-untyped-call]
                 self._is_idle = False
             else:
                 time.sleep(_POLL_SECONDS)
                 self._box.client.noop()
 
     def close(self) -> None:
-        """Say goodbye, or hang up where the server waits for the end of IDLE."""
+        """Say goodbye, or hang up in the middle of a command, such as IDLE."""
         client = self._box.client
         try:
-            if not self._is_idle:
+            if not (self._is_idle or self._is_broken_off):
                 client.logout()
         except (imaplib.IMAP4.error, OSError):
             pass
@@ -124,7 +126,9 @@ class Imap:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A command that was broken off leaves half a reply, and a goodbye could wait for long.
+        self._is_broken_off = kind is not None
         self.close()
 
     def _validity(self) -> int:
