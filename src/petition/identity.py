@@ -1,8 +1,9 @@
 """What makes a copy this copy and no other: its identity, and what is derived from it.
 
 Everything that must stay the same over crashes, runs and machines (Message-ID, MIME boundary,
-return path) is an HMAC of the identity under one random key, which is made with the log and kept
-in it. Each use has a label of its own, so that no value tells anything about another.
+return path, unsubscribe link) is an HMAC of the identity under one random key, which is made with
+the log and kept in it. Each use has a label of its own, so that no value tells anything about
+another.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 KEY_BYTES = 32
+_UNSUBSCRIBE_BYTES = 16
+_SELECTOR_LENGTH = 16  # in hexadecimal: the first half of an unsubscribe token
 
 
 class Identity(NamedTuple):
@@ -67,6 +70,24 @@ class Signer:
         text = _measured("forgotten") + _measured(addr_spec)
         return f"forgotten-{hmac.digest(self._key, text, 'sha256')[:16].hex()}"
 
+    def unsubscribe_token(self, identity: Identity) -> str:
+        """What an unsubscribe link and address carry: it says nothing of whose it is.
+
+        Its first half, `selector_of`, is what the log finds the copy by; the second half is kept
+        nowhere, and `proves` compares it.
+        """
+        return self._mark("unsubscribe", identity, _UNSUBSCRIBE_BYTES)
+
+    def proves(self, token: str, identity: Identity) -> bool:
+        """Whether an unsubscribe token belongs to a copy, in the same time whether it does or not.
+
+        Args:
+            token: What somebody brought.
+            identity: The copy that its selector was found with.
+        """
+        own = self.unsubscribe_token(identity)
+        return hmac.compare_digest(token.encode(), own.encode())
+
     def _mark(self, label: str, identity: Identity, size: int) -> str:
         of_all = (label, identity.campaign, identity.letter, str(identity.revision))
         begun_inner, begun_outer = _begun(self._key, of_all)
@@ -96,6 +117,11 @@ def _measured(part: str) -> bytes:
     return len(encoded).to_bytes(4) + encoded
 
 
+def selector_of(token: str) -> str:
+    """The part of an unsubscribe token that is looked up; no more of it comes near an index."""
+    return token[:_SELECTOR_LENGTH]
+
+
 def chance_message_id(domain: str) -> str:
     """A Message-ID that belongs to no copy: for a trial letter to oneself.
 
@@ -108,3 +134,8 @@ def chance_message_id(domain: str) -> str:
 def chance_boundary() -> str:
     """A MIME boundary that belongs to no copy."""
     return f"=_{secrets.token_hex(12)}"
+
+
+def chance_unsubscribe_token() -> str:
+    """An unsubscribe token that belongs to no copy: its link takes nobody off a list."""
+    return secrets.token_hex(_UNSUBSCRIBE_BYTES)

@@ -3,7 +3,15 @@ import hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.identity import KEY_BYTES, Identity, Signer, chance_message_id, new_key
+from petition.identity import (
+    KEY_BYTES,
+    Identity,
+    Signer,
+    chance_message_id,
+    chance_unsubscribe_token,
+    new_key,
+    selector_of,
+)
 
 KIM = Identity("water", "open-letter", 1, "kim@kaz.example")
 SIGNER = Signer(bytes(range(KEY_BYTES)))
@@ -15,6 +23,7 @@ def test_the_marks_of_a_copy_never_change():
     assert SIGNER.message_id(KIM, "x.example") == message_id
     assert SIGNER.boundary(KIM) == "=_9a4b63a043ed0486129be01f"
     assert SIGNER.return_path_token(KIM) == "adaac81e4da6dfca9c1af8a1"
+    assert SIGNER.unsubscribe_token(KIM) == "1215a1d5efa7ce60e21096f1dfcac76e"
 
 
 def test_each_use_has_a_mark_of_its_own():
@@ -22,8 +31,19 @@ def test_each_use_has_a_mark_of_its_own():
         SIGNER.message_id(KIM, "x")[1:25],
         SIGNER.boundary(KIM)[2:],
         SIGNER.return_path_token(KIM),
+        SIGNER.unsubscribe_token(KIM)[:24],
     }
-    assert len(marks) == 3
+    assert len(marks) == 4
+
+
+def test_an_unsubscribe_token_proves_one_copy_alone():
+    token = SIGNER.unsubscribe_token(KIM)
+    assert SIGNER.proves(token, KIM)
+    assert not SIGNER.proves(token, KIM._replace(revision=2))
+    assert not SIGNER.proves(selector_of(token) + "0" * 16, KIM)
+    assert not SIGNER.proves("tökén", KIM)
+    assert not Signer(new_key()).proves(token, KIM)
+    assert len(chance_unsubscribe_token()) == len(token)
 
 
 def test_another_key_gives_other_marks():

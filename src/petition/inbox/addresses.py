@@ -3,7 +3,7 @@
 import re
 
 _ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w.-]{1,255}")
-_TOKEN = re.compile(r"(?<![0-9a-f])([0-9a-f]{24})(?![0-9a-f])")
+_TOKEN = re.compile(r"(?<![0-9a-f])([0-9a-f]{24}|[0-9a-f]{32})(?![0-9a-f])")
 
 
 def first_address(value: str) -> str:
@@ -26,6 +26,6 @@ def all_addresses(value: str) -> list[str]:
 
 
 def tokens_in(addresses: list[str]) -> list[str]:
-    """What could be the token of a return path, in the local parts of addresses."""
+    """What could be the token of a return path or of an address to leave by, in local parts."""
     found = (_TOKEN.findall(one.rpartition("@")[0].lower()) for one in addresses)
     return list(dict.fromkeys(token for tokens in found for token in tokens))

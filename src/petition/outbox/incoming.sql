@@ -57,6 +57,10 @@ SELECT * FROM copy WHERE message_id = :message_id
 -- The copy that went out with a token in its return path.
 SELECT * FROM copy WHERE token = :token
 
+-- :name copies_by_selector
+-- The copies, seldom more than one, whose unsubscribe token begins with a selector.
+SELECT * FROM copy WHERE unsubscribe = :selector
+
 -- :name first_sent
 -- When the first of all letters went out.
 SELECT MIN(letter_date) FROM copy WHERE message_id IS NOT NULL

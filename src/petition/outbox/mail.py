@@ -19,11 +19,13 @@ from petition.errors import AddressRefused, LogUnusable
 from petition.outbox import moving
 from petition.outbox.answers import INBOX
 from petition.outbox.forgotten import Forgotten
+from petition.outbox.leaving import copy_with
 from petition.outbox.log import Log
 from petition.outbox.person import stop_writing
 from petition.outbox.records import Copy, copy_of, moment
 from petition.outbox.states import Reason, State
 
+LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
 WAITS = "waits"  # for its copy, which is in hand
 _REPLY_LENGTH = 500
 
@@ -46,7 +48,8 @@ class Received:
         reason: Why it was taken for that.
         words: What its sender wrote themselves.
         is_notice: Whether it only says that the letter was delivered or opened.
-        tokens: What could be the token of a return path, in the addresses it was sent to.
+        tokens: What could be the token of a return path, or that to leave by, in the addresses it
+            was sent to.
         message_ids: The Message-IDs that it answers or brings back, the likeliest first.
     """
 
@@ -79,7 +82,7 @@ class Recorded:
     Args:
         mail: The mail, without its bytes: there may be many.
         copy: Whose copy it belongs to, as it was before; None: nobody knows.
-        matched_by: How that is known: token, Message-ID or sender.
+        matched_by: How that is known: leave token, token, Message-ID or sender.
         effects: What was changed, in words.
     """
 
@@ -190,6 +193,8 @@ class Incoming:
         """
         database = self.log.database
         for token in mail.tokens:
+            if copy := copy_with(self.log, token):
+                return copy, LEAVE_TOKEN
             if row := database.one("copy_by_token", {"token": token}):
                 return copy_of(row), "token"
         for message_id in mail.message_ids:
@@ -216,6 +221,8 @@ class Incoming:
         if self.log.database.one("has_mail", {"sha256": digest}):
             return None
         copy, matched_by = self.find(mail)
+        if matched_by == LEAVE_TOKEN:  # nothing else is sent there, whoever or whatever sends it
+            mail = replace(mail, kind="unsubscribe", reason="it was sent to the address for that")
         if is_forgotten := self._is_forgotten(mail, copy):
             mail = replace(mail, **_NOBODY)
         values = {
@@ -312,6 +319,8 @@ class Incoming:
         A Message-ID is also seen by those whom they passed the letter on to, and a sender alone is
         easily forged: neither may take them off the list.
         """
+        if matched_by == LEAVE_TOKEN:
+            return True
         is_from_them = folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
         if matched_by == "token":
             return is_from_them or not self._other_recipients(copy)

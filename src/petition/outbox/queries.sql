@@ -135,7 +135,7 @@ SELECT id, letter, revision, mailbox FROM copy WHERE id IN (SELECT value FROM js
 -- :name intend
 -- Mark a copy whose final dot is about to go, if this run still owns it and nobody stopped it.
 UPDATE copy SET intended = 1, letter_date = :letter_date, message_id = :message_id,
-    sha256 = :sha256, token = :token, updated_at = :now
+    sha256 = :sha256, token = :token, unsubscribe = :unsubscribe, updated_at = :now
 WHERE id = :copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
 

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from petition.address import folded
-from petition.identity import Identity, Signer
+from petition.identity import Identity, Signer, selector_of
 from petition.outbox import moving
 from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer
 from petition.outbox.database import Database
+from petition.outbox.leaving import is_bulk
 from petition.outbox.log import Log
 from petition.outbox.records import Copy, copy_of, moment, stamp
 from petition.outbox.states import WAITING, Reason, State, arrow
@@ -85,6 +86,7 @@ class Run:
         self._log = log
         self._letter = letter
         self._gate = Gate.of(log, letter)
+        self._is_bulk = is_bulk(log, letter)
         self._owner = uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
@@ -148,7 +150,7 @@ class Run:
                     "letter_date": stamp(intent.letter_date),
                     "message_id": intent.message_id,
                     "sha256": intent.sha256,
-                    "token": tokens.get(intent.copy),
+                    **tokens.get(intent.copy, _NO_TOKENS),
                     "owner": self._owner,
                     "now": now,
                 }
@@ -178,14 +180,21 @@ class Run:
             if reason := self._gate.look(database, row["folded"]):
                 database.run("stop", {"copy": row["id"], "reason": reason})
 
-    def _tokens(self, database: Database, copies: list[int]) -> dict[int, str]:
-        """The tokens of return paths, which a bounce is known by."""
+    def _tokens(self, database: Database, copies: list[int]) -> dict[int, dict[str, str | None]]:
+        """What a bounce of each copy is known by, and what a request to leave the list."""
         rows = database.all("identities", {"copies": json.dumps(copies)})
         return {
-            row["id"]: self._signer.return_path_token(
+            row["id"]: self._tokens_of(
                 Identity(self._campaign, row["letter"], row["revision"], row["mailbox"])
             )
             for row in rows
+        }
+
+    def _tokens_of(self, identity: Identity) -> dict[str, str | None]:
+        own = self._signer.unsubscribe_token(identity) if self._is_bulk else None
+        return {
+            "token": self._signer.return_path_token(identity),
+            "unsubscribe": selector_of(own) if own else None,
         }
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
@@ -273,6 +282,9 @@ class Run:
     async def close(self) -> None:
         """Write what is left, then give the log's connection back."""
         await self._committer.close()
+
+
+_NO_TOKENS: dict[str, str | None] = {"token": None, "unsubscribe": None}
 
 
 def _row_of(outcome: Outcome, owner: str, now: str) -> dict[str, object]:

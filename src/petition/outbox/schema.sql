@@ -43,6 +43,7 @@ CREATE TABLE copy (
     letter_date   TEXT,                       -- its Date header, from the first attempt on
     message_id    TEXT,
     token         TEXT,                       -- of its return path, from the first attempt on
+    unsubscribe   TEXT,                       -- selector of its unsubscribe token; of a bulk letter
     sha256        TEXT,
     bytes         BLOB,
     reply_code    INTEGER,
@@ -117,7 +118,7 @@ CREATE TABLE mail (
     permanent  INTEGER,
     reason     TEXT NOT NULL,
     copy       INTEGER REFERENCES copy (id),
-    matched_by TEXT NOT NULL DEFAULT '',   -- token, Message-ID or sender
+    matched_by TEXT NOT NULL DEFAULT '',   -- leave token, token, Message-ID or sender
     bytes      BLOB,                       -- only of a mail that belongs to a copy
     waits      INTEGER NOT NULL DEFAULT 0, -- 1: its copy was in hand, and it counts later
     seen_at    TEXT NOT NULL
@@ -127,6 +128,7 @@ CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
 CREATE INDEX copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX copy_token ON copy (token) WHERE token IS NOT NULL;
+CREATE INDEX copy_unsubscribe ON copy (unsubscribe) WHERE unsubscribe IS NOT NULL;
 
 -- What a person said to a letter, oldest first; nothing of it is ever changed.
 CREATE TABLE answer (

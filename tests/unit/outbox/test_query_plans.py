@@ -55,6 +55,7 @@ BY_INDEX = {
     "pick_overdue": "copy_deferred",
     "pick_uncertain": "copy_uncertain",
     "claim": "PRIMARY KEY",
+    "copies_by_selector": "copy_unsubscribe",
     "intend": "PRIMARY KEY",
     "identities": "PRIMARY KEY",
     "copy_by_token": "copy_token",

@@ -1,0 +1,104 @@
+"""Whoever brings the token of a letter leaves its list at once, and nobody else does."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from petition.identity import Identity, Signer, selector_of
+from petition.inbox.reading import received
+from petition.inbox.source import Fetched
+from petition.outbox.leaving import copy_with, leave
+from petition.outbox.listing import Listing, Mode
+from petition.outbox.log import Log
+from petition.outbox.mail import Incoming
+from petition.outbox.person import suppressions
+from petition.outbox.run import Run
+from petition.outbox.states import State
+from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
+
+BULK = '{"document": {"kind": "bulk"}}'
+
+
+@pytest.fixture
+def sent(log: Log) -> Log:
+    """Ann has a bulk letter; Bob's waits."""
+    listing = Listing(log, "open")
+    listing.stage(listed("ann", "bob"))
+    bulk = replace(frozen(), document=BULK)
+    listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", bulk)
+    bring_to(log, "ann", State.SENT)
+    return log
+
+
+def token_for(log: Log, name: str, revision: int = 1) -> str:
+    identity = Identity("campaign", "open", revision, f"{name}@x.example")
+    return Signer(log.key).unsubscribe_token(identity)
+
+
+def test_a_token_finds_its_copy_and_is_not_kept(sent: Log):
+    token = token_for(sent, "ann")
+    copy = copy_with(sent, token.upper())
+    assert copy is not None
+    assert copy.mailbox == "ann@x.example"
+    kept = "\n".join(sent.database._connection.iterdump())
+    assert selector_of(token) in kept
+    assert token not in kept
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda t: t[:-1] + "x", lambda t: t[:16] + "0" * 16, lambda t: ""]
+)
+def test_what_is_no_token_takes_nobody_off_the_list(sent: Log, spoil: Callable[[str], str]):
+    token = spoil(token_for(sent, "ann"))
+    assert leave(sent, token) is None
+    assert leave(sent, token_for(sent, "bob")) is None  # his letter never went out
+    assert suppressions(sent) == []
+
+
+def test_a_personal_letter_has_no_token(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    bring_to(log, "ann", State.SENT)
+    assert leave(log, token_for(log, "ann")) is None
+
+
+def test_leaving_twice_is_leaving_once(sent: Log):
+    token = token_for(sent, "ann")
+    assert leave(sent, token) == leave(sent, token)
+    assert [one.mailbox for one in suppressions(sent)] == ["ann@x.example"]
+
+
+def test_the_next_letter_to_who_left_does_not_go(sent: Log):
+    """Their copy is in a run's hand, one step before its final dot."""
+    listing = Listing(sent, "open")
+    listing.stage(listed("ann"))
+    again = replace(frozen(2, mode=Mode.AGAIN), document=BULK)
+    listing.carry_out(listing.compare(2, Mode.AGAIN), "campaign", again)
+
+    async def steps() -> bool:
+        run = Run(sent, "open")
+        (copy,) = await run.claim(10)
+        assert leave(sent, token_for(sent, "ann")) is not None
+        may_go = await run.intend(intent_of(copy))
+        await run.record(outcome_of(copy, State.QUEUED))
+        await run.close()
+        return may_go
+
+    assert asyncio.run(steps()) is False
+    ann = sent.copies_to("open", "ann@x.example")[-1]
+    assert (ann.state, ann.reason) == (State.SUPPRESSED, "opted out")
+
+
+@pytest.mark.parametrize("sender", ["ann@x.example", "no-reply@provider.example"])
+def test_a_mail_to_the_tokened_address_suppresses_at_once(sent: Log, sender: str):
+    """A provider asks in its customer's name, and marks that a program did."""
+    mail = (
+        f"From: {sender}\r\nTo: bye+{token_for(sent, 'ann')}@x.example\r\n"
+        "Subject: unsubscribe\r\nAuto-Submitted: auto-generated\r\n\r\n"
+    ).encode()
+    (recorded,) = Incoming(sent).record([received(Fetched("1", mail), "maildir:x")])
+    assert (recorded.mail.kind, recorded.matched_by) == ("unsubscribe", "leave token")
+    assert recorded.effects == ("suppressed",)
+    assert [one.mailbox for one in suppressions(sent)] == ["ann@x.example"]
