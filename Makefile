@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := build/demo
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-kill lint format clean
 
 demo: .venv/installed
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -14,6 +14,10 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# The kill tests alone, with what they come to; PYTEST_ARGS="-n 2" spreads them.
+test-kill: .venv/installed-dev
+	$(BIN)/pytest -q -s $(PYTEST_ARGS) tests/acceptance/test_kill.py tests/acceptance/test_kill_random.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from petition.cli.main import run
 from petition.delivery.wire import Wire
 from petition.outbox.database import Database
 from petition.outbox.listing import Listing
+from petition.outbox.log import Log
 from petition.outbox.run import Run
 
 Function = Callable[..., Any]
@@ -91,8 +92,15 @@ POINTS: dict[str, Function] = {
     "behind the record": lambda point: after_awaiting(Run, "record", point),
 }
 
+# And of what the next run does first with what a killed one left in hand.
+RECOVERY: dict[str, Function] = {
+    "before tidying up": lambda point: before(Database, "run", point, runs("pick_orphans")),
+    "in the middle of tidying up": lambda point: after(Database, "run", point, runs("adopt")),
+    "behind tidying up": lambda point: after(Log, "recover", point),
+}
+
 if __name__ == "__main__":
     _, name, times, *arguments = sys.argv
-    POINTS[name](Point(int(times)))
+    (POINTS | RECOVERY)[name](Point(int(times)))
     sys.argv = ["petition", *arguments]
     run()

@@ -1,20 +1,18 @@
 """P1 to P3 under SIGKILL: nobody twice, nobody lost, and what cannot be known is said."""
 
-import random
-import time
 from pathlib import Path
 
 import pytest
 
 from petition.outbox.log import Log
 from petition.outbox.states import State
-from tests.acceptance.killable import POINTS
+from tests.acceptance.crashed import read_log
+from tests.acceptance.killable import POINTS, RECOVERY
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
 KILLABLE = (str(Path(__file__).with_name("killable.py")),)
 CONNECTIONS = 4
-CRASHES = 100
 
 
 def in_state(campaign: SmallCampaign, state: State) -> set[str]:
@@ -64,37 +62,23 @@ def test_a_kill_at_each_point(tmp_path: Path, point: str, times: int):
         finish(campaign, server, 12)
 
 
-def test_kills_at_random_moments(tmp_path: Path):
-    """Runs of 200 letters over 4 connections, killed again and again until each is through."""
-    chance = random.Random(20150928)
-    crashes = rounds = 0
-    while crashes < CRASHES:
-        rounds += 1
-        folder = tmp_path / str(rounds)
-        with counting_server(pause=0.004) as server:
-            campaign = SmallCampaign.at(folder, people=200).through(server.port)
-            uncertain_before: set[str] = set()
-            begun = 0
-            while crashes < CRASHES:
-                run = campaign.begin("send", "open-letter", "--yes")
-                wait_for_letters(server, begun, run)
-                time.sleep(chance.uniform(0, 0.12))
-                run.kill()
-                run.communicate(timeout=60)
-                if run.returncode != -9:
-                    break
-                crashes += 1
-                uncertain = uncertain_of(campaign)
-                assert len(uncertain - uncertain_before) <= CONNECTIONS
-                uncertain_before = uncertain
-                check_promises(campaign, server)
-                begun = server.commands["DATA"]
-            finish(campaign, server, 200)
-
-
-def wait_for_letters(server: CountingServer, begun: int, run) -> None:
-    """Until the run has come to its letters: a kill before that shows little."""
-    deadline = time.monotonic() + 30
-    while server.commands["DATA"] <= begun and run.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+@pytest.mark.parametrize("point", RECOVERY)
+def test_a_kill_while_the_next_run_tidies_up(tmp_path: Path, point: str):
+    """What a killed run left in hand has its true state after the one that tidied up was killed."""
+    with counting_server() as server:
+        campaign = SmallCampaign.at(tmp_path, people=12).through(server.port)
+        send = ("send", "open-letter", "--yes")
+        first = campaign.begin("behind the dot", "3", *send, program=KILLABLE)
+        assert first.wait(timeout=60) == -9
+        first.stderr.close()
+        in_hand = read_log(campaign.root).marked
+        assert in_hand
+        second = campaign.begin(point, "1", *send, program=KILLABLE)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == -9, err
+        server.wait_until_alone()
+        left = read_log(campaign.root)
+        assert in_hand <= left.marked | left.those("uncertain")
+        check_promises(campaign, server)
+        finish(campaign, server, 12)
+        assert in_hand <= uncertain_of(campaign)

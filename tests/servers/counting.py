@@ -8,6 +8,7 @@ up on its dot.
 import asyncio
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -37,12 +38,24 @@ class CountingServer:
     last: dict[str, bytes] = field(default_factory=dict)  # the last letter, by recipient
     commands: Counter[str] = field(default_factory=Counter)
     logins: list[str] = field(default_factory=list)
+    open: int = 0  # connections
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await self._converse(reader, writer)
+        self.open += 1
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._converse(reader, writer)
+        finally:
+            self.open -= 1
         writer.close()
+
+    def wait_until_alone(self) -> None:
+        """Until it has read all that clients wrote before they died."""
+        deadline = time.monotonic() + 60
+        while self.open:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     async def _converse(  # noqa: C901 (the verbs of a whole conversation)
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
