@@ -15,9 +15,9 @@ pytestmark = pytest.mark.component("strace")
 
 CALLS = "fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg"
 CALL = re.compile(
-    r'(?P<thread>\d+) (?P<name>\w+)\(\d+<(?P<file>[^>]*)>(?:, .*?"(?P<data>[^"]*)")?.*'
+    r'(?P<thread>\d+) +(?P<name>\w+)\(\d+<(?P<file>[^>]*)>(?:, .*?"(?P<data>[^"]*)")?.*'
 )
-RESUMED = re.compile(r"(?P<thread>\d+) <\.\.\. (?P<name>\w+) resumed>.*= 0$")
+RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. (?P<name>\w+) resumed>.*= 0$")
 MESSAGE_ID = re.compile(rb"^Message-ID: (<[^>]+>)\r$", re.MULTILINE)
 DOT = b"\r\n.\r\n"
 # A petition that does not wait for the disk: what the test below has to see.
