@@ -57,6 +57,15 @@ class Mailbox:
         return self.addr_spec.rpartition("@")[2]
 
     @property
+    def readable(self) -> str:
+        """The address as a person writes it: its domain in the letters of its language."""
+        try:
+            domain = self.domain.encode().decode("idna")
+        except UnicodeError:  # A-labels of IDNA 2008 that the library's IDNA 2003 does not know
+            return self.addr_spec
+        return f"{self.local_part}@{domain}"
+
+    @property
     def is_reserved(self) -> bool:
         """Whether the domain is one of RFC 2606 that nobody can receive mail at."""
         return is_reserved(self.domain)

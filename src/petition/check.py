@@ -12,7 +12,7 @@ from petition.campaign.letter import Letter
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
-from petition.fitness import DEMANDS, refused_by, unfit, zone_of
+from petition.fitness import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
 from petition.lint.campaign import slips_of
 from petition.lint.letter import Lint
 from petition.merge.files import Files
@@ -94,12 +94,14 @@ class Examined:
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
         lint = Lint(self.letter, merger, revision, now)
         alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
+        copied = CopiedTwice(self.letter)
         before, read, merged = len(self.problems), 0, 0
         rows = map(self.complete, self.people.rows(self.problems))
         for read, person in enumerate(rows, start=1):  # noqa: B007
             if not person.excluded:  # nobody writes to it, and its cells may be in any condition
                 self._look_at_address(person)
                 alikes.look_at(person)
+                copied.look_at(person)
                 subject = None
                 if merger is not None:
                     merged += 1
@@ -111,6 +113,7 @@ class Examined:
             self.problems.append(_nobody(self.people))
         self.problems += refusals.problems()
         self.problems += alikes.problems()
+        self.problems += copied.problems
         self.problems += lint.problems()
 
     def tell_language(self, merger: Merger | None, person: Person) -> None:

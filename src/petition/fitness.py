@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from petition.address import Mailbox
+from petition.address import Mailbox, folded
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest
+from petition.campaign.people import Person
 from petition.campaign.server import Server
 from petition.delivery import sign as signing
 from petition.errors import Level, Problem
@@ -53,6 +54,35 @@ def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
         return None
     why = "is under a domain reserved for examples (RFC 2606): nobody can receive mail there"
     return f"{mailbox.addr_spec} {why}"
+
+
+class CopiedTwice:
+    """Finds those in cc and bcc who are on the list as well.
+
+    Args:
+        letter: The letter.
+    """
+
+    def __init__(self, letter: Letter) -> None:
+        text = letter.default_text
+        self._text = text
+        self._keys = {
+            folded(mailbox.addr_spec): key for key in COPIES for mailbox in getattr(text.front, key)
+        }
+        self.problems: list[Problem] = []
+
+    def look_at(self, person: Person) -> None:
+        """Whether a person of the list is in cc or bcc."""
+        address = person.mailbox.addr_spec
+        if not self._keys or not (key := self._keys.get(folded(address))):
+            return
+        what = (
+            f"{address} is in {key} of every letter, and on the list too"
+            f" ({person.file}:{person.line})"
+        )
+        mend = f"Take it out of {key}, if its own letter is enough"
+        line = self._text.line_of(key)
+        self.problems.append(Problem(self._text.file, line, what, mend, Level.WARNING, address))
 
 
 def zone_of(campaign: Campaign) -> ZoneInfo:

@@ -14,6 +14,20 @@ from petition.outbox.states import Mode
 _ALIKE = 0.6  # share of its lines that a renamed and edited letter has in common with what was sent
 
 
+class PlanRefused(UsageError):
+    """A letter that was sent before is not sent as it is now.
+
+    Args:
+        what: What is in the way.
+        mend: What to do about it.
+        needs: What it would take to send it, in a few words.
+    """
+
+    def __init__(self, what: str, mend: str, *, needs: str) -> None:
+        super().__init__(what, mend)
+        self.needs = needs
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the caller asked for.
@@ -62,23 +76,27 @@ class Plan:
     frozen_at: datetime | None = None
     renamed_from: str | None = None
 
-    def refuse(self) -> None:
-        """Stop where a person must first say what they mean."""
+    @property
+    def refusal(self) -> "PlanRefused | None":
+        """Why nothing is sent before a person has said what they mean; None: nothing is amiss."""
         if self.renamed_from:
-            raise UsageError(
+            return PlanRefused(
                 f"letters/{self.frozen.letter}.md is the letter that was sent as"
                 f' "{self.renamed_from}", under another name: everyone would get it twice',
                 f"Rename it back to letters/{self.renamed_from}.md; or, if it is another letter,"
                 f" put letters/{self.renamed_from}.md back beside it",
+                needs=f"the name {self.renamed_from}",
             )
         if self.changes and self.frozen_at:
             day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
-            raise UsageError(
+            return PlanRefused(
                 f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
                 + "; ".join(self.changes),
                 "Undo the change, or send the new text to those who have not had the letter"
                 " with --revise, or to everyone with --again",
+                needs="--revise or --again",
             )
+        return None
 
 
 def plan_of(examined: Examined, log: Log, wish: Wish, *, begins: bool) -> Plan | None:

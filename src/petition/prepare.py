@@ -13,7 +13,7 @@ from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
 from petition.check import Examined, examine, in_order, today_of
-from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.fitness import COPIES, refused_by
 from petition.following import Following
 from petition.identity import Signer
@@ -27,7 +27,7 @@ from petition.outbox.log import Log
 from petition.outbox.person import suppressions
 from petition.outbox.records import FrozenLetter
 from petition.outbox.states import Mode
-from petition.plan import Plan, Wish, plan_of
+from petition.plan import Plan, PlanRefused, Wish, plan_of
 
 __all__ = ["Prepared", "Wish", "campaign_id_of", "enqueue", "prepare", "text_to_send"]
 
@@ -207,7 +207,8 @@ class _Reading:
             mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
             raise UsageError(f"nobody on the list is {', '.join(missed)}", mend)
         fits.refuse_nobody()
-        plan.refuse()
+        if plan.refusal:
+            raise plan.refusal
         return _Read(examined, plan, merger, listing, choice.seen)
 
 
@@ -260,20 +261,15 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
     return (old, newest.revision) if old.hash == now.hash else (now, newest.revision + 1)
 
 
-def refusal_of(examined: Examined, log: Log) -> Iterator[Problem]:
-    """Why `send` would stop at a letter that is frozen already, as a warning.
+def refusal_of(examined: Examined, log: Log) -> PlanRefused | None:
+    """Why `send` would stop at a letter that is frozen already.
 
     Args:
         examined: The letter as it is now.
         log: Its log.
     """
     plan = plan_of(examined, log, Wish(), begins=False)
-    try:
-        if plan:
-            plan.refuse()
-    except UsageError as why:
-        text = examined.letter.default_text
-        yield Problem(text.file, None, why.what, why.mend, Level.WARNING)
+    return plan.refusal if plan else None
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:

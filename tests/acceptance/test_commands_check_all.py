@@ -111,8 +111,15 @@ def test_a_letter_that_send_would_stop_at(campaign: SmallCampaign):
     campaign.change("letters/open-letter.md", "**clean**", "fresh")
     said = check(campaign, 0)
     assert said[0].startswith('letters/open-letter.md: warning: "open-letter" has changed since')
+    assert said[1].endswith("1 warning: not ready: open-letter needs --revise or --again.")
+    campaign.write("letters/second.md", '---\nsubject: "Second"\n---\nText\n')
+    end = "open-letter needs --revise or --again; the others are ready."
+    assert check(campaign, 0)[1].endswith(end)
+    (campaign.root / "letters/second.md").unlink()
     (campaign.root / "letters/open-letter.md").rename(campaign.root / "letters/other.md")
-    assert any("under another name" in line for line in check(campaign, 0))
+    said = check(campaign, 0)
+    assert "under another name" in said[0]
+    assert said[1].endswith("not ready: other needs the name open-letter.")
 
 
 def test_nobody_who_opted_out_gets_a_copy(campaign: SmallCampaign):
@@ -194,3 +201,10 @@ def test_an_event_that_is_not_there_is_told_once(campaign: SmallCampaign):
     )
     said = check(campaign, 1)
     assert [line for line in said if "open-letter.md" in line and "event" in line] == [said[0]]
+
+
+def test_who_gets_a_copy_and_a_letter_too_is_pointed_out(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["P2@x.example"]\nreply_by:')
+    said = check(campaign, 0)
+    what = "p2@x.example is in cc of every letter, and on the list too (recipients.csv:3)"
+    assert f"letters/open-letter.md:4: warning: {what}. Take it out of cc" in said[0]

@@ -201,3 +201,20 @@ def test_whoever_stops_reading_ends_it_quietly(mixed: SmallCampaign):
         check=True,
     )
     assert (done.stdout, done.stderr) == ("[", "")
+
+
+def test_a_copy_has_its_message_id_from_the_first(mixed: SmallCampaign):
+    def known() -> dict[str, str]:
+        text = mixed.petition("status", "open-letter", "--csv", status=0).out
+        return {row["email"]: row["message_id"] for row in csv.DictReader(io.StringIO(text))}
+
+    queued = mixed.petition("status", "--state", "queued", "--json", status=0).json[0]
+    assert (queued["email"], queued["sha256"]) == ("p5@x.example", None)
+    before = known()
+    assert len(set(before.values())) == 5
+    assert before["p5@x.example"] == queued["message_id"]
+    mixed.petition("send", "open-letter")
+    assert mixed.states()["p5"] == "sent"
+    assert known()["p5@x.example"] == queued["message_id"]
+    (kept,) = (mixed.root / "outbox/new").iterdir()
+    assert f"Message-ID: {queued['message_id']}\r\n".encode() in kept.read_bytes()

@@ -290,18 +290,19 @@ class _Seen:
         address = person.mailbox.addr_spec
         line = self._lines.first(address, person.line)
         if line != person.line:
-            self._twice(line, person.line, quoted(address), self._email)
+            self._twice(line, person.line, _written(person), self._email, address)
             return False
         if person.id and (line := self._ids.first(person.id, person.line)) != person.line:
-            self._twice(line, person.line, f"the id {quoted(person.id)}", self._identity)
+            what = f"the id {quoted(person.id)}"
+            self._twice(line, person.line, what, self._identity, what)
             return False
         self._warn_of_case(address, person.line)
         return True
 
-    def _twice(self, first: int, second: int, what: str, mark: int | None) -> None:
+    def _twice(self, first: int, second: int, what: str, mark: int | None, same: str) -> None:
         mend = "Delete or correct one of the rows"
-        if (what, first) not in self._told:
-            self._told.add((what, first))
+        if (same, first) not in self._told:
+            self._told.add((same, first))
             also = f"{what} stands in line {second} as well"
             self._problems.append(Problem(self._file, first, also, mend, mark=mark))
         also = f"{what} stands in line {first} as well"
@@ -327,6 +328,13 @@ def _mailbox(address: str, name: str) -> Mailbox:
         what = f"the address has {len(address):,} characters"
         raise AddressRefused(what, "Correct the cell")
     return parse_address(address, name)
+
+
+def _written(person: Person) -> str:
+    """An address as its row has it, and how it reads where its domain is written in A-labels."""
+    own = person.fields["email"].strip()
+    read = person.mailbox.readable
+    return f"{quoted(own)} ({read})" if own.isascii() and not read.isascii() else quoted(own)
 
 
 def _addr_spec(text: str) -> str:

@@ -8,7 +8,6 @@ from petition.cli.options import Json
 
 if TYPE_CHECKING:
     from petition.cli.inspection import Inspection
-    from petition.errors import Problem
 
 
 def check(
@@ -28,23 +27,13 @@ def check(
     with Workplace.open(context, reads_on=True) as place:
         inspection = inspect(place, letter or [])
         if as_json:
-            console.json([_json(problem) for problem in inspection.problems])
+            console.json([console.json_of(problem) for problem in inspection.problems])
         else:
             console.problems(inspection.problems)
             _sum_up(inspection)
             if inspection.is_rehearsal:
                 place.say_rehearsal()
     raise typer.Exit(ExitStatus.PROBLEMS if inspection.errors else ExitStatus.DONE)
-
-
-def _json(problem: "Problem") -> dict[str, object]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "what": problem.what,
-        "mend": problem.mend,
-        "level": problem.level,
-    }
 
 
 def _sum_up(inspection: "Inspection") -> None:
@@ -60,4 +49,10 @@ def _sum_up(inspection: "Inspection") -> None:
         return
     letters = console.count(inspection.letters, "letter")
     people = console.count(inspection.people, "person", "people")
-    console.say(f"{letters}, {people}{warned}: ready.", "bold")
+    if not inspection.held:
+        console.say(f"{letters}, {people}{warned}: ready.", "bold")
+        return
+    held = "; ".join(f"{name} needs {needs}" for name, needs in inspection.held.items())
+    is_all = len(inspection.held) == inspection.letters
+    ready = f"not ready: {held}" if is_all else f"{held}; the others are ready"
+    console.say(f"{letters}, {people}{warned}: {ready}.", "bold")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from petition.campaign.excerpt import Excerpt, Excerpts
-from petition.cli.formats import clean, csv, json, json_line, json_rows
+from petition.cli.formats import clean, csv, json, json_error, json_line, json_of, json_rows
 from petition.cli.words import count, duration, rate, when
 from petition.errors import Level, Problem, sentence
 
@@ -38,7 +38,9 @@ __all__ = [
     "harmless",
     "is_terminal",
     "json",
+    "json_error",
     "json_line",
+    "json_of",
     "json_rows",
     "letter",
     "problems",

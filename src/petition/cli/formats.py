@@ -10,6 +10,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from petition.errors import CampaignError, Level, PetitionError, Problem
+
 # C0, DEL, C1, the marks that reorder text (UAX 9), line and paragraph separators, the byte order
 # mark, and halves of surrogate pairs, which cannot be written at all.
 _UNSEEN = re.compile(
@@ -36,7 +38,34 @@ def clean(text: str, *, lines: bool = False) -> str:
 
 def json(value: object) -> None:
     """Write a value as JSON, on stdout."""
-    sys.stdout.write(_dumped(value, indent=2) + "\n")
+    _write_json(_dumped(value, indent=2) + "\n")
+
+
+def json_of(problem: Problem) -> dict[str, object]:
+    """A problem as a script reads it."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "what": problem.what,
+        "mend": problem.mend,
+        "level": problem.level,
+    }
+
+
+def json_error(error: PetitionError) -> None:
+    """Write why a command ended as one line of JSON, on stdout, unless other JSON was begun there.
+
+    Args:
+        error: Why; what is wrong in no file has neither a file nor a line.
+    """
+    if _JSON.is_begun:
+        return
+    if isinstance(error, CampaignError):
+        found = [json_of(problem) for problem in error.problems]
+    else:
+        what = {"file": None, "line": None, "what": error.what, "mend": error.mend}
+        found = [{**what, "level": Level.ERROR}]
+    json_line({"problems": found})
 
 
 def json_line(value: object) -> None:
@@ -49,9 +78,9 @@ def json_rows(rows: Iterable[Mapping[str, object]]) -> None:
     """Write objects as a JSON array, one object a line, as they come: there may be a million."""
     divider = "[\n  "
     for row in rows:
-        sys.stdout.write(divider + _dumped(row))
+        _write_json(divider + _dumped(row))
         divider = ",\n  "
-    sys.stdout.write("[]\n" if divider.startswith("[") else "\n]\n")
+    _write_json("[]\n" if divider.startswith("[") else "\n]\n")
 
 
 def csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -65,6 +94,17 @@ def csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row[column]) for column in columns])
+
+
+class _JSON:
+    """Whether stdout holds JSON already, to which nothing can be added."""
+
+    is_begun = False
+
+
+def _write_json(text: str) -> None:
+    _JSON.is_begun = True
+    sys.stdout.write(text)
 
 
 def _picture(found: re.Match[str]) -> str:

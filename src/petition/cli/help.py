@@ -1,10 +1,12 @@
-"""The help of a command: what Typer writes, without the Python types of the arguments."""
+"""A command as Typer makes it, with a help that names no Python types, and its form of errors."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import typer
 from typer.core import TyperCommand
+
+AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called with --json
 
 
 class Formatter(Protocol):
@@ -21,6 +23,11 @@ class Formatter(Protocol):
 
 class Command(TyperCommand):
     """A command whose help names an argument by what it is, not by its type."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run it; whoever tells of its errors knows then whether a script reads them."""
+        ctx.meta[AS_JSON] = bool(ctx.params.get("as_json"))
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """What the line of usage shows behind the command: LETTER, not {letter}."""

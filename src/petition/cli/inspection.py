@@ -35,6 +35,8 @@ class Inspection:
         people: How many people they go to; a list that several letters go to counts once.
         fallbacks: Who gets a letter in another language than their own.
         is_rehearsal: Whether letters would go to the sandbox.
+        held: The letters that nothing is wrong with, and at which `send` would stop all the same,
+            each with what it would take.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Inspection:
     people: int = 0
     fallbacks: list[str] = field(default_factory=list)
     is_rehearsal: bool = False
+    held: dict[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
@@ -104,7 +107,7 @@ class _Inspector:
             if log:
                 following_of(examined, log)
                 examined.problems += suppressed_copies(examined, log)
-                examined.problems += refusal_of(examined, log)
+                self._tell_refusal(examined, log)
             frozen, revision = text_to_send(examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
@@ -114,6 +117,13 @@ class _Inspector:
             self._found.fallbacks += [
                 f"{name}: {line}" for line in fallback_lines(merger, examined.fallbacks)
             ]
+
+    def _tell_refusal(self, examined: Examined, log: Log) -> None:
+        if why := refusal_of(examined, log):
+            text = examined.letter.default_text
+            warning = Problem(text.file, None, why.what, why.mend, Level.WARNING)
+            examined.problems.append(warning)
+            self._found.held[examined.letter.name] = why.needs
 
     def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
         count = 0
@@ -142,9 +152,14 @@ class _Inspector:
 
     def _tell_unusable(self, fault: LogUnusable) -> None:
         try:
-            self._add(self._place.log_file.name, fault)
+            file = self._place.log_file.name
         except LogUnusable:  # it is no file: what petition.toml names is of another kind
             self._add(SETTINGS_FILE, fault, "log", "database")
+            return
+        # The fault names the file, and so does the place of the problem.
+        what = fault.what.removeprefix(f"{file}: ")
+        what = f"it {what[len(file) + 1 :]}" if what.startswith(f"{file} ") else what
+        self._add(file, LogUnusable(what, fault.mend))
 
     def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
         try:

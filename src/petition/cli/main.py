@@ -32,7 +32,7 @@ from petition.cli import (
     suppress,
     withdraw,
 )
-from petition.cli.help import Command
+from petition.cli.help import AS_JSON, Command
 from petition.errors import CampaignError, ExitStatus, PetitionError
 
 BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: whoever read the output has gone
@@ -66,7 +66,7 @@ class Commands(TyperGroup):
         try:
             super().invoke(ctx)
         except PetitionError as error:
-            _say(error)
+            _say(error, ctx)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt:
             typer.echo("Interrupted; what was done is recorded.", err=True)
@@ -75,7 +75,8 @@ class Commands(TyperGroup):
             _be_quiet()
             raise typer.Exit(BROKEN_PIPE) from None
         except OSError as fault:
-            _say(PetitionError(_reason(fault), "Look at the file and the disk, then try again"))
+            mend = "Look at the file and the disk, then try again"
+            _say(PetitionError(_reason(fault), mend), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
 
 
@@ -171,15 +172,19 @@ def _report() -> None:
     _say(PetitionError(what, mend))
 
 
-def _say(error: PetitionError) -> None:
+def _say(error: PetitionError, context: typer.Context | None = None) -> None:
     from petition.cli import console
 
     if isinstance(error, CampaignError):
         console.problems(error.problems, on_stderr=True)
         errors = sum(problem.is_error for problem in error.problems)
-        console.say_error(f"{console.count(errors, 'problem')} to mend; nothing was sent.")
+        is_send = context and context.invoked_subcommand == "send"
+        unsent = "; nothing was sent" if is_send else ""
+        console.say_error(f"{console.count(errors, 'problem')} to mend{unsent}.")
     else:
         console.say_error(f"petition: {error}")
+    if context and context.meta.get(AS_JSON):
+        console.json_error(error)
 
 
 def _reason(fault: OSError) -> str:

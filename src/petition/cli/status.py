@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from petition.cli.workplace import Workplace
+    from petition.outbox.log import Log
     from petition.outbox.records import Copy, Counts
     from petition.outbox.states import State
 
@@ -192,7 +193,8 @@ def _show_rows(
     copies = log.copies(name, state) if log else iter(())
     # Without a name, and only then, a row must say which letter it is about.
     several = name is None and log is not None and len(log.letters()) > 1
-    rows = (_row(copy, with_letter=several) for copy in copies)
+    named = _MessageIds(log) if log else None
+    rows = (_row(copy, named, with_letter=several) for copy in copies)
     if as_json:
         console.json_rows(rows)
     elif as_csv:
@@ -202,10 +204,48 @@ def _show_rows(
         place.say_which()
 
 
-def _row(copy: "Copy", *, with_letter: bool) -> dict[str, object]:
+class _MessageIds:
+    """The Message-IDs of copies, those too that no server has asked for yet: they follow (P4).
+
+    Args:
+        log: The copies' log.
+    """
+
+    def __init__(self, log: "Log") -> None:
+        self._log = log
+        self._domains: dict[tuple[str, int], str] = {}
+
+    def of(self, copy: "Copy") -> str | None:
+        """A copy's Message-ID; None for a suppressed one that never had any."""
+        from petition.identity import Identity, Signer
+        from petition.outbox.states import State
+
+        if copy.message_id or copy.state is State.SUPPRESSED:
+            return copy.message_id
+        campaign, domain = self._log.campaign_id, self._domain(copy)
+        if campaign is None or domain is None:
+            return None
+        identity = Identity(campaign, copy.letter, copy.revision, copy.mailbox)
+        return Signer(self._log.key).message_id(identity, domain)
+
+    def _domain(self, copy: "Copy") -> str | None:
+        from petition.merge.document import Frozen
+
+        key = copy.letter, copy.revision
+        if key not in self._domains and (kept := self._log.frozen(*key)):
+            self._domains[key] = Frozen.from_json(kept.document).sender.domain
+        return self._domains.get(key)
+
+
+def _row(copy: "Copy", named: _MessageIds | None, *, with_letter: bool) -> dict[str, object]:
     from petition.outbox.records import stamp
 
-    values = {"email": copy.mailbox, "updated_at": stamp(copy.updated_at), "letter": copy.letter}
+    values = {
+        "email": copy.mailbox,
+        "message_id": named.of(copy) if named else copy.message_id,
+        "updated_at": stamp(copy.updated_at),
+        "letter": copy.letter,
+    }
     columns = [*COLUMNS, "letter"] if with_letter else COLUMNS
     return {
         column: values[column] if column in values else getattr(copy, column) for column in columns

@@ -6,30 +6,12 @@ from unicodedata import name as name_of
 
 from petition.campaign.folding import folded_name
 from petition.campaign.names import quoted
+from petition.lint.forms_of_address import FORMS_OF_ADDRESS, named_in
 
 # What is wrong with a row and how to mend it, or nothing.
 Verdict = tuple[str, str] | None
 Judge = Callable[[Mapping[str, str], frozenset[str]], Verdict]
 
-# A salutation is judged only where it says with one of these that a family name follows.
-_ADDRESSING = """
-    mr mrs ms miss mx dr prof professor sir dame lord lady rev reverend councillor cllr herr frau
-    monsieur madame mme señor señora dear господин госпожа доктор профессор уважаемый уважаемая
-    дорогой дорогая мырза ханым құрметті
-"""
-# What stands where a name would, and is none.
-_IN_PLACE_OF_NAMES = """
-    or and the of for madam sir madame colleague colleagues friend friends comrade comrades all
-    member members team office board council committee director directors chair chairman chairwoman
-    chairperson president mayor minister secretary chancellor speaker justice judge ambassador
-    commissioner chief rector dean bishop archbishop general editor editors resident residents
-    supporter supporters neighbour neighbours ladies gentlemen excellency honourable deputy vice
-    prime first mp msp ms mep senator governor officer manager
-    дамы господа коллега коллеги друг друзья товарищ товарищи директор депутат министр председатель
-    посол ректор редактор ханымдар мырзалар әріптес әріптестер достар
-"""
-_FORMS_OF_ADDRESS = frozenset(map(folded_name, _ADDRESSING.split()))
-_NO_NAMES = frozenset(map(folded_name, _IN_PLACE_OF_NAMES.split()))
 _MALE, _FEMALE = ("уважаемый", "дорогой"), ("уважаемая", "дорогая")
 _GREETINGS = frozenset({*_MALE, *_FEMALE})
 _NO_VALUE = re.compile(
@@ -53,13 +35,9 @@ def misfitting_salutation(cells: Mapping[str, str], named: frozenset[str]) -> Ve
         return _wrong_gender(salutation) if salutation else None
     words = [word for word in re.split(r"[\s./-]+", salutation.strip(" ,!:")) if word]
     folded = [folded_name(word) for word in words]
-    addressed = [
-        fold
-        for word, fold in zip(words, folded, strict=True)
-        if word[:1].isupper() and fold and fold not in _FORMS_OF_ADDRESS | _NO_NAMES
-    ]
+    addressed = named_in(words)
     there = folded_name(re.sub(r"[-/]", " ", name)).split()
-    if not addressed or not _FORMS_OF_ADDRESS.intersection(folded):
+    if not addressed or not FORMS_OF_ADDRESS.intersection(folded):
         return _wrong_gender(salutation)
     if not _is_one_script(salutation, name) or any(_fits(word, there) for word in addressed):
         return _wrong_gender(salutation)

@@ -16,7 +16,7 @@ from petition.errors import (
 )
 
 PROBLEM = Problem("recipients.csv", 3, "what is wrong", "Mend it")
-SUM = "1 problem to mend; nothing was sent.\n"
+SUM = "1 problem to mend.\n"
 WARNING = Problem("recipients.csv", 4, "what is odd", "Look", Level.WARNING)
 
 

@@ -1,0 +1,63 @@
+"""How a command that cannot do its work says so, to a person and to a script."""
+
+import pytest
+
+from tests.acceptance.small import SmallCampaign
+
+COMMANDS = [
+    ("status",),
+    ("status", "open-letter", "--state", "sent"),
+    ("status", "--answers"),
+    ("log",),
+    ("inbox",),
+    ("answer", "p1@x.example", "met", "--quote", "Yes."),
+    ("resolve", "--all", "--sent"),
+    ("retry", "open-letter"),
+    ("withdraw", "open-letter"),
+    ("suppress",),
+    ("suppress", "p1@x.example"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_script_reads_why_there_is_nothing_to_read(command: tuple[str, ...], tmp_path):
+    answer = SmallCampaign(tmp_path).petition(*command, "--json", status=1)
+    (problem,) = answer.json["problems"]
+    assert list(problem) == ["file", "line", "what", "mend", "level"]
+    assert (problem["file"], problem["line"]) == ("petition.toml", None)
+    assert "petition init" in problem["mend"]
+    assert answer.err.startswith("petition.toml: there is none in ")
+
+
+def test_a_script_reads_what_was_wrong_with_a_call(campaign: SmallCampaign):
+    answer = campaign.petition("status", "open-leter", "--json", status=2)
+    (problem,) = answer.json["problems"]
+    assert problem["what"] == 'there is no letter "open-leter" (letters/open-leter.md)'
+    assert (problem["file"], problem["mend"]) == (None, "Did you mean open-letter")
+
+
+def test_a_script_reads_that_the_log_is_none(campaign: SmallCampaign):
+    campaign.write("rehearsal.db", "no database\n" * 100)
+    for command in ("status", "log", "suppress"):
+        (problem,) = campaign.petition(command, "--json", status=1).json["problems"]
+        assert "not a database" in problem["what"]
+
+
+def test_only_send_says_that_nothing_was_sent(campaign: SmallCampaign):
+    campaign.change("petition.toml", "reply_to", "replyto")
+    assert campaign.petition("send", "open-letter", status=1).err.endswith(
+        "1 problem to mend; nothing was sent.\n"
+    )
+    for command in ("status", "preview", "log"):
+        assert campaign.petition(command, status=1).err.endswith("1 problem to mend.\n")
+
+
+def test_a_log_that_is_none_is_named_once(campaign: SmallCampaign):
+    campaign.write("rehearsal.db", "no database\n" * 100)
+    first = campaign.petition("check", status=1).out.splitlines()[0]
+    assert first.startswith("rehearsal.db: file is not a database. ")
+    (campaign.root / "rehearsal.db").unlink()
+    campaign.write("elsewhere.db", "")
+    (campaign.root / "rehearsal.db").symlink_to("elsewhere.db")
+    first = campaign.petition("check", status=1).out.splitlines()[0]
+    assert first.startswith("rehearsal.db: it is a symbolic link. ")
