@@ -9,7 +9,7 @@ from petition.campaign.letter import Letter, LetterText
 from petition.campaign.people import Person
 from petition.errors import Level, MergeRefused, Problem
 from petition.lint.rows import JUDGES, odd_end
-from petition.lint.slips import BEGIN, END, SEARCHES, Slip
+from petition.lint.slips import BEGIN, END, Slip, slips_of
 from petition.merge.message import Merger
 
 SUBJECT_LIMIT = 78  # characters, as RFC 5322 2.1.1 has it of a line
@@ -24,6 +24,7 @@ _ODD = re.compile(
     r"[{}<>\[\]]|\?\?\?|\b(?:TODO|FIXME|XXX|[Dd]ear|[Ll]orem)\b|\bwww\.|https?:| ,|,\w"
 )
 _MARKUP = re.compile(r"[*_`\\]")
+_PARAGRAPH_END = re.compile(r"(?<=\n\n)(?=[^\n])")
 
 
 @dataclass
@@ -125,8 +126,8 @@ class Lint:
         is_new = shape not in self._shapes and len(self._shapes) < _SHAPES
         if is_new:
             self._shapes.add(shape)
-        is_odd = any(_ODD.search(cells.get(column, "")) for column in self._columns)
-        return self._seen <= _READ or is_new or is_odd
+        is_odd = _ODD.search("\n".join(cells.get(column, "") for column in self._columns))
+        return self._seen <= _READ or is_new or bool(is_odd)
 
     def _read(self, person: Person, text: LetterText) -> Iterator[Problem]:
         assert self.merger is not None  # noqa: S101 (look_at asks)
@@ -134,13 +135,12 @@ class Lint:
             shown = self.merger.show(person, self.revision, self.date)
         except MergeRefused:
             return  # told of elsewhere
-        subject = dict(shown.headers)["Subject"]
-        place = _Place(text)
-        for words, is_subject in ((subject, True), (shown.text, False)):
-            for search in SEARCHES:
-                for slip in search(words, text.language):
-                    line = text.subject_line if is_subject else place.of(words, slip)
-                    yield Problem(text.file, line, slip.what, slip.mend, Level.WARNING)
+        for slip in slips_of(dict(shown.headers)["Subject"], text.language):
+            yield Problem(text.file, text.subject_line, slip.what, slip.mend, Level.WARNING)
+        for words in _PARAGRAPH_END.split(shown.text):
+            for slip in slips_of(words, text.language):
+                line = _Place(text).of(words, slip)
+                yield Problem(text.file, line, slip.what, slip.mend, Level.WARNING)
 
     def _text_of(self, person: Person) -> LetterText:
         assert self.merger is not None  # noqa: S101 (look_at asks)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -149,6 +150,19 @@ SEARCHES: tuple[Search, ...] = (
     broken_links,
     wrong_weekdays,
 )
+
+
+@lru_cache(maxsize=1024)
+def slips_of(words: str, language: str) -> tuple[Slip, ...]:
+    """All slips of a subject or a paragraph.
+
+    Most paragraphs are the same in every copy of a letter, and are searched once.
+
+    Args:
+        words: What is looked at.
+        language: Its language tag.
+    """
+    return tuple(slip for search in SEARCHES for slip in search(words, language))
 
 
 def _parses(link: str) -> bool:
