@@ -24,7 +24,7 @@ _EMPTY_FIELD = re.compile(
 )
 _TIGHT_COMMA = re.compile(r"(?<=[^\W\d_])\w*,(?=[^\W\d_])")
 _PLACEHOLDER = re.compile(
-    r"\{[{%][^{}\n]{0,60}[}%]\}|\{\{|\}\}|\{%|%\}|\*\|\w+\|\*|%%\w+%%|<<[\w ]+>>"
+    r"\{[{%][^{}\n]{0,60}[}%]\}|\{ ?\{|\} ?\}|\{%|%\}|\*\|\w+\|\*|%%\w+%%|<<[\w ]+>>"
     r"|[\[{<«](?:first|last|full|your|recipient)?[ _-]?name[\]}>»]"
     r"|\[(?:insert|your|add|date|town|city|address|вставить|имя|есімі)\b[^\]\n]{0,40}\]",
     re.IGNORECASE,

@@ -7,6 +7,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, no
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from petition.errors import UsageError
+from petition.merge.jinja_words import of_syntax
 from petition.merge.sandbox import template_syntax
 from petition.merge.tags import TAG, Marked, Role, Tag, mark_tags
 
@@ -30,8 +31,9 @@ class ForeignTemplate:
         try:
             self._tree = template_syntax().parse(text)
         except TemplateSyntaxError as fault:
-            what = (fault.message or "the template cannot be read").rstrip(".")
-            raise UsageError(f"line {fault.lineno}: {what}", "Correct the template") from None
+            said = of_syntax(fault, text)
+            what = f"line {said.line or fault.lineno}: {said.what}"
+            raise UsageError(what, said.mend) from None
         others = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
         if other := next((one for kind in others for one in self._tree.find_all(kind)), None):
             what = f"line {other.lineno}: the template takes in another one"

@@ -15,6 +15,7 @@ from petition.merge.document import Frozen
 from petition.merge.fields import LetterDate, Named, Value, printed
 from petition.merge.headers import check_text
 from petition.merge.invitation import named_event
+from petition.merge.jinja_words import of_failure
 from petition.merge.operations import LANGUAGE
 from petition.merge.previous import Previous, previous_names, stand_in
 from petition.merge.refusals import CellRefused, ValueRefused
@@ -237,10 +238,17 @@ class LoadedText:
         except ValueRefused as refusal:
             raise self._refused(refusal, refusal.what, refusal.mend, refusal.mark) from None
         except _FAULTS as fault:
-            raise self._refused(fault, _told(fault), "Correct the template") from None
+            raise self._refused(fault, *of_failure(fault)[:3]) from None
 
     def _refused(self, fault: Exception, what: str, mend: str, mark: str = "") -> MergeRefused:
-        return MergeRefused(Problem(self.file, line_of(fault), what, mend, mark=mark))
+        line = line_of(fault)
+        mark = mark or self._only_tag(line)
+        return MergeRefused(Problem(self.file, line, what, mend, mark=mark))
+
+    def _only_tag(self, line: int | None) -> str:
+        """The tag that stands alone on a line of the letter, or "" where there are several."""
+        found = self.compiled.text.tags_on(line) or self.compiled.subject.tags_on(line)
+        return found[0] if len(found) == 1 else ""
 
 
 def load_text(frozen: Frozen, language: str) -> LoadedText:
@@ -297,10 +305,3 @@ def refused_row(
 
 def _as_markup(text: str) -> str:
     return text if isinstance(text, Markup) else Markup(escape(text))  # noqa: S704 (escaped)
-
-
-def _told(fault: Exception) -> str:
-    if isinstance(fault, RecursionError):
-        return "the template calls itself without end"
-    message = getattr(fault, "message", None) or str(fault) or type(fault).__name__
-    return f"the template fails here: {message}".rstrip(".")

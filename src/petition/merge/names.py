@@ -32,6 +32,9 @@ class Report(Protocol):
 # What Jinja itself lets a template name.
 _JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "true", "false"})
 
+# Of Jinja's tests those that a letter has a use for.
+_TESTS = ("defined", "divisibleby", "even", "in", "lower", "number", "odd", "string", "upper")
+
 _ABSENT = {
     "event": ("the letter has no event", "Write event: NAME in its front matter"),
     "previous": ("the letter follows no other", "Write follows: LETTER in its front matter"),
@@ -140,7 +143,7 @@ class _Names:
         for used in self._tree.find_all(nodes.Test):
             if used.name not in TESTS:
                 what = f'there is no test "{used.name}"'
-                self._unknown(used.lineno, what, used.name, TESTS)
+                self._unknown(used.lineno, what, used.name, _TESTS)
 
     def _check_top_names(self) -> None:
         made = set(self._made_names())

@@ -23,6 +23,7 @@ _NUMERIC_ENTITY = re.compile(r"&#(?:([0-9]{1,8})|[xX]([0-9a-fA-F]{1,8}));")
 VARIABLE = ("\U0010f001", "\U0010f002")
 BLOCK = ("\U0010f003", "\U0010f004")
 COMMENT = ("\U0010f005", "\U0010f006")
+_COMPILED_TAG = re.compile("[\U0010f001\U0010f003] (.*?) [\U0010f002\U0010f004]", re.DOTALL)
 
 
 # What a letter's tags may grow to; Jinja and Python give up some way beyond, each in its own words.
@@ -71,6 +72,13 @@ class Template(NamedTuple):
 
     source: str
     lines: tuple[int, ...]
+
+    def tags_on(self, line: int | None) -> list[str]:
+        """What stands in each of the tags on a line of the letter."""
+        if line not in self.lines:
+            return []
+        inner = _COMPILED_TAG.findall(self.source)
+        return [text for text, at in zip(inner, self.lines, strict=False) if at == line]
 
 
 @dataclass(slots=True)
@@ -171,6 +179,30 @@ def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
     except TemplateSyntaxError:
         pass  # whoever parses it tells
     return None
+
+
+def open_block(source: str, syntax: Environment) -> int | None:
+    """The line of the last block that a text opens and never closes, or None.
+
+    Args:
+        source: The text, which need not parse.
+        syntax: The environment whose lexer knows the delimiters.
+    """
+    lines: list[int] = []
+    tokens = iter(syntax.lexer.tokeniter(source, None))
+    try:
+        for line, kind, _ in tokens:
+            words = list(_until("block_end", tokens)) if kind == "block_begin" else []
+            if not any(kind != "whitespace" for kind, _ in words):
+                continue
+            role = _role(words)
+            if role is Role.OPEN:
+                lines.append(line)
+            elif role is Role.CLOSE:
+                del lines[-1:]
+    except TemplateSyntaxError:
+        return None
+    return lines[-1] if lines else None
 
 
 def _oversized(words: list[tuple[str, str]]) -> str | None:

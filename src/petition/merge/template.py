@@ -11,6 +11,7 @@ from petition.campaign.letter import LetterText
 from petition.errors import Problem
 from petition.merge.blocks import Block, expand
 from petition.merge.fields import clean
+from petition.merge.jinja_words import of_syntax
 from petition.merge.markdown import Picture, read_markdown
 from petition.merge.names import check_fields, check_names
 from petition.merge.page import write_page
@@ -19,9 +20,6 @@ from petition.merge.refusals import ValueRefused
 from petition.merge.sandbox import LetterEnvironment, template_syntax
 from petition.merge.tags import TAG, Tag, Template, find_oversized, find_reserved, mark_tags
 from petition.merge.tree import Node
-
-# What Jinja's messages call by names that no author knows.
-_SIGNS = {"end of print statement": "}}", "end of statement block": "%}"}
 
 _FIELD = re.compile(r"\{\{(?:(?!\}\}|\{\{|\{%).)*\}\}", re.DOTALL)
 
@@ -203,8 +201,8 @@ class _Source:
         try:
             environment.load(template)
         except TemplateSyntaxError as fault:
-            what = f"the template falls apart here: {_message(fault)}"
-            problem = Problem(self._file, fault.lineno, what, _TAGS_ALONE)
+            said = of_syntax(fault, template.source)
+            problem = Problem(self._file, fault.lineno, said.what, said.mend, mark=said.mark)
             if problem not in self._problems:
                 self._problems.append(problem)
 
@@ -215,7 +213,8 @@ class _Source:
         try:
             return template_syntax().parse(self._text)
         except TemplateSyntaxError as fault:
-            self._report(fault.lineno, _message(fault), "Correct the template", _mark_of(fault))
+            said = of_syntax(fault, self._text)
+            self._report(said.line or fault.lineno, said.what, said.mend, said.mark)
             return None
 
     def _check_fields_alone(self, known: Mapping[str, Sequence[str]]) -> None:
@@ -240,16 +239,3 @@ def _marks_in(tree: Iterable[Node]) -> Iterable[str]:
     for node in tree:
         yield from TAG.findall(node.text)
         yield from _marks_in(node.children)
-
-
-def _mark_of(fault: TemplateSyntaxError) -> str:
-    """What a message of Jinja speaks of last: "unknown tag 'fi'", "got '%}'"."""
-    words = re.findall(r"'([^']+)'", fault.message or "")
-    return _SIGNS.get(words[-1], words[-1]) if words else ""
-
-
-def _message(fault: TemplateSyntaxError) -> str:
-    text = (fault.message or "the template cannot be read").rstrip(".")
-    for word, sign in _SIGNS.items():
-        text = text.replace(f"'{word}'", f'"{sign}"')
-    return text[:1].lower() + text[1:]

@@ -136,11 +136,6 @@ def test_names_and_markup_of_one_text_at_once():
     assert [problem.line for problem in problems] == [3, 5, 7]
 
 
-def test_jinjas_messages_name_the_signs():
-    (problem,) = problems_of(text_of("a {{ b"))
-    assert problem.what == 'unexpected end of template, expected "}}"'
-
-
 def test_demands_and_signatories_need_a_paragraph_and_must_be_there():
     (problem,) = problems_of(text_of("We want {{ demands }}."))
     assert problem.what == "{{ demands }} does not stand alone in its paragraph"

@@ -1,0 +1,314 @@
+"""What an author is told of a template that cannot be read or worked out: plain words."""
+
+import re
+
+import pytest
+
+from petition.errors import MergeRefused, Problem
+from tests.unit.merge.letters import merged, problems_of, text_of
+
+# Words of Jinja, of Python and of our own rooms, which no author knows.
+JARGON = re.compile(
+    r"token|operand|positional|argument|Jinja|innermost|encountered|unexpected|object|NoneType"
+    r"|iterable|callable|sequence|template cannot be read|cannot be worked out|print statement"
+    r"|\bstr\b|'int'|\btuple\b|Named|LetterDate|do_\w+|petition\.",
+)
+
+UNREADABLE = [
+    "{{ recipient.name",
+    "{{ recipient.name }",
+    "{{ recipient name }}",
+    "{{ recipient.name | }}",
+    "{{ recipient.name | upper( }}",
+    "{{ recipient.name ) }}",
+    "{{ (recipient.name }}",
+    "{{ [1, 2 }}",
+    '{{ "abc }}',
+    "{{ }}",
+    "{% %}",
+    "{{ recipient. }}",
+    "{{ recipient..name }}",
+    "{{ recipient.first name }}",
+    "{{ recipient.first-name }}",
+    "{{ recipient.имя }}",
+    "{{ {{ recipient.name }} }}",
+    "{{% recipient.name %}}",
+    "{% recipient.name %}",
+    "{% if recipient.town %}x",
+    "{% if recipient.town %}x{% end %}",
+    "{% if recipient.town %}x{% endfor %}",
+    "{% endif %}",
+    "{% if %}x{% endif %}",
+    '{% if recipient.town = "x" %}x{% endif %}',
+    "{% if recipient.town == %}x{% endif %}",
+    "{% if recipient.town is empty %}x{% endif %}",
+    "{% if recipient.town is %}x{% endif %}",
+    "{% if not %}x{% endif %}",
+    "{% elif x %}",
+    "{% else %}",
+    "{% if recipient.town then %}x{% endif %}",
+    "{% if recipient.town && recipient.name %}x{% endif %}",
+    "{% if recipient.town || recipient.name %}x{% endif %}",
+    '{% if recipient.town === "a" %}x{% endif %}',
+    "{% if !recipient.town %}x{% endif %}",
+    "{% if recipient.town %}x{% else if recipient.name %}y{% endif %}",
+    "{% if recipient.town %}x{% elseif recipient.name %}y{% endif %}",
+    "{% if recipient.town %}x{% elsif recipient.name %}y{% endif %}",
+    "{% for x %}y{% endfor %}",
+    "{% for x in %}y{% endfor %}",
+    "{% for demands %}y{% endfor %}",
+    "{% for d of demands %}y{% endfor %}",
+    "{% for d in demands %}y",
+    "{% for d in demands %}{{ d.titel }}{% endfor %}",
+    "{% set x %}",
+    "{% set x = %}",
+    "{% set 5 = 3 %}",
+    "{% set x = 5 %}{{ y }}",
+    '{% include "x" %}',
+    "{% unless x %}y{% endunless %}",
+    "{% assign x = 5 %}",
+    "{{ recipient.name | uper }}",
+    "{{ recipient.name | upper | }}",
+    '{{ recipient["nme"] }}',
+    "{{ recipient }}",
+    "{{ demands.first }}",
+    '{{ demands | where("x") }}',
+    '{{ signatories | limit("x") }}',
+    "{{ signatories | limit(1, 2) }}",
+    '{{ signatories | where(name="x") }}',
+    "{{ signatories.length }}",
+    '{{ today.strftime("%d") }}',
+    "{{ now() }}",
+    "{{ recipient.name if recipient.town else }}",
+    "{{ recipient.name if }}",
+    "{{ recipient.name if recipient.nope }}",
+    "{{ recipient.name or }}",
+    "{{ x.y.z }}",
+    "{{ recipient.name | format }}",
+    "{{ recipient.name | safe }}",
+    '{{ recipient.name ? "a" : "b" }}',
+    '{{ recipient.name ?? "b" }}',
+    "{{ $name }}",
+    "{{ recipient.name; }}",
+    "{{ recipient->name }}",
+    "{{ #name }}",
+    "{{ @name }}",
+    "{{ recipient.name & 1 }}",
+    "{{ “x” }}",
+    "{{ recipient.name | default(‘x’) }}",
+    "{# comment",
+    "{% macro f %}x{% endmacro %}",
+    "{% macro f(a=1,b) %}x{% endmacro %}",
+    "{% call 5 %}x{% endcall %}",
+    "{% block a-b %}x{% endblock %}",
+    "{% block a %}x{% endblock %}{% block a %}y{% endblock %}",
+    "{% raw %}x",
+    "{% filter upper %}x",
+    "{% filter nope %}x{% endfilter %}",
+    "{% with a %}x{% endwith %}",
+    "{% with a=1 %}x",
+    "{% break %}",
+    "{% do x %}",
+    "{% trans %}x{% endtrans %}",
+    "{% autoescape true %}x{% endautoescape %}",
+    '{% extends "x" %}',
+    '{% import "x" as y %}',
+    '{% from "x" import y %}',
+    "{% if recipient.town is defined is defined %}x{% endif %}",
+    '{{ {"a" 1} }}',
+    '{{ "\\N{foo}" }}',
+    '{{ "\\x" }}',
+    "{{ 1__2 }}",
+    "{{ 1a }}",
+    "{{ lambda x: x }}",
+    "{{ import os }}",
+    "{{ recipient.__class__ }}",
+    '{{ cycler("a") }}',
+    "{{ lipsum() }}",
+    "{{ dict(a=1) }}",
+    "{{ namespace(a=1) }}",
+    "{{ joiner() }}",
+    "{{ not }}",
+    "{{ recipient.name and and }}",
+    "{{ 1 == }}",
+    "{{ == 1 }}",
+    "{{ recipient.town ~ }}",
+    "{{ , }}",
+    "{{ recipient.name: }}",
+    "{{ recipient.name = 5 }}",
+    "{{ recipient[ }}",
+    "{% for loop in demands %}x{% endfor %}",
+    "{% for recipient in demands %}x{% endfor %}",
+]
+FAILING = [
+    "{% for d in 5 %}y{% endfor %}",
+    "{% for a, b in demands %}y{% endfor %}",
+    '{{ recipient.name | truncate("x") }}',
+    "{{ recipient.name | truncate(1,2,3,4,5,6) }}",
+    "{{ recipient.name | upper(3) }}",
+    '{{ recipient.name | replace("a") }}',
+    "{{ recipient.name | join(1,2,3) }}",
+    '{{ recipient.name | int + "a" }}',
+    "{{ recipient.name + 1 }}",
+    "{{ recipient.name - 1 }}",
+    "{{ recipient.name * recipient.name }}",
+    "{{ recipient.name / 2 }}",
+    "{{ 1 / 0 }}",
+    "{{ 1 % 0 }}",
+    "{{ 1 // 0 }}",
+    "{{ recipient.name[99] }}",
+    "{{ recipient.name.foo }}",
+    "{{ recipient.name() }}",
+    "{{ recipient.name.upper }}",
+    "{{ recipient.name.upper(1) }}",
+    "{{ recipient.name.split()[5] }}",
+    "{{ recipient.name.split() }}",
+    "{{ recipient[0] }}",
+    "{{ demands[9].title }}",
+    "{{ demands | first }}",
+    "{{ demands | sum }}",
+    "{{ demands | sort }}",
+    '{{ demands | join(", ") }}',
+    '{{ demands | map(attribute="titel") | join }}',
+    '{{ demands | where(id="x") | first }}',
+    "{{ demands | limit }}",
+    '{{ demands | limit("x") }}',
+    "{{ signatories | listed(3) }}",
+    '{{ signatories | length + "x" }}',
+    "{{ today + 5 }}",
+    "{{ range() }}",
+    '{{ range("x") }}',
+    "{{ recipient.name < 5 }}",
+    '{{ "a" < 5 }}',
+    "{{ none }}",
+    "{{ none.x }}",
+    "{{ true }}",
+    "{{ 5.x }}",
+    '{{ 5 | round("x") }}',
+    '{{ "x" | round }}',
+    '{{ "x" | abs }}',
+    "{{ 3 | first }}",
+    "{{ 3 | length }}",
+    '{{ recipient.name | default("x", 1, 2, 3) }}',
+    "{{ recipient.name | selectattr }}",
+    '{{ demands | selectattr("nope") | list }}',
+    '{{ demands | selectattr("id", "foo") | list }}',
+    '{{ demands | groupby("nope") }}',
+    '{{ demands | sort(attribute="nope") }}',
+    "{{ demands | dictsort }}",
+    "{{ loop.index }}",
+    "{{ self }}",
+    "{{ caller() }}",
+    "{{ recipient.name.title().foo() }}",
+    '{{ "%s" % recipient.name }}',
+    '{{ "{}".format(recipient.name) }}',
+    "{% macro f(a) %}{{ a }}{% endmacro %}{{ f() }}",
+    "{% macro f(a) %}{{ a }}{% endmacro %}{{ f(1,2) }}",
+    "{% macro f(a) %}{{ a }}{% endmacro %}{{ f(b=2) }}",
+    "{% if recipient.name is divisibleby %}x{% endif %}",
+    "{% if recipient.name is divisibleby 3 %}x{% endif %}",
+    "{% if recipient.name is in 3 %}x{% endif %}",
+    "{% if recipient.name is sameas %}x{% endif %}",
+    "{% if recipient.name in 5 %}x{% endif %}",
+    "{{ recipient.name(*5) }}",
+    '{{ {"a": 1}.b }}',
+    '{{ {"a": 1}["b"] }}',
+    "{{ [1,2,3][1:2:0] }}",
+    "{{ recipient.name.__class__ }}",
+    "{{ recipient.name.format_map({}) }}",
+    '{{ recipient.name | map("nope") | list }}',
+    "{{ recipient.name | map | list }}",
+    '{{ recipient.name | map(attribute="x", foo=1) | list }}',
+    "{{ recipient.name | wordcount(1) }}",
+    '{{ 2 ** 3 ** "x" }}',
+    "{{ -recipient.name }}",
+    "{{ recipient.name, recipient.name }}",
+    "{{ recipient[] }}",
+    "{{ loop }}",
+    "{% for d in demands %}{{ loop.foo }}{% endfor %}",
+    "{% for d in demands %}{{ loop.cycle() }}{% endfor %}",
+    "{% for d in demands %}{{ loop(d) }}{% endfor %}",
+    "{{ [] | first }}",
+    "{{ [] | max }}",
+    '{{ [1,"a"] | sort }}',
+    '{{ [1,"a"] | max }}',
+    '{{ [1,"a"] | sum }}',
+    '{{ "abc" | list(3) }}',
+    '{{ "abc" | replace(1, 2) }}',
+    '{{ "abc".replace("a", "b") }}',
+    '{{ "abc".split(1) }}',
+    '{{ "abc".startswith(1) }}',
+    '{{ "abc".strip(1) }}',
+    '{{ "abc" | trim(1) }}',
+]
+
+
+def told(body: str) -> Problem:
+    found = problems_of(text_of(f"a\n\n{body} b"))
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+def test_what_cannot_be_read_is_told_in_plain_words(body: str):
+    problem = told(body)
+    assert problem.line == 7
+    assert not JARGON.search(f"{problem.what} {problem.mend}")
+
+
+@pytest.mark.parametrize("body", FAILING)
+def test_what_fails_is_told_in_plain_words(body: str):
+    with pytest.raises(MergeRefused) as refused:
+        merged(f"a\n\n{body} b")
+    problem = refused.value.problem
+    assert (problem.file, problem.line) == ("letters/open-letter.md", 7)
+    assert not JARGON.search(f"{problem.what} {problem.mend}")
+
+
+@pytest.mark.parametrize(
+    ("body", "what", "mend", "mark"),
+    [
+        ("{{ recipient.name", '"{{" is never closed', 'Write "}}" where it ends', "{{"),
+        ("{{ recipient.name }", 'a field ends with "}" alone', 'Write "}}" there', "}"),
+        ("{{ recipient.first name }}", '"name" does not belong there', "as one word", "name"),
+        ("{{ {{ recipient.name }} }}", "a field stands within a field", "once around it", "{{"),
+        ("{% if recipient.town && 1 %}", '"&" means nothing in a tag', 'Write "and"', "&"),
+        ("{% if recipient.town || 1 %}", '"||" means nothing here', 'Write "or"', "||"),
+        ('{% if recipient.town = "x" %}', '"=" does not belong there', "Write == to", "="),
+        ("{% endif %}", "{% endif %} belongs to nothing", "Write {% if ... %} before", "endif"),
+        ("{% recipient.name %}", 'there is no tag "recipient"', "stands in {{ }}", "recipient"),
+        ("{% fro x in demands %}", 'there is no tag "fro"', "Did you mean for", "fro"),
+        ("{{ “x” }}", '"“" means nothing in a tag', "straight quotation marks", "“"),
+    ],
+)
+def test_how_it_is_mended(body: str, what: str, mend: str, mark: str):
+    problem = told(body)
+    assert (problem.what, problem.mark) == (what, mark)
+    assert mend in problem.mend
+
+
+def test_a_block_that_is_never_closed_is_told_where_it_begins():
+    text = "{% if recipient.name %}\n\na\n\n{% for d in demands %}\n{{ d.title }}\n\nb\n\n"
+    (problem,) = problems_of(text_of(f"{text}{{% endfor %}}\n\nend"))
+    assert (problem.line, problem.what) == (5, "{% if %} is never closed")
+    (problem,) = problems_of(text_of(text))
+    assert (problem.line, problem.what) == (9, "{% for %} is never closed")
+
+
+@pytest.mark.parametrize("behind", ["", " b", ",\n\nb {{ today }}", ",\nb {{ today }}\n\n{{ x }}"])
+def test_a_field_that_is_never_closed_is_told_where_it_begins(behind: str):
+    (problem, *_) = problems_of(text_of(f"a\n\nDear {{{{ recipient.name{behind}"))
+    assert (problem.line, problem.what) == (7, '"{{" is never closed')
+
+
+def test_a_field_of_two_lines_is_not_taken_for_open():
+    text = text_of("{{ recipient.name\n or 'you' }}\n\n{{ recipient.name ? 1 }}")
+    (problem,) = problems_of(text)
+    assert (problem.line, problem.what) == (8, '"?" means nothing in a tag')
+
+
+def test_the_tag_that_failed_is_what_is_meant_of_its_line():
+    with pytest.raises(MergeRefused) as refused:
+        merged("a\n\nfor {{ recipient.name + 1 }} years")
+    assert refused.value.problem.mark == "recipient.name + 1"
+    assert "make a number with |int" in refused.value.problem.mend
