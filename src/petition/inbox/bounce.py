@@ -112,8 +112,10 @@ def _is_about_delivery(mail: Part, text: str) -> bool:
         return by_subject or opens or _says_so(text)
     if is_reply:
         return False  # a person who answers a bounce, or passes one on
-    if words.has_null_sender(mail) or "auto-submitted" in headers:
+    if words.takes_no_reply(mail) or words.has_null_sender(mail) or "auto-submitted" in headers:
         return by_subject and (opens or _says_so(text))
+    if by_subject and words.says_failed(text) and verdict.has_refusal(text):
+        return True
     return opens and (by_subject or _says_so(text))
 
 

@@ -20,6 +20,14 @@ _RETURNED_FIELD = re.compile(
     r"^(?:Return-Path|Received|Message-ID|DKIM-Signature|MIME-Version): ",
     re.IGNORECASE | re.MULTILINE,
 )
+# Lines of the letter's header that some notifications quote; whom it failed for is not in them.
+_OTHERS = re.compile(
+    r"^[ \t>]*(?:message-id|return-path|from|reply-to|sender|mail from|original sender)\s*:.*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NO_REPLY = re.compile(
+    r"^[^@]*(?:no|do[-_.]?not|dont)[-_.]?reply|^auto(?:matic|responder|-?reply)", re.IGNORECASE
+)
 _ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
 _ADDRESS = re.compile(_ADDR)
 _NAMED = re.compile(
@@ -41,6 +49,11 @@ def is_named_person(mail: Part) -> bool:
     """Whether the address that it comes from is not one of a mail server, whatever the name."""
     address = first_address(mail.headers.text("from"))
     return bool(address) and not _DAEMON.search(address.rpartition("@")[0] + "@")
+
+
+def takes_no_reply(mail: Part) -> bool:
+    """Whether it comes from an address that says of itself that nobody reads it."""
+    return bool(_NO_REPLY.search(first_address(mail.headers.text("from"))))
 
 
 def has_null_sender(mail: Part) -> bool:
@@ -97,6 +110,7 @@ def named_address(text: str, without: frozenset[str]) -> str:
         text: What the notification says.
         without: Addresses that cannot be it, such as those it was sent by and to (small letters).
     """
+    text = _OTHERS.sub("", text)
     for found in _NAMED.finditer(text):
         address = next(group for group in found.groups() if group).strip(".'`\"")
         if address.lower() not in without and not _DAEMON.search(address):

@@ -131,6 +131,7 @@ _BY_CODE = {
 
 _STRONG = (
     (pattern("sender refused"), Cause.SENDER),
+    (pattern("refused by choice"), Cause.POLICY),
     (pattern("mailbox full"), Cause.FULL),
     (pattern("too large"), Cause.TOO_LARGE),
     (pattern("moved"), Cause.MOVED),
