@@ -44,6 +44,9 @@ _SAYS_ABSENT = pattern("says absent")
 _BESIDE_ABSENCE = pattern("beside an absence")
 _SAYS_AUTOMATIC = pattern("says automatic")
 _SAYS_RECEIVED = pattern("says received")
+_MAIL_SERVER = re.compile(
+    r"^(?:mailer[-_.]?daemon|post[-_.]?master|mdaemon|microsoftexchange\w+)@", re.IGNORECASE
+)
 _NOTE_LENGTH = 1_500  # characters; such notes are short
 
 
@@ -83,6 +86,9 @@ def _weaker_sign_of_header(mail: Part) -> str:
     is_bulk = headers.get("precedence").strip().lower() in {"bulk", "junk"}
     if is_bulk and not ({"list-id", "list-post"} & {name for name, _ in headers.fields}):
         return f"Precedence: {headers.get('precedence').strip()}"
+    sender = first_address(headers.text("from"))
+    if _MAIL_SERVER.search(sender) and not _IS_REPLY.match(headers.text("subject")[:500]):
+        return "it comes from a mail server"
     if takes_no_reply(mail):
         return "it comes from an address that takes no reply"
     return ""

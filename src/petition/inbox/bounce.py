@@ -41,11 +41,13 @@ def bounce_of(mail: Part) -> Finding | None:
     reported = notices(mail)
     text = words.notice_text(mail)
     if not reported and (words.is_daemon(mail) or words.has_null_sender(mail)):
-        reported = notices_in_text(_whole_text(mail))
+        reported = notices_in_text(_whole_text(mail)) or notices_in_text(_attached_text(mail))
     if reported:
         return _of_report(mail, reported, text)
     if _is_receipt(mail):
         return _of_receipt(mail, text)
+    if words.is_daemon(mail) and words.says_delivered(text) and not _says_so(text):
+        return _of_success(_SUCCESSES["delivered"], _recipient(mail, text) or None)
     if not _is_about_delivery(mail, text):
         return None
     return _of_words(mail, text)
@@ -57,14 +59,7 @@ def _of_report(mail: Part, reported: list[Notice], text: str) -> Finding:
     notice = next((one for one in by_action[action] if one.recipient), by_action[action][0])
     recipient = notice.recipient or _recipient(mail, text) or None
     if action in _SUCCESSES:
-        return Finding(
-            Kind.AUTO_REPLY,
-            recipient,
-            notice.status[:8] or None,
-            None,
-            _SUCCESSES[action],
-            is_notice=True,
-        )
+        return _of_success(_SUCCESSES[action], recipient, notice.status[:8] or None)
     judged = verdict.judge(notice.status, notice.diagnostic)
     if judged.cause in _UNSURE:
         # The code or the server's own words say little: the text for people may say more.
@@ -182,14 +177,18 @@ def _of_receipt(mail: Part, text: str) -> Finding:
     if _REJECTED.search(text):
         return _of_words(mail, text)
     who = first_address(mail.headers.text("from")) or None
-    return Finding(
-        Kind.AUTO_REPLY,
-        who,
-        None,
-        None,
-        "a notice that the letter was opened or deleted",
-        is_notice=True,
-    )
+    return _of_success("a notice that the letter was opened or deleted", who)
+
+
+def _of_success(reason: str, recipient: str | None, status: str | None = None) -> Finding:
+    return Finding(Kind.AUTO_REPLY, recipient, status, None, reason, is_notice=True)
+
+
+def _attached_text(mail: Part) -> str:
+    """Files in it that could be a report whose type was lost."""
+    parts = (part for part in mail.walk() if part.content_type == "application/octet-stream")
+    bodies = (part.body[:20_000] for part in parts if not part.inside_message)
+    return "\n\n".join(body.decode("utf-8", "replace") for body in bodies)[:200_000]
 
 
 def _whole_text(mail: Part) -> str:

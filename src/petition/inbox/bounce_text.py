@@ -11,6 +11,7 @@ _SUBJECT = pattern("bounce subject")
 _DELAY_SUBJECT = pattern("delay subject")
 _FAILED = pattern("says failed")
 _DELAYED = pattern("says delayed")
+_DELIVERED = pattern("says delivered")
 _OPENINGS = pattern("opening")
 # Behind such a line stands the letter that came back, in the words of each mail server.
 _ORIGINAL = re.compile(
@@ -84,6 +85,11 @@ def says_failed(text: str) -> bool:
 def says_delayed(text: str) -> bool:
     """Whether a text says that a letter will still be tried."""
     return bool(_DELAYED.search(text))
+
+
+def says_delivered(text: str) -> bool:
+    """Whether a text says that a letter has arrived, or was passed on."""
+    return bool(_DELIVERED.search(text))
 
 
 def notice_text(mail: Part) -> str:

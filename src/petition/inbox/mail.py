@@ -18,6 +18,8 @@ from petition.inbox.limits import SetAside
 
 _PARAMETER = re.compile(r';\s*([\w!#$&^.+-]+)(?:\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s;]*)')
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*")
+# What a boundary looks like where the header names none, or another one.
+_BOUNDARY = re.compile(rb"(?:^|(?<=\n))(--[!-~][ -~]{0,68}?)[ \t]*\r?\n(?=content-)", re.IGNORECASE)
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _HEADERS_ALONE = frozenset(
     {"text/rfc822-headers", "message/global-headers", "message/rfc822-headers"}
@@ -129,6 +131,7 @@ def read_mail(data: bytes) -> Part:
     """
     if len(data) > limits.BYTES:
         raise SetAside(f"it is larger than {limits.BYTES >> 20} MB")
+    data = _of_lines(data)
     begin = _after_mbox_line(data)
     mail = _part(data, begin, len(data), depth=0, inside=False)
     waiting, count = [mail], 1
@@ -182,9 +185,17 @@ def _children(part: Part) -> list[Part]:
 
 def _split(part: Part) -> list[Part]:
     boundary = part.parameters.get("boundary", "").rstrip()
-    if not boundary:
-        return []
     mark = b"--" + boundary.encode("utf-8", "surrogateescape")
+    found = _split_at(part, mark) if boundary else []
+    if not found and (guessed := _BOUNDARY.search(part.data, part.start, part.end)):
+        found = _split_at(part, guessed[1])
+    if found or part.start >= part.end:
+        return found
+    # No boundary at all: a person would read the whole as a text.
+    return [Part(Headers([]), part.data, part.start, part.end, part.depth + 1, part.inside_message)]
+
+
+def _split_at(part: Part, mark: bytes) -> list[Part]:
     default = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
     found: list[Part] = []
     begin: int | None = None
@@ -256,6 +267,18 @@ def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:
             break
         at = stop
     return Headers([(name, decoded_text(bytes(value), "").strip()) for name, value in fields]), at
+
+
+def _of_lines(data: bytes) -> bytes:
+    """The same mail with lines, where another program saved it without them."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16", "replace").encode("utf-8")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\n" not in data[: limits.HEADER_BYTES] and b"\r" in data[:1_000]:
+        return data.replace(b"\r", b"\n")  # as the first Macintosh did
+    if b"\r\r\n" in data[:1_000]:
+        return data.replace(b"\r\r\n", b"\r\n")
+    return data
 
 
 def _after_mbox_line(data: bytes) -> int:
