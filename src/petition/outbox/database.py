@@ -19,7 +19,7 @@ from typing import Self
 from petition.errors import LogUnusable
 from petition.outbox.queries import queries, schema
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 _PREFIX = "sqlite:///"
 _BUSY_SECONDS = 10
 _CACHE_KIBIBYTES = 64 * 1024  # what the indexes of a million copies want while they are queued

@@ -61,6 +61,30 @@ SELECT * FROM copy WHERE token = :token
 -- The copies, seldom more than one, whose unsubscribe token begins with a selector.
 SELECT * FROM copy WHERE unsubscribe = :selector
 
+-- :name index_message_ids
+-- Find copies by Message-ID at once (marks.py).
+CREATE INDEX IF NOT EXISTS copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL
+
+-- :name index_tokens
+-- Find copies by the token of their return path at once.
+CREATE INDEX IF NOT EXISTS copy_token ON copy (token) WHERE token IS NOT NULL
+
+-- :name index_selectors
+-- Find copies by the token to leave the list by at once.
+CREATE INDEX IF NOT EXISTS copy_unsubscribe ON copy (unsubscribe) WHERE unsubscribe IS NOT NULL
+
+-- :name drop_index_of_message_ids
+-- Keep no index while many copies are marked.
+DROP INDEX IF EXISTS copy_message_id
+
+-- :name drop_index_of_tokens
+-- The same of tokens.
+DROP INDEX IF EXISTS copy_token
+
+-- :name drop_index_of_selectors
+-- The same of the tokens to leave by.
+DROP INDEX IF EXISTS copy_unsubscribe
+
 -- :name first_sent
 -- When the first of all letters went out.
 SELECT MIN(letter_date) FROM copy WHERE message_id IS NOT NULL

@@ -12,6 +12,7 @@ from typing import Any
 
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox.log import Log
+from petition.outbox.marks import index_marks
 from petition.outbox.person import stop_writing
 from petition.outbox.records import Copy, copy_of
 from petition.outbox.states import Reason
@@ -58,6 +59,7 @@ def leave(log: Log, token: str) -> Copy | None:
         The copy that it was made for; None: nobody's that is known, and nothing was done.
     """
     with log.database.transaction():
+        index_marks(log.database)
         copy = copy_with(log, token)
         if copy:
             stop_writing(log, [copy.mailbox], Reason.OPTED_OUT)

@@ -17,6 +17,7 @@ from petition.outbox import moving
 from petition.outbox.database import Row
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.log import Log
+from petition.outbox.marks import drop_indexes
 from petition.outbox.records import FrozenLetter, moment
 from petition.outbox.states import Mode, Reason, State
 
@@ -208,6 +209,7 @@ class Listing:
                 values = {"letter": self._letter, "revision": revision, "mode": widen}
                 self._database.run("set_mode", values)
             self._choose(revision)
+            drop_indexes(self._database, comparison.to_send)
 
     def _confirm_unchanged(self, comparison: Comparison) -> None:
         """Compare once more, with the log locked: a person may have been asked in the meantime."""

@@ -21,6 +21,7 @@ from petition.outbox.answers import INBOX
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.leaving import copy_with
 from petition.outbox.log import Log
+from petition.outbox.marks import index_marks
 from petition.outbox.person import stop_writing
 from petition.outbox.records import Copy, copy_of, moment
 from petition.outbox.states import Reason, State
@@ -179,6 +180,8 @@ class Incoming:
             What the new ones among them have changed.
         """
         with self.log.database.transaction():
+            if mails:
+                index_marks(self.log.database)
             done = [found for mail in mails if (found := self._record_or_set_aside(mail))]
             if position:
                 values = {"source": source, "validity": position[0], "uid": position[1]}

@@ -126,9 +126,6 @@ CREATE TABLE mail (
 CREATE INDEX mail_waits ON mail (id) WHERE waits = 1;
 CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
-CREATE INDEX copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX copy_token ON copy (token) WHERE token IS NOT NULL;
-CREATE INDEX copy_unsubscribe ON copy (unsubscribe) WHERE unsubscribe IS NOT NULL;
 
 -- What a person said to a letter, oldest first; nothing of it is ever changed.
 CREATE TABLE answer (

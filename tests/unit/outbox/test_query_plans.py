@@ -7,6 +7,7 @@ import pytest
 from petition.outbox.database import Row
 from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
+from petition.outbox.marks import index_marks
 from petition.outbox.queries import queries
 from tests.unit.outbox.conftest import frozen, listed
 
@@ -18,6 +19,8 @@ def long_log(log: Log) -> Log:
     listing = Listing(log, "open")
     listing.stage(listed(*names))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
+    with log.database.transaction():
+        index_marks(log.database)
     return log
 
 

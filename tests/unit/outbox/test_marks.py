@@ -1,0 +1,29 @@
+"""What a mail's copy is found by is indexed when it is first asked for, and not in a long run."""
+
+import pytest
+
+from petition.outbox.log import Log
+from petition.outbox.marks import LONG_RUN, drop_indexes, index_marks
+
+INDEXES = {"copy_message_id", "copy_token", "copy_unsubscribe"}
+
+
+def indexes_of(log: Log) -> set[str]:
+    rows = log.database._connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+    return INDEXES.intersection(row[0] for row in rows)
+
+
+def test_who_asks_makes_the_indexes_once(log: Log) -> None:
+    assert indexes_of(log) == set()
+    for _ in range(2):
+        with log.database.transaction():
+            index_marks(log.database)
+        assert indexes_of(log) == INDEXES
+
+
+@pytest.mark.parametrize(("copies", "left"), [(LONG_RUN - 1, INDEXES), (LONG_RUN, set())])
+def test_only_a_long_run_drops_them(log: Log, copies: int, left: set[str]) -> None:
+    with log.database.transaction():
+        index_marks(log.database)
+        drop_indexes(log.database, copies)
+    assert indexes_of(log) == left
