@@ -22,7 +22,7 @@ from petition.outbox.queries import queries, schema
 SCHEMA_VERSION = "6"
 _PREFIX = "sqlite:///"
 _BUSY_SECONDS = 10
-_CACHE_KIBIBYTES = 64 * 1024  # what the indexes of a million copies want while they are queued
+_CACHE_KIBIBYTES = 16 * 1024  # four times as much makes queueing a million a tenth faster
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
 Row = sqlite3.Row
