@@ -16,6 +16,10 @@ def check(
         list[str] | None,
         typer.Argument(metavar="LETTER", help="Only these letters; else all of them."),
     ] = None,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="Ask DNS and the server too; nothing is sent."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Find everything that is wrong, in all files at once."""
@@ -25,7 +29,7 @@ def check(
     from petition.errors import ExitStatus
 
     with Workplace.open(context, reads_on=True) as place:
-        inspection = inspect(place, letter or [])
+        inspection = inspect(place, letter or [], online=online)
         if as_json:
             console.json([console.json_of(problem) for problem in inspection.problems])
         else:
@@ -33,6 +37,8 @@ def check(
             _sum_up(inspection)
             if inspection.is_rehearsal:
                 place.say_rehearsal()
+    if inspection.is_refused:
+        raise typer.Exit(ExitStatus.SERVER)
     raise typer.Exit(ExitStatus.PROBLEMS if inspection.errors else ExitStatus.DONE)
 
 

@@ -1,6 +1,8 @@
 """All that `petition check` looks at, and what it found."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
 
 from petition import places
 from petition.campaign.folder import SETTINGS_FILE, Campaign
@@ -22,6 +24,7 @@ from petition.prepare import (
     text_to_send,
 )
 
+MEASURED = 100  # copies of a letter, by which its size is known
 ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
 
 
@@ -35,6 +38,9 @@ class Inspection:
         people: How many people they go to; a list that several letters go to counts once.
         fallbacks: Who gets a letter in another language than their own.
         is_rehearsal: Whether letters would go to the sandbox.
+        sizes: Of each letter, the bytes of its largest copy; only where the server is asked.
+        recipients: How many people each letter goes to.
+        is_refused: Whether the server could not be reached or refused the login.
         held: The letters that nothing is wrong with, and at which `send` would stop all the same,
             each with what it would take.
     """
@@ -45,6 +51,9 @@ class Inspection:
     fallbacks: list[str] = field(default_factory=list)
     is_rehearsal: bool = False
     held: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    recipients: dict[str, int] = field(default_factory=dict)
+    is_refused: bool = False
 
     @property
     def errors(self) -> int:
@@ -57,27 +66,43 @@ class Inspection:
         return sum(problem.level is Level.WARNING for problem in self.problems)
 
 
-def inspect(place: Workplace, names: list[str]) -> Inspection:
+def inspect(place: Workplace, names: list[str], *, online: bool = False) -> Inspection:
     """Look at everything that the letters are made of.
 
     Args:
         place: The campaign.
         names: The letters; none: all of them.
+        online: Ask DNS and the server too.
 
     Raises:
         UsageError: There is no letter of such a name.
     """
     inspection = Inspection()
     try:
-        _Inspector(place, inspection).look(names)
+        _Inspector(place, inspection, measures=online).look(names)
     except CampaignError as fault:
         inspection.problems += fault.problems
+        online = False
     inspection.problems = in_order(inspection.problems)
+    if online:
+        _look_online(place, inspection)
     return inspection
 
 
+def _look_online(place: Workplace, inspection: Inspection) -> None:
+    from petition.cli.online import look_online
+
+    try:
+        seen = look_online(place, inspection.sizes, inspection.recipients)
+    except ServerMisnamed:  # it was told of
+        return
+    inspection.problems += seen.found  # in their own order, behind those of the files
+    inspection.is_refused = seen.is_refused
+
+
 class _Inspector:
-    def __init__(self, place: Workplace, inspection: Inspection) -> None:
+    def __init__(self, place: Workplace, inspection: Inspection, *, measures: bool) -> None:
+        self._measures = measures
         self._place = place
         self._found = inspection
         self._people: dict[str, int] = {}
@@ -112,11 +137,21 @@ class _Inspector:
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision)
+        if self._measures and merger and not examined.has_errors:
+            self._measure(examined, merger, revision)
         self._found.problems += examined.problems
         if merger:
             self._found.fallbacks += [
                 f"{name}: {line}" for line in fallback_lines(merger, examined.fallbacks)
             ]
+
+    def _measure(self, examined: Examined, merger: Merger, revision: int) -> None:
+        """How large the copies of a letter are, as the first of them tell."""
+        rows = islice(examined.people.rows([]) if examined.people else (), MEASURED)
+        now = datetime.now(UTC)
+        written = (examined.complete(person) for person in rows if not person.excluded)
+        sizes = [len(merger.merge(one, revision, now, full=False).data) for one in written]
+        self._found.sizes[examined.letter.name] = max(sizes, default=0)
 
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
         if why := refusal_of(examined, log):
@@ -133,6 +168,7 @@ class _Inspector:
                 counter.show(count)
         if examined.people:
             self._people[examined.people.file] = count
+            self._found.recipients[examined.letter.name] = count
 
     def _log(self) -> Log | None:
         """The log, if there is one and it can be told which one it is."""

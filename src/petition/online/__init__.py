@@ -1,0 +1,1 @@
+"""What the world can see of the sender: records in DNS, and the server that takes the letters."""

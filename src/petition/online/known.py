@@ -1,0 +1,43 @@
+"""What is known of mail providers' DNS: what SPF must include, and where their DKIM keys lie."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A mail provider.
+
+    Args:
+        host: The end of its servers' names.
+        title: What people call it.
+        spf: The domain that SPF must include; "": it sends under a return path of its own.
+        selectors: The selectors of DKIM keys that it has its customers publish; where they are
+            each customer's own, none.
+    """
+
+    host: str
+    title: str
+    spf: str = ""
+    selectors: tuple[str, ...] = ()
+
+
+_ALL = (
+    Known("gmail.com", "Gmail", "_spf.google.com", ("google",)),
+    Known(
+        "office365.com", "Microsoft 365", "spf.protection.outlook.com", ("selector1", "selector2")
+    ),
+    Known("fastmail.com", "Fastmail", "spf.messagingengine.com", ("fm1", "fm2", "fm3")),
+    Known("mailgun.org", "Mailgun", "mailgun.org"),
+    Known("amazonaws.com", "Amazon SES"),
+    Known("postmarkapp.com", "Postmark"),
+)
+
+
+def known_of(host: str) -> Known | None:
+    """The provider that a server belongs to.
+
+    Args:
+        host: The server's name.
+    """
+    name = f".{host.lower()}"
+    return next((one for one in _ALL if name.endswith(f".{one.host}")), None)

@@ -1,0 +1,351 @@
+"""What receivers find out about the sender: SPF, DKIM, DMARC, and where answers go."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from petition.campaign.server import Server
+from petition.campaign.settings import Settings
+from petition.errors import Problem
+from petition.online.dmarc import POLICIES, Dmarc, read_dmarc
+from petition.online.findings import doubtful, publish, well, wrong
+from petition.online.known import Known, known_of
+from petition.online.resolver import DnsTrouble, Resolver, reverse_name
+from petition.online.spf import MOST_LOOKUPS, Spf, is_spf, read_spf
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends, and through which server.
+
+    Args:
+        domain: The domain of the From address.
+        answers: The domain of the Reply-To address.
+        bounces: The domain of the return path.
+        reports: Who should get DMARC reports, where nobody does.
+        server: The server; None: the sandbox.
+        key_name: The name in DNS of the key that signs here; "": nothing is signed here.
+        key_domain: The domain that it signs for.
+        key_record: What must be published there; None where the key is not known.
+    """
+
+    domain: str
+    answers: str
+    bounces: str
+    reports: str
+    server: Server | None = None
+    key_name: str = ""
+    key_domain: str = ""
+    key_record: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, server: Server | None, key_record: str | None) -> "Sender":
+        """The sender of a campaign.
+
+        Args:
+            settings: Those of the campaign.
+            server: The server; None: the sandbox.
+            key_record: What [dkim] wants published; None where there is no key.
+        """
+        one, dkim = settings.sender, settings.dkim
+        path = one.return_path or one.from_.addr_spec
+        return cls(
+            domain=one.from_.domain,
+            answers=(one.reply_to or one.from_).domain,
+            bounces=path.rpartition("@")[2],
+            reports=(one.reply_to or one.from_).addr_spec,
+            server=server,
+            key_name=f"{dkim.selector}._domainkey.{dkim.domain}" if dkim else "",
+            key_domain=dkim.domain if dkim else "",
+            key_record=key_record,
+        )
+
+    @property
+    def known(self) -> Known | None:
+        """The provider, if it is a known one."""
+        return known_of(self.server.host) if self.server else None
+
+
+def look_at_sender(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    """Everything that DNS says of the sender.
+
+    Args:
+        sender: The sender.
+        resolver: Whom to ask.
+    """
+    looks: tuple[tuple[str, Callable[[Sender, Resolver], Iterator[Problem]]], ...] = (
+        (sender.bounces, _spf),
+        (sender.key_name or sender.domain, _dkim),
+        (sender.domain, _dmarc),
+        (sender.domain, _mx),
+        (sender.server.host if sender.server else "", _ptr),
+    )
+    for place, look in looks:
+        try:
+            yield from look(sender, resolver)
+        except DnsTrouble as trouble:
+            yield doubtful(place, trouble.what, trouble.mend)
+
+
+# ---- SPF
+
+
+def _spf(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    domain, known = sender.bounces, sender.known
+    if known and not known.spf:
+        yield well(domain, f"SPF: {known.title} sends under a return path of its own")
+        return
+    spf = read_spf(resolver, domain)
+    if not spf.records:
+        yield doubtful(domain, "there is no SPF record", publish(domain, _new_spf(sender)))
+    elif len(spf.records) > 1:
+        what = f"there are {len(spf.records)} SPF records, and receivers heed neither of them"
+        yield wrong(domain, what, f"Keep one. {publish(domain, _merged(spf.records))}")
+    elif spf.faults:
+        mend = "Mend it"
+        if spf.lookups > MOST_LOOKUPS:
+            mend = "Take out what you no longer send through, or write its addresses as ip4:"
+        yield wrong(domain, f"the SPF record counts as broken: {'; '.join(spf.faults)}", mend)
+    else:
+        yield from _sound_spf(sender, spf, resolver)
+
+
+def _sound_spf(sender: Sender, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
+    domain, record = spf.domain, spf.records[0]
+    if spf.ending == "+":
+        mend = publish(domain, _with_ending(record, "~all"))
+        yield wrong(domain, "SPF lets everybody send for the domain (+all)", mend)
+    elif spf.ending in {"?", ""}:
+        mend = publish(domain, _with_ending(record, "~all"))
+        yield doubtful(domain, "SPF does not say what becomes of mail from elsewhere", mend)
+    if missing := _not_covered(sender, spf, resolver):
+        yield missing
+    elif spf.ending in {"-", "~"}:
+        cost = f"{spf.lookups} of {MOST_LOOKUPS} look-ups"
+        yield well(domain, f'SPF is there, ends in "{spf.ending}all" and costs {cost}')
+
+
+def _not_covered(sender: Sender, spf: Spf, resolver: Resolver) -> Problem | None:
+    """Whether the record leaves out whom the letters are sent through."""
+    server, known = sender.server, sender.known
+    if known:
+        if known.spf in spf.includes:
+            return None
+        term = f"include:{known.spf}"
+        mend = publish(spf.domain, _with_term(spf.records[0], term))
+        return doubtful(spf.domain, f"SPF leaves out {known.title}", mend)
+    if server is None or server.is_loopback:
+        return None  # from which address the world sees this machine is not known here
+    addresses = _addresses(server, resolver)
+    if not addresses or any(map(spf.allows, addresses)):
+        return None
+    what = f"SPF names no address of {server.host}, which may send from others"
+    term = f"a:{server.host}"
+    mend = f"Ask the provider what to include; if nothing, {_lowered(spf, term)}"
+    return doubtful(spf.domain, what, mend)
+
+
+def _lowered(spf: Spf, term: str) -> str:
+    text = publish(spf.domain, _with_term(spf.records[0], term))
+    return text[0].lower() + text[1:]
+
+
+def _new_spf(sender: Sender) -> str:
+    server, known = sender.server, sender.known
+    if known:
+        return f"v=spf1 include:{known.spf} ~all"
+    if server is None or server.is_loopback:
+        return "v=spf1 mx ip4:THE.ADDRESS.YOU.SENDFROM ~all"
+    return f"v=spf1 a:{server.host} ~all"
+
+
+def _terms(record: str) -> list[str]:
+    return [word for word in record.split(" ")[1:] if word]
+
+
+def _is_all(term: str) -> bool:
+    return term.lower().lstrip("+-~?") == "all"
+
+
+def _with_ending(record: str, ending: str) -> str:
+    return " ".join(["v=spf1", *(one for one in _terms(record) if not _is_all(one)), ending])
+
+
+def _with_term(record: str, term: str) -> str:
+    return " ".join(["v=spf1", term, *_terms(record)])
+
+
+def _merged(records: list[str]) -> str:
+    """One record that lets in whom any of them lets in."""
+    assert all(map(is_spf, records))  # noqa: S101 (`read_spf` keeps no others)
+    terms = dict.fromkeys(one for record in records for one in _terms(record) if not _is_all(one))
+    return " ".join(["v=spf1", *terms, "~all"])
+
+
+# ---- DKIM
+
+
+def _dkim(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    if sender.key_name:
+        yield from _own_key(sender, resolver)
+    elif (known := sender.known) and known.selectors:
+        names = [f"{one}._domainkey.{sender.domain}" for one in known.selectors]
+        found = next((name for name in names if resolver.txt(name)), None)
+        if found:
+            yield well(found, f"{known.title} has a DKIM key there, and signs with it")
+        else:
+            what = f"no DKIM key of {known.title} is published ({', '.join(names)})"
+            mend = f"Turn DKIM on in {known.title}'s console and publish what it shows"
+            yield doubtful(sender.domain, what, mend)
+    else:
+        what = "whether DKIM signs the letters cannot be told from here: the provider may"
+        mend = f"Send a copy to yourself (--to-me) and look for dkim=pass and d={sender.domain}"
+        yield well(sender.domain, what, mend)
+
+
+def _own_key(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    name, wanted = sender.key_name, sender.key_record
+    mend = publish(name, wanted) if wanted else "Publish the public half of the key there"
+    records = [text for text in resolver.txt(name) if "p=" in text]
+    if not records:
+        yield wrong(name, "the DKIM key is not published, so no signature can be verified", mend)
+        return
+    if len(records) > 1:
+        yield wrong(name, f"there are {len(records)} DKIM records", f"Keep one. {mend}")
+        return
+    tags = _tags(records[0])
+    if not tags.get("p"):
+        yield wrong(
+            name, "the DKIM key is revoked (p= is empty)", f"Take another selector, or {mend}"
+        )
+    elif wanted and tags["p"] != _tags(wanted)["p"]:
+        yield wrong(name, "another DKIM key is published than the one that signs", mend)
+    elif tags.get("k", "rsa") != (_tags(wanted)["k"] if wanted else tags.get("k", "rsa")):
+        yield wrong(name, "the DKIM record names another kind of key (k=)", mend)
+    elif "sha256" not in tags.get("h", "sha256"):
+        yield wrong(name, "the DKIM record does not allow sha256 (h=)", mend)
+    elif "y" in tags.get("t", "").split(":"):
+        what = "the DKIM record says that it is a test (t=y), and receivers may ignore it"
+        yield doubtful(name, what, mend)
+    elif not wanted:
+        yield well(name, "a DKIM key is published; whether it is the one that signs is not known")
+    else:
+        yield well(name, "the DKIM key that signs is published")
+
+
+def _tags(record: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in record.split(";"))
+    return {name.strip(): "".join(value.split()) for name, mark, value in pairs if mark}
+
+
+# ---- DMARC
+
+
+def _dmarc(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    place = f"_dmarc.{sender.domain}"
+    dmarc = read_dmarc(resolver, sender.domain)
+    new = publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
+    if not dmarc.records:
+        what = "there is no DMARC record, which large providers ask of those who write to many"
+        yield doubtful(place, what, new)
+        return
+    place = f"_dmarc.{dmarc.domain}"
+    if len(dmarc.records) > 1:
+        what = f"there are {len(dmarc.records)} DMARC records, and receivers heed neither of them"
+        yield wrong(place, what, f'Keep one. Publish: {place}. TXT "{dmarc.records[0]}"')
+        return
+    if not dmarc.policy:
+        yield wrong(place, f"the DMARC record names no policy (p={' or p='.join(POLICIES)})", new)
+        return
+    yield from _alignment(sender, dmarc, place)
+    if dmarc.policy == "none":
+        mend = "Where its reports show your own mail alone, publish p=quarantine in place of p=none"
+        yield well(place, "DMARC is there and only watches (p=none)", mend)
+    else:
+        yield well(place, f"DMARC is there, and what proves nothing is for p={dmarc.policy}")
+
+
+def _alignment(sender: Sender, dmarc: Dmarc, place: str) -> Iterator[Problem]:
+    """Whether SPF or DKIM proves the very domain that readers see (RFC 7489 3.1)."""
+    by_spf = dmarc.is_aligned(sender.bounces, sender.domain, "aspf")
+    by_dkim = bool(sender.key_domain) and dmarc.is_aligned(
+        sender.key_domain, sender.domain, "adkim"
+    )
+    if sender.known and not sender.known.spf:
+        by_spf = False
+    if by_spf and by_dkim:
+        yield well(place, "both SPF and DKIM count for the From address")
+    elif by_dkim:
+        yield well(place, "DKIM counts for the From address; SPF does not, which one of them may")
+    elif by_spf and not sender.key_domain:
+        yield well(place, "SPF counts for the From address")
+    elif sender.key_domain:
+        what = f"DKIM proves {sender.key_domain}, which does not count for {sender.domain}"
+        mend = f'Write domain = "{sender.domain}" in [dkim] and publish the key there'
+        if by_spf:
+            yield doubtful(place, f"{what}; SPF alone does, and not of forwarded mail", mend)
+        else:
+            tell = wrong if dmarc.policy != "none" else doubtful
+            yield tell(place, f"{what}, and SPF proves {sender.bounces}, which does not", mend)
+    else:
+        what = f"SPF proves {sender.bounces}, which does not count for {sender.domain}"
+        mend = "Have the provider sign with DKIM for that domain, or set up [dkim]"
+        yield doubtful(place, what, mend)
+
+
+# ---- hosts
+
+
+def _mx(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    roles = {
+        sender.answers: "answers",
+        sender.bounces: "bounces",
+        sender.domain: "mail to the From address",
+    }
+    if sender.answers == sender.bounces:
+        roles[sender.answers] = "answers and bounces"
+    for domain, what in roles.items():
+        servers = resolver.mx(domain)
+        if servers == ["."]:
+            mend = "Write an address elsewhere, or publish an MX record for it"
+            tell = wrong if domain == sender.answers else doubtful
+            yield tell(domain, f"{what}: the domain takes no mail at all (MX .)", mend)
+        elif servers:
+            yield well(
+                domain,
+                f"{what} go to {servers[0]}".replace(
+                    "mail to the From address go", "mail to the From address goes"
+                ),
+            )
+        elif resolver.addresses(domain):
+            mend = f"Publish: {domain}. MX 10 {domain}."
+            yield doubtful(domain, f"{what}: there is no MX record, only an address", mend)
+        else:
+            mend = f"Publish: {domain}. MX 10 mail.{domain}."
+            tell = wrong if domain == sender.answers else doubtful
+            yield tell(domain, f"{what}: the domain has no mail server (MX)", mend)
+
+
+def _ptr(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+    server = sender.server
+    if server is None or sender.known:
+        return
+    if server.is_loopback:
+        what = "from which address this machine sends is not known here"
+        mend = "See that it has a PTR record whose name leads back to it"
+        yield well(server.name, what, mend)
+        return
+    for address in _addresses(server, resolver):
+        names = resolver.names(address)
+        name = next((one for one in names if address in resolver.addresses(one)), None)
+        if name:
+            yield well(server.host, f"{address} is {name}, and back (PTR)")
+        else:
+            what = f"{address} has no PTR record whose name leads back to it"
+            mend = f"Ask whoever gives the address: {reverse_name(address)}. PTR {server.host}."
+            yield doubtful(server.host, what, mend)
+
+
+def _addresses(server: Server, resolver: Resolver) -> list[str]:
+    if ":" in server.host or server.host.replace(".", "").isdigit():
+        return [server.host]
+    return resolver.addresses(server.host)

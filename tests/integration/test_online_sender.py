@@ -1,0 +1,335 @@
+"""What DNS says of a sender, asked of a name server on loopback with a zone of the tests' own."""
+
+import pytest
+
+from petition.campaign.server import Server
+from petition.errors import Level, UsageError
+from petition.online.resolver import DnsTrouble, Resolver
+from petition.online.sender import Sender, look_at_sender
+from petition.online.spf import read_spf
+from tests.servers.zone import SERVFAIL, SILENT, name_server
+
+KEY = "v=DKIM1; k=rsa; p=" + "QUJD" * 100
+SERVER = Server("smtp.host.example", 587)
+SOUND = {
+    "water.example": {
+        "TXT": ["v=spf1 include:_spf.host.example -all", "unrelated=1"],
+        "MX": ["20 mx2.water.example.", "10 mx.water.example."],
+    },
+    "_spf.host.example": {"TXT": ["v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 ~all"]},
+    "_dmarc.water.example": {"TXT": ["v=DMARC1; p=reject; rua=mailto:a@water.example"]},
+    "s1._domainkey.water.example": {"TXT": [KEY]},
+    "smtp.host.example": {"A": ["192.0.2.25"]},
+    "25.2.0.192.in-addr.arpa": {"PTR": ["smtp.host.example."]},
+}
+
+
+def sender(**other) -> Sender:
+    return Sender(
+        **{
+            "domain": "water.example",
+            "answers": "water.example",
+            "bounces": "water.example",
+            "reports": "answers@water.example",
+            "server": SERVER,
+            "key_name": "s1._domainkey.water.example",
+            "key_domain": "water.example",
+            "key_record": KEY,
+        }
+        | other
+    )
+
+
+def without_key(**other) -> Sender:
+    return sender(key_name="", key_domain="", key_record=None, **other)
+
+
+def looked(one: Sender, **changes) -> list[tuple[Level, str]]:
+    zone = {name: kinds for name, kinds in (SOUND | changes).items() if kinds is not None}
+    with name_server(zone) as server:
+        found = look_at_sender(one, Resolver(server.place, seconds=1))
+        return [(problem.level, str(problem)) for problem in found]
+
+
+def troubles(one: Sender, **changes) -> list[tuple[Level, str]]:
+    return [(level, said) for level, said in looked(one, **changes) if level is not Level.NOTE]
+
+
+def txt(*texts: str) -> dict[str, list[str]]:
+    return {"TXT": list(texts), "MX": ["10 mx.water.example."]}
+
+
+def test_a_sound_sender_has_nothing_to_do():
+    assert troubles(sender()) == []
+    said = "\n".join(said for _, said in looked(sender()))
+    assert 'ends in "-all" and costs 1 of 10 look-ups' in said
+    assert "the DKIM key that signs is published" in said
+    assert "both SPF and DKIM count for the From address" in said
+    assert "go to mx.water.example" in said
+    assert "192.0.2.25 is smtp.host.example, and back" in said
+
+
+# ---- SPF
+
+
+def test_what_to_publish_where_there_is_no_spf_is_said():
+    ((level, said),) = troubles(sender(), **{"water.example": txt("unrelated=1")})
+    assert level is Level.WARNING
+    assert said == (
+        "water.example: there is no SPF record."
+        ' Publish: water.example. TXT "v=spf1 a:smtp.host.example ~all".'
+    )
+
+
+def test_two_spf_records_are_merged_into_one():
+    two = txt("v=spf1 include:_spf.host.example -all", "v=spf1 mx ~all")
+    ((level, said),) = troubles(sender(), **{"water.example": two})
+    assert level is Level.ERROR
+    assert '"v=spf1 include:_spf.host.example mx ~all"' in said
+
+
+def chain(length: int) -> dict[str, object]:
+    return {
+        f"i{at}.example": {"TXT": [f"v=spf1 include:i{at + 1}.example -all"]}
+        for at in range(length)
+    } | {f"i{length}.example": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]}}
+
+
+@pytest.mark.parametrize(("length", "is_broken"), [(9, False), (10, True)])
+def test_more_than_ten_look_ups_break_it(length, is_broken):
+    zone = {"water.example": txt("v=spf1 include:i0.example -all")} | chain(length)
+    found = troubles(sender(), **zone)
+    assert bool(found) is is_broken
+    if is_broken:
+        assert found[0][0] is Level.ERROR
+        assert "it costs 11 look-ups, and 10 are allowed" in found[0][1]
+
+
+def test_a_record_without_end_is_not_read_to_its_end():
+    many = {f"m{at}.example": {"TXT": [" ".join(["v=spf1"] + [
+        f"include:m{next_}.example" for next_ in range(at + 1, 60)
+    ])]} for at in range(60)}  # fmt: skip
+    with name_server(SOUND | many | {"water.example": txt("v=spf1 include:m0.example -all")}) as at:
+        spf = read_spf(Resolver(at.place), "water.example")
+        assert len(at.asked) < 100
+    assert "more than 40 look-ups" in spf.faults[-1]
+
+
+@pytest.mark.parametrize(
+    ("record", "more", "said"),
+    [
+        ("include:loop.example -all", "v=spf1 include:water.example", "leads back to where it"),
+        ("include:loop.example -all", "v=spf1 include:loop.example", "leads back to where it"),
+        ("redirect=loop.example", "v=spf1 redirect=water.example", "leads back to where it"),
+        ("include:nobody.example -all", "", "nobody.example, which has no SPF record"),
+        ("include:loop.example -all", "no spf", "loop.example, which has no SPF record"),
+        ("ip4:192.0.2.999 -all", "", '"ip4:192.0.2.999" of water.example is no address'),
+        ("inlcude:a.example -all", "", '"inlcude:a.example" of water.example is no term of SPF'),
+        ("a:x1.example a:x2.example a:x3.example -all", "", "3 of its look-ups find nothing"),
+    ],
+)
+def test_what_breaks_a_record_is_named(record, more, said):
+    zone = {"water.example": txt(f"v=spf1 {record}"), "loop.example": {"TXT": [more or "x"]}}
+    ((level, what),) = troubles(sender(), **zone)
+    assert level is Level.ERROR
+    assert "counts as broken" in what
+    assert said in what
+
+
+@pytest.mark.parametrize(
+    ("ending", "level", "said"),
+    [
+        (" +all", Level.ERROR, "SPF lets everybody send"),
+        (" all", Level.ERROR, "SPF lets everybody send"),
+        (" ?all", Level.WARNING, "does not say what becomes of mail from elsewhere"),
+        ("", Level.WARNING, "does not say what becomes of mail from elsewhere"),
+    ],
+)
+def test_an_ending_that_protects_nobody_is_pointed_out(ending, level, said):
+    zone = {"water.example": txt(f"v=spf1 include:_spf.host.example{ending}")}
+    ((found, what),) = troubles(sender(), **zone)
+    assert found is level
+    assert said in what
+    assert '"v=spf1 include:_spf.host.example ~all"' in what
+
+
+def test_the_ending_of_a_redirect_counts_and_that_of_an_include_does_not():
+    zone = {"water.example": txt("v=spf1 redirect=_spf.host.example")}
+    assert troubles(sender(), **zone) == []
+
+
+def test_a_provider_that_spf_leaves_out_is_named_with_the_whole_new_record():
+    known = without_key(server=Server("smtp.gmail.com", 587))
+    zone = {"google._domainkey.water.example": {"TXT": ["v=DKIM1; p=QUJD"]}}
+    ((level, said),) = troubles(known, **zone)
+    assert level is Level.WARNING
+    assert "SPF leaves out Gmail" in said
+    assert '"v=spf1 include:_spf.google.com include:_spf.host.example -all"' in said
+
+
+def test_a_server_whose_address_spf_does_not_name_is_pointed_out():
+    zone = {"smtp.host.example": {"A": ["198.51.100.7"]},
+            "7.100.51.198.in-addr.arpa": {"PTR": ["smtp.host.example."]}}  # fmt: skip
+    ((level, said),) = troubles(sender(), **zone)
+    assert level is Level.WARNING
+    assert "SPF names no address of smtp.host.example" in said
+
+
+def test_a_record_that_needs_tcp_is_read():
+    long = "v=spf1 " + " ".join(f"ip4:192.0.2.{number}" for number in range(60)) + " -all"
+    assert troubles(sender(), **{"water.example": txt(long)}) == []
+
+
+# ---- DKIM
+
+
+def test_a_missing_selector_is_wrong_and_the_record_is_cut_as_a_zone_file_wants_it():
+    ((level, said),) = troubles(sender(), **{"s1._domainkey.water.example": None})
+    assert level is Level.ERROR
+    assert "Publish: s1._domainkey.water.example. TXT" in said
+    strings = said.split(" TXT ")[1].removesuffix(".").strip('"').split('" "')
+    assert "".join(strings) == KEY
+    assert max(map(len, strings)) == 255
+
+
+def test_a_key_that_a_cname_leads_to_is_found():
+    zone = {
+        "s1._domainkey.water.example": {"CNAME": ["k.host.example."]},
+        "k.host.example": {"TXT": [KEY]},
+    }
+    assert troubles(sender(), **zone) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "level", "said"),
+    [
+        (KEY.replace("QUJD", "QUJE"), Level.ERROR, "another DKIM key is published"),
+        ("v=DKIM1; k=rsa; p=", Level.ERROR, "is revoked"),
+        (KEY.replace("k=rsa", "k=ed25519"), Level.ERROR, "another kind of key"),
+        (KEY.replace("k=rsa", "k=rsa; h=sha1"), Level.ERROR, "does not allow sha256"),
+        (KEY.replace("k=rsa", "k=rsa; t=y"), Level.WARNING, "it is a test"),
+    ],
+)
+def test_a_key_record_that_does_not_fit_is_told(record, level, said):
+    ((found, what),) = troubles(sender(), **{"s1._domainkey.water.example": txt(record)})
+    assert found is level
+    assert said in what
+
+
+def test_who_signs_is_asked_where_it_cannot_be_told():
+    found = [said for _, said in looked(without_key())]
+    assert any("look for dkim=pass and d=water.example" in said for said in found)
+
+
+# ---- DMARC
+
+
+@pytest.mark.parametrize(
+    ("records", "level", "said"),
+    [
+        ([], Level.WARNING, '"v=DMARC1; p=none; rua=mailto:answers@water.example"'),
+        (["v=DMARC1; p=none", "v=DMARC1; p=reject"], Level.ERROR, "there are 2 DMARC records"),
+        (["v=DMARC1; rua=mailto:a@b.example"], Level.ERROR, "names no policy"),
+        (["v=DMARC1; p=bogus"], Level.ERROR, "names no policy"),
+    ],
+)
+def test_a_dmarc_record_that_is_none_is_told(records, level, said):
+    ((found, what),) = troubles(sender(), **{"_dmarc.water.example": {"TXT": records}})
+    assert found is level
+    assert said in what
+
+
+def test_a_policy_that_only_watches_is_a_note_with_the_next_step():
+    found = looked(sender(), **{"_dmarc.water.example": {"TXT": ["v=DMARC1; p=none"]}})
+    (note,) = [said for level, said in found if "only watches" in said and level is Level.NOTE]
+    assert "p=quarantine" in note
+
+
+def test_the_record_of_a_domain_above_counts():
+    below = sender(domain="news.water.example", answers="water.example")
+    found = looked(below, **{"news.water.example": {"MX": ["10 mx.water.example."]}})
+    assert all(level is Level.NOTE for level, _ in found)
+    assert any(said.startswith("_dmarc.water.example: DMARC is there") for _, said in found)
+
+
+@pytest.mark.parametrize(
+    ("policy", "bounces", "level"),
+    [
+        ("p=reject", "other.example", Level.ERROR),
+        ("p=none", "other.example", Level.WARNING),
+        ("p=reject", "water.example", Level.WARNING),
+    ],
+)
+def test_a_key_that_does_not_count_for_the_from_address_is_told(policy, bounces, level):
+    one = sender(key_domain="elsewhere.example", bounces=bounces)
+    zone = {"_dmarc.water.example": {"TXT": [f"v=DMARC1; {policy}"]},
+            "other.example": txt("v=spf1 ip4:192.0.2.25 -all")}  # fmt: skip
+    ((found, said),) = troubles(one, **zone)
+    assert found is level
+    assert "DKIM proves elsewhere.example, which does not count for water.example" in said
+
+
+def test_strict_alignment_wants_the_very_domain():
+    one = sender(key_domain="mail.water.example", bounces="bounce.water.example")
+    zone = {"bounce.water.example": txt("v=spf1 ip4:192.0.2.25 -all")}
+    assert troubles(one, **zone) == []
+    strict = {"_dmarc.water.example": {"TXT": ["v=DMARC1; p=reject; adkim=s; aspf=s"]}}
+    ((level, _),) = troubles(one, **zone, **strict)
+    assert level is Level.ERROR
+
+
+# ---- hosts
+
+
+@pytest.mark.parametrize(
+    ("kinds", "level", "said"),
+    [
+        ({"MX": ["0 ."]}, Level.ERROR, "takes no mail at all"),
+        ({}, Level.ERROR, "has no mail server (MX). Publish: y.example. MX 10 mail.y.example."),
+        ({"A": ["192.0.2.1"]}, Level.WARNING, "there is no MX record, only an address"),
+    ],
+)
+def test_answers_that_would_arrive_nowhere_are_told(kinds, level, said):
+    ((found, what),) = troubles(sender(answers="y.example"), **{"y.example": kinds})
+    assert found is level
+    assert said in what
+
+
+@pytest.mark.parametrize("names", [[], ["other.example."]])
+def test_an_address_without_a_name_that_leads_back_is_told(names):
+    ((level, said),) = troubles(sender(), **{"25.2.0.192.in-addr.arpa": {"PTR": names}})
+    assert level is Level.WARNING
+    assert "25.2.0.192.in-addr.arpa. PTR smtp.host.example" in said
+
+
+# ---- DNS itself
+
+
+def test_a_fault_of_the_name_server_is_no_missing_record():
+    ((level, said),) = troubles(sender(), **{"_dmarc.water.example": SERVFAIL})
+    assert level is Level.WARNING
+    assert "answer with a fault" in said
+
+
+def test_a_name_server_that_is_silent_is_asked_twice_and_then_no_more():
+    zone = dict.fromkeys(SOUND, SILENT)
+    with name_server(zone) as server:
+        found = list(look_at_sender(sender(), Resolver(server.place, seconds=0.3)))
+        names = {question.split(" ")[0] for question in server.asked}
+    assert len(names) == 2
+    assert all(problem.level is Level.WARNING for problem in found)
+    assert "DNS does not answer" in found[-1].what
+
+
+def test_names_that_are_none_are_trouble_and_no_crash():
+    with name_server(SOUND) as server:
+        resolver = Resolver(server.place)
+        for name in ("a..b", "x" * 64 + ".example", ".".join(["a" * 60] * 6)):
+            with pytest.raises(DnsTrouble, match="no sense"):
+                resolver.txt(name)
+
+
+@pytest.mark.parametrize("place", ["name.example", "1.2.3.4:99999", "x:1", "1.2.3"])
+def test_a_resolver_that_is_no_address_is_refused(place):
+    with pytest.raises(UsageError, match="PETITION_RESOLVER is no address"):
+        Resolver(place)
