@@ -28,6 +28,7 @@ from petition.cli import (
     retry,
     sandbox,
     send,
+    serve,
     status,
     suppress,
     withdraw,
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "evidence": evidence.evidence,
     "sandbox": sandbox.sandbox,
+    "serve": serve.serve,
 }
 
 

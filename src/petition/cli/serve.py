@@ -1,0 +1,65 @@
+"""petition serve: the page and the one click that people leave the list by."""
+
+from typing import Annotated
+
+import typer
+
+from petition.cli.workplace import Workplace
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDR", help="Listen at ADDR.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="On port N; 0: a free one.")
+    ] = 8058,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            "--root-path", metavar="PATH", help="What the proxy has before /u/.", show_default=False
+        ),
+    ] = "",
+) -> None:
+    """Let people leave the list by one click, behind a web server."""
+    from petition.serve.running import require_serve
+
+    require_serve()
+    with Workplace.open(context) as place:
+        _serve(place, host, port, root_path)
+
+
+def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
+    import sys
+
+    from petition.cli import console
+    from petition.serve.app import Endpoint
+    from petition.serve.pages import Pages
+    from petition.serve.running import listen, one_thread, run
+
+    prefix = f"/{root_path.strip('/')}" if root_path.strip("/") else ""
+    log, about = place.existing_log, place.settings
+    sender = about.sender
+    answers = sender.reply_to or sender.from_
+    pages = Pages(sender.from_.display_name or about.campaign.title, answers.addr_spec)
+    with listen(host, port) as sock, one_thread() as thread:
+        name = f"[{host}]" if ":" in host else host
+        place.say_which()
+        console.say(f"Listening at http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
+        console.say("A web server with TLS belongs before it. Ctrl-C ends it.")
+        sys.stdout.flush()
+        endpoint = Endpoint(log, thread, pages, about.campaign.languages, _note)
+        run(endpoint.application(prefix), sock)
+    console.say("Ended; every click is recorded.")
+
+
+def _note(what: str) -> None:
+    """A line of the log that whoever runs the server reads; nobody can be known by it."""
+    import sys
+    from datetime import UTC, datetime
+
+    from petition.cli import console
+
+    console.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {what}")
+    sys.stdout.flush()

@@ -1,0 +1,145 @@
+"""The unsubscribe endpoint as an ASGI application. The only door to Starlette.
+
+GET shows a page with one button: programs that follow every link unsubscribe nobody. POST is the
+click, of a mail program or of that button: it answers at once, without a cookie and without a
+redirect (RFC 8058 3.1, 3.2), and the same however often it comes.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from itertools import chain
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from petition.errors import LogUnusable
+from petition.outbox.leaving import copy_with, leave
+from petition.outbox.log import Log
+from petition.outbox.records import Copy
+from petition.serve.pages import FIELD, HEADERS, VALUE, Pages
+from petition.serve.words import language_for
+
+BODY_LIMIT = 4_096  # bytes; the click has 26, as a form of several parts some 200
+BODY_SECONDS = 10.0
+HEADER_LIMIT = 16_384  # bytes of all headers
+_TOKEN_LIMIT = 200
+
+Ask = Callable[[Log, str], Copy | None]
+
+
+class Endpoint:
+    """Answers requests from a log.
+
+    Args:
+        log: The log; nothing but `thread` uses it.
+        thread: Runs what waits for the disk, one request after the other.
+        pages: The campaign's pages.
+        languages: The campaign's, for readers whose own language is not known.
+        note: Is told what was done, without a word of whom.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        thread: Executor,
+        pages: Pages,
+        languages: Sequence[str],
+        note: Callable[[str], None],
+    ) -> None:
+        self._log = log
+        self._thread = thread
+        self._pages = pages
+        self._languages = languages
+        self._note = note
+
+    def application(self, root_path: str = "") -> Starlette:
+        """The application.
+
+        Args:
+            root_path: What stands before /u/TOKEN where a reverse proxy passes whole paths on; the
+                path without it is answered too.
+        """
+        places = dict.fromkeys((f"{root_path}/u/{{token}}", "/u/{token}"))
+        routes = [Route(place, self._answer, methods=["GET", "POST"]) for place in places]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+
+    async def _answer(self, request: Request) -> Response:
+        click = request.method == "POST"
+        if sum(map(len, chain.from_iterable(request.headers.raw))) > HEADER_LIMIT:
+            return _plain("The headers are too large.", 431)
+        if click and (refusal := await _refused_body(request)):
+            self._note(f"{request.method} {refusal.status_code}")
+            return refusal
+        try:
+            copy = await self._ask(leave if click else copy_with, request.path_params["token"])
+        except LogUnusable:
+            return self._page(request, 503, self._pages.later, None, "the log cannot be used")
+        if copy is None:
+            return self._page(request, 404, self._pages.unknown, None, "unknown link")
+        if not click:
+            return self._page(request, 200, self._pages.asking, copy, f"asked, {copy.letter}")
+        return self._page(request, 200, self._pages.done, copy, f"unsubscribed, {copy.letter}")
+
+    async def _ask(self, ask: Ask, token: str) -> Copy | None:
+        if len(token) > _TOKEN_LIMIT:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(ask, self._log, token))
+
+    def _page(
+        self,
+        request: Request,
+        status: int,
+        page: Callable[[str], str],
+        copy: Copy | None,
+        what: str,
+    ) -> Response:
+        known = [copy.language] if copy and copy.language else []
+        accepted = request.headers.get("accept-language", "")
+        language = language_for(accepted, [*known, *self._languages])
+        self._note(f"{request.method} {status}: {what}")
+        more = {"Content-Language": language, "Vary": "Accept-Language"}
+        if status == 503:
+            more["Retry-After"] = "120"
+        return HTMLResponse(page(language), status, {**HEADERS, **more})
+
+
+async def _refused_body(request: Request) -> Response | None:
+    """Why a POST is no click, or None; its body is read to its end and never further."""
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > BODY_LIMIT:
+                    return _plain("The body is too large.", 413)
+    except TimeoutError:
+        return _plain("The body did not come.", 408)
+    except ClientDisconnect:
+        return _plain("", 400)
+    if not _is_click(body, request.headers.get("content-type", "")):
+        return _plain(f"The body must be {FIELD}={VALUE} (RFC 8058).", 400)
+    return None
+
+
+def _is_click(body: bytes, kind: str) -> bool:
+    text = body.decode("utf-8", "replace")
+    if kind.lower().startswith("multipart/form-data"):
+        head, _, rest = text.partition("\r\n\r\n")
+        return f'name="{FIELD.lower()}"' in head.lower() and rest.partition("\r\n")[0] == VALUE
+    return (FIELD, VALUE) in parse_qsl(text.strip())
+
+
+async def _refusal(request: Request, fault: Exception) -> Response:  # noqa: ARG001
+    status = fault.status_code if isinstance(fault, HTTPException) else 500
+    return _plain({404: "Not found.", 405: "Not allowed."}.get(status, ""), status)
+
+
+def _plain(text: str, status: int) -> Response:
+    return PlainTextResponse(text, status, HEADERS)

@@ -1,0 +1,140 @@
+"""The words of the pages, in the languages that they speak, and which of them a reader gets."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one language: `{sender}` is who writes, `{address}` is where answers go.
+
+    Args:
+        ask: The heading of the page that asks.
+        button: Its one button.
+        explain: What the button does.
+        done: The heading afterwards.
+        after: What a reader should know then.
+        unknown: The heading of a link that is nobody's.
+        mend: What to do then.
+        later: The heading where it could not be written down.
+        again: What to do then.
+    """
+
+    ask: str
+    button: str
+    explain: str
+    done: str
+    after: str
+    unknown: str
+    mend: str
+    later: str
+    again: str
+
+
+WORDS = {
+    "en": Words(
+        ask="No more letters?",
+        button="Unsubscribe",
+        explain="Press the button, and you will get no more letters from {sender}.",
+        done="You are unsubscribed",
+        after="{sender} will not write to you again. A letter that is on its way may still arrive.",
+        unknown="This link is not known",
+        mend="It may have been cut off: copy all of it from the letter, or write to {address}.",
+        later="This did not work",
+        again="Please try again in a few minutes, or write to {address}.",
+    ),
+    "ru": Words(
+        ask="Больше не писать?",
+        button="Отписаться",
+        explain="Нажмите кнопку, и вы больше не будете получать писем от «{sender}».",
+        done="Вы отписаны",
+        after="{sender} больше не будет вам писать. Письмо, которое уже в пути, ещё может прийти.",
+        unknown="Эта ссылка неизвестна",
+        mend="Возможно, она обрезана: скопируйте её из письма целиком или напишите на {address}.",
+        later="Не получилось",
+        again="Попробуйте ещё раз через несколько минут или напишите на {address}.",
+    ),
+    "kk": Words(
+        ask="Бұдан былай хат жазбайық па?",
+        button="Жазылымнан бас тарту",
+        explain="Түймені бассаңыз, сізге {sender} атынан енді хат келмейді.",
+        done="Сіз жазылымнан бас тарттыңыз",
+        after="{sender} сізге енді жазбайды. Жолға шығып кеткен хат әлі келуі мүмкін.",
+        unknown="Бұл сілтеме белгісіз",
+        mend="Сілтеме үзіліп қалған болар: оны хаттан толық көшіріңіз немесе {address} мекенжайына"
+        " жазыңыз.",
+        later="Орындалмады",
+        again="Бірнеше минуттан кейін қайталап көріңіз немесе {address} мекенжайына жазыңыз.",
+    ),
+    "de": Words(
+        ask="Keine Briefe mehr?",
+        button="Abmelden",
+        explain="Drücken Sie den Knopf, und Sie erhalten keine Briefe mehr von {sender}.",
+        done="Sie sind abgemeldet",
+        after="{sender} schreibt Ihnen nicht mehr. Ein Brief, der schon unterwegs ist, kann noch"
+        " ankommen.",
+        unknown="Dieser Link ist nicht bekannt",
+        mend="Vielleicht ist er abgeschnitten: Kopieren Sie ihn ganz aus dem Brief, oder schreiben"
+        " Sie an {address}.",
+        later="Das hat nicht geklappt",
+        again="Bitte versuchen Sie es in einigen Minuten noch einmal, oder schreiben Sie an"
+        " {address}.",
+    ),
+    "fr": Words(
+        ask="Ne plus recevoir de lettres ?",
+        button="Se désabonner",
+        explain="Appuyez sur le bouton, et vous ne recevrez plus de lettres de {sender}.",
+        done="Vous êtes désabonné·e",
+        after="{sender} ne vous écrira plus. Une lettre déjà partie peut encore arriver.",
+        unknown="Ce lien est inconnu",
+        mend="Il a peut-être été coupé : copiez-le en entier depuis la lettre, ou écrivez à"
+        " {address}.",
+        later="Cela n’a pas fonctionné",
+        again="Veuillez réessayer dans quelques minutes, ou écrivez à {address}.",
+    ),
+    "es": Words(
+        ask="¿No recibir más cartas?",
+        button="Darse de baja",
+        explain="Pulse el botón y no recibirá más cartas de {sender}.",
+        done="Se ha dado de baja",
+        after="{sender} no volverá a escribirle. Una carta que ya está en camino aún puede llegar.",
+        unknown="Este enlace no se conoce",
+        mend="Quizá esté cortado: cópielo entero de la carta, o escriba a {address}.",
+        later="No ha funcionado",
+        again="Inténtelo de nuevo dentro de unos minutos, o escriba a {address}.",
+    ),
+    "uk": Words(
+        ask="Більше не писати?",
+        button="Відписатися",
+        explain="Натисніть кнопку, і ви більше не отримуватимете листів від «{sender}».",
+        done="Вас відписано",
+        after="{sender} більше не писатиме вам. Лист, який уже в дорозі, ще може надійти.",
+        unknown="Це посилання невідоме",
+        mend="Можливо, його обрізано: скопіюйте його з листа повністю або напишіть на {address}.",
+        later="Не вдалося",
+        again="Спробуйте ще раз за кілька хвилин або напишіть на {address}.",
+    ),
+}
+
+# A language range with its weight; what stands behind its first hyphen makes no difference here.
+_RANGE = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]{1,35})?\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
+_MOST_RANGES = 20
+
+
+def language_for(accepted: str, others: Iterable[str]) -> str:
+    """The language of a page.
+
+    Args:
+        accepted: The header Accept-Language (RFC 9110 12.5.4), whatever stands in it.
+        others: Language tags that are next, where the reader's own program wants none of ours.
+    """
+    wanted = []
+    for at, text in enumerate(accepted[:1_000].split(",")[:_MOST_RANGES]):
+        if found := _RANGE.fullmatch(text):
+            weight = float(found[2] or 1)
+            if weight > 0:
+                wanted.append((-weight, at, found[1].lower()))
+    tags = [tag for _, _, tag in sorted(wanted)]
+    tags += [other.lower().partition("-")[0] for other in others]
+    return next((tag for tag in tags if tag in WORDS), "en")

@@ -1,0 +1,57 @@
+"""`petition serve` as a program of its own, and a log in which somebody has a token."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from petition.identity import Identity, Signer, selector_of
+from petition.outbox.log import Log
+from tests.acceptance.small import SmallCampaign
+
+
+@contextmanager
+def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str, list[str]]]:
+    """Run it until the block is left.
+
+    Yields:
+        Where it listens, as "http://127.0.0.1:PORT"; and a list that holds, afterwards, every line
+        that it wrote.
+    """
+    said: list[str] = []
+    running = subprocess.Popen(
+        [sys.executable, "-m", "petition", "serve", "--port", "0", *words],
+        cwd=campaign.root,
+        env=campaign.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        for line in running.stdout:
+            said.append(line)
+            if line.startswith("Listening at "):
+                break
+        else:
+            raise AssertionError(said)
+        yield said[-1].split()[2].partition("/u/")[0], said
+    finally:
+        running.terminate()
+        said += running.communicate(timeout=60)[0].splitlines(keepends=True)
+    assert running.returncode == 0, said
+
+
+def give_token(root: Path, mailbox: str, letter: str = "open-letter") -> str:
+    """The token of a copy, which the log knows it by as if it were of a bulk letter."""
+    (file,) = (root / name for name in ("petition.db", "rehearsal.db") if (root / name).exists())
+    with Log(f"sqlite:///{file}") as log:
+        copy = next(one for one in log.copies(letter) if one.mailbox == mailbox)
+        identity = Identity(log.campaign_id, letter, copy.revision, mailbox)
+        token = Signer(log.key).unsubscribe_token(identity)
+    with closing(sqlite3.connect(file)) as database, database:
+        values = (selector_of(token), copy.id)
+        database.execute("UPDATE copy SET unsubscribe = ? WHERE id = ?", values)
+    return token
