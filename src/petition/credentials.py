@@ -96,7 +96,6 @@ class _Setting(NamedTuple):
     table: str
 
 
-_TOKEN_COMMAND = _Setting("token_command", "smtp")
 _KEY_COMMAND = _Setting("key_command", "dkim")
 
 
@@ -128,13 +127,14 @@ def find_password(
     return Secret(text) if text else None
 
 
-def find_token(variable: str, command: str | None) -> Secret | None:
+def find_token(variable: str, command: str | None, table: str = "smtp") -> Secret | None:
     """The access token of a login: that of the environment, else of the command.
 
     Args:
         variable: The name of the environment variable; such a token cannot be renewed.
         command: A command line that prints the token in its first line, or the answer of a token
             endpoint, a JSON object with `access_token` and `expires_in` (RFC 6749 5.1).
+        table: The table of petition.toml that names the command.
 
     Raises:
         ServerTrouble: The command cannot be run, fails, or prints no token.
@@ -144,8 +144,10 @@ def find_token(variable: str, command: str | None) -> Secret | None:
     if not command:
         return None
 
+    setting = _Setting("token_command", table)
+
     def ask() -> tuple[str, float | None]:
-        return _token(_run(command, _TOKEN_COMMAND))
+        return _token(_run(command, setting), setting)
 
     token, lifetime = ask()
     return Secret(token, ask, lifetime)
@@ -228,15 +230,15 @@ def _in_keyring(service: str, username: str, variable: str) -> str | None:
         raise ServerTrouble(what, f"Unlock it, or set {variable}") from None
 
 
-def _token(output: str) -> tuple[str, float | None]:
+def _token(output: str, setting: _Setting) -> tuple[str, float | None]:
     if not output.lstrip().startswith("{"):
-        return _first_line(output, _TOKEN_COMMAND), None
+        return _first_line(output, setting), None
     with suppress(ValueError, TypeError, AttributeError, KeyError):
         answer = json.loads(output)
         token, lifetime = answer["access_token"], answer.get("expires_in")
         if isinstance(token, str) and token.strip():
             return token.strip(), None if lifetime is None else float(lifetime)
-    raise _failed(_TOKEN_COMMAND, "printed JSON without an access_token")
+    raise _failed(setting, "printed JSON without an access_token")
 
 
 def _first_line(output: str, setting: _Setting) -> str:

@@ -58,7 +58,22 @@ def test_mails_are_read_once_and_left_unread(returns: Returns, dovecot: Dovecot)
     dovecot.deliver("3.c", returns.reply("p3", "No.").encode())
     assert [one["words"] for one in read(returns)] == ["No."]
     assert len(dovecot.names()) == 3
-    assert not any("S" in name.partition(":2,")[2] for name in dovecot.names())
+    # Not even looked at, as a mail program sees it: EXAMINE leaves them where they arrived.
+    assert sorted(path.name for path in (dovecot.root / "mail/new").iterdir()) == dovecot.names()
+
+
+def test_a_mailbox_that_is_numbered_anew_is_read_again_and_counts_once(
+    returns: Returns, dovecot: Dovecot
+):
+    first = returns.reply("p1", "First.").encode()
+    dovecot.deliver("1.a", first)
+    assert [one["words"] for one in read(returns)] == ["First."]
+    # Without its list Dovecot begins another one, with another UIDVALIDITY and UID 1.
+    for path in (dovecot.root / "mail").glob("dovecot*"):
+        path.unlink()
+    dovecot.deliver("2.b", returns.reply("p2", "Second.").encode())
+    assert [one["words"] for one in read(returns)] == ["Second."]
+    assert read(returns) == []
 
 
 def test_a_large_mail_is_set_aside_without_fetching_it(returns: Returns, dovecot: Dovecot):

@@ -24,6 +24,8 @@ class ScriptedImap:
         refusals: What it says after NO to a FETCH of these UIDs.
         hang_ups: How many times more it hangs up when it is asked to IDLE.
         idling: Whether somebody idles, or has.
+        refuses_idle: Whether it says NO to IDLE, which it offers.
+        connections: How many have logged in so far.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,6 +38,8 @@ class ScriptedImap:
         self.refusals: dict[int, str] = {}
         self.hang_ups = 0
         self.idling = threading.Event()
+        self.refuses_idle = False
+        self.connections = 0
 
     @property
     def url(self) -> str:
@@ -74,6 +78,10 @@ class ScriptedImap:
         done = f"{tag} OK done\r\n".encode()
         if command.startswith("CAPABILITY"):
             return _CAPABILITIES.encode() + done
+        if command.startswith("LOGIN"):
+            self.connections += 1
+        if command.startswith("IDLE") and self.refuses_idle:
+            return f"{tag} NO not today\r\n".encode()
         if command.startswith("EXAMINE"):
             return b"* OK [UIDVALIDITY 7] x\r\n* 0 EXISTS\r\n" + done
         if command.startswith("UID SEARCH"):

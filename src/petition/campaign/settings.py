@@ -209,6 +209,8 @@ class Inbox(SettingsTable):
 
     url: kinds.InboxUrl = Field(examples=['url = "imaps://user@host/INBOX"'])
     password_command: kinds.OneLine | None = None
+    auth: Literal["password", "xoauth2"] = "password"
+    token_command: kinds.OneLine | None = None
 
 
 class Unsubscribe(SettingsTable):

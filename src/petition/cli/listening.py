@@ -77,13 +77,18 @@ def _of_imap(
     incoming: Incoming, settings: Inbox, since: str, *, watch: bool
 ) -> Iterator[list[Recorded] | None]:
     """The same of a mailbox of IMAP; who watches is connected again when the connection is lost."""
+    from petition.inbox.imap import IdleRefused
+
     pause = 0
+    may_idle = True
     while True:
         try:
-            for new in _of_connection(incoming, settings, since, watch=watch):
+            for new in _of_connection(incoming, settings, since, watch=watch, may_idle=may_idle):
                 yield new
                 pause = _PAUSE_SECONDS
             return  # noqa: TRY300 (the loop begins anew only after trouble)
+        except IdleRefused:
+            may_idle = False  # a new connection, which looks every minute
         except ServerTrouble as trouble:
             if not (watch and pause):  # what has never worked does not begin to by itself
                 raise
@@ -95,11 +100,11 @@ def _of_imap(
 
 
 def _of_connection(
-    incoming: Incoming, settings: Inbox, since: str, *, watch: bool
+    incoming: Incoming, settings: Inbox, since: str, *, watch: bool, may_idle: bool
 ) -> Iterator[list[Recorded] | None]:
     from petition.inbox.imap import Imap
 
-    with Imap(settings.url, settings.password_command) as box:
+    with Imap(settings, may_idle=may_idle) as box:
         while True:
             incoming.log.tidy()  # what a dead run had in hand is so no more
             known = incoming.position(box.name)

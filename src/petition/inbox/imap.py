@@ -13,14 +13,16 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from imap_tools import MailBox
-from imap_tools.errors import ImapToolsError
+from imap_tools.errors import ImapToolsError, MailboxTaggedResponseError
 
-from petition.credentials import find_password
+from petition.campaign.settings import Inbox
+from petition.credentials import Secret, find_password, find_token
 from petition.errors import ServerTrouble
 from petition.inbox import limits
 from petition.inbox.source import Fetched
 
 PASSWORD_VARIABLE = "PETITION_INBOX_PASSWORD"  # noqa: S105 (the variable's name)
+TOKEN_VARIABLE = "PETITION_INBOX_TOKEN"  # noqa: S105 (the same)
 _SECONDS = 60  # for a reply of the server
 # Not the 29 minutes of RFC 2177: what the server says while IDLE begins can lie in a buffer unseen.
 _IDLE_SECONDS = 30
@@ -33,38 +35,38 @@ _UID = re.compile(rb"UID (\d+)")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
 
 
+class IdleRefused(ServerTrouble):
+    """The server offers IDLE and does not do it as RFC 2177 says."""
+
+
 class Imap:
     """An open mailbox of IMAP.
 
     Args:
-        url: `imaps://user@host:port/FOLDER`; a user with an @ in it has %40 there.
-        password_command: A command that prints the password.
+        settings: [inbox], with `imaps://user@host:port/FOLDER`; a user with an @ has %40 there.
+        may_idle: Whether IDLE may be used to wait.
 
     Raises:
         ServerTrouble: The server cannot be reached, is not who it should be, or refuses the login
             or the folder.
     """
 
-    def __init__(self, url: str, password_command: str | None) -> None:
+    def __init__(self, settings: Inbox, *, may_idle: bool = True) -> None:
         self._is_idle = self._is_broken_off = False
-        parts = urlsplit(url)
+        self._may_idle = may_idle
+        parts = urlsplit(settings.url)
         self._host, self._port = parts.hostname or "", parts.port or 993
         self._user = unquote(parts.username or "")
         self._folder = unquote(parts.path.strip("/")) or "INBOX"
         self.name = f"imaps://{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
-        secret = find_password(
-            PASSWORD_VARIABLE, password_command, self._host, self._user, table="inbox"
-        )
-        if secret is None:
-            what = f"there is no password for {self._user} at {self._host}"
-            raise ServerTrouble(what, f"Set {PASSWORD_VARIABLE} or [inbox] password_command")
+        secret = self._secret(settings)
         with self._explained("cannot be reached"):
             # Python's own context: certificates and names are verified.
             context = ssl.create_default_context()
             self._box = MailBox(self._host, self._port, timeout=_SECONDS, ssl_context=context)
         try:
             with self._explained("refuses the login"):
-                self._box.login(self._user, secret.text, initial_folder=None)
+                self._log_in(secret, settings.auth)
             with self._explained(f'has no folder "{self._folder}" to read'):
                 self._box.folder.set(self._folder, readonly=True)
             self.validity = self._validity()
@@ -101,12 +103,8 @@ class Imap:
             ServerTrouble: The connection was lost.
         """
         with self._explained("has hung up"):
-            if "IDLE" in self._box.client.capabilities:
-                self._is_idle = True  # where a person breaks it off, its end is not waited for
-                self._box.idle.start()  # type: ignore[no-untyped-call]
-                self._box.idle.poll(timeout=_IDLE_SECONDS)
-                self._box.idle.stop()  # type: ignore[no-untyped-call]
-                self._is_idle = False
+            if self._may_idle and "IDLE" in self._box.client.capabilities:
+                self._idle()
             else:
                 time.sleep(_POLL_SECONDS)
                 self._box.client.noop()
@@ -130,6 +128,52 @@ class Imap:
         # A command that was broken off leaves half a reply, and a goodbye could wait for long.
         self._is_broken_off = kind is not None
         self.close()
+
+    def _secret(self, settings: Inbox) -> Secret:
+        if settings.auth == "xoauth2":
+            kind, variable, command = "token", TOKEN_VARIABLE, "token_command"
+            found = find_token(variable, settings.token_command, table="inbox")
+        else:
+            kind, variable, command = "password", PASSWORD_VARIABLE, "password_command"
+            found = find_password(
+                variable, settings.password_command, self._host, self._user, table="inbox"
+            )
+        if found is None:
+            what = f"there is no {kind} for {self._user} at {self._host}"
+            raise ServerTrouble(what, f"Set {variable} or [inbox] {command}")
+        return found
+
+    def _log_in(self, secret: Secret, auth: str) -> None:
+        if auth == "xoauth2":
+            if secret.is_ending:
+                secret.renew(secret.text)
+            tried = secret.text
+            try:
+                self._show_token(tried)
+            except imaplib.IMAP4.error:  # it has run out, as far as the server is concerned
+                if not secret.renew(tried):
+                    raise
+                self._show_token(secret.text)
+        elif secret.text.isascii() and self._user.isascii():
+            self._box.login(self._user, secret.text, initial_folder=None)
+        else:
+            self._box.login_utf8(self._user, secret.text, initial_folder=None)
+
+    def _show_token(self, token: str) -> None:
+        """XOAUTH2; the error that a server tells in a challenge is answered with an empty line."""
+        answers = iter([f"user={self._user}\x01auth=Bearer {token}\x01\x01".encode()])
+        self._box.client.authenticate("XOAUTH2", lambda _: next(answers, b""))
+
+    def _idle(self) -> None:
+        self._is_idle = True  # where a person breaks it off, its end is not waited for
+        try:
+            self._box.idle.start()  # type: ignore[no-untyped-call]
+            self._box.idle.poll(timeout=_IDLE_SECONDS)
+            self._box.idle.stop()  # type: ignore[no-untyped-call]
+        except MailboxTaggedResponseError:
+            what = f"{self._host}:{self._port} does not wait as it says it can"
+            raise IdleRefused(what, "Start again") from None
+        self._is_idle = False
 
     def _validity(self) -> int:
         with self._explained("does not say how its mails are numbered"):
