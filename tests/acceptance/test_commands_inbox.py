@@ -38,6 +38,35 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others(tmp_path: Path):
     assert "qmail-quota.eml: bounce, not permanent" in answer.out
 
 
+def test_a_script_gets_an_object_for_every_file(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.write("empty.eml", b"")
+    place.write("noise.eml", bytes(range(256)) * 40)
+    answer = place.petition(
+        "inbox", "--explain", "none.eml", ".", "empty.eml", "noise.eml", "--json", status=1
+    )
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    assert [row["file"] for row in rows] == ["none.eml", ".", "empty.eml", "noise.eml"]
+    assert all(list(row) == KEYS for row in rows)
+    assert all(value is None for row in rows for value in list(row.values())[1:5])
+    assert [row["reason"] for row in rows] == [
+        "set aside: not read: No such file or directory",
+        "set aside: not read: Is a directory",
+        "set aside: it is empty",
+        "set aside: it is no mail: it has no headers",
+    ]
+
+
+def test_of_an_mbox_the_first_mail_is_explained_and_said_so(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    mails = ((SAMPLES / f"{name}.eml").read_text() for name in ("qmail-quota", "answer-plain"))
+    line = "From a@b.example Mon Sep 28 12:00:00 2015\n"
+    place.write("saved.mbox", "".join(f"{line}{mail}\n" for mail in mails))
+    answer = place.petition("inbox", "--explain", "saved.mbox", status=0)
+    assert "saved.mbox: bounce, not permanent" in answer.out
+    assert answer.err == "saved.mbox: the first of 2 mails. A file is for one mail.\n"
+
+
 def test_a_mail_beyond_a_limit_is_set_aside(tmp_path: Path):
     place = SmallCampaign(tmp_path)
     place.write("big.eml", b"Subject: x\n\n" + b"x" * 26 * 2**20)

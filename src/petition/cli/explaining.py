@@ -1,5 +1,6 @@
 """What a mail file is, for a person or a script."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,14 +8,15 @@ from petition.cli import console
 from petition.errors import ExitStatus
 from petition.inbox import limits
 from petition.inbox.finding import Finding
-from petition.inbox.sort import explain
+from petition.inbox.sort import explain, set_aside
+from petition.inbox.source import first_mail, mails_in
 
 
 def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
     """Say of each file what it is, one after the other, and record nothing.
 
     Args:
-        files: Their names.
+        files: Their names; `-` is what comes in.
         as_json: A JSON object a line instead of text.
 
     Returns:
@@ -28,8 +30,12 @@ def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
             what = (fault.strerror if isinstance(fault, OSError) else None) or "no such file"
             console.say_error(f"{file}: {what}. Name a file that holds one mail.")
             status = ExitStatus.PROBLEMS
+            if as_json:
+                console.json_line(_as_json(file, set_aside(f"not read: {what}")))
             continue
-        found = explain(data)
+        if number := _more_mails(data):
+            console.say_error(f"{file}: the first of {number:,} mails. A file is for one mail.")
+        found = explain(first_mail(data))
         if as_json:
             console.json_line(_as_json(file, found))
         else:
@@ -38,8 +44,16 @@ def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
 
 
 def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read(limits.BYTES + 1)
     with Path(file).open("rb") as opened:
         return opened.read(limits.BYTES + 1)
+
+
+def _more_mails(data: bytes) -> int:
+    """How many mails an mbox file holds, where there are several."""
+    number = mails_in(data)
+    return number if number > 1 else 0
 
 
 def _as_json(file: str, found: Finding) -> dict[str, object]:

@@ -5,9 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from petition.campaign.settings import Inbox
-from petition.cli import console
+from petition.cli import console, live
 from petition.errors import ServerTrouble, UsageError
 from petition.inbox.reading import read_into
 from petition.inbox.source import Maildir, Mbox
@@ -42,7 +43,7 @@ def listen(log: Log, settings: Inbox, root: Path, *, watch: bool, as_json: bool)
     shown = _Shown(incoming, as_json=as_json)
     is_first = True
     try:
-        for batch in _batches(incoming, settings, root, since, watch=watch):
+        for batch in _batches(incoming, settings, root, since, watch=watch, as_json=as_json):
             if batch is not None:
                 shown.add(batch)
                 continue
@@ -54,19 +55,19 @@ def listen(log: Log, settings: Inbox, root: Path, *, watch: bool, as_json: bool)
 
 
 def _batches(
-    incoming: Incoming, settings: Inbox, root: Path, since: str, *, watch: bool
+    incoming: Incoming, settings: Inbox, root: Path, since: str, *, watch: bool, as_json: bool
 ) -> Iterator[list[Recorded] | None]:
     """What is new, as it is written down, and None where there is no more for now."""
     kind, _, path = settings.url.partition(":")
     if kind == "imaps":
-        yield from _of_imap(incoming, settings, since, watch=watch)
+        yield from _of_imap(incoming, settings, since, watch=watch, as_json=as_json)
         return
     source = Maildir(root / path) if kind == "maildir" else Mbox(root / path)
     while True:
         incoming.log.tidy()  # what a dead run had in hand is so no more
-        told = _Told()
-        mails = source.mails(incoming.known_places(source.name) if kind == "maildir" else set())
-        yield from read_into(incoming, mails, source.name, told=told)
+        known = incoming.known_places(source.name) if kind == "maildir" else set()
+        with _Told(source.count(known), as_json=as_json) as told:
+            yield from read_into(incoming, source.mails(known), source.name, told=told)
         yield None
         if not watch:
             return
@@ -74,7 +75,7 @@ def _batches(
 
 
 def _of_imap(
-    incoming: Incoming, settings: Inbox, since: str, *, watch: bool
+    incoming: Incoming, settings: Inbox, since: str, *, watch: bool, as_json: bool
 ) -> Iterator[list[Recorded] | None]:
     """The same of a mailbox of IMAP; who watches is connected again when the connection is lost."""
     from petition.inbox.imap import IdleRefused
@@ -83,7 +84,9 @@ def _of_imap(
     may_idle = True
     while True:
         try:
-            for new in _of_connection(incoming, settings, since, watch=watch, may_idle=may_idle):
+            for new in _of_connection(
+                incoming, settings, since, watch=watch, as_json=as_json, may_idle=may_idle
+            ):
                 yield new
                 pause = _PAUSE_SECONDS
             return  # noqa: TRY300 (the loop begins anew only after trouble)
@@ -100,7 +103,7 @@ def _of_imap(
 
 
 def _of_connection(
-    incoming: Incoming, settings: Inbox, since: str, *, watch: bool, may_idle: bool
+    incoming: Incoming, settings: Inbox, since: str, *, watch: bool, as_json: bool, may_idle: bool
 ) -> Iterator[list[Recorded] | None]:
     from petition.inbox.imap import Imap
 
@@ -110,9 +113,9 @@ def _of_connection(
             known = incoming.position(box.name)
             # Another UIDVALIDITY: the numbers mean other mails now, and all are looked at again.
             after = known[1] if known and known[0] == box.validity else 0
-            told = _Told(box.count(after, since))
-            mails = box.mails(after, since)
-            yield from read_into(incoming, mails, box.name, box.validity, told)
+            with _Told(box.count(after, since), as_json=as_json) as told:
+                mails = box.mails(after, since)
+                yield from read_into(incoming, mails, box.name, box.validity, told)
             yield None
             if not watch:
                 return
@@ -120,22 +123,38 @@ def _of_connection(
 
 
 class _Told:
-    """Tells now and then how far a long inbox is read.
+    """Tells how far a long inbox is read: a bar on a terminal, else now and then a line.
 
     Args:
-        total: How many mails there are, where that is known.
+        total: How many mails there are; 0: nobody knows.
+        as_json: Whether a script reads what is shown.
     """
 
-    def __init__(self, total: int = 0) -> None:
+    def __init__(self, total: int, *, as_json: bool) -> None:
         self._total = total
         self._done = 0
+        # What a script reads may go to the same terminal, and a bar would draw over it.
+        is_alone = sys.stderr.isatty() and not as_json
+        self._bar = live.bar() if is_alone and total >= _TELL_EVERY else None
+        self._task = self._bar.add_task("", total=total, tally="mails") if self._bar else None
 
     def __call__(self) -> None:
         self._done += 1
-        if self._done % _TELL_EVERY == 0:
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self._done)
+        elif self._done % _TELL_EVERY == 0:
             of = f" of {self._total:,}" if self._total else ""
             console.say_error(f"{self._done:,}{of} mails read")
             sys.stderr.flush()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
 
 
 class _Shown:

@@ -63,7 +63,7 @@ def bar() -> "Bar":
             return harmless(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
 
     class Pace(ProgressColumn):
-        """Letters a second, and the time that the rest will take."""
+        """How many a second, and the time that the rest will take."""
 
         max_refresh = 0.5  # seconds: figures that jump cannot be read
 

@@ -24,7 +24,10 @@ def explain(data: bytes) -> Finding:
     """
     try:
         with time_limit():
-            return sort(read_mail(data))
+            mail = read_mail(data)
+            if mail.headers.fields:
+                return sort(mail)
+            return set_aside("it is no mail: it has no headers" if data else "it is empty")
     except SetAside as aside:
         return set_aside(aside.reason)
 

@@ -1,6 +1,7 @@
 """Where mail is read: a Maildir or an mbox file; nothing of it is ever changed."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
@@ -8,6 +9,9 @@ from typing import NamedTuple
 
 from petition.errors import UsageError
 from petition.inbox import limits
+
+# The line before each mail of an mbox: a blank one, then "From somebody day time year".
+_NEXT = re.compile(rb"\r?\n(?=\r?\nFrom \S+ [^\n]*\d{2}:\d{2}[^\n]*\r?\n[!-9;-~]+:)")
 
 
 class Fetched(NamedTuple):
@@ -44,19 +48,29 @@ class Maildir:
                 f"{path} is no Maildir", 'Name a folder that has "cur" and "new" in it'
             )
 
+    def count(self, known: set[str]) -> int:
+        """How many mails in it are not known."""
+        return len(self._files(known))
+
     def mails(self, known: set[str]) -> Iterator[Fetched]:
         """The mails in it that are not known, by the time of their delivery."""
-        files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
-        for path in sorted(files, key=lambda path: path.name):
-            place = path.name.partition(":")[0]  # behind it stand the flags, which change
-            if place in known or path.name.startswith("."):
-                continue
+        for path, place in self._files(known):
             try:
                 data = _content(path)
             except OSError:  # the mail program has moved it (it is read the next time), or a link
                 continue
             if data is not None:
                 yield Fetched(place, data)
+
+    def _files(self, known: set[str]) -> list[tuple[Path, str]]:
+        files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
+        # Behind the colon stand the flags, which change.
+        named = [(path, path.name.partition(":")[0]) for path in sorted(files, key=_name)]
+        return [
+            (path, place)
+            for path, place in named
+            if place not in known and not path.name.startswith(".")
+        ]
 
 
 class Mbox:
@@ -75,6 +89,10 @@ class Mbox:
         if not path.is_file():
             raise UsageError(f"{path} is no file", "Name an mbox file in [inbox] url")
 
+    def count(self, known: set[str]) -> int:  # noqa: ARG002 (as below)
+        """0: only reading it to its end would tell."""
+        return 0
+
     def mails(self, known: set[str]) -> Iterator[Fetched]:  # noqa: ARG002 (they have no names)
         """All mails in it."""
         number, size = 0, 0
@@ -91,6 +109,29 @@ class Mbox:
                     size += len(line)
         if lines:
             yield Fetched(str(number), _mail(lines))
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def mails_in(data: bytes) -> int:
+    """How many mails an mbox file holds; 1 of what is none.
+
+    Args:
+        data: The file, or its beginning.
+    """
+    return 1 + len(_NEXT.findall(data)) if data.startswith(b"From ") else 1
+
+
+def first_mail(data: bytes) -> bytes:
+    """The first mail of an mbox file; what is none stays as it is.
+
+    Args:
+        data: The file.
+    """
+    found = _NEXT.search(data) if data.startswith(b"From ") else None
+    return data[: found.start()] if found else data
 
 
 def _content(path: Path) -> bytes | None:
