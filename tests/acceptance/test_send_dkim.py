@@ -107,3 +107,16 @@ def test_a_missing_extra_is_told_in_one_sentence(signing):
         check=False,
     )
     assert f"a part that is not installed. {WANTS_DKIM}" in done.stdout.decode()
+
+
+def test_the_key_stands_nowhere_but_in_its_file(signing, key):
+    secret = max(key.read_text().splitlines(), key=len)[:30]
+    signing.env["PETITION_DEBUG"] = "1"
+    with counting_server() as server:
+        through = signing.through(server.port)
+        for words in (["check"], ["send", "open-letter", "--yes"], ["log"], ["status"]):
+            answer = through.petition(*words, status=0)
+            assert secret not in answer.out + answer.err
+    written = [file for file in signing.root.rglob("*") if file.is_file()]
+    assert any(file.name.startswith("petition.db") for file in written)
+    assert not any(secret.encode() in file.read_bytes() for file in written)

@@ -278,6 +278,23 @@ def test_strict_alignment_wants_the_very_domain():
     assert level is Level.ERROR
 
 
+def test_a_return_path_of_the_providers_own_proves_nothing_of_the_sender():
+    one = without_key(server=Server("email-smtp.eu-west-1.amazonaws.com", 587))
+    ((level, said),) = troubles(one)
+    assert level is Level.WARNING
+    assert "SPF proves a domain of Amazon SES's own, which does not count" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "level"), [("smtp.gmail.com", Level.NOTE), ("smtp.host.example", Level.ERROR)]
+)
+def test_an_address_that_a_provider_gives_to_all_goes_through_that_provider(host, level):
+    one = without_key(domain="gmail.com", bounces="gmail.com", server=Server(host, 587))
+    ((found, said),) = looked(one)
+    assert found is level
+    assert said.startswith("gmail.com: ")
+
+
 # ---- hosts
 
 
@@ -319,6 +336,13 @@ def test_a_name_server_that_is_silent_is_asked_twice_and_then_no_more():
     assert len(names) == 2
     assert all(problem.level is Level.WARNING for problem in found)
     assert "DNS does not answer" in found[-1].what
+
+
+def test_a_machine_without_a_name_server_says_so():
+    resolver = Resolver("192.0.2.53")
+    resolver._resolver.nameservers = []
+    with pytest.raises(DnsTrouble, match="this machine knows no name server"):
+        resolver.txt("water.example")
 
 
 def test_names_that_are_none_are_trouble_and_no_crash():

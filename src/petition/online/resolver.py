@@ -47,14 +47,15 @@ class Resolver:
         self._ask = lru_cache(maxsize=1_000)(self._asked)
 
     def txt(self, name: str) -> list[str]:
-        """The TXT records of a name, each with its strings joined (RFC 7208 3.3).
+        """The TXT records of a name, each with its strings joined (RFC 7208 3.3), sorted.
 
         Raises:
             DnsTrouble: There was no answer.
         """
         found = self._ask(name, "TXT")
         texts = (b"".join(record.strings) for record in found if isinstance(record, TXT))
-        return [text.decode("utf-8", "replace") for text in texts]
+        # Servers turn the order of records with every answer.
+        return sorted(text.decode("utf-8", "replace") for text in texts)
 
     def mx(self, name: str) -> list[str]:
         """The mail servers of a domain, the first choice first; "." is none (RFC 7505).
@@ -84,6 +85,9 @@ class Resolver:
         return [str(record).lower().removesuffix(".") for record in found]
 
     def _asked(self, name: str, kind: str) -> list[object]:
+        if not self._resolver.nameservers:
+            mend = f"Go online, or set {VARIABLE} to the address of one"
+            raise DnsTrouble("this machine knows no name server", mend)
         if self._silent >= _NO_HOPE:
             raise DnsTrouble("DNS does not answer", "See whether this machine is online")
         try:

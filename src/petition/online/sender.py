@@ -8,7 +8,7 @@ from petition.campaign.settings import Settings
 from petition.errors import Problem
 from petition.online.dmarc import POLICIES, Dmarc, read_dmarc
 from petition.online.findings import doubtful, publish, well, wrong
-from petition.online.known import Known, known_of
+from petition.online.known import Known, giver_of, known_of
 from petition.online.resolver import DnsTrouble, Resolver, reverse_name
 from petition.online.spf import MOST_LOOKUPS, Spf, is_spf, read_spf
 
@@ -72,6 +72,9 @@ def look_at_sender(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
         sender: The sender.
         resolver: Whom to ask.
     """
+    if giver := giver_of(sender.domain):
+        yield _given(sender, giver)
+        return
     looks: tuple[tuple[str, Callable[[Sender, Resolver], Iterator[Problem]]], ...] = (
         (sender.bounces, _spf),
         (sender.key_name or sender.domain, _dkim),
@@ -84,6 +87,16 @@ def look_at_sender(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
             yield from look(sender, resolver)
         except DnsTrouble as trouble:
             yield doubtful(place, trouble.what, trouble.mend)
+
+
+def _given(sender: Sender, giver: Known) -> Problem:
+    """What is to be said of an address that is under a provider's own domain."""
+    if sender.server is None or sender.known == giver:
+        what = f"{giver.title} looks after SPF, DKIM and DMARC of its own addresses"
+        return well(sender.domain, what)
+    what = f"the From address is {giver.title}'s, and its letters go through another server"
+    mend = f"Send through {giver.title}, or write from a domain of your own"
+    return wrong(sender.domain, f"{what}, which proves nothing", mend)
 
 
 # ---- SPF
@@ -270,8 +283,8 @@ def _alignment(sender: Sender, dmarc: Dmarc, place: str) -> Iterator[Problem]:
     by_dkim = bool(sender.key_domain) and dmarc.is_aligned(
         sender.key_domain, sender.domain, "adkim"
     )
-    if sender.known and not sender.known.spf:
-        by_spf = False
+    by_return_path = sender.known is None or bool(sender.known.spf)
+    by_spf = by_spf and by_return_path
     if by_spf and by_dkim:
         yield well(place, "both SPF and DKIM count for the From address")
     elif by_dkim:
@@ -287,9 +300,14 @@ def _alignment(sender: Sender, dmarc: Dmarc, place: str) -> Iterator[Problem]:
             tell = wrong if dmarc.policy != "none" else doubtful
             yield tell(place, f"{what}, and SPF proves {sender.bounces}, which does not", mend)
     else:
-        what = f"SPF proves {sender.bounces}, which does not count for {sender.domain}"
+        proven = sender.bounces if by_return_path else f"a domain of {_title(sender)}'s own"
+        what = f"SPF proves {proven}, which does not count for {sender.domain}"
         mend = "Have the provider sign with DKIM for that domain, or set up [dkim]"
         yield doubtful(place, what, mend)
+
+
+def _title(sender: Sender) -> str:
+    return sender.known.title if sender.known else "the provider"
 
 
 # ---- hosts
