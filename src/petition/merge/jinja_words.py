@@ -1,14 +1,14 @@
-"""What Jinja and Python say of a template, in the words of whoever writes letters.
+"""What Jinja says of a template that it cannot read, in the words of whoever writes letters.
 
-Their messages speak of tokens, operands and objects. Each is known here by its beginning; one that
-is not is passed on as it is, which a test would find.
+Its messages speak of tokens and statements. Each is known here by its beginning; one that is not is
+passed on as it is, which a test would find.
 """
 
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jinja2 import TemplateError, TemplateSyntaxError
+from jinja2 import TemplateSyntaxError
 
 from petition.campaign.names import nearest
 from petition.merge.sandbox import template_syntax
@@ -43,28 +43,6 @@ _MENDS = {
     **dict.fromkeys("$@#", "Write the name alone, as in {{ recipient.name }}"),
     **dict.fromkeys(_CURLY, "Write straight quotation marks in a field"),
 }
-_EXAMPLES = {
-    "default": 'default("friend")',
-    "divisibleby": "divisibleby(3)",
-    "join": 'join(", ")',
-    "limit": "limit(40)",
-    "replace": 'replace("old", "new")',
-    "round": "round(2)",
-    "truncate": "truncate(40)",
-    "map": 'map("title")',
-    "where": 'where(country="KZ")',
-    "range": "range(3)",
-}
-_LISTLESS = (
-    r"object is not iterable|argument of type|must be an iterable|argument must be iterable"
-    r"|has no len\(\)|Can only get item pairs|not a container or iterable"
-)
-_MIXED = (
-    r"arg must be|must be str|cannot be interpreted as an integer|unsupported operand"
-    r"|not supported between|can only concatenate|can't multiply|bad operand type"
-    r"|doesn't define __round__|all arguments converted|format string|could not convert"
-)
-_CELLS_ARE_TEXTS = "Cells are texts: make a number with |int, and put texts together with ~"
 
 
 class Said(NamedTuple):
@@ -98,27 +76,6 @@ def of_syntax(fault: TemplateSyntaxError, source: str) -> Said:
             return say(found, source)
     what = f"the template cannot be read: {message[:1].lower()}{message[1:]}"
     return Said(what, "Look at the signs and words of its tags")
-
-
-def of_failure(fault: Exception) -> Said:
-    """Why a template that can be read fails for a person.
-
-    Args:
-        fault: What an expression has raised.
-    """
-    if isinstance(fault, RecursionError):
-        return Said("the template calls itself without end", "Take one of the calls out")
-    if isinstance(fault, ZeroDivisionError):
-        return Said("a number is divided by zero", "Ask with {% if %} first whether it is zero")
-    if isinstance(fault, OverflowError):
-        return Said("a number is too large", "Reckon with smaller ones")
-    message = (getattr(fault, "message", None) or str(fault) or type(fault).__name__).rstrip(".")
-    for pattern, say in _FAILURES:
-        if found := re.search(pattern, message, re.DOTALL):
-            return say(found, message)
-    is_text = not isinstance(fault, TemplateError | TypeError)
-    what = "this cannot be worked out" + (f": {message}" if is_text else "")
-    return Said(what, "Compare it with docs/write-a-letter.md")
 
 
 def _left_open(source: str, fault_line: int) -> Said | None:
@@ -248,13 +205,14 @@ def _nothing(found: re.Match[str], source: str) -> Said:
     return Said(f'something is missing before "{sign}"', "Complete it, or take it out", sign)
 
 
-def _simply(what: str, mend: str, mark: str = "") -> Callable[[re.Match[str], str], Said]:
+def simply(what: str, mend: str, mark: str = "") -> Callable[[re.Match[str], str], Said]:
+    """What is said of a message whatever it was found in; `what` may hold its groups."""
     return lambda found, _: Said(found.expand(what), mend, mark)
 
 
-_Rule = tuple[str, Callable[[re.Match[str], str], Said]]
+Rule = tuple[str, Callable[[re.Match[str], str], Said]]
 
-_SYNTAX: tuple[_Rule, ...] = (
+_SYNTAX: tuple[Rule, ...] = (
     (r"unexpected end of template, expected", _unclosed),
     (r"unexpected end of template\..*that needs to be closed is '(\w+)'", _open_block),
     (r"encountered unknown tag '(\w+)'(?:\..*that needs to be closed is '(\w+)')?", _unknown_tag),
@@ -263,48 +221,48 @@ _SYNTAX: tuple[_Rule, ...] = (
     (r"unexpected char [\"'](.+)[\"'] at \d+", _strange),
     (r"unexpected '(.+)'$", _unexpected),
     (r"Expected an expression, got '(.+)'$", _nothing),
-    ("tag name expected", _simply("the tag is empty", "Write if, for or set into it", "{%")),
+    ("tag name expected", simply("the tag is empty", "Write if, for or set into it", "{%")),
     (
         "expected name or number",
-        _simply("no name stands behind the dot", "Write the column's name"),
+        simply("no name stands behind the dot", "Write the column's name"),
     ),
     (
         "can't assign to",
-        _simply("a value cannot be given to that", "Write a new name, as in {% set town = ... %}"),
+        simply("a value cannot be given to that", "Write a new name, as in {% set town = ... %}"),
     ),
     (
         "Can't assign to special loop variable",
-        _simply('"loop" is already something else in a loop', "Choose another name", "loop"),
+        simply('"loop" is already something else in a loop', "Choose another name", "loop"),
     ),
-    ("Missing end of comment", _simply('"{#" is never closed', 'Write "#}" behind it', "{#")),
+    ("Missing end of comment", simply('"{#" is never closed', 'Write "#}" behind it', "{#")),
     (
         "Missing end of raw",
-        _simply("{% raw %} is never closed", "Write {% endraw %} behind it", "raw"),
+        simply("{% raw %} is never closed", "Write {% endraw %} behind it", "raw"),
     ),
-    ("You cannot chain", _simply('two tests stand behind one "is"', 'Join them with "and"', "is")),
+    ("You cannot chain", simply('two tests stand behind one "is"', 'Join them with "and"', "is")),
     (
         "block '?(.+?)'? defined twice",
-        _simply(r'there are two blocks "\1"', "Give one of them another name"),
+        simply(r'there are two blocks "\1"', "Give one of them another name"),
     ),
     (
         "Block names|Required blocks",
-        _simply("a letter needs no {% block %}", "Take it out", "block"),
+        simply("a letter needs no {% block %}", "Take it out", "block"),
     ),
     (
         "non-default argument",
-        _simply("a name without a value stands behind one with a value", "Put it before it"),
+        simply("a name without a value stands behind one with a value", "Put it before it"),
     ),
     (
         "expected call",
-        _simply("{% call %} calls nothing", "Name a macro, as in {% call box() %}", "call"),
+        simply("{% call %} calls nothing", "Name a macro, as in {% call box() %}", "call"),
     ),
     (
         "When defining macros",
-        _simply("a macro cannot name an argument caller", "Call it otherwise"),
+        simply("a macro cannot name an argument caller", "Call it otherwise"),
     ),
     (
         "(?:unknown Unicode|truncated|illegal|malformed|.*escape)",
-        _simply(
+        simply(
             "a backslash in quotes begins a code, and this one is none",
             r"Write \\ for a backslash",
             "\\",
@@ -312,103 +270,7 @@ _SYNTAX: tuple[_Rule, ...] = (
     ),
     (
         "invalid syntax for function call|expected subscript",
-        _simply("what stands in the brackets cannot be read", "Separate it with commas"),
+        simply("what stands in the brackets cannot be read", "Separate it with commas"),
     ),
-    ("Invalid character in identifier", _simply("a name holds a strange sign", "Type it anew")),
-)
-
-_KINDS = {"str": "a text", "Markup": "a text", "int": "a number", "float": "a number"}
-_KINDS |= {"list": "a list", "tuple": "a list", "dict": "a list of pairs"}
-_KINDS |= {"bool": "a yes or no", "None": "an empty value"}
-
-
-def _no_such(found: re.Match[str], message: str) -> Said:
-    del message
-    thing, kind, name = found[1].rpartition(".")[2], found[2], found[3].strip("'")
-    if kind == "element":
-        what = f"there is nothing at [{name}]"
-        return Said(what, "Count from 0, and ask with {% if %} first how many there are")
-    if thing == "LoopContext":
-        mend = "Known are loop.index, loop.first and loop.last"
-        return Said(f"there is no loop.{name}", mend, f"loop.{name}")
-    what = f"{_KINDS.get(thing, thing)} has no {name}"
-    mend = "Write recipient.COLUMN for a column, and |FILTER for a filter such as upper"
-    return Said(what, mend, name)
-
-
-def _of_calls(found: re.Match[str], message: str) -> Said:
-    """A filter, a test or a macro that is given too much or too little."""
-    name = found[1].rpartition(".")[2]
-    name = "listed" if name == "in_a_row" else re.sub(r"^(?:do_|test_|sync_do_|_)", "", name)
-    is_less = "missing" in message or "at least" in message
-    what = f"{name} needs more in its brackets" if is_less else f"{name} is given too much"
-    return Said(what, f"Write it as {_EXAMPLES.get(name, name)}", name)
-
-
-def _undefined(found: re.Match[str], message: str) -> Said:
-    del message
-    name = found[1]
-    if name == "loop":
-        return Said("loop is there only within {% for %}", "Move it into the loop", name)
-    return Said(f"there is no {name} here", "Take it out", name)
-
-
-def _mixed(found: re.Match[str], message: str) -> Said:
-    del found
-    if "LetterDate" in message:
-        mend = "Write the day itself, or reply_by: 14 days in the front matter"
-        return Said("a day cannot be reckoned with", mend)
-    if "Named" in message:
-        return Said("this needs a field, such as title", 'Take it out first, with map("title")')
-    what = "a text stands where a number is needed, or a number in place of a text"
-    return Said(what, _CELLS_ARE_TEXTS)
-
-
-def _forbidden(found: re.Match[str], message: str) -> Said:
-    del message
-    what = f"a letter cannot use .{found[1]}"
-    return Said(what, "Use a filter such as upper, replace or truncate", found[1])
-
-
-_FAILURES: tuple[_Rule, ...] = (
-    (r"access to attribute '(\w+)'", _forbidden),
-    (r"^'?([\w.]+?)'?(?: object)?'? has no (attribute|element) (.+)$", _no_such),
-    (r"^(\w+) has no (\w+)$", _simply(r"there is no \1.\2", "Write a field that it has")),
-    (r"^'(\w+)' is undefined", _undefined),
-    (
-        r"No (filter|test) named '(\w+)'",
-        _simply(r'there is no \1 "\2"', "Compare it with docs/write-a-letter.md"),
-    ),
-    (
-        r"sequence was empty|arg is an empty sequence",
-        _simply("the list is empty", "Ask first, as in {% if demands %}"),
-    ),
-    (r"parameter '(\w+)' was not provided", _simply(r"the macro's \1 is not given", "Give it")),
-    (
-        r"macro '(\w+)' takes",
-        _simply(r"the macro \1 is given too much", "Give it what it names alone"),
-    ),
-    (
-        r"not enough values to unpack|too many values to unpack|cannot unpack",
-        _simply("the loop has several names for one thing", "Write one name, as in for x in"),
-    ),
-    (
-        _LISTLESS,
-        _simply("this is a single value, and no list", "Write a list there, such as demands"),
-    ),
-    (
-        r"object is not callable|not safely callable",
-        _simply("brackets stand behind what is no function", "Take the brackets out"),
-    ),
-    (r"(?:type object )?([\w.<>]+)\(\) (?:takes|missing|got)", _of_calls),
-    (r"^(\w+) expected at (?:least|most)", _of_calls),
-    (
-        r"^(map) requires a filter|Missing parameter for attribute",
-        _simply("map is not told what to take", 'Write it as map("title")', "map"),
-    ),
-    (r"Unexpected keyword argument '(\w+)'", _simply(r"\1= means nothing there", "Take it out")),
-    (r"no items for cycling", _simply("loop.cycle is given nothing", 'Write loop.cycle("a", "b")')),
-    (r"must have the 'recursive' marker", _simply("loop is no function", "Write loop.index")),
-    (r"slice step cannot be zero", _simply("the step of a slice is zero", "Write 1")),
-    (_MIXED, _mixed),
+    ("Invalid character in identifier", simply("a name holds a strange sign", "Type it anew")),
 )

@@ -15,9 +15,9 @@ from petition.merge.document import Frozen
 from petition.merge.fields import LetterDate, Named, Value, printed
 from petition.merge.headers import check_text
 from petition.merge.invitation import named_event
-from petition.merge.jinja_words import of_failure
 from petition.merge.operations import LANGUAGE
 from petition.merge.previous import Previous, previous_names, stand_in
+from petition.merge.python_words import of_failure
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
 from petition.merge.shapes import Shapes
