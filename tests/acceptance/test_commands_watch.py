@@ -51,6 +51,20 @@ def test_a_mistake_is_told_and_the_watch_goes_on(
     child.expect("water of .*our town")
 
 
+def test_what_a_letter_carries_is_watched_too(campaign: SmallCampaign, child: "pexpect.spawn[str]"):
+    child.expect(WATCHING)
+    campaign.change(
+        "letters/open-letter.md", "reply_by:", 'attachments: ["annex/a.txt"]\nreply_by:'
+    )
+    child.expect("annex/a.txt")
+    child.expect(WATCHING)
+    campaign.write("annex/a.txt", "The annex")
+    child.expect("Attached: .*a.txt")
+    child.expect(WATCHING)
+    (campaign.root / "annex/a.txt").unlink()
+    child.expect("annex/a.txt")
+
+
 def test_ctrl_c_ends_it(campaign: SmallCampaign, child: "pexpect.spawn[str]"):
     child.expect(WATCHING)
     child.sendintr()

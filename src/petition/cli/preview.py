@@ -65,9 +65,12 @@ def preview(
     if watch and any((browser, save, pdf)):
         raise UsageError("--watch shows a letter here", "Leave out --browser, --save and --pdf")
 
-    def show() -> None:
+    def show(read: set[str]) -> None:
         with Workplace.open(context) as place:
-            copies = previewing.open_copies(place, letter)
+            try:
+                copies = previewing.open_copies(place, letter, read)
+            finally:
+                read |= place.files
             if diff:
                 previewing.show_difference(copies, *diff)
             elif save or pdf or browser:
@@ -82,4 +85,4 @@ def preview(
 
         show_again(Path.cwd(), show)
     else:
-        show()
+        show(set())

@@ -110,12 +110,14 @@ class Copies:
 _CHECK = "petition check names what is wrong with the list"
 
 
-def open_copies(place: Workplace, letter: str | None) -> Copies:
+def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
     """The copies of a letter, with the text and the identities that `send` would use now.
 
     Args:
         place: The campaign.
         letter: The letter's name; None: the only one, or the first.
+        read: Takes the paths of what the letter carries, and of what its copies carry when they
+            are made.
 
     Raises:
         CampaignError: The letter cannot be merged.
@@ -132,6 +134,8 @@ def open_copies(place: Workplace, letter: str | None) -> Copies:
         campaign_id=campaign_id_of(campaign, place.log),
         today=today_of(campaign),
     )
+    read |= examined.files.asked
+    examined.files.asked = read
     is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))
     if is_broken or examined.frozen is None or examined.people is None:
         raise CampaignError(in_order(examined.problems))

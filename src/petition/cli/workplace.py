@@ -78,6 +78,15 @@ class Workplace:
 
         return load_campaign(self.root, self._loaded)
 
+    @property
+    def files(self) -> set[str]:
+        """The files of petition.toml and of the lists that it names, relative to the folder."""
+        from petition.campaign.folder import SETTINGS_FILE
+
+        known = vars(self).get("campaign")  # not to be loaded for this, and it may be broken
+        lists = known.settings.people.values() if known else ()
+        return {SETTINGS_FILE, *(name.partition("#")[0] for name in lists)}
+
     @cached_property
     def server(self) -> "Server | None":
         """The server that `send` would use now; None: the sandbox.

@@ -63,6 +63,7 @@ class Files:
         self._private = {SETTINGS_FILE, *private}
         self._kept: OrderedDict[str, File] = OrderedDict()
         self._size = 0
+        self.asked: set[str] = set()  # paths of what was to be read, found or not
 
     @classmethod
     def of(cls, campaign: Campaign) -> "Files":
@@ -86,6 +87,7 @@ class Files:
             self._kept.move_to_end(path)
             return self._kept[path]
         _judge_path(path)
+        self.asked.add(path)
         file = File(path, self._content(path))
         self._keep(file)
         return file
