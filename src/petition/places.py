@@ -12,7 +12,8 @@ from petition.errors import Level, Problem
 MOUNTS = Path("/proc/mounts")
 
 _NETWORK = {"afs", "cifs", "davfs", "fuse.davfs2", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4"}
-_NETWORK |= {"smb3", "smbfs"}
+_NETWORK |= {"afpfs", "ceph", "fuse.glusterfs", "fuse.google-drive-ocamlfuse", "fuse.gvfsd-fuse"}
+_NETWORK |= {"fuse.onedriver", "fuse.s3fs", "smb3", "smbfs"}
 # The name of a folder, or how it begins, and whose it is.
 _FOLDERS = {
     "dropbox": "Dropbox",
@@ -24,7 +25,13 @@ _FOLDERS = {
     "iclouddrive": "iCloud",
     "mobile documents": "iCloud",
     "com~apple~clouddocs": "iCloud",
+    "cloudstorage": "macOS for a cloud",  # ~/Library/CloudStorage holds all of them
+    "megasync": "MEGA",
     "nextcloud": "Nextcloud",
+    "pclouddrive": "pCloud",
+    "proton drive": "Proton Drive",
+    "seafile": "Seafile",
+    "yandex.disk": "Yandex Disk",
     "owncloud": "ownCloud",
 }
 _MARKERS = {
@@ -34,7 +41,6 @@ _MARKERS = {
     ".stignore": "Syncthing",
     ".owncloudsync.log": "Nextcloud",
     ".nextcloudsync.log": "Nextcloud",
-    ".sync_journal.db": "Nextcloud",
 }
 
 
@@ -70,6 +76,8 @@ def _synced_by(folder: Path) -> str | None:
         for marker, owner in _MARKERS.items():
             if _exists(place / marker):
                 return owner
+        if _has_sync_log(place):
+            return "Nextcloud"
     return None
 
 
@@ -79,6 +87,14 @@ def _owner_of_name(name: str) -> str | None:
         if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
             return owner
     return None
+
+
+def _has_sync_log(folder: Path) -> bool:
+    """Whether Nextcloud or ownCloud keeps its journal there: `.sync_5f3a9c.db`."""
+    try:
+        return any(folder.glob(".sync_*.db"))
+    except OSError:
+        return False
 
 
 def _exists(path: Path) -> bool:

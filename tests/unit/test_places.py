@@ -27,6 +27,9 @@ def doubts(folder: Path) -> list[str]:
         ("Library/Mobile Documents/com~apple~CloudDocs/c", "iCloud"),
         ("Google Drive/campaign", "Google Drive"),
         ("Nextcloud/campaign", "Nextcloud"),
+        ("Library/CloudStorage/GoogleDrive-a@b.example/My Drive/c", "Google Drive"),
+        ("Library/CloudStorage/OneDrive-Personal/c", "macOS for a cloud"),
+        ("pCloudDrive/c", "pCloud"),
     ],
 )
 def test_a_folder_that_is_named_after_who_copies_it(tmp_path: Path, folder: str, owner: str):
@@ -39,14 +42,14 @@ def test_other_folders_are_no_concern(tmp_path: Path, folder: str):
     assert doubts(tmp_path / folder) == []
 
 
-@pytest.mark.parametrize("marker", [".stfolder", ".dropbox", ".sync_journal.db"])
+@pytest.mark.parametrize("marker", [".stfolder", ".dropbox", ".sync_journal.db", ".sync_5f3a9c.db"])
 def test_a_mark_that_a_program_left_further_up(tmp_path: Path, marker: str):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / marker).touch()
     assert len(doubts(tmp_path / "shared" / "campaign")) == 1
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs"])
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "fuse.onedriver"])
 def test_a_network_file_system(tmp_path: Path, mounts: Path, kind: str):
     share = tmp_path / "a share"
     with mounts.open("a", encoding="utf-8") as file:

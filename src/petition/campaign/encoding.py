@@ -8,6 +8,7 @@ from pathlib import Path
 _CHUNK = 1 << 18  # bytes read at a time
 _SAMPLE = 1 << 12  # bytes by which UTF-16 without a byte order mark is known
 _PIECES = 20_000  # words with other than ASCII letters that the guess looks at
+_WEIGHED = 2_000  # of them, to tell the Cyrillic encodings apart
 
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
@@ -45,6 +46,13 @@ class Encoding:
 UTF8 = Encoding("utf-8-sig", "UTF-8")
 WINDOWS_1251 = Encoding("cp1251", "Windows-1251 (Cyrillic)")
 WINDOWS_1252 = Encoding("cp1252", "Windows-1252 (Western European)")
+KOI8 = Encoding("koi8_u", "KOI8 (Cyrillic)")
+MAC_CYRILLIC = Encoding("mac_cyrillic", "Mac Cyrillic")
+DOS_CYRILLIC = Encoding("cp866", "DOS 866 (Cyrillic)")
+_CYRILLIC = (WINDOWS_1251, KOI8, MAC_CYRILLIC, DOS_CYRILLIC)
+
+_OFTEN = frozenset("оеаинтсрвлкмдпу")  # nine of ten letters of a Russian or Ukrainian text
+_ALSO = frozenset("яыьгзбчйхжшюцщэфъёіїєґў")
 
 
 def find_encoding(path: Path) -> Encoding:
@@ -114,7 +122,12 @@ class _Pieces:
             self._is_utf8 = False
         if self._is_utf8 or self._is_broken_utf8():
             return UTF8
-        likely = WINDOWS_1251 if self._is_cyrillic() else WINDOWS_1252
+        if self._is_cyrillic():
+            likely = _likeliest_cyrillic(self._words[:_WEIGHED])
+            if likely is not WINDOWS_1251:
+                return likely  # each of the others has a letter or a sign for every byte
+        else:
+            likely = WINDOWS_1252
         for one in (likely, WINDOWS_1252, WINDOWS_1251):
             if not self._seen.intersection(_UNDEFINED[one.codec]):
                 return one
@@ -137,5 +150,30 @@ class _Pieces:
 
 
 def _has_cyrillic_letters(word: bytes) -> bool:
-    text = word.decode("cp1251", "replace")
-    return len(text) > 1 and all("\u0400" <= char <= "\u04ff" for char in text)
+    return len(word) > 1 and any(
+        all("\u0400" <= char <= "\u04ff" for char in word.decode(one.codec, "replace"))
+        for one in _CYRILLIC
+    )
+
+
+def _likeliest_cyrillic(words: list[bytes]) -> Encoding:
+    """The encoding in which words look most like Russian ones, in doubt the first.
+
+    The same bytes are other letters in each: small ones are capitals in KOI8, and signs or rare
+    letters stand where another encoding has its capitals.
+    """
+    weights = {one: sum(_weight(word.decode(one.codec, "replace")) for word in words)
+               for one in _CYRILLIC}  # fmt: skip
+    best = max(_CYRILLIC, key=lambda one: weights[one])
+    is_clear = weights[best] > weights[WINDOWS_1251] + sum(map(len, words)) / 4
+    return best if is_clear else WINDOWS_1251
+
+
+def _weight(word: str) -> int:
+    weight = 0
+    for before, char in zip(" " + word, word, strict=False):
+        lower = char.lower()
+        weight += 3 if lower in _OFTEN else 1 if lower in _ALSO else -2 if char.isalpha() else -4
+        if before.islower() and char.isupper():
+            weight -= 3
+    return weight

@@ -2,7 +2,15 @@ import codecs
 
 import pytest
 
-from petition.campaign.encoding import UTF8, WINDOWS_1251, WINDOWS_1252, find_encoding
+from petition.campaign.encoding import (
+    DOS_CYRILLIC,
+    KOI8,
+    MAC_CYRILLIC,
+    UTF8,
+    WINDOWS_1251,
+    WINDOWS_1252,
+    find_encoding,
+)
 from petition.errors import Level
 from tests.unit.campaign.samples import rows_of
 
@@ -46,6 +54,12 @@ def test_what_is_utf8_with_commas_is_not_worth_a_word(file):
         ("Ольга", "utf-8", UTF8),
         ("Пётр Щукин", "cp1251", WINDOWS_1251),
         ("email,name\na@b.example,Їжак\n", "cp1251", WINDOWS_1251),
+        ("email,name\na@b.example,Ольга Щукина\n", "koi8-r", KOI8),
+        ("Тарас Шевченко\nЇжакевич Євген", "koi8-u", KOI8),
+        ("email,name\na@b.example,Ольга Щукина\n", "mac-cyrillic", MAC_CYRILLIC),
+        ("email,name\na@b.example,Ольга Щукина\n", "cp866", DOS_CYRILLIC),
+        ("ОЛЬГА ЩУКИНА", "cp1251", WINDOWS_1251),
+        ("ольга щукина", "cp1251", WINDOWS_1251),
         ("Zoë", "cp1252", WINDOWS_1252),
         ("François, Ørsted, O’Brien", "cp1252", WINDOWS_1252),
         ("name\nRené", "cp1252", WINDOWS_1252),
