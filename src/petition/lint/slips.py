@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,7 +13,8 @@ from petition.merge.weekdays import wrong_days
 # Around each merged value, as `Merger.show` gives it; a letter that cannot be spliced has none.
 BEGIN, END = "\x02", "\x03"
 
-_ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|\S+@\S+|\bwww\.\S+")
+# Looked for only where a word begins: a cell may be one word of a hundred thousand letters.
+_ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|(?<!\S)[^\s@]++@\S+|\bwww\.\S+")
 _LINK = re.compile(r"\bhttps?:[^\s<>\u201c\u201d\"]+", re.IGNORECASE)
 _LINK_END = ".,;:!?)]}’”»'*_"
 _MARKDOWN_LINK = re.compile(r"\[[^\]\n]{1,80}\]\s*\((?:https?:|www\.|mailto:)[^)\n]{0,80}\)?")
@@ -22,7 +24,7 @@ _EMPTY_FIELD = re.compile(
     r"(?P<before>(?:^|[ \xa0(“«„‘]))\x02\x03(?P<after>(?:[ \xa0]?[,;:!?.](?=\s|$)|[ \xa0]|[)”»’]))",
     re.MULTILINE,
 )
-_TIGHT_COMMA = re.compile(r"(?<=[^\W\d_])\w*,(?=[^\W\d_])")
+_TIGHT_COMMA = re.compile(r"(?<!\w)[\d_]*+[^\W\d_]\w*+,(?=[^\W\d_])")
 _PLACEHOLDER = re.compile(
     r"\{[{%][^{}\n]{0,60}[}%]\}|\{ ?\{|\} ?\}|\{%|%\}|\*\|\w+\|\*|%%\w+%%|<<[\w ]+>>"
     r"|[\[{<«](?:first|last|full|your|recipient)?[ _-]?name[\]}>»]"
@@ -35,6 +37,7 @@ _GREETED_TWICE = re.compile(
     r"|estimad\w+)\W{1,3}\1\b",
     re.IGNORECASE,
 )
+_TOLD = 20  # slips of one kind in one paragraph: whoever wrote it will look at all of it
 _SPANISH = frozenset({"es", "pt", "gl", "ca"})  # where "todo" is a word
 
 
@@ -84,8 +87,8 @@ def tight_commas(text: str, language: str) -> Iterator[Slip]:
     for found in _TIGHT_COMMA.finditer(_without_addresses(_unmarked(text))):
         at = _in_marked(text, found.start())
         word = re.match(r"\w+", _unmarked(text)[found.end() :])
-        shown = f"{_words_before(text, at)}{found.group()}{word.group() if word else ''}"
-        what = f"no blank stands behind the comma in {quoted(shown.rsplit(maxsplit=1)[-1])}"
+        shown = f"{found.group()}{word.group() if word else ''}"
+        what = f"no blank stands behind the comma in {quoted(shown)}"
         yield Slip(at, _in_marked(text, found.end()), what, "Put a blank there")
 
 
@@ -162,7 +165,7 @@ def slips_of(words: str, language: str) -> tuple[Slip, ...]:
         words: What is looked at.
         language: Its language tag.
     """
-    return tuple(slip for search in SEARCHES for slip in search(words, language))
+    return tuple(slip for search in SEARCHES for slip in islice(search(words, language), _TOLD))
 
 
 def _parses(link: str) -> bool:

@@ -97,3 +97,9 @@ def test_half_a_letter_of_utf16_is_told_with_its_line(tmp_path):
     assert len(rows) == 1
     assert problems[-1].line == 3
     assert "no letters in UTF-16" in problems[-1].what
+
+
+def test_a_word_of_a_million_letters_is_looked_at_once(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"x" * 1_000_000 + " Ольга Щукина".encode("cp1251"))
+    assert find_encoding(path) == WINDOWS_1251

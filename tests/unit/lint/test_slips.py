@@ -106,3 +106,8 @@ def test_every_text_can_be_searched(text):
         for slip in search(text, "en"):
             assert 0 <= slip.start <= slip.end <= len(text)
             assert "\x02" not in slip.what
+
+
+def test_a_paragraph_full_of_slips_is_told_of_a_few_times():
+    assert len(slips.slips_of("Dear " * 500, "en")) == 20
+    assert len(slips.slips_of("a," * 500, "en")) == 20
