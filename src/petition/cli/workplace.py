@@ -111,16 +111,18 @@ class Workplace:
         return self.server is None
 
     @property
-    def log_file(self) -> Path:
-        """The log's file, whether it is there or not."""
-        from petition.outbox.database import path_of
+    def log_file(self) -> Path | None:
+        """The log's file, whether it is there or not; None: the log is in a server's database."""
+        from petition.outbox.database import file_of
 
-        return path_of(self.url)
+        return file_of(self.url)
 
     @property
     def log_name(self) -> str:
         """The log as a person would name it."""
-        return str(self.log_file)
+        from petition.outbox.database import where
+
+        return where(self.url)
 
     @cached_property
     def log(self) -> "Log":
@@ -146,7 +148,9 @@ class Workplace:
     @property
     def log_if_any(self) -> "Log | None":
         """The log, or None where there is none yet: whoever only looks makes no files."""
-        return self.log if self.log_file.exists() else None
+        from petition.outbox.database import is_there
+
+        return self.log if is_there(self.url) else None
 
     @property
     def existing_log(self) -> "Log":
@@ -157,7 +161,8 @@ class Workplace:
         """
         if log := self.log_if_any:
             return log
-        raise UsageError("nothing has been sent yet", f"There is no {self.log_file.name} here")
+        here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"
+        raise UsageError("nothing has been sent yet", f"There is {here}")
 
     def say_which(self) -> None:
         """Name the log, and say plainly when it is that of a rehearsal."""

@@ -4,7 +4,7 @@
 -- Everything that was said to any letter, oldest first.
 SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
        answer.quote, answer.author, copy.letter, copy.folded, mail.message_id
-FROM answer CROSS JOIN copy ON copy.id = answer.copy
+FROM answer JOIN copy ON copy.id = answer.copy
 LEFT JOIN mail ON mail.id = answer.mail
 ORDER BY answer.id
 
@@ -12,7 +12,7 @@ ORDER BY answer.id
 -- Everything that one mailbox said, oldest first.
 SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
        answer.quote, answer.author, copy.letter, copy.folded, mail.message_id
-FROM copy CROSS JOIN answer ON answer.copy = copy.id
+FROM copy JOIN answer ON answer.copy = copy.id
 LEFT JOIN mail ON mail.id = answer.mail
 WHERE copy.folded = :folded
 ORDER BY answer.id
@@ -56,10 +56,10 @@ ORDER BY mail.id
 
 -- :name follows
 -- Which letter each letter follows, in its newest revision.
-SELECT letter, json_extract(document, '$.document.follows') AS follows FROM frozen
+SELECT letter, follows FROM frozen
 WHERE revision = (SELECT MAX(other.revision) FROM frozen AS other
                   WHERE other.letter = frozen.letter)
 
 -- :name mailboxes
 -- Whose some copies are.
-SELECT id, folded FROM copy WHERE id IN (SELECT value FROM json_each(:copies))
+SELECT id, folded FROM copy WHERE id IN (:copies[])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from petition.outbox.database import Database, is_busy
+from petition.outbox.database import Database
 
 Answer = TypeVar("Answer")
 Step = Callable[[Database], object]
@@ -181,7 +181,7 @@ class Committer:
                 with self._database.transaction():
                     return [answer for step, _ in runs for answer in step(self._database)]
             except Exception as fault:
-                if not is_busy(fault) or time.monotonic() > patience:
+                if not self._database.is_busy(fault) or time.monotonic() > patience:
                     raise
                 time.sleep(_BUSY_PAUSE)
 

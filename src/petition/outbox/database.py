@@ -1,227 +1,137 @@
-"""The database that holds the log. The only door to sqlite3.
+"""The database that holds the log: what every kind of it can do, and which kind an address means.
 
-SQLite in WAL mode with synchronous=FULL: a commit that returned survives the loss of power, as far
-as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
+All kinds run the same queries (queries.py). `sqlite.py` and `postgres.py` are the only doors to
+their libraries; each is loaded when an address asks for it.
 """
 
-import errno
-import os
-import sqlite3
-import stat
-import sys
-import time
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self, overload
+from urllib.parse import unquote
 
 from petition.errors import LogUnusable
-from petition.outbox.queries import queries, schema
 
-SCHEMA_VERSION = "6"
-_PREFIX = "sqlite:///"
-_BUSY_SECONDS = 10
-_CACHE_KIBIBYTES = 16 * 1024  # four times as much makes queueing a million a tenth faster
-_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+SCHEMA_VERSION = "7"
+SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
 
-Row = sqlite3.Row
 Values = Mapping[str, object]
 
 
-class Database:
+class Row(Protocol):
+    """A row of an answer: its values in order, and by the names of their columns."""
+
+    @overload
+    def __getitem__(self, key: int | str, /) -> Any: ...  # noqa: ANN401 (what the column holds)
+    @overload
+    def __getitem__(self, key: slice, /) -> tuple[Any, ...]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def keys(self) -> list[str]:
+        """The names of its columns, in order."""
+
+
+class Database(ABC):
     """One connection to a log, which runs the named queries and nothing else.
 
-    Args:
-        url: `sqlite:///PATH`.
-        read_only: Look, and change nothing; the file must exist.
-
-    Raises:
-        LogUnusable: It cannot be opened, is not ours, or was made by a newer petition.
+    Attributes:
+        read_only: It can be looked at, and not changed.
+        where: The log as a person would name it, without any password.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
-        _require_sqlite()
-        self.path = path_of(url)
-        self.read_only = read_only
-        self._queries = queries()
-        self._hindrance: LogUnusable | None = None
-        try:
-            self._open()
-        except LogUnusable as fault:
-            self._open_for_reading(fault)
+    read_only: bool
+    where: str
 
-    def _open(self) -> None:
-        with explained(self.path):
-            if not self.read_only:
-                _make_private(self.path)
-            self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _open_for_reading(self, fault: LogUnusable) -> None:
-        """Open a log that is whole without its side files, where these cannot be made.
-
-        In a read-only folder or on a full disk SQLite cannot make them; to look at the log they
-        are not needed, as long as no change waits in one of them.
-
-        Raises:
-            LogUnusable: What was wrong before, if this does not help.
-        """
-        code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
-        if code not in _NO_ROOM | _NO_RIGHT or not _size(self.path):
-            raise fault
-        if _size(self.path.with_name(self.path.name + "-wal")):
-            raise LogUnusable(
-                f"{self.path.name} cannot be read here: its last changes are in"
-                f" {self.path.name}-wal, and taking them in needs a folder that can be written to",
-                "Copy both files to such a folder, or make room on the disk",
-            ) from fault
-        self.read_only, self._hindrance = True, fault
-        if code in _NO_RIGHT:
-            self._hindrance = LogUnusable(
-                f"{self.path.name} cannot be written to here",
-                "Give yourself the right to write to its folder",
-            )
-        with explained(self.path):
-            self._connection = _connect(self.path, "mode=ro&immutable=1")
-            if not self._is_made():  # there was no room to make it
-                raise fault
-            self._prepare()
-
-    def _prepare(self) -> None:
-        if not self.read_only:
-            # WAL first: it is what lets `status` look while `send` writes.
-            _patiently(self._connection, "PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            if sys.platform == "darwin":  # there fsync alone leaves the disk's cache unwritten
-                self._connection.execute("PRAGMA fullfsync = ON")
-        if not self._is_made():
-            self._create()
-        version = self.one("meta", {"name": "schema"})
-        if version is None or version[0] != SCHEMA_VERSION:
-            raise LogUnusable(
-                f"{self.path.name} was made by another version of petition",
-                "Use the version that made it",
-            )
-        self.run("moving_table")
-
-    def _is_made(self) -> bool:
-        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
-        return found.fetchone() is not None
-
-    def _create(self) -> None:
-        if self.read_only:
-            raise LogUnusable(f"{self.path.name} is no log of petition", "Name another database")
-        with self.transaction():
-            if self._is_made():  # by another process, a moment ago
-                return
-            for statement in schema().split(";\n"):
-                self._connection.execute(statement)
-            self.run("set_meta", {"name": "schema", "value": SCHEMA_VERSION})
-
+    @abstractmethod
     def run(self, name: str, values: Values | None = None) -> int:
         """Run a query that changes something.
 
         Args:
-            name: A query of queries.sql.
-            values: Its parameters.
+            name: A query of the .sql files.
+            values: Its parameters; a list where the query says `:name[]`.
 
         Returns:
             How many rows it changed.
         """
-        return self._connection.execute(self._queries[name], values or {}).rowcount
 
+    @abstractmethod
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
         """Run a query once for each of many sets of parameters; `?` stands for those in order.
 
         Returns:
             How many rows it changed, together.
         """
-        return self._connection.executemany(self._queries[name], values).rowcount
 
+    @abstractmethod
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
-        row: Row | None = self._connection.execute(self._queries[name], values or {}).fetchone()
-        return row
 
+    @abstractmethod
     def all(self, name: str, values: Values | None = None) -> list[Row]:
         """All rows of a query's answer."""
-        return self._connection.execute(self._queries[name], values or {}).fetchall()
 
+    @abstractmethod
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
-        """The rows of a query's answer, one at a time."""
-        yield from self._connection.execute(self._queries[name], values or {})
+        """The rows of a query's answer, one at a time: there may be millions."""
 
-    @contextmanager
-    def transaction(self, *, temporary: bool = False) -> Iterator[None]:
-        """All of it or nothing; durable when the block is left.
+    @abstractmethod
+    def transaction(self, *, temporary: bool = False) -> AbstractContextManager[None]:
+        """All of it or nothing; durable when the block is left. No two write at once.
 
         Args:
             temporary: Only this connection's temporary tables are written, for which the log
-                itself need be neither locked nor writable.
+                itself need be neither locked nor writable. What the block reads, it reads as of
+                one moment.
 
         Raises:
-            LogUnusable: It could not be written: a full disk, a read-only file.
+            LogUnusable: It could not be written.
         """
-        if self._hindrance and not temporary:
-            raise self._hindrance
-        with explained(self.path):
-            self._connection.execute("BEGIN" if temporary else "BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
+    @abstractmethod
+    def attempt(self) -> AbstractContextManager[None]:
         """Within a transaction: all that the block writes, or none of it where the block fails.
 
         Raises:
             LogUnusable: It could not be written.
         """
-        with explained(self.path):
-            self._connection.execute("SAVEPOINT attempt")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:  # else SQLite has rolled all of it back
-                    self._connection.execute("ROLLBACK TO attempt")
-                    self._connection.execute("RELEASE attempt")
-                raise
-            self._connection.execute("RELEASE attempt")
 
+    @abstractmethod
     def scrub(self) -> None:
-        """Leave nothing of what was deleted: not in the file's free pages, not in its WAL.
-
-        The file is written anew, for what was freed earlier was not overwritten.
+        """Leave nothing of what was deleted where the database keeps the log.
 
         Raises:
             LogUnusable: It could not be written, or another process goes on reading what was.
         """
-        if self._hindrance:
-            raise self._hindrance
-        with explained(self.path):
-            self._connection.execute("PRAGMA secure_delete = ON")
-            self._connection.execute("VACUUM")
-            is_busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if is_busy:
-            raise LogUnusable(
-                f"another command is reading {self.path.name}, which keeps what was erased in"
-                f" {self.path.name}-wal",
-                "Run the same command again when it has ended",
-            )
 
+    @abstractmethod
+    def ownership(self, patience: float | None = None) -> AbstractContextManager[None]:
+        """Own the log while the block runs: the one process that may send from it.
+
+        The owner's death frees the log, and nothing else does.
+
+        Args:
+            patience: How long to wait for another owner, in seconds; None: as is usual.
+
+        Raises:
+            LogBusy: Another process owns it.
+            LogUnusable: It cannot be owned.
+        """
+
+    @abstractmethod
+    def is_busy(self, fault: BaseException) -> bool:
+        """Whether nothing but another process that writes stood in the way.
+
+        Args:
+            fault: What a transaction raised.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -235,163 +145,70 @@ class Database:
         self.close()
 
 
+def open_database(url: str) -> Database:
+    """Connect to a log, which is made where there is none.
+
+    Args:
+        url: `sqlite:///PATH` or `postgresql://...`.
+
+    Raises:
+        LogUnusable: It cannot be opened, is not ours, or was made by another petition.
+    """
+    if url.startswith(POSTGRESQL):
+        database: Database = _postgres().PostgresDatabase(url)
+        return database
+    from petition.outbox.sqlite import SqliteDatabase  # noqa: PLC0415 (as above)
+
+    return SqliteDatabase(path_of(url))
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a log: nothing is made.
+
+    Raises:
+        LogUnusable: Nobody can say: the server of the database does not answer.
+    """
+    if url.startswith(POSTGRESQL):
+        return bool(_postgres().is_there(url))
+    return path_of(url).exists()
+
+
+def where(url: str) -> str:
+    """A log as a person would name it: the path of its file, or its address without a password."""
+    if not url.startswith(POSTGRESQL):
+        return str(path_of(url))
+    # What stands before "@" or behind "?" can hold a password, and so can what is written wrongly.
+    place, *rest = re.split(r"[?#]", url.partition("://")[2], maxsplit=1)
+    if "@" not in place and "@" in "".join(rest):
+        return "postgresql"
+    return f"postgresql://{unquote(place.rpartition('@')[2])}"
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a log; None: it is in no file of ours."""
+    return None if url.startswith(POSTGRESQL) else path_of(url)
+
+
 def path_of(url: str) -> Path:
     """The file of a `sqlite:///PATH` address.
 
     Raises:
         LogUnusable: The address is of another kind.
     """
-    if not url.startswith(_PREFIX) or url == _PREFIX:
+    if not url.startswith(SQLITE) or url == SQLITE:
         raise LogUnusable(
             f'"{url.partition(":")[0]}" is no kind of database that petition can use',
             'Write database = "sqlite:///petition.db"',
         )
-    return Path(url.removeprefix(_PREFIX))
+    return Path(url.removeprefix(SQLITE))
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a file into what a person can do about it.
-
-    Args:
-        path: The database's file.
-
-    Raises:
-        LogUnusable: In place of any error of SQLite or of the file system.
-    """
+def _postgres() -> Any:  # noqa: ANN401 (a module that is there with the extra alone)
     try:
-        yield
-    except sqlite3.Error as fault:
-        raise LogUnusable(f"{path.name}: {fault}", _mend(fault)) from fault
-    except OSError as fault:
-        reason = fault.strerror or str(fault)
-        mend = _MENDS.get(fault.errno or 0, "Give it a folder that you may write to")
-        raise LogUnusable(f"{path.name} cannot be used: {reason}", mend) from fault
-
-
-def is_busy(fault: BaseException) -> bool:
-    """Whether nothing but another process that writes stood in the way.
-
-    Args:
-        fault: What a transaction raised.
-    """
-    cause = fault.__cause__
-    # The lower byte is the kind of the error (https://www.sqlite.org/rescode.html).
-    return isinstance(cause, sqlite3.OperationalError) and (
-        cause.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-    )
-
-
-def _mend(fault: sqlite3.Error) -> str:
-    text = str(fault)
-    for sign, advice in _ADVICE.items():
-        if sign in text:
-            return advice
-    return "Look at the disk, and keep a copy of the file before you try again"
-
-
-_MENDS = {
-    errno.ENOSPC: "Free some space on the disk and run the same command again",
-    errno.EDQUOT: "Free some space on the disk and run the same command again",
-    errno.EFBIG: "Look whether the disk or your share of it is full",
-    errno.EIO: "Look whether the disk is failing",
-    errno.ENOLCK: "Put it on a disk of this machine: its file system knows no locks",
-    errno.ENOTSUP: "Put it on a disk of this machine: its file system knows no locks",
-}
-_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-_NO_RIGHT = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-_ADVICE = {
-    "full": "Free some space on the disk and run the same command again",
-    "disk I/O": "Look whether the disk is full or failing, then run the same command again",
-    "readonly": "Give yourself the right to write to it",
-    "read-only": "Give yourself the right to write to it",
-    "unable to open": "Look whether the folder is there and is yours",
-    "locked": "Wait until the other petition command has ended",
-    "not a database": "Move the file away: it is not a log of petition",
-    "malformed": "Keep the file and restore it from a copy: it is damaged",
-}
-
-
-def _make_private(path: Path) -> None:
-    """Create the file as 0600; refuse what could be somebody else's.
-
-    A log that is a link could be led to a file of another person, and one that another person owns
-    could be changed behind our back: both hold names and addresses.
-    """
-    if path.is_symlink():
-        raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
-    if not path.exists():
-        with suppress(FileExistsError):  # another process makes it at this moment
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            _sync_folder(path.parent)
-    for side in ("", "-wal", "-shm"):
-        _close_to_others(path.with_name(path.name + side))
-    owner = path.stat().st_uid
-    if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0} and os.geteuid() != 0:
-        raise LogUnusable(f"{path.name} belongs to another person", "Use a log of your own")
-
-
-def _close_to_others(path: Path) -> None:
-    """Take from others what rights an earlier hand or a copy from elsewhere gave them."""
-    # What belongs to another person or lies on a disk that knows no rights is not ours to change.
-    with suppress(FileNotFoundError, PermissionError):
-        found = path.lstat()
-        is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
-        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-            path.chmod(found.st_mode & 0o700)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name durable too: an fsync of a file does not cover its folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _connect(path: Path, how: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
-        uri=True,
-        isolation_level=None,  # transactions are ours to begin
-        check_same_thread=False,  # the committer's thread writes for the run
-    )
-    connection.row_factory = Row
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-    return connection
-
-
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Run a statement that SQLite's own patience (busy_timeout) is not for: a change of mode."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute(statement)
-        except sqlite3.OperationalError as fault:
-            is_busy = fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _require_sqlite() -> None:
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        oldest = ".".join(map(str, _OLDEST_SQLITE))
+        from petition.outbox import postgres  # noqa: PLC0415 (its library takes long to load)
+    except ImportError as fault:
         raise LogUnusable(
-            f"the log needs SQLite {oldest}, and this Python brings {sqlite3.sqlite_version}",
-            "Use a newer Python",
-        )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def is_writable(url: str) -> bool:
-    """Whether the log can be written to, or created: SQLite needs the folder for it too."""
-    path = path_of(url)
-    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+            "PostgreSQL needs a library that is not installed",
+            "Run: pip install 'petition[postgres]'",
+        ) from fault
+    return postgres

@@ -169,7 +169,7 @@ class _Erasing:
         self._note(self._own - moved, Reason.FORGOTTEN)
 
     def _note(self, copies: Iterable[int], reason: str) -> None:
-        values = {"copies": json.dumps(sorted(copies)), "reason": reason, "now": self._log.now}
+        values = {"copies": sorted(copies), "reason": reason, "now": self._log.now}
         self._database.run("log_forgotten", values)
 
     def _refreeze(self, change: Change) -> None:

@@ -16,12 +16,12 @@ WHERE bytes IS NOT NULL AND sha256 IS NOT NULL ORDER BY id
 -- :name evidence_events
 -- Everything that happened to copies.
 SELECT event.*, copy.letter, copy.revision, copy.mailbox
-FROM event CROSS JOIN copy ON copy.id = event.copy ORDER BY event.id
+FROM event JOIN copy ON copy.id = event.copy ORDER BY event.id
 
 -- :name evidence_answers
 -- Everything that was answered.
 SELECT answer.*, copy.letter, copy.revision, copy.mailbox
-FROM answer CROSS JOIN copy ON copy.id = answer.copy ORDER BY answer.id
+FROM answer JOIN copy ON copy.id = answer.copy ORDER BY answer.id
 
 -- :name evidence_mails
 -- Every mail that belongs to a copy.

@@ -27,7 +27,7 @@ VALUES (:sha256, :source, :place, :message_id, :sender, :subject, :kind, :recipi
 -- :name waiting
 -- Mails whose copy was in hand when they came and is so no more.
 SELECT mail.id, mail.source, mail.place, mail.bytes, mail.matched_by, mail.copy
-FROM mail CROSS JOIN copy ON copy.id = mail.copy
+FROM mail JOIN copy ON copy.id = mail.copy
 WHERE mail.waits = 1 AND copy.state <> 'sending' ORDER BY mail.id
 
 -- :name waits_no_more

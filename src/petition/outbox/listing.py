@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from petition.address import folded
 from petition.errors import LogChanged
@@ -239,6 +239,7 @@ class Listing:
                 "hash": freeze.hash,
                 "content_hash": freeze.content_hash,
                 "document": freeze.document,
+                "follows": _follows(freeze),
                 "mode": freeze.mode,
                 "now": self._log.now,
             },
@@ -283,6 +284,12 @@ def _listed(row: Row) -> ListedRow:
     )
 
 
+def _follows(freeze: FrozenLetter) -> str | None:
+    document: dict[str, Any] = json.loads(freeze.document).get("document", {})
+    follows: str | None = document.get("follows")
+    return follows
+
+
 # Sorted, so that two columns that changed places are no change of the row. One encoder for all:
 # json.dumps makes another at each call.
 _as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
@@ -292,10 +299,12 @@ def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[o
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
     for position, listed in enumerate(rows, 1):
         row = _without_person(listed, forgotten) if listed.mailbox in forgotten else listed
+        key = folded(row.mailbox) if row is listed else forgotten.key(listed.mailbox)
         yield (
             position,
             row.mailbox,
-            folded(row.mailbox) if row is listed else forgotten.key(listed.mailbox),
+            key,
+            key.rpartition("@")[2],
             row.name,
             row.language,
             row.row_id,

@@ -1,4 +1,5 @@
 -- The list of a letter laid beside the log (listing.py). `-- :name` begins a query, as in queries.sql.
+-- `x || ''` is x, but keeps SQLite from beginning with the other table of a join, which is the longer.
 
 -- :name stage_table
 -- The list of a letter as it is now, for this connection only.
@@ -6,6 +7,7 @@ CREATE TEMPORARY TABLE listed (
     position INTEGER PRIMARY KEY,
     mailbox  TEXT NOT NULL,
     folded   TEXT NOT NULL,
+    domain   TEXT NOT NULL,
     name     TEXT NOT NULL,
     language TEXT NOT NULL,
     row_id   TEXT NOT NULL,
@@ -21,7 +23,7 @@ CREATE TEMPORARY TABLE listed (
 
 -- :name stage_index
 -- One row of the list, one mailbox.
-CREATE UNIQUE INDEX temp.listed_mailbox ON listed (mailbox)
+CREATE UNIQUE INDEX listed_mailbox ON listed (mailbox)
 
 -- :name stage_drop
 -- Forget an earlier list.
@@ -29,9 +31,9 @@ DROP TABLE IF EXISTS listed
 
 -- :name stage
 -- Lay one row of the list beside the log.
-INSERT INTO listed (position, mailbox, folded, name, language, row_id, file, line, fields, wanted,
-                    excluded)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO listed (position, mailbox, folded, domain, name, language, row_id, file, line, fields,
+                    wanted, excluded)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name compare
 -- What is to be done for each chosen row, and which copy it has so far.
@@ -114,8 +116,8 @@ WHERE listed.chosen = 1 AND listed.action = 'deferred'
 -- How many chosen rows of the list have a copy in each state.
 SELECT copy.state, COUNT(*)
 FROM listed
-CROSS JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
-WHERE listed.chosen = 1 GROUP BY copy.state
+LEFT JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+WHERE listed.chosen = 1 GROUP BY copy.state HAVING COUNT(copy.id) > 0
 
 -- :name chosen_persons
 -- The chosen rows that there is something to send to, as it will go out: what was attempted before
@@ -158,7 +160,7 @@ SELECT copy.id, copy.state, 'suppressed',
        CASE listed.action WHEN 'excluded' THEN listed.excluded
                           WHEN 'replaced' THEN :replaced
                           ELSE (SELECT reason FROM suppression WHERE suppression.folded = listed.folded) END
-FROM listed CROSS JOIN copy ON copy.id = listed.copy
+FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action IN ('excluded', 'replaced', 'opted-out')
   AND copy.state IN ('queued', 'deferred')
 
@@ -168,7 +170,7 @@ INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'queued',
        CASE copy.reason WHEN 'removed from the list' THEN 'on the list again'
                         ELSE 'may be written to again' END
-FROM listed CROSS JOIN copy ON copy.id = listed.copy
+FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action = 'returned'
 
 -- :name outdate
@@ -192,9 +194,9 @@ WHERE chosen = 1
 
 -- :name enqueue
 -- One copy for each chosen row that has none in this revision.
-INSERT INTO copy (letter, revision, newest, mailbox, folded, name, language, row_id, file, line,
-                  fields, state, reason, updated_at)
-SELECT :letter, :revision, 1, mailbox, folded, name, language, row_id, file, line, fields,
+INSERT INTO copy (letter, revision, newest, mailbox, folded, domain, name, language, row_id, file,
+                  line, fields, state, reason, updated_at)
+SELECT :letter, :revision, 1, mailbox, folded, domain, name, language, row_id, file, line, fields,
        CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
        CASE action WHEN 'opted-out' THEN (SELECT reason FROM suppression WHERE suppression.folded = listed.folded)
                    WHEN 'excluded' THEN excluded ELSE '' END, :now
@@ -224,5 +226,5 @@ DROP TABLE IF EXISTS chosen
 -- The copies of the chosen rows in this revision; none of those that the list excludes.
 INSERT INTO chosen (copy)
 SELECT copy.id FROM listed
-CROSS JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox || '' AND copy.newest = 1
 WHERE listed.chosen = 1 AND listed.action <> 'excluded' AND copy.revision = :revision

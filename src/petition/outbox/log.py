@@ -10,8 +10,7 @@ from petition.address import folded
 from petition.errors import LogBusy, LogUnusable
 from petition.identity import new_key
 from petition.outbox import moving
-from petition.outbox.database import Database, is_writable
-from petition.outbox.ownership import ownership
+from petition.outbox.database import open_database
 from petition.outbox.records import (
     Copy,
     Counts,
@@ -38,7 +37,7 @@ class Log:
     """An open log.
 
     Args:
-        url: Its address, `sqlite:///PATH`; it is made where there is none.
+        url: Its address, `sqlite:///PATH` or `postgresql://...`; it is made where there is none.
         clock: What tells the time.
         give_up: How long after its first attempt a copy that is still deferred has failed.
 
@@ -50,13 +49,13 @@ class Log:
         self.clock = clock
         self._give_up = give_up
         self.url = url
-        self.database = Database(url, read_only=not is_writable(url))
+        self.database = open_database(url)
         self._key: bytes | None = None
 
     @property
     def where(self) -> str:
-        """The log as a person would name it: the path of its file."""
-        return str(self.database.path)
+        """The log as a person would name it: the path of its file, or where its database is."""
+        return self.database.where
 
     @property
     def now(self) -> str:
@@ -190,8 +189,7 @@ class Log:
 
     @contextmanager
     def _owned(self, patience: float | None) -> Iterator[None]:
-        keywords = {} if patience is None else {"patience": patience}
-        with ownership(self.database.path, **keywords):
+        with self.database.ownership(patience):
             self.recover()
             yield
 

@@ -36,7 +36,7 @@ WHERE id IN (SELECT moving.copy FROM moving)
 -- What was moved, in the order of the log.
 SELECT copy.id, copy.letter, copy.revision, copy.mailbox, copy.row_id,
        moving.from_state, moving.to_state, moving.reason
-FROM moving CROSS JOIN copy ON copy.id = moving.copy ORDER BY moving.copy
+FROM moving JOIN copy ON copy.id = moving.copy ORDER BY moving.copy
 
 -- :name has_loose_ends
 -- Whether a copy is in the hand of a run, or was deferred too long ago.
@@ -79,7 +79,7 @@ UPDATE moving SET from_state = 'queued', to_state = 'suppressed', reason = (
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'suppressed', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded))
 FROM copy
-WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
   AND (stopped IS NOT NULL
        OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
 
@@ -92,8 +92,8 @@ SELECT id, state, 'failed', :reason FROM copy WHERE state = 'deferred' AND waiti
 -- Uncertain copies: of one letter or all, to one mailbox or all, in any revision.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, :to_state, :reason FROM copy
-WHERE state = 'uncertain' AND (:letter IS NULL OR letter = :letter)
-  AND (:folded IS NULL OR folded = :folded)
+WHERE state = 'uncertain' AND (letter = :letter OR :letter IS NULL)
+  AND (folded = :folded OR :folded IS NULL)
 
 -- :name pick_failed
 -- All copies of a letter that failed.
@@ -120,20 +120,20 @@ WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
 -- The copies that wait for one mailbox, of one letter or of all.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'suppressed', :reason FROM copy
-WHERE folded = :folded AND state IN ('queued', 'deferred') AND (:letter IS NULL OR letter = :letter)
+WHERE folded = :folded AND state IN ('queued', 'deferred') AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_unwanted
 -- What waits for mailboxes that are never to be written to.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'suppressed', suppression.reason
-FROM suppression CROSS JOIN copy ON copy.folded = suppression.folded
+FROM suppression JOIN copy ON copy.folded = suppression.folded || ''
 WHERE copy.state IN ('queued', 'deferred')
 
 -- :name in_hand
 -- Copies that a run has in hand: of one letter or all, to one mailbox or all.
 SELECT id, letter, revision, mailbox, row_id, intended FROM copy
-WHERE state = 'sending' AND (:letter IS NULL OR letter = :letter)
-  AND (:folded IS NULL OR folded = :folded)
+WHERE state = 'sending' AND (letter = :letter OR :letter IS NULL)
+  AND (folded = :folded OR :folded IS NULL)
 
 -- :name stop
 -- A copy in hand is not to go; the run that has it looks here before its final dot.

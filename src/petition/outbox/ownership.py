@@ -1,4 +1,4 @@
-"""Who may send from a log: the one process that holds the lock beside it.
+"""Who may send from a log in a file: the one process that holds the lock beside it.
 
 The lock is the kernel's (flock), so that the owner's death frees it and nothing else does: no
 clock, no process id that another process could have got meanwhile, no laptop that slept.
@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from petition.errors import LogBusy
-from petition.outbox.database import explained
+from petition.outbox.disk import explained_file
 
-_PATIENCE = 2.0  # seconds: as long as `status` may hold the lock to tidy up after a crash
+PATIENCE = 2.0  # seconds: as long as `status` may hold the lock to tidy up after a crash
 _PAUSE = 0.05  # seconds
 
 
 @contextmanager
-def ownership(database: Path, *, patience: float = _PATIENCE) -> Iterator[None]:
+def ownership(database: Path, *, patience: float = PATIENCE) -> Iterator[None]:
     """Own a log while the block runs.
 
     Args:
@@ -31,11 +31,11 @@ def ownership(database: Path, *, patience: float = _PATIENCE) -> Iterator[None]:
         LogUnusable: The lock cannot be made: a full disk, a file system that knows no locks.
     """
     path = database.with_name(database.name + ".lock")
-    with explained(path):
+    with explained_file(path):
         # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        with explained(path):
+        with explained_file(path):
             _lock(handle, database.name, patience)
             os.ftruncate(handle, 0)
             os.write(handle, f"{os.getpid()}\n".encode())

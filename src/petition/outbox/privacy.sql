@@ -6,12 +6,12 @@ SELECT * FROM copy WHERE folded = :folded ORDER BY id
 
 -- :name held_events
 -- What happened to these.
-SELECT event.* FROM copy CROSS JOIN event ON event.copy = copy.id
+SELECT event.* FROM copy JOIN event ON event.copy = copy.id
 WHERE copy.folded = :folded ORDER BY event.id
 
 -- :name held_answers
 -- What the person said.
-SELECT answer.* FROM copy CROSS JOIN answer ON answer.copy = copy.id
+SELECT answer.* FROM copy JOIN answer ON answer.copy = copy.id
 WHERE copy.folded = :folded ORDER BY answer.id
 
 -- :name held_suppression
@@ -70,7 +70,7 @@ UPDATE answer SET quote = :quote WHERE id = :id
 
 -- :name erase_copies
 -- The copies to one mailbox: their states and hashes stay, the person does not.
-UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, name = '', language = '',
+UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '', language = '',
     row_id = '', file = '', line = 0, fields = '{}', bytes = NULL, updated_at = :now
 WHERE mailbox = :mailbox
 
@@ -82,7 +82,7 @@ DELETE FROM suppression WHERE folded = :folded
 -- Write down that a copy, which stays in its state, lost its bytes.
 INSERT INTO event (copy, at, from_state, to_state, reason)
 SELECT id, :now, state, state, :reason FROM copy
-WHERE id IN (SELECT value FROM json_each(:copies))
+WHERE id IN (:copies[])
 
 -- :name copies_with_bytes
 -- The copies of a revision whose bytes the log keeps.

@@ -25,8 +25,8 @@ SELECT DISTINCT letter FROM frozen ORDER BY letter
 
 -- :name freeze
 -- Keep a letter as it is now.
-INSERT INTO frozen (letter, revision, hash, content_hash, document, mode, frozen_at)
-VALUES (:letter, :revision, :hash, :content_hash, :document, :mode, :now)
+INSERT INTO frozen (letter, revision, hash, content_hash, document, follows, mode, frozen_at)
+VALUES (:letter, :revision, :hash, :content_hash, :document, :follows, :mode, :now)
 
 -- :name set_mode
 -- A revision that was begun for some is now meant for others too.
@@ -53,7 +53,7 @@ SELECT * FROM copy WHERE folded = :folded AND letter = :letter ORDER BY revision
 SELECT event.at, copy.letter, copy.revision, copy.mailbox, event.from_state, event.to_state,
        event.reason, event.reply_code, event.enhanced_code, event.reply, event.server, event.tls,
        event.ms
-FROM event CROSS JOIN copy ON copy.id = event.copy
+FROM event JOIN copy ON copy.id = event.copy
 ORDER BY event.id
 
 -- :name events_to
@@ -61,7 +61,7 @@ ORDER BY event.id
 SELECT event.at, copy.letter, copy.revision, copy.mailbox, event.from_state, event.to_state,
        event.reason, event.reply_code, event.enhanced_code, event.reply, event.server, event.tls,
        event.ms
-FROM copy CROSS JOIN event ON event.copy = copy.id
+FROM copy JOIN event ON event.copy = copy.id
 WHERE copy.folded = :folded
 ORDER BY event.id
 
@@ -70,8 +70,8 @@ ORDER BY event.id
 SELECT event.at, copy.letter, copy.revision, copy.mailbox, event.from_state, event.to_state,
        event.reason, event.reply_code, event.enhanced_code, event.reply, event.server, event.tls,
        event.ms
-FROM copy CROSS JOIN event ON event.copy = copy.id
-WHERE copy.row_id = :row_id
+FROM event JOIN copy ON copy.id = event.copy
+WHERE event.copy IN (SELECT one.id FROM copy AS one WHERE one.row_id = :row_id)
 ORDER BY event.id
 
 -- :name next_due
@@ -103,7 +103,7 @@ SELECT id, state FROM (
         SELECT id, state, 0 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
           AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
-          AND substr(folded, instr(folded, '@') + 1) NOT IN (SELECT value FROM json_each(:full))
+          AND domain NOT IN (:full[])
         ORDER BY due_at LIMIT :limit
     ) AS due
     UNION ALL
@@ -111,7 +111,7 @@ SELECT id, state FROM (
         SELECT id, state, 1 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
           AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
-          AND substr(folded, instr(folded, '@') + 1) NOT IN (SELECT value FROM json_each(:full))
+          AND domain NOT IN (:full[])
         ORDER BY id LIMIT :limit
     ) AS waiting
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
@@ -120,17 +120,17 @@ SELECT id, state FROM (
 -- Write down that copies are taken in hand.
 INSERT INTO event (copy, at, from_state, to_state)
 SELECT id, :now, state, 'sending' FROM copy
-WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
 
 -- :name claim
 -- Take copies in hand that still wait.
 UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:copies)) AND state IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
 RETURNING *
 
 -- :name identities
 -- Whose copies these are.
-SELECT id, letter, revision, mailbox FROM copy WHERE id IN (SELECT value FROM json_each(:copies))
+SELECT id, letter, revision, mailbox FROM copy WHERE id IN (:copies[])
 
 -- :name intend
 -- Mark a copy whose final dot is about to go, if this run still owns it and nobody stopped it.
@@ -142,7 +142,7 @@ WHERE id = :copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
 -- :name intended
 -- Which of some copies this run has marked.
 SELECT id FROM copy
-WHERE id IN (SELECT value FROM json_each(:copies)) AND state = 'sending' AND owner = :owner
+WHERE id IN (:copies[]) AND state = 'sending' AND owner = :owner
   AND intended = 1
 
 -- :name keep_bytes
@@ -152,10 +152,9 @@ UPDATE copy SET bytes = :bytes WHERE id = :copy AND state = 'sending' AND intend
 -- :name add_attempt
 -- Count what is about to go against the cap of this login, never before what was counted last,
 -- unless that is more than a day ahead: then the clock was wrong.
-INSERT INTO attempt (at, login, recipients) VALUES (
-    MAX(:now, (SELECT COALESCE(MAX(at), '') FROM attempt
-               WHERE login = :login AND at <= :horizon)), :login, :recipients
-)
+INSERT INTO attempt (at, login, recipients)
+SELECT CASE WHEN latest.at > :now THEN latest.at ELSE :now END, :login, :recipients
+FROM (SELECT MAX(at) AS at FROM attempt WHERE login = :login AND at <= :horizon) AS latest
 
 -- :name attempts_from_now
 -- Count from now what a clock counted that was more than a day ahead.
@@ -163,7 +162,7 @@ UPDATE attempt SET at = :now WHERE login = :login AND at > :horizon
 
 -- :name attempted
 -- How much went out under a login since a moment.
-SELECT COALESCE(SUM(recipients), 0) FROM attempt WHERE login = :login AND at > :since
+SELECT CAST(COALESCE(SUM(recipients), 0) AS BIGINT) FROM attempt WHERE login = :login AND at > :since
 
 -- :name attempt_leaves
 -- When the oldest of the attempts since a moment was made.
@@ -174,7 +173,7 @@ SELECT MIN(at) FROM attempt WHERE login = :login AND at > :since
 SELECT COALESCE(MIN(CASE WHEN so_far >= :recipients THEN at END), MAX(at)) FROM (
     SELECT at, SUM(recipients) OVER (ORDER BY at, id) AS so_far FROM attempt
     WHERE login = :login AND at > :since
-)
+) AS counted
 
 -- :name log_recorded
 -- Write down what became of a copy in hand.

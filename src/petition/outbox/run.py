@@ -4,7 +4,6 @@ A copy is claimed, marked before its final dot (the intent), and recorded; each 
 durable before the next step is taken.
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -111,13 +110,13 @@ class Run:
             now = self._log.now
             values: dict[str, object] = {"letter": self._letter, "limit": limit, "now": now}
             if full:
-                values |= {"full": json.dumps(list(full)), "past": past}
+                values |= {"full": list(full), "past": past}
             found = [
                 row["id"] for row in database.all("claimable_past" if full else "claimable", values)
             ]
             if not found:
                 return []
-            taken = {"copies": json.dumps(found), "owner": self._owner, "now": now}
+            taken = {"copies": found, "owner": self._owner, "now": now}
             database.run("log_claimed", taken)
             rows = {row["id"]: row for row in database.all("claim", taken)}
             return [copy_of(rows[copy]) for copy in found]
@@ -159,7 +158,7 @@ class Run:
         )
         marked = {intent.copy for intent in intents}
         if changed < len(marked):  # which is rare, so that the others need not be asked for
-            values = {"copies": json.dumps(sorted(marked)), "owner": self._owner}
+            values = {"copies": sorted(marked), "owner": self._owner}
             marked = {row[0] for row in database.all("intended", values)}
         counts: dict[str, int] = {}
         for intent in intents:
@@ -176,13 +175,13 @@ class Run:
         """Stop those of a follow-up whose person has answered since they were queued."""
         if not self._gate:
             return
-        for row in database.all("mailboxes", {"copies": json.dumps(copies)}):
+        for row in database.all("mailboxes", {"copies": copies}):
             if reason := self._gate.look(database, row["folded"]):
                 database.run("stop", {"copy": row["id"], "reason": reason})
 
     def _tokens(self, database: Database, copies: list[int]) -> dict[int, dict[str, str | None]]:
         """What a bounce of each copy is known by, and what a request to leave the list."""
-        rows = database.all("identities", {"copies": json.dumps(copies)})
+        rows = database.all("identities", {"copies": copies})
         return {
             row["id"]: self._tokens_of(
                 Identity(self._campaign, row["letter"], row["revision"], row["mailbox"])
@@ -204,7 +203,7 @@ class Run:
         database.run_many("record", rows)
         waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
         if waiting:  # and somebody may have stopped one of them meanwhile
-            moving.pick(database, "pick_stopped", {"copies": json.dumps(waiting)})
+            moving.pick(database, "pick_stopped", {"copies": waiting})
             moving.move(database, self._log.now)
         return [None] * len(outcomes)
 

@@ -13,6 +13,7 @@ CREATE TABLE frozen (
     hash         TEXT NOT NULL,
     content_hash TEXT NOT NULL,
     document     TEXT NOT NULL,
+    follows      TEXT,                        -- the letter that it follows
     mode         TEXT NOT NULL,               -- for whom this revision is meant (states.Mode)
     frozen_at    TEXT NOT NULL,
     PRIMARY KEY (letter, revision)
@@ -26,6 +27,7 @@ CREATE TABLE copy (
     newest        INTEGER NOT NULL,           -- 1: the one that counts for this mailbox; else 0
     mailbox       TEXT NOT NULL,
     folded        TEXT NOT NULL,              -- the mailbox in lower case, for what a person says
+    domain        TEXT NOT NULL,              -- that of the mailbox, in lower case
     name          TEXT NOT NULL,
     language      TEXT NOT NULL,
     row_id        TEXT NOT NULL,

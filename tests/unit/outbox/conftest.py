@@ -11,9 +11,25 @@ from petition.outbox.records import FrozenLetter
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What the log promises it keeps in every kind of database."""
+    if "log_url" in metafunc.fixturenames:
+        is_sqlite = any(mark.name == "sqlite" for mark in metafunc.definition.iter_markers())
+        kinds = ["sqlite"] if is_sqlite else ["sqlite", "postgresql"]
+        metafunc.parametrize("log_url", kinds, indirect=True)
+
+
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[Log]:
-    with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/petition.db"
+    url: str = request.getfixturevalue("postgres").new_log()
+    return url
+
+
+@pytest.fixture
+def log(log_url: str) -> Iterator[Log]:
+    with Log(log_url) as log:
         yield log
 
 

@@ -83,6 +83,7 @@ def test_a_row_that_fails_takes_no_other_with_it(log: Log):
     assert [kept(log, name) for name in ("before", "bad", "behind")] == [True, False, True]
 
 
+@pytest.mark.sqlite
 def test_a_database_that_another_process_holds_is_waited_for(log: Log):
     log.database._connection.execute("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(log.database.path, isolation_level=None, check_same_thread=False)
@@ -102,6 +103,7 @@ def test_a_database_that_another_process_holds_is_waited_for(log: Log):
     assert kept(log, "late")
 
 
+@pytest.mark.sqlite
 def test_a_log_that_cannot_be_written_is_said_to_each(log: Log):
     log.database._connection.execute("PRAGMA query_only = ON")
 

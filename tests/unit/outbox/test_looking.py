@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox import database
+from petition.outbox import sqlite
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from tests.privileges import bound_by_permissions
+
+pytestmark = pytest.mark.sqlite
 
 LOOK = """
     import resource
@@ -81,8 +83,8 @@ def test_changes_that_wait_beside_a_log_that_cannot_be_written_are_pointed_out(
 
 
 def test_an_old_sqlite_is_refused_by_name(path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(database.sqlite3, "sqlite_version_info", (3, 34, 1))
-    monkeypatch.setattr(database.sqlite3, "sqlite_version", "3.34.1")
+    monkeypatch.setattr(sqlite.sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite.sqlite3, "sqlite_version", "3.34.1")
     with pytest.raises(LogUnusable, match=r"needs SQLite 3\.35\.0, .* brings 3\.34\.1"):
         Log(f"sqlite:///{path}")
     assert not path.exists()
@@ -123,13 +125,13 @@ def test_a_log_that_another_process_makes_at_this_moment_is_not_made_twice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The other one is quicker between our look and our lock."""
-    is_made = database.Database._is_made
+    is_made = sqlite.SqliteDatabase._is_made
 
-    def looks_too_early(self: database.Database) -> bool:
-        monkeypatch.setattr(database.Database, "_is_made", is_made)
+    def looks_too_early(self: sqlite.SqliteDatabase) -> bool:
+        monkeypatch.setattr(sqlite.SqliteDatabase, "_is_made", is_made)
         with Log(f"sqlite:///{path}"):
             return False
 
-    monkeypatch.setattr(database.Database, "_is_made", looks_too_early)
+    monkeypatch.setattr(sqlite.SqliteDatabase, "_is_made", looks_too_early)
     with Log(f"sqlite:///{path}") as log:
         assert log.letters() == []

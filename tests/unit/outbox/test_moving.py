@@ -11,7 +11,7 @@ from petition.errors import UsageError
 from petition.outbox import moving, person
 from petition.outbox.listing import Action, Listing, Mode
 from petition.outbox.log import Log, utc_now
-from petition.outbox.queries import queries
+from petition.outbox.queries import texts
 from petition.outbox.states import ARROWS, GIVE_UP, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, make_due
@@ -70,9 +70,9 @@ def assert_events_lead_to_the_states(log: Log) -> None:
 def test_no_query_writes_a_state_behind_the_tables_back():
     """A query that sets a state by name is one of these, whose arrows the steps above check."""
     sets = re.compile(r"\bSET\s+state\s*=\s*'", re.IGNORECASE)
-    assert [name for name, text in queries().items() if sets.search(text)] == ["claim"]
+    assert [name for name, text in texts() if sets.search(text)] == ["claim"]
     changes = re.compile(r"UPDATE copy SET[^;]*?\bstate\b\s*(?:=|,)", re.IGNORECASE)
-    heads = {name: text.split("WHERE")[0] for name, text in queries().items()}
+    heads = {name: text.split("WHERE")[0] for name, text in texts()}
     writers = {name for name, text in heads.items() if changes.search(text)}
     assert writers == {"claim", "record", "move", "adopt", "bounce"}
 
@@ -207,6 +207,7 @@ def test_whoever_opted_out_is_not_queued_by_retry_or_resolve(
     assert {copy.state for copy in log.copies("open")} == {State.FAILED, State.SUPPRESSED}
 
 
+@pytest.mark.sqlite
 def test_many_copies_are_withdrawn_at_once_and_each_has_its_event(log: Log):
     names = [f"p{number}" for number in range(3000)]
     listing = Listing(log, "open")

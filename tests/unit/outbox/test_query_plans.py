@@ -8,8 +8,11 @@ from petition.outbox.database import Row
 from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.marks import index_marks
-from petition.outbox.queries import queries
+from petition.outbox.queries import SQLITE, queries
 from tests.unit.outbox.conftest import frozen, listed
+
+pytestmark = pytest.mark.sqlite
+
 
 
 @pytest.fixture
@@ -30,12 +33,17 @@ def plan_of(log: Log, name: str) -> str:
 
 
 def steps_of(log: Log, name: str) -> list[Row]:
-    text = queries()[name]
+    text = queries(SQLITE)[name].text
     values = dict.fromkeys(re.findall(r":(\w+)", text), 1)
     return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", values))
 
 
 BY_INDEX = {
+    "answers": "PRIMARY KEY",
+    "answers_from": "copy_folded",
+    "waiting": "mail_waits",
+    "events": "PRIMARY KEY",
+    "events_of": "event_copy",
     "compare": "copy_newest",
     "choose": "copy_newest",
     "chosen_states": "copy_newest",

@@ -176,6 +176,7 @@ def test_an_outcome_that_no_arrow_leads_to_is_a_fault_of_ours(
     run_steps(log, steps)
 
 
+@pytest.mark.sqlite
 def test_a_commit_that_fails_reaches_everyone_who_waits_for_it(
     log: Log, queue: Callable[..., Listing]
 ):

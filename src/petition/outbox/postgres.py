@@ -1,0 +1,352 @@
+"""The log in a server's database: PostgreSQL. The only door to psycopg.
+
+It behaves as SQLite does: one writes at a time, in transactions that see all that was written
+before; what was committed is on the disk. One log is one schema: the first of `search_path`.
+
+What an owner is (`Database.ownership`) holds by the connection: the lock lives in the session that
+also writes, so that whoever has lost it can write nothing any more.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import StrDumperUnknown
+
+from petition.errors import LogBusy, LogUnusable
+from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values, where
+from petition.outbox.queries import POSTGRESQL, queries, schema, tables
+
+_PATIENCE = 2.0  # seconds: as with the lock beside a file
+_PAUSE = 0.05  # seconds
+_OLDEST = 130000  # PostgreSQL 13
+_FETCHED = 1000  # rows at a time, where there may be millions
+_INSERTED = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)\s+VALUES \((?:%s,\s*)*%s\)")
+
+
+class _Bool(Dumper):
+    """A truth as the number that the log keeps it as."""
+
+    oid = psycopg.adapters.types["int2"].oid
+
+    def dump(self, obj: bool) -> Buffer:  # noqa: FBT001 (it is what is dumped)
+        return b"1" if obj else b"0"
+
+
+class _Text(StrDumperUnknown):
+    """A text; NUL, which PostgreSQL cannot keep, becomes the replacement character."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
+class _Row(tuple[Any, ...]):
+    """A row of an answer: its values in order, and by the names of their columns."""
+
+    __slots__ = ()
+    columns: Mapping[str, int]
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401
+        return tuple.__getitem__(self, self.columns[key] if isinstance(key, str) else key)
+
+    def keys(self) -> list[str]:
+        """The names of its columns, in order."""
+        return list(self.columns)
+
+
+def _rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
+    return _kind_of_row(tuple(column.name for column in cursor.description or ()))
+
+
+@cache
+def _kind_of_row(names: tuple[str, ...]) -> type[_Row]:
+    """A class for the rows of answers with these columns."""
+    columns = {name: place for place, name in enumerate(names)}
+    return type("Row", (_Row,), {"__slots__": (), "columns": columns})
+
+
+class PostgresDatabase(Database):
+    """A log in the database of a server.
+
+    Args:
+        url: `postgresql://...` as libpq reads it.
+
+    Raises:
+        LogUnusable: It cannot be reached, is not ours, was made by another petition, or does not
+            keep what it has committed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.where = where(url)
+        self._queries = queries(POSTGRESQL)
+        self._connection = _connect(url, self.where)
+        try:
+            with self._explained():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        self.one("settings")
+        promises = self.one("promises")
+        assert promises is not None  # noqa: S101 (a SELECT without FROM has one row)
+        self._check(promises)
+        self.read_only = promises["read_only"] == "on"
+        if not self.one("is_made"):
+            self._create()
+        version = self.one("meta", {"name": "schema"})
+        if version is None or version[0] != SCHEMA_VERSION:
+            raise LogUnusable(
+                f"the log in {self.where} was made by another version of petition",
+                "Use the version that made it",
+            )
+        if not self.read_only:
+            self.run("moving_table")
+
+    def _check(self, promises: Row) -> None:
+        """Refuse a server that loses what it has committed, or cannot keep every name."""
+        for setting in ("synchronous_commit", "fsync"):
+            if promises[setting] == "off":
+                raise LogUnusable(
+                    f"{self.where} has {setting} = off: what it has committed can be lost, and a"
+                    " letter could go out twice",
+                    f"Set {setting} = on for this database",
+                )
+        if promises["encoding"] != "UTF8":
+            raise LogUnusable(
+                f"{self.where} keeps text as {promises['encoding']}",
+                "Make a database with ENCODING 'UTF8'",
+            )
+        if int(promises["version"]) < _OLDEST:
+            raise LogUnusable(f"{self.where} is older than PostgreSQL 13", "Use a newer server")
+        if promises["schema"] is None:
+            raise LogUnusable(
+                f"{self.where} has no schema that its search_path names", "Make it, or name another"
+            )
+
+    def _create(self) -> None:
+        if self.read_only:
+            raise LogUnusable(f"there is no log in {self.where}", "Name another database")
+        with self.transaction():
+            if self.one("is_made"):  # by another process, a moment ago
+                return
+            for statement in schema(POSTGRESQL):
+                self._connection.execute(statement.encode())
+            self.run("index_queued")
+            self.run("set_meta", {"name": "schema", "value": SCHEMA_VERSION})
+
+    def run(self, name: str, values: Values | None = None) -> int:
+        """Run a query that changes something, and count the rows that it changed."""
+        return self._execute(name, values).rowcount
+
+    def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
+        """Run a query once for each of many sets of parameters; plain rows are copied in."""
+        text = self._queries[name].text
+        with self._connection.cursor() as cursor:
+            if found := _INSERTED.fullmatch(text):
+                return _copy_in(cursor, found[1], found[2], values)
+            rows = iter(values)
+            if (first := next(rows, None)) is None:
+                return 0
+            cursor.executemany(text.encode(), chain([first], rows))
+            return cursor.rowcount
+
+    def one(self, name: str, values: Values | None = None) -> Row | None:
+        """The first row of a query's answer, or None."""
+        row: Row | None = self._execute(name, values).fetchone()
+        return row
+
+    def all(self, name: str, values: Values | None = None) -> list[Row]:
+        """All rows of a query's answer."""
+        found: list[Row] = self._execute(name, values).fetchall()
+        return found
+
+    def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
+        """The rows of a query's answer, some at a time; the server keeps the others."""
+        cursor: psycopg.ServerCursor[Any] = self._connection.cursor(
+            f"each_{name}_{time.monotonic_ns()}", withhold=True, row_factory=_rows
+        )
+        cursor.itersize = _FETCHED
+        try:
+            cursor.execute(self._queries[name].text.encode(), values or {})
+            yield from cursor
+        finally:
+            with suppress(psycopg.Error):  # the connection may be what failed
+                cursor.close()
+
+    def _execute(self, name: str, values: Values | None) -> psycopg.Cursor[Any]:
+        return self._connection.execute(self._queries[name].text.encode(), values)
+
+    @contextmanager
+    def transaction(self, *, temporary: bool = False) -> Iterator[None]:
+        """All of it or nothing; a lock of the log lets one write at a time."""
+        if self.read_only and not temporary:
+            raise LogUnusable(
+                f"{self.where} can only be read", "Name the database that takes changes"
+            )
+        with self._explained():
+            # Unprepared: a prepared statement is one statement.
+            begin = "begin_looking" if temporary else "begin_writing"
+            self._connection.execute(self._queries[begin].text.encode(), prepare=False)
+            try:
+                yield
+                self._connection.execute(b"COMMIT")
+            except BaseException:
+                if self._is_in_transaction:
+                    self._connection.execute(b"ROLLBACK")
+                raise
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Within a transaction: all that the block writes, or none of it where it fails."""
+        with self._explained():
+            self._connection.execute(b"SAVEPOINT attempt")
+            try:
+                yield
+            except BaseException:
+                if self._is_in_transaction:
+                    self._connection.execute(b"ROLLBACK TO attempt")
+                    self._connection.execute(b"RELEASE attempt")
+                raise
+            self._connection.execute(b"RELEASE attempt")
+
+    @property
+    def _is_in_transaction(self) -> bool:
+        return self._connection.info.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted in the files of the tables, which are written anew.
+
+        The server's own journal forgets in its time, and its backups are its keeper's.
+        """
+        with self._explained():
+            for table in tables():
+                self._connection.execute(f"VACUUM FULL {table}".encode())
+
+    @contextmanager
+    def ownership(self, patience: float | None = None) -> Iterator[None]:
+        """Own the log while the block runs, by a lock that ends with this connection."""
+        deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
+        with self._explained():
+            while not self._is_owned():
+                if time.monotonic() > deadline:
+                    raise LogBusy(
+                        f"another petition command{self._who()} is sending from {self.where}",
+                        "Wait until it has ended; nothing was done here",
+                    )
+                time.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):  # else it is freed with the connection
+                self.one("disown")
+
+    def _is_owned(self) -> bool:
+        row = self.one("own")
+        return bool(row and row[0])
+
+    def _who(self) -> str:
+        row = self.one("owner")
+        return f" (connection {row['pid']} from {row['client']})" if row else ""
+
+    def is_busy(self, fault: BaseException) -> bool:
+        """Whether nothing but another process that writes stood in the way."""
+        return isinstance(fault.__cause__, errors.LockNotAvailable | errors.DeadlockDetected)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as fault:
+            raise LogUnusable(f"{self.where}: {_said(fault)}", _mend(fault)) from fault
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a log in a database.
+
+    Raises:
+        LogUnusable: The server does not answer.
+    """
+    connection = _connect(url, where(url))
+    try:
+        found = connection.execute(queries(POSTGRESQL)["is_made"].text.encode())
+        return found.fetchone() is not None
+    finally:
+        connection.close()
+
+
+def _connect(url: str, name: str) -> psycopg.Connection[Any]:
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            url,
+            autocommit=True,  # transactions are ours to begin
+            row_factory=_rows,
+            client_encoding="utf8",
+            fallback_application_name="petition",
+        )
+    except psycopg.OperationalError as fault:
+        mend = "Look whether the server runs, and whether address, name and password are right"
+        raise LogUnusable(f"{name}: {_said(fault)}", mend) from fault
+    except psycopg.Error:
+        # What libpq says of an address that it cannot read quotes it, with the password.
+        raise LogUnusable(
+            f"{name} is no address that PostgreSQL's library can read",
+            "Write it as postgresql://name@host/database",
+        ) from None
+    connection.adapters.register_dumper(bool, _Bool)
+    connection.adapters.register_dumper(str, _Text)
+    return connection
+
+
+def _copy_in(
+    cursor: psycopg.Cursor[Any],
+    table: str,
+    columns: str,
+    values: Iterable[Values | Sequence[object]],
+) -> int:
+    """Insert many rows by COPY, and let the planner know of them: nobody else tells it in time."""
+    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
+        for row in values:
+            copy.write_row(row)  # type: ignore[arg-type]  # those of `?` are in order
+    count = cursor.rowcount
+    cursor.execute(f"ANALYZE {table}".encode())
+    return count
+
+
+def _said(fault: psycopg.Error) -> str:
+    """What the server says went wrong, on one line."""
+    text = fault.diag.message_primary or next(iter(str(fault).strip().splitlines()), "")
+    return " ".join(text.split()) or "the connection was lost"
+
+
+def _mend(fault: psycopg.Error) -> str:
+    for kind, advice in _ADVICE:
+        if isinstance(fault, kind):
+            return advice
+    return "Look at the server's log"
+
+
+_ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
+    (errors.InsufficientPrivilege, "Give this login the right to it"),
+    (errors.DiskFull, "Free some space on the server's disk and run the same command again"),
+    (errors.UndefinedColumn, "Name a database or a schema of its own: this is not a log of petition"),
+    (errors.DuplicateTable, "Name a database or a schema of its own: this is not a log of petition"),
+    (errors.LockNotAvailable, "Wait until the other petition command has ended"),
+    (psycopg.OperationalError, "Look whether the server runs, then run the same command again"),
+)

@@ -1,0 +1,50 @@
+-- What is asked of PostgreSQL alone (postgres.py): its settings, its locks, and what it is told of the
+-- tables. A lock's number is 1 for who writes, 2 for who sends; each log, a schema, has its own.
+
+-- :name begin_writing
+-- Begin a transaction in which nobody else writes.
+BEGIN; SELECT pg_advisory_xact_lock(1, hashtext(current_schema()))
+
+-- :name begin_looking
+-- Begin a transaction that sees the log as it is at one moment.
+BEGIN ISOLATION LEVEL REPEATABLE READ
+
+-- :name own
+-- Own the log for as long as this connection lives, if nobody else does.
+SELECT pg_try_advisory_lock(2, hashtext(current_schema()))
+
+-- :name disown
+-- Own it no more.
+SELECT pg_advisory_unlock(2, hashtext(current_schema()))
+
+-- :name owner
+-- The connection that owns it, and where that comes from.
+SELECT locks.pid, COALESCE(host(client_addr), 'this machine') AS client
+FROM pg_locks AS locks LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+WHERE locks.locktype = 'advisory' AND locks.granted AND locks.classid = 2
+  AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND locks.objid = (hashtext(current_schema())::bigint & 4294967295)::oid
+
+-- :name is_made
+-- Whether there is a log.
+SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'
+
+-- :name promises
+-- What the promises of a log rest on.
+SELECT current_schema() AS schema, current_setting('server_version_num') AS version,
+       current_setting('server_encoding') AS encoding,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('fsync') AS fsync,
+       current_setting('transaction_read_only') AS read_only
+
+-- :name settings
+-- As much memory for a sort as the cache of SQLite has; a list is compared once, not compiled. What a
+-- machine that has vanished owned is freed when it has not answered for a minute.
+SELECT set_config('work_mem', '64MB', false), set_config('jit', 'off', false),
+       set_config('tcp_keepalives_idle', '30', false),
+       set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false)
+
+-- :name index_queued
+-- What waits, in the order of the log: an index of SQLite ends with that order by itself.
+CREATE INDEX copy_queued ON copy (letter, id) WHERE newest = 1 AND state = 'queued' AND due_at IS NULL

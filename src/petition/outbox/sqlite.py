@@ -1,0 +1,335 @@
+"""The log in a file of this machine: SQLite. The only door to sqlite3.
+
+SQLite in WAL mode with synchronous=FULL: a commit that returned survives the loss of power, as far
+as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import json
+import os
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from petition.errors import LogUnusable
+from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values
+from petition.outbox.disk import explained_file
+from petition.outbox.ownership import PATIENCE, ownership
+from petition.outbox.queries import SQLITE, queries, schema
+
+_BUSY_SECONDS = 10
+_CACHE_KIBIBYTES = 16 * 1024  # four times as much makes queueing a million a tenth faster
+_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+
+
+class SqliteDatabase(Database):
+    """A log in a file.
+
+    Args:
+        path: The file; where it may not be written to, it is only looked at.
+
+    Raises:
+        LogUnusable: It cannot be opened, is not ours, or was made by a newer petition.
+    """
+
+    def __init__(self, path: Path) -> None:
+        _require_sqlite()
+        self.path = path
+        self.where = str(path)
+        self.read_only = not _is_writable(path)
+        self._queries = queries(SQLITE)
+        self._texts = {name: query.text for name, query in self._queries.items()}
+        self._hindrance: LogUnusable | None = None
+        try:
+            self._open()
+        except LogUnusable as fault:
+            self._open_for_reading(fault)
+
+    def _open(self) -> None:
+        with explained(self.path):
+            if not self.read_only:
+                _make_private(self.path)
+            self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _open_for_reading(self, fault: LogUnusable) -> None:
+        """Open a log that is whole without its side files, where these cannot be made.
+
+        In a read-only folder or on a full disk SQLite cannot make them; to look at the log they
+        are not needed, as long as no change waits in one of them.
+
+        Raises:
+            LogUnusable: What was wrong before, if this does not help.
+        """
+        code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
+        if code not in _NO_ROOM | _NO_RIGHT or not _size(self.path):
+            raise fault
+        if _size(self.path.with_name(self.path.name + "-wal")):
+            raise LogUnusable(
+                f"{self.path.name} cannot be read here: its last changes are in"
+                f" {self.path.name}-wal, and taking them in needs a folder that can be written to",
+                "Copy both files to such a folder, or make room on the disk",
+            ) from fault
+        self.read_only, self._hindrance = True, fault
+        if code in _NO_RIGHT:
+            self._hindrance = LogUnusable(
+                f"{self.path.name} cannot be written to here",
+                "Give yourself the right to write to its folder",
+            )
+        with explained(self.path):
+            self._connection = _connect(self.path, "mode=ro&immutable=1")
+            if not self._is_made():  # there was no room to make it
+                raise fault
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if not self.read_only:
+            # WAL first: it is what lets `status` look while `send` writes.
+            _patiently(self._connection, "PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            if sys.platform == "darwin":  # there fsync alone leaves the disk's cache unwritten
+                self._connection.execute("PRAGMA fullfsync = ON")
+        if not self._is_made():
+            self._create()
+        version = self.one("meta", {"name": "schema"})
+        if version is None or version[0] != SCHEMA_VERSION:
+            raise LogUnusable(
+                f"{self.path.name} was made by another version of petition",
+                "Use the version that made it",
+            )
+        self.run("moving_table")
+
+    def _is_made(self) -> bool:
+        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
+        return found.fetchone() is not None
+
+    def _create(self) -> None:
+        if self.read_only:
+            raise LogUnusable(f"{self.path.name} is no log of petition", "Name another database")
+        with self.transaction():
+            if self._is_made():  # by another process, a moment ago
+                return
+            for statement in schema(SQLITE):
+                self._connection.execute(statement)
+            self.run("set_meta", {"name": "schema", "value": SCHEMA_VERSION})
+
+    def run(self, name: str, values: Values | None = None) -> int:
+        """Run a query that changes something, and count the rows that it changed."""
+        return self._execute(name, values).rowcount
+
+    def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
+        """Run a query once for each of many sets of parameters; lists are none of them."""
+        return self._connection.executemany(self._texts[name], values).rowcount
+
+    def one(self, name: str, values: Values | None = None) -> Row | None:
+        """The first row of a query's answer, or None."""
+        row: Row | None = self._execute(name, values).fetchone()
+        return row
+
+    def all(self, name: str, values: Values | None = None) -> list[Row]:
+        """All rows of a query's answer."""
+        return self._execute(name, values).fetchall()
+
+    def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
+        """The rows of a query's answer, one at a time."""
+        yield from self._execute(name, values)
+
+    def _execute(self, name: str, values: Values | None) -> sqlite3.Cursor:
+        query = self._queries[name]
+        if query.lists and values:
+            values = {**values, **{one: json.dumps(values[one]) for one in query.lists}}
+        return self._connection.execute(query.text, values or {})
+
+    @contextmanager
+    def transaction(self, *, temporary: bool = False) -> Iterator[None]:
+        """All of it or nothing; SQLite itself lets one write at a time."""
+        if self._hindrance and not temporary:
+            raise self._hindrance
+        with explained(self.path):
+            self._connection.execute("BEGIN" if temporary else "BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Within a transaction: all that the block writes, or none of it where it fails."""
+        with explained(self.path):
+            self._connection.execute("SAVEPOINT attempt")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:  # else SQLite has rolled all of it back
+                    self._connection.execute("ROLLBACK TO attempt")
+                    self._connection.execute("RELEASE attempt")
+                raise
+            self._connection.execute("RELEASE attempt")
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted: not in the file's free pages, not in its WAL.
+
+        The file is written anew, for what was freed earlier was not overwritten.
+        """
+        if self._hindrance:
+            raise self._hindrance
+        with explained(self.path):
+            self._connection.execute("PRAGMA secure_delete = ON")
+            self._connection.execute("VACUUM")
+            is_busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if is_busy:
+            raise LogUnusable(
+                f"another command is reading {self.path.name}, which keeps what was erased in"
+                f" {self.path.name}-wal",
+                "Run the same command again when it has ended",
+            )
+
+    def ownership(self, patience: float | None = None) -> AbstractContextManager[None]:
+        """Own the log while the block runs, by the lock beside its file."""
+        return ownership(self.path, patience=PATIENCE if patience is None else patience)
+
+    def is_busy(self, fault: BaseException) -> bool:
+        """Whether nothing but another process that writes stood in the way."""
+        cause = fault.__cause__
+        # The lower byte is the kind of the error (https://www.sqlite.org/rescode.html).
+        return isinstance(cause, sqlite3.OperationalError) and (
+            cause.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a file into what a person can do about it.
+
+    Args:
+        path: The database's file.
+
+    Raises:
+        LogUnusable: In place of any error of SQLite or of the file system.
+    """
+    try:
+        with explained_file(path):
+            yield
+    except sqlite3.Error as fault:
+        raise LogUnusable(f"{path.name}: {fault}", _mend(fault)) from fault
+
+
+def _mend(fault: sqlite3.Error) -> str:
+    text = str(fault)
+    for sign, advice in _ADVICE.items():
+        if sign in text:
+            return advice
+    return "Look at the disk, and keep a copy of the file before you try again"
+
+
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NO_RIGHT = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+_ADVICE = {
+    "full": "Free some space on the disk and run the same command again",
+    "disk I/O": "Look whether the disk is full or failing, then run the same command again",
+    "readonly": "Give yourself the right to write to it",
+    "read-only": "Give yourself the right to write to it",
+    "unable to open": "Look whether the folder is there and is yours",
+    "locked": "Wait until the other petition command has ended",
+    "not a database": "Move the file away: it is not a log of petition",
+    "malformed": "Keep the file and restore it from a copy: it is damaged",
+}
+
+
+def _make_private(path: Path) -> None:
+    """Create the file as 0600; refuse what could be somebody else's.
+
+    A log that is a link could be led to a file of another person, and one that another person owns
+    could be changed behind our back: both hold names and addresses.
+    """
+    if path.is_symlink():
+        raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
+    if not path.exists():
+        with suppress(FileExistsError):  # another process makes it at this moment
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            _sync_folder(path.parent)
+    for side in ("", "-wal", "-shm"):
+        _close_to_others(path.with_name(path.name + side))
+    owner = path.stat().st_uid
+    if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0} and os.geteuid() != 0:
+        raise LogUnusable(f"{path.name} belongs to another person", "Use a log of your own")
+
+
+def _close_to_others(path: Path) -> None:
+    """Take from others what rights an earlier hand or a copy from elsewhere gave them."""
+    # What belongs to another person or lies on a disk that knows no rights is not ours to change.
+    with suppress(FileNotFoundError, PermissionError):
+        found = path.lstat()
+        is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
+        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
+            path.chmod(found.st_mode & 0o700)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable too: an fsync of a file does not cover its folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        isolation_level=None,  # transactions are ours to begin
+        check_same_thread=False,  # the committer's thread writes for the run
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+    return connection
+
+
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Run a statement that SQLite's own patience (busy_timeout) is not for: a change of mode."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as fault:
+            is_busy = fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _require_sqlite() -> None:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        oldest = ".".join(map(str, _OLDEST_SQLITE))
+        raise LogUnusable(
+            f"the log needs SQLite {oldest}, and this Python brings {sqlite3.sqlite_version}",
+            "Use a newer Python",
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether the log can be written to, or created: SQLite needs the folder for it too."""
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))

