@@ -79,8 +79,12 @@ class Postgres:
         assert BINARIES is not None
         with (self.root / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [BINARIES / "postgres", "-D", self.root / "data", "-k", self.root, "-p", str(_PORT)]
-                + [*_SETTINGS, *(part for one in settings for part in ("-c", one))],
+                [
+                    BINARIES / "postgres",
+                    *("-D", self.root / "data", "-k", self.root, "-p", str(_PORT)),
+                    *_SETTINGS,
+                    *(part for one in settings for part in ("-c", one)),
+                ],
                 stdout=log,
                 stderr=log,
                 user=self.keeper,
@@ -115,8 +119,11 @@ def running_postgres() -> Iterator[Postgres]:
             shutil.chown(root, server.keeper)
         root.chmod(0o755)
         subprocess.run(
-            [BINARIES / "initdb", "-D", root / "data", "-U", "postgres", "--auth=trust"]
-            + ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+            [
+                BINARIES / "initdb",
+                *("-D", root / "data", "-U", "postgres", "--auth=trust"),
+                *("--encoding=UTF8", "--no-sync", "--no-instructions"),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
             user=server.keeper,

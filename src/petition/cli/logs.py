@@ -5,7 +5,7 @@ from pathlib import Path
 
 from petition.campaign.server import Server, database_of
 from petition.cli.workplace import OUTBOX, Workplace
-from petition.outbox.database import path_of
+from petition.outbox.database import is_there
 from petition.outbox.log import Log
 
 
@@ -26,7 +26,7 @@ def logs(place: Workplace, *, make: bool) -> list[tuple[Log, Path | None]]:
     for is_rehearsal in (place.is_rehearsal, not place.is_rehearsal):
         is_present = is_rehearsal == place.is_rehearsal
         url = _url(place, is_rehearsal=is_rehearsal)
-        if path_of(url).exists() or (is_present and make):
+        if is_there(url) or (is_present and make):
             outbox = place.root / OUTBOX if is_rehearsal else None
             found.append((place.log if is_present else place.another_log(url), outbox))
     return found

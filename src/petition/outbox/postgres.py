@@ -37,7 +37,7 @@ class _Bool(Dumper):
 
     oid = psycopg.adapters.types["int2"].oid
 
-    def dump(self, obj: bool) -> Buffer:  # noqa: FBT001 (it is what is dumped)
+    def dump(self, obj: bool) -> Buffer:
         return b"1" if obj else b"0"
 
 
@@ -89,8 +89,7 @@ class PostgresDatabase(Database):
         self._queries = queries(POSTGRESQL)
         self._connection = _connect(url, self.where)
         try:
-            with self._explained():
-                self._prepare()
+            self._prepare()
         except BaseException:
             self._connection.close()
             raise
@@ -151,7 +150,7 @@ class PostgresDatabase(Database):
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
         """Run a query once for each of many sets of parameters; plain rows are copied in."""
         text = self._queries[name].text
-        with self._connection.cursor() as cursor:
+        with self._explained(), self._connection.cursor() as cursor:
             if found := _INSERTED.fullmatch(text):
                 return _copy_in(cursor, found[1], found[2], values)
             rows = iter(values)
@@ -177,14 +176,16 @@ class PostgresDatabase(Database):
         )
         cursor.itersize = _FETCHED
         try:
-            cursor.execute(self._queries[name].text.encode(), values or {})
+            with self._explained():
+                cursor.execute(self._queries[name].text.encode(), values or {})
             yield from cursor
         finally:
             with suppress(psycopg.Error):  # the connection may be what failed
                 cursor.close()
 
     def _execute(self, name: str, values: Values | None) -> psycopg.Cursor[Any]:
-        return self._connection.execute(self._queries[name].text.encode(), values)
+        with self._explained():
+            return self._connection.execute(self._queries[name].text.encode(), values)
 
     @contextmanager
     def transaction(self, *, temporary: bool = False) -> Iterator[None]:
@@ -250,7 +251,7 @@ class PostgresDatabase(Database):
         try:
             yield
         finally:
-            with suppress(psycopg.Error):  # else it is freed with the connection
+            with suppress(LogUnusable):  # else it is freed with the connection
                 self.one("disown")
 
     def _is_owned(self) -> bool:
@@ -342,11 +343,12 @@ def _mend(fault: psycopg.Error) -> str:
     return "Look at the server's log"
 
 
+_NOT_OURS = "Name a database or a schema of its own: this is no log of petition"
 _ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.InsufficientPrivilege, "Give this login the right to it"),
     (errors.DiskFull, "Free some space on the server's disk and run the same command again"),
-    (errors.UndefinedColumn, "Name a database or a schema of its own: this is not a log of petition"),
-    (errors.DuplicateTable, "Name a database or a schema of its own: this is not a log of petition"),
+    (errors.UndefinedColumn, _NOT_OURS),
+    (errors.DuplicateTable, _NOT_OURS),
     (errors.LockNotAvailable, "Wait until the other petition command has ended"),
     (psycopg.OperationalError, "Look whether the server runs, then run the same command again"),
 )

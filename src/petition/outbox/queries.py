@@ -1,4 +1,4 @@
-"""The queries of the .sql files, by name, as each kind of database wants them. Nobody else writes SQL.
+"""The queries of the .sql files, by name, for each kind of database. Nobody else writes SQL.
 
 A query is written once for all databases. Only its parameters are put as each library reads them:
 
@@ -86,7 +86,7 @@ class Dialect:
 
 
 def _json_list(name: str, is_not: bool) -> str:
-    return f"{'NOT ' * is_not}IN (SELECT value FROM json_each(:{name}))"
+    return f"{'NOT ' * is_not}IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 (ours)
 
 
 def _array(name: str, is_not: bool) -> str:
@@ -129,8 +129,9 @@ def texts(names: tuple[str, ...] = _FILES) -> list[tuple[str, str]]:
     text = "\n".join(map(_text, names))
     heads = list(_HEAD.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)]
+    bodies = (text[head.end() : end] for head, end in zip(heads, ends, strict=True))
     return [
-        (head[1], _COMMENT.sub("", text[head.end() : end]).strip()) for head, end in zip(heads, ends, strict=True)
+        (head[1], _COMMENT.sub("", body).strip()) for head, body in zip(heads, bodies, strict=True)
     ]
 
 

@@ -38,6 +38,7 @@ def token_for(log: Log, name: str, revision: int = 1) -> str:
     return Signer(log.key).unsubscribe_token(identity)
 
 
+@pytest.mark.sqlite
 def test_a_token_finds_its_copy_and_is_not_kept(sent: Log):
     token = token_for(sent, "ann")
     copy = copy_with(sent, token.upper())

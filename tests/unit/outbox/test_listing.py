@@ -159,7 +159,7 @@ def test_the_database_itself_refuses_a_second_copy_to_one_mailbox(
     listing.stage(listed("ann"))
     listing.compare(1, Mode.CONTINUE)
     log.database._connection.execute("UPDATE listed SET action = 'new'")
-    with pytest.raises(LogUnusable, match="(?i)unique"), log.database.transaction():
+    with pytest.raises(LogUnusable, match=r"(?i)unique"), log.database.transaction():
         log.database.run("enqueue", {"letter": "open", "revision": 1, "now": ""})
     assert log.counts("open").total == 1
 

@@ -9,7 +9,10 @@ INDEXES = {"copy_message_id", "copy_token", "copy_unsubscribe"}
 
 
 def indexes_of(log: Log) -> set[str]:
-    rows = log.database._connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+    query = "SELECT name FROM sqlite_master WHERE type = 'index'"
+    if log.url.startswith("postgresql"):
+        query = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
+    rows = log.database._connection.execute(query)
     return INDEXES.intersection(row[0] for row in rows)
 
 

@@ -14,7 +14,6 @@ from tests.unit.outbox.conftest import frozen, listed
 pytestmark = pytest.mark.sqlite
 
 
-
 @pytest.fixture
 def long_log(log: Log) -> Log:
     """A log whose list is staged and whose choice is made, as for a run."""

@@ -1,0 +1,195 @@
+"""What is particular to a log in PostgreSQL; what is not, the other tests ask of it too."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from petition.errors import LogBusy, LogUnusable
+from petition.outbox import database, person
+from petition.outbox.listing import Listing
+from petition.outbox.log import Log
+from petition.outbox.queries import POSTGRESQL, SQLITE, queries, tables, texts
+from petition.outbox.states import State
+from tests.servers.postgres import Postgres, running_postgres
+from tests.unit.outbox.hand import bring_to
+
+OWNER = """
+    import sys, time
+    from petition.outbox.log import Log
+    with Log(sys.argv[1]) as log, log.owned():
+        print("owned", flush=True)
+        time.sleep(600)
+"""
+
+
+def columns_of(log: Log) -> dict[str, list[str]]:
+    found = {}
+    for table in tables():
+        answer = log.database._connection.execute(f"SELECT * FROM {table}")
+        found[table] = [column[0] for column in answer.description]
+    return found
+
+
+def test_both_databases_have_the_same_tables_and_columns(postgres: Postgres, tmp_path: Path):
+    with Log(postgres.new_log()) as one, Log(f"sqlite:///{tmp_path}/petition.db") as other:
+        assert columns_of(one) == columns_of(other)
+        assert columns_of(one) == {table: list(columns) for table, columns in tables().items()}
+
+
+def test_every_query_is_translated_for_both():
+    for name, text in texts():
+        lists = {part.split("[]")[0] for part in text.split("(:")[1:] if "[])" in part}
+        for dialect in (SQLITE, POSTGRESQL):
+            assert set(queries(dialect)[name].lists) == lists, name
+        assert "%(" in queries(POSTGRESQL)[name].text or ":" not in text, name
+
+
+def test_text_is_in_the_order_of_its_bytes(postgres: Postgres):
+    with Log(postgres.new_log()) as log:
+        person.suppress(log, ["b@x.example", "B@y.example", "a@x.example", "ä@x.example"])
+        found = [one.mailbox for one in person.suppressions(log)]
+        assert found == sorted(found, key=str.encode)
+
+
+def test_what_postgresql_cannot_keep_is_replaced(postgres: Postgres):
+    with Log(postgres.new_log()) as log, log.database.transaction():
+        log.database.run("set_meta", {"name": "odd", "value": "a\0b"})
+        row = log.database.one("meta", {"name": "odd"})
+        assert row is not None
+        assert row["value"] == "a\ufffdb"
+
+
+def test_a_log_that_several_make_at_once_is_made_once(postgres: Postgres):
+    url = postgres.new_log()
+    together = threading.Barrier(6)
+
+    def open_it(_: int) -> bytes:
+        together.wait()
+        with Log(url) as log:
+            return log.key
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(open_it, range(6)))) == 1
+
+
+def test_looking_makes_no_log(postgres: Postgres):
+    url = postgres.new_log()
+    assert not database.is_there(url)
+    with Log(url):
+        assert database.is_there(url)
+
+
+def test_the_lock_is_freed_by_the_death_of_its_owner_and_by_nothing_else(postgres: Postgres):
+    url = postgres.new_log()
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(OWNER), url], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "owned\n"
+            with Log(url) as log, Log(postgres.new_log()) as other:
+                with pytest.raises(LogBusy, match="from this machine"), log._owned(0):
+                    pass
+                log.tidy()  # somebody is at work: nothing to tidy
+                with other._owned(0):  # another campaign in the same database
+                    owner.kill()
+                    owner.wait()
+                with log._owned(10):  # the server learns of it a moment later
+                    pass
+        finally:
+            owner.kill()
+
+
+def test_one_writes_at_a_time(postgres: Postgres):
+    url = postgres.new_log()
+    with Log(url) as log, Log(url) as other:
+        order: list[str] = []
+
+        def write() -> None:
+            person.suppress(other, ["ann@x.example"])
+            order.append("other")
+
+        with log.database.transaction():
+            late = threading.Thread(target=write)
+            late.start()
+            late.join(0.3)
+            order.append("first")
+        late.join()
+        assert order == ["first", "other"]
+
+
+def test_a_server_that_loses_what_it_committed_is_refused(postgres: Postgres):
+    url = postgres.new_log().replace("-cs", "-csynchronous_commit%3Doff%20-cs")
+    with pytest.raises(LogUnusable, match="synchronous_commit = off"):
+        Log(url)
+
+
+def test_an_address_is_named_without_its_password():
+    for url in (
+        "postgresql://ann:se/cr@t@db.example:5433/letters?sslmode=require",
+        "postgresql://db.example:5433/letters?user=ann&password=secret",
+        "postgres://ann:se%2Fcr%40t@db.example:5433/letters",
+    ):
+        assert database.where(url) == "postgresql://db.example:5433/letters"
+    assert database.where("postgresql://ann:se?cr@t@db.example/letters") == "postgresql"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:secret@127.0.0.1:1/letters",
+        "postgresql://ann:secret@127.0.0.1:1/letters?secret",
+        "postgresql://ann:secret@[::1/letters",
+    ],
+)
+def test_a_server_that_is_not_there_is_said_without_the_password(url: str):
+    with pytest.raises(LogUnusable) as caught:
+        Log(url)
+    assert "secret" not in str(caught.value).replace("?secret", "")
+    assert caught.value.mend
+
+
+def test_a_table_of_somebody_else_is_left_alone(postgres: Postgres):
+    url = postgres.new_log()
+    schema = url.rpartition("%3D")[2]
+    postgres.run(f"CREATE TABLE {schema}.copy (id int)")
+    with pytest.raises(LogUnusable, match="this is no log of petition"):
+        Log(url)
+    assert not database.is_there(url)
+
+
+def test_a_log_of_another_version_is_refused(postgres: Postgres):
+    url = postgres.new_log()
+    with Log(url) as log:
+        log.database._connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    with pytest.raises(LogUnusable, match="another version"):
+        Log(url)
+
+
+def test_after_a_restart_of_the_server_nothing_is_written_and_nothing_lost():
+    with running_postgres() as server:
+        url = server.new_log()
+        with Log(url) as log, log.owned():
+            person.suppress(log, ["ann@x.example"])
+            server.stop()
+            server.start()
+            with pytest.raises(LogUnusable, match="run the same command again"):
+                person.suppress(log, ["bob@x.example"])
+        with Log(url) as log, log._owned(0):
+            assert [one.mailbox for one in person.suppressions(log)] == ["ann@x.example"]
+
+
+def test_millions_of_rows_are_read_some_at_a_time(
+    postgres: Postgres, queue: Callable[..., Listing], log: Log
+):
+    queue(*(f"p{number}" for number in range(2500)))
+    copies = log.copies("open")
+    assert next(copies).row_id == "p0"
+    bring_to(log, "p1", State.QUEUED)  # the connection is free for others meanwhile
+    assert sum(1 for _ in copies) == 2499
