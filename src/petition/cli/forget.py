@@ -13,7 +13,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for a script.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase a person from the log for good, and never write to them again."""
+    """Erase a person from the log, and never write to them again."""
     from petition.cli import forgetting
     from petition.cli.workplace import Workplace
 

@@ -15,7 +15,7 @@ def report(
         bool, typer.Option("--public", help="No address, and only names with a public office.")
     ] = False,
 ) -> None:
-    """Tell what became of the letters: deliveries, answers, days waited."""
+    """Tell on one page what became of the letters and the answers."""
     from petition.cli import console
     from petition.cli.workplace import Workplace
     from petition.report import figures
