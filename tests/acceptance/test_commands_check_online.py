@@ -38,7 +38,7 @@ def test_a_sound_campaign_is_ready_and_each_thing_is_a_line(online):
     assert out.endswith("1 letter, 3 people: ready.\n")
     assert "campaign.example: note: SPF is there" in out
     assert "_dmarc.campaign.example: note: SPF counts for the From address" in out
-    assert "note: the server answers without encryption, on this machine" in out
+    assert "note: the server answers on this machine, without encryption" in out
 
 
 def test_what_is_missing_is_told_with_the_record_to_publish(online):

@@ -8,6 +8,7 @@ In a document
     <!-- file: NAME -->   is the next block's file: the block is written to it
     <!-- server: ... -->  begins a mail server that takes letters from here on; behind the colon
                           its answers to RCPT as JSON (tests/servers/counting.py)
+    <!-- zone: ... -->    begins a name server with a zone as JSON (tests/servers/zone.py)
 
 A page is one shell, which begins in an empty folder; $EXAMPLE is the repository's own campaign.
 """
@@ -39,6 +40,7 @@ from petition.merge import fields
 from petition.outbox.states import ARROWS, State
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
+from tests.servers.zone import name_server
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -51,7 +53,7 @@ COMMANDS: dict[str, Any] = PROGRAM.commands
 HOME = "/home/ann"  # what the documents call the folder that a page begins in
 
 STEP = re.compile(
-    r"^<!-- (?P<word>run|server): (?P<what>.*?) -->$"
+    r"^<!-- (?P<word>run|server|zone): (?P<what>.*?) -->$"
     r"|^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w+)\n(?P<block>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -87,6 +89,9 @@ class Script:
                 port = servers.enter_context(server).port
                 given = f"HOST=127.0.0.1 PORT={port} SECURITY=none"
                 self.lines.append(re.sub(r"(\w+=)", r"PETITION_SMTP_\1", f"export {given}"))
+            elif step["word"] == "zone":
+                zone = servers.enter_context(name_server(json.loads(step["what"])))
+                self.lines.append(f"export PETITION_RESOLVER={zone.place}")
             elif step["file"]:
                 content, file = shlex.quote(step["block"]), shlex.quote(step["file"])
                 self.lines.append(f"printf %s {content} >{file}")

@@ -65,7 +65,7 @@ def test_a_sound_sender_has_nothing_to_do():
     assert 'ends in "-all" and costs 1 of 10 look-ups' in said
     assert "the DKIM key that signs is published" in said
     assert "both SPF and DKIM count for the From address" in said
-    assert "go to mx.water.example" in said
+    assert "mail: the domain's mail server is mx.water.example" in said
     assert "192.0.2.25 is smtp.host.example, and back" in said
 
 

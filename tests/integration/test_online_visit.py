@@ -75,7 +75,7 @@ def test_a_server_that_names_no_size_is_not_judged_by_it():
             return await visit(where, None, {"a": 10**9}, hello_name="x.example")
 
     (note,) = asyncio.run(main()).found
-    assert "without encryption, on this machine and asks for no login" in note.what
+    assert "on this machine, without encryption, and needs no login" in note.what
 
 
 LIMITS = Limits("Some Mail", per_day=500, rate="30/min", per_minute=30, connections=3)

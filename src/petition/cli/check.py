@@ -30,16 +30,18 @@ def check(
 
     with Workplace.open(context, reads_on=True) as place:
         inspection = inspect(place, letter or [], online=online)
+        found = [*inspection.problems, *inspection.online]
         if as_json:
-            console.json([console.json_of(problem) for problem in inspection.problems])
+            console.json([console.json_of(problem) for problem in found])
         else:
-            console.problems(inspection.problems)
+            console.problems(found)
             _sum_up(inspection)
             if inspection.is_rehearsal:
                 place.say_rehearsal()
     if inspection.is_refused:
         raise typer.Exit(ExitStatus.SERVER)
-    raise typer.Exit(ExitStatus.PROBLEMS if inspection.errors else ExitStatus.DONE)
+    is_wrong = inspection.errors or inspection.online_errors
+    raise typer.Exit(ExitStatus.PROBLEMS if is_wrong else ExitStatus.DONE)
 
 
 def _sum_up(inspection: "Inspection") -> None:
@@ -47,6 +49,10 @@ def _sum_up(inspection: "Inspection") -> None:
 
     for line in inspection.fallbacks:
         console.say(line)
+    if outside := inspection.online_errors:
+        stand = "it stands" if outside == 1 else "they stand"
+        found = console.count(outside, "problem")
+        console.say(f"{found} online: letters may not arrive while {stand}.", "bold")
     errors, warnings = inspection.errors, inspection.warnings
     warned = f", {console.count(warnings, 'warning')}" if warnings else ""
     if errors:

@@ -40,6 +40,7 @@ class Inspection:
         is_rehearsal: Whether letters would go to the sandbox.
         sizes: Of each letter, the bytes of its largest copy; only where the server is asked.
         recipients: How many people each letter goes to.
+        online: What DNS and the server said, in its own order; `send` does not ask them.
         is_refused: Whether the server could not be reached or refused the login.
         held: The letters that nothing is wrong with, and at which `send` would stop all the same,
             each with what it would take.
@@ -54,6 +55,7 @@ class Inspection:
     sizes: dict[str, int] = field(default_factory=dict)
     recipients: dict[str, int] = field(default_factory=dict)
     is_refused: bool = False
+    online: list[Problem] = field(default_factory=list)
 
     @property
     def errors(self) -> int:
@@ -62,8 +64,14 @@ class Inspection:
 
     @property
     def warnings(self) -> int:
-        """How many of them a person should look at."""
-        return sum(problem.level is Level.WARNING for problem in self.problems)
+        """How many of all a person should look at."""
+        found = (*self.problems, *self.online)
+        return sum(problem.level is Level.WARNING for problem in found)
+
+    @property
+    def online_errors(self) -> int:
+        """How much keeps letters from arriving that nothing keeps from being sent."""
+        return sum(problem.is_error for problem in self.online)
 
 
 def inspect(place: Workplace, names: list[str], *, online: bool = False) -> Inspection:
@@ -96,7 +104,7 @@ def _look_online(place: Workplace, inspection: Inspection) -> None:
         seen = look_online(place, inspection.sizes, inspection.recipients)
     except ServerMisnamed:  # it was told of
         return
-    inspection.problems += seen.found  # in their own order, behind those of the files
+    inspection.online = seen.found
     inspection.is_refused = seen.is_refused
 
 

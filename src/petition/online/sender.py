@@ -314,26 +314,22 @@ def _title(sender: Sender) -> str:
 
 
 def _mx(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
-    roles = {
-        sender.answers: "answers",
-        sender.bounces: "bounces",
-        sender.domain: "mail to the From address",
-    }
-    if sender.answers == sender.bounces:
-        roles[sender.answers] = "answers and bounces"
-    for domain, what in roles.items():
+    roles: dict[str, list[str]] = {}
+    for domain, what in (
+        (sender.answers, "answers"),
+        (sender.bounces, "bounces"),
+        (sender.domain, "mail to the From address"),
+    ):
+        roles.setdefault(domain, []).append(what)
+    for domain, kinds in roles.items():
+        what = "mail" if len(kinds) == 3 else " and ".join(kinds)
         servers = resolver.mx(domain)
         if servers == ["."]:
             mend = "Write an address elsewhere, or publish an MX record for it"
             tell = wrong if domain == sender.answers else doubtful
             yield tell(domain, f"{what}: the domain takes no mail at all (MX .)", mend)
         elif servers:
-            yield well(
-                domain,
-                f"{what} go to {servers[0]}".replace(
-                    "mail to the From address go", "mail to the From address goes"
-                ),
-            )
+            yield well(domain, f"{what}: the domain's mail server is {servers[0]}")
         elif resolver.addresses(domain):
             mend = f"Publish: {domain}. MX 10 {domain}."
             yield doubtful(domain, f"{what}: there is no MX record, only an address", mend)

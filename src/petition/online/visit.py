@@ -53,8 +53,8 @@ async def visit(
 
 
 def _welcome(server: Server, session: Session, sizes: Mapping[str, int]) -> Iterator[Problem]:
-    tls = f"over {session.tls}" if session.tls else "without encryption, on this machine"
-    login = f"takes the login of {server.username}" if server.username else "asks for no login"
+    tls = f"over {session.tls}" if session.tls else "on this machine, without encryption,"
+    login = f"takes the login of {server.username}" if server.username else "needs no login"
     yield well(server.name, f"the server answers {tls} and {login}")
     yield from _sizes(server, session.offers, sizes)
 
