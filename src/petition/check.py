@@ -6,11 +6,13 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cached_property
 
+from petition import bulk
 from petition.campaign.alike import Alikes
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
+from petition.campaign.supporters import INVALID, PassedOver, Supporters
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
 from petition.fitness import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
 from petition.lint.campaign import slips_of
@@ -61,6 +63,7 @@ class Examined:
         people: Its list; None where it cannot be read.
         fallbacks: For whom there is no letter in their language, of those asked about.
         complete: Adds to a person what the log knows (following.py).
+        supporters: Of a bulk letter, its list with the consent of its people.
     """
 
     campaign: Campaign
@@ -72,6 +75,8 @@ class Examined:
     problems: list[Problem] = field(default_factory=list)
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     complete: Callable[[Person], Person] = as_it_is
+    supporters: Supporters | None = None
+    _passed_over: PassedOver = field(default_factory=lambda: PassedOver(""))
 
     @property
     def has_errors(self) -> bool:
@@ -96,25 +101,47 @@ class Examined:
         alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
         copied = CopiedTwice(self.letter)
         before, read, merged = len(self.problems), 0, 0
-        rows = map(self.complete, self.people.rows(self.problems))
-        for read, person in enumerate(rows, start=1):  # noqa: B007
-            if not person.excluded:  # nobody writes to it, and its cells may be in any condition
-                self._look_at_address(person)
+        for read, person in enumerate(self.rows(), start=1):  # noqa: B007
+            if person.excluded:  # nobody writes to it, and its cells may be in any condition
+                yield person
+                continue
+            fault, subject = self._fault_of_address(person), None
+            if not self.supporters:  # who sign it themselves are the ones to write to
                 alikes.look_at(person)
-                copied.look_at(person)
-                subject = None
-                if merger is not None:
-                    merged += 1
-                    full = merged <= READ_BACK_FIRST
-                    subject = self._merge(merger, person, revision, now, refusals, full=full)
-                lint.look_at(person, subject)
+            copied.look_at(person)
+            if merger is not None:
+                merged += 1
+                full = merged <= READ_BACK_FIRST
+                subject, refused = self._merge(merger, person, revision, now, full=full)
+                fault = fault or self._of_the_row(person, refused)
+                if refused and refused is not fault:
+                    refusals.add(refused, person)
+            if fault and self.supporters:
+                self._passed_over.add(fault)
+                yield person._replace(excluded=INVALID)
+                continue
+            if fault:
+                self.problems.append(fault)
+            lint.look_at(person, subject)
             yield person
         if not read and len(self.problems) == before:
             self.problems.append(_nobody(self.people))
+        self.problems += self._passed_over.problems()
         self.problems += refusals.problems()
         self.problems += alikes.problems()
         self.problems += copied.problems
         self.problems += lint.problems()
+
+    def rows(self) -> Iterator[Person]:
+        """The list's persons as they are read; of a bulk letter all of them."""
+        if self.people is None:
+            return iter(())
+        self._passed_over = PassedOver(self.people.file)
+        if self.supporters:
+            rows = self.supporters.rows(self.problems, self._passed_over)
+        else:
+            rows = self.people.rows(self.problems)
+        return map(self.complete, rows)
 
     def tell_language(self, merger: Merger | None, person: Person) -> None:
         """Count a person for whom there is no letter in their language."""
@@ -127,23 +154,26 @@ class Examined:
         person: Person,
         revision: int,
         now: datetime,
-        refusals: "Refusals",
         *,
         full: bool,
-    ) -> str | None:
-        """The subject of a person's copy; None: it is refused."""
+    ) -> tuple[str | None, Problem | None]:
+        """The subject of a person's copy, or why it is refused."""
         try:
             if full:
-                return merger.merge(person, revision, now, full=True).subject
-            return merger.check(person, revision, now)
+                return merger.merge(person, revision, now, full=True).subject, None
+            return merger.check(person, revision, now), None
         except MergeRefused as refusal:
-            refusals.add(refusal.problem, person)
-            return None
+            return None, refusal.problem
 
-    def _look_at_address(self, person: Person) -> None:
+    def _of_the_row(self, person: Person, refused: Problem | None) -> Problem | None:
+        """A refusal that a row of a bulk letter is to blame for, and not the letter."""
+        is_row = self.supporters and refused and refused.file == person.file
+        return refused if is_row else None
+
+    def _fault_of_address(self, person: Person) -> Problem | None:
         if what := refused_by(self.server, person.mailbox):
-            row = Problem(person.file, person.line, what, _MEND_ROW, mark=self._email)
-            self.problems.append(row)
+            return Problem(person.file, person.line, what, _MEND_ROW, mark=self._email)
+        return None
 
     @cached_property
     def _email(self) -> int | None:
@@ -197,10 +227,14 @@ def examine(
     letter = find_letter(campaign, name)
     examined = Examined(campaign, letter, server, Files.of(campaign))
     examined.problems += concerning(campaign, letter.name)
+    examined.problems += bulk.unknown_lists(campaign)
     if not letter.texts:
         return examined
     if letter.front.to in campaign.settings.people:  # else the campaign has said so
         examined.people = campaign.people(letter.front.to, examined.problems)
+    if examined.people and letter.front.kind == "bulk":
+        consent = bulk.consent_of(campaign, letter, examined.people)
+        examined.supporters = Supporters(examined.people, consent)
     columns = examined.people.columns if examined.people else _AnyColumn(["email"])
     try:
         examined.frozen = freeze(
@@ -216,6 +250,9 @@ def examine(
     if letter.front.event and letter.front.event not in campaign.settings.events:
         examined.frozen = None  # the event was told of; that every copy lacks it follows
     examined.problems += unfit(campaign, letter, server, today)
+    examined.problems += bulk.problems_of(
+        campaign, letter, examined.frozen, examined.people, server
+    )
     examined.problems += slips_of(campaign, letter)
     return examined
 

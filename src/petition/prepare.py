@@ -378,6 +378,7 @@ def _rows(
             fields={**person.fields, **_own_files(merger, person)},
             chosen=chosen,
             excluded=person.excluded,
+            address=person.address,
         )
 
 

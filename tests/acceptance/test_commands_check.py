@@ -38,7 +38,7 @@ def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaig
     campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
     campaign.write("letters/broken.md", "---\nsubject: [\n---\nText\n")
     campaign.write("letters/syntax.md", '---\nsubject: "S"\n---\nText\n\n{% if %}\n')
-    campaign.write("letters/bulk.md", '---\nsubject: "S"\nto: nobody\nkind: bulk\n---\nText\n')
+    campaign.write("letters/bulk.md", '---\nsubject: "S"\nto: nobody\nkind: bulky\n---\nText\n')
     campaign.write("recipients.csv", BAD_PEOPLE)
     campaign.write("signatories.csv", "name,publish\nRiver Friends,perhaps\n")
     answer = campaign.petition("check", "--json", status=1)

@@ -192,7 +192,9 @@ def test_every_setting_is_named_with_its_default(name: str):
     annotation = Settings.model_fields[name].annotation
     kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
     model = next(kind for kind in kinds if issubclass(kind, BaseModel))
-    named = rows("docs/settings.md", "[events.NAME]" if name == "events" else f"[{name}]")
+    named = rows(
+        "docs/settings.md", f"[{name}.NAME]" if name in {"events", "lists"} else f"[{name}]"
+    )
     there = {field.alias or name: field for name, field in model.model_fields.items()}
     assert set(named) == set(there)
     for key, field in there.items():

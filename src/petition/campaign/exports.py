@@ -102,11 +102,11 @@ _FLAGS = {
     BOUNCED: ("bounced", "bouncing", "is_bouncing", "email1_is_bad", "email_is_bad"),
 }
 # Columns that say yes where a row may be written to; an empty cell is no consent.
-_OPT_INS = ("email_opt_in", "signup_email_opt_in", "user_email_opt_in")
+OPT_INS = ("email_opt_in", "signup_email_opt_in", "user_email_opt_in")
 
 # Columns that hold a word.
 _HOLDS = ("on_hold", "email_on_hold")
-_STATUSES = ("can2_subscription_status", "subscription_status", "email_subscription_status")
+STATUSES = ("can2_subscription_status", "subscription_status", "email_subscription_status")
 
 _HOLD_WORDS = {"2": OPTED_OUT, "on hold opt out": OPTED_OUT, "on hold bounce": BOUNCED}
 _STATUS_WORDS = {
@@ -219,13 +219,13 @@ def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
         for column in flags:
             if column in columns:
                 yield column, _flag(yes=reason, no=""), 'Write "yes" or "no"'
-    for column in _OPT_INS:
+    for column in OPT_INS:
         if column in columns:
             yield column, _flag(yes="", no=OPTED_OUT), 'Write "yes" or "no"'
     for column in _HOLDS:
         if column in columns:
             yield column, _hold, 'Write "yes" or "no"'
-    for column in _STATUSES:
+    for column in STATUSES:
         if column in columns:
             known = ", ".join(f'"{word}"' for word in _STATUS_WORDS if word)
             yield column, _STATUS_WORDS.get, f"Known are {known}"

@@ -20,6 +20,7 @@ _LENGTH = 1_000  # RFC 5322 2.1.1 ends a line at 998
 
 # As long as identity.Signer's token and made of its letters, so that lengths are judged rightly.
 _TOKEN_STAND_IN = "petition2token2stand2in2"  # noqa: S105 (a token's place, no secret)
+_LEAVE_STAND_IN = "petition2token2stand2in2to2leave"  # the same of an unsubscribe token
 
 
 def text_of(value: object) -> str:
@@ -76,13 +77,13 @@ def bare_address(value: object) -> str:
         raise fault_of(refusal) from None
 
 
-def _return_path(value: object) -> str:
+def _return_path(value: object, stand_in: str = _TOKEN_STAND_IN) -> str:
     text = one_line(value)
     for name in re.findall(r"\{[^}]*\}", text):
         if name != "{token}":
             raise fault(f"{quoted(name)} is not known here", "Only {token} can stand there")
-    address = bare_address(text.replace("{token}", _TOKEN_STAND_IN))
-    return address.replace(_TOKEN_STAND_IN, "{token}")
+    address = bare_address(text.replace("{token}", stand_in))
+    return address.replace(stand_in, "{token}")
 
 
 def _list_of_languages(value: object) -> object:
@@ -211,7 +212,7 @@ def _inbox_url(value: object) -> str:
 
 
 def _mailto(value: object) -> str:
-    return bare_address(one_line(value).removeprefix("mailto:"))
+    return _return_path(one_line(value).removeprefix("mailto:"), _LEAVE_STAND_IN)
 
 
 def is_database_url(text: str) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -106,12 +105,6 @@ def _attachments(value: object) -> tuple[str, ...]:
     return paths
 
 
-def _not_bulk(kind: str) -> str:
-    if kind == "bulk":
-        raise fault("bulk letters are not possible yet", "Leave the key out")
-    return kind
-
-
 Copies = Annotated[
     tuple[Annotated[Mailbox, PlainValidator(_copied)], ...], BeforeValidator(_addresses)
 ]
@@ -124,7 +117,7 @@ class FrontMatter(BaseModel):
 
     to: OneLine = "recipients"
     subject: OneLine = Field(examples=['subject: "What the letter is about"'])
-    kind: Annotated[Literal["personal", "bulk"], AfterValidator(_not_bulk)] = "personal"
+    kind: Literal["personal", "bulk"] = "personal"
     cc: Copies = ()
     bcc: Copies = ()
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None

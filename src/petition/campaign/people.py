@@ -30,6 +30,7 @@ class Person(NamedTuple):
         fields: All cells by column; with `name` and `salutation`, where they follow from others,
             and with our names beside those of an export.
         excluded: Why the system that the row comes from says not to write to it, or "".
+        address: Of a row that stands in the log under another name, the address that it gives.
     """
 
     file: str
@@ -40,6 +41,7 @@ class Person(NamedTuple):
     language: str
     fields: dict[str, str]
     excluded: str = ""
+    address: str = ""
 
 
 class PeopleList:
@@ -87,19 +89,40 @@ class PeopleList:
         """
         seen = _Seen(self.file, self.cell("email"), self.cell("id"), problems)
         for row in self.table.rows(problems):
-            whole = "".join(row.cells.values())
             try:
-                person = self._person(row)
-                if not person.excluded and may_reorder(whole):
-                    self._refuse_reordering(row.cells)
-            except _Refused as why:
-                mark = self.cell(why.column)
-                problems.append(Problem(self.file, row.line, why.what, why.mend, why.level, mark))
+                person = self.judged(row)
+            except RowRefused as why:
+                problems.append(self.problem_of(row, why))
                 continue
             if seen.is_new(person):
-                if "[" in whole and (warning := self._obscured(row)):
+                if "[" in "".join(row.cells.values()) and (warning := self._obscured(row)):
                     problems.append(warning)
                 yield person
+
+    def judged(self, row: TableRow) -> Person:
+        """The person of a row.
+
+        Raises:
+            RowRefused: The row cannot be used.
+        """
+        person = self._person(row)
+        if not person.excluded and may_reorder("".join(row.cells.values())):
+            self._refuse_reordering(row.cells)
+        return person
+
+    def problem_of(self, row: TableRow, why: "RowRefused") -> Problem:
+        """A refusal as a problem of its row."""
+        mark = self.cell(why.column)
+        return Problem(self.file, row.line, why.what, why.mend, why.level, mark)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether columns say of each row whether it may be written to."""
+        return bool(self._export.marks)
+
+    def address_in(self, row: TableRow) -> str:
+        """What stands where a row's address should, whatever it is."""
+        return row.cells[self._export.taken.get("email", "email")]
 
     def choice(self, texts: Iterable[str]) -> "Choice":
         """Who of this list is meant by some WHOs; reads the list where an id could be meant."""
@@ -121,7 +144,7 @@ class PeopleList:
             excluded = self._export.excluded(fields)
         except Unclear as why:
             what = f"{self.table.heading(why.column)} is {quoted(fields[why.column])}"
-            raise _Refused(what, why.mend, why.column) from None
+            raise RowRefused(what, why.mend, why.column) from None
         try:
             mailbox = _mailbox(fields["email"], fields.get("name", ""))
         except AddressRefused as why:
@@ -130,7 +153,7 @@ class PeopleList:
         if tag is None and not excluded:
             what = f"{quoted(fields['language'])} is not a language tag"
             what = f"{self._heading('language')}: {what}"
-            raise _Refused(what, 'Write it as "en" or "pt-BR"', "language")
+            raise RowRefused(what, 'Write it as "en" or "pt-BR"', "language")
         identity = fields.get("id", "")
         return Person(
             self.file, row.line, row.number, identity, mailbox, tag or "", fields, excluded
@@ -145,14 +168,14 @@ class PeopleList:
             honorific, last_name = fields["honorific"], fields["last_name"]
             fields["salutation"] = f"{honorific} {last_name}" if honorific and last_name else ""
 
-    def _refusal(self, why: AddressRefused, excluded: str) -> "_Refused":
+    def _refusal(self, why: AddressRefused, excluded: str) -> "RowRefused":
         is_name = why.what.startswith("the name")
         what = why.what if is_name else f"{self._heading('email')}: {why.what}"
         if not excluded:
-            return _Refused(what, why.mend, "name" if is_name else "email")
+            return RowRefused(what, why.mend, "name" if is_name else "email")
         # Nobody would write to it: it keeps no letter from being sent.
         what += f"; the row is marked {quoted(excluded)} and is passed over"
-        return _Refused(what, why.mend, "email", Level.WARNING)
+        return RowRefused(what, why.mend, "email", Level.WARNING)
 
     def _refuse_reordering(self, fields: dict[str, str]) -> None:
         for column, cell in fields.items():
@@ -160,7 +183,7 @@ class PeopleList:
                 what = (
                     f"{self._heading(column)}: the cell holds {char}, which reorders what is read"
                 )
-                raise _Refused(what, "Type the cell anew", column)
+                raise RowRefused(what, "Type the cell anew", column)
 
     def _obscured(self, row: TableRow) -> Problem | None:
         for column, cell in row.cells.items():
@@ -179,7 +202,7 @@ class PeopleList:
         return self.table.heading(self._export.taken.get(column, column))
 
 
-class _Refused(Exception):
+class RowRefused(Exception):
     """A row cannot be used, and which column is to blame."""
 
     def __init__(self, what: str, mend: str, column: str, level: Level = Level.ERROR) -> None:

@@ -145,6 +145,7 @@ class Sender(SettingsTable):
     from_: kinds.MailboxText = Field(alias="from", examples=['from = "Name <name@your.domain>"'])
     reply_to: kinds.MailboxText | None = None
     return_path: kinds.ReturnPath | None = None
+    postal_address: kinds.OneLine | None = None
 
 
 class Smtp(SettingsTable):
@@ -213,6 +214,13 @@ class Inbox(SettingsTable):
     token_command: kinds.OneLine | None = None
 
 
+class ListTable(SettingsTable):
+    """[lists.NAME]: what is true of everybody on a list of [people]."""
+
+    consent: Literal["all"] = Field(examples=['consent = "all"'])
+    reason: kinds.OneLine = Field(examples=['reason = "how they said yes, and when"'])
+
+
 class Unsubscribe(SettingsTable):
     """[unsubscribe]: how people leave a bulk letter's list."""
 
@@ -234,6 +242,7 @@ class Settings(SettingsTable):
     people: Annotated[dict[str, kinds.InnerPath], BeforeValidator(_lists)] = Field(
         default_factory=_LISTS.copy
     )
+    lists: dict[str, ListTable] = Field(default_factory=dict)
     smtp: Smtp | None = None
     dkim: Dkim | None = None
     pace: Pace = Field(default_factory=Pace)

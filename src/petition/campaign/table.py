@@ -52,22 +52,27 @@ class Table:
         self.header_line = header_line
         self._source = source
 
-    def rows(self, problems: list[Problem]) -> Iterator[TableRow]:
+    def rows(self, problems: list[Problem], *, whole: bool = False) -> Iterator[TableRow]:
         """The rows, one at a time, from the file as it is now.
 
         Args:
             problems: Takes what is wrong; a row with a problem is left out and still counted.
+            whole: Give such a row too, without cells.
         """
         records = self._source.records(problems)
         next(records, None)  # the header
         columns, width, strip = self.columns, len(self.columns), str.strip
         for number, (line, cells) in enumerate(records, start=1):
             if cells is None:
+                if whole:
+                    yield TableRow(line, number, {})
                 continue
             if len(cells) != width:
                 what = f"this row has {len(cells)} cells where the header has {width}"
                 mark = min(len(cells), width + 1) - 1
                 problems.append(Problem(self.file, line, what, self._source.mend_row, mark=mark))
+                if whole:
+                    yield TableRow(line, number, {})
                 continue
             yield TableRow(line, number, dict(zip(columns, map(strip, cells), strict=True)))
 

@@ -5,13 +5,13 @@ import re
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
 
 from petition.campaign.people import PeopleList, Person
-from petition.check import as_it_is, concerning, examine, in_order, today_of
+from petition.check import concerning, examine, in_order, today_of
 from petition.cli import console
 from petition.cli.preview import As
 from petition.cli.workplace import Workplace
@@ -38,7 +38,7 @@ class Copies:
         log: Knows whose was.
         letter: The letter's name.
         problems: What is wrong with rows that were read on the way.
-        complete: Adds to a person what the log knows.
+        rows: Reads the list, each person with what the log knows.
     """
 
     merger: Merger
@@ -47,8 +47,8 @@ class Copies:
     date: datetime
     log: Log
     letter: str
-    problems: list[Problem] = field(default_factory=list)
-    complete: Callable[[Person], Person] = as_it_is
+    problems: list[Problem]
+    rows: Callable[[], Iterator[Person]]
 
     def person(self, who: str | None) -> Person:
         """Somebody on the list; the list is read no further than that.
@@ -60,7 +60,7 @@ class Copies:
             UsageError: Nobody on the list is meant.
         """
         choice = self.people.choice([] if who is None else [who])
-        for person in map(self.complete, self.people.rows(self.problems)):
+        for person in self.rows():
             if choice.matches(person) and not (who is None and person.excluded):
                 if who is None and self.problems:
                     console.say_error(f"Rows before this one have problems. {_CHECK}.")
@@ -74,8 +74,7 @@ class Copies:
     def chosen(self, who: str | None) -> Iterator[Person]:
         """Everybody who is meant, save those whom the list excludes."""
         choice = self.people.choice([] if who is None else [who])
-        rows = map(self.complete, self.people.rows(self.problems))
-        people = filter(choice.matches, rows)
+        people = filter(choice.matches, self.rows())
         return (person for person in people if not person.excluded)
 
     def shown(self, person: Person) -> Shown:
@@ -140,6 +139,7 @@ def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
     if is_broken or examined.frozen is None or examined.people is None:
         raise CampaignError(in_order(examined.problems))
     console.problems(in_order(examined.problems), on_stderr=True)
+    examined.problems = []
     frozen, revision = text_to_send(examined.frozen, place.log)
     merger = Merger(frozen, Signer(place.log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
@@ -155,7 +155,8 @@ def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
         date,
         place.log,
         frozen.letter,
-        complete=examined.complete,
+        examined.problems,
+        examined.rows,
     )
 
 

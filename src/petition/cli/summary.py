@@ -48,6 +48,7 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     excluded = (f"{count:,} {reason}" for reason, count in comparison.excluded.items())
     if left_out := ", ".join(filter(None, (_counted(prepared, _LEFT_OUT), *excluded))):
         yield "leave out", left_out
+    yield from _declared_consent(prepared)
     if gone := comparison.gone:
         yield "suppress", f"{gone:,} who {'is' if gone == 1 else 'are'} no longer on the list"
     if names := _names(prepared):
@@ -60,6 +61,13 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if prepared.server:
         yield "pace", pace_text(prepared.campaign.settings.pace)
     yield "log", prepared.log.where
+
+
+def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    front = prepared.examined.letter.front
+    declared = prepared.campaign.settings.lists.get(front.to)
+    if declared and front.kind == "bulk":
+        yield "consent", f"of all on {front.to}, as petition.toml says: {declared.reason}"
 
 
 def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:

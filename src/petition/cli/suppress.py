@@ -1,5 +1,6 @@
 """petition suppress: mailboxes that are never written to."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,10 @@ def suppress(
         list[str] | None,
         typer.Argument(metavar="ADDR", help="Whom; without any, those so far are listed."),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Everybody in a file: a table, an export."),
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="They may be written to again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -25,8 +30,12 @@ def suppress(
 
     if remove and not address:
         raise UsageError("--remove needs an address", "Name whom it is about")
+    if file and (address or remove):
+        raise UsageError("--from stands alone", "Leave the addresses and --remove out")
     with Workplace.open(context) as place:
-        if not address:
+        if file:
+            _import(place, file, as_json=as_json)
+        elif not address:
             _list(place, as_json=as_json)
         elif remove:
             _remove(place, address, as_json=as_json)
@@ -73,6 +82,38 @@ def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
         console.say(f"{console.count(len(taken.moved), 'waiting letter')} will not be sent.")
     say_in_hand(taken)
     _say_which(place)
+
+
+def _import(place: "Workplace", file: Path, *, as_json: bool) -> None:
+    from petition.campaign.opt_outs import read_opt_outs
+    from petition.cli import console
+    from petition.cli.moved import say_in_hand, taken_json
+    from petition.outbox import person
+
+    found = read_opt_outs(file.resolve().parent, file.name)
+    console.problems(found.problems, on_stderr=True)
+    taken = person.suppress_for(place.log, found.by_reason)
+    counts = {reason: len(boxes) for reason, boxes in found.by_reason.items()}
+    if as_json:
+        told = {"suppressed": counts, "passed_over": found.passed_over}
+        console.json(told | taken_json(taken, place.log_name))
+    else:
+        kinds = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+        console.say(
+            f"{console.count(found.count, 'address', 'addresses')} of {file.name} suppressed"
+            + (f" ({kinds})" if kinds else "")
+            + (
+                f", {found.passed_over:,} passed over: they may be written to."
+                if found.passed_over
+                else "."
+            )
+        )
+        if taken.moved:
+            console.say(f"{console.count(len(taken.moved), 'waiting letter')} will not be sent.")
+        say_in_hand(taken)
+        _say_which(place)
+    if any(problem.is_error for problem in found.problems):
+        raise typer.Exit(1)
 
 
 def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:

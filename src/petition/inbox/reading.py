@@ -20,6 +20,8 @@ _ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x
 _ID = re.compile(r"<[^<>\s]{1,200}@[^<>\s]{1,200}>")
 _ID_IN_TEXT = re.compile(rf"^[> ]*Message-I[Dd]:\s*({_ID.pattern})", re.MULTILINE)
 _IDS = 100
+# What a bulk letter's link writes, where the address for leaving has no token (merge/mailing.py).
+_LEAVES = re.compile(r"^unsubscribe ([0-9a-f]{32})$", re.ASCII)
 _WORDS_LENGTH = 20_000
 
 
@@ -115,9 +117,13 @@ def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Rece
         reason=found.reason,
         words=words[:_WORDS_LENGTH],
         is_notice=found.is_notice,
-        tokens=tuple(tokens_in([*_addressees(mail), *_return_paths(mail, found)])[:_IDS]),
+        tokens=(*_tokens(mail, found)[:_IDS], *_LEAVES.findall(headers.text("subject")[:100])),
         message_ids=tuple(_message_ids(mail, found)),
     )
+
+
+def _tokens(mail: Part, found: Finding) -> list[str]:
+    return tokens_in([*_addressees(mail), *_return_paths(mail, found)])
 
 
 def _addressees(mail: Part) -> list[str]:

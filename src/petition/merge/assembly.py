@@ -23,6 +23,7 @@ from petition.merge.headers import (
     thread_headers,
 )
 from petition.merge.loaded import Filled
+from petition.merge.mailing import Mailing
 from petition.merge.part import Part
 from petition.merge.readback import BlockCheck, Meant, read_back
 
@@ -57,6 +58,7 @@ class Copy(NamedTuple):
     cc: tuple[Mailbox, ...] = ()
     bcc: tuple[Mailbox, ...] = ()
     thread: tuple[str, ...] = ()  # the Message-IDs before it, the one that it answers last
+    token: str = ""  # for leaving the list of a bulk letter
 
     def envelope(self, in_headers: str) -> Envelope:
         """Where the copy goes.
@@ -78,9 +80,14 @@ class Assembler:
     Args:
         sender: The header From.
         reply_to: The header Reply-To.
+        mailing: What a bulk letter has beside; None: it is a personal one.
     """
 
-    def __init__(self, sender: Mailbox, reply_to: Mailbox | None) -> None:
+    def __init__(
+        self, sender: Mailbox, reply_to: Mailbox | None, mailing: Mailing | None = None
+    ) -> None:
+        self._mailing = mailing
+        self._mailing_names = mailing.names() if mailing else ()
         self._from: dict[str, tuple[Mailbox, ...]] = {"From": (sender,)}
         if reply_to:
             self._from["Reply-To"] = (reply_to,)
@@ -97,7 +104,7 @@ class Assembler:
         """The names of a copy's headers, in their order."""
         cc = ("Cc",) if copy.cc else ()
         after = _AFTER_MAILBOXES if not copy.thread else _AFTER_MAILBOXES_IN_THREAD
-        return ("Date", *self._from, "To", *cc, *after)
+        return ("Date", *self._from, "To", *cc, *after, *self._mailing_names)
 
     def assemble(
         self,
@@ -166,11 +173,12 @@ class Assembler:
     ) -> str:
         check_name(copy.to.display_name)
         cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
+        mailing = self._mailing.headers(copy.token) if self._mailing else ""
         return (
             f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
             f"{subject_header(subject)}Message-ID: {copy.message_id}\r\n"
             f"{thread_headers(copy.thread)}MIME-Version: 1.0\r\n"
-            f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}"
+            f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}{mailing}"
         )
 
     def _mailboxes(self, copy: Copy) -> dict[str, tuple[Mailbox, ...]]:

@@ -95,6 +95,22 @@ class Frozen:
         return Mailbox(*reply_to) if reply_to else None
 
     @property
+    def postal_address(self) -> str:
+        """Where the sender can be reached by post; empty where nobody said it."""
+        return str(self.document["sender"].get("postal_address") or "")
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it goes to a list that people can leave."""
+        return bool(self.document["kind"] == "bulk")
+
+    @property
+    def unsubscribe(self) -> tuple[str | None, str | None]:
+        """How people leave the list: by a page, by a mail."""
+        ways = self.document["unsubscribe"]
+        return ways.get("url"), ways.get("mailto")
+
+    @property
     def return_path(self) -> str | None:
         """Where bounces go, with `{token}` in it; None: to the sender."""
         return self.document["sender"]["return_path"]  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ Value: TypeAlias = Any  # whatever an expression can come to
 DATE_FIELDS = ("iso", "year", "weekday")
 DEMAND_FIELDS = ("number", "id", "title", "text")
 SIGNATORY_FIELDS = ("name", "role", "organisation", "place", "country", "kind")
-SENDER_FIELDS = ("name", "address", "reply_to")
+SENDER_FIELDS = ("name", "address", "reply_to", "postal_address")
 CAMPAIGN_FIELDS = ("title", "id")
 
 

@@ -90,6 +90,7 @@ class _Freezing:
                 "from": [sender.from_.display_name, sender.from_.addr_spec],
                 "reply_to": reply_to and [reply_to.display_name, reply_to.addr_spec],
                 "return_path": sender.return_path,
+                **({"postal_address": sender.postal_address} if sender.postal_address else {}),
             },
             "events": {name: _event(event) for name, event in settings.events.items()},
             "unsubscribe": _table(settings.unsubscribe, "url", "mailto"),
@@ -152,6 +153,8 @@ class _Freezing:
             "signatories": (),
         }
         front = self._letter.front
+        if front.kind == "bulk":
+            known["unsubscribe"] = ()
         if front.reply_by:
             known["reply_by"] = fields.DATE_FIELDS
         if front.event:  # one that petition.toml does not have was told of

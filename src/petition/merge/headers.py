@@ -109,6 +109,16 @@ def thread_headers(thread: Sequence[str]) -> str:
     return f"In-Reply-To: {thread[-1]}\r\n{_folded('References:', thread)}"
 
 
+def words_header(name: str, words: Iterable[str]) -> str:
+    """A header of words in ASCII that may be folded between any two of them.
+
+    Args:
+        name: The header's name.
+        words: Texts without blanks.
+    """
+    return _folded(f"{name}:", words)
+
+
 def _mailbox_words(mailbox: Mailbox, column: int) -> list[str]:
     name = mailbox.display_name
     if not name:

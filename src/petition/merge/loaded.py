@@ -36,6 +36,9 @@ from petition.merge.template import CompiledText
 # Around each merged value in a text that is shown; no value can hold them.
 MARK_BEGIN, MARK_END = "\x02", "\x03"
 
+# Where a copy is only looked at for what its row makes of it.
+_SOME_LINK = "https://example.org/u/0"
+
 # Whatever an expression of a template can raise.
 _FAULTS = (
     TemplateError,
@@ -106,13 +109,17 @@ class LoadedText:
         """Whether what all copies have in common is encoded once."""
         return can_be_spliced(LetterEnvironment(str).parse(self.compiled.text.source))
 
-    def fill(self, person: Person) -> Filled:
+    def fill(self, person: Person, leave: str = "") -> Filled:
         """The letter for one person.
+
+        Args:
+            person: Whom it is for.
+            leave: In a bulk letter, where their link for leaving the list leads.
 
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
-        names = self._names_for(person)
+        names = self._names_for(person, leave)
         subject = self._subject_of(names, person)
         if self.is_spliced:
             text_pieces = self._pieces(self._spliced_text, names, person)
@@ -137,8 +144,10 @@ class LoadedText:
         self._shapes.add(person.fields)
         return subject
 
-    def shown(self, person: Person) -> tuple[str, str]:
+    def shown(self, person: Person, leave: str = "") -> tuple[str, str]:
         """The subject, and the text with a mark at both ends of each merged value.
+
+        Arguments are those of `fill`.
 
         A letter that cannot be spliced has no marks: its template could see them, and the copy that
         is shown would not be the one that is sent.
@@ -146,7 +155,7 @@ class LoadedText:
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
-        names = self._names_for(person)
+        names = self._names_for(person, leave)
         renderer = self._marked_text if self.is_spliced else self._text
         return self._subject_of(names, person), self._render(renderer, names, person)
 
@@ -169,13 +178,13 @@ class LoadedText:
         """
         return self._subject_of(self._names_for(person), person)
 
-    def html(self, person: Person) -> str:
-        """The HTML for one person.
+    def html(self, person: Person, leave: str = "") -> str:
+        """The HTML for one person; arguments are those of `fill`.
 
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
-        return self._render(self._html, self._names_for(person), person)
+        return self._render(self._html, self._names_for(person, leave), person)
 
     @cached_property
     def _shapes(self) -> Shapes:
@@ -210,8 +219,10 @@ class LoadedText:
         environment = PlainEnvironment(lambda text: f"{MARK_BEGIN}{text}{MARK_END}")
         return environment.load(self.compiled.text)
 
-    def _names_for(self, person: Person) -> dict[str, Any]:
+    def _names_for(self, person: Person, leave: str = "") -> dict[str, Any]:
         names = {**self.names, "recipient": Named("recipient", person.fields)}
+        if leave:
+            names["unsubscribe"] = leave
         if self.instead is None:
             return names
         demands = self.names["demands"]
@@ -268,12 +279,15 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
                 "name": sender.display_name,
                 "address": sender.addr_spec,
                 "reply_to": reply_to.addr_spec if reply_to else "",
+                "postal_address": frozen.postal_address,
             },
         ),
         "demands": tuple(Named("demand", one) for one in frozen.demands(language)),
         "signatories": signatories_in(frozen.document["signatories"], language),
         "today": LetterDate("today", frozen.today, language),
     }
+    if frozen.is_bulk:
+        names["unsubscribe"] = _SOME_LINK
     if frozen.reply_by:
         names["reply_by"] = LetterDate("reply_by", frozen.reply_by, language)
     if frozen.event:

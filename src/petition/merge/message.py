@@ -8,13 +8,20 @@ from typing import NamedTuple
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
-from petition.identity import Identity, Signer, chance_boundary, chance_message_id
+from petition.identity import (
+    Identity,
+    Signer,
+    chance_boundary,
+    chance_message_id,
+    chance_unsubscribe_token,
+)
 from petition.merge.assembly import Assembler, Copy, Envelope
 from petition.merge.document import Frozen
 from petition.merge.files import Files
 from petition.merge.headers import check_name, date_header
 from petition.merge.loaded import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.loads import Loads
+from petition.merge.mailing import Mailing
 from petition.merge.previous import thread_of
 from petition.merge.refusals import CellRefused
 
@@ -80,7 +87,8 @@ class Merger:
         self._signer = signer
         self._sender = frozen.sender
         self._return_path = frozen.return_path
-        self._assembler = Assembler(self._sender, frozen.sender_reply_to)
+        self._mailing = Mailing.of(frozen)
+        self._assembler = Assembler(self._sender, frozen.sender_reply_to, self._mailing)
         self._cc = frozen.cc
         self._bcc = frozen.bcc
         self._languages = frozen.languages
@@ -176,7 +184,8 @@ class Merger:
     ) -> tuple[Email, Shown]:
         """The same, and as a person reads it; arguments and errors are those of `merge_trial`."""
         message_id = chance_message_id(self._sender.domain)
-        copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary())
+        token = chance_unsubscribe_token() if self._mailing else ""
+        copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary(), token=token)
         email = self._build(person, copy, revision, date, full=True)
         return email, self._show(person, copy, revision, date)
 
@@ -195,7 +204,7 @@ class Merger:
 
     def _show(self, person: Person, copy: Copy, revision: int, date: datetime) -> Shown:
         loaded = self._text_for(person)
-        subject, text = loaded.shown(person)
+        subject, text = loaded.shown(person, self._leave(copy))
         values = {
             "Date": date_header(date).partition(": ")[2].strip(),
             "From": str(self._sender),
@@ -209,9 +218,13 @@ class Merger:
             "MIME-Version": "1.0",
             "Content-Language": loaded.language,
             "Content-Type": f'multipart/alternative; boundary="{copy.boundary}"',
+            **(self._mailing.values(copy.token) if self._mailing else {}),
         }
         headers = [(name, values[name]) for name in self._assembler.header_names(copy)]
         return Shown(headers, text, self._loads.of(person, loaded, revision).names)
+
+    def _leave(self, copy: Copy) -> str:
+        return self._mailing.link(copy.token) if self._mailing else ""
 
     def html(self, person: Person, revision: int, date: datetime) -> str:  # noqa: ARG002
         """The HTML of a person's copy, its pictures in it; the arguments are those of `show`.
@@ -220,7 +233,8 @@ class Merger:
             MergeRefused: It cannot be merged.
         """
         loaded = self._text_for(person)
-        return self._loads.with_pictures(loaded.html(person), loaded.language)
+        leave = self._leave(self._copy_for(person, revision))
+        return self._loads.with_pictures(loaded.html(person, leave), loaded.language)
 
     def typeset(self, person: Person) -> bytes:
         """A person's copy as a PDF.
@@ -254,13 +268,16 @@ class Merger:
         message_id = self._signer.message_id(identity, self._sender.domain)
         boundary = self._signer.boundary(identity)
         thread = thread_of(person)
-        return Copy(person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc, thread)
+        token = self._signer.unsubscribe_token(identity) if self._mailing else ""
+        return Copy(
+            person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc, thread, token
+        )
 
     def _build(
         self, person: Person, copy: Copy, revision: int, date: datetime, *, full: bool
     ) -> Email:
         loaded = self._text_for(person)
-        filled = loaded.fill(person)
+        filled = loaded.fill(person, self._leave(copy))
         carried = self._loads.of(person, loaded, revision)
         full = full or not loaded.is_spliced
         try:

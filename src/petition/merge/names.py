@@ -36,6 +36,7 @@ _JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "tr
 _TESTS = ("defined", "divisibleby", "even", "in", "lower", "number", "odd", "string", "upper")
 
 _ABSENT = {
+    "unsubscribe": ("a personal letter has no list to leave", "Write kind: bulk, or take it out"),
     "event": ("the letter has no event", "Write event: NAME in its front matter"),
     "previous": ("the letter follows no other", "Write follows: LETTER in its front matter"),
     "open_demands": ("the letter follows no other", "Write follows: LETTER in its front matter"),
@@ -184,7 +185,7 @@ class _Names:
                 self._unknown(line, f"there is no {name}.{field}", field, fields, f"{name}.")
 
     def _check_bare(self, name: str) -> None:
-        if name in {"demands", "signatories", "today", "reply_by"}:
+        if name in {"demands", "signatories", "today", "reply_by", "unsubscribe"}:
             return
         for output in self._tree.find_all(nodes.Output):
             for printed in output.nodes:

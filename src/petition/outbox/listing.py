@@ -59,6 +59,7 @@ class ListedRow(NamedTuple):
         fields: Its merge fields.
         chosen: Whether this send is for it.
         excluded: Why the list itself says not to write to it, or "".
+        address: Where `mailbox` is only the row's name in the log, the address that it gives.
     """
 
     mailbox: str
@@ -70,6 +71,7 @@ class ListedRow(NamedTuple):
     fields: Mapping[str, str]
     chosen: bool
     excluded: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +300,9 @@ _as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[object, ...]]:
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
     for position, listed in enumerate(rows, 1):
-        row = _without_person(listed, forgotten) if listed.mailbox in forgotten else listed
-        key = folded(row.mailbox) if row is listed else forgotten.key(listed.mailbox)
+        address = listed.address or listed.mailbox
+        row = _without_person(listed, forgotten) if address in forgotten else listed
+        key = folded(address) if row is listed else forgotten.key(address)
         yield (
             position,
             row.mailbox,

@@ -3,7 +3,7 @@
 A person's word goes by the address whatever its capitals (address.folded).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from petition.address import folded
@@ -119,7 +119,24 @@ def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
         return stop_writing(log, mailboxes, Reason.OPTED_OUT)
 
 
-def stop_writing(log: Log, mailboxes: Iterable[str], reason: Reason) -> Taken:
+def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Taken:
+    """The same for many at once, all or none; who is suppressed already keeps the old reason.
+
+    Args:
+        log: The log.
+        by_reason: The mailboxes, by why nothing goes there any more.
+    """
+    taken = Taken()
+    with log.database.transaction():
+        for reason, mailboxes in by_reason.items():
+            more = stop_writing(log, mailboxes, reason)
+            taken.moved.extend(more.moved)
+            taken.stopped.extend(more.stopped)
+            taken.too_late.extend(more.too_late)
+    return taken
+
+
+def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Taken:
     """The same, for any reason; within a transaction of the caller's."""
     forgotten = Forgotten(log)  # nobody writes to them as it is, and their address stays away
     names = {folded(box): box for box in mailboxes if box not in forgotten}

@@ -91,8 +91,6 @@ def test_a_reply_by_is_a_span_or_a_day(folder, problems, text, expected):
             "subject in the front matter: this holds the unseen character U+D800",
         ),
         (["subject: x", "to: [1]"], 3, "to in the front matter: this is not a text"),
-        (["subject: x", "kind: bulk"], 3,
-         "kind in the front matter: bulk letters are not possible yet"),
         (["subject: x", "kind: personnal"], 3,
          'kind in the front matter: "personnal" is not "personal" or "bulk"'),
         (["subject: x", "kind: [a]"], 3,
