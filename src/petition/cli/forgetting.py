@@ -1,6 +1,6 @@
 """What `petition forget` and `petition export` do, in the order in which a person sees it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 
@@ -90,7 +90,7 @@ def _whom(place: Workplace, address: str) -> str:
     return mailbox
 
 
-def _person(place: Workplace, mailbox: str, known: Iterable[Log]) -> Person:
+def _person(place: Workplace, mailbox: str, known: Sequence[Log]) -> Person:
     signatories: tuple[Signatory, ...] = ()
     try:
         signatories = place.campaign.signatories
@@ -103,7 +103,9 @@ def _person(place: Workplace, mailbox: str, known: Iterable[Log]) -> Person:
         for trace in _traces(place, Person(mailbox))
         if redaction.has_address(trace.cells.get("email", ""))
     }
-    return Person.of(mailbox, signatories, names | named)
+    names |= named
+    strangers = {one for log in known for one in privacy.strangers_in_log(log, mailbox, names)}
+    return Person.of(mailbox, signatories, names, strangers)
 
 
 def _traces(place: Workplace, person: Person) -> list[Trace]:

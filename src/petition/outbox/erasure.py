@@ -8,11 +8,14 @@ from petition.address import folded
 from petition.outbox import moving
 from petition.outbox.database import Row
 from petition.outbox.forgotten import Forgotten
+from petition.outbox.holdings import held, is_theirs
 from petition.outbox.log import Log
 from petition.outbox.records import FrozenLetter, frozen_of
 from petition.outbox.redaction import Redaction
 from petition.outbox.states import Reason
 
+OF_OTHERS = "its bytes named somebody who was forgotten"
+_OF_MAILS = ("place", "message_id", "sender", "subject", "reason")
 NOTES = "hashed anew: "  # before the names of notes on frozen letters that lost a name
 
 
@@ -80,24 +83,6 @@ def gone_out(log: Log, letter: FrozenLetter) -> tuple[int, str | None, str | Non
     return (row[0], row[1], row[2]) if row else (0, None, None)
 
 
-def held(log: Log, mailbox: str) -> dict[str, list[dict[str, object]]]:
-    """The rows about a person: copies, events, answers, mails, and whether they opted out.
-
-    Args:
-        log: The log.
-        mailbox: The address, however it is capitalised.
-    """
-    values, database = {"folded": folded(mailbox)}, log.database
-    found = {
-        name.removeprefix("held_"): [dict(row) for row in database.all(name, values)]
-        for name in ("held_copies", "held_events", "held_answers", "held_suppression")
-    }
-    redaction, own = Redaction(mailbox), {copy["id"] for copy in found["copies"]}
-    numbers = [row["id"] for row in database.all("mail_texts") if _is_theirs(row, redaction, own)]
-    rows = [database.one("mail_row", {"mail": number}) for number in numbers]
-    return found | {"mails": [dict(row) for row in rows if row]}
-
-
 def erase(log: Log, mailbox: str, names: Iterable[str], changes: Iterable[Change]) -> Erased:
     """Take a person out of the log, all in one transaction.
 
@@ -107,13 +92,13 @@ def erase(log: Log, mailbox: str, names: Iterable[str], changes: Iterable[Change
     Args:
         log: The log.
         mailbox: The address, however it is capitalised.
-        names: What they are called, for texts that name them.
+        names: What they alone are called, for texts that name them.
         changes: Frozen letters that lose their name.
     """
     forgotten = Forgotten(log)
     forgotten.key(mailbox)  # reads the log's key, which needs a transaction of its own
     copies = held(log, mailbox)["copies"]
-    redaction = Redaction(mailbox, [*names, *(str(copy["name"]) for copy in copies)])
+    redaction = Redaction(mailbox, names)
     with log.database.transaction():
         return _Erasing(log, mailbox, redaction, forgotten).erase(copies, changes)
 
@@ -154,6 +139,7 @@ class _Erasing:
             self._refreeze(change)
         self._redact_events()
         self._redact_copies()
+        self._erase_letters()
         self._erase_mails()
         self._redact_answers()
         self._replace(copies)
@@ -179,7 +165,7 @@ class _Erasing:
         self._done.digests |= {row["sha256"] for row in kept}
         others = {row["id"] for row in kept} - self._own
         self._done.letters += len(others)
-        self._note(others, "its bytes named somebody who was forgotten")
+        self._note(others, OF_OTHERS)
         self._database.run("erase_bytes", which)
         new = {"hash": after.hash, "content_hash": after.content_hash, "document": after.document}
         self._database.run("refreeze", which | new)
@@ -195,7 +181,7 @@ class _Erasing:
     def _redact_copies(self) -> None:
         for row in self._database.all("copy_texts"):
             own = row["id"] in self._own
-            fields = row["fields"] if own else self._redaction.without_address(row["fields"])
+            fields = row["fields"] if own else self._redaction.without_in(row["fields"])
             names = ("reason", "reply", "stopped")
             self._redact("redact_copy", row, names, own=own, fields=fields)
 
@@ -207,15 +193,27 @@ class _Erasing:
             self._database.run(query, texts | {"id": row["id"]})
             self._done.texts += not own
 
+    def _erase_letters(self) -> None:
+        """The kept bytes of copies to others that name them, as their rows did."""
+        named = [
+            row["id"]
+            for row in self._database.each("copies_kept")
+            if row["id"] not in self._own and self._redaction.is_in_mail(row["bytes"])
+        ]
+        self._database.run_many("erase_bytes_of", [{"copy": copy} for copy in named])
+        self._done.letters += len(named)
+        self._note(named, OF_OTHERS)
+
     def _erase_mails(self) -> None:
         for row in self._database.all("mail_texts"):
             number = {"id": row["id"]}
-            if _is_theirs(row, self._redaction, self._own):
-                self._database.run("erase_mail", number)
+            if is_theirs(row, self._redaction, self._own):
+                place = self._redaction.without(row["place"], own=True)
+                self._database.run("erase_mail", number | {"place": place})
                 self._done.mails += 1
                 continue
             named = row["has_bytes"] and self._is_in_mail(row["id"])
-            texts = {name: self._redaction.without(row[name]) for name in ("subject", "reason")}
+            texts = {name: self._redaction.without(row[name]) for name in _OF_MAILS}
             if named or any(row[name] != text for name, text in texts.items()):
                 self._database.run("redact_mail", number | texts | {"keeps_bytes": int(not named)})
                 self._done.mails += 1
@@ -243,9 +241,3 @@ class _Erasing:
     @property
     def _key(self) -> dict[str, str]:
         return {"folded": folded(self._mailbox)}
-
-
-def _is_theirs(row: Row, redaction: Redaction, own: set[int]) -> bool:
-    """Whether a mail came from a person, is about them, or belongs to a copy of theirs."""
-    is_named = redaction.is_them(row["sender"]) or redaction.is_them(row["recipient"])
-    return is_named or row["copy"] in own or redaction.has_address(row["sender"])

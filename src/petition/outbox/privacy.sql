@@ -30,9 +30,23 @@ SELECT id, reason, reply FROM event WHERE reason <> '' OR reply IS NOT NULL
 -- Whatever stands in a copy but its letter.
 SELECT id, reason, reply, fields, stopped FROM copy
 
+-- :name copies_kept
+-- The copies whose bytes are kept.
+SELECT id, bytes FROM copy WHERE bytes IS NOT NULL ORDER BY id
+
+-- :name mails_kept
+-- The mails whose bytes are kept.
+SELECT id, bytes FROM mail WHERE bytes IS NOT NULL ORDER BY id
+
+-- :name others_names
+-- What those with another address are called.
+SELECT DISTINCT name FROM copy WHERE folded <> :folded AND name <> ''
+
 -- :name mail_texts
 -- Every mail but its bytes.
-SELECT id, sender, subject, recipient, reason, copy, bytes IS NOT NULL AS has_bytes FROM mail
+SELECT id, place, message_id, sender, subject, recipient, reason, copy,
+       bytes IS NOT NULL AS has_bytes
+FROM mail
 
 -- :name mail_row
 -- One mail.
@@ -47,21 +61,21 @@ SELECT id, copy, mail, quote FROM answer
 UPDATE event SET reason = :reason, reply = :reply WHERE id = :id
 
 -- :name redact_copy
--- A copy in which somebody else is no longer named; its bytes go with the name.
-UPDATE copy SET reason = :reason, reply = :reply, fields = :fields, stopped = :stopped,
-    bytes = CASE WHEN :fields = fields THEN bytes END
+-- A copy in which somebody else is no longer named.
+UPDATE copy SET reason = :reason, reply = :reply, fields = :fields, stopped = :stopped
 WHERE id = :id
 
 -- :name redact_mail
 -- A mail in which somebody is no longer named.
-UPDATE mail SET subject = :subject, reason = :reason,
-    bytes = CASE WHEN :keeps_bytes = 1 THEN bytes END
+UPDATE mail SET place = :place, message_id = :message_id, sender = :sender, subject = :subject,
+    reason = :reason, bytes = CASE WHEN :keeps_bytes = 1 THEN bytes END,
+    waits = CASE WHEN :keeps_bytes = 1 THEN waits ELSE 0 END
 WHERE id = :id
 
 -- :name erase_mail
 -- A mail from somebody who was forgotten: that it came stays, so that it is not read again.
-UPDATE mail SET message_id = '', sender = '', subject = '', recipient = NULL, reason = 'forgotten',
-    bytes = NULL
+UPDATE mail SET place = :place, message_id = '', sender = '', subject = '', recipient = NULL,
+    reason = 'forgotten', bytes = NULL, waits = 0
 WHERE id = :id
 
 -- :name redact_answer
@@ -70,8 +84,9 @@ UPDATE answer SET quote = :quote WHERE id = :id
 
 -- :name erase_copies
 -- The copies to one mailbox: their states and hashes stay, the person does not.
-UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '', language = '',
-    row_id = '', file = '', line = 0, fields = '{}', bytes = NULL, updated_at = :now
+UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '',
+    language = '', row_id = '', file = '', line = 0, fields = '{}', token = NULL, bytes = NULL,
+    updated_at = :now
 WHERE mailbox = :mailbox
 
 -- :name erase_suppression
@@ -92,6 +107,10 @@ WHERE letter = :letter AND revision = :revision AND bytes IS NOT NULL
 -- :name erase_bytes
 -- The bytes of all copies of a revision.
 UPDATE copy SET bytes = NULL WHERE letter = :letter AND revision = :revision
+
+-- :name erase_bytes_of
+-- The bytes of one copy.
+UPDATE copy SET bytes = NULL WHERE id = :copy
 
 -- :name all_frozen
 -- Every letter in every revision.

@@ -15,8 +15,9 @@ from petition.campaign.signatories import Signatory
 from petition.merge import refreeze
 from petition.merge.fields import SIGNATORY_FIELDS
 from petition.merge.frozen import Frozen
-from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_out, held
+from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_out
 from petition.outbox.forgotten import Forgotten
+from petition.outbox.holdings import held, mentions, namesakes
 from petition.outbox.log import Log
 from petition.outbox.records import FrozenLetter
 from petition.outbox.redaction import Redaction
@@ -34,7 +35,7 @@ class Person:
         mailbox: The address (addr_spec).
         names: What they are called, by the people files and the log.
         signed: How they signed, by the file of the signatories.
-        strangers: Names that others, with another address, have signed with too.
+        strangers: What others, with another address, are called, in lower case.
     """
 
     mailbox: str
@@ -44,7 +45,11 @@ class Person:
 
     @classmethod
     def of(
-        cls, mailbox: str, signatories: Iterable[Signatory], names: Iterable[str] = ()
+        cls,
+        mailbox: str,
+        signatories: Iterable[Signatory],
+        names: Iterable[str] = (),
+        strangers: Iterable[str] = (),
     ) -> "Person":
         """The person of an address, as the file of the signatories has them.
 
@@ -52,6 +57,7 @@ class Person:
             mailbox: The address.
             signatories: Everybody who signs.
             names: What else they are called.
+            strangers: What others are called, in lower case.
         """
         everybody = list(signatories)
         signed = tuple(one for one in everybody if folded(one.email) == folded(mailbox))
@@ -60,7 +66,13 @@ class Person:
             one.name.casefold() for one in everybody if one not in signed and (one.email or signed)
         }
         called = {*names, *(one.name for one in signed)}
+        others.update(strangers)
         return cls(mailbox, frozenset(filter(None, called)), signed, frozenset(others))
+
+    @property
+    def own_names(self) -> frozenset[str]:
+        """The names that are nobody else's."""
+        return frozenset(one for one in self.names if one.casefold() not in self.strangers)
 
     def is_signature(self, published: dict[str, str]) -> bool:
         """Whether an entry of a frozen signature block is theirs."""
@@ -112,6 +124,11 @@ def names_in_log(log: Log, mailbox: str) -> set[str]:
     return {str(one["name"]) for one in held(log, mailbox)["copies"]} - {""}
 
 
+def strangers_in_log(log: Log, mailbox: str, names: Iterable[str]) -> set[str]:
+    """Those of some names that the log also calls others by, in lower case."""
+    return {one.casefold() for one in names} & namesakes(log, mailbox)
+
+
 def forget(log: Log, person: Person, outbox: Path | None) -> Receipt:
     """Erase a person from a log and, where it is a rehearsal's, from the sandbox's letters.
 
@@ -128,11 +145,11 @@ def forget(log: Log, person: Person, outbox: Path | None) -> Receipt:
     receipt = Receipt(log.where, Erased())
     letters = frozen_letters(log)
     receipt.gone = [*_received(log, person), *_named_in(log, letters, person)]
-    redaction = Redaction(person.mailbox, person.names)
+    redaction = Redaction(person.mailbox, person.own_names)
     changes = [change for one in letters if (change := without(one, person))]
     receipt.rehashed = [f"{one.after.letter}, revision {one.after.revision}" for one in changes]
     receipt.texts = sorted({one.letter for one in letters if redaction.names_them(_source(one))})
-    receipt.erased = erase(log, person.mailbox, person.names, changes)
+    receipt.erased = erase(log, person.mailbox, person.own_names, changes)
     log.database.scrub()
     if outbox:
         receipt.files = _erase_files(outbox, receipt.erased.digests, redaction)
@@ -220,6 +237,7 @@ def export(log: Log, person: Person) -> dict[str, Any]:
         "log": log.where,
         **found,
         "named_in": [asdict(one) for one in named],
+        "mentions": [asdict(one) for one in mentions(log, person.mailbox, person.own_names)],
         "forgotten_at": Forgotten(log).day(person.mailbox),
     }
 
