@@ -111,43 +111,6 @@ def test_a_person_withdraws_and_opts_out_while_a_run_is_under_way(tmp_path: Path
         assert run.returncode == 0
 
 
-def test_a_full_disk_stops_the_run_and_nobody_gets_it_twice(tmp_path: Path):
-    """The files of the log may not grow beyond what they have; then the disk is given back."""
-    with counting_server() as server:
-        campaign = SmallCampaign.at(tmp_path, people=40).through(server.port)
-        program = (
-            "import resource, sys\n"
-            "from petition.cli.main import run\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))\n"
-            "sys.argv = ['petition', 'send', 'open-letter', '--yes']\n"
-            "run()\n"
-        )
-        statuses = set()
-        for limit in (20_000, 120_000, 160_000, 240_000, 320_000):
-            done = subprocess.run(
-                [sys.executable, "-c", program.replace("MOST", str(limit))],
-                cwd=tmp_path,
-                env=campaign.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert "Traceback" not in done.stderr, done.stderr
-            if done.returncode:
-                assert "petition.db" in done.stderr
-                assert "disk" in done.stderr
-            statuses.add(done.returncode)
-            assert only_once(server)
-        assert statuses - {0}
-        campaign.petition("send", "open-letter", "--yes")
-        assert only_once(server)
-        counts = campaign.petition("status", "open-letter", "--json").json
-        assert counts["sent"] + counts["uncertain"] == 40
-        assert server.accepted.total() <= 40
-        assert counts["sent"] <= server.accepted.total()
-
-
 def test_a_read_only_log_is_said_and_nothing_is_sent(tmp_path: Path):
     with counting_server() as server:
         campaign = SmallCampaign.at(tmp_path).through(server.port)

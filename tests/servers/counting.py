@@ -50,6 +50,13 @@ class CountingServer:
             self.open -= 1
         writer.close()
 
+    def wait_for(self, letters: int) -> None:
+        """Until it has taken so many letters."""
+        deadline = time.monotonic() + 60
+        while self.accepted.total() < letters:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
     def wait_until_alone(self) -> None:
         """Until it has read all that clients wrote before they died."""
         deadline = time.monotonic() + 60

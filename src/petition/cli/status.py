@@ -130,6 +130,9 @@ def _show_letters(place: "Workplace") -> None:
             (counts.letter, counts.total, *(counts[state] for state in used)) for counts in found
         ]
         console.table(["letter", "total", *used], rows)
+        for counts in found:
+            if counts[State.SENDING] and place.log.hindrance:
+                console.say(f"{counts.letter}, sending: {_left_in_hand(place, counts.letter)}")
     place.say_which()
 
 
@@ -173,6 +176,8 @@ def _next(place: "Workplace", name: str, state: "State") -> str:
 
     if state is State.DEFERRED and (due := place.log.next_due(name)):
         return f"from {console.when(due)} on: petition send {name}"
+    if state is State.SENDING and place.log.hindrance:
+        return _left_in_hand(place, name)
     return {
         State.QUEUED: f"petition send {name}",
         State.SENDING: "a petition send is at work",
@@ -182,6 +187,16 @@ def _next(place: "Workplace", name: str, state: "State") -> str:
         State.BOUNCED: "see --state bounced",
         State.SUPPRESSED: "see --state suppressed",
     }.get(state, "")
+
+
+def _left_in_hand(place: "Workplace", name: str) -> str:
+    """What those in hand are where no run is at work and the log cannot be written."""
+    from petition.errors import sentence
+
+    marked = place.log.marked_in_hand(name)
+    gone = f"{marked} of them may have arrived" if marked else "none of them was sent"
+    mend = sentence(place.log.hindrance.mend) if place.log.hindrance else ""
+    return f"left by a run that has ended, {gone}; the log cannot be written now. {mend}"
 
 
 def _show_rows(

@@ -129,6 +129,11 @@ class Database(ABC):
             fault: What a transaction raised.
         """
 
+    @property
+    def hindrance(self) -> LogUnusable | None:
+        """What keeps the log from being written to although no other process owns it."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection."""

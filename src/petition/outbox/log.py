@@ -1,7 +1,7 @@
 """The log of a campaign: what was frozen, what became of each copy, who is never written to."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -51,6 +51,7 @@ class Log:
         self.url = url
         self.database = open_database(url)
         self._key: bytes | None = None
+        self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
 
     @property
     def where(self) -> str:
@@ -128,6 +129,11 @@ class Log:
             rows = self.database.each("events_of", {"row_id": who})
         yield from map(event_of, rows)
 
+    def marked_in_hand(self, letter: str) -> int:
+        """Of how many copies that a run has in hand the final dot may be on its way."""
+        rows = self.database.all("in_hand", {"letter": letter, "folded": None})
+        return sum(row["intended"] for row in rows)
+
     def next_due(self, letter: str) -> datetime | None:
         """When the first deferred copy of a letter is due."""
         row = self.database.one("next_due", {"letter": letter})
@@ -194,12 +200,21 @@ class Log:
             yield
 
     def tidy(self) -> None:
-        """Give the copies of a run that died their true state, if no run is alive."""
+        """Give the copies of a run that died their true state, if no run is alive.
+
+        Whoever can only look is not kept from looking: what stands in the way is kept in
+        `hindrance`.
+        """
+        self.hindrance = self.database.hindrance
         if self.database.read_only:
             return
-        # Whoever can only look is not kept from looking.
-        with suppress(LogBusy, LogUnusable), self._owned(0):
+        try:
+            with self._owned(0):
+                pass
+        except LogBusy:
             pass
+        except LogUnusable as fault:
+            self.hindrance = fault
 
     def recover(self) -> None:
         """Move what a dead run had in hand: unmarked copies to queued, marked ones to uncertain.

@@ -44,6 +44,25 @@ def ownership(database: Path, *, patience: float = PATIENCE) -> Iterator[None]:
         os.close(handle)
 
 
+def is_owned(database: Path) -> bool:
+    """Whether a process owns a log; asked by whoever may only look.
+
+    Args:
+        database: The log's file.
+    """
+    try:
+        handle = os.open(database.with_name(database.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False  # there is no lock, or it is not for us to see
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _lock(handle: int, name: str, patience: float) -> None:
     deadline = time.monotonic() + patience
     while True:

@@ -17,7 +17,7 @@ from pathlib import Path
 from petition.errors import LogUnusable
 from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values
 from petition.outbox.disk import explained_file
-from petition.outbox.ownership import PATIENCE, ownership
+from petition.outbox.ownership import PATIENCE, is_owned, ownership
 from petition.outbox.queries import SQLITE, queries, schema
 
 _BUSY_SECONDS = 10
@@ -79,10 +79,7 @@ class SqliteDatabase(Database):
             ) from fault
         self.read_only, self._hindrance = True, fault
         if code in _NO_RIGHT:
-            self._hindrance = LogUnusable(
-                f"{self.path.name} cannot be written to here",
-                "Give yourself the right to write to its folder",
-            )
+            self._hindrance = _read_only(self.path)
         with explained(self.path):
             self._connection = _connect(self.path, "mode=ro&immutable=1")
             if not self._is_made():  # there was no room to make it
@@ -207,6 +204,13 @@ class SqliteDatabase(Database):
             cause.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
         )
 
+    @property
+    def hindrance(self) -> LogUnusable | None:
+        """What keeps the log from being written to although no other process owns it."""
+        if not self.read_only or is_owned(self.path):
+            return None
+        return self._hindrance or _read_only(self.path)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -324,6 +328,13 @@ def _require_sqlite() -> None:
             f"the log needs SQLite {oldest}, and this Python brings {sqlite3.sqlite_version}",
             "Use a newer Python",
         )
+
+
+def _read_only(path: Path) -> LogUnusable:
+    return LogUnusable(
+        f"{path.name} cannot be written to here",
+        "Give yourself the right to write to it and to its folder",
+    )
 
 
 def _size(path: Path) -> int:
