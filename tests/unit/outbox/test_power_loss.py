@@ -5,7 +5,6 @@ cut off there, with and without rubbish behind the cut, and the log is opened ag
 """
 
 import asyncio
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +82,20 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Disk:
         return Disk((folder / "petition.db").read_bytes(), ahead.read_bytes(), acknowledged)
 
 
+WAL_HEADER, FRAME_HEADER, PAGE = (
+    32,
+    24,
+    4096,
+)  # bytes (https://www.sqlite.org/fileformat.html#walformat)
+
+
 def cuts(disk: Disk) -> list[int]:
-    """Each end of a commit, the bytes beside it, and bytes anywhere."""
-    ends = [one.length for one in disk.acknowledged]
-    anywhere = random.Random(2).sample(range(ends[0], len(disk.ahead)), 60)
-    return sorted(
-        {min(end + by, len(disk.ahead)) for end in ends for by in (-1, 0, 1)} | {*anywhere}
-    )
+    """Each boundary between two frames, the bytes beside it, and the middle of each frame."""
+    boundaries = range(WAL_HEADER, len(disk.ahead) + 1, FRAME_HEADER + PAGE)
+    assert boundaries[-1] == len(disk.ahead)
+    places = (-PAGE // 2, -1, 0, 1, FRAME_HEADER // 2, FRAME_HEADER)
+    found = {boundary + place for boundary in boundaries for place in places}
+    return sorted(cut for cut in found if 0 <= cut <= len(disk.ahead))
 
 
 @pytest.mark.parametrize(
