@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -25,6 +25,8 @@ class CountingServer:
         pause: How long it thinks before and after it takes a letter, in seconds.
         answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
         most: After so many letters it says 421 to the next one on a connection; 0: never.
+        sleep: How it waits.
+        now: What it notes the time of each MAIL by, in seconds.
         login: What it answers to AUTH, `{line}` for what it was told; "": it offers none.
     """
 
@@ -32,11 +34,14 @@ class CountingServer:
     answers: Mapping[str, str] = field(default_factory=dict)
     most: int = 0
     login: str = ""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    now: Callable[[], float] = time.monotonic
     port: int = 0
     accepted: Counter[str] = field(default_factory=Counter)  # by recipient
     message_ids: dict[str, set[str]] = field(default_factory=dict)  # by recipient
     last: dict[str, bytes] = field(default_factory=dict)  # the last letter, by recipient
     commands: Counter[str] = field(default_factory=Counter)
+    begun: list[float] = field(default_factory=list)  # when each MAIL came in
     logins: list[str] = field(default_factory=list)
     open: int = 0  # connections
 
@@ -86,6 +91,7 @@ class CountingServer:
                     writer.write(f"{self.login.format(line=rest)}\r\n".encode())
                 case "MAIL":
                     recipients = []
+                    self.begun.append(self.now())
                     writer.write(b"250 2.1.0 Ok\r\n")
                 case "RCPT":
                     recipient = rest[rest.index("<") + 1 : rest.index(">")]
@@ -116,14 +122,14 @@ class CountingServer:
         data = b""
         while not (data.endswith(b"\r\n.\r\n") or data == b".\r\n"):
             data += await reader.readuntil(b"\r\n")
-        await asyncio.sleep(self.pause)
+        await self.sleep(self.pause)
         found = _MESSAGE_ID.search(data)
         for recipient in recipients:
             self.accepted[recipient] += 1
             known = self.message_ids.setdefault(recipient, set())
             known.add(found[1].decode() if found else "")
             self.last[recipient] = data.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
-        await asyncio.sleep(self.pause)
+        await self.sleep(self.pause)
 
 
 @contextmanager

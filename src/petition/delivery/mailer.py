@@ -285,7 +285,9 @@ class Mailer:
         )
         self._read_ahead(line)  # while the disk works
         await self._settle(line)
-        return await marked
+        if may_go := await marked:
+            await self._route.pace.wait_for_dot()
+        return may_go
 
     def _read_ahead(self, line: _Line) -> None:
         """Merge the letter after the present one, where nothing could keep it back."""

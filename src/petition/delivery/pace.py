@@ -2,7 +2,8 @@
 
 Rates are kept by strict spacing: 10/s is one letter every 100 ms, and what was missed while nothing
 was sent is not made up for. A turn is given by the schedule and not by when its letter woke up, so
-that late wake-ups do not add up to a slower rate.
+that late wake-ups do not add up to a slower rate. Letters that were late do not go together either:
+neither their beginnings nor their dots are more than the rate and one in the time that it is for.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import bisect
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -22,6 +24,8 @@ NO_CAP = sys.maxsize
 # How long a slow server takes for one letter: more connections than that keeps busy would only
 # stand idle until the server closes them.
 LETTER_SECONDS = 3
+# By so much one letter may take longer to the server than another, and still be no letter too many.
+MARGIN_SECONDS = 0.01
 # Between two letters to a provider that said "not so fast": at first, and at the most.
 SLOWED_SECONDS = 1.0
 SLOWEST_SECONDS = 64.0
@@ -71,6 +75,8 @@ class Pace:
         self._between = settings.between
         self._clock = clock or Clock()
         self._all = _Turns(_interval(settings.rate))
+        self._begun = _Window(settings.rate) if settings.rate else None
+        self._ended = _Window(settings.rate) if settings.rate else None
         self._domains = _turns_of(settings.per_domain)
         self._slowed: dict[str, _Turns] = {}
 
@@ -173,7 +179,22 @@ class Pace:
             # The machine may have slept, or its clock have been set.
             if opens_at := self.opens_at():
                 return Closed(opens_at)
+        await self._hold(self._begun)
         return None
+
+    async def wait_for_dot(self) -> None:
+        """Wait, where others were late, until the dot of a letter whose turn it was may go too.
+
+        The disk makes several letters ready at once, and some servers count dots.
+        """
+        await self._hold(self._ended)
+
+    async def _hold(self, window: "_Window | None") -> None:
+        if window is None:
+            return
+        while (left := window.left(self._clock.monotonic())) > 0:
+            await self._clock.sleep(left)
+        window.note(self._clock.monotonic())
 
     def _turn(self, now: float, domain: str) -> float:
         """The first moment that suits all letters and those to this domain."""
@@ -228,6 +249,28 @@ class _Turns:
     def forget(self, now: float) -> None:
         """Drop the moments that lie an interval back and bar no other."""
         del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
+
+
+class _Window:
+    """One letter more than the rate in its time, by when they went and not by the schedule.
+
+    Of letters that keep to the schedule none has to wait here, up to a hundred a second; above that
+    the margin takes up to a hundredth off the rate.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._seconds = rate.seconds + MARGIN_SECONDS
+        self._gone: deque[float] = deque(maxlen=rate.count + 1)
+
+    def left(self, now: float) -> float:
+        """How many seconds the next letter has to wait."""
+        if len(self._gone) < (self._gone.maxlen or 0):
+            return 0.0
+        return self._gone[0] + self._seconds - now
+
+    def note(self, now: float) -> None:
+        """A letter went."""
+        self._gone.append(now)
 
 
 def _interval(rate: Rate | None) -> float:
