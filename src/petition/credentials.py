@@ -6,6 +6,7 @@ not in a repr, a traceback's locals or a log. The only door to keyring.
 
 import json
 import os
+import re
 import select
 import shlex
 import stat
@@ -96,7 +97,19 @@ class _Setting(NamedTuple):
     table: str
 
 
+_SECRET = re.compile(r"PETITION_\w*(PASSWORD|TOKEN|KEY)")  # variables that hold one
 _KEY_COMMAND = _Setting("key_command", "dkim")
+
+
+def environment_of_children() -> dict[str, str]:
+    """The environment for another program: without the secrets that are in ours."""
+    return {name: value for name, value in os.environ.items() if not _SECRET.fullmatch(name)}
+
+
+def drop_secrets() -> None:
+    """Take the secrets out of our own environment, for a command that needs none of them."""
+    for name in filter(_SECRET.fullmatch, list(os.environ)):
+        del os.environ[name]
 
 
 def find_password(
@@ -264,6 +277,7 @@ def _run(command: str, setting: _Setting) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # whatever it says there could quote the secret
             close_fds=True,
+            env=environment_of_children(),
         )
     except (FileNotFoundError, IndexError):
         raise _failed(setting, "names a program that is not there") from None

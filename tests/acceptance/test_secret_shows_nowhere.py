@@ -190,3 +190,25 @@ def test_the_password_command_gets_no_file_of_ours(tmp_path: Path):
         assert str(tmp_path / "petition.db") not in listing.read_text()
         assert "/dev/null" in listing.read_text()
         assert shutil.which("sh")
+
+
+def test_other_programs_get_no_secret_of_ours(tmp_path: Path):
+    """Neither a command that prints another secret nor the browser of a preview."""
+    seen = tmp_path / "seen"
+    script = tmp_path / "show"
+    script.write_text(f"#!/bin/sh\nenv >>{seen}\necho token\n")
+    script.chmod(0o700)
+    with counting_server(login=WELCOME) as server:
+        campaign = SmallCampaign.at(tmp_path / "campaign", people=2)
+        login = f'auth = "xoauth2"\ntoken_command = "{script}"'
+        campaign.write("petition.toml", SETTINGS + SMTP.format(port=server.port, login=login))
+        campaign.env |= {
+            "PETITION_SMTP_PASSWORD": CANARY,
+            "PETITION_INBOX_PASSWORD": CANARY,
+            "PETITION_DKIM_KEY": CANARY,
+            "BROWSER": f"{script} %s",
+        }
+        campaign.petition("send", "open-letter", "--yes", status=0)
+        campaign.petition("preview", "open-letter", "--browser", status=0)
+    assert seen.read_text().count("PATH=") == 2
+    assert is_hidden_in(seen.read_bytes())

@@ -9,7 +9,7 @@ from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.campaign.settings import Pace as PaceSettings
 from petition.credentials import Secret
-from petition.delivery.ending import Wait
+from petition.delivery.ending import Slowed, Wait
 from petition.delivery.mailer import Ending, Mailer, Route
 from petition.delivery.pace import Clock, Pace
 from petition.delivery.retry import RetrySchedule
@@ -46,6 +46,7 @@ class Scene:
         self.mailer: Mailer | None = None
         self.log: Log | None = None
         self.tell = lambda told: None
+        self.notes: list[Slowed] = []
         self.clock = lambda: self.now
         self.pace_clock: Clock | None = None
         self.pause = 0.002  # seconds; what it is multiplied by makes minutes of it in a live run
@@ -68,7 +69,9 @@ class Scene:
                 pause=self.pause,
                 dot_seconds=dot_seconds,
             )
-            self.mailer = Mailer(run, prepared.merger, route, self.tell, log.clock)
+            self.mailer = Mailer(
+                run, prepared.merger, route, self.tell, log.clock, self.notes.append
+            )
             try:
                 letters = prepared.comparison.to_send
                 if self.waits is not None:

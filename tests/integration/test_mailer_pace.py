@@ -3,11 +3,16 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery import mailer
+from petition.delivery.ending import Slowed
 from petition.delivery.pace import Clock
 from petition.delivery.supply import HELD
-from tests.integration.scene import Scene
+from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
+from tests.servers.scripted import Act, Phase, answer
 
 
 def run(scene: Scene, server):
@@ -80,3 +85,29 @@ def test_a_server_s_limit_of_letters_on_a_connection_is_learned(tmp_path: Path):
         # Twice the server said so; from then on we said goodbye before it.
         assert server.commands["EHLO"] == 5
         assert server.commands["QUIT"] == 3
+
+
+def test_who_watches_is_told_once_that_a_provider_is_slowed_down(tmp_path: Path):
+    scene = Scene(tmp_path, timeout=5)
+    list_people(scene, *(f"{name}@slow.test" for name in "abc"), "p@fast.test")
+    stand_still(scene)
+    refusal = "450 4.7.1 Not so fast"
+    with counting_server(answers={"a": refusal, "b": refusal}) as server:
+        run(scene, server)
+    assert scene.notes == [Slowed("slow.test", refusal, 1.0)]
+
+
+def test_a_server_that_wants_fewer_letters_is_given_a_pause_and_charges_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """4.7.x to MAIL is for us and not for a letter: nothing is deferred, and it is told."""
+    scene = Scene(tmp_path, people=6)
+    scene.pause = 0.01
+    monkeypatch.setattr(mailer, "_NOTED_SECONDS", 0.0)
+    refusal = answer("450 4.7.1 Error: too much mail from 127.0.0.1")
+    ending, _ = play(scene, {Phase.MAIL: [Act(), Act(), refusal, refusal]})
+    assert scene.states == ["sent"] * 6
+    assert [copy.attempts for copy in scene.copies()] == [1] * 6
+    assert not ending.is_over
+    said = "450 4.7.1 Error: too much mail from 127.0.0.1"
+    assert [slowed.said for slowed in scene.notes] == [said, said]

@@ -10,7 +10,7 @@ from pathlib import Path
 from petition.campaign.server import Server
 from petition.cli import console
 from petition.credentials import Secret
-from petition.delivery.ending import Wait
+from petition.delivery.ending import Slowed, Wait
 from petition.delivery.loop import run_loop
 from petition.delivery.mailer import Ending, Mailer, Route, Told
 from petition.delivery.pace import Pace
@@ -147,7 +147,14 @@ async def _deliver(
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
         route = _route(prepared, server, secrets)
-        mailer = Mailer(run, prepared.merger, route, tell, prepared.log.clock)
+        mailer = Mailer(
+            run,
+            prepared.merger,
+            route,
+            tell,
+            prepared.log.clock,
+            lambda slowed: note(_told(slowed)),
+        )
         _obey_signals(mailer, note)
         try:
             if wait:
@@ -166,6 +173,17 @@ def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
             note(f"Waiting until {until}. Ctrl-C ends it.")
 
     return noting
+
+
+def _told(slowed: Slowed) -> str:
+    """That letters go more slowly, and why: one line."""
+    seconds = console.duration(slowed.seconds)
+    if slowed.domain:
+        return (
+            f"{slowed.domain} asks for fewer letters ({slowed.said}): letters to it go"
+            f" {seconds} apart, or more if it asks again."
+        )
+    return f"Trouble with the server ({slowed.said}): trying again in {seconds}."
 
 
 def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:

@@ -15,6 +15,7 @@ from petition.check import concerning, examine, in_order, today_of
 from petition.cli import console
 from petition.cli.preview import As
 from petition.cli.workplace import Workplace
+from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.fitness import zone_of
 from petition.identity import Signer
@@ -230,6 +231,7 @@ def open_in_browser(copies: Copies, who: str | None) -> None:
     handle, file = tempfile.mkstemp(prefix="petition-", suffix=".html")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(copies.html(person))
+    drop_secrets()  # or the browser would have them in its environment
     if webbrowser.open(Path(file).as_uri()):
         console.say(f"Opened in the browser: {file}")
     else:

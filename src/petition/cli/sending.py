@@ -163,10 +163,10 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
         console.say_error(str(ending.trouble))
     if ending.broken:
         console.say_error(f"The server kept breaking off: {ending.broken}.")
+        _say_advice(prepared, ending.broken)
     if ending.refused:
         console.say_error(f"Stopped after several letters in a row were refused: {ending.refused}.")
-        if prepared.server and (mend := advice(prepared.server.host, ending.refused)):
-            console.say_error(f"{mend}.")
+        _say_advice(prepared, ending.refused)
     if ending.unknown:
         console.say_error(
             f"Stopped: too many recipients in a row were refused, as a broken server does it:"
@@ -183,6 +183,11 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
     _next_steps(prepared, states)
     _say_rehearsal(prepared)
     return status_of(states, ending)
+
+
+def _say_advice(prepared: Prepared, said: str) -> None:
+    if prepared.server and (mend := advice(prepared.server.host, said)):
+        console.say_error(f"{mend}.")
 
 
 def _say_waiting(ending: Ending) -> None:

@@ -31,6 +31,20 @@ class Wait(NamedTuple):
     is_for_server: bool
 
 
+class Slowed(NamedTuple):
+    """Letters go more slowly than they could.
+
+    Args:
+        domain: The provider that asked for it, alone; "": the trouble is the server's.
+        said: What was said, or what happened.
+        seconds: Between two letters to the provider, or until the server is tried again.
+    """
+
+    domain: str
+    said: str
+    seconds: float
+
+
 @dataclass(slots=True)
 class Ending:
     """How a run ended.

@@ -54,6 +54,7 @@ _FASTMAIL = (
 )
 _ENCRYPT_FIRST = 'Set security = "starttls" with port 587, or "tls" with port 465, in [smtp]'
 _DAILY_LIMIT = "Set per_day in [pace] to the provider's limit and go on in 24 hours"
+_TOO_FAST = "Set a rate in [pace] below what the server allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ KNOWN = (
     KnownReply(r"mailgun\.org", r"535 ", _MAILGUN_CREDENTIALS),
     KnownReply(r"postmarkapp\.com", r"535 ", _POSTMARK_CREDENTIALS),
     KnownReply(r"(fastmail|messagingengine)\.com", r"535 ", _FASTMAIL),
+    KnownReply("", r"too (much|many) (mail|messages)|rate limit", _TOO_FAST),
     KnownReply("", r"53[08] .*(starttls|encryption required)", _ENCRYPT_FIRST),
 )
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from petition.delivery.copies import Letter, outcome_of, person_of
-from petition.delivery.ending import Ending, Told, Wait
-from petition.delivery.pace import NO_CAP, Closed
+from petition.delivery.ending import Ending, Slowed, Told, Wait
+from petition.delivery.pace import NO_CAP, SLOWED_SECONDS, Closed
 from petition.delivery.patience import Patience, rest_after
 from petition.delivery.reply import Outcome as Said
 from petition.delivery.reply import Stage, Verdict
@@ -31,6 +31,7 @@ from petition.outbox.states import WAITING, Reason, State
 __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
+_NOTED_SECONDS = 5.0  # a shorter rest is not worth a line
 _LONGEST_SLEEP = 30.0  # seconds after which the clock is looked at again
 
 
@@ -60,6 +61,7 @@ class Mailer:
         route: Which way they go.
         tell: Is called with what became of each copy.
         clock: What tells the time, aware.
+        note: Is called when letters begin to go more slowly, once for each reason.
     """
 
     def __init__(
@@ -69,11 +71,14 @@ class Mailer:
         route: Route,
         tell: Callable[[Told], None],
         clock: Callable[[], datetime],
+        note: Callable[[Slowed], None] = lambda _: None,
     ) -> None:
         self._run = run
         self._merger = merger
         self._route = route
         self._tell = tell
+        self._note = note
+        self._noted: set[str | int] = set()  # domains, and episodes of trouble with the server
         self._clock = clock
         self._login = route.login
         self._ending = Ending()
@@ -214,7 +219,10 @@ class Mailer:
 
     async def _try_to_open(self) -> _Line | None:
         if rest := self._patience.rest:
-            await self._rest(self._route.pause * rest)
+            seconds = self._route.pause * rest
+            if seconds >= _NOTED_SECONDS:
+                self._note_once(self._patience.episode, Slowed("", self._patience.said, seconds))
+            await self._rest(seconds)
         if self._is_halted:
             return None
         try:
@@ -377,6 +385,13 @@ class Mailer:
                 policy = False  # each recipient waits by themselves: less haste helps nobody
             if verdict.reply.code == 421 or policy:
                 self._route.pace.slow_down(domain)
+                slowed = Slowed(domain, str(verdict.reply), SLOWED_SECONDS)
+                self._note_once(domain, slowed)
+
+    def _note_once(self, reason: str | int, slowed: Slowed) -> None:
+        if reason not in self._noted:
+            self._noted.add(reason)
+            self._note(slowed)
 
     def _note_dismissal(self, letters: int) -> None:
         """Learn after how many letters the server ends a connection: what it did twice."""

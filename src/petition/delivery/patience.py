@@ -29,12 +29,14 @@ class Patience:
         troubles: How many episodes of trouble there were in a row.
         episode: The number of the present episode; a connection keeps that of its opening.
         has_opened: Whether any connection ever stood.
+        said: What was said at the last trouble, or what happened.
     """
 
     def __init__(self, ending: Ending) -> None:
         self.troubles = 0
         self.episode = 0
         self.has_opened = False
+        self.said = ""
         self._ending = ending
         self._returns = 0
         self._refusals = 0
@@ -75,6 +77,7 @@ class Patience:
 
     def not_opened(self, trouble: OpeningTrouble) -> None:
         """A connection could not be opened; one at a time is tried while there is trouble."""
+        self.said = str(trouble.reply or trouble.what)
         self._begin_episode()
         # A server that was never reached is more likely misspelt than out of breath.
         is_hopeless = not trouble.is_passing or not (self.has_opened or trouble.reply)
@@ -91,6 +94,7 @@ class Patience:
         """
         said = verdict.reply.text if verdict.reply else verdict.reason
         if verdict.scope is Scope.SERVER and verdict.outcome is not Outcome.SENT:
+            self.said = str(verdict.reply or verdict.reason)
             if episode >= self.episode:
                 self._begin_episode()
             if self.troubles >= EPISODES_IN_A_ROW:

@@ -210,7 +210,10 @@ def _is_about_server(stage: Stage, reply: Reply) -> bool:
         return True
     # 530: it wants a login or TLS first (RFC 4954 6, RFC 3207 4). 5.4.5: the login's daily limit
     # is reached (Gmail, which says so in reply to RCPT, DATA or the dot).
-    return reply.code == 530 or (reply.code >= 500 and reply.enhanced == "5.4.5")
+    if reply.code == 530 or (reply.code >= 500 and reply.enhanced == "5.4.5"):
+        return True
+    # Of MAIL the server knows no recipient yet: "not so fast" (Postfix's anvil) is meant for us.
+    return stage is Stage.MAIL and reply.code < 500 and (reply.enhanced or "").startswith("4.7.")
 
 
 def _first_bytes(lines: Sequence[bytes]) -> list[bytes]:

@@ -75,6 +75,7 @@ REPLIES = [
     ("smtp.eu.mailgun.org", 535, ["Authentication failed"], "smtp.eu.mailgun.org"),
     ("smtp.postmarkapp.com", 535, ["5.7.8 Error: authentication failed"], "access key"),
     ("smtp.fastmail.com", 535, ["5.7.0 Incorrect username or password"], "Fastmail"),
+    ("mail.example.org", 450, ["4.7.1 Error: too much mail from 192.0.2.1"], "a rate in [pace]"),
     ("mail.example.org", 530, ["5.7.0 Must issue a STARTTLS command first"], "starttls"),
     ("mail.example.org", 538, ["5.7.11 Encryption required for requested mechanism"], "port 465"),
 ]  # fmt: skip

@@ -167,6 +167,13 @@ def test_a_passing_limit_is_a_deferral(text):
     assert judge(Stage.RCPT, reply(450, text)).outcome is Outcome.DEFERRED
 
 
+def test_not_so_fast_before_any_recipient_is_the_server_s():
+    verdict = judge(Stage.MAIL, reply(450, b"4.7.1 Error: too much mail from 192.0.2.1"))
+    assert (verdict.outcome, verdict.scope) == (Outcome.RELEASED, Scope.SERVER)
+    assert judge(Stage.MAIL, reply(451, b"4.3.0 Try later")).outcome is Outcome.DEFERRED
+    assert judge(Stage.MAIL, reply(550, b"5.7.1 Not you")).outcome is Outcome.FAILED
+
+
 @pytest.mark.parametrize("loss", Loss)
 def test_only_after_the_dot_is_a_loss_uncertain(loss):
     for stage in Stage:

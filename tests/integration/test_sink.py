@@ -1,0 +1,77 @@
+"""Postfix's smtp-sink with its fault switches: each one leaves the letters in the right state."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.integration.scene import Scene
+from tests.servers.sink import running_sink
+
+pytestmark = pytest.mark.component("smtp-sink")
+
+# The switch and the command that it is for -> the states of three letters over one connection.
+QUEUED, DEFERRED, FAILED = ["queued"] * 3, ["deferred"] * 3, ["failed"] * 3
+FAULTS = {
+    **{("-q", at): QUEUED for at in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA")},
+    ("-q", "."): ["uncertain"] * 3,
+    **{("-Q", at): QUEUED for at in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA")},
+    ("-Q", "."): DEFERRED,
+    **{("-r", at): QUEUED for at in ("CONNECT", "EHLO")},
+    **{("-r", at): DEFERRED for at in ("MAIL", "RCPT", "DATA", ".")},
+    **{("-f", at): QUEUED for at in ("CONNECT", "EHLO")},
+    ("-e", ""): QUEUED,  # no ESMTP: there is no falling back to HELO
+    **{("-f", at): FAILED for at in ("MAIL", "RCPT", "DATA", ".")},
+}
+SENT = ["sent"] * 3
+GOOD = {
+    "as it is": (),
+    "no 8BITMIME": ("-8",),
+    "no PIPELINING": ("-p",),
+    "no enhanced codes": ("-E",),
+    "no SASL, DSN, XCLIENT, XFORWARD": ("-a", "-N", "-C", "-F"),
+    "slow to DATA": ("-w", "1"),
+    "slow to the dot": ("-W", ".:1"),
+    "slow to read": ("-H", "1"),
+    "a small window": ("-T", "512"),
+    "it loses its temper at QUIT": ("-q", "QUIT"),
+    "it refuses QUIT": ("-f", "QUIT"),
+}
+
+
+def outcome(tmp_path: Path, *switches: str, timeout: float = 5.0):
+    """The states of the letters, and whom the sink has letters for."""
+    scene = Scene(tmp_path / "campaign", timeout=timeout)
+    with running_sink(tmp_path / "sink", *switches) as sink:
+        ending = asyncio.run(scene.run(sink, dot_seconds=timeout))
+        return scene.states, sink.recipients, ending
+
+
+@pytest.mark.parametrize(("switch", "at"), FAULTS)
+def test_a_fault(tmp_path: Path, switch: str, at: str):
+    states, recipients, _ = outcome(tmp_path, *filter(None, (switch, at)))
+    assert states == FAULTS[switch, at]
+    assert len(set(recipients)) == len(recipients)
+
+
+@pytest.mark.parametrize("switches", GOOD.values(), ids=GOOD)
+def test_what_is_no_fault(tmp_path: Path, switches: tuple[str, ...]):
+    states, recipients, ending = outcome(tmp_path, *switches)
+    assert states == SENT
+    assert sorted(recipients) == [f"p{number}@x.example" for number in (1, 2, 3)]
+    assert not ending.is_over
+
+
+def test_it_goes_away_after_two_letters(tmp_path: Path):
+    states, recipients, _ = outcome(tmp_path, "-M", "2")
+    assert recipients == ["p1@x.example", "p2@x.example"]
+    assert states[0] == "sent"
+    assert states[1] in {"sent", "uncertain"}
+    assert states[2] == "queued"
+
+
+def test_a_550_before_the_dot_is_a_refusal(tmp_path: Path):
+    """It says 354, and 550 before it has read anything; it never reads the letter."""
+    states, recipients, _ = outcome(tmp_path, "-A", "0", timeout=2.0)
+    assert states == FAILED
+    assert recipients == []

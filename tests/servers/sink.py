@@ -1,0 +1,77 @@
+"""Postfix's smtp-sink: a server in C that does on request what servers should not do."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.postfix import free_port
+
+SINK = shutil.which("smtp-sink", path="/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """A running smtp-sink: its port, and the folder that it writes each letter to."""
+
+    port: int
+    folder: Path
+
+    @property
+    def recipients(self) -> list[str]:
+        """Whom the letters were for whose body came whole, one by one."""
+        found = []
+        for path in sorted(self.folder.iterdir()):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found += [
+                line.partition("<")[2].partition(">")[0]
+                for line in text.splitlines()
+                if line.startswith("X-Rcpt-Args:")
+            ]
+        return found
+
+
+@contextmanager
+def running_sink(folder: Path, *switches: str) -> Iterator[Sink]:
+    """Run it until the block is left.
+
+    Args:
+        folder: Where it puts the letters; made here.
+        switches: As its manual has them: `-q`, `DATA`.
+    """
+    assert SINK is not None
+    folder.mkdir()
+    who = []
+    if os.geteuid() == 0:
+        who = ["-u", "postfix"]
+        shutil.chown(folder, "postfix")
+        for parent in folder.parents[:3]:  # pytest keeps its folders to itself
+            parent.chmod(parent.stat().st_mode | 0o011)
+    port = free_port()
+    command = [SINK, *who, *switches, "-d", f"{folder}/", f"127.0.0.1:{port}", "100"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _wait_for(port, running)
+        yield Sink(port, folder)
+    finally:
+        running.terminate()
+        running.communicate(timeout=30)
+
+
+def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            if running.poll() is not None or time.monotonic() > deadline:
+                running.kill()
+                raise RuntimeError(f"smtp-sink: {running.communicate()[1].decode()}") from None
+            time.sleep(0.02)
+        else:
+            return
