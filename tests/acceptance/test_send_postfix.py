@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.postfix import running_postfix
 
 pytestmark = pytest.mark.component("postfix", "root")
@@ -43,3 +43,33 @@ def wait_until(is_met) -> None:
     while not is_met():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+# Twelve letters in six seconds, from this machine too.
+LIMITED = """\
+smtpd_client_message_rate_limit = 12
+smtpd_client_event_limit_exceptions =
+anvil_rate_time_unit = 6s
+"""
+
+
+def test_a_pace_below_the_server_s_limit_never_meets_it(tmp_path: Path):
+    with running_postfix(LIMITED) as postfix:
+        campaign = SmallCampaign.at(tmp_path, people=18).through(postfix.port)
+        campaign.write("petition.toml", SETTINGS + '\n[pace]\nrate = "90/min"\n')
+        answer = campaign.petition("send", "open-letter", "--yes", status=0)
+        assert "Trouble" not in answer.err
+        assert "rate limit exceeded" not in postfix.log
+        assert set(campaign.states().values()) == {"sent"}
+
+
+def test_a_run_that_meets_the_server_s_limit_rests_and_charges_no_letter(tmp_path: Path):
+    with running_postfix(LIMITED) as postfix:
+        campaign = SmallCampaign.at(tmp_path, people=30).through(postfix.port)
+        answer = campaign.petition("send", "open-letter", "--yes", status=0)
+        assert "rate limit exceeded" in postfix.log
+        said = "Trouble with the server (450 4.7.1 Error: too much mail from 127.0.0.1): trying"
+        assert said in " ".join(answer.err.split())
+        rows = campaign.petition("status", "open-letter", "--state", "sent", "--json").json
+        assert [row["attempts"] for row in rows] == [1] * 30
+        wait_until(lambda: len(postfix.arrived) == 30)
