@@ -13,10 +13,10 @@ from typing import Any
 
 from petition.cli.main import run
 from petition.delivery.wire import Wire
-from petition.outbox.database import Database
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
+from petition.outbox.sqlite import SqliteDatabase
 
 Function = Callable[..., Any]
 
@@ -76,26 +76,32 @@ def writes(piece: bytes) -> Function:
 
 POINTS: dict[str, Function] = {
     "before anything is queued": lambda point: before(Listing, "carry_out", point),
-    "in the middle of queueing": lambda point: before(Database, "run", point, runs("log_enqueued")),
+    "in the middle of queueing": lambda point: before(
+        SqliteDatabase, "run", point, runs("log_enqueued")
+    ),
     "when all is queued": lambda point: after(Listing, "carry_out", point),
-    "in the middle of a claim": lambda point: before(Database, "all", point, runs("claim")),
+    "in the middle of a claim": lambda point: before(SqliteDatabase, "all", point, runs("claim")),
     "behind a claim": lambda point: after_awaiting(Run, "claim", point),
     "before DATA": lambda point: before(Wire, "write", point, writes(b"DATA\r\n")),
     "behind DATA": lambda point: after(Wire, "write", point, writes(b"DATA\r\n")),
     "before the mark": lambda point: before(Run, "intend", point),
-    "in the middle of the mark": lambda point: after(Database, "run_many", point, runs("intend")),
+    "in the middle of the mark": lambda point: after(
+        SqliteDatabase, "run_many", point, runs("intend")
+    ),
     "behind the mark": lambda point: after_awaiting(Run, "intend", point),
     "before the dot": lambda point: before(Wire, "write", point, writes(b"\r\n.\r\n")),
     "behind the dot": lambda point: after(Wire, "write", point, writes(b"\r\n.\r\n")),
     "before the record": lambda point: before(Run, "record", point),
-    "in the middle of the record": lambda point: after(Database, "run_many", point, runs("record")),
+    "in the middle of the record": lambda point: after(
+        SqliteDatabase, "run_many", point, runs("record")
+    ),
     "behind the record": lambda point: after_awaiting(Run, "record", point),
 }
 
 # And of what the next run does first with what a killed one left in hand.
 RECOVERY: dict[str, Function] = {
-    "before tidying up": lambda point: before(Database, "run", point, runs("pick_orphans")),
-    "in the middle of tidying up": lambda point: after(Database, "run", point, runs("adopt")),
+    "before tidying up": lambda point: before(SqliteDatabase, "run", point, runs("pick_orphans")),
+    "in the middle of tidying up": lambda point: after(SqliteDatabase, "run", point, runs("adopt")),
     "behind tidying up": lambda point: after(Log, "recover", point),
 }
 

@@ -23,12 +23,12 @@ DOT = b"\r\n.\r\n"
 # A petition that does not wait for the disk: what the test below has to see.
 CARELESS = """
 import sys
-from petition.outbox.database import Database
-prepare = Database._prepare
+from petition.outbox.sqlite import SqliteDatabase
+prepare = SqliteDatabase._prepare
 def careless(self):
     prepare(self)
     self._connection.execute("PRAGMA synchronous = OFF")
-Database._prepare = careless
+SqliteDatabase._prepare = careless
 from petition.cli.main import run
 sys.argv = ["petition", "send", "open-letter", "--yes"]
 run()
