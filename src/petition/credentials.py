@@ -97,7 +97,8 @@ class _Setting(NamedTuple):
     table: str
 
 
-_SECRET = re.compile(r"PETITION_\w*(PASSWORD|TOKEN|KEY)")  # variables that hold one
+# Variables that hold one; the address of a database can have a password in it.
+_SECRET = re.compile(r"PETITION_(\w*(PASSWORD|TOKEN|KEY)|DATABASE)")
 _KEY_COMMAND = _Setting("key_command", "dkim")
 
 
