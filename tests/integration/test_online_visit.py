@@ -94,7 +94,12 @@ def paced(connections=1, recipients=10, **pace):
 
 def test_limits_that_are_kept_say_nothing():
     assert paced(rate="20/min", per_day=500) == []
-    assert paced(rate="1/s", per_day=500) != []
+
+
+def test_more_than_is_known_is_a_note_for_an_account_may_have_more():
+    found = paced(rate="1/s", per_day=2_000, recipients=2_000)
+    assert [level for level, _, _ in found] == [Level.NOTE] * 2
+    assert found[0][1].endswith("and per_day is more")
 
 
 def test_limits_that_are_not_kept_say_what_to_write():

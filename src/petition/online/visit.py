@@ -12,6 +12,8 @@ from petition.delivery.session import Session
 from petition.errors import Problem, ServerTrouble
 from petition.online.findings import doubtful, well, wrong
 
+_YOUR_ACCOUNT = "See that your account has as much"
+
 
 class Visit(NamedTuple):
     """What a visit showed.
@@ -107,23 +109,22 @@ def look_at_pace(
     """
     title, cap = limits.title, limits.per_day
     if cap is not None:
-        if pace.per_day is None or pace.per_day > cap:
-            what = f"{title} takes {cap:,} recipients in 24 hours, as far as is known"
-            yield doubtful(
-                place, what, f"Write per_day = {cap} in [pace], or what your account has"
-            )
-        most = max(recipients.values(), default=0)
-        if most > min(cap, pace.per_day or cap):
-            days = -(-most // min(cap, pace.per_day or cap))
-            what = (
-                f"{most:,} recipients take {days} days at {min(cap, pace.per_day or cap):,} a day"
-            )
+        known = f"{title} takes {cap:,} recipients in 24 hours, as far as is known"
+        if pace.per_day is None:
+            mend = f"Write per_day = {cap} in [pace], or what your account has"
+            yield doubtful(place, known, mend)
+        elif pace.per_day > cap:
+            yield well(place, f"{known}, and per_day is more", _YOUR_ACCOUNT)
+        most, a_day = max(recipients.values(), default=0), pace.per_day or cap
+        if most > a_day:
+            what = f"{most:,} recipients take {-(-most // a_day)} days at {a_day:,} a day"
             yield well(place, what, "send --wait stays until they are through")
-    if limits.per_minute is not None and (
-        pace.rate is None or pace.rate.count * 60 / pace.rate.seconds > limits.per_minute
-    ):
-        what = f"{title} takes {limits.rate}, as far as is known"
-        yield doubtful(place, what, f'Write rate = "{limits.rate}" in [pace]')
+    if limits.per_minute is not None:
+        known = f"{title} takes {limits.rate}, as far as is known"
+        if pace.rate is None:
+            yield doubtful(place, known, f'Write rate = "{limits.rate}" in [pace]')
+        elif pace.rate.count * 60 / pace.rate.seconds > limits.per_minute:
+            yield well(place, f"{known}, and rate is more", _YOUR_ACCOUNT)
     if limits.connections is not None and connections > limits.connections:
         what = f"{title} takes {limits.connections} connections at once"
         yield doubtful(place, what, f"Write connections = {limits.connections} in [smtp]")
