@@ -269,3 +269,18 @@ def test_what_of_a_suppression_list_cannot_be_read_is_told_and_the_rest_counts(
     assert [row["email"] for row in campaign.petition("suppress", "--json").json] == [
         "ann@x.example"
     ]
+
+
+def test_a_new_login_stops_at_the_cap_of_its_first_day(campaign: SmallCampaign):
+    people = "".join(f"p{number}@x.example,yes\n" for number in range(5))
+    campaign.write("supporters.csv", "email,updates\n" + people)
+    campaign.change("letters/news.md", "recipient.name or", "recipient.email or")
+    toml = (campaign.root / "petition.toml").read_text()
+    campaign.write("petition.toml", toml + "\n[pace]\nwarm_up = [2, 4]\nper_day = 3\n")
+    with counting_server() as server:
+        through = campaign.through(server.port)
+        answer = through.petition("send", "news", "--yes", status=3)
+        assert "warming up: 2, 4" in " ".join(answer.out.split())
+        assert server.accepted.total() == 2
+        through.petition("send", "news", "--yes", status=3)  # a restart does not free it
+        assert server.accepted.total() == 2

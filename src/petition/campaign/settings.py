@@ -74,6 +74,7 @@ class Between:
 
 
 _SPANS = {"s": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600, "day": 86400, "days": 86400}
+_LONGEST_WARM_UP = 100  # days
 _LONGEST_SPAN = 30 * 86400  # seconds
 
 
@@ -115,6 +116,16 @@ def _lists(value: object) -> object:
     return {**_LISTS, **value} if isinstance(value, dict) else value
 
 
+def _warm_up(value: object) -> tuple[int, ...]:
+    days = tuple(value) if isinstance(value, list | tuple) else ()
+    is_right = days and all(type(day) is int and day > 0 for day in days)
+    if not is_right or len(days) > _LONGEST_WARM_UP or sorted(days) != list(days):
+        what = f"this is not a list of at most {_LONGEST_WARM_UP} numbers that grow"
+        raise fault(what, "Write how many letters may go on each day: [200, 400, 800, 1500]")
+    return days
+
+
+WarmUp = Annotated[tuple[int, ...], PlainValidator(_warm_up)]
 RateText = Annotated[Rate, PlainValidator(lambda value: Rate.parse(kinds.one_line(value)))]
 RatesText = Annotated[dict[str, Rate], PlainValidator(_rates)]
 SpanText = Annotated[timedelta, PlainValidator(_span)]
@@ -182,6 +193,7 @@ class Pace(SettingsTable):
 
     rate: RateText | None = None
     per_day: int | None = Field(default=None, ge=1)
+    warm_up: WarmUp | None = None
     per_domain: RatesText = Field(default_factory=dict)
     between: HoursText | None = None
     retry: SpansText | None = None

@@ -101,6 +101,10 @@ def pace_text(pace: Pace) -> str:
     parts += [f"{_rate(rate)} to {domain}" for domain, rate in pace.per_domain.items()]
     if pace.per_day:
         parts.append(f"at most {pace.per_day:,} in 24 hours")
+    if pace.warm_up:
+        parts.append(
+            f"warming up: {', '.join(f'{day:,}' for day in pace.warm_up)} on the first days"
+        )
     if pace.between:
         parts.append(f"between {pace.between}")
     return ", ".join(parts)

@@ -70,6 +70,7 @@ class Pace:
         self, settings: PaceSettings, timezone: tzinfo, clock: Clock | None = None
     ) -> None:
         self.per_day = settings.per_day
+        self.warm_up = settings.warm_up or ()
         self._rate = settings.rate
         self._timezone = timezone
         self._between = settings.between
@@ -142,6 +143,16 @@ class Pace:
             turns.interval /= 2
             if turns.interval <= SLOWED_SECONDS / 2:
                 del self._slowed[domain]
+
+    def cap(self, days: int) -> int | None:
+        """How many recipients there may be in 24 hours; None: as many as there are.
+
+        Args:
+            days: On how many days before letters went out under this login.
+        """
+        if days >= len(self.warm_up):
+            return self.per_day
+        return min(self.warm_up[days], self.per_day or NO_CAP)
 
     def left_today(self, used: int) -> int:
         """How many more recipients the daily cap allows.

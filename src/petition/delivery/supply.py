@@ -47,6 +47,7 @@ class Supply:
         self._batch = each * connections
         self._past = 0  # the last copy that was looked at while claiming past full domains
         self._full: list[str] = []
+        self._days_before: tuple[str, int] = ("", 0)  # at an hour, how many
 
     def take(self) -> Copy | None:
         """The next copy, if there is one in hand; more are claimed meanwhile.
@@ -163,11 +164,20 @@ class Supply:
         self._is_dry = len(claimed) < batch
         return bool(claimed)
 
+    async def _cap(self, login: str) -> int | None:
+        """The cap of this day: that of [pace], or of the login's warm-up."""
+        if not self._pace.warm_up:
+            return self._pace.per_day
+        hour = f"{self._run.now:%Y-%m-%d %H:%M}"[:-1]  # counting a million attempts takes a while
+        if hour != self._days_before[0]:
+            self._days_before = hour, await self._run.days_before(login)
+        return self._pace.cap(self._days_before[1])
+
     async def _room_under_cap(self) -> int | None:
-        cap = self._route.pace.per_day
+        login = self._route.login
+        cap = await self._cap(login)
         if cap is None:
             return None
-        login = self._route.login
         if await self._run.count_from_now(login):
             self._ending.clock_was_ahead = True
         spent = await self._run.spent(login)

@@ -177,6 +177,16 @@ class Log:
         oldest = self.database.one("attempt_leaves", values)
         return (used[0] if used else 0), (moment(oldest[0]) if oldest and oldest[0] else None)
 
+    def days_before(self, login: str) -> int:
+        """On how many days before this one letters went out under a login.
+
+        A day begins each 24 hours after the first attempt of all; one without letters is none.
+        """
+        rows = self.database.all("attempted_hours", {"login": login})
+        hours = [moment(f"{row[0]}:00:00Z") for row in rows]
+        days = {(hour - hours[0]) // DAY for hour in hours}
+        return len([day for day in days if day < (self.clock() - hours[0]) // DAY])
+
     def frees(self, login: str, recipients: int) -> datetime | None:
         """When the attempt of the last 24 hours was made that completes so many recipients."""
         values = {"login": login, "since": stamp(self.clock() - DAY), "recipients": recipients}

@@ -164,6 +164,10 @@ UPDATE attempt SET at = :now WHERE login = :login AND at > :horizon
 -- How much went out under a login since a moment.
 SELECT CAST(COALESCE(SUM(recipients), 0) AS BIGINT) FROM attempt WHERE login = :login AND at > :since
 
+-- :name attempted_hours
+-- The hours in which something went out under a login, the first one first.
+SELECT DISTINCT substr(at, 1, 13) AS hour FROM attempt WHERE login = :login ORDER BY hour
+
 -- :name attempt_leaves
 -- When the oldest of the attempts since a moment was made.
 SELECT MIN(at) FROM attempt WHERE login = :login AND at > :since

@@ -257,6 +257,10 @@ class Run:
         """How many recipients count against the daily cap of a login."""
         return await self._committer.commit(lambda _: self._log.spent(login)[0])
 
+    async def days_before(self, login: str) -> int:
+        """On how many days before this one letters went out under a login."""
+        return await self._committer.commit(lambda _: self._log.days_before(login))
+
     async def count_from_now(self, login: str) -> bool:
         """Count from now what a clock counted that was more than a day ahead.
 
