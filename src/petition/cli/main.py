@@ -22,6 +22,7 @@ from petition.cli import (
     inbox,
     init,
     log,
+    migrate,
     preview,
     report,
     resolve,
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "forget": forget.forget,
     "report": report.report,
     "evidence": evidence.evidence,
+    "migrate": migrate.migrate,
     "sandbox": sandbox.sandbox,
     "serve": serve.serve,
 }

@@ -105,6 +105,13 @@ class Workplace:
 
         return database_of(self.settings, os.environ, self.root, self.server)
 
+    def url_of(self, database: str) -> str:
+        """The address of another database, as PETITION_DATABASE would name it."""
+        from petition.campaign.server import database_of
+
+        environ = {"PETITION_DATABASE": database}
+        return database_of(self.settings, environ, self.root, self.server)
+
     @property
     def is_rehearsal(self) -> bool:
         """Whether letters go to the sandbox, and nobody receives anything."""

@@ -100,6 +100,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def renumber(self) -> None:
+        """Within a transaction that wrote rows with their numbers: new ones come behind these."""
+
+    @abstractmethod
     def scrub(self) -> None:
         """Leave nothing of what was deleted where the database keeps the log.
 

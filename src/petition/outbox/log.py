@@ -26,6 +26,7 @@ from petition.outbox.states import GIVE_UP, State
 
 Clock = Callable[[], datetime]
 DAY = timedelta(hours=24)
+MOVED = "moved"  # the note of a log that was moved away, with where it is now
 
 
 def utc_now() -> datetime:
@@ -52,6 +53,17 @@ class Log:
         self.database = open_database(url)
         self._key: bytes | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
+        self._refuse_what_was_moved()
+
+    def _refuse_what_was_moved(self) -> None:
+        """A log that was moved away knows no more what was sent since."""
+        if moved := self.database.one("meta", {"name": MOVED}):
+            place = self.database.where
+            self.database.close()
+            raise LogUnusable(
+                f"the log in {place} was moved to {moved[0]}",
+                "Name that in [log] database or PETITION_DATABASE",
+            )
 
     @property
     def where(self) -> str:

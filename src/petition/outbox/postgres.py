@@ -227,6 +227,13 @@ class PostgresDatabase(Database):
             TransactionStatus.INERROR,
         }
 
+    def renumber(self) -> None:
+        """Number new rows behind those that are there."""
+        for table in (table for table, columns in tables().items() if "id" in columns):
+            sequence = f"pg_get_serial_sequence('{table}', 'id')"
+            text = f"SELECT setval({sequence}, COALESCE(MAX(id), 0) + 1, false) FROM {table}"  # noqa: S608
+            self._connection.execute(text.encode())
+
     def scrub(self) -> None:
         """Leave nothing of what was deleted in the files of the tables, which are written anew.
 

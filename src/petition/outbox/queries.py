@@ -8,7 +8,7 @@ A query is written once for all databases. Only its parameters are put as each l
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -121,7 +121,17 @@ def queries(dialect: Dialect) -> dict[str, Query]:
         if name in found:
             raise ValueError(f"two queries are named {name}")
         found[name] = dialect.translate(text)
-    return found
+    return found | {name: dialect.translate(text) for name, text in _of_whole_tables()}
+
+
+def _of_whole_tables() -> Iterator[tuple[str, str]]:
+    """What transfer.py asks: each table read, emptied, filled and counted, by its columns."""
+    for table, columns in tables().items():
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        yield f"whole_{table}", f"SELECT {names} FROM {table} ORDER BY {columns[0]}"  # noqa: S608
+        yield f"put_{table}", f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608
+        yield f"empty_{table}", f"DELETE FROM {table}"  # noqa: S608 (names of our own schema)
+        yield f"size_{table}", f"SELECT COUNT(*) FROM {table}"  # noqa: S608
 
 
 def texts(names: tuple[str, ...] = _FILES) -> list[tuple[str, str]]:

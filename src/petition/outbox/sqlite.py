@@ -174,6 +174,9 @@ class SqliteDatabase(Database):
                 raise
             self._connection.execute("RELEASE attempt")
 
+    def renumber(self) -> None:
+        """Number new rows behind those that are there, as SQLite does by itself."""
+
     def scrub(self) -> None:
         """Leave nothing of what was deleted: not in the file's free pages, not in its WAL.
 

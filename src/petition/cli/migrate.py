@@ -1,0 +1,47 @@
+"""petition migrate: the log in another database."""
+
+from typing import Annotated
+
+import typer
+
+from petition.cli.options import Json
+
+
+def migrate(
+    context: typer.Context,
+    database: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATABASE", help="sqlite:///PATH or postgresql://... without a log in it."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Move the log of real letters to another database, whole or not at all."""
+    from petition.campaign.field_types import is_database_url
+    from petition.cli import console
+    from petition.cli.workplace import Workplace
+    from petition.errors import UsageError
+    from petition.outbox.transfer import transfer
+
+    if not is_database_url(database):  # it may hold a password: it is not quoted
+        raise UsageError(
+            "that is not the URL of a database",
+            'Name one like "sqlite:///petition.db" or "postgresql://host/name"',
+        )
+    with Workplace.open(context) as place:
+        if place.is_rehearsal:
+            raise UsageError(
+                "the log of a rehearsal stays where it is",
+                "Name a mail server in [smtp] or PETITION_SMTP_HOST: its log is moved",
+            )
+        done = transfer(place.existing_log, place.url_of(database))
+    if as_json:
+        console.json({"from": done.start, "to": done.end, "rows": done.rows})
+        return
+    rows = done.rows
+    console.say(
+        f"Moved {console.count(rows['copy'], 'copy', 'copies')} with"
+        f" {console.count(rows['event'], 'event')} from {done.start} to {done.end}."
+    )
+    console.say("Next: name it in [log] database, or set PETITION_DATABASE to it.")

@@ -1,0 +1,141 @@
+"""A log that is moved from one database to another is the same log, and there is one of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from petition.errors import LogBusy, LogUnusable, UsageError
+from petition.outbox import person, transfer
+from petition.outbox.listing import Listing
+from petition.outbox.log import Log
+from petition.outbox.queries import tables
+from petition.outbox.states import State
+from tests.servers.postgres import Postgres
+from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.hand import bring_to
+
+
+@pytest.fixture
+def elsewhere(log: Log, tmp_path: Path, postgres: Postgres) -> str:
+    """A database of the other kind."""
+    is_sqlite = log.url.startswith("sqlite")
+    return postgres.new_log() if is_sqlite else f"sqlite:///{tmp_path}/other.db"
+
+
+@pytest.fixture
+def full(log: Log, queue: Callable[..., Listing]) -> Log:
+    """A log with something in most tables."""
+    queue("ann", "bob", "eve")
+    bring_to(log, "ann", State.SENT)
+    bring_to(log, "bob", State.DEFERRED)
+    person.suppress(log, ["eve@x.example"])
+    return log
+
+
+def content_of(log: Log) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        table: sorted((tuple(row) for row in log.database.all(f"whole_{table}")), key=repr)
+        for table in tables()
+    }
+
+
+def test_it_is_the_same_there_and_back_again(full: Log, elsewhere: str):
+    before = content_of(full)
+    done = transfer.transfer(full, elsewhere)
+    assert done.rows == {table: len(rows) for table, rows in before.items()}
+    assert done.rows["copy"] == 3
+    with Log(elsewhere) as there:
+        assert content_of(there) == before
+        person.unsuppress(there, ["eve@x.example"])
+        listing = Listing(there, "open")
+        listing.stage(listed("ann", "bob", "eve", "fay"))
+        listing.carry_out(listing.compare(1, "continue"), "campaign", None)
+        assert [copy.id for copy in there.copies("open")] == [1, 2, 3, 4]
+        changed = content_of(there)
+        transfer.transfer(there, full.url)
+    with Log(full.url) as again:
+        assert content_of(again) == changed
+
+
+def test_what_it_was_moved_from_sends_nothing_more(full: Log, elsewhere: str):
+    transfer.transfer(full, elsewhere)
+    with pytest.raises(LogUnusable, match="was moved to"):
+        Log(full.url)
+    with pytest.raises(LogUnusable, match="was moved to"), Log(full.url):
+        pass
+
+
+def test_a_log_of_another_campaign_is_left_alone(full: Log, elsewhere: str):
+    with Log(elsewhere) as other:
+        assert other.key
+        person.suppress(other, ["somebody@x.example"])
+        before = content_of(other)
+        with pytest.raises(UsageError, match="another campaign"):
+            transfer.transfer(full, elsewhere)
+        assert content_of(other) == before
+    with Log(full.url) as still:
+        assert still.counts("open").total == 3
+
+
+def test_nothing_is_left_half(full: Log, elsewhere: str, monkeypatch: pytest.MonkeyPatch):
+    before = content_of(full)
+
+    def fail(source: object, target: object) -> None:
+        replace(source, target)
+        raise LogUnusable("the disk is full", "Free some space")
+
+    replace = transfer._replace
+    with monkeypatch.context() as patched, pytest.raises(LogUnusable, match="the disk is full"):
+        patched.setattr(transfer, "_replace", fail)
+        transfer.transfer(full, elsewhere)
+    assert content_of(full) == before
+    with Log(elsewhere) as there:
+        assert there.letters() == []
+
+
+def test_rows_that_were_lost_on_the_way_are_noticed(
+    full: Log, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+):
+    rows = transfer._rows
+    monkeypatch.setattr(
+        transfer,
+        "_rows",
+        lambda source, table: list(rows(source, table))[: 1 if table == "event" else 99],
+    )
+    with pytest.raises(LogUnusable, match="did not keep every row"):
+        transfer.transfer(full, elsewhere)
+    monkeypatch.undo()
+    transfer.transfer(full, elsewhere)
+
+
+def test_a_crash_before_the_old_one_was_closed_is_made_good(full: Log, elsewhere: str):
+    transfer.transfer(full, elsewhere)
+    full.database._connection.execute("DELETE FROM meta WHERE name = 'moved'")
+    transfer.transfer(full, elsewhere)
+    with pytest.raises(LogUnusable, match="was moved to"):
+        Log(full.url)
+
+
+def test_two_copies_that_went_their_own_ways_are_not_mixed(full: Log, elsewhere: str):
+    transfer.transfer(full, elsewhere)
+    full.database._connection.execute("DELETE FROM meta WHERE name = 'moved'")
+    person.suppress(full, ["ann@x.example"])
+    with pytest.raises(UsageError, match="differs"):
+        transfer.transfer(full, elsewhere)
+
+
+def test_a_log_is_not_moved_onto_itself_nor_while_it_is_sent_from(full: Log, elsewhere: str):
+    with pytest.raises(LogBusy):
+        transfer.transfer(full, full.url)
+    with Log(full.url) as sending, sending.owned(), pytest.raises(LogBusy):
+        transfer.transfer(full, elsewhere)
+    assert full.counts("open").total == 3
+
+
+def test_a_frozen_letter_goes_with_it(full: Log, elsewhere: str):
+    transfer.transfer(full, elsewhere)
+    with Log(elsewhere) as there:
+        found = there.newest("open")
+        assert found is not None
+        assert found.hash == frozen().hash
