@@ -20,6 +20,7 @@ def migrate(
     """Move the log of real letters to another database, whole or not at all."""
     from petition.campaign.field_types import is_database_url
     from petition.cli import console
+    from petition.cli.words import count
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError
     from petition.outbox.transfer import transfer
@@ -41,7 +42,7 @@ def migrate(
         return
     rows = done.rows
     console.say(
-        f"Moved {console.count(rows['copy'], 'copy', 'copies')} with"
-        f" {console.count(rows['event'], 'event')} from {done.start} to {done.end}."
+        f"Moved {count(rows['copy'], 'copy', 'copies')} with"
+        f" {count(rows['event'], 'event')} from {done.start} to {done.end}."
     )
     console.say("Next: name it in [log] database, or set PETITION_DATABASE to it.")

@@ -86,8 +86,8 @@ def test_nothing_is_left_half(full: Log, elsewhere: str, monkeypatch: pytest.Mon
         raise LogUnusable("the disk is full", "Free some space")
 
     replace = transfer._replace
-    with monkeypatch.context() as patched, pytest.raises(LogUnusable, match="the disk is full"):
-        patched.setattr(transfer, "_replace", fail)
+    monkeypatch.setattr(transfer, "_replace", fail)
+    with pytest.raises(LogUnusable, match="the disk is full"):
         transfer.transfer(full, elsewhere)
     assert content_of(full) == before
     with Log(elsewhere) as there:
