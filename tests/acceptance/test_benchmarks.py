@@ -7,6 +7,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
+def test_the_inbox_is_measured():
+    command = [sys.executable, str(ROOT / "benchmarks" / "inbox.py"), "--mails", "300"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "mails a second" in done.stdout
+
+
 def test_lists_are_measured(tmp_path: Path):
     command = [sys.executable, str(ROOT / "benchmarks" / "lists.py"), "--rows", "50"]
     done = subprocess.run(

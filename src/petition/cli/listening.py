@@ -20,6 +20,8 @@ _PAUSE_SECONDS = 5  # before a lost connection is made again; doubled each time 
 _LONGEST_PAUSE_SECONDS = 600
 _TELL_EVERY = 1_000  # mails
 _PILE_SHOWN = 20
+_UNCLASSIFIED = "unclassified"
+_PLURALS = {"auto-reply": "auto-replies", "set aside": "set aside"}
 
 
 def listen(log: Log, settings: Inbox, root: Path, *, watch: bool, as_json: bool) -> None:
@@ -196,13 +198,18 @@ class _Shown:
             return
         number = len(self._ours) + self._other_count
         if number:
-            told = ", ".join(f"{number} {kind}" for kind, number in self._kinds.items())
+            told = ", ".join(
+                console.count(number, kind, _PLURALS.get(kind, ""))
+                for kind, number in self._kinds.items()
+            )
             of_them = f", {len(self._ours)} of them about our letters: {told}" if told else ""
             console.say(f"{console.count(number, 'new mail')}{of_them}.")
         elif even_nothing:
             console.say("Nothing new has come.")
         if self._ours:
             console.table(["who", "letter", "what", "so"], self._ours)
+            if any(_UNCLASSIFIED in so for *_, so in self._ours):
+                console.say("To say what they answered: petition status --answers")
         if self._others:
             console.say(
                 f"{console.count(self._other_count, 'mail')} could not be matched with a letter and"

@@ -15,7 +15,8 @@ from petition.inbox.sort import set_aside, sort
 from petition.inbox.source import Fetched
 from petition.outbox.mail import Incoming, Received, Recorded, failed_on
 
-BATCH = 50  # mails that are written down together
+BATCH = 200  # mails that are written down together, for each time costs a wait for the disk
+_BATCH_BYTES = 16 * 2**20  # or fewer, where they are large
 _ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
 _ID = re.compile(r"<[^<>\s]{1,200}@[^<>\s]{1,200}>")
 _ID_IN_TEXT = re.compile(rf"^[> ]*Message-I[Dd]:\s*({_ID.pattern})", re.MULTILINE)
@@ -48,7 +49,7 @@ def read_into(
         again = received(Fetched(waiting.place, waiting.data), waiting.source)
         yield [incoming.settle(waiting, again)]
     batch: list[Received] = []
-    last = 0
+    last = weight = 0
     trouble: ServerTrouble | None = None
     try:
         for fetched in mails:
@@ -57,9 +58,10 @@ def read_into(
             if incoming.knows(_without_reading(fetched, source)):
                 continue  # to take it apart is what takes time
             batch.append(received(fetched, source))
-            if len(batch) >= BATCH:
+            weight += len(fetched.data)
+            if len(batch) >= BATCH or weight >= _BATCH_BYTES:
                 yield incoming.record(batch, source, _position(validity, last))
-                batch = []
+                batch, weight = [], 0
     except ServerTrouble as fault:
         trouble = fault  # what came before it counts
     if batch or last:

@@ -34,7 +34,7 @@ ARROWS: dict[tuple[State, State], str] = {
     (State.SENDING, State.QUEUED): "sending without a mark: the next run makes it queued",
     (State.DEFERRED, State.FAILED): "still deferred: failed when the next run looks",
     (State.FAILED, State.QUEUED): "a person asked: still failed, ask again",
-    (State.UNCERTAIN, State.SENT): "a person's word or a late reply: still uncertain, say it again",
+    (State.UNCERTAIN, State.SENT): "a person's word: still uncertain, say it again",
     (State.UNCERTAIN, State.QUEUED): "a person's word: still uncertain, say it again",
     (State.UNCERTAIN, State.BOUNCED): "a proven notification: still uncertain, read it again",
     (State.SENT, State.BOUNCED): "a proven notification: still sent, read it again",
