@@ -57,11 +57,14 @@ def autoreply_of(mail: Part) -> Finding | None:
         mail: A mail that is no bounce.
     """
     subject = mail.headers.text("subject")[:500]
-    reason = _sign_of_header(mail, subject) or _sign_of_words(mail, subject)
-    if not reason:
-        return None
     who = first_address(mail.headers.text("from")) or None
-    return Finding(Kind.AUTO_REPLY, who, None, None, f"a program wrote it: {reason}")
+    if reason := _sign_of_header(mail, subject) or _sign_of_words(mail, subject):
+        return Finding(Kind.AUTO_REPLY, who, None, None, f"a program wrote it: {reason}")
+    if who and _MAIL_SERVER.search(who) and not _IS_REPLY.match(subject):
+        # Nobody acknowledges anything there, and it may be a bounce in words that we do not know.
+        reason = "it comes from a mail server, and does not say that a letter failed"
+        return Finding(Kind.AUTO_REPLY, who, None, None, reason, is_notice=True)
+    return None
 
 
 def _sign_of_header(mail: Part, subject: str) -> str:
@@ -86,9 +89,6 @@ def _weaker_sign_of_header(mail: Part) -> str:
     is_bulk = headers.get("precedence").strip().lower() in {"bulk", "junk"}
     if is_bulk and not ({"list-id", "list-post"} & {name for name, _ in headers.fields}):
         return f"Precedence: {headers.get('precedence').strip()}"
-    sender = first_address(headers.text("from"))
-    if _MAIL_SERVER.search(sender) and not _IS_REPLY.match(headers.text("subject")[:500]):
-        return "it comes from a mail server"
     if takes_no_reply(mail):
         return "it comes from an address that takes no reply"
     return ""

@@ -24,7 +24,7 @@ def test_a_refusal_says_whether_there_is_such_an_address(line: dict[str, str]):
 
 
 @pytest.mark.parametrize("line", lines("replies.csv"), ids=lambda line: line["subject"][:60])
-def test_a_program_is_told_from_a_person(line: dict[str, str]):
+def test_what_a_program_wrote_is_told_from_what_a_person_wrote(line: dict[str, str]):
     header = f"{line['header']}\n" if line["header"] else ""
     mail = (
         f"From: {line['sender']}\nTo: answers@campaign.example\nSubject: {line['subject']}\n"
