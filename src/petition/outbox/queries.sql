@@ -128,10 +128,6 @@ UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, 
 WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
 RETURNING *
 
--- :name identities
--- Whose copies these are.
-SELECT id, letter, revision, mailbox FROM copy WHERE id IN (:copies[])
-
 -- :name intend
 -- Mark a copy whose final dot is about to go, if this run still owns it and nobody stopped it.
 UPDATE copy SET intended = 1, letter_date = :letter_date, message_id = :message_id,

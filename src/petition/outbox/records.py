@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from petition.outbox.database import Row
@@ -129,39 +130,29 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _moment_or_none(text: str | None) -> datetime | None:
-    return None if text is None else moment(text)
-
-
 def copy_of(row: Row) -> Copy:
     """A copy from its row."""
-    # A row looks for a column's name among all of them, at each asking.
-    values: dict[str, Any] = dict(zip(row.keys(), row, strict=True))
-    return Copy(
-        id=values["id"],
-        letter=values["letter"],
-        revision=values["revision"],
-        mailbox=values["mailbox"],
-        name=values["name"],
-        language=values["language"],
-        row_id=values["row_id"],
-        file=values["file"],
-        line=values["line"],
-        fields=json.loads(values["fields"]),
-        state=State(values["state"]),
-        reason=values["reason"],
-        attempts=values["attempts"],
-        due_at=_moment_or_none(values["due_at"]),
-        waiting_since=_moment_or_none(values["waiting_since"]),
-        letter_date=_moment_or_none(values["letter_date"]),
-        message_id=values["message_id"],
-        sha256=values["sha256"],
-        data=values["bytes"],
-        reply_code=values["reply_code"],
-        enhanced_code=values["enhanced_code"],
-        reply=values["reply"],
-        updated_at=moment(values["updated_at"]),
-    )
+    # By place: a row looks for a column's name among all of them, at each asking.
+    values = list(_places_of(tuple(row.keys()))(row))
+    values[_FIELDS] = json.loads(values[_FIELDS])
+    values[_STATE] = State(values[_STATE])
+    for place in _MOMENTS:
+        if values[place] is not None:
+            values[place] = moment(values[place])
+    return Copy(*values)
+
+
+_FIELDS, _STATE = map(Copy._fields.index, ("fields", "state"))
+_MOMENTS = [
+    Copy._fields.index(name) for name in ("due_at", "waiting_since", "letter_date", "updated_at")
+]
+
+
+@lru_cache(maxsize=8)
+def _places_of(columns: tuple[str, ...]) -> "itemgetter[Any]":
+    """What takes the values of a copy, in their order, out of a row with these columns."""
+    named = ("bytes" if name == "data" else name for name in Copy._fields)
+    return itemgetter(*map(columns.index, named))
 
 
 def event_of(row: Row) -> Event:

@@ -90,6 +90,7 @@ class Run:
         self._signer = Signer(log.key)
         self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
         # Results before intents: what is known of one letter is durable with the next one's mark.
+        self._in_hand: dict[int, Identity] = {}  # of the committer's thread
         self._committer = Committer(log.database, (self._record_all, self._intend_all))
 
     @property
@@ -119,7 +120,9 @@ class Run:
             taken = {"copies": found, "owner": self._owner, "now": now}
             database.run("log_claimed", taken)
             rows = {row["id"]: row for row in database.all("claim", taken)}
-            return [copy_of(rows[copy]) for copy in found]
+            copies = [copy_of(rows[copy]) for copy in found]
+            self._in_hand.update((copy.id, self._identity_of(copy)) for copy in copies)
+            return copies
 
         return await self._committer.commit(step)
 
@@ -140,22 +143,8 @@ class Run:
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
         now = self._log.now
         self._stop_answered(database, [intent.copy for intent in intents])
-        tokens = self._tokens(database, [intent.copy for intent in intents])
-        changed = database.run_many(
-            "intend",
-            [
-                {
-                    "copy": intent.copy,
-                    "letter_date": stamp(intent.letter_date),
-                    "message_id": intent.message_id,
-                    "sha256": intent.sha256,
-                    **tokens.get(intent.copy, _NO_TOKENS),
-                    "owner": self._owner,
-                    "now": now,
-                }
-                for intent in intents
-            ],
-        )
+        rows = [self._row_of_intent(intent, now) for intent in intents]
+        changed = database.run_many("intend", rows)
         marked = {intent.copy for intent in intents}
         if changed < len(marked):  # which is rare, so that the others need not be asked for
             values = {"copies": sorted(marked), "owner": self._owner}
@@ -179,28 +168,32 @@ class Run:
             if reason := self._gate.look(database, row["folded"]):
                 database.run("stop", {"copy": row["id"], "reason": reason})
 
-    def _tokens(self, database: Database, copies: list[int]) -> dict[int, dict[str, str | None]]:
-        """What a bounce of each copy is known by, and what a request to leave the list."""
-        rows = database.all("identities", {"copies": copies})
+    def _row_of_intent(self, intent: Intent, now: str) -> dict[str, object]:
+        """An intent as `intend` reads it, with the marks that a mail's copy is known by."""
+        identity = self._in_hand.get(intent.copy)  # None: not this run's, and not marked either
+        token = self._signer.return_path_token(identity) if identity else None
+        own = self._signer.unsubscribe_token(identity) if identity and self._is_bulk else None
         return {
-            row["id"]: self._tokens_of(
-                Identity(self._campaign, row["letter"], row["revision"], row["mailbox"])
-            )
-            for row in rows
+            "copy": intent.copy,
+            "letter_date": stamp(intent.letter_date),
+            "message_id": intent.message_id,
+            "sha256": intent.sha256,
+            "token": token,
+            "unsubscribe": selector_of(own) if own else None,
+            "owner": self._owner,
+            "now": now,
         }
 
-    def _tokens_of(self, identity: Identity) -> dict[str, str | None]:
-        own = self._signer.unsubscribe_token(identity) if self._is_bulk else None
-        return {
-            "token": self._signer.return_path_token(identity),
-            "unsubscribe": selector_of(own) if own else None,
-        }
+    def _identity_of(self, copy: Copy) -> Identity:
+        return Identity(self._campaign, copy.letter, copy.revision, copy.mailbox)
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
         now = self._log.now
         rows = [_row_of(outcome, self._owner, now) for outcome in outcomes]
         database.run_many("log_recorded", rows)
         database.run_many("record", rows)
+        for outcome in outcomes:
+            self._in_hand.pop(outcome.copy, None)
         waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
         if waiting:  # and somebody may have stopped one of them meanwhile
             moving.pick(database, "pick_stopped", {"copies": waiting})
@@ -285,9 +278,6 @@ class Run:
     async def close(self) -> None:
         """Write what is left, then give the log's connection back."""
         await self._committer.close()
-
-
-_NO_TOKENS: dict[str, str | None] = {"token": None, "unsubscribe": None}
 
 
 def _row_of(outcome: Outcome, owner: str, now: str) -> dict[str, object]:

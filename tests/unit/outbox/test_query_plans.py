@@ -67,7 +67,6 @@ BY_INDEX = {
     "claim": "PRIMARY KEY",
     "copies_by_selector": "copy_unsubscribe",
     "intend": "PRIMARY KEY",
-    "identities": "PRIMARY KEY",
     "copy_by_token": "copy_token",
     "copy_by_message_id": "copy_message_id",
     "record": "PRIMARY KEY",
