@@ -8,18 +8,18 @@ connection, puts the letter back and, when it stays, ends the run.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 from petition.delivery.copies import Letter, outcome_of, person_of
 from petition.delivery.ending import Ending, Slowed, Told, Wait
-from petition.delivery.pace import NO_CAP, SLOWED_SECONDS, Closed
+from petition.delivery.line import Dismissals, Line, first_of
+from petition.delivery.pace import SLOWED_SECONDS, Closed
 from petition.delivery.patience import Patience, rest_after
 from petition.delivery.reply import Outcome as Said
 from petition.delivery.reply import Stage, Verdict
 from petition.delivery.route import Route
-from petition.delivery.session import Session, Transaction
+from petition.delivery.session import Transaction
 from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, MergeRefused
@@ -33,23 +33,6 @@ __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
 _NOTED_SECONDS = 5.0  # a shorter rest is not worth a line
 _LONGEST_SLEEP = 30.0  # seconds after which the clock is looked at again
-
-
-@dataclass(slots=True)
-class _Line:
-    """One connection, and what is under way on it.
-
-    Args:
-        session: The connection.
-        episode: That in which it was opened (patience.py).
-        ahead: The letter after the present one, where it is merged already.
-        recorded: What was said of letters and is not yet known to be durable.
-    """
-
-    session: Session
-    episode: int
-    ahead: Letter | None = None
-    recorded: list[tuple["asyncio.Future[None]", Told]] = field(default_factory=list)
 
 
 class Mailer:
@@ -91,8 +74,7 @@ class Mailer:
         self._merged = 0
         self._date = clock().replace(microsecond=0)
         self._finished = 0  # letters that need no other attempt
-        self._dismissed_after: set[int] = set()  # so many letters
-        self._most_letters = NO_CAP  # on one connection
+        self._dismissals = Dismissals()
         self._fault: Exception | None = None
 
     def stop(self) -> None:
@@ -197,7 +179,7 @@ class Mailer:
         """
         if self._lines and not self._is_done.is_set():
             pause = self._route.pause * rest_after(refusals)
-            await _first_of(pause, self._stop, self._is_done)
+            await first_of(pause, self._stop, self._is_done)
         return not self._is_done.is_set()
 
     def _halt(self) -> None:
@@ -206,7 +188,7 @@ class Mailer:
 
     # ---- one connection
 
-    async def _open(self) -> _Line | None:
+    async def _open(self) -> Line | None:
         """A new connection, or None where there is trouble.
 
         Until one stands, and again while there is trouble, they are opened one at a time: a wrong
@@ -217,7 +199,7 @@ class Mailer:
                 return await self._try_to_open()
         return await self._try_to_open()
 
-    async def _try_to_open(self) -> _Line | None:
+    async def _try_to_open(self) -> Line | None:
         if rest := self._patience.rest:
             seconds = self._route.pause * rest
             if seconds >= _NOTED_SECONDS:
@@ -234,9 +216,9 @@ class Mailer:
             return None
         self._patience.has_opened = True
         self._lines += 1
-        return _Line(session, self._patience.episode)
+        return Line(session, self._patience.episode)
 
-    async def _use(self, line: _Line) -> None:
+    async def _use(self, line: Line) -> None:
         """Letters, until the connection is lost, none is left or the run ends."""
         try:
             while letter := await self._next(line):
@@ -250,16 +232,16 @@ class Mailer:
                     raise done.fault
         finally:
             if line.session.was_dismissed:
-                self._note_dismissal(line.session.letters)
+                self._dismissals.note(line.session.letters)
             if line.ahead:
                 self._supply.give_back(line.ahead.copy)
             await self._settle(line)
 
-    async def _next(self, line: _Line) -> Letter | None:
+    async def _next(self, line: Line) -> Letter | None:
         """The next letter, when its turn has come; None where this connection is to be closed."""
         if self._is_halted or not line.session.is_open:
             return None
-        if line.session.letters >= self._most_letters:  # goodbye before the server says it
+        if not self._dismissals.allow(line.session.letters):
             return None
         if letter := line.ahead:
             line.ahead = None
@@ -277,7 +259,7 @@ class Mailer:
             if letter := self._merged_letter(line, copy):
                 return letter
 
-    async def _permit(self, line: _Line, letter: Letter) -> bool:
+    async def _permit(self, line: Line, letter: Letter) -> bool:
         """Make the intent durable, and with it what the server said of the letter before."""
         email = letter.email
         marked = self._run.intend(
@@ -297,11 +279,11 @@ class Mailer:
             await self._route.pace.wait_for_dot()
         return may_go
 
-    def _read_ahead(self, line: _Line) -> None:
+    def _read_ahead(self, line: Line) -> None:
         """Merge the letter after the present one, where nothing could keep it back."""
         if self._is_halted or not line.session.offers.pipelining:
             return
-        if line.session.letters + 1 >= self._most_letters:
+        if not self._dismissals.allow(line.session.letters + 1):
             return
         while line.ahead is None and (copy := self._supply.take()):
             if not self._is_free_for(copy):
@@ -309,11 +291,11 @@ class Mailer:
                 return
             line.ahead = self._merged_letter(line, copy)
 
-    def _following(self, line: _Line) -> Email | None:
+    def _following(self, line: Line) -> Email | None:
         """The letter whose commands go with the dot of the present one."""
         return line.ahead.outgoing if line.ahead and not self._is_halted else None
 
-    def _merged_letter(self, line: _Line, copy: Copy) -> Letter | None:
+    def _merged_letter(self, line: Line, copy: Copy) -> Letter | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
         self._merged += 1
         full = self._merged <= READ_BACK_FIRST
@@ -338,9 +320,10 @@ class Mailer:
         return self._stop.is_set() or self._ending.is_over
 
     def _is_free_for(self, copy: Copy) -> bool:
-        return self._route.pace.is_free_for(copy.domain)
+        pace = self._route.pace
+        return pace.is_free_for_all or pace.is_free_for(copy.domain)
 
-    async def _turn_has_come(self, line: _Line, copy: Copy) -> bool:
+    async def _turn_has_come(self, line: Line, copy: Copy) -> bool:
         """Wait for a letter's turn; False where this connection is to be closed before it."""
         await self._settle(line)
         turn = asyncio.ensure_future(self._route.pace.wait(copy.domain))
@@ -360,11 +343,11 @@ class Mailer:
         return not self._is_halted and line.session.is_open
 
     async def _rest(self, seconds: float) -> None:
-        await _first_of(seconds, self._stop)
+        await first_of(seconds, self._stop)
 
     # ---- what became of it
 
-    async def _write_down(self, line: _Line, letter: Letter, done: Transaction) -> None:
+    async def _write_down(self, line: Line, letter: Letter, done: Transaction) -> None:
         copy, verdict = letter.copy, done.verdict
         self._record(line, copy, outcome_of(letter, done, self._route.retry, self._clock()))
         self._patience.weigh(verdict, line.episode, copy.mailbox)
@@ -393,21 +376,15 @@ class Mailer:
             self._noted.add(reason)
             self._note(slowed)
 
-    def _note_dismissal(self, letters: int) -> None:
-        """Learn after how many letters the server ends a connection: what it did twice."""
-        if letters and letters in self._dismissed_after:
-            self._most_letters = min(self._most_letters, letters)
-        self._dismissed_after.add(letters)
-
-    def _record(self, line: _Line, copy: Copy, outcome: Outcome) -> None:
+    def _record(self, line: Line, copy: Copy, outcome: Outcome) -> None:
         self._finished += outcome.state not in WAITING
         told = Told(copy, outcome.state, outcome.reply or outcome.reason)
-        line.recorded.append((asyncio.ensure_future(self._run.record(outcome)), told))
+        line.recorded.append((self._run.record(outcome), told))
 
-    async def _settle(self, line: _Line) -> None:
+    async def _settle(self, line: Line) -> None:
         """Wait until what was recorded is durable, and tell of it."""
         while line.recorded:
-            durable, told = line.recorded.pop(0)
+            durable, told = line.recorded.popleft()
             await durable
             self._supply.note_recorded()
             self._tell(told)
@@ -424,13 +401,3 @@ class Mailer:
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
-
-
-async def _first_of(seconds: float, *events: asyncio.Event) -> None:
-    """Wait so many seconds, or until one of these comes true."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -104,6 +104,11 @@ class Pace:
         """Whether letters may go at any time, as fast as they can; but for single domains."""
         return self._rate is None and self._between is None
 
+    @property
+    def is_free_for_all(self) -> bool:
+        """Whether no letter need wait for its turn, wherever it goes."""
+        return self.is_free and not (self._domains or self._slowed)
+
     def is_free_for(self, domain: str) -> bool:
         """Whether a letter need not wait for its turn.
 

@@ -67,8 +67,10 @@ class Supply:
 
     def _is_held(self, copy: Copy) -> bool:
         """Whether a copy waits for its provider alone; it is then put aside."""
+        if self._pace.is_free_for_all or not self._pace.is_free:
+            return False
         domain = copy.domain
-        if not self._pace.is_free or self._pace.is_free_for(domain):
+        if self._pace.is_free_for(domain):
             return False
         if self._pace.delay(domain) <= 0:
             return False
