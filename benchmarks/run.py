@@ -4,8 +4,9 @@
     python benchmarks/run.py [--rounds 3] [--letters 20000] [-w]
 
 Needs Postfix's smtp-source and smtp-sink (Debian: postfix). nodemailer (npm) and mailmerge (PyPI)
-take part where they are installed; who is missing is left out by name. `-w` puts the table
-into docs/performance.md.
+take part where they are installed; who is missing is left out by name. Where there is a C compiler,
+some are measured into a lighter sink too, and over a link of 20 ms. `-w` puts the tables into
+docs/performance.md.
 """
 
 import argparse
@@ -30,6 +31,8 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 CONNECTIONS = 32
+LINK = 20  # milliseconds
+BAR = 40  # characters of the longest bar
 SETTINGS = """\
 [campaign]
 title = "Keep the Harbour Library open"
@@ -80,6 +83,23 @@ class Peer:
     environment: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Way:
+    """Where the letters go.
+
+    Args:
+        title: What the page calls it; empty: the page has said so.
+        sink: Starts what takes them, for a port.
+        share: Which share of the letters of each peer goes there.
+        peers: Who is measured, by the beginnings of their names; without any, everybody.
+    """
+
+    title: str
+    sink: Callable[[int], list[str]]
+    share: float = 1
+    peers: tuple[str, ...] = ()
+
+
 def main() -> None:
     """Measure, and show or write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -94,8 +114,14 @@ def main() -> None:
         make_campaign(Path(folder), chosen.letters)
         size = size_of_letter(Path(folder))
         peers = list(all_peers(size))
-        rounds = [measure_all(peers, Path(folder), chosen.letters) for _ in range(chosen.rounds)]
-    shown = table(peers, rounds, size, chosen.letters)
+        parts = [headline(chosen.letters, size, chosen.rounds)]
+        for way in all_ways(Path(folder)):
+            met = [peer for peer in peers if not way.peers or peer.name.startswith(way.peers)]
+            rounds = [
+                measure_all(met, way, Path(folder), chosen.letters) for _ in range(chosen.rounds)
+            ]
+            parts += [way.title, table(met, rounds), chart(met, rounds)]
+    shown = "\n".join(filter(None, parts))
     print(shown)
     if chosen.write:
         text = PAGE.read_text(encoding="utf-8")
@@ -152,20 +178,40 @@ def all_peers(size: int) -> Iterator[Peer]:
     )
 
 
-def measure_all(peers: list[Peer], folder: Path, letters: int) -> dict[str, Measured]:
+def all_ways(folder: Path) -> Iterator[Way]:
+    """Postfix's own sink; and where it can be compiled, a lighter one, near and far."""
+    who = ["-u", "postfix"] if os.geteuid() == 0 else []
+    program = found("smtp-sink") or ""
+    yield Way("", lambda port: [program, *who, f"127.0.0.1:{port}", "1000"])
+    compiler, light = shutil.which("cc"), str(folder / "light_sink")
+    if compiler is None:
+        return
+    source = str(HERE / "light_sink.c")
+    subprocess.run([compiler, "-O2", "-pthread", "-o", light, source], check=True)
+    title = "Into a lighter sink (`benchmarks/light_sink.c`), which leaves more of the machine:\n"
+    yield Way(title, lambda port: [light, str(port)], 1, ("petition", "smtp-source"))
+    title = f"Over a link of {LINK} ms, which is how much later each reply comes:\n"
+    slow = ("petition", "smtp-source", "EmailMessage")
+    yield Way(title, lambda port: [light, str(port), str(LINK)], 0.5, slow)
+
+
+def measure_all(peers: list[Peer], way: Way, folder: Path, letters: int) -> dict[str, Measured]:
     """One round: everybody in turn, so that a slow moment of the machine meets all."""
     return {
-        peer.name: measure(peer, folder, max(1, int(letters * peer.share)))
+        peer.name: measure(peer, way, folder, max(1, int(letters * peer.share * way.share)))
         for peer in peers
         if not peer.missing
     }
 
 
-def measure(peer: Peer, folder: Path, letters: int) -> Measured:
+def measure(peer: Peer, way: Way, folder: Path, letters: int) -> Measured:
     """One run of one peer, from the start of its process to its end."""
     for old in folder.glob("petition.db*"):
         old.unlink()
-    with sink() as port:
+    with (folder / "all.csv").open(encoding="utf-8") as file:
+        rows = [line for line, _ in zip(file, range(letters + 1), strict=False)]
+    (folder / "recipients.csv").write_text("".join(rows), encoding="utf-8")
+    with sink(way) as port:
         environment = {
             **os.environ,
             **dict(peer.environment),
@@ -194,13 +240,11 @@ def measure(peer: Peer, folder: Path, letters: int) -> Measured:
 
 
 @contextmanager
-def sink() -> Iterator[int]:
-    """Postfix's smtp-sink on a free port."""
+def sink(way: Way) -> Iterator[int]:
+    """What takes the letters, on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-    who = ["-u", "postfix"] if os.geteuid() == 0 else []
-    program = [found("smtp-sink") or "", *who, f"127.0.0.1:{port}", "1000"]
-    process = subprocess.Popen(program, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(way.sink(port), stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
             try:
@@ -227,7 +271,7 @@ def make_campaign(folder: Path, people: int) -> None:
     (folder / "letters" / "open-letter.md").write_text(LETTER, encoding="utf-8")
     (folder / "letters" / "demands.md").write_text("## Keep it open {#open}\n", encoding="utf-8")
     (folder / "signatories.csv").write_text("name,publish\nAnn Reed,yes\n", encoding="utf-8")
-    with (folder / "recipients.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / "all.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["id", "email", "name", "salutation", "street", "town", "office"])
         for number in range(people):
@@ -237,6 +281,7 @@ def make_campaign(folder: Path, people: int) -> None:
                     *(f"Ms Number {number}", f"{number} Quay Street", "Hull", "the council"),
                 ]
             )
+    shutil.copy(folder / "all.csv", folder / "recipients.csv")
 
 
 def size_of_letter(folder: Path) -> int:
@@ -251,17 +296,19 @@ def size_of_letter(folder: Path) -> int:
     return len(shown.stdout)
 
 
-def table(peers: list[Peer], rounds: list[dict[str, Measured]], size: int, letters: int) -> str:
-    """The medians, and how many times faster petition is than each peer."""
+def headline(letters: int, size: int, rounds: int) -> str:
+    """When and on what it was measured."""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     python = platform.python_version()
     where = f"{day}, {os.cpu_count()} cores, Python {python}, load {os.getloadavg()[1]:.0f}"
     loop = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
     what = f"{letters:,} letters of {size:,} bytes, {CONNECTIONS} connections"
+    return f"{where}, {loop}:\n{what}; the median of {rounds} rounds in turn.\n"
+
+
+def table(peers: list[Peer], rounds: list[dict[str, Measured]]) -> str:
+    """The medians, and how many times faster petition is than each peer."""
     lines = [
-        f"{where}, {loop}:",
-        f"{what}; the median of {len(rounds)} rounds in turn.",
-        "",
         "| | letters/s | petition is | processor us a letter | memory MB |",
         "|---|---:|---:|---:|---:|",
     ]
@@ -280,6 +327,21 @@ def table(peers: list[Peer], rounds: list[dict[str, Measured]], size: int, lette
         if peer.missing:
             lines += ["", f"Left out, for it is not installed: {peer.name} (`{peer.missing}`)."]
     return "\n".join(lines) + "\n"
+
+
+def chart(peers: list[Peer], rounds: list[dict[str, Measured]]) -> str:
+    """The same as bars."""
+    rates = {
+        peer.name: statistics.median(each[peer.name].rate for each in rounds)
+        for peer in peers
+        if not peer.missing
+    }
+    width, most = max(map(len, rates)), max(rates.values())
+    lines = [
+        f"{name:{width}}  {'█' * max(1, round(BAR * rate / most))} {rate:,.0f}"
+        for name, rate in rates.items()
+    ]
+    return "\n".join(["```text", *lines, "```", ""])
 
 
 if __name__ == "__main__":
