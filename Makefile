@@ -1,16 +1,23 @@
-# Two commands for people: `make demo` shows what petition does, `make test` proves it.
-# Both set up .venv by themselves; neither needs the other.
+# Commands for people: `make demo` and `make demo-answers` show what petition does, `make test`
+# proves it. Each sets up .venv by itself; none needs another.
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := build/demo
 
-.PHONY: demo test test-kill lint format clean
+.PHONY: demo demo-answers test test-kill lint format clean
 
 demo: .venv/installed
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	@cp -R petition.toml letters annex recipients.csv signatories.csv $(DEMO)/
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo.sh $(BIN)/petition $(DEMO)
+
+# What comes back, and what is told of it.
+demo-answers: .venv/installed
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	@cp -R petition.toml letters annex recipients.csv signatories.csv $(DEMO)/
+	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_answers.sh $(BIN)/petition $(DEMO) \
+		$(BIN)/python
 
 test: .venv/installed-dev
 	$(BIN)/pytest $(PYTEST_ARGS)

@@ -67,7 +67,7 @@ def test_the_page_tells_deliveries_answers_stalls_and_days(answered: SmallCampai
     assert "Ann &lt;b&gt;Bold&lt;/b&gt; Chair of the Board stalled meeting" in text
     assert "2 days, answered" in text
     assert re.search(r"Private Person \d+ days, overdue", text)
-    assert "My own private words. Private Person, 2026-01-03, by door" in text
+    assert "My own private words. Private Person, 2026-01-03, at the door" in text
     assert stat.S_IMODE((answered.root / "report.html").stat().st_mode) == 0o600
     shown = answered.petition("report", status=0).out
     assert re.search(r"answered +1 of 3 people", shown)

@@ -4,15 +4,20 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from petition.merge.frozen import Frozen
+from petition.outbox import answers as answering
+from petition.outbox.answers import Answer, Standing, Status
+from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
 from petition.outbox.record import Record
 from petition.outbox.records import Counts, moment
 
-UNANSWERED = ("none", "unclassified", "acknowledged", "stalled")
+UNANSWERED = ("none", "unclassified", "acknowledged", "stalled")  # what the footer names
+_WAITED_FOR = answering.UNANSWERED | {Status.UNCLASSIFIED}
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are numbers alone
 _ARRIVED = ("sent", "uncertain")
 _SAMPLES = 120
@@ -37,7 +42,7 @@ class Person:
         is_named: Whether the report may name them.
         first_sent: When the first letter went; None: none did.
         states: The state of each letter to them.
-        by_demand: The last status of each demand; "" stands for the letter as a whole.
+        by_demand: Where each demand stands, as in `status --answers`; "": the letter as a whole.
         answered_on: When they first gave an answer that is one.
         is_overdue: Whether the day until which an answer was asked for is over without one.
         days: How long they have taken, or are taking; None: nothing went.
@@ -52,11 +57,6 @@ class Person:
     answered_on: datetime | None = None
     is_overdue: bool = False
     days: int | None = None
-
-    @property
-    def status(self) -> str:
-        """The last that they said, of whatever."""
-        return self.by_demand.get("*", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class Figures:
         too_many: A letter went to so many that they are left out.
         stalls: What was said to gain time.
         samples: The states over time.
+        zone: Where its days begin.
     """
 
     title: str
@@ -106,6 +107,7 @@ class Figures:
     too_many: bool = False
     stalls: list[Said] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    zone: tzinfo = UTC
 
     def total(self, *states: str) -> int:
         """How many copies are in some states."""
@@ -140,13 +142,14 @@ def figures(log: Log, title: str, *, is_public: bool) -> Figures:
         title: The campaign's title.
         is_public: Leave out addresses, and the names of those who hold no public office.
     """
-    record, today = Record(log), log.clock().date()
-    found = Figures(title, today, is_public)
+    record = Record(log)
+    found = Figures(title, log.clock().date(), is_public)
     with record.at_one_moment():
-        for name in log.letters():
+        for name in dict.fromkeys(one.letter for one in frozen_letters(log)):
             found.letters.append(log.counts(name))
             _read_letter(log, name, found)
-        _read_people(record, found)
+        found.made_on = log.clock().astimezone(found.zone).date()
+        _read_people(log, record, found)
         found.samples = _samples(record.steps())
     return found
 
@@ -157,29 +160,26 @@ def _read_letter(log: Log, name: str, found: Figures) -> None:
         return
     frozen = Frozen.from_json(newest.document)
     found.reply_by[name] = frozen.reply_by
+    found.zone = ZoneInfo(frozen.timezone)
     for demand in frozen.demands(frozen.languages[0]):
         found.demands.setdefault(demand["id"], demand["title"])
 
 
-def _read_people(record: Record, found: Figures) -> None:
+def _read_people(log: Log, record: Record, found: Figures) -> None:
     people: dict[str, Person] = {}
-    by_copy: dict[int, tuple[Person, str]] = {}
     small = [one.letter for one in found.letters if one.total <= MOST_PEOPLE]
     found.too_many = len(small) < len(found.letters)
     for row in (row for letter in small for row in record.people(letter)):
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
-        by_copy[row["id"]] = (person, row["letter"])
         person.states[row["letter"]] = row["state"]
         if row["letter_date"] and row["state"] in _ARRIVED:
             sent = moment(row["letter_date"])
             person.first_sent = min(person.first_sent or sent, sent)
     found.people = list(people.values())
-    for row in record.answers():
-        if row["copy"] in by_copy:
-            person, letter = by_copy[row["copy"]]
-            _take_answer(row, person, letter, found)
-    for person in found.people:
-        _judge(person, found)
+    said = answering.answers(log, small)
+    for key, person in people.items():
+        _judge(person, said.get(key, Standing()), found)
+    found.stalls.sort(key=lambda one: one.at)
 
 
 def _person(row: dict[str, Any], number: int, found: Figures) -> Person:
@@ -212,28 +212,29 @@ def public(text: str) -> str:
     return _ADDRESS.sub("[address]", text)
 
 
-def _take_answer(row: dict[str, Any], person: Person, letter: str, found: Figures) -> None:
-    at = moment(row["at"])
-    person.by_demand[row["demand"]] = person.by_demand["*"] = row["status"]
-    if row["status"] not in UNANSWERED and person.answered_on is None:
-        person.answered_on = at
-    if row["status"] == "stalled":
-        may_quote = person.is_named or not found.is_public
-        quote = row["quote"] if may_quote else ""
-        quote = public(quote) if found.is_public else quote
-        said = Said(person.name, at, letter, row["status"], row["channel"], quote)
-        found.stalls.append(said)
-
-
-def _judge(person: Person, found: Figures) -> None:
+def _judge(person: Person, standing: Standing, found: Figures) -> None:
+    """Where a person stands, by the very rules of `status --answers`."""
+    stands = {"": standing.said()} | {one: standing.to_demand(one) for one in found.demands}
+    person.by_demand = {key: str(one) for key, one in stands.items() if one is not Status.NONE}
+    found.stalls += [_stall(person, answer, found) for answer in standing.stalls]
     if person.first_sent is None:
         return
-    end = person.answered_on.date() if person.answered_on else found.made_on
-    person.days = max((end - person.first_sent.date()).days, 0)
-    arrived = [letter for letter, state in person.states.items() if state in _ARRIVED]
-    asked = [found.reply_by.get(letter) for letter in arrived]
-    days = [day for day in asked if day]
-    person.is_overdue = person.answered_on is None and bool(days) and found.made_on > min(days)
+    overall = standing.overall(found.demands)
+    given = [one.at for one in standing.answers if one.status not in _WAITED_FOR]
+    if overall not in _WAITED_FOR and given:
+        person.answered_on = given[0]
+    start = person.first_sent.astimezone(found.zone).date()
+    end = person.answered_on.astimezone(found.zone).date() if person.answered_on else found.made_on
+    person.days = max((end - start).days, 0)
+    days = [day for letter in person.states if (day := found.reply_by.get(letter))]
+    is_late = bool(days) and found.made_on > min(days)
+    person.is_overdue = is_late and overall in answering.UNANSWERED
+
+
+def _stall(person: Person, answer: Answer, found: Figures) -> Said:
+    quote = answer.quote if person.is_named or not found.is_public else ""
+    quote = public(quote) if found.is_public else quote
+    return Said(person.name, answer.at, answer.letter, str(answer.status), answer.channel, quote)
 
 
 def _samples(steps: Iterable[dict[str, Any]]) -> list[Sample]:

@@ -22,6 +22,7 @@ _GROUPS = {
     "uncertain": ("uncertain",),
     "suppressed": ("suppressed",),
 }
+_HOW = {"door": "at the door", "phone": "by phone", "letter": "by letter", "mail": "by mail"}
 _WORDS = {"none": "no answer", "unclassified": "to be sorted"}
 _STATUSES = (
     "none", "unclassified", "acknowledged", "stalled", "clarification", "meeting", "refused",
@@ -201,8 +202,8 @@ def _matrix(found: Figures) -> str:
         for one in found.sent
     )
     return (
-        '<table class="matrix"><caption>The last that each has said, to the letter as a whole and'
-        f' to each demand</caption><thead><tr><th scope="col">who</th>{head}</tr></thead>'
+        '<table class="matrix"><caption>Where each person stands, with the letter as a whole and'
+        f' with each demand</caption><thead><tr><th scope="col">who</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -215,7 +216,7 @@ def _who(person: Person) -> str:
 def _cell(person: Person, demand: str, title: str) -> str:
     if demand not in person.by_demand and (demand or person.by_demand):
         nothing = '<span class="soft" aria-label="no answer">–</span>'
-        return f'<td data-about="{escape(title)}">{nothing}</td>'
+        return f'<td class="nothing" data-about="{escape(title)}">{nothing}</td>'
     status = person.by_demand.get(demand, "none")
     status = status if status in _STATUSES else "none"
     style = f"background:var(--{status}-b);color:var(--{status}-t)"
@@ -249,7 +250,8 @@ def _stalls(found: Figures) -> str:
     quotes = []
     for one in found.stalls:
         words = f"<p>{escape(one.quote)}</p>" if one.quote else "<p>(no words were noted)</p>"
-        by = f"{escape(one.name)}, {_day(one.at)}, by {escape(one.channel)}"
+        how = f", {_HOW.get(one.channel, one.channel)}" if one.channel else ""
+        by = escape(f"{one.name}, {_day(one.at)}{how}")
         quotes.append(f'<blockquote>{words}<footer class="when">{by}</footer></blockquote>')
     return "".join(quotes)
 

@@ -1,0 +1,24 @@
+# The whole story on the example campaign, in a folder of its own: `make demo-answers`.
+set -eu
+petition=$1 folder=$2 python=$3
+
+show() {
+    echo "\$ petition $*"
+    "$petition" -C "$folder" "$@"
+    echo
+}
+
+printf '\n[inbox]\nurl = "maildir:answers"\n' >>"$folder/petition.toml"
+show send open-letter
+"$python" scripts/come_back.py "$folder"
+echo "Now an acknowledgement, a bounce and an offer of a meeting come back; a telephone is answered."
+echo
+show inbox --once
+show answer weissenfels meeting --mail '<offer@kaz-minerals.example>'
+show answer kim stalled --letter open-letter --channel phone \
+    --quote "Nobody is here at the moment, but they know about your letter."
+show status open-letter --answers
+show send follow-up
+show report --html "$folder/report.html"
+show report --html "$folder/public.html" --public
+echo "That was a rehearsal: nobody received anything. Look at $folder/report.html in a browser."

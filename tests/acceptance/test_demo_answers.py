@@ -1,0 +1,85 @@
+"""The whole story on the example campaign, as `make demo-answers` plays it."""
+
+import email
+import email.policy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.small import SmallCampaign
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ("petition.toml", "letters", "annex", "recipients.csv", "signatories.csv")
+STALL = "Nobody is here at the moment, but they know about your letter."
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> tuple[SmallCampaign, str]:
+    """The campaign after the story, and what was said on the way."""
+    for name in EXAMPLE:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m petition "$@"\n')
+    program.chmod(0o700)
+    campaign = SmallCampaign(tmp_path)
+    done = subprocess.run(
+        ["sh", "scripts/demo_answers.sh", str(program), str(tmp_path), sys.executable],
+        cwd=ROOT,
+        env=campaign.environment | {"PATH": os.environ["PATH"], "COLUMNS": "120"},
+        capture_output=True,
+        timeout=240,
+        check=True,
+    )
+    return campaign, done.stdout.decode()
+
+
+def letters(campaign: SmallCampaign) -> dict[str, list[EmailMessage]]:
+    """What everybody got, the letter and then what follows it."""
+    found: dict[str, list[EmailMessage]] = {}
+    for path in (campaign.root / "outbox" / "new").iterdir():
+        letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        found.setdefault(letter["To"].addresses[0].username, []).append(letter)
+    for sent in found.values():
+        sent.sort(key=lambda letter: letter["In-Reply-To"] is not None)
+    return found
+
+
+def test_the_follow_up_goes_to_the_right_people_in_the_right_threads_and_the_report_shows_it(
+    played: tuple[SmallCampaign, str],
+):
+    campaign, said = played
+    assert "3 new mails, 3 of them about our letters: 1 auto-reply, 1 bounce, 1 answer" in said
+    found = letters(campaign)
+    # Who offers to meet and who was not reached get no follow-up; all others do, in their thread.
+    assert {who for who, sent in found.items() if len(sent) == 1} == {
+        "joerg.weissenfels",
+        "siobhan.odowd",
+    }
+    followed = [sent for sent in found.values() if len(sent) == 2]
+    assert len(followed) == 10
+    for first, second in followed:
+        assert second["In-Reply-To"] == second["References"] == first["Message-ID"]
+        assert second["Subject"] == f"Re: {first['Subject']}"
+    kim = found["vladimir.kim"][1].get_body(("plain",))
+    assert kim is not None
+    assert STALL in " ".join(kim.get_content().split())
+    people = campaign.petition("status", "open-letter", "--answers", "--json").json["people"]
+    assert {one["id"]: one["answer"] for one in people if one["answer"] != "none"} == {
+        "kim": "stalled", "hartwell": "acknowledged", "weissenfels": "meeting",
+    }  # fmt: skip
+    page = (campaign.root / "report.html").read_text(encoding="utf-8")
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "sent 21 not delivered 1 answered 1 unanswered 10 overdue 0 times put off 1" in text
+    assert STALL in text
+    assert "Jörg Weißenfels Senior Independent Director meeting" in text
+    public = (campaign.root / "public.html").read_text(encoding="utf-8")
+    assert "@" not in re.sub(r"<style>.*?</style>", "", public, flags=re.DOTALL)
+    assert "Vladimir Kim" in public
+    assert "Daniyar Abenov" not in public
