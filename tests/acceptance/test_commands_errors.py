@@ -61,3 +61,17 @@ def test_a_log_that_is_none_is_named_once(campaign: SmallCampaign):
     (campaign.root / "rehearsal.db").symlink_to("elsewhere.db")
     first = campaign.petition("check", status=1).out.splitlines()[0]
     assert first.startswith("rehearsal.db: it is a symbolic link. ")
+
+
+def test_bytes_that_are_no_text_are_refused(campaign: SmallCampaign):
+    campaign.petition("send", "open-letter", status=0)
+    for command in (("log",), ("retry", "open-letter"), ("preview", "open-letter", "--to")):
+        answer = campaign.petition(*command, "\udcff", status=2)
+        assert "fault of its own" not in answer.err
+    answer = campaign.petition("log", "\udcff", "--json", status=2)
+    assert "no text in UTF-8" in answer.json["problems"][0]["what"]
+
+
+def test_a_limit_beyond_all_numbers_limits_nothing(campaign: SmallCampaign):
+    answer = campaign.petition("send", "open-letter", "--limit", "9" * 30, status=0)
+    assert "open-letter: 3 sent." in answer.out

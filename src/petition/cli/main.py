@@ -1,6 +1,7 @@
 """The program `petition`: its commands, and what becomes of an error."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -35,9 +36,11 @@ from petition.cli import (
     withdraw,
 )
 from petition.cli.help import AS_JSON, Command
-from petition.errors import CampaignError, ExitStatus, PetitionError
+from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
 
 BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: whoever read the output has gone
+
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of such bytes on a command line
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
@@ -78,6 +81,12 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             _be_quiet()
             raise typer.Exit(BROKEN_PIPE) from None
+        except UnicodeEncodeError:
+            if not any(map(_UNDECODED.search, sys.argv)):
+                raise
+            what = "the command holds bytes that are no text in UTF-8"
+            _say(UsageError(what, "Type it anew; nothing was done"), ctx)
+            raise typer.Exit(ExitStatus.NOTHING_DONE) from None
         except OSError as fault:
             mend = "Look at the file and the disk, then try again"
             _say(PetitionError(_reason(fault), mend), ctx)

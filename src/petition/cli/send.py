@@ -6,6 +6,8 @@ import typer
 
 from petition.cli.workplace import Workplace
 
+_ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
+
 
 def send(
     context: typer.Context,
@@ -54,7 +56,7 @@ def send(
     wish = Wish(
         who=tuple(to or ()),
         where=where,
-        limit=limit,
+        limit=limit and min(limit, _ALL),
         revise=revise,
         again=again,
         trial=to_me is not None,

@@ -15,6 +15,7 @@ from petition.campaign.people import Person
 from petition.errors import ConditionRefused, PetitionError, UsageError
 from petition.merge.fields import Named
 from petition.merge.operations import known_filters
+from petition.merge.python_words import of_failure
 from petition.merge.sandbox import LetterEnvironment
 
 _ROW = "recipient"  # a letter calls the row so; a condition may
@@ -68,7 +69,7 @@ class Condition:
         except PetitionError as why:
             what, mend = why.what, why.mend
         except Exception as why:  # noqa: BLE001 (an expression can raise anything)
-            what, mend = str(why) or type(why).__name__, "Cells are texts: write age|int > 17"
+            what, mend = of_failure(why).what, "Cells are texts: write age|int > 17"
         place = f"{person.file}:{person.line}"
         raise UsageError(f"{_OPTION} {self} cannot be worked out for {place}: {what}", mend)
 
