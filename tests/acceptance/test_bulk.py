@@ -284,3 +284,21 @@ def test_a_new_login_stops_at_the_cap_of_its_first_day(campaign: SmallCampaign):
         assert server.accepted.total() == 2
         through.petition("send", "news", "--yes", status=3)  # a restart does not free it
         assert server.accepted.total() == 2
+
+
+def test_a_provider_that_refuses_by_its_policy_is_named_on_the_screen_and_in_the_status(
+    campaign: SmallCampaign,
+):
+    people = "".join(f"p{n}@wall.example,yes\nq{n}@open.example,yes\n" for n in range(30))
+    campaign.write("supporters.csv", "email,updates\n" + people)
+    campaign.change("letters/news.md", "recipient.name or", "recipient.email or")
+    refusals = {f"p{number}": "550 5.7.1 Not wanted here" for number in range(30)}
+    with counting_server(answers=refusals) as server:
+        through = campaign.through(server.port)
+        answer = through.petition("send", "news", "--yes")
+        assert {box.partition("@")[2] for box in server.accepted} == {"open.example"}
+        assert server.accepted.total() == 30
+    assert "wall.example refuses letters by its policy (550 5.7.1" in answer.err
+    status = through.petition("status", "news", status=0).out
+    assert re.search(r"wall\.example: \d+ refused by its policy \(", status)
+    assert "queued" in status

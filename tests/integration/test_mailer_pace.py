@@ -8,7 +8,7 @@ import pytest
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery import mailer
 from petition.delivery.ending import Slowed
-from petition.delivery.pace import Clock
+from petition.delivery.pace import Clock, Pace
 from petition.delivery.supply import HELD
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
@@ -111,3 +111,29 @@ def test_a_server_that_wants_fewer_letters_is_given_a_pause_and_charges_none(
     assert not ending.is_over
     said = "450 4.7.1 Error: too much mail from 127.0.0.1"
     assert [slowed.said for slowed in scene.notes] == [said, said]
+
+
+def test_a_provider_that_refuses_by_its_policy_is_left_alone_and_the_others_go_on(tmp_path: Path):
+    scene = Scene(tmp_path, timeout=5)
+    walls = [f"w{number}@wall.test" for number in range(40)]
+    opens = [f"p{number}@open.test" for number in range(40)]
+    list_people(scene, *(one for pair in zip(opens, walls, strict=True) for one in pair))
+    refusals = {f"w{number}": "550 5.7.26 Not authenticated" for number in range(40)}
+    with counting_server(answers=refusals) as server:
+        run(scene, server)
+        assert set(server.accepted) == set(opens)
+    refused = scene.states.count("failed")
+    # Those that were on their way when it was clear; the rest is left for another day.
+    assert 5 <= refused < 30
+    assert scene.states.count("queued") == 40 - refused
+
+
+def test_the_domains_of_one_provider_are_left_alone_together(tmp_path: Path):
+    pace = Pace.of(PaceSettings(), "UTC")
+    for domain in ("hotmail.com", "outlook.com", "live.com", "msn.com"):
+        assert not pace.refused_by_policy(domain)
+    pace.ease("outlook.com")  # one was taken: it is no wall
+    assert [pace.refused_by_policy("hotmail.com") for _ in range(6)] == [False] * 4 + [True, False]
+    assert pace.is_paused("live.com")
+    assert not pace.is_paused("gmail.com")
+    assert {"outlook.com", "msn.com"} <= pace.paused

@@ -1,6 +1,7 @@
 """Runs a delivery from the terminal: the sandbox, the signals, the ending."""
 
 import asyncio
+import math
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -177,6 +178,11 @@ def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
 
 def _told(slowed: Slowed) -> str:
     """That letters go more slowly, and why: one line."""
+    if math.isinf(slowed.seconds):
+        return (
+            f"{slowed.domain} refuses letters by its policy ({slowed.said}): no more go there in"
+            " this run, and what waits for it stays queued."
+        )
     seconds = console.duration(slowed.seconds)
     if slowed.domain:
         return (

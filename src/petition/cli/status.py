@@ -151,6 +151,9 @@ def _show_letter(place: "Workplace", name: str) -> None:
             for state in State
             if counts[state]
         )
+        for domain, state, number, reply in place.log.slow_providers(name):
+            what = "refused by its policy" if state is State.FAILED else "put off"
+            console.say(f"{domain}: {number:,} {what} ({console.clean(reply)})")
         if counts.total <= _TABLE:
             _show_copies(place, name)
     place.say_which()

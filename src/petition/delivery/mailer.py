@@ -7,6 +7,7 @@ connection, puts the letter back and, when it stays, ends the run.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,8 +17,9 @@ from petition.delivery.ending import Ending, Slowed, Told, Wait
 from petition.delivery.line import Dismissals, Line, first_of
 from petition.delivery.pace import SLOWED_SECONDS, Closed
 from petition.delivery.patience import Patience, rest_after
+from petition.delivery.providers import provider_of
 from petition.delivery.reply import Outcome as Said
-from petition.delivery.reply import Stage, Verdict
+from petition.delivery.reply import Reply, Stage, Verdict
 from petition.delivery.route import Route
 from petition.delivery.session import Transaction
 from petition.delivery.supply import Supply
@@ -370,6 +372,8 @@ class Mailer:
                 self._route.pace.slow_down(domain)
                 slowed = Slowed(domain, str(verdict.reply), SLOWED_SECONDS)
                 self._note_once(domain, slowed)
+            elif _is_by_policy(verdict.reply) and self._route.pace.refused_by_policy(domain):
+                self._note(Slowed(provider_of(domain), str(verdict.reply), math.inf))
 
     def _note_once(self, reason: str | int, slowed: Slowed) -> None:
         if reason not in self._noted:
@@ -401,3 +405,8 @@ class Mailer:
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
+
+
+def _is_by_policy(reply: Reply) -> bool:
+    """Whether a reply says that the provider does not want the letter (RFC 3463 3.8)."""
+    return (reply.enhanced or "").startswith("5.7.")

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Between, Rate
 from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery.providers import domains_of, provider_of
 
 NO_CAP = sys.maxsize
 # How long a slow server takes for one letter: more connections than that keeps busy would only
@@ -29,6 +30,9 @@ MARGIN_SECONDS = 0.01
 # Between two letters to a provider that said "not so fast": at first, and at the most.
 SLOWED_SECONDS = 1.0
 SLOWEST_SECONDS = 64.0
+# Refusals by a provider's policy in a row after which no more letters go there in this run: each of
+# them would fail, and speak against the sender.
+POLICY_REFUSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,9 @@ class Pace:
         self._begun = _Window(settings.rate) if settings.rate else None
         self._ended = _Window(settings.rate) if settings.rate else None
         self._domains = _turns_of(settings.per_domain)
-        self._slowed: dict[str, _Turns] = {}
+        self._slowed: dict[str, _Turns] = {}  # by provider
+        self._refusals: dict[str, int] = {}  # in a row, by provider
+        self._paused: set[str] = set()
 
     @classmethod
     def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":
@@ -107,7 +113,7 @@ class Pace:
     @property
     def is_free_for_all(self) -> bool:
         """Whether no letter need wait for its turn, wherever it goes."""
-        return self.is_free and not (self._domains or self._slowed)
+        return self.is_free and not (self._domains or self._slowed or self._paused)
 
     def is_free_for(self, domain: str) -> bool:
         """Whether a letter need not wait for its turn.
@@ -115,7 +121,9 @@ class Pace:
         Args:
             domain: Where the letter goes to, in lower case.
         """
-        return self.is_free and not (domain in self._domains or domain in self._slowed)
+        provider = provider_of(domain)
+        is_open = provider not in self._slowed and provider not in self._paused
+        return self.is_free and domain not in self._domains and is_open
 
     def delay(self, domain: str) -> float:
         """How many seconds a letter would wait for its turn now.
@@ -132,9 +140,10 @@ class Pace:
         Args:
             domain: The provider's, in lower case.
         """
-        turns = self._slowed.get(domain)
+        provider = provider_of(domain)
+        turns = self._slowed.get(provider)
         if turns is None:
-            turns = self._slowed[domain] = _Turns(SLOWED_SECONDS / 2)
+            turns = self._slowed[provider] = _Turns(SLOWED_SECONDS / 2)
         turns.interval = min(2 * turns.interval, SLOWEST_SECONDS)
         turns.take(self._clock.monotonic())
 
@@ -144,10 +153,37 @@ class Pace:
         Args:
             domain: The provider's, in lower case.
         """
-        if turns := self._slowed.get(domain):
+        provider = provider_of(domain)
+        self._refusals.pop(provider, None)
+        if turns := self._slowed.get(provider):
             turns.interval /= 2
             if turns.interval <= SLOWED_SECONDS / 2:
-                del self._slowed[domain]
+                del self._slowed[provider]
+
+    def refused_by_policy(self, domain: str) -> bool:
+        """A provider refused a letter by its policy; after several in a row it gets no more.
+
+        Args:
+            domain: The provider's, in lower case.
+
+        Returns:
+            Whether that was the one too many.
+        """
+        provider = provider_of(domain)
+        self._refusals[provider] = self._refusals.get(provider, 0) + 1
+        if self._refusals[provider] < POLICY_REFUSALS or provider in self._paused:
+            return False
+        self._paused.add(provider)
+        return True
+
+    def is_paused(self, domain: str) -> bool:
+        """Whether no more letters go to a domain in this run."""
+        return bool(self._paused) and provider_of(domain) in self._paused
+
+    @property
+    def paused(self) -> set[str]:
+        """The domains that no more letters go to in this run."""
+        return {domain for provider in self._paused for domain in domains_of(provider)}
 
     def cap(self, days: int) -> int | None:
         """How many recipients there may be in 24 hours; None: as many as there are.
@@ -230,7 +266,7 @@ class Pace:
             turns.take(turn)
 
     def _turns_for(self, domain: str) -> "list[_Turns]":
-        known = (self._domains.get(domain), self._slowed.get(domain))
+        known = (self._domains.get(domain), self._slowed.get(provider_of(domain)))
         return [turns for turns in known if turns]
 
     def _opens_after(self, moment: datetime) -> datetime | None:

@@ -15,6 +15,7 @@ RESTS = (1, 5, 15, 30, 60)
 RETURNS = (2 * 60, 5 * 60, 10 * 60, 20 * 60, 30 * 60)
 REFUSALS_IN_A_ROW = 5  # of the message
 UNKNOWN_IN_A_ROW = 20  # recipients: a broken relay is not a dead list
+_TAKING_KEPT = 100
 _FIRST = 20  # letters of a run, of which not half may be refused for their recipients
 _NO_MAILBOX = frozenset({"5.1.1", "5.1.10"})  # RFC 3463 3.2, RFC 7505 4.2
 
@@ -40,6 +41,8 @@ class Patience:
         self._ending = ending
         self._returns = 0
         self._refusals = 0
+        self._refusing: set[str] = set()  # the domains of those in a row
+        self._taking: set[str] = set()  # some domains that took letters
         self._tried = 0
         self._unknown = 0
         self._unknown_in_a_row = 0
@@ -102,13 +105,27 @@ class Patience:
             return
         self.troubles = self._returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
-        self._refusals += 1
-        if not (is_refused and verdict.scope is Scope.MESSAGE):
-            self._refusals = 0
-        if self._refusals >= REFUSALS_IN_A_ROW:
+        self._weigh_refusal(mailbox, is_refused=is_refused and verdict.scope is Scope.MESSAGE)
+        if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
             self._ending.refused = said
         if verdict.outcome is not Outcome.RELEASED:
             self._weigh_recipient(verdict, mailbox, said)
+
+    def _weigh_refusal(self, mailbox: str, *, is_refused: bool) -> None:
+        domain = mailbox.rpartition("@")[2].lower()
+        if is_refused:
+            self._refusals += 1
+            self._refusing.add(domain)
+            return
+        self._refusals = 0
+        self._refusing.clear()
+        if len(self._taking) < _TAKING_KEPT:
+            self._taking.add(domain)
+
+    @property
+    def _is_of_one_provider(self) -> bool:
+        """Whether one domain alone refuses, and others took letters: the pace sees to that."""
+        return len(self._refusing) == 1 and bool(self._taking - self._refusing)
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
         """The mailboxes that are known not to exist, each told once.

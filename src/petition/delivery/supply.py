@@ -67,10 +67,13 @@ class Supply:
 
     def _is_held(self, copy: Copy) -> bool:
         """Whether a copy waits for its provider alone; it is then put aside."""
-        if self._pace.is_free_for_all or not self._pace.is_free:
+        if self._pace.is_free_for_all:
             return False
         domain = copy.domain
-        if self._pace.is_free_for(domain):
+        if self._pace.is_paused(domain):
+            self._held.setdefault(domain, deque()).append(copy)
+            return True
+        if not self._pace.is_free or self._pace.is_free_for(domain):
             return False
         if self._pace.delay(domain) <= 0:
             return False
@@ -79,7 +82,7 @@ class Supply:
 
     def _first_held(self, patience: float) -> Copy | None:
         """The copy put aside whose turn is next, if it comes within so many seconds."""
-        delays = {domain: self._pace.delay(domain) for domain in self._held}
+        delays = {domain: self._pace.delay(domain) for domain in self._may_go()}
         first = min(delays, key=delays.__getitem__, default=None)
         if first is None or delays[first] > patience:
             return None
@@ -88,13 +91,18 @@ class Supply:
             del self._held[first]
         return copy
 
+    def _may_go(self) -> list[str]:
+        """The domains of which copies were put aside that may go in this run."""
+        return [domain for domain in self._held if not self._pace.is_paused(domain)]
+
     async def _claim_past_full(self, batch: int) -> list[Copy]:
         """Claim copies, but none of a domain of which enough wait already.
 
         Nobody else queues copies of this run: those behind which it looked last are all of these
         domains, unless one was put back.
         """
-        full = sorted(domain for domain, copies in self._held.items() if len(copies) >= HELD)
+        held = (domain for domain, copies in self._held.items() if len(copies) >= HELD)
+        full = sorted({*held, *self._pace.paused})
         if full != self._full:
             self._full, self._past = full, 0
         claimed = await self._run.claim(batch, full, self._past if full else 0)
@@ -128,7 +136,7 @@ class Supply:
         async with self._claiming:
             if self._fault:
                 raise self._fault
-            return bool(self._in_hand) or await self._claim() or bool(self._held)
+            return bool(self._in_hand) or await self._claim() or bool(self._may_go())
 
     async def room(self) -> int:
         """How many letters there may be now, those in hand counted: all, without a daily cap."""

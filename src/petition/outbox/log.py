@@ -27,6 +27,7 @@ from petition.outbox.states import GIVE_UP, State
 Clock = Callable[[], datetime]
 DAY = timedelta(hours=24)
 MOVED = "moved"  # the note of a log that was moved away, with where it is now
+_MANY = 5  # copies that a provider refused or put off
 
 
 def utc_now() -> datetime:
@@ -145,6 +146,15 @@ class Log:
         """Of how many copies that a run has in hand the final dot may be on its way."""
         rows = self.database.all("in_hand", {"letter": letter, "folded": None})
         return sum(row["intended"] for row in rows)
+
+    def slow_providers(self, letter: str) -> list[tuple[str, State, int, str]]:
+        """Domains that refused copies by their policy (failed) or asked for fewer (deferred).
+
+        Returns:
+            Domain, state, how many copies, and what was said of one of them; the most first.
+        """
+        rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
+        return [(row[0], State(row[1]), row[2], row[3] or "") for row in rows]
 
     def next_due(self, letter: str) -> datetime | None:
         """When the first deferred copy of a letter is due."""

@@ -74,6 +74,14 @@ FROM event JOIN copy ON copy.id = event.copy
 WHERE event.copy IN (SELECT one.id FROM copy AS one WHERE one.row_id = :row_id)
 ORDER BY event.id
 
+-- :name slow_providers
+-- Which domains refused many copies of a letter by their policy, or asked for fewer letters.
+SELECT domain, state, COUNT(*) AS number, MAX(reply) AS reply FROM copy
+WHERE letter = :letter AND newest = 1 AND state IN ('failed', 'deferred')
+  AND ((state = 'failed' AND enhanced_code LIKE '5.7.%')
+       OR (state = 'deferred' AND (reply_code = 421 OR enhanced_code LIKE '4.7.%')))
+GROUP BY domain, state HAVING COUNT(*) >= :least ORDER BY COUNT(*) DESC, domain LIMIT 5
+
 -- :name next_due
 -- When the first deferred copy of a letter is due.
 SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = 'deferred'

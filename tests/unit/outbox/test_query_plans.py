@@ -65,6 +65,7 @@ BY_INDEX = {
     "pick_overdue": "copy_deferred",
     "pick_uncertain": "copy_uncertain",
     "claim": "PRIMARY KEY",
+    "slow_providers": "copy_state",
     "copies_by_selector": "copy_unsubscribe",
     "intend": "PRIMARY KEY",
     "copy_by_token": "copy_token",
