@@ -100,6 +100,14 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def survey(self, table: str) -> None:
+        """Let the database count what was just written, before it plans queries over it.
+
+        Args:
+            table: The table that many rows of were written.
+        """
+
+    @abstractmethod
     def renumber(self) -> None:
         """Within a transaction that wrote rows with their numbers: new ones come behind these."""
 

@@ -130,6 +130,7 @@ class Listing:
             self._database.run("stage_table")
             self._database.run_many("stage", _staged(rows, forgotten))
             self._database.run("stage_index")
+            self._database.survey("listed")
 
     def compare(self, revision: int, mode: Mode, limit: int | None = None) -> Comparison:
         """Say what is to be done.
@@ -146,6 +147,7 @@ class Listing:
         letter = self._letter
         values = {"letter": letter, "revision": revision, "mode": mode, "now": at}
         self._database.run("compare", values)
+        self._database.survey("listed")
         if limit is not None:
             self._database.run("choose_first", {"limit": limit})
         due = self._database.one("deferred_until")
@@ -265,12 +267,14 @@ class Listing:
         last = self._count("last_copy")
         values = {"letter": self._letter, "revision": revision, "now": now}
         self._database.run("enqueue", values)
+        self._database.survey("copy")
         self._database.run("log_enqueued", {"last": last, "now": now})
 
     def _choose(self, revision: int) -> None:
         self._database.run("chosen_drop")
         self._database.run("chosen_table")
         self._database.run("choose", {"letter": self._letter, "revision": revision})
+        self._database.survey("chosen")
 
 
 def _listed(row: Row) -> ListedRow:

@@ -227,6 +227,11 @@ class PostgresDatabase(Database):
             TransactionStatus.INERROR,
         }
 
+    def survey(self, table: str) -> None:
+        """Count at once: the server does it only a while after the transaction."""
+        with self._explained():
+            self._connection.execute(f"ANALYZE {table}".encode())
+
     def renumber(self) -> None:
         """Number new rows behind those that are there."""
         for table in (table for table, columns in tables().items() if "id" in columns):
@@ -328,13 +333,11 @@ def _copy_in(
     columns: str,
     values: Iterable[Values | Sequence[object]],
 ) -> int:
-    """Insert many rows by COPY, and let the planner know of them: nobody else tells it in time."""
+    """Insert many rows by COPY."""
     with cursor.copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
         for row in values:
             copy.write_row(row)  # type: ignore[arg-type]  # those of `?` are in order
-    count = cursor.rowcount
-    cursor.execute(f"ANALYZE {table}".encode())
-    return count
+    return cursor.rowcount
 
 
 def _said(fault: psycopg.Error) -> str:
