@@ -88,18 +88,19 @@ SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = '
 
 -- :name claimable
 -- The copies that can be sent now: first the deferred ones that are due, then the queued ones.
+-- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the choice past what was sent.
 SELECT id, state FROM (
     SELECT * FROM (
         SELECT id, state, 0 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
         ORDER BY due_at LIMIT :limit
     ) AS due
     UNION ALL
     SELECT * FROM (
         SELECT id, state, 1 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
         ORDER BY id LIMIT :limit
     ) AS waiting
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
@@ -110,7 +111,7 @@ SELECT id, state FROM (
     SELECT * FROM (
         SELECT id, state, 0 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
           AND domain NOT IN (:full[])
         ORDER BY due_at LIMIT :limit
     ) AS due
@@ -118,7 +119,7 @@ SELECT id, state FROM (
     SELECT * FROM (
         SELECT id, state, 1 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
           AND domain NOT IN (:full[])
         ORDER BY id LIMIT :limit
     ) AS waiting
@@ -206,4 +207,4 @@ WHERE id = :copy AND state = 'sending' AND owner = :owner
 -- When the first deferred copy of the choice is due.
 SELECT MIN(due_at) FROM copy
 WHERE letter = :letter AND newest = 1 AND state = 'deferred'
-  AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = copy.id)
+  AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
