@@ -20,6 +20,7 @@ _PARAMETER = re.compile(r';\s*([\w!#$&^.+-]+)(?:\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*")
 # What a boundary looks like where the header names none, or another one.
 _BOUNDARY = re.compile(rb"(?:^|(?<=\n))(--[!-~][ -~]{0,68}?)[ \t]*\r?\n(?=content-)", re.IGNORECASE)
+_HALF = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,3}\Z")
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _HEADERS_ALONE = frozenset(
     {"text/rfc822-headers", "message/global-headers", "message/rfc822-headers"}
@@ -108,7 +109,10 @@ class Part:
         """What a person reads of it, line ends as LF; nothing of HTML is rendered or fetched."""
         cut = slice(self.start, min(self.end, self.start + limits.TEXT_BYTES))
         short = Part(self.headers, self.data, cut.start, cut.stop)
-        text = decoded_text(short.body, self.parameters.get("charset", ""))
+        body = short.body
+        if cut.stop < self.end:  # half a character at its end would make all of it undecodable
+            body = _HALF.sub(b"", body)
+        text = decoded_text(body, self.parameters.get("charset", ""))
         return text_of_html(text) if self.content_type == "text/html" else text
 
     def walk(self) -> Iterator["Part"]:
@@ -187,7 +191,8 @@ def _split(part: Part) -> list[Part]:
     boundary = part.parameters.get("boundary", "").rstrip()
     mark = b"--" + boundary.encode("utf-8", "surrogateescape")
     found = _split_at(part, mark) if boundary else []
-    if not found and (guessed := _BOUNDARY.search(part.data, part.start, part.end)):
+    near = min(part.end, part.start + limits.TEXT_BYTES)
+    if not found and (guessed := _BOUNDARY.search(part.data, part.start, near)):
         found = _split_at(part, guessed[1])
     if found or part.start >= part.end:
         return found

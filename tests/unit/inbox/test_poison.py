@@ -61,6 +61,13 @@ def test_a_mail_within_the_limits_is_read(mail: bytes):
     assert explain(mail).kind is Kind.ANSWER
 
 
+def test_a_long_text_is_cut_between_two_characters():
+    for more in range(4):
+        words = "Мы встретимся. ".encode() * 20_000
+        found = explain(HEAD + b"\n" + b"x" * more + words)
+        assert "Мы встретимся." in found.reason
+
+
 def test_the_time_limit_interrupts_whatever_is_going_on():
     with pytest.raises(SetAside, match="longer than"), time_limit(0.05):
         sum(number for number in itertools.count())
@@ -112,6 +119,7 @@ def test_text_that_is_made_to_take_long_ends(body: bytes, kind: bytes):
     assert found.kind is not None or "longer" in found.reason
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3_000))
 def test_any_bytes_are_some_mail(data: bytes):
     found = explain(data)
@@ -143,13 +151,14 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(PIECES, st.binary(max_size=20)), max_size=30))
 def test_any_mail_of_broken_pieces_is_some_mail(pieces: list[bytes]):
     found = explain(b"".join(pieces))
     assert found.kind is not None or found.reason
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_damaged_sample_is_some_mail(data: st.DataObject):
     path = data.draw(st.sampled_from(sorted(SAMPLES.glob("*.eml"))))
