@@ -50,6 +50,7 @@ class SqliteDatabase(Database):
 
     def _open(self) -> None:
         with explained(self.path):
+            _refuse_foreign(self.path)
             if not self.read_only:
                 _make_private(self.path)
             self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
@@ -261,23 +262,28 @@ _ADVICE = {
 }
 
 
-def _make_private(path: Path) -> None:
-    """Create the file as 0600; refuse what could be somebody else's.
+def _refuse_foreign(path: Path) -> None:
+    """Refuse what could be somebody else's, even to look at it.
 
     A log that is a link could be led to a file of another person, and one that another person owns
     could be changed behind our back: both hold names and addresses.
     """
     if path.is_symlink():
         raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
+    if not hasattr(os, "geteuid") or not path.exists():
+        return
+    if os.geteuid() != 0 and path.stat().st_uid not in {os.geteuid(), 0}:
+        raise LogUnusable(f"{path.name} belongs to another person", "Use a log of your own")
+
+
+def _make_private(path: Path) -> None:
+    """Create the file as 0600, and take from others what rights they have to it."""
     if not path.exists():
         with suppress(FileExistsError):  # another process makes it at this moment
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             _sync_folder(path.parent)
     for side in ("", "-wal", "-shm"):
         _close_to_others(path.with_name(path.name + side))
-    owner = path.stat().st_uid
-    if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0} and os.geteuid() != 0:
-        raise LogUnusable(f"{path.name} belongs to another person", "Use a log of your own")
 
 
 def _close_to_others(path: Path) -> None:
