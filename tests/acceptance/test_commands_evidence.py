@@ -121,9 +121,20 @@ def _forge_manifest(entries: dict[str, bytes]) -> None:
     entries[MANIFEST] = json.dumps(manifest).encode()
 
 
+def _reorder(entries: dict[str, bytes]) -> None:
+    entries["timeline.txt"] = entries.pop("timeline.txt")
+
+
+def _reorder_manifest(entries: dict[str, bytes]) -> None:
+    manifest = json.loads(entries[MANIFEST])
+    manifest["entries"][:2] = manifest["entries"][1::-1]
+    entries[MANIFEST] = json.dumps(manifest).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
+        (_reorder, "the entries are not in the order in which they were packed"),
         (_change_letter, "letters/open-letter/1/1.eml: is not what was packed"),
         (_drop_event, "events.jsonl: is not what was packed"),
         (_add, "letters/open-letter/1/9.eml: was added later"),
@@ -138,6 +149,11 @@ def test_every_change_shows_and_names_its_entry(
     answer = returns.campaign.petition("evidence", "--verify", path.name, status=1)
     assert answer.out.splitlines() == [fault]
     assert "not as it was written" in answer.err
+
+
+def test_a_manifest_in_another_order_breaks_the_chain(returns: Returns):
+    path = rewritten(packed(returns.campaign), _reorder_manifest)
+    assert "timeline.txt: the chain of the manifest breaks here" in verify(path).faults
 
 
 def test_a_letter_that_is_not_the_one_of_the_log_shows_though_all_was_sealed_anew(

@@ -184,6 +184,10 @@ def _compare(
             found.faults.append(f"{name}: the chain of the manifest breaks here")
             seal = str(entry["chain"])
     found.faults += [f"{name}: was added later" for name in known]
+    packed = [info.filename for info in infos]
+    listed = [*(str(entry["name"]) for entry in manifest["entries"]), MANIFEST]
+    if sorted(packed) == sorted(listed) and packed != listed:
+        found.faults.append("the entries are not in the order in which they were packed")
     if seal != manifest["seal"]:
         found.faults.append(f"{MANIFEST}: its seal is not the end of its chain")
     found.seal = str(manifest["seal"])
