@@ -12,11 +12,12 @@ import pytest
 
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox import database, person
-from petition.outbox.listing import Listing
+from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.queries import POSTGRESQL, SQLITE, queries, tables, texts
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres, running_postgres
+from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to
 
 OWNER = """
@@ -193,3 +194,18 @@ def test_millions_of_rows_are_read_some_at_a_time(
     assert next(copies).row_id == "p0"
     bring_to(log, "p1", State.QUEUED)  # the connection is free for others meanwhile
     assert sum(1 for _ in copies) == 2499
+
+
+def test_a_claim_walks_past_nothing_that_was_sent(postgres: Postgres):
+    names = [f"p{number}" for number in range(3000)]
+    with Log(postgres.new_log()) as log:
+        listing = Listing(log, "open")
+        listing.stage(listed(*names))
+        listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
+        query = "EXPLAIN " + queries(POSTGRESQL)["claimable"].text
+        values = {"letter": "open", "now": "2026-03-01", "limit": 100}
+        steps = [row[0] for row in log.database._connection.execute(query, values)]
+    plan = "\n".join(steps)
+    assert "Index Scan using copy_queued" in plan
+    assert "Merge Join" not in plan
+    assert "Seq Scan" not in plan
