@@ -41,8 +41,8 @@ GOOD = {
 
 def outcome(tmp_path: Path, *switches: str, timeout: float = 60.0):
     """The states of the letters, and whom the sink has letters for."""
-    scene = Scene(tmp_path / "campaign", timeout=timeout)
-    with running_sink(tmp_path / "sink", *switches) as sink:
+    scene = Scene(tmp_path, timeout=timeout)
+    with running_sink(*switches) as sink:
         ending = asyncio.run(scene.run(sink, dot_seconds=timeout))
         return scene.states, sink.recipients, ending
 

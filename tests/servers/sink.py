@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,30 +38,28 @@ class Sink:
 
 
 @contextmanager
-def running_sink(folder: Path, *switches: str) -> Iterator[Sink]:
+def running_sink(*switches: str) -> Iterator[Sink]:
     """Run it until the block is left.
 
     Args:
-        folder: Where it puts the letters; made here.
         switches: As its manual has them: `-q`, `DATA`.
     """
     assert SINK is not None
-    folder.mkdir()
-    who = []
-    if os.geteuid() == 0:
-        who = ["-u", "postfix"]
-        shutil.chown(folder, "postfix")
-        for parent in folder.parents[:3]:  # pytest keeps its folders to itself
-            parent.chmod(parent.stat().st_mode | 0o011)
-    port = free_port()
-    command = [SINK, *who, *switches, "-d", f"{folder}/", f"127.0.0.1:{port}", "100"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        _wait_for(port, running)
-        yield Sink(port, folder)
-    finally:
-        running.terminate()
-        running.communicate(timeout=30)
+    # Not a folder of pytest's: those are closed to the account that it runs under.
+    with tempfile.TemporaryDirectory(prefix="sink-") as folder:
+        who = []
+        if os.geteuid() == 0:
+            who = ["-u", "postfix"]
+            shutil.chown(folder, "postfix")
+        port = free_port()
+        command = [SINK, *who, *switches, "-d", f"{folder}/", f"127.0.0.1:{port}", "100"]
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _wait_for(port, running)
+            yield Sink(port, Path(folder))
+        finally:
+            running.terminate()
+            running.communicate(timeout=30)
 
 
 def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
