@@ -11,7 +11,7 @@ from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.merge.previous import PREVIOUS, Previous, thread_of
-from petition.outbox.answers import Answer, Gate
+from petition.outbox.answers import Answer, Gate, did_not_get
 from petition.outbox.log import Log
 from petition.outbox.records import Copy
 from petition.outbox.states import State
@@ -62,7 +62,7 @@ class Following:
         """A person with what their follow-up says of the letter before, or why they get none."""
         entry = self._entries.get(person.mailbox.addr_spec)
         if entry is None or entry.copy.state is not State.SENT:
-            return _without(person, f"did not get {self._follows}")
+            return _without(person, did_not_get(self._follows))
         fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
         if reason := self._gate.bars(entry.standing):
             return _without(person._replace(fields=fields), reason)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.acceptance.returning import DSN
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
@@ -82,20 +83,21 @@ def test_it_goes_to_the_unanswered_in_the_thread_of_their_letter(campaign: Small
     assert "Clean the river" in text_of(sent(campaign, "p3")[1])
 
 
+class AtP2(dict[str, str]):
+    """Does something once, while the server is told that a letter is for p2."""
+
+    def __init__(self) -> None:
+        super().__init__(nobody="")
+        self.told: Callable[[], None] | None = None
+
+    def get(self, who: str, default: object = None) -> None:  # type: ignore[override]
+        if who == "p2" and self.told:
+            told, self.told = self.told, None
+            told()
+
+
 def test_who_answers_while_it_is_handed_over_does_not_get_it(campaign: SmallCampaign):
-    class Answers(dict[str, str]):
-        """Records an answer of p2 while the server is told that a letter is for p2."""
-
-        def __init__(self) -> None:
-            super().__init__(nobody="")
-            self.told: Callable[[], None] | None = None
-
-        def get(self, who: str, default: object = None) -> None:  # type: ignore[override]
-            if who == "p2" and self.told:
-                told, self.told = self.told, None
-                told()
-
-    answers = Answers()
+    answers = AtP2()
     with counting_server(answers=answers) as server:
         real = campaign.through(server.port)
         real.petition("send", "open-letter", "--yes", status=0)
@@ -104,6 +106,32 @@ def test_who_answers_while_it_is_handed_over_does_not_get_it(campaign: SmallCamp
         assert server.accepted == {"p1@x.example": 2, "p2@x.example": 1, "p3@x.example": 2}
     (row,) = real.petition("status", "follow-up", "--state", "suppressed", "--json").json
     assert (row["email"], row["reason"]) == ("p2@x.example", "answered")
+
+
+def test_whose_letter_bounces_while_it_is_handed_over_does_not_get_it(campaign: SmallCampaign):
+    answers = AtP2()
+    for name in ("cur", "new", "tmp"):
+        (campaign.root / "answers" / name).mkdir(parents=True)
+    with counting_server(answers=answers) as server:
+        real = campaign.through(server.port)
+        settings = (real.root / "petition.toml").read_text("utf-8")
+        real.write("petition.toml", settings + '\n[inbox]\nurl = "maildir:answers"\n')
+        real.petition("send", "open-letter", "--yes", status=0)
+        (message_id,) = server.message_ids["p2@x.example"]
+
+        def bounce() -> None:
+            mail = DSN.format(
+                to="answers@campaign.example", number=1, who="p2@x.example", action="failed",
+                status="5.2.2", said="552 5.2.2 Full", returned=f"Message-ID: {message_id}",
+            )  # fmt: skip
+            real.write("answers/new/1.1.host", mail)
+            real.petition("inbox", status=0)
+
+        answers.told = bounce
+        real.petition("send", "follow-up", "--yes")
+        assert server.accepted == {"p1@x.example": 2, "p2@x.example": 1, "p3@x.example": 2}
+    (row,) = real.petition("status", "follow-up", "--state", "suppressed", "--json").json
+    assert (row["email"], row["reason"]) == ("p2@x.example", "did not get open-letter")
 
 
 def test_an_unclassified_answer_holds_it_back_until_it_is_classified(campaign: SmallCampaign):

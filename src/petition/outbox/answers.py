@@ -15,7 +15,7 @@ from petition.address import folded
 from petition.outbox.database import Database, Row
 from petition.outbox.log import Log
 from petition.outbox.records import Copy, copy_of, moment
-from petition.outbox.states import Reason
+from petition.outbox.states import Reason, State
 
 INBOX = "petition inbox"  # the author of what was read and not said by a person
 
@@ -259,6 +259,7 @@ class Gate:
     """
 
     def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
+        self._follows = follows
         self._letters = frozenset(thread(log, follows))
         self._allowed = frozenset(allowed)
         self._demands = _demand_ids(log, follows)
@@ -278,9 +279,17 @@ class Gate:
         return "" if status in self._allowed else Reason.ANSWERED
 
     def look(self, database: Database, folded_mailbox: str) -> str:
-        """The same for a mailbox, as the log has it at this moment."""
+        """The same for a mailbox, as the log has it at this moment, or that it has not got that."""
+        newest = database.one("newest_had", {"letter": self._follows, "folded": folded_mailbox})
+        if newest and newest["state"] == State.BOUNCED:
+            return did_not_get(self._follows)
         rows = database.all("answers_from", {"folded": folded_mailbox})
         return self.bars(Standing([_answer_of(r) for r in rows if r["letter"] in self._letters]))
+
+
+def did_not_get(letter: str) -> str:
+    """Why somebody gets no follow-up of a letter that they have not got."""
+    return f"did not get {letter}"
 
 
 def _document(log: Log, letter: str) -> dict[str, Any]:

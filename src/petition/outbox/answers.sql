@@ -47,6 +47,12 @@ WHERE letter = :letter AND state IN ('sent', 'bounced', 'uncertain')
       AND newer.revision > copy.revision AND newer.state IN ('sent', 'bounced', 'uncertain'))
 ORDER BY copy.id
 
+-- :name newest_had
+-- The state of the newest copy of a letter that a mailbox may have got.
+SELECT state FROM copy
+WHERE folded = :folded AND letter = :letter AND state IN ('sent', 'bounced', 'uncertain')
+ORDER BY revision DESC LIMIT 1
+
 -- :name stored_mails
 -- The mails with this number or this Message-ID, and what is known of each.
 SELECT mail.id, mail.message_id, mail.sender, mail.subject, mail.copy,
