@@ -7,7 +7,6 @@ connection, puts the letter back and, when it stays, ends the run.
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,13 +14,12 @@ from functools import partial
 from petition.delivery.copies import Letter, outcome_of, person_of
 from petition.delivery.ending import Ending, Slowed, Told, Wait
 from petition.delivery.line import Dismissals, Line, first_of
-from petition.delivery.pace import SLOWED_SECONDS, Closed
+from petition.delivery.pace import Closed
 from petition.delivery.patience import Patience, rest_after
-from petition.delivery.providers import provider_of
 from petition.delivery.reply import Outcome as Said
-from petition.delivery.reply import Reply, Stage, Verdict
 from petition.delivery.route import Route
 from petition.delivery.session import Transaction
+from petition.delivery.slowing import Slowing
 from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, MergeRefused
@@ -33,7 +31,6 @@ from petition.outbox.states import WAITING, Reason, State
 __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
-_NOTED_SECONDS = 5.0  # a shorter rest is not worth a line
 _LONGEST_SLEEP = 30.0  # seconds after which the clock is looked at again
 
 
@@ -62,8 +59,7 @@ class Mailer:
         self._merger = merger
         self._route = route
         self._tell = tell
-        self._note = note
-        self._noted: set[str | int] = set()  # domains, and episodes of trouble with the server
+        self._slowing = Slowing(route.pace, note)
         self._clock = clock
         self._login = route.login
         self._ending = Ending()
@@ -204,8 +200,7 @@ class Mailer:
     async def _try_to_open(self) -> Line | None:
         if rest := self._patience.rest:
             seconds = self._route.pause * rest
-            if seconds >= _NOTED_SECONDS:
-                self._note_once(self._patience.episode, Slowed("", self._patience.said, seconds))
+            self._slowing.rest(self._patience.episode, self._patience.said, seconds)
             await self._rest(seconds)
         if self._is_halted:
             return None
@@ -356,29 +351,9 @@ class Mailer:
         if done.also_refused and verdict.outcome is Said.SENT:
             self._ending.also_refused.extend(done.also_refused)
         self._look_at_ending()
-        self._mind_the_pace(copy.domain, verdict)
+        self._slowing.mind(copy.domain, verdict)
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
-
-    def _mind_the_pace(self, domain: str, verdict: Verdict) -> None:
-        """Slow down for a provider that asks for it, and for no other."""
-        if verdict.outcome is Said.SENT:
-            self._route.pace.ease(domain)
-        elif verdict.reply and verdict.stage in {Stage.RCPT, Stage.DOT}:
-            policy = (verdict.reply.enhanced or "").startswith("4.7.")
-            if "greylist" in verdict.reply.text.lower():
-                policy = False  # each recipient waits by themselves: less haste helps nobody
-            if verdict.reply.code == 421 or policy:
-                self._route.pace.slow_down(domain)
-                slowed = Slowed(domain, str(verdict.reply), SLOWED_SECONDS)
-                self._note_once(domain, slowed)
-            elif _is_by_policy(verdict.reply) and self._route.pace.refused_by_policy(domain):
-                self._note(Slowed(provider_of(domain), str(verdict.reply), math.inf))
-
-    def _note_once(self, reason: str | int, slowed: Slowed) -> None:
-        if reason not in self._noted:
-            self._noted.add(reason)
-            self._note(slowed)
 
     def _record(self, line: Line, copy: Copy, outcome: Outcome) -> None:
         self._finished += outcome.state not in WAITING
@@ -405,8 +380,3 @@ class Mailer:
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
-
-
-def _is_by_policy(reply: Reply) -> bool:
-    """Whether a reply says that the provider does not want the letter (RFC 3463 3.8)."""
-    return (reply.enhanced or "").startswith("5.7.")
