@@ -38,6 +38,7 @@ def answered(campaign: SmallCampaign) -> SmallCampaign:
         (1, "stalled", "", "phone", "Call desk@y.example <script>alert(1)</script>"),
         (1, "meeting", "river", "phone", "Thursday."),
         (2, "stalled", "", "door", "My own private words."),
+        (3, "stalled", "", "mail", "Not I. Ask PRIVATE\nPerson.\x1b]0;title\x07\x9b1m"),
     ]
     with sqlite3.connect(campaign.root / "rehearsal.db") as database:
         database.execute("UPDATE copy SET letter_date = '2026-01-01T09:00:00.000Z'")
@@ -63,7 +64,7 @@ def text_of(markup: str) -> str:
 def test_the_page_tells_deliveries_answers_stalls_and_days(answered: SmallCampaign):
     markup = page(answered)
     text = text_of(markup)
-    assert "sent 3 not delivered 0 answered 1 unanswered 2 overdue 2 times put off 2" in text
+    assert "sent 3 not delivered 0 answered 1 unanswered 2 overdue 2 times put off 3" in text
     assert "Ann &lt;b&gt;Bold&lt;/b&gt; Chair of the Board stalled meeting" in text
     assert "2 days, answered" in text
     assert re.search(r"Private Person \d+ days, overdue", text)
@@ -80,6 +81,7 @@ def test_the_public_page_has_no_address_and_no_name_without_an_office(answered: 
         assert private not in markup
     assert "Recipient 2" in markup
     assert "Call [address]" in markup
+    assert "Not I. Ask Recipient 2." in markup
     assert "Clerk [address]" in markup
 
 
@@ -89,6 +91,8 @@ def test_nothing_of_a_cell_or_an_answer_is_markup_and_nothing_is_asked_for(
     markup = page(answered)
     assert "<script" not in markup
     assert "<b>Bold" not in markup
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", markup)
+    assert "\u241b]0;title\u2407" in markup
     assert not re.search(r"(?:src|href|action|data)=|url\(|@import|https?:", markup)
 
 

@@ -95,6 +95,7 @@ class Figures:
         stalls: What was said to gain time.
         samples: The states over time.
         zone: Where its days begin.
+        hidden: The full names that a public report does not tell, and what stands for each.
     """
 
     title: str
@@ -108,6 +109,7 @@ class Figures:
     stalls: list[Said] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     zone: tzinfo = UTC
+    hidden: dict[str, str] = field(default_factory=dict)
 
     def total(self, *states: str) -> int:
         """How many copies are in some states."""
@@ -172,6 +174,8 @@ def _read_people(log: Log, record: Record, found: Figures) -> None:
     for row in (row for letter in small for row in record.people(letter)):
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
         person.states[row["letter"]] = row["state"]
+        if found.is_public and not person.is_named and len(row["name"].split()) > 1:
+            found.hidden[_plain(row["name"])] = person.name
         if row["letter_date"] and row["state"] in _ARRIVED:
             sent = moment(row["letter_date"])
             person.first_sent = min(person.first_sent or sent, sent)
@@ -212,6 +216,19 @@ def public(text: str) -> str:
     return _ADDRESS.sub("[address]", text)
 
 
+def _without_names(text: str, hidden: dict[str, str]) -> str:
+    """A text that tells none of some full names, however they are capitalised."""
+    if not hidden:
+        return text
+    names = (r"\s+".join(map(re.escape, name.split())) for name in hidden)
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE)
+    return pattern.sub(lambda match: hidden.get(_plain(match[0]), "[name]"), text)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
 def _judge(person: Person, standing: Standing, found: Figures) -> None:
     """Where a person stands, by the very rules of `status --answers`."""
     stands = {"": standing.said()} | {one: standing.to_demand(one) for one in found.demands}
@@ -233,7 +250,7 @@ def _judge(person: Person, standing: Standing, found: Figures) -> None:
 
 def _stall(person: Person, answer: Answer, found: Figures) -> Said:
     quote = answer.quote if person.is_named or not found.is_public else ""
-    quote = public(quote) if found.is_public else quote
+    quote = _without_names(public(quote), found.hidden) if found.is_public else quote
     return Said(person.name, answer.at, answer.letter, str(answer.status), answer.channel, quote)
 
 

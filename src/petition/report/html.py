@@ -30,6 +30,10 @@ _STATUSES = (
 )  # fmt: skip
 # The browser itself refuses whatever the page might ask for.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+# HTML has no place for control characters (13.1 of its standard), and a terminal that the page is
+# printed on would obey them. A quotation is to show that they were there.
+_SHOWN = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
+_SHOWN |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
 _WIDE, _HIGH = 1000, 100  # units of a drawing, which is stretched to its place
 
 
@@ -76,7 +80,7 @@ def page(found: Figures) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f"<title>{escape(found.title)}: report</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    ).translate(_SHOWN)
 
 
 def _body(found: Figures) -> Iterator[str]:
