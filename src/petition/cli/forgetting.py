@@ -152,7 +152,10 @@ def _show(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> None:
     for letter in sorted({letter for receipt in receipts for letter in receipt.texts}):
         console.say(f"The words of {letter} name them: the log keeps that text as it was sent.")
     _say_files(found, "Your own files still hold it; they are yours to edit:")
-    console.say("Copies of the log, and mail that has gone out, are beyond this command.")
+    console.say(
+        "Copies of the log, reports and packs of evidence made before, your inbox, and mail that"
+        " has gone out are beyond this command."
+    )
 
 
 def _say_files(found: list[Trace], heading: str) -> None:
