@@ -94,6 +94,21 @@ def folded(addr_spec: str) -> str:
     return addr_spec.lower()
 
 
+def is_of(text: str, addr_spec: str) -> bool:
+    """Whether a text is an address, whatever the case, and its domain in letters or in ASCII.
+
+    Args:
+        text: What a mail says that it comes from.
+        addr_spec: The address, with its domain in ASCII.
+    """
+    if folded(text) == folded(addr_spec):
+        return True
+    try:
+        return folded(parse_address(text).addr_spec) == folded(addr_spec)
+    except AddressRefused:
+        return False
+
+
 def is_reserved(domain: str) -> bool:
     """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761).
 

@@ -201,6 +201,27 @@ def test_who_did_not_get_the_letter_is_not_waited_for(returns: Returns):
     assert [entry.copy.row_id for entry in after(campaign, 30).overdue] == ["p2", "p3"]
 
 
+def test_an_answer_from_another_address_says_so(returns: Returns):
+    campaign = returns.campaign
+    returns.arrive(
+        returns.reply("p1", "Yes.", sender="somebody.else@y.example"),
+        returns.reply("p2", "No.", sender="P2@x.example"),
+    )
+    told = campaign.petition("inbox", status=0).out
+    campaign.write("letters/second.md", "---\nsubject: two\nreply_by: 14 days\n---\nHello.\n")
+    campaign.petition("send", "second", status=0)
+    assert "answer from somebody.else@y.example: Yes." in told
+    assert "answer: No." in told
+    shown = campaign.petition("status", "--answers", status=0).out
+    assert "by mail from somebody.else@y.example: “Yes.”" in " ".join(shown.split())
+    assert "by mail: “No.”" in shown
+    assert "\n\nsecond: 3 people have it" in shown
+    said = people(campaign)
+    assert [said[who]["answers"][0]["sender"] for who in ("p1", "p2")] == [
+        "somebody.else@y.example", None,
+    ]  # fmt: skip
+
+
 def test_no_control_character_of_a_quote_reaches_the_terminal(returns: Returns):
     campaign = returns.campaign
     quote = "\x1b]52;c;eA==\x07 \u202e\x9b31m nobody\nis here"

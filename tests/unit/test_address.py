@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition import address
-from petition.address import Mailbox, clean_name, is_reserved, parse_address, parse_mailbox
+from petition.address import (
+    Mailbox,
+    clean_name,
+    is_of,
+    is_reserved,
+    parse_address,
+    parse_mailbox,
+)
 from petition.errors import AddressRefused
 
 
@@ -143,3 +150,18 @@ def test_a_local_part_has_64_octets_at_most():
 def test_what_the_plain_pattern_takes_the_validator_takes_as_it_is(text):
     if len(text) <= address._PLAIN_LIMIT and address._PLAIN.fullmatch(text):
         assert address._addr_spec(text) == address._judged_addr_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_same"),
+    [
+        ("Ann@KEYCE.example", False),
+        ("ANN@кеңсе.example", True),
+        ("ann@xn--e1aan3a16b.example", True),
+        ("ann+more@кеңсе.example", False),
+        ("", False),
+        ("ann@", False),
+    ],
+)
+def test_an_address_is_known_again_however_its_domain_is_written(text: str, is_same: bool):
+    assert is_of(text, "ann@xn--e1aan3a16b.example") is is_same

@@ -59,7 +59,9 @@ def show_answers(place: Workplace, name: str | None, *, as_json: bool) -> None:
         return
     if not found:
         console.say(f"Nothing{f' of {name}' if name else ''} has been sent yet.")
-    for one in found:
+    for at, one in enumerate(found):
+        if at:
+            console.say("")
         _show(one)
     place.say_which()
 
@@ -259,6 +261,7 @@ def _said(entry: Entry, answer: Answer) -> str:
     words = words if len(words) <= _QUOTED else f"{words[: _QUOTED - 1]}…"
     quoted = f"“{words}”" if words else answer.message_id
     came = f" {CAME[answer.channel]}" if answer.channel in CAME else ""
+    came += f" from {answer.sender}" if answer.sender else ""
     about = f" on {answer.demand}" if answer.demand else ""
     day = answer.at.astimezone(entry.zone)
     return console.clean(f"{entry.who}, {day:%Y-%m-%d}{came}{about}: {quoted}")
@@ -307,5 +310,6 @@ def _answer_json(answer: Answer) -> dict[str, object]:
         "quote": answer.quote,
         "mail": answer.mail,
         "message_id": answer.message_id or None,
+        "sender": answer.sender or None,
         "author": answer.author,
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import console, live
 from petition.errors import ServerTrouble, UsageError
@@ -20,6 +21,7 @@ _PAUSE_SECONDS = 5  # before a lost connection is made again; doubled each time 
 _LONGEST_PAUSE_SECONDS = 600
 _TELL_EVERY = 1_000  # mails
 _PILE_SHOWN = 20
+_OF_PEOPLE = frozenset({"answer", "auto-reply", "unsubscribe"})
 _UNCLASSIFIED = "unclassified"
 _PLURALS = {"auto-reply": "auto-replies", "set aside": "set aside"}
 
@@ -223,10 +225,13 @@ def _row(one: Recorded) -> tuple[str, str, str, str]:
     copy, mail = one.copy, one.mail
     assert copy is not None  # noqa: S101 (only those that belong to a copy are shown)
     said = " ".join((mail.words or mail.reason).split())[:80]
+    # Whoever the letter was passed on to can answer it, and is not the one who was written to.
+    is_strange = mail.kind in _OF_PEOPLE and not is_of(mail.sender, copy.mailbox)
+    by = f" from {mail.sender}" if is_strange and mail.sender else ""
     return (
         copy.mailbox,
         copy.letter,
-        f"{mail.kind or 'set aside'}: {said}",
+        f"{mail.kind or 'set aside'}{by}: {said}",
         ", ".join(one.effects),
     )
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from petition.address import folded
+from petition.address import folded, is_of
 from petition.outbox.database import Database, Row
 from petition.outbox.log import Log
 from petition.outbox.records import Copy, copy_of, moment
@@ -62,6 +62,7 @@ class Answer:
         letter: The letter that it was said to.
         folded: Who said it (address.folded).
         message_id: That of the mail.
+        sender: The address that the mail came from, where it is not theirs.
     """
 
     id: int
@@ -75,6 +76,7 @@ class Answer:
     letter: str
     folded: str
     message_id: str
+    sender: str
 
     @property
     def is_automatic(self) -> bool:
@@ -329,6 +331,7 @@ def write_down(log: Log, copy: Copy, said: Said) -> str:
 
 
 def _answer_of(row: Row) -> Answer:
+    sender = row["sender"] or ""
     return Answer(
         id=row["id"],
         mail=row["mail"],
@@ -341,4 +344,5 @@ def _answer_of(row: Row) -> Answer:
         letter=row["letter"],
         folded=row["folded"],
         message_id=row["message_id"] or "",
+        sender="" if is_of(sender, row["folded"]) else sender,
     )

@@ -3,7 +3,7 @@
 -- :name answers
 -- Everything that was said to any letter, oldest first.
 SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
-       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id
+       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id, mail.sender
 FROM answer JOIN copy ON copy.id = answer.copy
 LEFT JOIN mail ON mail.id = answer.mail
 ORDER BY answer.id
@@ -11,7 +11,7 @@ ORDER BY answer.id
 -- :name answers_from
 -- Everything that one mailbox said, oldest first.
 SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
-       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id
+       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id, mail.sender
 FROM copy JOIN answer ON answer.copy = copy.id
 LEFT JOIN mail ON mail.id = answer.mail
 WHERE copy.folded = :folded

@@ -26,6 +26,7 @@ def said(*told: str) -> Standing:
                 letter="open",
                 folded="p1@x.example",
                 message_id="",
+                sender="",
             )
         )
     return Standing(answers)
