@@ -142,6 +142,25 @@ def test_an_answer_without_a_thread_is_matched_by_its_sender_and_a_bounce_is_not
     assert returns.campaign.states()["p2"] == "sent"
 
 
+def test_each_of_two_fields_can_name_the_letter_and_what_is_no_mail_is_no_answer(returns: Returns):
+    to_other = "In-Reply-To: <other@y.example>\n"
+    by = "From: home@y.example\n"
+    theirs = returns.sent("p1")["Message-ID"]
+    returns.arrive(
+        f"{by}{to_other}In-Reply-To: {theirs}\n\nYes.\n",
+        f"{by}{to_other}References: <a@y.example>\nReferences: {theirs}\n\nNo.\n",
+        "",
+        "\n\n",
+    )
+    found = [(one["kind"], one["email"], one["matched_by"]) for one in read(returns)]
+    assert found == [
+        ("answer", "p1@x.example", "Message-ID"),
+        ("answer", "p1@x.example", "Message-ID"),
+        (None, None, None),
+        (None, None, None),
+    ]
+
+
 def test_who_asks_to_leave_is_suppressed_and_who_was_passed_the_letter_on_is_not(returns: Returns):
     returns.arrive(
         returns.reply("p1", "Please remove me from your list."),

@@ -155,10 +155,12 @@ def _message_ids(mail: Part, found: Finding) -> list[str]:
         for part in mail.walk():
             if part.content_type == "text/plain" and not part.inside_message:
                 ids += _ID_IN_TEXT.findall(part.text)
-    for name in ("in-reply-to", "original-message-id", "x-original-message-id"):
-        ids += _ID.findall(mail.headers.get(name)[:5_000])
+    # A field that may be there once is there twice in some mails, and either can name the letter.
+    for field in mail.headers.all("in-reply-to", "original-message-id", "x-original-message-id"):
+        ids += _ID.findall(field[:5_000])
     # The last reference is the mail that is answered (RFC 5322 3.6.4).
-    ids += reversed(_ID.findall(mail.headers.get("references")[:50_000]))
+    for field in mail.headers.all("references")[:5]:
+        ids += reversed(_ID.findall(field[:50_000]))
     return list(dict.fromkeys(ids))[:_IDS]
 
 

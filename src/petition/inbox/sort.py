@@ -24,10 +24,7 @@ def explain(data: bytes) -> Finding:
     """
     try:
         with time_limit():
-            mail = read_mail(data)
-            if mail.headers.fields:
-                return sort(mail)
-            return set_aside("it is no mail: it has no headers" if data else "it is empty")
+            return sort(read_mail(data))
     except SetAside as aside:
         return set_aside(aside.reason)
 
@@ -48,8 +45,10 @@ def sort(mail: Part) -> Finding:
         mail: The mail.
 
     Raises:
-        SetAside: The time is over (`limits.time_limit`).
+        SetAside: It is no mail, or the time is over (`limits.time_limit`).
     """
+    if not mail.headers.fields:
+        raise SetAside("it is no mail: it has no headers" if mail.data else "it is empty")
     if found := complaint_of(mail) or bounce_of(mail):
         return found
     if is_to_unsubscribe(mail):
