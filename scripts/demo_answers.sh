@@ -19,6 +19,6 @@ show answer kim stalled --letter open-letter --channel phone \
     --quote "Nobody is here at the moment, but they know about your letter."
 show status open-letter --answers
 show send follow-up
-show report --html "$folder/report.html"
-show report --html "$folder/public.html" --public
+show report --html report.html
+show report --html public.html --public
 echo "That was a rehearsal: nobody received anything. Look at $folder/report.html in a browser."

@@ -29,8 +29,9 @@ def played(tmp_path: Path) -> tuple[SmallCampaign, str]:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m petition "$@"\n')
     program.chmod(0o700)
     campaign = SmallCampaign(tmp_path)
+    folder = os.path.relpath(tmp_path, ROOT)  # `make` names it so as well
     done = subprocess.run(
-        ["sh", "scripts/demo_answers.sh", str(program), str(tmp_path), sys.executable],
+        ["sh", "scripts/demo_answers.sh", str(program), folder, sys.executable],
         cwd=ROOT,
         env=campaign.environment | {"PATH": os.environ["PATH"], "COLUMNS": "120"},
         capture_output=True,
