@@ -130,6 +130,16 @@ def test_before_anything_was_sent_there_is_nothing_to_say(campaign: SmallCampaig
     assert not (campaign.root / "rehearsal.db").exists()
 
 
+def test_who_was_forgotten_may_have_got_it_and_is_not_said_to_be_queued(uncertain: SmallCampaign):
+    told = uncertain.petition("forget", "p1@x.example", "--yes", status=0).out
+    assert "It had already gone, or may have:" in told
+    said = uncertain.petition("resolve", "--all", "--not-sent", status=0).out
+    assert "1 letter not queued again: forgotten." in said
+    assert "1 letter queued again, on your word." in said
+    told = uncertain.petition("forget", "p3@x.example", "--yes", status=0).out
+    assert "already gone" not in told
+
+
 def test_what_a_newer_revision_replaced_is_not_said_to_be_queued(uncertain: SmallCampaign):
     uncertain.change("letters/open-letter.md", "must be", "has to be")
     uncertain.petition("send", "open-letter", "--again", status=0)

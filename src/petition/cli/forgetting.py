@@ -146,7 +146,8 @@ def _show(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> None:
         for letter in receipt.rehashed:
             console.say(f"  {letter}: the name is taken out, and what waits goes without it")
     if gone := [one for receipt in receipts for one in receipt.gone]:
-        console.say("It had already gone:")
+        is_known = not any(receipt.is_uncertain for receipt in receipts)
+        console.say(f"It had already gone{'' if is_known else ', or may have'}:")
         rows = [(one.letter, one.revision, one.role, one.copies, _days(one)) for one in gone]
         console.table(["letter", "revision", "as", "copies", "when"], rows)
     for letter in sorted({letter for receipt in receipts for letter in receipt.texts}):

@@ -77,6 +77,8 @@ def _say(moved: "list[Moved]") -> None:
         console.say("Nothing is uncertain: there is nothing to resolve.")
     for end, what in words.items():
         if found[end]:
-            console.say(f"{console.count(found[end], 'letter')} {what}")
+            console.say(f"{console.count(found.pop(end), 'letter')} {what}")
+    for reason, number in found.items():
+        console.say(f"{console.count(number, 'letter')} not queued again: {reason}.")
     for letter in dict.fromkeys(one.letter for one in moved if one.end is State.QUEUED):
         console.say(f"Next: petition send {letter}")

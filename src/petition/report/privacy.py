@@ -114,6 +114,7 @@ class Receipt:
     log: str
     erased: Erased
     gone: list[Gone] = field(default_factory=list)
+    is_uncertain: bool = False  # of some of these copies nobody knows whether they arrived
     rehashed: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # letters whose own words name them
     files: int = 0  # letters of the sandbox
@@ -145,6 +146,7 @@ def forget(log: Log, person: Person, outbox: Path | None) -> Receipt:
     receipt = Receipt(log.where, Erased())
     letters = frozen_letters(log)
     receipt.gone = [*_received(log, person), *_named_in(log, letters, person)]
+    receipt.is_uncertain = any(_is_uncertain(log, person, one) for one in receipt.gone)
     redaction = Redaction(person.mailbox, person.own_names)
     changes = [change for one in letters if (change := without(one, person))]
     receipt.rehashed = [f"{one.after.letter}, revision {one.after.revision}" for one in changes]
@@ -189,6 +191,13 @@ def _received(log: Log, person: Person) -> Iterator[Gone]:
         if row["state"] in _MAY_HAVE_ARRIVED:
             day = str(row["letter_date"]) if row["letter_date"] else None
             yield Gone(str(row["letter"]), int(str(row["revision"])), "recipient", 1, day, day)
+
+
+def _is_uncertain(log: Log, person: Person, gone: Gone) -> bool:
+    if gone.role != "recipient":
+        return log.counts(gone.letter).by_state.get(State.UNCERTAIN, 0) > 0
+    copies = held(log, person.mailbox)["copies"]
+    return any(one["letter"] == gone.letter and one["state"] == State.UNCERTAIN for one in copies)
 
 
 def _named_in(log: Log, letters: Iterable[FrozenLetter], person: Person) -> Iterator[Gone]:
