@@ -222,6 +222,15 @@ def test_an_answer_from_another_address_says_so(returns: Returns):
     ]  # fmt: skip
 
 
+def test_who_was_forgotten_counts_without_a_name(returns: Returns):
+    campaign = returns.campaign
+    campaign.petition("forget", "p2@x.example", "--yes", status=0)
+    shown = campaign.petition("status", "--answers", status=0).out
+    assert "3 people have it: 3 unanswered." in shown
+    assert "somebody forgotten" in shown
+    assert "forgotten-" not in shown
+
+
 def test_no_control_character_of_a_quote_reaches_the_terminal(returns: Returns):
     campaign = returns.campaign
     quote = "\x1b]52;c;eA==\x07 \u202e\x9b31m nobody\nis here"

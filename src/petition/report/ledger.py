@@ -57,7 +57,9 @@ class Entry:
 
     @property
     def who(self) -> str:
-        """Their name, or else their address."""
+        """Their name, or else their address; the log has neither of who was forgotten."""
+        if "@" not in self.copy.mailbox:
+            return "somebody forgotten"
         return self.copy.name or self.copy.mailbox
 
     @property
