@@ -191,6 +191,21 @@ def test_a_flipped_byte_shows_wherever_it_changes_an_entry(returns: Returns):
     assert shown > 100
 
 
+@pytest.mark.parametrize(("before", "behind"), [(b"", b"more"), (b"#!/bin/sh\n", b"")])
+def test_bytes_beside_the_archive_show(returns: Returns, before: bytes, behind: bytes):
+    path = packed(returns.campaign)
+    longer = path.with_name("longer.zip")
+    longer.write_bytes(before + path.read_bytes() + behind)
+    assert verify(longer).faults == ["the file holds something beside the archive"]
+
+
+def test_a_comment_of_the_archive_shows(returns: Returns):
+    path = packed(returns.campaign)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"seen by a notary"
+    assert verify(path).faults == ["the file holds something beside the archive"]
+
+
 def test_what_was_forgotten_is_listed_as_erased_with_its_hash(returns: Returns):
     before = lines(packed(returns.campaign), "copies.jsonl")
     returns.campaign.petition("forget", "ann@y.example", "--yes", status=0)

@@ -25,6 +25,7 @@ _DAY = (1980, 1, 1, 0, 0, 0)  # ZIP's first: the same log gives the same bytes
 _BLOCK = 1 << 20
 _MOST_INFLATED = 300  # times the archive's size, and beyond that a bomb
 _SMALL = 64 * 1024 * 1024  # bytes that are unpacked whatever the ratio
+_END, _END_BYTES = b"PK\5\6", 22  # of an archive without a comment
 _FAULTS = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
     RuntimeError, KeyError, TypeError, AttributeError,
@@ -152,6 +153,8 @@ def verify(path: Path) -> Verified:
             manifest = _manifest(archive)
             found.campaign, found.until = str(manifest["campaign"]), str(manifest["until"])
             _compare(archive, infos, manifest, found)
+            if not _is_alone(archive, path, infos):
+                found.faults.append("the file holds something beside the archive")
     except PackRefused:
         raise
     except FileNotFoundError:
@@ -193,6 +196,15 @@ def _compare(
     found.seal = str(manifest["seal"])
     if "copies.jsonl" in digests:
         found.faults += _wrong_letters(archive, digests)
+
+
+def _is_alone(archive: zipfile.ZipFile, path: Path, infos: list[zipfile.ZipInfo]) -> bool:
+    """Whether nothing stands before the archive's first entry, behind its end, or in a comment."""
+    with path.open("rb") as stream:
+        stream.seek(-_END_BYTES, os.SEEK_END)
+        end = stream.read()
+    first = min(info.header_offset for info in infos)
+    return not archive.comment and end.startswith(_END) and first == 0
 
 
 def _wrong_letters(archive: zipfile.ZipFile, digests: dict[str, str]) -> Iterator[str]:

@@ -55,6 +55,15 @@ def test_a_log_of_another_person_is_refused(
     assert path.stat().st_mode & 0o777 == mode
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_root_too_is_refused_a_log_of_another_person(tmp_path: Path):
+    path = tmp_path / "petition.db"
+    Log(f"sqlite:///{path}").close()
+    os.chown(path, SOMEBODY, SOMEBODY)
+    with pytest.raises(LogUnusable, match="belongs to another person"):
+        Log(f"sqlite:///{path}")
+
+
 def test_a_link_is_refused_even_where_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
