@@ -17,7 +17,7 @@ def migrate(
     ],
     as_json: Json = False,
 ) -> None:
-    """Move the log of real letters to another database, whole or not at all."""
+    """Move the log to another database, whole or not at all."""
     from petition.campaign.field_types import is_database_url
     from petition.cli import console
     from petition.cli.words import count
