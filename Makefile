@@ -4,18 +4,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := build/demo
+FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
 .PHONY: demo demo-answers test test-kill lint format clean
 
 demo: .venv/installed
-	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	@cp -R petition.toml letters annex recipients.csv signatories.csv $(DEMO)/
+	@$(FRESH_EXAMPLE)
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo.sh $(BIN)/petition $(DEMO)
 
 # What comes back, and what is told of it.
 demo-answers: .venv/installed
-	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	@cp -R petition.toml letters annex recipients.csv signatories.csv $(DEMO)/
+	@$(FRESH_EXAMPLE)
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_answers.sh $(BIN)/petition $(DEMO) \
 		$(BIN)/python
 

@@ -2,43 +2,24 @@
 
 import email
 import email.policy
-import os
 import re
-import shutil
-import subprocess
-import sys
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.demo import made
 from tests.acceptance.small import SmallCampaign
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ("petition.toml", "letters", "annex", "recipients.csv", "signatories.csv")
 STALL = "Nobody is here at the moment, but they know about your letter."
 
 
 @pytest.fixture
 def played(tmp_path: Path) -> tuple[SmallCampaign, str]:
     """The campaign after the story, and what was said on the way."""
-    for name in EXAMPLE:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    program = tmp_path / "program"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m petition "$@"\n')
-    program.chmod(0o700)
-    campaign = SmallCampaign(tmp_path)
-    folder = os.path.relpath(tmp_path, ROOT)  # `make` names it so as well
-    done = subprocess.run(
-        ["sh", "scripts/demo_answers.sh", str(program), folder, sys.executable],
-        cwd=ROOT,
-        env=campaign.environment | {"PATH": os.environ["PATH"], "COLUMNS": "120"},
-        capture_output=True,
-        timeout=240,
-        check=True,
-    )
-    return campaign, done.stdout.decode()
+    campaign = SmallCampaign(tmp_path / "demo")
+    return campaign, made("demo-answers", campaign)
 
 
 def letters(campaign: SmallCampaign) -> dict[str, list[EmailMessage]]:
