@@ -1,8 +1,17 @@
 """Mails that come back to a small campaign, made from the letters that it has sent."""
 
 import email
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
+from typing import IO
 
 from petition.identity import Identity, Signer
 from petition.outbox.log import Log
@@ -113,3 +122,49 @@ class Returns:
         """Who is suppressed, and why."""
         rows = self.campaign.petition("suppress", "--json", status=0).json
         return {row["email"].partition("@")[0]: row["reason"] for row in rows}
+
+
+class Watching:
+    """`petition inbox --watch --json`, while it runs."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    def words(self) -> str:
+        """The words of the next mail that it writes down."""
+        said: str = json.loads(_line(self._process.stdout))["words"]
+        return said
+
+    def told(self) -> str:
+        """The next line that it says to a person."""
+        return _line(self._process.stderr).decode()
+
+    def interrupt(self, seconds: float) -> int:
+        """Ctrl-C; its exit status, for which so many seconds are waited."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(timeout=seconds)
+
+
+@contextmanager
+def watching(campaign: SmallCampaign) -> Iterator[Watching]:
+    """Watch the inbox of a campaign while the block runs."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "petition", "inbox", "--watch", "--json"],
+        cwd=campaign.root,
+        env=campaign.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield Watching(process)
+        finally:
+            process.kill()
+
+
+def _line(stream: IO[bytes] | None) -> bytes:
+    assert stream is not None
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([stream], [], [], 120)[0]
+        line += os.read(stream.fileno(), 1)
+    return line

@@ -1,16 +1,11 @@
 """petition inbox on a real Dovecot: read-only, verified, and going on where it stood."""
 
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.returning import Returns
+from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
 from tests.servers.imap_server import PASSWORD, Dovecot, running_dovecot
 
@@ -115,32 +110,9 @@ def test_a_folder_that_is_not_there_is_told(returns: Returns):
 
 
 def test_who_watches_sees_what_comes_and_ends_it_with_ctrl_c(returns: Returns, dovecot: Dovecot):
-    running = subprocess.Popen(
-        [sys.executable, "-m", "petition", "inbox", "--watch", "--json"],
-        cwd=returns.campaign.root,
-        env=returns.campaign.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert running.stdout is not None
-    assert running.stderr is not None
-    try:
+    with watching(returns.campaign) as watch:
         dovecot.deliver("1.a", returns.reply("p1", "First.").encode())
-        assert json.loads(_line(running.stdout.fileno()))["words"] == "First."
+        assert watch.words() == "First."
         dovecot.deliver("2.b", returns.reply("p2", "Second.").encode())
-        assert json.loads(_line(running.stdout.fileno()))["words"] == "Second."
-        running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=60) == 130
-    finally:
-        running.kill()
-        running.wait()
-        running.stdout.close()
-        running.stderr.close()
-
-
-def _line(handle: int) -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
-        assert select.select([handle], [], [], 120)[0]
-        line += os.read(handle, 65_536)
-    return line
+        assert watch.words() == "Second."
+        assert watch.interrupt(60) == 130

@@ -1,17 +1,13 @@
 """petition inbox on an IMAP server that refuses a mail, or hangs up."""
 
 import json
-import os
-import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.returning import Returns
+from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
 from tests.servers.imap_scripted import PASSWORD, ScriptedImap, scripted_imap
 
@@ -66,29 +62,13 @@ def test_a_command_that_prints_no_password_is_looked_for_where_it_stands(returns
 def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: ScriptedImap):
     server.hang_ups = 1
     server.mails = {1: returns.reply("p1", "First.").encode()}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "petition", "inbox", "--watch", "--json"],
-        cwd=returns.campaign.root,
-        env=returns.campaign.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert running.stdout is not None
-    assert running.stderr is not None
-    try:
-        assert json.loads(_line(running.stdout.fileno()))["words"] == "First."
-        told = _line(running.stderr.fileno()).decode()
-        assert "has hung up" in told
+    with watching(returns.campaign) as watch:
+        assert watch.words() == "First."
+        assert "has hung up" in watch.told()
         server.mails[2] = returns.reply("p2", "Second.").encode()
-        assert json.loads(_line(running.stdout.fileno()))["words"] == "Second."
+        assert watch.words() == "Second."
         server.idling.wait(60)
-        running.send_signal(signal.SIGINT)  # the server does not answer to the end of IDLE
-        assert running.wait(timeout=30) == 130
-    finally:
-        running.kill()
-        running.wait()
-        running.stdout.close()
-        running.stderr.close()
+        assert watch.interrupt(30) == 130  # the server does not answer to the end of IDLE
 
 
 def test_who_watches_a_server_that_refuses_idle_goes_on_without_a_word(
@@ -110,11 +90,3 @@ def test_who_watches_a_server_that_refuses_idle_goes_on_without_a_word(
     finally:
         running.kill()
         running.communicate()
-
-
-def _line(handle: int) -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
-        assert select.select([handle], [], [], 120)[0]
-        line += os.read(handle, 1)
-    return line
