@@ -37,7 +37,6 @@ class Email(NamedTuple):
         message_id: Its Message-ID.
         subject: Its subject.
         language: The language tag of its text.
-        is_fallback_language: Whether the person has another language, which the letter lacks.
         is_spliced: Whether what all copies have in common was encoded once.
         is_whole: Whether it was seen, piece by piece, that the bytes are as they should be: CRLF
             line ends, one at their end, and no line that begins with a dot.
@@ -48,7 +47,6 @@ class Email(NamedTuple):
     message_id: str
     subject: str
     language: str
-    is_fallback_language: bool
     is_spliced: bool
     is_whole: bool = False
 
@@ -163,8 +161,10 @@ class Merger:
             raise refused_row(person, refusal) from None
         return subject
 
-    def merge_trial(self, person: Person, date: datetime, to: Mailbox, revision: int = 1) -> Email:
-        """A person's copy to somebody else, who tries the letter out.
+    def trial(
+        self, person: Person, date: datetime, to: Mailbox, revision: int = 1
+    ) -> tuple[Email, Shown]:
+        """A person's copy to somebody else, who tries the letter out, and as a person reads it.
 
         Its Message-ID belongs to no copy, it bears no token, and nobody else gets it.
 
@@ -177,12 +177,6 @@ class Merger:
         Raises:
             MergeRefused: It cannot be merged, or would not be read back as it was meant.
         """
-        return self.trial(person, date, to, revision)[0]
-
-    def trial(
-        self, person: Person, date: datetime, to: Mailbox, revision: int = 1
-    ) -> tuple[Email, Shown]:
-        """The same, and as a person reads it; arguments and errors are those of `merge_trial`."""
         message_id = chance_message_id(self._sender.domain)
         token = chance_unsubscribe_token() if self._mailing else ""
         copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary(), token=token)
@@ -290,7 +284,6 @@ class Merger:
             message_id=copy.message_id,
             subject=filled.subject,
             language=loaded.language,
-            is_fallback_language=self.language_of(person)[1],
             is_spliced=loaded.is_spliced,
             # The header block was looked at too, and what stands between the parts holds nothing
             # but a boundary. Files that the copy carries were not.
