@@ -3,7 +3,7 @@
 `prepare` reads and compares and writes nothing; `enqueue` carries out what `prepare` showed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -314,8 +314,12 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
         raise UsageError(what, f"{mend}; nothing was sent")
 
 
-def enqueue(prepared: Prepared) -> None:
+def enqueue(prepared: Prepared, also: Callable[[], None] | None = None) -> None:
     """Freeze the letter where its revision is new, and queue its copies: one transaction.
+
+    Args:
+        prepared: What was prepared.
+        also: What else is written in that transaction, when the copies are there.
 
     Raises:
         UsageError: The log has changed since it was prepared: nothing was done.
@@ -323,7 +327,9 @@ def enqueue(prepared: Prepared) -> None:
     mode, frozen = prepared.mode, prepared.frozen
     freeze = frozen_letter(frozen, prepared.revision, mode) if prepared.is_new else None
     widen = mode if prepared.widens else None
-    prepared.listing.carry_out(prepared.comparison, frozen.campaign_id, freeze, widen=widen)
+    prepared.listing.carry_out(
+        prepared.comparison, frozen.campaign_id, freeze, widen=widen, also=also
+    )
 
 
 def frozen_letter(frozen: Frozen, revision: int, mode: Mode) -> FrozenLetter:

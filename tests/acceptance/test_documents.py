@@ -8,6 +8,7 @@ In a document
     <!-- file: NAME -->   is the next block's file: the block is written to it
     <!-- server: ... -->  begins a mail server that takes letters from here on; behind the colon
                           its answers to RCPT as JSON (tests/servers/counting.py)
+    <!-- postgres: NAME -->  puts the address of an empty database of that name into $LETTERS
     <!-- zone: ... -->    begins a name server with a zone as JSON (tests/servers/zone.py)
 
 A page is one shell, which begins in an empty folder; $EXAMPLE is the repository's own campaign.
@@ -40,6 +41,7 @@ from petition.merge import fields
 from petition.outbox.states import ARROWS, State
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
+from tests.servers.postgres import BINARIES, running_postgres
 from tests.servers.zone import name_server
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +55,7 @@ COMMANDS: dict[str, Any] = PROGRAM.commands
 HOME = "/home/ann"  # what the documents call the folder that a page begins in
 
 STEP = re.compile(
-    r"^<!-- (?P<word>run|server|zone): (?P<what>.*?) -->$"
+    r"^<!-- (?P<word>run|server|zone|postgres): (?P<what>.*?) -->$"
     r"|^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w+)\n(?P<block>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -89,6 +91,11 @@ class Script:
                 port = servers.enter_context(server).port
                 given = f"HOST=127.0.0.1 PORT={port} SECURITY=none"
                 self.lines.append(re.sub(r"(\w+=)", r"PETITION_SMTP_\1", f"export {given}"))
+            elif step["word"] == "postgres":
+                database = servers.enter_context(running_postgres())
+                database.run(f"CREATE DATABASE {step['what']}")
+                url = database.url().replace("/postgres?", f"/{step['what']}?")
+                self.lines.append(f"export LETTERS={shlex.quote(url)}")
             elif step["word"] == "zone":
                 zone = servers.enter_context(name_server(json.loads(step["what"])))
                 self.lines.append(f"export PETITION_RESOLVER={zone.place}")
@@ -138,6 +145,8 @@ def is_as_shown(output: str, shown: str) -> bool:
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "```console" in text])
 def test_what_a_document_shows_is_what_the_program_says(page: str, tmp_path: Path):
+    if BINARIES is None and "<!-- postgres:" in PAGES[page]:
+        pytest.skip("needs PostgreSQL: pip install 'petition[dev]'")
     with ExitStack() as servers:
         script = Script(PAGES[page], servers)
         outputs = script.run(tmp_path.resolve())

@@ -91,12 +91,28 @@ def find_server(settings: Settings, environ: Mapping[str, str]) -> Server | None
         ServerMisnamed: A variable has an impossible value, or a server that is not on this machine
             would be spoken to without encryption.
     """
+    return _server(settings.smtp, environ)
+
+
+def server_of_environment(environ: Mapping[str, str]) -> Server | None:
+    """The server that the environment names by itself, where there is no campaign folder.
+
+    Args:
+        environ: The environment.
+
+    Raises:
+        ServerMisnamed: As `find_server` does.
+    """
+    return _server(None, environ)
+
+
+def _server(smtp: Smtp | None, environ: Mapping[str, str]) -> Server | None:
     given = _given(environ)
-    if settings.smtp is None and "host" not in given:
+    if smtp is None and "host" not in given:
         return None
-    kept = settings.smtp.model_dump() if settings.smtp else {}
-    smtp = _checked({**kept, **given})
-    server = Server(**{**smtp.model_dump(), "port": smtp.port or _PORTS[smtp.security]})
+    kept = smtp.model_dump() if smtp else {}
+    checked = _checked({**kept, **given})
+    server = Server(**{**checked.model_dump(), "port": checked.port or _PORTS[checked.security]})
     if server.security == "none" and not server.is_loopback:
         raise _without_encryption(server, given)
     return server

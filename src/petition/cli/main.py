@@ -34,6 +34,7 @@ from petition.cli import (
     status,
     suppress,
     withdraw,
+    worker,
 )
 from petition.cli.help import AS_JSON, Command
 from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
@@ -62,6 +63,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "migrate": migrate.migrate,
     "sandbox": sandbox.sandbox,
     "serve": serve.serve,
+    "worker": worker.worker,
 }
 
 

@@ -45,6 +45,9 @@ def send(
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until nothing is left that could still be sent.")
     ] = False,
+    workers: Annotated[
+        bool, typer.Option("--workers", help="Queue it for petition worker, on PostgreSQL.")
+    ] = False,
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
     from petition.cli import sending
@@ -53,6 +56,8 @@ def send(
 
     if revise and again:
         raise UsageError("--revise and --again are two wishes", "Choose one of them")
+    if workers and (wait or to_me is not None):
+        raise UsageError("--workers sends nothing by itself", "Leave out --wait and --to-me")
     wish = Wish(
         who=tuple(to or ()),
         where=where,
@@ -62,5 +67,12 @@ def send(
         trial=to_me is not None,
     )
     with Workplace.open(context) as place:
-        status = sending.send(place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes, wait=wait)
+        if workers:
+            from petition.cli import handing_out
+
+            status = handing_out.hand_out(place, letter, wish, dry_run=dry_run, yes=yes)
+        else:
+            status = sending.send(
+                place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes, wait=wait
+            )
     raise typer.Exit(status)

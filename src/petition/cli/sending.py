@@ -67,12 +67,12 @@ def _ownership(place: Workplace, *, only_looks: bool) -> AbstractContextManager[
 
 def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitStatus:
     if not prepared.comparison.to_send:
-        return _nothing_to_do(prepared, dry_run=dry_run, yes=yes)
-    _show_plan(prepared, with_letter=dry_run or not (yes or prepared.server is None))
+        return nothing_to_do(prepared, dry_run=dry_run, yes=yes)
+    show_plan(prepared, with_letter=dry_run or not (yes or prepared.server is None))
     if dry_run:
         console.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
-    _confirm(prepared, _sends(prepared, prepared.comparison.to_send), yes=yes)
+    confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=yes)
     secrets = deliver.secrets_for(prepared)  # while nothing is queued that would wait for them
     enqueue(prepared)
     kept: Told | None = None
@@ -90,7 +90,8 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
     return status
 
 
-def _nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
+def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
+    """Where there is nobody to send to: suppress whom the list has no more, and say why."""
     comparison = prepared.comparison
     removed = comparison.gone + comparison.newly_excluded
     if removed:
@@ -99,7 +100,7 @@ def _nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatu
         console.say("Dry run: nothing was changed.")
     else:
         if removed:
-            _confirm(prepared, f"Suppress {console.count(removed, 'waiting letter')} now?", yes=yes)
+            confirm(prepared, f"Suppress {console.count(removed, 'waiting letter')} now?", yes=yes)
         if removed or comparison.actions:
             enqueue(prepared)  # those who opted out are written down all the same
     states = prepared.listing.states()
@@ -121,7 +122,8 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
         console.facts(summary.plan_lines(prepared))
 
 
-def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
+def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
+    """Show what is about to be done."""
     if with_letter and (row := next(prepared.listing.to_send(), None)):
         console.letter(_for_reading(_shown(prepared, row)))
     if prepared.resumes:
@@ -132,7 +134,8 @@ def _show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     console.facts(summary.plan_lines(prepared))
 
 
-def _sends(prepared: Prepared, count: int) -> str:
+def sends(prepared: Prepared, count: int) -> str:
+    """The question whether so many letters are to be sent."""
     name = prepared.server.name if prepared.server else "the sandbox"
     what = console.count(count, "letter")
     if prepared.lost_names:
@@ -140,7 +143,7 @@ def _sends(prepared: Prepared, count: int) -> str:
     return f"Send {what} through {name} now?"
 
 
-def _confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
+def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
     """P6: nothing leaves the machine that nobody confirmed; a rehearsal does not leave it."""
     if yes or prepared.server is None:
         return
@@ -295,7 +298,7 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
         _say_waiting(bar)
         console.say("The trial copy was not sent.")
         return ExitStatus.LEFT
-    _confirm(prepared, _sends(prepared, 1), yes=yes)
+    confirm(prepared, sends(prepared, 1), yes=yes)
     verdict = deliver.deliver_trial(prepared, deliver.secrets_for(prepared), email)
     said = str(verdict.reply or verdict.reason)
     console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")

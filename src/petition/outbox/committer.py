@@ -49,10 +49,14 @@ class Committer:
     Args:
         database: The connection that the thread writes through.
         rows: What takes many rows at once, in the order in which it is to be run.
+        is_shared: Whether others write at the same time, each rows of its own.
     """
 
-    def __init__(self, database: Database, rows: Sequence[Rows] = ()) -> None:
+    def __init__(
+        self, database: Database, rows: Sequence[Rows] = (), *, is_shared: bool = False
+    ) -> None:
         self._database = database
+        self._begin = database.shared_transaction if is_shared else database.transaction
         self._loop = asyncio.get_running_loop()
         self._kinds = tuple(rows)
         self._gathered = _Gathered([], {})
@@ -178,7 +182,7 @@ class Committer:
         patience = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                with self._database.transaction():
+                with self._begin():
                     return [answer for step, _ in runs for answer in step(self._database)]
             except Exception as fault:
                 if not self._database.is_busy(fault) or time.monotonic() > patience:

@@ -91,6 +91,27 @@ class Database(ABC):
             LogUnusable: It could not be written.
         """
 
+    @property
+    def takes_workers(self) -> bool:
+        """Whether many machines can write to it at the same time."""
+        return False
+
+    def install(self, statements: str) -> None:
+        """Make the tables of a library that keeps its own beside ours, in a transaction.
+
+        Raises:
+            LogUnusable: They cannot be made.
+        """
+        raise NotImplementedError(statements)
+
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        """A transaction that others may run beside: its queries take only rows that nobody has.
+
+        Raises:
+            LogUnusable: It could not be written.
+        """
+        return self.transaction()
+
     @abstractmethod
     def attempt(self) -> AbstractContextManager[None]:
         """Within a transaction: all that the block writes, or none of it where the block fails.

@@ -5,7 +5,7 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -185,6 +185,7 @@ class Listing:
         freeze: FrozenLetter | None,
         *,
         widen: Mode | None = None,
+        also: Callable[[], None] | None = None,
     ) -> None:
         """Do it: one transaction, so that a crash leaves all of it or nothing.
 
@@ -195,6 +196,7 @@ class Listing:
             campaign_id: The campaign's id, which is fixed from now on.
             freeze: The letter, where this revision is new.
             widen: For whom the revision is meant from now on; None: as before.
+            also: What else is written in the same transaction, when the copies are there.
 
         Raises:
             LogChanged: The log has changed since: nothing was done.
@@ -214,6 +216,8 @@ class Listing:
                 self._database.run("set_mode", values)
             self._choose(revision)
             drop_indexes(self._database, comparison.to_send)
+            if also:
+                also()
 
     def _confirm_unchanged(self, comparison: Comparison) -> None:
         """Compare once more, with the log locked: a person may have been asked in the meantime."""

@@ -10,7 +10,7 @@ from petition.address import folded
 from petition.errors import LogBusy, LogUnusable
 from petition.identity import new_key
 from petition.outbox import moving
-from petition.outbox.database import open_database
+from petition.outbox.database import Values, open_database
 from petition.outbox.records import (
     Copy,
     Counts,
@@ -258,16 +258,29 @@ class Log:
         if not self.database.one("has_loose_ends", {"since": since}):
             return
         with self.database.transaction():
-            moving.pick(
-                self.database,
-                "pick_orphans",
-                {"reason": "the program ended while the letter was being handed over"},
-            )
-            if moving.move(self.database, self.now, by="adopt"):
-                moving.suppress_unwanted(self.database, self.now)
-            overdue = {"since": since, "reason": "deferred for too long"}
-            moving.pick(self.database, "pick_overdue", overdue)
-            moving.move(self.database, self.now)
+            self.adopt("pick_orphans", {})
+            self.give_up()
+
+    def adopt(self, query: str, values: Values) -> None:
+        """Move what a dead run had in hand, inside a transaction in which nobody else writes.
+
+        Args:
+            query: What picks it (moving.sql).
+            values: The parameters of the query, beside the reason.
+        """
+        reason = {"reason": "the program ended while the letter was being handed over"}
+        moving.pick(self.database, query, {**values, **reason})
+        if moving.move(self.database, self.now, by="adopt"):
+            moving.suppress_unwanted(self.database, self.now)
+
+    def give_up(self) -> None:
+        """Fail what has been deferred for too long, inside a transaction of the same kind."""
+        overdue = {
+            "since": stamp(self.clock() - self._give_up),
+            "reason": "deferred for too long",
+        }
+        moving.pick(self.database, "pick_overdue", overdue)
+        moving.move(self.database, self.now)
 
     def close(self) -> None:
         """Close the log."""

@@ -10,7 +10,7 @@ also writes, so that whoever has lost it can write nothing any more.
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -187,16 +187,22 @@ class PostgresDatabase(Database):
         with self._explained():
             return self._connection.execute(self._queries[name].text.encode(), values)
 
-    @contextmanager
-    def transaction(self, *, temporary: bool = False) -> Iterator[None]:
+    def transaction(self, *, temporary: bool = False) -> AbstractContextManager[None]:
         """All of it or nothing; a lock of the log lets one write at a time."""
-        if self.read_only and not temporary:
+        return self._transaction("begin_looking" if temporary else "begin_writing")
+
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        """All of it or nothing, beside others of the same kind, which the rows keep apart."""
+        return self._transaction("begin_sharing")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        if self.read_only and begin != "begin_looking":
             raise LogUnusable(
                 f"{self.where} can only be read", "Name the database that takes changes"
             )
         with self._explained():
             # Unprepared: a prepared statement is one statement.
-            begin = "begin_looking" if temporary else "begin_writing"
             self._connection.execute(self._queries[begin].text.encode(), prepare=False)
             try:
                 yield
@@ -247,6 +253,16 @@ class PostgresDatabase(Database):
         with self._explained():
             for table in tables():
                 self._connection.execute(f"VACUUM FULL {table}".encode())
+
+    @property
+    def takes_workers(self) -> bool:
+        """It does."""
+        return True
+
+    def install(self, statements: str) -> None:
+        """Make the tables of a library that keeps its own beside ours, in a transaction."""
+        with self._explained():
+            self._connection.execute(statements.encode(), prepare=False)
 
     @contextmanager
     def ownership(self, patience: float | None = None) -> Iterator[None]:

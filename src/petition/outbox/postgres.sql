@@ -5,6 +5,10 @@
 -- Begin a transaction in which nobody else writes.
 BEGIN; SELECT pg_advisory_xact_lock(1, hashtext(current_schema()))
 
+-- :name begin_sharing
+-- Begin a transaction beside others of its kind, but none beside one in which nobody else writes.
+BEGIN; SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema()))
+
 -- :name begin_looking
 -- Begin a transaction that sees the log as it is at one moment.
 BEGIN ISOLATION LEVEL REPEATABLE READ

@@ -95,7 +95,7 @@ def _array(name: str, is_not: bool) -> str:
 
 SQLITE = Dialect((), ":{}".format, "?", _json_list, (), str)
 POSTGRESQL = Dialect(
-    ("postgres.sql",),
+    ("postgres.sql", "workers.sql"),
     "%({})s".format,
     "%s",
     _array,

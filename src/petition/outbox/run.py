@@ -79,19 +79,25 @@ class Run:
     Args:
         log: The log, which this process owns; its connection is the run's until `close`.
         letter: The letter's name.
+        owner: As whom it has copies in hand; None: as nobody who was there before.
+        is_shared: Whether other runs send from the log at the same time.
     """
 
-    def __init__(self, log: Log, letter: str) -> None:
+    def __init__(
+        self, log: Log, letter: str, *, owner: str | None = None, is_shared: bool = False
+    ) -> None:
         self._log = log
         self._letter = letter
         self._gate = Gate.of(log, letter)
         self._is_bulk = is_bulk(log, letter)
-        self._owner = uuid.uuid4().hex
+        self._owner = owner or uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
         # Results before intents: what is known of one letter is durable with the next one's mark.
         self._in_hand: dict[int, Identity] = {}  # of the committer's thread
-        self._committer = Committer(log.database, (self._record_all, self._intend_all))
+        self._committer = Committer(
+            log.database, (self._record_all, self._intend_all), is_shared=is_shared
+        )
 
     @property
     def now(self) -> datetime:
@@ -109,12 +115,7 @@ class Run:
 
         def step(database: Database) -> list[Copy]:
             now = self._log.now
-            values: dict[str, object] = {"letter": self._letter, "limit": limit, "now": now}
-            if full:
-                values |= {"full": list(full), "past": past}
-            found = [
-                row["id"] for row in database.all("claimable_past" if full else "claimable", values)
-            ]
+            found = self._claimable(database, limit, full, past)
             if not found:
                 return []
             taken = {"copies": found, "owner": self._owner, "now": now}
@@ -125,6 +126,16 @@ class Run:
             return copies
 
         return await self._committer.commit(step)
+
+    def _claimable(
+        self, database: Database, limit: int, full: Sequence[str], past: int
+    ) -> list[int]:
+        """The ids of the copies that are claimed next."""
+        values: dict[str, object] = {"letter": self._letter, "limit": limit, "now": self._log.now}
+        if full:
+            values |= {"full": list(full), "past": past}
+        query = "claimable_past" if full else "claimable"
+        return [row["id"] for row in database.all(query, values)]
 
     def intend(self, intent: Intent) -> "asyncio.Future[bool]":
         """Mark a copy before its final dot.

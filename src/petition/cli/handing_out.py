@@ -1,0 +1,102 @@
+"""What `petition send --workers` does: prepare, ask, queue the letters and the jobs for them."""
+
+from petition.campaign.server import Server
+from petition.cli import console
+from petition.cli.engine import engine
+from petition.cli.sending import confirm, nothing_to_do, sends, show_plan
+from petition.cli.workplace import Workplace
+from petition.delivery.dispatch import Dispatch
+from petition.errors import ExitStatus, LogChanged, UsageError
+from petition.outbox.listing import Action
+from petition.prepare import Prepared, Wish, enqueue, prepare
+
+
+def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: bool) -> ExitStatus:
+    """Queue a letter for workers, and say how to go on.
+
+    Args:
+        place: The campaign, its server and its log.
+        letter: The letter's name.
+        wish: For whom.
+        dry_run: Stop before anything is queued.
+        yes: Nobody needs to be asked.
+
+    Returns:
+        How the command ends.
+
+    Raises:
+        UsageError: Workers cannot send this letter.
+    """
+    if place.server is None:
+        raise UsageError(
+            "a rehearsal has no workers: no mail server is set",
+            "Name one in [smtp] or PETITION_SMTP_HOST, or leave out --workers",
+        )
+    if place.log_file:
+        raise UsageError(
+            f"workers need a log in PostgreSQL, and this one is {place.log_file.name}",
+            "Move it: petition migrate postgresql://host/name",
+        )
+    if place.settings.dkim:
+        raise UsageError(
+            "a worker has no key to sign letters with, and petition.toml has [dkim]",
+            "Let the mail server sign them and take [dkim] out, or leave out --workers",
+        )
+    while True:
+        prepared = prepare(place.campaign, letter, place.log, place.server, wish)
+        console.problems(prepared.warnings)
+        _refuse_own_files(prepared)
+        try:
+            return _queue(prepared, place.server, dry_run=dry_run, yes=yes)
+        except LogChanged:
+            if not yes:  # a person confirmed something else
+                raise
+            console.say_error("The log has changed meanwhile: planning again.")
+
+
+def _refuse_own_files(prepared: Prepared) -> None:
+    """A file that one row alone has is not frozen: it is on this machine."""
+    entries = prepared.frozen.attachments
+    if any("sha256" not in one and "layout" not in one for one in entries):
+        raise UsageError(
+            f'"{prepared.letter}" attaches a file of each row, and workers open no files',
+            "Leave out --workers: this machine has them",
+        )
+
+
+def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> ExitStatus:
+
+    waiting = prepared.comparison.to_send + prepared.comparison[Action.DEFERRED]
+    if not waiting:
+        return nothing_to_do(prepared, dry_run=dry_run, yes=yes)
+    show_plan(prepared, with_letter=dry_run or not yes)
+    if dry_run:
+        console.say("Dry run: nothing was queued.")
+        return ExitStatus.DONE
+    confirm(prepared, sends(prepared, waiting), yes=yes)
+    log, letter = prepared.log, prepared.letter
+    workers = engine()
+    workers.make_tables(log)
+    jobs = 0
+
+    def also() -> None:
+        nonlocal jobs
+        _dispatch(prepared, server).keep(log, letter)
+        jobs = workers.queue_jobs(log, letter, prepared.revision)
+
+    enqueue(prepared, also)
+    console.say(
+        f"Queued {console.count(waiting, 'letter')} in {console.count(jobs, 'job')}."
+        " Nothing was sent here: run petition worker, on any machine that reaches the database."
+    )
+    return ExitStatus.DONE
+
+
+def _dispatch(prepared: Prepared, server: Server) -> Dispatch:
+    settings = prepared.campaign.settings
+    return Dispatch(
+        pace=settings.pace,
+        timezone=settings.campaign.timezone,
+        keep_bytes=prepared.keeps_bytes,
+        stays_here=server.is_loopback,
+    )

@@ -1,0 +1,21 @@
+"""petition worker: one of many, on PostgreSQL."""
+
+from typing import Annotated
+
+import typer
+
+from petition.cli.options import Json
+
+
+def worker(
+    once: Annotated[
+        bool, typer.Option("--once", help="End when there is nothing left to do now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Send what `send --workers` has queued, beside other workers; needs no campaign folder."""
+    import os
+
+    from petition.cli import working
+
+    raise typer.Exit(working.work(os.environ, once=once, as_json=as_json))

@@ -1,0 +1,190 @@
+"""What `petition worker` does: from the environment to the last letter."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from petition.campaign.field_types import is_database_url
+from petition.campaign.server import Server, server_of_environment
+from petition.cli import console
+from petition.cli.engine import engine
+from petition.credentials import Secret
+from petition.delivery.bench import Bench, Left
+from petition.delivery.ending import Slowed, Told
+from petition.delivery.line import first_of
+from petition.delivery.loop import run_loop
+from petition.delivery.secret import secret_of
+from petition.errors import ExitStatus, LogUnusable, UsageError
+from petition.outbox.database import where
+from petition.outbox.log import Log
+from petition.outbox.members import companion, give_up, membership
+
+if TYPE_CHECKING:  # it is there with the extra alone
+    from petition.delivery.workers import Jobs
+
+_TIDY_SECONDS = 2.0
+_LONGEST_PAUSE = 30.0
+
+
+def work(environ: Mapping[str, str], *, once: bool, as_json: bool) -> ExitStatus:
+    """Work until a signal asks for the end.
+
+    Args:
+        environ: The environment: PETITION_DATABASE and PETITION_SMTP_*.
+        once: End when there is nothing left to do now.
+        as_json: Tell each event as a line of JSON.
+
+    Returns:
+        How the command ends.
+
+    Raises:
+        UsageError: The environment does not say what is needed.
+        LogUnusable: The database cannot be used.
+        PetitionError: The server refuses the login, or letter after letter.
+    """
+    url = _database(environ)
+    server = server_of_environment(environ)
+    if server is None:
+        raise UsageError(
+            "a worker needs a server of its own: PETITION_SMTP_HOST is not set",
+            "Set PETITION_SMTP_HOST, _USERNAME and _PASSWORD; a worker knows no sandbox",
+        )
+    worker = _Worker(url, server, secret_of(server), once=once, as_json=as_json)
+    return run_loop(worker.work())
+
+
+def _database(environ: Mapping[str, str]) -> str:
+    url = environ.get("PETITION_DATABASE", "")
+    if not (url.startswith("postgresql://") and is_database_url(url)):
+        raise UsageError(  # it may hold a password: it is not quoted
+            "a worker needs PETITION_DATABASE, the address of a log in PostgreSQL",
+            'Set it to the like of "postgresql://host/name"',
+        )
+    return url
+
+
+class _Worker:
+    """One process; when the database went away, it begins anew when that is back."""
+
+    def __init__(
+        self, url: str, server: Server, secret: Secret | None, *, once: bool, as_json: bool
+    ) -> None:
+        self._url = url
+        self._server = server
+        self._secret = secret
+        self._once = once
+        self._as_json = as_json
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._stopped = asyncio.Event()
+        self._bench: Bench | None = None
+        self._jobs: Jobs | None = None
+        self._sent = 0
+
+    async def work(self) -> ExitStatus:
+        """Until a signal, or, `once`, until nothing is left."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)  # of the engine's tasks; ours are awaited
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(one, self._stop)
+        pause = 0.5
+        while not self._stopped.is_set():
+            try:
+                await self._work()
+            except LogUnusable as fault:
+                if self._bench is None:  # it was never there
+                    raise
+                self._say("lost", f"{fault} Trying again.", reason=str(fault))
+                await first_of(pause, self._stopped)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            if self._once:
+                break
+        self._say("stopped", f"Ended: {console.count(self._sent, 'letter')} sent.", sent=self._sent)
+        return ExitStatus.DONE
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        if self._bench:
+            self._bench.stop()
+        if self._jobs:
+            self._jobs.stop()
+
+    async def _work(self) -> None:
+        """As one owner, as long as its connection lasts."""
+        workers = engine()
+        with Log(self._url) as log:
+            workers.make_tables(log)
+            with membership(log, self._name, self._stopped.is_set) as owner, ExitStack() as closing:
+                if not owner:
+                    return
+                side = closing.enter_context(companion(self._url))
+                self._bench = bench = Bench(
+                    log, side, owner, self._server, self._secret, self._tell, self._slowed
+                )
+                await bench.tidy()
+                give_up(log)
+                self._say(
+                    "started",
+                    f"Worker {self._name}: {where(self._url)}, through {self._server.name}.",
+                    log=where(self._url),
+                    server=self._server.name,
+                )
+                self._jobs = jobs = workers.Jobs(self._url, self._send, once=self._once)
+                tidying = asyncio.create_task(self._tidy(bench))
+                try:
+                    if not self._stopped.is_set():
+                        await jobs.work()
+                finally:
+                    self._jobs = None
+                    tidying.cancel()
+                if bench.fault:
+                    raise bench.fault
+
+    async def _tidy(self, bench: Bench) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            for owner in await bench.tidy():
+                self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
+
+    async def _send(self, letter: str, revision: int, copies: Sequence[int]) -> Left | None:
+        assert self._bench is not None  # noqa: S101 (jobs are taken by one that has it)
+        self._say("job", "", letter=letter, revision=revision, letters=len(copies))
+        left = await self._bench.send(letter, revision, copies)
+        again = left.at.isoformat(timespec="seconds") if left else None
+        self._say("job-done", "", letter=letter, left=left.letters if left else 0, again=again)
+        if self._bench.fault and self._jobs:
+            self._jobs.stop()
+        return left
+
+    def _tell(self, told: Told) -> None:
+        self._sent += told.state == "sent"
+        copy = told.copy
+        self._say(
+            "letter",
+            "",
+            letter=copy.letter,
+            revision=copy.revision,
+            email=copy.mailbox,
+            state=told.state.value,
+            reason=told.reason,
+        )
+
+    def _slowed(self, slowed: Slowed) -> None:
+        who = slowed.domain or self._server.name
+        self._say("slowed", f"{who} asks for fewer letters: {slowed.said}.", domain=slowed.domain)
+
+    def _say(self, event: str, sentence: str, **values: object) -> None:
+        if self._as_json:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            known = {"at": at, "event": event, "worker": self._name}
+            sys.stdout.write(json.dumps(known | values, ensure_ascii=False) + "\n")
+        elif sentence:
+            console.say(sentence)
+        sys.stdout.flush()

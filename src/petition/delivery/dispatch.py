@@ -1,0 +1,86 @@
+"""What workers must know of petition.toml to send a letter: it goes with the letter, as JSON.
+
+It names no command, no file and no server: those are each worker's own.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+from petition.campaign.settings import Pace, Rate
+from petition.errors import LogUnusable
+from petition.outbox.jobs import keep_settings, settings_of
+from petition.outbox.log import Log
+
+_UNITS = {1: "s", 60: "min", 3600: "h"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """How a letter is sent, whoever sends it.
+
+    Args:
+        pace: [pace] of petition.toml.
+        timezone: The name of the campaign's time zone.
+        keep_bytes: Whether the log keeps the bytes of every copy.
+        stays_here: It was checked for a server on the same machine, where reserved domains may be
+            written to, and goes to no other kind.
+    """
+
+    pace: Pace
+    timezone: str
+    keep_bytes: bool
+    stays_here: bool
+
+    def keep(self, log: Log, letter: str) -> None:
+        """Write it down for the workers, inside a transaction; what was said last counts."""
+        text = json.dumps(
+            {
+                "pace": _as_text(self.pace),
+                "timezone": self.timezone,
+                "keep_bytes": self.keep_bytes,
+                "stays_here": self.stays_here,
+            },
+            sort_keys=True,
+        )
+        keep_settings(log, letter, text)
+
+    @classmethod
+    def of(cls, log: Log, letter: str) -> Self:
+        """What was written down for a letter.
+
+        Raises:
+            LogUnusable: Nothing, or what no petition wrote.
+        """
+        try:
+            values: dict[str, Any] = json.loads(settings_of(log.database, letter) or "")
+            return cls(**{**values, "pace": Pace.model_validate(values["pace"])})
+        except (ValueError, TypeError, KeyError) as fault:
+            raise LogUnusable(
+                f'{log.where} does not say how "{letter}" is to be sent',
+                f"Queue it again: petition send {letter} --workers",
+            ) from fault
+
+
+def _as_text(pace: Pace) -> Mapping[str, object]:
+    """The table as petition.toml could have it."""
+    values: dict[str, object] = {
+        "rate": _rate(pace.rate) if pace.rate else None,
+        "per_day": pace.per_day,
+        "warm_up": list(pace.warm_up) if pace.warm_up else None,
+        "per_domain": {name: _rate(rate) for name, rate in pace.per_domain.items()},
+        "between": str(pace.between) if pace.between else None,
+        "retry": [_span(wait) for wait in pace.retry] if pace.retry else None,
+        "give_up": _span(pace.give_up) if pace.give_up else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.count}/{_UNITS[rate.seconds]}"
+
+
+def _span(span: timedelta) -> str:
+    return f"{round(span.total_seconds())} s"

@@ -1,0 +1,166 @@
+"""The same mailer as jobs of many machines: the only door to Procrastinate.
+
+A job is a letter, its revision and the ids of some hundred copies: no text, no address, no command
+and no path. The engine promises to run it at least once; what may be sent, the rows say.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job
+from procrastinate.schema import SchemaManager
+
+from petition.delivery.bench import Left
+from petition.errors import LogUnusable
+from petition.outbox import jobs
+from petition.outbox.log import Log
+
+COPIES_A_JOB = 300
+HEARTBEAT_SECONDS = 2.0
+# A worker that was not heard of for so long has its jobs given to others. It decides nothing else:
+# whether it lives, and who may send what, its lock and the rows say.
+SILENT_SECONDS = 8.0
+
+_TASK = "petition.letters"
+_QUEUE = "letters"
+_POLL_SECONDS = 2.0
+
+SendJob = Callable[[str, int, Sequence[int]], Awaitable[Left | None]]
+
+
+class _TakeUpAgain(Exception):
+    """A job is not done."""
+
+    def __init__(self, left: Left) -> None:
+        super().__init__(f"{left.letters} letters wait until {left.at:%Y-%m-%d %H:%M:%S} UTC")
+        self.left = left
+
+
+class _Again(BaseRetryStrategy):
+    """A job that is not done is taken up when it says; one that failed, soon."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        """When, whatever the number of times that it was tried."""
+        del job
+        if isinstance(exception, _TakeUpAgain):
+            return RetryDecision(retry_at=exception.left.at)
+        return RetryDecision(retry_in={"seconds": int(SILENT_SECONDS)})
+
+
+def make_tables(log: Log) -> None:
+    """Make what workers need in the log's database, where it is not there.
+
+    Raises:
+        LogUnusable: The database is no PostgreSQL, or this login may not.
+    """
+    jobs.make_tables(log, SchemaManager.get_schema())
+
+
+def queue_jobs(log: Log, letter: str, revision: int) -> int:
+    """Queue jobs for what was chosen and waits, in the transaction that queued the copies.
+
+    Args:
+        log: The log.
+        letter: The letter's name.
+        revision: Its revision.
+
+    Returns:
+        How many jobs.
+    """
+    return jobs.queue_jobs(log, letter, revision, _TASK, COPIES_A_JOB)
+
+
+class Jobs:
+    """Takes jobs, one at a time, and gives those of silent workers to others.
+
+    Args:
+        url: The address of the log.
+        send: Sends the copies of a job.
+        once: End when there is no job that could be done now.
+    """
+
+    def __init__(self, url: str, send: SendJob, *, once: bool) -> None:
+        _be_quiet()
+        self._app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3))
+        self._send = send
+        self._once = once
+        self._task: asyncio.Task[None] | None = None
+        self._fault: LogUnusable | None = None
+        self._app.task(name=_TASK, queue=_QUEUE, retry=_Again())(self._run_job)
+
+    async def work(self) -> None:
+        """Do jobs until `stop`, or, `once`, until there is none.
+
+        Raises:
+            LogUnusable: The database does not answer any more.
+        """
+        try:
+            async with self._app.open_async():
+                await self._take_over()
+                self._task = asyncio.create_task(self._work())
+                with suppress(asyncio.CancelledError):
+                    await self._task
+        except ConnectorException as fault:
+            raise LogUnusable(
+                "the database of the log does not answer", "Look whether its server runs"
+            ) from fault
+        if self._fault:
+            raise self._fault
+
+    def stop(self) -> None:
+        """Take no further job; the one in hand ends as it sees fit."""
+        if self._task:
+            self._task.cancel()
+
+    async def _work(self) -> None:
+        care = asyncio.create_task(self._care())
+        try:
+            await self._app.run_worker_async(
+                queues=[_QUEUE],
+                concurrency=1,
+                wait=not self._once,
+                fetch_job_polling_interval=_POLL_SECONDS,
+                delete_jobs="successful",
+                install_signal_handlers=False,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=SILENT_SECONDS,
+            )
+        finally:
+            care.cancel()
+
+    async def _care(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with suppress(ConnectorException):
+                await self._take_over()
+
+    async def _take_over(self) -> None:
+        """Give back the jobs of workers that were not heard of."""
+        manager = self._app.job_manager
+        for job in await manager.get_stalled_jobs(
+            queue=_QUEUE, seconds_since_heartbeat=SILENT_SECONDS
+        ):
+            with suppress(ConnectorException):  # another worker was quicker
+                await manager.retry_job(job)
+
+    async def _run_job(self, letter: str, revision: int, copies: list[int]) -> None:
+        try:
+            left = await self._send(letter, revision, copies)
+        except LogUnusable as fault:
+            self._fault = fault
+            self.stop()
+            raise
+        if left:
+            raise _TakeUpAgain(left)
+
+
+def _be_quiet() -> None:
+    """What the engine says goes nowhere: the worker says in its own words what happens."""
+    for name in ("procrastinate", "psycopg.pool"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False

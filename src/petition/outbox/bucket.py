@@ -1,0 +1,27 @@
+"""Whose turn it is, over all workers: one bucket in the database for all letters, one a domain.
+
+A turn is given by the server's clock and answered as a wait, so that the clocks of the machines
+need not agree.
+"""
+
+from petition.outbox.database import Database
+
+ALL = ""
+
+
+def take_turn(database: Database, name: str, interval: float) -> float:
+    """Take the next of the turns that lie at least an interval apart, whoever asks for them.
+
+    Args:
+        database: The log's, on a connection that no run commits through: a turn must not wait.
+        name: Whose turns: a domain, or ALL.
+        interval: How far they lie apart, in seconds.
+
+    Returns:
+        How many seconds it is until then.
+
+    Raises:
+        LogUnusable: The database does not answer.
+    """
+    row = database.one("take_turn", {"name": name, "interval": interval})
+    return max(0.0, float(row["delay"])) if row else 0.0

@@ -1,0 +1,122 @@
+"""Many who send from one log: each proves by a lock of its own that it lives (PostgreSQL).
+
+A worker holds two locks of its connection: one that it shares with all other workers, and that
+keeps a `send` of one machine away; and one that is its own. Both end with the connection, which is
+also the one that it writes through: who has lost them can mark no copy any more. Whoever can take
+another's own lock has proved that it is dead, and gives the copies it had in hand their true state.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from petition.errors import LogUnusable
+from petition.outbox.log import Log
+
+_PAUSE = 0.2  # seconds
+
+
+def workers_are_made(log: Log) -> bool:
+    """Whether a letter was ever given to workers."""
+    return log.database.one("workers_are_made") is not None
+
+
+@contextmanager
+def membership(log: Log, name: str, is_over: Callable[[], bool]) -> Iterator[str]:
+    """Be one of those who send from a log while the block runs.
+
+    Args:
+        log: The log.
+        name: What a person calls this worker.
+        is_over: Whether to wait no longer for a `send` that has the log for itself.
+
+    Yields:
+        As whom it has copies in hand; "": it was over before the log was free.
+
+    Raises:
+        LogUnusable: The log cannot be reached.
+    """
+    owner = uuid.uuid4().hex
+    database = log.database
+    while not _granted(log, "join_senders"):
+        if is_over():
+            yield ""
+            return
+        time.sleep(_PAUSE)
+    database.one("live", {"owner": owner})
+    with database.shared_transaction():
+        database.run("began", {"owner": owner, "name": name, "now": log.now})
+    try:
+        yield owner
+    finally:
+        with suppress(LogUnusable):  # else they are freed with the connection
+            recover_dead(log, owner, is_idle=True)
+            with database.shared_transaction():
+                database.run("ended", {"owner": owner, "now": log.now})
+            database.one("end_living", {"owner": owner})
+            database.one("leave_senders")
+
+
+@contextmanager
+def companion(url: str) -> Iterator[Log]:
+    """A second connection of a member, for what must not wait for the commits of its run.
+
+    It shares the lock that keeps a `send` of one machine away: whoever has no lock of a member is
+    dead as long as it does.
+
+    Args:
+        url: The address of the log.
+
+    Raises:
+        LogUnusable: It cannot be reached, or a `send` came between.
+    """
+    with Log(url) as log:
+        if not _granted(log, "join_senders"):
+            raise LogUnusable(f"another petition command is sending from {log.where}", "Wait")
+        yield log
+
+
+def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
+    """Give the copies of workers that died their true state; the caller is a member.
+
+    Args:
+        log: The log.
+        owner: The caller.
+        is_idle: Whether the caller itself has none in hand: what stands there as its own is what a
+            run of its left.
+
+    Returns:
+        The owners that were found dead.
+
+    Raises:
+        LogUnusable: The log cannot be written.
+    """
+    if not _dead(log, owner, is_idle=is_idle):
+        return []
+    with log.database.transaction():
+        dead = _dead(log, owner, is_idle=is_idle)
+        log.adopt("pick_orphans_of", {"owners": dead})
+        for one in dead:
+            if one != owner:
+                log.database.run("ended", {"owner": one, "now": log.now})
+    return dead
+
+
+def give_up(log: Log) -> None:
+    """Fail what has been deferred for too long."""
+    with log.database.transaction():
+        log.give_up()
+
+
+def _dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
+    database = log.database
+    in_hand = {row[0] for row in database.all("owners_in_hand")}
+    others = in_hand | {row[0] for row in database.all("living_workers")}
+    dead = [one for one in sorted(others - {owner}) if _granted(log, "is_dead", {"owner": one})]
+    return dead + ([owner] if is_idle and owner in in_hand else [])
+
+
+def _granted(log: Log, query: str, values: dict[str, object] | None = None) -> bool:
+    row = log.database.one(query, values)
+    return bool(row and row[0])

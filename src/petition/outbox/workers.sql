@@ -1,0 +1,154 @@
+-- What many workers share on PostgreSQL (members.py, shared.py, bucket.py): who they are, what they
+-- send by, and whose turn it is. Their jobs are Procrastinate's, in tables of its own.
+
+-- :name workers_are_made
+-- Whether a letter was ever given to workers.
+SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'worker'
+
+-- :name make_workers
+-- The workers that there were, and what they must know of petition.toml.
+CREATE TABLE worker (
+    owner     TEXT PRIMARY KEY,
+    name      TEXT NOT NULL,
+    began_at  TEXT NOT NULL,
+    seen_at   TEXT NOT NULL,
+    ended_at  TEXT,
+    sent      INTEGER NOT NULL DEFAULT 0,
+    deferred  INTEGER NOT NULL DEFAULT 0,
+    failed    INTEGER NOT NULL DEFAULT 0,
+    uncertain INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE dispatch (
+    letter   TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,
+    at       TEXT NOT NULL
+);
+CREATE TABLE turn (
+    name    TEXT PRIMARY KEY,
+    next_at DOUBLE PRECISION NOT NULL
+)
+
+-- :name set_dispatch
+-- What workers must know to send a letter; what was said last counts.
+INSERT INTO dispatch (letter, settings, at) VALUES (:letter, :settings, :now)
+ON CONFLICT (letter) DO UPDATE SET settings = excluded.settings, at = excluded.at
+
+-- :name dispatch
+-- What workers must know to send a letter.
+SELECT settings FROM dispatch WHERE letter = :letter
+
+-- :name defer_jobs
+-- Jobs of so many copies each, for those of the choice that wait and are in no job that does.
+SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
+    'letters', :task::text, 0, NULL, NULL,
+    jsonb_build_object('letter', :letter::text, 'revision', :revision::bigint, 'copies', copies),
+    NULL
+)::procrastinate_job_to_defer_v1]))
+FROM (
+    SELECT jsonb_agg(id ORDER BY id) AS copies FROM (
+        SELECT copy.id, (row_number() OVER (ORDER BY copy.id) - 1) / :size::bigint AS part
+        FROM chosen JOIN copy ON copy.id = chosen.copy
+        WHERE copy.state IN ('queued', 'deferred') AND NOT EXISTS (
+            SELECT 1 FROM procrastinate_jobs,
+                 jsonb_array_elements_text(args -> 'copies') AS held (id)
+            WHERE status = 'todo' AND task_name = :task::text AND held.id::bigint = copy.id
+        )
+    ) AS waiting GROUP BY part ORDER BY part
+) AS parts
+
+-- :name choose_copy
+-- Choose one copy for this connection.
+INSERT INTO chosen (copy) VALUES (?)
+
+-- :name join_senders
+-- Be one of many who send from the log, while this connection lives, if nobody owns it alone.
+SELECT pg_try_advisory_lock_shared(2, hashtext(current_schema()))
+
+-- :name leave_senders
+-- Be none of them any more.
+SELECT pg_advisory_unlock_shared(2, hashtext(current_schema()))
+
+-- :name live
+-- Hold what says that an owner lives, while this connection does.
+SELECT pg_advisory_lock(hashtextextended(current_schema() || ':' || :owner, 0))
+
+-- :name is_dead
+-- Whether no connection lives that an owner had; to the end of the transaction none of it can.
+SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || ':' || :owner, 0))
+
+-- :name end_living
+-- An owner is no more.
+SELECT pg_advisory_unlock(hashtextextended(current_schema() || ':' || :owner, 0))
+
+-- :name began
+-- A worker begins.
+INSERT INTO worker (owner, name, began_at, seen_at) VALUES (:owner, :name, :now, :now)
+
+-- :name ended
+-- A worker has ended.
+UPDATE worker SET ended_at = :now, seen_at = :now WHERE owner = :owner AND ended_at IS NULL
+
+-- :name count_work
+-- Add to what a worker has done.
+UPDATE worker SET sent = sent + :sent, deferred = deferred + :deferred, failed = failed + :failed,
+    uncertain = uncertain + :uncertain, seen_at = :now
+WHERE owner = :owner
+
+-- :name owners_in_hand
+-- Who has copies in hand.
+SELECT DISTINCT owner FROM copy WHERE state = 'sending' AND owner IS NOT NULL
+
+-- :name living_workers
+-- The workers that have not said that they ended.
+SELECT owner FROM worker WHERE ended_at IS NULL
+
+-- :name pick_orphans_of
+-- Copies in the hand of owners that are no more.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
+       CASE intended WHEN 1 THEN :reason::text ELSE '' END
+FROM copy WHERE state = 'sending' AND owner IN (:owners[])
+
+-- :name claimable_shared
+-- Copies of a job that can be sent now and that no other worker is about to take.
+SELECT copy.id FROM chosen JOIN copy ON copy.id = chosen.copy
+WHERE copy.newest = 1 AND copy.domain NOT IN (:full[])
+  AND (copy.state = 'queued' OR (copy.state = 'deferred' AND copy.due_at <= :now))
+ORDER BY copy.state, copy.id LIMIT :limit
+FOR UPDATE OF copy SKIP LOCKED
+
+-- :name waiting_shared
+-- How many copies of a job could be claimed now.
+SELECT COUNT(*) FROM chosen JOIN copy ON copy.id = chosen.copy
+WHERE copy.newest = 1
+  AND (copy.state = 'queued' OR (copy.state = 'deferred' AND copy.due_at <= :now))
+
+-- :name unwanted_shared
+-- Copies of a job for mailboxes that are never to be written to, and that no other worker has.
+SELECT copy.id FROM chosen JOIN copy ON copy.id = chosen.copy
+WHERE copy.state IN ('queued', 'deferred')
+  AND EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
+FOR UPDATE OF copy SKIP LOCKED
+
+-- :name left_of_job
+-- What is left of a job: how many copies wait or are in hand, and when the first is due.
+SELECT CAST(COUNT(*) AS BIGINT) AS waiting, MIN(copy.due_at) AS due_at
+FROM chosen JOIN copy ON copy.id = chosen.copy
+WHERE copy.newest = 1 AND copy.state IN ('queued', 'deferred')
+
+-- :name queued_of_job
+-- How many copies of a job wait for nothing.
+SELECT COUNT(*) FROM chosen JOIN copy ON copy.id = chosen.copy
+WHERE copy.newest = 1 AND copy.state = 'queued'
+
+-- :name lock_cap
+-- One at a time may count against the daily cap of a login, to the end of the transaction.
+SELECT pg_advisory_xact_lock(3, hashtext(current_schema() || ':' || :login))
+
+-- :name take_turn
+-- The next turn of a bucket, and how long it is until then, in seconds by the server's clock.
+INSERT INTO turn AS old (name, next_at)
+VALUES (:name, EXTRACT(EPOCH FROM clock_timestamp()) + :interval)
+ON CONFLICT (name) DO UPDATE SET
+    next_at = GREATEST(old.next_at, EXTRACT(EPOCH FROM clock_timestamp())) + :interval
+RETURNING next_at - :interval - EXTRACT(EPOCH FROM clock_timestamp()) AS delay

@@ -1,0 +1,197 @@
+"""Many workers on one log in PostgreSQL: nobody gets a letter twice and nobody is lost."""
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from petition.outbox.states import State
+from tests.acceptance.small import Popen, SmallCampaign
+from tests.servers.counting import CountingServer, counting_server
+from tests.servers.postgres import Postgres, running_postgres
+
+SEND = ("send", "open-letter", "--workers", "--yes")
+PATIENCE = 120  # seconds; nothing is asserted of how fast it goes
+
+
+def campaign_on(url: str, folder: Path, port: int, people: int) -> SmallCampaign:
+    campaign = SmallCampaign.at(folder / "campaign", people).through(port)
+    campaign.env["PETITION_DATABASE"] = url
+    return campaign
+
+
+@dataclass
+class Worker:
+    """A worker in a folder in which there is no campaign; what it says goes into a file."""
+
+    process: Popen
+    said: Path
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.process.send_signal(signal.SIGTERM)
+        _, err = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, err
+        assert "Traceback" not in err
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.said.read_text().splitlines()]
+
+
+@contextmanager
+def workers(campaign: SmallCampaign, number: int, *options: str) -> Iterator[list[Worker]]:
+    """So many workers, which are no more when the block is left."""
+    folder = campaign.root.parent / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    begun: list[Worker] = []
+    try:
+        away = SmallCampaign(folder, campaign.env)
+        begun.extend(begin(away, *options) for _ in range(number))
+        yield begun
+    finally:
+        for one in begun:
+            if one.process.poll() is None:
+                one.kill()
+            assert one.process.stderr is not None
+            one.process.stderr.close()
+
+
+def begin(away: SmallCampaign, *options: str) -> Worker:
+    said = away.root / f"said-{next(_NUMBERS)}"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "petition", "worker", "--json", *options],
+            cwd=away.root,
+            env=away.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    return Worker(process, said)
+
+
+_NUMBERS = itertools.count()
+
+
+def wait_until_done(campaign: SmallCampaign, *, uncertain: int = 0) -> dict[str, str]:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        states = campaign.states()
+        if set(states.values()) <= {State.SENT, State.UNCERTAIN}:
+            assert list(states.values()).count(State.UNCERTAIN) <= uncertain
+            return states
+        assert time.monotonic() < deadline, states
+        time.sleep(0.3)
+
+
+def nobody_twice_nobody_lost(server: CountingServer, states: dict[str, str], people: int) -> None:
+    assert len(states) == people
+    assert max(server.accepted.values()) == 1
+    got = {address.partition("@")[0] for address in server.accepted}
+    assert {name for name, state in states.items() if state == State.SENT} <= got
+    assert got >= {name for name, state in states.items() if state != State.UNCERTAIN}
+
+
+def test_two_workers_share_a_letter(tmp_path: Path, postgres: Postgres):
+    with counting_server(pause=0.002) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 700)
+        said = campaign.petition(*SEND, status=0).out
+        assert "Queued 700 letters in 3 jobs." in said
+        assert server.accepted.total() == 0
+        with workers(campaign, 2) as both:
+            states = wait_until_done(campaign)
+            for one in both:
+                one.stop()
+    nobody_twice_nobody_lost(server, states, 700)
+    for one in both:
+        assert one.events()[0]["event"] == "started"
+        assert one.events()[-1]["event"] == "stopped"
+    letters = [event for one in both for event in one.events() if event["event"] == "letter"]
+    assert {event["email"] for event in letters} == set(server.accepted)
+    assert {event["state"] for event in letters} == {"sent"}
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_workers_that_are_killed_leave_nobody_out_and_nobody_twice(
+    tmp_path: Path, postgres: Postgres, number: int
+):
+    kills, chance = 3, random.Random(number)  # moments that a run can be repeated with
+    with counting_server(pause=0.01) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 400)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, number) as crew:
+            away = SmallCampaign(campaign.root.parent / "elsewhere", campaign.env)
+            for _ in range(kills):
+                wait_for(server, server.accepted.total() + chance.randint(1, 60))
+                chance.choice([one for one in crew if one.process.poll() is None]).kill()
+                crew.append(begin(away))
+            states = wait_until_done(campaign, uncertain=4 * kills)
+            for one in crew:
+                if one.process.poll() is None:
+                    one.stop()
+    nobody_twice_nobody_lost(server, states, 400)
+
+
+def test_a_letter_queued_twice_at_once_goes_once(tmp_path: Path, postgres: Postgres):
+    with counting_server(pause=0.002) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 120)
+        with campaign.begin(*SEND) as one, campaign.begin(*SEND) as other:
+            assert {one.wait(PATIENCE), other.wait(PATIENCE)} == {0}
+        with workers(campaign, 2):
+            states = wait_until_done(campaign)
+            campaign.petition(*SEND, status=0)
+    nobody_twice_nobody_lost(server, states, 120)
+
+
+def test_a_restart_of_postgresql_is_survived(tmp_path: Path):
+    with running_postgres() as database, counting_server(pause=0.01) as server:
+        campaign = campaign_on(database.new_log(), tmp_path, server.port, 300)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 2) as both:
+            wait_for(server, 60)
+            database.stop()
+            database.start()
+            states = wait_until_done(campaign, uncertain=8)
+            for one in both:
+                one.stop()
+    nobody_twice_nobody_lost(server, states, 300)
+    assert any(event["event"] == "lost" for one in both for event in one.events())
+
+
+def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):
+    rehearsal = SmallCampaign.at(tmp_path / "campaign")
+    assert "rehearsal has no workers" in rehearsal.petition(*SEND, status=2).err
+    on_file = rehearsal.through(9)
+    assert "workers need a log in PostgreSQL" in on_file.petition(*SEND, status=2).err
+    assert "PETITION_DATABASE" in on_file.petition("worker", status=2).err
+    nowhere = SmallCampaign(tmp_path, {"PETITION_DATABASE": postgres.new_log()})
+    assert "PETITION_SMTP_HOST is not set" in nowhere.petition("worker", status=2).err
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 3)
+    campaign.write("plans/p1.pdf", b"%PDF-1.4")
+    campaign.write("plans/p2.pdf", b"%PDF-1.4")
+    campaign.write("plans/p3.pdf", b"%PDF-1.4")
+    attached = 'reply_by: 14 days\nattachments: ["plans/{{ recipient.id }}.pdf"]'
+    campaign.change("letters/open-letter.md", "reply_by: 14 days", attached)
+    assert "workers open no files" in campaign.petition(*SEND, status=2).err
+
+
+def wait_for(server: CountingServer, letters: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while server.accepted.total() < min(letters, 390):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
