@@ -195,3 +195,61 @@ def wait_for(server: CountingServer, letters: int) -> None:
     while server.accepted.total() < min(letters, 390):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def at_pace(campaign: SmallCampaign, pace: str) -> SmallCampaign:
+    settings = campaign.root / "petition.toml"
+    campaign.write("petition.toml", f"{settings.read_text()}\n[pace]\n{pace}\n")
+    return campaign
+
+
+def test_the_rate_holds_for_all_workers_together(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = at_pace(
+            campaign_on(postgres.new_log(), tmp_path, server.port, 420), 'rate = "60/s"'
+        )
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 2) as both:
+            states = wait_until_done(campaign)
+            for one in both:
+                one.stop()
+    nobody_twice_nobody_lost(server, states, 420)
+    assert all(any(event["event"] == "letter" for event in one.events()) for one in both)
+    seconds = max(server.begun) - min(server.begun)
+    assert seconds > 0.9 * 419 / 60, "faster than the rate"
+
+
+def test_the_daily_cap_holds_for_all_workers_together(tmp_path: Path, postgres: Postgres):
+    with counting_server(pause=0.002) as server:
+        campaign = at_pace(
+            campaign_on(postgres.new_log(), tmp_path, server.port, 400), "per_day = 50"
+        )
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 2, "--once") as both:
+            for one in both:
+                assert one.process.wait(PATIENCE) == 0
+        assert server.accepted.total() == 50
+    states = list(campaign.states().values())
+    assert states.count(State.SENT) == 50
+    assert states.count(State.QUEUED) == 350
+
+
+def test_a_worker_ends_where_its_server_refuses_the_login(tmp_path: Path, postgres: Postgres):
+    with counting_server(login="535 5.7.8 Wrong password") as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 3)
+        campaign.env |= {"PETITION_SMTP_USERNAME": "ann", "PETITION_SMTP_PASSWORD": "guess"}
+        campaign.petition(*SEND, status=0)
+        answer = campaign.petition("worker", status=4)
+    assert "535" in answer.err
+    assert "guess" not in answer.out + answer.err
+    assert set(campaign.states().values()) == {State.QUEUED}
+
+
+def test_what_waits_for_somebody_who_left_does_not_go(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 5)
+        campaign.petition(*SEND, status=0)
+        campaign.petition("suppress", "p2@x.example", status=0)
+        campaign.petition("worker", "--once", status=0)
+    assert sorted(server.accepted) == [f"p{number}@x.example" for number in (1, 3, 4, 5)]
+    assert campaign.states()["p2"] == State.SUPPRESSED
