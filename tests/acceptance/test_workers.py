@@ -253,3 +253,38 @@ def test_what_waits_for_somebody_who_left_does_not_go(tmp_path: Path, postgres: 
         campaign.petition("worker", "--once", status=0)
     assert sorted(server.accepted) == [f"p{number}@x.example" for number in (1, 3, 4, 5)]
     assert campaign.states()["p2"] == State.SUPPRESSED
+
+
+def test_whoever_watches_sees_states_workers_jobs_and_deferrals(tmp_path: Path, postgres: Postgres):
+    answers = {f"p{number}": "451 4.7.1 Later" for number in (1, 2)}
+    with counting_server(pause=0.02, answers=answers) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 400)
+        campaign.petition(*SEND, status=0)
+        seen = tmp_path / "seen"
+        with seen.open("wb") as out, workers(campaign, 1) as crew:
+            watch = subprocess.Popen(
+                [sys.executable, "-m", "petition", "status", "--watch", "--json"],
+                cwd=campaign.root,
+                env=campaign.environment,
+                stdout=out,
+            )
+            wait_for(server, 200)
+            deadline = time.monotonic() + PATIENCE
+            while not any(look["workers"] and look["deferred"] for look in looks(seen)):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait(PATIENCE) == 0
+            crew[0].stop()
+    last = looks(seen)[-1]
+    assert sum(last["counts"].values()) == 400
+    assert last["deferred"] == {"x.example": 2}
+    assert last["workers"][0]["sent"] > 0
+    assert any(look["per_second"]["sent"] > 0 for look in looks(seen))
+    assert any(look["jobs"]["doing"] for look in looks(seen))
+    assert last["lag"] >= 0
+
+
+def looks(seen: Path) -> list[dict[str, Any]]:
+    lines = seen.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -44,6 +44,9 @@ def status(
     answers: Annotated[
         bool, typer.Option("--answers", help="Who answered what, and who is waited for.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on showing how fast it goes, until Ctrl-C.")
+    ] = False,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -57,6 +60,10 @@ def status(
 
         mend = "Use --answers with --json, or leave it out"
         raise UsageError("--answers goes with neither --state nor --csv", mend)
+    if watch and (answers or state is not None or as_csv):
+        from petition.errors import UsageError
+
+        raise UsageError("--watch goes with --json alone", "Leave the others out")
     wanted = _state_of(state) if state is not None else None
     with Workplace.open(context) as place:
         name = letter_name(place, letter) if letter else None
@@ -64,6 +71,10 @@ def status(
             from petition.cli.answering import show_answers
 
             show_answers(place, name, as_json=as_json)
+        elif watch:
+            from petition.cli.looking import look_on
+
+            look_on(place, name, as_json=as_json)
         elif wanted or as_csv:
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
         elif as_json:

@@ -1,7 +1,6 @@
 """What `petition worker` does: from the environment to the last letter."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -184,7 +183,7 @@ class _Worker:
         if self._as_json:
             at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             known = {"at": at, "event": event, "worker": self._name}
-            sys.stdout.write(json.dumps(known | values, ensure_ascii=False) + "\n")
+            console.json_line(known | values)
         elif sentence:
             console.say(sentence)
         sys.stdout.flush()

@@ -82,6 +82,12 @@ WHERE letter = :letter AND newest = 1 AND state IN ('failed', 'deferred')
        OR (state = 'deferred' AND (reply_code = 421 OR enhanced_code LIKE '4.7.%')))
 GROUP BY domain, state HAVING COUNT(*) >= :least ORDER BY COUNT(*) DESC, domain LIMIT 5
 
+-- :name deferred_domains
+-- How many copies wait until they are due, by the domain that put them off.
+SELECT domain, COUNT(*) AS number FROM copy
+WHERE state = 'deferred' AND newest = 1 AND (letter = :letter OR :letter IS NULL)
+GROUP BY domain ORDER BY COUNT(*) DESC, domain LIMIT 100
+
 -- :name next_due
 -- When the first deferred copy of a letter is due.
 SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = 'deferred'

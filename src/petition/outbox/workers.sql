@@ -152,3 +152,18 @@ VALUES (:name, EXTRACT(EPOCH FROM clock_timestamp()) + :interval)
 ON CONFLICT (name) DO UPDATE SET
     next_at = GREATEST(old.next_at, EXTRACT(EPOCH FROM clock_timestamp())) + :interval
 RETURNING next_at - :interval - EXTRACT(EPOCH FROM clock_timestamp()) AS delay
+
+-- :name workers_now
+-- The workers that are at work, and what each has done.
+SELECT owner, name, seen_at, sent, deferred, failed, uncertain FROM worker
+WHERE ended_at IS NULL ORDER BY began_at, owner
+
+-- :name jobs_now
+-- How many jobs wait, how many are being done, and for how many seconds the first of those that could
+-- be done has waited.
+SELECT COUNT(*) FILTER (WHERE status = 'todo') AS waiting,
+       COUNT(*) FILTER (WHERE status = 'doing') AS doing,
+       COALESCE(EXTRACT(EPOCH FROM now() - MIN(COALESCE(scheduled_at, (
+           SELECT MIN(at) FROM procrastinate_events WHERE job_id = procrastinate_jobs.id
+       ))) FILTER (WHERE status = 'todo' AND COALESCE(scheduled_at, now()) <= now())), 0) AS lag
+FROM procrastinate_jobs WHERE status IN ('todo', 'doing')
