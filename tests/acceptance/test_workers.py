@@ -190,6 +190,18 @@ def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):
     assert "workers open no files" in campaign.petition(*SEND, status=2).err
 
 
+def test_what_was_checked_for_this_machine_goes_through_no_other(
+    tmp_path: Path, postgres: Postgres
+):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 3)
+        campaign.petition(*SEND, status=0)
+    campaign.env |= {"PETITION_SMTP_HOST": "mail.invalid", "PETITION_SMTP_SECURITY": "tls"}
+    answer = campaign.petition("worker", "--once", status=4)
+    assert "queued for a server on the machine itself" in answer.err
+    assert set(campaign.states().values()) == {State.QUEUED}
+
+
 def wait_for(server: CountingServer, letters: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while server.accepted.total() < min(letters, 390):

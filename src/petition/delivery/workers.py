@@ -89,7 +89,7 @@ class Jobs:
         self._send = send
         self._once = once
         self._task: asyncio.Task[None] | None = None
-        self._fault: LogUnusable | None = None
+        self._fault: Exception | None = None
         self._app.task(name=_TASK, queue=_QUEUE, retry=_Again())(self._run_job)
 
     async def work(self) -> None:
@@ -150,7 +150,7 @@ class Jobs:
     async def _run_job(self, letter: str, revision: int, copies: list[int]) -> None:
         try:
             left = await self._send(letter, revision, copies)
-        except LogUnusable as fault:
+        except Exception as fault:  # the engine would try again and say nothing
             self._fault = fault
             self.stop()
             raise
