@@ -176,8 +176,11 @@ class _Worker:
         )
 
     def _slowed(self, slowed: Slowed) -> None:
-        who = slowed.domain or self._server.name
-        self._say("slowed", f"{who} asks for fewer letters: {slowed.said}.", domain=slowed.domain)
+        if slowed.domain:
+            sentence = f"{slowed.domain} asks for fewer letters: {slowed.said}."
+        else:
+            sentence = f"Trouble with the server ({slowed.said}): trying again."
+        self._say("slowed", sentence, domain=slowed.domain, reason=slowed.said)
 
     def _say(self, event: str, sentence: str, **values: object) -> None:
         if self._as_json:

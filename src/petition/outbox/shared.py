@@ -30,6 +30,7 @@ def choose(log: Log, copies: Iterable[int]) -> None:
         log.database.run("chosen_drop")
         log.database.run("chosen_table")
         log.database.run_many("choose_copy", ((copy,) for copy in sorted(set(copies))))
+        log.database.survey("chosen")
 
 
 def left_of_job(log: Log) -> tuple[int, datetime | None]:
