@@ -23,7 +23,8 @@ test: .venv/installed-dev
 
 # The kill tests alone, with what they come to; PYTEST_ARGS="-n 2" spreads them.
 test-kill: .venv/installed-dev
-	$(BIN)/pytest -q -s $(PYTEST_ARGS) tests/acceptance/test_kill.py tests/acceptance/test_kill_random.py
+	WORKERS_KILLED=50 $(BIN)/pytest -q -s $(PYTEST_ARGS) tests/acceptance/test_kill.py \
+		tests/acceptance/test_kill_random.py tests/acceptance/test_workers.py -k kill
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from petition.cli.sending import confirm, nothing_to_do, sends, show_plan
 from petition.cli.workplace import Workplace
 from petition.delivery.dispatch import Dispatch
 from petition.errors import ExitStatus, LogChanged, UsageError
+from petition.outbox.jobs import queue_jobs
 from petition.outbox.listing import Action
 from petition.prepare import Prepared, Wish, enqueue, prepare
 
@@ -75,14 +76,13 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
         return ExitStatus.DONE
     confirm(prepared, sends(prepared, waiting), yes=yes)
     log, letter = prepared.log, prepared.letter
-    workers = engine()
-    workers.make_tables(log)
+    engine().make_tables(log)
     jobs = 0
 
     def also() -> None:
         nonlocal jobs
         _dispatch(prepared, server).keep(log, letter)
-        jobs = workers.queue_jobs(log, letter, prepared.revision)
+        jobs = queue_jobs(log.database, letter, prepared.revision)
 
     enqueue(prepared, also)
     console.say(

@@ -7,6 +7,7 @@ import typer
 from petition.cli.options import Json
 
 if TYPE_CHECKING:
+    from petition.cli.workplace import Workplace
     from petition.outbox.records import Copy, Moved
 
 
@@ -48,7 +49,7 @@ def resolve(
         if as_json:
             console.json(moved_json(moved, place.log_name))
             return
-        _say(moved)
+        _say(place, moved)
         place.say_which()
 
 
@@ -58,10 +59,11 @@ def _is_uncertain(copy: "Copy") -> bool:
     return copy.state is State.UNCERTAIN
 
 
-def _say(moved: "list[Moved]") -> None:
+def _say(place: "Workplace", moved: "list[Moved]") -> None:
     from collections import Counter
 
     from petition.cli import console
+    from petition.cli.next_step import next_step
     from petition.outbox.states import Reason, State
 
     words = {
@@ -81,4 +83,4 @@ def _say(moved: "list[Moved]") -> None:
     for reason, number in found.items():
         console.say(f"{console.count(number, 'letter')} not queued again: {reason}.")
     for letter in dict.fromkeys(one.letter for one in moved if one.end is State.QUEUED):
-        console.say(f"Next: petition send {letter}")
+        console.say(next_step(place, letter))

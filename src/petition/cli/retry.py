@@ -18,9 +18,10 @@ def retry(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Queue failed letters again; the next send takes them along."""
+    """Queue failed letters again; the next send takes them along, or the workers do."""
     from petition.cli import console, naming
     from petition.cli.moved import moved_json
+    from petition.cli.next_step import next_step
     from petition.cli.workplace import Workplace
     from petition.outbox import person
     from petition.outbox.records import Copy
@@ -39,7 +40,7 @@ def retry(
             return
         if copies:
             console.say(f"{console.count(len(copies), 'letter')} queued again.")
-            console.say(f"Next: petition send {name}")
+            console.say(next_step(place, name))
         elif boxes:
             console.say("Nothing was queued: they are never to be written to (petition suppress).")
         else:

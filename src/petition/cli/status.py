@@ -162,12 +162,27 @@ def _show_letter(place: "Workplace", name: str) -> None:
             for state in State
             if counts[state]
         )
+        _say_pace(place, name, counts)
         for domain, state, number, reply in place.log.slow_providers(name):
             what = "refused by its policy" if state is State.FAILED else "put off"
             console.say(f"{domain}: {number:,} {what} ({console.clean(reply)})")
         if counts.total <= _TABLE:
             _show_copies(place, name)
     place.say_which()
+
+
+def _say_pace(place: "Workplace", name: str, counts: "Counts") -> None:
+    """What waits for workers goes at the pace that it was given to them with."""
+    from petition.cli import console
+    from petition.cli.next_step import is_for_workers, is_pace_another
+    from petition.outbox.states import WAITING
+
+    waits = any(counts[state] for state in WAITING)
+    if waits and is_for_workers(place, name) and is_pace_another(place, name):
+        console.say(
+            "The workers keep to another [pace] than petition.toml has now."
+            f" Next: petition send {name} --workers"
+        )
 
 
 def _show_copies(place: "Workplace", name: str) -> None:
@@ -186,8 +201,11 @@ def _show_copies(place: "Workplace", name: str) -> None:
 def _next(place: "Workplace", name: str, state: "State") -> str:
     """What a person can do about the letters in a state."""
     from petition.cli import console
+    from petition.cli.next_step import is_for_workers
     from petition.outbox.states import State
 
+    if state in {State.QUEUED, State.SENDING, State.DEFERRED} and is_for_workers(place, name):
+        return _next_of_workers(place, name, state)
     if state is State.DEFERRED and (due := place.log.next_due(name)):
         return f"from {console.when(due)} on: petition send {name}"
     if state is State.SENDING and place.log.hindrance:
@@ -201,6 +219,16 @@ def _next(place: "Workplace", name: str, state: "State") -> str:
         State.BOUNCED: "see --state bounced",
         State.SUPPRESSED: "see --state suppressed",
     }.get(state, "")
+
+
+def _next_of_workers(place: "Workplace", name: str, state: "State") -> str:
+    from petition.cli import console
+    from petition.outbox.states import State
+
+    if state is State.SENDING:
+        return "a petition worker is at work"
+    due = place.log.next_due(name) if state is State.DEFERRED else None
+    return f"from {console.when(due)} on: petition worker" if due else "petition worker"
 
 
 def _left_in_hand(place: "Workplace", name: str) -> str:

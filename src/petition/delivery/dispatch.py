@@ -45,7 +45,7 @@ class Dispatch:
             },
             sort_keys=True,
         )
-        keep_settings(log, letter, text)
+        keep_settings(log.database, letter, text, log.now)
 
     @classmethod
     def of(cls, log: Log, letter: str) -> Self:

@@ -19,13 +19,11 @@ from petition.errors import LogUnusable
 from petition.outbox import jobs
 from petition.outbox.log import Log
 
-COPIES_A_JOB = 300
 HEARTBEAT_SECONDS = 2.0
 # A worker that was not heard of for so long has its jobs given to others. It decides nothing else:
 # whether it lives, and who may send what, its lock and the rows say.
 SILENT_SECONDS = 8.0
 
-_TASK = "petition.letters"
 _QUEUE = "letters"
 _POLL_SECONDS = 2.0
 
@@ -57,21 +55,7 @@ def make_tables(log: Log) -> None:
     Raises:
         LogUnusable: The database is no PostgreSQL, or this login may not.
     """
-    jobs.make_tables(log, SchemaManager.get_schema())
-
-
-def queue_jobs(log: Log, letter: str, revision: int) -> int:
-    """Queue jobs for what was chosen and waits, in the transaction that queued the copies.
-
-    Args:
-        log: The log.
-        letter: The letter's name.
-        revision: Its revision.
-
-    Returns:
-        How many jobs.
-    """
-    return jobs.queue_jobs(log, letter, revision, _TASK, COPIES_A_JOB)
+    jobs.make_tables(log.database, SchemaManager.get_schema())
 
 
 class Jobs:
@@ -90,7 +74,7 @@ class Jobs:
         self._once = once
         self._task: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
-        self._app.task(name=_TASK, queue=_QUEUE, retry=_Again())(self._run_job)
+        self._app.task(name=jobs.TASK, queue=_QUEUE, retry=_Again())(self._run_job)
 
     async def work(self) -> None:
         """Do jobs until `stop`, or, `once`, until there is none.

@@ -6,58 +6,70 @@ on the connection of the log: in the transaction of the copies that they are for
 
 from petition.errors import LogUnusable
 from petition.outbox.database import Database
-from petition.outbox.log import Log
-from petition.outbox.members import workers_are_made
+
+TASK = "petition.letters"
+COPIES_A_JOB = 300
 
 
-def make_tables(log: Log, engine: str) -> None:
+def workers_are_made(database: Database) -> bool:
+    """Whether a letter was ever given to workers."""
+    return database.takes_workers and database.one("workers_are_made") is not None
+
+
+def make_tables(database: Database, engine: str) -> None:
     """Make what workers need in the log's database, where it is not there.
 
     Args:
-        log: The log.
+        database: The log's.
         engine: The statements that make the tables of the jobs' engine.
 
     Raises:
         LogUnusable: It is no PostgreSQL, or this login may not.
     """
-    database = log.database
     if not database.takes_workers:
         raise LogUnusable(
-            f"{log.where} is a file of one machine",
+            f"{database.where} is a file of one machine",
             "Workers need PostgreSQL: petition migrate postgresql://host/name",
         )
-    if workers_are_made(log):
+    if workers_are_made(database):
         return
     with database.transaction():
-        if not workers_are_made(log):
+        if not workers_are_made(database):
             database.install(engine)
             database.run("make_workers")
 
 
-def queue_jobs(log: Log, letter: str, revision: int, task: str, size: int) -> int:
+def queue_jobs(database: Database, letter: str, revision: int) -> int:
     """Queue jobs for what was chosen and waits, in the transaction that queued the copies.
 
     Args:
-        log: The log.
+        database: The log's.
         letter: The letter's name.
         revision: Its revision.
-        task: What the engine calls such a job.
-        size: How many copies a job is for.
 
     Returns:
         How many jobs.
     """
-    values = {"letter": letter, "revision": revision, "task": task, "size": size}
-    return len(log.database.all("defer_jobs", values))
+    values = {"letter": letter, "revision": revision, "task": TASK, "size": COPIES_A_JOB}
+    return len(database.all("defer_jobs", values))
 
 
-def keep_settings(log: Log, letter: str, settings: str) -> None:
+def queue_moved(database: Database) -> None:
+    """Queue jobs for what was just moved back to the queue (moving.py), where workers send it.
+
+    Args:
+        database: The log's, in the transaction that moved the copies.
+    """
+    if workers_are_made(database):
+        database.all("defer_moved", {"task": TASK, "size": COPIES_A_JOB})
+
+
+def keep_settings(database: Database, letter: str, settings: str, now: str) -> None:
     """Keep what workers must know to send a letter, as JSON; what was said last counts."""
-    values = {"letter": letter, "settings": settings, "now": log.now}
-    log.database.run("set_dispatch", values)
+    database.run("set_dispatch", {"letter": letter, "settings": settings, "now": now})
 
 
 def settings_of(database: Database, letter: str) -> str | None:
-    """What was kept for a letter."""
-    row = database.one("dispatch", {"letter": letter})
+    """What was kept for a letter; None: it was never given to workers."""
+    row = database.one("dispatch", {"letter": letter}) if workers_are_made(database) else None
     return str(row[0]) if row else None

@@ -11,6 +11,7 @@ from petition.errors import LogBusy, LogUnusable
 from petition.identity import new_key
 from petition.outbox import moving
 from petition.outbox.database import Values, open_database
+from petition.outbox.jobs import queue_moved
 from petition.outbox.records import (
     Copy,
     Counts,
@@ -271,6 +272,7 @@ class Log:
         reason = {"reason": "the program ended while the letter was being handed over"}
         moving.pick(self.database, query, {**values, **reason})
         if moving.move(self.database, self.now, by="adopt"):
+            queue_moved(self.database)
             moving.suppress_unwanted(self.database, self.now)
 
     def give_up(self) -> None:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from petition.outbox.jobs import workers_are_made
 from petition.outbox.log import Log
-from petition.outbox.members import workers_are_made
 from petition.outbox.states import State
 
 DONE = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
@@ -64,7 +64,7 @@ def _looked(log: Log, letter: str | None) -> Look:
     rows = log.database.all("deferred_domains", {"letter": letter})
     deferred = {row["domain"]: row["number"] for row in rows}
     seconds, at = time.monotonic(), log.now
-    if not (log.database.takes_workers and workers_are_made(log)):
+    if not workers_are_made(log.database):
         return Look(seconds, at, counts, deferred)
     workers = tuple(
         AtWork(row["owner"], row["name"], {state: row[str(state)] for state in DONE})

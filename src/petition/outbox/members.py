@@ -17,11 +17,6 @@ from petition.outbox.log import Log
 _PAUSE = 0.2  # seconds
 
 
-def workers_are_made(log: Log) -> bool:
-    """Whether a letter was ever given to workers."""
-    return log.database.one("workers_are_made") is not None
-
-
 @contextmanager
 def membership(log: Log, name: str, is_over: Callable[[], bool]) -> Iterator[str]:
     """Be one of those who send from a log while the block runs.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from petition.address import folded
 from petition.outbox import moving
 from petition.outbox.forgotten import Forgotten
+from petition.outbox.jobs import queue_moved
 from petition.outbox.log import Log
 from petition.outbox.records import Moved
 from petition.outbox.states import Reason, State
@@ -65,6 +66,7 @@ def resolve(
         moving.move(log.database, log.now)
         found = moving.moved(log.database)
         if not sent:
+            queue_moved(log.database)
             moving.suppress_unwanted(log.database, log.now)
             for copy, one in moving.moved(log.database).items():
                 found[copy] = replace(found[copy], end=one.end, reason=one.reason)
@@ -88,6 +90,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
             for key in _keys(mailboxes):
                 log.database.run("pick_retriable", values | {"folded": key})
         moving.move(log.database, log.now, fresh=True)
+        queue_moved(log.database)
         return list(moving.moved(log.database).values())
 
 

@@ -34,7 +34,7 @@ def choose(log: Log, copies: Iterable[int]) -> None:
 
 
 def left_of_job(log: Log) -> tuple[int, datetime | None]:
-    """How many of the chosen copies wait, and when the first of them is due; None: now."""
+    """How many of the chosen copies wait or are in hand, and when the first is due; None: now."""
     queued = log.database.one("queued_of_job")
     row = log.database.one("left_of_job")
     if row is None or not row["waiting"]:

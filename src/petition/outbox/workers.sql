@@ -56,6 +56,24 @@ FROM (
     ) AS waiting GROUP BY part ORDER BY part
 ) AS parts
 
+-- :name defer_moved
+-- The same for what was just moved back to the queue, of all letters that workers send.
+SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
+    'letters', :task::text, 0, NULL, NULL,
+    jsonb_build_object('letter', letter, 'revision', revision, 'copies', copies),
+    NULL
+)::procrastinate_job_to_defer_v1]))
+FROM (
+    SELECT letter, revision, jsonb_agg(id ORDER BY id) AS copies FROM (
+        SELECT copy.id, copy.letter, copy.revision, (row_number() OVER (
+            PARTITION BY copy.letter, copy.revision ORDER BY copy.id
+        ) - 1) / :size::bigint AS part
+        FROM moving JOIN copy ON copy.id = moving.copy
+            JOIN dispatch ON dispatch.letter = copy.letter
+        WHERE copy.state = 'queued' AND copy.newest = 1
+    ) AS waiting GROUP BY letter, revision, part ORDER BY letter, revision, part
+) AS parts
+
 -- :name choose_copy
 -- Choose one copy for this connection.
 INSERT INTO chosen (copy) VALUES (?)
@@ -131,10 +149,10 @@ WHERE copy.state IN ('queued', 'deferred')
 FOR UPDATE OF copy SKIP LOCKED
 
 -- :name left_of_job
--- What is left of a job: how many copies wait or are in hand, and when the first is due.
+-- What is left of a job: how many copies wait or are in a worker's hand, and when the first is due.
 SELECT CAST(COUNT(*) AS BIGINT) AS waiting, MIN(copy.due_at) AS due_at
 FROM chosen JOIN copy ON copy.id = chosen.copy
-WHERE copy.newest = 1 AND copy.state IN ('queued', 'deferred')
+WHERE copy.newest = 1 AND copy.state IN ('queued', 'deferred', 'sending')
 
 -- :name queued_of_job
 -- How many copies of a job wait for nothing.

@@ -47,6 +47,6 @@ def test_what_was_said_last_counts(log):
     ["", "[]", '{"pace": {"rate": "fast"}}', '{"pace": {}, "command": "rm -rf /"}', "null"],
 )
 def test_what_no_petition_wrote_is_refused(log, text):
-    dispatch.keep_settings(log, "open-letter", text)
+    dispatch.keep_settings(log.database, "open-letter", text, log.now)
     with pytest.raises(LogUnusable, match="does not say how"):
         Dispatch.of(log, "open-letter")

@@ -1,0 +1,117 @@
+"""Workers for a test: real processes in a folder in which there is no campaign."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from petition.outbox.states import State
+from tests.acceptance.small import Popen, SmallCampaign
+from tests.servers.counting import CountingServer
+
+SEND = ("send", "open-letter", "--workers", "--yes")
+PATIENCE = 120  # seconds; nothing is asserted of how fast it goes
+
+
+def campaign_on(url: str, folder: Path, port: int, people: int) -> SmallCampaign:
+    campaign = SmallCampaign.at(folder / "campaign", people).through(port)
+    campaign.env["PETITION_DATABASE"] = url
+    return campaign
+
+
+@dataclass
+class Worker:
+    """A worker in a folder in which there is no campaign; what it says goes into a file."""
+
+    process: Popen
+    said: Path
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.process.send_signal(signal.SIGTERM)
+        _, err = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, err
+        assert "Traceback" not in err
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.said.read_text().splitlines()]
+
+
+@contextmanager
+def workers(campaign: SmallCampaign, number: int, *options: str) -> Iterator[list[Worker]]:
+    """So many workers, which are no more when the block is left."""
+    folder = campaign.root.parent / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    begun: list[Worker] = []
+    try:
+        away = SmallCampaign(folder, campaign.env)
+        begun.extend(begin(away, *options) for _ in range(number))
+        yield begun
+    finally:
+        for one in begun:
+            if one.process.poll() is None:
+                one.kill()
+            assert one.process.stderr is not None
+            one.process.stderr.close()
+
+
+def begin(away: SmallCampaign, *options: str) -> Worker:
+    said = away.root / f"said-{next(_NUMBERS)}"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "petition", "worker", "--json", *options],
+            cwd=away.root,
+            env=away.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    return Worker(process, said)
+
+
+_NUMBERS = itertools.count()
+
+
+def wait_until_done(campaign: SmallCampaign, *, uncertain: int = 0) -> dict[str, str]:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        states = campaign.states()
+        if set(states.values()) <= {State.SENT, State.UNCERTAIN}:
+            assert list(states.values()).count(State.UNCERTAIN) <= uncertain
+            return states
+        assert time.monotonic() < deadline, states
+        time.sleep(0.3)
+
+
+def nobody_twice_nobody_lost(server: CountingServer, states: dict[str, str], people: int) -> None:
+    assert len(states) == people
+    assert max(server.accepted.values()) == 1
+    got = {address.partition("@")[0] for address in server.accepted}
+    assert {name for name, state in states.items() if state == State.SENT} <= got
+    assert got >= {name for name, state in states.items() if state != State.UNCERTAIN}
+
+
+def wait_for(server: CountingServer, letters: int) -> None:
+    """Wait until the server has taken so many letters."""
+    deadline = time.monotonic() + PATIENCE
+    while server.accepted.total() < letters:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def at_pace(campaign: SmallCampaign, pace: str) -> SmallCampaign:
+    settings = campaign.root / "petition.toml"
+    campaign.write("petition.toml", f"{settings.read_text()}\n[pace]\n{pace}\n")
+    return campaign

@@ -1,0 +1,76 @@
+"""What is queued once more has a job once more: nobody need run `send --workers` for it."""
+
+import signal
+import time
+from pathlib import Path
+
+from petition.outbox.states import State
+from tests.acceptance.crew import (
+    PATIENCE,
+    SEND,
+    at_pace,
+    campaign_on,
+    nobody_twice_nobody_lost,
+    wait_for,
+    wait_until_done,
+    workers,
+)
+from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import counting_server
+from tests.servers.postgres import Postgres
+
+
+def test_what_a_silent_worker_had_goes_when_it_dies(tmp_path: Path, postgres: Postgres):
+    """Its job was done by another meanwhile, all but what it had in hand."""
+    with counting_server(pause=0.02) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 120)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as first:
+            wait_for(server, 20)
+            first[0].process.send_signal(signal.SIGSTOP)
+            with workers(campaign, 1) as second:
+                deadline = time.monotonic() + PATIENCE
+                while not any(event["event"] == "job-done" for event in second[0].events()):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+                assert State.SENDING in campaign.states().values()
+                first[0].kill()
+                states = wait_until_done(campaign, uncertain=4)
+                second[0].stop()
+    nobody_twice_nobody_lost(server, states, 120)
+
+
+def test_retry_and_resolve_need_no_other_send(tmp_path: Path, postgres: Postgres):
+    answers = {"p2": "554 5.6.0 No", "p3": ""}
+    with counting_server(answers=answers) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 5)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as crew:
+            until(campaign, p2=State.FAILED, p3=State.UNCERTAIN)
+            answers.clear()
+            retried = campaign.petition("retry", "open-letter", status=0).out
+            resolved = campaign.petition("resolve", "--all", "--not-sent", status=0).out
+            until(campaign, p2=State.SENT, p3=State.SENT)
+            crew[0].stop()
+    assert set(campaign.states().values()) == {State.SENT}
+    for said in (retried, resolved):
+        assert "The workers have open-letter" in said
+        assert "petition send" not in said
+
+
+def test_a_pace_that_workers_do_not_know_yet_is_said(tmp_path: Path, postgres: Postgres):
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 5)
+    campaign.petition(*SEND, status=0)
+    status = ("status", "open-letter")
+    assert "[pace]" not in campaign.petition(*status, status=0).out
+    said = " ".join(at_pace(campaign, 'rate = "7/s"').petition(*status, status=0).out.split())
+    assert "another [pace] than petition.toml has now. Next: petition send open-letter" in said
+    campaign.petition(*SEND, status=0)
+    assert "[pace]" not in campaign.petition(*status, status=0).out
+
+
+def until(campaign: SmallCampaign, **wanted: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not wanted.items() <= (states := campaign.states()).items():
+        assert time.monotonic() < deadline, states
+        time.sleep(0.3)
