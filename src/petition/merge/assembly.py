@@ -22,10 +22,10 @@ from petition.merge.headers import (
     subject_header,
     thread_headers,
 )
-from petition.merge.loaded import Filled
 from petition.merge.mailing import Mailing
 from petition.merge.part import Part
 from petition.merge.readback import BlockCheck, Meant, read_back
+from petition.merge.splice import Filled
 
 NOTHING = Carried()
 
@@ -212,20 +212,22 @@ def _boundary_of(kind: str, boundary: str) -> str:
 
 
 def _body(boundary: str, filled: Filled, carried: Carried) -> Iterator[bytes]:
-    top, mixed = "\r\n", _boundary_of("mixed", boundary)
+    top, page = "\r\n", _HTML
     if carried.attached:
+        mixed = _boundary_of("mixed", boundary)
         top = f"\r\n--{mixed}\r\n{_multipart('alternative', boundary)}\r\n"
-    related, html = _boundary_of("related", boundary), f"{_HTML}\r\n{filled.html}\r\n"
     if carried.pictures:
-        html = f"{_multipart('related', boundary, _OF_HTML)}\r\n--{related}\r\n{html}"
-    text = f"{top}--{boundary}\r\n{_TEXT}\r\n{filled.text}\r\n--{boundary}\r\n{html}"
+        related = _boundary_of("related", boundary)
+        page = f"{_multipart('related', boundary, _OF_HTML)}\r\n--{related}\r\n{_HTML}"
+    text = (f"{top}--{boundary}\r\n{_TEXT}\r\n", *filled.text)
+    words = (*text, f"\r\n--{boundary}\r\n{page}\r\n", *filled.html, "\r\n")
     end = f"--{boundary}--\r\n"
-    if not carried.pictures:
-        yield (text + end).encode("ascii")
-    else:
-        yield text.encode("ascii")
+    if carried.pictures:
+        yield "".join(words).encode("ascii")
         yield from _parts(related, carried.pictures)
         yield end.encode("ascii")
+    else:
+        yield "".join((*words, end)).encode("ascii")
     if carried.attached:
         yield from _parts(mixed, carried.attached)
 

@@ -138,7 +138,8 @@ def clean(text: str) -> str:
     Raises:
         CellRefused: It holds a control character or half of a surrogate pair.
     """
-    if not _UNPRINTABLE.search(text):
+    # Nearly every text is printable, which is quickly seen; a line end and a tab are not.
+    if text.isprintable() or not _UNPRINTABLE.search(text):
         return text
     whole = text.replace("\r\n", "\n").replace("\r", "\n")
     if unseen := _UNPRINTABLE.search(whole):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import TemplateError
 from markupsafe import Markup
@@ -17,16 +17,19 @@ from petition.merge.headers import check_text
 from petition.merge.invitation import named_event
 from petition.merge.operations import LANGUAGE
 from petition.merge.previous import Previous, previous_names, stand_in
+from petition.merge.printing import UNSUBSCRIBE, Form, Part, parts_of
 from petition.merge.python_words import of_failure
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
 from petition.merge.shapes import Shapes
 from petition.merge.signing import signatories_in
 from petition.merge.splice import (
+    Filled,
     SplicedEnvironment,
     are_whole,
     can_be_spliced,
     encode,
+    encode_values,
     print_html,
     print_plain,
 )
@@ -49,22 +52,6 @@ _FAULTS = (
     TypeError,
     ValueError,
 )
-
-
-class Filled(NamedTuple):
-    """A letter's words for one person; the text and the HTML in quoted-printable.
-
-    Args:
-        subject: The subject.
-        text: The plain text.
-        html: The HTML.
-        is_whole: Whether both were seen to be whole lines (`splice.are_whole`).
-    """
-
-    subject: str
-    text: str
-    html: str
-    is_whole: bool = False
 
 
 class PlainEnvironment(LetterEnvironment):
@@ -119,15 +106,17 @@ class LoadedText:
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
+        if self._form and (printed := self._printed(self._form, person, leave)):
+            return printed
         names = self._names_for(person, leave)
         subject = self._subject_of(names, person)
         if self.is_spliced:
-            text_pieces = self._pieces(self._spliced_text, names, person)
-            html_pieces = self._pieces(self._spliced_html, names, person)
-            is_whole = are_whole(text_pieces) and are_whole(html_pieces)
-            return Filled(subject, "".join(text_pieces), "".join(html_pieces), is_whole)
-        text = self._render(self._text, names, person)
-        return Filled(subject, encode(text), encode(self._render(self._html, names, person)))
+            text = self._pieces(self._spliced_text, names, person)
+            html = self._pieces(self._spliced_html, names, person)
+            return Filled(subject, text, html, are_whole(text) and are_whole(html))
+        text = self._pieces(self._text, names, person)
+        html = self._pieces(self._html, names, person)
+        return Filled(subject, [encode("".join(text))], [encode("".join(html))])
 
     def check(self, person: Person) -> str:
         """See whether the letter can be filled for one person, for less than it costs to fill it.
@@ -176,6 +165,8 @@ class LoadedText:
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
+        if self._subject_form and (texts := self._texts(self._subject_form, person)) is not None:
+            return self._checked("".join(self._subject_form.filled(0, texts)), person)
         return self._subject_of(self._names_for(person), person)
 
     def html(self, person: Person, leave: str = "") -> str:
@@ -219,17 +210,52 @@ class LoadedText:
         environment = PlainEnvironment(lambda text: f"{MARK_BEGIN}{text}{MARK_END}")
         return environment.load(self.compiled.text)
 
+    @cached_property
+    def _form(self) -> Form | None:
+        """The whole letter, where it only prints fields; it is whole lines, as its values are."""
+        text = parts_of(SplicedEnvironment(print_plain), self.compiled.text, self.names)
+        html = parts_of(SplicedEnvironment(print_html), self.compiled.html, self.names)
+        if self._subject_parts is None or text is None or html is None:
+            return None
+        own = [part for part in (*text, *html) if isinstance(part, str)]
+        return Form(self._subject_parts, text, html) if are_whole(own) else None
+
+    @cached_property
+    def _subject_form(self) -> Form | None:
+        return None if self._subject_parts is None else Form(self._subject_parts)
+
+    @cached_property
+    def _subject_parts(self) -> list[Part] | None:
+        return parts_of(PlainEnvironment(str), self.compiled.subject, self.names)
+
+    def _printed(self, form: Form, person: Person, leave: str) -> Filled | None:
+        """The letter for one person; None: something is out of the ordinary."""
+        texts = self._texts(form, person, leave)
+        if texts is None:
+            return None
+        subject = self._checked("".join(form.filled(0, texts)), person)
+        plain, html = encode_values(texts)
+        return Filled(subject, form.filled(1, plain), form.filled(2, html), is_whole=True)
+
+    def _texts(self, form: Form, person: Person, leave: str = "") -> list[str] | None:
+        try:
+            return form.texts(person.fields, leave or self.names.get(UNSUBSCRIBE, ""))
+        except (LookupError, ValueRefused):  # it shows again, with its line
+            return None
+
     def _names_for(self, person: Person, leave: str = "") -> dict[str, Any]:
         names = {**self.names, "recipient": Named("recipient", person.fields)}
         if leave:
-            names["unsubscribe"] = leave
+            names[UNSUBSCRIBE] = leave
         if self.instead is None:
             return names
         demands = self.names["demands"]
         return names | previous_names(person, self.instead, demands, self.language)
 
     def _subject_of(self, names: dict[str, Any], person: Person) -> str:
-        subject = self._render(self._subject, names, person)
+        return self._checked(self._render(self._subject, names, person), person)
+
+    def _checked(self, subject: str, person: Person) -> str:
         if not subject.strip():
             empty = CellRefused("the subject is empty", "Fill the cells that it names")
             raise refused_row(person, empty)
@@ -287,7 +313,7 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
         "today": LetterDate("today", frozen.today, language),
     }
     if frozen.is_bulk:
-        names["unsubscribe"] = _SOME_LINK
+        names[UNSUBSCRIBE] = _SOME_LINK
     if frozen.reply_by:
         names["reply_by"] = LetterDate("reply_by", frozen.reply_by, language)
     if frozen.event:

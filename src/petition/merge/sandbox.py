@@ -1,7 +1,6 @@
 """What a letter's templates run in: a Jinja sandbox with nothing in it but what is listed."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,7 +14,6 @@ from petition.merge import tags
 from petition.merge.fields import EmptyCell, Named, Value
 from petition.merge.limits import OUTPUT_LIMIT, Budget
 from petition.merge.operations import CONCATENATE, ROUNDS, Operations, bounded_range
-from petition.merge.printing import Print, filled, prints_of
 from petition.merge.refusals import ValueRefused
 
 _TEXT_METHODS = frozenset(
@@ -75,8 +73,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         self.budget.start()
         tree = self.parse(template.source)
         grows = can_grow(tree, len(template.lines))
-        prints = None if grows else prints_of(tree)
-        return Renderer(self.from_string(tree), self.budget, prints, can_grow=grows)
+        return Renderer(self.from_string(tree), self.budget, can_grow=grows)
 
     # What follows is Jinja's: what a template may touch, and how it is read.
 
@@ -160,26 +157,16 @@ class Renderer:
     Args:
         template: Jinja's template.
         budget: What a rendering is paid from.
-        prints: What it prints, where it does no more.
         can_grow: Whether what comes out can be much longer than the template: it has loops.
     """
 
-    def __init__(
-        self,
-        template: jinja2.Template,
-        budget: Budget,
-        prints: tuple[str | Print, ...] | None = None,
-        *,
-        can_grow: bool,
-    ) -> None:
+    def __init__(self, template: jinja2.Template, budget: Budget, *, can_grow: bool) -> None:
         self._template = template
         self._budget = budget
-        self._prints = prints
         self._can_grow = can_grow
         self._globals = dict(template.globals)
         self._environment = template.environment
         self._fill = template.root_render_func
-        self._finish: Callable[[Value], str] = template.environment.finalize or str
 
     def render(self, names: dict[str, Any]) -> str:
         """The template filled; argument and errors are those of `pieces`."""
@@ -196,10 +183,6 @@ class Renderer:
             Exception: Whatever else an expression can raise; `line_of` knows where.
         """
         self._budget.start()
-        if self._prints is not None:
-            with suppress(Exception):  # whatever it is, it shows again, with its line
-                return filled(self._prints, names, self._finish)
-            self._budget.start()
         template = self._template
         # Made by hand: Template.new_context goes through a ChainMap at each rendering.
         values = {**self._globals, **names}

@@ -7,9 +7,10 @@ needs dot-stuffing (RFC 5321 4.5.2).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 
 from jinja2 import nodes
 
@@ -20,6 +21,7 @@ from petition.merge.sandbox import LetterEnvironment
 _PIECE = 73
 _LITERAL = {*range(33, 127), 9, 10, 32} - {ord("=")}
 _TABLE = {byte: f"={byte:02X}" for byte in range(256) if byte not in _LITERAL}
+_SOFT_END = "=\r\n"
 _BLANK_AT_END = re.compile(r"[ \t]\Z")
 _SHORT = re.compile(r"[!-\-/-<>-~](?:[ -<>-~]{0,72}[!-<>-~])?").fullmatch
 _SHORT_IN_HTML = re.compile(r"[!#-%(-\-/-;?-~](?:[ !#-%(-;?-~]{0,72}[!#-%(-;?-~])?").fullmatch
@@ -36,6 +38,22 @@ _CAPTURES: tuple[type[nodes.Node], ...] = (
 )
 
 
+class Filled(NamedTuple):
+    """A letter's words for one person; the text and the HTML in quoted-printable.
+
+    Args:
+        subject: The subject.
+        text: The plain text, in pieces.
+        html: The HTML, in pieces.
+        is_whole: Whether both are known to be whole lines (`are_whole`).
+    """
+
+    subject: str
+    text: Sequence[str]
+    html: Sequence[str]
+    is_whole: bool = False
+
+
 def encode(text: str) -> str:
     r"""A text in quoted-printable with CRLF line ends, in one piece of whole lines.
 
@@ -50,7 +68,7 @@ def encode(text: str) -> str:
     *lines, last = text.encode().decode("latin-1").translate(_TABLE).split("\n")
     # A blank at a line's end is escaped; one at a piece's end stands before a soft line break.
     whole = [_folded(_BLANK_AT_END.sub(_escaped_blank, line)) for line in lines]
-    return "\r\n".join([*whole, _folded(last) + "=\r\n" if last else ""])
+    return "\r\n".join([*whole, _folded(last) + _SOFT_END if last else ""])
 
 
 def _escaped_blank(blank: re.Match[str]) -> str:
@@ -68,7 +86,7 @@ def _folded(line: str) -> str:
         pieces.append(_undotted(line[start:end]))
         start = end
     pieces.append(_undotted(line[start:]))
-    return "=\r\n".join(pieces)
+    return _SOFT_END.join(pieces)
 
 
 def _undotted(line: str) -> str:
@@ -83,22 +101,39 @@ def _encode_short(text: str) -> str:
 def encode_value(text: str) -> str:
     """A value in quoted-printable: the same as `encode`, faster for what most values are."""
     if _SHORT(text):
-        return text + "=\r\n"
+        return text + _SOFT_END
     return _encode_short(text) if len(text) < _CACHED_LENGTH else encode(text)
 
 
 def print_plain(value: Value) -> str:
     """A value as a piece of encoded plain text."""
     if type(value) is str and _SHORT(value):
-        return value + "=\r\n"
+        return value + _SOFT_END
     return encode_value(printed(value))
 
 
 def print_html(value: Value) -> str:
     """A value as a piece of encoded HTML."""
     if type(value) is str and _SHORT_IN_HTML(value):
-        return value + "=\r\n"
+        return value + _SOFT_END
     return encode_value(escape(printed(value)))
+
+
+def encode_values(texts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Printed values as pieces of encoded plain text, and as pieces of encoded HTML.
+
+    They are those of `print_plain` and `print_html`; one look tells of most that they are the same.
+    """
+    plain, html = [], []
+    for text in texts:
+        if _SHORT_IN_HTML(text):
+            piece = text + _SOFT_END
+            plain.append(piece)
+            html.append(piece)
+        else:
+            plain.append(encode_value(text))
+            html.append(encode_value(escape(text)))
+    return plain, html
 
 
 # Lines that end with CRLF, hold no other CR or LF, and do not begin with a dot.

@@ -71,6 +71,7 @@ def campaign_of(
     signatories=SIGNATORIES,
     root: Path = Path(),
     events=None,
+    unsubscribe=None,
     **sender,
 ) -> Campaign:
     settings = Settings.model_validate(
@@ -83,6 +84,7 @@ def campaign_of(
             },
             "sender": {"from": "Campaign <letter@campaign.example>", **sender},
             "events": events or {},
+            **({"unsubscribe": unsubscribe} if unsubscribe else {}),
         }
     )
     files = {text.language: text.file for text in texts}

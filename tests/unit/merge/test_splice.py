@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.merge.splice import are_whole, encode, encode_value, print_html, print_plain
+from petition.merge.splice import (
+    are_whole,
+    encode,
+    encode_value,
+    encode_values,
+    print_html,
+    print_plain,
+)
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
@@ -164,4 +171,10 @@ def test_a_long_piece_is_looked_at_like_a_short_one(bad):
 
 @given(pieces=PIECES)
 def test_what_is_encoded_is_whole(pieces):
-    assert are_whole([*map(encode, pieces), *map(encode_value, pieces)])
+    plain, page = encode_values(pieces)
+    assert are_whole([*map(encode, pieces), *map(encode_value, pieces), *plain, *page])
+
+
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.text("a'.<=&")))
+def test_values_are_encoded_together_as_they_are_one_by_one(texts):
+    assert encode_values(texts) == ([*map(print_plain, texts)], [*map(print_html, texts)])
