@@ -2,8 +2,8 @@
 
 Everything that must stay the same over crashes, runs and machines (Message-ID, MIME boundary,
 return path, unsubscribe link) is an HMAC of the identity under one random key, which is made with
-the log and kept in it. Each use has a label of its own, so that no value tells anything about
-another.
+the log and kept in it. Each use has a label of its own, or a part of its own of one HMAC: no value
+tells anything about another.
 """
 
 import hashlib
@@ -48,19 +48,24 @@ class Signer:
             identity: Whose copy.
             domain: The sender's domain.
         """
-        return f"<{self._mark('message-id', identity, 16)}@{domain}>"
+        return self.message_id_and_boundary(identity, domain)[0]
 
-    def boundary(self, identity: Identity) -> str:
-        """The MIME boundary of a copy (RFC 2046 5.1.1).
+    def message_id_and_boundary(self, identity: Identity, domain: str) -> tuple[str, str]:
+        """The Message-ID of a copy, and its MIME boundary (RFC 2046 5.1.1).
 
-        It begins with `=_`, which quoted-printable text and base64 never hold (RFC 2045 6.7), so
-        that no part can contain it.
+        The boundary begins with `=_`, which quoted-printable text and base64 never hold (RFC 2045
+        6.7), so that no part can contain it.
+
+        Args:
+            identity: Whose copy.
+            domain: The sender's domain.
         """
-        return f"=_{self._mark('boundary', identity, 12)}"
+        mark = self._mark("message-id", identity)
+        return f"<{mark[:32]}@{domain}>", f"=_{mark[32:56]}"
 
     def return_path_token(self, identity: Identity) -> str:
         """What a return path carries in place of `{token}`."""
-        return self._mark("return-path", identity, 12)
+        return self._mark("return-path", identity)[:24]
 
     def stand_in(self, addr_spec: str) -> str:
         """What the log has in place of an address that it was told to forget.
@@ -76,7 +81,7 @@ class Signer:
         Its first half, `selector_of`, is what the log finds the copy by; the second half is kept
         nowhere, and `proves` compares it.
         """
-        return self._mark("unsubscribe", identity, _UNSUBSCRIBE_BYTES)
+        return self._mark("unsubscribe", identity)[: 2 * _UNSUBSCRIBE_BYTES]
 
     def proves(self, token: str, identity: Identity) -> bool:
         """Whether an unsubscribe token belongs to a copy, in the same time whether it does or not.
@@ -88,18 +93,19 @@ class Signer:
         own = self.unsubscribe_token(identity)
         return hmac.compare_digest(token.encode(), own.encode())
 
-    def _mark(self, label: str, identity: Identity, size: int) -> str:
-        of_all = (label, identity.campaign, identity.letter, str(identity.revision))
-        begun_inner, begun_outer = _begun(self._key, of_all)
+    def _mark(self, label: str, identity: Identity) -> str:
+        begun_inner, begun_outer = _begun(self._key, label, *identity[:3])
         inner, outer = begun_inner.copy(), begun_outer.copy()
         inner.update(_measured(identity.mailbox))
         outer.update(inner.digest())
         # In hexadecimal: what carries it on the way may change the case of letters.
-        return outer.digest()[:size].hex()
+        return outer.hexdigest()
 
 
 @lru_cache(maxsize=16)
-def _begun(key: bytes, of_all: tuple[str, ...]) -> "tuple[hashlib._Hash, hashlib._Hash]":
+def _begun(
+    key: bytes, label: str, campaign: str, letter: str, revision: int
+) -> "tuple[hashlib._Hash, hashlib._Hash]":
     """The two hashes of an HMAC (RFC 2104 2), begun with what all copies of a letter have.
 
     The library's own reads the key anew for each copy, which takes five times as long.
@@ -107,7 +113,7 @@ def _begun(key: bytes, of_all: tuple[str, ...]) -> "tuple[hashlib._Hash, hashlib
     block = key.ljust(hashlib.sha256().block_size, b"\0")
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-    inner.update(b"".join(map(_measured, of_all)))
+    inner.update(b"".join(map(_measured, (label, campaign, letter, str(revision)))))
     return inner, outer
 
 

@@ -21,7 +21,10 @@ def test_the_marks_of_a_copy_never_change():
     """P4: whoever changes these values changes the Message-ID of every letter that was sent."""
     message_id = "<05810167e9a4b4ec7be69579789a2365@x.example>"
     assert SIGNER.message_id(KIM, "x.example") == message_id
-    assert SIGNER.boundary(KIM) == "=_9a4b63a043ed0486129be01f"
+    assert SIGNER.message_id_and_boundary(KIM, "x.example") == (
+        message_id,
+        "=_e3c8317efae785609d8be947",
+    )
     assert SIGNER.return_path_token(KIM) == "adaac81e4da6dfca9c1af8a1"
     assert SIGNER.unsubscribe_token(KIM) == "1215a1d5efa7ce60e21096f1dfcac76e"
 
@@ -29,7 +32,7 @@ def test_the_marks_of_a_copy_never_change():
 def test_each_use_has_a_mark_of_its_own():
     marks = {
         SIGNER.message_id(KIM, "x")[1:25],
-        SIGNER.boundary(KIM)[2:],
+        SIGNER.message_id_and_boundary(KIM, "x")[1][2:],
         SIGNER.return_path_token(KIM),
         SIGNER.unsubscribe_token(KIM)[:24],
     }
@@ -68,8 +71,15 @@ def test_two_identities_share_no_mark(one, another):
 @given(identities, st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES))
 def test_a_mark_is_the_hmac_of_the_library(identity, key):
     """The short way beside the long one: each part of an identity stands behind its length."""
-    parts = ("boundary", identity.campaign, identity.letter, str(identity.revision))
-    encoded = [part.encode() for part in (*parts, identity.mailbox)]
-    text = b"".join(len(part).to_bytes(4) + part for part in encoded)
-    expected = hmac.digest(key, text, "sha256")[:12].hex()
-    assert Signer(key).boundary(identity) == f"=_{expected}"
+
+    def mark(label):
+        parts = (label, identity.campaign, identity.letter, str(identity.revision))
+        encoded = [part.encode() for part in (*parts, identity.mailbox)]
+        text = b"".join(len(part).to_bytes(4) + part for part in encoded)
+        return hmac.digest(key, text, "sha256").hex()
+
+    signer, both = Signer(key), mark("message-id")
+    names = (f"<{both[:32]}@x.example>", f"=_{both[32:56]}")
+    assert signer.message_id_and_boundary(identity, "x.example") == names
+    assert signer.return_path_token(identity) == mark("return-path")[:24]
+    assert signer.unsubscribe_token(identity) == mark("unsubscribe")[:32]

@@ -41,15 +41,8 @@ class Letter(NamedTuple):
 
 def person_of(row: Copy | ListedRow) -> Person:
     """The person that a copy, or a row that is to become one, is for."""
-    return Person(
-        file=row.file,
-        line=row.line,
-        number=0,
-        id=row.row_id,
-        mailbox=Mailbox(row.name, row.mailbox),
-        language=row.language,
-        fields=dict(row.fields),
-    )
+    mailbox = Mailbox(row.name, row.mailbox)
+    return Person(row.file, row.line, 0, row.row_id, mailbox, row.language, dict(row.fields))
 
 
 def outcome_of(letter: Letter, done: Transaction, retry: RetrySchedule, now: datetime) -> Outcome:

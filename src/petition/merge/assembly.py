@@ -60,18 +60,17 @@ class Copy(NamedTuple):
     thread: tuple[str, ...] = ()  # the Message-IDs before it, the one that it answers last
     token: str = ""  # for leaving the list of a bulk letter
 
-    def envelope(self, in_headers: str) -> Envelope:
+    def envelope(self, *, is_ascii: bool) -> Envelope:
         """Where the copy goes.
 
         Args:
-            in_headers: What stands in its headers beside these mailboxes.
+            is_ascii: Whether the other mailboxes in its headers are.
         """
-        rcpt_to = [self.to.addr_spec]
-        for mailbox in (*self.cc, *self.bcc):
-            if mailbox.addr_spec not in rcpt_to:
-                rcpt_to.append(mailbox.addr_spec)
-        is_ascii = "".join((*rcpt_to, self.mail_from, in_headers)).isascii()
-        return Envelope(self.mail_from, tuple(rcpt_to), smtputf8=not is_ascii)
+        rcpt_to: tuple[str, ...] = (self.to.addr_spec,)
+        if others := self.cc + self.bcc:
+            rcpt_to = tuple(dict.fromkeys((*rcpt_to, *(one.addr_spec for one in others))))
+        is_ascii = is_ascii and "".join((self.mail_from, *rcpt_to)).isascii()
+        return Envelope(self.mail_from, rcpt_to, not is_ascii)
 
 
 class Assembler:
@@ -92,13 +91,14 @@ class Assembler:
         if reply_to:
             self._from["Reply-To"] = (reply_to,)
         self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
-        self._checks: dict[tuple[str, ...], BlockCheck] = {}
+        self._is_ascii = self._from_lines.isascii()
+        self._checks: dict[tuple[bool, bool], BlockCheck] = {}  # by whether there are Cc, a thread
         self._read: set[Part] = set()  # parts of all copies that were read back
         self._date: tuple[datetime, str] | None = None
 
     def envelope(self, copy: Copy) -> Envelope:
         """Where a copy goes."""
-        return copy.envelope(self._from_lines)
+        return copy.envelope(is_ascii=self._is_ascii)
 
     def header_names(self, copy: Copy) -> tuple[str, ...]:
         """The names of a copy's headers, in their order."""
@@ -141,10 +141,10 @@ class Assembler:
         """The header block of a copy, looked at; arguments and errors are those of `assemble`."""
         kind = "mixed" if carried.attached else "alternative"
         block = self._header_block(copy, subject, language, date, kind).encode()
-        names = self.header_names(copy)
-        if names not in self._checks:
-            self._checks[names] = BlockCheck(names)
-        self._checks[names].check(block)
+        shape = bool(copy.cc), bool(copy.thread)
+        if shape not in self._checks:
+            self._checks[shape] = BlockCheck(self.header_names(copy))
+        self._checks[shape].check(block)
         return block
 
     def _read_back(

@@ -38,7 +38,8 @@ def check_text(text: str, where: str) -> str:
     Raises:
         CellRefused: It holds a control character or a line end, or is too long.
     """
-    if unseen := _UNPRINTABLE.search(text):
+    # What is printable holds none of them, and nearly every text is.
+    if not text.isprintable() and (unseen := _UNPRINTABLE.search(text)):
         code = f"U+{ord(unseen.group()):04X}"
         raise CellRefused(f"{where} holds the control character {code}", "Type the text anew")
     if len(text) > TEXT_LIMIT:
@@ -71,7 +72,7 @@ def subject_header(subject: str) -> str:
         if len(subject) <= LINE_LENGTH - len("Subject: "):
             return f"Subject: {subject}\r\n"
         return _folded("Subject:", subject.split(" "))
-    return _folded("Subject:", _encoded(subject, len("Subject: ")))
+    return _folded("Subject:", list(_encoded(subject, len("Subject: "))))
 
 
 def mailbox_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
@@ -109,7 +110,7 @@ def thread_headers(thread: Sequence[str]) -> str:
     return f"In-Reply-To: {thread[-1]}\r\n{_folded('References:', thread)}"
 
 
-def words_header(name: str, words: Iterable[str]) -> str:
+def words_header(name: str, words: Sequence[str]) -> str:
     """A header of words in ASCII that may be folded between any two of them.
 
     Args:
@@ -120,19 +121,18 @@ def words_header(name: str, words: Iterable[str]) -> str:
 
 
 def _mailbox_words(mailbox: Mailbox, column: int) -> list[str]:
-    name = mailbox.display_name
-    if not name:
+    if not mailbox.display_name:
         return [mailbox.addr_spec]
-    return [*_phrase(name, column), f"<{mailbox.addr_spec}>"]
+    return [*_phrase(mailbox.display_name, column), f"<{mailbox.addr_spec}>"]
 
 
 def _phrase(name: str, column: int) -> list[str]:
-    is_short = len(name) <= LINE_LENGTH - column
-    if name.isascii() and is_short and "=?" not in name:
+    room = LINE_LENGTH - column
+    if len(name) <= room and name.isascii() and "=?" not in name:
         if _ATOMS.fullmatch(name):
             return [name]
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-        if len(escaped) + 2 <= LINE_LENGTH - column:
+        if len(escaped) + 2 <= room:
             return [f'"{escaped}"']
     return list(_encoded(name, column))
 
@@ -168,7 +168,10 @@ def _encoded_word(word: bytes) -> str:
     return f"=?utf-8?B?{b2a_base64(word, newline=False).decode('ascii')}?="
 
 
-def _folded(start: str, words: Iterable[str]) -> str:
+def _folded(start: str, words: Sequence[str]) -> str:
+    line = " ".join((start, *words))
+    if len(line) <= LINE_LENGTH:
+        return f"{line}\r\n"
     lines = []
     line = start
     for word in words:

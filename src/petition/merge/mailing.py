@@ -6,10 +6,12 @@ List-Unsubscribe (RFC 2369) with List-Unsubscribe-Post (RFC 8058), List-ID (RFC 
 
 import hashlib
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from jinja2 import nodes
 
+from petition.identity import chance_unsubscribe_token
 from petition.merge.document import Frozen
 from petition.merge.headers import words_header
 from petition.merge.sandbox import LetterEnvironment
@@ -34,7 +36,10 @@ class Mailing:
         self._url = url.rstrip("/") if url else None
         self._mailto = mailto
         self._for_all = for_all
-        self._lines = "".join(words_header(name, [text]) for name, text in for_all.items())
+        # All tokens are of one length, and what they stand in is folded alike.
+        token = chance_unsubscribe_token()
+        self._link = self._page_or_mail(token).split(token)
+        self._headers = "".join(self._lines(token)).split(token)
 
     @classmethod
     def of(cls, frozen: Frozen) -> "Mailing | None":
@@ -53,7 +58,7 @@ class Mailing:
         Args:
             token: Their copy's token (identity.Signer.unsubscribe_token).
         """
-        return f"{self._url}/u/{token}" if self._url else self._mail_link(token)
+        return token.join(self._link)
 
     def names(self) -> tuple[str, ...]:
         """The names of the headers, in their order."""
@@ -69,13 +74,20 @@ class Mailing:
 
     def headers(self, token: str) -> str:
         """The headers of a copy, each with its line end."""
-        lines = words_header(UNSUBSCRIBE, self._ways(token))
+        return token.join(self._headers)
+
+    def _lines(self, token: str) -> Iterator[str]:
+        yield words_header(UNSUBSCRIBE, self._ways(token))
         if self._url:
-            lines += f"{ONE_CLICK}: List-Unsubscribe=One-Click\r\n"
-        return lines + self._lines
+            yield f"{ONE_CLICK}: List-Unsubscribe=One-Click\r\n"
+        for name, text in self._for_all.items():
+            yield words_header(name, [text])
+
+    def _page_or_mail(self, token: str) -> str:
+        return f"{self._url}/u/{token}" if self._url else self._mail_link(token)
 
     def _ways(self, token: str) -> list[str]:
-        page = [self.link(token)] if self._url else []
+        page = [self._page_or_mail(token)] if self._url else []
         mail = [self._mail_link(token)] if self._mailto else []
         ways = [f"<{way}>" for way in (*page, *mail)]
         return [f"{way}," for way in ways[:-1]] + ways[-1:]

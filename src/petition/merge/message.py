@@ -84,6 +84,7 @@ class Merger:
         self._frozen = frozen
         self._signer = signer
         self._sender = frozen.sender
+        self._domain = self._sender.domain
         self._return_path = frozen.return_path
         self._mailing = Mailing.of(frozen)
         self._assembler = Assembler(self._sender, frozen.sender_reply_to, self._mailing)
@@ -259,8 +260,7 @@ class Merger:
         if self._return_path:
             token = self._signer.return_path_token(identity)
             mail_from = self._return_path.replace("{token}", token)
-        message_id = self._signer.message_id(identity, self._sender.domain)
-        boundary = self._signer.boundary(identity)
+        message_id, boundary = self._signer.message_id_and_boundary(identity, self._domain)
         thread = thread_of(person)
         token = self._signer.unsubscribe_token(identity) if self._mailing else ""
         return Copy(
@@ -278,14 +278,14 @@ class Merger:
             data = self._assembler.assemble(copy, filled, loaded.language, date, carried, full=full)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
+        # The header block was looked at too, and what stands between the parts holds nothing but a
+        # boundary. Files that the copy carries were not.
+        is_whole = filled.is_whole and not (carried.pictures or carried.attached)
+        envelope, subject, language = (
+            self._assembler.envelope(copy),
+            filled.subject,
+            loaded.language,
+        )
         return Email(
-            envelope=self._assembler.envelope(copy),
-            data=data,
-            message_id=copy.message_id,
-            subject=filled.subject,
-            language=loaded.language,
-            is_spliced=loaded.is_spliced,
-            # The header block was looked at too, and what stands between the parts holds nothing
-            # but a boundary. Files that the copy carries were not.
-            is_whole=filled.is_whole and not (carried.pictures or carried.attached),
+            envelope, data, copy.message_id, subject, language, loaded.is_spliced, is_whole
         )

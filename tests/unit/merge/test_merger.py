@@ -21,6 +21,7 @@ from tests.unit.merge.letters import (
 BODY = "Dear {{ recipient.name or 'all' }}, {{ recipient.title or 'x' }}"
 SIGNER = Signer(b"k" * 32)
 IDENTITY = Identity("four-demands", "open-letter", 1, "kim@kaz.example")
+MESSAGE_ID, BOUNDARY = SIGNER.message_id_and_boundary(IDENTITY, "campaign.example")
 
 
 def send(merger, person=None, **options):
@@ -39,10 +40,10 @@ def test_headers_in_their_order():
         ("To", "Vladimir Kim <kim@kaz.example>"),
         ("Cc", "c@d.example"),
         ("Subject", "Hello"),
-        ("Message-ID", SIGNER.message_id(IDENTITY, "campaign.example")),
+        ("Message-ID", MESSAGE_ID),
         ("MIME-Version", "1.0"),
         ("Content-Language", "en"),
-        ("Content-Type", f'multipart/alternative; boundary="{SIGNER.boundary(IDENTITY)}"'),
+        ("Content-Type", f'multipart/alternative; boundary="{BOUNDARY}"'),
     ]
     assert b"e@f.example" not in email.data
 
@@ -153,7 +154,7 @@ def test_trial_goes_to_one_person_and_bears_no_mark():
     assert text == "Dear Vladimir Kim, x\n"
     own = send(merger)
     assert len({trial.message_id, again.message_id, own.message_id}) == 3
-    assert SIGNER.boundary(IDENTITY).encode() not in trial.data
+    assert BOUNDARY.encode() not in trial.data
     assert trial.message_id.endswith("@campaign.example>")
 
 
