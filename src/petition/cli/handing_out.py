@@ -85,9 +85,12 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
         jobs = queue_jobs(log.database, letter, prepared.revision)
 
     enqueue(prepared, also)
+    queued = f"Queued {console.count(waiting, 'letter')} in {console.count(jobs, 'job')}."
+    if not jobs:
+        queued = f"{console.count(waiting, 'letter')} wait in jobs that were queued before."
     console.say(
-        f"Queued {console.count(waiting, 'letter')} in {console.count(jobs, 'job')}."
-        " Nothing was sent here: run petition worker, on any machine that reaches the database."
+        f"{queued} Nothing was sent here: run petition worker, on any machine that reaches the"
+        " database."
     )
     return ExitStatus.DONE
 

@@ -5,31 +5,34 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from petition.campaign.field_types import is_database_url
-from petition.campaign.server import Server, server_of_environment
+from petition.campaign.server import server_of_environment
 from petition.cli import console
 from petition.cli.engine import engine
-from petition.credentials import Secret
-from petition.delivery.bench import Bench, Left
+from petition.delivery.bench import Bench, Equipment, Left, Task
+from petition.delivery.dispatch import LetterUnusable
 from petition.delivery.ending import Slowed, Told
 from petition.delivery.line import first_of
 from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
 from petition.errors import ExitStatus, LogUnusable, UsageError
-from petition.outbox.database import where
+from petition.outbox.database import POSTGRESQL, is_there, where
 from petition.outbox.log import Log
-from petition.outbox.members import companion, give_up, membership
+from petition.outbox.members import companion, membership
+from petition.outbox.states import State
 
 if TYPE_CHECKING:  # it is there with the extra alone
     from petition.delivery.workers import Jobs
 
 _TIDY_SECONDS = 2.0
+_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_UNUSABLE = timedelta(minutes=10)  # until a job is looked at again that this worker cannot use
 
 
 def work(environ: Mapping[str, str], *, once: bool, as_json: bool) -> ExitStatus:
@@ -55,13 +58,19 @@ def work(environ: Mapping[str, str], *, once: bool, as_json: bool) -> ExitStatus
             "a worker needs a server of its own: PETITION_SMTP_HOST is not set",
             "Set PETITION_SMTP_HOST, _USERNAME and _PASSWORD; a worker knows no sandbox",
         )
-    worker = _Worker(url, server, secret_of(server), once=once, as_json=as_json)
+    if not is_there(url):
+        raise UsageError(
+            f"there is no log in {where(url)}",
+            "Queue a letter first: petition send LETTER --workers; or correct PETITION_DATABASE",
+        )
+    own = Equipment(server, secret_of(server), waits=not once)
+    worker = _Worker(url, own, once=once, as_json=as_json)
     return run_loop(worker.work())
 
 
 def _database(environ: Mapping[str, str]) -> str:
     url = environ.get("PETITION_DATABASE", "")
-    if not (url.startswith("postgresql://") and is_database_url(url)):
+    if not (url.startswith(POSTGRESQL) and is_database_url(url)):
         raise UsageError(  # it may hold a password: it is not quoted
             "a worker needs PETITION_DATABASE, the address of a log in PostgreSQL",
             'Set it to the like of "postgresql://host/name"',
@@ -72,12 +81,9 @@ def _database(environ: Mapping[str, str]) -> str:
 class _Worker:
     """One process; when the database went away, it begins anew when that is back."""
 
-    def __init__(
-        self, url: str, server: Server, secret: Secret | None, *, once: bool, as_json: bool
-    ) -> None:
+    def __init__(self, url: str, own: Equipment, *, once: bool, as_json: bool) -> None:
         self._url = url
-        self._server = server
-        self._secret = secret
+        self._own = own
         self._once = once
         self._as_json = as_json
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -85,6 +91,10 @@ class _Worker:
         self._bench: Bench | None = None
         self._jobs: Jobs | None = None
         self._sent = 0
+        self._became: set[State] = set()  # of letters
+        self._left: dict[Task, int] = {}  # letters of jobs that this worker did not finish
+        self._refused = False  # a job that it cannot use
+        self._pause = _FIRST_PAUSE
 
     async def work(self) -> ExitStatus:
         """Until a signal, or, `once`, until nothing is left."""
@@ -92,7 +102,6 @@ class _Worker:
         loop.set_exception_handler(lambda *_: None)  # of the engine's tasks; ours are awaited
         for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(one, self._stop)
-        pause = 0.5
         while not self._stopped.is_set():
             try:
                 await self._work()
@@ -100,13 +109,23 @@ class _Worker:
                 if self._bench is None:  # it was never there
                     raise
                 self._say("lost", f"{fault} Trying again.", reason=str(fault))
-                await first_of(pause, self._stopped)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                await first_of(self._pause, self._stopped)
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
                 continue
             if self._once:
                 break
         self._say("stopped", f"Ended: {console.count(self._sent, 'letter')} sent.", sent=self._sent)
-        return ExitStatus.DONE
+        return self._status if self._once else ExitStatus.DONE
+
+    @property
+    def _status(self) -> ExitStatus:
+        """As `send` ends, judged by the letters of the jobs that this worker had."""
+        applies = [ExitStatus.DONE]
+        if self._refused or State.FAILED in self._became:
+            applies.append(ExitStatus.PROBLEMS)
+        if any(self._left.values()) or State.UNCERTAIN in self._became:
+            applies.append(ExitStatus.LEFT)
+        return max(applies)
 
     def _stop(self) -> None:
         self._stopped.set()
@@ -124,25 +143,28 @@ class _Worker:
                 if not owner:
                     return
                 side = closing.enter_context(companion(self._url))
-                self._bench = bench = Bench(
-                    log, side, owner, self._server, self._secret, self._tell, self._slowed
-                )
+                self._bench = bench = Bench(log, side, owner, self._own, self._tell, self._slowed)
                 await bench.tidy()
-                give_up(log)
+                self._pause = _FIRST_PAUSE
                 self._say(
                     "started",
-                    f"Worker {self._name}: {where(self._url)}, through {self._server.name}.",
+                    f"Worker {self._name}: {where(self._url)}, through {self._own.server.name}.",
                     log=where(self._url),
-                    server=self._server.name,
+                    server=self._own.server.name,
                 )
-                self._jobs = jobs = workers.Jobs(self._url, self._send, once=self._once)
+                self._jobs = jobs = workers.Jobs(
+                    self._url, self._send, bench.is_owed_a_job, once=self._once
+                )
                 tidying = asyncio.create_task(self._tidy(bench))
+                tidying.add_done_callback(lambda _: jobs.stop())  # without it no death is found
                 try:
                     if not self._stopped.is_set():
                         await jobs.work()
                 finally:
                     self._jobs = None
                     tidying.cancel()
+                with suppress(asyncio.CancelledError):
+                    await tidying
                 if bench.fault:
                     raise bench.fault
 
@@ -152,18 +174,30 @@ class _Worker:
             for owner in await bench.tidy():
                 self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
 
-    async def _send(self, letter: str, revision: int, copies: Sequence[int]) -> Left | None:
+    async def _send(self, arguments: Mapping[str, object]) -> Left | None:
+        try:
+            return await self._do(Task.of(arguments))
+        except LetterUnusable as fault:
+            self._refused = True
+            letter = str(arguments.get("letter"))
+            self._say("refused", str(fault), letter=letter, reason=str(fault))
+            return Left(datetime.now(UTC) + _UNUSABLE, 0)
+
+    async def _do(self, task: Task) -> Left | None:
         assert self._bench is not None  # noqa: S101 (jobs are taken by one that has it)
-        self._say("job", "", letter=letter, revision=revision, letters=len(copies))
-        left = await self._bench.send(letter, revision, copies)
+        letter = task.letter
+        self._say("job", "", letter=letter, revision=task.revision, letters=len(task.copies))
+        left = await self._bench.send(task)
+        self._left[task] = left.letters if left else 0
         again = left.at.isoformat(timespec="seconds") if left else None
-        self._say("job-done", "", letter=letter, left=left.letters if left else 0, again=again)
+        self._say("job-done", "", letter=letter, left=self._left[task], again=again)
         if self._bench.fault and self._jobs:
             self._jobs.stop()
         return left
 
     def _tell(self, told: Told) -> None:
-        self._sent += told.state == "sent"
+        self._sent += told.state is State.SENT
+        self._became.add(told.state)
         copy = told.copy
         self._say(
             "letter",

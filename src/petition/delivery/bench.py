@@ -5,31 +5,33 @@ to be taken up again.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from typing import Self
 
 from petition.campaign.server import Server
 from petition.credentials import Secret
-from petition.delivery.dispatch import Dispatch
+from petition.delivery.dispatch import Dispatch, LetterUnusable
 from petition.delivery.ending import Ending, Slowed, Told
 from petition.delivery.line import first_of
 from petition.delivery.mailer import Mailer
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.route import Route
 from petition.delivery.shared_pace import SharedPace
-from petition.errors import LogUnusable, PetitionError, ServerTrouble
+from petition.errors import PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
 from petition.merge.nothing import NoFiles
+from petition.merge.typeset import layout
 from petition.outbox.bucket import take_turn
 from petition.outbox.log import Log
-from petition.outbox.members import recover_dead
+from petition.outbox.members import is_owed_a_job, recover_dead
 from petition.outbox.shared import SharedRun, choose, left_of_job
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
+FIRST_REST_SECONDS = 1.0
 REST_SECONDS = 60.0  # the longest rest of a worker whose server does not answer
 
 
@@ -46,6 +48,54 @@ class Left:
     letters: int
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a job is for.
+
+    Args:
+        letter: The letter's name.
+        revision: Its revision.
+        copies: The ids of the copies.
+    """
+
+    letter: str
+    revision: int
+    copies: tuple[int, ...]
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, object]) -> Self:
+        """The task of a job.
+
+        Args:
+            arguments: Its arguments, as they stand in the database.
+
+        Raises:
+            LetterUnusable: This petition does not know them.
+        """
+        match dict(arguments):
+            case {"letter": str(letter), "revision": int(revision), "copies": list(copies), **rest}:
+                if not rest and all(isinstance(copy, int) for copy in copies):
+                    return cls(letter, revision, tuple(copies))
+        raise LetterUnusable(
+            "a job was queued by another version of petition", "Use one version for all workers"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a worker brings along; nothing of it stands in the log.
+
+    Args:
+        server: Its mail server.
+        secret: The password for that.
+        waits: Whether to try again when the server does not answer; else that is the end.
+    """
+
+    server: Server
+    secret: Secret | None = None
+    waits: bool = True
+
+
 class Bench:
     """Sends letters for a worker.
 
@@ -53,8 +103,7 @@ class Bench:
         log: The log, of which this worker is a member.
         side: Another connection to it.
         owner: As whom it has copies in hand.
-        server: Its own server.
-        secret: The password for that.
+        own: What it brings along.
         tell: Is called with what became of each copy.
         note: Is called when letters begin to go more slowly.
     """
@@ -64,22 +113,21 @@ class Bench:
         log: Log,
         side: Log,
         owner: str,
-        server: Server,
-        secret: Secret | None,
+        own: Equipment,
         tell: Callable[[Told], None],
         note: Callable[[Slowed], None],
     ) -> None:
         self._log = log
         self._side = side
         self._owner = owner
-        self._server = server
-        self._secret = secret
+        self._own = own
         self._tell = tell
         self._note = note
+        self._aside = asyncio.Lock()  # of what uses the other connection
         self._mailer: Mailer | None = None
         self._stopped = asyncio.Event()
         self._paced: tuple[Dispatch, SharedPace] | None = None
-        self._rest = 1.0
+        self._rest = FIRST_REST_SECONDS
         self.fault: PetitionError | None = None  # why this worker cannot go on
 
     def stop(self) -> None:
@@ -94,28 +142,34 @@ class Bench:
         Returns:
             Who was found dead.
         """
-        return await asyncio.to_thread(recover_dead, self._side, self._owner, is_idle=False)
+        async with self._aside:
+            return await asyncio.to_thread(recover_dead, self._side, self._owner, is_idle=False)
 
-    async def send(self, letter: str, revision: int, copies: Sequence[int]) -> Left | None:
+    async def is_owed_a_job(self) -> bool:
+        """Whether a worker that died has a job in hand still, as the engine sees it."""
+        await self.tidy()
+        async with self._aside:
+            return await asyncio.to_thread(is_owed_a_job, self._side, self._owner)
+
+    async def send(self, task: Task) -> Left | None:
         """Send the copies of a job that wait and that nobody else has.
 
         Args:
-            letter: The letter's name.
-            revision: Its revision.
-            copies: The ids of the copies.
+            task: What the job is for.
 
         Returns:
             When the job has to be taken up again; None: it is done.
 
         Raises:
+            LetterUnusable: The letter cannot be sent as it stands in the log.
             LogUnusable: The log cannot be written any more, and this worker owns nothing.
         """
         if self._stopped.is_set() or self.fault:
-            return Left(self._log.clock(), len(copies))
-        choose(self._log, copies)
+            return Left(self._log.clock(), len(task.copies))
+        choose(self._log, task.copies)
         if not left_of_job(self._log)[0]:
             return None
-        ending = await self._deliver(letter, revision, len(copies))
+        ending = await self._deliver(task)
         if ending.log_fault:
             raise ending.log_fault
         recover_dead(self._log, self._owner, is_idle=True)
@@ -125,23 +179,21 @@ class Bench:
             return None
         return Left(at or due_at or self._in(AGAIN_SECONDS), left)
 
-    async def _deliver(self, letter: str, revision: int, letters: int) -> Ending:
-        kept = self._log.frozen(letter, revision)
-        if kept is None:
-            raise LogUnusable(f'{self._log.where} has no letter "{letter}"', "Queue it again")
+    async def _deliver(self, task: Task) -> Ending:
+        letter = task.letter
+        frozen = self._frozen(letter, task.revision)
         dispatch = Dispatch.of(self._log, letter)
-        if dispatch.stays_here and not self._server.is_loopback:
+        if dispatch.stays_here and not self._own.server.is_loopback:
             self.fault = ServerTrouble(
                 f'"{letter}" was queued for a server on the machine itself, and'
-                f" {self._server.name} is none",
+                f" {self._own.server.name} is none",
                 f"Queue it again with that server: petition send {letter} --workers",
             )
             return Ending()
-        frozen = Frozen.from_json(kept.document)
         merger = Merger(frozen, Signer(self._log.key), NoFiles())
         route = Route(
-            server=self._server,
-            secret=self._secret,
+            server=self._own.server,
+            secret=self._own.secret,
             pace=self._pace(dispatch),
             retry=RetrySchedule.of(dispatch.pace),
             keep_bytes=dispatch.keep_bytes,
@@ -152,20 +204,37 @@ class Bench:
         try:
             if self._stopped.is_set():
                 self._mailer.stop()
-            return await self._mailer.deliver(letters)
+            return await self._mailer.deliver(len(task.copies))
         finally:
             self._mailer = None
             await run.close()
 
+    def _frozen(self, letter: str, revision: int) -> Frozen:
+        kept = self._log.frozen(letter, revision)
+        again = f"Queue it again: petition send {letter} --workers"
+        if kept is None:
+            raise LetterUnusable(f'{self._log.where} has no "{letter}" of this revision', again)
+        try:
+            frozen = Frozen.from_json(kept.document)
+            layouts = [one["layout"] for one in frozen.attachments if "layout" in one]
+        except (ValueError, TypeError, KeyError, AttributeError) as fault:
+            what = f'"{letter}" in {self._log.where} is no letter that this petition can read'
+            raise LetterUnusable(what, again) from fault
+        if any(one != layout() for one in layouts):  # it is a program: nobody else's is run
+            what = f'"{letter}" has the page of another version of petition for its PDF'
+            raise LetterUnusable(what, "Use one version for send and for the workers")
+        return frozen
+
     def _pace(self, dispatch: Dispatch) -> SharedPace:
         """The same for job after job: what a provider has asked for holds for the next one."""
         if self._paced is None or self._paced[0] != dispatch:
-            pace = SharedPace(dispatch.pace, ZoneInfo(dispatch.timezone), self._take)
-            self._paced = dispatch, pace
+            self._paced = dispatch, SharedPace(dispatch.pace, dispatch.zone, self._take)
+        self._paced[1].try_paused_again()
         return self._paced[1]
 
     async def _take(self, name: str, interval: float) -> float:
-        return await asyncio.to_thread(take_turn, self._side.database, name, interval)
+        async with self._aside:
+            return await asyncio.to_thread(take_turn, self._side.database, name, interval)
 
     async def _when(self, ending: Ending) -> datetime | None:
         """When a job that ended so is taken up again; None: when its copies are due."""
@@ -179,14 +248,33 @@ class Bench:
         elif ending.trouble and not ending.trouble.is_passing:
             self.fault = ending.trouble
         elif ending.trouble or ending.broken:
-            await first_of(self._rest, self._stopped)
-            self._rest = min(2 * self._rest, REST_SECONDS)
+            await self._rest_from(ending.trouble or _breaks_off(ending))
             return self._log.clock()
         else:
-            self._rest = 1.0
+            self._rest = FIRST_REST_SECONDS
         if self.fault:
             return self._log.clock()
-        return ending.closed or ending.capped
+        return ending.closed or ending.capped or self._end_of_pause()
+
+    async def _rest_from(self, trouble: ServerTrouble) -> None:
+        """Let the server get its breath, and say so when it begins."""
+        if not self._own.waits:
+            self.fault = trouble
+            return
+        if self._rest == FIRST_REST_SECONDS:
+            self._note(Slowed("", str(trouble), self._rest))
+        await first_of(self._rest, self._stopped)
+        self._rest = min(2 * self._rest, REST_SECONDS)
+
+    def _end_of_pause(self) -> datetime | None:
+        """When a provider is tried again that wants no letters; None: there is none."""
+        seconds = self._paced[1].pause_left if self._paced else None
+        return None if seconds is None else self._in(seconds)
 
     def _in(self, seconds: float) -> datetime:
         return self._log.clock() + timedelta(seconds=seconds)
+
+
+def _breaks_off(ending: Ending) -> ServerTrouble:
+    what = f"the server kept breaking off: {ending.broken}"
+    return ServerTrouble(what, "Ask its keeper, and run this again later")

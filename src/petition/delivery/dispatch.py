@@ -8,13 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Pace, Rate
-from petition.errors import LogUnusable
+from petition.errors import PetitionError
 from petition.outbox.jobs import keep_settings, settings_of
 from petition.outbox.log import Log
 
 _UNITS = {1: "s", 60: "min", 3600: "h"}
+
+
+class LetterUnusable(PetitionError):
+    """A letter of the log that workers cannot send, as it stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +57,23 @@ class Dispatch:
         """What was written down for a letter.
 
         Raises:
-            LogUnusable: Nothing, or what no petition wrote.
+            LetterUnusable: Nothing, or what this petition cannot read.
         """
         try:
             values: dict[str, Any] = json.loads(settings_of(log.database, letter) or "")
-            return cls(**{**values, "pace": Pace.model_validate(values["pace"])})
-        except (ValueError, TypeError, KeyError) as fault:
-            raise LogUnusable(
+            found = cls(**{**values, "pace": Pace.model_validate(values["pace"])})
+            _ = found.zone
+        except (ValueError, TypeError, KeyError, OSError) as fault:
+            raise LetterUnusable(
                 f'{log.where} does not say how "{letter}" is to be sent',
                 f"Queue it again: petition send {letter} --workers",
             ) from fault
+        return found
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The campaign's time zone."""
+        return ZoneInfo(self.timezone)
 
 
 def _as_text(pace: Pace) -> Mapping[str, object]:

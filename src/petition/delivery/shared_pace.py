@@ -4,8 +4,12 @@ from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.pace import Clock, Closed, Pace
+from petition.delivery.pace import POLICY_REFUSALS, Clock, Closed, Pace
+from petition.delivery.providers import provider_of
 from petition.outbox.bucket import ALL
+
+# How long a provider that refuses letters by its policy gets none from this worker.
+PAUSE_SECONDS = 3600.0
 
 Take = Callable[[str, float], Awaitable[float]]
 
@@ -28,6 +32,34 @@ class SharedPace(Pace):
     ) -> None:
         super().__init__(settings, timezone, clock)
         self._from_bucket = take
+        self._paused_at: dict[str, float] = {}  # by provider
+
+    def refused_by_policy(self, domain: str) -> bool:
+        """As ever; a worker lives on, so that a provider that wants no letters is paused a while.
+
+        Args:
+            domain: The provider's, in lower case.
+        """
+        is_too_many = super().refused_by_policy(domain)
+        if is_too_many:
+            self._paused_at[provider_of(domain)] = self._clock.monotonic()
+        return is_too_many
+
+    @property
+    def pause_left(self) -> float | None:
+        """Seconds until the first provider that is paused is tried again; None: none is."""
+        if not self._paused_at:
+            return None
+        end = min(self._paused_at.values()) + PAUSE_SECONDS
+        return max(0.0, end - self._clock.monotonic())
+
+    def try_paused_again(self) -> None:
+        """Try providers again whose pause is over; one refusal more and it begins anew."""
+        before = self._clock.monotonic() - PAUSE_SECONDS
+        for provider in [name for name, at in self._paused_at.items() if at <= before]:
+            del self._paused_at[provider]
+            self._paused.discard(provider)
+            self._refusals[provider] = POLICY_REFUSALS - 1
 
     async def wait(self, domain: str) -> Closed | None:
         """Wait for a letter's turn, first in this worker and then among all.

@@ -6,7 +6,7 @@ and no path. The engine promises to run it at least once; what may be sent, the 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
@@ -27,7 +27,7 @@ SILENT_SECONDS = 8.0
 _QUEUE = "letters"
 _POLL_SECONDS = 2.0
 
-SendJob = Callable[[str, int, Sequence[int]], Awaitable[Left | None]]
+SendJob = Callable[[Mapping[str, object]], Awaitable[Left | None]]
 
 
 class _TakeUpAgain(Exception):
@@ -63,14 +63,19 @@ class Jobs:
 
     Args:
         url: The address of the log.
-        send: Sends the copies of a job.
+        send: Does a job: sends the copies that its arguments name.
+        is_owed: Whether a dead worker has a job still, which `once` waits for.
         once: End when there is no job that could be done now.
     """
 
-    def __init__(self, url: str, send: SendJob, *, once: bool) -> None:
+    def __init__(
+        self, url: str, send: SendJob, is_owed: Callable[[], Awaitable[bool]], *, once: bool
+    ) -> None:
         _be_quiet()
         self._app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3))
+        self._app.tasks.clear()  # the engine's own, which anybody who can write could queue
         self._send = send
+        self._is_owed = is_owed
         self._once = once
         self._task: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
@@ -103,18 +108,24 @@ class Jobs:
     async def _work(self) -> None:
         care = asyncio.create_task(self._care())
         try:
-            await self._app.run_worker_async(
-                queues=[_QUEUE],
-                concurrency=1,
-                wait=not self._once,
-                fetch_job_polling_interval=_POLL_SECONDS,
-                delete_jobs="successful",
-                install_signal_handlers=False,
-                update_heartbeat_interval=HEARTBEAT_SECONDS,
-                stalled_worker_timeout=SILENT_SECONDS,
-            )
+            await self._do_jobs()
+            while self._once and await self._is_owed():
+                await asyncio.sleep(HEARTBEAT_SECONDS)  # until it is given to us
+                await self._do_jobs()
         finally:
             care.cancel()
+
+    async def _do_jobs(self) -> None:
+        await self._app.run_worker_async(
+            queues=[_QUEUE],
+            concurrency=1,
+            wait=not self._once,
+            fetch_job_polling_interval=_POLL_SECONDS,
+            delete_jobs="successful",
+            install_signal_handlers=False,
+            update_heartbeat_interval=HEARTBEAT_SECONDS,
+            stalled_worker_timeout=SILENT_SECONDS,
+        )
 
     async def _care(self) -> None:
         while True:
@@ -131,9 +142,9 @@ class Jobs:
             with suppress(ConnectorException):  # another worker was quicker
                 await manager.retry_job(job)
 
-    async def _run_job(self, letter: str, revision: int, copies: list[int]) -> None:
+    async def _run_job(self, **arguments: object) -> None:
         try:
-            left = await self._send(letter, revision, copies)
+            left = await self._send(arguments)
         except Exception as fault:  # the engine would try again and say nothing
             self._fault = fault
             self.stop()

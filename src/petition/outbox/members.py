@@ -98,10 +98,15 @@ def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
     return dead
 
 
-def give_up(log: Log) -> None:
-    """Fail what has been deferred for too long."""
-    with log.database.transaction():
-        log.give_up()
+def is_owed_a_job(log: Log, owner: str) -> bool:
+    """Whether more jobs are in hands than other workers live: one is a dead worker's still.
+
+    Args:
+        log: The log, after `recover_dead`.
+        owner: The caller, who has none.
+    """
+    row = log.database.one("jobs_and_living", {"owner": owner})
+    return bool(row and row["jobs"] > row["living"])
 
 
 def _dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:

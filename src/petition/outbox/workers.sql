@@ -120,6 +120,11 @@ SELECT DISTINCT owner FROM copy WHERE state = 'sending' AND owner IS NOT NULL
 -- The workers that have not said that they ended.
 SELECT owner FROM worker WHERE ended_at IS NULL
 
+-- :name jobs_and_living
+-- How many jobs are being done, and how many others there are to do them.
+SELECT (SELECT COUNT(*) FROM procrastinate_jobs WHERE status = 'doing') AS jobs,
+       (SELECT COUNT(*) FROM worker WHERE ended_at IS NULL AND owner <> :owner) AS living
+
 -- :name pick_orphans_of
 -- Copies in the hand of owners that are no more.
 INSERT INTO moving (copy, from_state, to_state, reason)

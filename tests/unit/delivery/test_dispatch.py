@@ -6,8 +6,7 @@ import pytest
 
 from petition.campaign.settings import Pace
 from petition.delivery import dispatch
-from petition.delivery.dispatch import Dispatch
-from petition.errors import LogUnusable
+from petition.delivery.dispatch import Dispatch, LetterUnusable
 from tests.servers.postgres import Postgres
 
 PACES = [
@@ -16,6 +15,9 @@ PACES = [
     {"per_domain": {"gmail.com": "2/s"}, "warm_up": [50, 100], "between": "08:00-24:00"},
     {"retry": ["5 min", "2 h"], "give_up": "3 days"},
 ]
+
+
+ZONE = '{"pace": {}, "timezone": "Europe", "keep_bytes": true, "stays_here": false}'
 
 
 @pytest.fixture
@@ -44,9 +46,9 @@ def test_what_was_said_last_counts(log):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"pace": {"rate": "fast"}}', '{"pace": {}, "command": "rm -rf /"}', "null"],
+    ["", "[]", '{"pace": {"rate": "fast"}}', '{"pace": {}, "command": "rm -rf /"}', "null", ZONE],
 )
 def test_what_no_petition_wrote_is_refused(log, text):
     dispatch.keep_settings(log.database, "open-letter", text, log.now)
-    with pytest.raises(LogUnusable, match="does not say how"):
+    with pytest.raises(LetterUnusable, match="does not say how"):
         Dispatch.of(log, "open-letter")

@@ -1,0 +1,145 @@
+"""Workers whose server, database or letters are not as they should be: they say it, and go on."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from petition.outbox.states import State
+from tests.acceptance.crew import (
+    PATIENCE,
+    SEND,
+    at_pace,
+    campaign_on,
+    nobody_twice_nobody_lost,
+    wait_for,
+    wait_until_done,
+    workers,
+)
+from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import counting_server
+from tests.servers.postgres import Postgres
+
+
+def on_log(campaign: SmallCampaign, statement: str) -> None:
+    """Run a statement on the log, as somebody who can write to it."""
+    with psycopg.connect(campaign.env["PETITION_DATABASE"], autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def said_of(campaign: SmallCampaign, *, status: int) -> list[str]:
+    """The events of a worker that ends when nothing is left."""
+    out = campaign.petition("worker", "--once", "--json", status=status).out
+    return [json.loads(line)["event"] for line in out.splitlines()]
+
+
+def test_a_server_that_does_not_answer_is_said(tmp_path: Path, postgres: Postgres):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        campaign = campaign_on(postgres.new_log(), tmp_path, taken.getsockname()[1], 3)
+        campaign.petition(*SEND, status=0)
+        assert "127.0.0.1" in campaign.petition("worker", "--once", status=4).err
+        with workers(campaign, 1) as crew:
+            deadline = time.monotonic() + PATIENCE
+            while not any(event["event"] == "slowed" for event in crew[0].events()):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            crew[0].stop()
+    assert set(campaign.states().values()) == {State.QUEUED}
+
+
+def test_the_job_of_a_worker_that_died_just_now_is_done_too(tmp_path: Path, postgres: Postgres):
+    with counting_server(pause=0.02) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 60)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as crew:
+            wait_for(server, 10)
+            crew[0].kill()
+        campaign.petition("worker", "--once")
+        states = wait_until_done(campaign, uncertain=4)
+    nobody_twice_nobody_lost(server, states, 60)
+
+
+def test_once_ends_as_send_does(tmp_path: Path, postgres: Postgres):
+    answers = {"p1": "451 4.2.0 Later"}
+    with counting_server(answers=answers) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 4)
+        assert "there is no log in" in campaign.petition("worker", "--once", status=2).err
+        campaign.petition(*SEND, status=0)
+        assert "in 1 job" not in campaign.petition(*SEND, status=0).out
+        campaign.petition("worker", "--once", status=3)
+        answers |= {"p5": "554 5.6.0 No"}
+        campaign.list_people("p1", "p5")
+        campaign.petition(*SEND, status=0)
+        campaign.petition("worker", "--once", status=1)
+    assert campaign.states()["p5"] == State.FAILED
+
+
+def test_the_dead_are_found_after_the_second_connection_was_lost(
+    tmp_path: Path, postgres: Postgres
+):
+    lost = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE query LIKE 'SELECT owner FROM worker%'"
+    )
+    with counting_server(pause=0.02) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 400)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as crew:
+            wait_for(server, 20)
+            on_log(campaign, lost)
+            wait_for(server, 60)
+            states = wait_until_done(campaign, uncertain=4)
+            crew[0].stop()
+    nobody_twice_nobody_lost(server, states, 400)
+    assert [event["event"] for event in crew[0].events()].count("started") == 2
+
+
+def test_a_letter_is_given_up_when_its_pace_says(tmp_path: Path, postgres: Postgres):
+    with counting_server(answers={"p1": "451 4.2.0 Later"}) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 1)
+        at_pace(campaign, 'give_up = "10 days"').petition(*SEND, status=0)
+        campaign.petition("worker", "--once", status=3)
+        week_ago = "to_char(now() - interval '7 days', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+        on_log(campaign, f"UPDATE copy SET waiting_since = {week_ago}")
+        campaign.petition("worker", "--once", status=0)  # it is not due
+        assert campaign.states()["p1"] == State.DEFERRED
+
+
+def test_a_task_of_the_engine_itself_is_not_run(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
+        campaign.petition(*SEND, status=0)
+        built_in = "builtin:procrastinate.builtin_tasks.remove_old_jobs"
+        on_log(campaign, f"UPDATE procrastinate_jobs SET task_name = '{built_in}', args = '{{}}'")
+        campaign.petition("worker", "--once")
+    with psycopg.connect(campaign.env["PETITION_DATABASE"]) as connection:
+        row = connection.execute("SELECT status FROM procrastinate_jobs").fetchone()
+    assert row == ("failed",)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM dispatch",
+        "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{revision}', '9')",
+        "UPDATE procrastinate_jobs SET args = args || '{\"more\": 1}'",
+        "UPDATE frozen SET document = '{}'",
+        'UPDATE frozen SET document = replace(document, \'"layout": "\', \'"layout": "x\')',
+    ],
+)
+def test_a_letter_that_a_worker_cannot_use_is_said_and_waits(
+    tmp_path: Path, postgres: Postgres, statement: str
+):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
+        attached = "reply_by: 14 days\nattachments: [letter.pdf]"
+        campaign.change("letters/open-letter.md", "reply_by: 14 days", attached)
+        campaign.petition(*SEND, status=0)
+        on_log(campaign, statement)
+        assert "refused" in said_of(campaign, status=1)
+        assert "refused" not in said_of(campaign, status=0)  # it waits for a while
+        assert server.accepted.total() == 0

@@ -1,0 +1,61 @@
+"""A worker lives long: a provider that wants no letters is tried again after a while."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from petition.campaign.settings import Pace as PaceSettings
+from petition.delivery.pace import POLICY_REFUSALS, Clock
+from petition.delivery.shared_pace import PAUSE_SECONDS, SharedPace
+
+
+class Hours:
+    """A clock that a test sets forward."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+async def no_turn(name: str, interval: float) -> float:
+    raise AssertionError((name, interval))
+
+
+@pytest.fixture
+def hours() -> Hours:
+    return Hours()
+
+
+@pytest.fixture
+def pace(hours: Hours) -> SharedPace:
+    return SharedPace(PaceSettings(), UTC, no_turn, Clock(lambda: NOW, hours.monotonic))
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_a_pause_ends_and_one_refusal_begins_it_anew(pace: SharedPace, hours: Hours) -> None:
+    assert pace.pause_left is None
+    assert [pace.refused_by_policy("a.example") for _ in range(POLICY_REFUSALS)][-1]
+    assert pace.is_paused("a.example")
+    assert pace.pause_left == PAUSE_SECONDS
+    hours.seconds = PAUSE_SECONDS - 1
+    pace.try_paused_again()
+    assert pace.is_paused("a.example")
+    hours.seconds = PAUSE_SECONDS
+    pace.try_paused_again()
+    assert not pace.is_paused("a.example")
+    assert pace.refused_by_policy("a.example")
+    assert pace.pause_left == PAUSE_SECONDS
+
+
+def test_a_letter_that_is_taken_after_a_pause_ends_the_count(
+    pace: SharedPace, hours: Hours
+) -> None:
+    for _ in range(POLICY_REFUSALS):
+        pace.refused_by_policy("a.example")
+    hours.seconds = PAUSE_SECONDS
+    pace.try_paused_again()
+    pace.ease("a.example")
+    assert not pace.refused_by_policy("a.example")
