@@ -86,14 +86,14 @@ POINTS: dict[str, Function] = {
     "behind DATA": lambda point: after(Wire, "write", point, writes(b"DATA\r\n")),
     "before the mark": lambda point: before(Run, "intend", point),
     "in the middle of the mark": lambda point: after(
-        SqliteDatabase, "run_many", point, runs("intend")
+        SqliteDatabase, "run_rows", point, runs("intend")
     ),
     "behind the mark": lambda point: after_awaiting(Run, "intend", point),
     "before the dot": lambda point: before(Wire, "write", point, writes(b"\r\n.\r\n")),
     "behind the dot": lambda point: after(Wire, "write", point, writes(b"\r\n.\r\n")),
     "before the record": lambda point: before(Run, "record", point),
     "in the middle of the record": lambda point: after(
-        SqliteDatabase, "run_many", point, runs("record")
+        SqliteDatabase, "run_rows", point, runs("record")
     ),
     "behind the record": lambda point: after_awaiting(Run, "record", point),
 }

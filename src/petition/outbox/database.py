@@ -67,6 +67,19 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
+        """Run a query that changes something by a table of rows.
+
+        Args:
+            name: A query that names the table and its columns.
+            rows: The values of these columns in their order, and of more if need be.
+            values: Its other parameters; none of them is a list.
+
+        Returns:
+            How many rows it changed, together.
+        """
+
+    @abstractmethod
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
 

@@ -159,6 +159,12 @@ class PostgresDatabase(Database):
             cursor.executemany(text.encode(), chain([first], rows))
             return cursor.rowcount
 
+    def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
+        """Run a query by a table of rows, each column of which is an array."""
+        query = self._queries[name]
+        columns = {f"{query.table}_{at}": [row[at] for row in rows] for at in range(query.columns)}
+        return self._execute(name, {**values, **columns}).rowcount
+
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
         row: Row | None = self._execute(name, values).fetchone()

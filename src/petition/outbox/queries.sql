@@ -144,10 +144,12 @@ WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
 RETURNING *
 
 -- :name intend
--- Mark a copy whose final dot is about to go, if this run still owns it and nobody stopped it.
-UPDATE copy SET intended = 1, letter_date = :letter_date, message_id = :message_id,
-    sha256 = :sha256, token = :token, unsubscribe = :unsubscribe, updated_at = :now
-WHERE id = :copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
+-- Mark copies whose final dot is about to go, if this run still owns them and nobody stopped them.
+UPDATE copy SET intended = 1, letter_date = mark.letter_date, message_id = mark.message_id,
+    sha256 = mark.sha256, token = mark.token, unsubscribe = mark.unsubscribe, updated_at = :now
+FROM :mark[copy INTEGER, letter_date TEXT, message_id TEXT, sha256 TEXT, token TEXT,
+           unsubscribe TEXT]
+WHERE copy.id = mark.copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
 
 -- :name intended
@@ -191,23 +193,30 @@ SELECT COALESCE(MIN(CASE WHEN so_far >= :recipients THEN at END), MAX(at)) FROM 
 ) AS counted
 
 -- :name log_recorded
--- Write down what became of a copy in hand.
+-- Write down what became of copies in hand.
 INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
                    server, tls, ms)
-SELECT id, :now, 'sending', :state, :reason, :reply_code, :enhanced_code, :reply, :server, :tls, :ms
-FROM copy WHERE id = :copy AND state = 'sending' AND owner = :owner
+SELECT copy.id, :now, 'sending', done.state, done.reason, done.reply_code, done.enhanced_code,
+       done.reply, done.server, done.tls, done.ms
+FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
+           charge INTEGER, due_at TEXT, letter_date TEXT, server TEXT, tls TEXT, ms INTEGER]
+JOIN copy ON copy.id = done.copy
+WHERE copy.state = 'sending' AND copy.owner = :owner
 
 -- :name record
--- Give a copy in hand the state that became of it.
-UPDATE copy SET state = :state, reason = :reason, attempts = attempts + :charge,
-    waiting_since = CASE WHEN :charge = 1 THEN COALESCE(waiting_since, :now)
+-- Give copies in hand the state that became of them.
+UPDATE copy SET state = done.state, reason = done.reason, attempts = attempts + done.charge,
+    waiting_since = CASE WHEN done.charge = 1 THEN COALESCE(waiting_since, :now)
                          ELSE waiting_since END,
-    due_at = :due_at, owner = NULL, intended = 0,
-    letter_date = COALESCE(:letter_date, letter_date),
-    reply_code = COALESCE(:reply_code, reply_code),
-    enhanced_code = CASE WHEN :reply_code IS NULL THEN enhanced_code ELSE :enhanced_code END,
-    reply = COALESCE(:reply, reply), updated_at = :now
-WHERE id = :copy AND state = 'sending' AND owner = :owner
+    due_at = done.due_at, owner = NULL, intended = 0,
+    letter_date = COALESCE(done.letter_date, copy.letter_date),
+    reply_code = COALESCE(done.reply_code, copy.reply_code),
+    enhanced_code = CASE WHEN done.reply_code IS NULL THEN copy.enhanced_code
+                         ELSE done.enhanced_code END,
+    reply = COALESCE(done.reply, copy.reply), updated_at = :now
+FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
+           charge INTEGER, due_at TEXT, letter_date TEXT]
+WHERE copy.id = done.copy AND copy.state = 'sending' AND copy.owner = :owner
 
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due.

@@ -154,8 +154,8 @@ class Run:
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
         now = self._log.now
         self._stop_answered(database, [intent.copy for intent in intents])
-        rows = [self._row_of_intent(intent, now) for intent in intents]
-        changed = database.run_many("intend", rows)
+        rows = [self._row_of_intent(intent) for intent in intents]
+        changed = database.run_rows("intend", rows, {"owner": self._owner, "now": now})
         marked = {intent.copy for intent in intents}
         if changed < len(marked):  # which is rare, so that the others need not be asked for
             values = {"copies": sorted(marked), "owner": self._owner}
@@ -179,32 +179,31 @@ class Run:
             if reason := self._gate.look(database, row["folded"]):
                 database.run("stop", {"copy": row["id"], "reason": reason})
 
-    def _row_of_intent(self, intent: Intent, now: str) -> dict[str, object]:
+    def _row_of_intent(self, intent: Intent) -> tuple[object, ...]:
         """An intent as `intend` reads it, with the marks that a mail's copy is known by."""
         identity = self._in_hand.get(intent.copy)  # None: not this run's, and not marked either
         token = self._signer.return_path_token(identity) if identity else None
         own = self._signer.unsubscribe_token(identity) if identity and self._is_bulk else None
-        return {
-            "copy": intent.copy,
-            "letter_date": stamp(intent.letter_date),
-            "message_id": intent.message_id,
-            "sha256": intent.sha256,
-            "token": token,
-            "unsubscribe": selector_of(own) if own else None,
-            "owner": self._owner,
-            "now": now,
-        }
+        return (
+            intent.copy,
+            stamp(intent.letter_date),
+            intent.message_id,
+            intent.sha256,
+            token,
+            selector_of(own) if own else None,
+        )
 
     def _identity_of(self, copy: Copy) -> Identity:
         return Identity(self._campaign, copy.letter, copy.revision, copy.mailbox)
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
-        now = self._log.now
-        rows = [_row_of(outcome, self._owner, now) for outcome in outcomes]
-        database.run_many("log_recorded", rows)
-        database.run_many("record", rows)
-        for outcome in outcomes:
-            self._in_hand.pop(outcome.copy, None)
+        # The first one counts: what a copy became is one arrow, and one event.
+        became = {outcome.copy: _row_of(outcome) for outcome in reversed(outcomes)}
+        rows, values = [*became.values()], {"owner": self._owner, "now": self._log.now}
+        database.run_rows("log_recorded", rows, values)
+        database.run_rows("record", rows, values)
+        for copy in became:
+            self._in_hand.pop(copy, None)
         waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
         if waiting:  # and somebody may have stopped one of them meanwhile
             moving.pick(database, "pick_stopped", {"copies": waiting})
@@ -291,21 +290,19 @@ class Run:
         await self._committer.close()
 
 
-def _row_of(outcome: Outcome, owner: str, now: str) -> dict[str, object]:
+def _row_of(outcome: Outcome) -> tuple[object, ...]:
     """An outcome as `log_recorded` and `record` read it."""
-    return {
-        "copy": outcome.copy,
-        "state": outcome.state.value,
-        "charge": int(outcome.charge),
-        "reason": outcome.reason,
-        "due_at": stamp(outcome.due_at) if outcome.due_at else None,
-        "letter_date": stamp(outcome.letter_date) if outcome.letter_date else None,
-        "reply_code": outcome.reply_code,
-        "enhanced_code": outcome.enhanced_code,
-        "reply": outcome.reply,
-        "server": outcome.server,
-        "tls": outcome.tls,
-        "ms": outcome.milliseconds,
-        "owner": owner,
-        "now": now,
-    }
+    return (
+        outcome.copy,
+        outcome.state.value,
+        outcome.reason,
+        outcome.reply_code,
+        outcome.enhanced_code,
+        outcome.reply,
+        int(outcome.charge),
+        stamp(outcome.due_at) if outcome.due_at else None,
+        stamp(outcome.letter_date) if outcome.letter_date else None,
+        outcome.server,
+        outcome.tls,
+        outcome.milliseconds,
+    )

@@ -6,23 +6,29 @@ as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous
 
 import json
 import os
+import re
 import sqlite3
 import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from petition.errors import LogUnusable
 from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values
 from petition.outbox.disk import explained_file
 from petition.outbox.ownership import PATIENCE, is_owned, ownership
-from petition.outbox.queries import SQLITE, queries, schema
+from petition.outbox.queries import SQLITE, Query, queries, schema
 
 _BUSY_SECONDS = 10
 _CACHE_KIBIBYTES = 8 * 1024  # eight times as much makes queueing a million a sixth faster
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+_ROWS = 64  # at a time; a statement is kept prepared for each number of rows up to that
+_STATEMENTS = 256  # that are kept prepared
+_PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
 class SqliteDatabase(Database):
@@ -126,6 +132,19 @@ class SqliteDatabase(Database):
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
         """Run a query once for each of many sets of parameters; lists are none of them."""
         return self._connection.executemany(self._texts[name], values).rowcount
+
+    def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
+        """Run a query by a table of rows, in one statement for some of them at a time.
+
+        Once for each row would be slower, and would ask for Python's lock as often.
+        """
+        query, changed = self._queries[name], 0
+        for begin in range(0, len(rows), _ROWS):
+            some = rows[begin : begin + _ROWS]
+            text, names = _with_rows(query, len(some), len(some[0]))
+            places = [*chain.from_iterable(some), *(values[one] for one in names)]
+            changed += self._connection.execute(text, places).rowcount
+        return changed
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
@@ -312,11 +331,42 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         uri=True,
         isolation_level=None,  # transactions are ours to begin
         check_same_thread=False,  # the committer's thread writes for the run
+        cached_statements=_STATEMENTS,
     )
     connection.row_factory = sqlite3.Row
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
     return connection
+
+
+@cache
+def _with_rows(query: Query, rows: int, width: int) -> tuple[str, list[str]]:
+    """A query with numbered places: for the values of so many rows, then for its parameters.
+
+    Args:
+        query: It.
+        rows: How many there are.
+        width: How many values each has; the columns of the query are the first of them.
+
+    Returns:
+        Its text, and the names of the parameters in their order.
+    """
+    names: list[str] = []
+
+    def put(found: re.Match[str]) -> str:
+        if found["quoted"]:
+            return found["quoted"]
+        if found["name"] != query.table:
+            if found["name"] not in names:
+                names.append(found["name"])
+            return f"?{rows * width + names.index(found['name']) + 1}"
+        begins = range(1, rows * width, width)
+        one_by_one = (
+            ", ".join(f"?{begin + at}" for at in range(query.columns)) for begin in begins
+        )
+        return ", ".join(f"({one})" for one in one_by_one)
+
+    return _PARAMETER.sub(put, query.text), names
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:

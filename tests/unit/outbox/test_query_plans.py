@@ -9,6 +9,7 @@ from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.marks import index_marks
 from petition.outbox.queries import SQLITE, queries
+from petition.outbox.sqlite import _with_rows
 from tests.unit.outbox.conftest import frozen, listed
 
 pytestmark = pytest.mark.sqlite
@@ -32,9 +33,13 @@ def plan_of(log: Log, name: str) -> str:
 
 
 def steps_of(log: Log, name: str) -> list[Row]:
-    text = queries(SQLITE)[name].text
-    values = dict.fromkeys(re.findall(r":(\w+)", text), 1)
-    return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", values))
+    query = queries(SQLITE)[name]
+    values = dict.fromkeys(re.findall(r":(\w+)", query.text), 1)
+    if not query.table:
+        return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {query.text}", values))
+    text, names = _with_rows(query, 40, query.columns)
+    places = range(40 * query.columns + len(names))
+    return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", list(places)))
 
 
 BY_INDEX = {
@@ -70,6 +75,7 @@ BY_INDEX = {
     "intend": "PRIMARY KEY",
     "copy_by_token": "copy_token",
     "copy_by_message_id": "copy_message_id",
+    "log_recorded": "PRIMARY KEY",
     "record": "PRIMARY KEY",
     "move": "PRIMARY KEY",
     "adopt": "PRIMARY KEY",

@@ -273,3 +273,45 @@ def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_suppressed(
         assert await run.intend(intent_of(ann))  # the later word counts
 
     run_steps(log, goes)
+
+
+def test_many_marks_and_results_of_one_commit_each_have_their_own(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue(*(f"p{number}" for number in range(200)))
+    replies = ["it's; -- :now ?1 %s\\", "юникод ✉", "", None]
+
+    async def steps(run: Run):
+        copies = await run.claim(200)
+        log.database._connection.execute(f"UPDATE copy SET owner = 'x' WHERE id = {copies[7].id}")
+        marked = await asyncio.gather(*(run.intend(intent_of(copy)) for copy in copies))
+        assert [place for place, may_go in enumerate(marked) if not may_go] == [7]
+        outcomes = (
+            outcome_of(copy, State.SENT, reply=replies[copy.id % 4], milliseconds=copy.id)
+            for copy in copies
+        )
+        await asyncio.gather(*map(run.record, outcomes))
+        return {copy.id: copy for copy in copies}
+
+    copies = run_steps(log, steps)
+    last = [event for event in log.events() if event.to_state is State.SENT]
+    assert len(last) == 199
+    for copy in log.copies("open"):
+        if copy.row_id != "p7":
+            assert (copy.state, copy.message_id) == (State.SENT, f"<{copy.id}@x>")
+            assert copy.reply == replies[copy.id % 4]
+    by_mailbox = {copy.mailbox: number for number, copy in copies.items()}
+    assert all(event.milliseconds == by_mailbox[event.mailbox] for event in last)
+
+
+def test_a_result_that_is_told_twice_is_one_arrow(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+
+    async def steps(run: Run):
+        [copy] = await run.claim(1)
+        assert await run.intend(intent_of(copy))
+        sent = run.record(outcome_of(copy, State.SENT))
+        await asyncio.gather(sent, run.record(outcome_of(copy, State.QUEUED)))
+
+    run_steps(log, steps)
+    assert [event.to_state for event in log.events()] == ["queued", "sending", "sent"]
