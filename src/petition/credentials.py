@@ -182,44 +182,45 @@ def find_printed_key(command: str) -> Secret:
     return Secret(text)
 
 
-def read_key(file: str, root: Path) -> Secret:
+def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
     """The private key in a file that its owner alone can read.
 
     Args:
         file: Its path, which may begin with `~`.
         root: The campaign folder; what lies in it, or in the repository that it belongs to, is
-            shared with others sooner or later.
+            shared with others sooner or later. None: there is none.
+        named: What names the file.
 
     Raises:
         KeyMisplaced: It is not there, lies in the campaign, or others can read it.
     """
-    path = _expanded(file)
-    if path.resolve().is_relative_to(_repository(root.resolve())):
+    path = _expanded(file, named)
+    if root and path.resolve().is_relative_to(_repository(root.resolve())):
         mend = "Move it to a folder of your own, as ~/.config/petition, and make a new key"
-        raise KeyMisplaced(f"key_file lies in the campaign: {file}", mend)
+        raise KeyMisplaced(f"{named} lies in the campaign: {file}", mend)
     try:
         # Without waiting: a named pipe would never open.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as why:
         raise KeyMisplaced(
-            f"key_file cannot be read: {file} ({why.strerror})", "Correct it"
+            f"{named} cannot be read: {file} ({why.strerror})", "Correct it"
         ) from None
     with open(handle, "rb") as opened:  # noqa: PTH123 (what was looked at is what is read)
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise KeyMisplaced(f"key_file is no file: {file}", "Name the file with the key")
+            raise KeyMisplaced(f"{named} is no file: {file}", "Name the file with the key")
         mode = stat.S_IMODE(status.st_mode)
         if mode & 0o077:
-            what = f"others than its owner may use key_file (its mode is {mode:04o}): {file}"
+            what = f"others than its owner may use {named} (its mode is {mode:04o}): {file}"
             raise KeyMisplaced(what, f"chmod 600 {file}")
         return Secret(opened.read(OUTPUT_LIMIT).decode("utf-8", "replace"))
 
 
-def _expanded(file: str) -> Path:
+def _expanded(file: str, named: str) -> Path:
     try:
         return Path(file).expanduser()
     except RuntimeError:  # ~somebody who is not there
-        raise KeyMisplaced(f"key_file cannot be found: {file}", "Write its whole path") from None
+        raise KeyMisplaced(f"{named} cannot be found: {file}", "Write its whole path") from None
 
 
 def _repository(folder: Path) -> Path:

@@ -5,7 +5,8 @@ from petition.cli import console
 from petition.cli.engine import engine
 from petition.cli.sending import confirm, nothing_to_do, sends, show_plan
 from petition.cli.workplace import Workplace
-from petition.delivery.dispatch import Dispatch
+from petition.delivery.dispatch import Dispatch, Signature
+from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
 from petition.outbox.jobs import queue_jobs
 from petition.outbox.listing import Action
@@ -37,11 +38,6 @@ def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: b
         raise UsageError(
             f"workers need a log in PostgreSQL, and this one is {place.log_file.name}",
             "Move it: petition migrate postgresql://host/name",
-        )
-    if place.settings.dkim:
-        raise UsageError(
-            "a worker has no key to sign letters with, and petition.toml has [dkim]",
-            "Let the mail server sign them and take [dkim] out, or leave out --workers",
         )
     while True:
         prepared = prepare(place.campaign, letter, place.log, place.server, wish)
@@ -76,12 +72,13 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
         return ExitStatus.DONE
     confirm(prepared, sends(prepared, waiting), yes=yes)
     log, letter = prepared.log, prepared.letter
+    dispatch = _dispatch(prepared, server)  # may say that there is no key
     engine().make_tables(log)
     jobs = 0
 
     def also() -> None:
         nonlocal jobs
-        _dispatch(prepared, server).keep(log, letter)
+        dispatch.keep(log, letter)
         jobs = queue_jobs(log.database, letter, prepared.revision)
 
     enqueue(prepared, also)
@@ -92,6 +89,11 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
         f"{queued} Nothing was sent here: run petition worker, on any machine that reaches the"
         " database."
     )
+    if dispatch.signature:
+        console.say(
+            "Each worker needs the key of [dkim]: in PETITION_DKIM_KEY, or in a file that"
+            " petition worker --dkim-key FILE names."
+        )
     return ExitStatus.DONE
 
 
@@ -102,4 +104,16 @@ def _dispatch(prepared: Prepared, server: Server) -> Dispatch:
         timezone=settings.campaign.timezone,
         keep_bytes=prepared.keeps_bytes,
         stays_here=server.is_loopback,
+        signature=_signature(prepared),
     )
+
+
+def _signature(prepared: Prepared) -> Signature | None:
+    """Whose signature the workers put to it, by this campaign's key.
+
+    Raises:
+        KeyRefused: There is no usable key here.
+    """
+    dkim = prepared.campaign.settings.dkim
+    key = load_key(dkim, prepared.campaign.root) if dkim else None
+    return Signature(dkim.domain, dkim.selector, public_record(key)) if dkim and key else None

@@ -1,5 +1,6 @@
 """petition worker: one of many, on PostgreSQL."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,10 @@ def worker(
     once: Annotated[
         bool, typer.Option("--once", help="End when there is nothing left to do now.")
     ] = False,
+    dkim_key: Annotated[
+        Path | None,
+        typer.Option("--dkim-key", metavar="FILE", help="The private key of letters to be signed."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send what `send --workers` has queued, beside other workers; needs no campaign folder."""
@@ -18,4 +23,4 @@ def worker(
 
     from petition.cli import working
 
-    raise typer.Exit(working.work(os.environ, once=once, as_json=as_json))
+    raise typer.Exit(working.work(os.environ, dkim_key, once=once, as_json=as_json))

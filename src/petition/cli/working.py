@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petition.campaign.field_types import is_database_url
@@ -20,6 +21,7 @@ from petition.delivery.ending import Slowed, Told
 from petition.delivery.line import first_of
 from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
+from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, UsageError
 from petition.outbox.database import POSTGRESQL, is_there, where
 from petition.outbox.log import Log
@@ -35,11 +37,14 @@ _LONGEST_PAUSE = 30.0
 _UNUSABLE = timedelta(minutes=10)  # until a job is looked at again that this worker cannot use
 
 
-def work(environ: Mapping[str, str], *, once: bool, as_json: bool) -> ExitStatus:
+def work(
+    environ: Mapping[str, str], dkim_key: Path | None, *, once: bool, as_json: bool
+) -> ExitStatus:
     """Work until a signal asks for the end.
 
     Args:
         environ: The environment: PETITION_DATABASE and PETITION_SMTP_*.
+        dkim_key: The file of the key that letters are signed with.
         once: End when there is nothing left to do now.
         as_json: Tell each event as a line of JSON.
 
@@ -48,6 +53,7 @@ def work(environ: Mapping[str, str], *, once: bool, as_json: bool) -> ExitStatus
 
     Raises:
         UsageError: The environment does not say what is needed.
+        KeyRefused: The key cannot be used, or is missing where a letter is to be signed.
         LogUnusable: The database cannot be used.
         PetitionError: The server refuses the login, or letter after letter.
     """
@@ -63,7 +69,7 @@ def work(environ: Mapping[str, str], *, once: bool, as_json: bool) -> ExitStatus
             f"there is no log in {where(url)}",
             "Queue a letter first: petition send LETTER --workers; or correct PETITION_DATABASE",
         )
-    own = Equipment(server, secret_of(server), waits=not once)
+    own = Equipment(server, secret_of(server), key_of_worker(dkim_key), waits=not once)
     worker = _Worker(url, own, once=once, as_json=as_json)
     return run_loop(worker.work())
 

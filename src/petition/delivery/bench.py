@@ -12,13 +12,14 @@ from typing import Self
 
 from petition.campaign.server import Server
 from petition.credentials import Secret
-from petition.delivery.dispatch import Dispatch, LetterUnusable
+from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
 from petition.delivery.ending import Ending, Slowed, Told
 from petition.delivery.line import first_of
 from petition.delivery.mailer import Mailer
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.route import Route
 from petition.delivery.shared_pace import SharedPace
+from petition.delivery.sign import DkimSigner, KeyRefused, public_record
 from petition.errors import PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.frozen import Frozen
@@ -88,11 +89,13 @@ class Equipment:
     Args:
         server: Its mail server.
         secret: The password for that.
+        dkim_key: What it signs letters with that are to be signed.
         waits: Whether to try again when the server does not answer; else that is the end.
     """
 
     server: Server
     secret: Secret | None = None
+    dkim_key: Secret | None = None
     waits: bool = True
 
 
@@ -183,6 +186,11 @@ class Bench:
         letter = task.letter
         frozen = self._frozen(letter, task.revision)
         dispatch = Dispatch.of(self._log, letter)
+        try:
+            signer = self._signer(letter, dispatch.signature)
+        except KeyRefused as fault:
+            self.fault = fault
+            return Ending()
         if dispatch.stays_here and not self._own.server.is_loopback:
             self.fault = ServerTrouble(
                 f'"{letter}" was queued for a server on the machine itself, and'
@@ -198,6 +206,7 @@ class Bench:
             retry=RetrySchedule.of(dispatch.pace),
             keep_bytes=dispatch.keep_bytes,
             hello_name=frozen.sender.domain,
+            signer=signer,
         )
         run = SharedRun(self._log, letter, self._owner, route.pace.cap)
         self._mailer = Mailer(run, merger, route, self._tell, self._log.clock, self._note)
@@ -224,6 +233,24 @@ class Bench:
             what = f'"{letter}" has the page of another version of petition for its PDF'
             raise LetterUnusable(what, "Use one version for send and for the workers")
         return frozen
+
+    def _signer(self, letter: str, signature: Signature | None) -> DkimSigner | None:
+        """What signs a letter that is to be signed.
+
+        Raises:
+            KeyRefused: This worker has no key for it: it must not go without.
+        """
+        if signature is None:
+            return None
+        whose = f"{signature.domain} (DKIM, selector {signature.selector})"
+        mend = "Set PETITION_DKIM_KEY to it, or name its file: petition worker --dkim-key FILE"
+        key = self._own.dkim_key
+        if key is None:
+            what = f'"{letter}" is to be signed by {whose}, and this worker has no key'
+            raise KeyRefused(what, mend)
+        if public_record(key) != signature.public:
+            raise KeyRefused(f"the key of this worker is not that of {whose}", mend)
+        return DkimSigner(signature.domain, signature.selector, key)
 
     def _pace(self, dispatch: Dispatch) -> SharedPace:
         """The same for job after job: what a provider has asked for holds for the next one."""

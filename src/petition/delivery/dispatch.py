@@ -5,12 +5,12 @@ It names no command, no file and no server: those are each worker's own.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from petition.campaign.settings import Pace, Rate
+from petition.campaign.settings import Dkim, Pace, Rate
 from petition.errors import PetitionError
 from petition.outbox.jobs import keep_settings, settings_of
 from petition.outbox.log import Log
@@ -23,6 +23,32 @@ class LetterUnusable(PetitionError):
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """Whose DKIM signature a letter gets; the key is each worker's own.
+
+    Args:
+        domain: The domain that answers for it.
+        selector: The key's name in DNS.
+        public: What is published of the key there, by which a worker knows that it has it.
+    """
+
+    domain: str
+    selector: str
+    public: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """What was written down.
+
+        Raises:
+            ValueError: It cannot stand in a header.
+            KeyError: A part of it is missing.
+        """
+        known = Dkim(domain=values["domain"], selector=values["selector"])
+        return cls(known.domain, known.selector, str(values["public"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
     """How a letter is sent, whoever sends it.
 
@@ -32,12 +58,14 @@ class Dispatch:
         keep_bytes: Whether the log keeps the bytes of every copy.
         stays_here: It was checked for a server on the same machine, where reserved domains may be
             written to, and goes to no other kind.
+        signature: Who signs it; None: nobody does, or the servers do.
     """
 
     pace: Pace
     timezone: str
     keep_bytes: bool
     stays_here: bool
+    signature: Signature | None = None
 
     def keep(self, log: Log, letter: str) -> None:
         """Write it down for the workers, inside a transaction; what was said last counts."""
@@ -47,6 +75,7 @@ class Dispatch:
                 "timezone": self.timezone,
                 "keep_bytes": self.keep_bytes,
                 "stays_here": self.stays_here,
+                "signature": asdict(self.signature) if self.signature else None,
             },
             sort_keys=True,
         )
@@ -61,7 +90,9 @@ class Dispatch:
         """
         try:
             values: dict[str, Any] = json.loads(settings_of(log.database, letter) or "")
-            found = cls(**{**values, "pace": Pace.model_validate(values["pace"])})
+            pace, signature = Pace.model_validate(values["pace"]), values.get("signature")
+            known = {"pace": pace, "signature": Signature.of(signature) if signature else None}
+            found = cls(**{**values, **known})
             _ = found.zone
         except (ValueError, TypeError, KeyError, OSError) as fault:
             raise LetterUnusable(

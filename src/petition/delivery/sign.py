@@ -140,6 +140,31 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
     raise KeyRefused("[dkim] names no key", f"{mend}, or set {KEY_VARIABLE}")
 
 
+def key_of_worker(file: Path | None) -> Secret | None:
+    """The private key of a worker, which has no campaign: that of the environment, else of a file.
+
+    Args:
+        file: The file with the key in PEM; None: none is named.
+
+    Returns:
+        The key; None where the worker has none.
+
+    Raises:
+        KeyRefused: It is no usable one.
+    """
+    text = os.environ.get(KEY_VARIABLE)
+    if not text and file is None:
+        return None
+    if find_spec("cryptography") is None:
+        raise KeyRefused("to sign letters needs a part that is not installed", WANTS_DKIM)
+    try:
+        key = Secret(text) if text else read_key(str(file), None, "--dkim-key")
+    except KeyMisplaced as fault:
+        raise KeyRefused(fault.what, fault.mend) from None
+    _read(key)
+    return key
+
+
 def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
     """What is wrong with [dkim], as far as this machine can tell; no command is run.
 

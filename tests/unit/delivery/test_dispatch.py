@@ -1,12 +1,13 @@
 """What workers must know of petition.toml comes back from the database as it was."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from petition.campaign.settings import Pace
 from petition.delivery import dispatch
-from petition.delivery.dispatch import Dispatch, LetterUnusable
+from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
 from tests.servers.postgres import Postgres
 
 PACES = [
@@ -18,6 +19,11 @@ PACES = [
 
 
 ZONE = '{"pace": {}, "timezone": "Europe", "keep_bytes": true, "stays_here": false}'
+
+
+FORGED = {"domain": "a.example", "selector": "s\r\nX: y", "public": ""}
+SIGNED = json.dumps(json.loads(ZONE) | {"timezone": "UTC", "signature": FORGED})
+RUNNING = '{"pace": {}, "command": "rm -rf /"}'
 
 
 @pytest.fixture
@@ -37,6 +43,13 @@ def test_a_pace_comes_back_as_it_was(log, pace):
     assert Dispatch.of(log, "open-letter") == kept
 
 
+def test_who_signs_comes_back(log):
+    signature = Signature("campaign.example", "s1", "v=DKIM1; k=rsa; p=abc")
+    kept = Dispatch(Pace(), "UTC", True, False, signature)
+    kept.keep(log, "open-letter")
+    assert Dispatch.of(log, "open-letter") == kept
+
+
 def test_what_was_said_last_counts(log):
     for give_up in (1, 2):
         pace = Pace.model_validate({"give_up": f"{give_up} days"})
@@ -46,7 +59,15 @@ def test_what_was_said_last_counts(log):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"pace": {"rate": "fast"}}', '{"pace": {}, "command": "rm -rf /"}', "null", ZONE],
+    [
+        "",
+        "[]",
+        '{"pace": {"rate": "fast"}}',
+        RUNNING,
+        "null",
+        ZONE,
+        SIGNED,
+    ],
 )
 def test_what_no_petition_wrote_is_refused(log, text):
     dispatch.keep_settings(log.database, "open-letter", text, log.now)
