@@ -138,8 +138,7 @@ def clean(text: str) -> str:
     Raises:
         CellRefused: It holds a control character or half of a surrogate pair.
     """
-    # Nearly every text is printable, which is quickly seen; a line end and a tab are not.
-    if text.isprintable() or not _UNPRINTABLE.search(text):
+    if is_printable(text):
         return text
     whole = text.replace("\r\n", "\n").replace("\r", "\n")
     if unseen := _UNPRINTABLE.search(whole):
@@ -150,7 +149,8 @@ def clean(text: str) -> str:
 
 def is_printable(text: str) -> bool:
     """Whether a text is printed as it stands: `clean` gives it back."""
-    return not _UNPRINTABLE.search(text)
+    # Nearly all is printable for Unicode too, which is seen sooner; a line end and a tab are not.
+    return text.isprintable() or not _UNPRINTABLE.search(text)
 
 
 def _kind_of(value: Value) -> str:

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from petition.campaign.people import Person
 from petition.errors import MergeRefused, Problem
 from petition.merge.document import Frozen
-from petition.merge.fields import LetterDate, Named, Value, printed
+from petition.merge.fields import LetterDate, Named, Value, clean, printed
 from petition.merge.headers import check_text
 from petition.merge.invitation import named_event
 from petition.merge.operations import LANGUAGE
 from petition.merge.previous import Previous, previous_names, stand_in
-from petition.merge.printing import UNSUBSCRIBE, Form, Part, parts_of
+from petition.merge.printing import UNSUBSCRIBE, Form, Forms
 from petition.merge.python_words import of_failure
 from petition.merge.refusals import CellRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
@@ -106,7 +106,8 @@ class LoadedText:
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
-        if self._form and (printed := self._printed(self._form, person, leave)):
+        form = self._forms.of(person.fields)
+        if form and (printed := self._printed(form, person, leave)):
             return printed
         names = self._names_for(person, leave)
         subject = self._subject_of(names, person)
@@ -165,8 +166,9 @@ class LoadedText:
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
-        if self._subject_form and (texts := self._texts(self._subject_form, person)) is not None:
-            return self._checked("".join(self._subject_form.filled(0, texts)), person)
+        if form := self._subject_forms.of(person.fields):
+            texts = form.texts(person.fields, self.names.get(UNSUBSCRIBE, ""))
+            return self._checked("".join(form.blanks[0].filled(texts)), person)
         return self._subject_of(self._names_for(person), person)
 
     def html(self, person: Person, leave: str = "") -> str:
@@ -211,37 +213,33 @@ class LoadedText:
         return environment.load(self.compiled.text)
 
     @cached_property
-    def _form(self) -> Form | None:
-        """The whole letter, where it only prints fields; it is whole lines, as its values are."""
-        text = parts_of(SplicedEnvironment(print_plain), self.compiled.text, self.names)
-        html = parts_of(SplicedEnvironment(print_html), self.compiled.html, self.names)
-        if self._subject_parts is None or text is None or html is None:
-            return None
-        own = [part for part in (*text, *html) if isinstance(part, str)]
-        return Form(self._subject_parts, text, html) if are_whole(own) else None
+    def _forms(self) -> Forms:
+        text = SplicedEnvironment(print_plain), self.compiled.text
+        html = SplicedEnvironment(print_html), self.compiled.html
+        return Forms(self.names, self._subject_source, text, html)
 
     @cached_property
-    def _subject_form(self) -> Form | None:
-        return None if self._subject_parts is None else Form(self._subject_parts)
+    def _subject_forms(self) -> Forms:
+        return Forms(self.names, self._subject_source)
 
     @cached_property
-    def _subject_parts(self) -> list[Part] | None:
-        return parts_of(PlainEnvironment(str), self.compiled.subject, self.names)
+    def _subject_source(self) -> tuple[LetterEnvironment, Template]:
+        return PlainEnvironment(str), self.compiled.subject
 
     def _printed(self, form: Form, person: Person, leave: str) -> Filled | None:
-        """The letter for one person; None: something is out of the ordinary."""
-        texts = self._texts(form, person, leave)
-        if texts is None:
-            return None
-        subject = self._checked("".join(form.filled(0, texts)), person)
-        plain, html = encode_values(texts)
-        return Filled(subject, form.filled(1, plain), form.filled(2, html), is_whole=True)
-
-    def _texts(self, form: Form, person: Person, leave: str = "") -> list[str] | None:
+        """The letter for one person; None: a cell is no link, which shows again with its line."""
         try:
-            return form.texts(person.fields, leave or self.names.get(UNSUBSCRIBE, ""))
-        except (LookupError, ValueRefused):  # it shows again, with its line
+            texts = form.texts(person.fields, clean(leave or self.names.get(UNSUBSCRIBE, "")))
+        except CellRefused:
             return None
+        plain, page = encode_values(texts)
+        subject, text, html = form.blanks
+        return Filled(
+            self._checked("".join(subject.filled(texts)), person),
+            text.filled(plain),
+            html.filled(page),
+            text.is_whole and html.is_whole,
+        )
 
     def _names_for(self, person: Person, leave: str = "") -> dict[str, Any]:
         names = {**self.names, "recipient": Named("recipient", person.fields)}

@@ -1,8 +1,8 @@
-"""Letters that print fields and do no more, as most do: filled without Jinja.
+"""Letters that print fields and ask whether they are empty, as most do: filled without Jinja.
 
-What is the same in all copies is printed and encoded once. A copy comes out as Jinja fills it, in a
-fifth of the time. Whatever is out of the ordinary (a cell that is empty, a column that is not
-there) raises, and is left to Jinja, which knows the line it stands on.
+All copies whose rows have the same cells empty are one form, in which other cells are printed. What
+they have in common is printed and encoded once. A copy comes out as Jinja fills it, in a fifth of
+the time. Whatever is out of the ordinary is left to Jinja, which knows the line it stands on.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,179 +10,222 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from petition.merge.fields import Named, Value, clean, printed
+from petition.merge.fields import EmptyCell, Named, Value, printed
 from petition.merge.links import FILTERS
 from petition.merge.refusals import ValueRefused
 from petition.merge.sandbox import LetterEnvironment, can_grow
+from petition.merge.shapes import KEPT, RECIPIENT, Shape, is_recipient, shape_of
+from petition.merge.splice import are_whole
 from petition.merge.tags import Template
 
-# What differs from copy to copy; whatever else such a letter can name is the same in each.
-RECIPIENT, UNSUBSCRIBE = "recipient", "unsubscribe"
+UNSUBSCRIBE = "unsubscribe"
 
 
 class Print(NamedTuple):
-    """What is printed: `{{ name.field or "otherwise" }}`.
+    """What is printed of a person.
 
     Args:
-        name: What the letter names.
-        field: Which field of it; "": the thing itself.
-        otherwise: What stands in for an empty one; None: nothing does.
+        column: A cell that is not empty; "": the link for leaving the list.
         link: The filter that makes it a link or a part of one; "": none.
     """
 
-    name: str
-    field: str = ""
-    otherwise: str | None = None
+    column: str
     link: str = ""
 
 
 Part = str | Print
 
 
-class _DoesMore(Exception):
-    """A template does more than print."""
-
-
-class Form:
-    """Templates that print fields and do no more, filled together.
+class Blanks:
+    """A template's own text in pieces, and which of the prints goes into each blank among them.
 
     Args:
-        templates: The parts of each, as `parts_of` finds them.
+        parts: What the template is made of.
+        prints: What all templates of the letter print.
     """
-
-    def __init__(self, *templates: Sequence[Part]) -> None:
-        prints = [part for parts in templates for part in parts if isinstance(part, Print)]
-        self._prints = list(dict.fromkeys(prints))
-        self._blanks = [_Blanks(parts, self._prints) for parts in templates]
-
-    def texts(self, cells: Mapping[str, str], leave: str) -> list[str]:
-        """What the templates print of a person, each text once.
-
-        Args:
-            cells: The person's row.
-            leave: Where their link for leaving the list leads.
-
-        Raises:
-            LookupError: There is no such column, or nothing in it.
-            ValueRefused: A text cannot be printed.
-        """
-        texts = []
-        for name, field, otherwise, link in self._prints:
-            text = cells[field] if name == RECIPIENT else leave
-            if not text or text.isspace():
-                if otherwise is None:
-                    raise LookupError(field)
-                text = otherwise
-            text = clean(text)
-            texts.append(FILTERS[link](text) if link else text)
-        return texts
-
-    def filled(self, number: int, texts: Sequence[str]) -> list[str]:
-        """A template in pieces: its own text, and between them what it prints.
-
-        Args:
-            number: Which template, from 0.
-            texts: What `texts` gave, each as the template is to have it.
-        """
-        return self._blanks[number].filled(texts)
-
-
-class _Blanks:
-    """A template's own text in pieces, and which of the prints goes into each blank among them."""
 
     def __init__(self, parts: Sequence[Part], prints: Sequence[Print]) -> None:
         self._pieces = ["" if isinstance(part, Print) else part for part in parts]
         self._blanks = [
             (at, prints.index(part)) for at, part in enumerate(parts) if isinstance(part, Print)
         ]
+        self.is_whole = are_whole(self._pieces)
 
     def filled(self, texts: Sequence[str]) -> list[str]:
+        """The template in pieces.
+
+        Args:
+            texts: What `Form.texts` gave, each as this template is to have it.
+        """
         pieces = self._pieces.copy()
         for at, which in self._blanks:
             pieces[at] = texts[which]
         return pieces
 
 
-def parts_of(
-    environment: LetterEnvironment, template: Template, names: Mapping[str, Any]
-) -> list[Part] | None:
-    """A template's own text and what it prints of a person; None where it does anything else.
+class Form:
+    """The templates of a letter as the rows of one shape fill them.
 
     Args:
-        environment: What the template runs in.
-        template: The template.
-        names: What it can name, but for the person.
+        templates: What each is made of.
     """
-    tree = environment.parse(template.source)
-    if can_grow(tree, len(template.lines)):
-        return None
-    finish: Callable[[Value], str] = environment.finalize or str
-    try:
-        return [_settled(part, names, finish) for part in _parts(tree.body)]
-    except (_DoesMore, LookupError, ValueRefused):
-        return None
+
+    def __init__(self, templates: Sequence[Sequence[Part]]) -> None:
+        prints = [part for parts in templates for part in parts if isinstance(part, Print)]
+        self._prints = list(dict.fromkeys(prints))
+        self.blanks = [Blanks(parts, self._prints) for parts in templates]
+
+    def texts(self, cells: Mapping[str, str], leave: str) -> list[str]:
+        """What the templates print of a person, each text once.
+
+        Args:
+            cells: The person's row, of this form's shape.
+            leave: Where their link for leaving the list leads.
+
+        Raises:
+            CellRefused: A cell that is to be a link is none.
+        """
+        texts = []
+        for column, link in self._prints:
+            text = cells[column] if column else leave
+            texts.append(FILTERS[link](text) if link else text)
+        return texts
 
 
-def _settled(part: Part, names: Mapping[str, Any], finish: Callable[[Value], str]) -> Part:
-    """A part; what all copies print alike is printed now.
+class Forms:
+    """The forms of a letter's templates, each made when the first row of its shape comes.
 
-    Raises:
-        Exception: It cannot be printed.
+    Args:
+        names: What the templates can name, but for the person.
+        templates: The templates, each with what it runs in.
     """
-    if isinstance(part, str) or (part.name == RECIPIENT and part.field):
-        return part
-    value = names[part.name]
-    if part.name == UNSUBSCRIBE and not part.field:
-        return part
-    if part.field:
-        value = _field(value, part.field)
-    if part.otherwise is not None:
-        value = value or part.otherwise
-    return finish(FILTERS[part.link](printed(value)) if part.link else value)
+
+    def __init__(
+        self, names: Mapping[str, Any], *templates: tuple[LetterEnvironment, Template]
+    ) -> None:
+        self._names = names
+        trees = [environment.parse(template.source) for environment, template in templates]
+        self._templates = [
+            (tree, environment.finalize or str)
+            for tree, (environment, _) in zip(trees, templates, strict=True)
+        ]
+        self._can_grow = any(
+            can_grow(tree, len(template.lines))
+            for tree, (_, template) in zip(trees, templates, strict=True)
+        )
+        fields = [node for tree in trees for node in tree.find_all(nodes.Getattr)]
+        self._columns = sorted({node.attr for node in fields if is_recipient(node.node)})
+        self._forms: dict[Shape, Form | None] = {}
+
+    def of(self, cells: Mapping[str, str]) -> Form | None:
+        """The form of a row; None: its copy is left to Jinja."""
+        shape = shape_of(cells, self._columns)
+        if shape is None:
+            return None
+        if shape not in self._forms and len(self._forms) < KEPT:
+            self._forms[shape] = self._form_of(shape)
+        return self._forms.get(shape)
+
+    def _form_of(self, shape: Shape) -> Form | None:
+        if self._can_grow:
+            return None
+        is_filled = dict(zip(self._columns, shape, strict=True))
+        readers = [
+            (_Reader(self._names, is_filled, finish), tree) for tree, finish in self._templates
+        ]
+        try:
+            return Form([list(reader.parts(tree.body)) for reader, tree in readers])
+        except (_DoesMore, LookupError, ValueRefused):
+            return None
 
 
-def _field(value: Value, field: str) -> Value:
-    if not isinstance(value, Named):
-        raise _DoesMore
-    return value.field(field)
+class _DoesMore(Exception):
+    """A template does more than print, and ask what is empty."""
 
 
-def _parts(body: Sequence[nodes.Node]) -> Iterator[Part]:
-    """The parts of a template.
+class _Reader:
+    """Reads what a template is for the rows of one shape.
 
-    Raises:
-        _DoesMore: There is something else in it.
+    Args:
+        names: What the template can name, but for the person.
+        is_filled: Of each column that it names, whether there is something in the cell.
+        finish: Turns each value into what is printed.
     """
-    for output in body:
-        if not isinstance(output, nodes.Output):
+
+    def __init__(
+        self,
+        names: Mapping[str, Any],
+        is_filled: Mapping[str, bool],
+        finish: Callable[[Value], str],
+    ) -> None:
+        self._names = names
+        self._is_filled = is_filled
+        self._finish = finish
+
+    def parts(self, body: Sequence[nodes.Node]) -> Iterator[Part]:
+        """The parts of a template.
+
+        Raises:
+            Exception: It does more, or cannot be printed for such a row.
+        """
+        for statement in body:
+            if isinstance(statement, nodes.If):
+                yield from self.parts(self._branch(statement))
+            elif isinstance(statement, nodes.Output):
+                yield from map(self._part, statement.nodes)
+            else:
+                raise _DoesMore
+
+    def _branch(self, choice: nodes.If) -> Sequence[nodes.Node]:
+        for one in (choice, *choice.elif_):
+            if self._value(one.test):
+                return one.body
+        return choice.else_
+
+    def _part(self, node: nodes.Node) -> Part:
+        if isinstance(node, nodes.TemplateData):
+            return node.data
+        value = self._value(node)
+        return value if isinstance(value, Print) else self._finish(value)
+
+    def _value(self, node: nodes.Node | None) -> Value:
+        """What an expression comes to; a `Print`, where that is what stands in a cell."""
+        match node:
+            case nodes.Const():
+                value = node.value
+            case nodes.Name():
+                value = self._named(node.name)
+            case nodes.Getattr(node=nodes.Name() as owner):
+                value = self._field(owner.name, node.attr)
+            case nodes.Or():
+                value = self._value(node.left) or self._value(node.right)
+            case nodes.And():
+                value = self._value(node.left) and self._value(node.right)
+            case nodes.Not():
+                value = not self._value(node.node)
+            case nodes.CondExpr():
+                value = self._value(node.expr1 if self._value(node.test) else node.expr2)
+            case nodes.Filter(name=name) if name in FILTERS:
+                value = self._link(self._value(node.node), name)
+            case _:
+                raise _DoesMore
+        return value
+
+    def _named(self, name: str) -> Value:
+        value = self._names[name]
+        return Print("") if name == UNSUBSCRIBE else value
+
+    def _field(self, name: str, field: str) -> Value:
+        if name == RECIPIENT:
+            return Print(field) if self._is_filled[field] else EmptyCell(f"{name}.{field}")
+        value = self._names[name]
+        if not isinstance(value, Named):
             raise _DoesMore
-        for node in output.nodes:
-            yield node.data if isinstance(node, nodes.TemplateData) else _print(node)
+        return value.field(field)
 
-
-def _print(node: nodes.Node | None) -> Print:
-    """What an expression prints: `x.y`, `x.y or "z"`, either of them with a filter for links.
-
-    Raises:
-        _DoesMore: There is something else in it.
-    """
-    if isinstance(node, nodes.Filter) and node.name in FILTERS:
-        return _print_or(node.node)._replace(link=node.name)
-    return _print_or(node)
-
-
-def _print_or(node: nodes.Node | None) -> Print:
-    if not isinstance(node, nodes.Or):
-        return _named(node)
-    otherwise = node.right
-    if isinstance(otherwise, nodes.Const) and isinstance(otherwise.value, str):
-        return _named(node.left)._replace(otherwise=otherwise.value)
-    raise _DoesMore
-
-
-def _named(node: nodes.Node | None) -> Print:
-    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
-        return Print(node.node.name, node.attr)
-    if isinstance(node, nodes.Name):
-        return Print(node.name)
-    raise _DoesMore
+    def _link(self, value: Value, name: str) -> Value:
+        if not isinstance(value, Print):
+            return FILTERS[name](printed(value))
+        if value.link:
+            raise _DoesMore
+        return Print(value.column, name)

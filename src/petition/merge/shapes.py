@@ -13,10 +13,10 @@ from petition.merge.fields import is_printable
 from petition.merge.sandbox import LetterEnvironment, can_grow
 from petition.merge.tags import Template
 
-_RECIPIENT = "recipient"
-_KEPT = 1_000  # shapes; a list has a handful
+RECIPIENT = "recipient"
+KEPT = 1_000  # shapes; a list has a handful
 
-Shape = tuple[bool, ...]
+Shape = tuple[bool, ...]  # of the cells that a letter names, whether there is something in each
 
 # What takes a value, hands it on as it is, and asks at most whether it is empty.
 _HANDS_ON = (nodes.And, nodes.Or, nodes.Not, nodes.CondExpr)
@@ -48,20 +48,32 @@ class Shapes:
     def add(self, cells: Mapping[str, str]) -> None:
         """Remember that a row's copy could be made."""
         shape = self._shape(cells)
-        if shape is not None and len(self._made) < _KEPT:
+        if shape is not None and len(self._made) < KEPT:
             self._made.add(shape)
 
     def _shape(self, cells: Mapping[str, str]) -> Shape | None:
-        """Which of the cells that the letter names are empty; None: that does not decide all."""
-        if self._columns is None:
-            return None
-        try:
-            named = [cells[column] for column in self._columns]
-        except KeyError:
-            return None
-        if not is_printable("".join(named)):
-            return None
-        return tuple([not cell or cell.isspace() for cell in named])
+        """The shape of a row; None: that does not decide all."""
+        return None if self._columns is None else shape_of(cells, self._columns)
+
+
+def shape_of(cells: Mapping[str, str], columns: Iterable[str]) -> Shape | None:
+    """The shape of a row.
+
+    Args:
+        cells: The row.
+        columns: Those that a letter names.
+
+    Returns:
+        In which of them there is something; None: one of them is not there, or holds what no
+        letter prints as it stands.
+    """
+    try:
+        named = [cells[column] for column in columns]
+    except KeyError:
+        return None
+    if not is_printable("".join(named)):
+        return None
+    return tuple([bool(cell.strip()) for cell in named])
 
 
 def columns_of(template: Template) -> frozenset[str] | None:
@@ -83,10 +95,10 @@ def columns_of(template: Template) -> frozenset[str] | None:
 
 def _uses(node: nodes.Node, *, is_handed_on: bool) -> Iterator[str | None]:
     """Each use of a cell by its column; None for a use that depends on what stands in the cell."""
-    if isinstance(node, nodes.Getattr) and _is_recipient(node.node):
+    if isinstance(node, nodes.Getattr) and is_recipient(node.node):
         yield node.attr if is_handed_on else None
         return
-    if isinstance(node, nodes.Name) and node.name == _RECIPIENT:
+    if isinstance(node, nodes.Name) and node.name == RECIPIENT:
         yield None  # given to something as a whole, or another thing's name
     if not isinstance(node, _HANDS_ON):
         is_handed_on = isinstance(node, _PRINTS)
@@ -94,5 +106,6 @@ def _uses(node: nodes.Node, *, is_handed_on: bool) -> Iterator[str | None]:
         yield from _uses(child, is_handed_on=is_handed_on)
 
 
-def _is_recipient(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Name) and node.name == _RECIPIENT
+def is_recipient(node: nodes.Node) -> bool:
+    """Whether an expression is the person that a copy is for."""
+    return isinstance(node, nodes.Name) and node.name == RECIPIENT
