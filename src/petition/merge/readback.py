@@ -12,13 +12,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.header import decode_header, make_header
-from email.message import EmailMessage
+from email.message import Message
 from email.utils import getaddresses
+from functools import lru_cache
 
 from petition.address import Mailbox
 from petition.campaign.names import quoted
 from petition.merge.part import PartMeant
 from petition.merge.refusals import CellRefused
+
+# The older parser takes a message apart three times as fast as the newer one, which reads each
+# header that it meets; it reads those that are compared.
+_READER = email.policy.default.header_fetch_parse
 
 _MEND = "Correct the row, and tell the authors of petition which text it was"
 
@@ -79,22 +84,19 @@ def read_back(data: bytes, meant: Meant) -> None:
     Raises:
         CellRefused: It says something else.
     """
-    message = email.message_from_string(data.decode(), policy=email.policy.default)
-    if not isinstance(message, EmailMessage):
-        raise TypeError("the policy makes EmailMessage")
+    message = email.message_from_string(data.decode())
     if different := _difference(message, meant):
         raise CellRefused(f"{different} would not be read back as it was meant", _MEND)
 
 
-def _difference(message: EmailMessage, meant: Meant) -> str | None:
+def _difference(message: Message, meant: Meant) -> str | None:
     if tuple(message.keys()) != meant.names:
         return "the list of headers"
-    if message["Subject"] != meant.subject:
+    raw = dict(message.raw_items())
+    if _READER("Subject", raw["Subject"]) != meant.subject:
         return "the subject"
-    raw = {name: str(value) for name, value in message.raw_items()}
     for name, mailboxes in meant.mailboxes.items():
-        addresses = tuple(address.addr_spec for address in message[name].addresses)
-        if addresses != tuple(mailbox.addr_spec for mailbox in mailboxes):
+        if _addresses(name, raw[name]) != tuple(mailbox.addr_spec for mailbox in mailboxes):
             return f"an address in {name}"
         if _named(raw[name]) != mailboxes:
             return f"a name in {name}"
@@ -115,7 +117,7 @@ def _kinds(meant: Meant) -> Iterator[str]:
     yield from (part.content_type for part in (*meant.pictures, *meant.attached))
 
 
-def _different_file(message: EmailMessage, meant: Meant) -> str | None:
+def _different_file(message: Message, meant: Meant) -> str | None:
     files = (*meant.pictures, *meant.attached)
     leaves = [part for part in message.walk() if not part.is_multipart()][2:]
     for part, file in zip(leaves, files, strict=True):
@@ -131,6 +133,12 @@ def _different_file(message: EmailMessage, meant: Meant) -> str | None:
     return None
 
 
+@lru_cache(maxsize=16)  # most copies have the same From
+def _addresses(name: str, header: str) -> tuple[str, ...]:
+    return tuple(address.addr_spec for address in _READER(name, header).addresses)
+
+
+@lru_cache(maxsize=16)
 def _named(header: str) -> tuple[Mailbox, ...]:
     """The mailboxes of a header, by the older reader of the standard library.
 
