@@ -37,7 +37,7 @@ async def _finish(log: Log, letter: str, states: dict[str, State]) -> None:
         state = states.get(copy.row_id, State.QUEUED)
         now = datetime.now(UTC)
         if state is not State.QUEUED:
-            intent = Intent(copy.id, now, f"<{copy.row_id}@x.example>", "0" * 64, b"", "login", 1)
+            intent = Intent(copy.id, now, f"<{copy.row_id}@x.example>", b"", True, "login", 1)
             assert await run.intend(intent)
         code, enhanced, text = REPLIES.get(state, (None, None, None))
         await run.record(
@@ -65,7 +65,7 @@ def leave_in_hand(campaign: SmallCampaign, *marked: str, letter: str = "open-let
         for copy in await run.claim(10_000):
             if copy.row_id in marked:
                 moment = datetime.now(UTC) - timedelta(seconds=1)
-                assert await run.intend(Intent(copy.id, moment, "<m@x>", "0" * 64, b"", "login", 1))
+                assert await run.intend(Intent(copy.id, moment, "<m@x>", b"", True, "login", 1))
         await run.close()
 
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:

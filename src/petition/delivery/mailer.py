@@ -264,8 +264,8 @@ class Mailer:
                 copy=letter.copy.id,
                 letter_date=letter.date,
                 message_id=email.message_id,
-                sha256=email.sha256,
-                data=email.data if self._route.keep_bytes else None,
+                data=email.data,
+                is_kept=self._route.keep_bytes,
                 login=self._login,
                 recipients=len(email.envelope.rcpt_to),
             )

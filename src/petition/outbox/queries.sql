@@ -141,7 +141,9 @@ WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
 -- Take copies in hand that still wait.
 UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, updated_at = :now
 WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
-RETURNING *
+RETURNING id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
+    attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
+    enhanced_code, reply, updated_at
 
 -- :name intend
 -- Mark copies whose final dot is about to go, if this run still owns them and nobody stopped them.

@@ -1,6 +1,7 @@
 """What the log answers with: copies, events, frozen letters, counts."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -132,16 +133,26 @@ def moment(text: str) -> datetime:
 
 def copy_of(row: Row) -> Copy:
     """A copy from its row."""
+    return copies_of([row])[0]
+
+
+def copies_of(rows: Sequence[Row]) -> list[Copy]:
+    """Copies from their rows, all of which have the same columns."""
+    if not rows:
+        return []
     # By place: a row looks for a column's name among all of them, at each asking.
-    values = list(_places_of(tuple(row.keys()))(row))
-    values[_FIELDS] = json.loads(values[_FIELDS])
-    values[_STATE] = State(values[_STATE])
-    for place in _MOMENTS:
-        if values[place] is not None:
-            values[place] = moment(values[place])
-    return Copy(*values)
+    found = [list(some) for some in map(_places_of(tuple(rows[0].keys())), rows)]
+    fields = json.loads(f"[{','.join(values[_FIELDS] for values in found)}]")
+    for values, named in zip(found, fields, strict=True):
+        values[_FIELDS] = named
+        values[_STATE] = _STATES[values[_STATE]]
+        for place in _MOMENTS:
+            if values[place] is not None:
+                values[place] = moment(values[place])
+    return list(map(Copy._make, found))
 
 
+_STATES = {state.value: state for state in State}
 _FIELDS, _STATE = map(Copy._fields.index, ("fields", "state"))
 _MOMENTS = [
     Copy._fields.index(name) for name in ("due_at", "waiting_since", "letter_date", "updated_at")

@@ -4,6 +4,7 @@ A copy is claimed, marked before its final dot (the intent), and recorded; each 
 durable before the next step is taken.
 """
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +18,7 @@ from petition.outbox.committer import Committer
 from petition.outbox.database import Database
 from petition.outbox.leaving import is_bulk
 from petition.outbox.log import Log
-from petition.outbox.records import Copy, copy_of, moment, stamp
+from petition.outbox.records import Copy, copies_of, moment, stamp
 from petition.outbox.states import WAITING, Reason, State, arrow
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Intent(NamedTuple):
         copy: The copy's id.
         letter_date: Its Date header.
         message_id: Its Message-ID.
-        sha256: The hash of its bytes, in hex.
-        data: The bytes themselves, where they are kept.
+        data: Its bytes, whose hash the log has.
+        is_kept: Whether it has the bytes themselves too.
         login: Under which login it goes, for the daily cap.
         recipients: How many RCPT commands it has.
     """
@@ -40,8 +41,8 @@ class Intent(NamedTuple):
     copy: int
     letter_date: datetime
     message_id: str
-    sha256: str
-    data: bytes | None
+    data: bytes
+    is_kept: bool
     login: str
     recipients: int
 
@@ -120,8 +121,8 @@ class Run:
                 return []
             taken = {"copies": found, "owner": self._owner, "now": now}
             database.run("log_claimed", taken)
-            rows = {row["id"]: row for row in database.all("claim", taken)}
-            copies = [copy_of(rows[copy]) for copy in found]
+            claimed = {copy.id: copy for copy in copies_of(database.all("claim", taken))}
+            copies = [claimed[copy] for copy in found]
             self._in_hand.update((copy.id, self._identity_of(copy)) for copy in copies)
             return copies
 
@@ -165,7 +166,7 @@ class Run:
             if intent.copy not in marked:
                 continue
             counts[intent.login] = counts.get(intent.login, 0) + intent.recipients
-            if intent.data is not None:
+            if intent.is_kept:
                 database.run("keep_bytes", {"copy": intent.copy, "bytes": intent.data})
         for login, recipients in counts.items():
             self._log.add_attempt(login, recipients)
@@ -188,7 +189,7 @@ class Run:
             intent.copy,
             stamp(intent.letter_date),
             intent.message_id,
-            intent.sha256,
+            hashlib.sha256(intent.data).hexdigest(),  # here: not while the event loop waits
             token,
             selector_of(own) if own else None,
         )

@@ -13,7 +13,7 @@ CHARGED = {State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN}
 
 
 def intent_of(copy: Copy) -> Intent:
-    return Intent(copy.id, NOW, f"<{copy.id}@x>", "0" * 64, b"bytes", "login", 1)
+    return Intent(copy.id, NOW, f"<{copy.id}@x>", b"bytes", True, "login", 1)
 
 
 def outcome_of(copy: Copy, state: State, **more: object) -> Outcome:
