@@ -108,13 +108,6 @@ def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):
     assert "PETITION_DATABASE" in on_file.petition("worker", status=2).err
     nowhere = SmallCampaign(tmp_path, {"PETITION_DATABASE": postgres.new_log()})
     assert "PETITION_SMTP_HOST is not set" in nowhere.petition("worker", status=2).err
-    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 3)
-    campaign.write("plans/p1.pdf", b"%PDF-1.4")
-    campaign.write("plans/p2.pdf", b"%PDF-1.4")
-    campaign.write("plans/p3.pdf", b"%PDF-1.4")
-    attached = 'reply_by: 14 days\nattachments: ["plans/{{ recipient.id }}.pdf"]'
-    campaign.change("letters/open-letter.md", "reply_by: 14 days", attached)
-    assert "workers open no files" in campaign.petition(*SEND, status=2).err
 
 
 def test_what_was_checked_for_this_machine_goes_through_no_other(

@@ -6,6 +6,7 @@ from petition.cli.engine import engine
 from petition.cli.sending import confirm, nothing_to_do, sends, show_plan
 from petition.cli.workplace import Workplace
 from petition.delivery.dispatch import Dispatch, Signature
+from petition.delivery.own_files import keep_own_files
 from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
 from petition.outbox.jobs import queue_jobs
@@ -42,7 +43,6 @@ def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: b
     while True:
         prepared = prepare(place.campaign, letter, place.log, place.server, wish)
         console.problems(prepared.warnings)
-        _refuse_own_files(prepared)
         try:
             return _queue(prepared, place.server, dry_run=dry_run, yes=yes)
         except LogChanged:
@@ -51,18 +51,7 @@ def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: b
             console.say_error("The log has changed meanwhile: planning again.")
 
 
-def _refuse_own_files(prepared: Prepared) -> None:
-    """A file that one row alone has is not frozen: it is on this machine."""
-    entries = prepared.frozen.attachments
-    if any("sha256" not in one and "layout" not in one for one in entries):
-        raise UsageError(
-            f'"{prepared.letter}" attaches a file of each row, and workers open no files',
-            "Leave out --workers: this machine has them",
-        )
-
-
 def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> ExitStatus:
-
     waiting = prepared.comparison.to_send + prepared.comparison[Action.DEFERRED]
     if not waiting:
         return nothing_to_do(prepared, dry_run=dry_run, yes=yes)
@@ -79,6 +68,7 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
     def also() -> None:
         nonlocal jobs
         dispatch.keep(log, letter)
+        keep_own_files(log.database, prepared.frozen, prepared.examined.files)
         jobs = queue_jobs(log.database, letter, prepared.revision)
 
     enqueue(prepared, also)

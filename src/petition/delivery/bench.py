@@ -16,6 +16,7 @@ from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
 from petition.delivery.ending import Ending, Slowed, Told
 from petition.delivery.line import first_of
 from petition.delivery.mailer import Mailer
+from petition.delivery.own_files import KeptFiles
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.route import Route
 from petition.delivery.shared_pace import SharedPace
@@ -24,9 +25,9 @@ from petition.errors import PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
-from petition.merge.nothing import NoFiles
 from petition.merge.typeset import layout
 from petition.outbox.bucket import take_turn
+from petition.outbox.enclosed import kept
 from petition.outbox.log import Log
 from petition.outbox.members import is_owed_a_job, recover_dead
 from petition.outbox.shared import SharedRun, choose, left_of_job
@@ -198,7 +199,7 @@ class Bench:
                 f"Queue it again with that server: petition send {letter} --workers",
             )
             return Ending()
-        merger = Merger(frozen, Signer(self._log.key), NoFiles())
+        merger = Merger(frozen, Signer(self._log.key), KeptFiles(self._fetch))
         route = Route(
             server=self._own.server,
             secret=self._own.secret,
@@ -219,12 +220,12 @@ class Bench:
             await run.close()
 
     def _frozen(self, letter: str, revision: int) -> Frozen:
-        kept = self._log.frozen(letter, revision)
+        found = self._log.frozen(letter, revision)
         again = f"Queue it again: petition send {letter} --workers"
-        if kept is None:
+        if found is None:
             raise LetterUnusable(f'{self._log.where} has no "{letter}" of this revision', again)
         try:
-            frozen = Frozen.from_json(kept.document)
+            frozen = Frozen.from_json(found.document)
             layouts = [one["layout"] for one in frozen.attachments if "layout" in one]
         except (ValueError, TypeError, KeyError, AttributeError) as fault:
             what = f'"{letter}" in {self._log.where} is no letter that this petition can read'
@@ -258,6 +259,9 @@ class Bench:
             self._paced = dispatch, SharedPace(dispatch.pace, dispatch.zone, self._take)
         self._paced[1].try_paused_again()
         return self._paced[1]
+
+    def _fetch(self, sha256: str) -> bytes | None:
+        return kept(self._side.database, sha256)
 
     async def _take(self, name: str, interval: float) -> float:
         async with self._aside:

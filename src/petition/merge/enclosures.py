@@ -148,12 +148,19 @@ def promise_of(files: Sequence[File]) -> str:
     return "".join(f"{file.sha256}  {file.path}\n" for file in files)
 
 
-def read_own(paths: Sequence[str], files: Files) -> list[File]:
+def promised_files(promise: str) -> dict[str, str]:
+    """The hashes of a row's own files by their paths, of what `promise_of` made."""
+    lines = (line.partition("  ") for line in promise.splitlines())
+    return {path: sha256 for sha256, _, path in lines}
+
+
+def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[File]:
     """A row's own files.
 
     Args:
         paths: Their paths.
         files: Reads them.
+        promised: What they were when the row was queued; None: it was not.
 
     Raises:
         CellRefused: A file cannot be carried.
@@ -161,7 +168,7 @@ def read_own(paths: Sequence[str], files: Files) -> list[File]:
     found = []
     for path in paths:
         try:
-            found.append(files.read(path))
+            found.append(files.read_own(path, promised))
         except CellRefused as refusal:
             raise CellRefused(f"the attachment {refusal.what}", refusal.mend) from None
     return found

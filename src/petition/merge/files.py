@@ -83,21 +83,38 @@ class Files:
         Raises:
             CellRefused: There is no such file, or a letter may not or cannot carry it.
         """
-        if path in self._kept:
-            self._kept.move_to_end(path)
-            return self._kept[path]
+        if file := self.kept(path):
+            return file
         _judge_path(path)
         self.asked.add(path)
-        file = File(path, self._content(path))
-        self._keep(file)
-        return file
+        return self.keep(path, File(path, self._content(path)))
 
-    def _keep(self, file: File) -> None:
-        self._kept[file.path] = file
+    def read_own(self, path: str, promised: str | None) -> File:  # noqa: ARG002 (of workers)
+        """A file that one row has.
+
+        Args:
+            path: Its path relative to the folder.
+            promised: The files of the row as the log keeps them; None: it was not queued.
+
+        Raises:
+            CellRefused: There is no such file, or a letter may not or cannot carry it.
+        """
+        return self.read(path)
+
+    def kept(self, key: str) -> File | None:
+        """A file that was read a while ago."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: str, file: File) -> File:
+        """Keep a file for the next who asks; the oldest ones make room."""
+        self._kept[key] = file
         self._size += len(file.data)
         while self._size * _ENCODED > _KEPT and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._size -= len(oldest.data)
+        return file
 
     def _content(self, path: str) -> bytes:
         problems: list[Problem] = []

@@ -91,13 +91,13 @@ class Loads:
         return self._typesetter.document(person, loaded)
 
     def _own(self, person: Person, loaded: LoadedText) -> list[File]:
-        paths = loaded.own_paths(person)
+        paths, promised = loaded.own_paths(person), person.fields.get(PROMISED)
         try:
-            found = read_own(paths, self._files)
+            found = read_own(paths, self._files, promised)
             if self._typeset_entry:
                 found.append(File(LETTER_PDF, self.typeset(person, loaded)))
             is_typeset = self._typeset_entry is not None
-            keep_promise(found, person.fields.get(PROMISED), is_typeset=is_typeset)
+            keep_promise(found, promised, is_typeset=is_typeset)
             refuse_large(self._shared_size + sum(len(file.data) for file in found))
         except CellRefused as refusal:
             raise refused_row(person, refusal, self._place, "attaches") from None

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from petition.errors import LogUnusable
 
-SCHEMA_VERSION = "7"
+SCHEMA_VERSION = "8"
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 

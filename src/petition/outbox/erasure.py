@@ -1,6 +1,7 @@
 """Takes one person out of the log; states, hashes and counts stay (P2)."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from petition.outbox.states import Reason
 
 OF_OTHERS = "its bytes named somebody who was forgotten"
 _OF_MAILS = ("place", "message_id", "sender", "subject", "reason")
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 NOTES = "hashed anew: "  # before the names of notes on frozen letters that lost a name
 
 
@@ -237,6 +239,8 @@ class _Erasing:
             values = {"mailbox": mailbox, "stand_in": key, "now": self._log.now}
             values["mailbox_stand_in"] = self._forgotten.stand_in(mailbox)
             self._database.run("erase_copies", values)
+        hashes = {one for copy in copies for one in _SHA256.findall(str(copy["fields"]))}
+        self._database.run_many("erase_enclosure", [{"sha256": one} for one in sorted(hashes)])
 
     @property
     def _key(self) -> dict[str, str]:

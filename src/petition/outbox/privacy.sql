@@ -89,6 +89,11 @@ UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', na
     updated_at = :now
 WHERE mailbox = :mailbox
 
+-- :name erase_enclosure
+-- A file that rows had, where none has it any more.
+DELETE FROM enclosure WHERE sha256 = :sha256
+  AND NOT EXISTS (SELECT 1 FROM copy WHERE copy.fields LIKE '%' || :sha256 || '%')
+
 -- :name erase_suppression
 -- The address of somebody who is never written to; a stand-in takes its place.
 DELETE FROM suppression WHERE folded = :folded

@@ -63,6 +63,12 @@ CREATE INDEX copy_in_hand ON copy (letter) WHERE state = 'sending';
 CREATE INDEX copy_deferred ON copy (waiting_since) WHERE state = 'deferred';
 CREATE INDEX copy_uncertain ON copy (letter) WHERE state = 'uncertain';
 
+-- A file that single rows have, and which workers get from here; the rows name it by its hash.
+CREATE TABLE enclosure (
+    sha256 TEXT PRIMARY KEY,
+    data   BLOB NOT NULL
+);
+
 -- Every arrow that a copy took.
 CREATE TABLE event (
     id            INTEGER PRIMARY KEY,

@@ -74,6 +74,23 @@ FROM (
     ) AS waiting GROUP BY letter, revision, part ORDER BY letter, revision, part
 ) AS parts
 
+-- :name fields_of_waiting
+-- The fields of what was chosen and waits.
+SELECT copy.fields FROM chosen JOIN copy ON copy.id = chosen.copy
+WHERE copy.state IN ('queued', 'deferred')
+
+-- :name keep_enclosure
+-- Keep a file that a row has.
+INSERT INTO enclosure (sha256, data) VALUES (:sha256, :data) ON CONFLICT (sha256) DO NOTHING
+
+-- :name has_enclosure
+-- Whether a file is kept.
+SELECT 1 FROM enclosure WHERE sha256 = :sha256
+
+-- :name enclosure
+-- A file that a row has.
+SELECT data FROM enclosure WHERE sha256 = :sha256
+
 -- :name choose_copy
 -- Choose one copy for this connection.
 INSERT INTO chosen (copy) VALUES (?)

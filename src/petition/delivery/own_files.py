@@ -1,0 +1,91 @@
+"""The files that single rows have: into the log when the letter is queued, and out of it again.
+
+A worker opens no file: what a copy carries is found by the hash that stands in its row.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from petition.campaign.names import quoted
+from petition.merge.enclosures import PROMISED, promised_files
+from petition.merge.files import File, Files
+from petition.merge.frozen import Frozen
+from petition.merge.refusals import CellRefused
+from petition.outbox.database import Database
+from petition.outbox.enclosed import is_kept, keep, texts_of_waiting
+
+
+def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
+    """Keep the files of the rows that were chosen and wait, in the transaction that queued them.
+
+    One that has changed since, or is no more, is left out: its copy will be refused, as it would be
+    here. So is the letter itself as a PDF, which the worker sets.
+
+    Args:
+        database: The log's.
+        frozen: The letter.
+        files: Reads them.
+    """
+    if not any("template" in one for one in frozen.attachments):
+        return
+    for promise in texts_of_waiting(database, PROMISED):
+        for path, sha256 in promised_files(promise).items():
+            if is_kept(database, sha256):
+                continue
+            try:
+                file = files.read(path)
+            except CellRefused:
+                continue
+            if file.sha256 == sha256:
+                keep(database, sha256, file.data)
+
+
+class KeptFiles(Files):
+    """The files of a worker: those that stand in the log, and no path is opened.
+
+    Args:
+        fetch: Gets a file's bytes by their hash; None: they are not there.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes | None]) -> None:
+        super().__init__(Path())
+        self._fetch = fetch
+
+    def has(self, path: str) -> bool:  # noqa: ARG002 (whatever it is)
+        """There is none."""
+        return False
+
+    def read(self, path: str) -> File:
+        """Refuse it.
+
+        Raises:
+            CellRefused: Always.
+        """
+        raise self._missing(path)
+
+    def read_own(self, path: str, promised: str | None) -> File:
+        """A row's own file, by the hash that the row has.
+
+        Args:
+            path: Its path, which is its name alone here.
+            promised: The files of the row as the log keeps them.
+
+        Raises:
+            CellRefused: It is not in the log.
+        """
+        sha256 = promised_files(promised or "").get(path)
+        if sha256 is None:
+            raise self._missing(path)
+        key = f"{sha256}  {path}"
+        if file := self.kept(key):
+            return file
+        data = self._fetch(sha256)
+        if data is None:
+            raise self._missing(path)
+        return self.keep(key, File(path, data))
+
+    def _missing(self, path: str) -> CellRefused:
+        return CellRefused(
+            f"{quoted(path)} is not in the log as it was when the letter was queued",
+            "Put it in place, then petition retry, and petition send without --workers",
+        )

@@ -1,0 +1,74 @@
+"""A file that one row has: it comes to the workers through the log, and goes with its person."""
+
+import email
+from email import policy
+from pathlib import Path
+
+import psycopg
+
+from petition.outbox.states import State
+from tests.acceptance.crew import SEND, campaign_on
+from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import counting_server
+from tests.servers.postgres import Postgres
+
+PLAN = b"%PDF-1.4 plan of "
+
+
+def with_plans(url: str, folder: Path, port: int) -> SmallCampaign:
+    """A campaign of three; p3 has the file of p2."""
+    campaign = campaign_on(url, folder, port, 0)
+    rows = "id,email,name,town,plan\n" + "".join(
+        f"p{number},p{number}@x.example,P{number},,{plan}\n" for number, plan in enumerate("122", 1)
+    )
+    campaign.write("recipients.csv", rows)
+    campaign.write("plans/1.pdf", PLAN + b"1")
+    campaign.write("plans/2.pdf", PLAN + b"2")
+    attached = 'reply_by: 14 days\nattachments: ["plans/{{ recipient.plan }}.pdf"]'
+    campaign.change("letters/open-letter.md", "reply_by: 14 days", attached)
+    return campaign
+
+
+def attached(data: bytes) -> dict[str | None, bytes]:
+    message = email.message_from_bytes(data, policy=policy.default)
+    return {part.get_filename(): part.get_content() for part in message.iter_attachments()}
+
+
+def kept(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT COUNT(*) FROM enclosure").fetchone()
+    return row[0] if row else 0
+
+
+def test_each_gets_their_own_file_from_the_log(tmp_path: Path, postgres: Postgres):
+    url = postgres.new_log()
+    with counting_server() as server:
+        campaign = with_plans(url, tmp_path, server.port)
+        campaign.petition(*SEND, status=0)
+        assert kept(url) == 2
+        preview = campaign.petition("preview", "--to", "p1", "--as", "source", status=0).out
+        for plan in campaign.root.glob("plans/*"):
+            plan.write_bytes(b"something else, which stands where the worker looks for nothing")
+        campaign.petition("worker", "--once", status=0)
+    for number, plan in enumerate(b"122", 1):
+        found = attached(server.last[f"p{number}@x.example"])
+        assert list(found.values()) == [PLAN + bytes([plan])]
+    assert attached(preview.encode()) == attached(server.last["p1@x.example"])
+    campaign.petition("forget", "p1@x.example", "--yes", status=0)
+    assert kept(url) == 1
+    campaign.petition("forget", "p2@x.example", "--yes", status=0)
+    assert kept(url) == 1  # p3 has it too
+    campaign.petition("forget", "p3@x.example", "--yes", status=0)
+    assert kept(url) == 0
+
+
+def test_a_file_that_the_log_has_not_stops_its_copy_alone(tmp_path: Path, postgres: Postgres):
+    url = postgres.new_log()
+    with counting_server() as server:
+        campaign = with_plans(url, tmp_path, server.port)
+        campaign.petition(*SEND, status=0)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("UPDATE enclosure SET data = 'other' WHERE data LIKE '%1'")
+        campaign.petition("worker", "--once", status=1)
+    assert campaign.states() == {"p1": State.FAILED, "p2": State.SENT, "p3": State.SENT}
+    assert "p1@x.example" not in server.accepted
