@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,14 @@ def wait_for(server: CountingServer, letters: int) -> None:
     while server.accepted.total() < letters:
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def wait_until(is_met: Callable[[], bool]) -> None:
+    """Wait for something that comes sooner or later."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_met():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def at_pace(campaign: SmallCampaign, pace: str) -> SmallCampaign:

@@ -113,7 +113,8 @@ def bar_to_trial(prepared: Prepared) -> Ending:
         with prepared.log.database.transaction():
             ending.clock_was_ahead = prepared.log.count_from_now(login)
     spent, oldest = prepared.log.spent(login)
-    if not pace.left_today(spent):
+    cap = pace.cap(prepared.log.days_before(login))
+    if cap is not None and spent >= cap:
         ending.capped = (oldest or prepared.log.clock()) + DAY
     return ending
 
@@ -123,8 +124,8 @@ async def _deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> 
         route = _route(prepared, server, secrets)
 
         async def permit() -> bool:
-            prepared.log.count_attempt(route.login, len(email.envelope.rcpt_to))
-            return True
+            recipients = len(email.envelope.rcpt_to)
+            return prepared.log.count_attempt(route.login, recipients, route.pace.cap)
 
         session = await route.open()
         try:

@@ -300,6 +300,10 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
         return ExitStatus.LEFT
     confirm(prepared, sends(prepared, 1), yes=yes)
     verdict = deliver.deliver_trial(prepared, deliver.secrets_for(prepared), email)
+    if verdict.outcome is Outcome.RELEASED and (bar := deliver.bar_to_trial(prepared)).is_over:
+        _say_waiting(bar)  # others have reached the cap meanwhile
+        console.say("The trial copy was not sent.")
+        return ExitStatus.LEFT
     said = str(verdict.reply or verdict.reason)
     console.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")
     _say_rehearsal(prepared)

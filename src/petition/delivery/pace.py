@@ -195,17 +195,6 @@ class Pace:
             return self.per_day
         return min(self.warm_up[days], self.per_day or NO_CAP)
 
-    def left_today(self, used: int) -> int:
-        """How many more recipients the daily cap allows.
-
-        Args:
-            used: How many this login has had in the last 24 hours.
-
-        Returns:
-            A number that is never negative; NO_CAP without a cap.
-        """
-        return NO_CAP if self.per_day is None else max(0, self.per_day - used)
-
     def opens_at(self) -> datetime | None:
         """When letters may go again, in the campaign's time zone; None if they may go now."""
         return self._opens_after(self._clock.now())

@@ -26,6 +26,7 @@ from petition.outbox.records import (
 from petition.outbox.states import GIVE_UP, State
 
 Clock = Callable[[], datetime]
+Cap = Callable[[int], int | None]
 DAY = timedelta(hours=24)
 MOVED = "moved"  # the note of a log that was moved away, with where it is now
 _MANY = 5  # copies that a provider refused or put off
@@ -162,11 +163,24 @@ class Log:
         row = self.database.one("next_due", {"letter": letter})
         return moment(row[0]) if row and row[0] else None
 
-    def count_attempt(self, login: str, recipients: int) -> None:
-        """Count a letter that has no row, such as a trial, against the daily cap of a login."""
+    def count_attempt(self, login: str, recipients: int, cap: Cap = lambda _: None) -> bool:
+        """Count a letter that has no row, such as a trial, against the daily cap of a login.
+
+        Args:
+            login: The login.
+            recipients: How many the letter has.
+            cap: How many there may be in 24 hours, by the days before this one; None: any number.
+
+        Returns:
+            Whether there was room for it; else it is not counted, and must not go.
+        """
         with self.database.transaction():
             self.count_from_now(login)
-            self.add_attempt(login, recipients)
+            most = cap(self.days_before(login))
+            has_room = most is None or self.spent(login)[0] + recipients <= most
+            if has_room:
+                self.add_attempt(login, recipients)
+        return has_room
 
     def add_attempt(self, login: str, recipients: int) -> None:
         """Count a letter against the daily cap of a login, inside a transaction."""

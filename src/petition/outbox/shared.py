@@ -4,17 +4,15 @@ It claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its m
 under the daily cap one worker at a time.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from petition.outbox import moving
 from petition.outbox.database import Database
-from petition.outbox.log import Log
+from petition.outbox.log import Cap, Log
 from petition.outbox.records import moment
 from petition.outbox.run import Intent, Outcome, Run
 from petition.outbox.states import State
-
-Cap = Callable[[int], int | None]
 
 _COUNTED = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
 

@@ -229,15 +229,6 @@ def test_a_machine_that_slept_past_closing_time_sends_nothing():
 # ---- caps and connections
 
 
-@pytest.mark.parametrize(("used", "left"), [(0, 400), (399, 1), (400, 0), (500, 0)])
-def test_a_daily_cap(used, left):
-    assert pace_of(FakeClock(), per_day=400).left_today(used) == left
-
-
-def test_no_daily_cap():
-    assert pace_of(FakeClock()).left_today(10**9) == NO_CAP
-
-
 @pytest.mark.parametrize(
     ("rate", "connections"), [("1/h", 1), ("20/min", 1), ("1/s", 3), ("10/s", 30), (None, NO_CAP)]
 )

@@ -315,3 +315,10 @@ def test_a_result_that_is_told_twice_is_one_arrow(log: Log, queue: Callable[...,
 
     run_steps(log, steps)
     assert [event.to_state for event in log.events()] == ["queued", "sending", "sent"]
+
+
+def test_a_letter_without_a_row_is_counted_where_there_is_room(log: Log):
+    assert [log.count_attempt("ann", 2, lambda _: 5) for _ in range(3)] == [True, True, False]
+    assert log.count_attempt("ann", 1, lambda _: 5)
+    assert log.spent("ann")[0] == 5
+    assert log.count_attempt("ann", 9)
