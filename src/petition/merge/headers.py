@@ -6,7 +6,7 @@ add a header (CVE-2024-6923), and loses the quotes of a long display name (gh-80
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 
@@ -75,17 +75,16 @@ def subject_header(subject: str) -> str:
     return _folded("Subject:", list(_encoded(subject, len("Subject: "))))
 
 
-def mailbox_header(name: str, mailboxes: Iterable[Mailbox]) -> str:
+def mailbox_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
     """A header of mailboxes: From, To, Cc, Reply-To.
 
     Args:
         name: The header's name.
         mailboxes: Whose display names `check_name` lets through.
     """
-    words: list[str] = []
-    for mailbox in mailboxes:
-        if words:
-            words[-1] += ","
+    words = _mailbox_words(mailboxes[0], len(name) + 2)
+    for mailbox in mailboxes[1:]:
+        words[-1] += ","
         words += _mailbox_words(mailbox, len(name) + 2)
     return _folded(f"{name}:", words)
 

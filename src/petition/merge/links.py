@@ -17,6 +17,7 @@ _HOST_UNFINISHED = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 # RFC 3986: what a whole URL is made of. A part of one keeps the unreserved characters alone.
 _OF_A_URL = "%/:=&?~#+!$,;'@()*[]"
+_AS_IT_IS = re.compile(f"[A-Za-z0-9_.{re.escape(_OF_A_URL)}-]*")
 
 
 def whole_link(value: str) -> str:
@@ -30,7 +31,7 @@ def whole_link(value: str) -> str:
             f"{value[:60]!a} is not a link that begins with https://, http:// or mailto:",
             "Correct it",
         )
-    return quote(value, safe=_OF_A_URL)
+    return value if _AS_IT_IS.fullmatch(value) else quote(value, safe=_OF_A_URL)
 
 
 def link_part(value: str) -> str:

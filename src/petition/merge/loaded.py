@@ -167,7 +167,7 @@ class LoadedText:
             MergeRefused: It cannot be merged for this person.
         """
         if form := self._subject_forms.of(person.fields):
-            texts = form.texts(person.fields, self.names.get(UNSUBSCRIBE, ""))
+            texts = form.texts(person.fields, _SOME_LINK)
             return self._checked("".join(form.blanks[0].filled(texts)), person)
         return self._subject_of(self._names_for(person), person)
 
@@ -229,7 +229,7 @@ class LoadedText:
     def _printed(self, form: Form, person: Person, leave: str) -> Filled | None:
         """The letter for one person; None: a cell is no link, which shows again with its line."""
         try:
-            texts = form.texts(person.fields, clean(leave or self.names.get(UNSUBSCRIBE, "")))
+            texts = form.texts(person.fields, clean(leave) if leave else _SOME_LINK)
         except CellRefused:
             return None
         plain, page = encode_values(texts)

@@ -7,7 +7,7 @@ needs dot-stuffing (RFC 5321 4.5.2).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from typing import NamedTuple
@@ -24,7 +24,9 @@ _TABLE = {byte: f"={byte:02X}" for byte in range(256) if byte not in _LITERAL}
 _SOFT_END = "=\r\n"
 _BLANK_AT_END = re.compile(r"[ \t]\Z")
 _SHORT = re.compile(r"[!-\-/-<>-~](?:[ -<>-~]{0,72}[!-<>-~])?").fullmatch
-_SHORT_IN_HTML = re.compile(r"[!#-%(-\-/-;?-~](?:[ !#-%(-;?-~]{0,72}[!#-%(-;?-~])?").fullmatch
+_ONE_SHORT_IN_HTML = r"[!#-%(-\-/-;?-~](?:[ !#-%(-;?-~]{0,72}[!#-%(-;?-~])?"
+_SHORT_IN_HTML = re.compile(_ONE_SHORT_IN_HTML).fullmatch
+_ALL_SHORT_IN_HTML = re.compile(f"{_ONE_SHORT_IN_HTML}(?:\0{_ONE_SHORT_IN_HTML})*").fullmatch
 _CACHED_LENGTH = 200
 
 # Statements whose output goes through the template again, where encoded text would be taken for
@@ -119,21 +121,16 @@ def print_html(value: Value) -> str:
     return encode_value(escape(printed(value)))
 
 
-def encode_values(texts: Iterable[str]) -> tuple[list[str], list[str]]:
+def encode_values(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     """Printed values as pieces of encoded plain text, and as pieces of encoded HTML.
 
-    They are those of `print_plain` and `print_html`; one look tells of most that they are the same.
+    They are those of `print_plain` and `print_html`; of most rows one look tells that they are the
+    same.
     """
-    plain, html = [], []
-    for text in texts:
-        if _SHORT_IN_HTML(text):
-            piece = text + _SOFT_END
-            plain.append(piece)
-            html.append(piece)
-        else:
-            plain.append(encode_value(text))
-            html.append(encode_value(escape(text)))
-    return plain, html
+    if _ALL_SHORT_IN_HTML("\0".join(texts)):  # no text that is printed holds a NUL
+        pieces = [text + _SOFT_END for text in texts]
+        return pieces, pieces
+    return [encode_value(text) for text in texts], [encode_value(escape(text)) for text in texts]
 
 
 # Lines that end with CRLF, hold no other CR or LF, and do not begin with a dot.

@@ -2,10 +2,14 @@
 
 import html
 import re
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
+from petition.merge.links import whole_link
 from tests.unit.merge.letters import (
     html_of,
     merged,
@@ -132,3 +136,10 @@ def test_international_host_is_written_in_ascii():
 
 def test_bare_address_is_no_link():
     assert "<a " not in html_of("https://a.example and www.b.example")
+
+
+@given(rest=st.text(st.characters(max_codepoint=0x17F)) | st.text("/:=&?~#+!$,;'@()*[]%-_. aé<>\""))
+def test_a_whole_link_is_quoted_as_the_library_quotes_it(rest):
+    link = f"https://a.example/{rest}"
+    if "\n" not in rest:  # as there is none in a link
+        assert whole_link(link) == quote(link, safe="%/:=&?~#+!$,;'@()*[]")
