@@ -3,8 +3,9 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +16,7 @@ from petition.errors import Problem
 Record = tuple[int, list[str] | None]
 
 _LINE_LIMIT = 1_000_000  # characters; a line beyond that is no row of people
+_BLOCK = 1 << 16  # characters that are looked over together
 _HEADER_LIMIT = 1 << 16  # characters that the separator is looked for in
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # What "surrogateescape" and "replace" make of a wrong byte.
@@ -30,11 +32,11 @@ _MEND_QUOTES = 'Put quotes around the whole cell, and write a quote within it tw
 
 
 class _Unreadable(Exception):
-    """Nothing from here on can be read."""
+    """Nothing from the next line on can be read."""
 
-    def __init__(self, line: int, what: str, mend: str) -> None:
+    def __init__(self, what: str, mend: str) -> None:
         super().__init__(what)
-        self.line, self.what, self.mend = line, what, mend
+        self.what, self.mend = what, mend
 
 
 class CsvFile:
@@ -82,13 +84,7 @@ class CsvFile:
         errors = "surrogateescape" if self.encoding.is_utf8 else "replace"
         try:
             with self._path.open(encoding=self.encoding.codec, errors=errors, newline="") as stream:
-                lines = _Lines(stream, self.encoding)
-                text = iter(lines)
-                if self._has_hint:
-                    next(text, None)
-                yield from self._parsed(lines, text, problems)
-        except _Unreadable as why:
-            problems.append(Problem(self.file, why.line, why.what, why.mend))
+                yield from self._parsed(_Blocks(stream, self.encoding), problems)
         except OSError as why:
             problems.append(Problem(self.file, None, *unreadable(why)))
 
@@ -98,29 +94,37 @@ class CsvFile:
             while line := stream.readline(_LINE_LIMIT):
                 yield line
 
-    def _parsed(
-        self, lines: "_Lines", text: Iterator[str], problems: list[Problem]
-    ) -> Iterator[Record]:
+    def _parsed(self, blocks: "_Blocks", problems: list[Problem]) -> Iterator[Record]:
+        text = chain.from_iterable(blocks)
         reader = csv.reader(text, delimiter=self.separator, strict=True)
-        while True:
-            line = lines.number + 1
-            try:
-                cells = next(reader, None)
-            except csv.Error as why:
-                spans_lines = lines.number > line
-                fault = _broken(str(why), spans_lines=spans_lines)
-                problems.append(Problem(self.file, line, *fault))
-                if spans_lines:  # a quote without its end has eaten the rows behind it
+        first = 1
+        try:
+            if self._has_hint:
+                next(text, None)
+                first = 2
+            line = first
+            while True:
+                try:
+                    for cells in reader:
+                        if blocks.have_nul and any("\0" in cell for cell in cells):
+                            what = "holds a NUL character"
+                            problems.append(Problem(self.file, line, what, _MEND_NUL))
+                            yield line, None
+                        elif any(map(str.strip, cells)):
+                            yield line, cells
+                        line = first + reader.line_num
+                except csv.Error as why:
+                    spans_lines = first + reader.line_num > line + 1
+                    fault = _broken(str(why), spans_lines=spans_lines)
+                    problems.append(Problem(self.file, line, *fault))
+                    if spans_lines:  # a quote without its end has eaten the rows behind it
+                        return
+                    yield line, None
+                    line = first + reader.line_num
+                else:
                     return
-                yield line, None
-                continue
-            if cells is None:
-                return
-            if lines.last_nul >= line:
-                problems.append(Problem(self.file, line, "holds a NUL character", _MEND_NUL))
-                yield line, None
-            elif any(map(str.strip, cells)):
-                yield line, cells
+        except _Unreadable as why:
+            problems.append(Problem(self.file, first + reader.line_num, why.what, why.mend))
 
 
 def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
@@ -176,33 +180,41 @@ def _broken(message: str, *, spans_lines: bool) -> tuple[str, str]:
     return "a quoted cell goes on behind its closing quote", _MEND_QUOTES
 
 
-class _Lines:
-    """The lines of a file, counted, each checked before a row is made of it."""
+class _Blocks:
+    """The lines of a file in blocks, which are looked over before rows are made of them."""
 
     def __init__(self, stream: TextIO, encoding: Encoding) -> None:
         self._stream = stream
         self._encoding = encoding
-        self.number = 0
-        self.last_nul = 0
+        self.have_nul = False
 
-    def __iter__(self) -> Iterator[str]:
-        # A generator: this is done a million times, and a method call each would take a third more.
-        for number, line in enumerate(iter(partial(self._stream.readline, _LINE_LIMIT), ""), 1):
-            self.number = number
-            if len(line) == _LINE_LIMIT:
-                raise _Unreadable(number, "this line is longer than 1,000,000 characters", _SAVE)
-            if not line.isascii():
-                self._refuse_wrong_bytes(line)
-            if "\0" in line:
-                self.last_nul = number
+    def __iter__(self) -> Iterator[Iterable[str]]:
+        # Of a million lines hardly one is wrong: what is right of a whole block is so of each.
+        while block := self._stream.read(_BLOCK):
+            block += self._stream.readline(_LINE_LIMIT)
+            self.have_nul = self.have_nul or "\0" in block
+            lines = StringIO(block, newline="")
+            is_right = len(block) < _LINE_LIMIT and self._fault_in(block) is None
+            yield lines if is_right else self._until_fault(lines)
+
+    def _until_fault(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            if len(line) >= _LINE_LIMIT:
+                raise _Unreadable("this line is longer than 1,000,000 characters", _SAVE)
+            if what := self._fault_in(line):
+                raise _Unreadable(what, MEND_ENCODING)
             yield line
 
-    def _refuse_wrong_bytes(self, line: str) -> None:
+    def _fault_in(self, text: str) -> str | None:
+        """What is wrong with the bytes that a text was made of."""
+        if text.isascii():
+            return None
         if not self._encoding.is_utf8:
-            if _REPLACED in line:
-                what = f"holds bytes that are no letters in {self._encoding.label}"
-                raise _Unreadable(self.number, what, MEND_ENCODING)
-        elif wrong := _UNDECODED.search(line):
+            is_wrong = _REPLACED in text
+            return (
+                f"holds bytes that are no letters in {self._encoding.label}" if is_wrong else None
+            )
+        if wrong := _UNDECODED.search(text):
             code = ord(wrong.group()) - 0xDC00
-            what = f"is not saved as UTF-8: it holds the byte 0x{code:02X}"
-            raise _Unreadable(self.number, what, MEND_ENCODING)
+            return f"is not saved as UTF-8: it holds the byte 0x{code:02X}"
+        return None
