@@ -16,13 +16,11 @@ _NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>,;:@\\()\[\]]*))\s*<([^<>]*)>
 
 # What the great mass of addresses is made of; email-validator takes every one of them and would
 # need fifty times as long to say so. Whatever is any different is left to its judgement.
-_PLAIN = re.compile(
-    r"[A-Za-z0-9_+-]{1,20}(?:\.[A-Za-z0-9_+-]{1,20}){0,2}"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,40}(?<!-)\.){1,4}"
-    r"(?!(?:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}",
-    re.ASCII | re.IGNORECASE,
+_PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]{1,20}(?:\.[A-Za-z0-9_+-]{1,20}){0,2}")
+_PLAIN_DOMAIN = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,40}(?<!-)\.){1,4}"
+    r"(?!(?i:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}"
 )
-_PLAIN_LIMIT = 200  # characters
 
 # C0, DEL, C1, and the marks that reorder or hide text (UAX 9): none belongs in a name, and each of
 # them is a way to show a person another name or address than the one that is written to.
@@ -109,6 +107,7 @@ def is_of(text: str, addr_spec: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)
 def is_reserved(domain: str) -> bool:
     """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761).
 
@@ -170,10 +169,16 @@ def parse_mailbox(text: str) -> Mailbox:
 
 
 def _addr_spec(text: str) -> str:
-    if len(text) <= _PLAIN_LIMIT and _PLAIN.fullmatch(text):
-        local_part, _, domain = text.rpartition("@")
-        return f"{local_part}@{domain.lower()}"
+    local_part, _, domain = text.rpartition("@")
+    if _PLAIN_LOCAL.fullmatch(local_part) and (plain := _plain_domain(domain)):
+        return f"{local_part}@{plain}"
     return _judged_addr_spec(text)
+
+
+@lru_cache(maxsize=4096)
+def _plain_domain(text: str) -> str | None:
+    """A domain of plain names in lower case; None where the validator has to judge it."""
+    return text.lower() if _PLAIN_DOMAIN.fullmatch(text) else None
 
 
 @lru_cache(maxsize=4096)

@@ -43,6 +43,15 @@ def unfit(
     yield from _follows(campaign, letter)
 
 
+def takes_all(server: Server | None) -> bool:
+    """Whether a server takes every address: on this machine nobody is written to.
+
+    Args:
+        server: Where the letter would go; None: the sandbox.
+    """
+    return server is None or server.is_loopback
+
+
 def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
     """Why a mailbox cannot be written to through a server, or None.
 
@@ -50,7 +59,7 @@ def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
         server: Where the letter would go; None: the sandbox, which takes every address.
         mailbox: The mailbox.
     """
-    if server is None or server.is_loopback or not mailbox.is_reserved:
+    if takes_all(server) or not mailbox.is_reserved:
         return None
     why = "is under a domain reserved for examples (RFC 2606): nobody can receive mail there"
     return f"{mailbox.addr_spec} {why}"
@@ -73,8 +82,10 @@ class CopiedTwice:
 
     def look_at(self, person: Person) -> None:
         """Whether a person of the list is in cc or bcc."""
+        if not self._keys:
+            return
         address = person.mailbox.addr_spec
-        if not self._keys or not (key := self._keys.get(folded(address))):
+        if not (key := self._keys.get(folded(address))):
             return
         what = (
             f"{address} is in {key} of every letter, and on the list too"

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.exports import Export, Unclear
@@ -65,6 +65,9 @@ class PeopleList:
         if "salutation" not in columns and self._greets:
             columns = (*columns, "salutation")
         self.columns = columns
+        # Whether columns say of each row whether it may be written to.
+        self.is_marked = bool(self._export.marks)
+        self._is_completed = bool(self._export.taken) or self._has_name_parts or self._greets
 
     def note(self) -> Problem | None:
         """Which columns were understood that are called otherwise, for a person to judge."""
@@ -89,13 +92,14 @@ class PeopleList:
         """
         seen = _Seen(self.file, self.cell("email"), self.cell("id"), problems)
         for row in self.table.rows(problems):
+            text = "".join(row.cells.values())
             try:
-                person = self.judged(row)
+                person = self._judged(row, text)
             except RowRefused as why:
                 problems.append(self.problem_of(row, why))
                 continue
             if seen.is_new(person):
-                if "[" in "".join(row.cells.values()) and (warning := self._obscured(row)):
+                if "[" in text and (warning := self._obscured(row)):
                     problems.append(warning)
                 yield person
 
@@ -105,8 +109,11 @@ class PeopleList:
         Raises:
             RowRefused: The row cannot be used.
         """
+        return self._judged(row, "".join(row.cells.values()))
+
+    def _judged(self, row: TableRow, text: str) -> Person:
         person = self._person(row)
-        if not person.excluded and may_reorder("".join(row.cells.values())):
+        if may_reorder(text) and not person.excluded:
             self._refuse_reordering(row.cells)
         return person
 
@@ -114,11 +121,6 @@ class PeopleList:
         """A refusal as a problem of its row."""
         mark = self.cell(why.column)
         return Problem(self.file, row.line, why.what, why.mend, why.level, mark)
-
-    @property
-    def is_marked(self) -> bool:
-        """Whether columns say of each row whether it may be written to."""
-        return bool(self._export.marks)
 
     def address_in(self, row: TableRow) -> str:
         """What stands where a row's address should, whatever it is."""
@@ -139,14 +141,14 @@ class PeopleList:
 
     def _person(self, row: TableRow) -> Person:
         fields = row.cells
-        self._complete(fields)
+        if self._is_completed:
+            self._complete(fields)
+        excluded = self._excluded(fields) if self.is_marked else ""
+        address = fields["email"]
         try:
-            excluded = self._export.excluded(fields)
-        except Unclear as why:
-            what = f"{self.table.heading(why.column)} is {quoted(fields[why.column])}"
-            raise RowRefused(what, why.mend, why.column) from None
-        try:
-            mailbox = _mailbox(fields["email"], fields.get("name", ""))
+            if len(address) > _ADDRESS_LIMIT:
+                _refuse_long(address)
+            mailbox = parse_address(address, fields.get("name", ""))
         except AddressRefused as why:
             raise self._refusal(why, excluded) from None
         tag = language_tag(fields["language"]) if fields.get("language") else ""
@@ -158,6 +160,13 @@ class PeopleList:
         return Person(
             self.file, row.line, row.number, identity, mailbox, tag or "", fields, excluded
         )
+
+    def _excluded(self, fields: dict[str, str]) -> str:
+        try:
+            return self._export.excluded(fields)
+        except Unclear as why:
+            what = f"{self.table.heading(why.column)} is {quoted(fields[why.column])}"
+            raise RowRefused(what, why.mend, why.column) from None
 
     def _complete(self, fields: dict[str, str]) -> None:
         self._export.complete(fields)
@@ -305,6 +314,7 @@ class _Seen:
         self._problems = problems
         self._lines = FirstLines()  # of addresses
         self._folded = FirstLines()  # of addresses in lower case, for those that are not
+        self._has_capitals = False  # somebody's address
         self._ids = FirstLines()
         self._told: set[tuple[str, int]] = set()
 
@@ -319,7 +329,8 @@ class _Seen:
             what = f"the id {quoted(person.id)}"
             self._twice(line, person.line, what, self._identity, what)
             return False
-        self._warn_of_case(address, person.line)
+        if self._has_capitals or folded(address) != address:
+            self._warn_of_case(address, person.line)
         return True
 
     def _twice(self, first: int, second: int, what: str, mark: int | None, same: str) -> None:
@@ -335,8 +346,9 @@ class _Seen:
         # RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference.
         lower = folded(address)
         if lower == address:
-            twin_line = self._folded.get(lower) if self._folded else None
+            twin_line = self._folded.get(lower)
         else:
+            self._has_capitals = True
             twin_line = self._folded.first(lower, line)
             twin_line = self._lines.get(lower) if twin_line == line else twin_line
         if twin_line and twin_line != line:
@@ -346,11 +358,8 @@ class _Seen:
             self._problems.append(warning)
 
 
-def _mailbox(address: str, name: str) -> Mailbox:
-    if len(address) > _ADDRESS_LIMIT:
-        what = f"the address has {len(address):,} characters"
-        raise AddressRefused(what, "Correct the cell")
-    return parse_address(address, name)
+def _refuse_long(address: str) -> NoReturn:
+    raise AddressRefused(f"the address has {len(address):,} characters", "Correct the cell")
 
 
 def _written(person: Person) -> str:

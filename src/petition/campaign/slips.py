@@ -35,7 +35,8 @@ def reorders(text: str) -> str | None:
 
 def may_reorder(text: str) -> bool:
     """Whether `reorders` has anything to look at: most rows are done with at once."""
-    return not text.isascii() and _REORDERS.search(text) is not None
+    # What is printable in Python's sense has no control or format characters at all.
+    return not (text.isascii() or text.isprintable()) and _REORDERS.search(text) is not None
 
 
 def _named(char: str) -> str:
