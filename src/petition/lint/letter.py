@@ -8,7 +8,7 @@ from datetime import datetime
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.people import Person
 from petition.errors import Level, MergeRefused, Problem
-from petition.lint.rows import JUDGES, odd_end
+from petition.lint.rows import NAMES, ODDITIES, brings_along, may_be_odd, odd_end
 from petition.lint.slips import BEGIN, END, Slip, slips_of
 from petition.merge.message import Merger
 
@@ -19,10 +19,6 @@ _SHAPES = 100  # further ones, of which each has other cells empty
 _NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
 # A field and the sign of the sentence behind it: there a cell brings none of its own.
 _BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]*\}\}\s?[,;:!?]")
-# What a cell may bring into a letter that nobody meant to write.
-_ODD = re.compile(
-    r"[{}<>\[\]]|\?\?\?|\b(?:TODO|FIXME|XXX|[Dd]ear|[Ll]orem)\b|\bwww\.|https?:| ,|,\w"
-)
 _MARKUP = re.compile(r"[*_`\\]")
 _PARAGRAPH_END = re.compile(r"(?<=\n\n)(?=[^\n])")
 
@@ -70,15 +66,17 @@ class Lint:
             person: The person.
             subject: The subject of the copy; None: it cannot be merged.
         """
-        self._judge_row(person)
+        cells = [person.fields.get(column, "") for column in self._columns]
+        is_odd = may_be_odd(cells)
+        self._judge_row(person, is_odd=is_odd)
         if self.merger is None or subject is None:
             return
         # In a thread the subject is that of the first letter, and must stay so.
-        if len(subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
+        if len(subject) > SUBJECT_LIMIT and len(subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
             self._add(self._long_subject(person), person)
-        text = self._text_of(person)
-        if self._is_read(person, text):
-            for problem in dict.fromkeys(self._read(person, text)):
+        language, _ = self.merger.language_of(person)
+        if self._is_read(person, language) or (is_odd and brings_along(cells)):
+            for problem in dict.fromkeys(self._read(person, self._text_of(person))):
                 self._add(problem, person)
 
     def problems(self) -> Iterator[Problem]:
@@ -95,8 +93,8 @@ class Lint:
             what = problem.what + more
             yield Problem(problem.file, problem.line, what, problem.mend, Level.WARNING)
 
-    def _judge_row(self, person: Person) -> None:
-        for judge in JUDGES:
+    def _judge_row(self, person: Person, *, is_odd: bool) -> None:
+        for judge in (*NAMES, *ODDITIES) if is_odd else NAMES:
             columns = self._before_sign if judge is odd_end else self._columns
             verdict = judge(person.fields, columns)
             if verdict is None:
@@ -115,19 +113,18 @@ class Lint:
         mend = "Shorten it: most programs cut it off in the list of letters"
         return Problem(text.file, text.subject_line, what, mend)
 
-    def _is_read(self, person: Person, text: LetterText) -> bool:
+    def _is_read(self, person: Person, language: str) -> bool:
         """Whether a copy is read: the first ones, then those that could be unlike them.
 
         What is empty decides over most slips, and what a cell brings along over the others.
         """
         self._seen += 1
-        cells = person.fields
-        shape = (text.language, *map(bool, cells.values()))
-        is_new = shape not in self._shapes and len(self._shapes) < _SHAPES
-        if is_new:
-            self._shapes.add(shape)
-        is_odd = _ODD.search("\n".join(cells.get(column, "") for column in self._columns))
-        return self._seen <= _READ or is_new or bool(is_odd)
+        if len(self._shapes) < _SHAPES:
+            shape = (language, *map(bool, person.fields.values()))
+            if shape not in self._shapes:
+                self._shapes.add(shape)
+                return True
+        return self._seen <= _READ
 
     def _read(self, person: Person, text: LetterText) -> Iterator[Problem]:
         assert self.merger is not None  # noqa: S101 (look_at asks)

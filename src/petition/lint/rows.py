@@ -1,7 +1,7 @@
 """Slips in the cells of people and of those who sign."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from unicodedata import name as name_of
 
 from petition.campaign.folding import folded_name
@@ -18,6 +18,7 @@ _NO_VALUE = re.compile(
     r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!)|(?:null|nan|none|n/a|undefined|unknown|-+|\?+|x{2,})",
     re.IGNORECASE,
 )
+_NO_VALUES = re.compile(rf"\n(?:{_NO_VALUE.pattern})(?=\n)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-f]{2,4});", re.IGNORECASE)
 # UTF-8 that was read as Windows-1252 or -1251: "Ã©", "â€™", "Ð°", "Рђ".
 _TWICE_ENCODED = re.compile(
@@ -25,6 +26,33 @@ _TWICE_ENCODED = re.compile(
     r"|(?:[РС][\u0080-\u00bf\u0402-\u040f\u0452-\u045f\u2018-\u2122]){2,}"
 )
 _ENDS_ODDLY = re.compile(r"[,;:]$")
+# What a cell may bring into a letter that nobody meant to write.
+_ODD = re.compile(
+    r"[{}<>\[\]]|\?\?\?|\b(?:TODO|FIXME|XXX|[Dd]ear|[Ll]orem)\b|\bwww\.|https?:| ,|,\w"
+)
+# Nothing is wrong with a cell of letters, digits and these, but for the words of `_ODD`.
+_UNUSUAL = re.compile(r"[^\w .'’()/+@\n-]")
+
+
+def may_be_odd(cells: Iterable[str]) -> bool:
+    """Whether `ODDITIES` and `brings_along` need to look at some cells: they find nothing in most.
+
+    Args:
+        cells: What the letter names of a row.
+    """
+    text = "\n{}\n".format("\n".join(cells))
+    return bool(
+        _UNUSUAL.search(text)
+        or _NO_VALUES.search(text)
+        or ("ear" in text or "orem" in text or "XXX" in text)
+        or ("TODO" in text or "FIXME" in text or "www." in text)
+        or (not text.isascii() and _TWICE_ENCODED.search(text))
+    )
+
+
+def brings_along(cells: Iterable[str]) -> bool:
+    """Whether a row's copy should be read, for what its cells may bring into the letter."""
+    return _ODD.search("\n".join(cells)) is not None
 
 
 def misfitting_salutation(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
@@ -55,6 +83,8 @@ def _fits(word: str, there: list[str]) -> bool:
 
 def _wrong_gender(salutation: str) -> Verdict:
     """A patronymic tells whether it is a man or a woman who is greeted."""
+    if salutation.isascii():
+        return None
     greeting, _, rest = salutation.casefold().partition(" ")
     if greeting not in _GREETINGS:
         return None
@@ -117,4 +147,5 @@ def odd_end(cells: Mapping[str, str], named: frozenset[str]) -> Verdict:
     return None
 
 
-JUDGES: tuple[Judge, ...] = (misfitting_salutation, shouted_name, no_value, spoilt_text, odd_end)
+NAMES: tuple[Judge, ...] = (misfitting_salutation, shouted_name)
+ODDITIES: tuple[Judge, ...] = (no_value, spoilt_text, odd_end)

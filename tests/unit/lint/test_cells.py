@@ -1,6 +1,8 @@
 """What looks wrong in a row, and what does not."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from petition.campaign.signatories import Signatory
 from petition.lint import rows
@@ -182,3 +184,36 @@ def test_signatures_in_capitals():
         3,
         'the name "ANNA JONES" is in capitals alone (in 2 rows, this is the first)',
     )
+
+
+CELL = st.lists(
+    st.sampled_from(
+        ["a", "Ann", " ", ", ", ",", " ,", ";", ":", ".", "-", "--", "?", "x", "xx", "null", "N/A",
+         "NaN", "none", "unknown", "#", "#N/A", "&amp;", "&", "Ã©", "â€™", "Ð°", "РђСЂ", "Р", "{",
+         "<", "[", "TODO", "FIXME", "XXX", "Dear", "dear", "lorem", "Lorem", "www.", "https:", "\n",
+         "\r", "é"]
+    )
+    | st.characters(),
+    max_size=6,
+).map("".join)  # fmt: skip
+
+
+@given(st.lists(CELL, min_size=1, max_size=5))
+@example(["a", "NULL", "b"])
+@example(["a\nNULL\nb"])
+@example(["x" * 99])
+@example(["РђСЂ"])
+def test_a_row_that_nothing_is_odd_of_at_a_glance_has_nothing_odd(cells):
+    if rows.may_be_odd(cells):
+        return
+    by_column = {f"c{number}": cell for number, cell in enumerate(cells)}
+    assert not any(judge(by_column, frozenset(by_column)) for judge in rows.ODDITIES)
+    assert not rows.brings_along(cells)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["Ann Reed", "Жанна Ахметова", "Mary-Jane O’Dowd", "12/3 Quay St. (left)", "a@b.example", ""],
+)
+def test_what_most_cells_hold_is_seen_at_a_glance(cell):
+    assert not rows.may_be_odd([cell, "Hull"])
