@@ -55,7 +55,7 @@ class Loads:
             pictures = self._pictures_of(loaded.language)
             self._shared[key] = Carried(pictures, attached, len(attached))
         shared = self._shared[key]
-        if not self._has_own:
+        if not self.has_own:
             return shared
         own = tuple(file.part for file in self._own(person, loaded))
         return Carried(shared.pictures, (*shared.attached, *own), shared.shared)
@@ -66,7 +66,7 @@ class Loads:
         Raises:
             MergeRefused: A file of their own cannot be carried.
         """
-        if not self._has_own:
+        if not self.has_own:
             return {}
         return {PROMISED: promise_of(self._own(person, loaded))}
 
@@ -111,7 +111,8 @@ class Loads:
         return f"{self._frozen.file(language)}:{line}"
 
     @cached_property
-    def _has_own(self) -> bool:
+    def has_own(self) -> bool:
+        """Whether copies carry files of their own."""
         return any("sha256" not in one for one in self._frozen.attachments)
 
     @cached_property

@@ -239,6 +239,11 @@ class Merger:
         """
         return self._loads.typeset(person, self._text_for(person))
 
+    @property
+    def has_own_files(self) -> bool:
+        """Whether a copy carries files that others do not."""
+        return self._loads.has_own
+
     def own_files(self, person: Person) -> dict[str, str]:
         """What the log is to keep beside a row's fields: which files its copy alone carries.
 

@@ -71,7 +71,8 @@ def shape_of(cells: Mapping[str, str], columns: Iterable[str]) -> Shape | None:
         named = [cells[column] for column in columns]
     except KeyError:
         return None
-    if not is_printable("".join(named)):
+    text = "".join(named)
+    if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
         return None
     return tuple([bool(cell.strip()) for cell in named])
 

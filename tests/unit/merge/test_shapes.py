@@ -26,7 +26,13 @@ PIECES = st.sampled_from(
         *("[{{ recipient.title }}](https://a.example/{{ recipient.title }})", "{{ today }}"),
     ]
 )
-CELLS = st.sampled_from(["", " ", "\t", "\u2003", "b", "<b>", "Жу", "a\x00", "\r\nb", "\ud800"])
+SUBJECTS = (
+    *("Hello", "To {{ recipient.title }}", "{{ recipient.title or '-' }}", "{{ today }}"),
+    *("{{ recipient.title }}", "{{ recipient.name }}: 5 % of {{ recipient.title }}"),
+)
+CELLS = st.sampled_from(
+    ["", " ", "\t", "\u2003", "b", "<b>", "Жу", "a\x00", "\r\nb", "\ud800", "a\tb", "%s", "é" * 901]
+)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -37,7 +43,7 @@ CELLS = st.sampled_from(["", " ", "\t", "\u2003", "b", "<b>", "Жу", "a\x00", "
 )
 @given(
     pieces=st.lists(PIECES, min_size=1, max_size=6),
-    subject=st.sampled_from(["Hello", "To {{ recipient.title }}", "{{ recipient.title or '-' }}"]),
+    subject=st.sampled_from(SUBJECTS),
     rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=2, max_size=6),
 )
 def test_check_finds_in_each_row_what_merging_it_would(pieces, subject, rows):
