@@ -14,7 +14,7 @@ from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, PassedOver, Supporters
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
-from petition.fitness import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
+from petition.fitness import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
 from petition.lint.campaign import slips_of
 from petition.lint.letter import Lint
 from petition.merge.files import Files
@@ -83,12 +83,15 @@ class Examined:
         """Whether the letter may not be sent as it is."""
         return any(problem.is_error for problem in self.problems)
 
-    def persons(self, merger: Merger | None, revision: int) -> Iterator[Person]:
+    def persons(
+        self, merger: Merger | None, revision: int, *, read_back: int = READ_BACK_FIRST
+    ) -> Iterator[Person]:
         """The list's persons, each examined as it is read.
 
         Args:
             merger: Merges the letter for each of them; None: only the rows are looked at.
             revision: The revision that is to be sent.
+            read_back: How many copies are parsed in full.
 
         Yields:
             Every person whose row is sound; `problems` is complete when the last one was taken.
@@ -100,18 +103,20 @@ class Examined:
         lint = Lint(self.letter, merger, revision, now)
         alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
         copied = CopiedTwice(self.letter)
+        is_judged = not takes_all(self.server)
         before, read, merged = len(self.problems), 0, 0
         for read, person in enumerate(self.rows(), start=1):  # noqa: B007
             if person.excluded:  # nobody writes to it, and its cells may be in any condition
                 yield person
                 continue
-            fault, subject = self._fault_of_address(person), None
+            fault = self._fault_of_address(person) if is_judged else None
+            subject = None
             if not self.supporters:  # who sign it themselves are the ones to write to
                 alikes.look_at(person)
             copied.look_at(person)
             if merger is not None:
                 merged += 1
-                full = merged <= READ_BACK_FIRST
+                full = merged <= read_back
                 subject, refused = self._merge(merger, person, revision, now, full=full)
                 fault = fault or self._of_the_row(person, refused)
                 if refused and refused is not fault:
@@ -141,11 +146,13 @@ class Examined:
             rows = self.supporters.rows(self.problems, self._passed_over)
         else:
             rows = self.people.rows(self.problems)
-        return map(self.complete, rows)
+        return rows if self.complete is as_it_is else map(self.complete, rows)
 
     def tell_language(self, merger: Merger | None, person: Person) -> None:
         """Count a person for whom there is no letter in their language."""
-        if merger and not person.excluded and merger.language_of(person)[1]:
+        if not person.language or person.excluded or not merger:  # most rows name no language
+            return
+        if merger.language_of(person)[1]:
             self.fallbacks.add(person)
 
     def _merge(

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 from petition.address import Mailbox, parse_address
+from petition.check import READ_BACK_FIRST
 from petition.cli import console, deliver, summary
 from petition.cli.progress import Progress
 from petition.cli.workplace import Workplace
@@ -14,7 +15,14 @@ from petition.errors import AddressRefused, ExitStatus, LogChanged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
 from petition.outbox.states import State
-from petition.prepare import Prepared, Wish, enqueue, prepare, refuse_trial
+from petition.prepare import (
+    READ_BACK_BEFORE_RUN,
+    Prepared,
+    Wish,
+    enqueue,
+    prepare,
+    refuse_trial,
+)
 
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
@@ -47,9 +55,13 @@ def send(
         UsageError: `to_me` is no address.
     """
     trial_to = _trial_address(to_me) if to_me is not None else None
-    with _ownership(place, only_looks=dry_run or to_me is not None):
+    only_looks = dry_run or to_me is not None
+    read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
+    with _ownership(place, only_looks=only_looks):
         while True:
-            prepared = prepare(place.campaign, letter, place.log, place.server, wish)
+            prepared = prepare(
+                place.campaign, letter, place.log, place.server, wish, read_back=read_back
+            )
             console.problems(prepared.warnings)
             if trial_to is not None:
                 return _trial(prepared, trial_to, dry_run=dry_run, yes=yes)

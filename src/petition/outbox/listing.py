@@ -5,6 +5,7 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -300,17 +301,48 @@ def _follows(freeze: FrozenLetter) -> str | None:
     return follows
 
 
-# Sorted, so that two columns that changed places are no change of the row. One encoder for all:
-# json.dumps makes another at each call.
-_as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+class _AsJson:
+    """Fields as JSON; sorted, so that two columns that changed places are no change of the row.
+
+    The rows of a list have the same columns, and most cells nothing that JSON writes otherwise:
+    these are put into a text that was made once.
+    """
+
+    def __init__(self) -> None:
+        # One encoder for all: json.dumps makes another at each call.
+        self._encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+        self._remember({})
+
+    def __call__(self, fields: Mapping[str, str]) -> str:
+        if len(fields) != len(self._columns):
+            self._remember(fields)
+        try:
+            cells = tuple([fields[column] for column in self._columns])
+        except KeyError:
+            self._remember(fields)
+            return self._encode(fields)
+        if _ESCAPED.search("".join(cells)):
+            return self._encode(fields)
+        return self._format % cells
+
+    def _remember(self, fields: Mapping[str, str]) -> None:
+        self._columns = tuple(sorted(fields))
+        names = (self._encode(column).replace("%", "%%") for column in self._columns)
+        self._format = "{{{}}}".format(", ".join(f'{name}: "%s"' for name in names))
+
+
+# What JSON does not write as it stands (RFC 8259 7).
+_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 
 
 def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[object, ...]]:
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
+    as_json, knows_forgotten = _AsJson(), len(forgotten) > 0
     for position, listed in enumerate(rows, 1):
-        address = listed.address or listed.mailbox
-        row = _without_person(listed, forgotten) if address in forgotten else listed
-        key = folded(address) if row is listed else forgotten.key(address)
+        row, address = listed, listed.address or listed.mailbox
+        key = folded(address)
+        if knows_forgotten and address in forgotten:
+            row, key = _without_person(listed, forgotten), forgotten.key(address)
         yield (
             position,
             row.mailbox,
@@ -321,7 +353,7 @@ def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[o
             row.row_id,
             row.file,
             row.line,
-            _as_json(row.fields),
+            as_json(row.fields),
             row.chosen,
             row.excluded,
         )
