@@ -109,6 +109,15 @@ def test_a_letter_is_given_up_when_its_pace_says(tmp_path: Path, postgres: Postg
         assert campaign.states()["p1"] == State.DEFERRED
 
 
+def test_jobs_of_another_version_of_their_engine_are_left_alone(tmp_path: Path, postgres: Postgres):
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 2)
+    campaign.petition(*SEND, status=0)
+    on_log(campaign, "ALTER FUNCTION procrastinate_fetch_job_v2 RENAME TO procrastinate_fetch_job")
+    for command in (("worker", "--once"), SEND):
+        err = " ".join(campaign.petition(*command, status=1).err.split())
+        assert "another version of Procrastinate (procrastinate_fetch_job_v2 is not there)" in err
+
+
 def test_a_task_of_the_engine_itself_is_not_run(tmp_path: Path, postgres: Postgres):
     with counting_server() as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)

@@ -57,6 +57,12 @@ class Postgres:
     _process: "subprocess.Popen[bytes] | None" = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
+    @property
+    def pid(self) -> int:
+        """The number of its first process, of which the others are children."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, schema: str = "", *, more: str = "") -> str:
         """The address of the database, or of one schema in it."""
         options = f"&options={quote(f'-csearch_path={schema}')}" if schema else ""

@@ -38,11 +38,12 @@ class Sink:
 
 
 @contextmanager
-def running_sink(*switches: str) -> Iterator[Sink]:
+def running_sink(*switches: str, keeps: bool = True) -> Iterator[Sink]:
     """Run it until the block is left.
 
     Args:
         switches: As its manual has them: `-q`, `DATA`.
+        keeps: Write each letter to a file; else they are forgotten.
     """
     assert SINK is not None
     # Not a folder of pytest's: those are closed to the account that it runs under.
@@ -52,7 +53,8 @@ def running_sink(*switches: str) -> Iterator[Sink]:
             who = ["-u", "postfix"]
             shutil.chown(folder, "postfix")
         port = free_port()
-        command = [SINK, *who, *switches, "-d", f"{folder}/", f"127.0.0.1:{port}", "100"]
+        files = ["-d", f"{folder}/"] if keeps else []
+        command = [SINK, *who, *switches, *files, f"127.0.0.1:{port}", "100"]
         running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             _wait_for(port, running)

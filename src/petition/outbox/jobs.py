@@ -4,11 +4,15 @@ The tables of the engine that gives jobs out are made beside ours, and its own f
 on the connection of the log: in the transaction of the copies that they are for.
 """
 
+import re
+
 from petition.errors import LogUnusable
 from petition.outbox.database import Database
 
 TASK = "petition.letters"
 COPIES_A_JOB = 300
+
+_MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|TABLE|TYPE) (\w+)")
 
 
 def workers_are_made(database: Database) -> bool:
@@ -24,19 +28,31 @@ def make_tables(database: Database, engine: str) -> None:
         engine: The statements that make the tables of the jobs' engine.
 
     Raises:
-        LogUnusable: It is no PostgreSQL, or this login may not.
+        LogUnusable: It is no PostgreSQL, this login may not, or another version of the engine made
+            them.
     """
     if not database.takes_workers:
         raise LogUnusable(
             f"{database.where} is a file of one machine",
             "Workers need PostgreSQL: petition migrate postgresql://host/name",
         )
-    if workers_are_made(database):
-        return
-    with database.transaction():
-        if not workers_are_made(database):
-            database.install(engine)
-            database.run("make_workers")
+    if not workers_are_made(database):
+        with database.transaction():
+            if not workers_are_made(database):
+                database.install(engine)
+                database.run("make_workers")
+    _refuse_another_engine(database, engine)
+
+
+def _refuse_another_engine(database: Database, engine: str) -> None:
+    """Refuse tables that another version of the engine made: it may ask for what is not there."""
+    there = {row[0] for row in database.all("engine_names")}
+    if missing := sorted(set(_MADE.findall(engine)) - there):
+        raise LogUnusable(
+            f"the jobs in {database.where} were made by another version of Procrastinate"
+            f" ({missing[0]} is not there)",
+            "Use that version, or end all workers and apply the migrations that come with this one",
+        )
 
 
 def queue_jobs(database: Database, letter: str, revision: int) -> int:

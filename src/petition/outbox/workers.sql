@@ -5,6 +5,14 @@
 -- Whether a letter was ever given to workers.
 SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'worker'
 
+-- :name engine_names
+-- What the engine of the jobs has in this log: functions, tables, types.
+SELECT proname FROM pg_proc
+WHERE pronamespace = to_regnamespace(quote_ident(current_schema())) AND proname LIKE 'procrastinate%'
+UNION
+SELECT typname FROM pg_type
+WHERE typnamespace = to_regnamespace(quote_ident(current_schema())) AND typname LIKE 'procrastinate%'
+
 -- :name make_workers
 -- The workers that there were, and what they must know of petition.toml.
 CREATE TABLE worker (
