@@ -44,6 +44,10 @@ class Mailer:
         tell: Is called with what became of each copy.
         clock: What tells the time, aware.
         note: Is called when letters begin to go more slowly, once for each reason.
+        merged: How many copies this merger has made before, which were read back.
+
+    Attributes:
+        merged: The same, with those of this run.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Mailer:
         tell: Callable[[Told], None],
         clock: Callable[[], datetime],
         note: Callable[[Slowed], None] = lambda _: None,
+        *,
+        merged: int = 0,
     ) -> None:
         self._run = run
         self._merger = merger
@@ -69,7 +75,7 @@ class Mailer:
         self._is_done = asyncio.Event()  # one of the connections found nothing left
         self._opening = asyncio.Lock()
         self._lines = 0  # that are open
-        self._merged = 0
+        self.merged = merged
         self._date = clock().replace(microsecond=0)
         self._finished = 0  # letters that need no other attempt
         self._dismissals = Dismissals()
@@ -294,8 +300,8 @@ class Mailer:
 
     def _merged_letter(self, line: Line, copy: Copy) -> Letter | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
-        self._merged += 1
-        full = self._merged <= READ_BACK_FIRST
+        self.merged += 1
+        full = self.merged <= READ_BACK_FIRST
         try:
             email = self._merger.merge(person_of(copy), copy.revision, date, full=full)
         except MergeRefused as refusal:

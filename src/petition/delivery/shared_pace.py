@@ -17,7 +17,8 @@ Take = Callable[[str, float], Awaitable[float]]
 class SharedPace(Pace):
     """Gives every letter of this worker its turn among those of all workers.
 
-    What a provider itself asks for (`slow_down`, `refused_by_policy`) is kept by each worker alone.
+    That a provider wants fewer letters each worker hears for itself; those that have heard it share
+    its turns. A provider that wants none (`refused_by_policy`) each keeps away from by itself.
 
     Args:
         settings: [pace] of petition.toml, as it was when the letter was queued.
@@ -69,10 +70,13 @@ class SharedPace(Pace):
         """
         if closed := await super().wait(domain):
             return closed
-        if own := self._domains.get(domain):
-            delay = await self._from_bucket(domain, own.interval)
-            own.take(self._clock.monotonic() + delay)  # others go past it meanwhile
-            await self._sleep(delay)
+        provider = provider_of(domain)
+        own, slowed = self._domains.get(domain), self._slowed.get(provider)
+        for name, turns in ((domain, own), (f"provider {provider}", slowed)):
+            if turns:
+                delay = await self._from_bucket(name, turns.interval)
+                turns.take(self._clock.monotonic() + delay)  # others go past it meanwhile
+                await self._sleep(delay)
         if self._rate:
             await self._sleep(await self._from_bucket(ALL, self._rate.seconds / self._rate.count))
         opens_at = self.opens_at()

@@ -1,5 +1,6 @@
 """A worker lives long: a provider that wants no letters is tried again after a while."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -59,3 +60,29 @@ def test_a_letter_that_is_taken_after_a_pause_ends_the_count(
     pace.try_paused_again()
     pace.ease("a.example")
     assert not pace.refused_by_policy("a.example")
+
+
+def test_a_provider_that_wants_fewer_letters_has_one_bucket_for_all_workers(hours: Hours) -> None:
+    asked: list[tuple[str, float]] = []
+
+    async def take(name: str, interval: float) -> float:
+        asked.append((name, interval))
+        return 5.0
+
+    async def sleep(seconds: float) -> None:
+        hours.seconds += seconds
+
+    pace = SharedPace(PaceSettings(), UTC, take, Clock(lambda: NOW, hours.monotonic, sleep))
+
+    async def letters() -> None:
+        await pace.wait("a.example")
+        pace.slow_down("a.example")
+        await pace.wait("b.example")
+        assert asked == []
+        await pace.wait("a.example")
+
+    asyncio.run(letters())
+    assert asked == [("provider a.example", 1.0)]
+    assert hours.seconds >= 5.0
+    assert pace.delay("b.example") == 0.0
+    assert pace.delay("a.example") > 0.0
