@@ -236,7 +236,7 @@ class _Erasing:
         key = self._forgotten.add(self._mailbox)
         self._done.digests |= {str(copy["sha256"]) for copy in copies if copy["sha256"]}
         for mailbox in {str(copy["mailbox"]) for copy in copies}:
-            values = {"mailbox": mailbox, "stand_in": key, "now": self._log.now}
+            values = {**self._key, "mailbox": mailbox, "stand_in": key, "now": self._log.now}
             values["mailbox_stand_in"] = self._forgotten.stand_in(mailbox)
             self._database.run("erase_copies", values)
         hashes = {one for copy in copies for one in _SHA256.findall(str(copy["fields"]))}

@@ -53,6 +53,9 @@ TO_SEND = (
 )
 
 
+_QUEUED = (Action.NEW, Action.ANOTHER, Action.REPLACED)  # a row of the log is made for these
+
+
 class ListedRow(NamedTuple):
     """One row of a list.
 
@@ -104,6 +107,10 @@ class Comparison:
     def __getitem__(self, action: Action) -> int:
         return self.actions.get(action, 0)
 
+    def has_any(self, *actions: Action) -> bool:
+        """Whether one of some actions is to be done for anybody."""
+        return any(map(self.__getitem__, actions))
+
     @property
     def to_send(self) -> int:
         """How many copies there are to send."""
@@ -147,23 +154,29 @@ class Listing:
     def _compared(self, revision: int, mode: Mode, limit: int | None, at: str) -> Comparison:
         letter = self._letter
         values = {"letter": letter, "revision": revision, "mode": mode, "now": at}
+        self._database.run("compare_anew")
         self._database.run("compare", values)
         self._database.survey("listed")
         if limit is not None:
             self._database.run("choose_first", {"limit": limit})
-        due = self._database.one("deferred_until")
+        actions = {Action(row[0]): row[1] for row in self._database.all("count_actions")}
+        # Each further question goes through the whole list: it is asked where it has an answer.
+        is_excluded, is_deferred = Action.EXCLUDED in actions, Action.DEFERRED in actions
+        due = self._database.one("deferred_until") if is_deferred else None
+        excluded = self._database.all("count_excluded") if is_excluded else []
+        may_differ = Action.WAITING in actions or Action.RETURNED in actions
         return Comparison(
             letter=letter,
             revision=revision,
             mode=mode,
             limit=limit,
             at=at,
-            actions={Action(row[0]): row[1] for row in self._database.all("count_actions")},
+            actions=actions,
             gone=self._count("gone", {"letter": letter}),
-            newly_excluded=self._count("count_newly_excluded"),
-            as_queued=self._count("count_as_queued"),
+            newly_excluded=self._count("count_newly_excluded") if is_excluded else 0,
+            as_queued=self._count("count_as_queued") if may_differ else 0,
             due_at=moment(due[0]) if due and due[0] else None,
-            excluded={row[0]: row[1] for row in self._database.all("count_excluded")},
+            excluded={row[0]: row[1] for row in excluded},
         )
 
     def _count(self, query: str, values: Mapping[str, object] | None = None) -> int:
@@ -205,13 +218,13 @@ class Listing:
         revision, now = comparison.revision, self._log.now
         with self._database.transaction():
             self._confirm_unchanged(comparison)
-            self._take_out()
-            self._bring_back()
+            self._take_out(comparison)
+            self._bring_back(comparison)
             if self._has_rows(comparison, freeze):
                 self._database.run("set_meta", {"name": "campaign", "value": campaign_id})
                 if freeze:
                     self._freeze(freeze)
-                self._enqueue(revision, now)
+                self._enqueue(comparison, now)
             if widen:
                 values = {"letter": self._letter, "revision": revision, "mode": widen}
                 self._database.run("set_mode", values)
@@ -232,7 +245,7 @@ class Listing:
     def _has_rows(self, comparison: Comparison, freeze: FrozenLetter | None) -> bool:
         if freeze and freeze.revision > 1 and not comparison.to_send:
             return False
-        return self._count("count_enqueued") > 0
+        return comparison.has_any(*_QUEUED) or self._count("count_enqueued") > 0
 
     def states(self) -> dict[State, int]:
         """How many of the chosen rows have a copy in each state."""
@@ -254,23 +267,26 @@ class Listing:
             },
         )
 
-    def _take_out(self) -> None:
+    def _take_out(self, comparison: Comparison) -> None:
         """Suppress what waits for those who are gone, left out, or get a newer revision."""
         database, now = self._database, self._log.now
         moving.pick(database, "pick_gone", {"letter": self._letter, "reason": Reason.REMOVED})
-        database.run("pick_left_out", {"replaced": Reason.REPLACED})
+        if comparison.has_any(Action.EXCLUDED, Action.REPLACED, Action.OPTED_OUT):
+            database.run("pick_left_out", {"replaced": Reason.REPLACED})
         moving.move(database, now)
 
-    def _bring_back(self) -> None:
+    def _bring_back(self, comparison: Comparison) -> None:
         database, now = self._database, self._log.now
-        database.run("refresh", {"now": now})
-        moving.pick(database, "pick_returned")
-        moving.move(database, now)
+        if comparison.has_any(Action.REFRESHED, Action.RETURNED):
+            database.run("refresh", {"now": now})
+            moving.pick(database, "pick_returned")
+            moving.move(database, now)
 
-    def _enqueue(self, revision: int, now: str) -> None:
-        self._database.run("outdate")
+    def _enqueue(self, comparison: Comparison, now: str) -> None:
+        if comparison.has_any(Action.ANOTHER, Action.REPLACED):
+            self._database.run("outdate")
         last = self._count("last_copy")
-        values = {"letter": self._letter, "revision": revision, "now": now}
+        values = {"letter": self._letter, "revision": comparison.revision, "now": now}
         self._database.run("enqueue", values)
         self._database.survey("copy")
         self._database.run("log_enqueued", {"last": last, "now": now})
@@ -356,6 +372,7 @@ def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[o
             as_json(row.fields),
             row.chosen,
             row.excluded,
+            row.chosen,
         )
 
 

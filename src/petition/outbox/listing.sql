@@ -16,8 +16,8 @@ CREATE TEMPORARY TABLE listed (
     fields   TEXT NOT NULL,
     wanted   INTEGER NOT NULL, -- this send is for it
     excluded TEXT NOT NULL,
-    chosen   INTEGER NOT NULL DEFAULT 0, -- and the limit lets it in
-    action   TEXT NOT NULL DEFAULT '',
+    chosen   INTEGER NOT NULL, -- and the limit lets it in
+    action   TEXT NOT NULL DEFAULT 'new', -- as for somebody of whom the log knows nothing
     copy     INTEGER
 )
 
@@ -32,11 +32,15 @@ DROP TABLE IF EXISTS listed
 -- :name stage
 -- Lay one row of the list beside the log.
 INSERT INTO listed (position, mailbox, folded, domain, name, language, row_id, file, line, fields,
-                    wanted, excluded)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    wanted, excluded, chosen)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- :name compare_anew
+-- Forget what was to be done by an earlier comparison.
+UPDATE listed SET chosen = wanted, action = 'new', copy = NULL WHERE action <> 'new' OR chosen <> wanted
 
 -- :name compare
--- What is to be done for each chosen row, and which copy it has so far.
+-- What is to be done for each chosen row of which the log or the list says anything, and its copy.
 UPDATE listed SET chosen = wanted, (action, copy) = (
     SELECT
         CASE
@@ -75,6 +79,9 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
     LEFT JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
     LEFT JOIN suppression AS out ON out.folded = listed.folded AND out.reason <> 'forgotten'
 )
+WHERE excluded <> ''
+   OR EXISTS (SELECT 1 FROM copy WHERE copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1)
+   OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = listed.folded)
 
 -- :name choose_first
 -- Where more rows than that want a letter, keep only the first of them.

@@ -87,7 +87,7 @@ UPDATE answer SET quote = :quote WHERE id = :id
 UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '',
     language = '', row_id = '', file = '', line = 0, fields = '{}', token = NULL, bytes = NULL,
     updated_at = :now
-WHERE mailbox = :mailbox
+WHERE folded = :folded AND mailbox = :mailbox
 
 -- :name erase_enclosure
 -- A file that rows had, where none has it any more.

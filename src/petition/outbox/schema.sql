@@ -54,8 +54,8 @@ CREATE TABLE copy (
     updated_at    TEXT NOT NULL,
     FOREIGN KEY (letter, revision) REFERENCES frozen (letter, revision)
 );
-CREATE UNIQUE INDEX copy_once ON copy (mailbox, letter, revision) WHERE state <> 'suppressed';
-CREATE UNIQUE INDEX copy_newest ON copy (letter, mailbox) WHERE newest = 1;
+-- Of no state: it would be written anew with each arrow, at a place by chance.
+CREATE UNIQUE INDEX copy_once ON copy (letter, mailbox, revision);
 CREATE INDEX copy_folded ON copy (folded, letter);
 CREATE INDEX copy_state ON copy (letter, state, due_at, newest) WHERE newest = 1;
 -- Few at any time, and asked for by every command that opens the log.

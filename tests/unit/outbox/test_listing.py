@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+from petition.errors import LogUnusable
 from petition.outbox import person
 from petition.outbox.listing import Action, ListedRow, Listing, Mode
 from petition.outbox.log import Log
@@ -259,3 +260,14 @@ def test_a_trial_copy_is_made_for_nobody_who_is_excluded(log: Log):
     listing.stage(excluding(("ann", "bob"), ann="deceased"))
     listing.compare(1, Mode.CONTINUE)
     assert listing.first().row_id == "bob"
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.SENT, State.SUPPRESSED])
+def test_no_mailbox_has_two_copies_in_one_revision(
+    log: Log, queue: Callable[..., Listing], state: State
+):
+    queue("ann")
+    (row,) = log.database.all("whole_copy")
+    twin = {**dict(zip(row.keys(), row, strict=True)), "id": row["id"] + 1, "state": state}
+    with pytest.raises(LogUnusable), log.database.transaction():
+        log.database.run_many("put_copy", [list(twin.values())])
