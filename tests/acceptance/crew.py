@@ -37,9 +37,13 @@ class Worker:
         self.process.kill()
         self.process.wait(PATIENCE)
 
+    def stop_soon(self) -> None:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
-        self.process.send_signal(signal.SIGTERM)
+        self.stop_soon()
         _, err = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, err
         assert "Traceback" not in err

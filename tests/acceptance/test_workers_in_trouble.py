@@ -1,6 +1,7 @@
 """Workers whose server, database or letters are not as they should be: they say it, and go on."""
 
 import json
+import signal
 import socket
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.acceptance.crew import (
     PATIENCE,
@@ -16,6 +18,7 @@ from tests.acceptance.crew import (
     campaign_on,
     nobody_twice_nobody_lost,
     wait_for,
+    wait_until,
     wait_until_done,
     workers,
 )
@@ -152,3 +155,21 @@ def test_a_letter_that_a_worker_cannot_use_is_said_and_waits(
         assert "refused" in said_of(campaign, status=1)
         assert "refused" not in said_of(campaign, status=0)  # it waits for a while
         assert server.accepted.total() == 0
+
+
+def test_a_worker_ends_when_it_is_asked_to_whatever_it_waits_for(
+    tmp_path: Path, postgres: Postgres
+):
+    """It begins, waits for a `send` that has the log for itself, or waits for jobs."""
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 1)
+    campaign.petition(*SEND, "--to", "p1", status=0)
+    on_log(campaign, "DELETE FROM procrastinate_jobs")
+    with workers(campaign, 4) as crew:
+        for tenths, one in enumerate(crew):
+            time.sleep(tenths / 10)
+            one.stop_soon()
+        ends = [one.process.wait(PATIENCE) for one in crew]
+    assert all(end in {0, -signal.SIGTERM} for end in ends)  # or before it was there to listen
+    with Log(campaign.env["PETITION_DATABASE"]) as log, log.owned(), workers(campaign, 1) as crew:
+        wait_until(lambda: any(event["event"] == "waiting" for event in crew[0].events()))
+        crew[0].stop()

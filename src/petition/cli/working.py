@@ -25,12 +25,13 @@ from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, UsageError
 from petition.outbox.database import POSTGRESQL, is_there, where
 from petition.outbox.log import Log
-from petition.outbox.members import companion, membership
+from petition.outbox.members import companion, join, membership
 from petition.outbox.states import State
 
 if TYPE_CHECKING:  # it is there with the extra alone
     from petition.delivery.workers import Jobs
 
+_JOIN_SECONDS = 0.2
 _TIDY_SECONDS = 2.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -145,9 +146,9 @@ class _Worker:
         workers = engine()
         with Log(self._url) as log:
             workers.make_tables(log)
-            with membership(log, self._name, self._stopped.is_set) as owner, ExitStack() as closing:
-                if not owner:
-                    return
+            if not await self._join(log):
+                return
+            with membership(log, self._name) as owner, ExitStack() as closing:
                 side = closing.enter_context(companion(self._url))
                 self._bench = bench = Bench(log, side, owner, self._own, self._tell, self._slowed)
                 await bench.tidy()
@@ -173,6 +174,19 @@ class _Worker:
                     await tidying
                 if bench.fault:
                     raise bench.fault
+
+    async def _join(self, log: Log) -> bool:
+        """Wait for a `send` that has the log for itself; False: the end came first."""
+        has_said = False
+        while not join(log):
+            if not has_said:
+                what = f"another petition command is sending from {where(self._url)}"
+                self._say("waiting", f"Waiting: {what}.", reason=what)
+                has_said = True
+            await first_of(_JOIN_SECONDS, self._stopped)
+            if self._stopped.is_set():
+                return False
+        return True
 
     async def _tidy(self, bench: Bench) -> None:
         while True:

@@ -78,6 +78,7 @@ class Jobs:
         self._is_owed = is_owed
         self._once = once
         self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
         self._fault: Exception | None = None
         self._app.task(name=jobs.TASK, queue=_QUEUE, retry=_Again())(self._run_job)
 
@@ -90,6 +91,8 @@ class Jobs:
         try:
             async with self._app.open_async():
                 await self._take_over()
+                if self._is_stopped:
+                    return
                 self._task = asyncio.create_task(self._work())
                 with suppress(asyncio.CancelledError):
                     await self._task
@@ -102,6 +105,7 @@ class Jobs:
 
     def stop(self) -> None:
         """Take no further job; the one in hand ends as it sees fit."""
+        self._is_stopped = True
         if self._task:
             self._task.cancel()
 

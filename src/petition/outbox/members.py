@@ -6,39 +6,42 @@ also the one that it writes through: who has lost them can mark no copy any more
 another's own lock has proved that it is dead, and gives the copies it had in hand their true state.
 """
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
 
-_PAUSE = 0.2  # seconds
+
+def join(log: Log) -> bool:
+    """Become one of those who send from a log, while its connection lives.
+
+    Returns:
+        Whether it came about; not while a `send` has the log for itself.
+
+    Raises:
+        LogUnusable: The log cannot be reached.
+    """
+    return _granted(log, "join_senders")
 
 
 @contextmanager
-def membership(log: Log, name: str, is_over: Callable[[], bool]) -> Iterator[str]:
-    """Be one of those who send from a log while the block runs.
+def membership(log: Log, name: str) -> Iterator[str]:
+    """Be a worker by a name while the block runs, after `join`.
 
     Args:
         log: The log.
         name: What a person calls this worker.
-        is_over: Whether to wait no longer for a `send` that has the log for itself.
 
     Yields:
-        As whom it has copies in hand; "": it was over before the log was free.
+        As whom it has copies in hand.
 
     Raises:
         LogUnusable: The log cannot be reached.
     """
     owner = uuid.uuid4().hex
     database = log.database
-    while not _granted(log, "join_senders"):
-        if is_over():
-            yield ""
-            return
-        time.sleep(_PAUSE)
     database.one("live", {"owner": owner})
     with database.shared_transaction():
         database.run("began", {"owner": owner, "name": name, "now": log.now})
@@ -67,7 +70,7 @@ def companion(url: str) -> Iterator[Log]:
         LogUnusable: It cannot be reached, or a `send` came between.
     """
     with Log(url) as log:
-        if not _granted(log, "join_senders"):
+        if not join(log):
             raise LogUnusable(f"another petition command is sending from {log.where}", "Wait")
         yield log
 
