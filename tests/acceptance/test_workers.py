@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.acceptance.crew import (
     campaign_on,
     nobody_twice_nobody_lost,
     wait_for,
+    wait_until,
     wait_until_done,
     workers,
 )
@@ -188,14 +188,12 @@ def test_whoever_watches_sees_states_workers_jobs_and_deferrals(tmp_path: Path, 
                 stdout=out,
             )
             wait_for(server, 200)
-            deadline = time.monotonic() + PATIENCE
-            while not any(look["workers"] and look["deferred"] for look in looks(seen)):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_until(lambda: any(one["workers"] and one["deferred"] for one in looks(seen)))
+            crew[0].kill()
+            wait_until(lambda: not looks(seen)[-1]["workers"])
             watch.send_signal(signal.SIGINT)
             assert watch.wait(PATIENCE) == 0
-            crew[0].stop()
-    last = looks(seen)[-1]
+    last = [one for one in looks(seen) if one["workers"]][-1]
     assert sum(last["counts"].values()) == 400
     assert last["deferred"] == {"x.example": 2}
     assert last["workers"][0]["sent"] > 0

@@ -54,6 +54,8 @@ def _show(before: Look, now: Look, letter: str | None) -> None:
     if now.workers or now.waiting or now.doing:
         waited = f", the first for {duration(now.lag)}" if now.lag >= 1 else ""
         console.say(f"Jobs: {now.doing:,} being done, {now.waiting:,} waiting{waited}.")
+        if not now.workers:
+            console.say("No worker is at work. Next: petition worker")
     if now.workers:
         console.table(
             ["worker", "a second", *map(str, DONE)],

@@ -87,7 +87,7 @@ class SharedRun(Run):
         states = [outcome.state for outcome in outcomes]
         counts: dict[str, object] = {state.value: states.count(state) for state in _COUNTED}
         if any(counts.values()):
-            database.run("count_work", counts | {"owner": self._owner, "now": self._log.now})
+            database.run("count_work", counts | {"owner": self._owner})
         return answers
 
     async def drop_unwanted(self) -> None:

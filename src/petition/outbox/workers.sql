@@ -19,7 +19,6 @@ CREATE TABLE worker (
     owner     TEXT PRIMARY KEY,
     name      TEXT NOT NULL,
     began_at  TEXT NOT NULL,
-    seen_at   TEXT NOT NULL,
     ended_at  TEXT,
     sent      INTEGER NOT NULL DEFAULT 0,
     deferred  INTEGER NOT NULL DEFAULT 0,
@@ -125,16 +124,16 @@ SELECT pg_advisory_unlock(hashtextextended(current_schema() || ':' || :owner, 0)
 
 -- :name began
 -- A worker begins.
-INSERT INTO worker (owner, name, began_at, seen_at) VALUES (:owner, :name, :now, :now)
+INSERT INTO worker (owner, name, began_at) VALUES (:owner, :name, :now)
 
 -- :name ended
 -- A worker has ended.
-UPDATE worker SET ended_at = :now, seen_at = :now WHERE owner = :owner AND ended_at IS NULL
+UPDATE worker SET ended_at = :now WHERE owner = :owner AND ended_at IS NULL
 
 -- :name count_work
 -- Add to what a worker has done.
 UPDATE worker SET sent = sent + :sent, deferred = deferred + :deferred, failed = failed + :failed,
-    uncertain = uncertain + :uncertain, seen_at = :now
+    uncertain = uncertain + :uncertain
 WHERE owner = :owner
 
 -- :name owners_in_hand
@@ -202,9 +201,19 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING next_at - :interval - EXTRACT(EPOCH FROM clock_timestamp()) AS delay
 
 -- :name workers_now
--- The workers that are at work, and what each has done.
-SELECT owner, name, seen_at, sent, deferred, failed, uncertain FROM worker
-WHERE ended_at IS NULL ORDER BY began_at, owner
+-- The workers that are alive, by the lock that each holds, and what each has done.
+SELECT owner, name, sent, deferred, failed, uncertain
+FROM (
+    SELECT worker.*, hashtextextended(current_schema() || ':' || owner, 0) AS lock
+    FROM worker WHERE ended_at IS NULL
+) AS not_ended
+WHERE EXISTS (
+    SELECT 1 FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = ((lock >> 32) & 4294967295)::oid AND objid = (lock & 4294967295)::oid
+)
+ORDER BY began_at, owner
 
 -- :name jobs_now
 -- How many jobs wait, how many are being done, and for how many seconds the first of those that could
