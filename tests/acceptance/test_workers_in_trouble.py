@@ -4,12 +4,14 @@ import json
 import signal
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from petition.outbox.log import Log
+from petition.outbox.members import keep_servers_time
 from petition.outbox.states import State
 from tests.acceptance.crew import (
     PATIENCE,
@@ -52,6 +54,13 @@ def test_a_server_that_does_not_answer_is_said(tmp_path: Path, postgres: Postgre
                 time.sleep(0.1)
             crew[0].stop()
     assert set(campaign.states().values()) == {State.QUEUED}
+
+
+def test_a_worker_keeps_to_the_clock_of_the_database(postgres: Postgres):
+    day = timedelta(days=1)
+    with Log(postgres.new_log(), clock=lambda: datetime.now(UTC) + day) as log:
+        keep_servers_time(log)
+        assert abs(log.clock() - datetime.now(UTC)) < day / 2
 
 
 def test_the_job_of_a_worker_that_died_just_now_is_done_too(tmp_path: Path, postgres: Postgres):

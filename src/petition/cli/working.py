@@ -25,7 +25,7 @@ from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, UsageError
 from petition.outbox.database import POSTGRESQL, is_there, where
 from petition.outbox.log import Log
-from petition.outbox.members import companion, join, membership
+from petition.outbox.members import companion, join, keep_servers_time, membership
 from petition.outbox.states import State
 
 if TYPE_CHECKING:  # it is there with the extra alone
@@ -146,6 +146,7 @@ class _Worker:
         workers = engine()
         with Log(self._url) as log:
             workers.make_tables(log)
+            keep_servers_time(log)
             if not await self._join(log):
                 return
             with membership(log, self._name) as owner, ExitStack() as closing:

@@ -17,6 +17,7 @@ from petition.delivery.ending import Ending, Slowed, Told
 from petition.delivery.line import first_of
 from petition.delivery.mailer import Mailer
 from petition.delivery.own_files import KeptFiles
+from petition.delivery.pace import Clock
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.route import Route
 from petition.delivery.shared_pace import SharedPace
@@ -287,7 +288,10 @@ class Bench:
     def _pace(self, dispatch: Dispatch) -> SharedPace:
         """The same for job after job: what a provider has asked for holds for the next one."""
         if self._paced is None or self._paced[0] != dispatch:
-            self._paced = dispatch, SharedPace(dispatch.pace, dispatch.zone, self._take)
+            self._paced = (
+                dispatch,
+                SharedPace(dispatch.pace, dispatch.zone, self._take, Clock(self._log.clock)),
+            )
         self._paced[1].try_paused_again()
         return self._paced[1]
 

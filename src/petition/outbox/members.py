@@ -9,9 +9,10 @@ another's own lock has proved that it is dead, and gives the copies it had in ha
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from petition.errors import LogUnusable
-from petition.outbox.log import Log
+from petition.outbox.log import Log, utc_now
 
 
 def join(log: Log) -> bool:
@@ -24,6 +25,17 @@ def join(log: Log) -> bool:
         LogUnusable: The log cannot be reached.
     """
     return _granted(log, "join_senders")
+
+
+def keep_servers_time(log: Log) -> None:
+    """Let a log be kept by the clock of its server: those of the workers may differ.
+
+    Raises:
+        LogUnusable: The log cannot be reached.
+    """
+    row = log.database.one("server_time")
+    ahead = timedelta(seconds=row[0] - utc_now().timestamp()) if row else timedelta()
+    log.clock = lambda: utc_now() + ahead
 
 
 @contextmanager
@@ -70,6 +82,7 @@ def companion(url: str) -> Iterator[Log]:
         LogUnusable: It cannot be reached, or a `send` came between.
     """
     with Log(url) as log:
+        keep_servers_time(log)
         if not join(log):
             raise LogUnusable(f"another petition command is sending from {log.where}", "Wait")
         yield log

@@ -149,6 +149,10 @@ SELECT owner FROM worker WHERE ended_at IS NULL
 SELECT (SELECT COUNT(*) FROM procrastinate_jobs WHERE status = 'doing') AS jobs,
        (SELECT COUNT(*) FROM worker WHERE ended_at IS NULL AND owner <> :owner) AS living
 
+-- :name server_time
+-- The time by the server's clock, in seconds since 1970.
+SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)
+
 -- :name pick_orphans_of
 -- Copies in the hand of owners that are no more.
 INSERT INTO moving (copy, from_state, to_state, reason)
