@@ -18,7 +18,10 @@ def retry(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Queue failed letters again; the next send takes them along, or the workers do."""
+    """Queue failed letters again.
+
+    The next send takes them along, or the workers do.
+    """
     from petition.cli import console, naming
     from petition.cli.moved import moved_json
     from petition.cli.next_step import next_step

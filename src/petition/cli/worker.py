@@ -18,7 +18,10 @@ def worker(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Send what `send --workers` has queued, beside other workers; needs no campaign folder."""
+    """Send what `send --workers` has queued, beside other workers.
+
+    It needs no campaign folder: the letter comes from the database.
+    """
     import os
 
     from petition.cli import working
