@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from babel.dates import format_date, format_time, get_datetime_format
@@ -105,7 +105,8 @@ def _day(starts: datetime) -> str:
     return f"{starts:%A} ({starts:%Y-%m-%d})"
 
 
-def weekday_patterns(language: str) -> list[re.Pattern[str]]:
+@cache
+def weekday_patterns(language: str) -> tuple[re.Pattern[str], ...]:
     """How a language writes the weekdays from Monday, in all their forms.
 
     Args:
@@ -120,4 +121,4 @@ def weekday_patterns(language: str) -> list[re.Pattern[str]]:
         )
         for day in _WEEKDAYS
     ]
-    return [re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE) for pattern in patterns]
+    return tuple(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE) for pattern in patterns)
