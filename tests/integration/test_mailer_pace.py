@@ -1,6 +1,7 @@
 """A provider that asks for it is slowed down alone; a server's limit of letters is learned."""
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,33 @@ def test_a_server_s_limit_of_letters_on_a_connection_is_learned(tmp_path: Path):
         # Twice the server said so; from then on we said goodbye before it.
         assert server.commands["EHLO"] == 5
         assert server.commands["QUIT"] == 3
+
+
+@pytest.mark.parametrize("pace", [{"rate": "120/min"}, {"per_domain": {"x.example": "120/min"}}])
+def test_a_server_that_hangs_up_while_a_letter_waits_for_its_turn(tmp_path: Path, pace):
+    scene = Scene(tmp_path, people=4, timeout=5)
+    scene.pace = PaceSettings(**pace)
+    with counting_server() as server:
+        server.patience = 0.2
+        ending = run(scene, server)
+        assert not ending.is_over
+        assert scene.states == ["sent"] * 4
+        # The turn that had come is not lost with the connection, and none comes too early.
+        gaps = [after - before for before, after in itertools.pairwise(server.begun)]
+        assert all(0.45 <= gap <= 0.9 for gap in gaps)
+        assert server.commands["EHLO"] == 4
+
+
+def test_no_connection_is_kept_idle_until_the_turn_of_a_letter_comes(tmp_path: Path):
+    scene = Scene(tmp_path, people=4, timeout=5)
+    scene.pace = PaceSettings(rate="60/h")
+    stand_still(scene)
+    with counting_server() as server:
+        run(scene, server)
+        assert scene.states == ["sent"] * 4
+        assert server.commands["QUIT"] == server.commands["EHLO"] == 4
+    assert scene.pace_clock is not None
+    assert scene.pace_clock.monotonic() == pytest.approx(180)
 
 
 def test_who_watches_is_told_once_that_a_provider_is_slowed_down(tmp_path: Path):

@@ -25,6 +25,7 @@ class CountingServer:
         pause: How long it thinks before and after it takes a letter, in seconds.
         answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
         most: After so many letters it says 421 to the next one on a connection; 0: never.
+        patience: After so many seconds without a command it hangs up; None: never.
         sleep: How it waits.
         now: What it notes the time of each MAIL by, in seconds.
         login: What it answers to AUTH, `{line}` for what it was told; "": it offers none.
@@ -34,6 +35,7 @@ class CountingServer:
     answers: Mapping[str, str] = field(default_factory=dict)
     most: int = 0
     login: str = ""
+    patience: float | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now: Callable[[], float] = time.monotonic
     port: int = 0
@@ -75,7 +77,7 @@ class CountingServer:
         recipients: list[str] = []
         letters = 0
         writer.write(b"220 counting.test ESMTP\r\n")
-        while line := await reader.readline():
+        while line := await self._next_line(reader, writer):
             verb, _, rest = line.decode().strip().partition(" ")
             self.commands[verb.upper()] += 1
             match verb.upper():
@@ -114,6 +116,13 @@ class CountingServer:
                     return
                 case _:
                     writer.write(b"250 2.0.0 Ok\r\n")
+
+    async def _next_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        try:
+            return await asyncio.wait_for(reader.readline(), self.patience)
+        except TimeoutError:
+            writer.write(b"421 4.4.2 Nothing was said for too long\r\n")
+            return b""
 
     def _answer(self, recipient: str) -> str | None:
         return self.answers.get(recipient.partition("@")[0])

@@ -14,7 +14,7 @@ from functools import partial
 from petition.delivery.copies import Letter, outcome_of, person_of
 from petition.delivery.ending import Ending, Slowed, Told, Wait
 from petition.delivery.line import Dismissals, Line, first_of
-from petition.delivery.pace import Closed
+from petition.delivery.pace import IDLE_SECONDS, Closed
 from petition.delivery.patience import Patience, rest_after
 from petition.delivery.reply import Outcome as Said
 from petition.delivery.route import Route
@@ -329,6 +329,8 @@ class Mailer:
     async def _turn_has_come(self, line: Line, copy: Copy) -> bool:
         """Wait for a letter's turn; False where this connection is to be closed before it."""
         await self._settle(line)
+        if self._route.pace.delay(copy.domain) > IDLE_SECONDS:
+            await line.session.close()
         turn = asyncio.ensure_future(self._route.pace.wait(copy.domain))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
@@ -342,8 +344,10 @@ class Mailer:
         if isinstance(closed, Closed):
             self._ending.closed = closed.opens_at
             self._halt()
-        # The server may have hung up while the letter waited.
-        return not self._is_halted and line.session.is_open
+        if not line.session.is_open:  # the server hung up, or we did: it goes on the next one
+            self._route.pace.hand_back(copy.domain)
+            return False
+        return not self._is_halted
 
     async def _rest(self, seconds: float) -> None:
         await first_of(seconds, self._stop)

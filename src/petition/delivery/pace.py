@@ -25,6 +25,9 @@ NO_CAP = sys.maxsize
 # How long a slow server takes for one letter: more connections than that keeps busy would only
 # stand idle until the server closes them.
 LETTER_SECONDS = 3
+# A connection on which nothing would be said for longer is closed: many servers, and the routers on
+# the way to them, drop one that is idle, some of these without a word.
+IDLE_SECONDS = 30.0
 # By so much one letter may take longer to the server than another, and still be no letter too many.
 MARGIN_SECONDS = 0.01
 # Between two letters to a provider that said "not so fast": at first, and at the most.
@@ -223,6 +226,18 @@ class Pace:
         await self._hold(self._begun)
         return None
 
+    def hand_back(self, domain: str) -> None:
+        """A letter's turn came and it could not begin: the turn is free again.
+
+        Args:
+            domain: Where the letter was to go, in lower case.
+        """
+        now = self._clock.monotonic()
+        for turns in (self._all, *self._turns_for(domain)):
+            turns.hand_back(now)
+        if self._begun:
+            self._begun.hand_back()
+
     async def wait_for_dot(self) -> None:
         """Wait, where others were late, until the dot of a letter whose turn it was may go too.
 
@@ -255,8 +270,14 @@ class Pace:
             turns.take(turn)
 
     def _turns_for(self, domain: str) -> "list[_Turns]":
-        known = (self._domains.get(domain), self._slowed.get(provider_of(domain)))
-        return [turns for turns in known if turns]
+        return [turns for _, turns in self._named_turns(domain)]
+
+    def _named_turns(self, domain: str) -> "list[tuple[str, _Turns]]":
+        """Those of a domain and of its provider, as far as there are such, and a name for each."""
+        provider = provider_of(domain)
+        own, slowed = self._domains.get(domain), self._slowed.get(provider)
+        known = ((domain, own), (f"provider {provider}", slowed))
+        return [(name, turns) for name, turns in known if turns]
 
     def _opens_after(self, moment: datetime) -> datetime | None:
         if self._between is None:
@@ -287,6 +308,11 @@ class _Turns:
         if self.interval:
             bisect.insort(self._taken, moment)
 
+    def hand_back(self, now: float) -> None:
+        """Free the last moment that has come."""
+        if number := bisect.bisect_right(self._taken, now):
+            del self._taken[number - 1]
+
     def forget(self, now: float) -> None:
         """Drop the moments that lie an interval back and bar no other."""
         del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
@@ -312,6 +338,11 @@ class _Window:
     def note(self, now: float) -> None:
         """A letter went."""
         self._gone.append(now)
+
+    def hand_back(self) -> None:
+        """The last letter did not go after all."""
+        if self._gone:
+            self._gone.pop()
 
 
 def _interval(rate: Rate | None) -> float:

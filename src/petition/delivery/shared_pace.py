@@ -34,6 +34,7 @@ class SharedPace(Pace):
         super().__init__(settings, timezone, clock)
         self._from_bucket = take
         self._paused_at: dict[str, float] = {}  # by provider
+        self._handed_back: set[str] = set()  # buckets; of each one turn at the most
 
     def refused_by_policy(self, domain: str) -> bool:
         """As ever; a worker lives on, so that a provider that wants no letters is paused a while.
@@ -70,17 +71,34 @@ class SharedPace(Pace):
         """
         if closed := await super().wait(domain):
             return closed
-        provider = provider_of(domain)
-        own, slowed = self._domains.get(domain), self._slowed.get(provider)
-        for name, turns in ((domain, own), (f"provider {provider}", slowed)):
-            if turns:
-                delay = await self._from_bucket(name, turns.interval)
-                turns.take(self._clock.monotonic() + delay)  # others go past it meanwhile
-                await self._sleep(delay)
+        for name, turns in self._named_turns(domain):
+            delay = await self._turn_in(name, turns.interval)
+            turns.take(self._clock.monotonic() + delay)  # others go past it meanwhile
+            await self._sleep(delay)
         if self._rate:
-            await self._sleep(await self._from_bucket(ALL, self._rate.seconds / self._rate.count))
+            await self._sleep(await self._turn_in(ALL, self._rate.seconds / self._rate.count))
         opens_at = self.opens_at()
         return Closed(opens_at) if opens_at else None
+
+    def hand_back(self, domain: str) -> None:
+        """As ever; the turns taken from the buckets are for this worker's next letter.
+
+        Args:
+            domain: Where the letter was to go, in lower case.
+        """
+        for name, turns in self._named_turns(domain):
+            turns.hand_back(self._clock.monotonic())  # there are two: the worker's and the bucket's
+            self._handed_back.add(name)
+        if self._rate:
+            self._handed_back.add(ALL)
+        super().hand_back(domain)
+
+    async def _turn_in(self, name: str, interval: float) -> float:
+        """How many seconds it is until this worker's next turn of a bucket."""
+        if name in self._handed_back:
+            self._handed_back.remove(name)
+            return 0.0
+        return await self._from_bucket(name, interval)
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0:

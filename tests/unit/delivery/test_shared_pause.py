@@ -86,3 +86,30 @@ def test_a_provider_that_wants_fewer_letters_has_one_bucket_for_all_workers(hour
     assert hours.seconds >= 5.0
     assert pace.delay("b.example") == 0.0
     assert pace.delay("a.example") > 0.0
+
+
+def test_a_turn_that_is_handed_back_is_the_next_one(hours: Hours) -> None:
+    """Of a worker whose connection was lost meanwhile; it takes no other from the bucket."""
+    asked: list[str] = []
+
+    async def take(name: str, interval: float) -> float:
+        asked.append(name)
+        return 400.0 if len(asked) > 2 else 100.0
+
+    async def sleep(seconds: float) -> None:
+        hours.seconds += seconds
+
+    settings = PaceSettings(rate="9/h", per_domain={"a.example": "9/h"})
+    pace = SharedPace(settings, UTC, take, Clock(lambda: NOW, hours.monotonic, sleep))
+
+    async def go() -> float:
+        assert await pace.wait("a.example") is None
+        return hours.seconds
+
+    assert asyncio.run(go()) == 200.0
+    for _ in range(3):
+        pace.hand_back("a.example")
+        assert asyncio.run(go()) == 200.0
+    assert asked == ["a.example", ""]
+    assert asyncio.run(go()) >= 600.0
+    assert asked == ["a.example", ""] * 2
