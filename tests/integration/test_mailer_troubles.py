@@ -172,6 +172,46 @@ def test_the_daily_cap_is_not_told_when_all_is_sent(tmp_path: Path):
     assert ending.capped is None
 
 
+# ---- the message
+
+
+def list_of_two(scene: Scene, *, rest: tuple[str, ...]) -> None:
+    """One person at a small place, then many at one provider, as in a list that is sorted."""
+    many = "".join(f"p{number}@{rest[number % len(rest)]},Kim,\n" for number in range(40))
+    scene.campaign.write("recipients.csv", f"email,name,town\na@small.test,Ann,\n{many}")
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [
+        (Phase.MAIL, "550 5.1.8 Sender rejected"),
+        (Phase.MAIL, "550 5.7.1 Sender rejected"),
+        (Phase.MAIL, "452 4.3.1 Insufficient system storage"),
+        (Phase.DATA, "554 5.3.0 No"),
+        (Phase.DOT, "554 5.6.0 No"),
+        (Phase.DOT, "552 Too much"),
+    ],
+)
+def test_five_refusals_in_a_row_end_the_run_also_where_all_are_for_one_provider(
+    tmp_path: Path, phase: Phase, said: str
+):
+    scene = Scene(tmp_path)
+    list_of_two(scene, rest=("large.test",))
+    ending, _ = play(scene, {phase: [Act()] + [answer(said)] * 99})
+    assert ending.refused
+    assert len(scene.states) - scene.states.count("queued") == 6
+
+
+def test_a_provider_that_refuses_the_letter_by_its_policy_does_not_end_the_run(tmp_path: Path):
+    scene = Scene(tmp_path)
+    list_of_two(scene, rest=("hotmail.com", "outlook.com"))
+    wall = answer("554 5.7.1 Content rejected")
+    ending, _ = play(scene, {Phase.DOT: [Act()] + [wall] * 99})
+    assert not ending.is_over
+    # The pace leaves it alone: two domains, one provider. One more may be on its way by then.
+    assert scene.states.count("failed") in {5, 6}
+
+
 # ---- recipients
 
 

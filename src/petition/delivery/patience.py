@@ -5,6 +5,7 @@ with the first trouble of a connection that was opened since the last one began.
 """
 
 from petition.delivery.ending import Ending
+from petition.delivery.providers import provider_of
 from petition.delivery.reply import Outcome, Scope, Stage, Verdict
 from petition.delivery.trouble import OpeningTrouble
 
@@ -41,8 +42,8 @@ class Patience:
         self._ending = ending
         self._returns = 0
         self._refusals = 0
-        self._refusing: set[str] = set()  # the domains of those in a row
-        self._taking: set[str] = set()  # some domains that took letters
+        self._refusing: set[str] = set()  # the providers of those in a row; "" for the server
+        self._taking: set[str] = set()  # some providers that took letters
         self._tried = 0
         self._unknown = 0
         self._unknown_in_a_row = 0
@@ -105,27 +106,29 @@ class Patience:
             return
         self.troubles = self._returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
-        self._weigh_refusal(mailbox, is_refused=is_refused and verdict.scope is Scope.MESSAGE)
+        is_of_message = is_refused and verdict.scope is Scope.MESSAGE
+        self._weigh_refusal(verdict, mailbox, is_refused=is_of_message)
         if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
             self._ending.refused = said
         if verdict.outcome is not Outcome.RELEASED:
             self._weigh_recipient(verdict, mailbox, said)
 
-    def _weigh_refusal(self, mailbox: str, *, is_refused: bool) -> None:
-        domain = mailbox.rpartition("@")[2].lower()
+    def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_refused: bool) -> None:
+        provider = provider_of(mailbox.rpartition("@")[2].lower())
         if is_refused:
             self._refusals += 1
-            self._refusing.add(domain)
+            self._refusing.add(provider if _is_by_policy(verdict) else "")
             return
         self._refusals = 0
         self._refusing.clear()
         if len(self._taking) < _TAKING_KEPT:
-            self._taking.add(domain)
+            self._taking.add(provider)
 
     @property
     def _is_of_one_provider(self) -> bool:
-        """Whether one domain alone refuses, and others took letters: the pace sees to that."""
-        return len(self._refusing) == 1 and bool(self._taking - self._refusing)
+        """Whether one alone refuses, and others took letters: the pace sees to that."""
+        is_one = len(self._refusing) == 1 and "" not in self._refusing
+        return is_one and bool(self._taking - self._refusing)
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
         """The mailboxes that are known not to exist, each told once.
@@ -161,6 +164,15 @@ class Patience:
     def _begin_episode(self) -> None:
         self.episode += 1
         self.troubles += 1
+
+
+def _is_by_policy(verdict: Verdict) -> bool:
+    """Whether the letter was read and refused by a policy (RFC 3463 3.8).
+
+    A sender that is refused, or a disk that is full, is the same to whomever the letter goes.
+    """
+    enhanced = (verdict.reply and verdict.reply.enhanced) or ""
+    return verdict.stage is Stage.DOT and enhanced.startswith(("4.7.", "5.7."))
 
 
 def rest_after(troubles: int) -> int:
