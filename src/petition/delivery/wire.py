@@ -17,6 +17,11 @@ MAX_LINE = 64 * 1024  # bytes; RFC 5321 4.5.3.1.5 asks for 512
 MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply
 MAX_UNREAD = 1000  # replies; a letter has at most a dozen
 
+# A timer that comes so late is that of a program that was stopped. The event loop knows then that
+# the time is up, and not yet what arrived meanwhile.
+LATE_SECONDS = 0.5
+LOOK_SECONDS = 0.1  # are enough to read that
+
 # RFC 5321 4.2: a code, then a hyphen on every line but the last; the text may be absent.
 _USUAL = re.compile(rb"([1-5][0-9]{2}) ([ -~]{1,500})\r")
 _LINE = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
@@ -254,11 +259,14 @@ class Wire(asyncio.Protocol):
         self._timer = self._loop.call_at(moment, self._note_silence)
 
     def _note_silence(self) -> None:
-        self._timer = None
+        timer, self._timer = self._timer, None
         if self._waiting is None:
             return
-        if self._loop.time() < self._deadline:
+        now = self._loop.time()
+        if now < self._deadline:
             self._look_at(self._deadline)
+        elif timer and now - timer.when() > LATE_SECONDS:
+            self._look_at(now + LOOK_SECONDS)
         else:
             self._fail(Loss.SILENT)
 
