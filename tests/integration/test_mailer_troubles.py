@@ -8,6 +8,7 @@ import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
 from petition.credentials import Secret
+from petition.delivery.known_replies import advice
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
 from petition.outbox.states import State
@@ -54,6 +55,23 @@ def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_is_told(tmp_path
     # Whatever the server took is sent or uncertain; nothing of the others was tried.
     assert scene.states.count("sent") + scene.states.count("uncertain") >= len(server.accepted)
     assert len(server.accepted) < 12
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"),
+    [
+        ("530 5.7.0 Must issue a STARTTLS command first", 'security = "starttls"'),
+        ("550 5.4.5 Daily user sending limit exceeded", "per_day"),
+    ],
+)
+def test_what_the_server_said_to_a_letter_is_told_with_what_to_do(
+    tmp_path: Path, said: str, mend: str
+):
+    scene = Scene(tmp_path)
+    ending, _ = play(scene, {Phase.MAIL: [answer(said)] * 9})
+    assert ending.broken == said
+    assert mend in (advice("mail.example.org", ending.broken) or "")
+    assert scene.states == ["queued"] * 3
 
 
 def test_connections_that_are_lost_together_are_one_trouble(tmp_path: Path):
@@ -238,7 +256,7 @@ def test_half_of_the_first_twenty_refused_ends_the_run_and_suppresses_nobody(
 def test_twenty_refused_in_a_row_end_the_run_and_suppress_nobody(tmp_path: Path):
     scene = Scene(tmp_path, people=60)
     ending, _ = play(scene, {Phase.RCPT: [Act()] * 25 + [NOBODY] * 99})
-    assert ending.unknown == "no such person"
+    assert ending.unknown == "550 5.1.1 no such person"
     assert scene.states == ["sent"] * 25 + ["failed"] * 20 + ["queued"] * 15
     assert scene.suppressed() == []
 

@@ -96,9 +96,9 @@ class Patience:
             episode: That in which its connection was opened.
             mailbox: Whom it was for.
         """
-        said = verdict.reply.text if verdict.reply else verdict.reason
+        said = str(verdict.reply or verdict.reason)
         if verdict.scope is Scope.SERVER and verdict.outcome is not Outcome.SENT:
-            self.said = str(verdict.reply or verdict.reason)
+            self.said = said
             if episode >= self.episode:
                 self._begin_episode()
             if self.troubles >= EPISODES_IN_A_ROW:
