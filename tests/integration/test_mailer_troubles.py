@@ -1,7 +1,7 @@
 """When a run goes on and when it gives up: troubles of the server, the log, and ourselves."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from petition.campaign.settings import Pace as PaceSettings
 from petition.credentials import Secret
 from petition.delivery.known_replies import advice
+from petition.delivery.retry import RetrySchedule
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
 from petition.outbox.states import State
@@ -114,6 +115,27 @@ def test_who_waits_is_told_of_a_refused_login_at_once(tmp_path: Path):
     assert "refuses the login" in ending.trouble.what
     assert server.verbs.count("AUTH") == 1
     assert scene.waits == []
+
+
+def test_who_waits_does_not_wait_for_a_provider_that_wants_no_letters(tmp_path: Path):
+    scene = staying(tmp_path, people=1, timeout=5)
+    scene.retry = RetrySchedule((timedelta(milliseconds=300),))
+    walls = "".join(f"w{number}@wall.test,Kim,\n" for number in range(12))
+    scene.campaign.write("recipients.csv", f"email,name,town\n{walls}late@open.test,Ann,\n")
+    refusals = {f"w{number}": "550 5.7.26 Not authenticated" for number in range(1, 12)}
+    later = {"w0": "450 4.2.0 Later", "late": "450 4.2.0 Later"}
+    with counting_server(answers=refusals | later) as server:
+
+        def tell(told):
+            server.answers = refusals  # from now on it takes the others
+
+        scene.tell = tell
+        asyncio.run(asyncio.wait_for(scene.run(server, dot_seconds=5), 30))
+    # One that is due stands behind the wall: it is left, and nobody turns in circles for it.
+    assert scene.states[0] == "deferred"
+    assert scene.states[-1] == "sent"
+    assert scene.states.count("queued") == 6
+    assert len(scene.waits) <= 3
 
 
 @pytest.mark.parametrize("is_waiting", [True, False])

@@ -132,7 +132,8 @@ class Mailer:
         if ending.trouble or ending.broken:
             seconds = self._route.pause * self._patience.give_time()
             return Wait(self._clock() + timedelta(seconds=seconds), is_for_server=True)
-        moment = ending.closed or ending.capped or await self._run.next_due()
+        full = sorted(self._route.pace.paused)  # what is due there cannot go in this run
+        moment = ending.closed or ending.capped or await self._run.next_due(full)
         return Wait(moment, is_for_server=False) if moment else None
 
     async def _connections(self, letters: int) -> int:

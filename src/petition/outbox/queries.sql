@@ -221,7 +221,7 @@ FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_c
 WHERE copy.id = done.copy AND copy.state = 'sending' AND copy.owner = :owner
 
 -- :name next_due_chosen
--- When the first deferred copy of the choice is due.
+-- When the first deferred copy of the choice is due, but for some domains.
 SELECT MIN(due_at) FROM copy
-WHERE letter = :letter AND newest = 1 AND state = 'deferred'
+WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND domain NOT IN (:full[])
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)

@@ -220,11 +220,16 @@ class Run:
 
         await self._committer.commit(step)
 
-    async def next_due(self) -> datetime | None:
-        """When the first deferred copy of the choice is due."""
+    async def next_due(self, full: Sequence[str] = ()) -> datetime | None:
+        """When the first deferred copy of the choice is due.
+
+        Args:
+            full: Domains of which none are meant, in lower case.
+        """
 
         def step(database: Database) -> datetime | None:
-            row = database.one("next_due_chosen", {"letter": self._letter})
+            values = {"letter": self._letter, "full": list(full)}
+            row = database.one("next_due_chosen", values)
             return moment(row[0]) if row and row[0] else None
 
         return await self._committer.commit(step)
