@@ -322,3 +322,21 @@ def test_a_letter_without_a_row_is_counted_where_there_is_room(log: Log):
     assert log.count_attempt("ann", 1, lambda _: 5)
     assert log.spent("ann")[0] == 5
     assert log.count_attempt("ann", 9)
+
+
+def test_what_is_due_next_is_asked_for_without_some_domains(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob")
+
+    async def steps(run: Run):
+        for copy in await run.claim(5):
+            await run.intend(intent_of(copy))
+            await run.record(outcome_of(copy, State.DEFERRED))
+        [domain] = {copy.domain for copy in log.copies("open")}
+        return [await run.next_due(full) for full in ([], ["other.test"], [domain])]
+
+    due, also_due, none = run_steps(log, steps)
+    assert due == also_due
+    assert due is not None
+    assert none is None
