@@ -345,10 +345,10 @@ class Mailer:
         if isinstance(closed, Closed):
             self._ending.closed = closed.opens_at
             self._halt()
-        if not line.session.is_open:  # the server hung up, or we did: it goes on the next one
+        if not (self._is_halted or line.session.is_open):
+            # The server hung up while the letter waited, or we did: it goes on the next one.
             self._route.pace.hand_back(copy.domain)
-            return False
-        return not self._is_halted
+        return not self._is_halted and line.session.is_open
 
     async def _rest(self, seconds: float) -> None:
         await first_of(seconds, self._stop)

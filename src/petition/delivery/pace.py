@@ -289,14 +289,21 @@ class Pace:
 
 
 class _Turns:
-    """Moments that lie at least an interval apart; a gap between two that are taken may be used."""
+    """Moments that lie at least an interval apart; a gap between two that are taken may be used.
+
+    One that was handed back may be used although it is past, so that a letter that is late by the
+    time of opening a connection does not make those after it later.
+    """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self._taken: list[float] = []
+        self._handed_back: float | None = None
 
     def first_from(self, moment: float) -> float:
-        """The first free moment that is not before this one."""
+        """The first free moment that is not before this one, or the one that was handed back."""
+        if self._handed_back is not None and self._handed_back <= moment:
+            return self._handed_back
         for taken in self._taken:
             if moment + self.interval <= taken:
                 break
@@ -305,17 +312,20 @@ class _Turns:
 
     def take(self, moment: float) -> None:
         """Use a free moment."""
+        self._handed_back = None
         if self.interval:
             bisect.insort(self._taken, moment)
 
     def hand_back(self, now: float) -> None:
         """Free the last moment that has come."""
         if number := bisect.bisect_right(self._taken, now):
-            del self._taken[number - 1]
+            self._handed_back = self._taken.pop(number - 1)
 
     def forget(self, now: float) -> None:
         """Drop the moments that lie an interval back and bar no other."""
         del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
+        if self._handed_back is not None and self._handed_back <= now - self.interval:
+            self._handed_back = None
 
 
 class _Window:

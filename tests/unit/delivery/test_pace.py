@@ -273,3 +273,23 @@ def test_a_provider_is_never_slowed_down_for_ever():
     for _ in range(50):
         pace.slow_down("slow.test")
     assert pace.delay("slow.test") <= 64.0
+
+
+def test_a_turn_that_is_handed_back_keeps_its_place():
+    """A letter that is late by the time of opening a connection makes none after it later."""
+    clock = FakeClock()
+    pace = pace_of(clock, rate="60/h")
+    gone = []
+
+    async def letters():
+        for opening in (0.0, 1.0, 1.0, 200.0, 0.0, 0.0):
+            assert await pace.wait("a.test") is None
+            if opening:
+                pace.hand_back("a.test")
+                await clock.sleep(opening)
+                assert await pace.wait("a.test") is None
+            gone.append(clock.seconds)
+
+    asyncio.run(clock.run(letters()))
+    # One that is late by more than the interval is not made up for.
+    assert gone == [0, 61, 121, 380, 440, 500]
