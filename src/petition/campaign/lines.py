@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 _IN_HAND = 1 << 15  # texts in memory
 _BUCKET = 1 << 8  # keys that are read from the file at once
-_BITS = 1 << 25  # of the filter, 4 MB: of a million texts it takes a thousand for old ones
+_BITS = 1 << 24  # of the filter, 2 MB: of a million texts it takes some thousands for old ones
 _MASK = _BITS - 1
 _WIDTH = 8  # bytes of a key, and of a line
 
