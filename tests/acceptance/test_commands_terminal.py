@@ -116,7 +116,8 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
     import asyncio
 
     from petition.outbox.log import Log
-    from petition.outbox.run import Outcome, Run
+    from petition.outbox.recording import Outcome
+    from petition.outbox.run import Run
 
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:

@@ -24,8 +24,9 @@ from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, MergeRefused
 from petition.merge.message import Email, Merger
+from petition.outbox.recording import Outcome
 from petition.outbox.records import Copy
-from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.run import Intent, Run
 from petition.outbox.states import WAITING, Reason, State
 
 __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]

@@ -50,6 +50,9 @@ class Committer:
         database: The connection that the thread writes through.
         rows: What takes many rows at once, in the order in which it is to be run.
         is_shared: Whether others write at the same time, each rows of its own.
+
+    Attributes:
+        lost: The rows that could not be made durable, each with what was to take it.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Committer:
         self._is_handing_over = False  # at the end of this turn of the loop
         self._is_committing = False
         self._closing = False
+        self.lost: list[tuple[Rows, Any]] = []
         self._handed_over: queue.SimpleQueue[_Gathered | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
         self._thread.start()
@@ -154,7 +158,7 @@ class Committer:
             try:
                 answers = self._in_one_commit(runs)
             except Exception:  # noqa: BLE001 (each of them is told of its own fault)
-                told = [self._alone(run) for run in self._one_by_one(gathered)]
+                told = [self._alone(*one) for one in self._one_by_one(gathered)]
             else:
                 told = [([future for _, futures in runs for future in futures], answers, None)]
             self._loop.call_soon_threadsafe(self._tell, told)
@@ -169,14 +173,14 @@ class Committer:
             runs.append((_for_one(step), [future]))
         return runs
 
-    def _one_by_one(self, gathered: _Gathered) -> "list[_Run]":
-        """The same in the same order, each row on its own."""
-        rows = [
-            (_for_all(kind, [row]), [future])
+    def _one_by_one(self, gathered: _Gathered) -> "list[tuple[_Run, tuple[Rows, Any] | None]]":
+        """The same in the same order, each row on its own and with what was to take it."""
+        rows: list[tuple[_Run, tuple[Rows, Any] | None]] = [
+            ((_for_all(kind, [row]), [future]), (kind, row))
             for kind in self._kinds
             for row, future in gathered.rows.get(kind, [])
         ]
-        return rows + [(_for_one(step), [future]) for step, future in gathered.steps]
+        return rows + [((_for_one(step), [future]), None) for step, future in gathered.steps]
 
     def _in_one_commit(self, runs: "list[_Run]") -> list[object]:
         patience = time.monotonic() + BUSY_SECONDS
@@ -189,12 +193,14 @@ class Committer:
                     raise
                 time.sleep(_BUSY_PAUSE)
 
-    def _alone(self, run: "_Run") -> "_Told":
+    def _alone(self, run: "_Run", row: tuple[Rows, Any] | None) -> "_Told":
         """After a commit that failed: the fault of one step or row is no other's."""
         _, futures = run
         try:
             return futures, self._in_one_commit([run]), None
         except BaseException as fault:  # noqa: BLE001 (it is raised again where it is awaited)
+            if row:
+                self.lost.append(row)
             return futures, [], fault
 
 

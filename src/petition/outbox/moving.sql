@@ -51,12 +51,19 @@ SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
 FROM copy WHERE state = 'sending'
 
 -- :name adopt
--- Give each orphan the state that its mark proves.
+-- Give each orphan the state that its mark proves; of an uncertain one the owner may have heard more.
 UPDATE copy SET (state, reason) = (
         SELECT to_state, moving.reason FROM moving WHERE moving.copy = copy.id
     ),
-    attempts = attempts + intended, owner = NULL, intended = 0, updated_at = :now
+    attempts = attempts + intended, owner = CASE intended WHEN 1 THEN owner END, intended = 0,
+    updated_at = :now
 WHERE id IN (SELECT moving.copy FROM moving)
+
+-- :name pick_late
+-- Of some copies, those that are uncertain and of which their owner has heard that they wait.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'deferred', '' FROM copy
+WHERE id IN (:copies[]) AND state = 'uncertain' AND owner = :owner
 
 -- :name forget_wanted
 -- Of copies that were just queued, leave those that are not to be sent for all that.

@@ -195,19 +195,20 @@ SELECT COALESCE(MIN(CASE WHEN so_far >= :recipients THEN at END), MAX(at)) FROM 
 ) AS counted
 
 -- :name log_recorded
--- Write down what became of copies in hand.
+-- Write down what became of copies in hand, or of uncertain ones whose owner has heard the reply.
 INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
                    server, tls, ms)
-SELECT copy.id, :now, 'sending', done.state, done.reason, done.reply_code, done.enhanced_code,
+SELECT copy.id, :now, copy.state, done.state, done.reason, done.reply_code, done.enhanced_code,
        done.reply, done.server, done.tls, done.ms
 FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
            charge INTEGER, due_at TEXT, letter_date TEXT, server TEXT, tls TEXT, ms INTEGER]
 JOIN copy ON copy.id = done.copy
-WHERE copy.state = 'sending' AND copy.owner = :owner
+WHERE copy.state IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name record
--- Give copies in hand the state that became of them.
-UPDATE copy SET state = done.state, reason = done.reason, attempts = attempts + done.charge,
+-- Give such copies the state that became of them; of an uncertain one the attempt is counted.
+UPDATE copy SET state = done.state, reason = done.reason,
+    attempts = attempts + CASE copy.state WHEN 'sending' THEN done.charge ELSE 0 END,
     waiting_since = CASE WHEN done.charge = 1 THEN COALESCE(waiting_since, :now)
                          ELSE waiting_since END,
     due_at = done.due_at, owner = NULL, intended = 0,
@@ -218,7 +219,7 @@ UPDATE copy SET state = done.state, reason = done.reason, attempts = attempts + 
     reply = COALESCE(done.reply, copy.reply), updated_at = :now
 FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
            charge INTEGER, due_at TEXT, letter_date TEXT]
-WHERE copy.id = done.copy AND copy.state = 'sending' AND copy.owner = :owner
+WHERE copy.id = done.copy AND copy.state IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due, but for some domains.

@@ -18,11 +18,14 @@ from petition.outbox.committer import Committer
 from petition.outbox.database import Database
 from petition.outbox.leaving import is_bulk
 from petition.outbox.log import Log
+from petition.outbox.recording import Outcome, write_down
 from petition.outbox.records import Copy, copies_of, moment, stamp
-from petition.outbox.states import WAITING, Reason, State, arrow
+from petition.outbox.states import Reason, State, arrow
 
 if TYPE_CHECKING:
     import asyncio
+
+_BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
 
 
 class Intent(NamedTuple):
@@ -45,33 +48,6 @@ class Intent(NamedTuple):
     is_kept: bool
     login: str
     recipients: int
-
-
-class Outcome(NamedTuple):
-    """What became of a copy in hand.
-
-    Args:
-        copy: The copy's id.
-        state: Where it goes: sent, deferred, failed, uncertain, or queued (released).
-        charge: Whether this was an attempt.
-        reason: In words, where there is no reply to say it.
-        due_at: When a deferred copy is due.
-        letter_date: Its Date header, which is kept from the first attempt on.
-        milliseconds: How long the transaction took.
-    """
-
-    copy: int
-    state: State
-    charge: bool
-    reason: str = ""
-    due_at: datetime | None = None
-    letter_date: datetime | None = None
-    reply_code: int | None = None
-    enhanced_code: str | None = None
-    reply: str | None = None
-    server: str | None = None
-    tls: str | None = None
-    milliseconds: int | None = None
 
 
 class Run:
@@ -198,17 +174,9 @@ class Run:
         return Identity(self._campaign, copy.letter, copy.revision, copy.mailbox)
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
-        # The first one counts: what a copy became is one arrow, and one event.
-        became = {outcome.copy: _row_of(outcome) for outcome in reversed(outcomes)}
-        rows, values = [*became.values()], {"owner": self._owner, "now": self._log.now}
-        database.run_rows("log_recorded", rows, values)
-        database.run_rows("record", rows, values)
-        for copy in became:
-            self._in_hand.pop(copy, None)
-        waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
-        if waiting:  # and somebody may have stopped one of them meanwhile
-            moving.pick(database, "pick_stopped", {"copies": waiting})
-            moving.move(database, self._log.now)
+        write_down(database, self._owner, self._log.now, outcomes)
+        for outcome in outcomes:
+            self._in_hand.pop(outcome.copy, None)
         return [None] * len(outcomes)
 
     async def drop_unwanted(self) -> None:
@@ -295,20 +263,13 @@ class Run:
         """Write what is left, then give the log's connection back."""
         await self._committer.close()
 
+    @property
+    def owner(self) -> str:
+        """As whom it has copies in hand."""
+        return self._owner
 
-def _row_of(outcome: Outcome) -> tuple[object, ...]:
-    """An outcome as `log_recorded` and `record` read it."""
-    return (
-        outcome.copy,
-        outcome.state.value,
-        outcome.reason,
-        outcome.reply_code,
-        outcome.enhanced_code,
-        outcome.reply,
-        int(outcome.charge),
-        stamp(outcome.due_at) if outcome.due_at else None,
-        stamp(outcome.letter_date) if outcome.letter_date else None,
-        outcome.server,
-        outcome.tls,
-        outcome.milliseconds,
-    )
+    @property
+    def late(self) -> list[Outcome]:
+        """The replies that could not be written down, once it is closed (recording.py)."""
+        lost = [row for rows, row in self._committer.lost if rows == self._record_all]
+        return [one for one in lost if one.state in _BY_REPLY and one.reply_code is not None]

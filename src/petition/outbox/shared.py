@@ -10,8 +10,9 @@ from datetime import datetime
 from petition.outbox import moving
 from petition.outbox.database import Database
 from petition.outbox.log import Cap, Log
+from petition.outbox.recording import Outcome
 from petition.outbox.records import moment
-from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
 
 _COUNTED = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)

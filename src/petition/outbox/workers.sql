@@ -77,7 +77,7 @@ FROM (
         ) - 1) / :size::bigint AS part
         FROM moving JOIN copy ON copy.id = moving.copy
             JOIN dispatch ON dispatch.letter = copy.letter
-        WHERE copy.state = 'queued' AND copy.newest = 1
+        WHERE moving.to_state IN ('queued', 'deferred') AND copy.newest = 1
     ) AS waiting GROUP BY letter, revision, part ORDER BY letter, revision, part
 ) AS parts
 

@@ -1,0 +1,146 @@
+"""Replies that came when the log could not be written: their owner says them when it can."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from petition.errors import LogUnusable
+from petition.outbox import person
+from petition.outbox.listing import Listing
+from petition.outbox.log import Log
+from petition.outbox.recording import Outcome, write_down_late
+from petition.outbox.run import Run
+from petition.outbox.states import State
+from tests.unit.outbox.conftest import NOW
+from tests.unit.outbox.hand import intent_of, outcome_of
+from tests.unit.outbox.test_moving import assert_events_lead_to_the_states
+
+SAID = {
+    State.SENT: {"reply_code": 250, "enhanced_code": "2.0.0", "reply": "queued as 7"},
+    State.DEFERRED: {"reply_code": 451, "enhanced_code": "4.3.0", "reply": "try later"},
+    State.FAILED: {"reply_code": 554, "enhanced_code": "5.6.0", "reply": "no"},
+}
+
+
+def marked_by_one_that_died(log: Log, *, says: State) -> tuple[str, list[Outcome]]:
+    """A run marks every copy and hears of each, and is given up before it has written that down."""
+
+    async def steps() -> tuple[str, list[Outcome]]:
+        run = Run(log, "open")
+        copies = await run.claim(10)
+        for copy in copies:
+            assert await run.intend(intent_of(copy))
+        await run.close()
+        return run.owner, [outcome_of(copy, says, **SAID[says]) for copy in copies]
+
+    return asyncio.run(steps())
+
+
+@pytest.mark.parametrize("is_given_up", [True, False], ids=["uncertain", "in hand"])
+@pytest.mark.parametrize("says", list(SAID))
+def test_the_owners_late_reply_decides_over_its_copy(
+    log: Log, queue: Callable[..., Listing], says: State, is_given_up: bool
+):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=says)
+    if is_given_up:
+        log.tidy()
+        assert [copy.state for copy in log.copies("open")] == [State.UNCERTAIN]
+    write_down_late(log, owner, outcomes)
+    [copy] = log.copies("open")
+    assert (copy.state, copy.attempts, copy.reply) == (says, 1, SAID[says]["reply"])
+    assert copy.due_at == outcomes[0].due_at
+    assert copy.reason == ""
+    assert [event.to_state for event in log.events()].count(says) == 1
+    assert_events_lead_to_the_states(log)
+
+
+def test_a_late_reply_is_written_down_once(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=State.SENT)
+    log.tidy()
+    write_down_late(log, owner, outcomes)
+    before = list(log.events())
+    write_down_late(log, owner, outcomes)
+    assert list(log.events()) == before
+
+
+def test_nobody_but_the_owner_can_say_it(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    _, outcomes = marked_by_one_that_died(log, says=State.SENT)
+    log.tidy()
+    write_down_late(log, "somebody else", outcomes)
+    assert [copy.state for copy in log.copies("open")] == [State.UNCERTAIN]
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_a_person_said_meanwhile_stands(log: Log, queue: Callable[..., Listing], sent: bool):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=State.FAILED)
+    log.tidy()
+    person.resolve(log, ["ann@x.example"], None, sent=sent)
+    write_down_late(log, owner, outcomes)
+    [copy] = log.copies("open")
+    assert copy.state is (State.SENT if sent else State.QUEUED)
+
+
+def test_a_copy_that_somebody_else_has_sent_since_is_theirs(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=State.SENT)
+    log.tidy()
+    person.resolve(log, ["ann@x.example"], None, sent=False)
+    marked_by_one_that_died(log, says=State.SENT)
+    log.tidy()
+    write_down_late(log, owner, outcomes)
+    assert [copy.state for copy in log.copies("open")] == [State.UNCERTAIN]
+
+
+def test_a_late_deferral_of_somebody_who_left_is_suppressed(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
+    log.tidy()
+    person.suppress(log, ["ann@x.example"])
+    write_down_late(log, owner, outcomes)
+    assert [copy.state for copy in log.copies("open")] == [State.SUPPRESSED]
+    assert_events_lead_to_the_states(log)
+
+
+def test_only_a_servers_reply_to_a_letter_can_come_late(log: Log):
+    uncertain = Outcome(1, State.UNCERTAIN, True, "the connection was lost", letter_date=NOW)
+    with pytest.raises(ValueError, match="no arrow leads from uncertain to uncertain"):
+        write_down_late(log, "an owner", [uncertain])
+
+
+@pytest.mark.sqlite
+def test_a_run_keeps_the_replies_that_it_could_not_write(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob", "cy")
+
+    async def steps() -> tuple[Run, list[Outcome]]:
+        run = Run(log, "open")
+        ann, bob, cy = await run.claim(3)
+        for copy in (ann, bob, cy):
+            assert await run.intend(intent_of(copy))
+        await run.record(outcome_of(ann, State.SENT, **SAID[State.SENT]))
+        log.database._connection.execute("PRAGMA query_only = ON")
+        told = [
+            run.record(outcome_of(bob, State.FAILED, **SAID[State.FAILED])),
+            run.record(outcome_of(cy, State.UNCERTAIN)),
+        ]
+        for one in told:
+            with pytest.raises(LogUnusable):
+                await one
+        await run.close()
+        return run, run.late
+
+    run, late = asyncio.run(steps())
+    assert [outcome.state for outcome in late] == [State.FAILED]
+    log.database._connection.execute("PRAGMA query_only = OFF")
+    log.tidy()
+    write_down_late(log, run.owner, late)
+    states = {copy.row_id: copy.state for copy in log.copies("open")}
+    assert states == {"ann": State.SENT, "bob": State.FAILED, "cy": State.UNCERTAIN}
