@@ -8,7 +8,7 @@ import pytest
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import CountingServer, counting_server
+from tests.servers.counting import CountingServer, Gate, counting_server
 from tests.servers.postgres import Postgres, running_postgres
 
 SEND = ("send", "open-letter", "--yes")
@@ -124,3 +124,25 @@ def test_a_restart_of_postgresql_in_the_middle_costs_no_letter(tmp_path: Path):
         assert "Traceback" not in said
         assert "run the same command again" in said
         finish(campaign, server, 40)
+
+
+def test_what_the_server_said_while_postgresql_was_away_is_kept(tmp_path: Path):
+    gate = Gate()
+    with running_postgres() as database, counting_server() as server:
+        server.sleep = gate.wait
+        campaign = campaign_on(database.new_log(), tmp_path, server.port, 1)
+        with campaign.begin(*SEND) as run:
+            assert gate.arrived.wait(60)
+            database.stop()
+            gate.opened.set()
+            assert run.stderr is not None
+            said = run.stderr.readline()
+            while "trying for" not in said:
+                assert said
+                said = run.stderr.readline()
+            database.start()
+            assert run.wait(100) == 1
+        assert set(campaign.states().values()) == {State.SENT}
+        assert "Ok: queued" in campaign.petition("log", "p1", status=0).out
+        campaign.petition(*SEND, status=0)
+        assert server.accepted.total() == 1

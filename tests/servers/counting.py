@@ -161,6 +161,19 @@ def counting_server(
         loop.close()
 
 
+@dataclass
+class Gate:
+    """Holds a server's replies to final dots back; for its `sleep`."""
+
+    arrived: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    async def wait(self, _: float) -> None:
+        self.arrived.set()
+        while not self.opened.is_set():
+            await asyncio.sleep(0.005)
+
+
 async def _close(server: asyncio.Server) -> None:
     server.close()
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

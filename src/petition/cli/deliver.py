@@ -22,11 +22,13 @@ from petition.delivery.secret import secret_of
 from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable
 from petition.merge.message import Email
-from petition.outbox.log import DAY
+from petition.outbox.log import DAY, Log
+from petition.outbox.recording import write_down_late
 from petition.outbox.run import Run
 from petition.prepare import Prepared
 
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
+_LATE_SECONDS = 5  # in which a database is started anew; whoever waits for a disk waits for hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,25 @@ async def _deliver(
             return await mailer.deliver(prepared.comparison.to_send)
         finally:
             await run.close()
+            if run.late:
+                await _write_down_late(prepared.log.url, run, note)
+
+
+async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> None:
+    """Write down what the server said when the log could not be written, if it soon can be.
+
+    Over another connection: that of the run may be gone with its database. Without it these copies
+    would be uncertain, although somebody has heard what became of them.
+    """
+    note(f"The log cannot be written; trying for {_LATE_SECONDS} seconds to keep the last replies.")
+    for _ in range(_LATE_SECONDS):
+        try:
+            with Log(url) as log:
+                write_down_late(log, run.owner, run.late)
+        except LogUnusable:
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
