@@ -170,8 +170,7 @@ class Gate:
 
     async def wait(self, _: float) -> None:
         self.arrived.set()
-        while not self.opened.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self.opened.wait)
 
 
 async def _close(server: asyncio.Server) -> None:
