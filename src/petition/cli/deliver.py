@@ -17,7 +17,6 @@ from petition.delivery.mailer import Ending, Mailer, Route, Told
 from petition.delivery.pace import Pace
 from petition.delivery.reply import Verdict
 from petition.delivery.retry import RetrySchedule
-from petition.delivery.sandbox import Sandbox
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable
@@ -237,6 +236,8 @@ async def reachable(server: Server | None, root: Path) -> AsyncIterator[Server]:
     if server is not None:
         yield server
         return
+    from petition.delivery.sandbox import Sandbox  # here: a live send needs none of it
+
     async with Sandbox(root / OUTBOX) as sandbox:
         yield Server(host="127.0.0.1", port=sandbox.port, security="none")
 

@@ -7,10 +7,9 @@ from petition.check import READ_BACK_FIRST
 from petition.cli import console, deliver, summary
 from petition.cli.progress import Progress
 from petition.cli.workplace import Workplace
-from petition.delivery.known_replies import advice
+from petition.delivery.known_replies import NOBODY, advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
-from petition.delivery.sandbox import NOBODY
 from petition.errors import AddressRefused, ExitStatus, LogChanged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow

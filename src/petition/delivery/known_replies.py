@@ -7,6 +7,8 @@ is a reply as the provider gives it (docs/providers.md names where it is told of
 import re
 from dataclasses import dataclass
 
+NOBODY = "nobody receives it"  # how the sandbox answers for every letter, and is known by
+
 _GMAIL = (
     "Gmail wants an app password here: turn on 2-Step Verification, make an app password at"
     " https://myaccount.google.com/apppasswords and use it in place of the account's own"

@@ -10,12 +10,12 @@ from typing import Self
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as Visit
 
+from petition.delivery.known_replies import NOBODY
 from petition.delivery.maildir import Maildir
 from petition.errors import PetitionError
 
 HOST = "127.0.0.1"
 SIZE_LIMIT = 50 * 1024 * 1024  # bytes of one letter
-NOBODY = "nobody receives it"  # how it answers for every letter, and is known by
 HOST_NAME = "sandbox.invalid"  # RFC 2606: a name that nobody has
 _CLOSING_ROUNDS = 100
 
