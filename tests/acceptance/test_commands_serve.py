@@ -103,7 +103,9 @@ def test_a_post_that_is_no_click_does_nothing(stand, body):
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_other_methods_do_nothing(stand, method):
-    assert ask(stand.url("p4"), method, CLICK).status == 405
+    answer = ask(stand.url("p4"), method, CLICK)
+    assert answer.status == 405
+    assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))  # RFC 9110 15.5.6
     assert not stand.is_suppressed("p4")
 
 
@@ -129,6 +131,14 @@ def test_half_a_token_that_is_right_is_not_enough(stand):
 def test_nothing_else_is_there(stand):
     for path in ("/", "/u/", "/u", "/docs", "/openapi.json", "/u/a/b", "/favicon.ico"):
         assert ask(stand.base + path).status == 404, path
+
+
+@pytest.mark.parametrize("how", [ask, click])
+def test_a_slash_too_many_leads_nowhere(stand, how):
+    answer = how(stand.url("p4") + "/", Host="evil.example")
+    assert answer.status == 404
+    assert "Location" not in answer.headers
+    assert not stand.is_suppressed("p4")
 
 
 def test_the_page_loads_nothing_and_runs_nothing(stand):

@@ -67,7 +67,10 @@ class Endpoint:
         """
         places = dict.fromkeys((f"{root_path}/u/{{token}}", "/u/{token}"))
         routes = [Route(place, self._answer, methods=["GET", "POST"]) for place in places]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+        application = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+        # Its answer to a slash too many would lead wherever the request says that its host is.
+        application.router.redirect_slashes = False
+        return application
 
     async def _answer(self, request: Request) -> Response:
         click = request.method == "POST"
@@ -138,7 +141,10 @@ def _is_click(body: bytes, kind: str) -> bool:
 
 async def _refusal(request: Request, fault: Exception) -> Response:  # noqa: ARG001
     status = fault.status_code if isinstance(fault, HTTPException) else 500
-    return _plain({404: "Not found.", 405: "Not allowed."}.get(status, ""), status)
+    answer = _plain({404: "Not found.", 405: "Not allowed."}.get(status, ""), status)
+    if isinstance(fault, HTTPException):
+        answer.headers.update(fault.headers or {})  # Allow, of a 405 (RFC 9110 15.5.6)
+    return answer
 
 
 def _plain(text: str, status: int) -> Response:
