@@ -252,7 +252,7 @@ def _is_unfinished(read: _Read) -> bool:
     """
     comparison = read.listing.compare(read.plan.revision, read.plan.mode)
     if read.plan.mode is Mode.AGAIN:
-        return comparison.to_send + comparison[Action.DEFERRED] > 0
+        return comparison.waiting > 0
     on_their_way = (Action.WAITING, Action.REFRESHED, Action.DEFERRED)
     return any(comparison[action] for action in on_their_way)
 
@@ -327,12 +327,18 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
         raise UsageError(what, f"{mend}; nothing was sent")
 
 
-def enqueue(prepared: Prepared, also: Callable[[], None] | None = None) -> None:
+def enqueue(
+    prepared: Prepared, also: Callable[[], None] | None = None, *, beside_workers: bool = False
+) -> Comparison:
     """Freeze the letter where its revision is new, and queue its copies: one transaction.
 
     Args:
         prepared: What was prepared.
         also: What else is written in that transaction, when the copies are there.
+        beside_workers: Whether workers may have gone on since it was prepared.
+
+    Returns:
+        What was done: less than was prepared, where workers have gone on.
 
     Raises:
         UsageError: The log has changed since it was prepared: nothing was done.
@@ -340,8 +346,13 @@ def enqueue(prepared: Prepared, also: Callable[[], None] | None = None) -> None:
     mode, frozen = prepared.mode, prepared.frozen
     freeze = frozen_letter(frozen, prepared.revision, mode) if prepared.is_new else None
     widen = mode if prepared.widens else None
-    prepared.listing.carry_out(
-        prepared.comparison, frozen.campaign_id, freeze, widen=widen, also=also
+    return prepared.listing.carry_out(
+        prepared.comparison,
+        frozen.campaign_id,
+        freeze,
+        widen=widen,
+        also=also,
+        beside_workers=beside_workers,
     )
 
 

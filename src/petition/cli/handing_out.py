@@ -10,7 +10,6 @@ from petition.delivery.own_files import keep_own_files
 from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
 from petition.outbox.jobs import queue_jobs
-from petition.outbox.listing import Action
 from petition.prepare import Prepared, Wish, enqueue, prepare
 
 
@@ -52,7 +51,7 @@ def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: b
 
 
 def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> ExitStatus:
-    waiting = prepared.comparison.to_send + prepared.comparison[Action.DEFERRED]
+    waiting = prepared.comparison.waiting
     if not waiting:
         return nothing_to_do(prepared, dry_run=dry_run, yes=yes)
     show_plan(prepared, with_letter=dry_run or not yes)
@@ -71,7 +70,10 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
         keep_own_files(log.database, prepared.frozen, prepared.examined.files)
         jobs = queue_jobs(log.database, letter, prepared.revision)
 
-    enqueue(prepared, also)
+    waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
+    if not waiting:
+        console.say("Workers have sent them all meanwhile; nothing was queued.")
+        return ExitStatus.DONE
     queued = f"Queued {console.count(waiting, 'letter')} in {console.count(jobs, 'job')}."
     if not jobs:
         queued = f"{console.count(waiting, 'letter')} wait in jobs that were queued before."

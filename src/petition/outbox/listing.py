@@ -7,14 +7,12 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from petition.address import folded
 from petition.errors import LogChanged
 from petition.outbox import moving
+from petition.outbox.comparison import Action, Comparison
 from petition.outbox.database import Row
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.log import Log
@@ -22,35 +20,7 @@ from petition.outbox.marks import drop_indexes
 from petition.outbox.records import FrozenLetter, moment
 from petition.outbox.states import Mode, Reason, State
 
-__all__ = ["TO_SEND", "Action", "Comparison", "ListedRow", "Listing", "Mode"]
-
-
-class Action(StrEnum):
-    """What a send does for one row of the list."""
-
-    NEW = "new"  # queue a copy
-    ANOTHER = "another"  # queue a copy in this revision; the earlier one stays as it is
-    REPLACED = "replaced"  # queue a copy in this revision in place of one that waits
-    RETURNED = "returned"  # was removed from the list and is back: queue it again
-    REFRESHED = "refreshed"  # waits, was never attempted, and its row has changed
-    WAITING = "waiting"  # waits already
-    DEFERRED = "deferred"  # waits already, and is not due yet
-    HAS_IT = "has-it"  # sent or bounced
-    UNCERTAIN = "uncertain"  # perhaps has it; a person may find out
-    FAILED = "failed"  # failed; a person may retry it
-    WITHDRAWN = "withdrawn"  # a person withdrew it
-    OPTED_OUT = "opted-out"  # is never written to
-    EXCLUDED = "excluded"  # the list itself says not to write to it, and why
-
-
-TO_SEND = (
-    Action.NEW,
-    Action.ANOTHER,
-    Action.REPLACED,
-    Action.RETURNED,
-    Action.REFRESHED,
-    Action.WAITING,
-)
+__all__ = ["Action", "Comparison", "ListedRow", "Listing", "Mode"]
 
 
 _QUEUED = (Action.NEW, Action.ANOTHER, Action.REPLACED)  # a row of the log is made for these
@@ -76,45 +46,6 @@ class ListedRow(NamedTuple):
     chosen: bool
     excluded: str = ""
     address: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a send would do: how many chosen rows of each action, and how many copies are gone.
-
-    Args:
-        limit: Only the first so many rows that there is something to send to; None: all.
-        at: When it was made, as the log keeps it: what is due is judged by that time.
-        gone: Copies that wait for somebody who is no longer on the list.
-        newly_excluded: Copies that wait for somebody whom the list has come to exclude.
-        as_queued: Copies that go out as they were queued, though the list has changed since.
-        due_at: When the first of the deferred copies is due.
-        excluded: How many chosen rows the list itself excludes, by reason.
-    """
-
-    letter: str
-    revision: int
-    mode: Mode
-    limit: int | None
-    at: str
-    actions: dict[Action, int]
-    gone: int = 0
-    newly_excluded: int = 0
-    as_queued: int = 0
-    due_at: datetime | None = None
-    excluded: Mapping[str, int] = field(default_factory=dict)
-
-    def __getitem__(self, action: Action) -> int:
-        return self.actions.get(action, 0)
-
-    def has_any(self, *actions: Action) -> bool:
-        """Whether one of some actions is to be done for anybody."""
-        return any(map(self.__getitem__, actions))
-
-    @property
-    def to_send(self) -> int:
-        """How many copies there are to send."""
-        return sum(self[action] for action in TO_SEND)
 
 
 class Listing:
@@ -200,7 +131,8 @@ class Listing:
         *,
         widen: Mode | None = None,
         also: Callable[[], None] | None = None,
-    ) -> None:
+        beside_workers: bool = False,
+    ) -> Comparison:
         """Do it: one transaction, so that a crash leaves all of it or nothing.
 
         A new revision that nobody would get is not frozen.
@@ -211,13 +143,20 @@ class Listing:
             freeze: The letter, where this revision is new.
             widen: For whom the revision is meant from now on; None: as before.
             also: What else is written in the same transaction, when the copies are there.
+            beside_workers: Whether workers may have gone on since: what they have done is no reason
+                to stop, as long as no more comes of it than was shown.
+
+        Returns:
+            What was done: the same, or less where workers have gone on.
 
         Raises:
             LogChanged: The log has changed since: nothing was done.
         """
-        revision, now = comparison.revision, self._log.now
+        shown, revision, now = comparison, comparison.revision, self._log.now
         with self._database.transaction():
-            self._confirm_unchanged(comparison)
+            comparison = self._compared(revision, shown.mode, shown.limit, shown.at)
+            if comparison != shown:
+                self._refuse_another(comparison, shown, freeze, beside_workers=beside_workers)
             self._take_out(comparison)
             self._bring_back(comparison)
             if self._has_rows(comparison, freeze):
@@ -232,11 +171,25 @@ class Listing:
             drop_indexes(self._database, comparison.to_send)
             if also:
                 also()
+        return comparison
 
-    def _confirm_unchanged(self, comparison: Comparison) -> None:
-        """Compare once more, with the log locked: a person may have been asked in the meantime."""
-        old = comparison
-        if self._compared(old.revision, old.mode, old.limit, old.at) != old:
+    def _refuse_another(
+        self,
+        now: Comparison,
+        shown: Comparison,
+        freeze: FrozenLetter | None,
+        *,
+        beside_workers: bool,
+    ) -> None:
+        """Refuse what was not shown: a person may have been asked in the meantime.
+
+        Workers change the log without a pause: were that refused too, nothing could be queued while
+        they are at work, and a correction least of all.
+        """
+        newest = self._log.newest(self._letter)
+        last = newest.revision if newest else 0
+        is_same_text = last < shown.revision if freeze else last == shown.revision
+        if not (beside_workers and is_same_text and now.is_within(shown)):
             raise LogChanged(
                 "the log has changed meanwhile: another petition command was at work",
                 "Nothing was done; run this one again",

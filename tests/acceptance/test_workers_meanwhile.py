@@ -1,0 +1,66 @@
+"""A letter that is queued anew, corrected or for more people, while workers are sending it."""
+
+import sys
+from pathlib import Path
+
+import pexpect
+
+from petition.outbox.states import State
+from tests.acceptance.crew import (
+    PATIENCE,
+    SEND,
+    at_pace,
+    campaign_on,
+    nobody_twice_nobody_lost,
+    wait_for,
+    wait_until_done,
+    workers,
+)
+from tests.servers.counting import counting_server
+from tests.servers.postgres import Postgres
+
+PEOPLE = 200
+
+
+def test_a_correction_reaches_workers_that_are_at_work(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, PEOPLE)
+        at_pace(campaign, 'rate = "10/s"').petition(*SEND, status=0)
+        with workers(campaign, 2):
+            wait_for(server, 5)
+            campaign.change("letters/open-letter.md", "the water of", "the rivers of")
+            answer = campaign.petition(*SEND, "--revise", status=0)
+            assert "planning again" not in answer.err
+            gone = server.accepted.total()
+            states = wait_until_done(campaign)
+    nobody_twice_nobody_lost(server, states, PEOPLE)
+    corrected = sum(b"the rivers of" in letter for letter in server.last.values())
+    assert corrected >= PEOPLE - gone - 40  # but for what they had in hand
+
+
+def test_a_person_can_confirm_it_in_their_own_time(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, PEOPLE)
+        at_pace(campaign, 'rate = "10/s"').petition(*SEND, status=0)
+        with workers(campaign, 1):
+            wait_for(server, 5)
+            campaign.list_people(*(f"p{number}" for number in range(1, PEOPLE + 4)))
+            child = pexpect.spawn(
+                sys.executable,
+                ["-m", "petition", *SEND[:-1]],
+                cwd=str(campaign.root),
+                env={**campaign.environment, "TERM": "dumb"},
+                encoding="utf-8",
+                dimensions=(60, 100),
+                timeout=PATIENCE,
+            )
+            child.expect(r"through .* now\?")
+            wait_for(server, server.accepted.total() + 5)
+            child.sendline("y")
+            child.expect("Queued")
+            child.expect(pexpect.EOF)
+            child.close()
+            assert child.exitstatus == 0
+            states = wait_until_done(campaign)
+    nobody_twice_nobody_lost(server, states, PEOPLE + 3)
+    assert set(states.values()) == {State.SENT}
