@@ -148,7 +148,11 @@ def test_a_task_of_the_engine_itself_is_not_run(tmp_path: Path, postgres: Postgr
         "DELETE FROM dispatch",
         "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{revision}', '9')",
         "UPDATE procrastinate_jobs SET args = args || '{\"more\": 1}'",
+        "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{copies}', '[1, 1e30]')",
+        "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{copies}', '[true]')",
         "UPDATE frozen SET document = '{}'",
+        "UPDATE frozen SET document = repeat('[', 100000)",
+        "UPDATE dispatch SET settings = repeat('[', 100000)",
         'UPDATE frozen SET document = replace(document, \'"layout": "\', \'"layout": "x\')',
     ],
 )

@@ -35,6 +35,7 @@ from petition.outbox.shared import SharedRun, choose, left_of_job
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
 FIRST_REST_SECONDS = 1.0
+_LARGEST = 2**63 - 1  # of PostgreSQL's bigint: one larger would look like a lost connection
 REST_SECONDS = 60.0  # the longest rest of a worker whose server does not answer
 
 
@@ -77,7 +78,7 @@ class Task:
         """
         match dict(arguments):
             case {"letter": str(letter), "revision": int(revision), "copies": list(copies), **rest}:
-                if not rest and all(isinstance(copy, int) for copy in copies):
+                if not rest and all(map(_is_number, (revision, *copies))):
                     return cls(letter, revision, tuple(copies))
         raise LetterUnusable(
             "a job was queued by another version of petition", "Use one version for all workers"
@@ -257,7 +258,7 @@ class Bench:
         try:
             frozen = Frozen.from_json(found.document)
             layouts = [one["layout"] for one in frozen.attachments if "layout" in one]
-        except (ValueError, TypeError, KeyError, AttributeError) as fault:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
             what = f'"{letter}" in {self._log.where} is no letter that this petition can read'
             raise LetterUnusable(what, again) from fault
         if any(one != layout() for one in layouts):  # it is a program: nobody else's is run
@@ -339,6 +340,11 @@ class Bench:
 
     def _in(self, seconds: float) -> datetime:
         return self._log.clock() + timedelta(seconds=seconds)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a whole number that the database can compare with its own."""
+    return type(value) is int and 0 < value <= _LARGEST
 
 
 def _breaks_off(ending: Ending) -> ServerTrouble:

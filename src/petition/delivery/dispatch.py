@@ -94,7 +94,7 @@ class Dispatch:
             known = {"pace": pace, "signature": Signature.of(signature) if signature else None}
             found = cls(**{**values, **known})
             _ = found.zone
-        except (ValueError, TypeError, KeyError, OSError) as fault:
+        except (ValueError, TypeError, KeyError, OSError, RecursionError) as fault:
             raise LetterUnusable(
                 f'{log.where} does not say how "{letter}" is to be sent',
                 f"Queue it again: petition send {letter} --workers",
