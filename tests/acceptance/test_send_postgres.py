@@ -83,6 +83,19 @@ def test_a_rehearsal_is_not_moved(campaign: SmallCampaign):
     assert not (campaign.root / "a.db").exists()
 
 
+def test_a_log_is_not_moved_to_where_it_is(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = SmallCampaign.at(tmp_path, 2).through(server.port)
+        campaign.petition(*SEND, status=0)
+        for same in ("sqlite:///petition.db", f"sqlite:///../{tmp_path.name}/petition.db"):
+            refused = campaign.petition("migrate", same, status=2).err
+            assert "petition.db already." in refused
+        there = postgres.new_log()
+        campaign.petition("migrate", there, status=0)
+        campaign.env["PETITION_DATABASE"] = there
+        assert "already" in campaign.petition("migrate", there, status=2).err
+
+
 def test_what_is_no_database_is_not_quoted(campaign: SmallCampaign):
     assert "secret" not in campaign.petition("migrate", "mysql://ann:secret@host", status=2).err
 

@@ -13,6 +13,7 @@ from tests.acceptance.crew import (
     campaign_on,
     nobody_twice_nobody_lost,
     wait_for,
+    wait_until,
     wait_until_done,
     workers,
 )
@@ -64,3 +65,16 @@ def test_a_person_can_confirm_it_in_their_own_time(tmp_path: Path, postgres: Pos
             states = wait_until_done(campaign)
     nobody_twice_nobody_lost(server, states, PEOPLE + 3)
     assert set(states.values()) == {State.SENT}
+
+
+def test_who_needs_the_log_alone_is_told_of_workers(tmp_path: Path, postgres: Postgres):
+    """Workers do not end by themselves: to wait for them would be bad advice."""
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 2)
+    campaign.petition(*SEND, "--to", "p1", status=0)
+    with workers(campaign, 1) as crew:
+        wait_until(lambda: any(event["event"] == "started" for event in crew[0].events()))
+        for command in (("send", "open-letter", "--yes"), ("forget", "p2@x.example", "--yes")):
+            err = campaign.petition(*command, status=2).err
+            assert "petition worker (connection" in err
+            assert "End all workers first" in err
+        crew[0].stop()

@@ -36,7 +36,11 @@ def migrate(
                 "the log of a rehearsal stays where it is",
                 "Name a mail server in [smtp] or PETITION_SMTP_HOST: its log is moved",
             )
-        done = transfer(place.existing_log, place.url_of(database))
+        log, url = place.existing_log, place.url_of(database)
+        if _is_same(place.url, url):
+            mend = "Name another database; nothing was done"
+            raise UsageError(f"the log is in {log.where} already", mend)
+        done = transfer(log, url)
     if as_json:
         console.json({"from": done.start, "to": done.end, "rows": done.rows})
         return
@@ -46,3 +50,11 @@ def migrate(
         f" {count(rows['event'], 'event')} from {done.start} to {done.end}."
     )
     console.say("Next: name it in [log] database, or set PETITION_DATABASE to it.")
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two addresses are of one log, as far as they tell."""
+    from petition.outbox.database import file_of
+
+    file, other_file = file_of(one), file_of(other)
+    return one == other or bool(file and other_file and file.resolve() == other_file.resolve())

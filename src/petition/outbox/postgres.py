@@ -277,10 +277,7 @@ class PostgresDatabase(Database):
         with self._explained():
             while not self._is_owned():
                 if time.monotonic() > deadline:
-                    raise LogBusy(
-                        f"another petition command{self._who()} is sending from {self.where}",
-                        "Wait until it has ended; nothing was done here",
-                    )
+                    raise self._busy()
                 time.sleep(_PAUSE)
         try:
             yield
@@ -292,9 +289,20 @@ class PostgresDatabase(Database):
         row = self.one("own")
         return bool(row and row[0])
 
-    def _who(self) -> str:
+    def _busy(self) -> LogBusy:
+        """Who stands in the way: a command that ends by itself, or workers, which do not."""
         row = self.one("owner")
-        return f" (connection {row['pid']} from {row['client']})" if row else ""
+        who = f" (connection {row['pid']} from {row['client']})" if row else ""
+        if row and row["is_shared"]:
+            return LogBusy(
+                f"petition worker{who} is sending from {self.where}",
+                "End all workers first (SIGTERM); only send --workers needs no pause of theirs."
+                " Nothing was done here",
+            )
+        return LogBusy(
+            f"another petition command{who} is sending from {self.where}",
+            "Wait until it has ended; nothing was done here",
+        )
 
     def is_busy(self, fault: BaseException) -> bool:
         """Whether nothing but another process that writes stood in the way."""

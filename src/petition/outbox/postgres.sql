@@ -22,8 +22,9 @@ SELECT pg_try_advisory_lock(2, hashtext(current_schema()))
 SELECT pg_advisory_unlock(2, hashtext(current_schema()))
 
 -- :name owner
--- The connection that owns it, and where that comes from.
-SELECT locks.pid, COALESCE(host(client_addr), 'this machine') AS client
+-- The connection that owns it, where that comes from, and whether workers share it.
+SELECT locks.pid, COALESCE(host(client_addr), 'this machine') AS client,
+       locks.mode = 'ShareLock' AS is_shared
 FROM pg_locks AS locks LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
 WHERE locks.locktype = 'advisory' AND locks.granted AND locks.classid = 2
   AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
