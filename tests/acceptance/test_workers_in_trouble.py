@@ -186,3 +186,16 @@ def test_a_worker_ends_when_it_is_asked_to_whatever_it_waits_for(
     with Log(campaign.env["PETITION_DATABASE"]) as log, log.owned(), workers(campaign, 1) as crew:
         wait_until(lambda: any(event["event"] == "waiting" for event in crew[0].events()))
         crew[0].stop()
+
+
+def test_to_ask_for_the_end_twice_breaks_no_letter_off(tmp_path: Path, postgres: Postgres):
+    with counting_server(pause=1.0) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 20)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as crew:
+            wait_for(server, 1)  # which the server has, and has not answered
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+                crew[0].process.send_signal(number)
+                time.sleep(0.1)
+            assert crew[0].process.wait(PATIENCE) == 0
+        assert set(campaign.states().values()) == {State.QUEUED, State.SENT}

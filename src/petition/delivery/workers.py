@@ -104,10 +104,10 @@ class Jobs:
             raise self._fault
 
     def stop(self) -> None:
-        """Take no further job; the one in hand ends as it sees fit."""
+        """Take no further job; the one in hand ends as it sees fit, however often this is said."""
+        if self._task and not self._is_stopped:
+            self._task.cancel()  # a second one would break off the job, with letters in flight
         self._is_stopped = True
-        if self._task:
-            self._task.cancel()
 
     async def _work(self) -> None:
         care = asyncio.create_task(self._care())
