@@ -6,6 +6,7 @@ import socket
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -199,3 +200,19 @@ def test_to_ask_for_the_end_twice_breaks_no_letter_off(tmp_path: Path, postgres:
                 time.sleep(0.1)
             assert crew[0].process.wait(PATIENCE) == 0
         assert set(campaign.states().values()) == {State.QUEUED, State.SENT}
+
+
+def test_a_database_that_isolates_more_by_itself_holds_nobody_up(
+    tmp_path: Path, postgres: Postgres
+):
+    """A transaction of a worker must see what was written before it got its lock."""
+    level = quote(" -cdefault_transaction_isolation=serializable")
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log() + level, tmp_path, server.port, 700)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 3) as crew:
+            states = wait_until_done(campaign)
+            for one in crew:
+                one.stop()
+    nobody_twice_nobody_lost(server, states, 700)
+    assert not any(event["event"] == "lost" for one in crew for event in one.events())

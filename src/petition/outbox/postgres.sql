@@ -2,12 +2,13 @@
 -- tables. A lock's number is 1 for who writes, 2 for who sends; each log, a schema, has its own.
 
 -- :name begin_writing
--- Begin a transaction in which nobody else writes.
-BEGIN; SELECT pg_advisory_xact_lock(1, hashtext(current_schema()))
+-- Begin a transaction in which nobody else writes. At any other level it would see the log as it was
+-- before it had the lock.
+BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(1, hashtext(current_schema()))
 
 -- :name begin_sharing
 -- Begin a transaction beside others of its kind, but none beside one in which nobody else writes.
-BEGIN; SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema()))
+BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema()))
 
 -- :name begin_looking
 -- Begin a transaction that sees the log as it is at one moment.
