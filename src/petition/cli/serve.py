@@ -1,10 +1,13 @@
 """petition serve: the page and the one click that people leave the list by."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petition.cli.workplace import Workplace
+
+if TYPE_CHECKING:
+    from petition.outbox.log import Log
 
 
 def serve(
@@ -49,9 +52,19 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
         console.say(f"Listening at http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
         console.say("A web server with TLS belongs before it. Ctrl-C ends it.")
         sys.stdout.flush()
-        endpoint = Endpoint(log, thread, pages, about.campaign.languages, _note)
+        languages = about.campaign.languages
+        endpoint = Endpoint(log, lambda: _reopened(place), thread, pages, languages, _note)
         run(endpoint.application(prefix), sock)
     console.say("Ended; every click is recorded.")
+
+
+def _reopened(place: Workplace) -> "Log":
+    from petition.errors import LogUnusable
+    from petition.outbox.database import is_there
+
+    if not is_there(place.url):  # it would be made, and know nobody
+        raise LogUnusable(f"there is no log in {place.log_name} any more", "Bring it back")
+    return place.another_log(place.url)
 
 
 def _note(what: str) -> None:

@@ -324,7 +324,7 @@ def write_down(log: Log, copy: Copy, said: Said) -> str:
     now = log.now
     values = {"copy": copy.id, "mail": said.mail, "status": said.status, "channel": said.channel}
     values |= {"quote": said.quote, "author": said.author, "now": now}
-    with log.database.transaction():
+    with log.writing():
         for demand in said.demands or ("",):
             log.database.run("add_answer", values | {"demand": demand})
     return now

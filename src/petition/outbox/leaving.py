@@ -58,7 +58,7 @@ def leave(log: Log, token: str) -> Copy | None:
     Returns:
         The copy that it was made for; None: nobody's that is known, and nothing was done.
     """
-    with log.database.transaction():
+    with log.writing():
         index_marks(log.database)
         copy = copy_with(log, token)
         if copy:

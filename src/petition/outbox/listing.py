@@ -153,7 +153,7 @@ class Listing:
             LogChanged: The log has changed since: nothing was done.
         """
         shown, revision, now = comparison, comparison.revision, self._log.now
-        with self._database.transaction():
+        with self._log.writing():
             comparison = self._compared(revision, shown.mode, shown.limit, shown.at)
             if comparison != shown:
                 self._refuse_another(comparison, shown, freeze, beside_workers=beside_workers)

@@ -56,17 +56,30 @@ class Log:
         self.database = open_database(url)
         self._key: bytes | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
-        self._refuse_what_was_moved()
+        try:
+            self._refuse_what_was_moved()
+        except LogUnusable:
+            self.database.close()
+            raise
 
     def _refuse_what_was_moved(self) -> None:
         """A log that was moved away knows no more what was sent since."""
         if moved := self.database.one("meta", {"name": MOVED}):
-            place = self.database.where
-            self.database.close()
             raise LogUnusable(
-                f"the log in {place} was moved to {moved[0]}",
+                f"the log in {self.database.where} was moved to {moved[0]}",
                 "Name that in [log] database or PETITION_DATABASE",
             )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction of whoever may have opened the log long ago, and does not own it.
+
+        Raises:
+            LogUnusable: It was moved away since: what is written here nobody would read.
+        """
+        with self.database.transaction():
+            self._refuse_what_was_moved()
+            yield
 
     @property
     def where(self) -> str:

@@ -179,7 +179,7 @@ class Incoming:
         Returns:
             What the new ones among them have changed.
         """
-        with self.log.database.transaction():
+        with self.log.writing():
             if mails:
                 index_marks(self.log.database)
             done = [found for mail in mails if (found := self._record_or_set_aside(mail))]
@@ -262,7 +262,7 @@ class Incoming:
             What it has changed.
         """
         database = self.log.database
-        with database.transaction():
+        with self.log.writing():
             database.run("waits_no_more", {"mail": waiting.id})
             row = database.one("one_copy", {"copy": waiting.copy})
             copy = copy_of(row) if row else None

@@ -59,7 +59,7 @@ def resolve(
     """
     end = State.SENT if sent else State.QUEUED
     values = {"letter": letter, "to_state": end, "reason": "a person said so"}
-    with log.database.transaction():
+    with log.writing():
         log.database.run("moving_clear")
         for key in [None] if mailboxes is None else _keys(mailboxes):
             log.database.run("pick_uncertain", values | {"folded": key})
@@ -82,7 +82,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
         The copies that were moved.
     """
     values = {"letter": letter, "reason": "a person asked"}
-    with log.database.transaction():
+    with log.writing():
         if mailboxes is None:
             moving.pick(log.database, "pick_failed", values)
         else:
@@ -101,7 +101,7 @@ def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Taken:
         What became of them.
     """
     values = {"letter": letter, "reason": Reason.WITHDRAWN}
-    with log.database.transaction():
+    with log.writing():
         if mailboxes is None:
             moving.pick(log.database, "pick_waiting", values)
             return _take(log, letter, [None])
@@ -118,7 +118,7 @@ def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
     Returns:
         What became of their copies.
     """
-    with log.database.transaction():
+    with log.writing():
         return stop_writing(log, mailboxes, Reason.OPTED_OUT)
 
 
@@ -130,7 +130,7 @@ def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Taken:
         by_reason: The mailboxes, by why nothing goes there any more.
     """
     taken = Taken()
-    with log.database.transaction():
+    with log.writing():
         for reason, mailboxes in by_reason.items():
             more = stop_writing(log, mailboxes, reason)
             taken.moved.extend(more.moved)
@@ -157,7 +157,7 @@ def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
     Returns:
         Those that had been suppressed, as they were named then.
     """
-    with log.database.transaction():
+    with log.writing():
         rows = [log.database.one("unsuppress", {"folded": key}) for key in _keys(mailboxes)]
     return [row[0] for row in rows if row]
 

@@ -38,6 +38,7 @@ class Endpoint:
 
     Args:
         log: The log; nothing but `thread` uses it.
+        reopen: Opens it anew: the server of its database may have been restarted.
         thread: Runs what waits for the disk, one request after the other.
         pages: The campaign's pages.
         languages: The campaign's, for readers whose own language is not known.
@@ -47,12 +48,14 @@ class Endpoint:
     def __init__(
         self,
         log: Log,
+        reopen: Callable[[], Log],
         thread: Executor,
         pages: Pages,
         languages: Sequence[str],
         note: Callable[[str], None],
     ) -> None:
         self._log = log
+        self._reopen = reopen
         self._thread = thread
         self._pages = pages
         self._languages = languages
@@ -81,8 +84,8 @@ class Endpoint:
             return refusal
         try:
             copy = await self._ask(leave if click else copy_with, request.path_params["token"])
-        except LogUnusable:
-            return self._page(request, 503, self._pages.later, None, "the log cannot be used")
+        except LogUnusable as fault:
+            return self._page(request, 503, self._pages.later, None, fault.what)
         if copy is None:
             return self._page(request, 404, self._pages.unknown, None, "unknown link")
         if not click:
@@ -93,7 +96,16 @@ class Endpoint:
         if len(token) > _TOKEN_LIMIT:
             return None
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(ask, self._log, token))
+        return await loop.run_in_executor(self._thread, partial(self._ask_log, ask, token))
+
+    def _ask_log(self, ask: Ask, token: str) -> Copy | None:
+        try:
+            return ask(self._log, token)
+        except LogUnusable:
+            log = self._reopen()
+        self._log.close()
+        self._log = log
+        return ask(log, token)
 
     def _page(
         self,

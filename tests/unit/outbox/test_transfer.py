@@ -9,6 +9,7 @@ from petition.errors import LogBusy, LogUnusable, UsageError
 from petition.outbox import person, transfer
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
+from petition.outbox.mail import Incoming
 from petition.outbox.queries import tables
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres
@@ -139,3 +140,13 @@ def test_a_frozen_letter_goes_with_it(full: Log, elsewhere: str):
         found = there.newest("open")
         assert found is not None
         assert found.hash == frozen().hash
+
+
+def test_who_opened_it_before_writes_no_more_into_it(full: Log, elsewhere: str):
+    """A page for leaving and a watched inbox have the log open for weeks."""
+    with Log(full.url) as opened:
+        transfer.transfer(full, elsewhere)
+        with pytest.raises(LogUnusable, match="was moved to"):
+            person.suppress(opened, ["ann@x.example"])
+        with pytest.raises(LogUnusable, match="was moved to"):
+            Incoming(opened).record([], "maildir:in", (1, 1))
