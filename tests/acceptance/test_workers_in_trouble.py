@@ -216,3 +216,18 @@ def test_a_database_that_isolates_more_by_itself_holds_nobody_up(
                 one.stop()
     nobody_twice_nobody_lost(server, states, 700)
     assert not any(event["event"] == "lost" for one in crew for event in one.events())
+
+
+def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postgres: Postgres):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        campaign = campaign_on(postgres.new_log(), tmp_path, silent.getsockname()[1], 3)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as crew:
+            silent.settimeout(PATIENCE)
+            silent.accept()[0].detach()  # and no greeting comes, nor an end
+            begun = time.monotonic()
+            crew[0].stop()
+            assert time.monotonic() - begun < 30  # its patience with the greeting is longer
+    assert set(campaign.states().values()) == {State.QUEUED}

@@ -76,7 +76,8 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
         return ExitStatus.DONE
     queued = f"Queued {console.count(waiting, 'letter')} in {console.count(jobs, 'job')}."
     if not jobs:
-        queued = f"{console.count(waiting, 'letter')} wait in jobs that were queued before."
+        wait = "waits" if waiting == 1 else "wait"
+        queued = f"{console.count(waiting, 'letter')} {wait} in jobs that were queued before."
     console.say(
         f"{queued} Nothing was sent here: run petition worker, on any machine that reaches the"
         " database."

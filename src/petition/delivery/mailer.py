@@ -213,11 +213,13 @@ class Mailer:
         if self._is_halted:
             return None
         try:
-            session = await self._route.open()
+            session = await self._route.open_unless(self._stop)
         except OpeningTrouble as trouble:
             if not (self._lines and trouble.is_passing):
                 self._patience.not_opened(trouble)
                 self._look_at_ending()
+            return None
+        if session is None:
             return None
         self._patience.has_opened = True
         self._lines += 1

@@ -1,5 +1,6 @@
 """Which way the letters of a run go."""
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -69,3 +70,22 @@ class Route:
             tls_context=self.tls_context,
             dot_timeout=self.dot_seconds,
         )
+
+    async def open_unless(self, stopped: asyncio.Event) -> Session | None:
+        """The same; None where the end comes first, for no letter waits for an answer yet.
+
+        Args:
+            stopped: The end.
+
+        Raises:
+            OpeningTrouble: It did not come about.
+        """
+        opening = asyncio.ensure_future(self.open())
+        stop = asyncio.ensure_future(stopped.wait())
+        try:
+            await asyncio.wait({opening, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return opening.result() if opening.done() else None
+        finally:
+            stop.cancel()
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)  # it leaves nothing open
