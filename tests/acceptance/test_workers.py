@@ -25,7 +25,7 @@ from tests.acceptance.crew import (
     workers,
 )
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import counting_server
+from tests.servers.counting import Gate, counting_server
 from tests.servers.postgres import Postgres, running_postgres
 
 KILLS = int(os.environ.get("WORKERS_KILLED", "7"))  # of two workers, and of four
@@ -98,6 +98,24 @@ def test_a_restart_of_postgresql_is_survived(tmp_path: Path):
                 one.stop()
     nobody_twice_nobody_lost(server, states, 300)
     assert any(event["event"] == "lost" for one in both for event in one.events())
+
+
+def test_what_a_worker_heard_while_postgresql_was_away_is_kept(tmp_path: Path):
+    gate = Gate()
+    with running_postgres() as database, counting_server() as server:
+        server.sleep = gate.wait
+        campaign = campaign_on(database.new_log(), tmp_path, server.port, 1)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as [one]:
+            assert gate.arrived.wait(PATIENCE)
+            database.stop()
+            gate.opened.set()
+            wait_until(lambda: any(event["event"] == "lost" for event in one.events()))
+            database.start()
+            # Whoever looks first may call it uncertain; the worker knows better.
+            wait_until(lambda: set(campaign.states().values()) == {State.SENT})
+            one.stop()
+    assert server.accepted.total() == 1
 
 
 def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):

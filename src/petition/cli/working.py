@@ -26,6 +26,7 @@ from petition.errors import ExitStatus, LogUnusable, UsageError
 from petition.outbox.database import POSTGRESQL, is_there, where
 from petition.outbox.log import Log
 from petition.outbox.members import companion, join, keep_servers_time, membership
+from petition.outbox.recording import Outcome, write_down_late
 from petition.outbox.states import State
 
 if TYPE_CHECKING:  # it is there with the extra alone
@@ -102,6 +103,7 @@ class _Worker:
         self._left: dict[Task, int] = {}  # letters of jobs that this worker did not finish
         self._refused = False  # a job that it cannot use
         self._pause = _FIRST_PAUSE
+        self._late: list[tuple[str, list[Outcome]]] = []  # by the owner whose replies they are
 
     async def work(self) -> ExitStatus:
         """Until a signal, or, `once`, until nothing is left."""
@@ -115,6 +117,7 @@ class _Worker:
             except LogUnusable as fault:
                 if self._bench is None:  # it was never there
                     raise
+                self._keep_late(self._bench)
                 self._say("lost", f"{fault} Trying again.", reason=str(fault))
                 await first_of(self._pause, self._stopped)
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -147,6 +150,7 @@ class _Worker:
         with Log(self._url) as log:
             workers.make_tables(log)
             keep_servers_time(log)
+            self._say_late(log)
             if not await self._join(log):
                 return
             with membership(log, self._name) as owner, ExitStack() as closing:
@@ -175,6 +179,17 @@ class _Worker:
                     await tidying
                 if bench.fault:
                     raise bench.fault
+
+    def _keep_late(self, bench: Bench) -> None:
+        if bench.late:
+            self._late.append((bench.owner, bench.late))
+            bench.late = []
+
+    def _say_late(self, log: Log) -> None:
+        """Write down what the server said when the log was away: nobody else has heard it."""
+        while self._late:
+            write_down_late(log, *self._late[0])
+            del self._late[0]
 
     async def _join(self, log: Log) -> bool:
         """Wait for a `send` that has the log for itself; False: the end came first."""

@@ -31,6 +31,7 @@ from petition.outbox.bucket import take_turn
 from petition.outbox.enclosed import kept
 from petition.outbox.log import Log
 from petition.outbox.members import is_owed_a_job, recover_dead
+from petition.outbox.recording import Outcome
 from petition.outbox.shared import SharedRun, choose, left_of_job
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
@@ -153,12 +154,18 @@ class Bench:
         self._compiled: _Compiled | None = None
         self._rest = FIRST_REST_SECONDS
         self.fault: PetitionError | None = None  # why this worker cannot go on
+        self.late: list[Outcome] = []  # replies that could not be written down
 
     def stop(self) -> None:
         """Begin no further letter; those in flight are finished."""
         self._stopped.set()
         if self._mailer:
             self._mailer.stop()
+
+    @property
+    def owner(self) -> str:
+        """As whom it has copies in hand."""
+        return self._owner
 
     async def tidy(self) -> list[str]:
         """Give the copies of other workers that died their true state.
@@ -246,6 +253,7 @@ class Bench:
             compiled.merged = mailer.merged
             self._mailer = None
             await run.close()
+            self.late += run.late
 
     def _letter(self, letter: str, revision: int) -> _Compiled:
         """A letter, compiled when it is another one than that of the job before."""

@@ -81,7 +81,7 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         arrow(State.UNCERTAIN, outcome.state)
     deferred = [outcome.copy for outcome in outcomes if outcome.state is State.DEFERRED]
-    with log.database.transaction():
+    with log.writing():
         moving.pick(log.database, "pick_late", {"copies": deferred, "owner": owner})
         queue_moved(log.database)  # the job that they were in may be done
         write_down(log.database, owner, log.now, outcomes)
