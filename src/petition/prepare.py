@@ -10,24 +10,24 @@ from datetime import UTC, datetime
 from petition.address import Mailbox, folded
 from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
-from petition.campaign.people import Choice, Person
+from petition.campaign.people import Choice
 from petition.campaign.server import Server
 from petition.check import READ_BACK_FIRST, Examined, examine, in_order, today_of
-from petition.errors import CampaignError, MergeRefused, Problem, UsageError
+from petition.errors import CampaignError, Problem, UsageError
 from petition.fitness import COPIES, refused_by
 from petition.following import Following
 from petition.identity import Signer
-from petition.merge.condition import Condition
 from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.forgotten import Forgotten
-from petition.outbox.listing import Action, Comparison, ListedRow, Listing
+from petition.outbox.listing import Action, Comparison, Listing
 from petition.outbox.log import Log
 from petition.outbox.person import suppressions
 from petition.outbox.records import FrozenLetter
 from petition.outbox.states import Mode
 from petition.plan import Plan, PlanRefused, Wish, plan_of
+from petition.selection import Fits, rows_of
 
 __all__ = ["Prepared", "Wish", "campaign_id_of", "enqueue", "prepare", "text_to_send"]
 
@@ -207,10 +207,10 @@ class _Reading:
         plan = plan_of(examined, log, wish, begins=begins)
         merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
         choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
-        fits = _Fits(examined, wish.where)
+        fits = Fits(examined, wish.where)
         listing = Listing(log, examined.letter.name)
         persons = examined.persons(merger, plan.revision if plan else 1, read_back=self.read_back)
-        listing.stage(_rows(examined, persons, merger, choice, fits))
+        listing.stage(rows_of(examined, persons, merger, choice, fits))
         if examined.has_errors or plan is None or merger is None:
             raise CampaignError(in_order(examined.problems))
         if following:
@@ -367,60 +367,3 @@ def frozen_letter(frozen: Frozen, revision: int, mode: Mode) -> FrozenLetter:
         frozen_at=datetime.now(UTC),
         mode=mode,
     )
-
-
-class _Fits:
-    """Whether the wish's condition holds for a person, and whether it did for anybody."""
-
-    def __init__(self, examined: Examined, where: str | None) -> None:
-        self._condition: Condition | None = None
-        if where is not None and examined.people:
-            self._condition = Condition(where, examined.people.columns)
-        self._has_held = False
-
-    def __call__(self, person: Person) -> bool:
-        if self._condition is None:
-            return True
-        holds = self._condition.holds(person)
-        self._has_held = self._has_held or holds
-        return holds
-
-    def refuse_nobody(self) -> None:
-        if self._condition and not self._has_held:
-            mend = "Compare it with the list; capitals count"
-            raise UsageError(f"nobody on the list fits --where {self._condition}", mend)
-
-
-def _rows(
-    examined: Examined,
-    persons: Iterator[Person],
-    merger: Merger | None,
-    choice: Choice,
-    fits: _Fits,
-) -> Iterator[ListedRow]:
-    has_own_files = merger is not None and merger.has_own_files
-    for person in persons:
-        chosen = choice.matches(person) and fits(person)
-        if chosen:
-            examined.tell_language(merger, person)
-        mailbox, fields = person.mailbox, person.fields
-        # In their order: a hundred thousand times by name would take a tenth of a second.
-        yield ListedRow(
-            mailbox.addr_spec,
-            mailbox.display_name,
-            person.language,
-            person.id,
-            person.file,
-            person.line,
-            {**fields, **_own_files(merger, person)} if has_own_files else fields,
-            chosen,
-            person.excluded,
-            person.address,
-        )
-
-
-def _own_files(merger: Merger | None, person: Person) -> dict[str, str]:
-    try:
-        return merger.own_files(person) if merger else {}
-    except MergeRefused:
-        return {}  # `examined` has told of it, and nothing is queued
