@@ -19,9 +19,10 @@ from petition.following import Following
 from petition.identity import Signer
 from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
+from petition.outbox.comparison import Action, Comparison
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.forgotten import Forgotten
-from petition.outbox.listing import Action, Comparison, Listing
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.person import suppressions
 from petition.outbox.records import FrozenLetter

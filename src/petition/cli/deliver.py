@@ -3,6 +3,7 @@
 import asyncio
 import math
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -175,14 +176,22 @@ async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> N
     Over another connection: that of the run may be gone with its database. Without it these copies
     would be uncertain, although somebody has heard what became of them.
     """
+
+    def write() -> None:
+        with Log(url) as log:
+            write_down_late(log, run.owner, run.late)
+
     note(f"The log cannot be written; trying for {_LATE_SECONDS} seconds to keep the last replies.")
-    for _ in range(_LATE_SECONDS):
+    deadline = time.monotonic() + _LATE_SECONDS
+    while True:
         try:
-            with Log(url) as log:
-                write_down_late(log, run.owner, run.late)
+            await asyncio.to_thread(write)
         except LogUnusable:
+            if time.monotonic() > deadline:
+                return
             await asyncio.sleep(1)
         else:
+            note("They are kept.")
             return
 
 

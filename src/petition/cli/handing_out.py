@@ -72,7 +72,7 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
 
     waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
     if not waiting:
-        console.say("Workers have sent them all meanwhile; nothing was queued.")
+        console.say("Nothing waits any more: workers had them all in hand meanwhile.")
         return ExitStatus.DONE
     queued = f"Queued {console.count(waiting, 'letter')} in {console.count(jobs, 'job')}."
     if not jobs:

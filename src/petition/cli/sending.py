@@ -190,7 +190,7 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
     if ending.log_fault:
         console.say_error(
             f"Stopped, for the log could not be written: {ending.log_fault} The next command tells"
-            f" which letters are uncertain."
+            f" which letters are uncertain, if any."
         )
     _say_waiting(ending)
     _say_refused_copies(ending)

@@ -54,17 +54,21 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
         sys.stdout.flush()
         languages = about.campaign.languages
         endpoint = Endpoint(log, lambda: _reopened(place), thread, pages, languages, _note)
-        run(endpoint.application(prefix), sock)
+        try:
+            run(endpoint.application(prefix), sock)
+        finally:
+            endpoint.close()
     console.say("Ended; every click is recorded.")
 
 
 def _reopened(place: Workplace) -> "Log":
     from petition.errors import LogUnusable
     from petition.outbox.database import is_there
+    from petition.outbox.log import Log
 
     if not is_there(place.url):  # it would be made, and know nobody
         raise LogUnusable(f"there is no log in {place.log_name} any more", "Bring it back")
-    return place.another_log(place.url)
+    return Log(place.url)
 
 
 def _note(what: str) -> None:

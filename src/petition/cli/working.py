@@ -124,6 +124,8 @@ class _Worker:
                 continue
             if self._once:
                 break
+        with suppress(LogUnusable):  # it was away when the end was asked for, and may be back
+            self._say_late_at_the_end()
         self._say("stopped", f"Ended: {console.count(self._sent, 'letter')} sent.", sent=self._sent)
         return self._status if self._once else ExitStatus.DONE
 
@@ -190,6 +192,12 @@ class _Worker:
         while self._late:
             write_down_late(log, *self._late[0])
             del self._late[0]
+
+    def _say_late_at_the_end(self) -> None:
+        if self._late:
+            with Log(self._url) as log:
+                keep_servers_time(log)
+                self._say_late(log)
 
     async def _join(self, log: Log) -> bool:
         """Wait for a `send` that has the log for itself; False: the end came first."""

@@ -214,7 +214,8 @@ class Pace:
         """
         now = self._clock.monotonic()
         turn = self._turn(now, domain)
-        moment = self._clock.now() + timedelta(seconds=turn - now)
+        # One that was handed back is past, and the letter goes now.
+        moment = self._clock.now() + timedelta(seconds=max(0.0, turn - now))
         if opens_at := self._opens_after(moment):
             return Closed(opens_at)
         self._take(turn, domain)

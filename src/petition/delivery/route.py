@@ -82,10 +82,16 @@ class Route:
         """
         opening = asyncio.ensure_future(self.open())
         stop = asyncio.ensure_future(stopped.wait())
+        opened: Session | None = None
         try:
             await asyncio.wait({opening, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return opening.result() if opening.done() else None
+            if opening.done():
+                opened = opening.result()
+            return opened
         finally:
             stop.cancel()
             opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)  # it leaves nothing open
+            [left] = await asyncio.gather(opening, return_exceptions=True)
+            # It may have come about in the very moment in which nobody wanted it any more.
+            if isinstance(left, Session) and left is not opened:
+                await left.close()

@@ -34,7 +34,7 @@ class SharedPace(Pace):
         super().__init__(settings, timezone, clock)
         self._from_bucket = take
         self._paused_at: dict[str, float] = {}  # by provider
-        self._handed_back: set[str] = set()  # buckets; of each one turn at the most
+        self._handed_back: dict[str, float] = {}  # by bucket, when; of each one turn at the most
 
     def refused_by_policy(self, domain: str) -> bool:
         """As ever; a worker lives on, so that a provider that wants no letters is paused a while.
@@ -86,17 +86,19 @@ class SharedPace(Pace):
         Args:
             domain: Where the letter was to go, in lower case.
         """
+        now = self._clock.monotonic()
         for name, turns in self._named_turns(domain):
-            turns.hand_back(self._clock.monotonic())  # there are two: the worker's and the bucket's
-            self._handed_back.add(name)
+            turns.hand_back(now)  # there are two: the worker's and the bucket's
+            self._handed_back[name] = now
         if self._rate:
-            self._handed_back.add(ALL)
+            self._handed_back[ALL] = now
         super().hand_back(domain)
 
     async def _turn_in(self, name: str, interval: float) -> float:
         """How many seconds it is until this worker's next turn of a bucket."""
-        if name in self._handed_back:
-            self._handed_back.remove(name)
+        handed_back = self._handed_back.pop(name, None)
+        # Not one of long ago: many workers that come back to a server would all begin with it.
+        if handed_back is not None and self._clock.monotonic() - handed_back < interval:
             return 0.0
         return await self._from_bucket(name, interval)
 

@@ -83,15 +83,14 @@ class Comparison:
         """Whether no more comes of it than of another that was shown before.
 
         What workers do meanwhile makes fewer letters of it: a copy that waited is in hand, sent,
-        put off or failed. Where a limit chooses, others move up for those who have it.
+        put off or failed. Where a limit chooses and others would move up, nobody was shown them.
 
         Args:
             shown: The other.
         """
-        makes_rows = () if self.limit else (Action.NEW, Action.RETURNED)
         return (
             self.waiting <= shown.waiting
-            and all(self[action] <= shown[action] for action in makes_rows)
+            and all(self[action] <= shown[action] for action in (Action.NEW, Action.RETURNED))
             and self.gone <= shown.gone
             and self.newly_excluded <= shown.newly_excluded
         )

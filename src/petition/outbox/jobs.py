@@ -71,10 +71,10 @@ def queue_jobs(database: Database, letter: str, revision: int) -> int:
 
 
 def queue_moved(database: Database) -> None:
-    """Queue jobs for what was just moved back to the queue (moving.py), where workers send it.
+    """Queue jobs for what was picked to wait again (moving.py), where workers send it.
 
     Args:
-        database: The log's, in the transaction that moved the copies.
+        database: The log's, in the transaction that moves the copies.
     """
     if workers_are_made(database):
         database.all("defer_moved", {"task": TASK, "size": COPIES_A_JOB})

@@ -20,7 +20,7 @@ from petition.outbox.marks import drop_indexes
 from petition.outbox.records import FrozenLetter, moment
 from petition.outbox.states import Mode, Reason, State
 
-__all__ = ["Action", "Comparison", "ListedRow", "Listing", "Mode"]
+__all__ = ["ListedRow", "Listing", "Mode"]
 
 
 _QUEUED = (Action.NEW, Action.ANOTHER, Action.REPLACED)  # a row of the log is made for these

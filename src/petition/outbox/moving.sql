@@ -1,4 +1,4 @@
--- Arrows that no server's reply caused (moving.py, person.py): which copies take them, and taking them.
+-- Arrows that copies take many at once (moving.py, person.py): which copies, and taking them.
 
 -- :name moving_table
 -- Copies that are about to take an arrow, for this connection only.
@@ -28,7 +28,7 @@ UPDATE copy SET (state, reason) = (
         SELECT to_state, CASE WHEN to_state IN ('suppressed', 'failed') THEN moving.reason ELSE '' END
         FROM moving WHERE moving.copy = copy.id
     ),
-    due_at = NULL, waiting_since = NULL, stopped = NULL, updated_at = :now,
+    due_at = NULL, waiting_since = NULL, stopped = NULL, owner = NULL, updated_at = :now,
     attempts = CASE WHEN :fresh = 1 THEN 0 ELSE attempts END
 WHERE id IN (SELECT moving.copy FROM moving)
 
@@ -82,12 +82,13 @@ UPDATE moving SET from_state = 'queued', to_state = 'suppressed', reason = (
 )
 
 -- :name pick_stopped
--- Of some copies that wait again, those that somebody stopped while they were in hand.
+-- Of some copies that wait again, those that somebody stopped, or put a newer one in the place of,
+-- while they were in hand.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'suppressed', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded))
+SELECT id, state, 'suppressed', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced)
 FROM copy
 WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
-  AND (stopped IS NOT NULL
+  AND (stopped IS NOT NULL OR newest = 0
        OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
 
 -- :name pick_overdue

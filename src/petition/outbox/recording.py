@@ -14,7 +14,7 @@ from petition.outbox.database import Database
 from petition.outbox.jobs import queue_moved
 from petition.outbox.log import Log
 from petition.outbox.records import stamp
-from petition.outbox.states import WAITING, State, arrow
+from petition.outbox.states import WAITING, Reason, State, arrow
 
 
 class Outcome(NamedTuple):
@@ -60,15 +60,15 @@ def write_down(database: Database, owner: str, now: str, outcomes: Sequence[Outc
     database.run_rows("record", rows, values)
     waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
     if waiting:  # and somebody may have stopped one of them meanwhile
-        moving.pick(database, "pick_stopped", {"copies": waiting})
+        moving.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
         moving.move(database, now)
 
 
 def write_down_late(log: Log, owner: str, outcomes: Sequence[Outcome]) -> None:
     """Write down replies that could not be written when they came.
 
-    A copy is changed that nobody has given another state since, but that of a copy whose owner is
-    gone; what a person said of it meanwhile stands.
+    A copy is changed that is still in hand, or that was called uncertain because its owner seemed
+    to be gone; what a person said of it meanwhile stands.
 
     Args:
         log: The log, over a connection that works.

@@ -39,7 +39,7 @@ CREATE TABLE copy (
     attempts      INTEGER NOT NULL DEFAULT 0,
     due_at        TEXT,
     waiting_since TEXT,                       -- its first attempt since a person last queued it
-    owner         TEXT,                       -- the run that has it in hand
+    owner         TEXT,                       -- who has it in hand; of an uncertain one who had it
     intended      INTEGER NOT NULL DEFAULT 0, -- 1: its final dot may be on its way
     stopped       TEXT,                       -- why it must not go, said while it was in hand
     letter_date   TEXT,                       -- its Date header, from the first attempt on

@@ -13,7 +13,7 @@ from petition.outbox.log import Cap, Log
 from petition.outbox.recording import Outcome
 from petition.outbox.records import moment
 from petition.outbox.run import Intent, Run
-from petition.outbox.states import State
+from petition.outbox.states import Reason, State
 
 _COUNTED = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
 
@@ -97,7 +97,8 @@ class SharedRun(Run):
         def step(database: Database) -> None:
             found = [row["id"] for row in database.all("unwanted_shared")]
             if found:
-                moving.pick(database, "pick_stopped", {"copies": found})
+                values = {"copies": found, "replaced": Reason.REPLACED}
+                moving.pick(database, "pick_stopped", values)
                 moving.move(database, self._log.now)
 
         await self._committer.commit(step)

@@ -64,7 +64,7 @@ FROM (
 ) AS parts
 
 -- :name defer_moved
--- The same for what was just moved back to the queue, of all letters that workers send.
+-- The same for what was picked to wait again, of all letters that workers send.
 SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
     'letters', :task::text, 0, NULL, NULL,
     jsonb_build_object('letter', letter, 'revision', revision, 'copies', copies),

@@ -98,6 +98,10 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, partial(self._ask_log, ask, token))
 
+    def close(self) -> None:
+        """Close the log, which may be another one by now than the one it was made with."""
+        self._log.close()
+
     def _ask_log(self, ask: Ask, token: str) -> Copy | None:
         try:
             return ask(self._log, token)

@@ -293,3 +293,17 @@ def test_a_turn_that_is_handed_back_keeps_its_place():
     asyncio.run(clock.run(letters()))
     # One that is late by more than the interval is not made up for.
     assert gone == [0, 61, 121, 380, 440, 500]
+
+
+def test_a_turn_that_was_handed_back_is_not_used_after_the_hours():
+    clock = FakeClock(datetime(2026, 3, 2, 19, 59, 30, tzinfo=UTC))
+    pace = pace_of(clock, rate="1/min", between="08:00-20:00")
+
+    async def letters():
+        assert await pace.wait("a.test") is None
+        pace.hand_back("a.test")
+        await clock.sleep(40)
+        return await pace.wait("a.test")
+
+    [closed] = asyncio.run(clock.run(letters()))
+    assert closed == Closed(datetime(2026, 3, 3, 8, tzinfo=ZoneInfo("UTC")))

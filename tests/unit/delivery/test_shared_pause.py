@@ -113,3 +113,20 @@ def test_a_turn_that_is_handed_back_is_the_next_one(hours: Hours) -> None:
     assert asked == ["a.example", ""]
     assert asyncio.run(go()) >= 600.0
     assert asked == ["a.example", ""] * 2
+
+
+def test_a_turn_that_was_handed_back_long_ago_is_nobodys(hours: Hours) -> None:
+    """Many workers come back to a server at once: none begins with a turn of before."""
+    asked: list[str] = []
+
+    async def take(name: str, interval: float) -> float:
+        del interval
+        asked.append(name)
+        return 0.0
+
+    pace = SharedPace(PaceSettings(rate="9/h"), UTC, take, Clock(lambda: NOW, hours.monotonic))
+    assert asyncio.run(pace.wait("a.example")) is None
+    pace.hand_back("a.example")
+    hours.seconds += 400.0
+    assert asyncio.run(pace.wait("a.example")) is None
+    assert asked == ["", ""]

@@ -4,7 +4,8 @@ import pytest
 
 from petition.errors import LogUnusable
 from petition.outbox import person
-from petition.outbox.listing import Action, ListedRow, Listing, Mode
+from petition.outbox.comparison import Action
+from petition.outbox.listing import ListedRow, Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.unit.outbox.conftest import frozen, listed

@@ -9,7 +9,8 @@ import pytest
 
 from petition.errors import UsageError
 from petition.outbox import moving, person
-from petition.outbox.listing import Action, Listing, Mode
+from petition.outbox.comparison import Action
+from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log, utc_now
 from petition.outbox.queries import texts
 from petition.outbox.states import ARROWS, GIVE_UP, State

@@ -5,14 +5,18 @@ from collections.abc import Callable
 
 import pytest
 
+from petition.delivery.workers import make_tables
 from petition.errors import LogUnusable
 from petition.outbox import person
-from petition.outbox.listing import Listing
+from petition.outbox.erasure import erase
+from petition.outbox.jobs import keep_settings
+from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.recording import Outcome, write_down_late
 from petition.outbox.run import Run
 from petition.outbox.states import State
-from tests.unit.outbox.conftest import NOW
+from tests.servers.postgres import Postgres
+from tests.unit.outbox.conftest import NOW, frozen, listed
 from tests.unit.outbox.hand import intent_of, outcome_of
 from tests.unit.outbox.test_moving import assert_events_lead_to_the_states
 
@@ -108,6 +112,52 @@ def test_a_late_deferral_of_somebody_who_left_is_suppressed(
     write_down_late(log, owner, outcomes)
     assert [copy.state for copy in log.copies("open")] == [State.SUPPRESSED]
     assert_events_lead_to_the_states(log)
+
+
+def test_a_late_deferral_of_a_copy_that_was_replaced_is_suppressed(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
+    log.tidy()
+    queue("ann", revision=2, mode=Mode.AGAIN)
+    write_down_late(log, owner, outcomes)
+    states = {copy.revision: copy.state for copy in log.copies_to("open", "ann@x.example")}
+    assert states == {1: State.SUPPRESSED, 2: State.QUEUED}
+    assert_events_lead_to_the_states(log)
+
+
+def test_somebody_who_was_forgotten_stays_so(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    owner, outcomes = marked_by_one_that_died(log, says=State.FAILED)
+    log.tidy()
+    erase(log, "ann@x.example", ["Ann"], [])
+    before = list(log.copies("open"))
+    write_down_late(log, owner, outcomes)
+    assert list(log.copies("open")) == before
+
+
+def test_a_late_deferral_waits_in_a_job(postgres: Postgres):
+    with Log(postgres.new_log()) as log:
+        make_tables(log)
+        listing = Listing(log, "open")
+        listing.stage(listed("ann"))
+        listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
+        with log.database.transaction():
+            keep_settings(log.database, "open", "{}", log.now)
+        owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
+        log.tidy()
+        [copy] = log.copies("open")
+        assert jobs_of(log) == []
+        write_down_late(log, owner, outcomes)
+        assert jobs_of(log) == [[copy.id]]
+
+
+def jobs_of(log: Log) -> list[list[int]]:
+    rows = log.database._connection.execute(
+        "SELECT args -> 'copies' FROM procrastinate_jobs WHERE status = 'todo'"
+    )
+    return [row[0] for row in rows]
 
 
 def test_only_a_servers_reply_to_a_letter_can_come_late(log: Log):

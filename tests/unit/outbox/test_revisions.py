@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from petition.outbox import person
-from petition.outbox.listing import Action, Listing, Mode
+from petition.outbox.comparison import Action
+from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.unit.outbox.conftest import frozen, listed
