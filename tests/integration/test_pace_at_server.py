@@ -23,6 +23,7 @@ class Simulation:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.seconds = 0.0
+        self.server: CountingServer | None = None
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
 
@@ -37,7 +38,10 @@ class Simulation:
 
     def _go_on(self) -> None:
         mailer = self.scene.mailer
-        if mailer is None or not self._sleepers or len(self._sleepers) < mailer._lines:
+        if mailer is None or self.server is None or not self._sleepers:
+            return
+        # One that the server has open and the mailer not yet is about to be used.
+        if len(self._sleepers) < max(mailer._lines, self.server.open):
             return
         self.seconds, _, woken = self._sleepers.pop(0)
         woken.set_result(None)
@@ -59,6 +63,7 @@ def arrivals(scene: Scene, server_takes: float) -> list[float]:
     simulation = Simulation(scene)
     scene.pace_clock = Clock(monotonic=simulation.now, sleep=simulation.sleep)
     counting = CountingServer(pause=server_takes / 2, sleep=simulation.sleep, now=simulation.now)
+    simulation.server = counting
 
     async def main() -> None:
         server = await asyncio.start_server(counting.converse, "127.0.0.1", 0)
