@@ -18,10 +18,7 @@ def retry(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Queue failed letters again.
-
-    The next send takes them along, or the workers do.
-    """
+    """Queue failed letters again, for the next send or the workers."""
     from petition.cli import console, naming
     from petition.cli.moved import moved_json
     from petition.cli.next_step import next_step

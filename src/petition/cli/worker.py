@@ -18,10 +18,7 @@ def worker(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Send what `send --workers` has queued, beside other workers.
-
-    It needs no campaign folder: the letter comes from the database.
-    """
+    """Send what `send --workers` has queued, beside other workers."""
     import os
 
     from petition.cli import working
