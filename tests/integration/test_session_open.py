@@ -10,7 +10,9 @@ import ssl
 import pytest
 
 from petition.credentials import Secret
+from petition.delivery.pace import Pace
 from petition.delivery.reply import Outcome, Stage
+from petition.delivery.route import Route
 from petition.delivery.session import Session
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import ExitStatus, ServerTrouble
@@ -494,6 +496,24 @@ def test_an_opening_that_is_cancelled_leaves_nothing_open():
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_the_end_is_heard_in_the_very_moment_in_which_the_connection_stands(turns):
+    """Python 3.11 loses what it is told when what it waits for has just come true."""
+
+    async def scenario():
+        async with ScriptedServer({Phase.GREETING: SILENT}) as server:
+            stopped = asyncio.Event()
+            route = Route(address(server, timeout=60.0), None, Pace.of(None, "UTC"))
+            opening = asyncio.create_task(route.open_unless(stopped))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            stopped.set()
+            async with asyncio.timeout(10):  # its patience with the greeting is longer
+                assert await opening is None
 
     asyncio.run(scenario())
 

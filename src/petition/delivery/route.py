@@ -13,6 +13,8 @@ from petition.delivery.session import NAMELESS, Session
 from petition.delivery.sign import DkimSigner
 from petition.merge.message import Email
 
+_UNHEARD_SECONDS = 0.5
+
 
 @dataclass(slots=True)
 class Route:
@@ -90,7 +92,10 @@ class Route:
             return opened
         finally:
             stop.cancel()
-            opening.cancel()
+            # To be cancelled in the very moment in which the connection stands can go unheard.
+            while not opening.done():
+                opening.cancel()
+                await asyncio.wait({opening}, timeout=_UNHEARD_SECONDS)
             [left] = await asyncio.gather(opening, return_exceptions=True)
             # It may have come about in the very moment in which nobody wanted it any more.
             if isinstance(left, Session) and left is not opened:

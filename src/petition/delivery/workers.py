@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
 from procrastinate.exceptions import ConnectorException
@@ -72,7 +73,9 @@ class Jobs:
         self, url: str, send: SendJob, is_owed: Callable[[], Awaitable[bool]], *, once: bool
     ) -> None:
         _be_quiet()
-        self._app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3))
+        self._app = App(
+            connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3, configure=_configure)
+        )
         self._app.tasks.clear()  # the engine's own, which anybody who can write could queue
         self._send = send
         self._is_owed = is_owed
@@ -155,6 +158,12 @@ class Jobs:
             raise
         if left:
             raise _TakeUpAgain(left)
+
+
+async def _configure(connection: Any) -> None:  # noqa: ANN401 (psycopg's, whose door is elsewhere)
+    """What the engine takes for granted; a database may isolate more by itself, and then fail."""
+    await connection.execute("SET default_transaction_isolation = 'read committed'")
+    await connection.commit()
 
 
 def _be_quiet() -> None:

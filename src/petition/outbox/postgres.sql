@@ -45,11 +45,13 @@ SELECT current_schema() AS schema, current_setting('server_version_num') AS vers
 
 -- :name settings
 -- As much memory for a sort as the cache of SQLite has; a list is compared once, not compiled. What a
--- machine that has vanished owned is freed when it has not answered for a minute.
+-- machine that has vanished owned is freed when it has not answered for a minute. A statement sees what
+-- was committed before it, even where the database isolates more by itself.
 SELECT set_config('work_mem', '64MB', false), set_config('jit', 'off', false),
        set_config('tcp_keepalives_idle', '30', false),
        set_config('tcp_keepalives_interval', '10', false),
-       set_config('tcp_keepalives_count', '3', false)
+       set_config('tcp_keepalives_count', '3', false),
+       set_config('default_transaction_isolation', 'read committed', false)
 
 -- :name index_queued
 -- What waits, in the order of the log: an index of SQLite ends with that order by itself. Of id alone,
