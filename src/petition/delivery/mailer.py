@@ -335,22 +335,22 @@ class Mailer:
         await self._settle(line)
         if self._route.pace.delay(copy.domain) > IDLE_SECONDS:
             await line.session.close()
-        turn = asyncio.ensure_future(self._route.pace.wait(copy.domain))
+        waiting = asyncio.ensure_future(self._route.pace.wait(copy.domain))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not turn.done():
+            await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
                 return False
-            closed = turn.result()
+            turn = waiting.result()
         finally:
-            turn.cancel()
+            waiting.cancel()
             stop.cancel()
-        if isinstance(closed, Closed):
-            self._ending.closed = closed.opens_at
+        if isinstance(turn, Closed):
+            self._ending.closed = turn.opens_at
             self._halt()
-        if not (self._is_halted or line.session.is_open):
+        elif not (self._is_halted or line.session.is_open):
             # The server hung up while the letter waited, or we did: it goes on the next one.
-            self._route.pace.hand_back(copy.domain)
+            self._route.pace.hand_back(turn)
         return not self._is_halted and line.session.is_open
 
     async def _rest(self, seconds: float) -> None:

@@ -7,11 +7,9 @@ neither their beginnings nor their dots are more than the rate and one in the ti
 """
 
 import asyncio
-import bisect
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -20,6 +18,7 @@ from zoneinfo import ZoneInfo
 from petition.campaign.settings import Between, Rate
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.providers import domains_of, provider_of
+from petition.delivery.turns import Taken, Turn, Turns, Window
 
 NO_CAP = sys.maxsize
 # How long a slow server takes for one letter: more connections than that keeps busy would only
@@ -28,8 +27,6 @@ LETTER_SECONDS = 3
 # A connection on which nothing would be said for longer is closed: many servers, and the routers on
 # the way to them, drop one that is idle, some of these without a word.
 IDLE_SECONDS = 30.0
-# By so much one letter may take longer to the server than another, and still be no letter too many.
-MARGIN_SECONDS = 0.01
 # Between two letters to a provider that said "not so fast": at first, and at the most.
 SLOWED_SECONDS = 1.0
 SLOWEST_SECONDS = 64.0
@@ -82,11 +79,11 @@ class Pace:
         self._timezone = timezone
         self._between = settings.between
         self._clock = clock or Clock()
-        self._all = _Turns(_interval(settings.rate))
-        self._begun = _Window(settings.rate) if settings.rate else None
-        self._ended = _Window(settings.rate) if settings.rate else None
+        self._all = Turns(_interval(settings.rate))
+        self._begun = Window(settings.rate) if settings.rate else None
+        self._ended = Window(settings.rate) if settings.rate else None
         self._domains = _turns_of(settings.per_domain)
-        self._slowed: dict[str, _Turns] = {}  # by provider
+        self._slowed: dict[str, Turns] = {}  # by provider
         self._refusals: dict[str, int] = {}  # in a row, by provider
         self._paused: set[str] = set()
 
@@ -135,7 +132,7 @@ class Pace:
             domain: Where the letter goes to, in lower case.
         """
         now = self._clock.monotonic()
-        return self._turn(now, domain) - now
+        return self._first(now, domain) - now
 
     def slow_down(self, domain: str) -> None:
         """A provider said that letters come too fast: those to it alone are spaced, ever wider.
@@ -146,7 +143,7 @@ class Pace:
         provider = provider_of(domain)
         turns = self._slowed.get(provider)
         if turns is None:
-            turns = self._slowed[provider] = _Turns(SLOWED_SECONDS / 2)
+            turns = self._slowed[provider] = Turns(SLOWED_SECONDS / 2)
         turns.interval = min(2 * turns.interval, SLOWEST_SECONDS)
         turns.take(self._clock.monotonic())
 
@@ -202,42 +199,37 @@ class Pace:
         """When letters may go again, in the campaign's time zone; None if they may go now."""
         return self._opens_after(self._clock.now())
 
-    async def wait(self, domain: str) -> Closed | None:
+    async def wait(self, domain: str) -> Turn | Closed:
         """Wait for a letter's turn.
 
         Args:
             domain: Where the letter goes to, in lower case.
 
         Returns:
-            None when the letter may go; Closed, at once, when its turn would come outside the hours
+            Its turn when the letter may go; Closed, at once, when that would come outside the hours
             of `between`.
         """
         now = self._clock.monotonic()
-        turn = self._turn(now, domain)
+        at = self._first(now, domain)
         # One that was handed back is past, and the letter goes now.
-        moment = self._clock.now() + timedelta(seconds=max(0.0, turn - now))
+        moment = self._clock.now() + timedelta(seconds=max(0.0, at - now))
         if opens_at := self._opens_after(moment):
             return Closed(opens_at)
-        self._take(turn, domain)
-        if turn > now:
-            await self._clock.sleep(turn - now)
+        taken = self._take(at, domain)
+        if at > now:
+            await self._clock.sleep(at - now)
             # The machine may have slept, or its clock have been set.
             if opens_at := self.opens_at():
                 return Closed(opens_at)
-        await self._hold(self._begun)
-        return None
+        return Turn((*taken, *await self._hold(self._begun)))
 
-    def hand_back(self, domain: str) -> None:
+    def hand_back(self, turn: Turn) -> None:
         """A letter's turn came and it could not begin: the turn is free again.
 
         Args:
-            domain: Where the letter was to go, in lower case.
+            turn: What `wait` gave.
         """
-        now = self._clock.monotonic()
-        for turns in (self._all, *self._turns_for(domain)):
-            turns.hand_back(now)
-        if self._begun:
-            self._begun.hand_back()
+        turn.hand_back(self._clock.monotonic())
 
     async def wait_for_dot(self) -> None:
         """Wait, where others were late, until the dot of a letter whose turn it was may go too.
@@ -246,14 +238,14 @@ class Pace:
         """
         await self._hold(self._ended)
 
-    async def _hold(self, window: "_Window | None") -> None:
+    async def _hold(self, window: Window | None) -> list[Taken]:
         if window is None:
-            return
+            return []
         while (left := window.left(self._clock.monotonic())) > 0:
             await self._clock.sleep(left)
-        window.note(self._clock.monotonic())
+        return [window.take(self._clock.monotonic())]
 
-    def _turn(self, now: float, domain: str) -> float:
+    def _first(self, now: float, domain: str) -> float:
         """The first moment that suits all letters and those to this domain."""
         self._all.forget(now)
         turn = self._all.first_from(now)
@@ -266,14 +258,13 @@ class Pace:
     def _later(self, turn: float, domain: str) -> float:
         return max([turn, *(turns.first_from(turn) for turns in self._turns_for(domain))])
 
-    def _take(self, turn: float, domain: str) -> None:
-        for turns in (self._all, *self._turns_for(domain)):
-            turns.take(turn)
+    def _take(self, moment: float, domain: str) -> list[Taken]:
+        return [turns.take(moment) for turns in (self._all, *self._turns_for(domain))]
 
-    def _turns_for(self, domain: str) -> "list[_Turns]":
+    def _turns_for(self, domain: str) -> list[Turns]:
         return [turns for _, turns in self._named_turns(domain)]
 
-    def _named_turns(self, domain: str) -> "list[tuple[str, _Turns]]":
+    def _named_turns(self, domain: str) -> list[tuple[str, Turns]]:
         """Those of a domain and of its provider, as far as there are such, and a name for each."""
         provider = provider_of(domain)
         own, slowed = self._domains.get(domain), self._slowed.get(provider)
@@ -289,79 +280,12 @@ class Pace:
         return _next(self._between, local)
 
 
-class _Turns:
-    """Moments that lie at least an interval apart; a gap between two that are taken may be used.
-
-    One that was handed back may be used although it is past, so that a letter that is late by the
-    time of opening a connection does not make those after it later.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self.interval = interval
-        self._taken: list[float] = []
-        self._handed_back: float | None = None
-
-    def first_from(self, moment: float) -> float:
-        """The first free moment that is not before this one, or the one that was handed back."""
-        if self._handed_back is not None and self._handed_back <= moment:
-            return self._handed_back
-        for taken in self._taken:
-            if moment + self.interval <= taken:
-                break
-            moment = max(moment, taken + self.interval)
-        return moment
-
-    def take(self, moment: float) -> None:
-        """Use a free moment."""
-        self._handed_back = None
-        if self.interval:
-            bisect.insort(self._taken, moment)
-
-    def hand_back(self, now: float) -> None:
-        """Free the last moment that has come."""
-        if number := bisect.bisect_right(self._taken, now):
-            self._handed_back = self._taken.pop(number - 1)
-
-    def forget(self, now: float) -> None:
-        """Drop the moments that lie an interval back and bar no other."""
-        del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
-        if self._handed_back is not None and self._handed_back <= now - self.interval:
-            self._handed_back = None
-
-
-class _Window:
-    """One letter more than the rate in its time, by when they went and not by the schedule.
-
-    Of letters that keep to the schedule none has to wait here, up to a hundred a second; above that
-    the margin takes up to a hundredth off the rate.
-    """
-
-    def __init__(self, rate: Rate) -> None:
-        self._seconds = rate.seconds + MARGIN_SECONDS
-        self._gone: deque[float] = deque(maxlen=rate.count + 1)
-
-    def left(self, now: float) -> float:
-        """How many seconds the next letter has to wait."""
-        if len(self._gone) < (self._gone.maxlen or 0):
-            return 0.0
-        return self._gone[0] + self._seconds - now
-
-    def note(self, now: float) -> None:
-        """A letter went."""
-        self._gone.append(now)
-
-    def hand_back(self) -> None:
-        """The last letter did not go after all."""
-        if self._gone:
-            self._gone.pop()
-
-
 def _interval(rate: Rate | None) -> float:
     return rate.seconds / rate.count if rate else 0.0
 
 
-def _turns_of(rates: Mapping[str, Rate]) -> dict[str, _Turns]:
-    return {domain.lower(): _Turns(_interval(rate)) for domain, rate in rates.items()}
+def _turns_of(rates: Mapping[str, Rate]) -> dict[str, Turns]:
+    return {domain.lower(): Turns(_interval(rate)) for domain, rate in rates.items()}
 
 
 def _next(between: Between, local: datetime) -> datetime:

@@ -6,6 +6,7 @@ from datetime import tzinfo
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.pace import POLICY_REFUSALS, Clock, Closed, Pace
 from petition.delivery.providers import provider_of
+from petition.delivery.turns import Turn
 from petition.outbox.bucket import ALL
 
 # How long a provider that refuses letters by its policy gets none from this worker.
@@ -63,36 +64,35 @@ class SharedPace(Pace):
             self._paused.discard(provider)
             self._refusals[provider] = POLICY_REFUSALS - 1
 
-    async def wait(self, domain: str) -> Closed | None:
+    async def wait(self, domain: str) -> Turn | Closed:
         """Wait for a letter's turn, first in this worker and then among all.
 
         Args:
             domain: Where the letter goes to, in lower case.
         """
-        if closed := await super().wait(domain):
-            return closed
+        own = await super().wait(domain)
+        if isinstance(own, Closed):
+            return own
+        taken, buckets = list(own.taken), []
         for name, turns in self._named_turns(domain):
             delay = await self._turn_in(name, turns.interval)
-            turns.take(self._clock.monotonic() + delay)  # others go past it meanwhile
+            taken.append(turns.take(self._clock.monotonic() + delay))  # others go past it meanwhile
+            buckets.append(name)
             await self._sleep(delay)
         if self._rate:
+            buckets.append(ALL)
             await self._sleep(await self._turn_in(ALL, self._rate.seconds / self._rate.count))
         opens_at = self.opens_at()
-        return Closed(opens_at) if opens_at else None
+        return Closed(opens_at) if opens_at else Turn(tuple(taken), tuple(buckets))
 
-    def hand_back(self, domain: str) -> None:
+    def hand_back(self, turn: Turn) -> None:
         """As ever; the turns taken from the buckets are for this worker's next letter.
 
         Args:
-            domain: Where the letter was to go, in lower case.
+            turn: What `wait` gave.
         """
-        now = self._clock.monotonic()
-        for name, turns in self._named_turns(domain):
-            turns.hand_back(now)  # there are two: the worker's and the bucket's
-            self._handed_back[name] = now
-        if self._rate:
-            self._handed_back[ALL] = now
-        super().hand_back(domain)
+        super().hand_back(turn)
+        self._handed_back.update(dict.fromkeys(turn.buckets, self._clock.monotonic()))
 
     async def _turn_in(self, name: str, interval: float) -> float:
         """How many seconds it is until this worker's next turn of a bucket."""

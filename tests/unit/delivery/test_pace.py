@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from petition.campaign.settings import Between, Rate
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.pace import NO_CAP, Clock, Closed, Pace
+from petition.delivery.turns import Turn
 
 
 class FakeClock:
@@ -59,7 +60,7 @@ def times(clock, pace, domains, connections=4, late=0.0):
     async def connection():
         while left:
             _, domain = left.pop(0)
-            assert await pace.wait(domain) is None
+            assert isinstance(await pace.wait(domain), Turn)
             gone.append((clock.seconds, domain))
             if late:
                 await clock.sleep(late)
@@ -208,7 +209,7 @@ def test_a_turn_after_closing_time_is_not_waited_for():
         return [await pace.wait("a.test"), await pace.wait("a.test")]
 
     first, second = asyncio.run(scenario())
-    assert first is None
+    assert isinstance(first, Turn)
     assert second == Closed(datetime(2026, 3, 3, 8, tzinfo=UTC))
 
 
@@ -217,7 +218,7 @@ def test_a_machine_that_slept_past_closing_time_sends_nothing():
     pace = pace_of(clock, rate="1/s", between="08:00-20:00")
 
     async def scenario():
-        assert await pace.wait("a.test") is None
+        assert isinstance(await pace.wait("a.test"), Turn)
         waiting = asyncio.create_task(pace.wait("a.test"))
         await asyncio.sleep(0)
         clock.start += timedelta(hours=3)
@@ -238,7 +239,7 @@ def test_no_more_connections_than_a_rate_can_use(rate, connections):
 
 
 def test_a_campaign_without_a_pace_sends_as_fast_as_it_goes():
-    assert asyncio.run(Pace.of(None, "Asia/Almaty").wait("a.test")) is None
+    assert isinstance(asyncio.run(Pace.of(None, "Asia/Almaty").wait("a.test")), Turn)
 
 
 @pytest.mark.parametrize("late", [0.0, 0.013])
@@ -283,11 +284,11 @@ def test_a_turn_that_is_handed_back_keeps_its_place():
 
     async def letters():
         for opening in (0.0, 1.0, 1.0, 200.0, 0.0, 0.0):
-            assert await pace.wait("a.test") is None
+            turn = await pace.wait("a.test")
             if opening:
-                pace.hand_back("a.test")
+                pace.hand_back(turn)
                 await clock.sleep(opening)
-                assert await pace.wait("a.test") is None
+                assert isinstance(await pace.wait("a.test"), Turn)
             gone.append(clock.seconds)
 
     asyncio.run(clock.run(letters()))
@@ -295,13 +296,26 @@ def test_a_turn_that_is_handed_back_keeps_its_place():
     assert gone == [0, 61, 121, 380, 440, 500]
 
 
+def test_a_turn_is_nobodys_when_the_provider_asked_for_fewer_letters_after_it():
+    clock = FakeClock()
+    pace = pace_of(clock)
+    pace.slow_down("a.test")
+
+    async def letters():
+        turn = await pace.wait("a.test")
+        pace.slow_down("a.test")
+        pace.hand_back(turn)
+        return pace.delay("a.test")
+
+    assert asyncio.run(clock.run(letters())) == [2.0]
+
+
 def test_a_turn_that_was_handed_back_is_not_used_after_the_hours():
     clock = FakeClock(datetime(2026, 3, 2, 19, 59, 30, tzinfo=UTC))
     pace = pace_of(clock, rate="1/min", between="08:00-20:00")
 
     async def letters():
-        assert await pace.wait("a.test") is None
-        pace.hand_back("a.test")
+        pace.hand_back(await pace.wait("a.test"))
         await clock.sleep(40)
         return await pace.wait("a.test")
 

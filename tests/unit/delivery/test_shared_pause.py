@@ -8,6 +8,7 @@ import pytest
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.pace import POLICY_REFUSALS, Clock
 from petition.delivery.shared_pace import PAUSE_SECONDS, SharedPace
+from petition.delivery.turns import Turn
 
 
 class Hours:
@@ -102,16 +103,19 @@ def test_a_turn_that_is_handed_back_is_the_next_one(hours: Hours) -> None:
     settings = PaceSettings(rate="9/h", per_domain={"a.example": "9/h"})
     pace = SharedPace(settings, UTC, take, Clock(lambda: NOW, hours.monotonic, sleep))
 
-    async def go() -> float:
-        assert await pace.wait("a.example") is None
-        return hours.seconds
+    async def go() -> Turn:
+        turn = await pace.wait("a.example")
+        assert isinstance(turn, Turn)
+        return turn
 
-    assert asyncio.run(go()) == 200.0
+    turn = asyncio.run(go())
     for _ in range(3):
-        pace.hand_back("a.example")
-        assert asyncio.run(go()) == 200.0
+        assert hours.seconds == 200.0
+        pace.hand_back(turn)
+        turn = asyncio.run(go())
     assert asked == ["a.example", ""]
-    assert asyncio.run(go()) >= 600.0
+    asyncio.run(go())
+    assert hours.seconds >= 600.0
     assert asked == ["a.example", ""] * 2
 
 
@@ -125,8 +129,9 @@ def test_a_turn_that_was_handed_back_long_ago_is_nobodys(hours: Hours) -> None:
         return 0.0
 
     pace = SharedPace(PaceSettings(rate="9/h"), UTC, take, Clock(lambda: NOW, hours.monotonic))
-    assert asyncio.run(pace.wait("a.example")) is None
-    pace.hand_back("a.example")
+    turn = asyncio.run(pace.wait("a.example"))
+    assert isinstance(turn, Turn)
+    pace.hand_back(turn)
     hours.seconds += 400.0
-    assert asyncio.run(pace.wait("a.example")) is None
+    assert isinstance(asyncio.run(pace.wait("a.example")), Turn)
     assert asked == ["", ""]
