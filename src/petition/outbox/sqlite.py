@@ -5,14 +5,12 @@ as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 import json
-import os
 import re
 import sqlite3
-import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -21,6 +19,7 @@ from petition.errors import LogUnusable
 from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values
 from petition.outbox.disk import explained_file
 from petition.outbox.ownership import PATIENCE, is_owned, ownership
+from petition.outbox.private_file import is_writable, make_private, refuse_foreign, size
 from petition.outbox.queries import SQLITE, Query, queries, schema
 
 _BUSY_SECONDS = 10
@@ -45,7 +44,7 @@ class SqliteDatabase(Database):
         _require_sqlite()
         self.path = path
         self.where = str(path)
-        self.read_only = not _is_writable(path)
+        self.read_only = not is_writable(path)
         self._queries = queries(SQLITE)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None
@@ -56,9 +55,9 @@ class SqliteDatabase(Database):
 
     def _open(self) -> None:
         with explained(self.path):
-            _refuse_foreign(self.path)
+            refuse_foreign(self.path)
             if not self.read_only:
-                _make_private(self.path)
+                make_private(self.path)
             self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
             try:
                 self._prepare()
@@ -76,9 +75,9 @@ class SqliteDatabase(Database):
             LogUnusable: What was wrong before, if this does not help.
         """
         code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
-        if code not in _NO_ROOM | _NO_RIGHT or not _size(self.path):
+        if code not in _NO_ROOM | _NO_RIGHT or not size(self.path):
             raise fault
-        if _size(self.path.with_name(self.path.name + "-wal")):
+        if size(self.path.with_name(self.path.name + "-wal")):
             raise LogUnusable(
                 f"{self.path.name} cannot be read here: its last changes are in"
                 f" {self.path.name}-wal, and taking them in needs a folder that can be written to",
@@ -281,50 +280,6 @@ _ADVICE = {
 }
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Refuse what could be somebody else's, even to look at it.
-
-    A log that is a link could be led to a file of another person, and one that another person owns
-    could be changed behind our back: both hold names and addresses.
-    """
-    if path.is_symlink():
-        raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
-    if not hasattr(os, "geteuid") or not path.exists():
-        return
-    if path.stat().st_uid != os.geteuid():  # root too: it reads what is not its own by mistake
-        mend = "Use a log of your own, or work as the person whose it is"
-        raise LogUnusable(f"{path.name} belongs to another person", mend)
-
-
-def _make_private(path: Path) -> None:
-    """Create the file as 0600, and take from others what rights they have to it."""
-    if not path.exists():
-        with suppress(FileExistsError):  # another process makes it at this moment
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            _sync_folder(path.parent)
-    for side in ("", "-wal", "-shm"):
-        _close_to_others(path.with_name(path.name + side))
-
-
-def _close_to_others(path: Path) -> None:
-    """Take from others what rights an earlier hand or a copy from elsewhere gave them."""
-    # What belongs to another person or lies on a disk that knows no rights is not ours to change.
-    with suppress(FileNotFoundError, PermissionError):
-        found = path.lstat()
-        is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
-        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-            path.chmod(found.st_mode & 0o700)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name durable too: an fsync of a file does not cover its folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
@@ -398,12 +353,3 @@ def _read_only(path: Path) -> LogUnusable:
         f"{path.name} cannot be written to here",
         "Give yourself the right to write to it and to its folder",
     )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _is_writable(path: Path) -> bool:
-    """Whether the log can be written to, or created: SQLite needs the folder for it too."""
-    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
