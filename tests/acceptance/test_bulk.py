@@ -63,6 +63,26 @@ def test_what_the_rows_of_one_person_say_counts_together(campaign: SmallCampaign
 
 
 @pytest.mark.parametrize(
+    "second",
+    [
+        "ann@xn--mnchen-3ya.example,Ann,no,,",  # the same address, as it is on the wire
+        "ANN@MÜNCHEN.example,Ann,yes,yes,",
+        "ann@münchen.example,Ann,no,no,in plain words",  # there is no such language
+        "ann@münchen.example,Ann\u202e,yes,yes,",  # a name that no letter can have
+        "ann@münchen.example,Ann,yes,perhaps,",  # what can be read neither way is no yes
+    ],
+)
+def test_a_refusal_counts_in_whatever_row_of_an_address_it_stands(
+    campaign: SmallCampaign, second: str
+):
+    header, first = "email,name,updates,unsubscribed,language", "ann@münchen.example,Ann,yes,,"
+    rows = (header, first, second, "eve@x.example,Eve,yes,,")
+    campaign.write("supporters.csv", "\n".join(rows) + "\n")
+    campaign.petition("send", "news", status=0)
+    assert set(kept(campaign)) == {"eve@x.example"}
+
+
+@pytest.mark.parametrize(
     ("column", "cell"), [("updates", "yes"), ("subscription_status", "subscribed")]
 )
 def test_consent_is_read_from_the_columns_that_say_it(
@@ -93,6 +113,21 @@ def test_a_declaration_does_not_outweigh_a_no(campaign: SmallCampaign):
     )
     campaign.petition("send", "news", status=0)
     assert set(kept(campaign)) == {"ann@x.example", "cyd@x.example", "eve@x.example"}
+
+
+def test_a_declaration_does_not_outweigh_a_no_in_words_that_are_not_known(
+    campaign: SmallCampaign,
+):
+    toml = (campaign.root / "petition.toml").read_text()
+    campaign.write(
+        "petition.toml", toml + '\n[lists.supporters]\nconsent = "all"\nreason = "signed"\n'
+    )
+    refusals = ("nein", "ні", "No.", "no thanks", "unsubscribed")
+    rows = [f"a{number}@x.example,A,{said}" for number, said in enumerate(refusals)]
+    rows += ["bob@x.example,B,", "cyd@x.example,C,YES"]
+    campaign.write("supporters.csv", "email,name,updates\n" + "\n".join(rows) + "\n")
+    campaign.petition("send", "news", status=0)
+    assert set(kept(campaign)) == {"bob@x.example", "cyd@x.example"}
 
 
 def test_the_headers_that_providers_ask_for(campaign: SmallCampaign):
@@ -258,6 +293,14 @@ def test_a_suppression_list_is_taken_over_with_its_reasons(campaign: SmallCampai
     assert "eve@x.example" not in kept_reasons
     campaign.petition("send", "news", status=0)
     assert set(kept(campaign)) == {"eve@x.example"}
+
+
+def test_a_suppression_list_counts_whatever_else_is_wrong_in_its_rows(campaign: SmallCampaign):
+    rows = "ann@x.example,Ann,in plain words\neve@x.example,Eve\u202e,en\n"
+    campaign.write("out.csv", f"email,name,language\n{rows}")
+    campaign.petition("suppress", "--from", "out.csv", status=0)
+    suppressed = campaign.petition("suppress", "--json", status=0).json
+    assert {row["email"] for row in suppressed} == {"ann@x.example", "eve@x.example"}
 
 
 def test_what_of_a_suppression_list_cannot_be_read_is_told_and_the_rest_counts(

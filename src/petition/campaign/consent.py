@@ -30,15 +30,16 @@ class Consent:
         return bool(self._of_all or self._answers or self._statuses)
 
     def of(self, cells: Mapping[str, str]) -> bool | None:
-        """Whether a row says yes, says no, or says nothing that is clear.
+        """Whether a row says yes, says no, or says nothing.
 
-        A cell that is filled with a no counts for more than any yes.
+        A cell that is filled with anything but a yes counts for more than any yes: "nein" and "no
+        thanks" are not known as a no, and consent is not guessed.
         """
-        answers = [answer(cells[name]) if cells[name] else None for name in self._answers]
-        if False in answers:
+        answers = [answer(cells[name]) for name in self._answers if cells[name]]
+        if not all(answers):
             return False
         is_subscribed = any(cells[name].strip().lower() == _SUBSCRIBED for name in self._statuses)
-        return True if self._of_all or is_subscribed or True in answers else None
+        return True if self._of_all or is_subscribed or answers else None
 
 
 def together(one: bool | None, other: bool | None) -> bool | None:

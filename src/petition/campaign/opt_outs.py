@@ -47,15 +47,16 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
         return found
     column = next((name for name in REASON_COLUMNS if name in people.columns), None)
     for row in people.table.rows(found.problems):
+        # Nobody is written to by such a row: a name or a language that is wrong in it is no reason
+        # to write to them after all.
         try:
-            person = people.judged(row)
+            excluded, addr_spec = people.said_of(row), people.addr_spec_of(row)
         except RowRefused as why:
             found.problems.append(people.problem_of(row, why))
             continue
-        said = " ".join(person.fields[column].split())[:_REASON_LENGTH] if column else ""
-        if people.is_marked and not person.excluded:
+        said = " ".join(row.cells[column].split())[:_REASON_LENGTH] if column else ""
+        if people.is_marked and not excluded:
             found.passed_over += 1
             continue
-        reason = person.excluded or said or OPTED_OUT
-        found.by_reason.setdefault(reason, []).append(person.mailbox.addr_spec)
+        found.by_reason.setdefault(excluded or said or OPTED_OUT, []).append(addr_spec)
     return found

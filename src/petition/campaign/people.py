@@ -117,6 +117,27 @@ class PeopleList:
             self._refuse_reordering(row.cells)
         return person
 
+    def said_of(self, row: TableRow) -> str:
+        """Why the system that a row comes from says not to write to it, or "".
+
+        Whatever else is wrong with the row: a refusal counts all the same.
+
+        Raises:
+            RowRefused: That is not clear.
+        """
+        return self._excluded(row.cells) if self.is_marked else ""
+
+    def addr_spec_of(self, row: TableRow) -> str:
+        """The address of a row, whatever else is wrong with it.
+
+        Raises:
+            RowRefused: It is none.
+        """
+        try:
+            return self._mailbox(self.address_in(row)).addr_spec
+        except AddressRefused as why:
+            raise self._refusal(why, "") from None
+
     def problem_of(self, row: TableRow, why: "RowRefused") -> Problem:
         """A refusal as a problem of its row."""
         mark = self.cell(why.column)
@@ -143,12 +164,9 @@ class PeopleList:
         fields = row.cells
         if self._is_completed:
             self._complete(fields)
-        excluded = self._excluded(fields) if self.is_marked else ""
-        address = fields["email"]
+        excluded = self.said_of(row)
         try:
-            if len(address) > _ADDRESS_LIMIT:
-                _refuse_long(address)
-            mailbox = parse_address(address, fields.get("name", ""))
+            mailbox = self._mailbox(fields["email"], fields.get("name", ""))
         except AddressRefused as why:
             raise self._refusal(why, excluded) from None
         tag = language_tag(fields["language"]) if fields.get("language") else ""
@@ -160,6 +178,12 @@ class PeopleList:
         return Person(
             self.file, row.line, row.number, identity, mailbox, tag or "", fields, excluded
         )
+
+    @staticmethod
+    def _mailbox(address: str, name: str = "") -> Mailbox:
+        if len(address) > _ADDRESS_LIMIT:
+            _refuse_long(address)
+        return parse_address(address, name)
 
     def _excluded(self, fields: dict[str, str]) -> str:
         try:

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from petition.address import Mailbox, folded
+from petition.address import Mailbox, folded, parse_address
 from petition.campaign.consent import NO_CONSENT, Consent, together
 from petition.campaign.exports import REASONS
 from petition.campaign.lines import FirstLines
 from petition.campaign.people import PeopleList, Person, RowRefused
 from petition.campaign.table import TableRow
-from petition.errors import Level, Problem
+from petition.errors import AddressRefused, Level, Problem
 
 INVALID, DUPLICATE = "invalid", "duplicate"
 
@@ -97,7 +97,7 @@ class Supporters:
             if not is_first:
                 yield self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
                 continue
-            excluded, consent = said.get(key) or self._says(person.fields, person.excluded)
+            excluded, consent = said.get(key) or self._says(row)
             yield person._replace(excluded=excluded or ("" if consent else NO_CONSENT))
         problems += faults
 
@@ -105,19 +105,15 @@ class Supporters:
         """What the rows of each address that stands there more than once say together."""
         seen, twice = FirstLines(), set[str]()
         for row in self._people.table.rows([]):
-            key = folded(self._people.address_in(row))
+            key = _key(self._people.address_in(row))
             if seen.first(key, row.line) != row.line:
                 twice.add(key)
         said: dict[str, tuple[str, bool | None]] = {}
         for row in self._people.table.rows([]) if twice else ():
-            key = folded(self._people.address_in(row))
+            key = _key(self._people.address_in(row))
             if key not in twice:
                 continue
-            try:
-                person = self._people.judged(row)
-            except RowRefused:
-                continue
-            excluded, consent = self._says(person.fields, person.excluded)
+            excluded, consent = self._says(row)
             if key in said:
                 before, consent_before = said[key]
                 found = {before, excluded}
@@ -126,8 +122,12 @@ class Supporters:
             said[key] = excluded, consent
         return said
 
-    def _says(self, cells: dict[str, str], excluded: str) -> tuple[str, bool | None]:
-        return excluded, self._consent.of(cells)
+    def _says(self, row: TableRow) -> tuple[str, bool | None]:
+        """What a row says of writing to its address, also one that no copy can be made for."""
+        try:
+            return self._people.said_of(row), self._consent.of(row.cells)
+        except RowRefused:
+            return "", False  # what is not clear is no yes
 
     def _invalid(self, row: TableRow) -> Person:
         """The person of a row that cannot be used: nobody, under a name that no address has."""
@@ -145,3 +145,13 @@ class Supporters:
         name = f"{address} ({why})" if number == 1 else f"{address} ({why} {number})"
         box = Mailbox(person.mailbox.display_name, name)
         return person._replace(mailbox=box, excluded=why, address=address)
+
+
+def _key(text: str) -> str:
+    """What the rows of one address have in common, however each of them writes it."""
+    if text.isascii():
+        return folded(text)
+    try:
+        return folded(parse_address(text).addr_spec)
+    except AddressRefused:
+        return folded(text)
