@@ -113,8 +113,8 @@ def test_a_server_that_always_breaks_off_ends_the_run(tmp_path: Path):
 
 def test_five_refusals_of_the_message_in_a_row_end_the_run(tmp_path: Path):
     scene = Scene(tmp_path, people=9)
-    ending, _ = play(scene, {Phase.DOT: [answer("554 5.7.1 no such letters here")] * 99})
-    assert ending.refused == "554 5.7.1 no such letters here"
+    ending, _ = play(scene, {Phase.DOT: [answer("554 5.6.0 no such letters here")] * 99})
+    assert ending.refused == "554 5.6.0 no such letters here"
     assert scene.states == ["failed"] * 5 + ["queued"] * 4
 
 

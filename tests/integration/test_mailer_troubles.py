@@ -252,6 +252,27 @@ def test_a_provider_that_refuses_the_letter_by_its_policy_does_not_end_the_run(t
     assert scene.states.count("failed") in {5, 6}
 
 
+def test_nor_does_it_where_the_list_begins_with_that_provider(tmp_path: Path):
+    scene = Scene(tmp_path)
+    many = "".join(f"p{number}@large.test,Kim,\n" for number in range(20))
+    scene.campaign.write("recipients.csv", f"email,name,town\n{many}a@small.test,Ann,\n")
+    wall = answer("550 5.7.26 Not authenticated")
+    # One more may be on its way by then.
+    ending, _ = play(scene, {Phase.DOT: [wall] * 6 + [Act()] * 99})
+    assert not ending.is_over
+    assert scene.states.count("failed") == 6
+    assert scene.states[6:] == ["queued"] * 14 + ["sent"]
+
+
+def test_a_policy_that_refuses_the_letter_to_a_second_provider_ends_the_run(tmp_path: Path):
+    scene = Scene(tmp_path)
+    many = "".join(f"p{number}@large.test,Kim,\n" for number in range(20))
+    scene.campaign.write("recipients.csv", f"email,name,town\n{many}a@x.test,A,\nb@y.test,B,\n")
+    ending, _ = play(scene, {Phase.DOT: [answer("550 5.7.26 Not authenticated")] * 99})
+    assert ending.refused
+    assert scene.states[6:21] == ["queued"] * 14 + ["failed"]
+
+
 # ---- recipients
 
 

@@ -43,6 +43,7 @@ class Patience:
         self._returns = 0
         self._refusals = 0
         self._refusing: set[str] = set()  # the providers of those in a row; "" for the server
+        self._has_put_off = False  # one of them did, and did not refuse for good
         self._taking: set[str] = set()  # some providers that took letters
         self._tried = 0
         self._unknown = 0
@@ -118,17 +119,24 @@ class Patience:
         if is_refused:
             self._refusals += 1
             self._refusing.add(provider if _is_by_policy(verdict) else "")
+            self._has_put_off = self._has_put_off or verdict.outcome is Outcome.DEFERRED
             return
         self._refusals = 0
         self._refusing.clear()
+        self._has_put_off = False
         if len(self._taking) < _TAKING_KEPT:
             self._taking.add(provider)
 
     @property
     def _is_of_one_provider(self) -> bool:
-        """Whether one alone refuses, and others took letters: the pace sees to that."""
+        """Whether one alone refuses: the pace sees to that.
+
+        One that refuses for good gets no more, and the next letter asks another: a list may well
+        begin with one provider. One that puts off is asked again and again, so that others must
+        have taken letters.
+        """
         is_one = len(self._refusing) == 1 and "" not in self._refusing
-        return is_one and bool(self._taking - self._refusing)
+        return is_one and (not self._has_put_off or bool(self._taking - self._refusing))
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
         """The mailboxes that are known not to exist, each told once.
