@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,35 @@ def test_a_provider_that_asks_for_it_is_slowed_down_alone(tmp_path: Path):
         assert list(server.accepted)[-1] == "b@slow.test"
         assert len(server.accepted) == 31
         assert scene.states == ["deferred"] + ["sent"] * 31
+
+
+def test_others_pass_a_provider_that_is_slowed_down_at_a_rate_for_all_too(tmp_path: Path):
+    scene = Scene(tmp_path, timeout=5)
+    scene.pace = PaceSettings(rate="10/s")
+    slow = [f"s{n}@slow.test" for n in range(8)]
+    others = [f"p{n}@fast.test" for n in range(8)]
+    list_people(scene, *(one for pair in zip(slow, others, strict=True) for one in pair))
+    stand_still(scene)
+    told: list[str] = []
+    scene.tell = lambda one: told.append(one.copy.mailbox)
+    with counting_server(answers={f"s{n}": "450 4.7.1 Not so fast" for n in range(8)}) as server:
+        run(scene, server)
+        assert set(server.accepted) == set(others)
+    assert set(others) <= set(told[:10])
+
+
+def test_a_provider_that_breaks_off_is_not_asked_first_again(tmp_path: Path):
+    scene = Scene(tmp_path, timeout=5)
+    list_people(scene, *(f"s{n}@slow.test" for n in range(20)), "a@fast.test")
+    # A second of the pace is as long as one of the rests.
+    scene.pause = 0.02
+    scene.pace_clock = Clock(
+        monotonic=lambda: time.monotonic() / scene.pause,
+        sleep=lambda seconds: asyncio.sleep(seconds * scene.pause),
+    )
+    with counting_server(answers={f"s{n}": "421 4.7.0 Try later" for n in range(20)}) as server:
+        run(scene, server)
+        assert set(server.accepted) == {"a@fast.test"}
 
 
 def test_a_rate_of_one_domain_lets_the_others_pass(tmp_path: Path):

@@ -67,6 +67,7 @@ class Mailer:
         self._route = route
         self._tell = tell
         self._slowing = Slowing(route.pace, note)
+        self._rested_for = 0  # the episode of trouble after which letters go again
         self._clock = clock
         self._login = route.login
         self._ending = Ending()
@@ -221,6 +222,10 @@ class Mailer:
             return None
         if session is None:
             return None
+        if rest and self._rested_for != self._patience.episode:
+            # Another goes first: is the server in trouble, or one provider alone?
+            self._rested_for = self._patience.episode
+            self._route.pace.hold_slowed()
         self._patience.has_opened = True
         self._lines += 1
         return Line(session, self._patience.episode)

@@ -134,6 +134,28 @@ class Pace:
         now = self._clock.monotonic()
         return self._first(now, domain) - now
 
+    def is_spaced(self, domain: str) -> bool:
+        """Whether letters to a domain wait for it or its provider, beside what all wait for.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+        """
+        return bool(self._turns_for(domain))
+
+    def own_delay(self, domain: str) -> float:
+        """How many seconds of that it waits for its domain and provider alone.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+        """
+        now = turn = self._clock.monotonic()
+        own = self._turns_for(domain)
+        for turns in own:
+            turns.forget(now)
+        while (later := max((turns.first_from(turn) for turns in own), default=turn)) > turn:
+            turn = later
+        return turn - now
+
     def slow_down(self, domain: str) -> None:
         """A provider said that letters come too fast: those to it alone are spaced, ever wider.
 
@@ -146,6 +168,12 @@ class Pace:
             turns = self._slowed[provider] = Turns(SLOWED_SECONDS / 2)
         turns.interval = min(2 * turns.interval, SLOWEST_SECONDS)
         turns.take(self._clock.monotonic())
+
+    def hold_slowed(self) -> None:
+        """All have rested, for what somebody said: who is slowed is not due by that."""
+        now = self._clock.monotonic()
+        for turns in self._slowed.values():
+            turns.take(now)
 
     def ease(self, domain: str) -> None:
         """A letter to a provider that was slowed down went well.

@@ -73,16 +73,14 @@ class Supply:
         if self._pace.is_paused(domain):
             self._held.setdefault(domain, deque()).append(copy)
             return True
-        if not self._pace.is_free or self._pace.is_free_for(domain):
-            return False
-        if self._pace.delay(domain) <= 0:
+        if self._pace.own_delay(domain) <= 0:
             return False
         self._held.setdefault(domain, deque()).append(copy)
         return True
 
     def _first_held(self, patience: float) -> Copy | None:
         """The copy put aside whose turn is next, if it comes within so many seconds."""
-        delays = {domain: self._pace.delay(domain) for domain in self._may_go()}
+        delays = {domain: self._pace.own_delay(domain) for domain in self._may_go()}
         first = min(delays, key=delays.__getitem__, default=None)
         if first is None or delays[first] > patience:
             return None
@@ -118,7 +116,7 @@ class Supply:
 
     def give_back(self, copy: Copy) -> None:
         """Put a copy back that was taken and not begun."""
-        if self._pace.is_free and not self._pace.is_free_for(copy.domain):
+        if self._pace.is_spaced(copy.domain):
             self._held.setdefault(copy.domain, deque()).appendleft(copy)  # it is the next one there
         else:
             self._in_hand.appendleft(copy)
