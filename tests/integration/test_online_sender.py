@@ -153,6 +153,19 @@ def test_an_ending_that_protects_nobody_is_pointed_out(ending, level, said):
     assert '"v=spf1 include:_spf.host.example ~all"' in what
 
 
+def test_who_stands_behind_all_is_not_let_in_and_it_is_said_how_to_write_it():
+    record = "v=spf1 mx -all include:_spf.host.example a:smtp.host.example"
+    zone = {"water.example": txt(record), "mx.water.example": {"A": ["192.0.2.1"]}}
+    [(level, said), *_] = troubles(sender(), **zone)
+    assert level is Level.WARNING
+    assert '"include:_spf.host.example a:smtp.host.example" behind "all"' in said
+    assert '"v=spf1 mx include:_spf.host.example a:smtp.host.example -all"' in said
+    with name_server(zone) as server:
+        found = read_spf(Resolver(server.place, seconds=1), "water.example")
+    assert found.includes == set()
+    assert not found.allows("192.0.2.25")
+
+
 def test_the_ending_of_a_redirect_counts_and_that_of_an_include_does_not():
     zone = {"water.example": txt("v=spf1 redirect=_spf.host.example")}
     assert troubles(sender(), **zone) == []

@@ -124,6 +124,11 @@ def _spf(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
 
 def _sound_spf(sender: Sender, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
     domain, record = spf.domain, spf.records[0]
+    if spf.unread:
+        what = f'SPF has "{" ".join(spf.unread)}" behind "all", where receivers no longer look'
+        ending = next(filter(_is_all, _terms(record)))
+        yield doubtful(domain, what, publish(domain, _with_ending(record, ending)))
+        return
     if spf.ending == "+":
         mend = publish(domain, _with_ending(record, "~all"))
         yield wrong(domain, "SPF lets everybody send for the domain (+all)", mend)

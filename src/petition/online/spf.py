@@ -44,6 +44,7 @@ class Spf:
         voids: How many of them find nothing.
         ending: What becomes of all others: "-", "~", "?", "+", or "" where that is not said.
         faults: Why a receiver takes it for broken.
+        unread: What stands in the domain's own record behind `all`.
     """
 
     domain: str
@@ -54,6 +55,7 @@ class Spf:
     voids: int = 0
     ending: str = ""
     faults: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def allows(self, address: str) -> bool:
         """Whether an address may send."""
@@ -120,8 +122,11 @@ class _Walk:
         for word in filter(None, record.split(" ")[1:]):
             if found := _TERM.fullmatch(word):
                 term = _Term(found[1] or "+", found[2].lower(), found[3] or "", found[4], word)
+                if not has_all:
+                    self._follow(term, step)
+                elif len(step.chain) == 1 and term.name != "all":
+                    self._spf.unread.append(word)  # RFC 7208 5.1
                 has_all |= term.name == "all"
-                self._follow(term, step)
             elif found := _MODIFIER.fullmatch(word):
                 redirect = found[2] if found[1].lower() == "redirect" else redirect
             else:
