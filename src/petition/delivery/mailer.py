@@ -256,6 +256,8 @@ class Mailer:
         if not self._dismissals.allow(line.session.letters):
             return None
         if letter := line.ahead:
+            if self._route.pace.is_paused(letter.copy.domain):
+                return None  # its provider wants none since; its commands are under way already
             line.ahead = None
             return letter
         while True:
