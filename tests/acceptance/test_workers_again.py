@@ -69,6 +69,18 @@ def test_a_pace_that_workers_do_not_know_yet_is_said(tmp_path: Path, postgres: P
     assert "[pace]" not in campaign.petition(*status, status=0).out
 
 
+def test_what_waits_for_another_day_goes_when_the_cap_is_raised(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 8)
+        at_pace(campaign, "per_day = 3").petition(*SEND, status=0)
+        campaign.petition("worker", "--once", status=3)
+        assert server.accepted.total() == 3
+        campaign.change("petition.toml", "per_day = 3", "per_day = 30")
+        campaign.petition(*SEND, status=0)
+        campaign.petition("worker", "--once", status=0)
+    assert sorted(server.accepted.values()) == [1] * 8
+
+
 def until(campaign: SmallCampaign, **wanted: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not wanted.items() <= (states := campaign.states()).items():

@@ -187,6 +187,20 @@ def test_a_letter_that_a_worker_cannot_use_is_said_and_waits(
         assert server.accepted.total() == 0
 
 
+@pytest.mark.parametrize("copies", ["[7, 1e30]", '["x"]', "7", "null"])
+def test_a_job_that_nobody_can_use_does_not_keep_its_letters_from_another(
+    tmp_path: Path, postgres: Postgres, copies: str
+):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
+        campaign.petition(*SEND, status=0)
+        damage = f"SET args = jsonb_set(args, '{{copies}}', '{copies}')"
+        on_log(campaign, f"UPDATE procrastinate_jobs {damage}")
+        campaign.petition(*SEND, status=0)
+        campaign.petition("worker", "--once")
+    assert server.accepted.total() == 2
+
+
 def test_a_worker_ends_when_it_is_asked_to_whatever_it_waits_for(
     tmp_path: Path, postgres: Postgres
 ):

@@ -58,6 +58,8 @@ def _refuse_another_engine(database: Database, engine: str) -> None:
 def queue_jobs(database: Database, letter: str, revision: int) -> int:
     """Queue jobs for what was chosen and waits, in the transaction that queued the copies.
 
+    Those of the letter that wait for a time are looked at anew: they may wait by another [pace].
+
     Args:
         database: The log's.
         letter: The letter's name.
@@ -66,6 +68,7 @@ def queue_jobs(database: Database, letter: str, revision: int) -> int:
     Returns:
         How many jobs.
     """
+    database.run("wake_jobs", {"letter": letter, "task": TASK})
     values = {"letter": letter, "revision": revision, "task": TASK, "size": COPIES_A_JOB}
     return len(database.all("defer_jobs", values))
 

@@ -56,12 +56,19 @@ FROM (
         SELECT copy.id, (row_number() OVER (ORDER BY copy.id) - 1) / :size::bigint AS part
         FROM chosen JOIN copy ON copy.id = chosen.copy
         WHERE copy.state IN ('queued', 'deferred') AND NOT EXISTS (
-            SELECT 1 FROM procrastinate_jobs,
-                 jsonb_array_elements_text(args -> 'copies') AS held (id)
-            WHERE status = 'todo' AND task_name = :task::text AND held.id::bigint = copy.id
+            SELECT 1 FROM procrastinate_jobs, jsonb_array_elements_text(
+                CASE jsonb_typeof(args -> 'copies') WHEN 'array' THEN args -> 'copies' ELSE '[]' END
+            ) AS held (id)
+            WHERE status = 'todo' AND task_name = :task::text AND held.id = copy.id::text
         )
     ) AS waiting GROUP BY part ORDER BY part
 ) AS parts
+
+-- :name wake_jobs
+-- Look now at the jobs of a letter that wait for a time: it may have been another cap's, or other hours'.
+UPDATE procrastinate_jobs SET scheduled_at = now()
+WHERE status = 'todo' AND task_name = :task::text AND args ->> 'letter' = :letter::text
+  AND scheduled_at > now()
 
 -- :name defer_moved
 -- The same for what was picked to wait again, of all letters that workers send.
