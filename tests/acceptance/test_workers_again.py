@@ -81,6 +81,30 @@ def test_what_waits_for_another_day_goes_when_the_cap_is_raised(tmp_path: Path, 
     assert sorted(server.accepted.values()) == [1] * 8
 
 
+def test_workers_keep_to_a_new_pace_in_the_middle_of_a_job(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 600)
+        at_pace(campaign, 'rate = "6/h"').petition(*SEND, status=0)
+        with workers(campaign, 2) as both:
+            wait_for(server, 1)
+            campaign.change("petition.toml", "6/h", "50/s")
+            campaign.petition(*SEND, status=0)
+            wait_for(server, 10)
+            campaign.change("petition.toml", "50/s", "6/h")
+            campaign.petition(*SEND, status=0)
+            time.sleep(5)  # they look every two seconds
+            then = server.accepted.total()
+            assert then < 600
+            time.sleep(3)
+            assert server.accepted.total() == then
+            campaign.change("petition.toml", "6/h", "50/s")
+            campaign.petition(*SEND, status=0)
+            states = wait_until_done(campaign)
+            for one in both:
+                one.stop()
+    nobody_twice_nobody_lost(server, states, 600)
+
+
 def until(campaign: SmallCampaign, **wanted: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not wanted.items() <= (states := campaign.states()).items():

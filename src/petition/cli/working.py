@@ -215,6 +215,7 @@ class _Worker:
     async def _tidy(self, bench: Bench) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
+            await bench.heed()
             for owner in await bench.tidy():
                 self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
 

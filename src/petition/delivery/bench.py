@@ -149,6 +149,7 @@ class Bench:
         self._note = note
         self._aside = asyncio.Lock()  # of what uses the other connection
         self._mailer: Mailer | None = None
+        self._in_hand: tuple[str, Dispatch] | None = None  # of the mailer: which letter, and how
         self._stopped = asyncio.Event()
         self._paced: tuple[Dispatch, SharedPace] | None = None
         self._compiled: _Compiled | None = None
@@ -175,6 +176,16 @@ class Bench:
         """
         async with self._aside:
             return await asyncio.to_thread(recover_dead, self._side, self._owner, is_idle=False)
+
+    async def heed(self) -> None:
+        """Let go of a job whose letter is to be sent in another way since; it is taken up again."""
+        if self._in_hand is None:
+            return
+        letter, dispatch = in_hand = self._in_hand
+        async with self._aside:
+            now = await asyncio.to_thread(_dispatch_of, self._side, letter)
+        if now != dispatch and self._mailer and self._in_hand is in_hand:
+            self._mailer.stop()
 
     async def is_owed_a_job(self) -> bool:
         """Whether a worker that died has a job in hand still, as the engine sees it."""
@@ -236,6 +247,7 @@ class Bench:
             signer=signer,
         )
         run = SharedRun(self._log, letter, self._owner, route.pace.cap)
+        self._in_hand = letter, dispatch
         self._mailer = mailer = Mailer(
             run,
             compiled.merger,
@@ -251,7 +263,7 @@ class Bench:
             return await mailer.deliver(len(task.copies))
         finally:
             compiled.merged = mailer.merged
-            self._mailer = None
+            self._mailer = self._in_hand = None
             await run.close()
             self.late += run.late
 
@@ -314,7 +326,8 @@ class Bench:
     async def _when(self, ending: Ending) -> datetime | None:
         """When a job that ended so is taken up again; None: when its copies are due."""
         if ending.stopped:
-            return self._log.clock()
+            # A moment ago by any clock, or --once would find that it is not due.
+            return self._in(-1.0)
         if ending.refused or ending.unknown:
             said = ending.refused or ending.unknown
             self.fault = PetitionError(
@@ -348,6 +361,14 @@ class Bench:
 
     def _in(self, seconds: float) -> datetime:
         return self._log.clock() + timedelta(seconds=seconds)
+
+
+def _dispatch_of(log: Log, letter: str) -> Dispatch | None:
+    """How a letter is sent, or None where that cannot be read any more."""
+    try:
+        return Dispatch.of(log, letter)
+    except LetterUnusable:
+        return None
 
 
 def _is_number(value: object) -> bool:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Dkim, Pace, Rate
 from petition.errors import PetitionError
+from petition.outbox.bucket import ALL, keep_to
 from petition.outbox.jobs import keep_settings, settings_of
 from petition.outbox.log import Log
 
@@ -79,7 +80,10 @@ class Dispatch:
             },
             sort_keys=True,
         )
+        if text == settings_of(log.database, letter):
+            return
         keep_settings(log.database, letter, text, log.now)
+        keep_to(log.database, _intervals(self.pace))
 
     @classmethod
     def of(cls, log: Log, letter: str) -> Self:
@@ -105,6 +109,13 @@ class Dispatch:
     def zone(self) -> ZoneInfo:
         """The campaign's time zone."""
         return ZoneInfo(self.timezone)
+
+
+def _intervals(pace: Pace) -> dict[str, float]:
+    """How far the turns of each bucket lie apart, in seconds."""
+    rates = {name.lower(): rate for name, rate in pace.per_domain.items()}
+    rates |= {ALL: pace.rate} if pace.rate else {}
+    return {name: rate.seconds / rate.count for name, rate in rates.items()}
 
 
 def _as_text(pace: Pace) -> Mapping[str, object]:

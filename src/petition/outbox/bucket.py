@@ -4,9 +4,22 @@ A turn is given by the server's clock and answered as a wait, so that the clocks
 need not agree.
 """
 
+from collections.abc import Mapping
+
 from petition.outbox.database import Database
 
 ALL = ""
+
+
+def keep_to(database: Database, intervals: Mapping[str, float]) -> None:
+    """Let buckets be used with other intervals: turns of a slower pace are not waited for.
+
+    Args:
+        database: The log's, in a transaction.
+        intervals: The interval of each bucket, in seconds.
+    """
+    for name, interval in intervals.items():
+        database.run("pull_turn_in", {"name": name, "interval": interval})
 
 
 def take_turn(database: Database, name: str, interval: float) -> float:

@@ -211,6 +211,11 @@ ON CONFLICT (name) DO UPDATE SET
     next_at = GREATEST(old.next_at, EXTRACT(EPOCH FROM clock_timestamp())) + :interval
 RETURNING next_at - :interval - EXTRACT(EPOCH FROM clock_timestamp()) AS delay
 
+-- :name pull_turn_in
+-- Let the next turn of a bucket come no later than the interval asks for that holds from now on.
+UPDATE turn SET next_at = LEAST(next_at, EXTRACT(EPOCH FROM clock_timestamp()) + :interval)
+WHERE name = :name
+
 -- :name workers_now
 -- The workers that are alive, by the lock that each holds, and what each has done.
 SELECT owner, name, sent, deferred, failed, uncertain
