@@ -45,6 +45,19 @@ ISOLATED = """
     END $$
 """
 
+# Runs petition on a machine whose clock is some days off.
+WRONG_CLOCK = """
+import datetime, runpy, sys
+days = datetime.timedelta(days=int(sys.argv.pop(1)))
+class Wrong(datetime.datetime):
+    __slots__ = ()
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + days
+datetime.datetime = Wrong
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""
+
 
 def on_log(campaign: SmallCampaign, statement: str) -> None:
     """Run a statement on the log, as somebody who can write to it."""
@@ -90,6 +103,30 @@ def test_the_job_of_a_worker_that_died_just_now_is_done_too(tmp_path: Path, post
         campaign.petition("worker", "--once")
         states = wait_until_done(campaign, uncertain=4)
     nobody_twice_nobody_lost(server, states, 60)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_wrong_clock_of_a_worker_puts_no_job_off(tmp_path: Path, postgres: Postgres, days: int):
+    """Neither that of a worker that died, nor one that it cannot use itself."""
+    with counting_server(pause=0.05) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 40)
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as crew:
+            wait_for(server, 2)
+            crew[0].kill()
+        with campaign.begin("worker", "--once", program=("-c", WRONG_CLOCK, str(days))) as one:
+            assert one.wait(PATIENCE) in {0, 3}  # 3: of the one that was killed some are uncertain
+        states = wait_until_done(campaign, uncertain=4)
+        nobody_twice_nobody_lost(server, states, 40)
+        campaign.list_people("late")
+        campaign.petition(*SEND, status=0)
+        on_log(campaign, "DELETE FROM dispatch")
+        with campaign.begin("worker", "--once", program=("-c", WRONG_CLOCK, str(days))) as one:
+            assert one.wait(PATIENCE) == 1
+    with psycopg.connect(campaign.env["PETITION_DATABASE"]) as connection:
+        row = connection.execute("SELECT scheduled_at - now() FROM procrastinate_jobs").fetchone()
+    assert row
+    assert timedelta(minutes=8) < row[0] <= timedelta(minutes=10)
 
 
 def test_once_ends_as_send_does(tmp_path: Path, postgres: Postgres):

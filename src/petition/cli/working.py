@@ -167,7 +167,7 @@ class _Worker:
                     server=self._own.server.name,
                 )
                 self._jobs = jobs = workers.Jobs(
-                    self._url, self._send, bench.is_owed_a_job, once=self._once
+                    self._url, self._send, bench.is_owed_a_job, log.clock, once=self._once
                 )
                 tidying = asyncio.create_task(self._tidy(bench))
                 tidying.add_done_callback(lambda _: jobs.stop())  # without it no death is found
@@ -219,6 +219,11 @@ class _Worker:
             for owner in await bench.tidy():
                 self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
 
+    @property
+    def _at_work(self) -> Bench:
+        assert self._bench is not None  # noqa: S101 (jobs are taken by one that has it)
+        return self._bench
+
     async def _send(self, arguments: Mapping[str, object]) -> Left | None:
         try:
             return await self._do(Task.of(arguments))
@@ -226,17 +231,16 @@ class _Worker:
             self._refused = True
             letter = str(arguments.get("letter"))
             self._say("refused", str(fault), letter=letter, reason=str(fault))
-            return Left(datetime.now(UTC) + _UNUSABLE, 0)
+            return Left(self._at_work.later(_UNUSABLE), 0)
 
     async def _do(self, task: Task) -> Left | None:
-        assert self._bench is not None  # noqa: S101 (jobs are taken by one that has it)
         letter = task.letter
         self._say("job", "", letter=letter, revision=task.revision, letters=len(task.copies))
-        left = await self._bench.send(task)
+        left = await self._at_work.send(task)
         self._left[task] = left.letters if left else 0
         again = left.at.isoformat(timespec="seconds") if left else None
         self._say("job-done", "", letter=letter, left=self._left[task], again=again)
-        if self._bench.fault and self._jobs:
+        if self._at_work.fault and self._jobs:
             self._jobs.stop()
         return left
 

@@ -168,6 +168,10 @@ class Bench:
         """As whom it has copies in hand."""
         return self._owner
 
+    def later(self, span: timedelta) -> datetime:
+        """The time after a span, by the clock of the database."""
+        return self._log.clock() + span
+
     async def tidy(self) -> list[str]:
         """Give the copies of other workers that died their true state.
 
@@ -360,7 +364,7 @@ class Bench:
         return None if seconds is None else self._in(seconds)
 
     def _in(self, seconds: float) -> datetime:
-        return self._log.clock() + timedelta(seconds=seconds)
+        return self.later(timedelta(seconds=seconds))
 
 
 def _dispatch_of(log: Log, letter: str) -> Dispatch | None:

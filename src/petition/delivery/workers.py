@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
@@ -18,7 +19,7 @@ from procrastinate.schema import SchemaManager
 from petition.delivery.bench import Left
 from petition.errors import LogUnusable
 from petition.outbox import jobs
-from petition.outbox.log import Log
+from petition.outbox.log import Clock, Log
 
 HEARTBEAT_SECONDS = 2.0
 # A worker that was not heard of for so long has its jobs given to others. It decides nothing else:
@@ -40,14 +41,21 @@ class _TakeUpAgain(Exception):
 
 
 class _Again(BaseRetryStrategy):
-    """A job that is not done is taken up when it says; one that failed, soon."""
+    """A job that is not done is taken up when it says; one that failed, soon.
+
+    Args:
+        clock: What tells the time of the database, by which jobs are given out.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         """When, whatever the number of times that it was tried."""
         del job
         if isinstance(exception, _TakeUpAgain):
             return RetryDecision(retry_at=exception.left.at)
-        return RetryDecision(retry_in={"seconds": int(SILENT_SECONDS)})
+        return RetryDecision(retry_at=self._clock() + timedelta(seconds=SILENT_SECONDS))
 
 
 def make_tables(log: Log) -> None:
@@ -66,11 +74,18 @@ class Jobs:
         url: The address of the log.
         send: Does a job: sends the copies that its arguments name.
         is_owed: Whether a dead worker has a job still, which `once` waits for.
+        clock: What tells the time of the database; that of this machine may be wrong by days.
         once: End when there is no job that could be done now.
     """
 
     def __init__(
-        self, url: str, send: SendJob, is_owed: Callable[[], Awaitable[bool]], *, once: bool
+        self,
+        url: str,
+        send: SendJob,
+        is_owed: Callable[[], Awaitable[bool]],
+        clock: Clock,
+        *,
+        once: bool,
     ) -> None:
         _be_quiet()
         self._app = App(
@@ -79,11 +94,12 @@ class Jobs:
         self._app.tasks.clear()  # the engine's own, which anybody who can write could queue
         self._send = send
         self._is_owed = is_owed
+        self._clock = clock
         self._once = once
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._fault: Exception | None = None
-        self._app.task(name=jobs.TASK, queue=_QUEUE, retry=_Again())(self._run_job)
+        self._app.task(name=jobs.TASK, queue=_QUEUE, retry=_Again(clock))(self._run_job)
 
     async def work(self) -> None:
         """Do jobs until `stop`, or, `once`, until there is none.
@@ -147,7 +163,7 @@ class Jobs:
             queue=_QUEUE, seconds_since_heartbeat=SILENT_SECONDS
         ):
             with suppress(ConnectorException):  # another worker was quicker
-                await manager.retry_job(job)
+                await manager.retry_job(job, retry_at=self._clock())
 
     async def _run_job(self, **arguments: object) -> None:
         try:
