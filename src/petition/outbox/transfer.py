@@ -60,7 +60,7 @@ def transfer(log: Log, url: str) -> Transferred:
 def _check(own: bytes, target: Database, rows: dict[str, int]) -> None:
     """Refuse to write over a log that is not the past of this one."""
     key = target.one("meta", {"name": "key"})
-    if key is None and not target.one("meta", {"name": "campaign"}):
+    if _is_unused(target):
         return
     if key is None or key[0] != own.hex():
         raise UsageError(
@@ -73,6 +73,14 @@ def _check(own: bytes, target: Database, rows: dict[str, int]) -> None:
             f"{target.where} holds another copy of this log, which differs from it",
             "Find out which of them is true before you do anything; nothing was done",
         )
+
+
+def _is_unused(target: Database) -> bool:
+    """Whether a log holds nothing: looking at a letter there makes a key, which nobody has seen."""
+    is_closed = target.one("meta", {"name": MOVED}) is not None
+    return not is_closed and not any(
+        number for table, number in _counts(target).items() if table != "meta"
+    )
 
 
 def _replace(source: Database, target: Database) -> None:

@@ -79,6 +79,15 @@ def test_a_log_of_another_campaign_is_left_alone(full: Log, elsewhere: str):
         assert still.counts("open").total == 3
 
 
+def test_a_log_in_which_there_is_nothing_is_written_over(full: Log, elsewhere: str):
+    with Log(elsewhere) as other:
+        assert other.key != full.key  # as a preview makes it
+    before = content_of(full)
+    transfer.transfer(full, elsewhere)
+    with Log(elsewhere) as there:
+        assert content_of(there) == before
+
+
 def test_nothing_is_left_half(full: Log, elsewhere: str, monkeypatch: pytest.MonkeyPatch):
     before = content_of(full)
 
