@@ -238,6 +238,33 @@ def test_a_job_that_nobody_can_use_does_not_keep_its_letters_from_another(
     assert server.accepted.total() == 2
 
 
+@pytest.mark.parametrize("arguments", ["[1, 2]", "null", '"all"', '{"self": 1}'])
+def test_a_job_that_the_engine_fails_on_keeps_no_worker(
+    tmp_path: Path, postgres: Postgres, arguments: str
+):
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 2)
+    campaign.petition(*SEND, status=0)
+    on_log(campaign, f"UPDATE procrastinate_jobs SET args = '{arguments}'")
+    assert "refused" in said_of(campaign, status=1)
+    assert "refused" not in said_of(campaign, status=0)
+
+
+@pytest.mark.parametrize("fields", ["{bad", "[1, 2]", '{"name": null, "town": 3}'])
+def test_a_row_that_cannot_be_read_ends_no_worker(tmp_path: Path, postgres: Postgres, fields: str):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 3)
+        campaign.petition(*SEND, status=0)
+        on_log(campaign, f"UPDATE copy SET fields = '{fields}' WHERE mailbox LIKE 'p2@%'")
+        with workers(campaign, 1) as [one]:
+            wait_until(lambda: any(event["event"] == "refused" for event in one.events()))
+            campaign.list_people("p1", "p2", "p3", "p4", "p5")
+            campaign.petition(*SEND, "--to", "p4", "--to", "p5", status=0)
+            wait_until(lambda: {"p4@x.example", "p5@x.example"} <= server.accepted.keys())
+            one.stop()
+    assert set(server.accepted.values()) == {1}
+    assert "p2@x.example" not in server.accepted
+
+
 def test_a_worker_ends_when_it_is_asked_to_whatever_it_waits_for(
     tmp_path: Path, postgres: Postgres
 ):

@@ -22,7 +22,7 @@ from petition.delivery.line import first_of
 from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import key_of_worker
-from petition.errors import ExitStatus, LogUnusable, UsageError
+from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError
 from petition.outbox.database import POSTGRESQL, is_there, where
 from petition.outbox.log import Log
 from petition.outbox.members import companion, join, keep_servers_time, membership
@@ -166,6 +166,7 @@ class _Worker:
                     log=where(self._url),
                     server=self._own.server.name,
                 )
+                await self._refuse_jobs(bench)
                 self._jobs = jobs = workers.Jobs(
                     self._url, self._send, bench.is_owed_a_job, log.clock, once=self._once
                 )
@@ -212,10 +213,15 @@ class _Worker:
                 return False
         return True
 
+    async def _refuse_jobs(self, bench: Bench) -> None:
+        for number in await bench.refuse_jobs():
+            self._refuse("", f"job {number} is damaged. Queue its letter again.")
+
     async def _tidy(self, bench: Bench) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
             await bench.heed()
+            await self._refuse_jobs(bench)
             for owner in await bench.tidy():
                 self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
 
@@ -228,10 +234,24 @@ class _Worker:
         try:
             return await self._do(Task.of(arguments))
         except LetterUnusable as fault:
-            self._refused = True
-            letter = str(arguments.get("letter"))
-            self._say("refused", str(fault), letter=letter, reason=str(fault))
-            return Left(self._at_work.later(_UNUSABLE), 0)
+            reason = str(fault)
+        except (PetitionError, OSError):  # of the log, of the server, of where it is said
+            raise
+        except Exception as fault:
+            if os.environ.get("PETITION_DEBUG"):
+                raise
+            reason = (  # one job must not end all workers, one after the other
+                f"petition met a fault of its own: {type(fault).__name__}. Please report it, with"
+                " what PETITION_DEBUG=1 shows when you start the worker again."
+            )
+            self._at_work.give_back()
+        self._refuse(str(arguments.get("letter")), reason)
+        return Left(self._at_work.later(_UNUSABLE), 0)
+
+    def _refuse(self, letter: str, reason: str) -> None:
+        """Say that this worker cannot use what it was given."""
+        self._refused = True
+        self._say("refused", reason, letter=letter, reason=reason)
 
     async def _do(self, task: Task) -> Left | None:
         letter = task.letter

@@ -29,6 +29,7 @@ from petition.merge.message import Merger
 from petition.merge.typeset import layout
 from petition.outbox.bucket import take_turn
 from petition.outbox.enclosed import kept
+from petition.outbox.jobs import refuse_jobs
 from petition.outbox.log import Log
 from petition.outbox.members import is_owed_a_job, recover_dead
 from petition.outbox.recording import Outcome
@@ -197,6 +198,19 @@ class Bench:
         async with self._aside:
             return await asyncio.to_thread(is_owed_a_job, self._side, self._owner)
 
+    async def refuse_jobs(self) -> list[int]:
+        """Let jobs fail that no worker can be given.
+
+        Returns:
+            Their numbers.
+        """
+        async with self._aside:
+            return await asyncio.to_thread(refuse_jobs, self._side.database)
+
+    def give_back(self) -> None:
+        """Give what a job that broke off has left in hand its true state."""
+        recover_dead(self._log, self._owner, is_idle=True)
+
     async def send(self, task: Task) -> Left | None:
         """Send the copies of a job that wait and that nobody else has.
 
@@ -218,7 +232,7 @@ class Bench:
         ending = await self._deliver(task)
         if ending.log_fault:
             raise ending.log_fault
-        recover_dead(self._log, self._owner, is_idle=True)
+        self.give_back()
         at = await self._when(ending)
         left, due_at = left_of_job(self._log)
         if not left:

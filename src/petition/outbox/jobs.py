@@ -73,6 +73,18 @@ def queue_jobs(database: Database, letter: str, revision: int) -> int:
     return len(database.all("defer_jobs", values))
 
 
+def refuse_jobs(database: Database) -> list[int]:
+    """Let jobs fail whose arguments are damaged so that no worker can be given them.
+
+    Args:
+        database: The log's.
+
+    Returns:
+        Their numbers.
+    """
+    return [row[0] for row in database.all("refuse_jobs", {"task": TASK})]
+
+
 def queue_moved(database: Database) -> None:
     """Queue jobs for what was picked to wait again (moving.py), where workers send it.
 

@@ -70,6 +70,13 @@ UPDATE procrastinate_jobs SET scheduled_at = now()
 WHERE status = 'todo' AND task_name = :task::text AND args ->> 'letter' = :letter::text
   AND scheduled_at > now()
 
+-- :name refuse_jobs
+-- Jobs on whose arguments the engine itself fails, before they are ours: it would hold them for ever.
+UPDATE procrastinate_jobs SET status = 'failed'
+WHERE status IN ('todo', 'doing') AND task_name = :task::text
+  AND (jsonb_typeof(args) <> 'object' OR jsonb_exists(args, 'self'))
+RETURNING id
+
 -- :name defer_moved
 -- The same for what was picked to wait again, of all letters that workers send.
 SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
