@@ -313,6 +313,30 @@ def test_a_database_that_isolates_more_by_itself_holds_nobody_up(
     assert [event for one in crew for event in one.events() if event["event"] == "lost"] == []
 
 
+def test_a_login_that_may_not_take_jobs_is_told(tmp_path: Path, postgres: Postgres):
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 2)
+    campaign.petition(*SEND, status=0)
+    on_log(
+        campaign,
+        """
+        DO $$ BEGIN
+            DROP ROLE IF EXISTS few;
+            CREATE ROLE few LOGIN;
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO few', current_schema());
+            EXECUTE format('GRANT ALL ON ALL TABLES IN SCHEMA %I TO few', current_schema());
+        END $$;
+        REVOKE INSERT ON procrastinate_workers FROM few
+        """,
+    )
+    url = campaign.env["PETITION_DATABASE"].replace("postgres@", "few@")
+    campaign.env["PETITION_DATABASE"] = url
+    with workers(campaign, 1) as [one]:
+        wait_until(lambda: any(event["event"] == "lost" for event in one.events()))
+        one.stop()
+    lost = next(event for event in one.events() if event["event"] == "lost")
+    assert "permission denied for table procrastinate_workers" in lost["reason"]
+
+
 def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postgres: Postgres):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

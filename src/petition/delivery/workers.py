@@ -117,7 +117,8 @@ class Jobs:
                     await self._task
         except ConnectorException as fault:
             raise LogUnusable(
-                "the database of the log does not answer", "Look whether its server runs"
+                f"the jobs in the database of the log cannot be taken: {_said(fault)}",
+                "Look whether its server runs, and whether this login may use all of its tables",
             ) from fault
         if self._fault:
             raise self._fault
@@ -180,6 +181,12 @@ async def _configure(connection: Any) -> None:  # noqa: ANN401 (psycopg's, whose
     """What the engine takes for granted; a database may isolate more by itself, and then fail."""
     await connection.execute("SET default_transaction_isolation = 'read committed'")
     await connection.commit()
+
+
+def _said(fault: ConnectorException) -> str:
+    """What the database said, on one line; the engine says of each fault the same."""
+    said = str(fault.__cause__ or fault).strip().splitlines()
+    return said[0] if said else "it does not answer"
 
 
 def _be_quiet() -> None:
