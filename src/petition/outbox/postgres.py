@@ -96,6 +96,7 @@ class PostgresDatabase(Database):
 
     def _prepare(self) -> None:
         self.one("settings")
+        self.all("no_idle_limit")
         promises = self.one("promises")
         assert promises is not None  # noqa: S101 (a SELECT without FROM has one row)
         self._check(promises)
@@ -128,9 +129,7 @@ class PostgresDatabase(Database):
         if int(promises["version"]) < _OLDEST:
             raise LogUnusable(f"{self.where} is older than PostgreSQL 13", "Use a newer server")
         if promises["schema"] is None:
-            raise LogUnusable(
-                f"{self.where} has no schema that its search_path names", "Make it, or name another"
-            )
+            raise _no_schema(self.where)
 
     def _create(self) -> None:
         if self.read_only:
@@ -324,14 +323,26 @@ def is_there(url: str) -> bool:
     """Whether there is a log in a database.
 
     Raises:
-        LogUnusable: The server does not answer.
+        LogUnusable: The server does not answer, or there is no place for a log.
     """
-    connection = _connect(url, where(url))
+    name = where(url)
+    connection = _connect(url, name)
     try:
-        found = connection.execute(queries(POSTGRESQL)["is_made"].text.encode())
-        return found.fetchone() is not None
+        place = connection.execute(queries(POSTGRESQL)["place"].text.encode()).fetchone()
     finally:
         connection.close()
+    assert place is not None  # noqa: S101 (a SELECT without FROM has one row)
+    if place["schema"] is None:
+        raise _no_schema(name)
+    return bool(place["is_made"])
+
+
+def _no_schema(name: str) -> LogUnusable:
+    """Of a schema that is misspelt, or that this login may not use, nothing is said to be there."""
+    return LogUnusable(
+        f"{name} has no schema that its search_path names and this login may use",
+        "Make it, name another, or give this login the right to it",
+    )
 
 
 def _connect(url: str, name: str) -> psycopg.Connection[Any]:

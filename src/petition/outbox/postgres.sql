@@ -35,6 +35,12 @@ WHERE locks.locktype = 'advisory' AND locks.granted AND locks.classid = 2
 -- Whether there is a log.
 SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'
 
+-- :name place
+-- Where the log is or would be, and whether it is there.
+SELECT current_schema() AS schema, EXISTS (
+    SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'
+) AS is_made
+
 -- :name promises
 -- What the promises of a log rest on.
 SELECT current_schema() AS schema, current_setting('server_version_num') AS version,
@@ -52,6 +58,12 @@ SELECT set_config('work_mem', '64MB', false), set_config('jit', 'off', false),
        set_config('tcp_keepalives_interval', '10', false),
        set_config('tcp_keepalives_count', '3', false),
        set_config('default_transaction_isolation', 'read committed', false)
+
+-- :name no_idle_limit
+-- What this connection owns it must not lose for having nothing to write: a server can take ten minutes
+-- for one letter. The names differ by the server's version.
+SELECT set_config(name, '0', false) FROM pg_settings
+WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout')
 
 -- :name index_queued
 -- What waits, in the order of the log: an index of SQLite ends with that order by itself. Of id alone,

@@ -4,9 +4,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -129,6 +131,20 @@ def test_a_server_that_loses_what_it_committed_is_refused(postgres: Postgres):
     url = postgres.new_log().replace("-cs", "-csynchronous_commit%3Doff%20-cs")
     with pytest.raises(LogUnusable, match="synchronous_commit = off"):
         Log(url)
+
+
+def test_a_schema_that_is_not_there_is_no_log_in_which_nothing_is(postgres: Postgres):
+    with pytest.raises(LogUnusable, match="no schema that its search_path names"):
+        database.is_there(postgres.url("misspelt"))
+
+
+def test_a_connection_is_not_lost_for_having_nothing_to_write(postgres: Postgres):
+    limits = quote(" -cidle_session_timeout=100 -cidle_in_transaction_session_timeout=100")
+    with Log(postgres.new_log() + limits) as log, log.owned():
+        time.sleep(0.5)
+        with log.database.transaction():
+            time.sleep(0.5)
+        assert log.campaign_id is None
 
 
 def test_an_address_is_named_without_its_password():
