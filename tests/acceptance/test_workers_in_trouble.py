@@ -3,6 +3,8 @@
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -311,6 +313,27 @@ def test_a_database_that_isolates_more_by_itself_holds_nobody_up(
                 one.stop()
     nobody_twice_nobody_lost(server, states, 700)
     assert [event for one in crew for event in one.events() if event["event"] == "lost"] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_under_what_a_worker_says_is_no_fault_of_its_own(
+    tmp_path: Path, postgres: Postgres
+):
+    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 1)
+    campaign.petition(*SEND, status=0)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "petition", "worker", "--once", "--json"],
+            cwd=campaign.root,
+            env=campaign.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"fault of its own" not in done.stderr
 
 
 def test_a_login_that_may_not_take_jobs_is_told(tmp_path: Path, postgres: Postgres):

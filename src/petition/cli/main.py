@@ -1,5 +1,6 @@
 """The program `petition`: its commands, and what becomes of an error."""
 
+import contextlib
 import os
 import re
 import sys
@@ -199,7 +200,8 @@ def _say(error: PetitionError, context: typer.Context | None = None) -> None:
     else:
         console.say_error(f"petition: {error}")
     if context and context.meta.get(AS_JSON):
-        console.json_error(error)
+        with contextlib.suppress(OSError):  # what went wrong may be the output itself
+            console.json_error(error)
 
 
 def _reason(fault: OSError) -> str:
