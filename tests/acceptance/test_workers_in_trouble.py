@@ -152,6 +152,7 @@ def test_the_dead_are_found_after_the_second_connection_was_lost(
     lost = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE query LIKE 'SELECT owner FROM worker%'"
+        " OR query LIKE 'UPDATE procrastinate_jobs SET status = ''failed''%'"
     )
     with counting_server(pause=0.02) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 400)

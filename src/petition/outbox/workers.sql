@@ -65,10 +65,18 @@ FROM (
 ) AS parts
 
 -- :name wake_jobs
--- Look now at the jobs of a letter that wait for a time: it may have been another cap's, or other hours'.
+-- Look now at the jobs of a letter that wait for a time without being put off by a server: it may have
+-- been another cap's, or other hours'.
 UPDATE procrastinate_jobs SET scheduled_at = now()
 WHERE status = 'todo' AND task_name = :task::text AND args ->> 'letter' = :letter::text
-  AND scheduled_at > now()
+  AND scheduled_at > now() AND EXISTS (
+      SELECT 1 FROM jsonb_array_elements_text(
+          CASE jsonb_typeof(args -> 'copies') WHEN 'array' THEN args -> 'copies' ELSE '[]' END
+      ) AS held (id) JOIN copy
+          ON copy.id = CASE WHEN length(held.id) < 19 AND held.id NOT SIMILAR TO '%[^0-9]%'
+                            THEN held.id::bigint END
+      WHERE copy.state = 'queued' AND copy.letter = :letter::text
+  )
 
 -- :name refuse_jobs
 -- Jobs on whose arguments the engine itself fails, before they are ours: it would hold them for ever.
