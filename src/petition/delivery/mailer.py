@@ -255,11 +255,8 @@ class Mailer:
             return None
         if not self._dismissals.allow(line.session.letters):
             return None
-        if letter := line.ahead:
-            if self._route.pace.is_paused(letter.copy.domain):
-                return None  # its provider wants none since; its commands are under way already
-            line.ahead = None
-            return letter
+        if line.ahead:
+            return self._take_ahead(line)
         while True:
             copy = self._supply.take()
             if copy is None:
@@ -272,6 +269,13 @@ class Mailer:
                 return None
             if letter := self._merged_letter(line, copy):
                 return letter
+
+    def _take_ahead(self, line: Line) -> Letter | None:
+        """The letter that was merged ahead; None where its provider wants no more since then."""
+        if (letter := line.ahead) and not self._route.pace.is_paused(letter.copy.domain):
+            line.ahead = None
+            return letter
+        return None
 
     async def _permit(self, line: Line, letter: Letter) -> bool:
         """Make the intent durable, and with it what the server said of the letter before."""

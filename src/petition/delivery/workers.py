@@ -41,21 +41,14 @@ class _TakeUpAgain(Exception):
 
 
 class _Again(BaseRetryStrategy):
-    """A job that is not done is taken up when it says; one that failed, soon.
+    """A job that is not done is taken up when it says; one that never came to be ours, no more."""
 
-    Args:
-        clock: What tells the time of the database, by which jobs are given out.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """When, whatever the number of times that it was tried."""
         del job
         if isinstance(exception, _TakeUpAgain):
             return RetryDecision(retry_at=exception.left.at)
-        return RetryDecision(retry_at=self._clock() + timedelta(seconds=SILENT_SECONDS))
+        return None  # its arguments are such that nobody could be called with them
 
 
 def make_tables(log: Log) -> None:
@@ -99,7 +92,7 @@ class Jobs:
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._fault: Exception | None = None
-        self._app.task(name=jobs.TASK, queue=_QUEUE, retry=_Again(clock))(self._run_job)
+        self._app.task(name=jobs.TASK, queue=_QUEUE, retry=_Again())(self._run_job)
 
     async def work(self) -> None:
         """Do jobs until `stop`, or, `once`, until there is none.
@@ -169,10 +162,11 @@ class Jobs:
     async def _run_job(self, **arguments: object) -> None:
         try:
             left = await self._send(arguments)
-        except Exception as fault:  # the engine would try again and say nothing
+        except Exception as fault:  # the engine would say nothing of it
             self._fault = fault
             self.stop()
-            raise
+            soon = self._clock() + timedelta(seconds=SILENT_SECONDS)
+            raise _TakeUpAgain(Left(soon, 0)) from fault
         if left:
             raise _TakeUpAgain(left)
 

@@ -79,10 +79,11 @@ WHERE status = 'todo' AND task_name = :task::text AND args ->> 'letter' = :lette
   )
 
 -- :name refuse_jobs
--- Jobs on whose arguments the engine itself fails, before they are ours: it would hold them for ever.
+-- Jobs on whose arguments the engine itself fails, before they are ours: it would hold them for ever. Those
+-- that nobody was given yet are not looked at: there may be many thousand.
 UPDATE procrastinate_jobs SET status = 'failed'
-WHERE status IN ('todo', 'doing') AND task_name = :task::text
-  AND (jsonb_typeof(args) <> 'object' OR jsonb_exists(args, 'self'))
+WHERE status = 'doing' AND task_name = :task::text
+  AND jsonb_typeof(args) <> 'object'
 RETURNING id
 
 -- :name defer_moved
