@@ -280,7 +280,8 @@ class Pace:
         for turns in self._turns_for(domain):
             turns.forget(now)
         while (later := self._later(turn, domain)) > turn:
-            turn = self._all.first_from(later)
+            # One that was handed back lies before it, and would be found again and again.
+            turn = self._all.free_from(later)
         return turn
 
     def _later(self, turn: float, domain: str) -> float:

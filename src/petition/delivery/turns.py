@@ -30,6 +30,10 @@ class Turns:
         """The first free moment that is not before this one, or the one that was handed back."""
         if self._handed_back is not None and self._handed_back <= moment:
             return self._handed_back
+        return self.free_from(moment)
+
+    def free_from(self, moment: float) -> float:
+        """The first free moment that is not before this one, whatever was handed back."""
         for taken in self._taken:
             if moment + self.interval <= taken:
                 break

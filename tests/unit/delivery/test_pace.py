@@ -296,9 +296,10 @@ def test_a_turn_that_is_handed_back_keeps_its_place():
     assert gone == [0, 61, 121, 380, 440, 500]
 
 
-def test_a_turn_is_nobodys_when_the_provider_asked_for_fewer_letters_after_it():
+@pytest.mark.parametrize("table", [{}, {"rate": "30/min"}])
+def test_a_turn_is_nobodys_when_the_provider_asked_for_fewer_letters_after_it(table):
     clock = FakeClock()
-    pace = pace_of(clock)
+    pace = pace_of(clock, **table)
     pace.slow_down("a.test")
 
     async def letters():
@@ -308,6 +309,19 @@ def test_a_turn_is_nobodys_when_the_provider_asked_for_fewer_letters_after_it():
         return pace.delay("a.test")
 
     assert asyncio.run(clock.run(letters())) == [2.0]
+
+
+def test_a_turn_that_was_handed_back_is_for_those_who_need_not_wait_for_their_domain():
+    clock = FakeClock()
+    pace = pace_of(clock, rate="30/min", per_domain={"slow.test": "1/min"})
+
+    async def letters():
+        await pace.wait("slow.test")
+        pace.hand_back(await pace.wait("a.test"))
+        await clock.sleep(0.5)
+        return pace.delay("slow.test"), pace.delay("a.test")
+
+    assert asyncio.run(clock.run(letters())) == [(57.5, -0.5)]
 
 
 def test_a_turn_that_was_handed_back_is_not_used_after_the_hours():
