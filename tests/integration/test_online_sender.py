@@ -166,6 +166,21 @@ def test_who_stands_behind_all_is_not_let_in_and_it_is_said_how_to_write_it():
     assert not found.allows("192.0.2.25")
 
 
+@pytest.mark.parametrize(
+    ("ending", "level", "said"),
+    [
+        ("+all", Level.ERROR, "SPF lets everybody send"),
+        ("?all", Level.WARNING, 'behind "all"'),
+    ],
+)
+def test_who_stands_behind_all_makes_no_ending_that_protects_nobody_a_good_one(ending, level, said):
+    zone = {"water.example": txt(f"v=spf1 ip4:192.0.2.1 {ending} include:_spf.host.example")}
+    ((found, what),) = troubles(sender(), **zone)
+    assert found is level
+    assert said in what
+    assert '"v=spf1 ip4:192.0.2.1 include:_spf.host.example ~all"' in what
+
+
 def test_the_ending_of_a_redirect_counts_and_that_of_an_include_does_not():
     zone = {"water.example": txt("v=spf1 redirect=_spf.host.example")}
     assert troubles(sender(), **zone) == []

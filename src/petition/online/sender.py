@@ -124,17 +124,18 @@ def _spf(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
 
 def _sound_spf(sender: Sender, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
     domain, record = spf.domain, spf.records[0]
-    if spf.unread:
-        what = f'SPF has "{" ".join(spf.unread)}" behind "all", where receivers no longer look'
-        ending = next(filter(_is_all, _terms(record)))
-        yield doubtful(domain, what, publish(domain, _with_ending(record, ending)))
-        return
     if spf.ending == "+":
         mend = publish(domain, _with_ending(record, "~all"))
         yield wrong(domain, "SPF lets everybody send for the domain (+all)", mend)
+    elif spf.unread:
+        what = f'SPF has "{" ".join(spf.unread)}" behind "all", where receivers no longer look'
+        mend = publish(domain, _with_ending(record, "-all" if spf.ending == "-" else "~all"))
+        yield doubtful(domain, what, mend)
     elif spf.ending in {"?", ""}:
         mend = publish(domain, _with_ending(record, "~all"))
         yield doubtful(domain, "SPF does not say what becomes of mail from elsewhere", mend)
+    if spf.unread:  # whom it lets in is seen when they are read
+        return
     if missing := _not_covered(sender, spf, resolver):
         yield missing
     elif spf.ending in {"-", "~"}:
