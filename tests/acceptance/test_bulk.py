@@ -314,6 +314,13 @@ def test_what_of_a_suppression_list_cannot_be_read_is_told_and_the_rest_counts(
     ]
 
 
+def test_an_opt_out_under_what_is_no_address_is_told_and_fails_nothing(campaign: SmallCampaign):
+    campaign.write("out.csv", "email,unsubscribed\nann@x.example,yes\nno address,yes\n")
+    answer = campaign.petition("suppress", "--from", "out.csv", status=0)
+    assert "out.csv:3" in answer.err
+    assert "marked" in answer.err
+
+
 def test_a_new_login_stops_at_the_cap_of_its_first_day(campaign: SmallCampaign):
     people = "".join(f"p{number}@x.example,yes\n" for number in range(5))
     campaign.write("supporters.csv", "email,updates\n" + people)

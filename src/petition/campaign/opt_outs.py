@@ -50,7 +50,7 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
         # Nobody is written to by such a row: a name or a language that is wrong in it is no reason
         # to write to them after all.
         try:
-            excluded, addr_spec = people.said_of(row), people.addr_spec_of(row)
+            excluded, addr_spec = people.exclusion_of(row), people.addr_spec_of(row)
         except RowRefused as why:
             found.problems.append(people.problem_of(row, why))
             continue

@@ -117,7 +117,7 @@ class PeopleList:
             self._refuse_reordering(row.cells)
         return person
 
-    def said_of(self, row: TableRow) -> str:
+    def exclusion_of(self, row: TableRow) -> str:
         """Why the system that a row comes from says not to write to it, or "".
 
         Whatever else is wrong with the row: a refusal counts all the same.
@@ -125,7 +125,11 @@ class PeopleList:
         Raises:
             RowRefused: That is not clear.
         """
-        return self._excluded(row.cells) if self.is_marked else ""
+        try:
+            return self._export.excluded(row.cells)
+        except Unclear as why:
+            what = f"{self.table.heading(why.column)} is {quoted(row.cells[why.column])}"
+            raise RowRefused(what, why.mend, why.column) from None
 
     def addr_spec_of(self, row: TableRow) -> str:
         """The address of a row, whatever else is wrong with it.
@@ -136,7 +140,7 @@ class PeopleList:
         try:
             return self._mailbox(self.address_in(row)).addr_spec
         except AddressRefused as why:
-            raise self._refusal(why, "") from None
+            raise self._refusal(why, self.exclusion_of(row)) from None
 
     def problem_of(self, row: TableRow, why: "RowRefused") -> Problem:
         """A refusal as a problem of its row."""
@@ -164,7 +168,7 @@ class PeopleList:
         fields = row.cells
         if self._is_completed:
             self._complete(fields)
-        excluded = self.said_of(row)
+        excluded = self.exclusion_of(row)
         try:
             mailbox = self._mailbox(fields["email"], fields.get("name", ""))
         except AddressRefused as why:
@@ -184,13 +188,6 @@ class PeopleList:
         if len(address) > _ADDRESS_LIMIT:
             _refuse_long(address)
         return parse_address(address, name)
-
-    def _excluded(self, fields: dict[str, str]) -> str:
-        try:
-            return self._export.excluded(fields)
-        except Unclear as why:
-            what = f"{self.table.heading(why.column)} is {quoted(fields[why.column])}"
-            raise RowRefused(what, why.mend, why.column) from None
 
     def _complete(self, fields: dict[str, str]) -> None:
         self._export.complete(fields)

@@ -97,7 +97,8 @@ class Supporters:
             if not is_first:
                 yield self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
                 continue
-            excluded, consent = said.get(key) or self._says(row)
+            own = person.excluded, self._consent.of(row.cells)
+            excluded, consent = said.get(key, own)
             yield person._replace(excluded=excluded or ("" if consent else NO_CONSENT))
         problems += faults
 
@@ -125,7 +126,7 @@ class Supporters:
     def _says(self, row: TableRow) -> tuple[str, bool | None]:
         """What a row says of writing to its address, also one that no copy can be made for."""
         try:
-            return self._people.said_of(row), self._consent.of(row.cells)
+            return self._people.exclusion_of(row), self._consent.of(row.cells)
         except RowRefused:
             return "", False  # what is not clear is no yes
 
