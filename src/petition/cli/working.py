@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ _JOIN_SECONDS = 0.2
 _TIDY_SECONDS = 2.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-_UNUSABLE = timedelta(minutes=10)  # until a job is looked at again that this worker cannot use
+_UNUSABLE_SECONDS = 600.0  # until a job is looked at again that this worker cannot use
 
 
 def work(
@@ -246,7 +246,7 @@ class _Worker:
             )
             self._at_work.give_back()
         self._refuse(str(arguments.get("letter")), reason)
-        return Left(self._at_work.later(_UNUSABLE), 0)
+        return Left(self._at_work.later(_UNUSABLE_SECONDS), 0)
 
     def _refuse(self, letter: str, reason: str) -> None:
         """Say that this worker cannot use what it was given."""

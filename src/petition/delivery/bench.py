@@ -169,9 +169,9 @@ class Bench:
         """As whom it has copies in hand."""
         return self._owner
 
-    def later(self, span: timedelta) -> datetime:
-        """The time after a span, by the clock of the database."""
-        return self._log.clock() + span
+    def later(self, seconds: float) -> datetime:
+        """The time in so many seconds, by the clock of the database."""
+        return self._log.clock() + timedelta(seconds=seconds)
 
     async def tidy(self) -> list[str]:
         """Give the copies of other workers that died their true state.
@@ -237,7 +237,7 @@ class Bench:
         left, due_at = left_of_job(self._log)
         if not left:
             return None
-        return Left(at or due_at or self._in(AGAIN_SECONDS), left)
+        return Left(at or due_at or self.later(AGAIN_SECONDS), left)
 
     async def _deliver(self, task: Task) -> Ending:
         letter = task.letter
@@ -345,7 +345,7 @@ class Bench:
         """When a job that ended so is taken up again; None: when its copies are due."""
         if ending.stopped:
             # A moment ago by any clock, or --once would find that it is not due.
-            return self._in(-1.0)
+            return self.later(-1.0)
         if ending.refused or ending.unknown:
             said = ending.refused or ending.unknown
             self.fault = PetitionError(
@@ -375,10 +375,7 @@ class Bench:
     def _end_of_pause(self) -> datetime | None:
         """When a provider is tried again that wants no letters; None: there is none."""
         seconds = self._paced[1].pause_left if self._paced else None
-        return None if seconds is None else self._in(seconds)
-
-    def _in(self, seconds: float) -> datetime:
-        return self.later(timedelta(seconds=seconds))
+        return None if seconds is None else self.later(seconds)
 
 
 def _dispatch_of(log: Log, letter: str) -> Dispatch | None:

@@ -134,16 +134,8 @@ class Pace:
         now = self._clock.monotonic()
         return self._first(now, domain) - now
 
-    def is_spaced(self, domain: str) -> bool:
-        """Whether letters to a domain wait for it or its provider, beside what all wait for.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-        """
-        return bool(self._turns_for(domain))
-
     def own_delay(self, domain: str) -> float:
-        """How many seconds of that it waits for its domain and provider alone.
+        """How many seconds of its delay a letter would wait for its domain and provider alone.
 
         Args:
             domain: Where the letter goes to, in lower case.
@@ -155,6 +147,14 @@ class Pace:
         while (later := max((turns.first_from(turn) for turns in own), default=turn)) > turn:
             turn = later
         return turn - now
+
+    def is_spaced(self, domain: str) -> bool:
+        """Whether letters to a domain wait for it or its provider, beside what all wait for.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+        """
+        return bool(self._turns_for(domain))
 
     def slow_down(self, domain: str) -> None:
         """A provider said that letters come too fast: those to it alone are spaced, ever wider.
