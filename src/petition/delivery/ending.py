@@ -57,7 +57,7 @@ class Ending:
         capped: The daily cap is reached; when it frees the first letter.
         closed: The sending window is closed; when it opens.
         log_fault: The log could no longer be written.
-        stopped: A person asked for the end.
+        stopped: Somebody asked for the end: a person, or a worker whose letter has another pace.
         clock_was_ahead: Letters were counted by a clock that was more than a day ahead.
         also_refused: The copies (cc, bcc) of letters that went out which the server refused.
     """
