@@ -326,11 +326,12 @@ class Bench:
 
     def _pace(self, dispatch: Dispatch) -> SharedPace:
         """The same for job after job: what a provider has asked for holds for the next one."""
-        if self._paced is None or self._paced[0] != dispatch:
-            self._paced = (
-                dispatch,
-                SharedPace(dispatch.pace, dispatch.zone, self._take, Clock(self._log.clock)),
-            )
+        if self._paced is None:
+            clock = Clock(self._log.clock)
+            self._paced = dispatch, SharedPace(dispatch.pace, dispatch.zone, self._take, clock)
+        elif self._paced[0] != dispatch:
+            self._paced = dispatch, self._paced[1]
+            self._paced[1].keep_to(dispatch.pace, dispatch.zone)
         self._paced[1].try_paused_again()
         return self._paced[1]
 

@@ -73,19 +73,28 @@ class Pace:
     def __init__(
         self, settings: PaceSettings, timezone: tzinfo, clock: Clock | None = None
     ) -> None:
+        self._clock = clock or Clock()
+        self._slowed: dict[str, Turns] = {}  # by provider
+        self._refusals: dict[str, int] = {}  # in a row, by provider
+        self._paused: set[str] = set()
+        self.keep_to(settings, timezone)
+
+    def keep_to(self, settings: PaceSettings, timezone: tzinfo) -> None:
+        """Go by these settings from now on; what providers have asked for holds on.
+
+        Args:
+            settings: [pace] of petition.toml.
+            timezone: That of the campaign, for `between`.
+        """
         self.per_day = settings.per_day
         self.warm_up = settings.warm_up or ()
         self._rate = settings.rate
         self._timezone = timezone
         self._between = settings.between
-        self._clock = clock or Clock()
         self._all = Turns(_interval(settings.rate))
         self._begun = Window(settings.rate) if settings.rate else None
         self._ended = Window(settings.rate) if settings.rate else None
         self._domains = _turns_of(settings.per_domain)
-        self._slowed: dict[str, Turns] = {}  # by provider
-        self._refusals: dict[str, int] = {}  # in a row, by provider
-        self._paused: set[str] = set()
 
     @classmethod
     def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":

@@ -63,6 +63,18 @@ def test_a_letter_that_is_taken_after_a_pause_ends_the_count(
     assert not pace.refused_by_policy("a.example")
 
 
+def test_what_providers_asked_for_holds_at_another_pace(pace: SharedPace) -> None:
+    for _ in range(POLICY_REFUSALS):
+        pace.refused_by_policy("a.example")
+    pace.slow_down("b.example")
+    pace.keep_to(PaceSettings(rate="1/s", per_day=7), UTC)
+    assert pace.is_paused("a.example")
+    assert pace.pause_left == PAUSE_SECONDS
+    assert pace.own_delay("b.example") == 1.0
+    assert pace.per_day == 7
+    assert pace.connections == 3
+
+
 def test_a_provider_that_wants_fewer_letters_has_one_bucket_for_all_workers(hours: Hours) -> None:
     asked: list[tuple[str, float]] = []
 
