@@ -4,6 +4,7 @@ It names no command, no file and no server: those are each worker's own.
 """
 
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 from petition.campaign.settings import Dkim, Pace, Rate
 from petition.errors import PetitionError
 from petition.outbox.bucket import ALL, keep_to
-from petition.outbox.jobs import keep_settings, settings_of
+from petition.outbox.jobs import keep_settings, last_letter, settings_of
 from petition.outbox.log import Log
 
 _UNITS = {1: "s", 60: "min", 3600: "h"}
@@ -82,8 +83,28 @@ class Dispatch:
         )
         if text == settings_of(log.database, letter):
             return
+        keep_to(log.database, self._intervals_to_keep_to(log, letter))
         keep_settings(log.database, letter, text, log.now)
-        keep_to(log.database, _intervals(self.pace))
+
+    def _intervals_to_keep_to(self, log: Log, letter: str) -> dict[str, float]:
+        """The intervals of buckets whose next turn is not waited for any more.
+
+        Workers let go of a letter that is to be sent in another way, and of the turns that it had.
+        Turns of another letter are still waited for: a new one comes before them only where it is
+        faster than what was said last.
+        """
+        is_new = settings_of(log.database, letter) is None
+        try:
+            before = Dispatch.of(log, last_letter(log.database) if is_new else letter)
+        except LetterUnusable:
+            return {}
+        known = _intervals(before.pace)
+        comes_first = operator.lt if is_new else operator.le
+        return {
+            name: interval
+            for name, interval in _intervals(self.pace).items()
+            if comes_first(interval, known.get(name, 0.0))
+        }
 
     @classmethod
     def of(cls, log: Log, letter: str) -> Self:

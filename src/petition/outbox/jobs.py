@@ -104,3 +104,9 @@ def settings_of(database: Database, letter: str) -> str | None:
     """What was kept for a letter; None: it was never given to workers."""
     row = database.one("dispatch", {"letter": letter}) if workers_are_made(database) else None
     return str(row[0]) if row else None
+
+
+def last_letter(database: Database) -> str:
+    """The letter of which something was kept last; "" where there is none."""
+    row = database.one("last_dispatch")
+    return str(row[0]) if row else ""

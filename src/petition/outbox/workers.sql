@@ -44,6 +44,10 @@ ON CONFLICT (letter) DO UPDATE SET settings = excluded.settings, at = excluded.a
 -- What workers must know to send a letter.
 SELECT settings FROM dispatch WHERE letter = :letter
 
+-- :name last_dispatch
+-- The letter of which workers were told last.
+SELECT letter FROM dispatch ORDER BY at DESC, letter LIMIT 1
+
 -- :name defer_jobs
 -- Jobs of so many copies each, for those of the choice that wait and are in no job that does.
 SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(

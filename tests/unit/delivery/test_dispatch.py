@@ -8,6 +8,8 @@ import pytest
 from petition.campaign.settings import Pace
 from petition.delivery import dispatch
 from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
+from petition.outbox.bucket import ALL, take_turn
+from petition.outbox.log import Log
 from tests.servers.postgres import Postgres
 
 PACES = [
@@ -29,7 +31,6 @@ RUNNING = '{"pace": {}, "command": "rm -rf /"}'
 @pytest.fixture
 def log(postgres: Postgres):
     from petition.delivery.workers import make_tables
-    from petition.outbox.log import Log
 
     with Log(postgres.new_log()) as log:
         make_tables(log)
@@ -55,6 +56,37 @@ def test_what_was_said_last_counts(log):
         pace = Pace.model_validate({"give_up": f"{give_up} days"})
         Dispatch(pace, "UTC", True, True).keep(log, "open-letter")
     assert Dispatch.of(log, "open-letter").pace.give_up == timedelta(days=2)
+
+
+def keep(log: Log, letter: str, **pace: object) -> None:
+    Dispatch(Pace.model_validate(pace), "UTC", True, False).keep(log, letter)
+
+
+def test_a_new_letter_comes_before_no_turn_that_others_wait_for(log):
+    keep(log, "open-letter", rate="6/h")
+    for _ in range(4):
+        take_turn(log.database, ALL, 600.0)
+    keep(log, "news", rate="6/h", per_day=5)
+    assert take_turn(log.database, ALL, 600.0) > 2300.0
+    keep(log, "slower", rate="3/h")
+    assert take_turn(log.database, ALL, 1200.0) > 2900.0
+
+
+@pytest.mark.parametrize("letter", ["open-letter", "news"])
+def test_turns_of_a_slower_pace_are_not_waited_for(log, letter):
+    keep(log, "open-letter", rate="6/h")
+    for _ in range(4):
+        take_turn(log.database, ALL, 600.0)
+    keep(log, letter, rate="2/s")
+    assert take_turn(log.database, ALL, 0.5) <= 0.5
+
+
+def test_turns_that_its_workers_let_go_are_not_waited_for(log):
+    keep(log, "open-letter", rate="6/h", per_day=5)
+    for _ in range(4):
+        take_turn(log.database, ALL, 600.0)
+    keep(log, "open-letter", rate="6/h", per_day=50)
+    assert take_turn(log.database, ALL, 600.0) <= 600.0
 
 
 @pytest.mark.parametrize(
