@@ -101,10 +101,16 @@ def is_of(text: str, addr_spec: str) -> bool:
     """
     if folded(text) == folded(addr_spec):
         return True
+    found = addr_spec_in(text)
+    return found is not None and folded(found) == folded(addr_spec)
+
+
+def addr_spec_in(text: str) -> str | None:
+    """The address that a text is, with its domain in ASCII; None: it is none."""
     try:
-        return folded(parse_address(text).addr_spec) == folded(addr_spec)
+        return parse_address(text).addr_spec
     except AddressRefused:
-        return False
+        return None
 
 
 @lru_cache(maxsize=4096)

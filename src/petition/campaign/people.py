@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from petition.address import Mailbox, find_obscured, folded, parse_address
+from petition.address import Mailbox, addr_spec_in, find_obscured, folded, parse_address
 from petition.campaign.exports import Export, Unclear
 from petition.campaign.lines import FirstLines
 from petition.campaign.names import language_tag, nearest, quoted
@@ -284,7 +284,7 @@ class Choice:
         self._addresses: dict[str, list[str]] = {}  # in lower case -> the texts that give it
         for text in self._texts:
             if "@" in text:
-                self._addresses.setdefault(folded(_addr_spec(text)), []).append(text)
+                self._addresses.setdefault(folded(addr_spec_in(text) or text), []).append(text)
         self._candidates: list[str] = []
         self.seen = 0  # people that were asked about
 
@@ -388,13 +388,6 @@ def _written(person: Person) -> str:
     own = person.fields["email"].strip()
     read = person.mailbox.readable
     return f"{quoted(own)} ({read})" if own.isascii() and not read.isascii() else quoted(own)
-
-
-def _addr_spec(text: str) -> str:
-    try:
-        return parse_address(text).addr_spec
-    except AddressRefused:
-        return text  # it may still be an id
 
 
 def _has_name_parts(columns: Collection[str]) -> bool:

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from petition.address import Mailbox, folded, parse_address
+from petition.address import Mailbox, addr_spec_in, folded
 from petition.campaign.consent import NO_CONSENT, Consent, together
 from petition.campaign.exports import REASONS
 from petition.campaign.lines import FirstLines
 from petition.campaign.people import PeopleList, Person, RowRefused
 from petition.campaign.table import TableRow
-from petition.errors import AddressRefused, Level, Problem
+from petition.errors import Level, Problem
 
 INVALID, DUPLICATE = "invalid", "duplicate"
 
@@ -150,9 +150,4 @@ class Supporters:
 
 def _key(text: str) -> str:
     """What the rows of one address have in common, however each of them writes it."""
-    if text.isascii():
-        return folded(text)
-    try:
-        return folded(parse_address(text).addr_spec)
-    except AddressRefused:
-        return folded(text)
+    return folded(text if text.isascii() else addr_spec_in(text) or text)

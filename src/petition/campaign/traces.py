@@ -6,11 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from petition.address import parse_address
+from petition.address import addr_spec_in
 from petition.campaign.settings import Settings
 from petition.campaign.source import read_text
 from petition.campaign.table import open_table
-from petition.errors import AddressRefused
 
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 
@@ -71,13 +70,6 @@ def _in_list(
         return
     for row in table.rows([]):
         # As it is written, and as it stands on the wire: a domain may be spelled in both ways.
-        whole = "\n".join([*row.cells.values(), _addr_spec(row.cells.get("email", ""))])
+        whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
         if names_them(whole):
             yield Trace(file, row.line, not has_address(whole), row.cells)
-
-
-def _addr_spec(cell: str) -> str:
-    try:
-        return parse_address(cell).addr_spec if cell else ""
-    except AddressRefused:
-        return ""

@@ -14,8 +14,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from petition.address import folded, parse_address
-from petition.errors import AddressRefused, LogUnusable
+from petition.address import addr_spec_in, folded
+from petition.errors import LogUnusable
 from petition.outbox import moving
 from petition.outbox.answers import INBOX
 from petition.outbox.forgotten import Forgotten
@@ -203,7 +203,7 @@ class Incoming:
         for message_id in mail.message_ids:
             if row := database.one("copy_by_message_id", {"message_id": message_id}):
                 return copy_of(row), "Message-ID"
-        if mail.kind in _BY_SENDER and (box := _addr_spec(mail.sender)):
+        if mail.kind in _BY_SENDER and (box := addr_spec_in(mail.sender)):
             rows = database.all("sent_to", {"folded": folded(box)})
             if rows:
                 return copy_of(rows[-1]), "sender"
@@ -279,7 +279,7 @@ class Incoming:
 
     def _is_forgotten(self, mail: Received, copy: Copy | None) -> bool:
         """Whether a mail is from, or about, somebody whom the log was told to forget."""
-        boxes = filter(None, map(_addr_spec, (mail.sender, mail.recipient or "")))
+        boxes = filter(None, map(addr_spec_in, (mail.sender, mail.recipient or "")))
         return (copy is not None and "@" not in copy.mailbox) or any(
             box in self._forgotten for box in boxes
         )
@@ -300,7 +300,7 @@ class Incoming:
         return ()
 
     def _bounce(self, mail: Received, copy: Copy, *, is_theirs: bool) -> tuple[str, ...]:
-        claimed = folded(_addr_spec(mail.recipient or ""))
+        claimed = folded(addr_spec_in(mail.recipient or "") or "")
         if claimed != folded(copy.mailbox) and claimed in self._other_recipients(copy):
             return ()  # it is the cc that bounced: the state of a copy follows To
         values = {"copy": copy.id, "reason": mail.reason[:_REPLY_LENGTH]}
@@ -324,7 +324,7 @@ class Incoming:
         """
         if matched_by == LEAVE_TOKEN:
             return True
-        is_from_them = folded(_addr_spec(mail.sender)) == folded(copy.mailbox)
+        is_from_them = folded(addr_spec_in(mail.sender) or "") == folded(copy.mailbox)
         if matched_by == "token":
             return is_from_them or not self._other_recipients(copy)
         return matched_by == "Message-ID" and is_from_them
@@ -380,13 +380,6 @@ def sent_since(text: str | None) -> str | None:
         return None
     day = moment(text)
     return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}"
-
-
-def _addr_spec(text: str) -> str:
-    try:
-        return parse_address(text).addr_spec if text else ""
-    except AddressRefused:
-        return ""
 
 
 # What is kept of a mail by somebody who was forgotten: that it came, so that it is read once.
