@@ -27,6 +27,11 @@ class Rate:
     count: int
     seconds: int
 
+    @property
+    def interval(self) -> float:
+        """Seconds from one to the next."""
+        return self.seconds / self.count
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """The rate of "10/s", "20/min" or "500/h".

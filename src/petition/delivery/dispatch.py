@@ -81,19 +81,19 @@ class Dispatch:
             },
             sort_keys=True,
         )
-        if text == settings_of(log.database, letter):
+        known = settings_of(log.database, letter)
+        if text == known:
             return
-        keep_to(log.database, self._intervals_to_keep_to(log, letter))
+        keep_to(log.database, self._intervals_to_keep_to(log, letter, is_new=known is None))
         keep_settings(log.database, letter, text, log.now)
 
-    def _intervals_to_keep_to(self, log: Log, letter: str) -> dict[str, float]:
+    def _intervals_to_keep_to(self, log: Log, letter: str, *, is_new: bool) -> dict[str, float]:
         """The intervals of buckets whose next turn is not waited for any more.
 
         Workers let go of a letter that is to be sent in another way, and of the turns that it had.
         Turns of another letter are still waited for: a new one comes before them only where it is
         faster than what was said last.
         """
-        is_new = settings_of(log.database, letter) is None
         try:
             before = Dispatch.of(log, last_letter(log.database) if is_new else letter)
         except LetterUnusable:
@@ -136,7 +136,7 @@ def _intervals(pace: Pace) -> dict[str, float]:
     """How far the turns of each bucket lie apart, in seconds."""
     rates = {name.lower(): rate for name, rate in pace.per_domain.items()}
     rates |= {ALL: pace.rate} if pace.rate else {}
-    return {name: rate.seconds / rate.count for name, rate in rates.items()}
+    return {name: rate.interval for name, rate in rates.items()}
 
 
 def _as_text(pace: Pace) -> Mapping[str, object]:

@@ -91,7 +91,7 @@ class Pace:
         self._rate = settings.rate
         self._timezone = timezone
         self._between = settings.between
-        self._all = Turns(_interval(settings.rate))
+        self._all = Turns(settings.rate.interval if settings.rate else 0.0)
         self._begun = Window(settings.rate) if settings.rate else None
         self._ended = Window(settings.rate) if settings.rate else None
         self._domains = _turns_of(settings.per_domain)
@@ -130,9 +130,7 @@ class Pace:
         Args:
             domain: Where the letter goes to, in lower case.
         """
-        provider = provider_of(domain)
-        is_open = provider not in self._slowed and provider not in self._paused
-        return self.is_free and domain not in self._domains and is_open
+        return self.is_free and not (self.is_spaced(domain) or self.is_paused(domain))
 
     def delay(self, domain: str) -> float:
         """How many seconds a letter would wait for its turn now.
@@ -141,7 +139,7 @@ class Pace:
             domain: Where the letter goes to, in lower case.
         """
         now = self._clock.monotonic()
-        return self._first(now, domain) - now
+        return self._first(now, domain, self._all) - now
 
     def own_delay(self, domain: str) -> float:
         """How many seconds of its delay a letter would wait for its domain and provider alone.
@@ -149,13 +147,8 @@ class Pace:
         Args:
             domain: Where the letter goes to, in lower case.
         """
-        now = turn = self._clock.monotonic()
-        own = self._turns_for(domain)
-        for turns in own:
-            turns.forget(now)
-        while (later := max((turns.first_from(turn) for turns in own), default=turn)) > turn:
-            turn = later
-        return turn - now
+        now = self._clock.monotonic()
+        return self._first(now, domain, Turns(0.0)) - now  # as if all others were free
 
     def is_spaced(self, domain: str) -> bool:
         """Whether letters to a domain wait for it or its provider, beside what all wait for.
@@ -247,7 +240,7 @@ class Pace:
             of `between`.
         """
         now = self._clock.monotonic()
-        at = self._first(now, domain)
+        at = self._first(now, domain, self._all)
         # One that was handed back is past, and the letter goes now.
         moment = self._clock.now() + timedelta(seconds=max(0.0, at - now))
         if opens_at := self._opens_after(moment):
@@ -282,19 +275,16 @@ class Pace:
             await self._clock.sleep(left)
         return [window.take(self._clock.monotonic())]
 
-    def _first(self, now: float, domain: str) -> float:
-        """The first moment that suits all letters and those to this domain."""
-        self._all.forget(now)
-        turn = self._all.first_from(now)
-        for turns in self._turns_for(domain):
+    def _first(self, now: float, domain: str, of_all: Turns) -> float:
+        """The first moment that suits what all letters wait for and those to this domain."""
+        own = self._turns_for(domain)
+        for turns in (of_all, *own):
             turns.forget(now)
-        while (later := self._later(turn, domain)) > turn:
+        moment = of_all.first_from(now)
+        while (later := max([moment, *(turns.first_from(moment) for turns in own)])) > moment:
             # One that was handed back lies before it, and would be found again and again.
-            turn = self._all.free_from(later)
-        return turn
-
-    def _later(self, turn: float, domain: str) -> float:
-        return max([turn, *(turns.first_from(turn) for turns in self._turns_for(domain))])
+            moment = of_all.free_from(later)
+        return moment
 
     def _take(self, moment: float, domain: str) -> list[Taken]:
         return [turns.take(moment) for turns in (self._all, *self._turns_for(domain))]
@@ -318,12 +308,8 @@ class Pace:
         return _next(self._between, local)
 
 
-def _interval(rate: Rate | None) -> float:
-    return rate.seconds / rate.count if rate else 0.0
-
-
 def _turns_of(rates: Mapping[str, Rate]) -> dict[str, Turns]:
-    return {domain.lower(): Turns(_interval(rate)) for domain, rate in rates.items()}
+    return {domain.lower(): Turns(rate.interval) for domain, rate in rates.items()}
 
 
 def _next(between: Between, local: datetime) -> datetime:

@@ -81,7 +81,7 @@ class SharedPace(Pace):
             await self._sleep(delay)
         if self._rate:
             buckets.append(ALL)
-            await self._sleep(await self._turn_in(ALL, self._rate.seconds / self._rate.count))
+            await self._sleep(await self._turn_in(ALL, self._rate.interval))
         opens_at = self.opens_at()
         return Closed(opens_at) if opens_at else Turn(tuple(taken), tuple(buckets))
 

@@ -70,10 +70,7 @@ class Supply:
         if self._pace.is_free_for_all:
             return False
         domain = copy.domain
-        if self._pace.is_paused(domain):
-            self._held.setdefault(domain, deque()).append(copy)
-            return True
-        if self._pace.own_delay(domain) <= 0:
+        if not self._pace.is_paused(domain) and self._pace.own_delay(domain) <= 0:
             return False
         self._held.setdefault(domain, deque()).append(copy)
         return True
