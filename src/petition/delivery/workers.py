@@ -9,7 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
 from procrastinate.exceptions import ConnectorException
@@ -20,6 +19,7 @@ from petition.delivery.bench import Left
 from petition.errors import LogUnusable
 from petition.outbox import jobs
 from petition.outbox.log import Clock, Log
+from petition.outbox.postgres import said, settle
 
 HEARTBEAT_SECONDS = 2.0
 # A worker that was not heard of for so long has its jobs given to others. It decides nothing else:
@@ -82,7 +82,7 @@ class Jobs:
     ) -> None:
         _be_quiet()
         self._app = App(
-            connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3, configure=_configure)
+            connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3, configure=settle)
         )
         self._app.tasks.clear()  # the engine's own, which anybody who can write could queue
         self._send = send
@@ -109,8 +109,9 @@ class Jobs:
                 with suppress(asyncio.CancelledError):
                     await self._task
         except ConnectorException as fault:
+            reason = said(fault.__cause__ or fault)  # the engine says of each fault the same
             raise LogUnusable(
-                f"the jobs in the database of the log cannot be taken: {_said(fault)}",
+                f"the jobs in the database of the log cannot be taken: {reason}",
                 "Look whether its server runs, and whether this login may use all of its tables",
             ) from fault
         if self._fault:
@@ -169,18 +170,6 @@ class Jobs:
             raise _TakeUpAgain(Left(soon, 0)) from fault
         if left:
             raise _TakeUpAgain(left)
-
-
-async def _configure(connection: Any) -> None:  # noqa: ANN401 (psycopg's, whose door is elsewhere)
-    """What the engine takes for granted; a database may isolate more by itself, and then fail."""
-    await connection.execute("SET default_transaction_isolation = 'read committed'")
-    await connection.commit()
-
-
-def _said(fault: ConnectorException) -> str:
-    """What the database said, on one line; the engine says of each fault the same."""
-    said = str(fault.__cause__ or fault).strip().splitlines()
-    return said[0] if said else "it does not answer"
 
 
 def _be_quiet() -> None:

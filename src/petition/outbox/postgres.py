@@ -316,7 +316,7 @@ class PostgresDatabase(Database):
         try:
             yield
         except psycopg.Error as fault:
-            raise LogUnusable(f"{self.where}: {_said(fault)}", _mend(fault)) from fault
+            raise LogUnusable(f"{self.where}: {said(fault)}", _mend(fault)) from fault
 
 
 def is_there(url: str) -> bool:
@@ -328,13 +328,26 @@ def is_there(url: str) -> bool:
     name = where(url)
     connection = _connect(url, name)
     try:
-        place = connection.execute(queries(POSTGRESQL)["place"].text.encode()).fetchone()
+        promises, found = (
+            connection.execute(queries(POSTGRESQL)[each].text.encode()).fetchone()
+            for each in ("promises", "is_made")
+        )
     finally:
         connection.close()
-    assert place is not None  # noqa: S101 (a SELECT without FROM has one row)
-    if place["schema"] is None:
+    assert promises is not None  # noqa: S101 (a SELECT without FROM has one row)
+    if promises["schema"] is None:
         raise _no_schema(name)
-    return bool(place["is_made"])
+    return found is not None
+
+
+async def settle(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Give a connection of the jobs' engine the settings that those of a log have.
+
+    Args:
+        connection: The connection, idle.
+    """
+    await connection.execute(queries(POSTGRESQL)["settings"].text.encode())
+    await connection.commit()
 
 
 def _no_schema(name: str) -> LogUnusable:
@@ -356,7 +369,7 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
         )
     except psycopg.OperationalError as fault:
         mend = "Look whether the server runs, and whether address, name and password are right"
-        raise LogUnusable(f"{name}: {_said(fault)}", mend) from fault
+        raise LogUnusable(f"{name}: {said(fault)}", mend) from fault
     except psycopg.Error:
         # What libpq says of an address that it cannot read quotes it, with the password.
         raise LogUnusable(
@@ -381,9 +394,14 @@ def _copy_in(
     return cursor.rowcount
 
 
-def _said(fault: psycopg.Error) -> str:
-    """What the server says went wrong, on one line."""
-    text = fault.diag.message_primary or next(iter(str(fault).strip().splitlines()), "")
+def said(fault: BaseException) -> str:
+    """What the server says went wrong, on one line.
+
+    Args:
+        fault: psycopg's error, or what a library has made of it.
+    """
+    known = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
+    text = known or next(iter(str(fault).strip().splitlines()), "")
     return " ".join(text.split()) or "the connection was lost"
 
 

@@ -35,12 +35,6 @@ WHERE locks.locktype = 'advisory' AND locks.granted AND locks.classid = 2
 -- Whether there is a log.
 SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'
 
--- :name place
--- Where the log is or would be, and whether it is there.
-SELECT current_schema() AS schema, EXISTS (
-    SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'
-) AS is_made
-
 -- :name promises
 -- What the promises of a log rest on.
 SELECT current_schema() AS schema, current_setting('server_version_num') AS version,
