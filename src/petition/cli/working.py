@@ -166,7 +166,6 @@ class _Worker:
                     log=where(self._url),
                     server=self._own.server.name,
                 )
-                await self._refuse_jobs(bench)
                 self._jobs = jobs = workers.Jobs(
                     self._url, self._send, bench.is_owed_a_job, log.clock, once=self._once
                 )
@@ -213,15 +212,12 @@ class _Worker:
                 return False
         return True
 
-    async def _refuse_jobs(self, bench: Bench) -> None:
-        for number in await bench.refuse_jobs():
-            self._refuse("", f"job {number} is damaged. Queue its letter again.")
-
     async def _tidy(self, bench: Bench) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
             await bench.heed()
-            await self._refuse_jobs(bench)
+            for number in await bench.refuse_jobs():
+                self._refuse("", f"job {number} is damaged. Queue its letter again.")
             for owner in await bench.tidy():
                 self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
 
