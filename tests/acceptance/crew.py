@@ -3,8 +3,6 @@
 import itertools
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,15 +71,7 @@ def workers(campaign: SmallCampaign, number: int, *options: str) -> Iterator[lis
 def begin(away: SmallCampaign, *options: str) -> Worker:
     said = away.root / f"said-{next(_NUMBERS)}"
     with said.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "petition", "worker", "--json", *options],
-            cwd=away.root,
-            env=away.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = away.begin("worker", "--json", *options, out=out)
     return Worker(process, said)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SETTINGS = """\
 [campaign]
@@ -128,14 +128,19 @@ class SmallCampaign:
             assert answer.status == status, (answer.out, answer.err)
         return answer
 
-    def begin(self, *arguments: str, program: tuple[str, ...] = ("-m", "petition")) -> "Popen":
+    def begin(
+        self,
+        *arguments: str,
+        program: tuple[str, ...] = ("-m", "petition"),
+        out: int | IO[bytes] = subprocess.DEVNULL,
+    ) -> "Popen":
         """Start petition and do not wait for it."""
         return subprocess.Popen(
             [sys.executable, *program, *arguments],
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=out,
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -3,8 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +26,7 @@ from tests.acceptance.crew import (
     workers,
 )
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import counting_server
+from tests.servers.counting import CountingServer, counting_server
 from tests.servers.postgres import Postgres
 
 # Refuses what is written at any other level, which would fail only now and then.
@@ -69,6 +67,13 @@ def on_log(campaign: SmallCampaign, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def die_after(campaign: SmallCampaign, server: CountingServer, letters: int) -> None:
+    """Let a worker send so many letters, and kill it."""
+    with workers(campaign, 1) as [one]:
+        wait_for(server, letters)
+        one.kill()
+
+
 def said_of(campaign: SmallCampaign, *, status: int) -> list[str]:
     """The events of a worker that ends when nothing is left."""
     out = campaign.petition("worker", "--once", "--json", status=status).out
@@ -101,9 +106,7 @@ def test_the_job_of_a_worker_that_died_just_now_is_done_too(tmp_path: Path, post
     with counting_server(pause=0.02) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 60)
         campaign.petition(*SEND, status=0)
-        with workers(campaign, 1) as crew:
-            wait_for(server, 10)
-            crew[0].kill()
+        die_after(campaign, server, 10)
         campaign.petition("worker", "--once")
         states = wait_until_done(campaign, uncertain=4)
     nobody_twice_nobody_lost(server, states, 60)
@@ -115,9 +118,7 @@ def test_a_wrong_clock_of_a_worker_puts_no_job_off(tmp_path: Path, postgres: Pos
     with counting_server(pause=0.05) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 40)
         campaign.petition(*SEND, status=0)
-        with workers(campaign, 1) as crew:
-            wait_for(server, 2)
-            crew[0].kill()
+        die_after(campaign, server, 2)
         with campaign.begin("worker", "--once", program=("-c", WRONG_CLOCK, str(days))) as one:
             assert one.wait(PATIENCE) in {0, 3}  # 3: of the one that was killed some are uncertain
         states = wait_until_done(campaign, uncertain=4)
@@ -324,19 +325,14 @@ def test_a_full_disk_under_what_a_worker_says_is_no_fault_of_its_own(
 ):
     campaign = campaign_on(postgres.new_log(), tmp_path, 9, 1)
     campaign.petition(*SEND, status=0)
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "petition", "worker", "--once", "--json"],
-            cwd=campaign.root,
-            env=campaign.environment,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            check=False,
-            timeout=PATIENCE,
-        )
-    assert done.returncode == 1
-    assert b"No space left" in done.stderr
-    assert b"fault of its own" not in done.stderr
+    with (
+        Path("/dev/full").open("wb") as full,
+        campaign.begin("worker", "--once", "--json", out=full) as one,
+    ):
+        _, err = one.communicate(timeout=PATIENCE)
+    assert one.returncode == 1
+    assert "No space left" in err
+    assert "fault of its own" not in err
 
 
 def test_a_login_that_may_not_take_jobs_is_told(tmp_path: Path, postgres: Postgres):
