@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-HOUSE = ROOT / "src" / "petition"
+HOUSE = ROOT / "petition"
 PAGE = ROOT / "docs" / "rooms.md"
 
 _HEAD = """# The rooms, file by file

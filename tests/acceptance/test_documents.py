@@ -262,7 +262,7 @@ def test_every_exit_status_is_named():
 
 
 def test_every_variable_of_the_environment_is_named():
-    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "petition").rglob("*.py"))
     known = set(re.findall(r"PETITION_[A-Z_]*[A-Z](?![A-Z_])", source))
     assert [name for name in known if f"`{name}`" not in PAGES["docs/settings.md"]] == []
 

@@ -150,7 +150,7 @@ def test_a_log_that_may_only_be_read_is_read(tmp_path: Path):
 
 
 def test_every_query_is_named_once_and_used():
-    source = Path(__file__).parents[3] / "src/petition/outbox"
+    source = Path(__file__).parents[3] / "petition/outbox"
     code = "".join(file.read_text() for file in source.glob("*.py"))
     unused = [name for name, _ in texts(POSTGRESQL.files) + texts() if f'"{name}"' not in code]
     assert unused == []
