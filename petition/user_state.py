@@ -1,0 +1,108 @@
+"""Small JSON files in the user's state folder: what must outlive a campaign folder.
+
+A campaign folder can be copied, restored or sent by a stranger; what is kept here cannot change
+with it. The folder is the platform's own (`XDG_STATE_HOME`, `~/.local/state/petition` on Linux).
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from petition.errors import PetitionError
+
+
+class UserStateUnusable(PetitionError):
+    """A file of the state folder cannot be read or written."""
+
+
+def state_folder() -> Path:
+    """The folder, whether it is there or not."""
+    return platformdirs.user_state_path("petition", appauthor=False)
+
+
+def read_state(name: str) -> dict[str, Any]:
+    """What a file of the state folder holds; empty if there is no such file.
+
+    Args:
+        name: The file's name, such as "logs.json".
+
+    Raises:
+        UserStateUnusable: It cannot be read, or is not a JSON object.
+    """
+    path = state_folder() / name
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _unusable(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+    if not isinstance(found, dict):
+        raise _damaged(path)
+    return found
+
+
+@contextmanager
+def changed_state(name: str) -> Iterator[dict[str, Any]]:
+    """Change a file of the state folder: what the block leaves in the dict is written and synced.
+
+    Only one process at a time is inside such a block, and a crash leaves the old file or the new
+    one. If the block raises, nothing is written.
+
+    Args:
+        name: The file's name, such as "logs.json".
+
+    Raises:
+        UserStateUnusable: It cannot be read or written.
+    """
+    path = state_folder() / name
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(path.with_name(f"{name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state = read_state(name)
+        yield state
+        try:
+            _replace(path, json.dumps(state, ensure_ascii=False, indent=2, sort_keys=True))
+        except OSError as error:
+            raise _unusable(path, error) from error
+    finally:
+        os.close(lock)
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else the new name may not survive a power loss
+    finally:
+        os.close(folder)
+
+
+def _unusable(path: Path, error: OSError) -> UserStateUnusable:
+    return UserStateUnusable(
+        f"{path} cannot be used: {error.strerror or error}",
+        "Give yourself the right to write to that folder, or make room on the disk",
+    )
+
+
+def _damaged(path: Path) -> UserStateUnusable:
+    return UserStateUnusable(
+        f"{path} is damaged: it is not a JSON object", "Restore it from a backup or delete it"
+    )
