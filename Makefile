@@ -6,7 +6,7 @@ BIN := .venv/bin
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers test test-kill lint format clean
+.PHONY: demo demo-answers test test-slow test-all test-fast lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -18,13 +18,23 @@ demo-answers: .venv/installed
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_answers.sh $(BIN)/petition $(DEMO) \
 		$(BIN)/python
 
-test: .venv/installed-dev
-	$(BIN)/pytest $(PYTEST_ARGS)
+# As many processes as cores; PYTEST_ARGS="-x -k kill" and the like choose otherwise.
+PYTEST_ARGS ?= -n logical --dist worksteal -q
+PYTEST = $(BIN)/pytest $(PYTEST_ARGS)
 
-# The kill tests alone, with what they come to; PYTEST_ARGS="-n 2" spreads them.
-test-kill: .venv/installed-dev
-	WORKERS_KILLED=50 $(BIN)/pytest -q -s $(PYTEST_ARGS) tests/acceptance/test_kill.py \
-		tests/acceptance/test_kill_random.py tests/acceptance/test_workers.py -k kill
+test: .venv/installed-dev
+	$(PYTEST) -m "not slow"
+
+# What takes long, and the property tests again with ten times as many examples.
+test-slow: .venv/installed-dev
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile=thorough
+
+test-all: .venv/installed-dev
+	$(PYTEST) --hypothesis-profile=thorough
+
+# While you work: no server, no database but SQLite, few examples.
+test-fast: .venv/installed-dev
+	$(PYTEST) tests/unit -m "not slow and not postgres" --hypothesis-profile=fast
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

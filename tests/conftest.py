@@ -6,8 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers.postgres import BINARIES, Postgres, running_postgres
+
+# How many examples a property test tries; `--hypothesis-profile` chooses. None has a time limit,
+# since a busy machine must not fail a test.
+for _name, _examples in {"fast": 20, "moderate": 50, "thorough": 500}.items():
+    settings.register_profile(
+        _name,
+        max_examples=_examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("moderate")
 
 _SYSTEM = "/usr/sbin:/sbin:/usr/bin:/bin"
 
@@ -41,6 +53,15 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip("needs PostgreSQL: pip install 'petition[dev]'")
     with running_postgres() as server:
         yield server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs PostgreSQL, so that `make test-fast` can leave it out."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in parameters.values():
+            item.add_marker("postgres")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

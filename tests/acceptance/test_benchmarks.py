@@ -4,15 +4,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_inbox_is_measured():
     command = [sys.executable, str(ROOT / "benchmarks" / "inbox.py"), "--mails", "300"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "mails a second" in done.stdout
 
 
+@pytest.mark.slow
 def test_lists_are_measured(tmp_path: Path):
     command = [sys.executable, str(ROOT / "benchmarks" / "lists.py"), "--rows", "50"]
     done = subprocess.run(

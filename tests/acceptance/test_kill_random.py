@@ -1,6 +1,6 @@
 """P1 to P3 at 300 random moments: runs of 2,000 letters over 8 connections, killed by SIGKILL.
 
-`make test-kill` runs these and shows what they came to.
+`make test-slow PYTEST_ARGS="-s -k kill"` runs the kill tests and shows what they came to.
 """
 
 import random
@@ -25,6 +25,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return queue_for_server(tmp_path_factory.mktemp("queued"), LETTERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(CAMPAIGNS))
 def test_kills_at_random_moments(seed: int, template: Path, tmp_path: Path):
     """Nobody twice, nobody lost, and at most one uncertain letter a connection and a crash."""

@@ -11,7 +11,7 @@ from tests.acceptance.small import SmallCampaign
 from tests.servers.browser import running_browser
 from tests.servers.endpoint import give_token, running_endpoint
 
-pytestmark = pytest.mark.component("chromium", "bash")
+pytestmark = [pytest.mark.slow, pytest.mark.component("chromium", "bash")]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 MOST = 1.0  # points; a letter is taken for spam from 5 on
 
 
+@pytest.mark.slow
 @pytest.mark.component("spamassassin")
 def test_a_letter_to_supporters_passes_for_what_it_is(tmp_path: Path):
     for name in ("petition.toml", "supporters.csv", "signatories.csv"):

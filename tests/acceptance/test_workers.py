@@ -50,6 +50,7 @@ def test_two_workers_share_a_letter(tmp_path: Path, postgres: Postgres):
     assert {event["state"] for event in letters} == {"sent"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 4])
 def test_workers_that_are_killed_leave_nobody_out_and_nobody_twice(
     tmp_path: Path, postgres: Postgres, number: int

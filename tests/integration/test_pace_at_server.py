@@ -84,6 +84,7 @@ def arrivals(scene: Scene, server_takes: float) -> list[float]:
     [("5/s", 5, 600, 0.7), ("20/min", 1 / 3, 600, 0.0), ("20/min", 1 / 3, 600, 2.5),
      ("200/s", 200, 12, 0.0)],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_rate_is_kept(tmp_path: Path, rate, per_second, seconds, server_takes):
     letters = round(per_second * seconds) + 1
     scene = Scene(tmp_path, people=letters, connections=8, timeout=60)

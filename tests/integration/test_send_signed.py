@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dkim
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.campaign.settings import Dkim
@@ -116,7 +116,6 @@ def test_the_signature_is_a_header_of_short_lines_before_the_letter(signer):
 TEXT = st.text(st.sampled_from(" \tab.é=\r\n".replace("\r", "").replace("\n", "")), max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
 @given(subject=TEXT, lines=st.lists(TEXT, max_size=6))
 def test_any_letter_is_verified(subject, lines):
     key = _EDWARDS

@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.campaign.excerpt import Excerpts
@@ -54,7 +54,6 @@ def test_any_text_as_any_file(tmp_path, file, whole):
     for name, content in FILES.items():
         folder.write(name, content)
 
-    @settings(max_examples=60, deadline=None)
     @given(TEXT)
     def check(text):
         folder.write(file, text if whole else FILES[file] + text)

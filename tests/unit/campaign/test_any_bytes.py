@@ -1,7 +1,7 @@
 """Any bytes as any file of a campaign: problems perhaps, a traceback never."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.campaign.folder import load_campaign
@@ -33,7 +33,6 @@ def all_problems(root):
 
 @pytest.mark.parametrize("file", FILES)
 def test_any_bytes_as_any_file(folder, file):
-    @settings(max_examples=150, deadline=None)
     @given(CONTENT)
     @example(b"a,b\n" + b"x" * 10_000_000)
     @example(b"[" * 100_000)

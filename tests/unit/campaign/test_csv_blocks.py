@@ -1,7 +1,7 @@
 """A CSV file is read in blocks: where one ends makes no difference to its rows and problems."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.campaign import csv_file
@@ -31,7 +31,6 @@ def _own_block(monkeypatch):
 def test_where_a_block_ends_makes_no_difference(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(csv_file, "_LINE_LIMIT", limit)
 
-    @settings(max_examples=300, deadline=None)
     @given(st.sampled_from(HEADERS), st.lists(PIECES, max_size=30).map(b"".join))
     @example(b"a,b\n", b"1,2\n3,\xff\n5,6\n")
     @example(b"a,b\n", b'1,2\n"3,4\n5,6\n')

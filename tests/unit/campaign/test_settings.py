@@ -1,7 +1,7 @@
 from datetime import datetime, time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.address import Mailbox
@@ -325,7 +325,6 @@ KEYS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
 def test_no_value_of_any_key_is_a_traceback(tmp_path_factory, values):
     path = tmp_path_factory.getbasetemp() / "any.toml"

@@ -4,7 +4,7 @@ import shutil
 import zipfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.campaign.sheet import split_name
@@ -136,7 +136,6 @@ def test_any_bytes_as_a_spreadsheet(folder, kind):
         part = "content.xml" if kind == "ods" else "xl/worksheets/sheet1.xml"
         text = packed.read(part)
 
-    @settings(max_examples=60, deadline=None)
     @given(st.data())
     def check(data):
         at = data.draw(st.integers(0, len(whole)))
@@ -152,7 +151,6 @@ def test_any_bytes_as_a_spreadsheet(folder, kind):
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
 @given(content=st.binary(max_size=80))
 def test_chance_bytes_as_a_spreadsheet(tmp_path_factory, kind, content):
     root = tmp_path_factory.getbasetemp()

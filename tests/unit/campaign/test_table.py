@@ -2,7 +2,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.campaign.table import TableRow, open_table
@@ -121,7 +121,6 @@ def test_a_file_that_goes_away_is_a_problem(folder, problems):
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=6))
 def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
     root = tmp_path_factory.getbasetemp()

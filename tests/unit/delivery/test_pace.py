@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.campaign.settings import Between, Rate
@@ -113,7 +113,6 @@ def test_a_domain_has_its_own_rate_and_does_not_hold_up_others():
 rates = st.builds(Rate, st.integers(1, 50), st.sampled_from([1, 60]))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.none() | rates,
     st.dictionaries(st.sampled_from(["a.test", "b.test"]), rates),

@@ -6,7 +6,7 @@ import re
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.inbox import limits
@@ -119,7 +119,6 @@ def test_text_that_is_made_to_take_long_ends(body: bytes, kind: bytes):
     assert found.kind is not None or "longer" in found.reason
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=3_000))
 def test_any_bytes_are_some_mail(data: bytes):
     found = explain(data)
@@ -151,14 +150,12 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(PIECES, st.binary(max_size=20)), max_size=30))
 def test_any_mail_of_broken_pieces_is_some_mail(pieces: list[bytes]):
     found = explain(b"".join(pieces))
     assert found.kind is not None or found.reason
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_damaged_sample_is_some_mail(data: st.DataObject):
     path = data.draw(st.sampled_from(sorted(SAMPLES.glob("*.eml"))))

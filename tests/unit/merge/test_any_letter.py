@@ -4,7 +4,7 @@ import html
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
@@ -61,10 +61,8 @@ MERGERS = {
     "of few shapes": merger_of(FEW_SHAPES, SUBJECT),
     "with copies": merger_of(BODY, SUBJECT, cc=["a@b.example"], bcc=["c@d.example"]),
 }
-quick = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
-@quick
 @given(name=ANY, title=ANY, salutation=ANY)
 @pytest.mark.parametrize("kind", MERGERS)
 def test_letter_reads_back_or_its_row_is_refused(kind, name, title, salutation):
@@ -103,7 +101,6 @@ def _or(text, other):
     return text if text.strip() else other
 
 
-@quick
 @given(
     name=ANY,
     subject=ANY.filter(str.strip),

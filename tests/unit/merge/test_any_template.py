@@ -44,7 +44,7 @@ class Sound(HTMLParser):
         assert self.open.pop() == tag
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(body=BODIES)
 def test_text_compiles_or_its_problems_are_told(body):
     frozen, problems = attempt(body)

@@ -1,7 +1,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.address import Mailbox
@@ -97,7 +97,6 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=20) | st.lists(PIECES, max_size=12).map("".join))
 @example("self")
 @example("country if")

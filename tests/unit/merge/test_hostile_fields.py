@@ -67,6 +67,7 @@ def generated() -> list[str]:
 
 
 STRINGS = [*json.loads(NAUGHTY.read_text(encoding="ascii")), *generated()]
+FEW = 700  # the strings that people collected, and some of the generated
 
 
 def decoded(words: str) -> str:
@@ -181,13 +182,18 @@ def merged_or_refused(merger, person) -> bytes | None:
 FIELDS = ("name", "salutation", "title", "page")
 
 
-@pytest.mark.timeout(900)  # 3,015 letters, each read back in three ways
+@pytest.mark.parametrize(
+    "strings", [STRINGS[:FEW], pytest.param(STRINGS[FEW:], marks=pytest.mark.slow)],
+    ids=["few", "many"],
+)  # fmt: skip
 @pytest.mark.parametrize("field", [*FIELDS, "all"])
-def test_a_hostile_field_is_read_back_as_it_is_or_its_row_is_refused(field, merger, harmless):
+def test_a_hostile_field_is_read_back_as_it_is_or_its_row_is_refused(
+    field, strings, merger, harmless
+):
     tags, names = harmless
     assert names[: len(HEADERS)] == HEADERS or set(HEADERS) <= set(names)
     refused = 0
-    for text in STRINGS:
+    for text in strings:
         cells = dict.fromkeys(FIELDS if field == "all" else (field,), text)
         person = person_of(**cells)
         data = merged_or_refused(merger, person)
@@ -215,7 +221,7 @@ def test_a_hostile_field_is_read_back_as_it_is_or_its_row_is_refused(field, merg
         assert unquote(query) == plain(cells.get("page", ""))
         assert f"<{link}>" in letter
     assert len(STRINGS) == 515 + GENERATED
-    assert 0 < refused < len(STRINGS) * 0.9
+    assert 0 < refused < len(strings) * 0.9
 
 
 @pytest.mark.parametrize("text", ["a\rb", "a\nb", "a\r\nBcc: evil@x.test", "\x00", "a\u2028b"])

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
@@ -354,14 +354,7 @@ def test_changed_picture_is_named(letter):
 
 # ---- as a whole
 
-quick = settings(
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=30,
-)
 
-
-@quick
 @given(data=st.binary(min_size=1, max_size=3000), name=st.text(max_size=20))
 def test_bytes_are_the_same_on_every_build(data, name):
     with tempfile.TemporaryDirectory() as folder:

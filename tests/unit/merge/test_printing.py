@@ -65,7 +65,7 @@ PIECES = st.sampled_from(
 SIGNER = Signer(b"k" * 32)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(
     pieces=st.lists(PIECES, max_size=7),
     rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=4),

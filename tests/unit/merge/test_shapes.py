@@ -35,7 +35,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @example(
     pieces=["{{ recipient.title or 'x' }}"],
     subject="Hello",

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.identity import Signer
@@ -154,7 +154,6 @@ SIGNATORIES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(SIGNATORIES, st.integers(-1, 9))
 def test_whom_a_choice_names_and_whom_it_counts(signed, limit):
     counts = {

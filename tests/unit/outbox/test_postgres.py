@@ -189,6 +189,7 @@ def test_a_log_of_another_version_is_refused(postgres: Postgres):
         Log(url)
 
 
+@pytest.mark.postgres
 def test_after_a_restart_of_the_server_nothing_is_written_and_nothing_lost():
     with running_postgres() as server:
         url = server.new_log()
