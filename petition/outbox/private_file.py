@@ -7,26 +7,45 @@ from pathlib import Path
 
 from petition.errors import LogUnusable
 
+_SIDES = ("-wal", "-shm")  # what SQLite keeps beside it
+
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse what could be somebody else's, even to look at it.
+    """Refuse what could be somebody else's or another log's, even to look at it.
 
     A log that is a link could be led to a file of another person, and one that another person owns
-    could be changed behind our back: both hold names and addresses.
+    could be changed behind our back: both hold names and addresses. A file with two names has two
+    locks beside it, so two commands could send from it at once; each would keep its changes in a
+    write-ahead log of its own.
 
     Args:
         path: The log.
 
     Raises:
-        LogUnusable: It is a link, or another person's.
+        LogUnusable: It or a file beside it is a link or has two names, or another person owns it.
     """
-    if path.is_symlink():
-        raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
+    for side in ("", *_SIDES, ".lock"):
+        _refuse_link(path.with_name(path.name + side))
     if not hasattr(os, "geteuid") or not path.exists():
         return
     if path.stat().st_uid != os.geteuid():  # root too: it reads what is not its own by mistake
         mend = "Use a log of your own, or work as the person whose it is"
         raise LogUnusable(f"{path.name} belongs to another person", mend)
+
+
+def _refuse_link(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise LogUnusable(
+            f"{path.name} has {found.st_nlink} names (hard links): two commands could use it as two"
+            " logs",
+            f"Keep one of them: find the others with find / -samefile {path.name} and delete them",
+        )
 
 
 def make_private(path: Path) -> None:
@@ -39,7 +58,7 @@ def make_private(path: Path) -> None:
         with suppress(FileExistsError):  # another process makes it at this moment
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             _sync_folder(path.parent)
-    for side in ("", "-wal", "-shm"):
+    for side in ("", *_SIDES):
         _close_to_others(path.with_name(path.name + side))
 
 

@@ -72,3 +72,25 @@ def test_a_link_is_refused_even_where_nothing_can_be_written(
     monkeypatch.setattr("petition.outbox.sqlite.is_writable", lambda _: False)
     with pytest.raises(LogUnusable, match="symbolic link"):
         Log(f"sqlite:///{tmp_path}/petition.db")
+
+
+@pytest.mark.parametrize("side", ["", "-wal", "-shm", ".lock"])
+def test_a_file_with_two_names_is_refused(tmp_path: Path, side: str):
+    """As deduplicators and `cp -al` make them: each name would be a log of its own."""
+    with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+        log.tidy()
+        assert log.key
+        (tmp_path / f"other.db{side}").hardlink_to(tmp_path / f"petition.db{side}")
+        for name in ("petition.db", "other.db"):
+            with pytest.raises(LogUnusable, match="hard links"):
+                Log(f"sqlite:///{tmp_path}/{name}")
+    (tmp_path / f"other.db{side}").unlink()
+    Log(f"sqlite:///{tmp_path}/petition.db").close()
+
+
+@pytest.mark.parametrize("side", ["-wal", "-shm"])
+def test_a_link_beside_the_log_is_refused(tmp_path: Path, side: str):
+    Log(f"sqlite:///{tmp_path}/petition.db").close()
+    (tmp_path / f"petition.db{side}").symlink_to(tmp_path / "somewhere")
+    with pytest.raises(LogUnusable, match="symbolic link"):
+        Log(f"sqlite:///{tmp_path}/petition.db")
