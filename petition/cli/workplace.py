@@ -143,6 +143,7 @@ class Workplace:
 
         give_up = self.settings.pace.give_up or GIVE_UP
         log = self._closing.enter_context(Log(self.url, give_up=give_up))
+        _say_upgraded(log)
         log.tidy()
         return log
 
@@ -150,7 +151,9 @@ class Workplace:
         """Another log, which is closed with this place; nothing in it is changed by opening it."""
         from petition.outbox.log import Log
 
-        return self._closing.enter_context(Log(url))
+        log = self._closing.enter_context(Log(url))
+        _say_upgraded(log)
+        return log
 
     @property
     def log_if_any(self) -> "Log | None":
@@ -185,3 +188,12 @@ class Workplace:
         if self.is_rehearsal:
             has_outbox = (self.root / OUTBOX).is_dir()
             console.say(REHEARSAL.format(f" (see ./{OUTBOX})" if has_outbox else ""), "yellow")
+
+
+def _say_upgraded(log: "Log") -> None:
+    """Say that opening a log has upgraded it, and where it is as it was; stdout may be JSON."""
+    from petition.cli import console
+
+    if done := log.database.upgraded:
+        kept = f"; as it was before, it is kept in {done.kept}" if done.kept else ""
+        console.say_error(f"Upgraded {log.where} from schema {done.before} to {done.after}{kept}.")

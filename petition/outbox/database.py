@@ -7,15 +7,17 @@ their libraries; each is loaded when an address asks for it.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 from urllib.parse import unquote
 
 from petition.errors import LogUnusable
 
-SCHEMA_VERSION = "8"
+if TYPE_CHECKING:
+    from petition.outbox.upgrades import Upgraded
+
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 
@@ -41,10 +43,12 @@ class Database(ABC):
     Attributes:
         read_only: It can be looked at, and not changed.
         where: The log as a person would name it, without any password.
+        upgraded: What was upgraded when it was opened.
     """
 
     read_only: bool
     where: str
+    upgraded: "Upgraded | None" = None
 
     @abstractmethod
     def run(self, name: str, values: Values | None = None) -> int:
@@ -132,6 +136,21 @@ class Database(ABC):
         Raises:
             LogUnusable: It could not be written.
         """
+
+    @contextmanager
+    def copy_kept(self, name: str) -> Iterator[str | None]:  # noqa: ARG002
+        """Within a transaction: keep a copy of the log beside it, unless the block fails.
+
+        Args:
+            name: What tells the copy's name from the log's.
+
+        Returns:
+            Where it is; None: this kind of database has no such copies.
+
+        Raises:
+            LogUnusable: It could not be made.
+        """
+        yield None
 
     @abstractmethod
     def survey(self, table: str) -> None:

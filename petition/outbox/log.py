@@ -9,7 +9,7 @@ from typing import Self
 from petition.address import folded
 from petition.errors import LogBusy, LogUnusable
 from petition.identity import new_key
-from petition.outbox import moving
+from petition.outbox import moving, upgrades
 from petition.outbox.database import Values, open_database
 from petition.outbox.jobs import queue_moved
 from petition.outbox.records import (
@@ -75,10 +75,12 @@ class Log:
         """A transaction of whoever may have opened the log long ago, and does not own it.
 
         Raises:
-            LogUnusable: It was moved away since: what is written here nobody would read.
+            LogUnusable: It was moved away since, so that nobody would read what is written here,
+                or a newer version of petition has upgraded it.
         """
         with self.database.transaction():
             self._refuse_what_was_moved()
+            upgrades.refuse_other(self.database)
             yield
 
     @property

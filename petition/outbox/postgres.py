@@ -22,8 +22,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values, where
+from petition.outbox.database import Database, Row, Values, where
 from petition.outbox.queries import POSTGRESQL, queries, schema, tables
+from petition.outbox.upgrades import bring_up_to_date, newest
 
 _PATIENCE = 2.0  # seconds: as with the lock beside a file
 _PAUSE = 0.05  # seconds
@@ -103,12 +104,7 @@ class PostgresDatabase(Database):
         self.read_only = promises["read_only"] == "on"
         if not self.one("is_made"):
             self._create()
-        version = self.one("meta", {"name": "schema"})
-        if version is None or version[0] != SCHEMA_VERSION:
-            raise LogUnusable(
-                f"the log in {self.where} was made by another version of petition",
-                "Use the version that made it",
-            )
+        self.upgraded = bring_up_to_date(self)
         if not self.read_only:
             self.run("moving_table")
 
@@ -140,7 +136,7 @@ class PostgresDatabase(Database):
             for statement in schema(POSTGRESQL):
                 self._connection.execute(statement.encode())
             self.run("index_queued")
-            self.run("set_meta", {"name": "schema", "value": SCHEMA_VERSION})
+            self.run("set_meta", {"name": "schema", "value": str(newest())})
 
     def run(self, name: str, values: Values | None = None) -> int:
         """Run a query that changes something, and count the rows that it changed."""

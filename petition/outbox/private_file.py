@@ -57,7 +57,7 @@ def make_private(path: Path) -> None:
     if not path.exists():
         with suppress(FileExistsError):  # another process makes it at this moment
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            _sync_folder(path.parent)
+            sync(path.parent)
     for side in ("", *_SIDES):
         _close_to_others(path.with_name(path.name + side))
 
@@ -72,9 +72,9 @@ def _close_to_others(path: Path) -> None:
             path.chmod(found.st_mode & 0o700)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name durable too: an fsync of a file does not cover its folder."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder: an fsync of a file does not cover those."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

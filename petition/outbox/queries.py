@@ -23,6 +23,7 @@ _FILES = (
     "answers.sql",
     "privacy.sql",
     "evidence.sql",
+    "upgrades.sql",
 )
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
@@ -80,7 +81,7 @@ class Dialect:
         """A query of the files as this database wants it."""
         lists: list[str] = []
         table: tuple[str, int] = ("", 0)
-        types = dict(self.types) if text.startswith("CREATE") else {}
+        types = dict(self.types) if text.startswith(("CREATE", "ALTER")) else {}
 
         def put(found: re.Match[str]) -> str:
             nonlocal table

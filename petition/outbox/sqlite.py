@@ -10,17 +10,18 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from petition.errors import LogUnusable
-from petition.outbox.database import SCHEMA_VERSION, Database, Row, Values
+from petition.outbox.database import Database, Row, Values
 from petition.outbox.disk import explained_file
 from petition.outbox.ownership import PATIENCE, is_owned, ownership
-from petition.outbox.private_file import is_writable, make_private, refuse_foreign, size
+from petition.outbox.private_file import is_writable, make_private, refuse_foreign, size, sync
 from petition.outbox.queries import SQLITE, Query, queries, schema
+from petition.outbox.upgrades import bring_up_to_date, newest
 
 _BUSY_SECONDS = 10
 _CACHE_KIBIBYTES = 4 * 1024  # many times as much makes queueing a million a sixth faster
@@ -102,12 +103,7 @@ class SqliteDatabase(Database):
                 self._connection.execute("PRAGMA fullfsync = ON")
         if not self._is_made():
             self._create()
-        version = self.one("meta", {"name": "schema"})
-        if version is None or version[0] != SCHEMA_VERSION:
-            raise LogUnusable(
-                f"{self.path.name} was made by another version of petition",
-                "Use the version that made it",
-            )
+        self.upgraded = bring_up_to_date(self)
         self.run("moving_table")
 
     def _is_made(self) -> bool:
@@ -122,7 +118,7 @@ class SqliteDatabase(Database):
                 return
             for statement in schema(SQLITE):
                 self._connection.execute(statement)
-            self.run("set_meta", {"name": "schema", "value": SCHEMA_VERSION})
+            self.run("set_meta", {"name": "schema", "value": str(newest())})
 
     def run(self, name: str, values: Values | None = None) -> int:
         """Run a query that changes something, and count the rows that it changed."""
@@ -192,6 +188,28 @@ class SqliteDatabase(Database):
                     self._connection.execute("RELEASE attempt")
                 raise
             self._connection.execute("RELEASE attempt")
+
+    @contextmanager
+    def copy_kept(self, name: str) -> Iterator[str | None]:
+        """Within a transaction: keep a copy of the file beside it, unless the block fails."""
+        copy = _free_name(self.path, name)
+        partial = copy.with_name(f"{copy.name}.partial")
+        try:
+            with explained(copy):
+                partial.unlink(missing_ok=True)
+                make_private(partial)
+                # By another connection, for VACUUM is not for a transaction. It sees what was
+                # committed, and ours lets nobody else write.
+                with closing(_connect(self.path, "mode=ro")) as reader:
+                    reader.execute("VACUUM INTO ?", [str(partial)])
+                sync(partial)
+                partial.rename(copy)
+                sync(copy.parent)
+            yield str(copy)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)
+            raise
 
     def survey(self, table: str) -> None:
         """Count nothing: the plans of SQLite do not depend on it."""
@@ -278,6 +296,13 @@ _ADVICE = {
     "not a database": "Move the file away: it is not a log of petition",
     "malformed": "Keep the file and restore it from a copy: it is damaged",
 }
+
+
+def _free_name(path: Path, name: str) -> Path:
+    """A name beside a log that no file has yet: `petition.schema-8.db`."""
+    numbers = chain([""], (f"-{number}" for number in count(2)))
+    names = (path.with_name(f"{path.stem}.{name}{number}{path.suffix}") for number in numbers)
+    return next(one for one in names if not one.exists())
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -84,7 +84,7 @@ def test_another_kind_of_database_is_refused_by_name():
 def test_a_log_of_another_version_is_refused(tmp_path: Path):
     with Log(f"sqlite:///{tmp_path}/petition.db") as log:
         log.database._connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
-    with pytest.raises(LogUnusable, match="another version"):
+    with pytest.raises(LogUnusable, match="newer version"):
         Log(f"sqlite:///{tmp_path}/petition.db")
 
 

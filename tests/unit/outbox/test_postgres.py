@@ -185,7 +185,7 @@ def test_a_log_of_another_version_is_refused(postgres: Postgres):
     url = postgres.new_log()
     with Log(url) as log:
         log.database._connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
-    with pytest.raises(LogUnusable, match="another version"):
+    with pytest.raises(LogUnusable, match="newer version"):
         Log(url)
 
 

@@ -1,0 +1,107 @@
+"""Upgrades of the schema, by number: each takes a log of either database to the next schema.
+
+Schema 8 is the first one. To change the schema, change `schema.sql`, which makes a new log, and add
+one step to `_STEPS` that takes an older log there; its statements are in `upgrades.sql`. A log is
+upgraded by the first command that opens it for writing: in one transaction, while nobody sends from
+it, and after a file was copied.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from petition.errors import LogUnusable
+from petition.outbox.database import Database
+
+FIRST = 8
+_STEPS: dict[int, Callable[[Database], None]] = {}  # by the schema that a step leads to
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """An upgrade that was made.
+
+    Args:
+        before: The schema that the log had.
+        after: The one that it has now.
+        kept: Where the log is as it was before; None: the server's own backups are all there is.
+    """
+
+    before: int
+    after: int
+    kept: str | None
+
+
+def newest() -> int:
+    """The schema that this version of petition makes and uses."""
+    return max(_STEPS, default=FIRST)
+
+
+def schema_of(database: Database) -> int:
+    """The number of a log's schema; 0: it says none that can be read."""
+    row = database.one("meta", {"name": "schema"})
+    return int(row[0]) if row and row[0].isascii() and row[0].isdigit() else 0
+
+
+def bring_up_to_date(database: Database) -> Upgraded | None:
+    """Take a log to the newest schema.
+
+    Returns:
+        What was done; None: the log has that schema.
+
+    Raises:
+        LogBusy: Somebody is sending from it.
+        LogUnusable: It is of a schema that this version does not know, it may only be read, or it
+            could not be upgraded: it is as it was.
+    """
+    if not _is_old(database):
+        return None
+    if database.read_only:
+        raise LogUnusable(
+            f"{database.where} was made by an older version of petition (schema"
+            f" {schema_of(database)}) and has to be upgraded, but it can only be read here",
+            "Run a command that changes it, such as petition send or petition inbox, where it may"
+            " be written to; that upgrades it",
+        )
+    with database.ownership(), database.transaction():
+        if not _is_old(database):  # another process was quicker
+            return None
+        before = schema_of(database)
+        with database.copy_kept(f"schema-{before}") as kept:
+            for number in range(before + 1, newest() + 1):
+                _STEPS[number](database)
+            database.run("set_schema", {"value": str(newest())})
+    return Upgraded(before, newest(), kept)
+
+
+def refuse_other(database: Database) -> None:
+    """Refuse a log that a newer version upgraded while this one had it open.
+
+    Raises:
+        LogUnusable: It was.
+    """
+    if schema_of(database) != newest():
+        raise LogUnusable(
+            f"{database.where} was upgraded by a newer version of petition meanwhile",
+            "Nothing was done; start this command again with that version",
+        )
+
+
+def _is_old(database: Database) -> bool:
+    """Whether a log has an older schema.
+
+    Raises:
+        LogUnusable: It has one that this version does not know.
+    """
+    number = schema_of(database)
+    if number > newest():
+        raise LogUnusable(
+            f"{database.where} was made or upgraded by a newer version of petition (schema"
+            f" {number}; this one knows {newest()})",
+            "Nothing was done; use that version",
+        )
+    if number < FIRST:
+        raise LogUnusable(
+            f"{database.where} was made by a version of petition before its first release",
+            "Use the version that made it",
+        )
+    return number < newest()
