@@ -213,6 +213,11 @@ def _told(slowed: Slowed) -> str:
             f"{slowed.domain} refuses letters by its policy ({slowed.said}): no more go there in"
             " this run, and what waits for it stays queued."
         )
+    if not slowed.seconds:
+        return (
+            f"The server refuses commands that come together with the end of a letter"
+            f" ({slowed.said}): from now on they wait for its reply, one round trip more a letter."
+        )
     seconds = console.duration(slowed.seconds)
     if slowed.domain:
         return (

@@ -277,6 +277,8 @@ class _Worker:
     def _slowed(self, slowed: Slowed) -> None:
         if slowed.domain:
             sentence = f"{slowed.domain} asks for fewer letters: {slowed.said}."
+        elif not slowed.seconds:
+            sentence = f"The server wants each letter's commands by themselves ({slowed.said})."
         else:
             sentence = f"Trouble with the server ({slowed.said}): trying again."
         self._say("slowed", sentence, domain=slowed.domain, reason=slowed.said)

@@ -155,6 +155,7 @@ class Bench:
         self._paced: tuple[Dispatch, SharedPace] | None = None
         self._compiled: _Compiled | None = None
         self._rest = FIRST_REST_SECONDS
+        self._dot_goes_alone = False
         self.fault: PetitionError | None = None  # why this worker cannot go on
         self.late: list[Outcome] = []  # replies that could not be written down
 
@@ -263,6 +264,7 @@ class Bench:
             keep_bytes=dispatch.keep_bytes,
             hello_name=compiled.sender_domain,
             signer=signer,
+            dot_goes_alone=self._dot_goes_alone,
         )
         run = SharedRun(self._log, letter, self._owner, route.pace.cap)
         self._in_hand = letter, dispatch
@@ -281,6 +283,7 @@ class Bench:
             return await mailer.deliver(len(task.copies))
         finally:
             compiled.merged = mailer.merged
+            self._dot_goes_alone = route.dot_goes_alone
             self._mailer = self._in_hand = None
             await run.close()
             self.late += run.late

@@ -37,7 +37,8 @@ class Slowed(NamedTuple):
     Args:
         domain: The provider that asked for it, alone; "": the trouble is the server's.
         said: What was said, or what happened.
-        seconds: Between two letters to the provider, or until the server is tried again.
+        seconds: Between two letters to the provider, or until the server is tried again. 0: the
+            server refuses the next letter's commands where they come with a final dot.
     """
 
     domain: str

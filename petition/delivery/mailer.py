@@ -311,7 +311,9 @@ class Mailer:
 
     def _following(self, line: Line) -> Email | None:
         """The letter whose commands go with the dot of the present one."""
-        return line.ahead.outgoing if line.ahead and not self._is_halted else None
+        if self._is_halted or self._route.dot_goes_alone:
+            return None
+        return line.ahead.outgoing if line.ahead else None
 
     def _merged_letter(self, line: Line, copy: Copy) -> Letter | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
@@ -376,6 +378,9 @@ class Mailer:
         if done.also_refused and verdict.outcome is Said.SENT:
             self._ending.also_refused.extend(done.also_refused)
         self._look_at_ending()
+        if done.refused_ahead and not self._route.dot_goes_alone:
+            self._route.dot_goes_alone = True
+            self._slowing.dot_goes_alone(done.refused_ahead)
         self._slowing.mind(copy.domain, verdict)
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)

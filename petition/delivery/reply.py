@@ -120,6 +120,18 @@ class Verdict:
         return self.reply is not None and 400 <= self.reply.code <= 599
 
     @property
+    def may_be_about_pipelining(self) -> bool:
+        """Whether the server may mean how the commands came, and neither letter nor recipient.
+
+        503 and 5.5.1 are commands out of sequence. 500 is said where the beginning of the first
+        command was thrown away and its rest came later.
+        """
+        reply = self.reply
+        return reply is not None and (
+            reply.code in {500, 503} or (self.is_refusal and reply.enhanced == "5.5.1")
+        )
+
+    @property
     def ends_connection(self) -> bool:
         """Whether nothing more may be said on the connection it came from."""
         return self.scope is Scope.SERVER or self.outcome is Outcome.UNCERTAIN

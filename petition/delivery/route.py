@@ -32,6 +32,7 @@ class Route:
         signer: Signs the letters on their way out; None: nobody does.
         pause: The first rest after trouble with the server, in seconds; those after it are
             multiples of it (patience.py).
+        dot_goes_alone: Whether the server refuses commands that come with a final dot; learnt.
     """
 
     server: Server
@@ -44,6 +45,7 @@ class Route:
     dot_seconds: float | None = None
     signer: DkimSigner | None = None
     pause: float = 1.0
+    dot_goes_alone: bool = False
 
     @property
     def login(self) -> str:

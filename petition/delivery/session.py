@@ -45,6 +45,8 @@ class Transaction(NamedTuple):
         milliseconds: From the first command to the verdict, the permit's time with it.
         also_refused: The copies (cc, bcc) that the server refused, each with its reply.
         fault: What the permit raised, if it did; the letter was not sent.
+        refused_ahead: What the server said to commands that came with the dot before, where it
+            takes none there.
     """
 
     verdict: Verdict
@@ -53,6 +55,7 @@ class Transaction(NamedTuple):
     milliseconds: int
     also_refused: tuple[tuple[str, Reply], ...] = ()
     fault: Exception | None = None
+    refused_ahead: Reply | None = None
 
 
 class Session:
@@ -192,6 +195,7 @@ class Session:
             milliseconds=milliseconds,
             also_refused=tuple(transaction.also_refused),
             fault=transaction.fault,
+            refused_ahead=transaction.refused_ahead,
         )
 
     async def close(self) -> None:

@@ -52,6 +52,14 @@ class Slowing:
         if seconds >= _NOTED_SECONDS:
             self._note_once(episode, Slowed("", said, seconds))
 
+    def dot_goes_alone(self, reply: Reply) -> None:
+        """The server refuses commands that come with a final dot: a letter is two round trips.
+
+        Args:
+            reply: What it said to them.
+        """
+        self._note(Slowed("", str(reply), 0))
+
     def _note_once(self, reason: str | int, slowed: Slowed) -> None:
         if reason not in self._noted:
             self._noted.add(reason)

@@ -5,7 +5,8 @@ and from then on nothing but a reply says whether the letter was taken.
 
 With PIPELINING the commands of the next letter may go in the same write as the dot (RFC 2920 3.1),
 so that a letter costs one round trip. They are no more than a question: whether the next letter
-goes is decided when its own permit is asked for.
+goes is decided when its own permit is asked for. Some servers refuse what comes with a dot, as a
+guard against SMTP smuggling; then the same commands are given again in a write of their own.
 """
 
 from collections.abc import Awaitable, Callable
@@ -76,6 +77,8 @@ class MailTransaction:
         also_refused: The copies that the server refused, each with its reply.
         fault: What the permit raised.
         next: The commands of the next letter, where they went with this one's dot.
+        refused_ahead: What the server said to the commands that went with the dot before, where it
+            takes none there.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class MailTransaction:
         self.also_refused: list[tuple[str, Reply]] = []
         self.fault: Exception | None = None
         self.next: Announcement | None = None
+        self.refused_ahead: Reply | None = None
         self._wire = wire
         self._offers = offers
         self._email = email
@@ -148,8 +152,20 @@ class MailTransaction:
 
     async def _announce(self) -> Verdict | None:
         """MAIL, RCPT and DATA; None when the server is ready for the letter."""
-        group = self._announced or Announcement(self._email, self._offers)
-        refusal = await self._exchange(group.steps, is_written=self._announced is not None)
+        if self._announced:
+            refusal = await self._give(self._announced, is_written=True)
+            if refusal is None or not refusal.may_be_about_pipelining:
+                return refusal
+            # Haraka 3.3.4 (GHSA-rp4q-8m6x-c43c): asked again by themselves, they may be welcome.
+            self._wire.check_usable()
+            self.refused_ahead = refusal.reply
+            self.also_refused.clear()
+            self._accepted = 0
+        return await self._give(Announcement(self._email, self._offers))
+
+    async def _give(self, group: Announcement, *, is_written: bool = False) -> Verdict | None:
+        """Give the commands of the letter; after a refusal the connection comes to rest."""
+        refusal = await self._exchange(group.steps, is_written=is_written)
         if refusal is None and not group.has_data:
             refusal = await self._exchange([_DATA])
         if refusal and not refusal.ends_connection:
@@ -263,7 +279,7 @@ class MailTransaction:
 
     def _next_of(self, following: Following | None) -> Announcement | None:
         """The commands that go with the dot."""
-        if following is None or not self._offers.pipelining:
+        if following is None or self.refused_ahead or not self._offers.pipelining:
             return None
         email = following()
         if email is None or obstacle(email, self._offers):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.reply import Outcome, Stage
+from petition.delivery.reply import Outcome, Reply, Stage
 from petition.delivery.session import Session
 from tests.integration.scene import Scene, play
 from tests.servers.scripted import (
@@ -38,9 +38,9 @@ async def two_letters(server):
     return first, second, is_open
 
 
-def visit_two(script, extensions=("PIPELINING",)):
+def visit_two(script, extensions=("PIPELINING",), **options):
     async def main():
-        async with ScriptedServer(script, extensions=extensions) as server:
+        async with ScriptedServer(script, extensions=extensions, **options) as server:
             return *await two_letters(server), server
 
     return asyncio.run(main())
@@ -162,6 +162,77 @@ def test_another_letter_than_the_one_announced_is_a_fault_of_ours():
             return server
 
     assert len(asyncio.run(main()).letters) == 1
+
+
+# ---- servers that take no command together with a dot (Haraka since 3.3.4: GHSA-rp4q-8m6x-c43c)
+
+AHEAD = b"503 Bad sequence of commands - pipelined after end of DATA"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [AHEAD, b"500 Unrecognized command", b"550 5.5.1 Command out of sequence"],
+)
+def test_a_refusal_of_commands_that_came_with_a_dot_is_none_of_the_letter(refusal):
+    first, second, is_open, server = visit_two({}, refuses_ahead=refusal)
+    assert [done.verdict.outcome for done in (first, second)] == [Outcome.SENT] * 2
+    assert second.refused_ahead == Reply.of(int(refusal[:3]), [refusal[4:]])
+    assert is_open
+    assert [each.rcpt_to for each in server.letters] == [[b"kim@kaz.test"], [b"next@kaz.test"]]
+    assert len(server.conversations) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "stage", "goes_on"),
+    [
+        ({Phase.MAIL: [Act(), answer("503 5.5.1 no")]}, Outcome.FAILED, Stage.MAIL, True),
+        ({Phase.MAIL: [Act(), answer("550 5.7.1 no")]}, Outcome.FAILED, Stage.MAIL, True),
+        ({Phase.RCPT: [Act(), answer("550 5.1.1 nobody")]}, Outcome.FAILED, Stage.RCPT, True),
+        ({Phase.RCPT: [Act(), answer("451 4.2.0 later")]}, Outcome.DEFERRED, Stage.RCPT, True),
+        ({Phase.MAIL: [Act(), HANG_UP]}, Outcome.RELEASED, Stage.MAIL, False),
+        ({Phase.RSET: HANG_UP}, Outcome.RELEASED, Stage.DATA, False),
+        ({Phase.RSET: answer("500 5.5.1 no")}, Outcome.RELEASED, Stage.DATA, False),
+    ],
+)
+def test_what_is_said_to_the_commands_in_a_group_of_their_own_counts(
+    script, outcome, stage, goes_on
+):
+    first, second, is_open, server = visit_two(script, refuses_ahead=AHEAD)
+    assert first.verdict.outcome is Outcome.SENT
+    assert (second.verdict.outcome, second.verdict.stage) == (outcome, stage)
+    assert is_open is goes_on
+    assert [each.rcpt_to for each in server.accepted] == [[b"kim@kaz.test"]]
+
+
+@pytest.mark.parametrize("phase", [Phase.RCPT, Phase.DATA])
+def test_a_server_may_object_to_the_later_commands_alone(phase):
+    script = {phase: [Act(), answer("503 5.5.1 Out of sequence")]}
+    first, second, is_open, server = visit_two(script)
+    assert [done.verdict.outcome for done in (first, second)] == [Outcome.SENT] * 2
+    assert is_open
+    assert len(server.accepted) == 2
+
+
+def test_a_run_goes_on_without_commands_ahead_and_says_so_once(tmp_path: Path):
+    scene = Scene(tmp_path, people=12)
+    ending, server = play(scene, {}, refuses_ahead=AHEAD)
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 12
+    assert [copy.attempts for copy in scene.copies()] == [1] * 12
+    assert len(server.conversations) == 1
+    assert len(server.conversations[0].refused_ahead) == 3  # MAIL, RCPT, DATA of one letter
+    assert [(note.domain, note.said, note.seconds) for note in scene.notes] == [
+        ("", AHEAD.decode(), 0)
+    ]
+
+
+def test_all_connections_of_a_run_learn_it(tmp_path: Path):
+    scene = Scene(tmp_path, people=30, connections=3)
+    _, server = play(scene, {}, refuses_ahead=AHEAD)
+    assert scene.states == ["sent"] * 30
+    assert [copy.attempts for copy in scene.copies()] == [1] * 30
+    assert all(len(each.refused_ahead) <= 3 for each in server.conversations)
+    assert len(scene.notes) == 1
 
 
 # ---- whole runs

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
+AHEAD_SECONDS = 0.05  # in which what was written together with a dot has arrived
 BODY_GLANCE = 1000  # bytes of a letter that are read before the script of BODY is followed
 
 
@@ -92,6 +93,7 @@ class Conversation:
     commands: list[bytes] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     is_encrypted: bool = False
+    refused_ahead: list[bytes] = field(default_factory=list)
 
     @property
     def verbs(self) -> list[str]:
@@ -108,7 +110,11 @@ class ScriptedServer:
         extensions: Sequence[str] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 50000000"),
         tls: ssl.SSLContext | None = None,
         starttls: ssl.SSLContext | None = None,
+        refuses_ahead: bytes = b"",
     ) -> None:
+        # The reply to each command that comes together with a final dot, which is then not carried
+        # out: what Haraka does since 3.3.4 against SMTP smuggling.
+        self.refuses_ahead = refuses_ahead
         self.conversations: list[Conversation] = []
         self._script = {
             phase: (acts,) if isinstance(acts, Act) else tuple(acts)
@@ -239,7 +245,16 @@ class _Visit:
         letter = Letter(self._mail_from, self._rcpt_to, wire.removesuffix(b".\r\n"))
         self.seen.letters.append(letter)
         self._forget()
+        ahead = await self._commands_ahead() if self._server.refuses_ahead else []
+        self.seen.refused_ahead += ahead
         await self._act(Phase.DOT, "250 2.0.0 Ok: queued as 4711", letter)
+        await self._say(b"".join(self._server.refuses_ahead + b"\r\n" for _ in ahead))
+
+    async def _commands_ahead(self):
+        """What came together with a final dot; it is not carried out."""
+        with suppress(TimeoutError):
+            return (await asyncio.wait_for(self._read(65536), AHEAD_SECONDS)).splitlines()
+        return []
 
     async def _on_rset(self, command):
         self._forget()
