@@ -112,7 +112,7 @@ def bar_to_trial(prepared: Prepared) -> Ending:
     ending.closed = pace.opens_at()
     login = _route(prepared, prepared.server, Secrets()).login
     if not prepared.log.database.read_only:
-        with prepared.log.database.transaction():
+        with prepared.log.writing():
             ending.clock_was_ahead = prepared.log.count_from_now(login)
     spent, oldest = prepared.log.spent(login)
     cap = pace.cap(prepared.log.days_before(login))

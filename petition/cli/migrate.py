@@ -23,7 +23,7 @@ def migrate(
     from petition.cli.words import count
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError
-    from petition.outbox.transfer import transfer
+    from petition.outbox.transfer import take_back, transfer
 
     if not is_database_url(database):  # it may hold a password: it is not quoted
         raise UsageError(
@@ -36,10 +36,16 @@ def migrate(
                 "the log of a rehearsal stays where it is",
                 "Name a mail server in [smtp] or PETITION_SMTP_HOST: its log is moved",
             )
-        log, url = place.existing_log, place.url_of(database)
+        log, url = place.log_to_move, place.url_of(database)
         if _is_same(place.url, url):
-            mend = "Name another database; nothing was done"
-            raise UsageError(f"the log is in {log.where} already", mend)
+            if not take_back(log):
+                mend = "Name another database; nothing was done"
+                raise UsageError(f"the log is in {log.where} already", mend)
+            if as_json:
+                console.json({"from": log.where, "to": log.where, "rows": {}})
+            else:
+                console.say(f"Undone: the log stays in {log.where}.")
+            return
         done = transfer(log, url)
     if as_json:
         console.json({"from": done.start, "to": done.end, "rows": done.rows})

@@ -138,13 +138,18 @@ class Workplace:
         Raises:
             LogUnusable: It cannot be opened.
         """
+        log = self._opened()
+        log.tidy()
+        return log
+
+    def _opened(self, *, even_closed: bool = False) -> "Log":
         from petition.outbox.log import Log
         from petition.outbox.states import GIVE_UP
 
         give_up = self.settings.pace.give_up or GIVE_UP
-        log = self._closing.enter_context(Log(self.url, give_up=give_up))
+        log = Log(self.url, give_up=give_up, even_closed=even_closed)
+        self._closing.enter_context(log)
         _say_upgraded(log)
-        log.tidy()
         return log
 
     def another_log(self, url: str) -> "Log":
@@ -171,8 +176,24 @@ class Workplace:
         """
         if log := self.log_if_any:
             return log
+        raise self._no_log()
+
+    @property
+    def log_to_move(self) -> "Log":
+        """The same, also where a move that was broken off has closed it.
+
+        Raises:
+            UsageError: There is none: nothing was ever queued.
+        """
+        from petition.outbox.database import is_there
+
+        if not is_there(self.url):
+            raise self._no_log()
+        return self._opened(even_closed=True)
+
+    def _no_log(self) -> UsageError:
         here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"
-        raise UsageError("nothing has been sent yet", f"There is {here}")
+        return UsageError("nothing has been sent yet", f"There is {here}")
 
     def say_which(self) -> None:
         """Name the log, and say plainly when it is that of a rehearsal."""

@@ -28,7 +28,8 @@ from petition.outbox.states import GIVE_UP, State
 Clock = Callable[[], datetime]
 Cap = Callable[[int], int | None]
 DAY = timedelta(hours=24)
-MOVED = "moved"  # the note of a log that was moved away, with where it is now
+# Notes that close a log (transfer.py), each with where the other database is.
+MOVED, MOVING, ARRIVING = "moved", "moving", "arriving"
 _MANY = 5  # copies that a provider refused or put off
 
 
@@ -44,31 +45,65 @@ class Log:
         url: Its address, `sqlite:///PATH` or `postgresql://...`; it is made where there is none.
         clock: What tells the time.
         give_up: How long after its first attempt a copy that is still deferred has failed.
+        even_closed: Open it also where a move has closed it.
 
     Raises:
-        LogUnusable: It cannot be opened.
+        LogUnusable: It cannot be opened, or a move has closed it.
     """
 
-    def __init__(self, url: str, *, clock: Clock = utc_now, give_up: timedelta = GIVE_UP) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock = utc_now,
+        give_up: timedelta = GIVE_UP,
+        even_closed: bool = False,
+    ) -> None:
         self.clock = clock
         self._give_up = give_up
         self.url = url
         self.database = open_database(url)
         self._key: bytes | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
+        self._even_closed = even_closed
         try:
-            self._refuse_what_was_moved()
+            if not even_closed:
+                self.refuse_closed()
         except LogUnusable:
             self.database.close()
             raise
 
-    def _refuse_what_was_moved(self) -> None:
-        """A log that was moved away knows no more what was sent since."""
-        if moved := self.database.one("meta", {"name": MOVED}):
+    @property
+    def closure(self) -> tuple[str, str] | None:
+        """The note of a move that closes this log, and where the other database is."""
+        row = self.database.one("closure")
+        return (row["name"], row["value"]) if row else None
+
+    def refuse_closed(self) -> None:
+        """Refuse a log that a move has closed: letters go out from the other one, or from neither.
+
+        Raises:
+            LogUnusable: It is closed.
+        """
+        if not (closure := self.closure):
+            return
+        note, other = closure
+        if note == MOVED:
             raise LogUnusable(
-                f"the log in {self.database.where} was moved to {moved[0]}",
+                f"the log in {self.where} was moved to {other}",
                 "Name that in [log] database or PETITION_DATABASE",
             )
+        if note == MOVING:
+            raise LogUnusable(
+                f"the log in {self.where} is being moved to {other}: nothing is sent meanwhile",
+                "If no petition migrate is running, it was broken off: run the same one again to"
+                " finish it, or name the address of this log in its place to undo it",
+            )
+        raise LogUnusable(
+            f"a log is being moved to {self.where} from {other}: nothing is sent meanwhile",
+            f"If no petition migrate is running, it was broken off: run the same one again, where"
+            f" [log] database or PETITION_DATABASE names {other}",
+        )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -79,7 +114,7 @@ class Log:
                 or a newer version of petition has upgraded it.
         """
         with self.database.transaction():
-            self._refuse_what_was_moved()
+            self.refuse_closed()
             upgrades.refuse_other(self.database)
             yield
 
@@ -189,7 +224,7 @@ class Log:
         Returns:
             Whether there was room for it; else it is not counted, and must not go.
         """
-        with self.database.transaction():
+        with self.writing():
             self.count_from_now(login)
             most = cap(self.days_before(login))
             has_room = most is None or self.spent(login)[0] + recipients <= most
@@ -252,13 +287,17 @@ class Log:
 
         Raises:
             LogBusy: Another process is sending from it.
+            LogUnusable: It was moved away since it was opened.
         """
         return self._owned(None)
 
     @contextmanager
     def _owned(self, patience: float | None) -> Iterator[None]:
         with self.database.ownership(patience):
-            self.recover()
+            if not self.closure:
+                self.recover()
+            elif not self._even_closed:
+                self.refuse_closed()
             yield
 
     def tidy(self) -> None:

@@ -22,9 +22,12 @@ def join(log: Log) -> bool:
         Whether it came about; not while a `send` has the log for itself.
 
     Raises:
-        LogUnusable: The log cannot be reached.
+        LogUnusable: The log cannot be reached, or was moved away since it was opened.
     """
-    return _granted(log, "join_senders")
+    has_joined = _granted(log, "join_senders")
+    if has_joined:
+        log.refuse_closed()
+    return has_joined
 
 
 def keep_servers_time(log: Log) -> None:

@@ -9,6 +9,14 @@ SELECT value FROM meta WHERE name = :name
 -- Keep a value, once: the first one stays.
 INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING
 
+-- :name drop_meta
+-- Keep a value no longer.
+DELETE FROM meta WHERE name = :name
+
+-- :name closure
+-- The note of a move that closes the log.
+SELECT name, value FROM meta WHERE name IN ('moved', 'moving', 'arriving')
+
 -- :name newest_frozen
 -- A letter in its newest revision.
 SELECT letter, revision, hash, content_hash, document, mode, frozen_at

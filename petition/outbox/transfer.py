@@ -1,17 +1,34 @@
 """Moves a whole log from one database to another, of whichever kinds.
 
-Two databases know no common transaction. So the new log is made whole in one of its own, and only
-then the old one is closed for good: it would send everything once more. What a crash between the
-two leaves is two equal logs, and the same command closes the old one then.
+Two databases have no common transaction, so a move is five commits, in an order in which at most
+one of the two logs is ever open. The note of each step carries the id of this move.
+
+    commit                         source               target
+    0  before                      open                 empty, or closed
+    1  target notes `arriving`     open                 closed, empty
+    2  source notes `moving`       closed: moving       closed, empty
+    3  target holds all rows       closed: moving       closed, complete
+    4  source notes `moved`        closed: moved        closed, complete
+    5  target loses its note       closed: moved        open
+
+A crash after 1 leaves the source as it was. After 2 and 3 nothing is sent from either; the same
+command does all of it again, and moving the log to where it is undoes it, which is safe because no
+target opens before its source says `moved` with the id of the same move. After 4 the same command
+does what is left, which is 5.
 """
 
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from petition.errors import LogUnusable, UsageError
 from petition.outbox.database import Database, open_database
-from petition.outbox.log import MOVED, Log
+from petition.outbox.log import ARRIVING, MOVED, MOVING, Log
 from petition.outbox.queries import tables
+
+_MOVE = "move"  # the id of a move, beside the note of how far it is
+_NOTES = (MOVED, MOVING, ARRIVING, _MOVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +41,10 @@ class Transferred:
 
 
 def transfer(log: Log, url: str) -> Transferred:
-    """Move a log, and close it.
+    """Move a log, and close it; or finish a move that was broken off.
 
     Args:
-        log: The log.
+        log: The log; it may be closed by a move (`Log(url, even_closed=True)`).
         url: The address of the database that is to hold it: one without a log, or one that this
             log was moved away from.
 
@@ -36,51 +53,110 @@ def transfer(log: Log, url: str) -> Transferred:
 
     Raises:
         LogBusy: Somebody is sending from one of them.
-        LogUnusable: One of them cannot be read or written.
+        LogUnusable: One of them cannot be read or written, or the log is closed for another reason.
         UsageError: The other database holds a log that is not this one's past.
     """
-    key = log.key
+    source = log.database
     with log.owned(), open_database(url) as target:
         if target.read_only:
             raise LogUnusable(f"{target.where} can only be read", "Name another database")
-        with target.ownership(), log.database.transaction():
-            rows = _counts(log.database)
+        with target.ownership():
+            if not _awaits(source, target):
+                if (closure := log.closure) and closure[0] != MOVING:
+                    log.refuse_closed()
+                _move(log.key, source, target)
             with target.transaction():
-                _check(key, target, rows)
-                _replace(log.database, target)
-                if _counts(target) != rows:
-                    raise LogUnusable(
-                        f"{target.where} did not keep every row of the log",
-                        "Nothing was moved; look at its server's log",
-                    )
-            log.database.run("set_meta", {"name": MOVED, "value": target.where})
-    return Transferred(log.where, target.where, rows)
+                _note(target, None)
+            return Transferred(log.where, target.where, _counts(target))
+
+
+def take_back(log: Log) -> bool:
+    """Undo a move of a log that was broken off before it was complete: the log stays where it is.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        LogBusy: The move is going on.
+        LogUnusable: The log cannot be written.
+    """
+    with log.owned():
+        is_moving = log.closure is not None and log.closure[0] == MOVING
+        if is_moving:
+            with log.database.transaction():
+                _note(log.database, None)
+    return is_moving
+
+
+def _awaits(source: Database, target: Database) -> bool:
+    """Whether the target is complete and only has to be opened: its source says so."""
+    notes = [
+        [database.one("meta", {"name": name}) for name in (note, _MOVE)]
+        for database, note in ((source, MOVED), (target, ARRIVING))
+    ]
+    ids = {move[0] if note and move else None for note, move in notes}
+    return len(ids) == 1 and None not in ids
+
+
+def _move(key: bytes, source: Database, target: Database) -> None:
+    move = uuid.uuid4().hex
+    with target.transaction():
+        _check(key, target, _counts(source))
+        _note(target, ARRIVING, source.where, move)
+    try:
+        with source.transaction():
+            _note(source, MOVING, target.where, move)
+        with source.transaction():
+            rows = _counts(source)
+            with target.transaction():
+                _replace(source, target)
+                _note(target, ARRIVING, source.where, move)
+                _require(rows, target)
+            _note(source, MOVED, target.where, move)
+    except BaseException:
+        _undo(source, target)
+        raise
+
+
+def _undo(source: Database, target: Database) -> None:
+    """Open the source again, and a target that is still empty; else the next command does it."""
+    with suppress(LogUnusable):
+        with source.transaction():
+            _note(source, None)
+        if not _holds_rows(target):
+            with target.transaction():
+                _note(target, None)
+
+
+def _note(database: Database, name: str | None, where: str = "", move: str = "") -> None:
+    """Write how far a move is, within a transaction; None: the log is open."""
+    for old in _NOTES:
+        database.run("drop_meta", {"name": old})
+    if name:
+        database.run("set_meta", {"name": name, "value": where})
+        database.run("set_meta", {"name": _MOVE, "value": move})
 
 
 def _check(own: bytes, target: Database, rows: dict[str, int]) -> None:
     """Refuse to write over a log that is not the past of this one."""
     key = target.one("meta", {"name": "key"})
-    if _is_unused(target):
-        return
+    is_closed = any(target.one("meta", {"name": name}) for name in (MOVED, ARRIVING))
+    if not _holds_rows(target) and not target.one("meta", {"name": MOVED}):
+        return  # looking at a letter there makes a key, which nobody has seen
     if key is None or key[0] != own.hex():
         raise UsageError(
             f"{target.where} holds the log of another campaign",
             "Name a database, or a schema of it, that is empty; nothing was done",
         )
-    # An equal one that is not closed is what a crash before the last step leaves.
-    if not target.one("meta", {"name": MOVED}) and _counts(target) != rows:
+    if not is_closed and _counts(target) != rows:
         raise UsageError(
             f"{target.where} holds another copy of this log, which differs from it",
             "Find out which of them is true before you do anything; nothing was done",
         )
 
 
-def _is_unused(target: Database) -> bool:
-    """Whether a log holds nothing: looking at a letter there makes a key, which nobody has seen."""
-    is_closed = target.one("meta", {"name": MOVED}) is not None
-    return not is_closed and not any(
-        number for table, number in _counts(target).items() if table != "meta"
-    )
+def _holds_rows(database: Database) -> bool:
+    return any(number for table, number in _counts(database).items() if table != "meta")
 
 
 def _replace(source: Database, target: Database) -> None:
@@ -91,16 +167,25 @@ def _replace(source: Database, target: Database) -> None:
     target.renumber()
 
 
+def _require(rows: dict[str, int], target: Database) -> None:
+    if _counts(target) != rows:
+        raise LogUnusable(
+            f"{target.where} did not keep every row of the log",
+            "Nothing was moved; look at its server's log",
+        )
+
+
 def _rows(source: Database, table: str) -> Iterator[tuple[object, ...]]:
-    yield from map(tuple, source.each(f"whole_{table}"))
+    for row in source.each(f"whole_{table}"):
+        if table != "meta" or row[0] not in _NOTES:
+            yield tuple(row)
 
 
 def _counts(database: Database) -> dict[str, int]:
-    """How many rows each table has, without the note that a log was moved away."""
+    """How many rows each table has, without the notes of a move."""
     found = {}
     for table in tables():
         row = database.one(f"size_{table}")
         found[table] = row[0] if row else 0
-    if database.one("meta", {"name": MOVED}):
-        found["meta"] -= 1
+    found["meta"] -= sum(database.one("meta", {"name": name}) is not None for name in _NOTES)
     return found
