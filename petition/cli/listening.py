@@ -69,7 +69,7 @@ def _batches(
     source = Maildir(root / path) if kind == "maildir" else Mbox(root / path)
     while True:
         incoming.log.tidy()  # what a dead run had in hand is so no more
-        known = incoming.known_places(source.name) if kind == "maildir" else set()
+        known = incoming.known_places(source.name)
         with _Told(source.count(known), as_json=as_json) as told:
             yield from read_into(incoming, source.mails(known), source.name, told=told)
         yield None
@@ -118,7 +118,7 @@ def _of_connection(
             # Another UIDVALIDITY: the numbers mean other mails now, and all are looked at again.
             after = known[1] if known and known[0] == box.validity else 0
             with _Told(box.count(after, since), as_json=as_json) as told:
-                mails = box.mails(after, since)
+                mails = box.mails(after, since, incoming.timed_out(box.name))
                 yield from read_into(incoming, mails, box.name, box.validity, told)
             yield None
             if not watch:

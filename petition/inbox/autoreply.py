@@ -47,6 +47,7 @@ _SAYS_RECEIVED = pattern("says received")
 _MAIL_SERVER = re.compile(
     r"^(?:mailer[-_.]?daemon|post[-_.]?master|mdaemon|microsoftexchange\w+)@", re.IGNORECASE
 )
+_NAME_LENGTH = 80  # characters; no program writes longer names of fields
 _NOTE_LENGTH = 1_500  # characters; such notes are short
 
 
@@ -74,7 +75,9 @@ def _sign_of_header(mail: Part, subject: str) -> str:
     if submitted and not submitted.startswith("no"):
         return f"Auto-Submitted: {submitted[:60]}"
     for name, value in headers.fields:
-        if _FIELDS.fullmatch(name) and value.strip().lower() not in {"no", "false", "0"}:
+        if len(name) > _NAME_LENGTH or value.strip().lower() in {"no", "false", "0"}:
+            continue
+        if _FIELDS.fullmatch(name):
             return f"it has {name.title()}"
     for name, sign in _VALUES.items():
         if any(sign.search(value[:200]) for value in headers.all(name)):

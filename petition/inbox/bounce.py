@@ -7,17 +7,19 @@ and our own.
 import email
 import logging
 import re
+from itertools import islice
 
 from flufl.bounce import all_failures
 
 from petition.inbox import bounce_text as words
-from petition.inbox import verdict
+from petition.inbox import limits, verdict
 from petition.inbox.addresses import first_address
 from petition.inbox.dsn import Notice, notices, notices_in_text
 from petition.inbox.finding import Finding, Kind
 from petition.inbox.mail import Headers, Part, is_returned, returned_headers
 
-_FLUFL_BYTES = 200_000
+_FLUFL_BYTES = 64_000  # its detectors go over every line many times
+_FLUFL_LEVELS = 20  # the standard library's parser asks each level at each line
 # It logs a traceback of its own for every mail that one of its detectors fails on.
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 _REASON_LENGTH = 300
@@ -136,20 +138,20 @@ def _recipient(mail: Part, text: str) -> str:
 
 
 def returned(mail: Part) -> list[Headers]:
-    """The headers of the letters that a mail brings back.
+    """The headers of the letters that a mail brings back, of many only the first.
 
     Args:
         mail: The mail.
     """
-    return [
-        returned_headers(part)
-        for part in mail.walk()
-        if is_returned(part) and not part.inside_message
-    ]
+    parts = (part for part in mail.walk() if is_returned(part) and not part.inside_message)
+    return [returned_headers(part) for part in islice(parts, limits.RETURNED_MAILS)]
 
 
 def _known_to_flufl(mail: Part, without: frozenset[str]) -> str:
     data = mail.data[:_FLUFL_BYTES]
+    lower = data.lower()
+    if lower.count(b"multipart/") + lower.count(b"message/") > _FLUFL_LEVELS:
+        return ""
     found = _failures(data)
     if found is None:  # its patterns stumble over a header that is not ASCII
         found = _failures(data.decode("ascii", "replace").replace("\ufffd", "?").encode("ascii"))
@@ -187,13 +189,13 @@ def _of_success(reason: str, recipient: str | None, status: str | None = None) -
 def _attached_text(mail: Part) -> str:
     """Files in it that could be a report whose type was lost."""
     parts = (part for part in mail.walk() if part.content_type == "application/octet-stream")
-    bodies = (part.body[:20_000] for part in parts if not part.inside_message)
-    return "\n\n".join(body.decode("utf-8", "replace") for body in bodies)[:200_000]
+    bodies = (part.beginning(20_000) for part in parts if not part.inside_message)
+    return "\n\n".join(body.decode("utf-8", "replace") for body in islice(bodies, 10))
 
 
 def _whole_text(mail: Part) -> str:
-    texts = (part.text for part in mail.walk() if part.content_type.startswith("text/"))
-    return "\n".join(text for text in texts if text)[:200_000]
+    texts = mail.texts("text/plain", "text/html", returned=True)
+    return "\n".join(text for text in texts if text)
 
 
 _ACTIONS = ("failed", "delayed", *_SUCCESSES)

@@ -33,9 +33,9 @@ _ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
 _ADDRESS = re.compile(_ADDR)
 _NAMED = re.compile(
     rf"<({_ADDR})>\s*(?::|\(|\.\.\.|$)"
-    rf"|^\s*[*>\"'-]{{0,3}}\s*<?({_ADDR})>?:?\s*(?:[\"'*]{{0,3}})$"
+    rf"|^[^\S\n]*[*>\"'-]{{0,3}}[^\S\n]*<?({_ADDR})>?:?[^\S\n]*(?:[\"'*]{{0,3}})$"
     rf"|(?:{alternatives('before an address')})\s*[\"'`<(\[]{{0,2}}(?:smtp:|mailto:)?({_ADDR})"
-    rf"|^\s*({_ADDR})\s*(?:[:(–-]|\.\.\.|\s\d{{3}})",
+    rf"|^[^\S\n]*({_ADDR})\s*(?:[:(–-]|\.\.\.|\s\d{{3}})",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -94,13 +94,7 @@ def says_delivered(text: str) -> bool:
 
 def notice_text(mail: Part) -> str:
     """What a mail itself says: its text, without the letter that came back in it."""
-    texts = [
-        part.text
-        for part in mail.walk()
-        if part.content_type in {"text/plain", "text/html"} and not part.inside_message
-    ]
-    plain = [text for text in texts if text.strip()]
-    text = plain[0] if plain else ""
+    text = next((text for text in mail.texts("text/plain", "text/html") if text.strip()), "")
     cuts = [
         found.start()
         for pattern in (_ORIGINAL, _RETURNED_FIELD)
@@ -116,7 +110,7 @@ def named_address(text: str, without: frozenset[str]) -> str:
         text: What the notification says.
         without: Addresses that cannot be it, such as those it was sent by and to (small letters).
     """
-    text = _OTHERS.sub("", text)
+    text = re.sub(r"\n\s*\n", "\n", _OTHERS.sub("", text))
     for found in _NAMED.finditer(text):
         address = next(group for group in found.groups() if group).strip(".'`\"")
         if address.lower() not in without and not _DAEMON.search(address):

@@ -3,7 +3,7 @@
 from petition.inbox.addresses import first_address
 from petition.inbox.bounce import returned
 from petition.inbox.finding import Finding, Kind
-from petition.inbox.mail import Part, read_headers
+from petition.inbox.mail import Headers, Part, read_headers
 
 
 def complaint_of(mail: Part) -> Finding | None:
@@ -12,16 +12,26 @@ def complaint_of(mail: Part) -> Finding | None:
     Args:
         mail: The mail.
     """
-    for part in mail.walk():
-        if part.content_type == "message/feedback-report" and not part.inside_message:
-            fields = read_headers(part.body[:100_000].lstrip())
-            kind = fields.get("feedback-type")[:40].strip() or "abuse"
-            named = fields.get("original-rcpt-to") or fields.get("removal-recipient")
-            who = first_address(named) or _recipient(mail)
-            return Finding(Kind.COMPLAINT, who or None, None, None, f"a feedback report: {kind}")
+    if report := feedback_report(mail):
+        kind = report.get("feedback-type")[:40].strip() or "abuse"
+        named = report.get("original-rcpt-to") or report.get("removal-recipient")
+        who = first_address(named) or _recipient(mail)
+        return Finding(Kind.COMPLAINT, who or None, None, None, f"a feedback report: {kind}")
     if original := mail.headers.text("x-hmxmroriginalrecipient"):  # what Outlook.com sends
         who = first_address(original)
         return Finding(Kind.COMPLAINT, who or None, None, None, "a feedback report: abuse")
+    return None
+
+
+def feedback_report(mail: Part) -> Headers | None:
+    """The fields of a mail's first feedback report, or None.
+
+    Args:
+        mail: The mail.
+    """
+    for part in mail.walk():
+        if part.content_type == "message/feedback-report" and not part.inside_message:
+            return read_headers(part.beginning(100_000).lstrip())
     return None
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from petition.inbox import limits
 from petition.inbox.charset import decoded_header
 from petition.inbox.mail import Headers, Part, read_headers
 
@@ -38,9 +39,11 @@ def notices(mail: Part) -> list[Notice]:
         mail: The mail.
     """
     found: list[Notice] = []
+    left = limits.REPORT_BYTES
     for part in mail.walk():
-        if part.content_type in _TYPES and not part.inside_message:
-            found += _of_text(part.body[:1_000_000])
+        if part.content_type in _TYPES and not part.inside_message and left > 0:
+            found += _of_text(part.beginning(left))
+            left -= part.end - part.start
     return found
 
 
@@ -52,7 +55,7 @@ def notices_in_text(text: str) -> list[Notice]:
     """
     if not _IN_TEXT.search(text):
         return []
-    return _of_text(text[:1_000_000].encode("utf-8", "surrogatepass"))
+    return _of_text(text.encode("utf-8", "surrogatepass"))
 
 
 def _of_text(data: bytes) -> list[Notice]:

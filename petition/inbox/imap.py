@@ -7,7 +7,7 @@ import imaplib
 import re
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
@@ -74,18 +74,21 @@ class Imap:
             self.close()
             raise
 
-    def mails(self, after: int, since: str | None) -> Iterator[Fetched]:
+    def mails(self, after: int, since: str | None, again: Iterable[str] = ()) -> Iterator[Fetched]:
         """The mails that came after one, oldest first.
 
         Args:
             after: The last UID that was read.
             since: A day in the words of IMAP (`28-Sep-2015`); earlier mails are left out.
+            again: The places of earlier mails that are wanted once more, as far as they are there.
 
         Raises:
             ServerTrouble: The connection was lost, or the server refuses.
         """
         with self._explained("does not give its mails"):
-            uids = self._uids(after, since)
+            earlier = (place.partition(":") for place in again)
+            uids = [int(uid) for of, _, uid in earlier if of == str(self.validity)]
+            uids = sorted({*uids, *self._uids(after, since)})
             for start in range(0, len(uids), _SIZES_AT_ONCE):
                 sizes = self._sizes(uids[start : start + _SIZES_AT_ONCE])
                 for chunk in _chunks(sizes):

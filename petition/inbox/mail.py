@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from string import ascii_letters, digits
 
 from petition.inbox import limits
 from petition.inbox.charset import decoded_header, decoded_text
@@ -20,6 +21,10 @@ _PARAMETER = re.compile(r';\s*([\w!#$&^.+-]+)(?:\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*")
 # What a boundary looks like where the header names none, or another one.
 _BOUNDARY = re.compile(rb"(?:^|(?<=\n))(--[!-~][ -~]{0,68}?)[ \t]*\r?\n(?=content-)", re.IGNORECASE)
+# Long runs of blanks and empty lines say nothing, and patterns would go over them again and again.
+_BLANKS = re.compile(r"[^\S\n]{21,}")
+_EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n){3,}")
+_NO_BASE64 = bytes(set(range(256)) - set((ascii_letters + digits + "+/").encode()))
 _HALF = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,3}\Z")
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _HEADERS_ALONE = frozenset(
@@ -59,6 +64,7 @@ class Part:
         start: Where its body begins.
         end: Where its body ends.
         depth: In how many parts it lies.
+        header_size: How many bytes its own header block has.
         inside_message: Whether one of them is a mail that was forwarded or returned.
         default_type: Its type where it names none.
     """
@@ -70,6 +76,7 @@ class Part:
     depth: int = 0
     inside_message: bool = False
     default_type: str = "text/plain"
+    header_size: int = 0
     children: list["Part"] = field(default_factory=list)
 
     @cached_property
@@ -96,7 +103,15 @@ class Part:
     @property
     def body(self) -> bytes:
         """Its body with its transfer encoding undone; what is malformed is left as it is."""
-        raw = self.data[self.start : self.end]
+        return self.beginning(self.end - self.start)
+
+    def beginning(self, size: int) -> bytes:
+        """The same of so many bytes of its body, for whoever needs no more.
+
+        Args:
+            size: How many bytes, still encoded.
+        """
+        raw = self.data[self.start : min(self.end, self.start + size)]
         encoding = self.headers.get("content-transfer-encoding").partition(";")[0].strip().lower()
         if encoding == "base64":
             return _from_base64(raw)
@@ -107,13 +122,30 @@ class Part:
     @cached_property
     def text(self) -> str:
         """What a person reads of it, line ends as LF; nothing of HTML is rendered or fetched."""
-        cut = slice(self.start, min(self.end, self.start + limits.TEXT_BYTES))
-        short = Part(self.headers, self.data, cut.start, cut.stop)
-        body = short.body
-        if cut.stop < self.end:  # half a character at its end would make all of it undecodable
+        body = self.beginning(limits.TEXT_BYTES)
+        if self.end - self.start > limits.TEXT_BYTES:
+            # Half a character at its end would make all of it undecodable.
             body = _HALF.sub(b"", body)
         text = decoded_text(body, self.parameters.get("charset", ""))
-        return text_of_html(text) if self.content_type == "text/html" else text
+        if self.content_type == "text/html":
+            text = text_of_html(text)
+        text = _EMPTY_LINES.sub("\n\n\n", _BLANKS.sub(" " * 20, text))
+        return text[: limits.TEXT_LENGTH]
+
+    def texts(self, *types: str, returned: bool = False) -> Iterator[str]:
+        """The texts of its parts of these types, in the order of the mail, as far as is read.
+
+        Args:
+            types: Content types.
+            returned: Whether the texts of mails that lie in it are read too.
+        """
+        left = limits.ALL_TEXT_LENGTH
+        for part in self.walk():
+            if left <= 0:
+                return
+            if part.content_type in types and (returned or not part.inside_message):
+                yield part.text[:left]
+                left -= max(len(part.text), (part.end - part.start) // 16)
 
     def walk(self) -> Iterator["Part"]:
         """It and all its parts, in the order of the mail."""
@@ -139,10 +171,17 @@ def read_mail(data: bytes) -> Part:
     begin = _after_mbox_line(data)
     mail = _part(data, begin, len(data), depth=0, inside=False)
     waiting, count = [mail], 1
+    headers, encoded = mail.header_size, 0
     while waiting:
         part = waiting.pop()
         part.children = _children(part)
         count += len(part.children)
+        headers += sum(child.header_size for child in part.children)
+        encoded += sum(len(one.data) for one in part.children if one.data is not part.data)
+        if headers > limits.ALL_HEADER_BYTES:
+            raise SetAside(f"its headers are larger than {limits.ALL_HEADER_BYTES >> 20} MB")
+        if encoded > limits.ENCODED_BYTES:
+            raise SetAside(f"mails in it hold more than {limits.ENCODED_BYTES >> 20} MB")
         if count > limits.PARTS:
             raise SetAside(f"it has more than {limits.PARTS:,} parts")
         if part.children and part.depth >= limits.DEPTH:
@@ -173,7 +212,7 @@ def returned_headers(part: Part) -> Headers:
     """
     if part.children:
         return part.children[0].headers
-    return read_headers(part.body[: limits.HEADER_BYTES])
+    return read_headers(part.beginning(limits.HEADER_BYTES))
 
 
 def _children(part: Part) -> list[Part]:
@@ -246,7 +285,7 @@ def _part(
 ) -> Part:
     start = min(start, end)
     headers, body = _headers(data, start, end)
-    return Part(headers, data, body, end, depth, inside, default)
+    return Part(headers, data, body, end, depth, inside, default, body - start)
 
 
 def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:
@@ -294,6 +333,6 @@ def _after_mbox_line(data: bytes) -> int:
 
 
 def _from_base64(raw: bytes) -> bytes:
-    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+    kept = raw.translate(None, _NO_BASE64)
     whole = len(kept) - (len(kept) % 4 == 1)  # a single letter more holds no byte
     return binascii.a2b_base64(kept[:whole] + b"=" * (-whole % 4))

@@ -1,6 +1,7 @@
 """What a person wrote themselves: without what they quote, their signature and disclaimers."""
 
 import re
+from bisect import bisect_left
 
 from petition.inbox.html import QUOTE_MARK
 from petition.inbox.mail import Part
@@ -13,6 +14,7 @@ _FROM = re.compile(rf"^[ >]*\*?(?:{alternatives('quoted from')})\s?:\*?\s*\S", r
 _BESIDE = re.compile(rf"^[ >]*\*?(?:{alternatives('quoted beside')})\s?:\*?\s*\S", re.IGNORECASE)
 _SIGNATURE = pattern("signature")
 _DISCLAIMER = pattern("disclaimer")
+_LINE = 500  # characters of a line that are compared with patterns
 _MARKUP = re.compile("[\u200b\u200c\u200d\ufeff]")
 
 
@@ -49,11 +51,16 @@ def own_lines(text: str) -> str:
         text: The text of a mail.
     """
     lines = _MARKUP.sub("", text).split("\n")[:5_000]
+    quotes = [number for number, line in enumerate(lines) if line.lstrip().startswith(">")]
+    last_quote = quotes[-1] if quotes else -1
+    is_written_below = any(line.strip() for line in lines[last_quote + 1 :])
     kept: list[str] = []
+    has_words = False
     at = 0
     while at < len(lines):
         line = lines[at]
-        if line.startswith(QUOTE_MARK) or _DIVIDER.match(line) or _is_header_block(lines, at):
+        start = line[:_LINE]
+        if line.startswith(QUOTE_MARK) or _DIVIDER.match(start) or _is_header_block(lines, at):
             break
         if span := _attribution(lines, at):
             following = _next_filled(lines, at + span)
@@ -64,14 +71,15 @@ def own_lines(text: str) -> str:
         if line.lstrip(" ").startswith(">"):
             at += 1
             continue
-        if _SIGNATURE.match(line) and (any(one.strip() for one in kept) or "-" in line[:3]):
-            if not any(one.lstrip().startswith(">") for one in lines[at:]) or not _more(lines, at):
+        if _SIGNATURE.match(start) and (has_words or "-" in line[:3]):
+            if at > last_quote or not is_written_below:
                 break
-            at = _next_quote(lines, at)
+            at = quotes[bisect_left(quotes, at)]
             continue
-        if _DISCLAIMER.search(line) and any(one.strip() for one in kept):
+        if has_words and _DISCLAIMER.search(start):
             break
         kept.append(line.rstrip())
+        has_words = has_words or bool(line.strip())
         at += 1
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
@@ -100,13 +108,3 @@ def _is_header_block(lines: list[str], at: int) -> bool:
 
 def _next_filled(lines: list[str], at: int) -> str:
     return next((line for line in lines[at:] if line.strip()), "")
-
-
-def _next_quote(lines: list[str], at: int) -> int:
-    return next((n for n in range(at, len(lines)) if lines[n].lstrip().startswith(">")), len(lines))
-
-
-def _more(lines: list[str], at: int) -> bool:
-    """Whether a person goes on writing under a quotation that follows a signature."""
-    last = max((n for n in range(at, len(lines)) if lines[n].lstrip().startswith(">")), default=at)
-    return any(line.strip() for line in lines[last + 1 :])

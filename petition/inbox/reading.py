@@ -7,9 +7,10 @@ from dataclasses import replace
 from petition.errors import ServerTrouble
 from petition.inbox.addresses import all_addresses, first_address, tokens_in
 from petition.inbox.bounce import returned
+from petition.inbox.complaint import feedback_report
 from petition.inbox.finding import Finding, Kind
-from petition.inbox.limits import SetAside, time_limit
-from petition.inbox.mail import Part, read_headers, read_mail
+from petition.inbox.limits import SetAside
+from petition.inbox.mail import Part, read_mail
 from petition.inbox.own_words import own_words
 from petition.inbox.sort import set_aside, sort
 from petition.inbox.source import Fetched
@@ -49,7 +50,9 @@ def read_into(
         again = received(Fetched(waiting.place, waiting.data), waiting.source)
         yield [incoming.settle(waiting, again)]
     batch: list[Received] = []
-    last = weight = 0
+    known = incoming.position(source)
+    begun = last = known[1] if known and known[0] == validity else 0
+    weight = 0
     trouble: ServerTrouble | None = None
     try:
         for fetched in mails:
@@ -64,7 +67,7 @@ def read_into(
                 batch, weight = [], 0
     except ServerTrouble as fault:
         trouble = fault  # what came before it counts
-    if batch or last:
+    if batch or last > begun:
         yield incoming.record(batch, source, _position(validity, last))
     if trouble:
         raise trouble
@@ -85,9 +88,8 @@ def received(fetched: Fetched, source: str) -> Received:
         reason = set_aside(fetched.aside).reason
         return replace(_without_reading(fetched, source), reason=reason)
     try:
-        with time_limit():
-            mail = read_mail(fetched.data)
-            return _received(fetched, source, mail, sort(mail))
+        mail = read_mail(fetched.data)
+        return _received(fetched, source, mail, sort(mail))
     except SetAside as aside:
         reason = set_aside(aside.reason).reason
         return replace(_without_reading(fetched, source), reason=reason)
@@ -137,12 +139,9 @@ def _return_paths(mail: Part, found: Finding) -> list[str]:
     """Where the letter came from, as a complaint tells: it goes to an address without a token."""
     if found.kind != Kind.COMPLAINT:
         return []
-    fields = [headers.get("return-path") for headers in returned(mail)[:10]]
-    fields += [
-        read_headers(part.body[:100_000].lstrip()).get("original-mail-from")
-        for part in mail.walk()
-        if part.content_type == "message/feedback-report" and not part.inside_message
-    ]
+    fields = [headers.get("return-path") for headers in returned(mail)]
+    if report := feedback_report(mail):
+        fields.append(report.get("original-mail-from"))
     return [address for text in fields for address in all_addresses(text)]
 
 
@@ -150,11 +149,10 @@ def _message_ids(mail: Part, found: Finding) -> list[str]:
     """The Message-IDs that a mail brings back or answers, the likeliest first."""
     ids: list[str] = []
     if found.kind not in {Kind.ANSWER, Kind.UNSUBSCRIBE}:
-        for headers in returned(mail)[:10]:
+        for headers in returned(mail):
             ids += _ID.findall(headers.get("message-id")[:1_000])
-        for part in mail.walk():
-            if part.content_type == "text/plain" and not part.inside_message:
-                ids += _ID_IN_TEXT.findall(part.text)
+        for text in mail.texts("text/plain"):
+            ids += _ID_IN_TEXT.findall(text)
     # A field that may be there once is there twice in some mails, and either can name the letter.
     for field in mail.headers.all("in-reply-to", "original-message-id", "x-original-message-id"):
         ids += _ID.findall(field[:5_000])

@@ -8,7 +8,7 @@ from petition.inbox.autoreply import autoreply_of
 from petition.inbox.bounce import bounce_of
 from petition.inbox.complaint import complaint_of
 from petition.inbox.finding import Finding, Kind
-from petition.inbox.limits import SetAside, time_limit
+from petition.inbox.limits import SetAside
 from petition.inbox.mail import Part, read_mail
 from petition.inbox.own_words import own_words
 from petition.inbox.unsubscribe import is_to_unsubscribe, unsubscribe_of
@@ -23,8 +23,7 @@ def explain(data: bytes) -> Finding:
         data: The mail, as a file or a server has it.
     """
     try:
-        with time_limit():
-            return sort(read_mail(data))
+        return sort(read_mail(data))
     except SetAside as aside:
         return set_aside(aside.reason)
 
@@ -45,7 +44,7 @@ def sort(mail: Part) -> Finding:
         mail: The mail.
 
     Raises:
-        SetAside: It is no mail, or the time is over (`limits.time_limit`).
+        SetAside: It is no mail.
     """
     if not mail.headers.fields:
         raise SetAside("it is no mail: it has no headers" if mail.data else "it is empty")

@@ -11,7 +11,17 @@ from petition.errors import UsageError
 from petition.inbox import limits
 
 # The line before each mail of an mbox: a blank one, then "From somebody day time year".
-_NEXT = re.compile(rb"\r?\n(?=\r?\nFrom \S+ [^\n]*\d{2}:\d{2}[^\n]*\r?\n[!-9;-~]+:)")
+_NEXT = re.compile(
+    rb"\r?\n(?=\r?\nFrom \S{1,320} [^\n]{0,80}\d{2}:\d{2}[^\n]{0,80}\r?\n[!-9;-~]{1,80}:)"
+)
+
+# Neither through a link nor waiting for a pipe; Windows has neither flag, nor such files.
+_TO_READ = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
 
 
 class Fetched(NamedTuple):
@@ -41,7 +51,7 @@ class Maildir:
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = f"maildir:{path}"
+        self.name = f"maildir:{_shown(path)}"
         self._path = path
         if not all((path / name).is_dir() for name in ("cur", "new")):
             raise UsageError(
@@ -65,7 +75,7 @@ class Maildir:
     def _files(self, known: set[str]) -> list[tuple[Path, str]]:
         files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
         # Behind the colon stand the flags, which change.
-        named = [(path, path.name.partition(":")[0]) for path in sorted(files, key=_name)]
+        named = [(path, _shown(path.name).partition(":")[0]) for path in sorted(files, key=_name)]
         return [
             (path, place)
             for path, place in named
@@ -84,7 +94,7 @@ class Mbox:
     """
 
     def __init__(self, path: Path) -> None:
-        self.name = f"mbox:{path}"
+        self.name = f"mbox:{_shown(path)}"
         self._path = path
         if not path.is_file():
             raise UsageError(f"{path} is no file", "Name an mbox file in [inbox] url")
@@ -95,24 +105,29 @@ class Mbox:
 
     def mails(self, known: set[str]) -> Iterator[Fetched]:  # noqa: ARG002 (they have no names)
         """All mails in it."""
-        number, size = 0, 0
-        lines: list[bytes] = []
-        is_blank = True
+        number = 0
+        mail = bytearray()  # no list of lines, which takes ten times the memory
+        is_blank = is_first = True
         with self._path.open("rb") as file:
             for line in _lines(file):
-                if is_blank and line.startswith(b"From ") and lines:
-                    yield Fetched(str(number), _mail(lines))
-                    number, size, lines = number + 1, 0, []
-                is_blank = not line.strip()
-                if size <= limits.BYTES:
-                    lines.append(line)
-                    size += len(line)
-        if lines:
-            yield Fetched(str(number), _mail(lines))
+                if is_blank and line.startswith(b"From "):
+                    if not is_first:
+                        yield Fetched(str(number), _mail(mail))
+                        number, mail = number + 1, bytearray()
+                elif len(mail) <= limits.BYTES:
+                    mail += line[1:] if line.startswith(b">From ") else line
+                is_blank, is_first = not line.strip(), False
+        if not is_first:
+            yield Fetched(str(number), _mail(mail))
 
 
 def _name(path: Path) -> str:
     return path.name
+
+
+def _shown(path: Path | str) -> str:
+    """A name as the log can keep it; one that is not UTF-8 has its bytes in numbers."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def mails_in(data: bytes) -> int:
@@ -135,10 +150,13 @@ def first_mail(data: bytes) -> bytes:
 
 
 def _content(path: Path) -> bytes | None:
-    """So much of a file as is read; None: it is a pipe or a device, which may never end."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """So much of a file as is read; None: it is a folder, or a pipe or a device without an end."""
+    handle = os.open(path, _TO_READ)
+    if not S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        return file.read(limits.BYTES + 1) if S_ISREG(os.fstat(handle).st_mode) else None
+        return file.read(limits.BYTES + 1)
 
 
 def _lines(file: "object") -> Iterator[bytes]:
@@ -147,9 +165,10 @@ def _lines(file: "object") -> Iterator[bytes]:
         yield line
 
 
-def _mail(lines: list[bytes]) -> bytes:
-    """A mail without what mbox has put around it: the blank line at its end, the > before From."""
-    kept = lines[1:] if lines[0].startswith(b"From ") else lines
-    if kept and not kept[-1].strip():
-        kept = kept[:-1]
-    return b"".join(line[1:] if line.startswith(b">From ") else line for line in kept)
+def _mail(mail: bytearray) -> bytes:
+    """A mail without the blank line that mbox puts behind it."""
+    data = bytes(mail)
+    for end in (b"\r\n", b"\n"):
+        if data == end or data.endswith(b"\n" + end):
+            return data[: -len(end)]
+    return data

@@ -75,7 +75,7 @@ def has_refusal(words: str) -> bool:
 _REPLY = re.compile(
     r"(?:^|[\s:;(\[<>'\"#,-])(?:[45]\d\d)[ -](?:#|\(#)?([245]\.\d{1,3}\.\d{1,3})\b"
     r"|\b(?:smtp|said|error|code|status|response)[^\n]{0,40}?\b[45]\d\d\b[ -]"
-    r"|^\s*(?:<[^>]*>:? )?[45]\d\d[ -]",
+    r"|^[^\S\n]*(?:<[^>\n]{0,320}>:? )?[45]\d\d[ -]",
     re.IGNORECASE | re.MULTILINE,
 )
 _ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")

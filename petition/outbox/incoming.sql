@@ -13,6 +13,16 @@ ON CONFLICT (source) DO UPDATE SET validity = :validity, uid = :uid, at = :now
 -- What a source calls the mails that were read from it.
 SELECT place FROM mail WHERE source = :source
 
+-- :name timed_out
+-- Mails that an earlier version set aside because the clock ran out, and that no person has sorted.
+SELECT id, sha256, place FROM mail
+WHERE source = :source AND kind IS NULL AND copy IS NULL AND reason LIKE :reason
+  AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
+
+-- :name drop_mail
+-- Forget a mail that is recorded anew.
+DELETE FROM mail WHERE id = :mail
+
 -- :name has_mail
 -- Whether a mail was read before, from whatever source.
 SELECT id FROM mail WHERE sha256 = :sha256

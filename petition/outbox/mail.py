@@ -29,6 +29,7 @@ from petition.outbox.states import Reason, State
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
 WAITS = "waits"  # for its copy, which is in hand
 _REPLY_LENGTH = 500
+_TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with a timer gave
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class Incoming:
 
     log: Log
     _others: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+    _again: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._forgotten = Forgotten(self.log)
@@ -146,7 +148,18 @@ class Incoming:
 
     def known_places(self, source: str) -> set[str]:
         """What a source calls the mails that were read from it."""
-        return {row[0] for row in self.log.database.all("known_places", {"source": source})}
+        rows = self.log.database.all("known_places", {"source": source})
+        return {row[0] for row in rows} - self.timed_out(source)
+
+    def timed_out(self, source: str) -> set[str]:
+        """What a source calls the mails that an earlier version set aside for the time they took.
+
+        They are read once more: `knows` and `record` take them for new ones from now on.
+        """
+        values = {"source": source, "reason": f"{_TIMED_OUT}%"}
+        rows = self.log.database.all("timed_out", values)
+        self._again |= {sha256: mail for mail, sha256, _ in rows}
+        return {place for _, _, place in rows}
 
     def first_sent(self) -> str | None:
         """When the first letter went out, as the log has it; None: none did."""
@@ -164,7 +177,9 @@ class Incoming:
 
     def knows(self, mail: Received) -> bool:
         """Whether a mail was recorded before, from whatever source."""
-        return self.log.database.one("has_mail", {"sha256": mail.digest}) is not None
+        digest = mail.digest
+        row = self.log.database.one("has_mail", {"sha256": digest})
+        return row is not None and digest not in self._again
 
     def record(
         self, mails: list[Received], source: str = "", position: tuple[int, int] | None = None
@@ -221,6 +236,8 @@ class Incoming:
 
     def _record_one(self, mail: Received) -> Recorded | None:
         digest = mail.digest
+        if digest in self._again:
+            self.log.database.run("drop_mail", {"mail": self._again.pop(digest)})
         if self.log.database.one("has_mail", {"sha256": digest}):
             return None
         copy, matched_by = self.find(mail)

@@ -1,8 +1,11 @@
 """petition inbox on a Maildir and an mbox file: what each mail changes, and what none may."""
 
+import hashlib
 import json
 import os
 import sqlite3
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -232,3 +235,45 @@ def test_without_an_inbox_or_a_letter_there_is_nothing_to_read(campaign: SmallCa
     assert "nothing has been sent yet" in campaign.petition("inbox", status=2).err
     campaign.petition("send", "open-letter", status=0)
     assert "is no Maildir" in campaign.petition("inbox", status=2).err
+
+
+TIMED_OUT = "set aside: it takes longer than 2 s to read"
+
+
+def set_aside_for_time(returns: Returns, *mails: tuple[str, str]) -> None:
+    """Record mails as versions did that had a time limit."""
+    with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
+        for place, mail in mails:
+            digest = hashlib.sha256(mail.encode()).hexdigest()
+            database.execute(
+                "INSERT INTO mail (sha256, source, place, message_id, sender, subject, reason,"
+                " seen_at) VALUES (?, ?, ?, '', '', '', ?, '2026-01-01T00:00:00Z')",
+                (digest, f"maildir:{returns.maildir}", place, TIMED_OUT),
+            )
+    database.close()
+
+
+def test_mail_that_was_set_aside_for_time_is_read_again_once(returns: Returns):
+    mail, gone = returns.reply("p1", "We can meet."), returns.reply("p2", "Yes.")
+    returns.arrive(mail)
+    (path,) = (returns.maildir / "new").iterdir()
+    set_aside_for_time(returns, (path.name, mail), ("deleted meanwhile", gone))
+    assert [(one["kind"], one["email"]) for one in read(returns)] == [("answer", "p1@x.example")]
+    assert answers(returns) == [("p1", "unclassified", "We can meet.")]
+    assert read(returns) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 there")
+def test_odd_files_in_a_maildir_do_not_end_the_run(returns: Returns):
+    returns.arrive(returns.reply("p1", "We can meet."))
+    new = returns.maildir / "new"
+    odd = Path(os.fsdecode(bytes(new) + b"/1.\xff\xfe.host:2,S"))
+    odd.write_text(returns.reply("p2", "We have read it."))
+    (new / "2.folder").mkdir()
+    os.mkfifo(new / "3.fifo")
+    (new / "4.nowhere").symlink_to("nowhere")
+    assert sorted((one["kind"], one["email"]) for one in read(returns)) == [
+        ("answer", "p1@x.example"),
+        ("answer", "p2@x.example"),
+    ]
+    assert read(returns) == []

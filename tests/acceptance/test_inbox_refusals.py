@@ -1,7 +1,9 @@
 """petition inbox on an IMAP server that refuses a mail, or hangs up."""
 
+import hashlib
 import json
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 
@@ -90,3 +92,26 @@ def test_who_watches_a_server_that_refuses_idle_goes_on_without_a_word(
     finally:
         running.kill()
         running.communicate()
+
+
+def test_mail_that_was_set_aside_for_time_is_fetched_again(returns: Returns, server: ScriptedImap):
+    texts = {uid: returns.reply("p2", f"Number {uid}.") for uid in (1, 2, 3)}
+    server.mails = {
+        uid: text.encode().replace(b"\n", b"\r\n") for uid, text in texts.items() if uid != 2
+    }
+    returns.campaign.petition("inbox", status=0)
+    server.mails[2] = texts[2].encode()
+    with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
+        database.execute(
+            "INSERT INTO mail (sha256, source, place, message_id, sender, subject, reason, seen_at)"
+            " SELECT ?, source, '7:2', '', '', '', 'set aside: it takes longer than 2 s to read',"
+            " seen_at FROM mail LIMIT 1",
+            (hashlib.sha256(texts[2].encode()).hexdigest(),),
+        )
+    database.close()
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Number 2."]
+    assert returns.campaign.petition("inbox", "--json", status=0).out == ""
+    with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
+        assert database.execute("SELECT validity, uid FROM inbox_position").fetchall() == [(7, 3)]
+    database.close()

@@ -7,7 +7,6 @@ import pytest
 
 from petition.inbox import bounce, bounce_text, reading
 from petition.inbox.finding import Kind
-from petition.inbox.limits import SetAside
 from petition.inbox.mail import read_mail
 from petition.inbox.reading import read_into
 from petition.inbox.sort import explain
@@ -61,7 +60,3 @@ def test_a_detector_that_fails_on_a_header_ends_neither_the_others_nor_the_silen
         assert bounce._failures(mail) is None
         assert bounce._known_to_flufl(read_mail(mail), frozenset()) == "kim@kaz.example"
     assert caplog.records == []
-
-
-def test_no_library_can_keep_the_end_of_the_time_to_itself():
-    assert not issubclass(SetAside, Exception)
