@@ -8,6 +8,7 @@ PetitionError                 our own error: what happened, how to mend it
 │   ├── ConditionRefused      a condition cannot be read or worked out: nothing was done (2)
 │   └── LogBusy               another process owns the log: nothing was done (2)
 ├── LogUnusable               the log cannot be read or written (1)
+│   └── LogDamaged            it holds what petition never wrote there (1)
 └── ServerTrouble             the server cannot be reached or refuses the login (4)
 
 A refusal by a server is no exception but a `delivery.reply.Verdict`; an exception means that we
@@ -152,6 +153,23 @@ class LogChanged(UsageError):
 
 class LogUnusable(PetitionError):
     """The log cannot be opened, read or written."""
+
+
+class LogDamaged(LogUnusable):
+    """The log holds what petition never wrote there: a disk or another program did.
+
+    Args:
+        what: What was found.
+    """
+
+    def __init__(self, what: str) -> None:
+        # A new log would know of nobody that the letter went to.
+        super().__init__(
+            what,
+            "Keep it, put a copy from before the damage in its place, and do not begin a new log:"
+            " everybody would get the letter again. What was sent since that copy, your mail"
+            " server knows",
+        )
 
 
 class ServerTrouble(PetitionError):

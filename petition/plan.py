@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from petition.check import Examined
-from petition.errors import UsageError
+from petition.errors import LogDamaged, UsageError
 from petition.merge.frozen import Frozen, differences
 from petition.outbox.log import Log
 from petition.outbox.records import FrozenLetter
@@ -124,6 +124,8 @@ def plan_of(examined: Examined, log: Log, wish: Wish, *, begins: bool) -> Plan |
 def _plan_after(newest: FrozenLetter, now: Frozen, wish: Wish, *, begins: bool) -> Plan:
     """The plan for a letter that was frozen before."""
     old = Frozen.from_json(newest.document)
+    if old.hash != newest.hash:
+        raise LogDamaged(f'the log holds "{newest.letter}" with other words than it was sent with')
     is_same = old.hash == now.hash
     if begins or (not is_same and (wish.again or wish.revise)):
         meant_for = _meant_for(wish)

@@ -6,6 +6,8 @@ style or an error. What is for a person or a script goes to stdout; progress and
 stderr.
 """
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -263,8 +265,14 @@ def err() -> "Console":
 def _console(*, on_stderr: bool) -> "Console":
     from rich.console import Console
 
+    class Plain(Console):
+        """A console that leaves it to main.py what to do when nobody reads any more."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
     is_seen = (sys.stderr if on_stderr else sys.stdout).isatty()
-    return Console(
+    return Plain(
         stderr=on_stderr,
         # rich would also take FORCE_COLOR for a terminal, and colour would end up in files.
         force_terminal=is_seen,

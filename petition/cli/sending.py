@@ -1,6 +1,7 @@
 """What `petition send` does, in the order in which a person sees it."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from petition.address import Mailbox, parse_address
 from petition.check import READ_BACK_FIRST
@@ -13,6 +14,7 @@ from petition.delivery.reply import Outcome
 from petition.errors import AddressRefused, ExitStatus, LogChanged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
+from petition.outbox.private_file import size
 from petition.outbox.states import State
 from petition.prepare import (
     READ_BACK_BEFORE_RUN,
@@ -23,6 +25,7 @@ from petition.prepare import (
     refuse_trial,
 )
 
+_LARGE = 100  # megabytes, from which on it takes more than a second to look a log through
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
 
@@ -72,8 +75,20 @@ def send(
                 console.say_error("The log has changed meanwhile: planning again.")
 
 
-def _ownership(place: Workplace, *, only_looks: bool) -> AbstractContextManager[None]:
-    return nullcontext() if only_looks else place.log.owned()
+@contextmanager
+def _ownership(place: Workplace, *, only_looks: bool) -> Iterator[None]:
+    """Own the log while it is sent from, after a look at all of it.
+
+    One wrong bit in an index can make somebody new who has the letter.
+    """
+    if only_looks:
+        yield
+        return
+    with place.log.owned():
+        if (megabytes := (size(place.log_file) if place.log_file else 0) // 1_000_000) > _LARGE:
+            console.say_error(f"Looking the log through for damage ({megabytes:,} MB).")
+        place.log.database.examine()
+        yield
 
 
 def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitStatus:

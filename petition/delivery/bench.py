@@ -22,7 +22,7 @@ from petition.delivery.retry import RetrySchedule
 from petition.delivery.route import Route
 from petition.delivery.shared_pace import SharedPace
 from petition.delivery.sign import DkimSigner, KeyRefused, public_record
-from petition.errors import PetitionError, ServerTrouble
+from petition.errors import LogDamaged, PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
@@ -299,7 +299,7 @@ class Bench:
         try:
             frozen = Frozen.from_json(found.document)
             layouts = [one["layout"] for one in frozen.attachments if "layout" in one]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
+        except (LogDamaged, TypeError, KeyError, AttributeError) as fault:
             what = f'"{letter}" in {self._log.where} is no letter that this petition can read'
             raise LetterUnusable(what, again) from fault
         if any(one != layout() for one in layouts):  # it is a program: nobody else's is run

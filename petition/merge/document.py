@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from petition.address import Mailbox
+from petition.errors import LogDamaged
 from petition.merge.tags import Template
 from petition.merge.template import CompiledText
 
@@ -52,10 +53,17 @@ class Frozen:
 
     @classmethod
     def from_json(cls, text: str) -> "Frozen":
-        """The letter that `to_json` has written."""
-        whole = json.loads(text)
-        today = date.fromisoformat(whole["today"])
-        return cls(whole["letter"], whole["campaign_id"], today, whole["document"])
+        """The letter that `to_json` has written.
+
+        Raises:
+            LogDamaged: It has not.
+        """
+        try:
+            whole = json.loads(text)
+            today = date.fromisoformat(whole["today"])
+            return cls(whole["letter"], whole["campaign_id"], today, dict(whole["document"]))
+        except (ValueError, TypeError, LookupError, RecursionError) as fault:
+            raise LogDamaged(f"the log holds a letter that cannot be read ({fault})") from fault
 
     @property
     def hash(self) -> str:

@@ -4,7 +4,6 @@ Nothing of an answer is ever changed. What counts is the newest record of a pers
 demand; what a program answered counts only as long as no person has.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -296,9 +295,7 @@ def did_not_get(letter: str) -> str:
 
 def _document(log: Log, letter: str) -> dict[str, Any]:
     newest = log.newest(letter)
-    whole: dict[str, Any] = json.loads(newest.document) if newest else {}
-    document: dict[str, Any] = whole.get("document", {})
-    return document
+    return newest.content if newest else {}
 
 
 def _demand_ids(log: Log, letter: str) -> list[str]:

@@ -152,6 +152,13 @@ class Database(ABC):
         """
         yield None
 
+    def examine(self) -> None:  # noqa: B027 (a server sees to its own files)
+        """Look through the whole log for damage, where it is a file.
+
+        Raises:
+            LogUnusable: It is damaged.
+        """
+
     @abstractmethod
     def survey(self, table: str) -> None:
         """Let the database count what was just written, before it plans queries over it.

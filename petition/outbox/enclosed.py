@@ -1,9 +1,9 @@
 """The files that single rows have, kept in the log for workers, each once by its hash."""
 
-import json
 from collections.abc import Iterator
 
 from petition.outbox.database import Database
+from petition.outbox.records import fields_of
 
 
 def texts_of_waiting(database: Database, field: str) -> Iterator[str]:
@@ -14,7 +14,7 @@ def texts_of_waiting(database: Database, field: str) -> Iterator[str]:
         field: Its name.
     """
     for row in database.all("fields_of_waiting"):
-        if text := json.loads(row[0]).get(field):
+        if text := fields_of(row[0]).get(field):
             yield text
 
 

@@ -1,12 +1,12 @@
 """What a log holds about a person: their own rows, and where others' rows name them."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from petition.address import folded
 from petition.outbox.database import Row
 from petition.outbox.log import Log
+from petition.outbox.records import fields_of
 from petition.outbox.redaction import Redaction
 
 _OWN = ("held_copies", "held_events", "held_answers", "held_suppression")
@@ -96,7 +96,7 @@ def is_theirs(row: Row, redaction: Redaction, own: set[int]) -> bool:
 
 def _in_fields(row: Row, redaction: Redaction) -> Iterator[Mention]:
     if redaction.names_them(row["fields"]):
-        for value in json.loads(row["fields"]).values():
+        for value in fields_of(row["fields"]).values():
             for text in redaction.around(value):
                 yield Mention("copy", row["id"], "fields", text)
 

@@ -6,9 +6,7 @@ the selector finds must give the whole token once more, which is compared in con
 works as long as the log and its key do.
 """
 
-import json
 import re
-from typing import Any
 
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox.log import Log
@@ -23,8 +21,7 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 def is_bulk(log: Log, letter: str) -> bool:
     """Whether a letter as it was last frozen is one that people can leave the list of."""
     newest = log.newest(letter)
-    whole: dict[str, Any] = json.loads(newest.document) if newest else {}
-    return bool(whole.get("document", {}).get("kind") == "bulk")
+    return bool(newest and newest.content.get("kind") == "bulk")
 
 
 def copy_with(log: Log, token: str) -> Copy | None:

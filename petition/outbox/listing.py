@@ -7,7 +7,7 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from petition.address import folded
 from petition.errors import LogChanged
@@ -17,7 +17,7 @@ from petition.outbox.database import Row
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.log import Log
 from petition.outbox.marks import drop_indexes
-from petition.outbox.records import FrozenLetter, moment
+from petition.outbox.records import FrozenLetter, fields_of, moment, state_of
 from petition.outbox.states import Mode, Reason, State
 
 __all__ = ["ListedRow", "Listing", "Mode"]
@@ -203,7 +203,7 @@ class Listing:
     def states(self) -> dict[State, int]:
         """How many of the chosen rows have a copy in each state."""
         rows = self._database.all("chosen_states", {"letter": self._letter})
-        return {State(row[0]): row[1] for row in rows}
+        return {state_of(row[0]): row[1] for row in rows}
 
     def _freeze(self, freeze: FrozenLetter) -> None:
         self._database.run(
@@ -259,14 +259,13 @@ def _listed(row: Row) -> ListedRow:
         row_id=row["row_id"],
         file=row["file"],
         line=row["line"],
-        fields=json.loads(row["fields"]),
+        fields=fields_of(row["fields"]),
         chosen=True,
     )
 
 
 def _follows(freeze: FrozenLetter) -> str | None:
-    document: dict[str, Any] = json.loads(freeze.document).get("document", {})
-    follows: str | None = document.get("follows")
+    follows: str | None = freeze.content.get("follows")
     return follows
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from petition.address import folded
-from petition.errors import LogBusy, LogUnusable
+from petition.errors import LogBusy, LogUnusable, PetitionError
 from petition.identity import new_key
 from petition.outbox import moving, upgrades
 from petition.outbox.database import Values, open_database
@@ -20,8 +20,10 @@ from petition.outbox.records import (
     copy_of,
     event_of,
     frozen_of,
+    intact,
     moment,
     stamp,
+    state_of,
 )
 from petition.outbox.states import GIVE_UP, State
 
@@ -137,7 +139,8 @@ class Log:
                 with self.database.transaction():
                     self.database.run("set_meta", {"name": "key", "value": new_key().hex()})
                 row = self.database.one("meta", {"name": "key"})
-            self._key = bytes.fromhex(row[0]) if row else new_key()
+            with intact():
+                self._key = bytes.fromhex(row[0]) if row else new_key()
         return self._key
 
     @property
@@ -169,7 +172,7 @@ class Log:
         rows = self.database.all("counts", {"letter": letter})
         newest = self.newest(letter)
         return Counts(
-            letter, newest.revision if newest else 0, {State(row[0]): row[1] for row in rows}
+            letter, newest.revision if newest else 0, {state_of(row[0]): row[1] for row in rows}
         )
 
     def copies(self, letter: str | None = None, state: State | None = None) -> Iterator[Copy]:
@@ -206,7 +209,7 @@ class Log:
             Domain, state, how many copies, and what was said of one of them; the most first.
         """
         rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
-        return [(row[0], State(row[1]), row[2], row[3] or "") for row in rows]
+        return [(row[0], state_of(row[1]), row[2], row[3] or "") for row in rows]
 
     def next_due(self, letter: str) -> datetime | None:
         """When the first deferred copy of a letter is due."""
@@ -365,4 +368,8 @@ class Log:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            if isinstance(error, Exception) and not isinstance(error, PetitionError | OSError):
+                self.database.examine()  # a damaged log can fail in any place that believes it
+        finally:
+            self.close()

@@ -10,7 +10,6 @@ all writing to it; the Message-ID proves enough for the state of the copy.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -359,8 +358,7 @@ class Incoming:
         key = (copy.letter, copy.revision)
         if key not in self._others:
             frozen = self.log.frozen(*key)
-            whole = json.loads(frozen.document) if frozen else {}
-            document = whole.get("document", {})  # merge/document.py: the letter's own part
+            document = frozen.content if frozen else {}
             everybody = [*document.get("cc", ()), *document.get("bcc", ())]
             # One with a name is frozen as [name, address] (merge/frozen.py).
             specs = (one if isinstance(one, str) else one[-1] for one in everybody)

@@ -5,8 +5,8 @@ table `moving`; the rest is the same for all of them.
 """
 
 from petition.outbox.database import Database, Values
-from petition.outbox.records import Moved
-from petition.outbox.states import Reason, State, arrow
+from petition.outbox.records import Moved, state_of
+from petition.outbox.states import Reason, arrow
 
 _NOTHING: Values = {}
 
@@ -40,7 +40,7 @@ def move(database: Database, now: str, *, by: str = "move", fresh: bool = False)
     """
     arrows = database.all("moving_arrows")
     for start, end in arrows:
-        arrow(State(start), State(end))
+        arrow(state_of(start), state_of(end))
     if arrows:
         database.run("log_moving", {"now": now})
         database.run(by, {"now": now, "fresh": int(fresh)} if by == "move" else {"now": now})
@@ -55,8 +55,8 @@ def moved(database: Database) -> dict[int, Moved]:
             row["revision"],
             row["mailbox"],
             row["row_id"],
-            State(row["from_state"]),
-            State(row["to_state"]),
+            state_of(row["from_state"]),
+            state_of(row["to_state"]),
             row["reason"],
         )
         for row in database.all("moved")

@@ -162,12 +162,14 @@ class PostgresDatabase(Database):
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
-        row: Row | None = self._execute(name, values).fetchone()
+        with self._explained():
+            row: Row | None = self._execute(name, values).fetchone()
         return row
 
     def all(self, name: str, values: Values | None = None) -> list[Row]:
         """All rows of a query's answer."""
-        found: list[Row] = self._execute(name, values).fetchall()
+        with self._explained():
+            found: list[Row] = self._execute(name, values).fetchall()
         return found
 
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
@@ -179,7 +181,7 @@ class PostgresDatabase(Database):
         try:
             with self._explained():
                 cursor.execute(self._queries[name].text.encode(), values or {})
-            yield from cursor
+                yield from cursor
         finally:
             with suppress(psycopg.Error):  # the connection may be what failed
                 cursor.close()
@@ -244,7 +246,8 @@ class PostgresDatabase(Database):
         for table in (table for table, columns in tables().items() if "id" in columns):
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
             text = f"SELECT setval({sequence}, COALESCE(MAX(id), 0) + 1, false) FROM {table}"  # noqa: S608
-            self._connection.execute(text.encode())
+            with self._explained():
+                self._connection.execute(text.encode())
 
     def scrub(self) -> None:
         """Leave nothing of what was deleted in the files of the tables, which are written anew.

@@ -1,13 +1,15 @@
 """What the log answers with: copies, events, frozen letters, counts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from petition.errors import LogDamaged
 from petition.outbox.database import Row
 from petition.outbox.states import Mode, State
 
@@ -87,6 +89,12 @@ class FrozenLetter:
     frozen_at: datetime
     mode: Mode = Mode.CONTINUE
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The part of the document that is the letter itself (merge/document.py)."""
+        with intact():
+            return dict(json.loads(self.document).get("document", {}))
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -128,7 +136,33 @@ def stamp(moment: datetime) -> str:
 @lru_cache(maxsize=64)
 def moment(text: str) -> datetime:
     """A moment that the log kept."""
-    return datetime.fromisoformat(text)
+    with intact():
+        return datetime.fromisoformat(text)
+
+
+def state_of(text: str) -> State:
+    """A state that the log kept."""
+    with intact():
+        return State(text)
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """The merge fields that the log kept for a row."""
+    with intact():
+        return dict(json.loads(text))
+
+
+@contextmanager
+def intact() -> Iterator[None]:
+    """Read what only petition writes: where it makes no sense, the log is damaged.
+
+    Raises:
+        LogDamaged: In place of what reading it raised.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as fault:
+        raise LogDamaged(f"the log is damaged: it holds what cannot be read ({fault})") from fault
 
 
 def copy_of(row: Row) -> Copy:
@@ -142,13 +176,14 @@ def copies_of(rows: Sequence[Row]) -> list[Copy]:
         return []
     # By place: a row looks for a column's name among all of them, at each asking.
     found = [list(some) for some in map(_places_of(tuple(rows[0].keys())), rows)]
-    fields = json.loads(f"[{','.join(values[_FIELDS] for values in found)}]")
-    for values, named in zip(found, fields, strict=True):
-        values[_FIELDS] = named
-        values[_STATE] = _STATES[values[_STATE]]
-        for place in _MOMENTS:
-            if values[place] is not None:
-                values[place] = moment(values[place])
+    with intact():
+        fields = json.loads(f"[{','.join(values[_FIELDS] for values in found)}]")
+        for values, named in zip(found, fields, strict=True):
+            values[_FIELDS] = named
+            values[_STATE] = _STATES[values[_STATE]]
+            for place in _MOMENTS:
+                if values[place] is not None:
+                    values[place] = moment(values[place])
     return list(map(Copy._make, found))
 
 
@@ -173,8 +208,8 @@ def event_of(row: Row) -> Event:
         letter=row["letter"],
         revision=row["revision"],
         mailbox=row["mailbox"],
-        from_state=State(row["from_state"]) if row["from_state"] else None,
-        to_state=State(row["to_state"]),
+        from_state=state_of(row["from_state"]) if row["from_state"] else None,
+        to_state=state_of(row["to_state"]),
         reason=row["reason"],
         reply_code=row["reply_code"],
         enhanced_code=row["enhanced_code"],
@@ -188,6 +223,6 @@ def event_of(row: Row) -> Event:
 def frozen_of(row: Row) -> FrozenLetter:
     """A frozen letter from its row."""
     values: dict[str, Any] = dict(row)
-    return FrozenLetter(
-        **(values | {"frozen_at": moment(row["frozen_at"]), "mode": Mode(row["mode"])})
-    )
+    with intact():
+        values |= {"frozen_at": moment(row["frozen_at"]), "mode": Mode(row["mode"])}
+    return FrozenLetter(**values)

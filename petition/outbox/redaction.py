@@ -11,6 +11,7 @@ from email.header import decode_header
 from email.message import Message
 
 from petition.address import folded
+from petition.outbox.records import fields_of
 
 STAND_IN = "[forgotten]"
 _AROUND = 60  # characters on either side
@@ -74,7 +75,7 @@ class Redaction:
         """
         if not self.names_them(fields):
             return fields
-        known = json.loads(fields)
+        known = fields_of(fields)
         less = {name: self._either.sub(STAND_IN, text) for name, text in known.items()}
         return json.dumps(less, ensure_ascii=False, sort_keys=True)
 

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import chain, count
 from pathlib import Path
 
-from petition.errors import LogUnusable
+from petition.errors import LogDamaged, LogUnusable
 from petition.outbox.database import Database, Row, Values
 from petition.outbox.disk import explained_file
 from petition.outbox.ownership import PATIENCE, is_owned, ownership
@@ -122,11 +122,13 @@ class SqliteDatabase(Database):
 
     def run(self, name: str, values: Values | None = None) -> int:
         """Run a query that changes something, and count the rows that it changed."""
-        return self._execute(name, values).rowcount
+        with self._explained():
+            return self._execute(name, values).rowcount
 
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
         """Run a query once for each of many sets of parameters; lists are none of them."""
-        return self._connection.executemany(self._texts[name], values).rowcount
+        with self._explained():
+            return self._connection.executemany(self._texts[name], values).rowcount
 
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
         """Run a query by a table of rows, in one statement for some of them at a time.
@@ -138,27 +140,53 @@ class SqliteDatabase(Database):
             some = rows[begin : begin + _ROWS]
             text, names = _with_rows(query, len(some), len(some[0]))
             places = [*chain.from_iterable(some), *(values[one] for one in names)]
-            changed += self._connection.execute(text, places).rowcount
+            with self._explained():
+                changed += self._connection.execute(text, places).rowcount
         return changed
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
-        row: Row | None = self._execute(name, values).fetchone()
+        with self._explained():
+            row: Row | None = self._execute(name, values).fetchone()
         return row
 
     def all(self, name: str, values: Values | None = None) -> list[Row]:
         """All rows of a query's answer."""
-        return self._execute(name, values).fetchall()
+        with self._explained():
+            return self._execute(name, values).fetchall()
 
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
         """The rows of a query's answer, one at a time."""
-        yield from self._execute(name, values)
+        with self._explained():
+            # No `yield from`: it would close the cursor where nobody wants the rest, which SQLite
+            # refuses when the connection was closed before.
+            for row in self._execute(name, values):
+                yield row  # noqa: UP028 (as said)
 
     def _execute(self, name: str, values: Values | None) -> sqlite3.Cursor:
         query = self._queries[name]
         if query.lists and values:
             values = {**values, **{one: json.dumps(values[one]) for one in query.lists}}
         return self._connection.execute(query.text, values or {})
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """SQLite's errors alone: where a block reads other files too, theirs are not the log's."""
+        try:
+            yield
+        except sqlite3.Error as fault:
+            raise _unusable(self.path, fault) from fault
+
+    def examine(self) -> None:
+        """Read every page, and compare each index with its table.
+
+        `quick_check` would leave the indexes out, and a row that its index does not find is queued
+        once more.
+        """
+        with self._explained():
+            [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise LogDamaged(f"{self.path.name} is damaged: {found.splitlines()[-1]}")
 
     @contextmanager
     def transaction(self, *, temporary: bool = False) -> Iterator[None]:
@@ -273,15 +301,17 @@ def explained(path: Path) -> Iterator[None]:
         with explained_file(path):
             yield
     except sqlite3.Error as fault:
-        raise LogUnusable(f"{path.name}: {fault}", _mend(fault)) from fault
+        raise _unusable(path, fault) from fault
 
 
-def _mend(fault: sqlite3.Error) -> str:
+def _unusable(path: Path, fault: sqlite3.Error) -> LogUnusable:
     text = str(fault)
+    if isinstance(fault, sqlite3.ProgrammingError | sqlite3.NotSupportedError):
+        raise fault  # of the program: nothing is wrong with the file
     for sign, advice in _ADVICE.items():
         if sign in text:
-            return advice
-    return "Look at the disk, and keep a copy of the file before you try again"
+            return LogUnusable(f"{path.name}: {text}", advice)
+    return LogDamaged(f"{path.name}: {text}: it is damaged, or not a log of petition")
 
 
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -293,8 +323,6 @@ _ADVICE = {
     "read-only": "Give yourself the right to write to it",
     "unable to open": "Look whether the folder is there and is yours",
     "locked": "Wait until the other petition command has ended",
-    "not a database": "Move the file away: it is not a log of petition",
-    "malformed": "Keep the file and restore it from a copy: it is damaged",
 }
 
 

@@ -1,6 +1,5 @@
 """What a report tells, counted: deliveries over time, answers by person and demand, days waited."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from petition.outbox.answers import Answer, Standing, Status
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
 from petition.outbox.record import Record
-from petition.outbox.records import Counts, moment
+from petition.outbox.records import Counts, fields_of, moment
 
 UNANSWERED = ("none", "unclassified", "acknowledged", "stalled")  # what the footer names
 _WAITED_FOR = answering.UNANSWERED | {Status.UNCLASSIFIED}
@@ -187,7 +186,7 @@ def _read_people(log: Log, record: Record, found: Figures) -> None:
 
 
 def _person(row: dict[str, Any], number: int, found: Figures) -> Person:
-    fields = json.loads(row["fields"])
+    fields = fields_of(row["fields"])
     office = office_of(fields)
     is_forgotten = "@" not in row["mailbox"]
     if is_forgotten:

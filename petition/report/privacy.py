@@ -3,7 +3,6 @@
 import email
 import email.policy
 import hashlib
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +18,7 @@ from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.holdings import held, mentions, namesakes
 from petition.outbox.log import Log
-from petition.outbox.records import FrozenLetter
+from petition.outbox.records import FrozenLetter, fields_of
 from petition.outbox.redaction import Redaction
 from petition.outbox.states import State
 
@@ -240,7 +239,7 @@ def export(log: Log, person: Person) -> dict[str, Any]:
     found: dict[str, Any] = {name: list(map(_readable, some)) for name, some in rows.items()}
     for copy in found["copies"]:
         copy["text"] = _plain(kept[copy["id"]]) if copy["id"] in kept else None
-        copy["fields"] = json.loads(copy["fields"])
+        copy["fields"] = fields_of(copy["fields"])
     named = _named_in(log, frozen_letters(log), person)
     return {
         "log": log.where,

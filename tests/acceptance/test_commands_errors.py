@@ -1,7 +1,12 @@
 """How a command that cannot do its work says so, to a person and to a script."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from petition.outbox.states import State
+from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 
 COMMANDS = [
@@ -55,7 +60,7 @@ def test_only_send_says_that_nothing_was_sent(campaign: SmallCampaign):
 def test_a_log_that_is_none_is_named_once(campaign: SmallCampaign):
     campaign.write("rehearsal.db", "no database\n" * 100)
     first = campaign.petition("check", status=1).out.splitlines()[0]
-    assert first.startswith("rehearsal.db: file is not a database. ")
+    assert first.startswith("rehearsal.db: file is not a database")
     (campaign.root / "rehearsal.db").unlink()
     campaign.write("elsewhere.db", "")
     (campaign.root / "rehearsal.db").symlink_to("elsewhere.db")
@@ -75,3 +80,30 @@ def test_bytes_that_are_no_text_are_refused(campaign: SmallCampaign):
 def test_a_limit_beyond_all_numbers_limits_nothing(campaign: SmallCampaign):
     answer = campaign.petition("send", "open-letter", "--limit", "9" * 30, status=0)
     assert "open-letter: 3 sent." in answer.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("log",),
+        ("log", "--json"),
+        ("status",),
+        ("status", "open-letter", "--state", "sent"),
+        ("status", "open-letter", "--csv"),
+        ("check",),
+        ("preview", "open-letter"),
+        ("suppress",),
+        ("export", "p1@x.example"),
+        ("send", "open-letter", "--dry-run"),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_who_has_gone_is_no_error(command: tuple[str, ...], tmp_path: Path):
+    """As in `petition log | head -2`."""
+    campaign = SmallCampaign.at(tmp_path, 30)
+    queue(campaign, p1=State.SENT, p2=State.SENT)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as out, campaign.begin(*command, out=out) as run:  # noqa: PTH123
+        _, err = run.communicate(timeout=100)
+    assert (run.returncode, err) == (141, "")

@@ -1,8 +1,10 @@
 """The whole program on a log in PostgreSQL: nobody gets a letter twice, whoever dies."""
 
+import subprocess
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from petition.outbox.log import Log
@@ -159,3 +161,27 @@ def test_what_the_server_said_while_postgresql_was_away_is_kept(tmp_path: Path):
         assert "Ok: queued" in campaign.petition("log", "p1", status=0).out
         campaign.petition(*SEND, status=0)
         assert server.accepted.total() == 1
+
+
+def test_a_connection_that_is_lost_while_rows_are_read_is_told(tmp_path: Path, postgres: Postgres):
+    url = postgres.new_log()
+    with counting_server() as server:
+        campaign = campaign_on(url, tmp_path, server.port)
+        campaign.petition(*SEND, status=0)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO event (copy, at, to_state) SELECT copy, at, to_state FROM event,"
+            " generate_series(1, 3000)"
+        )
+        with campaign.begin("log", out=subprocess.PIPE) as run:
+            assert run.stdout is not None
+            run.stdout.read(1)  # it goes on to write what nobody reads, and waits
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'petition'"
+            )
+            _, err = run.communicate(timeout=100)
+    assert run.returncode == 1
+    assert "Traceback" not in err
+    assert "fault of its own" not in err
+    assert "postgresql:///postgres: " in err
