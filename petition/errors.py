@@ -4,6 +4,7 @@ PetitionError                 our own error: what happened, how to mend it
 ├── CampaignError             problems in the files of a campaign, all of them at once (1)
 ├── AddressRefused            a text is no mail address (1)
 ├── MergeRefused              one copy cannot be built or does not read back as written (1)
+│   └── MergeHindered         something of this machine is missing: no row is to blame (1)
 ├── UsageError                a wrong call, or one that nobody confirmed: nothing was done (2)
 │   ├── ConditionRefused      a condition cannot be read or worked out: nothing was done (2)
 │   └── LogBusy               another process owns the log: nothing was done (2)
@@ -116,6 +117,13 @@ class MergeRefused(PetitionError):
 
     def __str__(self) -> str:
         return str(self.problem)
+
+
+class MergeHindered(MergeRefused):
+    """One copy cannot be built here and now: a file of its row or a library is not there.
+
+    Neither the letter nor the row is to blame, and the copy can be built when it is back.
+    """
 
 
 class UsageError(PetitionError):

@@ -90,6 +90,10 @@ class Commands(TyperGroup):
             what = "the command holds bytes that are no text in UTF-8"
             _say(UsageError(what, "Type it anew; nothing was done"), ctx)
             raise typer.Exit(ExitStatus.NOTHING_DONE) from None
+        except MemoryError:
+            what = "there is not enough memory; what was done is recorded"
+            _say(PetitionError(what, "End other programs, then run the same command again"), ctx)
+            raise typer.Exit(ExitStatus.PROBLEMS) from None
         except OSError as fault:
             mend = "Look at the file and the disk, then try again"
             _say(PetitionError(_reason(fault), mend), ctx)

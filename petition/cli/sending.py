@@ -202,6 +202,13 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
             f" {ending.unknown}. Look at the list and ask the provider; then petition retry"
             f" {prepared.letter}."
         )
+    if ending.hindrance:
+        letters = console.count(ending.hindered, "letter")
+        console.say_error(
+            f"{'Stopped: ' if ending.is_hindered else ''}{letters} could not be put together on"
+            f" this machine and will wait. The last one: {ending.hindrance} Then run the same"
+            f" command again."
+        )
     if ending.log_fault:
         console.say_error(
             f"Stopped, for the log could not be written: {ending.log_fault} The next command tells"
@@ -284,7 +291,7 @@ def status_of(states: dict[State, int], ending: Ending) -> ExitStatus:
         ending: How the run ended.
     """
     applies = [ExitStatus.DONE]
-    if states.get(State.FAILED) or ending.refused:
+    if states.get(State.FAILED) or ending.refused or ending.hindrance:
         applies.append(ExitStatus.PROBLEMS)
     if any(states.get(state) for state in LEFT):
         applies.append(ExitStatus.LEFT)

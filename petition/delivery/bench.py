@@ -355,6 +355,8 @@ class Bench:
             self.fault = PetitionError(
                 f"several letters in a row were refused: {said}", "Look at the letter and the list"
             )
+        elif ending.is_hindered:
+            self.fault = ending.hindrance
         elif ending.trouble and not ending.trouble.is_passing:
             self.fault = ending.trouble
         elif ending.trouble or ending.broken:

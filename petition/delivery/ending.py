@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from petition.delivery.reply import Reply
 from petition.delivery.trouble import OpeningTrouble
-from petition.errors import LogUnusable
+from petition.errors import LogUnusable, PetitionError
 from petition.outbox.records import Copy
 from petition.outbox.states import State
 
@@ -57,6 +57,9 @@ class Ending:
         unknown: What it said of recipients, too often to be true of all of them.
         capped: The daily cap is reached; when it frees the first letter.
         closed: The sending window is closed; when it opens.
+        hindrance: Why a copy could not be put together on this machine, for the last one.
+        hindered: How many could not, and wait.
+        is_hindered: They were too many, and ended the run.
         log_fault: The log could no longer be written.
         stopped: Somebody asked for the end: a person, or a worker whose letter has another pace.
         clock_was_ahead: Letters were counted by a clock that was more than a day ahead.
@@ -69,6 +72,9 @@ class Ending:
     unknown: str | None = None
     capped: datetime | None = None
     closed: datetime | None = None
+    hindrance: PetitionError | None = None
+    hindered: int = 0
+    is_hindered: bool = False
     log_fault: LogUnusable | None = None
     stopped: bool = False
     clock_was_ahead: bool = False
@@ -85,6 +91,7 @@ class Ending:
             or self.unknown
             or self.capped
             or self.closed
+            or self.is_hindered
             or self.log_fault
         )
 
@@ -95,6 +102,7 @@ class Ending:
             self.stopped
             or self.refused
             or self.unknown
+            or self.is_hindered
             or self.log_fault
             or (self.trouble and not self.trouble.is_passing)
         )

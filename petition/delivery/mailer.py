@@ -22,7 +22,7 @@ from petition.delivery.session import Transaction
 from petition.delivery.slowing import Slowing
 from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
-from petition.errors import LogUnusable, MergeRefused
+from petition.errors import LogUnusable, MergeHindered, MergeRefused, PetitionError
 from petition.merge.message import Email, Merger
 from petition.outbox.recording import Outcome
 from petition.outbox.records import Copy
@@ -31,6 +31,8 @@ from petition.outbox.states import WAITING, Reason, State
 
 __all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
 
+HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine
+HINDERED_IN_ALL = 50
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
 _LONGEST_SLEEP = 30.0  # seconds after which the clock is looked at again
 
@@ -79,6 +81,7 @@ class Mailer:
         self._lines = 0  # that are open
         self.merged = merged
         self._date = clock().replace(microsecond=0)
+        self._hindered_in_a_row = 0
         self._finished = 0  # letters that need no other attempt
         self._dismissals = Dismissals()
         self._fault: Exception | None = None
@@ -267,7 +270,8 @@ class Mailer:
             if not (self._is_free_for(copy) or await self._turn_has_come(line, copy)):
                 self._supply.give_back(copy)
                 return None
-            if letter := self._merged_letter(line, copy):
+            letter = self._merged_letter(line, copy)
+            if letter or self._ending.is_hindered:
                 return letter
 
     def _take_ahead(self, line: Line) -> Letter | None:
@@ -303,7 +307,7 @@ class Mailer:
             return
         if not self._dismissals.allow(line.session.letters + 1):
             return
-        while line.ahead is None and (copy := self._supply.take()):
+        while line.ahead is None and not self._ending.is_hindered and (copy := self._supply.take()):
             if not self._is_free_for(copy):
                 self._supply.give_back(copy)
                 return
@@ -321,10 +325,27 @@ class Mailer:
         full = self.merged <= READ_BACK_FIRST
         try:
             email = self._merger.merge(person_of(copy), copy.revision, date, full=full)
+            outgoing = self._route.outgoing(email, self._date_now())
+        except (MergeHindered, OSError, MemoryError) as fault:
+            self._put_aside(copy, _hindrance(fault))
+            return None
         except MergeRefused as refusal:
             self._record(line, copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
             return None
-        return Letter(copy, email, self._route.outgoing(email, self._date_now()), date)
+        self._hindered_in_a_row = 0
+        return Letter(copy, email, outgoing, date)
+
+    def _put_aside(self, copy: Copy, why: PetitionError) -> None:
+        """Leave out of this run what cannot be put together here: a share may have gone away."""
+        self._supply.put_aside(copy)
+        self._hindered_in_a_row += 1
+        ending = self._ending
+        ending.hindrance, ending.hindered = why, ending.hindered + 1
+        ending.is_hindered = (
+            self._hindered_in_a_row >= HINDERED_IN_A_ROW or ending.hindered >= HINDERED_IN_ALL
+        )
+        self._look_at_ending()
+        self._tell(Told(copy, State.QUEUED, str(why)))
 
     def _date_now(self) -> datetime:
         """The Date of a letter that has none: whole seconds, one object for all of a second."""
@@ -410,3 +431,12 @@ class Mailer:
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
+
+
+def _hindrance(fault: MergeHindered | OSError | MemoryError) -> PetitionError:
+    if isinstance(fault, MergeHindered):
+        return fault
+    if isinstance(fault, MemoryError):
+        return PetitionError("there is not enough memory", "End other programs, then send again")
+    file = f"{fault.filename}: " if fault.filename else ""
+    return PetitionError(f"{file}{fault.strerror or fault}", "Look at the disk, then send again")

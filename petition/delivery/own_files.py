@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from petition.campaign.names import quoted
-from petition.merge.enclosures import PROMISED, promised_files
+from petition.errors import PetitionError
+from petition.merge.enclosures import LETTER_PDF, PROMISED, promised_files
 from petition.merge.files import File, Files
 from petition.merge.frozen import Frozen
-from petition.merge.refusals import CellRefused
+from petition.merge.refusals import CellRefused, FileRefused
 from petition.outbox.database import Database
 from petition.outbox.enclosed import is_kept, keep, texts_of_waiting
 
@@ -18,13 +19,16 @@ from petition.outbox.enclosed import is_kept, keep, texts_of_waiting
 def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
     """Keep the files of the rows that were chosen and wait, in the transaction that queued them.
 
-    One that has changed since, or is no more, is left out: its copy will be refused, as it would be
-    here. So is the letter itself as a PDF, which the worker sets.
+    One that has changed since is left out: its copy will be refused, as it would be here. So is the
+    letter itself as a PDF, which the worker sets.
 
     Args:
         database: The log's.
         frozen: The letter.
         files: Reads them.
+
+    Raises:
+        PetitionError: One cannot be read: workers would refuse its copy for good.
     """
     if not any("template" in one for one in frozen.attachments):
         return
@@ -34,6 +38,11 @@ def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
                 continue
             try:
                 file = files.read(path)
+            except FileRefused as refusal:
+                if path == LETTER_PDF:
+                    continue
+                what = f"nothing was queued: the attachment {refusal.what}"
+                raise PetitionError(what, refusal.mend) from None
             except CellRefused:
                 continue
             if file.sha256 == sha256:

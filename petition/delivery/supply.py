@@ -37,6 +37,7 @@ class Supply:
         self._pace = route.pace
         self._in_hand: deque[Copy] = deque()
         self._held: dict[str, deque[Copy]] = {}
+        self._aside: list[Copy] = []  # to the end of this run
         self._is_dry = False  # the last claim brought less than was asked for
         self._unfinished = 0  # claimed, and not yet recorded
         self._claiming = asyncio.Lock()
@@ -118,6 +119,11 @@ class Supply:
         else:
             self._in_hand.appendleft(copy)
 
+    def put_aside(self, copy: Copy) -> None:
+        """Keep a copy that was taken out of this run; it waits again when that ends."""
+        self._aside.append(copy)
+        self._unfinished -= 1
+
     def note_recorded(self) -> None:
         """A copy that was taken is recorded."""
         self._unfinished -= 1
@@ -145,6 +151,8 @@ class Supply:
             self._in_hand.clear()
             self._held.clear()
             self._unfinished -= len(left)
+            left += self._aside
+            self._aside.clear()
             return left
 
     async def _claim_more(self) -> None:

@@ -13,7 +13,7 @@ from petition.campaign.names import quoted
 from petition.errors import Problem
 from petition.merge.files import LETTER_LIMIT, File, Files
 from petition.merge.part import content_id, picture_type, type_of
-from petition.merge.refusals import CellRefused, ValueRefused
+from petition.merge.refusals import CellRefused, FileRefused, ValueRefused
 from petition.merge.template import compile_path
 from petition.merge.typeset import can_typeset, layout, missing_typst
 
@@ -170,7 +170,7 @@ def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[F
         try:
             found.append(files.read_own(path, promised))
         except CellRefused as refusal:
-            raise CellRefused(f"the attachment {refusal.what}", refusal.mend) from None
+            raise type(refusal)(f"the attachment {refusal.what}", refusal.mend) from None
     return found
 
 
@@ -191,7 +191,7 @@ def keep_promise(found: Sequence[File], promised: str | None, *, is_typeset: boo
     other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
     named = quoted(other[0]) if other else "of the row"
     what = f"the attachment {named} has changed since the letter was queued"
-    mend = "Put the file back as it was, then petition retry"
     if other == [LETTER_PDF] and is_typeset:
         mend = "Install the version of typst that it was set with, or send with --revise"
-    raise CellRefused(what, mend)
+        raise FileRefused(what, mend)
+    raise CellRefused(what, "Put the file back as it was, then petition retry")

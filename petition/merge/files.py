@@ -18,7 +18,7 @@ from petition.campaign.names import quoted
 from petition.campaign.source import find_file, unreadable
 from petition.errors import Problem
 from petition.merge.part import Part, attachment_of
-from petition.merge.refusals import CellRefused
+from petition.merge.refusals import CellRefused, FileRefused
 
 FILE_LIMIT = 10_000_000  # bytes of one file
 LETTER_LIMIT = 20_000_000  # bytes of all files of one copy, before they are encoded
@@ -120,18 +120,18 @@ class Files:
         problems: list[Problem] = []
         found = find_file(self._root, path, problems)
         if found is None:
-            raise CellRefused(f"{quoted(path)}: {problems[0].what}", problems[0].mend)
+            raise FileRefused(f"{quoted(path)}: {problems[0].what}", problems[0].mend)
         self._refuse_private(path, found)
         try:
             data = _read(found)
         except OSError as why:
             what, mend = unreadable(why)
-            raise CellRefused(f"{quoted(path)}: {what}", mend) from None
+            raise FileRefused(f"{quoted(path)}: {what}", mend) from None
         if not data:
-            raise CellRefused(f"{quoted(path)} is empty", "Put in the file that you meant")
+            raise FileRefused(f"{quoted(path)} is empty", "Put in the file that you meant")
         if len(data) > FILE_LIMIT:
             what = f"{quoted(path)} is larger than {FILE_LIMIT // 1_000_000} MB"
-            raise CellRefused(what, "Make it smaller, or put it on the web and write a link to it")
+            raise FileRefused(what, "Make it smaller, or put it on the web and write a link to it")
         return data
 
     def _refuse_private(self, path: str, found: Path) -> None:

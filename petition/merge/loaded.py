@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from markupsafe import Markup
 
 from petition.campaign.people import Person
-from petition.errors import MergeRefused, Problem
+from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fields import LetterDate, Named, Value, clean, printed
 from petition.merge.headers import check_text
@@ -19,7 +19,7 @@ from petition.merge.operations import LANGUAGE
 from petition.merge.previous import Previous, previous_names, stand_in
 from petition.merge.printing import UNSUBSCRIBE, Form, Forms
 from petition.merge.python_words import of_failure
-from petition.merge.refusals import CellRefused, ValueRefused
+from petition.merge.refusals import CellRefused, FileRefused, ValueRefused
 from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
 from petition.merge.shapes import Shapes
 from petition.merge.signing import signatories_in
@@ -338,7 +338,8 @@ def refused_row(
         verb: What the letter does with it there.
     """
     what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
-    return MergeRefused(Problem(person.file, person.line, what, refusal.mend))
+    kind = MergeHindered if isinstance(refusal, FileRefused) else MergeRefused
+    return kind(Problem(person.file, person.line, what, refusal.mend))
 
 
 def _as_markup(text: str) -> str:

@@ -19,3 +19,7 @@ class ValueRefused(PetitionError):
 
 class CellRefused(ValueRefused):
     """A value cannot be printed where it stands: the row that it comes from is to blame."""
+
+
+class FileRefused(CellRefused):
+    """A file of this machine cannot be carried as it is: no value is to blame."""

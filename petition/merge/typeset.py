@@ -22,7 +22,7 @@ from babel.dates import format_date
 
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
-from petition.errors import MergeRefused, Problem
+from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fields import locale_of
 from petition.merge.loaded import LoadedText
@@ -122,7 +122,7 @@ class Typesetter:
     def _ready(self) -> Any:  # noqa: ANN401 (typst may be missing)
         if self._compiler is None:
             if not can_typeset():
-                raise MergeRefused(missing_typst(*self._place))
+                raise MergeHindered(missing_typst(*self._place))
             import typst  # noqa: PLC0415 (an extra, and 80 MB: loaded for a letter that needs it)
 
             self._folder = Path(tempfile.mkdtemp(prefix="petition-"))

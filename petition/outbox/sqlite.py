@@ -160,8 +160,8 @@ class SqliteDatabase(Database):
         with self._explained():
             # No `yield from`: it would close the cursor where nobody wants the rest, which SQLite
             # refuses when the connection was closed before.
-            for row in self._execute(name, values):
-                yield row  # noqa: UP028 (as said)
+            for row in self._execute(name, values):  # noqa: UP028
+                yield row
 
     def _execute(self, name: str, values: Values | None) -> sqlite3.Cursor:
         query = self._queries[name]

@@ -1,21 +1,33 @@
 """Letters with files and an event, through the real program into the sandbox."""
 
+import asyncio
 import csv
 import email
 import email.policy
 import hashlib
 import io
 import os
+import re
 import sqlite3
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
+from petition.outbox.states import State
 from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import Gate, counting_server
 
 OWN = '"briefings/{{ recipient.id }}.pdf"'
 EVENT = '\n[events.protest]\ntitle = "Protest"\nstarts = 2999-09-30T16:00:00\n'
+
+# Runs petition as on a list whose files are more than it keeps in memory.
+KEEPS_NO_FILE = """
+import runpy
+from petition.merge import files
+files._KEPT = 0
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture
@@ -160,3 +172,34 @@ def test_own_file_that_changed_before_an_attempt_is_brought_up_to_date(campaign)
     campaign.petition("send", "open-letter", status=0)
     assert fields(campaign)[1] != before
     assert set(campaign.states().values()) == {"sent"}
+
+
+def test_a_share_that_goes_away_fails_nobody(campaign: SmallCampaign):
+    """Its files are gone in the middle of a run, and there again for the next one."""
+    names = [f"p{number}" for number in range(1, 61)]
+    campaign.list_people(*names)
+    for name in names:
+        campaign.write(f"briefings/{name}.pdf", f"for {name}")
+    gate = Gate()
+    with counting_server() as server:
+        server.sleep = gate.wait
+        live = campaign.through(server.port)
+        with live.begin("send", "open-letter", "--yes", program=("-c", KEEPS_NO_FILE)) as run:
+            assert gate.arrived.wait(60)
+            (campaign.root / "briefings").rename(campaign.root / "away")
+            gate.opened.set()
+            _, err = run.communicate(timeout=100)
+        assert run.returncode == 3
+        states = live.states()
+        assert set(states.values()) == {State.SENT, State.QUEUED}
+        assert set(live_attempts(campaign)) == {0, 1}
+        assert re.search(r"briefings/p\d+\.pdf", err)
+        server.sleep = asyncio.sleep
+        (campaign.root / "away").rename(campaign.root / "briefings")
+        live.petition("send", "open-letter", "--yes", status=0)
+        assert sorted(server.accepted.values()) == [1] * 60
+
+
+def live_attempts(campaign: SmallCampaign) -> list[int]:
+    with sqlite3.connect(campaign.root / "petition.db") as database:
+        return [row[0] for row in database.execute("SELECT attempts FROM copy")]
