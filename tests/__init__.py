@@ -1,0 +1,4 @@
+"""The tests of petition."""
+
+# Seconds that a test waits for something that comes sooner or later: a busy machine fails nothing.
+PATIENCE = 600

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,13 @@ for _name, _examples in {"fast": 20, "moderate": 50, "thorough": 500}.items():
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("moderate")
+
+# A job that a shell put into the background ignores SIGINT, one under nohup SIGHUP, and so would
+# every process that it starts. Where we handle a signal, they begin with its default.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 _SYSTEM = "/usr/sbin:/sbin:/usr/bin:/bin"
 

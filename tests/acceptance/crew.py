@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.small import Popen, SmallCampaign
 from tests.servers.counting import CountingServer
 
 SEND = ("send", "open-letter", "--workers", "--yes")
-PATIENCE = 120  # seconds; nothing is asserted of how fast it goes
 
 
 def campaign_on(url: str, folder: Path, port: int, people: int) -> SmallCampaign:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def made(target: str, campaign: SmallCampaign) -> str:
         cwd=ROOT,
         env=campaign.environment | {"PATH": os.environ["PATH"], "COLUMNS": "120"},
         capture_output=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     said = done.stdout.decode()

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests import PATIENCE
+from tests.forkserver import fork_server
+
 SETTINGS = """\
 [campaign]
 title = "Clean water for Leeds"
@@ -105,24 +108,20 @@ class SmallCampaign:
         kept = {name: value for name, value in os.environ.items() if "PETITION" not in name}
         return kept | {"PYTHONWARNINGS": "error", "COLUMNS": "80"} | self.env
 
-    def petition(self, *arguments: str, status: int | None = None, timeout: float = 120) -> Answer:
+    def petition(
+        self, *arguments: str, status: int | None = None, timeout: float = PATIENCE
+    ) -> Answer:
         """Run petition here and wait for it.
 
         Args:
             arguments: What stands behind `petition`.
             status: The exit status that is expected; None: any.
-            timeout: After how many seconds to give up.
+            timeout: After how many seconds to give up; nothing is asserted of how fast it goes.
         """
-        done = subprocess.run(
-            [sys.executable, "-m", "petition", *arguments],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+        end, out, err = fork_server(self.environment).run(
+            arguments, self.root, self.environment, timeout
         )
-        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        answer = Answer(end, out.decode(), err.decode())
         assert "Traceback" not in answer.err, answer.err
         if status is not None:
             assert answer.status == status, (answer.out, answer.err)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from petition.report.figures import office_of
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 
 # What Chromium asks for by itself, with every page or none.
@@ -207,7 +208,7 @@ def browse(path: Path, profile: Path) -> tuple[str, list[bytes]]:
                 path.as_uri(),
             ],
             capture_output=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
     # A connection that it opens ahead and never uses asks for nothing.

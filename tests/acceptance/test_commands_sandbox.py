@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 
 LETTER = "From: a@x.example\r\nTo: b@x.example\r\nSubject: S\r\n\r\nText\r\n"
@@ -33,7 +34,7 @@ def test_it_keeps_letters_and_says_where(tmp_path: Path):
         with smtplib.SMTP(begun["host"], begun["port"]) as client:
             client.sendmail("a@x.example", ["b@x.example"], LETTER)
         program.send_signal(signal.SIGINT)
-        out, err = program.communicate(timeout=30)
+        out, err = program.communicate(timeout=PATIENCE)
     assert (json.loads(out), err, program.returncode) == ({"kept": 1}, "", 0)
     assert [path.read_bytes() for path in (tmp_path / "outbox" / "new").iterdir()] == [
         LETTER.encode()
@@ -52,7 +53,7 @@ def test_it_names_the_environment_that_a_send_needs(campaign: SmallCampaign):
         assert "3 sent" in out
         assert "is a sandbox: nobody received anything." in out
         program.send_signal(signal.SIGTERM)
-        out, _ = program.communicate(timeout=30)
+        out, _ = program.communicate(timeout=PATIENCE)
     assert "Kept 4 letters. Nobody received anything." in out
     assert not (campaign.root / "petition.db").exists()
 
@@ -64,6 +65,6 @@ def test_a_port_that_is_taken(tmp_path: Path):
         port = json.loads(program.stdout.readline())["port"]
         answer = place.petition("sandbox", "--port", str(port), status=1)
         program.send_signal(signal.SIGTERM)
-        program.communicate(timeout=30)
+        program.communicate(timeout=PATIENCE)
     assert f"port {port} cannot be opened" in answer.err
     assert place.petition("sandbox", "--port", "70000", status=2).out == ""

@@ -8,6 +8,7 @@ import pexpect
 import pytest
 
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 
@@ -48,7 +49,7 @@ def on_terminal(campaign: SmallCampaign, arguments: list[str], **env: str) -> st
         env=environment,
         dimensions=(24, 80),
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
     )
     child.expect(pexpect.EOF)
     child.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 
 WATCHING = "Ctrl-C ends it"
@@ -20,7 +21,7 @@ def child(campaign: SmallCampaign) -> Iterator["pexpect.spawn[str]"]:
         env=campaign.environment | {"TERM": "xterm-256color", "NO_COLOR": "1"},
         dimensions=(40, 80),
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
     )
     yield child
     child.close(force=True)

@@ -39,6 +39,7 @@ from petition.cli.main import app
 from petition.errors import ExitStatus
 from petition.merge import fields
 from petition.outbox.states import ARROWS, State
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 from tests.servers.postgres import BINARIES, running_postgres
@@ -123,7 +124,7 @@ class Script:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=240,
+            timeout=PATIENCE,
             check=False,
         )
         *outputs, rest = done.stdout.decode().split("\0")

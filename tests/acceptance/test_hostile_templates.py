@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import LETTER, SmallCampaign
 
 MEMORY = 700 * 1024 * 1024  # bytes of address space; a check of this campaign needs about 250 MB
@@ -160,7 +161,7 @@ def check(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         preexec_fn=bounds,
         check=False,
     )

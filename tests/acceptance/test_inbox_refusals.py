@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
 from tests.servers.imap_scripted import PASSWORD, ScriptedImap, scripted_imap
@@ -69,7 +70,7 @@ def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: S
         assert "has hung up" in watch.told()
         server.mails[2] = returns.reply("p2", "Second.").encode()
         assert watch.words() == "Second."
-        server.idling.wait(60)
+        server.idling.wait(PATIENCE)
         assert watch.interrupt(30) == 130  # the server does not answer to the end of IDLE
 
 
@@ -80,13 +81,13 @@ def test_who_watches_a_server_that_refuses_idle_goes_on_without_a_word(
     server.mails = {1: returns.reply("p1", "First.").encode()}
     running = returns.campaign.begin("inbox", "--watch", "--json")
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while server.connections < 2:
             assert time.monotonic() < deadline
             assert running.poll() is None
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
-        told = running.communicate(timeout=60)[1]
+        told = running.communicate(timeout=PATIENCE)[1]
         assert running.returncode == 130
         assert "trying again" not in told
     finally:

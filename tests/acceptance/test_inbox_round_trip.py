@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.imap_server import PASSWORD, Dovecot, running_dovecot
@@ -122,7 +123,7 @@ def campaign_at(root: Path, postfix: Postfix, dovecot: Dovecot) -> SmallCampaign
 
 
 def wait_until(is_met: Callable[[], bool], way: Way) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not is_met():
         assert time.monotonic() < deadline, way.postfix.log[-5_000:] + way.dovecot.log
         time.sleep(0.1)

@@ -6,6 +6,7 @@ import pytest
 
 from petition.outbox.log import Log
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.crashed import read_log
 from tests.acceptance.killable import POINTS, RECOVERY
 from tests.acceptance.small import SmallCampaign
@@ -54,7 +55,7 @@ def test_a_kill_at_each_point(tmp_path: Path, point: str, times: int):
         campaign = SmallCampaign.at(tmp_path, people=12).through(server.port)
         arguments = (point, str(times), "send", "open-letter", "--yes")
         killed = campaign.begin(*arguments, program=KILLABLE)
-        _, err = killed.communicate(timeout=60)
+        _, err = killed.communicate(timeout=PATIENCE)
         # Some points come but once in a run: then it ends by itself, and that is well too.
         assert killed.returncode in {-9, 0} if times > 1 else killed.returncode == -9, err
         assert len(uncertain_of(campaign)) <= CONNECTIONS
@@ -69,12 +70,12 @@ def test_a_kill_while_the_next_run_tidies_up(tmp_path: Path, point: str):
         campaign = SmallCampaign.at(tmp_path, people=12).through(server.port)
         send = ("send", "open-letter", "--yes")
         first = campaign.begin("behind the dot", "3", *send, program=KILLABLE)
-        assert first.wait(timeout=60) == -9
+        assert first.wait(timeout=PATIENCE) == -9
         first.stderr.close()
         in_hand = read_log(campaign.root).marked
         assert in_hand
         second = campaign.begin(point, "1", *send, program=KILLABLE)
-        _, err = second.communicate(timeout=60)
+        _, err = second.communicate(timeout=PATIENCE)
         assert second.returncode == -9, err
         server.wait_until_alone()
         left = read_log(campaign.root)

@@ -15,9 +15,10 @@ from tests.servers.counting import counting_server
 LETTERS = 2000
 CONNECTIONS = 8
 CAMPAIGNS = 15
-CRASHES = 20  # of each campaign; it still has letters left after the last one
+CRASHES = 20  # of each campaign
+SHARE = LETTERS // CRASHES  # of the letters, for each run
 ANY_TIME = Moment(seconds=1.0)  # mostly before the first letter
-AMONG_LETTERS = Moment(letters=2 * LETTERS // CRASHES - 30)
+AMONG_LETTERS = Moment(letters=SHARE - CONNECTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ def test_kills_at_random_moments(seed: int, template: Path, tmp_path: Path):
         counting_server(pause=0.004) as server,
         copied(template, tmp_path / "campaign", server) as campaign,
     ):
-        crashing = Crashing(campaign, server, CONNECTIONS, chance)
+        crashing = Crashing(campaign, server, CONNECTIONS, SHARE, chance)
         for number in range(CRASHES):
-            assert crashing.crash(ANY_TIME if number % 10 == 9 else AMONG_LETTERS)
+            crashing.crash(ANY_TIME if number % 10 == 9 else AMONG_LETTERS)
         tally = crashing.finish()
         sys.stdout.write(f"{tally}\n")
         assert tally.crashes == CRASHES

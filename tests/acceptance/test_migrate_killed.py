@@ -10,6 +10,7 @@ import pytest
 
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
+from tests import PATIENCE
 from tests.acceptance.migrate_killed import MOMENTS
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
@@ -39,7 +40,7 @@ class Scene:
 
     def kill(self, moment: str) -> None:
         killed = self.campaign.begin(moment, "migrate", self.target, program=KILLED)
-        _, err = killed.communicate(timeout=60)
+        _, err = killed.communicate(timeout=PATIENCE)
         assert killed.returncode == -9, err
 
     def open_logs(self) -> list[str]:
@@ -134,7 +135,7 @@ def test_kills_at_random_moments(scene: Scene, seed: int):
         moving = scene.campaign.begin("migrate", scene.target)
         time.sleep(chance.uniform(0, longest))
         moving.kill()
-        _, err = moving.communicate(timeout=60)
+        _, err = moving.communicate(timeout=PATIENCE)
         assert len(scene.open_logs()) <= 1
         if moving.returncode != -9:
             assert moving.returncode == 0 or "was moved to" in err, err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.queued import leave_in_hand
 from tests.acceptance.small import Answer, SmallCampaign
 from tests.privileges import bound_by_permissions
@@ -88,13 +89,14 @@ def fill(folder: Path) -> Path:
 
 @pytest.mark.component("root", "mount")
 def test_what_a_run_left_on_a_full_disk_is_explained(tmp_path: Path):
-    with counting_server(pause=0.02) as server, small_disk(tmp_path / "disk", 4096) as disk:
+    with counting_server(hold_after=5) as server, small_disk(tmp_path / "disk", 4096) as disk:
         campaign = SmallCampaign.at(disk, people=60).through(server.port)
         campaign.env["COLUMNS"] = "300"
         run = campaign.begin(*SEND)
         server.wait_for(letters=5)
         filler = fill(disk)
-        _, err = run.communicate(timeout=60)
+        server.hold_after = None
+        _, err = run.communicate(timeout=PATIENCE)
         assert run.returncode == 3, err
         assert "the log could not be written: petition.db: database or disk is full" in err
         said = campaign.petition("status", "open-letter", status=0).out

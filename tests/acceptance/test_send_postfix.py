@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.postfix import running_postfix
 
@@ -39,7 +40,7 @@ def test_postfix_takes_the_example_campaign(tmp_path: Path):
 
 
 def wait_until(is_met) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not is_met():
         assert time.monotonic() < deadline
         time.sleep(0.05)

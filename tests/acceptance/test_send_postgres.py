@@ -9,6 +9,7 @@ import pytest
 
 from petition.outbox.log import Log
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, Gate, counting_server
 from tests.servers.postgres import Postgres, running_postgres
@@ -24,7 +25,7 @@ def campaign_on(url: str, folder: Path, port: int, people: int = 3) -> SmallCamp
 
 
 def wait_for(server: CountingServer, letters: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while server.accepted.total() < letters:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -122,7 +123,7 @@ def test_of_two_runs_at_once_one_refuses(tmp_path: Path, postgres: Postgres):
             refused = campaign.petition(*SEND, status=2)
         assert "is sending from postgresql:///postgres" in refused.err
         with campaign.begin(*SEND) as one, campaign.begin(*SEND) as other:
-            assert {one.wait(100), other.wait(100)} <= {0, 2}
+            assert {one.wait(PATIENCE), other.wait(PATIENCE)} <= {0, 2}
         finish(campaign, server, 40)
 
 
@@ -135,7 +136,7 @@ def test_a_restart_of_postgresql_in_the_middle_costs_no_letter(tmp_path: Path):
             database.start()
             assert run.stderr is not None
             said = run.stderr.read()
-            assert run.wait(100) == 1
+            assert run.wait(PATIENCE) == 1
         assert "Traceback" not in said
         assert "run the same command again" in said
         finish(campaign, server, 40)
@@ -147,7 +148,7 @@ def test_what_the_server_said_while_postgresql_was_away_is_kept(tmp_path: Path):
         server.sleep = gate.wait
         campaign = campaign_on(database.new_log(), tmp_path, server.port, 1)
         with campaign.begin(*SEND) as run:
-            assert gate.arrived.wait(60)
+            assert gate.arrived.wait(PATIENCE)
             database.stop()
             gate.opened.set()
             assert run.stderr is not None
@@ -156,7 +157,7 @@ def test_what_the_server_said_while_postgresql_was_away_is_kept(tmp_path: Path):
                 assert said
                 said = run.stderr.readline()
             database.start()
-            assert run.wait(100) == 1
+            assert run.wait(PATIENCE) == 1
         assert set(campaign.states().values()) == {State.SENT}
         assert "Ok: queued" in campaign.petition("log", "p1", status=0).out
         campaign.petition(*SEND, status=0)

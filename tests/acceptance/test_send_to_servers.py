@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.mail_servers import LATER, NOBODY, SERVERS, Unavailable
 
@@ -26,7 +27,7 @@ def test_a_server_takes_all_letters_but_the_two_that_it_refuses(tmp_path: Path, 
         with SERVERS[name]() as server:
             sent = campaign.through(server.port)
             answer = sent.petition("send", "open-letter", "--yes", timeout=250)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             while len(server.taken()) < PEOPLE - 2 and time.monotonic() < deadline:
                 time.sleep(0.1)
             taken = Counter(server.taken())

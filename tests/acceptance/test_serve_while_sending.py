@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 from tests.servers.endpoint import give_token, running_endpoint
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.component("curl")
 
 
 def wait_until(is_met: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not is_met():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -33,7 +34,7 @@ def test_one_post_by_curl_stops_the_next_letter(tmp_path):
         campaign.petition("send", "open-letter", "--yes", status=0)
         token = give_token(tmp_path, f"{LAST}@x.example")
         server.accepted.clear()
-        server.pause = 0.3
+        server.hold_after = 1
         with running_endpoint(campaign) as (base, _):
             sending = campaign.begin("send", "second", "--yes")
             wait_until(lambda: server.accepted.total() > 0)
@@ -45,8 +46,8 @@ def test_one_post_by_curl_stops_the_next_letter(tmp_path):
                 check=True,
             )
             sent_before = server.accepted.total()
-            server.pause = 0.0
-            _, said = sending.communicate(timeout=120)
+            server.hold_after = None
+            _, said = sending.communicate(timeout=PATIENCE)
     assert done.stdout == "200 0"
     assert sending.returncode == 0, said
     assert sent_before < PEOPLE  # it was still on its way to the others

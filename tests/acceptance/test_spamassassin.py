@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def test_a_letter_to_supporters_passes_for_what_it_is(tmp_path: Path):
         ["spamassassin", "-L", "-t"],
         input=letter.out.encode(),
         capture_output=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=True,
         env={"PATH": "/usr/bin:/bin:/usr/sbin", "HOME": str(tmp_path)},
     ).stdout.decode(errors="replace")

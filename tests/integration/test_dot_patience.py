@@ -13,6 +13,7 @@ import pytest
 from petition.delivery.reply import Outcome
 from petition.delivery.session import Session
 from petition.delivery.wire import LATE_SECONDS, LOOK_SECONDS
+from tests import PATIENCE
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.visitor import Permit, address, letter
 
@@ -58,7 +59,7 @@ def outcome_after(seconds: float) -> Outcome:
         counting.port = listening.sockets[0].getsockname()[1]
         session = await Session.open(address(counting, timeout=30))
         transacting = asyncio.ensure_future(session.transact(letter(), Permit()))
-        await asyncio.wait_for(asked.wait(), 30)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, JumpingLoop)
         loop.ahead = seconds
@@ -99,12 +100,12 @@ def test_an_answer_that_came_while_the_program_was_stopped_counts(answers: bool,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert has_dot.wait(30)
+        assert has_dot.wait(PATIENCE)
         visitor.send_signal(signal.SIGSTOP)
         if answers:
             may_answer.set()
         time.sleep(1 + 3 * LATE_SECONDS)
         visitor.send_signal(signal.SIGCONT)
-        said, _ = visitor.communicate(timeout=30)
+        said, _ = visitor.communicate(timeout=PATIENCE)
         may_answer.set()
         assert said.strip() == outcome

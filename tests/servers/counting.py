@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests import PATIENCE
+
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
 
 
@@ -26,6 +28,8 @@ class CountingServer:
         answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
         most: After so many letters it says 421 to the next one on a connection; 0: never.
         patience: After so many seconds without a command it hangs up; None: never.
+        hold_after: So many letters it takes, and holds back its replies to the dots of others
+            until this is raised; None: it holds nothing back.
         sleep: How it waits.
         now: What it notes the time of each MAIL by, in seconds.
         login: What it answers to AUTH, `{line}` for what it was told; "": it offers none.
@@ -36,6 +40,7 @@ class CountingServer:
     most: int = 0
     login: str = ""
     patience: float | None = None
+    hold_after: int | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now: Callable[[], float] = time.monotonic
     port: int = 0
@@ -59,14 +64,14 @@ class CountingServer:
 
     def wait_for(self, letters: int) -> None:
         """Until it has taken so many letters."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while self.accepted.total() < letters:
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
     def wait_until_alone(self) -> None:
         """Until it has read all that clients wrote before they died."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while self.open:
             assert time.monotonic() < deadline
             time.sleep(0.001)
@@ -127,11 +132,16 @@ class CountingServer:
     def _answer(self, recipient: str) -> str | None:
         return self.answers.get(recipient.partition("@")[0])
 
+    def _holds(self) -> bool:
+        return self.hold_after is not None and self.accepted.total() >= self.hold_after
+
     async def _take(self, reader: asyncio.StreamReader, recipients: list[str]) -> None:
         data = b""
         while not (data.endswith(b"\r\n.\r\n") or data == b".\r\n"):
             data += await reader.readuntil(b"\r\n")
         await self.sleep(self.pause)
+        while self._holds():  # noqa: ASYNC110 (another thread ends it)
+            await asyncio.sleep(0.005)
         found = _MESSAGE_ID.search(data)
         for recipient in recipients:
             self.accepted[recipient] += 1
@@ -143,10 +153,13 @@ class CountingServer:
 
 @contextmanager
 def counting_server(
-    pause: float = 0.0, answers: Mapping[str, str] | None = None, login: str = ""
+    pause: float = 0.0,
+    answers: Mapping[str, str] | None = None,
+    login: str = "",
+    hold_after: int | None = None,
 ) -> Iterator[CountingServer]:
     """Run a server on loopback until the block is left."""
-    counting = CountingServer(pause, answers or {}, login=login)
+    counting = CountingServer(pause, answers or {}, login=login, hold_after=hold_after)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(counting.converse, "127.0.0.1", 0))
     counting.port = server.sockets[0].getsockname()[1]

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import PATIENCE
+
 DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
 _CONFIGURATION = """\
@@ -82,11 +84,11 @@ def running_dovecot(passwords: Mapping[str, str], mechanisms: str) -> Iterator[P
             yield root / "auth"
         finally:
             running.terminate()
-            running.communicate(timeout=30)
+            running.communicate(timeout=PATIENCE)
 
 
 def _wait_for(socket: Path, running: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not socket.exists():
         if running.poll() is not None or time.monotonic() > deadline:
             running.kill()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox.log import Log
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 
 
@@ -40,7 +41,7 @@ def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str
         yield said[-1].split()[2].partition("/u/")[0], said
     finally:
         running.terminate()
-        said += running.communicate(timeout=60)[0].splitlines(keepends=True)
+        said += running.communicate(timeout=PATIENCE)[0].splitlines(keepends=True)
     assert running.returncode == 0, said
 
 

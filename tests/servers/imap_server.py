@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import PATIENCE
 from tests.servers.authority import Authority
 
 DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -126,7 +127,7 @@ def running_dovecot(more: str = "", users: tuple[str, ...] = ()) -> Iterator[Dov
             yield dovecot
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
 
 
 def _wait_for(dovecot: Dovecot, process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import psycopg
 
+from tests import PATIENCE
+
 _PORT = 5432  # of the socket's name alone: it listens on no address
 _SETTINGS = ("-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=32MB")
 
@@ -109,7 +111,7 @@ class Postgres:
         """End it at once, as a restart does that waits for nobody."""
         assert self._process is not None
         self._process.send_signal(2)  # SIGINT: a fast shutdown
-        self._process.wait(60)
+        self._process.wait(PATIENCE)
         self._process = None
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import PATIENCE
 from tests.servers.postfix import free_port
 
 SINK = shutil.which("smtp-sink", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -61,11 +62,11 @@ def running_sink(*switches: str, keeps: bool = True) -> Iterator[Sink]:
             yield Sink(port, Path(folder))
         finally:
             running.terminate()
-            running.communicate(timeout=30)
+            running.communicate(timeout=PATIENCE)
 
 
 def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

@@ -12,6 +12,7 @@ from petition.errors import LogUnusable
 from petition.outbox import sqlite
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
+from tests import PATIENCE
 from tests.privileges import bound_by_permissions
 
 pytestmark = pytest.mark.sqlite
@@ -114,7 +115,7 @@ def test_two_first_uses_at_once_make_one_log(tmp_path: Path):
         assert user.stdin is not None
         user.stdin.write("go\n")
         user.stdin.flush()
-    answers = [user.communicate(timeout=120) for user in users]
+    answers = [user.communicate(timeout=PATIENCE) for user in users]
     assert [error for _, error in answers] == [""] * 3
     first, second, third = (out.split() for out, _ in answers)
     assert len(first) == 20
