@@ -6,7 +6,7 @@ BIN := .venv/bin
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers test test-slow test-all test-fast lint format clean
+.PHONY: demo demo-answers test test-slow test-all test-fast try-wheel lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -35,6 +35,10 @@ test-all: .venv/installed-dev
 # While you work: no server, no database but SQLite, few examples.
 test-fast: .venv/installed-dev
 	$(PYTEST) tests/unit -m "not slow and not postgres" --hypothesis-profile=fast
+
+# Build the sdist and the wheel, and send a rehearsal with the wheel alone.
+try-wheel: .venv/bin/python
+	sh scripts/try_wheel.sh $(BIN)/python
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
