@@ -4,12 +4,13 @@ What is not listed here does not exist in a letter: neither `safe`, which would 
 markup, nor `random`, after which a preview would not be what is sent.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import wraps
 
 from jinja2 import pass_context
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
+from jinja2.utils import _PassArg
 from markupsafe import Markup
 
 from petition.merge import links
@@ -25,7 +26,8 @@ Filter = Callable[..., Value]
 LANGUAGE = ".language"
 
 # Filters that no letter can name: the compiled template needs them.
-CONCATENATE, ROUNDS = "~", "for"
+CONCATENATE, ROUNDS, WEIGHED, PAID = "~", "for", "weighed", "paid"
+_INNER = frozenset({CONCATENATE, ROUNDS, WEIGHED, PAID})
 
 _KEEP_EMPTY = "abs capitalize float int lower string title trim upper"
 _AS_THEY_ARE = (
@@ -51,11 +53,13 @@ class Operations:
     def filters(self) -> dict[str, Filter]:
         """All filters, those of the compiled template too."""
         return {
-            **{name: FILTERS[name] for name in _AS_THEY_ARE.split()},
-            **{name: _keeping_empty(FILTERS[name]) for name in _KEEP_EMPTY.split()},
+            **{name: self._paying(FILTERS[name]) for name in _AS_THEY_ARE.split()},
+            **{name: _keeping_empty(self._paying(FILTERS[name])) for name in _KEEP_EMPTY.split()},
             **{name: _of_printed(link) for name, link in links.FILTERS.items()},
             CONCATENATE: self._concatenate,
             ROUNDS: self._rounds,
+            WEIGHED: self._weighed,
+            PAID: self._budget.spend,
             "join": self._join,
             "limit": self._limit,
             "list": self._list,
@@ -68,7 +72,33 @@ class Operations:
     def _rounds(self, elements: Iterable[Value], weight: int) -> Iterator[Value]:
         for element in elements:
             self._budget.spend(weight)
+            self._budget.weigh(element)
             yield element
+
+    def _weighed(self, value: Value) -> Value:
+        self._budget.weigh(value)
+        return value
+
+    def _paying(self, plain: Filter) -> Filter:
+        """A filter that pays for what it looks through, and for its arguments at each element."""
+        at = 0 if _PassArg.from_obj(plain) is None else 1
+
+        @wraps(plain)
+        def paying(*arguments: Value, **options: Value) -> Value:
+            value = arguments[at]
+            each = 1 + self._budget.weigh(*arguments[at + 1 :], *options.values())
+            if isinstance(value, Sized):
+                self._budget.weigh(value)
+                if each > 1:
+                    self._budget.spend(each * len(value))
+            elif isinstance(value, Iterator):
+                value = self._rounds(value, each)
+            made = plain(*arguments[:at], value, *arguments[at + 1 :], **options)
+            if isinstance(made, int):
+                check_bits(made.bit_length())
+            return self._budget.charge(made) if isinstance(made, str) else made
+
+        return paying
 
     def _list(self, elements: Iterable[Value]) -> list[Value]:
         return self._budget.charge(list(self._rounds(elements, 1)))
@@ -156,7 +186,7 @@ def bounded_range(*arguments: int) -> range:
 
 def known_filters() -> frozenset[str]:
     """The filters that a letter can use."""
-    return frozenset(Operations(Budget()).filters()) - {CONCATENATE, ROUNDS, *links.FILTERS}
+    return frozenset(Operations(Budget()).filters()) - {*_INNER, *links.FILTERS}
 
 
 def _power(base: Value, exponent: Value) -> Value:

@@ -1,6 +1,6 @@
 """What a letter's templates run in: a Jinja sandbox with nothing in it but what is listed."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -12,8 +12,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from petition.merge import tags
 from petition.merge.fields import EmptyCell, Named, Value
-from petition.merge.limits import OUTPUT_LIMIT, Budget
-from petition.merge.operations import CONCATENATE, ROUNDS, Operations, bounded_range
+from petition.merge.limits import OUTPUT_LIMIT, STEP_CHARACTERS, STEP_NODES, Budget
+from petition.merge.operations import CONCATENATE, PAID, ROUNDS, WEIGHED, Operations, bounded_range
 from petition.merge.refusals import ValueRefused
 
 _TEXT_METHODS = frozenset(
@@ -110,6 +110,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
     def call(self, context: Context, obj: Value, /, *args: Value, **kwargs: Value) -> Value:
         """Call a macro or a method."""
         self.budget.spend(1)
+        self.budget.weigh(getattr(obj, "__self__", None), *args, *kwargs.values())
         made = super().call(context, obj, *args, **kwargs)
         return self.budget.charge(made) if isinstance(made, str | list) else made
 
@@ -117,9 +118,24 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         for concat in tree.find_all(nodes.Concat):
             concat.nodes = [_filtered(CONCATENATE, nodes.List(concat.nodes), [])]
+        for owner, field in [
+            *((compare, "expr") for compare in tree.find_all(nodes.Compare)),
+            *((operand, "expr") for operand in tree.find_all(nodes.Operand)),
+            *((test, "node") for test in tree.find_all(nodes.Test)),
+            *((item, "node") for item in tree.find_all(nodes.Getitem)),
+        ]:
+            setattr(owner, field, _filtered(WEIGHED, getattr(owner, field), []))
+        for test in tree.find_all(nodes.Test):
+            test.args = [_filtered(WEIGHED, argument, []) for argument in test.args or ()]
+        blocks: Iterable[nodes.For | nodes.Macro | nodes.CallBlock] = tree.find_all(
+            (nodes.For, nodes.Macro, nodes.CallBlock)
+        )
+        for block in blocks:
+            weight = nodes.Const(_weight_of(block))
+            # A loop that calls itself, and a macro, come back without their beginning.
+            block.body.insert(0, nodes.ExprStmt(_filtered(PAID, weight, []), lineno=block.lineno))
         for loop in tree.find_all(nodes.For):
-            size = sum(len(data.data) for data in loop.find_all(nodes.TemplateData))
-            loop.iter = _filtered(ROUNDS, loop.iter, [nodes.Const(1 + size // 64)])
+            loop.iter = _filtered(ROUNDS, loop.iter, [nodes.Const(1)])
         return tree
 
     def _tokenize(
@@ -214,6 +230,13 @@ def line_of(fault: BaseException) -> int | None:
             line = template.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
     return line
+
+
+def _weight_of(block: nodes.Node) -> int:
+    """What one round of a loop costs, or one call of a macro."""
+    inner = list(block.find_all(nodes.Node))
+    size = sum(len(node.data) for node in inner if isinstance(node, nodes.TemplateData))
+    return 1 + size // STEP_CHARACTERS + len(inner) // STEP_NODES
 
 
 def _filtered(name: str, value: nodes.Node, arguments: list[nodes.Expr]) -> nodes.Filter:
