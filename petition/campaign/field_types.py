@@ -14,6 +14,12 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator
 from petition.address import Mailbox, parse_address, parse_mailbox
 from petition.campaign.faults import fault, fault_of
 from petition.campaign.names import language_tag, nearest, quoted
+from petition.database_url import (
+    POSTGRESQL,
+    AddressUnreadable,
+    PostgresAddress,
+    check_log_address,
+)
 from petition.errors import AddressRefused
 
 _LENGTH = 1_000  # RFC 5322 2.1.1 ends a line at 998
@@ -215,18 +221,21 @@ def _mailto(value: object) -> str:
     return _return_path(one_line(value).removeprefix("mailto:"), _LEAVE_STAND_IN)
 
 
-def is_database_url(text: str) -> bool:
-    """Whether a text has the form of a log's URL."""
-    return re.match(r"sqlite:///.|postgresql://.", text) is not None
-
-
 def _database_url(value: object) -> str:
     text = one_line(value)
-    if not is_database_url(text):
-        mend = 'Write it as "sqlite:///petition.db" or "postgresql://host/name"'
-        raise fault("this is not the URL of a database", mend)
-    if text.startswith("postgresql:"):
-        _url_parts(text)
+    try:
+        check_log_address(text)
+    except AddressUnreadable as refusal:
+        raise fault(refusal.what, refusal.mend) from None
+    if not text.startswith(POSTGRESQL):
+        return text
+    address = PostgresAddress.parse(text)
+    if address.has_password:
+        mend = "Leave the password out: it belongs into PETITION_DATABASE or ~/.pgpass"
+        raise fault("a password stands in the file", mend)
+    if option := address.outlandish():
+        mend = "Leave it out here; PETITION_DATABASE may name it"
+        raise fault(f"{quoted(option)} in the address of a database may not stand here", mend)
     return text
 
 

@@ -9,9 +9,14 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from petition.campaign.faults import Faults
-from petition.campaign.field_types import is_database_url
 from petition.campaign.names import quoted
 from petition.campaign.settings import Settings, Smtp
+from petition.database_url import (
+    POSTGRESQL,
+    AddressUnreadable,
+    check_log_address,
+    without_ambient_secrets,
+)
 from petition.errors import UsageError
 
 
@@ -154,13 +159,15 @@ def database_of(
     if server is None:
         return _absolute("sqlite:///rehearsal.db", root)
     given = environ.get("PETITION_DATABASE", "")
-    if given and not is_database_url(given):
-        # It may hold a password: it is not quoted.
-        raise UsageError(
-            "PETITION_DATABASE is not the URL of a database",
-            'Set it to the like of "sqlite:///petition.db" or "postgresql://host/name"',
-        )
-    return _absolute(given or settings.log.database, root)
+    if not given:
+        named = settings.log.database
+        is_server = named.startswith(POSTGRESQL)
+        return without_ambient_secrets(named) if is_server else _absolute(named, root)
+    try:
+        check_log_address(given)
+    except AddressUnreadable as refusal:
+        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.mend) from None
+    return _absolute(given, root)
 
 
 def _absolute(url: str, root: Path) -> str:

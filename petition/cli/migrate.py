@@ -18,18 +18,17 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Move the log to another database, whole or not at all."""
-    from petition.campaign.field_types import is_database_url
     from petition.cli import console
     from petition.cli.words import count
     from petition.cli.workplace import Workplace
+    from petition.database_url import AddressUnreadable, check_log_address
     from petition.errors import UsageError
     from petition.outbox.transfer import take_back, transfer
 
-    if not is_database_url(database):  # it may hold a password: it is not quoted
-        raise UsageError(
-            "that is not the URL of a database",
-            'Name one like "sqlite:///petition.db" or "postgresql://host/name"',
-        )
+    try:
+        check_log_address(database)
+    except AddressUnreadable as refusal:
+        raise UsageError(refusal.what, refusal.mend) from None
     with Workplace.open(context) as place:
         if place.is_rehearsal:
             raise UsageError(

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from petition.campaign.field_types import is_database_url
 from petition.campaign.server import server_of_environment
 from petition.cli import console
 from petition.cli.engine import engine
+from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.delivery.bench import Bench, Equipment, Left, Task
 from petition.delivery.dispatch import LetterUnusable
 from petition.delivery.ending import Slowed, Told
@@ -23,7 +23,7 @@ from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError
-from petition.outbox.database import POSTGRESQL, is_there, where
+from petition.outbox.database import is_there, where
 from petition.outbox.log import Log
 from petition.outbox.members import companion, join, keep_servers_time, membership
 from petition.outbox.recording import Outcome, write_down_late
@@ -78,11 +78,15 @@ def work(
 
 def _database(environ: Mapping[str, str]) -> str:
     url = environ.get("PETITION_DATABASE", "")
-    if not (url.startswith(POSTGRESQL) and is_database_url(url)):
+    if not url.startswith(POSTGRESQL):
         raise UsageError(  # it may hold a password: it is not quoted
             "a worker needs PETITION_DATABASE, the address of a log in PostgreSQL",
             'Set it to the like of "postgresql://host/name"',
         )
+    try:
+        check_log_address(url)
+    except AddressUnreadable as refusal:
+        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.mend) from None
     return url
 
 

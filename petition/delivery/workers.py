@@ -15,6 +15,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 
+from petition.database_url import with_tls
 from petition.delivery.bench import Left
 from petition.errors import LogUnusable
 from petition.outbox import jobs
@@ -82,7 +83,9 @@ class Jobs:
     ) -> None:
         _be_quiet()
         self._app = App(
-            connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3, configure=settle)
+            connector=PsycopgConnector(
+                conninfo=with_tls(url), min_size=1, max_size=3, configure=settle
+            )
         )
         self._app.tasks.clear()  # the engine's own, which anybody who can write could queue
         self._send = send

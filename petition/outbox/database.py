@@ -4,22 +4,18 @@ All kinds run the same queries (queries.py). `sqlite.py` and `postgres.py` are t
 their libraries; each is loaded when an address asks for it.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload
-from urllib.parse import unquote
 
+from petition.database_url import POSTGRESQL, SQLITE, AddressUnreadable, PostgresAddress
 from petition.errors import LogUnusable
 
 if TYPE_CHECKING:
     from petition.outbox.upgrades import Upgraded
-
-SQLITE = "sqlite:///"
-POSTGRESQL = ("postgresql://", "postgres://")
 
 Values = Mapping[str, object]
 
@@ -254,11 +250,10 @@ def where(url: str) -> str:
     """A log as a person would name it: the path of its file, or its address without a password."""
     if not url.startswith(POSTGRESQL):
         return str(path_of(url))
-    # What stands before "@" or behind "?" can hold a password, and so can what is written wrongly.
-    place, *rest = re.split(r"[?#]", url.partition("://")[2], maxsplit=1)
-    if "@" not in place and "@" in "".join(rest):
+    try:
+        return PostgresAddress.parse(url).name
+    except AddressUnreadable:
         return "postgresql"
-    return f"postgresql://{unquote(place.rpartition('@')[2])}"
 
 
 def file_of(url: str) -> Path | None:

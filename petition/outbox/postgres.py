@@ -21,6 +21,7 @@ from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 
+from petition.database_url import with_tls
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox.database import Database, Row, Values, where
 from petition.outbox.queries import POSTGRESQL, queries, schema, tables
@@ -360,7 +361,7 @@ def _no_schema(name: str) -> LogUnusable:
 def _connect(url: str, name: str) -> psycopg.Connection[Any]:
     try:
         connection: psycopg.Connection[Any] = psycopg.connect(
-            url,
+            with_tls(url),
             autocommit=True,  # transactions are ours to begin
             row_factory=_rows,
             client_encoding="utf8",

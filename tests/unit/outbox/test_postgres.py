@@ -149,12 +149,13 @@ def test_a_connection_is_not_lost_for_having_nothing_to_write(postgres: Postgres
 
 def test_an_address_is_named_without_its_password():
     for url in (
-        "postgresql://ann:se/cr@t@db.example:5433/letters?sslmode=require",
+        "postgresql://ann:se%2Fcr%40t@db.example:5433/letters?sslmode=require",
         "postgresql://db.example:5433/letters?user=ann&password=secret",
         "postgres://ann:se%2Fcr%40t@db.example:5433/letters",
     ):
         assert database.where(url) == "postgresql://db.example:5433/letters"
-    assert database.where("postgresql://ann:se?cr@t@db.example/letters") == "postgresql"
+    for misread in ("ann:se?cr@t@db.example", "ann:se/cr@t@db.example", "ann:se@cr@db.example"):
+        assert database.where(f"postgresql://{misread}/letters") == "postgresql"
 
 
 @pytest.mark.parametrize(

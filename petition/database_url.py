@@ -1,0 +1,191 @@
+"""Addresses of logs; those of PostgreSQL taken apart without a connection or its library.
+
+This is stricter than libpq, which reads an "@" in a password as the beginning of the host and then
+quotes the rest of the password in its error. What both read in the same way is the only way.
+"""
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+from urllib.parse import parse_qsl, unquote
+
+from petition.errors import LogUnusable
+
+SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
+
+_FORM = re.compile(
+    r"postgres(?:ql)?://(?:(?P<user>[^@:/?#]*)(?::(?P<password>[^@/?#]*))?@)?"
+    r"(?P<hosts>[^@/?#]*)(?:/(?P<database>[^@/?#]*))?(?:\?(?P<options>[^@?#]*))?"
+)
+_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@]*)(?::(?P<port>[0-9]{0,5}))?")
+_UNSEEN = re.compile(r"[\s\\\x00-\x1f\x7f]")
+_SEARCH_PATH = re.compile(r"-c ?search_path=[\w,]+")
+
+# What a campaign folder may say beside the host. Not: what sends a password or the connection
+# elsewhere (password, hostaddr, service, passfile), and what reads files of this machine (ssl*).
+_HARMLESS = frozenset(
+    {"application_name", "connect_timeout", "host", "keepalives", "keepalives_count"}
+    | {
+        "keepalives_idle",
+        "keepalives_interval",
+        "options",
+        "port",
+        "sslmode",
+        "target_session_attrs",
+    }
+)
+
+
+class AddressUnreadable(LogUnusable):
+    """A text is not the address of a log; it may hold a password, and is not quoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """An address of PostgreSQL.
+
+    Args:
+        hosts: Its hosts with their ports, as they are written; an empty one is the local socket.
+        database: The name of the database.
+        has_password: Whether a password stands in it.
+        options: What stands behind the question mark.
+    """
+
+    hosts: tuple[tuple[str, str], ...]
+    database: str
+    has_password: bool
+    options: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Take an address apart.
+
+        Raises:
+            AddressUnreadable: It is not one, or libpq could read it in another way.
+        """
+        found = None if _UNSEEN.search(url) else _FORM.fullmatch(url)
+        if not found:
+            raise _unreadable()
+        hosts = [_HOST.fullmatch(unquote(one)) for one in found["hosts"].split(",")]
+        try:
+            text = (found["options"] or "").replace("+", "%2B")  # to libpq a plus is no blank
+            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else []
+        except ValueError:
+            raise _unreadable() from None
+        options = dict(pairs)
+        return cls(
+            tuple((one["host"], one["port"] or "") if one else _refuse() for one in hosts),
+            unquote(found["database"] or ""),
+            found["password"] is not None or "password" in options,
+            MappingProxyType(options),
+        )
+
+    @property
+    def name(self) -> str:
+        """The address as a person would name it, without the login and the options."""
+        hosts = ",".join(f"{host}:{port}" if port else host for host, port in self.hosts)
+        return f"postgresql://{hosts}{'/' if self.database else ''}{self.database}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the connection stays on this machine: a socket or the loopback address."""
+        given = self.options.get("hostaddr") or self.options.get("host")
+        hosts = given.split(",") if given else [host for host, _ in self.hosts]
+        if hosts == [""]:
+            hosts = [os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")]
+        return all(map(_is_local, hosts))
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether nobody else can pose as the server."""
+        return self.is_local or self.options.get("sslmode", "verify-full") == "verify-full"
+
+    def outlandish(self) -> str | None:
+        """The first option that no campaign folder may name, or None."""
+        for name, value in self.options.items():
+            is_socket = name != "host" or (value.startswith("/") and self.hosts == (("", ""),))
+            is_schema = name != "options" or _SEARCH_PATH.fullmatch(value)
+            if name not in _HARMLESS or not is_socket or not is_schema:
+                return name
+        return None
+
+
+def check_log_address(text: str) -> None:
+    """See that a text is the address of a log.
+
+    Raises:
+        AddressUnreadable: It is not.
+    """
+    if text.startswith(POSTGRESQL):
+        PostgresAddress.parse(text)
+    elif not text.startswith(SQLITE) or text == SQLITE:
+        raise AddressUnreadable(
+            "this is not the URL of a database",
+            'Write it like "sqlite:///petition.db" or "postgresql://name@host/database"',
+        )
+
+
+def with_tls(url: str) -> str:
+    """An address as it is connected to: beyond this machine the server has to prove who it is.
+
+    Args:
+        url: An address; what it says itself of `sslmode` stays.
+
+    Raises:
+        AddressUnreadable: It is no address.
+    """
+    address = PostgresAddress.parse(url)
+    if address.is_local or {"sslmode", "service"} & set(address.options):
+        return url
+    more = "sslmode=verify-full"
+    if "sslrootcert" not in address.options:
+        more += _authorities()
+    return _with(url, more)
+
+
+def without_ambient_secrets(url: str) -> str:
+    """An address of a campaign folder, to which no password of the environment is given.
+
+    PGPASSWORD and a service's password were not given for this host; what ~/.pgpass holds for the
+    host is. libpq takes an option that is there and empty from nowhere else.
+    """
+    return _with(url, "password=&hostaddr=")
+
+
+def _with(url: str, more: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{more}"
+
+
+def _authorities() -> str:
+    """The authorities of the system, where libpq would look in a file that is not there."""
+    if (Path.home() / ".postgresql" / "root.crt").exists():
+        return ""
+    return f"&sslrootcert={ssl.get_default_verify_paths().cafile or 'system'}"
+
+
+def _is_local(host: str) -> bool:
+    if not host or host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse() -> tuple[str, str]:
+    raise _unreadable()
+
+
+def _unreadable() -> AddressUnreadable:
+    return AddressUnreadable(
+        "this is not the URL of a database",
+        'Write it like "postgresql://name@host/database". In a name or a password @ is written'
+        " %40, / is %2F, ? is %3F and # is %23",
+    )
