@@ -38,11 +38,13 @@ class Database(ABC):
 
     Attributes:
         read_only: It can be looked at, and not changed.
+        looks: Whoever opened it only looks: no log is made, and no old one upgraded.
         where: The log as a person would name it, without any password.
         upgraded: What was upgraded when it was opened.
     """
 
     read_only: bool
+    looks: bool
     where: str
     upgraded: "Upgraded | None" = None
 
@@ -218,32 +220,35 @@ class Database(ABC):
         self.close()
 
 
-def open_database(url: str) -> Database:
-    """Connect to a log, which is made where there is none.
+def open_database(url: str, *, looks: bool = False) -> Database:
+    """Connect to a log.
 
     Args:
         url: `sqlite:///PATH` or `postgresql://...`.
+        looks: Who only looks makes no log where there is none, and changes no old one.
 
     Raises:
         LogUnusable: It cannot be opened, is not ours, or was made by another petition.
     """
     if url.startswith(POSTGRESQL):
-        database: Database = _postgres().PostgresDatabase(url)
+        database: Database = _postgres().PostgresDatabase(url, looks=looks)
         return database
     from petition.outbox.sqlite import SqliteDatabase  # noqa: PLC0415 (as above)
 
-    return SqliteDatabase(path_of(url))
+    return SqliteDatabase(path_of(url), looks=looks)
 
 
 def is_there(url: str) -> bool:
     """Whether there is a log: nothing is made.
 
     Raises:
-        LogUnusable: Nobody can say: the server of the database does not answer.
+        LogUnusable: What is there is something else, or the server of the database does not answer.
     """
     if url.startswith(POSTGRESQL):
         return bool(_postgres().is_there(url))
-    return path_of(url).exists()
+    from petition.outbox.sqlite import is_there  # noqa: PLC0415 (as above)
+
+    return is_there(path_of(url))
 
 
 def where(url: str) -> str:

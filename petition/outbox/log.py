@@ -48,6 +48,8 @@ class Log:
         clock: What tells the time.
         give_up: How long after its first attempt a copy that is still deferred has failed.
         even_closed: Open it also where a move has closed it.
+        looks: Make no log, and upgrade none; what a dead run left is tidied up all the same.
+        first_key: Gives the key of a log that has none yet.
 
     Raises:
         LogUnusable: It cannot be opened, or a move has closed it.
@@ -60,11 +62,15 @@ class Log:
         clock: Clock = utc_now,
         give_up: timedelta = GIVE_UP,
         even_closed: bool = False,
+        looks: bool = False,
+        first_key: Callable[[], bytes] = new_key,
     ) -> None:
         self.clock = clock
         self._give_up = give_up
+        self._looks = looks
+        self._first_key = first_key
         self.url = url
-        self.database = open_database(url)
+        self.database = open_database(url, looks=looks)
         self._key: bytes | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
         self._even_closed = even_closed
@@ -135,12 +141,12 @@ class Log:
         """The key of all identities (identity.py), made with the log."""
         if self._key is None:
             row = self.database.one("meta", {"name": "key"})
-            if row is None and not self.database.read_only:
+            if row is None and not (self.database.read_only or self._looks):
                 with self.database.transaction():
-                    self.database.run("set_meta", {"name": "key", "value": new_key().hex()})
+                    self.database.run("set_meta", {"name": "key", "value": self._first_key().hex()})
                 row = self.database.one("meta", {"name": "key"})
             with intact():
-                self._key = bytes.fromhex(row[0]) if row else new_key()
+                self._key = bytes.fromhex(row[0]) if row else self._first_key()
         return self._key
 
     @property
@@ -310,7 +316,7 @@ class Log:
         `hindrance`.
         """
         self.hindrance = self.database.hindrance
-        if self.database.read_only:
+        if self.database.read_only or not self._has_loose_ends():
             return
         try:
             with self._owned(0):
@@ -326,12 +332,15 @@ class Log:
         The caller owns the log: nobody else has a copy in hand. A copy that has been deferred for
         too long fails here too, without another attempt: a person may want it no more.
         """
-        since = stamp(self.clock() - self._give_up)
-        if not self.database.one("has_loose_ends", {"since": since}):
+        if not self._has_loose_ends():
             return
         with self.database.transaction():
             self.adopt("pick_orphans", {})
             self.give_up()
+
+    def _has_loose_ends(self) -> bool:
+        since = stamp(self.clock() - self._give_up)
+        return self.database.one("has_loose_ends", {"since": since}) is not None
 
     def adopt(self, query: str, values: Values) -> None:
         """Move what a dead run had in hand, inside a transaction in which nobody else writes.

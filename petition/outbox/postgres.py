@@ -80,14 +80,16 @@ class PostgresDatabase(Database):
 
     Args:
         url: `postgresql://...` as libpq reads it.
+        looks: Make no log where there is none.
 
     Raises:
         LogUnusable: It cannot be reached, is not ours, was made by another petition, or does not
             keep what it has committed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, looks: bool = False) -> None:
         self.where = where(url)
+        self.looks = looks
         self._queries = queries(POSTGRESQL)
         self._connection = _connect(url, self.where)
         try:
@@ -129,7 +131,7 @@ class PostgresDatabase(Database):
             raise _no_schema(self.where)
 
     def _create(self) -> None:
-        if self.read_only:
+        if self.read_only or self.looks:
             raise LogUnusable(f"there is no log in {self.where}", "Name another database")
         with self.transaction():
             if self.one("is_made"):  # by another process, a moment ago

@@ -24,7 +24,7 @@ def refuse_foreign(path: Path) -> None:
     Raises:
         LogUnusable: It or a file beside it is a link or has two names, or another person owns it.
     """
-    for side in ("", *_SIDES, ".lock"):
+    for side in ("", *_SIDES, "-journal", ".lock"):
         _refuse_link(path.with_name(path.name + side))
     if not hasattr(os, "geteuid") or not path.exists():
         return

@@ -5,12 +5,14 @@ as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 import json
+import os
 import re
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache
 from itertools import chain, count
 from pathlib import Path
@@ -28,6 +30,13 @@ _CACHE_KIBIBYTES = 4 * 1024  # many times as much makes queueing a million a six
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _ROWS = 64  # at a time; a statement is kept prepared for each number of rows up to that
 _STATEMENTS = 256  # that are kept prepared
+APPLICATION_ID = 0x70657469  # "peti": whose the file is (https://www.sqlite.org/pragma.html)
+_MAGIC = b"SQLite format 3\0"
+_ID_AT = slice(68, 72)  # of the header (https://www.sqlite.org/fileformat.html#database_header)
+# What a log had before it had an application id. No other program has all of them.
+_OLD_TABLES = {"meta", "frozen", "copy", "event", "attempt", "suppression"}
+# A rollback journal that ends so names a further file, which SQLite deletes after the rollback.
+_NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
@@ -36,14 +45,16 @@ class SqliteDatabase(Database):
 
     Args:
         path: The file; where it may not be written to, it is only looked at.
+        looks: Make no log, and change neither the kind of an old one nor its rights.
 
     Raises:
         LogUnusable: It cannot be opened, is not ours, or was made by a newer petition.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, looks: bool = False) -> None:
         _require_sqlite()
         self.path = path
+        self.looks = looks
         self.where = str(path)
         self.read_only = not is_writable(path)
         self._queries = queries(SQLITE)
@@ -56,8 +67,9 @@ class SqliteDatabase(Database):
 
     def _open(self) -> None:
         with explained(self.path):
-            refuse_foreign(self.path)
-            if not self.read_only:
+            if not is_there(self.path) and self.looks:
+                raise _no_log(self.path)
+            if not self.read_only and not self.looks:
                 make_private(self.path)
             self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
             try:
@@ -95,8 +107,11 @@ class SqliteDatabase(Database):
 
     def _prepare(self) -> None:
         if not self.read_only:
-            # WAL first: it is what lets `status` look while `send` writes.
-            _patiently(self._connection, "PRAGMA journal_mode = WAL")
+            if not self.looks:
+                if not self._is_made():
+                    self._claim()  # before WAL, so that the header itself has it
+                # WAL first: it is what lets `status` look while `send` writes.
+                _patiently(self._connection, "PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             if sys.platform == "darwin":  # there fsync alone leaves the disk's cache unwritten
@@ -104,15 +119,27 @@ class SqliteDatabase(Database):
         if not self._is_made():
             self._create()
         self.upgraded = bring_up_to_date(self)
+        if not (self.read_only or self.looks):
+            self._claim()
         self.run("moving_table")
+
+    def _claim(self) -> None:
+        """Say in the file whose it is: logs of before have no id."""
+        if self._connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+            return
+        try:
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # else the next one does it
+                raise
 
     def _is_made(self) -> bool:
         found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
         return found.fetchone() is not None
 
     def _create(self) -> None:
-        if self.read_only:
-            raise LogUnusable(f"{self.path.name} is no log of petition", "Name another database")
+        if self.read_only or self.looks:
+            raise _no_log(self.path)
         with self.transaction():
             if self._is_made():  # by another process, a moment ago
                 return
@@ -285,6 +312,70 @@ class SqliteDatabase(Database):
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is a log; a file with nothing in it is not.
+
+    Nothing is written for it, not even the files that SQLite keeps beside a database while it
+    reads it: the file may be another program's.
+
+    Args:
+        path: The file, whether it is there or not.
+
+    Raises:
+        LogUnusable: It is something else, or could be somebody else's.
+    """
+    with explained(path):
+        refuse_foreign(path)
+        _refuse_trap(path.with_name(f"{path.name}-journal"))
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return False
+        with os.fdopen(handle, "rb") as file:
+            header = file.read(100) if stat.S_ISREG(os.fstat(handle).st_mode) else b"a device"
+        if not header:
+            return False
+        number = int.from_bytes(header[_ID_AT], "big")
+        if header.startswith(_MAGIC) and number == APPLICATION_ID:
+            return True
+        tables = _tables(path) if header.startswith(_MAGIC) and not number else {"not ours"}
+    if tables and not tables >= _OLD_TABLES:
+        raise LogUnusable(
+            f"{path.name} is not a log of petition: it belongs to another program",
+            "Name another file in [log] database, or move this one away",
+        )
+    return bool(tables)
+
+
+def _tables(path: Path) -> set[str]:
+    """The names of a database's tables, read without touching anything beside it."""
+    found: set[str] = set()
+    # Of a run that was killed early all may be in the -wal, which "immutable" leaves aside; and
+    # with "readonly_shm" it can be read only where SQLite's shared memory is still there.
+    for how in ("immutable=1", "mode=ro&readonly_shm=1"):
+        with suppress(sqlite3.Error), closing(_connect(path, how)) as connection:
+            rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            found |= {row[0] for row in rows}
+        if found:
+            break
+    return found
+
+
+def _refuse_trap(journal: Path) -> None:
+    """Refuse a rollback journal by which SQLite would delete a file of the journal's choice."""
+    with suppress(FileNotFoundError), journal.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - len(_NAMES_ANOTHER)))
+        if file.read() == _NAMES_ANOTHER:
+            raise LogUnusable(
+                f"{journal.name} was left by another program: it names a further file",
+                "Ask whoever gave you the folder for the log alone, without that file",
+            )
+
+
+def _no_log(path: Path) -> LogUnusable:
+    return LogUnusable(f"there is no log in {path.name}", "Name another database")
 
 
 @contextmanager

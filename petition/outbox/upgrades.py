@@ -55,10 +55,11 @@ def bring_up_to_date(database: Database) -> Upgraded | None:
     """
     if not _is_old(database):
         return None
-    if database.read_only:
+    if database.read_only or database.looks:
+        why = "it can only be read here" if database.read_only else "this command only looks"
         raise LogUnusable(
             f"{database.where} was made by an older version of petition (schema"
-            f" {schema_of(database)}) and has to be upgraded, but it can only be read here",
+            f" {schema_of(database)}) and has to be upgraded, but {why}",
             "Run a command that changes it, such as petition send or petition inbox, where it may"
             " be written to; that upgrades it",
         )
