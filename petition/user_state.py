@@ -73,7 +73,7 @@ def changed_state(name: str) -> Iterator[dict[str, Any]]:
         state = read_state(name)
         yield state
         try:
-            _replace(path, json.dumps(state, ensure_ascii=False, indent=2, sort_keys=True))
+            _replace(path, json.dumps(state, indent=2, sort_keys=True))
         except OSError as error:
             raise _unusable(path, error) from error
     finally:

@@ -60,7 +60,7 @@ def answer(
             "an answer needs its evidence",
             'Write --quote "the very words", or --mail with the number of a mail',
         )
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         log = place.existing_log
         stored = _mail(log, mail) if mail is not None else None
         copy = _copy(place, who, letter, stored)

@@ -29,7 +29,7 @@ def check(
     from petition.errors import ExitStatus
 
     with Workplace.open(context, reads_on=True) as place:
-        inspection = inspect(place, letter or [], online=online)
+        inspection = inspect(place, letter or [], online=online, asks=not as_json)
         found = [*inspection.problems, *inspection.online]
         if as_json:
             console.json([console.json_of(problem) for problem in found])

@@ -17,5 +17,5 @@ def forget(
     from petition.cli import forgetting
     from petition.cli.workplace import Workplace
 
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         forgetting.forget(place, address, yes=yes, as_json=as_json)

@@ -44,7 +44,7 @@ def inbox(
         raise UsageError("a file alone is not understood", "Write --explain before it")
     if pile and (once or watch):
         raise UsageError("--pile reads the log, not the inbox", "Leave --once and --watch out")
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=not pile) as place:
         if pile:
             from petition.cli.answering import show_pile
 
@@ -56,11 +56,13 @@ def inbox(
 def _listen(place: "Workplace", *, watch: bool, as_json: bool) -> None:
     from petition.cli.listening import listen
     from petition.errors import UsageError
+    from petition.trust import Part
 
     settings = place.settings.inbox
     if settings is None:
         mend = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
         raise UsageError("no inbox is set", mend)
+    place.allow(Part.LOG, Part.INBOX, asks=not as_json)
     log = place.existing_log
     listen(log, settings, place.root, watch=watch, as_json=as_json)
     if not as_json:

@@ -1,5 +1,6 @@
 """petition init: a campaign that works at once."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +70,8 @@ def _begin(folder: Path | None, provider: str | None) -> None:
             raise AssertionError(_MAIL_SERVER)
         starter[_SETTINGS] = (kept + chosen.as_settings()).encode()
     _write(target, starter)
+    if chosen:
+        _trust(target)
     console.say(f"A campaign begins in {target.absolute()}:")
     for name in starter:
         console.say(f"  {name}")
@@ -88,6 +91,17 @@ def _begin(folder: Path | None, provider: str | None) -> None:
             "The password goes into PETITION_SMTP_PASSWORD, or a password_command prints it."
         )
     console.say("Take [smtp] out, and it is a rehearsal.")
+
+
+def _trust(target: Path) -> None:
+    """What the person has just named needs no further word."""
+    from petition.campaign.folder import read_settings
+    from petition.trust import confirm, requests
+    from petition.user_state import UserStateUnusable
+
+    if settings := read_settings(target).settings:
+        with suppress(UserStateUnusable):  # it is asked for then
+            confirm(requests(settings, {}, target), target)
 
 
 def _say_next(folder: Path | None, *commands: str) -> None:

@@ -23,6 +23,7 @@ from petition.prepare import (
     suppressed_copies,
     text_to_send,
 )
+from petition.trust import LogUntrusted, Part
 
 MEASURED = 100  # copies of a letter, by which its size is known
 ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
@@ -74,16 +75,19 @@ class Inspection:
         return sum(problem.is_error for problem in self.online)
 
 
-def inspect(place: Workplace, names: list[str], *, online: bool = False) -> Inspection:
+def inspect(
+    place: Workplace, names: list[str], *, online: bool = False, asks: bool = True
+) -> Inspection:
     """Look at everything that the letters are made of.
 
     Args:
         place: The campaign.
         names: The letters; none: all of them.
         online: Ask DNS and the server too.
+        asks: Whether the person may be asked to confirm the server.
 
     Raises:
-        UsageError: There is no letter of such a name.
+        UsageError: There is no letter of such a name, or the server is not confirmed.
     """
     inspection = Inspection()
     try:
@@ -93,14 +97,15 @@ def inspect(place: Workplace, names: list[str], *, online: bool = False) -> Insp
         online = False
     inspection.problems = in_order(inspection.problems)
     if online:
-        _look_online(place, inspection)
+        _look_online(place, inspection, asks=asks)
     return inspection
 
 
-def _look_online(place: Workplace, inspection: Inspection) -> None:
+def _look_online(place: Workplace, inspection: Inspection, *, asks: bool) -> None:
     from petition.cli.online import look_online
 
     try:
+        place.allow(Part.SERVER, Part.SIGNATURE, asks=asks)
         seen = look_online(place, inspection.sizes, inspection.recipients)
     except ServerMisnamed:  # it was told of
         return
@@ -184,9 +189,12 @@ class _Inspector:
         try:
             self._found.is_rehearsal = self._place.is_rehearsal
             self._server_is_known = True
+            self._tell_unconfirmed()
             if file := self._place.log_file:
                 self._found.problems += places.warnings(file.parent)
             log = self._place.log_if_any
+        except LogUntrusted as fault:
+            self._add(SETTINGS_FILE, fault, "log", "database")
         except LogUnusable as fault:
             self._tell_unusable(fault)
         except ServerMisnamed as fault:
@@ -194,6 +202,17 @@ class _Inspector:
         except UsageError as fault:  # of the log: PETITION_DATABASE
             self._add(ENVIRONMENT, fault)
         return log
+
+    def _tell_unconfirmed(self) -> None:
+        """What `send` would ask about before it sends anything."""
+        uses = () if self._place.is_rehearsal else (Part.SERVER, Part.SIGNATURE)
+        for one in self._place.unconfirmed(*uses):
+            table, _, key = one.key.partition("] ")
+            line = self._place.campaign.lines.line_of((table.removeprefix("["), key))
+            what = f"{one.key} is not confirmed yet: send asks before it {one.effect}"
+            mend = "petition trust shows what the folder asks for"
+            warning = Problem(SETTINGS_FILE, line, what, mend, Level.WARNING, mark=key)
+            self._found.problems.append(warning)
 
     def _tell_unusable(self, fault: LogUnusable) -> None:
         try:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from petition.campaign.server import Server, database_of
 from petition.cli.workplace import OUTBOX, Workplace
-from petition.outbox.database import is_there
 from petition.outbox.log import Log
 
 
@@ -26,9 +25,9 @@ def logs(place: Workplace, *, make: bool) -> list[tuple[Log, Path | None]]:
     for is_rehearsal in (place.is_rehearsal, not place.is_rehearsal):
         is_present = is_rehearsal == place.is_rehearsal
         url = _url(place, is_rehearsal=is_rehearsal)
-        if is_there(url) or (is_present and make):
+        if place.has_log(url) or (is_present and make):
             outbox = place.root / OUTBOX if is_rehearsal else None
-            found.append((place.log if is_present else place.another_log(url), outbox))
+            found.append((place.log if is_present else place.open_log(url), outbox))
     return found
 
 

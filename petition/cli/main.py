@@ -34,6 +34,7 @@ from petition.cli import (
     serve,
     status,
     suppress,
+    trust,
     withdraw,
     worker,
 )
@@ -46,6 +47,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of such bytes on
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init.init,
+    "trust": trust.trust,
     "check": check.check,
     "preview": preview.preview,
     "send": send.send,

@@ -29,7 +29,7 @@ def migrate(
         check_log_address(database)
     except AddressUnreadable as refusal:
         raise UsageError(refusal.what, refusal.mend) from None
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         if place.is_rehearsal:
             raise UsageError(
                 "the log of a rehearsal stays where it is",
@@ -59,7 +59,10 @@ def migrate(
 
 def _is_same(one: str, other: str) -> bool:
     """Whether two addresses are of one log, as far as they tell."""
+    from petition.database_url import without_ambient_secrets
     from petition.outbox.database import file_of
 
     file, other_file = file_of(one), file_of(other)
-    return one == other or bool(file and other_file and file.resolve() == other_file.resolve())
+    if file and other_file:
+        return file.resolve() == other_file.resolve()
+    return one in {other, without_ambient_secrets(other)}

@@ -123,15 +123,15 @@ def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
         CampaignError: The letter cannot be merged.
         UsageError: There is no such letter.
     """
-    server, campaign = place.server, place.campaign
-    leave_out_forgotten(campaign, place.log)
+    server, campaign, log = place.server, place.campaign, place.log_or_stand_in
+    leave_out_forgotten(campaign, log)
     name = letter or _first_letter(place)
     examined = examine(
         campaign,
         name,
         server=server,
         # The log's key is in every Message-ID: without the log this would be another letter.
-        campaign_id=campaign_id_of(campaign, place.log),
+        campaign_id=campaign_id_of(campaign, log),
         today=today_of(campaign),
     )
     read |= examined.files.asked
@@ -141,10 +141,10 @@ def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
         raise CampaignError(in_order(examined.problems))
     console.problems(in_order(examined.problems), on_stderr=True)
     examined.problems = []
-    frozen, revision = text_to_send(examined.frozen, place.log)
-    merger = Merger(frozen, Signer(place.log.key), examined.files)
+    frozen, revision = text_to_send(examined.frozen, log)
+    merger = Merger(frozen, Signer(log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
-    following = following_of(examined, place.log)
+    following = following_of(examined, log)
     if following and not following.has_begun:
         console.say_error(
             f"Nobody has got {frozen.follows} yet: what this letter says of it is a stand-in."
@@ -154,7 +154,7 @@ def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
         examined.people,
         revision,
         date,
-        place.log,
+        log,
         frozen.letter,
         examined.problems,
         examined.rows,

@@ -39,7 +39,7 @@ def resolve(
         )
     if sent == not_sent:
         raise UsageError("it is not clear what became of them", "Write --sent or --not-sent")
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         name = naming.letter_name(place, letter) if letter else None
         boxes = naming.addresses(address or [])
         log = place.existing_log

@@ -30,7 +30,7 @@ def retry(
     def can_be_retried(copy: Copy) -> bool:
         return copy.state is State.FAILED or copy.reason == Reason.WITHDRAWN
 
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         name, boxes = naming.copies_named(
             place, letter, address, can_be_retried, "failed or withdrawn"
         )

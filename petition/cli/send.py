@@ -53,6 +53,7 @@ def send(
     from petition.cli import sending
     from petition.errors import UsageError
     from petition.prepare import Wish
+    from petition.trust import Part
 
     if revise and again:
         raise UsageError("--revise and --again are two wishes", "Choose one of them")
@@ -66,7 +67,10 @@ def send(
         again=again,
         trial=to_me is not None,
     )
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
+        if not place.is_rehearsal:
+            uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
+            place.allow(*uses, asks=not yes)
         if workers:
             from petition.cli import handing_out
 

@@ -29,7 +29,7 @@ def serve(
     from petition.serve.running import require_serve
 
     require_serve()
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         _serve(place, host, port, root_path)
 
 

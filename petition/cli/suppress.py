@@ -32,7 +32,7 @@ def suppress(
         raise UsageError("--remove needs an address", "Name whom it is about")
     if file and (address or remove):
         raise UsageError("--from stands alone", "Leave the addresses and --remove out")
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=bool(file or address)) as place:
         if file:
             _import(place, file, as_json=as_json)
         elif not address:

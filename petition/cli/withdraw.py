@@ -27,7 +27,7 @@ def withdraw(
     def can_be_withdrawn(copy: Copy) -> bool:
         return copy.state in (*WAITING, State.SENDING)
 
-    with Workplace.open(context) as place:
+    with Workplace.open(context, writes=True) as place:
         name, boxes = naming.copies_named(place, letter, address, can_be_withdrawn, "waiting")
         taken = person.withdraw(place.log, name, boxes)
         if as_json:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # --help must not wait for what only a running command needs
     from petition.campaign.server import Server
     from petition.campaign.settings import LoadedSettings, Settings
     from petition.outbox.log import Log
+    from petition.trust import Part, Request
 
 REHEARSAL = "Rehearsal: no mail server is set; nobody received anything{}."
 OUTBOX = "outbox"
@@ -26,24 +27,30 @@ class Workplace:
 
     Args:
         root: The folder.
+        writes: The command changes the log; one that does not makes and upgrades none either.
         reads_on: Where petition.toml has errors, go on with what can be read of it.
     """
 
-    def __init__(self, root: Path, *, reads_on: bool = False) -> None:
+    def __init__(self, root: Path, *, writes: bool = False, reads_on: bool = False) -> None:
         self.root = root
+        self._writes = writes
         self._reads_on = reads_on
         self._closing = ExitStack()
 
     @classmethod
     @contextmanager
-    def open(cls, context: typer.Context, *, reads_on: bool = False) -> Iterator["Workplace"]:
+    def open(
+        cls, context: typer.Context, *, writes: bool = False, reads_on: bool = False
+    ) -> Iterator["Workplace"]:
         """The workplace of a command; its log is closed when the block is left.
 
         Args:
             context: The command's context, whose `obj` is the campaign folder.
+            writes: The command changes the log; one that does not makes and upgrades none either.
             reads_on: Where petition.toml has errors, go on with what can be read of it.
         """
-        place = cls(context.find_object(Path) or Path.cwd(), reads_on=reads_on)
+        root = context.find_object(Path) or Path.cwd()
+        place = cls(root, writes=writes, reads_on=reads_on)
         with place._closing:
             yield place
 
@@ -136,36 +143,129 @@ class Workplace:
         """The log, made where there is none; what a dead run left in it has its true state.
 
         Raises:
-            LogUnusable: It cannot be opened.
+            LogUnusable: It cannot be opened, or there is none and the command only looks.
         """
-        log = self._opened()
+        log = self.open_log(self.url)
         log.tidy()
         return log
 
-    def _opened(self, *, even_closed: bool = False) -> "Log":
+    def open_log(self, url: str, *, even_closed: bool = False) -> "Log":
+        """A log, which is closed with this place.
+
+        Args:
+            url: Its address.
+            even_closed: Open it also where a move has closed it.
+        """
         from petition.outbox.log import Log
         from petition.outbox.states import GIVE_UP
 
-        give_up = self.settings.pace.give_up or GIVE_UP
-        log = Log(self.url, give_up=give_up, even_closed=even_closed)
+        self._allow_log(url)
+        log = Log(
+            url,
+            give_up=self.settings.pace.give_up or GIVE_UP,
+            even_closed=even_closed,
+            looks=not self._writes,
+            first_key=lambda: self._first_key(url),
+        )
         self._closing.enter_context(log)
         _say_upgraded(log)
         return log
 
-    def another_log(self, url: str) -> "Log":
-        """Another log, which is closed with this place; nothing in it is changed by opening it."""
+    @cached_property
+    def log_or_stand_in(self) -> "Log":
+        """The log, or for who only looks and finds none an empty one that is gone afterwards."""
+        if log := self.log_if_any:
+            return log
+        from tempfile import TemporaryDirectory
+
         from petition.outbox.log import Log
 
-        log = self._closing.enter_context(Log(url))
-        _say_upgraded(log)
-        return log
+        folder = self._closing.enter_context(TemporaryDirectory(prefix="petition-"))
+        log = Log(f"sqlite:///{folder}/petition.db", first_key=lambda: self._first_key(self.url))
+        return self._closing.enter_context(log)
+
+    def _first_key(self, url: str) -> bytes:
+        """The key of a log that has none yet.
+
+        It is kept from the first look on: what a preview shows before there is a log is what is
+        sent when there is one (Message-IDs are made with the key).
+        """
+        from petition.identity import new_key
+        from petition.outbox.database import where
+        from petition.user_state import UserStateUnusable, changed_state
+
+        name, key = f"{self.root.resolve()} {where(url)}", new_key()
+        try:
+            with changed_state("first_keys.json") as keys:
+                return bytes.fromhex(keys.setdefault(name, key.hex()))
+        except UserStateUnusable:
+            return key
+
+    def has_log(self, url: str) -> bool:
+        """Whether there is a log; nothing is made."""
+        from petition.outbox.database import is_there
+
+        self._allow_log(url)
+        return is_there(url)
+
+    def unconfirmed(self, *parts: "Part") -> "list[Request]":
+        """What the folder asks for of these parts, and the person has not confirmed."""
+        from petition.trust import requests, unconfirmed
+
+        asked = requests(self.settings, os.environ, self.root)
+        return unconfirmed([one for one in asked if one.part in parts], self.root)
+
+    def allow(self, *parts: "Part", asks: bool = True) -> None:
+        """Let nothing of these parts be used that the folder asks for and nobody has confirmed.
+
+        Args:
+            parts: What the command is about to use.
+            asks: The person at the terminal may be asked.
+
+        Raises:
+            UsageError: There is something, and it was not confirmed.
+        """
+        from petition.cli import console
+        from petition.cli.trust import show
+        from petition.trust import confirm, requests, unconfirmed
+
+        asked = [one for one in requests(self.settings, os.environ, self.root) if one.part in parts]
+        if not (new := unconfirmed(asked, self.root)):
+            return
+        if not (asks and console.can_ask()):
+            keys = ", ".join(one.key for one in new)
+            raise UsageError(
+                f"nothing was done: you have not confirmed what this folder asks for ({keys})",
+                "Look at it and confirm it with petition trust",
+            )
+        console.say("This folder asks for what you have not confirmed:")
+        show(new, new)
+        if not console.ask("Do you trust this folder with it?"):
+            raise UsageError("nothing was done: it was declined")
+        confirm(new, self.root)
+
+    def _allow_log(self, url: str) -> None:
+        """Let no log be opened that is elsewhere, and that the folder alone names.
+
+        Raises:
+            LogUntrusted: It is such a one, and the command only looks.
+            UsageError: It is such a one, and the person does not confirm it.
+        """
+        from petition.campaign.server import database_of
+        from petition.outbox.database import where
+        from petition.trust import LogUntrusted, Part
+
+        if url == database_of(self.settings, {}, self.root, None):  # of the rehearsals
+            return
+        if self._writes:
+            self.allow(Part.LOG)
+        elif self.unconfirmed(Part.LOG):
+            raise LogUntrusted(where(url))
 
     @property
     def log_if_any(self) -> "Log | None":
         """The log, or None where there is none yet: whoever only looks makes no files."""
-        from petition.outbox.database import is_there
-
-        return self.log if is_there(self.url) else None
+        return self.log if self.has_log(self.url) else None
 
     @property
     def existing_log(self) -> "Log":
@@ -185,11 +285,9 @@ class Workplace:
         Raises:
             UsageError: There is none: nothing was ever queued.
         """
-        from petition.outbox.database import is_there
-
-        if not is_there(self.url):
+        if not self.has_log(self.url):
             raise self._no_log()
-        return self._opened(even_closed=True)
+        return self.open_log(self.url, even_closed=True)
 
     def _no_log(self) -> UsageError:
         here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"

@@ -337,10 +337,15 @@ def is_there(path: Path) -> bool:
             header = file.read(100) if stat.S_ISREG(os.fstat(handle).st_mode) else b"a device"
         if not header:
             return False
+        if not header.startswith(_MAGIC):
+            raise LogUnusable(
+                f"{path.name} is not a database: it is damaged, or not a log of petition",
+                "Restore it from a copy if it was one; else move it away",
+            )
         number = int.from_bytes(header[_ID_AT], "big")
-        if header.startswith(_MAGIC) and number == APPLICATION_ID:
+        if number == APPLICATION_ID:
             return True
-        tables = _tables(path) if header.startswith(_MAGIC) and not number else {"not ours"}
+        tables = _tables(path) if not number else {"of another program"}
     if tables and not tables >= _OLD_TABLES:
         raise LogUnusable(
             f"{path.name} is not a log of petition: it belongs to another program",
@@ -375,7 +380,9 @@ def _refuse_trap(journal: Path) -> None:
 
 
 def _no_log(path: Path) -> LogUnusable:
-    return LogUnusable(f"there is no log in {path.name}", "Name another database")
+    return LogUnusable(
+        f"there is no log in {path.name}", "The first letter that is queued makes it"
+    )
 
 
 @contextmanager

@@ -217,7 +217,9 @@ def _has_box(entries: Iterable[str | list[str]], mailbox: str) -> bool:
 def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
     """Delete the sandbox's letters to a person, and those that name them."""
     count = 0
-    for path in (path for name in _MAILDIR for path in sorted((outbox / name).glob("*"))):
+    # A link could lead to mail that is not the sandbox's.
+    own = [outbox / name for name in _MAILDIR if not (outbox / name).is_symlink()]
+    for path in (path for one in own for path in sorted(one.glob("*")) if not outbox.is_symlink()):
         if path.is_symlink() or not path.is_file():
             continue
         data = path.read_bytes()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from petition.campaign.folder import read_settings
+from petition.trust import confirm, requests
 from tests import PATIENCE
 from tests.forkserver import fork_server
 
@@ -102,6 +104,13 @@ class SmallCampaign:
         server = {"HOST": "127.0.0.1", "PORT": str(port), "SECURITY": "none"}
         environment = {f"PETITION_SMTP_{name}": value for name, value in server.items()}
         return SmallCampaign(self.root, self.env | environment)
+
+    def trust(self) -> "SmallCampaign":
+        """Confirm all that petition.toml asks for now, as `petition trust --yes` does."""
+        settings = read_settings(self.root).settings
+        assert settings is not None
+        confirm(requests(settings, self.env, self.root), self.root)
+        return self
 
     @property
     def environment(self) -> dict[str, str]:

@@ -73,6 +73,7 @@ def test_the_key_that_signs_is_compared_with_the_one_that_is_published(
     file.chmod(0o600)
     table = f'\n[dkim]\ndomain = "campaign.example"\nselector = "s1"\nkey_file = "{file}"\n'
     campaign.change("petition.toml", 'id = "water"\n', f'id = "water"\n{table}')
+    campaign.trust()
     record = public_record(Secret(file.read_text()))
     assert f'TXT "{record}".' in online(ZONE, status=1).out
     published = {"s1._domainkey.campaign.example": {"TXT": [record]}}

@@ -34,6 +34,7 @@ def returns(campaign: SmallCampaign, dovecot: Dovecot) -> Returns:
         "PETITION_INBOX_PASSWORD": PASSWORD,
         "SSL_CERT_FILE": str(dovecot.authority),
     }
+    campaign.trust()
     return returns
 
 

@@ -73,6 +73,7 @@ def returns(campaign: SmallCampaign, server: Dovecot) -> Returns:
     returns = Returns(campaign)
     campaign.change("petition.toml", "maildir:answers", server.url)
     campaign.env |= {"SSL_CERT_FILE": str(server.authority)}
+    campaign.trust()
     server.deliver("1.a", returns.reply("p1", f"Number {os.urandom(4).hex()}.").encode())
     return returns
 
@@ -81,7 +82,7 @@ def settle(returns: Returns, *lines: str) -> SmallCampaign:
     """Put lines under [inbox]."""
     toml = (returns.campaign.root / "petition.toml").read_text()
     returns.campaign.write("petition.toml", toml + "\n".join(lines) + "\n")
-    return returns.campaign
+    return returns.campaign.trust()
 
 
 def test_a_token_of_the_environment_opens_the_mailbox(returns: Returns):

@@ -30,6 +30,7 @@ def returns(campaign: SmallCampaign, server: ScriptedImap) -> Returns:
         "PETITION_INBOX_PASSWORD": PASSWORD,
         "SSL_CERT_FILE": str(server.authority.certificate),
     }
+    campaign.trust()
     return returns
 
 
@@ -58,6 +59,7 @@ def test_a_command_that_prints_no_password_is_looked_for_where_it_stands(returns
     del returns.campaign.env["PETITION_INBOX_PASSWORD"]
     toml = (returns.campaign.root / "petition.toml").read_text()
     returns.campaign.write("petition.toml", f'{toml}password_command = "false"\n')
+    returns.campaign.trust()
     told = returns.campaign.petition("inbox", status=4).err
     assert "correct password_command in [inbox]" in " ".join(told.split())
 

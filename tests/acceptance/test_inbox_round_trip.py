@@ -119,7 +119,7 @@ def campaign_at(root: Path, postfix: Postfix, dovecot: Dovecot) -> SmallCampaign
         "PETITION_INBOX_PASSWORD": PASSWORD,
         "SSL_CERT_FILE": str(dovecot.authority),
     }
-    return campaign
+    return campaign.trust()
 
 
 def wait_until(is_met: Callable[[], bool], way: Way) -> None:

@@ -71,7 +71,7 @@ def campaign_with(folder: Path, way: str, server: CountingServer, secrets: Path)
         (secrets / "kept_keys.py").write_text(KEYRING.format(path=str(secrets / "canary")))
         campaign.env |= {"PYTHONPATH": str(secrets), "PYTHON_KEYRING_BACKEND": "kept_keys.Kept"}
     campaign.env["PETITION_DEBUG"] = "1"
-    return campaign
+    return campaign.trust()
 
 
 def is_hidden_in(*texts: str | bytes) -> bool:
@@ -186,6 +186,7 @@ def test_the_password_command_gets_no_file_of_ours(tmp_path: Path):
         campaign = SmallCampaign.at(tmp_path, people=2)
         login = f'password_command = "{script}"'
         campaign.write("petition.toml", SETTINGS + SMTP.format(port=server.port, login=login))
+        campaign.trust()
         campaign.petition("send", "open-letter", "--yes", status=0)
         assert str(tmp_path / "petition.db") not in listing.read_text()
         assert "/dev/null" in listing.read_text()
@@ -202,6 +203,7 @@ def test_other_programs_get_no_secret_of_ours(tmp_path: Path):
         campaign = SmallCampaign.at(tmp_path / "campaign", people=2)
         login = f'auth = "xoauth2"\ntoken_command = "{script}"'
         campaign.write("petition.toml", SETTINGS + SMTP.format(port=server.port, login=login))
+        campaign.trust()
         campaign.env |= {
             "PETITION_SMTP_PASSWORD": CANARY,
             "PETITION_INBOX_PASSWORD": CANARY,

@@ -26,7 +26,7 @@ def key(tmp_path_factory):
 def signing(campaign: SmallCampaign, key) -> SmallCampaign:
     table = f'\n[dkim]\ndomain = "campaign.example"\nselector = "s1"\nkey_file = "{key}"\n'
     campaign.change("petition.toml", 'id = "water"\n', f'id = "water"\n{table}')
-    return campaign
+    return campaign.trust()
 
 
 def is_verified(data: bytes, key) -> bool:
@@ -77,6 +77,7 @@ def test_nothing_is_sent_without_the_key_and_check_says_so(signing, key):
 
 def test_a_command_that_gives_no_key_stops_before_anything_is_queued(signing, key):
     signing.change("petition.toml", f'key_file = "{key}"', 'key_command = "false"')
+    signing.trust()
     with counting_server() as server:
         through = signing.through(server.port)
         through.petition("check", status=0)

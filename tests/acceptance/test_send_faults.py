@@ -153,6 +153,7 @@ def test_a_password_command_that_fails(tmp_path: Path):
     campaign = SmallCampaign.at(tmp_path)
     login = 'username = "me"\npassword_command = "false"\n'
     campaign.write("petition.toml", SETTINGS + SMTP.format(port=1) + login)
+    campaign.trust()
     answer = campaign.petition("send", "open-letter", "--yes", status=4)
     assert "password_command ended with status 1" in " ".join(answer.err.split())
 
@@ -192,6 +193,7 @@ def test_a_password_is_asked_for_before_anything_is_queued(tmp_path: Path):
     campaign = SmallCampaign.at(tmp_path)
     login = 'username = "me"\npassword_command = "false"\n'
     campaign.write("petition.toml", SETTINGS + SMTP.format(port=1) + login)
+    campaign.trust()
     campaign.petition("send", "open-letter", "--yes", status=4)
     assert campaign.states() == {}
 

@@ -34,7 +34,7 @@ def through(folder: Path, authority: Authority, port: int, security: str) -> Sma
     campaign.write("petition.toml", SETTINGS + SMTP.format(port=port, security=security))
     campaign.env["SSL_CERT_FILE"] = str(authority.certificate)  # OpenSSL's own way to trust one
     campaign.env["PETITION_SMTP_PASSWORD"] = PASSWORD
-    return campaign
+    return campaign.trust()
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])

@@ -40,7 +40,7 @@ def signing(folder: Path, url: str, port: int, key: Path) -> SmallCampaign:
     campaign = campaign_on(url, folder, port, 4)
     table = f'\n[dkim]\ndomain = "campaign.example"\nselector = "s1"\nkey_file = "{key}"\n'
     campaign.change("petition.toml", 'id = "water"\n', f'id = "water"\n{table}')
-    return campaign
+    return campaign.trust()
 
 
 def test_workers_sign_with_their_own_key(tmp_path: Path, url: str, keys: Path):
@@ -82,5 +82,6 @@ def test_a_worker_without_the_key_sends_nothing(tmp_path: Path, url: str, keys: 
 def test_no_key_here_stops_it_before_anything_is_queued(tmp_path: Path, url: str, keys: Path):
     campaign = signing(tmp_path, url, 9, keys / "here.pem")
     campaign.change("petition.toml", f'key_file = "{keys}/here.pem"', 'key_command = "false"')
+    campaign.trust()
     assert "key_command ended" in campaign.petition(*SEND, status=1).err
     assert campaign.petition("status", "open-letter", "--json").json["total"] == 0

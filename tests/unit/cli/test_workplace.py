@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from petition.cli.workplace import Workplace
-from petition.errors import CampaignError, UsageError
+from petition.errors import CampaignError, LogUnusable, UsageError
 
 SETTINGS = '[campaign]\ntitle = "T"\n[sender]\nfrom = "a@x.example"\n'
 
@@ -38,10 +38,14 @@ def test_looking_makes_no_log(place: Workplace):
     assert not place.log_file.exists()
 
 
-def test_the_log_is_made_when_it_is_written_to(place: Workplace):
-    log = place.log
-    assert place.log_if_any is log
-    assert place.existing_log is log
+def test_the_log_is_made_by_whoever_writes_to_it(place: Workplace):
+    with pytest.raises(LogUnusable, match="there is no log"):
+        _ = place.log
+    assert not place.log_file.exists()
+    writing = Workplace(place.root, writes=True)
+    log = writing.log
+    assert writing.log_if_any is log
+    assert writing.existing_log is log
     log.close()
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
+from petition.outbox.sqlite import APPLICATION_ID, is_there
+from tests.unit.outbox.kept import keep
 
 NOBODY, SOMEBODY = 65534, 12345
 # What the program is made of is read first: others may have no right to it.
@@ -78,8 +80,8 @@ def test_a_link_is_refused_even_where_nothing_can_be_written(
 def test_a_file_with_two_names_is_refused(tmp_path: Path, side: str):
     """As deduplicators and `cp -al` make them: each name would be a log of its own."""
     with Log(f"sqlite:///{tmp_path}/petition.db") as log:
-        log.tidy()
-        assert log.key
+        with log.owned():  # makes the lock
+            assert log.key
         (tmp_path / f"other.db{side}").hardlink_to(tmp_path / f"petition.db{side}")
         for name in ("petition.db", "other.db"):
             with pytest.raises(LogUnusable, match="hard links"):
@@ -94,3 +96,65 @@ def test_a_link_beside_the_log_is_refused(tmp_path: Path, side: str):
     (tmp_path / f"petition.db{side}").symlink_to(tmp_path / "somewhere")
     with pytest.raises(LogUnusable, match="symbolic link"):
         Log(f"sqlite:///{tmp_path}/petition.db")
+
+
+# ---- whose a file is
+
+
+def number_of(path: Path) -> int:
+    return int.from_bytes(path.read_bytes()[68:72], "big")
+
+
+def test_a_log_of_before_is_known_by_its_tables_and_gets_its_id_when_it_is_written_to(
+    tmp_path: Path,
+):
+    path = tmp_path / "petition.db"
+    url = keep(f"sqlite:///{path}")
+    path.chmod(0o644)
+    before = path.read_bytes()
+    assert number_of(path) == 0
+    with Log(url, looks=True) as log:
+        log.tidy()
+        assert log.letters()
+    assert path.read_bytes() == before
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["petition.db"]
+    Log(url).close()
+    assert number_of(path) == APPLICATION_ID
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_log_of_before_whose_run_died_is_known_by_what_stands_in_its_wal(tmp_path: Path):
+    path = tmp_path / "petition.db"
+    program = (
+        "import os, sys; from tests.unit.outbox import kept; import sqlite3;"
+        "c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA journal_mode = WAL');"
+        "c.executescript((kept.SAMPLES / 'schema-8.sqlite.sql').read_text()); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    assert path.stat().st_size <= 4096
+    beside = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    assert is_there(path)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == beside
+    with Log(f"sqlite:///{path}") as log:
+        assert log.letters()
+
+
+def test_a_new_log_has_its_id_in_the_file_itself_before_anything_else(tmp_path: Path):
+    path = tmp_path / "petition.db"
+    program = "import os, sys; from petition.outbox.log import Log; Log(sys.argv[1]); os._exit(0)"
+    subprocess.run([sys.executable, "-c", program, f"sqlite:///{path}"], check=True)
+    assert (tmp_path / "petition.db-wal").stat().st_size
+    assert number_of(path) == APPLICATION_ID
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_who_only_looks_makes_no_log(tmp_path: Path, content: bytes | None):
+    path = tmp_path / "petition.db"
+    if content is not None:
+        path.write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    assert not is_there(path)
+    with pytest.raises(LogUnusable, match="there is no log"):
+        Log(f"sqlite:///{path}", looks=True)
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,84 @@
+"""petition trust: what a folder asks of this machine, and the person's word on it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from petition.cli.options import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from petition.trust import Request
+
+
+def trust(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm all of it; do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the commands, servers and files that a folder asks for, and confirm them."""
+    import os
+
+    from petition.cli import console
+    from petition.cli.workplace import Workplace
+    from petition.errors import UsageError
+    from petition.trust import confirm, requests, unconfirmed
+
+    with Workplace.open(context) as place:
+        asked = requests(place.settings, os.environ, place.root)
+        new = unconfirmed(asked, place.root)
+        if yes:
+            confirm(new, place.root)
+        if as_json:
+            known = {"rehearsal": place.is_rehearsal, "log": place.log_name}
+            console.json(known | _as_json(asked, [] if yes else new))
+            return
+        if not asked:
+            console.say("This folder asks for nothing that needs your word.")
+            return
+        console.say(f"{place.root.resolve()} asks for this:")
+        show(asked, new)
+        if not new:
+            console.say("You have confirmed all of it.")
+        elif not yes:
+            if not console.can_ask():
+                raise UsageError(
+                    "nothing was confirmed: nobody is there to be asked",
+                    "Run it in a terminal, or add --yes",
+                )
+            if not console.ask("Do you trust this folder with it?"):
+                raise UsageError("nothing was confirmed: it was declined")
+            confirm(new, place.root)
+        if new:
+            console.say("Confirmed. What changes is asked for again.")
+
+
+def show(asked: "Collection[Request]", new: "Collection[Request]") -> None:
+    """Show requests, and which of them are new.
+
+    Args:
+        asked: The requests.
+        new: Those that are not confirmed as they are now.
+    """
+    from petition.cli import console
+
+    console.table(
+        ["key", "value", "what petition does with it", ""],
+        [(one.key, one.value, one.effect, "new" if one in new else "confirmed") for one in asked],
+    )
+
+
+def _as_json(asked: "Collection[Request]", new: "Collection[Request]") -> dict[str, object]:
+    return {
+        "requests": [
+            {
+                "key": one.key,
+                "value": one.value,
+                "effect": one.effect,
+                "part": one.part.value,
+                "confirmed": one not in new,
+            }
+            for one in asked
+        ]
+    }
