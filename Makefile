@@ -25,7 +25,7 @@ PYTEST = $(BIN)/pytest $(PYTEST_ARGS)
 test: .venv/installed-dev
 	$(PYTEST) -m "not slow"
 
-# What takes long, and the property tests again with ten times as many examples.
+# What takes long, and the property tests again with many more examples.
 test-slow: .venv/installed-dev
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile=thorough
 
@@ -45,6 +45,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,7 @@ from tests.servers.postgres import BINARIES, Postgres, running_postgres
 
 # How many examples a property test tries; `--hypothesis-profile` chooses. None has a time limit,
 # since a busy machine must not fail a test.
-for _name, _examples in {"fast": 20, "moderate": 50, "thorough": 500}.items():
+for _name, _examples in {"fast": 20, "moderate": 50, "thorough": 300}.items():
     settings.register_profile(
         _name,
         max_examples=_examples,

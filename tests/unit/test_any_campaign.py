@@ -47,6 +47,7 @@ def problems_of(folder: Folder) -> list[Problem]:
     return in_order(problems)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("whole", [True, False], ids=["alone", "behind what is right"])
 def test_any_text_as_any_file(tmp_path, file, whole):

@@ -31,6 +31,7 @@ def all_problems(root):
     return campaign.problems
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("file", FILES)
 def test_any_bytes_as_any_file(folder, file):
     @given(CONTENT)
