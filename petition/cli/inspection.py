@@ -24,6 +24,7 @@ from petition.prepare import (
     text_to_send,
 )
 from petition.trust import LogUntrusted, Part
+from petition.user_state import UserStateUnusable
 
 MEASURED = 100  # copies of a letter, by which its size is known
 ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
@@ -193,10 +194,16 @@ class _Inspector:
             if file := self._place.log_file:
                 self._found.problems += places.warnings(file.parent)
             log = self._place.log_if_any
+            if doubt := self._place.doubt:
+                name = self._place.log_file.name if self._place.log_file else self._place.log_name
+                mend = f"{doubt.mend}. If it is the right log: petition send LETTER --this-log"
+                self._add(name, LogUnusable(doubt.what, mend))
         except LogUntrusted as fault:
             self._add(SETTINGS_FILE, fault, "log", "database")
         except LogUnusable as fault:
             self._tell_unusable(fault)
+        except UserStateUnusable as fault:
+            self._add(ENVIRONMENT, fault)
         except ServerMisnamed as fault:
             self._add(SETTINGS_FILE if fault.key else ENVIRONMENT, fault, "smtp", fault.key)
         except UsageError as fault:  # of the log: PETITION_DATABASE

@@ -1,10 +1,16 @@
-"""Both logs of a campaign: what is held about a person may be in that of the rehearsals too."""
+"""The logs of a campaign: both of them, and whether one is the right one to send from.
+
+What is held about a person may be in the log of the rehearsals too.
+"""
 
 import os
 from pathlib import Path
 
 from petition.campaign.server import Server, database_of
+from petition.cli import console
 from petition.cli.workplace import OUTBOX, Workplace
+from petition.errors import PetitionError, UsageError
+from petition.outbox.known import Doubt
 from petition.outbox.log import Log
 
 
@@ -36,3 +42,23 @@ def _url(place: Workplace, *, is_rehearsal: bool) -> str:
         return place.url
     server = None if is_rehearsal else Server(host="localhost", port=25, security="none")
     return database_of(place.settings, os.environ, place.root, server)
+
+
+def confirm(doubt: Doubt) -> None:
+    """Ask whether this is the right log; --yes is no answer to that.
+
+    Raises:
+        UsageError: Nobody is there to answer, or it was declined.
+    """
+    way = f"{doubt.mend}. If it is the right log, add --this-log; nothing was done"
+    if not console.can_ask():
+        raise UsageError(doubt.what, way)
+    console.say_error(str(PetitionError(doubt.what, doubt.mend)))
+    if not console.ask("Is this the right log?"):
+        raise UsageError("nothing was done: it was declined")
+
+
+def would_stop(doubt: Doubt) -> None:
+    """Say to whoever only looks that a live `send` would ask."""
+    what = f"send would stop here: {doubt.what}"
+    console.say_error(str(PetitionError(what, f"{doubt.mend}. If it is right, add --this-log")))

@@ -18,12 +18,15 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Move the log to another database, whole or not at all."""
+    from contextlib import suppress
+
     from petition.cli import console
     from petition.cli.words import count
     from petition.cli.workplace import Workplace
     from petition.database_url import AddressUnreadable, check_log_address
     from petition.errors import UsageError
     from petition.outbox.transfer import take_back, transfer
+    from petition.user_state import UserStateUnusable
 
     try:
         check_log_address(database)
@@ -46,6 +49,9 @@ def migrate(
                 console.say(f"Undone: the log stays in {log.where}.")
             return
         done = transfer(log, url)
+        with suppress(UserStateUnusable):  # send says so
+            if log.memory.known:  # a copy of the old log from before is older than the new one
+                place.open_log(url).memory.accept()
     if as_json:
         console.json({"from": done.start, "to": done.end, "rows": done.rows})
         return

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.cli.options import Json, ThisLog
 
 if TYPE_CHECKING:
     from petition.cli.workplace import Workplace
@@ -24,6 +24,7 @@ def resolve(
     letter: Annotated[
         str | None, typer.Option("--letter", metavar="LETTER", help="Only this letter.")
     ] = None,
+    this_log: ThisLog = False,
     as_json: Json = False,
 ) -> None:
     """Say of uncertain letters whether they arrived."""
@@ -40,6 +41,8 @@ def resolve(
     if sent == not_sent:
         raise UsageError("it is not clear what became of them", "Write --sent or --not-sent")
     with Workplace.open(context, writes=True) as place:
+        if not_sent:
+            place.vouch(this_log=this_log)
         name = naming.letter_name(place, letter) if letter else None
         boxes = naming.addresses(address or [])
         log = place.existing_log

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from petition.cli.options import Json, Letter
+from petition.cli.options import Json, Letter, ThisLog
 
 
 def retry(
@@ -16,6 +16,7 @@ def retry(
             metavar="ADDR", help="Only these, failed or withdrawn; else all that failed."
         ),
     ] = None,
+    this_log: ThisLog = False,
     as_json: Json = False,
 ) -> None:
     """Queue failed letters again, for the next send or the workers."""
@@ -31,6 +32,7 @@ def retry(
         return copy.state is State.FAILED or copy.reason == Reason.WITHDRAWN
 
     with Workplace.open(context, writes=True) as place:
+        place.vouch(this_log=this_log)
         name, boxes = naming.copies_named(
             place, letter, address, can_be_retried, "failed or withdrawn"
         )

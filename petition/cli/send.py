@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from petition.cli.options import ThisLog
 from petition.cli.workplace import Workplace
 
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
@@ -48,6 +49,7 @@ def send(
     workers: Annotated[
         bool, typer.Option("--workers", help="Queue it for petition worker, on PostgreSQL.")
     ] = False,
+    this_log: ThisLog = False,
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
     from petition.cli import sending
@@ -71,6 +73,8 @@ def send(
         if not place.is_rehearsal:
             uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
             place.allow(*uses, asks=not yes)
+        if to_me is None:
+            place.vouch(this_log=this_log, only_tells=dry_run)
         if workers:
             from petition.cli import handing_out
 

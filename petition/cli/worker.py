@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.cli.options import Json, ThisLog
 
 
 def worker(
@@ -16,6 +16,7 @@ def worker(
         Path | None,
         typer.Option("--dkim-key", metavar="FILE", help="The private key of letters to be signed."),
     ] = None,
+    this_log: ThisLog = False,
     as_json: Json = False,
 ) -> None:
     """Send what `send --workers` has queued, beside other workers."""
@@ -23,4 +24,6 @@ def worker(
 
     from petition.cli import working
 
-    raise typer.Exit(working.work(os.environ, dkim_key, once=once, as_json=as_json))
+    raise typer.Exit(
+        working.work(os.environ, dkim_key, once=once, this_log=this_log, as_json=as_json)
+    )

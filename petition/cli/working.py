@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from petition.campaign.server import server_of_environment
 from petition.cli import console
 from petition.cli.engine import engine
+from petition.cli.logs import confirm
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.delivery.bench import Bench, Equipment, Left, Task
 from petition.delivery.dispatch import LetterUnusable
@@ -22,8 +23,9 @@ from petition.delivery.line import first_of
 from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import key_of_worker
-from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError
+from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError, sentence
 from petition.outbox.database import is_there, where
+from petition.outbox.known import doubt_of
 from petition.outbox.log import Log
 from petition.outbox.members import companion, join, keep_servers_time, membership
 from petition.outbox.recording import Outcome, write_down_late
@@ -40,7 +42,12 @@ _UNUSABLE_SECONDS = 600.0  # until a job is looked at again that this worker can
 
 
 def work(
-    environ: Mapping[str, str], dkim_key: Path | None, *, once: bool, as_json: bool
+    environ: Mapping[str, str],
+    dkim_key: Path | None,
+    *,
+    once: bool,
+    this_log: bool = False,
+    as_json: bool,
 ) -> ExitStatus:
     """Work until a signal asks for the end.
 
@@ -48,6 +55,7 @@ def work(
         environ: The environment: PETITION_DATABASE and PETITION_SMTP_*.
         dkim_key: The file of the key that letters are signed with.
         once: End when there is nothing left to do now.
+        this_log: A person has said that the log is the right one.
         as_json: Tell each event as a line of JSON.
 
     Returns:
@@ -72,7 +80,7 @@ def work(
             "Queue a letter first: petition send LETTER --workers; or correct PETITION_DATABASE",
         )
     own = Equipment(server, secret_of(server), key_of_worker(dkim_key), waits=not once)
-    worker = _Worker(url, own, once=once, as_json=as_json)
+    worker = _Worker(url, own, once=once, this_log=this_log, as_json=as_json)
     return run_loop(worker.work())
 
 
@@ -93,10 +101,13 @@ def _database(environ: Mapping[str, str]) -> str:
 class _Worker:
     """One process; when the database went away, it begins anew when that is back."""
 
-    def __init__(self, url: str, own: Equipment, *, once: bool, as_json: bool) -> None:
+    def __init__(
+        self, url: str, own: Equipment, *, once: bool, this_log: bool, as_json: bool
+    ) -> None:
         self._url = url
         self._own = own
         self._once = once
+        self._this_log = this_log
         self._as_json = as_json
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._stopped = asyncio.Event()
@@ -159,6 +170,7 @@ class _Worker:
             self._say_late(log)
             if not await self._join(log):
                 return
+            self._vouch(log)
             with membership(log, self._name) as owner, ExitStack() as closing:
                 side = closing.enter_context(companion(self._url))
                 self._bench = bench = Bench(log, side, owner, self._own, self._tell, self._slowed)
@@ -185,6 +197,25 @@ class _Worker:
                     await tidying
                 if bench.fault:
                     raise bench.fault
+
+    def _vouch(self, log: Log) -> None:
+        """Stop at a log that is older than this account knows, or another; one that is new is said.
+
+        Workers are on other machines than the campaign as a rule, and new ones come at any time.
+        The person who began this one has named its log to it.
+
+        Raises:
+            UsageError: It was not confirmed.
+        """
+        doubt = doubt_of(log, self._url, None)
+        if doubt and not self._this_log:
+            if doubt.is_new_here:
+                self._say("new-log", sentence(doubt.what), log=where(self._url))
+            else:
+                confirm(doubt)
+        if doubt:
+            log.memory.accept()
+        self._this_log = False  # it was said of the log as it was then
 
     def _keep_late(self, bench: Bench) -> None:
         if bench.late:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # --help must not wait for what only a running command needs
     from petition.campaign.folder import Campaign
     from petition.campaign.server import Server
     from petition.campaign.settings import LoadedSettings, Settings
+    from petition.outbox.known import Doubt
     from petition.outbox.log import Log
     from petition.trust import Part, Request
 
@@ -166,7 +167,9 @@ class Workplace:
             even_closed=even_closed,
             looks=not self._writes,
             first_key=lambda: self._first_key(url),
+            rehearses=self._is_of_rehearsals(url),
         )
+        log.memory.folder = self.root
         self._closing.enter_context(log)
         _say_upgraded(log)
         return log
@@ -181,7 +184,11 @@ class Workplace:
         from petition.outbox.log import Log
 
         folder = self._closing.enter_context(TemporaryDirectory(prefix="petition-"))
-        log = Log(f"sqlite:///{folder}/petition.db", first_key=lambda: self._first_key(self.url))
+        log = Log(
+            f"sqlite:///{folder}/petition.db",
+            first_key=lambda: self._first_key(self.url),
+            rehearses=True,
+        )
         return self._closing.enter_context(log)
 
     def _first_key(self, url: str) -> bytes:
@@ -251,16 +258,20 @@ class Workplace:
             LogUntrusted: It is such a one, and the command only looks.
             UsageError: It is such a one, and the person does not confirm it.
         """
-        from petition.campaign.server import database_of
         from petition.outbox.database import where
         from petition.trust import LogUntrusted, Part
 
-        if url == database_of(self.settings, {}, self.root, None):  # of the rehearsals
+        if self._is_of_rehearsals(url):
             return
         if self._writes:
             self.allow(Part.LOG)
         elif self.unconfirmed(Part.LOG):
             raise LogUntrusted(where(url))
+
+    def _is_of_rehearsals(self, url: str) -> bool:
+        from petition.campaign.server import database_of
+
+        return url == database_of(self.settings, {}, self.root, None)
 
     @property
     def log_if_any(self) -> "Log | None":
@@ -292,6 +303,39 @@ class Workplace:
     def _no_log(self) -> UsageError:
         here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"
         return UsageError("nothing has been sent yet", f"There is {here}")
+
+    @property
+    def doubt(self) -> "Doubt | None":
+        """Why `send` asks first whether this is the right log; None: it does not.
+
+        Raises:
+            LogUnusable: The log cannot be opened.
+            UserStateUnusable: What this account knows of its logs cannot be read.
+        """
+        from petition.outbox.known import doubt_of
+
+        return None if self.is_rehearsal else doubt_of(self.log_if_any, self.url, self.root)
+
+    def vouch(self, *, this_log: bool, only_tells: bool = False) -> None:
+        """Before letters go out or are queued again: stop if this may not be the right log.
+
+        Args:
+            this_log: A person has said on the command line that it is.
+            only_tells: Nothing will be sent: say it and go on.
+
+        Raises:
+            UsageError: It was not confirmed.
+        """
+        from petition.cli.logs import confirm, would_stop
+
+        if not (doubt := self.doubt):
+            return
+        if only_tells:
+            would_stop(doubt)
+            return
+        if not this_log:
+            confirm(doubt)
+        self.log.memory.accept()
 
     def say_which(self) -> None:
         """Name the log, and say plainly when it is that of a rehearsal."""

@@ -284,6 +284,7 @@ class Mailer:
     async def _permit(self, line: Line, letter: Letter) -> bool:
         """Make the intent durable, and with it what the server said of the letter before."""
         email = letter.email
+        await self._run.begin()
         marked = self._run.intend(
             Intent(
                 copy=letter.copy.id,

@@ -41,12 +41,14 @@ class Database(ABC):
         looks: Whoever opened it only looks: no log is made, and no old one upgraded.
         where: The log as a person would name it, without any password.
         upgraded: What was upgraded when it was opened.
+        found_changes: When it was opened, changes of an earlier process waited beside it.
     """
 
     read_only: bool
     looks: bool
     where: str
     upgraded: "Upgraded | None" = None
+    found_changes: bool = False
 
     @abstractmethod
     def run(self, name: str, values: Values | None = None) -> int:

@@ -153,6 +153,7 @@ class Listing:
             LogChanged: The log has changed since: nothing was done.
         """
         shown, revision, now = comparison, comparison.revision, self._log.now
+        epoch = None
         with self._log.writing():
             comparison = self._compared(revision, shown.mode, shown.limit, shown.at)
             if comparison != shown:
@@ -164,6 +165,7 @@ class Listing:
                 if freeze:
                     self._freeze(freeze)
                 self._enqueue(comparison, now)
+                epoch = self._log.memory.advance()
             if widen:
                 values = {"letter": self._letter, "revision": revision, "mode": widen}
                 self._database.run("set_mode", values)
@@ -171,6 +173,8 @@ class Listing:
             drop_indexes(self._database, comparison.to_send)
             if also:
                 also()
+        if epoch:
+            self._log.memory.keep(epoch)
         return comparison
 
     def _refuse_another(

@@ -12,6 +12,7 @@ from petition.identity import new_key
 from petition.outbox import moving, upgrades
 from petition.outbox.database import Values, open_database
 from petition.outbox.jobs import queue_moved
+from petition.outbox.known import BEGUN, Memory, id_of
 from petition.outbox.records import (
     Copy,
     Counts,
@@ -50,6 +51,10 @@ class Log:
         even_closed: Open it also where a move has closed it.
         looks: Make no log, and upgrade none; what a dead run left is tidied up all the same.
         first_key: Gives the key of a log that has none yet.
+        rehearses: Nobody receives what is sent from it.
+
+    Attributes:
+        memory: What this account knows of it.
 
     Raises:
         LogUnusable: It cannot be opened, or a move has closed it.
@@ -64,14 +69,17 @@ class Log:
         even_closed: bool = False,
         looks: bool = False,
         first_key: Callable[[], bytes] = new_key,
+        rehearses: bool = False,
     ) -> None:
         self.clock = clock
         self._give_up = give_up
         self._looks = looks
         self._first_key = first_key
         self.url = url
+        self.memory = Memory(self, rehearses=rehearses)
         self.database = open_database(url, looks=looks)
         self._key: bytes | None = None
+        self._id: str | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
         self._even_closed = even_closed
         try:
@@ -80,6 +88,8 @@ class Log:
         except LogUnusable:
             self.database.close()
             raise
+        if self.memory.finds_dead_run():
+            self.tidy()
 
     @property
     def closure(self) -> tuple[str, str] | None:
@@ -148,6 +158,24 @@ class Log:
             with intact():
                 self._key = bytes.fromhex(row[0]) if row else self._first_key()
         return self._key
+
+    @property
+    def id(self) -> str | None:
+        """The id by which an account knows the log; None: it has no key yet."""
+        if self._id is None and (row := self.database.one("meta", {"name": "key"})):
+            self._id = id_of(bytes.fromhex(row[0]))
+        return self._id
+
+    @property
+    def epoch(self) -> int:
+        """A number that grows with each letter that is queued and with each run (known.py)."""
+        row = self.database.one("meta", {"name": "epoch"})
+        return int(row[0]) if row else 0
+
+    @property
+    def has_attempts(self) -> bool:
+        """Whether a letter ever went out from it."""
+        return self.database.one("has_attempts") is not None
 
     @property
     def campaign_id(self) -> str | None:
@@ -305,9 +333,13 @@ class Log:
         with self.database.ownership(patience):
             if not self.closure:
                 self.recover()
+                self.memory.end_dead_run()
             elif not self._even_closed:
                 self.refuse_closed()
-            yield
+            try:
+                yield
+            finally:
+                self.memory.end_run()
 
     def tidy(self) -> None:
         """Give the copies of a run that died their true state, if no run is alive.
@@ -365,7 +397,9 @@ class Log:
         moving.move(self.database, self.now)
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log; a run that died beside this process is ended before its `-wal` is gone."""
+        if self._id and self.memory.run == BEGUN and not self.database.read_only:
+            self.tidy()
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -63,6 +63,7 @@ def membership(log: Log, name: str) -> Iterator[str]:
     try:
         yield owner
     finally:
+        log.memory.end_run()
         with suppress(LogUnusable):  # else they are freed with the connection
             recover_dead(log, owner, is_idle=True)
             with database.shared_transaction():

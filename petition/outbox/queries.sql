@@ -13,6 +13,17 @@ INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTH
 -- Keep a value no longer.
 DELETE FROM meta WHERE name = :name
 
+-- :name advance
+-- Raise the log's epoch (known.py) above what it is and above a floor.
+INSERT INTO meta (name, value) VALUES ('epoch', CAST(:floor + 1 AS TEXT))
+ON CONFLICT (name) DO UPDATE SET value = CAST(1 +
+    CASE WHEN CAST(meta.value AS INTEGER) < :floor THEN :floor ELSE CAST(meta.value AS INTEGER) END
+AS TEXT)
+
+-- :name has_attempts
+-- Whether a letter ever went out, or was about to.
+SELECT 1 FROM copy WHERE letter_date IS NOT NULL LIMIT 1
+
 -- :name closure
 -- The note of a move that closes the log.
 SELECT name, value FROM meta WHERE name IN ('moved', 'moving', 'arriving')

@@ -4,11 +4,12 @@ A copy is claimed, marked before its final dot (the intent), and recorded; each 
 durable before the next step is taken.
 """
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from petition.address import folded
 from petition.identity import Identity, Signer, selector_of
@@ -21,9 +22,6 @@ from petition.outbox.log import Log
 from petition.outbox.recording import Outcome, write_down
 from petition.outbox.records import Copy, copies_of, moment, stamp
 from petition.outbox.states import Reason, State, arrow
-
-if TYPE_CHECKING:
-    import asyncio
 
 _BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
 
@@ -71,6 +69,7 @@ class Run:
         self._signer = Signer(log.key)
         self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
         # Results before intents: what is known of one letter is durable with the next one's mark.
+        self._beginning = asyncio.Lock()
         self._in_hand: dict[int, Identity] = {}  # of the committer's thread
         self._committer = Committer(
             log.database, (self._record_all, self._intend_all), is_shared=is_shared
@@ -114,7 +113,22 @@ class Run:
         query = "claimable_past" if full else "claimable"
         return [row["id"] for row in database.all(query, values)]
 
-    def intend(self, intent: Intent) -> "asyncio.Future[bool]":
+    async def begin(self) -> None:
+        """Keep in mind that letters go out (known.py); to be awaited before the first final dot.
+
+        Raises:
+            LogUnusable: The log could not be written.
+            UserStateUnusable: What this account knows could not be written.
+        """
+        memory = self._log.memory
+        if memory.is_running:
+            return
+        async with self._beginning:
+            if not memory.is_running:
+                epoch = await self._committer.commit(lambda _: memory.advance())
+                await self._committer.commit(lambda _: memory.begin_run(epoch))
+
+    def intend(self, intent: Intent) -> asyncio.Future[bool]:
         """Mark a copy before its final dot.
 
         Returns:
@@ -123,7 +137,7 @@ class Run:
         """
         return self._committer.add(self._intend_all, intent)
 
-    def record(self, outcome: Outcome) -> "asyncio.Future[None]":
+    def record(self, outcome: Outcome) -> asyncio.Future[None]:
         """Write down what became of a copy; done when that is durable."""
         arrow(State.SENDING, outcome.state)
         return self._committer.add(self._record_all, outcome)

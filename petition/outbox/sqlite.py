@@ -57,6 +57,7 @@ class SqliteDatabase(Database):
         self.looks = looks
         self.where = str(path)
         self.read_only = not is_writable(path)
+        self.found_changes = size(path.with_name(path.name + "-wal")) > 0
         self._queries = queries(SQLITE)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None

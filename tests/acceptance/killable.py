@@ -13,6 +13,7 @@ from typing import Any
 
 from petition.cli.main import run
 from petition.delivery.wire import Wire
+from petition.outbox.known import Memory
 from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
@@ -105,8 +106,14 @@ RECOVERY: dict[str, Function] = {
     "behind tidying up": lambda point: after(Log, "recover", point),
 }
 
+# Of the epoch (known.py): 1 when letters are queued, 2 before the first dot, 3 at the end.
+EPOCH: dict[str, Function] = {
+    "when it is in the log": lambda point: before(Memory, "keep", point),
+    "when it is in both": lambda point: after(Memory, "keep", point),
+}
+
 if __name__ == "__main__":
     _, name, times, *arguments = sys.argv
-    (POINTS | RECOVERY)[name](Point(int(times)))
+    (POINTS | RECOVERY | EPOCH)[name](Point(int(times)))
     sys.argv = ["petition", *arguments]
     run()

@@ -1,0 +1,347 @@
+"""From a log that was emptied, deleted, restored or made elsewhere nothing is sent unconfirmed."""
+
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from petition.outbox.log import Log
+from tests.acceptance.crew import PATIENCE
+from tests.acceptance.killable import EPOCH
+from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import CountingServer, counting_server
+from tests.servers.postgres import Postgres
+
+SEND = ("send", "open-letter", "--yes")
+WORKERS = ("send", "open-letter", "--workers", "--yes")
+PEOPLE = 3
+KILLABLE = (str(Path(__file__).with_name("killable.py")),)
+
+
+@pytest.fixture
+def server() -> Iterator[CountingServer]:
+    with counting_server() as server:
+        yield server
+
+
+@pytest.fixture
+def sent(tmp_path: Path, server: CountingServer) -> SmallCampaign:
+    """A campaign whose letter everybody has."""
+    campaign = SmallCampaign.at(tmp_path / "campaign", PEOPLE).through(server.port)
+    campaign.petition(*SEND, status=0)
+    assert server.accepted.total() == PEOPLE
+    return campaign
+
+
+def files(campaign: SmallCampaign) -> list[Path]:
+    return [path for path in campaign.root.glob("petition.db*") if path.suffix != ".lock"]
+
+
+def delete(campaign: SmallCampaign) -> None:
+    for path in files(campaign):
+        path.unlink()
+
+
+def empty(campaign: SmallCampaign) -> None:
+    for path in files(campaign):
+        path.write_bytes(b"")
+
+
+def begin_anew(campaign: SmallCampaign) -> None:
+    """A log of another key, in which there is a letter that waits."""
+    delete(campaign)
+    nowhere = SmallCampaign(campaign.root).through(1)
+    nowhere.env["XDG_STATE_HOME"] = str(campaign.root.parent / "away")
+    nowhere.petition(*SEND, status=4)
+
+
+def name_another(campaign: SmallCampaign) -> None:
+    campaign.env["PETITION_DATABASE"] = "sqlite:///another.db"
+
+
+def refuses(campaign: SmallCampaign, *command: str) -> None:
+    """`send` stops and names the way out; `check` says so; a dry run sends nothing and says so."""
+    refused = campaign.petition(*(command or SEND), status=2)
+    assert "--this-log" in refused.err
+    checked = campaign.petition("check", status=1)
+    assert "ready" not in checked.out
+    assert "--this-log" in checked.out
+
+
+LOSSES = [delete, empty, begin_anew, name_another]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_log_that_is_gone_is_noticed(
+    sent: SmallCampaign, server: CountingServer, lose: Callable[[SmallCampaign], None]
+):
+    lose(sent)
+    for _ in range(2):  # what a command makes of an empty file is no other log
+        refuses(sent)
+    assert "--this-log" in sent.petition(*SEND[:2], "--dry-run", status=0).err
+    assert server.accepted.total() == PEOPLE
+    sent.petition(*SEND, "--this-log", status=0)
+    assert server.accepted.total() == 2 * PEOPLE
+    sent.petition("check", status=0)
+    assert "already" in sent.petition(*SEND, status=0).out  # one word is enough
+
+
+def test_an_older_copy_is_noticed(tmp_path: Path, server: CountingServer):
+    campaign = SmallCampaign.at(tmp_path / "campaign", PEOPLE).through(server.port)
+    campaign.petition(*SEND, "--limit", "1", status=0)
+    shutil.copy(campaign.root / "petition.db", tmp_path)
+    campaign.petition(*SEND, status=0)
+    shutil.copy(tmp_path / "petition.db", campaign.root)
+    refuses(campaign)
+    campaign.petition("status", status=0)  # which tidies up, and hides nothing by that
+    refuses(campaign)
+    assert server.accepted.total() == PEOPLE
+    campaign.petition(*SEND, "--this-log", status=0)
+    assert server.accepted.total() == 2 * PEOPLE - 1
+    campaign.petition("check", status=0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("retry", "open-letter"), ("resolve", "--all", "--not-sent")],
+    ids=lambda one: one[0],
+)
+def test_nothing_is_queued_again_in_an_older_copy(
+    sent: SmallCampaign, tmp_path: Path, command: tuple[str, ...]
+):
+    shutil.copy(sent.root / "petition.db", tmp_path)
+    sent.list_people("p1", "p2", "p3", "p4")
+    sent.petition(*SEND, status=0)
+    shutil.copy(tmp_path / "petition.db", sent.root)
+    refuses(sent, *command)
+    sent.petition("resolve", "--all", "--sent", status=0)
+    sent.petition(*command, "--this-log", status=0)
+    sent.petition("check", status=0)
+
+
+def test_of_two_copies_of_a_folder_one_goes_on(
+    tmp_path: Path, server: CountingServer, sent: SmallCampaign
+):
+    shutil.copytree(sent.root, tmp_path / "copy")
+    copy = SmallCampaign(tmp_path / "copy", sent.env)
+    for campaign in (copy, sent):
+        campaign.list_people("p1", "p2", "p3", "p4")
+    copy.petition(*SEND, status=0)
+    refuses(sent)
+    copy.petition("check", status=0)
+    assert server.accepted["p4@x.example"] == 1
+
+
+def test_a_folder_that_was_renamed_goes_on(tmp_path: Path, sent: SmallCampaign):
+    sent.root.rename(tmp_path / "renamed")
+    renamed = SmallCampaign(tmp_path / "renamed", sent.env)
+    assert "already" in renamed.petition(*SEND, status=0).out
+    delete(renamed)
+    renamed.petition(*SEND, status=0)  # nobody knows of this folder that it had a log
+
+
+def test_a_log_of_another_account_is_asked_for_once(tmp_path: Path, sent: SmallCampaign):
+    sent.env["XDG_STATE_HOME"] = str(tmp_path / "another account")
+    refuses(sent)
+    assert "new here" in sent.petition(*SEND, status=2).err
+    asked = pexpect.spawn(
+        sys.executable,
+        ["-m", "petition", *SEND],
+        cwd=str(sent.root),
+        env=sent.environment,
+        encoding="utf-8",
+        timeout=60,
+    )
+    asked.expect("new here")
+    asked.expect("y/N")
+    asked.sendline("")
+    asked.expect(pexpect.EOF)
+    asked.close()
+    assert asked.exitstatus == 2
+    refuses(sent)
+    sent.petition(*SEND, "--this-log", status=0)
+    sent.petition(*SEND, status=0)
+
+
+def test_where_nothing_was_attempted_nothing_is_asked(tmp_path: Path, server: CountingServer):
+    campaign = SmallCampaign.at(tmp_path, PEOPLE)
+    campaign.through(1).petition(*SEND, status=4)
+    for lose in (empty, delete):
+        lose(campaign)
+        campaign.through(1).petition("check", status=0)
+    campaign.through(server.port).petition(*SEND, status=0)
+    assert server.accepted.total() == PEOPLE
+
+
+def test_a_rehearsal_asks_nothing(campaign: SmallCampaign, state_home: Path):
+    for _ in range(2):
+        campaign.petition("send", "open-letter", status=0)
+        (campaign.root / "rehearsal.db").unlink()
+    assert not (state_home / "petition" / "logs.json").exists()
+
+
+def test_a_state_folder_that_cannot_be_written_sends_nothing(
+    tmp_path: Path, server: CountingServer
+):
+    campaign = SmallCampaign.at(tmp_path / "campaign", PEOPLE).through(server.port)
+    (tmp_path / "file").write_text("")
+    campaign.env["XDG_STATE_HOME"] = str(tmp_path / "file")
+    assert "logs.json" in campaign.petition(*SEND, status=1).err
+    campaign.petition("status", status=0)
+    assert not server.accepted
+    del campaign.env["XDG_STATE_HOME"]
+    campaign.petition(*SEND, status=0)
+    assert set(server.accepted.values()) == {1}
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"logs": 1}', '{"logs": {"a": {}}}', '{"places": 1}'])
+def test_a_damaged_state_file_is_told(sent: SmallCampaign, state_home: Path, text: str):
+    (state_home / "petition" / "logs.json").write_text(text)
+    assert "damaged" in sent.petition(*SEND, status=1).err
+    sent.petition("status", status=0)
+
+
+def epoch_without_wal(campaign: SmallCampaign) -> int:
+    database = sqlite3.connect(f"file:{campaign.root}/petition.db?immutable=1", uri=True)
+    try:
+        row = database.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    except sqlite3.OperationalError:  # it has no tables yet
+        return 0
+    finally:
+        database.close()
+    return int(row[0]) if row else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("people", [12, 600])
+def test_a_killed_run_whose_journal_was_lost_is_noticed(
+    tmp_path: Path, state_home: Path, people: int
+):
+    """Of a long run a part is in the file itself, with the epoch that it began with."""
+    with counting_server(pause=0.002) as server:
+        campaign = SmallCampaign.at(tmp_path, people).through(server.port)
+        with campaign.begin(*SEND) as run:
+            server.wait_for(people * 3 // 4)
+            run.kill()
+        server.wait_until_alone()
+        (campaign.root / "petition.db-wal").unlink()
+        (campaign.root / "petition.db-shm").unlink()
+        known = json.loads((state_home / "petition" / "logs.json").read_text())
+        (about,) = known["logs"].values()
+        assert (epoch_without_wal(campaign) == about["epoch"]) == (people > 12)
+        for _ in range(2):
+            refuses(campaign)
+            campaign.petition("status")
+        assert set(server.accepted.values()) == {1}
+
+
+@pytest.mark.parametrize("look", [("status",), ("check",), SEND], ids=lambda one: one[0])
+def test_a_killed_run_is_gone_on_with(tmp_path: Path, look: tuple[str, ...]):
+    with counting_server(pause=0.01) as server:
+        campaign = SmallCampaign.at(tmp_path, 30).through(server.port)
+        with campaign.begin(*SEND) as run:
+            server.wait_for(10)
+            run.kill()
+        campaign.petition(*look)
+        campaign.petition("check", status=0)
+        campaign.petition(*SEND)
+        assert set(server.accepted.values()) == {1}
+
+
+def test_who_looked_on_while_a_run_was_killed_hides_nothing(tmp_path: Path):
+    """The last one to close the log takes the `-wal` in, as a page for leaving does."""
+    with counting_server(pause=0.01) as server:
+        campaign = SmallCampaign.at(tmp_path, 30).through(server.port)
+        campaign.petition(*SEND, "--limit", "1", status=0)
+        with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+            assert log.letters()
+            with campaign.begin(*SEND) as run:
+                server.wait_for(10)
+                run.kill()
+        assert not (tmp_path / "petition.db-wal").exists()
+        campaign.petition("check", status=0)
+        campaign.petition(*SEND)
+        assert set(server.accepted.values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("point", EPOCH)
+def test_a_crash_between_the_log_and_what_is_known_is_no_doubt(
+    tmp_path: Path, server: CountingServer, point: str, times: int
+):
+    campaign = SmallCampaign.at(tmp_path, PEOPLE).through(server.port)
+    with campaign.begin(point, str(times), *SEND, program=KILLABLE) as killed:
+        assert killed.wait(PATIENCE) == -9
+    campaign.petition("check", status=0)
+    campaign.petition(*SEND, status=0)
+    assert set(server.accepted.values()) == {1}
+    campaign.petition("check", status=0)
+
+
+def test_a_database_that_was_made_anew_is_noticed(
+    tmp_path: Path, server: CountingServer, postgres: Postgres
+):
+    url = postgres.new_log()
+    campaign = SmallCampaign.at(tmp_path, PEOPLE).through(server.port)
+    campaign.env["PETITION_DATABASE"] = url
+    campaign.petition(*SEND, status=0)
+    schema = url.rpartition("%3D")[2]
+    postgres.run(f"DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")
+    refuses(campaign)
+    refuses(campaign, *WORKERS)
+    other = SmallCampaign.at(tmp_path / "other folder", PEOPLE)  # the address is known too
+    other.env = campaign.env
+    refuses(other)
+    assert server.accepted.total() == PEOPLE
+
+
+def test_a_log_that_was_moved_is_the_same_log(
+    sent: SmallCampaign, tmp_path: Path, postgres: Postgres
+):
+    shutil.copy(sent.root / "petition.db", tmp_path)
+    there = postgres.new_log()
+    sent.petition("migrate", there, status=0)
+    sent.env["PETITION_DATABASE"] = there
+    sent.petition("check", status=0)
+    assert "already" in sent.petition(*SEND, status=0).out
+    del sent.env["PETITION_DATABASE"]
+    shutil.copy(tmp_path / "petition.db", sent.root)  # as it was before
+    refuses(sent)
+
+
+@pytest.mark.slow
+def test_a_worker_stops_at_an_older_log(tmp_path: Path, server: CountingServer, postgres: Postgres):
+    url = postgres.new_log()
+    campaign = SmallCampaign.at(tmp_path / "campaign", PEOPLE).through(server.port)
+    campaign.env["PETITION_DATABASE"] = url
+    campaign.petition(*WORKERS, status=0)
+    campaign.petition("worker", "--once", status=0, timeout=PATIENCE)
+    assert server.accepted.total() == PEOPLE
+    schema = url.rpartition("%3D")[2]
+    postgres.run(f"UPDATE {schema}.meta SET value = '1' WHERE name = 'epoch'")
+    campaign.list_people("p1", "p2", "p3", "p4")
+    assert "--this-log" in campaign.petition("worker", "--once", status=2).err
+    campaign.petition(*WORKERS, "--this-log", status=0)
+    campaign.petition("worker", "--once", status=0, timeout=PATIENCE)
+    assert set(server.accepted.values()) == {1}
+    campaign.env["XDG_STATE_HOME"] = str(tmp_path / "another machine")
+    said = campaign.petition("worker", "--once", status=0, timeout=PATIENCE)
+    assert "new here" in said.out + said.err  # a worker is on other machines as a rule
+
+
+def test_through_two_names_nothing_is_sent(
+    sent: SmallCampaign, tmp_path: Path, server: CountingServer
+):
+    other = SmallCampaign.at(tmp_path / "other", PEOPLE)
+    other.env = sent.env
+    (other.root / "petition.db").hardlink_to(sent.root / "petition.db")
+    for campaign in (sent, other):
+        assert "hard link" in campaign.petition(*SEND, status=1).err
+        assert "ready" not in campaign.petition("check", status=1).out
+    assert server.accepted.total() == PEOPLE
