@@ -128,12 +128,13 @@ def test_of_two_runs_at_once_one_refuses(tmp_path: Path, postgres: Postgres):
 
 
 def test_a_restart_of_postgresql_in_the_middle_costs_no_letter(tmp_path: Path):
-    with running_postgres() as database, counting_server(pause=0.01) as server:
+    with running_postgres() as database, counting_server(hold_after=9) as server:
         campaign = campaign_on(database.new_log(), tmp_path, server.port, 40)
         with campaign.begin(*SEND) as run:
             wait_for(server, 9)
             database.stop()
             database.start()
+            server.hold_after = None
             assert run.stderr is not None
             said = run.stderr.read()
             assert run.wait(PATIENCE) == 1

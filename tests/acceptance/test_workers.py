@@ -87,12 +87,13 @@ def test_a_letter_queued_twice_at_once_goes_once(tmp_path: Path, postgres: Postg
 
 
 def test_a_restart_of_postgresql_is_survived(tmp_path: Path):
-    with running_postgres() as database, counting_server(pause=0.01) as server:
+    with running_postgres() as database, counting_server(hold_after=60) as server:
         campaign = campaign_on(database.new_log(), tmp_path, server.port, 300)
         campaign.petition(*SEND, status=0)
         with workers(campaign, 2) as both:
             wait_for(server, 60)
             database.stop()
+            server.hold_after = None
             database.start()
             states = wait_until_done(campaign, uncertain=8)
             for one in both:
@@ -195,7 +196,7 @@ def test_what_waits_for_somebody_who_left_does_not_go(tmp_path: Path, postgres: 
 
 def test_whoever_watches_sees_states_workers_jobs_and_deferrals(tmp_path: Path, postgres: Postgres):
     answers = {f"p{number}": "451 4.7.1 Later" for number in (1, 2)}
-    with counting_server(pause=0.02, answers=answers) as server:
+    with counting_server(pause=0.02, answers=answers, hold_after=200) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 400)
         campaign.petition(*SEND, status=0)
         seen = tmp_path / "seen"

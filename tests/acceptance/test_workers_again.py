@@ -22,12 +22,13 @@ from tests.servers.postgres import Postgres
 
 def test_what_a_silent_worker_had_goes_when_it_dies(tmp_path: Path, postgres: Postgres):
     """Its job was done by another meanwhile, all but what it had in hand."""
-    with counting_server(pause=0.02) as server:
+    with counting_server(hold_after=20) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 120)
         campaign.petition(*SEND, status=0)
         with workers(campaign, 1) as first:
             wait_for(server, 20)
             first[0].process.send_signal(signal.SIGSTOP)
+            server.hold_after = None
             with workers(campaign, 1) as second:
                 deadline = time.monotonic() + PATIENCE
                 while not any(event["event"] == "job-done" for event in second[0].events()):

@@ -290,14 +290,15 @@ def test_a_worker_ends_when_it_is_asked_to_whatever_it_waits_for(
 
 
 def test_to_ask_for_the_end_twice_breaks_no_letter_off(tmp_path: Path, postgres: Postgres):
-    with counting_server(pause=1.0) as server:
+    with counting_server(hold_after=1) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 20)
         campaign.petition(*SEND, status=0)
         with workers(campaign, 1) as crew:
-            wait_for(server, 1)  # which the server has, and has not answered
+            wait_for(server, 1)  # and others it has, and has not answered
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
                 crew[0].process.send_signal(number)
                 time.sleep(0.1)
+            server.hold_after = None
             assert crew[0].process.wait(PATIENCE) == 0
         assert set(campaign.states().values()) == {State.QUEUED, State.SENT}
 
@@ -370,5 +371,5 @@ def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postg
             silent.accept()[0].detach()  # and no greeting comes, nor an end
             begun = time.monotonic()
             crew[0].stop()
-            assert time.monotonic() - begun < 30  # its patience with the greeting is longer
+            assert time.monotonic() - begun < 200  # its patience with the greeting is longer
     assert set(campaign.states().values()) == {State.QUEUED}
