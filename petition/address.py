@@ -1,6 +1,7 @@
 """A mailbox: a display name and an addr-spec (RFC 5322 3.4). The only door to email-validator."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -38,7 +39,7 @@ class Mailbox:
         display_name: The name beside the address; may be empty.
         addr_spec: The address as it stands on the wire: the domain in lower case and as A-labels
             (RFC 5890), the local part untouched (RFC 5321 2.4), which may hold UTF-8 (RFC 6531).
-            Two mailboxes are the same one when their addr_spec is.
+            Two mailboxes are the same one when `folded` says so.
     """
 
     display_name: str
@@ -83,26 +84,37 @@ def find_obscured(text: str) -> str | None:
     return found.group() if found else None
 
 
-def folded(addr_spec: str) -> str:
-    """An address in lower case: what a person's word about it goes by.
+def folded(address: str) -> str:
+    """The key of an address: two spellings with one key are one person.
 
-    RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference, so that a
-    letter goes to the address as it is written. An opt-out is meant whatever the case.
+    NFC (UAX 15), the local part without case (str.casefold), the domain as A-labels in lower case.
+    Dots and plus signs count. RFC 5321 2.4 leaves the case of a local part to its host, so a letter
+    goes to the address as it is written; but hardly any host tells Ann@ from ann@, and whoever has
+    a letter must not get it twice.
+
+    Args:
+        address: An address, its domain in letters or in A-labels; or a text that is none.
     """
-    return addr_spec.lower()
+    text = address.strip()
+    return text.lower() if text.isascii() else _folded(text)
+
+
+@lru_cache(maxsize=4096)
+def _folded(text: str) -> str:
+    local_part, at, domain = text.rpartition("@")
+    if not domain.isascii():
+        domain = (addr_spec_in(f"x@{domain}") or domain).rpartition("@")[2]
+    return f"{_caseless(local_part)}{at}{_caseless(domain)}"
+
+
+def _caseless(text: str) -> str:
+    # Once more in NFC: the folded form of one character can be several.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def is_of(text: str, addr_spec: str) -> bool:
-    """Whether a text is an address, whatever the case, and its domain in letters or in ASCII.
-
-    Args:
-        text: What a mail says that it comes from.
-        addr_spec: The address, with its domain in ASCII.
-    """
-    if folded(text) == folded(addr_spec):
-        return True
-    found = addr_spec_in(text)
-    return found is not None and folded(found) == folded(addr_spec)
+    """Whether a text, such as what a mail says that it comes from, is an address (`folded`)."""
+    return folded(text) == folded(addr_spec)
 
 
 def addr_spec_in(text: str) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
-from petition.address import Mailbox
+from petition.address import Mailbox, folded
 from petition.campaign.people import Person
 from petition.errors import MergeRefused, UsageError
 from petition.identity import Signer
@@ -60,7 +60,7 @@ class Following:
 
     def complete(self, person: Person) -> Person:
         """A person with what their follow-up says of the letter before, or why they get none."""
-        entry = self._entries.get(person.mailbox.addr_spec)
+        entry = self._entries.get(folded(person.mailbox.addr_spec))
         if entry is None or entry.copy.state is not State.SENT:
             return _without(person, did_not_get(self._follows))
         fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
@@ -75,7 +75,7 @@ class Following:
     @cached_property
     def _entries(self) -> dict[str, Entry]:
         entries = self._ledger.entries if self._ledger else ()
-        return {entry.copy.mailbox: entry for entry in entries}
+        return {entry.copy.folded: entry for entry in entries}
 
     def _previous(self, entry: Entry) -> Previous:
         copy, standing = entry.copy, entry.standing

@@ -9,11 +9,13 @@ tells anything about another.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 KEY_BYTES = 32
 _UNSUBSCRIBE_BYTES = 16
+_BINDING_BYTES = 16
 _SELECTOR_LENGTH = 16  # in hexadecimal: the first half of an unsubscribe token
 
 
@@ -66,6 +68,27 @@ class Signer:
     def return_path_token(self, identity: Identity) -> str:
         """What a return path carries in place of `{token}`."""
         return self._mark("return-path", identity)[:24]
+
+    def binder(self, letter: str) -> Callable[[str], bytes]:
+        """What ties addresses to the log's key, so that nothing but petition can change them.
+
+        Args:
+            letter: The letter whose rows they are in.
+
+        Returns:
+            Gives the binding of an address as it goes on the wire: a keyed BLAKE2b (RFC 7693 2.9),
+            which takes a third of the time of an HMAC, and every row of a list has one.
+        """
+        begun = hashlib.blake2b(
+            _measured(letter), key=self._key, digest_size=_BINDING_BYTES, person=b"mailbox"
+        )
+
+        def bind(mailbox: str) -> bytes:
+            hashed = begun.copy()
+            hashed.update(mailbox.encode())
+            return hashed.digest()
+
+        return bind
 
     def stand_in(self, addr_spec: str) -> str:
         """What the log has in place of an address that it was told to forget.

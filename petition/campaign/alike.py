@@ -6,6 +6,7 @@ They are pointed out and never dropped: two people may well have one name.
 import unicodedata
 from collections.abc import Iterable
 
+from petition.address import folded
 from petition.campaign.lines import FirstLines
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
@@ -29,7 +30,7 @@ class Alikes:
         for one in signatories:
             self._signed.setdefault(_folded(one.name), one)
             if one.email:
-                self._signed.setdefault(one.email, one)
+                self._signed.setdefault(folded(one.email), one)
         self._names = FirstLines()
         self._namesakes = _Told("more people have a name that stands in the list before")
         self._signing = _Told("more recipients sign the letter as well")
@@ -37,7 +38,8 @@ class Alikes:
     def look_at(self, person: Person) -> None:
         """Look at the next person of the list."""
         name = _folded(person.mailbox.display_name)
-        signatory = self._signed.get(person.mailbox.addr_spec) or self._signed.get(name)
+        key = folded(person.mailbox.addr_spec)
+        signatory = self._signed.get(key) or self._signed.get(name)
         if signatory and (name or signatory.email):
             self._signing.tell(person, *self._signs(person, signatory))
         if " " not in name:  # a first name alone says nothing
@@ -55,7 +57,7 @@ class Alikes:
 
     def _signs(self, person: Person, signatory: Signatory) -> tuple[str, str]:
         place = f"{self._signatories_file}:{signatory.line}"
-        if signatory.email == person.mailbox.addr_spec:
+        if folded(signatory.email) == folded(person.mailbox.addr_spec):
             what = f"{quoted(person.mailbox.addr_spec)} signs the letter as well ({place})"
         else:
             what = f"{quoted(person.mailbox.display_name)} signs the letter as well ({place})"

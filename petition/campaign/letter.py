@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from petition.address import Mailbox
+from petition.address import Mailbox, folded
 from petition.campaign.faults import Faults, KeyPath, fault
 from petition.campaign.field_types import OneLine, mailbox_of, one_line, text_of
 from petition.campaign.front_matter import FrontMatterRefused, SplitLetter, split_letter
@@ -129,7 +129,7 @@ class FrontMatter(BaseModel):
     @field_validator("cc", "bcc")
     @classmethod
     def _few_copies(cls, copies: tuple[Mailbox, ...], known: ValidationInfo) -> tuple[Mailbox, ...]:
-        everybody = [one.addr_spec for one in (*known.data.get("cc", ()), *copies)]
+        everybody = [folded(one.addr_spec) for one in (*known.data.get("cc", ()), *copies)]
         if len(everybody) > COPIES_LIMIT:
             what = f"{len(everybody)} copies of a letter, and only {COPIES_LIMIT} are possible"
             raise fault(what, "Give people who shall have the letter a row of the list")

@@ -68,12 +68,6 @@ class FirstLines:
             self._put_aside()
         return line
 
-    def get(self, text: str) -> int | None:
-        """The line where a text first stood, or None."""
-        key = hash(text)
-        known = self._recent.get(key)
-        return self._line_in_file(key) if known is None else known
-
     def _line_in_file(self, key: int) -> int | None:
         for run in self._runs:
             bucket = bisect_right(run.beginnings, key) - 1

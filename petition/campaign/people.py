@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from petition.address import Mailbox, addr_spec_in, find_obscured, folded, parse_address
+from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.exports import Export, Unclear
 from petition.campaign.lines import FirstLines
 from petition.campaign.names import language_tag, nearest, quoted
@@ -31,6 +31,7 @@ class Person(NamedTuple):
             and with our names beside those of an export.
         excluded: Why the system that the row comes from says not to write to it, or "".
         address: Of a row that stands in the log under another name, the address that it gives.
+        queued_as: The spelling that its copy was first queued with, where the log has one, or "".
     """
 
     file: str
@@ -42,6 +43,7 @@ class Person(NamedTuple):
     fields: dict[str, str]
     excluded: str = ""
     address: str = ""
+    queued_as: str = ""
 
 
 class PeopleList:
@@ -281,10 +283,10 @@ class Choice:
     def __init__(self, texts: Iterable[str], ids: Collection[str] = ()) -> None:
         self._texts = {text.strip(): False for text in texts}
         self._ids = ids
-        self._addresses: dict[str, list[str]] = {}  # in lower case -> the texts that give it
+        self._addresses: dict[str, list[str]] = {}  # by its key: the texts that give it
         for text in self._texts:
             if "@" in text:
-                self._addresses.setdefault(folded(addr_spec_in(text) or text), []).append(text)
+                self._addresses.setdefault(folded(text), []).append(text)
         self._candidates: list[str] = []
         self.seen = 0  # people that were asked about
 
@@ -333,25 +335,22 @@ class _Seen:
         self._file = file
         self._email, self._identity = email, identity
         self._problems = problems
-        self._lines = FirstLines()  # of addresses
-        self._folded = FirstLines()  # of addresses in lower case, for those that are not
-        self._has_capitals = False  # somebody's address
+        self._lines = FirstLines()  # of addresses, by their keys
         self._ids = FirstLines()
         self._told: set[tuple[str, int]] = set()
 
     def is_new(self, person: Person) -> bool:
         """Whether nobody before had this person's mailbox or id; else both rows are told."""
         address = person.mailbox.addr_spec
-        line = self._lines.first(address, person.line)
+        key = folded(address)
+        line = self._lines.first(key, person.line)
         if line != person.line:
-            self._twice(line, person.line, _written(person), self._email, address)
+            self._twice(line, person.line, _written(person), self._email, key)
             return False
         if person.id and (line := self._ids.first(person.id, person.line)) != person.line:
             what = f"the id {quoted(person.id)}"
             self._twice(line, person.line, what, self._identity, what)
             return False
-        if self._has_capitals or folded(address) != address:
-            self._warn_of_case(address, person.line)
         return True
 
     def _twice(self, first: int, second: int, what: str, mark: int | None, same: str) -> None:
@@ -362,21 +361,6 @@ class _Seen:
             self._problems.append(Problem(self._file, first, also, mend, mark=mark))
         also = f"{what} stands in line {first} as well"
         self._problems.append(Problem(self._file, second, also, mend, mark=mark))
-
-    def _warn_of_case(self, address: str, line: int) -> None:
-        # RFC 5321 2.4: only the host that owns a mailbox may say that case makes no difference.
-        lower = folded(address)
-        if lower == address:
-            twin_line = self._folded.get(lower)
-        else:
-            self._has_capitals = True
-            twin_line = self._folded.first(lower, line)
-            twin_line = self._lines.get(lower) if twin_line == line else twin_line
-        if twin_line and twin_line != line:
-            what = f"{quoted(address)} differs from line {twin_line} in capital letters alone"
-            mend = "Delete one of the rows if both are one person"
-            warning = Problem(self._file, line, what, mend, Level.WARNING, self._email)
-            self._problems.append(warning)
 
 
 def _refuse_long(address: str) -> NoReturn:

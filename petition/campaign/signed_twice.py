@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from petition.address import folded
 from petition.campaign.folding import folded_name
 from petition.campaign.names import quoted
 from petition.campaign.signatories import Signatory
@@ -73,8 +74,6 @@ class SignedOnce:
 
 def _keys(signatory: Signatory) -> Iterator[tuple[str, str]]:
     if signatory.email:
-        # Only the host may say that the case of the local part makes no difference (RFC 5321 2.4);
-        # that one person signs from Kim@ and another from kim@ is still not to be believed.
-        yield signatory.kind, signatory.email.lower()
-    if folded := folded_name(signatory.name):
-        yield signatory.kind, f"name {folded}"
+        yield signatory.kind, folded(signatory.email)
+    if name := folded_name(signatory.name):
+        yield signatory.kind, f"name {name}"

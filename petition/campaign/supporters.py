@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from petition.address import Mailbox, addr_spec_in, folded
+from petition.address import Mailbox, folded
 from petition.campaign.consent import NO_CONSENT, Consent, together
 from petition.campaign.exports import REASONS
 from petition.campaign.lines import FirstLines
@@ -150,4 +150,4 @@ class Supporters:
 
 def _key(text: str) -> str:
     """What the rows of one address have in common, however each of them writes it."""
-    return folded(text if text.isascii() else addr_spec_in(text) or text)
+    return folded(text)

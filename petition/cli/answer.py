@@ -116,7 +116,6 @@ def _copy(place: "Workplace", who: str, letter: str | None, stored: "StoredMail 
     Raises:
         UsageError: There is no such copy, or it is not clear whose.
     """
-    from petition.address import folded
     from petition.cli.naming import addresses, letter_name
     from petition.errors import UsageError
     from petition.outbox.answers import copies_got
@@ -125,7 +124,7 @@ def _copy(place: "Workplace", who: str, letter: str | None, stored: "StoredMail 
     copies = copies_got(place.existing_log, named)
     if not copies:
         raise UsageError(f"no letter has been sent to {named}", _NOTHING)
-    boxes = {folded(copy.mailbox): copy.mailbox for copy in copies}
+    boxes = {copy.folded: copy.mailbox for copy in copies}
     if len(boxes) > 1:
         mend = f"Write the address: {', '.join(sorted(boxes.values()))}. {_NOTHING}"
         raise UsageError(f"several people have the id {named}", mend)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 
-from petition.address import parse_address
+from petition.address import folded, parse_address
 from petition.cli.workplace import Workplace
 from petition.errors import AddressRefused, CampaignError, UsageError
 from petition.outbox.log import Log
@@ -69,7 +69,8 @@ def addresses(texts: Iterable[str]) -> list[str]:
         UsageError: One of them is no address.
     """
     try:
-        return list(dict.fromkeys(parse_address(text).addr_spec for text in texts))
+        boxes = [parse_address(text).addr_spec for text in texts]
+        return list({folded(box): box for box in reversed(boxes)}.values())[::-1]
     except AddressRefused as refusal:
         raise UsageError(refusal.what, f"{refusal.mend}. {_NOTHING}") from None
 
@@ -100,7 +101,7 @@ def require(
     for mailbox in asked:
         copies = [copy for letter in letters for copy in log.copies_to(letter, mailbox)]
         if newest:
-            copies = list({(copy.letter, copy.mailbox): copy for copy in copies}.values())
+            copies = list({(copy.letter, copy.twin): copy for copy in copies}.values())
         if not any(map(fits, copies)):
             states = {copy.letter: copy.state for copy in copies}
             has = ", ".join(f"{letter}: {state}" for letter, state in states.items())

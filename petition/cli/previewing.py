@@ -100,10 +100,11 @@ class Copies:
 
         date = self.date
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
-            if copy.revision == self.revision and copy.mailbox == person.mailbox.addr_spec:
+            if copy.revision == self.revision and copy.twin == 0:
                 date = copy.letter_date or date
                 if copy.attempts:
                     return person_of(copy), self.revision, date
+                person = person._replace(queued_as=copy.spelling)
         return person, self.revision, date
 
 

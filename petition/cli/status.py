@@ -282,7 +282,7 @@ class _MessageIds:
         campaign, domain = self._log.campaign_id, self._domain(copy)
         if campaign is None or domain is None:
             return None
-        identity = Identity(campaign, copy.letter, copy.revision, copy.mailbox)
+        identity = Identity(campaign, copy.letter, copy.revision, copy.spelling)
         return Signer(self._log.key).message_id(identity, domain)
 
     def _domain(self, copy: "Copy") -> str | None:

@@ -42,7 +42,16 @@ class Letter(NamedTuple):
 def person_of(row: Copy | ListedRow) -> Person:
     """The person that a copy, or a row that is to become one, is for."""
     mailbox = Mailbox(row.name, row.mailbox)
-    return Person(row.file, row.line, 0, row.row_id, mailbox, row.language, dict(row.fields))
+    return Person(
+        row.file,
+        row.line,
+        0,
+        row.row_id,
+        mailbox,
+        row.language,
+        dict(row.fields),
+        queued_as=row.queued_as or "",
+    )
 
 
 def outcome_of(letter: Letter, done: Transaction, retry: RetrySchedule, now: datetime) -> Outcome:

@@ -11,6 +11,7 @@ from itertools import islice
 
 from flufl.bounce import all_failures
 
+from petition.address import folded
 from petition.inbox import bounce_text as words
 from petition.inbox import limits, verdict
 from petition.inbox.addresses import first_address
@@ -126,7 +127,7 @@ def _recipient(mail: Part, text: str) -> str:
     if failed := first_address(mail.headers.text("x-failed-recipients")):
         return failed
     ours = [*mail.headers.all("from", "to", "delivered-to", "reply-to", "sender", "x-original-to")]
-    without = frozenset(first_address(one).lower() for one in ours)
+    without = frozenset(folded(first_address(one)) for one in ours)
     if named := words.named_address(text, without):
         return named
     if known := _known_to_flufl(mail, without):
@@ -156,7 +157,7 @@ def _known_to_flufl(mail: Part, without: frozenset[str]) -> str:
     if found is None:  # its patterns stumble over a header that is not ASCII
         found = _failures(data.decode("ascii", "replace").replace("\ufffd", "?").encode("ascii"))
     names = sorted(address.decode("ascii", "replace") for address in found or ())
-    return next((name for name in names if "@" in name and name.lower() not in without), "")
+    return next((name for name in names if "@" in name and folded(name) not in without), "")
 
 
 def _failures(data: bytes) -> frozenset[bytes] | None:

@@ -2,6 +2,7 @@
 
 import re
 
+from petition.address import folded
 from petition.inbox.addresses import first_address
 from petition.inbox.mail import Part
 from petition.inbox.patterns import alternatives, pattern
@@ -108,16 +109,16 @@ def named_address(text: str, without: frozenset[str]) -> str:
 
     Args:
         text: What the notification says.
-        without: Addresses that cannot be it, such as those it was sent by and to (small letters).
+        without: Addresses that cannot be it, such as those it was sent by and to (their keys).
     """
     text = re.sub(r"\n\s*\n", "\n", _OTHERS.sub("", text))
     for found in _NAMED.finditer(text):
         address = next(group for group in found.groups() if group).strip(".'`\"")
-        if address.lower() not in without and not _DAEMON.search(address):
+        if folded(address) not in without and not _DAEMON.search(address):
             return address
     for found in _ADDRESS.finditer(text):
         address = found[0].strip(".'`\"")
-        if address.lower() not in without and not _DAEMON.search(address):
+        if folded(address) not in without and not _DAEMON.search(address):
             return address
     return ""
 

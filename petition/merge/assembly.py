@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from petition.address import Mailbox
+from petition.address import Mailbox, folded
 from petition.merge.carried import Carried
 from petition.merge.headers import (
     check_name,
@@ -68,7 +68,10 @@ class Copy(NamedTuple):
         """
         rcpt_to: tuple[str, ...] = (self.to.addr_spec,)
         if others := self.cc + self.bcc:
-            rcpt_to = tuple(dict.fromkeys((*rcpt_to, *(one.addr_spec for one in others))))
+            boxes = {folded(box): box for box in rcpt_to}
+            for one in others:
+                boxes.setdefault(folded(one.addr_spec), one.addr_spec)
+            rcpt_to = tuple(boxes.values())
         is_ascii = is_ascii and "".join((self.mail_from, *rcpt_to)).isascii()
         return Envelope(self.mail_from, rcpt_to, not is_ascii)
 

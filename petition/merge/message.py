@@ -259,7 +259,7 @@ class Merger:
         return self._texts[language]
 
     def _copy_for(self, person: Person, revision: int) -> Copy:
-        frozen, address = self._frozen, person.mailbox.addr_spec
+        frozen, address = self._frozen, person.queued_as or person.mailbox.addr_spec
         identity = Identity(frozen.campaign_id, frozen.letter, revision, address)
         mail_from = self._sender.addr_spec
         if self._return_path:

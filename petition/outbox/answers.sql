@@ -40,17 +40,18 @@ SELECT copy.*, COALESCE((SELECT MAX(event.at) FROM event
                          WHERE event.copy = copy.id AND event.from_state = 'sending'
                            AND event.to_state = 'sent'), copy.letter_date) AS had_at
 FROM copy
-WHERE letter = :letter AND state IN ('sent', 'bounced', 'uncertain')
+WHERE letter = :letter AND twin = 0 AND state IN ('sent', 'bounced', 'uncertain')
   AND NOT EXISTS (
     SELECT 1 FROM copy AS newer
-    WHERE newer.letter = copy.letter AND newer.mailbox = copy.mailbox
+    WHERE newer.letter = copy.letter AND newer.folded = copy.folded AND newer.twin = 0
       AND newer.revision > copy.revision AND newer.state IN ('sent', 'bounced', 'uncertain'))
 ORDER BY copy.id
 
 -- :name newest_had
 -- The state of the newest copy of a letter that a mailbox may have got.
 SELECT state FROM copy
-WHERE folded = :folded AND letter = :letter AND state IN ('sent', 'bounced', 'uncertain')
+WHERE folded = :folded AND letter = :letter AND twin = 0
+  AND state IN ('sent', 'bounced', 'uncertain')
 ORDER BY revision DESC LIMIT 1
 
 -- :name stored_mails

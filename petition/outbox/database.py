@@ -137,6 +137,16 @@ class Database(ABC):
             LogUnusable: It could not be written.
         """
 
+    @abstractmethod
+    def refuse_altered(self) -> None:
+        """Refuse a log in which something is that petition did not make, such as a trigger.
+
+        It could send letters elsewhere while all that is shown looks right.
+
+        Raises:
+            LogUnusable: There is.
+        """
+
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:  # noqa: ARG002
         """Within a transaction: keep a copy of the log beside it, unless the block fails.
@@ -220,6 +230,14 @@ class Database(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def altered(place: str, what: str) -> LogUnusable:
+    """Of a log in which there is what petition did not make, such as `trigger divert`."""
+    return LogUnusable(
+        f"{place} has something in it that petition did not make: {what}",
+        "It could send letters elsewhere: nothing was done. Ask whoever made the log, or drop it",
+    )
 
 
 def open_database(url: str, *, looks: bool = False) -> Database:

@@ -35,8 +35,12 @@ class Forgotten:
         return self._signer.stand_in(mailbox)
 
     def key(self, mailbox: str) -> str:
-        """What stands in place of an address, however it is capitalised."""
-        return self._signer.stand_in(folded(mailbox))
+        """What stands in place of an address, however it is spelt."""
+        key = self._signer.stand_in(folded(mailbox))
+        if key not in self._days and not mailbox.isascii():
+            before = self._signer.stand_in(mailbox.lower())  # the key of schema 8
+            return before if before in self._days else key
+        return key
 
     def add(self, mailbox: str) -> str:
         """Never write there again, and keep no address for that; within a transaction.

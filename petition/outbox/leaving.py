@@ -37,7 +37,7 @@ def copy_with(log: Log, token: str) -> Copy | None:
     signer, campaign = Signer(log.key), log.campaign_id or ""
     for row in log.database.all("copies_by_selector", {"selector": selector_of(token)}):
         copy = copy_of(row)
-        if signer.proves(token, Identity(campaign, copy.letter, copy.revision, copy.mailbox)):
+        if signer.proves(token, Identity(campaign, copy.letter, copy.revision, copy.spelling)):
             return copy
     return None
 

@@ -6,11 +6,13 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from petition.address import folded
 from petition.errors import LogChanged
+from petition.identity import Signer
 from petition.outbox import moving
 from petition.outbox.comparison import Action, Comparison
 from petition.outbox.database import Row
@@ -34,6 +36,7 @@ class ListedRow(NamedTuple):
         chosen: Whether this send is for it.
         excluded: Why the list itself says not to write to it, or "".
         address: Where `mailbox` is only the row's name in the log, the address that it gives.
+        queued_as: The spelling that its copy was first queued with, or "".
     """
 
     mailbox: str
@@ -46,6 +49,7 @@ class ListedRow(NamedTuple):
     chosen: bool
     excluded: str = ""
     address: str = ""
+    queued_as: str = ""
 
 
 class Listing:
@@ -62,12 +66,13 @@ class Listing:
         self._letter = letter
 
     def stage(self, rows: Iterable[ListedRow]) -> None:
-        """Lay the rows of the list beside the log; no two of one mailbox."""
+        """Lay the rows of the list beside the log; of one person one alone is not left out."""
         forgotten = Forgotten(self._log)
+        bind = Signer(self._log.key).binder(self._letter)
         with self._database.transaction(temporary=True):
             self._database.run("stage_drop")
             self._database.run("stage_table")
-            self._database.run_many("stage", _staged(rows, forgotten))
+            self._database.run_many("stage", _staged(rows, forgotten, bind))
             self._database.run("stage_index")
             self._database.survey("listed")
 
@@ -265,6 +270,7 @@ def _listed(row: Row) -> ListedRow:
         line=row["line"],
         fields=fields_of(row["fields"]),
         chosen=True,
+        queued_as=row["queued_as"] or "",
     )
 
 
@@ -307,14 +313,21 @@ class _AsJson:
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 
 
-def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[object, ...]]:
+def _staged(
+    rows: Iterable[ListedRow], forgotten: Forgotten, bind: Callable[[str], bytes]
+) -> Iterator[tuple[object, ...]]:
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
     as_json, knows_forgotten = _AsJson(), len(forgotten) > 0
+    twins: Counter[str] = Counter()
     for position, listed in enumerate(rows, 1):
         row, address = listed, listed.address or listed.mailbox
         key = folded(address)
         if knows_forgotten and address in forgotten:
             row, key = _without_person(listed, forgotten), forgotten.key(address)
+        twin = 0
+        if listed.address:
+            twins[key] += 1
+            twin = twins[key]
         yield (
             position,
             row.mailbox,
@@ -329,6 +342,8 @@ def _staged(rows: Iterable[ListedRow], forgotten: Forgotten) -> Iterator[tuple[o
             row.chosen,
             row.excluded,
             row.chosen,
+            twin,
+            bind(row.mailbox),
         )
 
 

@@ -17,13 +17,15 @@ CREATE TEMPORARY TABLE listed (
     wanted   INTEGER NOT NULL, -- this send is for it
     excluded TEXT NOT NULL,
     chosen   INTEGER NOT NULL, -- and the limit lets it in
+    twin     INTEGER NOT NULL, -- 0, or which of the rows that are left out beside another
+    binding  BLOB NOT NULL,
     action   TEXT NOT NULL DEFAULT 'new', -- as for somebody of whom the log knows nothing
     copy     INTEGER
 )
 
 -- :name stage_index
--- One row of the list, one mailbox.
-CREATE UNIQUE INDEX listed_mailbox ON listed (mailbox)
+-- One row of the list, one person.
+CREATE UNIQUE INDEX listed_folded ON listed (folded, twin)
 
 -- :name stage_drop
 -- Forget an earlier list.
@@ -32,8 +34,8 @@ DROP TABLE IF EXISTS listed
 -- :name stage
 -- Lay one row of the list beside the log.
 INSERT INTO listed (position, mailbox, folded, domain, name, language, row_id, file, line, fields,
-                    wanted, excluded, chosen)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    wanted, excluded, chosen, twin, binding)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name compare_anew
 -- Forget what was to be done by an earlier comparison.
@@ -70,17 +72,20 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
             WHEN copy.revision < :revision THEN 'replaced'
             WHEN copy.state = 'deferred' AND copy.due_at > :now THEN 'deferred'
             WHEN copy.attempts = 0 AND (copy.fields <> listed.fields OR copy.name <> listed.name
-                 OR copy.language <> listed.language OR copy.row_id <> listed.row_id)
+                 OR copy.language <> listed.language OR copy.row_id <> listed.row_id
+                 OR copy.mailbox <> listed.mailbox)
                 THEN 'refreshed'
             ELSE 'waiting'
         END,
         copy.id
     FROM (SELECT 1) AS one
-    LEFT JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+    LEFT JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded
+        AND copy.twin = listed.twin AND copy.newest = 1
     LEFT JOIN suppression AS out ON out.folded = listed.folded AND out.reason <> 'forgotten'
 )
 WHERE excluded <> ''
-   OR EXISTS (SELECT 1 FROM copy WHERE copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1)
+   OR EXISTS (SELECT 1 FROM copy WHERE copy.letter = :letter AND copy.folded = listed.folded
+        AND copy.twin = listed.twin AND copy.newest = 1)
    OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = listed.folded)
 
 -- :name choose_first
@@ -112,7 +117,8 @@ WHERE listed.chosen = 1 AND listed.action = 'excluded' AND copy.state IN ('queue
 -- How many copies go out as they were queued, because an attempt was made, though the list differs.
 SELECT COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action IN ('waiting', 'returned') AND copy.attempts > 0
-  AND (copy.fields <> listed.fields OR copy.name <> listed.name OR copy.language <> listed.language)
+  AND (copy.fields <> listed.fields OR copy.name <> listed.name OR copy.language <> listed.language
+       OR copy.mailbox <> listed.mailbox)
 
 -- :name deferred_until
 -- When the first of the chosen rows that the server deferred is due.
@@ -123,42 +129,43 @@ WHERE listed.chosen = 1 AND listed.action = 'deferred'
 -- How many chosen rows of the list have a copy in each state.
 SELECT copy.state, COUNT(*)
 FROM listed
-LEFT JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox AND copy.newest = 1
+LEFT JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded
+        AND copy.twin = listed.twin AND copy.newest = 1
 WHERE listed.chosen = 1 GROUP BY copy.state HAVING COUNT(copy.id) > 0
 
 -- :name chosen_persons
 -- The chosen rows that there is something to send to, as it will go out: what was attempted before
 -- goes out as it was queued.
-SELECT listed.mailbox,
-       CASE WHEN copy.id IS NULL THEN listed.name ELSE copy.name END AS name,
-       CASE WHEN copy.id IS NULL THEN listed.language ELSE copy.language END AS language,
-       CASE WHEN copy.id IS NULL THEN listed.row_id ELSE copy.row_id END AS row_id,
-       CASE WHEN copy.id IS NULL THEN listed.file ELSE copy.file END AS file,
-       CASE WHEN copy.id IS NULL THEN listed.line ELSE copy.line END AS line,
-       CASE WHEN copy.id IS NULL THEN listed.fields ELSE copy.fields END AS fields
+SELECT CASE WHEN copy.attempts > 0 THEN copy.mailbox ELSE listed.mailbox END AS mailbox,
+       CASE WHEN copy.attempts > 0 THEN copy.name ELSE listed.name END AS name,
+       CASE WHEN copy.attempts > 0 THEN copy.language ELSE listed.language END AS language,
+       CASE WHEN copy.attempts > 0 THEN copy.row_id ELSE listed.row_id END AS row_id,
+       CASE WHEN copy.attempts > 0 THEN copy.file ELSE listed.file END AS file,
+       CASE WHEN copy.attempts > 0 THEN copy.line ELSE listed.line END AS line,
+       CASE WHEN copy.attempts > 0 THEN copy.fields ELSE listed.fields END AS fields,
+       COALESCE(copy.queued_as, copy.mailbox) AS queued_as
 FROM listed
-LEFT JOIN copy ON copy.id = listed.copy AND copy.attempts > 0
-    AND listed.action IN ('waiting', 'returned')
+LEFT JOIN copy ON copy.id = listed.copy AND listed.action IN ('waiting', 'returned', 'refreshed')
 WHERE listed.chosen = 1 AND listed.action IN ('new', 'another', 'returned', 'replaced', 'refreshed', 'waiting')
 ORDER BY listed.position
 
 -- :name first_chosen
 -- The first chosen row that the list does not exclude, whatever there is to do for it.
-SELECT mailbox, name, language, row_id, file, line, fields FROM listed
+SELECT mailbox, name, language, row_id, file, line, fields, NULL AS queued_as FROM listed
 WHERE chosen = 1 AND excluded = '' ORDER BY position LIMIT 1
 
 -- :name gone
 -- How many copies wait for somebody who is no longer on the list.
 SELECT COUNT(*) FROM copy
 WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
-  AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.mailbox = copy.mailbox)
+  AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.folded = copy.folded AND listed.twin = copy.twin)
 
 -- :name pick_gone
 -- What waits for somebody who is no longer on the list.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'suppressed', :reason FROM copy
 WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
-  AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.mailbox = copy.mailbox)
+  AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.folded = copy.folded AND listed.twin = copy.twin)
 
 -- :name pick_left_out
 -- What waits for chosen rows that are excluded or opted out, or that a newer revision replaces.
@@ -186,9 +193,13 @@ UPDATE copy SET newest = 0
 WHERE id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('another', 'replaced'))
 
 -- :name refresh
--- Bring the row of a copy that was never attempted up to date with the list.
-UPDATE copy SET (name, language, row_id, file, line, fields) = (
-    SELECT name, language, row_id, file, line, fields FROM listed WHERE listed.copy = copy.id
+-- Bring the row of a copy that was never attempted up to date with the list; its identity stays.
+UPDATE copy SET (mailbox, binding, name, language, row_id, file, line, fields, queued_as) = (
+    SELECT listed.mailbox, listed.binding, listed.name, listed.language, listed.row_id, listed.file,
+           listed.line, listed.fields,
+           CASE WHEN COALESCE(copy.queued_as, copy.mailbox) <> listed.mailbox
+                THEN COALESCE(copy.queued_as, copy.mailbox) END
+    FROM listed WHERE listed.copy = copy.id
 ), updated_at = :now
 WHERE attempts = 0 AND state IN ('queued', 'suppressed')
   AND id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('refreshed', 'returned'))
@@ -202,9 +213,9 @@ WHERE chosen = 1
 -- :name enqueue
 -- One copy for each chosen row that has none in this revision.
 INSERT INTO copy (letter, revision, newest, mailbox, folded, domain, name, language, row_id, file,
-                  line, fields, state, reason, updated_at)
+                  line, fields, twin, binding, state, reason, updated_at)
 SELECT :letter, :revision, 1, mailbox, folded, domain, name, language, row_id, file, line, fields,
-       CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
+       twin, binding, CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
        CASE action WHEN 'opted-out' THEN (SELECT reason FROM suppression WHERE suppression.folded = listed.folded)
                    WHEN 'excluded' THEN excluded ELSE '' END, :now
 FROM listed
@@ -233,5 +244,6 @@ DROP TABLE IF EXISTS chosen
 -- The copies of the chosen rows in this revision; none of those that the list excludes.
 INSERT INTO chosen (copy)
 SELECT copy.id FROM listed
-JOIN copy ON copy.letter = :letter AND copy.mailbox = listed.mailbox || '' AND copy.newest = 1
+JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded || ''
+    AND copy.twin = listed.twin AND copy.newest = 1
 WHERE listed.chosen = 1 AND listed.action <> 'excluded' AND copy.revision = :revision

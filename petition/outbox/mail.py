@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from petition.address import addr_spec_in, folded
+from petition.address import addr_spec_in, folded, is_of
 from petition.errors import LogUnusable
 from petition.outbox import moving
 from petition.outbox.answers import INBOX
@@ -316,8 +316,8 @@ class Incoming:
         return ()
 
     def _bounce(self, mail: Received, copy: Copy, *, is_theirs: bool) -> tuple[str, ...]:
-        claimed = folded(addr_spec_in(mail.recipient or "") or "")
-        if claimed != folded(copy.mailbox) and claimed in self._other_recipients(copy):
+        claimed = folded(mail.recipient or "")
+        if claimed != copy.folded and claimed in self._other_recipients(copy):
             return ()  # it is the cc that bounced: the state of a copy follows To
         values = {"copy": copy.id, "reason": mail.reason[:_REPLY_LENGTH]}
         moving.pick(self.log.database, "pick_bounced", values)
@@ -340,7 +340,7 @@ class Incoming:
         """
         if matched_by == LEAVE_TOKEN:
             return True
-        is_from_them = folded(addr_spec_in(mail.sender) or "") == folded(copy.mailbox)
+        is_from_them = is_of(mail.sender, copy.mailbox)
         if matched_by == "token":
             return is_from_them or not self._other_recipients(copy)
         return matched_by == "Message-ID" and is_from_them

@@ -9,7 +9,7 @@ too, more slowly.
 from petition.outbox.database import Database
 
 LONG_RUN = 10_000  # copies
-_INDEXING = ("index_message_ids", "index_tokens", "index_selectors")
+INDEXING = ("index_message_ids", "index_tokens", "index_selectors")
 _DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of_selectors")
 
 
@@ -19,7 +19,7 @@ def index_marks(database: Database) -> None:
     Args:
         database: The log, in a transaction.
     """
-    for query in _INDEXING:
+    for query in INDEXING:
         database.run(query)
 
 

@@ -23,7 +23,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from petition.database_url import with_tls
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox.database import Database, Row, Values, where
+from petition.outbox.database import Database, Row, Values, altered, where
 from petition.outbox.queries import POSTGRESQL, queries, schema, tables
 from petition.outbox.upgrades import bring_up_to_date, newest
 
@@ -31,6 +31,7 @@ _PATIENCE = 2.0  # seconds: as with the lock beside a file
 _PAUSE = 0.05  # seconds
 _OLDEST = 130000  # PostgreSQL 13
 _FETCHED = 1000  # rows at a time, where there may be millions
+_OF_WORKERS = ("worker", "dispatch", "turn")
 _INSERTED = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)\s+VALUES \((?:%s,\s*)*%s\)")
 
 
@@ -110,6 +111,11 @@ class PostgresDatabase(Database):
         self.upgraded = bring_up_to_date(self)
         if not self.read_only:
             self.run("moving_table")
+
+    def refuse_altered(self) -> None:
+        """Look for what hooks into our tables, which changes rows or hides them."""
+        for row in self.all("altered", {"tables": [*tables(), *_OF_WORKERS]}):
+            raise altered(self.where, row[0])
 
     def _check(self, promises: Row) -> None:
         """Refuse a server that loses what it has committed, or cannot keep every name."""

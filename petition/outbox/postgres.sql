@@ -63,3 +63,29 @@ WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout')
 -- What waits, in the order of the log: an index of SQLite ends with that order by itself. Of id alone,
 -- or the planner takes that of all copies for the cheaper one, and walks past what was sent.
 CREATE INDEX copy_queued ON copy (id) WHERE newest = 1 AND state = 'queued' AND due_at IS NULL
+
+-- :name altered
+-- What hooks into our tables: triggers, rules, policies, views in their place, tables that share rows.
+SELECT 'trigger ' || pg_trigger.tgname || ' on ' || ours.relname AS what
+FROM pg_trigger JOIN pg_class AS ours ON ours.oid = pg_trigger.tgrelid
+WHERE NOT pg_trigger.tgisinternal AND ours.relname IN (:tables[])
+  AND ours.relnamespace = to_regnamespace(quote_ident(current_schema()))
+UNION ALL
+SELECT 'rule ' || pg_rewrite.rulename || ' on ' || ours.relname
+FROM pg_rewrite JOIN pg_class AS ours ON ours.oid = pg_rewrite.ev_class
+WHERE ours.relname IN (:tables[])
+  AND ours.relnamespace = to_regnamespace(quote_ident(current_schema()))
+UNION ALL
+SELECT 'row security on ' || ours.relname FROM pg_class AS ours
+WHERE ours.relrowsecurity AND ours.relname IN (:tables[])
+  AND ours.relnamespace = to_regnamespace(quote_ident(current_schema()))
+UNION ALL
+SELECT 'a table that inherits with ' || ours.relname
+FROM pg_inherits JOIN pg_class AS ours ON ours.oid IN (pg_inherits.inhrelid, pg_inherits.inhparent)
+WHERE ours.relname IN (:tables[])
+  AND ours.relnamespace = to_regnamespace(quote_ident(current_schema()))
+UNION ALL
+SELECT 'no plain table ' || ours.relname FROM pg_class AS ours
+WHERE ours.relkind <> 'r' AND ours.relname IN (:tables[])
+  AND ours.relnamespace = to_regnamespace(quote_ident(current_schema()))
+LIMIT 1

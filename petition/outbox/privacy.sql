@@ -86,7 +86,7 @@ UPDATE answer SET quote = :quote WHERE id = :id
 -- The copies to one mailbox: their states and hashes stay, the person does not.
 UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '',
     language = '', row_id = '', file = '', line = 0, fields = '{}', token = NULL, bytes = NULL,
-    owner = NULL, updated_at = :now
+    queued_as = NULL, binding = NULL, owner = NULL, updated_at = :now
 WHERE folded = :folded AND mailbox = :mailbox
 
 -- :name erase_enclosure

@@ -117,7 +117,7 @@ def _values(name: str, columns: list[list[str]]) -> str:
 
 def _unnested(name: str, columns: list[list[str]]) -> str:
     """The values of each column are an array; its parameter has the column's name."""
-    kinds = {"INTEGER": "BIGINT"}
+    kinds = {"INTEGER": "BIGINT", "BLOB": "BYTEA"}
     arrays = (
         f"CAST(%({name}_{at})s AS {kinds.get(kind, kind)}[])"
         for at, (_, kind) in enumerate(columns)

@@ -65,7 +65,7 @@ SELECT * FROM copy WHERE letter = :letter AND newest = 1 AND state = :state ORDE
 
 -- :name copies_to
 -- The copies of one letter to one mailbox however it is capitalised, the newest last.
-SELECT * FROM copy WHERE folded = :folded AND letter = :letter ORDER BY revision, id
+SELECT * FROM copy WHERE folded = :folded AND letter = :letter ORDER BY newest, revision, id
 
 -- :name events
 -- Every event of every copy, oldest first.
@@ -162,7 +162,7 @@ UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, 
 WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
 RETURNING id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
-    enhanced_code, reply, updated_at
+    enhanced_code, reply, updated_at, folded, queued_as, twin, binding
 
 -- :name intend
 -- Mark copies whose final dot is about to go, if this run still owns them and nobody stopped them.

@@ -17,8 +17,9 @@ from petition.outbox.states import Mode, State
 class Copy(NamedTuple):
     """One letter in one revision to one mailbox, as the log has it (schema.sql, `copy`).
 
-    Times are aware datetimes in UTC; `fields` are the merge fields of the row it was queued from;
-    `waiting_since` is its first attempt since a person last queued it.
+    `folded` is the key of its person, `queued_as` the spelling that its identity is made of where
+    that is not the mailbox. Times are aware datetimes in UTC; `fields` are the merge fields of the
+    row it was queued from; `waiting_since` is its first attempt since a person last queued it.
     """
 
     id: int
@@ -44,6 +45,15 @@ class Copy(NamedTuple):
     enhanced_code: str | None
     reply: str | None
     updated_at: datetime
+    folded: str
+    queued_as: str | None
+    twin: int
+    binding: bytes | None
+
+    @property
+    def spelling(self) -> str:
+        """The mailbox as it was first queued, which its identity is made of."""
+        return self.queued_as or self.mailbox
 
     @property
     def domain(self) -> str:

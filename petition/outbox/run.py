@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from petition.address import folded
+from petition.errors import LogUnusable
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import moving
 from petition.outbox.answers import Gate
@@ -67,6 +68,7 @@ class Run:
         self._is_bulk = is_bulk(log, letter)
         self._owner = owner or uuid.uuid4().hex
         self._signer = Signer(log.key)
+        self._bind = self._signer.binder(letter)
         self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
         # Results before intents: what is known of one letter is durable with the next one's mark.
         self._beginning = asyncio.Lock()
@@ -98,10 +100,22 @@ class Run:
             database.run("log_claimed", taken)
             claimed = {copy.id: copy for copy in copies_of(database.all("claim", taken))}
             copies = [claimed[copy] for copy in found]
+            self._refuse_altered(copies)
             self._in_hand.update((copy.id, self._identity_of(copy)) for copy in copies)
             return copies
 
         return await self._committer.commit(step)
+
+    def _refuse_altered(self, copies: Sequence[Copy]) -> None:
+        """Refuse to send where something else has put other addresses into the log."""
+        for copy in copies:
+            if copy.binding != self._bind(copy.mailbox) or copy.folded != folded(copy.mailbox):
+                raise LogUnusable(
+                    f"{self._log.where} was altered: {copy.mailbox} is not the address that"
+                    f" petition queued in row {copy.id} of {copy.letter}",
+                    "Nothing more is sent from it. Restore a copy of the log that you trust, or"
+                    " find out what changed it",
+                )
 
     def _claimable(
         self, database: Database, limit: int, full: Sequence[str], past: int
@@ -185,7 +199,7 @@ class Run:
         )
 
     def _identity_of(self, copy: Copy) -> Identity:
-        return Identity(self._campaign, copy.letter, copy.revision, copy.mailbox)
+        return Identity(self._campaign, copy.letter, copy.revision, copy.spelling)
 
     def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
         write_down(database, self._owner, self._log.now, outcomes)

@@ -25,8 +25,8 @@ CREATE TABLE copy (
     letter        TEXT NOT NULL,
     revision      INTEGER NOT NULL,
     newest        INTEGER NOT NULL,           -- 1: the one that counts for this mailbox; else 0
-    mailbox       TEXT NOT NULL,
-    folded        TEXT NOT NULL,              -- the mailbox in lower case, for what a person says
+    mailbox       TEXT NOT NULL,              -- as it goes on the wire
+    folded        TEXT NOT NULL,              -- its key (address.folded): whose copy this is
     domain        TEXT NOT NULL,              -- that of the mailbox, in lower case
     name          TEXT NOT NULL,
     language      TEXT NOT NULL,
@@ -52,11 +52,15 @@ CREATE TABLE copy (
     enhanced_code TEXT,
     reply         TEXT,
     updated_at    TEXT NOT NULL,
+    queued_as     TEXT,                       -- the spelling of its identity, if not the mailbox
+    -- 0: the copy that its person gets. Others of the same key are never sent: 1, 2, ... are rows
+    -- of the list that are left out, -1, -2, ... what schema 8 kept for another spelling.
+    twin          INTEGER NOT NULL DEFAULT 0,
+    binding       BLOB,                       -- of the letter and mailbox to the key (identity.py)
     FOREIGN KEY (letter, revision) REFERENCES frozen (letter, revision)
 );
 -- Of no state: it would be written anew with each arrow, at a place by chance.
-CREATE UNIQUE INDEX copy_once ON copy (letter, mailbox, revision);
-CREATE INDEX copy_folded ON copy (folded, letter);
+CREATE UNIQUE INDEX copy_once ON copy (folded, letter, revision, twin);
 CREATE INDEX copy_state ON copy (letter, state, due_at, newest) WHERE newest = 1;
 -- Few at any time, and asked for by every command that opens the log.
 CREATE INDEX copy_in_hand ON copy (letter) WHERE state = 'sending';
@@ -95,7 +99,7 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_at ON attempt (login, at);
 
--- Mailboxes that are never written to, however their letters are capitalised.
+-- Mailboxes that are never written to, by their key.
 CREATE TABLE suppression (
     folded  TEXT PRIMARY KEY,
     mailbox TEXT NOT NULL,

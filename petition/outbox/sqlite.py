@@ -18,8 +18,9 @@ from itertools import chain, count
 from pathlib import Path
 
 from petition.errors import LogDamaged, LogUnusable
-from petition.outbox.database import Database, Row, Values
+from petition.outbox.database import Database, Row, Values, altered
 from petition.outbox.disk import explained_file
+from petition.outbox.marks import INDEXING
 from petition.outbox.ownership import PATIENCE, is_owned, ownership
 from petition.outbox.private_file import is_writable, make_private, refuse_foreign, size, sync
 from petition.outbox.queries import SQLITE, Query, queries, schema
@@ -117,6 +118,7 @@ class SqliteDatabase(Database):
             self._connection.execute("PRAGMA foreign_keys = ON")
             if sys.platform == "darwin":  # there fsync alone leaves the disk's cache unwritten
                 self._connection.execute("PRAGMA fullfsync = ON")
+        self._refuse_added()
         if not self._is_made():
             self._create()
         self.upgraded = bring_up_to_date(self)
@@ -147,6 +149,26 @@ class SqliteDatabase(Database):
             for statement in schema(SQLITE):
                 self._connection.execute(statement)
             self.run("set_meta", {"name": "schema", "value": str(newest())})
+            self.refuse_altered()  # what is there besides is another program's
+
+    def _refuse_added(self) -> None:
+        """Refuse what no schema of ours has, before anything is asked of the log."""
+        found = "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+        for kind, name in self._connection.execute(found):
+            raise altered(self.where, f"{kind} {name}")
+
+    def refuse_altered(self) -> None:
+        """Compare the whole schema with ours."""
+        ours, optional = _own_schema()
+        there = set()
+        rows = self._connection.execute("SELECT type, name, sql FROM sqlite_master")
+        for kind, name, sql in rows:
+            is_of_sqlite = sql is None if kind == "index" else name in _OF_SQLITE
+            if not is_of_sqlite and (ours | optional).get(name) != _bare(sql or ""):
+                raise altered(self.where, f"{kind} {name}")
+            there.add(name)
+        if missing := sorted(ours.keys() - there):
+            raise LogDamaged(f"{self.path.name} is damaged: {', '.join(missing)} is not there")
 
     def run(self, name: str, values: Values | None = None) -> int:
         """Run a query that changes something, and count the rows that it changed."""
@@ -425,6 +447,27 @@ _ADVICE = {
 }
 
 
+# What SQLite itself makes; all else with a name is ours.
+_OF_SQLITE = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat4"})
+_MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) (?:IF NOT EXISTS )?(\w+)")
+
+
+@cache
+def _own_schema() -> tuple[dict[str, str], dict[str, str]]:
+    """What a log consists of, by name, and what else may be there: indexes that come and go."""
+    now_and_then = (queries(SQLITE)[name].text for name in INDEXING)
+    return _by_name(schema(SQLITE)), _by_name(now_and_then)
+
+
+def _by_name(statements: Iterable[str]) -> dict[str, str]:
+    return {found[1]: _bare(one) for one in statements if (found := _MADE.match(one))}
+
+
+def _bare(sql: str) -> str:
+    """A statement without what SQLite leaves out or an upgrade writes otherwise."""
+    return re.sub(r"\s|IF NOT EXISTS ", "", sql)
+
+
 def _free_name(path: Path, name: str) -> Path:
     """A name beside a log that no file has yet: `petition.schema-8.db`."""
     numbers = chain([""], (f"-{number}" for number in count(2)))
@@ -441,6 +484,8 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         cached_statements=_STATEMENTS,
     )
     connection.row_factory = sqlite3.Row
+    # What a stranger has put into the file calls no function that does anything.
+    connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
     return connection

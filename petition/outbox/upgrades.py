@@ -8,12 +8,16 @@ it, and after a file was copied.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 
+from petition.address import folded
 from petition.errors import LogUnusable
+from petition.identity import Signer, new_key
 from petition.outbox.database import Database
+from petition.outbox.records import stamp
 
 FIRST = 8
-_STEPS: dict[int, Callable[[Database], None]] = {}  # by the schema that a step leads to
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ def bring_up_to_date(database: Database) -> Upgraded | None:
             could not be upgraded: it is as it was.
     """
     if not _is_old(database):
+        database.refuse_altered()
         return None
     if database.read_only or database.looks:
         why = "it can only be read here" if database.read_only else "this command only looks"
@@ -71,6 +76,7 @@ def bring_up_to_date(database: Database) -> Upgraded | None:
             for number in range(before + 1, newest() + 1):
                 _STEPS[number](database)
             database.run("set_schema", {"value": str(newest())})
+            database.refuse_altered()
     return Upgraded(before, newest(), kept)
 
 
@@ -85,6 +91,38 @@ def refuse_other(database: Database) -> None:
             f"{database.where} was upgraded by a newer version of petition meanwhile",
             "Nothing was done; start this command again with that version",
         )
+
+
+def _to_9(database: Database) -> None:
+    """One key for each person (address.folded), and a binding for each address (identity.py)."""
+    columns = "to_9_queued_as", "to_9_twin", "to_9_binding"
+    for query in (*columns, "to_9_drop_once", "to_9_drop_folded"):
+        database.run(query)
+    key = database.one("meta", {"name": "key"})
+    binder = cache(Signer(bytes.fromhex(key[0]) if key else new_key()).binder)
+    last = 0
+    while some := database.all("to_9_some", {"last": last}):
+        last = some[-1]["id"]
+        known = [
+            (row["id"], folded(row["folded"]), binder(row["letter"])(row["mailbox"]))
+            for row in some
+        ]
+        database.run_rows("to_9_keys", known, {})
+    for row in database.all("to_9_suppressions"):
+        if (new := folded(row["folded"])) != row["folded"]:
+            values = {"old": row["folded"], "new": new}
+            database.run("to_9_merge_suppression", values)
+            database.run("to_9_suppression", values)
+    now = {"now": stamp(datetime.now(UTC))}
+    for query in ("to_9_twins", "to_9_index", "to_9_had_before", "to_9_newest"):
+        database.run(query)
+    database.survey("copy")
+    database.run("to_9_log_duplicates", now)
+    database.run("to_9_duplicates", now)
+
+
+# By the schema that a step leads to.
+_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9}
 
 
 def _is_old(database: Database) -> bool:

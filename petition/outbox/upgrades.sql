@@ -3,3 +3,116 @@
 -- :name set_schema
 -- The log has this schema from now on.
 UPDATE meta SET value = :value WHERE name = 'schema'
+
+-- :name to_9_queued_as
+-- The spelling that a copy was first queued with.
+ALTER TABLE copy ADD COLUMN queued_as TEXT
+
+-- :name to_9_twin
+-- Which of several copies of one person this is.
+ALTER TABLE copy ADD COLUMN twin INTEGER NOT NULL DEFAULT 0
+
+-- :name to_9_binding
+-- What ties the address of a copy to the log's key.
+ALTER TABLE copy ADD COLUMN binding BLOB
+
+-- :name to_9_drop_once
+-- It was of the address as it is written.
+DROP INDEX copy_once
+
+-- :name to_9_drop_folded
+-- The new one serves for it too.
+DROP INDEX copy_folded
+
+-- :name to_9_some
+-- Some copies, in their order.
+SELECT id, letter, mailbox, folded FROM copy WHERE id > :last ORDER BY id LIMIT 1000
+
+-- :name to_9_keys
+-- Give copies their keys and bindings.
+UPDATE copy SET folded = known.folded, binding = known.binding
+FROM :known[copy INTEGER, folded TEXT, binding BLOB]
+WHERE copy.id = known.copy
+
+-- :name to_9_twins
+-- Of the copies of one key in one letter and revision, the one that got furthest counts; rows of a list
+-- that were left out keep their order behind it.
+UPDATE copy SET twin = placed.twin
+FROM (
+    SELECT id, CASE WHEN is_left_out = 1 THEN place - others ELSE 1 - place END AS twin
+    FROM (
+        SELECT id, is_left_out,
+               CAST(ROW_NUMBER() OVER (PARTITION BY folded, letter, revision
+                                       ORDER BY is_left_out, distance, id) AS INTEGER) AS place,
+               CAST(SUM(1 - is_left_out) OVER (PARTITION BY folded, letter, revision) AS INTEGER)
+                   AS others
+        FROM (
+            SELECT id, folded, letter, revision,
+                   CASE WHEN state = 'suppressed' AND reason IN ('duplicate', 'invalid')
+                        THEN 1 ELSE 0 END AS is_left_out,
+                   CASE WHEN state = 'sent' THEN 0 WHEN state = 'bounced' THEN 1
+                        WHEN state = 'uncertain' OR intended = 1 THEN 2 WHEN state = 'failed' THEN 3
+                        WHEN state = 'deferred' THEN 4 WHEN state = 'sending' THEN 5
+                        WHEN state = 'queued' THEN 6 ELSE 7 END AS distance
+            FROM copy
+        ) AS judged
+    ) AS ordered
+) AS placed
+WHERE copy.id = placed.id AND placed.twin <> 0
+
+-- :name to_9_had_before
+-- Nor does a copy count that waits for somebody who has an earlier revision under another spelling, unless
+-- its revision is meant for them too.
+UPDATE copy SET twin = (
+    SELECT MIN(other.twin) - 1 FROM copy AS other
+    WHERE other.folded = copy.folded AND other.letter = copy.letter
+      AND other.revision = copy.revision)
+WHERE twin = 0 AND intended = 0 AND state IN ('queued', 'deferred', 'sending')
+  AND EXISTS (
+      SELECT 1 FROM copy AS before
+      WHERE before.folded = copy.folded AND before.letter = copy.letter
+        AND before.revision < copy.revision AND before.mailbox <> copy.mailbox
+        AND (before.state IN ('sent', 'bounced', 'uncertain') OR before.intended = 1))
+  AND EXISTS (
+      SELECT 1 FROM frozen
+      WHERE frozen.letter = copy.letter AND frozen.revision = copy.revision
+        AND frozen.mode NOT IN ('again', 'again-chosen'))
+
+-- :name to_9_index
+-- One row of a person in each letter and revision.
+CREATE UNIQUE INDEX copy_once ON copy (folded, letter, revision, twin)
+
+-- :name to_9_newest
+-- One row of a person in each letter is the newest.
+UPDATE copy SET newest = CASE
+    WHEN twin < 0 THEN 0
+    WHEN EXISTS (SELECT 1 FROM copy AS newer
+                 WHERE newer.folded = copy.folded AND newer.letter = copy.letter
+                   AND newer.revision > copy.revision AND newer.twin = copy.twin) THEN 0
+    ELSE 1 END
+WHERE newest = 1 OR twin = 0
+
+-- :name to_9_log_duplicates
+-- Write down that copies of another spelling are not sent.
+INSERT INTO event (copy, at, from_state, to_state, reason)
+SELECT id, :now, state, 'suppressed', 'duplicate' FROM copy
+WHERE twin < 0 AND intended = 0 AND state IN ('queued', 'deferred', 'sending', 'failed') ORDER BY id
+
+-- :name to_9_duplicates
+-- Copies of another spelling are not sent, unless they were.
+UPDATE copy SET state = 'suppressed', reason = 'duplicate', due_at = NULL, waiting_since = NULL,
+    owner = NULL, stopped = NULL, updated_at = :now
+WHERE twin < 0 AND intended = 0 AND state IN ('queued', 'deferred', 'sending', 'failed')
+
+-- :name to_9_suppressions
+-- The keys of all mailboxes that are never written to.
+SELECT folded FROM suppression ORDER BY folded
+
+-- :name to_9_merge_suppression
+-- A mailbox is there under the new key already.
+DELETE FROM suppression WHERE folded = :old
+  AND EXISTS (SELECT 1 FROM suppression AS other WHERE other.folded = :new)
+
+-- :name to_9_suppression
+-- Give a mailbox that is never written to its new key.
+UPDATE suppression SET folded = :new WHERE folded = :old

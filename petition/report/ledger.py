@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from petition.address import folded
 from petition.merge.document import Frozen
 from petition.outbox.answers import (
     UNANSWERED,
@@ -171,7 +170,7 @@ def ledger(log: Log, letter: str) -> Ledger | None:
                 had_on=_day(at, zone),
                 reply_by=texts[copy.revision].reply_by,
                 today=today,
-                standing=said.get(folded(copy.mailbox), Standing()),
+                standing=said.get(copy.folded, Standing()),
                 demands=demands,
                 zone=zone,
             )

@@ -6,6 +6,7 @@ from petition import address
 from petition.address import (
     Mailbox,
     clean_name,
+    folded,
     is_of,
     is_reserved,
     parse_address,
@@ -170,3 +171,38 @@ def test_what_the_plain_pattern_takes_the_validator_takes_as_it_is(text):
 )
 def test_an_address_is_known_again_however_its_domain_is_written(text: str, is_same: bool):
     assert is_of(text, "ann@xn--e1aan3a16b.example") is is_same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ann@x.example", "ann@X.EXAMPLE"),
+        ("ann@пример.example", "ANN@xn--e1afmkfd.example"),
+        ("ann@ПРИМЕР.example", "ann@пример.example"),
+        ("jose\u0301@x.example", "JOS\u00c9@x.example"),  # NFD and NFC
+        ("stra\u00dfe@x.example", "STRASSE@x.example"),
+        ("\u0390@x.example", "\u03aa\u0301@x.example"),  # folds to three characters
+        ("АННА@x.example", "анна@x.example"),
+    ],
+)
+def test_two_spellings_of_one_address_have_one_key(one: str, other: str):
+    assert folded(one) == folded(other)
+    assert folded(folded(one)) == folded(one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ann.reed@x.example", "annreed@x.example"),
+        ("ann+water@x.example", "ann@x.example"),
+        ("ann@x.example", "ann@y.example"),
+        ("ann@пример.example", "ann@примеры.example"),
+    ],
+)
+def test_no_rules_are_made_of_dots_and_plus_signs(one: str, other: str):
+    assert folded(one) != folded(other)
+
+
+@pytest.mark.parametrize("text", ["", "Ann", "не адрес", "@", "a@б..в", "ä@", "a@\ud800"])
+def test_a_text_that_is_no_address_has_a_key_too(text: str):
+    assert folded(folded(text)) == folded(text)

@@ -24,8 +24,7 @@ class TestFirstLines:
         for line, text in enumerate(texts, 1):
             assert lines.first(text, line) == meant.setdefault(text, line)
         assert len(lines) == len(meant)
-        assert all(lines.get(text) == line for text, line in meant.items())
-        assert lines.get("not there") is None
+        assert all(lines.first(text, 999) == line for text, line in meant.items())
 
 
 def test_it_goes_on_from_memory_to_a_file():
@@ -33,7 +32,6 @@ def test_it_goes_on_from_memory_to_a_file():
     for number in range(1, 100_001):
         assert lines.first(str(number), number) == number
     assert all(lines.first(str(number), 999_999) == number for number in range(1, 100_001))
-    assert lines.get("0") is None
     assert len(lines) == 100_000
 
 

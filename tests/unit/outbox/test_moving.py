@@ -74,10 +74,12 @@ def assert_events_lead_to_the_states(log: Log) -> None:
 def test_no_query_writes_a_state_behind_the_tables_back():
     """A query that sets a state by name is one of these, whose arrows the steps above check."""
     sets = re.compile(r"\bSET\s+state\s*=\s*'", re.IGNORECASE)
-    assert [name for name, text in texts() if sets.search(text)] == ["claim"]
+    found = [name for name, text in texts() if sets.search(text)]
+    assert found == ["claim", "to_9_duplicates"]
     changes = re.compile(r"UPDATE copy SET[^;]*?\bstate\b\s*(?:=|,)", re.IGNORECASE)
     heads = {name: text.split("WHERE")[0] for name, text in texts()}
     writers = {name for name, text in heads.items() if changes.search(text)}
+    writers -= {"to_9_duplicates", "to_9_twins"}  # an upgrade, which writes its events itself
     assert writers == {"claim", "record", "move", "adopt", "bounce"}
 
 
@@ -176,19 +178,16 @@ def test_what_comes_due_between_the_question_and_the_answer_is_no_change(
 
 
 def test_an_opt_out_holds_however_the_address_is_capitalised(log: Log):
-    rows = listed("ann", "bob", "cy")
-    rows[1] = rows[1]._replace(mailbox="ANN@x.example")
     listing = Listing(log, "open")
-    listing.stage(rows)
+    listing.stage(listed("ann", "cy"))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
-    assert len(list(log.copies("open", State.QUEUED))) == 3  # two mailboxes, for all we know
     taken = person.suppress(log, ["Ann@x.example"])
-    assert [one.mailbox for one in taken.moved] == ["ann@x.example", "ANN@x.example"]
+    assert [one.mailbox for one in taken.moved] == ["ann@x.example"]
     assert listing.compare(1, Mode.CONTINUE).actions == {
-        Action.OPTED_OUT: 2,
+        Action.OPTED_OUT: 1,
         Action.WAITING: 1,
     }
-    assert len(list(log.events("aNN@x.example"))) == 4
+    assert len(list(log.events("aNN@x.example"))) == 2
     assert person.unsuppress(log, ["aNN@x.example"]) == ["Ann@x.example"]
     assert person.suppressions(log) == []
     assert [one.mailbox for one in person.withdraw(log, "open", ["CY@x.example"]).moved] == [

@@ -1,5 +1,7 @@
 """An older log is upgraded, whole or not at all; a newer one is left alone."""
 
+import asyncio
+import signal
 import stat
 import subprocess
 import sys
@@ -10,14 +12,21 @@ import pytest
 
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox import person, upgrades
+from petition.outbox.comparison import Action
 from petition.outbox.database import Database
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
+from petition.outbox.queries import tables
+from petition.outbox.run import Run
+from petition.outbox.states import Mode
 from tests.privileges import bound_by_permissions
 from tests.servers.postgres import Postgres
+from tests.unit.outbox.conftest import listed
 from tests.unit.outbox.kept import ask, keep
 
 SCHEMA = "SELECT value FROM meta WHERE name = 'schema'"
 NOTE = "SELECT value FROM meta WHERE name = 'note'"
+STATES = "SELECT mailbox, revision, state, newest, reason FROM copy WHERE letter = 'open-letter'"
 EVERYTHING = "SELECT mailbox, state, reason, message_id, token FROM copy ORDER BY id"
 
 
@@ -47,6 +56,149 @@ def test_an_older_log_is_upgraded_by_whoever_opens_it_first(kept: str, later: in
     assert ask(kept, NOTE) == [("made",)]
     with Log(kept) as log:
         assert log.database.upgraded is None
+
+
+def test_two_spellings_of_one_person_become_one_that_counts(kept: str):
+    before = dict(ask(kept, "SELECT id, message_id FROM copy"))
+    with Log(kept) as log:
+        assert log.database.upgraded is not None
+    found = {(row[0], row[1]): row[2:] for row in ask(kept, STATES)}
+    # Both had it, and both stay so; one of them counts.
+    assert found["ann@water.test", 1] == ("sent", 1, "")
+    assert found["Ann@water.test", 1] == ("sent", 0, "")
+    assert found["strasse@water.test", 1] == ("sent", 1, "")
+    assert found["straße@water.test", 1] == ("sent", 0, "")
+    # Neither went out; the newer revision counts.
+    assert found["later@water.test", 2][:2] == ("deferred", 1)
+    assert found["later@water.test", 1][:2] == ("suppressed", 0)
+    assert found["Later@water.test", 1][:2] == ("suppressed", 0)
+    assert dict(ask(kept, "SELECT id, message_id FROM copy")) == before
+
+
+@pytest.mark.parametrize(
+    ("further", "behind", "is_kept"),
+    [
+        ("sent", "queued", False),
+        ("sent", "deferred", False),
+        ("sent", "uncertain", True),
+        ("bounced", "failed", False),
+        ("uncertain", "queued", False),
+        ("deferred", "queued", False),
+    ],
+)
+def test_the_one_that_got_further_counts(kept: str, further: str, behind: str, is_kept: bool):
+    # The one that was queued later is the one that got further.
+    ask(kept, f"UPDATE copy SET state = '{further}' WHERE mailbox = 'TWICE@water.test'")
+    ask(kept, f"UPDATE copy SET state = '{behind}' WHERE mailbox = 'twice@water.test'")
+    with Log(kept) as log:
+        [newest] = [copy for copy in log.copies("open-letter") if copy.row_id.lower() == "twice"]
+        assert (newest.mailbox, newest.state) == ("TWICE@water.test", further)
+        events = [event for event in log.events("twice@water.test") if event.reason == "duplicate"]
+    found = {row[0]: row[2:] for row in ask(kept, STATES)}
+    if is_kept:
+        assert found["twice@water.test"] == (behind, 0, "")
+        assert events == []
+    else:
+        assert found["twice@water.test"] == ("suppressed", 0, "duplicate")
+        assert [(event.from_state, event.to_state) for event in events] == [(behind, "suppressed")]
+
+
+@pytest.mark.parametrize(("mode", "state"), [("revise", "suppressed"), ("again", "deferred")])
+def test_who_has_an_earlier_revision_is_not_new_in_another_spelling(
+    kept: str, mode: str, state: str
+):
+    ask(kept, "UPDATE copy SET state = 'sent' WHERE mailbox = 'Later@water.test' AND revision = 1")
+    ask(kept, f"UPDATE frozen SET mode = '{mode}' WHERE letter = 'open-letter' AND revision = 2")
+    Log(kept).close()
+    found = {(row[0], row[1]): row[2:4] for row in ask(kept, STATES)}
+    is_duplicate = state == "suppressed"
+    assert found["later@water.test", 2] == (state, int(not is_duplicate))
+    assert found["Later@water.test", 1] == ("sent", int(is_duplicate))
+
+
+def test_an_upgraded_log_knows_everybody_under_every_spelling(kept: str):
+    boxes = ["ANN", "Bob", "CYD", "Strasse", "quit", "Forget"]
+    rows = [listed(box)[0]._replace(mailbox=f"{box}@WATER.test") for box in boxes]
+    with Log(kept) as log:
+        listing = Listing(log, "open-letter")
+        listing.stage(rows)
+        comparison = listing.compare(2, Mode.CONTINUE)
+        assert not comparison.to_send
+        assert comparison.actions == {Action.HAS_IT: 6}
+        listing = Listing(log, "news")
+        listing.stage(
+            [
+                listed("Ann")[0]._replace(mailbox="Ann@water.test"),
+                listed("x")[0]._replace(
+                    mailbox="ann@water.test (duplicate)",
+                    address="ann@water.test",
+                    excluded="duplicate",
+                ),
+            ]
+        )
+        comparison = listing.compare(1, Mode.CONTINUE)
+        assert comparison.actions == {Action.HAS_IT: 1, Action.EXCLUDED: 1}
+        listing.carry_out(comparison, "water", None)
+
+
+def test_what_an_upgraded_log_sends_is_bound(kept: str):
+    with Log(kept) as log:
+        ask(kept, "UPDATE copy SET due_at = '2020-01-01T00:00:00.000Z' WHERE due_at IS NOT NULL")
+        listing = Listing(log, "open-letter")
+        listing.stage([listed("later")[0]._replace(mailbox="LATER@water.test")])
+        listing.carry_out(listing.compare(2, Mode.CONTINUE), "water", None)
+
+        async def claim() -> list[str]:
+            run = Run(log, "open-letter")
+            taken = [copy.mailbox for copy in await run.claim(10)]
+            await run.close()
+            return taken
+
+        assert asyncio.run(claim()) == ["later@water.test"]
+
+
+def test_an_upgraded_log_is_made_as_a_new_one_is(kept: str):
+    with Log(kept) as log:  # in a file the whole schema is compared besides
+        row = log.database.one("one_copy", {"copy": 1})
+    assert row is not None
+    assert sorted(row.keys()) == sorted(tables()["copy"])
+
+
+KILLED = """
+    import os, signal, sys
+    from petition.outbox.log import Log
+    from petition.outbox.postgres import PostgresDatabase
+    from petition.outbox.sqlite import SqliteDatabase
+    left = int(sys.argv[2])
+    def killing(method):
+        def run(self, name, *values):
+            global left
+            if name.startswith("to_9") or name == "set_schema":
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return method(self, name, *values)
+        return run
+    for kind in (SqliteDatabase, PostgresDatabase):
+        for name in ("run", "run_rows", "all"):
+            setattr(kind, name, killing(getattr(kind, name)))
+    Log(sys.argv[1]).close()
+"""
+
+
+@pytest.mark.slow
+def test_an_upgrade_that_is_killed_at_any_step_is_whole_or_not_at_all(kept: str):
+    before = ask(kept, EVERYTHING)
+    for step in range(100):
+        call = [sys.executable, "-c", textwrap.dedent(KILLED), kept, str(step)]
+        done = subprocess.run(call, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+        assert ask(kept, SCHEMA) == [("8",)]
+        assert ask(kept, EVERYTHING) == before
+    assert step > 10
+    assert ask(kept, SCHEMA) == [("9",)]
 
 
 @pytest.mark.sqlite
