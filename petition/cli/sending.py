@@ -11,7 +11,7 @@ from petition.cli.workplace import Workplace
 from petition.delivery.known_replies import NOBODY, advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
-from petition.errors import AddressRefused, ExitStatus, LogChanged, UsageError
+from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
 from petition.outbox.private_file import size
@@ -209,10 +209,10 @@ def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
             f" this machine and will wait. The last one: {ending.hindrance} Then run the same"
             f" command again."
         )
-    if ending.log_fault:
+    if fault := ending.log_fault:
+        why = "" if isinstance(fault, LogDamaged) else ", for the log could not be written"
         console.say_error(
-            f"Stopped, for the log could not be written: {ending.log_fault} The next command tells"
-            f" which letters are uncertain, if any."
+            f"Stopped{why}: {fault} The next command tells which letters are uncertain, if any."
         )
     _say_waiting(ending)
     _say_refused_copies(ending)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from petition.address import folded
-from petition.errors import LogUnusable
+from petition.errors import LogDamaged
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import moving
 from petition.outbox.answers import Gate
@@ -110,11 +110,9 @@ class Run:
         """Refuse to send where something else has put other addresses into the log."""
         for copy in copies:
             if copy.binding != self._bind(copy.mailbox) or copy.folded != folded(copy.mailbox):
-                raise LogUnusable(
+                raise LogDamaged(
                     f"{self._log.where} was altered: {copy.mailbox} is not the address that"
-                    f" petition queued in row {copy.id} of {copy.letter}",
-                    "Nothing more is sent from it. Restore a copy of the log that you trust, or"
-                    " find out what changed it",
+                    f" petition queued in row {copy.id} of {copy.letter}"
                 )
 
     def _claimable(

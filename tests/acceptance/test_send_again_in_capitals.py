@@ -104,3 +104,15 @@ def test_a_log_that_came_with_a_trigger_sends_nothing(tmp_path: Path):
     told = campaign.petition("send", "open-letter", status=1)
     assert "trigger divert" in told.err
     assert len(list((tmp_path / "outbox/new").iterdir())) == 1
+
+
+def test_a_row_whose_address_was_changed_stops_the_run(tmp_path: Path):
+    nowhere = SmallCampaign.at(tmp_path).through(1)
+    nowhere.petition("send", "open-letter", "--yes", status=4)
+    with sqlite3.connect(tmp_path / "petition.db") as stranger:
+        stranger.execute("UPDATE copy SET binding = x'00' WHERE row_id = 'p2'")
+    stranger.close()
+    with counting_server() as server:
+        told = nowhere.through(server.port).petition("send", "open-letter", "--yes", status=3)
+    assert "p2@x.example is not the address that petition queued" in told.err
+    assert not server.accepted
