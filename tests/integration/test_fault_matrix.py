@@ -157,7 +157,7 @@ def test_a_fault_in_the_middle_of_a_letter(stage, fault, expected, extensions):
 
     async def main():
         async with ScriptedServer({Phase.BODY: FAULTS[fault]}, extensions=extensions) as server:
-            session = await Session.open(address(server, timeout=0.4), dot_timeout=0.4)
+            session = await Session.open(address(server, timeout=2), dot_timeout=2)
             done = await session.transact(letter(data=LARGE), Permit())
             is_open = session.is_open
             await session.close()

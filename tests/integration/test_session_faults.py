@@ -102,7 +102,7 @@ async def _meet(phase, act, *, pipelining, email=None):
     extensions = ["PIPELINING"] if pipelining else ["HELP"]
     permit = Permit()
     async with ScriptedServer({phase: act}, extensions=extensions) as server:
-        session = await Session.open(address(server, timeout=0.4), dot_timeout=0.4)
+        session = await Session.open(address(server, timeout=2), dot_timeout=2)
         done = await session.transact(email or letter(), permit)
         is_open = session.is_open
         asked = permit.asked
@@ -207,7 +207,7 @@ def test_a_failed_reset_costs_the_connection_and_not_the_verdict(reset):
 
     async def scenario():
         async with ScriptedServer(script) as server:
-            session = await Session.open(address(server, timeout=0.4))
+            session = await Session.open(address(server, timeout=2))
             done = await session.transact(letter(), Permit())
             is_open = session.is_open
             await session.close()

@@ -161,7 +161,7 @@ class TestEncryption:
     def test_a_broken_starttls(self, authority, act):
         server = ScriptedServer({Phase.STARTTLS: act}, starttls=authority.server())
         trouble = trouble_of(
-            server, security="starttls", timeout=0.4, tls_context=authority.trust()
+            server, security="starttls", timeout=2, tls_context=authority.trust()
         )
         assert trouble.stage is Stage.STARTTLS
         assert trouble.is_passing
@@ -186,7 +186,7 @@ FAULTS = {
 @pytest.mark.parametrize(("act", "is_passing"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_before_the_first_letter(phase, act, is_passing):
     server = ScriptedServer({phase: act}, extensions=["AUTH PLAIN"])
-    trouble = trouble_of(server, username="kim", secret=SECRET, timeout=0.4)
+    trouble = trouble_of(server, username="kim", secret=SECRET, timeout=2)
     assert trouble.exit_status == ExitStatus.SERVER
     assert trouble.stage == phase.value
     assert trouble.is_passing == is_passing
