@@ -128,7 +128,7 @@ def check_log_address(text: str) -> None:
     elif not text.startswith(SQLITE) or text == SQLITE:
         raise AddressUnreadable(
             "this is not the URL of a database",
-            'Write it like "sqlite:///petition.db" or "postgresql://name@host/database"',
+            'Write it as "sqlite:///petition.db" or "postgresql://name@host/database"',
         )
 
 

@@ -17,7 +17,7 @@ def trust(
     yes: Annotated[bool, typer.Option("--yes", help="Confirm all of it; do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the commands, servers and files that a folder asks for, and confirm them."""
+    """Confirm the commands and servers that a folder asks for."""
     import os
 
     from petition.cli import console

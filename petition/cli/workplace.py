@@ -195,7 +195,8 @@ class Workplace:
         """The key of a log that has none yet.
 
         It is kept from the first look on: what a preview shows before there is a log is what is
-        sent when there is one (Message-IDs are made with the key).
+        sent when there is one (Message-IDs are made with the key). The log takes it for its own: if
+        that is lost, the next one has another key, and is known as another log.
         """
         from petition.identity import new_key
         from petition.outbox.database import where
@@ -204,7 +205,10 @@ class Workplace:
         name, key = f"{self.root.resolve()} {where(url)}", new_key()
         try:
             with changed_state("first_keys.json") as keys:
-                return bytes.fromhex(keys.setdefault(name, key.hex()))
+                kept = keys.setdefault(name, key.hex())
+                if self._writes:
+                    del keys[name]
+                return bytes.fromhex(kept)
         except UserStateUnusable:
             return key
 

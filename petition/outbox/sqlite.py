@@ -362,7 +362,7 @@ def is_there(path: Path) -> bool:
             return False
         if not header.startswith(_MAGIC):
             raise LogUnusable(
-                f"{path.name} is not a database: it is damaged, or not a log of petition",
+                f"{path.name}: file is not a database; it is damaged, or not a log of petition",
                 "Restore it from a copy if it was one; else move it away",
             )
         number = int.from_bytes(header[_ID_AT], "big")

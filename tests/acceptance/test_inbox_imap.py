@@ -107,6 +107,7 @@ def test_without_a_password_it_is_said_where_to_put_it(returns: Returns):
 
 def test_a_folder_that_is_not_there_is_told(returns: Returns):
     returns.campaign.change("petition.toml", "/INBOX", "/Elsewhere")
+    returns.campaign.trust()
     assert 'no folder "Elsewhere"' in returns.campaign.petition("inbox", status=4).err
 
 

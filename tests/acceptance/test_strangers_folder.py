@@ -121,6 +121,11 @@ def test_what_is_previewed_before_there_is_a_log_is_what_is_sent(campaign: Small
 
     assert "Message-ID" in shown
     assert without_date(sent) == without_date(shown)
+    # A log that is made later is another one.
+    for name in ("petition.db", "petition.db-wal", "petition.db-shm"):
+        (campaign.root / name).unlink(missing_ok=True)
+    again = campaign.petition("preview", "--to", "p2", "--as", "headers", status=0).out
+    assert re.findall("Message-ID.*", again) != re.findall("Message-ID.*", shown)
 
 
 @pytest.mark.parametrize(

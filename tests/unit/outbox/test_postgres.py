@@ -1,12 +1,15 @@
 """What is particular to a log in PostgreSQL; what is not, the other tests ask of it too."""
 
+import socket
+import ssl
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +21,7 @@ from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.queries import POSTGRESQL, SQLITE, queries, tables, texts
 from petition.outbox.states import State
+from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to
@@ -227,3 +231,48 @@ def test_a_claim_walks_past_nothing_that_was_sent(postgres: Postgres):
     assert "Index Scan using copy_queued" in plan
     assert "Merge Join" not in plan
     assert "Seq Scan" not in plan
+
+
+@contextmanager
+def over_tls(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that speaks PostgreSQL up to TLS, and keeps what it is told behind it."""
+    told: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        connection.settimeout(10)
+                        while connection.recv(8)[4:] != (80877103).to_bytes(4, "big"):
+                            connection.sendall(b"N")  # GSSAPI
+                        connection.sendall(b"S")
+                        with context.wrap_socket(connection, server_side=True) as stream:
+                            told.extend(filter(None, [stream.recv(1000)]))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], told
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+@pytest.mark.component("openssl")
+def test_beyond_this_machine_a_server_is_told_nothing_that_cannot_prove_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")  # where "db.example" is, without a name server
+    with over_tls(authority.server("DNS:db.example")) as (port, told):
+        url = f"postgresql://kim@db.example:{port}/letters"
+        known = f"sslrootcert={quote(str(authority.certificate))}"
+        for refused in (url, f"{url}?{known}".replace("db.example", "other.example")):
+            with pytest.raises(LogUnusable, match=r"certificate|SSL"):
+                Log(refused)
+        assert told == []
+        for taken in (f"{url}?{known}", f"{url}?sslmode=require"):
+            with pytest.raises(LogUnusable):  # it says no more
+                Log(taken)
+        assert len(told) == 2
+        assert all(b"kim" in one for one in told)

@@ -1,0 +1,79 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from petition.campaign.folder import read_settings
+from petition.trust import confirm, requests, unconfirmed
+
+BASE = '[campaign]\ntitle = "T"\n[sender]\nfrom = "a@x.example"\n'
+SMTP = '[smtp]\nhost = "mail.x.example"\nusername = "me"\npassword_command = "show it"\n'
+INBOX = '[inbox]\nurl = "imaps://me@mail.x.example/INBOX"\npassword_command = "show it"\n'
+TOKENS = 'auth = "xoauth2"\ntoken_command = "show token"\n'
+DKIM = '[dkim]\ndomain = "x.example"\nselector = "s"\nkey_command = "show key"\n'
+
+
+def asked(root: Path, text: str, **environ: str) -> list[str]:
+    root.mkdir(exist_ok=True)
+    (root / "petition.toml").write_text(BASE + text)
+    settings = read_settings(root).settings
+    assert settings is not None
+    return [one.key for one in requests(settings, environ, root)]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "keys"),
+    [
+        ("", {}, []),
+        (SMTP, {}, ["[smtp] host", "[smtp] password_command"]),
+        (SMTP, {"PETITION_SMTP_PASSWORD": "x"}, ["[smtp] host"]),
+        (SMTP, {"PETITION_SMTP_HOST": "own.example"}, ["[smtp] password_command"]),
+        (SMTP + TOKENS, {}, ["[smtp] host", "[smtp] token_command"]),
+        (SMTP + TOKENS, {"PETITION_SMTP_TOKEN": "x"}, ["[smtp] host"]),
+        (SMTP.replace('username = "me"\n', ""), {}, ["[smtp] host"]),
+        ('[smtp]\nhost = "localhost"\nsecurity = "none"\n', {}, []),
+        ('[smtp]\nhost = "127.0.0.1"\nusername = "me"\n', {}, ["[smtp] host"]),
+        (INBOX, {}, ["[inbox] url", "[inbox] password_command"]),
+        (INBOX + TOKENS, {"PETITION_INBOX_TOKEN": "x"}, ["[inbox] url"]),
+        ('[inbox]\nurl = "maildir:answers"\n', {}, []),
+        ('[inbox]\nurl = "mbox:/var/mail/kim"\n', {}, ["[inbox] url"]),
+        ('[inbox]\nurl = "maildir:../Mail"\n', {}, ["[inbox] url"]),
+        (DKIM, {}, ["[dkim] key_command"]),
+        (DKIM, {"PETITION_DKIM_KEY": "x"}, []),
+        ('[log]\ndatabase = "sqlite:///logs/own.db"\n', {}, []),
+        ('[log]\ndatabase = "sqlite:///../other.db"\n', {}, ["[log] database"]),
+        ('[log]\ndatabase = "sqlite:////tmp/other.db"\n', {}, ["[log] database"]),
+        ('[log]\ndatabase = "postgresql:///letters"\n', {}, ["[log] database"]),
+        ('[log]\ndatabase = "postgresql:///x"\n', {"PETITION_DATABASE": "sqlite:///a.db"}, []),
+    ],
+)
+def test_what_is_asked_for(tmp_path: Path, text: str, environ: dict[str, str], keys: list[str]):
+    assert asked(tmp_path, text, **environ) == keys
+
+
+@pytest.mark.parametrize("inner", ["answers", "answers/new", "answers/cur"])
+def test_an_inbox_that_leads_out_by_a_link_is_asked_for(tmp_path: Path, inner: str):
+    (tmp_path / "mail").mkdir()
+    place = tmp_path / "campaign" / inner
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "mail")
+    assert asked(tmp_path / "campaign", '[inbox]\nurl = "maildir:answers"\n') == ["[inbox] url"]
+
+
+def test_what_is_confirmed_is_of_one_folder_and_one_value(tmp_path: Path):
+    # A folder may have a name that is not UTF-8.
+    here, there = tmp_path / os.fsdecode(b"campaign-\xff"), tmp_path / "other"
+    for root in (here, there):
+        asked(root, SMTP)
+    settings = read_settings(here).settings
+    assert settings is not None
+    wanted = requests(settings, {}, here)
+    assert unconfirmed(wanted, here) == wanted
+    confirm(wanted, here)
+    assert unconfirmed(wanted, here) == []
+    assert unconfirmed(wanted, there) == wanted
+    asked(here, SMTP.replace("show it", "show all"))
+    changed = read_settings(here).settings
+    assert changed is not None
+    new = unconfirmed(requests(changed, {}, here), here)
+    assert [one.key for one in new] == ["[smtp] password_command"]
