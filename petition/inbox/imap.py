@@ -24,6 +24,11 @@ from petition.inbox.source import Fetched
 PASSWORD_VARIABLE = "PETITION_INBOX_PASSWORD"  # noqa: S105 (the variable's name)
 TOKEN_VARIABLE = "PETITION_INBOX_TOKEN"  # noqa: S105 (the same)
 _SECONDS = 60  # for a reply of the server
+# For all of its reply to one command, and more where mails are fetched: 8 KB a second.
+_COMMAND_SECONDS = 120
+_BYTES_A_SECOND = 8 * 2**10
+_REPLY_BYTES = 8 * 2**20  # of a reply beside the mails in it: 800,000 UIDs
+_LONGEST_UID = 2**32 - 1  # RFC 9051 2.3.1.1
 # Not the 29 minutes of RFC 2177: what the server says while IDLE begins can lie in a buffer unseen.
 _IDLE_SECONDS = 30
 _POLL_SECONDS = 60
@@ -31,8 +36,103 @@ _SIZES_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 2**20
 _GONE = re.compile(r"\[EXPUNGEISSUED\]", re.IGNORECASE)  # RFC 9051 7.1
 _UNSHOWN = re.compile(r"[^ -~]")
-_UID = re.compile(rb"UID (\d+)")
-_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
+_UID = re.compile(rb"UID (\d{1,10})(?!\d)")
+_SIZE = re.compile(rb"RFC822\.SIZE (\d{1,15})(?!\d)")
+
+
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
+
+
+class _Client(imaplib.IMAP4_SSL):
+    """imaplib's client, with bounds on the bytes and the time of the reply to each command.
+
+    imaplib reads a literal of any length that the server announces, any number of lines, and waits
+    for ever for a server that sends a byte now and then.
+    """
+
+    def begin(self, expected: int = 0) -> None:
+        """Begin to count the reply to a command.
+
+        Args:
+            expected: How many bytes of mails are in it, as far as the server has told.
+        """
+        self.is_exceeded = False
+        self._left = 2 * expected + _REPLY_BYTES + (limits.BYTES if expected else 0)
+        self._until = time.monotonic() + _COMMAND_SECONDS + expected / _BYTES_A_SECOND
+
+    def open(self, host: str = "", port: int | None = 993, timeout: float | None = None) -> None:
+        """Connect."""
+        self._expected = 0
+        self._line = bytearray()  # what has come of a line, while IDLE is polled
+        self.begin()
+        super().open(host, port, timeout)
+        self._stream = self.sock.makefile("rb")
+
+    def shutdown(self) -> None:
+        """Hang up."""
+        self._stream.close()
+        super().shutdown()
+
+    def read(self, size: int) -> bytes:
+        """So many bytes of the reply."""
+        self._spend(size)
+        data = bytearray()
+        while len(data) < size:
+            piece = self._waiting()[: size - len(data)]
+            if not piece:
+                raise self.abort("the server has hung up")
+            data += self._stream.read(len(piece))
+        return bytes(data)
+
+    def readline(self) -> bytes:
+        """A line of the reply."""
+        while not self._line.endswith(b"\n"):
+            piece = self._waiting()
+            end = piece.find(b"\n") + 1 or len(piece)
+            if not end:
+                break
+            self._spend(end)
+            self._line += self._stream.read(end)
+        line, self._line = bytes(self._line), bytearray()
+        return line
+
+    def _waiting(self) -> bytes:
+        """What has come and was not read; waits for it, and no longer than the command may take."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise self._exceeded("[TIMEOUT] the server takes too long over its reply")
+        if self.sock.gettimeout():  # 0 while IDLE is polled
+            self.sock.settimeout(min(_SECONDS, left))
+        try:
+            return self._stream.peek(1)
+        except TimeoutError:
+            raise self._exceeded("[TIMEOUT] the server takes too long over its reply") from None
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise self._exceeded("[TOOBIG] the server sends more than it was asked for")
+
+    def _exceeded(self, what: str) -> imaplib.IMAP4.abort:
+        self.is_exceeded = True  # imaplib puts an exception of its own in the place of ours
+        return self.abort(what)
+
+    def expect(self, size: int) -> None:
+        """Say how many bytes of mails the reply to the next command holds."""
+        self._expected = size
+
+    def _command(self, name: str, *arguments: str) -> bytes:
+        self.begin(self._expected)
+        self._expected = 0
+        tag: bytes = super()._command(name, *arguments)  # type: ignore[misc]
+        return tag
+
+
+class _Box(MailBox):
+    """imap-tools' mailbox over the client with bounds."""
+
+    def _get_mailbox_client(self) -> imaplib.IMAP4:
+        return _Client(self._host, self._port, timeout=_SECONDS, ssl_context=self._ssl_context)
 
 
 class IdleRefused(ServerTrouble):
@@ -63,7 +163,7 @@ class Imap:
         with self._explained("cannot be reached"):
             # Python's own context: certificates and names are verified.
             context = ssl.create_default_context()
-            self._box = MailBox(self._host, self._port, timeout=_SECONDS, ssl_context=context)
+            self._box = _Box(self._host, self._port, timeout=_SECONDS, ssl_context=context)
         try:
             with self._explained("refuses the login"):
                 self._log_in(secret, settings.auth)
@@ -182,13 +282,13 @@ class Imap:
         with self._explained("does not say how its mails are numbered"):
             _, found = self._box.client.response("UIDVALIDITY")
             first = found[0] if found else None
-            return int(first) if isinstance(first, bytes) else 0
+            return _number(first) if isinstance(first, bytes) else 0
 
     def _uids(self, after: int, since: str | None) -> list[int]:
         # "n:*" names the last mail too where none is that new (RFC 9051 6.4.8).
         criteria = f"UID {after + 1}:*" + (f" SINCE {since}" if since else "")
-        uids = (int(uid) for uid in self._box.uids(criteria, charset=None))
-        return sorted(uid for uid in uids if uid > after)
+        uids = (_number(uid.encode()) for uid in self._box.uids(criteria, charset=None))
+        return sorted({uid for uid in uids if uid > after})
 
     def _sizes(self, uids: list[int]) -> dict[int, int]:
         sizes = dict.fromkeys(uids, 0)
@@ -211,7 +311,18 @@ class Imap:
         wanted = [uid for uid in uids if uid not in large]
         if not wanted:
             return
-        answer, said = self._command(wanted, "(UID BODY.PEEK[])")
+        self._client.expect(sum(sizes[uid] for uid in wanted) or 1)
+        try:
+            answer, said = self._command(wanted, "(UID BODY.PEEK[])")
+        except imaplib.IMAP4.abort:
+            if not self._client.is_exceeded:
+                raise
+            # What came whole counts. If it was none, the first is to blame, and is not asked for
+            # again: the next run goes on behind it.
+            whole = list(self._fetched(self._client.untagged_responses.get("FETCH", []), wanted))
+            aside = "the server sends too much for it, or too slowly"
+            yield from whole or [Fetched(f"{self.validity}:{wanted[0]}", b"", wanted[0], aside)]
+            raise
         if answer is None and len(wanted) > 1:  # one of them is to blame
             for uid in wanted:
                 yield from self._fetch([uid], sizes)
@@ -223,16 +334,25 @@ class Imap:
                 "Try again later, or take that mail out of the folder; what came before it is read",
             )
         else:
-            yield from self._fetched(answer or [])
+            yield from self._fetched(answer or [], wanted)
 
-    def _fetched(self, answer: list[Any]) -> Iterator[Fetched]:
+    def _fetched(self, answer: list[Any], wanted: list[int]) -> Iterator[Fetched]:
         """The mails in an answer; one that another program has deleted meanwhile is not in it."""
+        left = set(wanted)  # nothing else, and nothing twice
         for line, after in zip(answer, [*answer, b""][1:], strict=True):
             if isinstance(line, tuple):
                 rest = after if isinstance(after, bytes) else b""
                 if found := _UID.search(line[0]) or _UID.search(rest):
                     number = int(found[1])
+                    if number not in left:
+                        continue
+                    left.remove(number)
                     yield Fetched(f"{self.validity}:{number}", bytes(line[1]), number)
+
+    @property
+    def _client(self) -> _Client:
+        assert isinstance(self._box.client, _Client)  # noqa: S101 (`_Box` makes no other)
+        return self._box.client
 
     def _command(self, uids: list[int], parts: str) -> tuple[list[Any] | None, str]:
         """What the server answers, or None and what it says where it refuses."""
@@ -252,7 +372,8 @@ class Imap:
             raise ServerTrouble(
                 f"{self._host}:{self._port} is not trusted: {reason}", mend
             ) from None
-        except (imaplib.IMAP4.error, ImapToolsError, OSError, EOFError) as fault:
+        # What imaplib stumbles over in a malformed reply is the server's fault too.
+        except (imaplib.IMAP4.error, ImapToolsError, *_MALFORMED, OSError, EOFError) as fault:
             said = _said(fault)
             mend = "Look at [inbox] in petition.toml and at the network, then try again"
             raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", mend) from None
@@ -264,6 +385,12 @@ def _said(fault: Exception) -> str:
         return f": {fault.strerror or fault}"
     found = re.search(r"\[[A-Z]{3,30}\] [^'\"\\]{1,200}", str(fault))
     return f": {found[0].strip()}" if found else ""
+
+
+def _number(text: bytes) -> int:
+    """A UID or its like; what is none stands for none."""
+    is_one = text.isdigit() and len(text) <= len(str(_LONGEST_UID))
+    return number if is_one and (number := int(text)) <= _LONGEST_UID else 0
 
 
 def _chunks(sizes: dict[int, int]) -> Iterator[list[int]]:

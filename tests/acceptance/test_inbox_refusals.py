@@ -5,10 +5,13 @@ import json
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from petition.campaign.settings import Inbox
+from petition.errors import ServerTrouble
+from petition.inbox import imap
 from tests import PATIENCE
 from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
@@ -118,3 +121,106 @@ def test_mail_that_was_set_aside_for_time_is_fetched_again(returns: Returns, ser
     with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
         assert database.execute("SELECT validity, uid FROM inbox_position").fetchall() == [(7, 3)]
     database.close()
+
+
+def fetched(uid: int, mail: bytes, more: bytes = b"") -> bytes:
+    head = f"* 1 FETCH (UID {uid} BODY[] {{{len(mail)}}}\r\n".encode()
+    return head + mail + b")\r\n" + more
+
+
+def lines(piece: bytes, times: int) -> Callable[[str], Iterator[bytes]]:
+    """A reply that says the same again and again, and then that all is well."""
+
+    def reply(tag: str) -> Iterator[bytes]:
+        for _ in range(times // 1_000):
+            yield piece * 1_000
+        yield f"\r\n{tag} OK done\r\n".encode()
+
+    return reply
+
+
+ENDLESS = {
+    "an endless line": ("UID SEARCH", lines(b"* SEARCH 1 2 3 4 5 6 7 8 9 10", 2_000_000)),
+    "a flood of lines": ("UID SEARCH", lines(b"* 1 EXISTS\r\n", 4_000_000)),
+    "a long literal": ("UID SEARCH", lambda _: [b"* SEARCH {3000000000}\r\n", b"x" * 1_000_000]),
+    "a number of many digits": ("UID SEARCH", lambda _: [b"* SEARCH {" + b"9" * 9_000 + b"}\r\n"]),
+    "no number at all": (
+        "EXAMINE",
+        lambda tag: [f"* OK [UIDVALIDITY x] x\r\n{tag} A\r\n".encode()],
+    ),
+    "another command's end": ("UID SEARCH", lambda _: [b"XYZ1 OK done\r\n"]),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_reply_that_makes_no_sense_ends_the_run_and_not_the_next(
+    returns: Returns, server: ScriptedImap, what: str
+):
+    command, reply = ENDLESS[what]
+    server.mails = {1: returns.reply("p2", "Yes.").encode()}
+    server.script = {command: reply}
+    told = returns.campaign.petition("inbox", status=4).err
+    assert f"localhost:{server.port}" in told
+    assert "fault of its own" not in told
+    server.script = {}
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Yes."]
+
+
+def test_a_mail_without_an_end_is_set_aside_and_those_behind_it_are_read(
+    returns: Returns, server: ScriptedImap
+):
+    server.mails = {uid: returns.reply("p2", f"Number {uid}.").encode() for uid in (1, 2, 3)}
+    first, third = (fetched(uid, server.mails[uid]) for uid in (1, 3))
+    bomb = b"* 2 FETCH (UID 2 BODY[] {3000000000}\r\n" + b"x" * 1_000_000
+    server.script = {
+        "UID FETCH 1,2,3 (UID BODY": lambda _: [first, bomb],
+        "UID FETCH 2,3 (UID BODY": lambda _: [bomb],
+        "UID FETCH 3 (UID BODY": lambda tag: [third, f"{tag} OK done\r\n".encode()],
+    }
+    found: list[str] = []
+    for status in (4, 4, 0):
+        out = returns.campaign.petition("inbox", "--json", status=status).out
+        found += [
+            one["words"] or one["reason"]
+            for one in map(json.loads, out.splitlines())
+            if "words" in one
+        ]
+    aside = "set aside: the server sends too much for it, or too slowly"
+    assert found == ["Number 1.", aside, "Number 3."]
+
+
+def test_odd_uids_and_mails_nobody_asked_for_are_passed_over(
+    returns: Returns, server: ScriptedImap
+):
+    server.mails = {1: returns.reply("p2", "Yes.").encode()}
+    stranger = fetched(4_294_967_295, returns.reply("p3", "No.").encode())
+    odd = b"* SEARCH 99999999999999999999 -7 x 0 4294967296 " + b"9" * 5_000 + b" 1 1\r\n"
+    server.script = {
+        "UID SEARCH": lambda tag: [odd, f"{tag} OK done\r\n".encode()],
+        "UID FETCH 1 (UID BODY": lambda tag: [
+            *(stranger, fetched(1, server.mails[1]), fetched(1, server.mails[1])),
+            f"{tag} OK done\r\n".encode(),
+        ],
+    }
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Yes."]
+    with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
+        assert database.execute("SELECT uid FROM inbox_position").fetchall() == [(1,)]
+    database.close()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+):
+    def slowly(tag: str) -> Iterator[bytes]:
+        for byte in f"* SEARCH 1\r\n{tag} OK done\r\n".encode():
+            time.sleep(0.2)
+            yield bytes([byte])
+
+    monkeypatch.setattr(imap, "_COMMAND_SECONDS", 2)
+    monkeypatch.setenv("PETITION_INBOX_PASSWORD", PASSWORD)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
+    server.script = {"UID SEARCH": slowly}
+    with imap.Imap(Inbox(url=server.url)) as box, pytest.raises(ServerTrouble, match="too long"):
+        box.count(0, None)

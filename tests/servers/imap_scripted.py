@@ -3,7 +3,7 @@
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class ScriptedImap:
         idling: Whether somebody idles, or has.
         refuses_idle: Whether it says NO to IDLE, which it offers.
         connections: How many have logged in so far.
+        script: What it says instead to commands that begin so, made from their tag.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,6 +41,7 @@ class ScriptedImap:
         self.idling = threading.Event()
         self.refuses_idle = False
         self.connections = 0
+        self.script: dict[str, Callable[[str], Iterable[bytes]]] = {}
 
     @property
     def url(self) -> str:
@@ -68,7 +70,9 @@ class ScriptedImap:
                     if command.startswith("IDLE") and self.hang_ups:
                         self.hang_ups -= 1
                         return
-                    wire.sendall(self._answer(tag, command))
+                    scripted = [say for start, say in self.script.items() if start in command]
+                    for piece in scripted[0](tag) if scripted else [self._answer(tag, command)]:
+                        wire.sendall(piece)
                     if command.startswith("IDLE"):
                         self.idling.set()
                     if command.startswith("LOGOUT"):
