@@ -15,6 +15,7 @@ from petition.errors import Problem
 
 Record = tuple[int, list[str] | None]
 
+_COLUMN_LIMIT = 5_000
 _LINE_LIMIT = 1_000_000  # characters; a line beyond that is no row of people
 _BLOCK = 1 << 16  # characters that are looked over together
 _HEADER_LIMIT = 1 << 16  # characters that the separator is looked for in
@@ -150,6 +151,10 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
         return None
     hint = _HINT.fullmatch(header.partition("\n")[0].partition("\r")[0])
     separator = hint[1] if hint else _separator(header)
+    if header.lstrip().partition("\n")[0].count(separator) > _COLUMN_LIMIT:
+        what = f"has more than {_COLUMN_LIMIT:,} columns"
+        problems.append(Problem(file, 1, what, "Keep the columns that a letter needs"))
+        return None
     return CsvFile(file, path, encoding, separator, has_hint=hint is not None)
 
 

@@ -10,6 +10,7 @@ from petition.campaign.source import read_text
 from petition.campaign.toml_lines import TomlLines, TomlRefused, parse_toml
 from petition.errors import Problem
 
+_LIMIT = 50_000  # characters; the longest petition.toml that makes sense is a tenth of it
 _SECRETS = {"password", "passwd", "secret", "token"}
 
 
@@ -33,6 +34,10 @@ class SettingsFile:
     def read(cls, path: Path, problems: list[Problem]) -> Self | None:
         """The document of a file, or None and a problem where it cannot be read."""
         text = read_text(path.parent, path.name, problems)
+        if text is not None and len(text) > _LIMIT:
+            what = f"is longer than {_LIMIT:,} characters"
+            problems.append(Problem(path.name, None, what, "Keep to the settings of a campaign"))
+            return None
         try:
             return None if text is None else cls(path.name, text)
         except TomlRefused as why:

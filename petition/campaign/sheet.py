@@ -1,12 +1,14 @@
 """The records of a sheet in a spreadsheet (.xlsx, .ods). The only door to python-calamine."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
@@ -19,11 +21,17 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
 _NAME = re.compile(r"(?P<file>.+\.(?:xlsx|ods))(?:#(?P<sheet>.*))?", re.IGNORECASE | re.DOTALL)
-_SIZE_LIMIT = 2_000_000_000  # bytes that the file may have once it is unpacked
-_CELL_LIMIT = 50_000_000  # of the sheet's rectangle, empty ones too: all are held in memory
+# The whole sheet is held in memory, which these keep below about 300 MB.
+_SIZE_LIMIT = 128 * 2**20  # bytes of XML, once it is unpacked
+_STRINGS_LIMIT = 48 * 2**20  # bytes of the texts that cells share
+_CELL_LIMIT = 2_000_000  # of the sheet's rectangle, empty ones too
+_TEXT_LIMIT = 96 * 2**20  # characters of all cells: each has a copy of the text that it shares
 _MEND = "Open it in a spreadsheet program and save it anew"
 _MEND_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
 _NO_SHEET = "has no sheet"
+_MEND_SIZE = "Save it as CSV UTF-8, which may be of any size"
+_CELL = re.compile(rb"<(?:[\w.-]+:)?c(?=[\s/>])")
+_SHARED = "xl/sharedstrings.xml"
 _REFERENCE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
 _REFERENCE_LENGTH = 16  # bytes that a reference has at the most
 _PIECE = 1 << 20  # bytes read at a time
@@ -150,27 +158,122 @@ def _refuse_too_large(path: Path) -> None:
     """
     try:
         with ZipFile(path) as packed:
-            if sum(part.file_size for part in packed.infolist()) > _SIZE_LIMIT:
-                raise _Refused("is larger than 2 GB when it is unpacked", "Save it as CSV UTF-8")
-            for part in packed.namelist():
-                if part.startswith("xl/worksheets/"):  # of .ods calamine itself refuses them
-                    with packed.open(part) as stream:
-                        _refuse_stray_cells(stream)
+            left = _SIZE_LIMIT
+            cells: dict[str, int] = {}
+            strings = None
+            for part in packed.infolist():
+                name = part.filename.lower()
+                if not name.endswith((".xml", ".rels")):
+                    continue
+                part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
+                strings = part if name == _SHARED else strings
+                with packed.open(part) as stream:
+                    pieces = _Pieces(stream, min(left, _STRINGS_LIMIT) if part is strings else left)
+                    if name.startswith("xl/worksheets/"):  # of .ods calamine itself refuses them
+                        cells[part.filename] = _count_cells(pieces)
+                    else:
+                        deque(pieces, maxlen=0)
+                left -= pieces.size
+            if strings:
+                _refuse_copied_texts(packed, strings.filename, cells)
     except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
         raise _Refused("is no spreadsheet of its kind", _MEND) from None
 
 
-def _refuse_stray_cells(stream: IO[bytes]) -> None:
+class _Pieces:
+    """A part of the archive in pieces, each beginning with the last bytes of the one before."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._limit = stream, limit
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        while piece := self._stream.read(_PIECE):
+            self.size += len(piece)
+            if self.size > self._limit:
+                size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
+                raise _Refused(f"holds more than {size} when it is unpacked", _MEND_SIZE)
+            yield rest + piece
+            rest = piece[-_REFERENCE_LENGTH:]
+
+
+def _count_cells(pieces: Iterable[bytes]) -> int:
     columns: set[bytes] = set()
-    rows, rest = 0, b""
-    while piece := stream.read(_PIECE):
-        found = _REFERENCE.findall(rest + piece)
-        rest = piece[-_REFERENCE_LENGTH:]
+    rows = count = 0
+    for piece in pieces:
+        found = _REFERENCE.findall(piece)
+        count += len(_CELL.findall(piece))
         columns.update(column for column, _ in found)
         rows = max(rows, max((int(row) for _, row in found), default=0))
     width = max(map(_column_number, columns), default=0)
-    if rows * width > _CELL_LIMIT:
+    if rows * width > _CELL_LIMIT and rows * width > 2 * count:
         raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _MEND_CELLS)
+    if max(count, rows * width) > _CELL_LIMIT:
+        raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _MEND_SIZE)
+    return count
+
+
+def _refuse_copied_texts(packed: ZipFile, strings: str, cells: dict[str, int]) -> None:
+    """Refuse long texts that many cells share."""
+    lengths = _TextLengths()
+    with packed.open(strings) as stream:
+        lengths.read(stream)
+    longest = max(lengths.found, default=0)
+    for name, count in cells.items():
+        if count * longest <= _TEXT_LIMIT:  # so it is with most lists; to count takes longer
+            continue
+        with packed.open(name) as stream:
+            lengths.read(stream)
+        if lengths.used > _TEXT_LIMIT:
+            raise _Refused("has long texts that many cells share", _MEND_SIZE)
+
+
+class _TextLengths:
+    """The lengths of the texts that cells share, and how much of them the cells of a sheet use."""
+
+    def __init__(self) -> None:
+        self.found: list[int] = []
+        self.used = 0
+        self._is_shared = self._is_index = False
+        self._index = ""
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read a part of the archive.
+
+        Raises:
+            _Refused: It is not XML as spreadsheet programs write it.
+        """
+        self.used = 0
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._text
+        parser.EndElementHandler = self._end
+        try:
+            parser.ParseFile(stream)
+        except (expat.ExpatError, IndexError, ValueError):
+            raise _Refused("cannot be read as a spreadsheet", _MEND) from None
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        match name.rpartition(" ")[2]:
+            case "si":
+                self.found.append(0)
+            case "c":
+                self._is_shared = attributes.get("t") == "s"
+            case "v" if self._is_shared:
+                self._is_index, self._index = True, ""
+
+    def _text(self, text: str) -> None:
+        if self._is_index:
+            self._index += text
+        elif self.found:
+            self.found[-1] += len(text)
+
+    def _end(self, name: str) -> None:
+        if self._is_index and name.rpartition(" ")[2] == "v":
+            self._is_index = False
+            self.used += self.found[int(self._index)]
 
 
 def _column_number(letters: bytes) -> int:

@@ -20,10 +20,11 @@ from petition.errors import PetitionError
 
 FORMAT = "petition evidence 1"
 MANIFEST = "manifest.json"
-_MANIFEST_LIMIT = 256 * 1024 * 1024  # bytes
+_MANIFEST_LIMIT = 32 * 1024 * 1024  # bytes; an entry of it has about 300
+_LINE_LIMIT = 4 << 20  # bytes of a line of copies.jsonl
 _DAY = (1980, 1, 1, 0, 0, 0)  # ZIP's first: the same log gives the same bytes
 _BLOCK = 1 << 20
-_MOST_INFLATED = 300  # times the archive's size, and beyond that a bomb
+_MOST_INFLATED = 100  # times the archive's size, and beyond that a bomb
 _SMALL = 64 * 1024 * 1024  # bytes that are unpacked whatever the ratio
 _END, _END_BYTES = b"PK\5\6", 22  # of an archive without a comment
 _FAULTS = (
@@ -91,7 +92,11 @@ class Pack:
         """Write the manifest."""
         manifest = self._head | {"entries": self._entries, "seal": self.seal}
         text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        self._archive.writestr(_info(MANIFEST), text.encode())
+        data = text.encode()
+        if len(data) > _MANIFEST_LIMIT:  # nobody could verify it
+            what = f"{len(self._entries):,} entries are more than a pack can hold"
+            raise PackRefused(what, "Keep the log file itself as evidence")
+        self._archive.writestr(_info(MANIFEST), data)
 
 
 def write(
@@ -210,7 +215,7 @@ def _is_alone(archive: zipfile.ZipFile, path: Path, infos: list[zipfile.ZipInfo]
 def _wrong_letters(archive: zipfile.ZipFile, digests: dict[str, str]) -> Iterator[str]:
     """Letters whose bytes are not those that the log says were sent."""
     with archive.open("copies.jsonl") as lines:
-        for line in lines:
+        while line := lines.readline(_LINE_LIMIT):
             copy = json.loads(line)
             name = copy.get("file")
             if name and digests.get(name) not in {None, copy["sha256"]}:
@@ -254,7 +259,11 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
     with archive.open(MANIFEST) as stream:
         text = stream.read(_MANIFEST_LIMIT + 1)
     if len(text) > _MANIFEST_LIMIT:
-        raise PackRefused("its manifest is larger than 256 MB")
+        raise PackRefused(f"its manifest is larger than {_MANIFEST_LIMIT >> 20} MB")
+    # An entry has four values; of more, each would take many times its bytes of memory.
+    most = 8 * len(archive.infolist()) + 100
+    if any(text.count(mark) > most for mark in (b",", b"[", b"{")):
+        raise PackRefused("its manifest holds more than the pack")
     manifest = json.loads(text)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise PackRefused("it is no pack of evidence that this version knows")
