@@ -39,6 +39,8 @@ def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: b
             f"workers need a log in PostgreSQL, and this one is {place.log_file.name}",
             "Move it: petition migrate postgresql://host/name",
         )
+    if not dry_run:
+        place.count_noted_clicks()
     while True:
         prepared = prepare(place.campaign, letter, place.log, place.server, wish)
         console.problems(prepared.warnings)

@@ -60,6 +60,8 @@ def send(
     only_looks = dry_run or to_me is not None
     read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
     with _ownership(place, only_looks=only_looks):
+        if not only_looks:
+            place.count_noted_clicks()
         while True:
             prepared = prepare(
                 place.campaign, letter, place.log, place.server, wish, read_back=read_back

@@ -38,27 +38,35 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
 
     from petition.cli import console
     from petition.serve.app import Endpoint
+    from petition.serve.clicks import Clicks
     from petition.serve.pages import Pages
-    from petition.serve.running import listen, one_thread, run
+    from petition.serve.running import listen, run
 
     prefix = f"/{root_path.strip('/')}" if root_path.strip("/") else ""
     log, about = place.existing_log, place.settings
     sender = about.sender
     answers = sender.reply_to or sender.from_
     pages = Pages(sender.from_.display_name or about.campaign.title, answers.addr_spec)
-    with listen(host, port) as sock, one_thread() as thread:
+    with listen(host, port) as sock:
         name = f"[{host}]" if ":" in host else host
         place.say_which()
         console.say(f"Listening at http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
         console.say("A web server with TLS belongs before it. Ctrl-C ends it.")
         sys.stdout.flush()
         languages = about.campaign.languages
-        endpoint = Endpoint(log, lambda: _reopened(place), thread, pages, languages, _note)
+        clicks = Clicks(log, lambda: _reopened(place), place.noted_clicks)
+        endpoint = Endpoint(clicks, pages, languages, _note)
         try:
             run(endpoint.application(prefix), sock)
         finally:
-            endpoint.close()
-    console.say("Ended; every click is recorded.")
+            is_left = clicks.close()
+    if is_left:
+        console.say(
+            f"Ended. Clicks that the log could not take wait in {place.noted_clicks.name}: they"
+            " count with the next petition serve or petition send here."
+        )
+    else:
+        console.say("Ended; every click is recorded.")
 
 
 def _reopened(place: Workplace) -> "Log":

@@ -341,6 +341,29 @@ class Workplace:
             confirm(doubt)
         self.log.memory.accept()
 
+    @property
+    def noted_clicks(self) -> Path:
+        """Where `serve` keeps clicks that the log could not take at once."""
+        name = self.log_file.name if self.log_file else "petition.db"
+        return self.root / f"{name}.clicks"
+
+    def count_noted_clicks(self) -> None:
+        """Count the clicks that `serve` could not, so that nobody who left is written to.
+
+        Raises:
+            LogUnusable: The log cannot be written to, or the file cannot be read.
+        """
+        from petition.errors import LogUnusable
+        from petition.outbox.leaving import count_noted
+
+        try:
+            count_noted(self.log, self.noted_clicks)
+        except OSError as fault:
+            raise LogUnusable(
+                f"{self.noted_clicks.name} cannot be read: {fault.strerror}",
+                "It holds clicks of people who left the list; look at who may read it",
+            ) from None
+
     def say_which(self) -> None:
         """Name the log, and say plainly when it is that of a rehearsal."""
         from petition.cli import console

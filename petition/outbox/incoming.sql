@@ -68,8 +68,8 @@ SELECT * FROM copy WHERE message_id = :message_id
 SELECT * FROM copy WHERE token = :token
 
 -- :name copies_by_selector
--- The copies, seldom more than one, whose unsubscribe token begins with a selector.
-SELECT * FROM copy WHERE unsubscribe = :selector
+-- The copies, seldom more than one each, whose unsubscribe token begins with one of these.
+SELECT * FROM copy WHERE unsubscribe IN (:selectors[])
 
 -- :name index_message_ids
 -- Find copies by Message-ID at once (marks.py).

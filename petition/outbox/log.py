@@ -79,6 +79,7 @@ class Log:
         self.memory = Memory(self, rehearses=rehearses)
         self.database = open_database(url, looks=looks)
         self._key: bytes | None = None
+        self._is_closed = False
         self._id: str | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
         self._even_closed = even_closed
@@ -397,7 +398,10 @@ class Log:
         moving.move(self.database, self.now)
 
     def close(self) -> None:
-        """Close the log; a run that died beside this process is ended before its `-wal` is gone."""
+        """Close the log, once; a run that died beside it is ended before its `-wal` is gone."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._id and self.memory.run == BEGUN and not self.database.read_only:
             self.tidy()
         self.database.close()

@@ -145,9 +145,9 @@ def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Taken:
     names = {folded(box): box for box in mailboxes if box not in forgotten}
     values = {"reason": reason, "now": log.now, "letter": None}
     log.database.run("moving_clear")
-    for key, mailbox in names.items():
-        log.database.run("suppress", values | {"folded": key, "mailbox": mailbox})
-        log.database.run("pick_waiting_to", values | {"folded": key})
+    rows = [values | {"folded": key, "mailbox": mailbox} for key, mailbox in names.items()]
+    log.database.run_many("suppress", rows)
+    log.database.run_many("pick_waiting_to", rows)
     return _take(log, None, list(names), reason=reason)
 
 
@@ -177,17 +177,19 @@ def _take(
     """Move what was picked; tell the run that has the others in hand."""
     moving.move(log.database, log.now)
     taken = Taken(list(moving.moved(log.database).values()))
-    for key in keys:
-        for row in log.database.all("in_hand", {"letter": letter, "folded": key}):
-            log.database.run("stop", {"copy": row["id"], "reason": reason})
-            copy = Moved(
-                row["letter"],
-                row["revision"],
-                row["mailbox"],
-                row["row_id"],
-                State.SENDING,
-                State.SUPPRESSED,
-                reason,
-            )
-            (taken.too_late if row["intended"] else taken.stopped).append(copy)
+    wanted = set(keys)
+    for row in log.database.all("in_hand", {"letter": letter, "folded": None}):  # a few at most
+        if not (None in wanted or folded(row["mailbox"]) in wanted):
+            continue
+        log.database.run("stop", {"copy": row["id"], "reason": reason})
+        copy = Moved(
+            row["letter"],
+            row["revision"],
+            row["mailbox"],
+            row["row_id"],
+            State.SENDING,
+            State.SUPPRESSED,
+            reason,
+        )
+        (taken.too_late if row["intended"] else taken.stopped).append(copy)
     return taken

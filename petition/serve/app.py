@@ -7,8 +7,6 @@ redirect (RFC 8058 3.1, 3.2), and the same however often it comes.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from functools import partial
 from itertools import chain
 from urllib.parse import parse_qsl
 
@@ -18,28 +16,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from petition.errors import LogUnusable
-from petition.outbox.leaving import copy_with, leave
-from petition.outbox.log import Log
+from petition.outbox.leaving import is_token
 from petition.outbox.records import Copy
+from petition.serve.clicks import Clicks, LogLate
 from petition.serve.pages import FIELD, HEADERS, VALUE, Pages
 from petition.serve.words import language_for
 
 BODY_LIMIT = 4_096  # bytes; the click has 26, as a form of several parts some 200
 BODY_SECONDS = 10.0
 HEADER_LIMIT = 16_384  # bytes of all headers
-_TOKEN_LIMIT = 200
-
-Ask = Callable[[Log, str], Copy | None]
 
 
 class Endpoint:
-    """Answers requests from a log.
+    """Answers requests.
 
     Args:
-        log: The log; nothing but `thread` uses it.
-        reopen: Opens it anew: the server of its database may have been restarted.
-        thread: Runs what waits for the disk, one request after the other.
+        clicks: Finds and counts them in the log.
         pages: The campaign's pages.
         languages: The campaign's, for readers whose own language is not known.
         note: Is told what was done, without a word of whom.
@@ -47,16 +39,12 @@ class Endpoint:
 
     def __init__(
         self,
-        log: Log,
-        reopen: Callable[[], Log],
-        thread: Executor,
+        clicks: Clicks,
         pages: Pages,
         languages: Sequence[str],
         note: Callable[[str], None],
     ) -> None:
-        self._log = log
-        self._reopen = reopen
-        self._thread = thread
+        self._clicks = clicks
         self._pages = pages
         self._languages = languages
         self._note = note
@@ -82,34 +70,26 @@ class Endpoint:
         if click and (refusal := await _refused_body(request)):
             self._note(f"{request.method} {refusal.status_code}")
             return refusal
+        return self._page(request, *await self._found(request.path_params["token"], click=click))
+
+    async def _found(
+        self, token: str, *, click: bool
+    ) -> tuple[int, Callable[[str], str], Copy | None, str]:
+        """The status, the page, whose token it is, and what was done."""
+        ask = self._clicks.count if click else self._clicks.find
         try:
-            copy = await self._ask(leave if click else copy_with, request.path_params["token"])
-        except LogUnusable as fault:
-            return self._page(request, 503, self._pages.later, None, fault.what)
+            copy = await ask(token) if is_token(token) else None
+        except LogLate:
+            if click:
+                return 202, self._pages.noted, None, "noted for later"
+            return 200, self._pages.asking, None, "asked, while the log is away"
+        except OSError as fault:
+            return 503, self._pages.later, None, f"it cannot be noted either: {fault.strerror}"
         if copy is None:
-            return self._page(request, 404, self._pages.unknown, None, "unknown link")
-        if not click:
-            return self._page(request, 200, self._pages.asking, copy, f"asked, {copy.letter}")
-        return self._page(request, 200, self._pages.done, copy, f"unsubscribed, {copy.letter}")
-
-    async def _ask(self, ask: Ask, token: str) -> Copy | None:
-        if len(token) > _TOKEN_LIMIT:
-            return None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(self._ask_log, ask, token))
-
-    def close(self) -> None:
-        """Close the log, which may be another one by now than the one it was made with."""
-        self._log.close()
-
-    def _ask_log(self, ask: Ask, token: str) -> Copy | None:
-        try:
-            return ask(self._log, token)
-        except LogUnusable:
-            log = self._reopen()
-        self._log.close()
-        self._log = log
-        return ask(log, token)
+            return 404, self._pages.unknown, None, "unknown link"
+        if click:
+            return 200, self._pages.done, copy, f"unsubscribed, {copy.letter}"
+        return 200, self._pages.asking, copy, f"asked, {copy.letter}"
 
     def _page(
         self,

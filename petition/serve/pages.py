@@ -63,11 +63,7 @@ class Pages:
     def asking(self, language: str) -> str:
         """The page with the button. The form goes where the page came from."""
         words = WORDS[language]
-        form = (
-            f'<form method="post"><input type="hidden" name="{FIELD}" value="{VALUE}">'
-            f"<button>{escape(words.button)}</button></form>"
-        )
-        return self._page(language, words.ask, words.explain, form)
+        return self._page(language, words.ask, words.explain, _form(language))
 
     def done(self, language: str) -> str:
         """The page afterwards."""
@@ -77,9 +73,14 @@ class Pages:
         """The page of a link that is nobody's."""
         return self._page(language, WORDS[language].unknown, WORDS[language].mend)
 
+    def noted(self, language: str) -> str:
+        """The page where the log is busy, and the click waits for it in a file."""
+        return self._page(language, WORDS[language].noted, WORDS[language].soon)
+
     def later(self, language: str) -> str:
-        """The page where nothing could be written down."""
-        return self._page(language, WORDS[language].later, WORDS[language].again)
+        """The page where nothing could be written down, with the button once more."""
+        words = WORDS[language]
+        return self._page(language, words.later, words.again, _form(language))
 
     def _page(self, language: str, heading: str, text: str, form: str = "") -> str:
         address = escape(self.address)
@@ -94,3 +95,10 @@ class Pages:
             f"<body>\n<main>\n<h1>{escape(heading)}</h1>\n<p>{filled}</p>\n{form}</main>\n"
             "</body>\n</html>\n"
         )
+
+
+def _form(language: str) -> str:
+    return (
+        f'<form method="post"><input type="hidden" name="{FIELD}" value="{VALUE}">'
+        f"<button>{escape(WORDS[language].button)}</button></form>"
+    )

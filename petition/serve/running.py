@@ -1,10 +1,11 @@
 """Runs the endpoint until it is told to end. The only door to uvicorn."""
 
+import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 from petition.errors import UsageError
@@ -12,8 +13,13 @@ from petition.errors import UsageError
 WANTS_SERVE = 'pip install "petition[serve]"'
 
 _HEADER_LIMIT = 16_384  # bytes of a request line and headers that are not yet whole
-_MOST_AT_ONCE = 256  # connections; those beyond get 503
-_IDLE_SECONDS = 5
+_MOST_FILES = 16_384
+_BACKLOG = 2048  # connections that the system holds until they are accepted
+_REQUEST_SECONDS = 10.0  # in which the headers of a request must be whole
+# Connections without a whole request. Beyond, the oldest of them is dropped for each new one, if it
+# had time enough to speak.
+_MOST_ASKING = 256
+_GRACE_SECONDS = 1.0
 
 
 def require_serve() -> None:
@@ -37,11 +43,12 @@ def listen(host: str, port: int) -> socket.socket:
         UsageError: It cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    _allow_many_files()
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-        sock.listen(_MOST_AT_ONCE)  # from now on whoever calls waits, and is not turned away
+        sock.listen(_BACKLOG)  # from now on whoever calls waits, and is not turned away
     except (OSError, UnicodeError) as fault:
         sock.close()
         why = getattr(fault, "strerror", None) or "that is no address"
@@ -50,9 +57,13 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def one_thread() -> ThreadPoolExecutor:
-    """What runs all that waits for the log, one after the other."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
+def _allow_many_files() -> None:
+    """Each connection is an open file, of which many systems allow 1,024 unless they are asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def run(application: Callable[..., object], sock: socket.socket) -> None:
@@ -63,6 +74,41 @@ def run(application: Callable[..., object], sock: socket.socket) -> None:
         sock: Where.
     """
     import uvicorn  # noqa: PLC0415 (an extra)
+    from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415
+
+    asking: dict[H11Protocol, float] = {}  # since when; the oldest is the first
+
+    class Protocol(H11Protocol):
+        """A connection that must ask soon, and makes room for others where it does not.
+
+        uvicorn has no time limit for headers, and answers 503 where there are too many connections,
+        those among them that say nothing. Each connection is for one request.
+        """
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            asking[self] = now = self.loop.time()
+            self._deadline = self.loop.call_later(_REQUEST_SECONDS, transport.abort)
+            oldest, since = next(iter(asking.items()))
+            if len(asking) > _MOST_ASKING and now - since > _GRACE_SECONDS:
+                asking.pop(oldest)
+                oldest.transport.abort()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None:
+                self._note_asked()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._note_asked()
+
+        def _note_asked(self) -> None:
+            asking.pop(self, None)
+            if self._deadline:
+                self._deadline.cancel()
 
     class Server(uvicorn.Server):
         """A server that a signal ends, and not the program with it."""
@@ -81,7 +127,7 @@ def run(application: Callable[..., object], sock: socket.socket) -> None:
 
     config = uvicorn.Config(
         application,
-        http="h11",
+        http=Protocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -89,8 +135,8 @@ def run(application: Callable[..., object], sock: socket.socket) -> None:
         access_log=False,  # its lines would hold tokens and addresses
         proxy_headers=False,  # X-Forwarded-* is whatever somebody writes
         server_header=False,
-        limit_concurrency=_MOST_AT_ONCE,
-        timeout_keep_alive=_IDLE_SECONDS,
+        headers=[("Connection", "close")],
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=_HEADER_LIMIT,
     )

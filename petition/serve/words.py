@@ -17,6 +17,8 @@ class Words:
         after: What a reader should know then.
         unknown: The heading of a link that is nobody's.
         mend: What to do then.
+        noted: The heading where the log is busy, and the wish is kept until it is not.
+        soon: What a reader should know then.
         later: The heading where it could not be written down.
         again: What to do then.
     """
@@ -28,6 +30,8 @@ class Words:
     after: str
     unknown: str
     mend: str
+    noted: str
+    soon: str
     later: str
     again: str
 
@@ -41,6 +45,9 @@ WORDS = {
         after="{sender} will not write to you again. A letter that is on its way may still arrive.",
         unknown="This link is not known",
         mend="It may have been cut off: copy all of it from the letter, or write to {address}.",
+        noted="Your request is recorded",
+        soon="It takes effect as soon as the list can be opened again, usually within"
+        " minutes. You need not do anything more.",
         later="This did not work",
         again="Please try again in a few minutes, or write to {address}.",
     ),
@@ -52,6 +59,9 @@ WORDS = {
         after="{sender} больше не будет вам писать. Письмо, которое уже в пути, ещё может прийти.",
         unknown="Эта ссылка неизвестна",
         mend="Возможно, она обрезана: скопируйте её из письма целиком или напишите на {address}.",
+        noted="Ваша просьба записана",
+        soon="Она вступит в силу, как только список снова станет доступен, обычно через"
+        " несколько минут. Больше ничего делать не нужно.",
         later="Не получилось",
         again="Попробуйте ещё раз через несколько минут или напишите на {address}.",
     ),
@@ -64,6 +74,9 @@ WORDS = {
         unknown="Бұл сілтеме белгісіз",
         mend="Сілтеме үзіліп қалған болар: оны хаттан толық көшіріңіз немесе {address} мекенжайына"
         " жазыңыз.",
+        noted="Өтінішіңіз жазып алынды",
+        soon="Ол тізім қайта ашылғанда, әдетте бірнеше минут ішінде, күшіне енеді. Басқа"
+        " ештеңе істеудің қажеті жоқ.",
         later="Орындалмады",
         again="Бірнеше минуттан кейін қайталап көріңіз немесе {address} мекенжайына жазыңыз.",
     ),
@@ -77,6 +90,9 @@ WORDS = {
         unknown="Dieser Link ist nicht bekannt",
         mend="Vielleicht ist er abgeschnitten: Kopieren Sie ihn ganz aus dem Brief, oder schreiben"
         " Sie an {address}.",
+        noted="Ihr Wunsch ist notiert",
+        soon="Er gilt, sobald die Liste wieder erreichbar ist, meist nach wenigen Minuten."
+        " Sie müssen nichts weiter tun.",
         later="Das hat nicht geklappt",
         again="Bitte versuchen Sie es in einigen Minuten noch einmal, oder schreiben Sie an"
         " {address}.",
@@ -90,6 +106,9 @@ WORDS = {
         unknown="Ce lien est inconnu",
         mend="Il a peut-être été coupé : copiez-le en entier depuis la lettre, ou écrivez à"
         " {address}.",
+        noted="Votre demande est enregistrée",
+        soon="Elle prendra effet dès que la liste sera de nouveau accessible, en général en"
+        " quelques minutes. Vous n’avez rien d’autre à faire.",
         later="Cela n’a pas fonctionné",
         again="Veuillez réessayer dans quelques minutes, ou écrivez à {address}.",
     ),
@@ -101,6 +120,9 @@ WORDS = {
         after="{sender} no volverá a escribirle. Una carta que ya está en camino aún puede llegar.",
         unknown="Este enlace no se conoce",
         mend="Quizá esté cortado: cópielo entero de la carta, o escriba a {address}.",
+        noted="Su solicitud ha quedado anotada",
+        soon="Surtirá efecto en cuanto la lista vuelva a estar disponible, normalmente en"
+        " unos minutos. No tiene que hacer nada más.",
         later="No ha funcionado",
         again="Inténtelo de nuevo dentro de unos minutos, o escriba a {address}.",
     ),
@@ -112,6 +134,9 @@ WORDS = {
         after="{sender} більше не писатиме вам. Лист, який уже в дорозі, ще може надійти.",
         unknown="Це посилання невідоме",
         mend="Можливо, його обрізано: скопіюйте його з листа повністю або напишіть на {address}.",
+        noted="Ваше прохання записано",
+        soon="Воно набуде чинності, щойно список знову стане доступним, зазвичай за кілька"
+        " хвилин. Більше нічого робити не потрібно.",
         later="Не вдалося",
         again="Спробуйте ще раз за кілька хвилин або напишіть на {address}.",
     ),

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str
         that it wrote.
     """
     said: list[str] = []
+    reading: threading.Thread | None = None
     running = subprocess.Popen(
         [sys.executable, "-m", "petition", "serve", "--port", "0", *words],
         cwd=campaign.root,
@@ -38,10 +40,16 @@ def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str
                 break
         else:
             raise AssertionError(said)
-        yield said[-1].split()[2].partition("/u/")[0], said
+        base = said[-1].split()[2].partition("/u/")[0]
+        reading = threading.Thread(target=lambda: said.extend(running.stdout))
+        reading.start()  # a pipe that nobody reads would stop it
+        yield base, said
     finally:
         running.terminate()
-        said += running.communicate(timeout=PATIENCE)[0].splitlines(keepends=True)
+        running.wait(timeout=PATIENCE)
+        if reading:
+            reading.join(timeout=PATIENCE)
+        running.stdout.close()
     assert running.returncode == 0, said
 
 

@@ -1,0 +1,185 @@
+"""Clicks on their way into the log: many in one commit, and none is lost where the log is busy.
+
+Mail providers that click for a reader seldom try again. So a click that cannot be counted within
+some seconds is written to a file beside the log and synced before it is answered; it is counted
+when the log can be written to again, by this program or by the next `send`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from petition.errors import LogUnusable
+from petition.outbox.leaving import copy_with, count_noted, leave_all, note, waits
+from petition.outbox.log import Log
+from petition.outbox.records import Copy
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 3.0  # that a person waits for the log
+_AGAIN_SECONDS = 2.0  # until a log that could not be written to is tried again
+_MOST = 500  # clicks in one commit
+
+
+class LogLate(Exception):
+    """The log does not answer for now. A click that this was said of is noted in the file."""
+
+
+class Clicks:
+    """Looks tokens up and counts clicks. Used on one event loop; two threads wait for the disk.
+
+    Args:
+        log: The log; nothing but the thread of this object uses it.
+        reopen: Opens it anew: the server of its database may have been restarted.
+        file: Where clicks are noted that have to wait.
+    """
+
+    def __init__(self, log: Log, reopen: Callable[[], Log], file: Path) -> None:
+        self._log = log
+        self._reopen = reopen
+        self._file = file
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
+        self._pen = ThreadPoolExecutor(1, thread_name_prefix="noted")
+        self._counting = _Batches(self._thread, lambda some: self._ask(partial(leave_all, some)))
+        self._noting = _Batches(self._pen, partial(note, file))
+        self._catching_up: asyncio.Task[None] | None = None
+        if waits(file):  # an earlier run left them
+            self._thread.submit(self._ask, self._count_noted)
+
+    async def find(self, token: str) -> Copy | None:
+        """The copy that a token was made for; None: nobody's.
+
+        Raises:
+            LogLate: The log does not answer.
+        """
+        if self._counting.is_stuck:
+            raise LogLate
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await loop.run_in_executor(
+                    self._thread, self._ask, partial(_copy_with, token)
+                )
+        except (TimeoutError, LogUnusable) as fault:
+            raise LogLate from fault
+
+    async def count(self, token: str) -> Copy | None:
+        """Never write again to whom a token was made for; None: nobody's.
+
+        Raises:
+            LogLate: The log does not answer; the click is noted and will be counted.
+            OSError: It could not be noted either.
+        """
+        if waits(self._file):
+            self._catch_up_soon()
+        fault: Exception | None = None
+        if not self._counting.is_stuck:
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    return await self._counting.add(token)
+            except (TimeoutError, LogUnusable) as found:
+                fault = found
+        await self._noting.add(token)
+        self._catch_up_soon()
+        raise LogLate from fault
+
+    def close(self) -> bool:
+        """Count what still waits, where the log can be written to, and close it.
+
+        Returns:
+            Whether clicks are left in the file.
+        """
+        self._thread.shutdown()
+        self._pen.shutdown()
+        if waits(self._file):
+            with suppress(LogUnusable, OSError):
+                self._ask(self._count_noted)
+        with suppress(LogUnusable):
+            self._log.close()
+        return waits(self._file)
+
+    def _catch_up_soon(self) -> None:
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        while waits(self._file):
+            await asyncio.sleep(_AGAIN_SECONDS)
+            with suppress(LogUnusable, OSError):
+                await loop.run_in_executor(self._thread, self._ask, self._count_noted)
+
+    def _count_noted(self, log: Log) -> int:
+        return count_noted(log, self._file)
+
+    def _ask(self, question: Callable[[Log], T]) -> T:
+        try:
+            return question(self._log)
+        except LogUnusable as fault:
+            if self._log.database.is_busy(fault):
+                raise
+            log = self._reopen()
+        with suppress(LogUnusable):
+            self._log.close()
+        self._log = log
+        return question(log)
+
+
+class _Batches(Generic[T]):
+    """Hands what gathers while a thread is at work over to it at once.
+
+    Args:
+        thread: Where the work is done.
+        work: Gives an answer to each of some tokens.
+    """
+
+    def __init__(self, thread: Executor, work: Callable[[Sequence[str]], Sequence[T]]) -> None:
+        self._thread = thread
+        self._work = work
+        self._gathered: list[tuple[str, asyncio.Future[T]]] = []
+        self._working: asyncio.Task[None] | None = None
+        self._begun = 0.0  # when the present work was handed over; 0: there is none
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the present work takes longer than anybody waits."""
+        return bool(self._begun) and time.monotonic() - self._begun > WAIT_SECONDS
+
+    async def add(self, token: str) -> T:
+        """What the work gives for a token; whatever it raises is raised here."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._gathered.append((token, answer))
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._hand_over())
+        return await answer
+
+    async def _hand_over(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._gathered:
+            some, self._gathered = self._gathered[:_MOST], self._gathered[_MOST:]
+            some = [(token, answer) for token, answer in some if not answer.done()]
+            if not some:
+                continue
+            self._begun = time.monotonic()
+            try:
+                tokens = [token for token, _ in some]
+                answers = await loop.run_in_executor(self._thread, self._work, tokens)
+            except Exception as fault:  # noqa: BLE001 (it is raised again where it is awaited)
+                for _, answer in some:
+                    if not answer.done():
+                        answer.set_exception(fault)
+            else:
+                for (_, answer), given in zip(some, answers, strict=True):
+                    if not answer.done():
+                        answer.set_result(given)
+            finally:
+                self._begun = 0.0
+
+
+def _copy_with(token: str, log: Log) -> Copy | None:
+    return copy_with(log, token)
