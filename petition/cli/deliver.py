@@ -22,6 +22,7 @@ from petition.delivery.secret import secret_of
 from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable
 from petition.merge.message import Email
+from petition.outbox.committer import on_thread
 from petition.outbox.log import DAY, Log
 from petition.outbox.recording import write_down_late
 from petition.outbox.run import Run
@@ -185,7 +186,7 @@ async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> N
     deadline = time.monotonic() + _LATE_SECONDS
     while True:
         try:
-            await asyncio.to_thread(write)
+            await on_thread(write)
         except LogUnusable:
             if time.monotonic() > deadline:
                 return

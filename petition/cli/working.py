@@ -6,10 +6,10 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from petition.campaign.server import server_of_environment
 from petition.cli import console
@@ -24,6 +24,7 @@ from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError, sentence
+from petition.outbox.committer import on_thread
 from petition.outbox.database import is_there, where
 from petition.outbox.known import doubt_of
 from petition.outbox.log import Log
@@ -123,7 +124,7 @@ class _Worker:
     async def work(self) -> ExitStatus:
         """Until a signal, or, `once`, until nothing is left."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda *_: None)  # of the engine's tasks; ours are awaited
+        loop.set_exception_handler(self._stray)
         for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(one, self._stop)
         while not self._stopped.is_set():
@@ -140,7 +141,7 @@ class _Worker:
             if self._once:
                 break
         with suppress(LogUnusable):  # it was away when the end was asked for, and may be back
-            self._say_late_at_the_end()
+            await on_thread(self._say_late_at_the_end)
         self._say("stopped", f"Ended: {console.count(self._sent, 'letter')} sent.", sent=self._sent)
         return self._status if self._once else ExitStatus.DONE
 
@@ -164,39 +165,44 @@ class _Worker:
     async def _work(self) -> None:
         """As one owner, as long as its connection lasts."""
         workers = engine()
-        with Log(self._url) as log:
-            workers.make_tables(log)
-            keep_servers_time(log)
-            self._say_late(log)
+        async with AsyncExitStack() as closing:
+            log = await on_thread(Log, self._url)
+            closing.callback(log.close)
+            await on_thread(workers.make_tables, log)
+            await on_thread(keep_servers_time, log)
+            await on_thread(self._say_late, log)
             if not await self._join(log):
                 return
-            self._vouch(log)
-            with membership(log, self._name) as owner, ExitStack() as closing:
-                side = closing.enter_context(companion(self._url))
-                self._bench = bench = Bench(log, side, owner, self._own, self._tell, self._slowed)
-                await bench.tidy()
-                self._pause = _FIRST_PAUSE
-                self._say(
-                    "started",
-                    f"Worker {self._name}: {where(self._url)}, through {self._own.server.name}.",
-                    log=where(self._url),
-                    server=self._own.server.name,
-                )
-                self._jobs = jobs = workers.Jobs(
-                    self._url, self._send, bench.is_owed_a_job, log.clock, once=self._once
-                )
-                tidying = asyncio.create_task(self._tidy(bench))
-                tidying.add_done_callback(lambda _: jobs.stop())  # without it no death is found
-                try:
-                    if not self._stopped.is_set():
-                        await jobs.work()
-                finally:
-                    self._jobs = None
-                    tidying.cancel()
-                with suppress(asyncio.CancelledError):
-                    await tidying
-                if bench.fault:
-                    raise bench.fault
+            await on_thread(self._vouch, log)
+            held = ExitStack()
+            closing.push_async_callback(on_thread, held.close)
+            owner = await on_thread(held.enter_context, membership(log, self._name))
+            side = await on_thread(held.enter_context, companion(self._url))
+            self._bench = bench = Bench(log, side, owner, self._own, self._tell, self._slowed)
+            await bench.tidy()
+            self._pause = _FIRST_PAUSE
+            self._say(
+                "started",
+                f"Worker {self._name}: {where(self._url)}, through {self._own.server.name}.",
+                log=where(self._url),
+                server=self._own.server.name,
+            )
+            self._jobs = jobs = workers.Jobs(
+                self._url, self._send, bench.is_owed_a_job, log.clock, once=self._once
+            )
+            tidying = asyncio.create_task(self._tidy(bench))
+            tidying.add_done_callback(lambda _: jobs.stop())  # without it no death is found
+            try:
+                if not self._stopped.is_set():
+                    await jobs.work()
+            finally:
+                self._jobs = None
+                tidying.cancel()
+                await asyncio.wait({tidying})  # its connection is closed next
+            if not tidying.cancelled():
+                tidying.result()
+            if bench.fault:
+                raise bench.fault
 
     def _vouch(self, log: Log) -> None:
         """Stop at a log that is older than this account knows, or another; one that is new is said.
@@ -234,10 +240,24 @@ class _Worker:
                 keep_servers_time(log)
                 self._say_late(log)
 
+    def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """What nobody awaited: of the database it is told where something waits for that."""
+        fault = context.get("exception")
+        if fault is not None and engine().is_of_database(fault):
+            return
+        if os.environ.get("PETITION_DEBUG"):
+            loop.default_exception_handler(dict(context))
+        what = type(fault).__name__ if fault else context["message"]
+        reason = (
+            f"petition met a fault of its own beside the letters: {what}. Please report it, with"
+            " what PETITION_DEBUG=1 shows when you start the worker again."
+        )
+        self._say("fault", reason, reason=reason)
+
     async def _join(self, log: Log) -> bool:
         """Wait for a `send` that has the log for itself; False: the end came first."""
         has_said = False
-        while not join(log):
+        while not await on_thread(join, log):
             if not has_said:
                 what = f"another petition command is sending from {where(self._url)}"
                 self._say("waiting", f"Waiting: {what}.", reason=what)
@@ -275,7 +295,7 @@ class _Worker:
                 f"petition met a fault of its own: {type(fault).__name__}. Please report it, with"
                 " what PETITION_DEBUG=1 shows when you start the worker again."
             )
-            self._at_work.give_back()
+            await self._at_work.give_back()
         self._refuse(str(arguments.get("letter")), reason)
         return Left(self._at_work.later(_UNUSABLE_SECONDS), 0)
 

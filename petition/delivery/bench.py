@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
 
 from petition.campaign.server import Server
@@ -28,11 +29,13 @@ from petition.merge.frozen import Frozen
 from petition.merge.message import Merger
 from petition.merge.typeset import layout
 from petition.outbox.bucket import take_turn
+from petition.outbox.committer import on_thread
 from petition.outbox.enclosed import kept
 from petition.outbox.jobs import refuse_jobs
 from petition.outbox.log import Log
 from petition.outbox.members import is_owed_a_job, recover_dead
 from petition.outbox.recording import Outcome
+from petition.outbox.records import Copy
 from petition.outbox.shared import SharedRun, choose, left_of_job
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
@@ -94,12 +97,14 @@ class _Compiled:
     Args:
         document: The letter as the log has it: a name can be taken out of it meanwhile.
         merger: What makes its copies.
+        files: The files of single rows that the merger has at hand.
         sender_domain: That of its From address.
         merged: How many it has made.
     """
 
     document: str
     merger: Merger
+    files: KeptFiles
     sender_domain: str
     merged: int = 0
 
@@ -181,7 +186,7 @@ class Bench:
             Who was found dead.
         """
         async with self._aside:
-            return await asyncio.to_thread(recover_dead, self._side, self._owner, is_idle=False)
+            return await on_thread(self._tidied)
 
     async def heed(self) -> None:
         """Let go of a job whose letter is to be sent in another way since; it is taken up again."""
@@ -189,7 +194,7 @@ class Bench:
             return
         letter, dispatch = in_hand = self._in_hand
         async with self._aside:
-            now = await asyncio.to_thread(_dispatch_of, self._side, letter)
+            now = await on_thread(_dispatch_of, self._side, letter)
         if now != dispatch and self._mailer and self._in_hand is in_hand:
             self._mailer.stop()
 
@@ -197,7 +202,7 @@ class Bench:
         """Whether a worker that died has a job in hand still, as the engine sees it."""
         await self.tidy()
         async with self._aside:
-            return await asyncio.to_thread(is_owed_a_job, self._side, self._owner)
+            return await on_thread(is_owed_a_job, self._side, self._owner)
 
     async def refuse_jobs(self) -> list[int]:
         """Let jobs fail that no worker can be given.
@@ -206,11 +211,19 @@ class Bench:
             Their numbers.
         """
         async with self._aside:
-            return await asyncio.to_thread(refuse_jobs, self._side.database)
+            return await on_thread(refuse_jobs, self._side.database)
 
-    def give_back(self) -> None:
+    def _tidied(self) -> list[str]:
+        return recover_dead(self._side, self._owner, is_idle=False)
+
+    async def give_back(self) -> None:
         """Give what a job that broke off has left in hand its true state."""
-        recover_dead(self._log, self._owner, is_idle=True)
+        await on_thread(partial(recover_dead, self._log, self._owner, is_idle=True))
+
+    def _chosen(self, task: Task) -> int:
+        """How many copies of a job are left."""
+        choose(self._log, task.copies)
+        return left_of_job(self._log)[0]
 
     async def send(self, task: Task) -> Left | None:
         """Send the copies of a job that wait and that nobody else has.
@@ -227,23 +240,22 @@ class Bench:
         """
         if self._stopped.is_set() or self.fault:
             return Left(self._log.clock(), len(task.copies))
-        choose(self._log, task.copies)
-        if not left_of_job(self._log)[0]:
+        if not await on_thread(self._chosen, task):
             return None
         ending = await self._deliver(task)
         if ending.log_fault:
             raise ending.log_fault
-        self.give_back()
+        await self.give_back()
         at = await self._when(ending)
-        left, due_at = left_of_job(self._log)
+        left, due_at = await on_thread(left_of_job, self._log)
         if not left:
             return None
         return Left(at or due_at or self.later(AGAIN_SECONDS), left)
 
     async def _deliver(self, task: Task) -> Ending:
         letter = task.letter
-        compiled = self._letter(letter, task.revision)
-        dispatch = Dispatch.of(self._log, letter)
+        compiled = await on_thread(self._letter, letter, task.revision)
+        dispatch = await on_thread(Dispatch.of, self._log, letter)
         try:
             signer = self._signer(letter, dispatch.signature)
         except KeyRefused as fault:
@@ -266,7 +278,8 @@ class Bench:
             signer=signer,
             dot_goes_alone=self._dot_goes_alone,
         )
-        run = SharedRun(self._log, letter, self._owner, route.pace.cap)
+        loop = asyncio.get_running_loop()
+        run = await on_thread(SharedRun, self._log, letter, self._owner, route.pace.cap, loop)
         self._in_hand = letter, dispatch
         self._mailer = mailer = Mailer(
             run,
@@ -276,6 +289,7 @@ class Bench:
             self._log.clock,
             self._note,
             merged=compiled.merged,
+            provide=partial(self._provide, compiled.files),
         )
         try:
             if self._stopped.is_set():
@@ -305,8 +319,9 @@ class Bench:
         if any(one != layout() for one in layouts):  # it is a program: nobody else's is run
             what = f'"{letter}" has the page of another version of petition for its PDF'
             raise LetterUnusable(what, "Use one version for send and for the workers")
-        merger = Merger(frozen, Signer(self._log.key), KeptFiles(self._fetch))
-        self._compiled = _Compiled(found.document, merger, frozen.sender.domain)
+        kept_files = KeptFiles()
+        merger = Merger(frozen, Signer(self._log.key), kept_files)
+        self._compiled = _Compiled(found.document, merger, kept_files, frozen.sender.domain)
         return self._compiled
 
     def _signer(self, letter: str, signature: Signature | None) -> DkimSigner | None:
@@ -338,12 +353,17 @@ class Bench:
         self._paced[1].try_paused_again()
         return self._paced[1]
 
-    def _fetch(self, sha256: str) -> bytes | None:
-        return kept(self._side.database, sha256)
+    async def _provide(self, files: KeptFiles, copy: Copy) -> None:
+        """Have the files of a copy at hand before it is merged: merging asks no database."""
+        for path, sha256 in files.missing(copy.fields):
+            async with self._aside:
+                data = await on_thread(kept, self._side.database, sha256)
+            if data is not None:
+                files.take(path, sha256, data)
 
     async def _take(self, name: str, interval: float) -> float:
         async with self._aside:
-            return await asyncio.to_thread(take_turn, self._side.database, name, interval)
+            return await on_thread(take_turn, self._side.database, name, interval)
 
     async def _when(self, ending: Ending) -> datetime | None:
         """When a job that ended so is taken up again; None: when its copies are due."""

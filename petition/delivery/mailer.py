@@ -7,7 +7,7 @@ connection, puts the letter back and, when it stays, ends the run.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -48,12 +48,13 @@ class Mailer:
         clock: What tells the time, aware.
         note: Is called when letters begin to go more slowly, once for each reason.
         merged: How many copies this merger has made before, which were read back.
+        provide: Is awaited before a copy is merged; gets what that needs and may take long.
 
     Attributes:
         merged: The same, with those of this run.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a run is made of)
         self,
         run: Run,
         merger: Merger,
@@ -63,6 +64,7 @@ class Mailer:
         note: Callable[[Slowed], None] = lambda _: None,
         *,
         merged: int = 0,
+        provide: Callable[[Copy], Awaitable[None]] | None = None,
     ) -> None:
         self._run = run
         self._merger = merger
@@ -78,6 +80,8 @@ class Mailer:
         self._stop = asyncio.Event()
         self._is_done = asyncio.Event()  # one of the connections found nothing left
         self._opening = asyncio.Lock()
+        self._provide = provide
+        self._providing = asyncio.Lock()  # what was got is there until it is merged
         self._lines = 0  # that are open
         self.merged = merged
         self._date = clock().replace(microsecond=0)
@@ -270,7 +274,7 @@ class Mailer:
             if not (self._is_free_for(copy) or await self._turn_has_come(line, copy)):
                 self._supply.give_back(copy)
                 return None
-            letter = self._merged_letter(line, copy)
+            letter = await self._provided_letter(line, copy)
             if letter or self._ending.is_hindered:
                 return letter
 
@@ -296,13 +300,13 @@ class Mailer:
                 recipients=len(email.envelope.rcpt_to),
             )
         )
-        self._read_ahead(line)  # while the disk works
+        await self._read_ahead(line)  # while the disk works
         await self._settle(line)
         if may_go := await marked:
             await self._route.pace.wait_for_dot()
         return may_go
 
-    def _read_ahead(self, line: Line) -> None:
+    async def _read_ahead(self, line: Line) -> None:
         """Merge the letter after the present one, where nothing could keep it back."""
         if self._is_halted or not line.session.offers.pipelining:
             return
@@ -312,13 +316,20 @@ class Mailer:
             if not self._is_free_for(copy):
                 self._supply.give_back(copy)
                 return
-            line.ahead = self._merged_letter(line, copy)
+            line.ahead = await self._provided_letter(line, copy)
 
     def _following(self, line: Line) -> Email | None:
         """The letter whose commands go with the dot of the present one."""
         if self._is_halted or self._route.dot_goes_alone:
             return None
         return line.ahead.outgoing if line.ahead else None
+
+    async def _provided_letter(self, line: Line, copy: Copy) -> Letter | None:
+        if self._provide is None:
+            return self._merged_letter(line, copy)
+        async with self._providing:
+            await self._provide(copy)
+            return self._merged_letter(line, copy)
 
     def _merged_letter(self, line: Line, copy: Copy) -> Letter | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept

@@ -3,7 +3,7 @@
 A worker opens no file: what a copy carries is found by the hash that stands in its row.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from petition.campaign.names import quoted
@@ -52,13 +52,24 @@ def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
 class KeptFiles(Files):
     """The files of a worker: those that stand in the log, and no path is opened.
 
-    Args:
-        fetch: Gets a file's bytes by their hash; None: they are not there.
+    Whoever merges a copy gives in what is `missing` before: merging waits for nothing.
     """
 
-    def __init__(self, fetch: Callable[[str], bytes | None]) -> None:
+    def __init__(self) -> None:
         super().__init__(Path())
-        self._fetch = fetch
+
+    def missing(self, fields: Mapping[str, str]) -> list[tuple[str, str]]:
+        """The files of a row that are not at hand, each by its path and its SHA-256.
+
+        Args:
+            fields: The fields of the row as the log keeps them.
+        """
+        promised = promised_files(fields.get(PROMISED, "")).items()
+        return [(path, sha) for path, sha in promised if self.kept(_key(path, sha)) is None]
+
+    def take(self, path: str, sha256: str, data: bytes) -> None:
+        """Have a file of a row at hand; it is kept as long as there is room."""
+        self.keep(_key(path, sha256), File(path, data))
 
     def has(self, path: str) -> bool:  # noqa: ARG002 (whatever it is)
         """There is none."""
@@ -85,16 +96,16 @@ class KeptFiles(Files):
         sha256 = promised_files(promised or "").get(path)
         if sha256 is None:
             raise self._missing(path)
-        key = f"{sha256}  {path}"
-        if file := self.kept(key):
+        if file := self.kept(_key(path, sha256)):
             return file
-        data = self._fetch(sha256)
-        if data is None:
-            raise self._missing(path)
-        return self.keep(key, File(path, data))
+        raise self._missing(path)
 
     def _missing(self, path: str) -> CellRefused:
         return CellRefused(
             f"{quoted(path)} is not in the log as it was when the letter was queued",
             "Put it in place, then petition retry, and petition send without --workers",
         )
+
+
+def _key(path: str, sha256: str) -> str:
+    return f"{sha256}  {path}"

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import cast
 
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
 from procrastinate.exceptions import ConnectorException
@@ -20,7 +21,7 @@ from petition.delivery.bench import Left
 from petition.errors import LogUnusable
 from petition.outbox import jobs
 from petition.outbox.log import Clock, Log
-from petition.outbox.postgres import said, settle
+from petition.outbox.postgres import is_of_server, said, settle
 
 HEARTBEAT_SECONDS = 2.0
 # A worker that was not heard of for so long has its jobs given to others. It decides nothing else:
@@ -128,6 +129,7 @@ class Jobs:
 
     async def _work(self) -> None:
         care = asyncio.create_task(self._care())
+        care.add_done_callback(self._care_ended)
         try:
             await self._do_jobs()
             while self._once and await self._is_owed():
@@ -135,6 +137,12 @@ class Jobs:
                 await self._do_jobs()
         finally:
             care.cancel()
+
+    def _care_ended(self, care: "asyncio.Task[None]") -> None:
+        """Nobody else finds what silent workers hold."""
+        if not care.cancelled():
+            self._fault = self._fault or cast("Exception | None", care.exception())
+            self.stop()
 
     async def _do_jobs(self) -> None:
         await self._app.run_worker_async(
@@ -173,6 +181,11 @@ class Jobs:
             raise _TakeUpAgain(Left(soon, 0)) from fault
         if left:
             raise _TakeUpAgain(left)
+
+
+def is_of_database(fault: BaseException) -> bool:
+    """Whether an error says that the database of the jobs is away, or refuses something."""
+    return isinstance(fault, ConnectorException) or is_of_server(fault)
 
 
 def _be_quiet() -> None:

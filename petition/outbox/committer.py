@@ -24,6 +24,29 @@ BUSY_SECONDS = 600.0
 _BUSY_PAUSE = 0.05
 
 
+async def on_thread(call: Callable[..., Answer], *arguments: object) -> Answer:
+    """Run what may wait for a database on a thread, and return when it has ended.
+
+    A connection is used by one thread at a time. Whoever is cancelled meanwhile waits all the same,
+    and only then lets others have it.
+
+    Args:
+        call: What is run.
+        arguments: What it is given.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as fault:
+            cancelled = fault
+    if cancelled:
+        running.exception()  # nobody is left to be told
+        raise cancelled
+    return running.result()
+
+
 @dataclass(slots=True)
 class _Gathered:
     """What is to go into one commit: steps, and rows for what takes many at once."""
@@ -39,8 +62,7 @@ class Committer:
     """Runs steps in transactions on a thread of its own.
 
     Steps are taken in the order in which they came, after the rows that came with them. The
-    database belongs to the thread until `close` has returned. To be made inside a running event
-    loop.
+    database belongs to the thread until `close` has returned.
 
     What gathers is handed to the thread at the end of a turn of the event loop, when every
     connection that has something to say has said it, and not again before its commit is back:
@@ -50,17 +72,23 @@ class Committer:
         database: The connection that the thread writes through.
         rows: What takes many rows at once, in the order in which it is to be run.
         is_shared: Whether others write at the same time, each rows of its own.
+        loop: The event loop; None: the running one.
 
     Attributes:
         lost: The rows that could not be made durable, each with what was to take it.
     """
 
     def __init__(
-        self, database: Database, rows: Sequence[Rows] = (), *, is_shared: bool = False
+        self,
+        database: Database,
+        rows: Sequence[Rows] = (),
+        *,
+        is_shared: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._database = database
         self._begin = database.shared_transaction if is_shared else database.transaction
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._kinds = tuple(rows)
         self._gathered = _Gathered([], {})
         self._is_handing_over = False  # at the end of this turn of the loop
@@ -114,7 +142,7 @@ class Committer:
             self._closing = True
             self._handed_over.put(self._gathered)
             self._handed_over.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await on_thread(self._thread.join)
 
     def _check_open(self) -> None:
         if self._closing:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
@@ -119,13 +119,7 @@ class PostgresDatabase(Database):
 
     def _check(self, promises: Row) -> None:
         """Refuse a server that loses what it has committed, or cannot keep every name."""
-        for setting in ("synchronous_commit", "fsync"):
-            if promises[setting] == "off":
-                raise LogUnusable(
-                    f"{self.where} has {setting} = off: what it has committed can be lost, and a"
-                    " letter could go out twice",
-                    f"Set {setting} = on for this database",
-                )
+        self._require_durable(promises)
         if promises["encoding"] != "UTF8":
             raise LogUnusable(
                 f"{self.where} keeps text as {promises['encoding']}",
@@ -135,6 +129,15 @@ class PostgresDatabase(Database):
             raise LogUnusable(f"{self.where} is older than PostgreSQL 13", "Use a newer server")
         if promises["schema"] is None:
             raise _no_schema(self.where)
+
+    def _require_durable(self, settings: Row) -> None:
+        for setting in ("synchronous_commit", "fsync"):
+            if settings[setting] == "off":
+                raise LogUnusable(
+                    f"{self.where} has {setting} = off: what it has committed can be lost, and a"
+                    " letter could go out twice",
+                    f"Set {setting} = on for this database",
+                )
 
     def _create(self) -> None:
         if self.read_only or self.looks:
@@ -214,9 +217,13 @@ class PostgresDatabase(Database):
                 f"{self.where} can only be read", "Name the database that takes changes"
             )
         with self._explained():
-            # Unprepared: a prepared statement is one statement.
-            self._connection.execute(self._queries[begin].text.encode(), prepare=False)
             try:
+                # Unprepared: a prepared statement is one statement.
+                begun = self._connection.execute(self._queries[begin].text.encode(), prepare=False)
+                if begin != "begin_looking":
+                    while begun.nextset():
+                        pass
+                    self._require_durable(cast("Row", begun.fetchone()))
                 yield
                 self._connection.execute(b"COMMIT")
             except BaseException:
@@ -354,8 +361,14 @@ async def settle(connection: psycopg.AsyncConnection[Any]) -> None:
     Args:
         connection: The connection, idle.
     """
-    await connection.execute(queries(POSTGRESQL)["settings"].text.encode())
+    for name in ("settings", "no_idle_limit"):
+        await connection.execute(queries(POSTGRESQL)[name].text.encode())
     await connection.commit()
+
+
+def is_of_server(fault: BaseException) -> bool:
+    """Whether an error is of a database's server, or of the way there."""
+    return isinstance(fault, psycopg.Error)
 
 
 def _no_schema(name: str) -> LogUnusable:
@@ -420,11 +433,26 @@ def _mend(fault: psycopg.Error) -> str:
     return "Look at the server's log"
 
 
+_AGAIN = "Run the same command again"
+_DAMAGED = "Restore the database from a backup; what was sent since, your mail server knows"
 _NOT_OURS = "Name a database or a schema of its own: this is no log of petition"
 _ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.InsufficientPrivilege, "Give this login the right to it"),
     (errors.DiskFull, "Free some space on the server's disk and run the same command again"),
     (errors.UndefinedColumn, _NOT_OURS),
+    (errors.UndefinedTable, _NOT_OURS),
+    (errors.DataCorrupted, _DAMAGED),
+    (errors.IndexCorrupted, _DAMAGED),
+    (errors.ReadOnlySqlTransaction, "Name a server that takes changes, or let this one take them"),
+    (
+        errors.IdleInTransactionSessionTimeout,
+        f"This command stood still for a minute in the middle of a change: it is undone. {_AGAIN}",
+    ),
+    (errors.QueryCanceled, f"Somebody, or a limit of time, broke it off. {_AGAIN}"),
+    (errors.DeadlockDetected, _AGAIN),
+    (errors.SerializationFailure, _AGAIN),
+    (errors.InFailedSqlTransaction, _AGAIN),
+    (errors.TooManyConnections, f"Wait until other programs have ended. {_AGAIN}"),
     (errors.DuplicateTable, _NOT_OURS),
     (errors.LockNotAvailable, "Wait until the other petition command has ended"),
     (psycopg.OperationalError, "Look whether the server runs, then run the same command again"),

@@ -3,12 +3,17 @@
 
 -- :name begin_writing
 -- Begin a transaction in which nobody else writes. At any other level it would see the log as it was
--- before it had the lock.
-BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(1, hashtext(current_schema()))
+-- before it had the lock. Whoever is stopped in the middle (Ctrl-Z, a machine that sleeps) is rolled
+-- back after a minute: all others wait for the lock. What a commit rests on is looked at each time.
+BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '60s';
+SELECT pg_advisory_xact_lock(1, hashtext(current_schema())),
+       current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync
 
 -- :name begin_sharing
 -- Begin a transaction beside others of its kind, but none beside one in which nobody else writes.
-BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema()))
+BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '60s';
+SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema())),
+       current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync
 
 -- :name begin_looking
 -- Begin a transaction that sees the log as it is at one moment.
@@ -46,18 +51,23 @@ SELECT current_schema() AS schema, current_setting('server_version_num') AS vers
 -- :name settings
 -- As much memory for a sort as the cache of SQLite has; a list is compared once, not compiled. What a
 -- machine that has vanished owned is freed when it has not answered for a minute. A statement sees what
--- was committed before it, even where the database isolates more by itself.
+-- was committed before it, even where the database isolates more by itself. What a role or the server
+-- says of waiting, durability and schemas is fixed as it is now: a reload of its settings changes none.
 SELECT set_config('work_mem', '64MB', false), set_config('jit', 'off', false),
        set_config('tcp_keepalives_idle', '30', false),
        set_config('tcp_keepalives_interval', '10', false),
        set_config('tcp_keepalives_count', '3', false),
-       set_config('default_transaction_isolation', 'read committed', false)
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),
+       set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+       set_config('default_transaction_read_only', current_setting('default_transaction_read_only'), false),
+       set_config('search_path', quote_ident(current_schema()), false)
 
 -- :name no_idle_limit
 -- What this connection owns it must not lose for having nothing to write: a server can take ten minutes
 -- for one letter. The names differ by the server's version.
 SELECT set_config(name, '0', false) FROM pg_settings
-WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout')
+WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
 
 -- :name index_queued
 -- What waits, in the order of the log: an index of SQLite ends with that order by itself. Of id alone,

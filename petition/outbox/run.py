@@ -50,17 +50,24 @@ class Intent(NamedTuple):
 
 
 class Run:
-    """Sends the chosen copies of one letter; made inside a running event loop.
+    """Sends the chosen copies of one letter.
 
     Args:
         log: The log, which this process owns; its connection is the run's until `close`.
         letter: The letter's name.
         owner: As whom it has copies in hand; None: as nobody who was there before.
         is_shared: Whether other runs send from the log at the same time.
+        loop: The event loop in which it is used; None: the one in which it is made.
     """
 
     def __init__(
-        self, log: Log, letter: str, *, owner: str | None = None, is_shared: bool = False
+        self,
+        log: Log,
+        letter: str,
+        *,
+        owner: str | None = None,
+        is_shared: bool = False,
+        loop: "asyncio.AbstractEventLoop | None" = None,
     ) -> None:
         self._log = log
         self._letter = letter
@@ -74,7 +81,10 @@ class Run:
         self._beginning = asyncio.Lock()
         self._in_hand: dict[int, Identity] = {}  # of the committer's thread
         self._committer = Committer(
-            log.database, (self._record_all, self._intend_all), is_shared=is_shared
+            log.database,
+            (self._record_all, self._intend_all),
+            is_shared=is_shared,
+            loop=loop,
         )
 
     @property

@@ -6,6 +6,7 @@ under the daily cap one worker at a time.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from petition.outbox import moving
 from petition.outbox.database import Database
@@ -14,6 +15,9 @@ from petition.outbox.recording import Outcome
 from petition.outbox.records import moment
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import Reason, State
+
+if TYPE_CHECKING:
+    import asyncio
 
 _COUNTED = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
 
@@ -50,10 +54,13 @@ class SharedRun(Run):
         letter: The letter's name.
         owner: The worker, which holds the lock of a member (members.py).
         cap: How many recipients a login may have in 24 hours, by the days before this one.
+        loop: The event loop in which it is used; it may be made on a thread.
     """
 
-    def __init__(self, log: Log, letter: str, owner: str, cap: Cap) -> None:
-        super().__init__(log, letter, owner=owner, is_shared=True)
+    def __init__(
+        self, log: Log, letter: str, owner: str, cap: Cap, loop: "asyncio.AbstractEventLoop"
+    ) -> None:
+        super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
         self._cap = cap
         self._has_cap = cap(0) is not None or cap(1_000_000) is not None
 

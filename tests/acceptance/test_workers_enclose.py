@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from petition.outbox.states import State
-from tests.acceptance.crew import SEND, campaign_on
+from tests.acceptance.crew import PATIENCE, SEND, at_pace, campaign_on
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 from tests.servers.postgres import Postgres
@@ -72,3 +72,38 @@ def test_a_file_that_the_log_has_not_stops_its_copy_alone(tmp_path: Path, postgr
         campaign.petition("worker", "--once", status=1)
     assert campaign.states() == {"p1": State.FAILED, "p2": State.SENT, "p3": State.SENT}
     assert "p1@x.example" not in server.accepted
+
+
+def test_the_loop_of_a_worker_waits_for_no_database(tmp_path: Path, postgres: Postgres):
+    """Neither when it begins and ends nor for a job, a file of a row, a turn or the dead."""
+    url = postgres.new_log()
+    with counting_server(pause=0.01) as server:
+        campaign = with_plans(url, tmp_path, server.port)
+        at_pace(campaign, 'rate = "20/s"\nper_day = 1000').petition(*SEND, status=0)
+        with psycopg.connect(url, autocommit=True) as connection:  # somebody who died
+            connection.execute("INSERT INTO worker VALUES ('dead', 'dead', '2026-01-01')")
+        campaign.petition("withdraw", "open-letter", "--to", "p9@x.example")
+        said = tmp_path / "said"
+        with (
+            said.open("wb") as out,
+            campaign.begin("worker", "--json", "--once", program=("-c", WATCHED), out=out) as one,
+        ):
+            _, err = one.communicate(timeout=PATIENCE)
+    assert one.returncode == 0, err
+    assert "event loop" not in err, err
+    assert set(server.accepted.values()) == {1}
+    assert len(server.accepted) == 3
+
+
+# Runs petition, and tells of each query that a thread waits for in which an event loop runs.
+WATCHED = """
+import asyncio, runpy, sys, traceback
+import psycopg
+wait = psycopg.Connection.wait
+def watched(self, *arguments, **more):
+    if asyncio._get_running_loop() is not None:
+        sys.stderr.write("a query on the event loop " + str(traceback.format_stack(limit=12)))
+    return wait(self, *arguments, **more)
+psycopg.Connection.wait = watched
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""

@@ -372,3 +372,74 @@ def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postg
             silent.accept()[0].detach()  # and no greeting comes, nor an end
             crew[0].stop()
     assert set(campaign.states().values()) == {State.QUEUED}
+
+
+# Runs petition until it has queued copies and is about to queue the jobs for them, and stops there.
+STOPS = """
+import os, runpy, signal
+from petition.cli import handing_out
+queue = handing_out.queue_jobs
+def stopped(*arguments):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return queue(*arguments)
+handing_out.queue_jobs = stopped
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_send_that_is_stopped_while_it_queues_stops_no_worker(tmp_path: Path, postgres: Postgres):
+    with counting_server(pause=0.01) as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
+        campaign.petition(*SEND, status=0)
+        campaign.list_people("p1", "p2", "p3")
+        with campaign.begin(*SEND, program=("-c", STOPS)) as stopped:
+            try:
+                wait_until(lambda: is_stopped(stopped.pid))
+                with workers(campaign, 2) as crew:
+                    wait_for(server, 2)
+                    wait_until(lambda: set(campaign.states().values()) == {State.SENT})
+                    for one in crew:
+                        one.stop()
+            finally:
+                stopped.send_signal(signal.SIGCONT)
+            _, err = stopped.communicate(timeout=PATIENCE)
+        assert stopped.returncode == 1
+        assert "Run the same command again" in err
+        campaign.petition(*SEND, status=0)
+        campaign.petition("worker", "--once", status=0)
+    assert server.accepted == {f"p{number}@x.example": 1 for number in (1, 2, 3)}
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+# Runs petition with a task beside the others that fails, and that nobody awaits.
+STRAY = """
+import asyncio, runpy
+from petition.delivery.bench import Bench
+tidy = Bench.tidy
+async def stray():
+    raise KeyError("nobody")
+async def also(self):
+    asyncio.ensure_future(stray())
+    return await tidy(self)
+Bench.tidy = also
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_what_fails_beside_the_letters_is_said(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
+        campaign.petition(*SEND, status=0)
+        said = tmp_path / "said"
+        with (
+            said.open("wb") as out,
+            campaign.begin("worker", "--once", "--json", program=("-c", STRAY), out=out) as one,
+        ):
+            one.communicate(timeout=PATIENCE)
+    events = [json.loads(line) for line in said.read_text().splitlines()]
+    assert any(one["event"] == "fault" and "KeyError" in one["reason"] for one in events)
+    assert server.accepted.total() == 2

@@ -276,3 +276,89 @@ def test_beyond_this_machine_a_server_is_told_nothing_that_cannot_prove_who_it_i
                 Log(taken)
         assert len(told) == 2
         assert all(b"kim" in one for one in told)
+
+
+def setting(log: Log, name: str) -> str:
+    found = log.database._connection.execute(f"SHOW {name}").fetchone()
+    assert found
+    return str(found[0])
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgres]:
+    """One whose settings a test may change."""
+    with running_postgres() as server:
+        yield server
+
+
+def reload(server: Postgres, **settings: str) -> None:
+    """Change settings of a running server, as its keeper does."""
+    for name, value in settings.items():
+        server.run(f"ALTER SYSTEM SET {name} = '{value}'")
+    server.run("SELECT pg_reload_conf()")
+    time.sleep(0.5)  # each process takes them in when it is idle
+
+
+def test_what_a_server_or_a_role_limits_is_not_for_a_log(own_server: Postgres):
+    url = own_server.new_log()
+    limits = {"lock_timeout": "100", "statement_timeout": "300"}
+    for name, value in limits.items():
+        own_server.run(f"ALTER ROLE postgres SET {name} = '{value}'")
+    with Log(url) as log, Log(url) as other:
+        reload(own_server, idle_in_transaction_session_timeout="100", search_path="public")
+        assert {setting(log, name) for name in limits} == {"0"}
+        with ThreadPoolExecutor() as threads:
+            with log.database.transaction():
+                waiting = threads.submit(person.suppress, other, ["a@x.example"])
+                time.sleep(1)
+                assert not waiting.done()
+            waiting.result(30)
+        assert [one.mailbox for one in person.suppressions(log)] == ["a@x.example"]
+
+
+def test_durability_is_what_it_was_when_the_log_was_opened(own_server: Postgres):
+    with Log(own_server.new_log()) as log:
+        reload(own_server, synchronous_commit="off", default_transaction_read_only="on")
+        with log.database.transaction():
+            assert setting(log, "synchronous_commit") == "on"
+            assert log.database.run("set_meta", {"name": "a", "value": "b"}) == 1
+
+
+@pytest.mark.parametrize("kind", ["transaction", "shared_transaction"])
+def test_durability_is_looked_at_in_each_transaction(own_server: Postgres, kind: str):
+    with Log(own_server.new_log()) as log:
+        log.database._connection.execute("SET synchronous_commit = off")
+        begin = getattr(log.database, kind)
+        with pytest.raises(LogUnusable, match="synchronous_commit = off"), begin():
+            raise AssertionError
+        log.database._connection.execute("SET synchronous_commit = on")
+        reload(own_server, fsync="off")
+        with pytest.raises(LogUnusable, match="fsync = off"), begin():
+            raise AssertionError
+        reload(own_server, fsync="on")
+        with begin():
+            pass
+
+
+def test_a_transaction_that_cannot_begin_leaves_none(postgres: Postgres):
+    url = postgres.new_log()
+    with Log(url) as log, Log(url) as other:
+        other.database._connection.execute("SET lock_timeout = 100")
+        with log.database.transaction():
+            with (
+                pytest.raises(LogUnusable, match="lock timeout") as told,
+                other.database.transaction(),
+            ):
+                raise AssertionError
+            assert other.database.is_busy(told.value)
+        with other.database.transaction():
+            pass
+
+
+def test_a_statement_that_was_cancelled_is_explained(postgres: Postgres):
+    with Log(postgres.new_log()) as log:
+        with log.database.transaction(), Log(log.url) as other:
+            other.database._connection.execute("SET statement_timeout = 100")
+            with pytest.raises(LogUnusable) as told, other.database.transaction():
+                raise AssertionError
+        assert "Run the same command again" in str(told.value)
