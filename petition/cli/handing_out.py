@@ -7,6 +7,7 @@ from petition.cli.sending import confirm, nothing_to_do, sends, show_plan
 from petition.cli.workplace import Workplace
 from petition.delivery.dispatch import Dispatch, Signature
 from petition.delivery.own_files import keep_own_files
+from petition.delivery.retry import RetrySchedule
 from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
 from petition.outbox.jobs import queue_jobs
@@ -41,6 +42,8 @@ def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: b
         )
     if not dry_run:
         place.count_noted_clicks()
+        retry = RetrySchedule.of(place.settings.pace)
+        place.log.look_at_deferred(retry.give_up, retry.longest)
     while True:
         prepared = prepare(place.campaign, letter, place.log, place.server, wish)
         console.problems(prepared.warnings)

@@ -11,6 +11,7 @@ from petition.cli.workplace import Workplace
 from petition.delivery.known_replies import NOBODY, advice
 from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
+from petition.delivery.retry import RetrySchedule
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
@@ -90,6 +91,8 @@ def _ownership(place: Workplace, *, only_looks: bool) -> Iterator[None]:
         if (megabytes := (size(place.log_file) if place.log_file else 0) // 1_000_000) > _LARGE:
             console.say_error(f"Looking the log through for damage ({megabytes:,} MB).")
         place.log.database.examine()
+        retry = RetrySchedule.of(place.settings.pace)
+        place.log.look_at_deferred(retry.give_up, retry.longest)
         yield
 
 

@@ -158,12 +158,10 @@ class Workplace:
             even_closed: Open it also where a move has closed it.
         """
         from petition.outbox.log import Log
-        from petition.outbox.states import GIVE_UP
 
         self._allow_log(url)
         log = Log(
             url,
-            give_up=self.settings.pace.give_up or GIVE_UP,
             even_closed=even_closed,
             looks=not self._writes,
             first_key=lambda: self._first_key(url),

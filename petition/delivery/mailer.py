@@ -7,6 +7,7 @@ connection, puts the letter back and, when it stays, ends the run.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -103,6 +104,7 @@ class Mailer:
         """
         try:
             await self._run.drop_unwanted()
+            await self._run.due_now(self._route.retry.longest)
             while not self._ending.is_over and await self._supply.has_more():
                 # The connections end when nothing is left to claim. One that broke down meanwhile
                 # may have put its letter back: hence the round again.
@@ -127,12 +129,20 @@ class Mailer:
                 return ending
             if not (wait.is_for_server and is_outage):
                 note(wait)
-            while (left := (wait.until - self._clock()).total_seconds()) > 0 and not ending.stopped:
-                await self._rest(min(left, _LONGEST_SLEEP))
+            await self._wait_until(wait.until)
             if ending.stopped:
                 return ending
             ending.capped = ending.closed = None
             self._stop.clear()
+
+    async def _wait_until(self, moment: datetime) -> None:
+        """Wait by the clock, which may be set, but no longer than it was when this began."""
+        end = time.monotonic() + (moment - self._clock()).total_seconds()
+        while not self._ending.stopped:
+            left = min((moment - self._clock()).total_seconds(), end - time.monotonic())
+            if left <= 0:
+                return
+            await self._rest(min(left, _LONGEST_SLEEP))
 
     async def _next_chance(self) -> Wait | None:
         ending = self._ending
@@ -142,8 +152,12 @@ class Mailer:
             seconds = self._route.pause * self._patience.give_time()
             return Wait(self._clock() + timedelta(seconds=seconds), is_for_server=True)
         full = sorted(self._route.pace.paused)  # what is due there cannot go in this run
-        moment = ending.closed or ending.capped or await self._run.next_due(full)
+        moment = ending.closed or ending.capped or await self._next_due(full)
         return Wait(moment, is_for_server=False) if moment else None
+
+    async def _next_due(self, full: list[str]) -> datetime | None:
+        due = await self._run.next_due(full)
+        return min(due, self._clock() + self._route.retry.longest) if due else None
 
     async def _connections(self, letters: int) -> int:
         """How many are of use for what is left and may go now."""

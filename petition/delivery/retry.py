@@ -36,6 +36,11 @@ class RetrySchedule:
         return cls(settings.retry or usual.waits, settings.give_up or usual.give_up)
 
     @property
+    def longest(self) -> timedelta:
+        """The longest wait."""
+        return max(self.waits)
+
+    @property
     def given_up_after(self) -> str:
         """`give_up` in words."""
         for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):

@@ -76,12 +76,15 @@ def queue_jobs(database: Database, letter: str, revision: int) -> int:
 def refuse_jobs(database: Database) -> list[int]:
     """Let jobs fail whose arguments are damaged so that no worker can be given them.
 
+    Those that would wait for a clock that was wrong are looked at now.
+
     Args:
         database: The log's.
 
     Returns:
         Their numbers.
     """
+    database.run("wake_misdated_jobs", {"task": TASK})
     return [row[0] for row in database.all("refuse_jobs", {"task": TASK})]
 
 

@@ -26,7 +26,7 @@ from petition.outbox.records import (
     stamp,
     state_of,
 )
-from petition.outbox.states import GIVE_UP, State
+from petition.outbox.states import State
 
 Clock = Callable[[], datetime]
 Cap = Callable[[int], int | None]
@@ -47,7 +47,6 @@ class Log:
     Args:
         url: Its address, `sqlite:///PATH` or `postgresql://...`; it is made where there is none.
         clock: What tells the time.
-        give_up: How long after its first attempt a copy that is still deferred has failed.
         even_closed: Open it also where a move has closed it.
         looks: Make no log, and upgrade none; what a dead run left is tidied up all the same.
         first_key: Gives the key of a log that has none yet.
@@ -65,14 +64,12 @@ class Log:
         url: str,
         *,
         clock: Clock = utc_now,
-        give_up: timedelta = GIVE_UP,
         even_closed: bool = False,
         looks: bool = False,
         first_key: Callable[[], bytes] = new_key,
         rehearses: bool = False,
     ) -> None:
         self.clock = clock
-        self._give_up = give_up
         self._looks = looks
         self._first_key = first_key
         self.url = url
@@ -349,7 +346,7 @@ class Log:
         `hindrance`.
         """
         self.hindrance = self.database.hindrance
-        if self.database.read_only or not self._has_loose_ends():
+        if self.database.read_only or not self._has_orphans():
             return
         try:
             with self._owned(0):
@@ -362,18 +359,49 @@ class Log:
     def recover(self) -> None:
         """Move what a dead run had in hand: unmarked copies to queued, marked ones to uncertain.
 
-        The caller owns the log: nobody else has a copy in hand. A copy that has been deferred for
-        too long fails here too, without another attempt: a person may want it no more.
+        The caller owns the log: nobody else has a copy in hand.
         """
-        if not self._has_loose_ends():
+        if not self._has_orphans():
             return
         with self.database.transaction():
             self.adopt("pick_orphans", {})
-            self.give_up()
 
-    def _has_loose_ends(self) -> bool:
-        since = stamp(self.clock() - self._give_up)
-        return self.database.one("has_loose_ends", {"since": since}) is not None
+    def look_at_deferred(self, give_up: timedelta, longest: timedelta) -> None:
+        """Fail what has been deferred for too long, without another attempt; for who sends alone.
+
+        A person may want it no more. Who only looks does none of this: the clock may be wrong.
+
+        Args:
+            give_up: How long after its first attempt a copy that is still deferred has failed.
+            longest: The longest wait after an attempt; what is due later is due now.
+        """
+        now = self.clock()
+        values = {
+            "now": stamp(now),
+            "since": stamp(now - give_up),
+            "horizon": stamp(now + longest),
+        }
+        if not self.database.one("has_overdue", values):
+            return
+        with self.database.transaction():
+            self.due_now(longest)
+            overdue = {"since": values["since"], "reason": "deferred for too long"}
+            moving.pick(self.database, "pick_overdue", overdue)
+            moving.move(self.database, self.now)
+
+    def due_now(self, longest: timedelta, letter: str | None = None) -> None:
+        """Let copies be due, inside a transaction, that a clock put off which was ahead.
+
+        Args:
+            longest: The longest wait after an attempt.
+            letter: Of this letter alone.
+        """
+        now = self.clock()
+        values = {"now": stamp(now), "horizon": stamp(now + longest), "letter": letter}
+        self.database.run("due_now", values)
+
+    def _has_orphans(self) -> bool:
+        return self.database.one("has_orphans") is not None
 
     def adopt(self, query: str, values: Values) -> None:
         """Move what a dead run had in hand, inside a transaction in which nobody else writes.
@@ -387,15 +415,6 @@ class Log:
         if moving.move(self.database, self.now, by="adopt"):
             queue_moved(self.database)
             moving.suppress_unwanted(self.database, self.now)
-
-    def give_up(self) -> None:
-        """Fail what has been deferred for too long, inside a transaction of the same kind."""
-        overdue = {
-            "since": stamp(self.clock() - self._give_up),
-            "reason": "deferred for too long",
-        }
-        moving.pick(self.database, "pick_overdue", overdue)
-        moving.move(self.database, self.now)
 
     def close(self) -> None:
         """Close the log, once; a run that died beside it is ended before its `-wal` is gone."""

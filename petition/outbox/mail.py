@@ -11,6 +11,7 @@ all writing to it; the Message-ID proves enough for the state of the copy.
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from petition.address import addr_spec_in, folded, is_of
@@ -22,12 +23,13 @@ from petition.outbox.leaving import copy_with
 from petition.outbox.log import Log
 from petition.outbox.marks import index_marks
 from petition.outbox.person import stop_writing
-from petition.outbox.records import Copy, copy_of, moment
+from petition.outbox.records import Copy, copy_of, moment, stamp
 from petition.outbox.states import Reason, State
 
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
 WAITS = "waits"  # for its copy, which is in hand
 _REPLY_LENGTH = 500
+_CLOCK_WAS_AHEAD = timedelta(days=30)
 _TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with a timer gave
 
 
@@ -161,9 +163,15 @@ class Incoming:
         return {place for _, _, place in rows}
 
     def first_sent(self) -> str | None:
-        """When the first letter went out, as the log has it; None: none did."""
+        """When the first letter went out, as the log has it; None: none did.
+
+        By a clock that was ahead it is a day that is yet to come: then some time ago.
+        """
         row = self.log.database.one("first_sent")
-        return row[0] if row else None
+        if not row or not row[0]:
+            return None
+        now = self.log.clock()
+        return str(row[0]) if moment(row[0]) <= now else stamp(now - _CLOCK_WAS_AHEAD)
 
     def pile(self, limit: int) -> list[Unmatched]:
         """The mails that belong to nobody's copy, the newest first."""

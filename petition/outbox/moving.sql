@@ -38,10 +38,22 @@ SELECT copy.id, copy.letter, copy.revision, copy.mailbox, copy.row_id,
        moving.from_state, moving.to_state, moving.reason
 FROM moving JOIN copy ON copy.id = moving.copy ORDER BY moving.copy
 
--- :name has_loose_ends
--- Whether a copy is in the hand of a run, or was deferred too long ago.
+-- :name has_orphans
+-- Whether a copy is in the hand of a run.
 SELECT 1 WHERE EXISTS (SELECT 1 FROM copy WHERE state = 'sending')
-            OR EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND waiting_since <= :since)
+
+-- :name has_overdue
+-- Whether a copy was deferred too long ago, or by a clock that was ahead.
+SELECT 1 WHERE EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND waiting_since <= :since)
+            OR EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND waiting_since > :now)
+            OR EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND due_at > :horizon)
+
+-- :name due_now
+-- Let deferred copies be due that are due later than any wait makes them: a clock was ahead.
+UPDATE copy SET due_at = CASE WHEN due_at > :horizon THEN :now ELSE due_at END,
+    waiting_since = CASE WHEN waiting_since > :now THEN :now ELSE waiting_since END
+WHERE state = 'deferred' AND (due_at > :horizon OR waiting_since > :now)
+  AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_orphans
 -- Copies in the hand of a run that is no more (the caller owns the log, so every other run is gone).

@@ -228,8 +228,8 @@ WHERE copy.state IN ('sending', 'uncertain') AND copy.owner = :owner
 -- Give such copies the state that became of them; of an uncertain one the attempt is counted.
 UPDATE copy SET state = done.state, reason = done.reason,
     attempts = attempts + CASE copy.state WHEN 'sending' THEN done.charge ELSE 0 END,
-    waiting_since = CASE WHEN done.charge = 1 THEN COALESCE(waiting_since, :now)
-                         ELSE waiting_since END,
+    waiting_since = CASE WHEN done.charge = 1 AND (waiting_since IS NULL OR waiting_since > :now)
+                         THEN :now ELSE waiting_since END,
     due_at = done.due_at, owner = NULL, intended = 0,
     letter_date = COALESCE(done.letter_date, copy.letter_date),
     reply_code = COALESCE(done.reply_code, copy.reply_code),

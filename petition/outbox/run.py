@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from petition.address import folded
@@ -223,6 +223,14 @@ class Run:
             moving.move(database, self._log.now)
 
         await self._committer.commit(step)
+
+    async def due_now(self, longest: timedelta) -> None:
+        """Let copies be due that a clock put off which was ahead.
+
+        Args:
+            longest: The longest wait after an attempt.
+        """
+        await self._committer.commit(lambda _: self._log.due_now(longest, self._letter))
 
     async def next_due(self, full: Sequence[str] = ()) -> datetime | None:
         """When the first deferred copy of the choice is due.

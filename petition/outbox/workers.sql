@@ -90,6 +90,11 @@ WHERE status = 'doing' AND task_name = :task::text
   AND jsonb_typeof(args) <> 'object'
 RETURNING id
 
+-- :name wake_misdated_jobs
+-- Look now at jobs that wait for longer than any copy does: the clock of the server was ahead.
+UPDATE procrastinate_jobs SET scheduled_at = now()
+WHERE status = 'todo' AND task_name = :task::text AND scheduled_at > now() + INTERVAL '31 days'
+
 -- :name defer_moved
 -- The same for what was picked to wait again, of all letters that workers send.
 SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
@@ -224,11 +229,15 @@ WHERE copy.newest = 1 AND copy.state = 'queued'
 SELECT pg_advisory_xact_lock(3, hashtext(current_schema() || ':' || :login))
 
 -- :name take_turn
--- The next turn of a bucket, and how long it is until then, in seconds by the server's clock.
+-- The next turn of a bucket, and how long it is until then, in seconds by the server's clock. One that
+-- is further off than a thousand others could make it was given when that clock was ahead.
 INSERT INTO turn AS old (name, next_at)
 VALUES (:name, EXTRACT(EPOCH FROM clock_timestamp()) + :interval)
 ON CONFLICT (name) DO UPDATE SET
-    next_at = GREATEST(old.next_at, EXTRACT(EPOCH FROM clock_timestamp())) + :interval
+    next_at = :interval + CASE
+        WHEN old.next_at < EXTRACT(EPOCH FROM clock_timestamp()) + 60 + 1000 * :interval
+        THEN GREATEST(old.next_at, EXTRACT(EPOCH FROM clock_timestamp()))
+        ELSE EXTRACT(EPOCH FROM clock_timestamp()) END
 RETURNING next_at - :interval - EXTRACT(EPOCH FROM clock_timestamp()) AS delay
 
 -- :name pull_turn_in

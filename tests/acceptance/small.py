@@ -43,6 +43,19 @@ the water of {{ recipient.town or "our town" }} must be **clean** by {{ reply_by
 DEMANDS = "## Clean the river {#river}\n\nAll of it.\n"
 SIGNATORIES = "name,kind,publish\nRiver Friends,organisation,yes\nAnn Reed,individual,yes\n"
 
+# Runs petition on a machine whose clock is some days off.
+WRONG_CLOCK = """
+import datetime, runpy, sys
+days = datetime.timedelta(days=int(sys.argv.pop(1)))
+class Wrong(datetime.datetime):
+    __slots__ = ()
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + days
+datetime.datetime = Wrong
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -152,6 +165,14 @@ class SmallCampaign:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def days_off(self, days: int, *arguments: str) -> Answer:
+        """Run petition here on a machine whose clock is so many days ahead."""
+        with self.begin(
+            str(days), *arguments, program=("-c", WRONG_CLOCK), out=subprocess.PIPE
+        ) as run:
+            out, err = run.communicate(timeout=120)
+        return Answer(run.returncode, out, err)
 
     def states(self, letter: str = "open-letter") -> dict[str, str]:
         """The state of each copy, by the recipient's id (the part before the @)."""

@@ -25,7 +25,7 @@ from tests.acceptance.crew import (
     wait_until_done,
     workers,
 )
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import WRONG_CLOCK, SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.postgres import Postgres
 
@@ -43,19 +43,6 @@ ISOLATED = """
                            ' FOR EACH ROW EXECUTE FUNCTION look()', one.tablename);
         END LOOP;
     END $$
-"""
-
-# Runs petition on a machine whose clock is some days off.
-WRONG_CLOCK = """
-import datetime, runpy, sys
-days = datetime.timedelta(days=int(sys.argv.pop(1)))
-class Wrong(datetime.datetime):
-    __slots__ = ()
-    @classmethod
-    def now(cls, tz=None):
-        return super().now(tz) + days
-datetime.datetime = Wrong
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
 BUILT_IN = "task_name = 'builtin:procrastinate.builtin_tasks.remove_old_jobs', args = '{}'"

@@ -55,6 +55,7 @@ class Scene:
     async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
         with Log(f"sqlite:///{self.root}/petition.db", clock=self.clock) as log, log.owned():
             self.log = log
+            log.look_at_deferred(self.retry.give_up, self.retry.longest)
             where = Server("127.0.0.1", server.port, **{"security": "none"} | self.settings)
             prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
             enqueue(prepared)

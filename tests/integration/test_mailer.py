@@ -162,7 +162,7 @@ def test_a_person_who_queues_it_again_starts_the_five_days_anew(tmp_path: Path):
     play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
     scene.now += timedelta(days=5, minutes=1)
     with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: scene.now) as log:
-        log.tidy()
+        log.look_at_deferred(scene.retry.give_up, scene.retry.longest)
         assert len(person.retry(log, "open-letter", None)) == 1
     play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
     assert scene.states == ["deferred"]

@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 import pytest
 
+from petition.delivery.workers import make_tables
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox import database, person
+from petition.outbox.bucket import take_turn
 from petition.outbox.listing import Listing, Mode
 from petition.outbox.log import Log
 from petition.outbox.queries import POSTGRESQL, SQLITE, queries, tables, texts
@@ -362,3 +364,12 @@ def test_a_statement_that_was_cancelled_is_explained(postgres: Postgres):
             with pytest.raises(LogUnusable) as told, other.database.transaction():
                 raise AssertionError
         assert "Run the same command again" in str(told.value)
+
+
+def test_a_turn_that_a_wrong_clock_gave_is_not_waited_for(postgres: Postgres):
+    with Log(postgres.new_log()) as log:
+        make_tables(log)
+        assert take_turn(log.database, "all", 10.0) == 0
+        assert 9 < take_turn(log.database, "all", 10.0) <= 10
+        log.database._connection.execute("UPDATE turn SET next_at = next_at + 365 * 86400")
+        assert take_turn(log.database, "all", 10.0) == 0
