@@ -13,7 +13,7 @@ from tests.acceptance.forked import Forks, forks
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
-SEND = ("send", "open-letter", "--yes")
+SEND = ("send", "open-letter", "--yes", "--this-log")
 COMMANDS = (
     ("status",),
     ("status", "open-letter", "--csv"),
