@@ -116,7 +116,7 @@ def polars_rows(folder: Path) -> int:
 
 def read(folder: Path) -> int:
     """Read: encoding and separator found, every line checked, cells by column."""
-    from petition.campaign.table import open_table
+    from petition.campaign.tables import open_table
 
     table = open_table(folder, "recipients.csv", [])
     assert table
@@ -138,9 +138,10 @@ def validate(folder: Path) -> int:
 def queue(folder: Path) -> int:
     """Read, validate and queue: compared with the log, one transaction, on the disk."""
     from petition.campaign.people import Person, open_people
-    from petition.outbox.listing import ListedRow, Listing, Mode
+    from petition.outbox.listing import ListedRow, Listing
     from petition.outbox.log import Log
     from petition.outbox.records import FrozenLetter
+    from petition.outbox.states import Mode
 
     def listed(person: Person) -> ListedRow:
         return ListedRow(
@@ -172,7 +173,8 @@ def whole(folder: Path) -> int:
     """All that `petition send` does before its first connection: every copy is merged as well."""
     from petition.campaign.folder import load_campaign
     from petition.outbox.log import Log
-    from petition.prepare import Wish, enqueue, prepare
+    from petition.plan import Wish
+    from petition.prepare import enqueue, prepare
 
     (folder / "petition.toml").write_text(SETTINGS, "utf-8")
     (folder / "letters").mkdir(exist_ok=True)

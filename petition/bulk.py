@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from petition.campaign.consent import Consent
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest, quoted
 from petition.campaign.people import PeopleList
 from petition.campaign.server import Server
+from petition.campaign.supporters import Consent
 from petition.errors import Level, Problem
-from petition.merge.frozen import Frozen
+from petition.merge.document import Frozen
 from petition.merge.mailing import shown_to_all
 
 COPIES = ("cc", "bcc")

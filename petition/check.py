@@ -6,7 +6,7 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cached_property
 
-from petition import bulk
+from petition import bulk as letter_checks
 from petition.campaign.alike import Alikes
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
@@ -17,8 +17,9 @@ from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageEr
 from petition.fitness import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
 from petition.lint.campaign import slips_of
 from petition.lint.letter import Lint
+from petition.merge.document import Frozen
 from petition.merge.files import Files
-from petition.merge.frozen import Frozen, freeze
+from petition.merge.frozen import freeze
 from petition.merge.message import Merger
 
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at
@@ -234,13 +235,13 @@ def examine(
     letter = find_letter(campaign, name)
     examined = Examined(campaign, letter, server, Files.of(campaign))
     examined.problems += concerning(campaign, letter.name)
-    examined.problems += bulk.unknown_lists(campaign)
+    examined.problems += letter_checks.unknown_lists(campaign)
     if not letter.texts:
         return examined
     if letter.front.to in campaign.settings.people:  # else the campaign has said so
         examined.people = campaign.people(letter.front.to, examined.problems)
     if examined.people and letter.front.kind == "bulk":
-        consent = bulk.consent_of(campaign, letter, examined.people)
+        consent = letter_checks.consent_of(campaign, letter, examined.people)
         examined.supporters = Supporters(examined.people, consent)
     columns = examined.people.columns if examined.people else _AnyColumn(["email"])
     try:
@@ -257,7 +258,7 @@ def examine(
     if letter.front.event and letter.front.event not in campaign.settings.events:
         examined.frozen = None  # the event was told of; that every copy lacks it follows
     examined.problems += unfit(campaign, letter, server, today)
-    examined.problems += bulk.problems_of(
+    examined.problems += letter_checks.problems_of(
         campaign, letter, examined.frozen, examined.people, server
     )
     examined.problems += slips_of(campaign, letter)

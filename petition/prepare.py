@@ -17,7 +17,7 @@ from petition.errors import CampaignError, Problem, UsageError
 from petition.fitness import COPIES, refused_by
 from petition.following import Following
 from petition.identity import Signer
-from petition.merge.frozen import Frozen
+from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.outbox.comparison import Action, Comparison
 from petition.outbox.erasure import Rehashed, rehashed
@@ -29,8 +29,6 @@ from petition.outbox.records import FrozenLetter
 from petition.outbox.states import Mode
 from petition.plan import Plan, PlanRefused, Wish, plan_of
 from petition.selection import Fits, rows_of
-
-__all__ = ["Prepared", "Wish", "campaign_id_of", "enqueue", "prepare", "text_to_send"]
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.

@@ -7,9 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from petition.address import folded
-from petition.campaign.lines import FirstLines
 from petition.campaign.names import quoted
-from petition.campaign.people import Person
+from petition.campaign.people import FirstLines, Person
 from petition.campaign.signatories import Signatory
 from petition.errors import Level, Problem
 

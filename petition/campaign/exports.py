@@ -1,4 +1,4 @@
-"""What the exports of campaigning systems call the columns that petition understands.
+"""Column names and yes/no values in the exports of campaigning systems.
 
 The one table of them. Names are normalised (names.column_name): "No Bulk Emails (User Opt Out)" is
 `no_bulk_emails_user_opt_out`. A column keeps its own name beside ours.
@@ -14,8 +14,17 @@ The one table of them. Names are normalised (names.column_name): "No Bulk Emails
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from petition.campaign.answers import answer
 from petition.campaign.names import language_tag
+
+ANSWERS = dict.fromkeys(("yes", "y", "true", "t", "1", "да", "иә"), True) | dict.fromkeys(
+    ("no", "n", "false", "f", "0", "", "нет", "жоқ"), False
+)
+
+
+def answer(text: str) -> bool | None:
+    """What a cell says: yes, no (an empty one too), or None where it is not clear."""
+    return ANSWERS.get(text.strip().lower())
+
 
 # Ours -> theirs, the likeliest first. `title` is not among them: in a target list it is a job title
 # and no form of address.

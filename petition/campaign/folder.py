@@ -13,13 +13,12 @@ from petition.campaign.people import PeopleList, open_people
 from petition.campaign.settings import (
     LoadedSettings,
     Settings,
+    TomlLines,
     load_settings,
     stand_in_settings,
 )
-from petition.campaign.signatories import Signatory, read_signatories
-from petition.campaign.signed_twice import SignedOnce
+from petition.campaign.signatories import Signatory, SignedOnce, read_signatories
 from petition.campaign.source import unreadable
-from petition.campaign.toml_lines import TomlLines
 from petition.errors import CampaignError, Problem
 
 SETTINGS_FILE = "petition.toml"

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from petition.campaign.faults import Faults
 from petition.campaign.names import quoted
 from petition.campaign.settings import Settings, Smtp
+from petition.campaign.validation import Faults
 from petition.database_url import (
     POSTGRESQL,
     AddressUnreadable,

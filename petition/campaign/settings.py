@@ -1,6 +1,8 @@
-"""petition.toml: every setting of a campaign, and what is wrong with any of them."""
+"""petition.toml: its settings, and the line of each key."""
 
 import re
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
@@ -9,12 +11,225 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from petition.address import parse_address
-from petition.campaign import field_types as kinds
-from petition.campaign.faults import fault, fault_of
+from petition.campaign import validation as kinds
 from petition.campaign.names import quoted, slug
-from petition.campaign.settings_file import SettingsFile
-from petition.campaign.toml_lines import TomlLines
+from petition.campaign.source import read_text
+from petition.campaign.validation import Faults, KeyPath, Model, StandIns, fault, fault_of, read_on
 from petition.errors import AddressRefused, Problem
+
+TomlPath = tuple[str | int, ...]
+
+# What a line break or a bracket in it does not count for, then what does.
+_TOKEN = re.compile(
+    r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*'''
+    r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
+    re.DOTALL,
+)
+
+# tomllib needs memory in the square of a dotted key's length: a small file could take all of it.
+_LONG_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){20}""", re.ASCII
+)
+
+
+class TomlRefused(Exception):
+    """A text is not TOML.
+
+    Args:
+        line: Where reading failed, from 1; None where that is not known.
+        reason: Why, as a part of a sentence.
+    """
+
+    def __init__(self, line: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document of a TOML text.
+
+    Args:
+        text: Any text.
+
+    Raises:
+        TomlRefused: It is no TOML, or too deep.
+    """
+    if long_key := _LONG_KEY.search(text):
+        raise TomlRefused(text.count("\n", 0, long_key.start()) + 1, "a key has too many parts")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TomlRefused(None, "it is nested too deep") from None
+    except ValueError as why:  # its own error, and an integer with too many digits
+        raise _refusal(text, str(why)) from None
+
+
+class TomlLines:
+    """The line of each table and key of a TOML text.
+
+    Args:
+        text: A text that tomllib reads.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self._lines: dict[TomlPath, int] = {}
+        table: TomlPath = ()
+        for line, statement in _statements(text):
+            document = parse_toml(statement)
+            if statement.startswith("["):
+                table = _only_path(document)
+                self._note(table, line)
+            else:
+                for path in _paths(document):
+                    self._note(table + path, line)
+
+    def line_of(self, path: TomlPath) -> int | None:
+        """The line of a key or table; where it has none, that of the table around it.
+
+        Args:
+            path: The keys from the outermost table inwards: `("smtp", "port")`.
+        """
+        for length in range(len(path), 0, -1):
+            if line := self._lines.get(path[:length]):
+                return line
+        return None
+
+    def _note(self, path: TomlPath, line: int) -> None:
+        for length in range(1, len(path) + 1):
+            self._lines.setdefault(path[:length], line)
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Each table header and each assignment, with the line that it begins in."""
+    start, line, depth = 0, 1, 0
+    text += "\n"
+    for token in _TOKEN.finditer(text):
+        depth += (token["open"] is not None) - (token["close"] is not None)
+        if token["end"] is None or depth > 0:
+            continue
+        statement = text[start : token.end()].strip()
+        if statement and not statement.startswith("#"):
+            yield line, statement
+        line += text.count("\n", start, token.end())
+        start = token.end()
+
+
+def _only_path(header: dict[str, Any]) -> TomlPath:
+    path: list[str] = []
+    inner: Any = header
+    while inner:
+        if isinstance(inner, list):  # [[name]]
+            inner = inner[0]
+            continue
+        key, inner = next(iter(inner.items()))
+        path.append(key)
+    return tuple(path)
+
+
+def _paths(document: dict[str, Any]) -> Iterator[TomlPath]:
+    for key, value in document.items():
+        yield (key,)
+        if isinstance(value, dict):
+            for inner in _paths(value):
+                yield (key, *inner)
+
+
+def _refusal(text: str, message: str) -> TomlRefused:
+    place = r"(.*) \(at (?:line (\d+), column \d+|end of document)\)"
+    found = re.fullmatch(place, message, re.DOTALL)
+    if not found:
+        return TomlRefused(None, message)
+    line = int(found[2]) if found[2] else text.rstrip("\n").count("\n") + 1
+    reason = re.sub(r"\(('[^()]*',?)\)", _header, found[1])
+    return TomlRefused(line, reason[:1].lower() + reason[1:])
+
+
+def _header(found: re.Match[str]) -> str:
+    """A table or key as TOML has it, where tomllib shows a tuple of Python."""
+    keys = ".".join(re.findall("'([^']*)'", found[1]))
+    return f"[{keys}]"
+
+
+_LIMIT = 50_000  # characters; the longest petition.toml that makes sense is a tenth of it
+_SECRETS = {"password", "passwd", "secret", "token"}
+
+
+class SettingsFile:
+    """A document of TOML that knows its lines.
+
+    Args:
+        file: The file's name.
+        text: Its text.
+
+    Raises:
+        TomlRefused: The text is no TOML.
+    """
+
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._document = parse_toml(text)
+        self._lines = TomlLines(text)
+
+    @classmethod
+    def read(cls, path: Path, problems: list[Problem]) -> Self | None:
+        """The document of a file, or None and a problem where it cannot be read."""
+        text = read_text(path.parent, path.name, problems)
+        if text is not None and len(text) > _LIMIT:
+            what = f"is longer than {_LIMIT:,} characters"
+            problems.append(Problem(path.name, None, what, "Keep to the settings of a campaign"))
+            return None
+        try:
+            return None if text is None else cls(path.name, text)
+        except TomlRefused as why:
+            what = f"this is not TOML: {why.reason}"
+            mend = "Correct it; texts stand in quotes"
+            problems.append(Problem(path.name, why.line, what, mend, mark=""))
+        return None
+
+    @property
+    def lines(self) -> TomlLines:
+        """Where its tables and keys stand."""
+        return self._lines
+
+    def settings(self, model: type[Model], stand_ins: StandIns) -> tuple[Model, list[Problem]]:
+        """The settings, made in spite of their faults, and the faults.
+
+        Args:
+            model: What to make.
+            stand_ins: Values for required keys, by their path.
+        """
+        problems: list[Problem] = []
+        self._take_secrets(self._document, (), problems)
+        faults = Faults(model, self._file, self._lines.line_of, _place)
+        settings, found = read_on(model, self._document, faults, stand_ins)
+        return settings, problems + found
+
+    def _take_secrets(
+        self, table: dict[str, Any], path: tuple[str, ...], problems: list[Problem]
+    ) -> None:
+        for key, value in list(table.items()):
+            if isinstance(value, dict):
+                self._take_secrets(value, (*path, key), problems)
+            elif key.lower() in _SECRETS:
+                what = f"{quoted(key)}{_place(path)} is a secret, and this file is no place for one"
+                line = self._lines.line_of((*path, key))
+                problems.append(Problem(self._file, line, what, _mend_secret(path, key), mark=key))
+                del table[key]
+
+
+def _place(table: KeyPath) -> str:
+    return f" in [{'.'.join(map(str, table))}]" if table else ""
+
+
+def _mend_secret(path: tuple[str, ...], key: str) -> str:
+    table = ".".join(path) or "smtp"
+    command = "token_command" if key.lower() == "token" else "password_command"
+    mend = f"Take it out, change it, and name a {command} in [{table}] that prints it"
+    if (table, command) == ("smtp", "password_command"):
+        mend += ", or set the environment variable PETITION_SMTP_PASSWORD"
+    return mend
+
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _LISTS = {"recipients": "recipients.csv", "signatories": "signatories.csv"}

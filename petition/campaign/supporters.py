@@ -1,4 +1,4 @@
-"""A list that a bulk letter goes to: every row counts, and some are left out, each with its reason.
+"""Lists for bulk letters: consent, opt-outs, and rows that are skipped with a reason.
 
 What keeps a letter to directors from leaving, a row that is wrong or stands there twice, is of no
 weight among a hundred thousand supporters: such a row is passed over and counted. What the rows of
@@ -7,16 +7,58 @@ one address say of consent counts together.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from petition.address import Mailbox, folded
-from petition.campaign.consent import NO_CONSENT, Consent, together
-from petition.campaign.exports import REASONS
-from petition.campaign.lines import FirstLines
-from petition.campaign.people import PeopleList, Person, RowRefused
-from petition.campaign.table import TableRow
+from petition.campaign.exports import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
+from petition.campaign.people import FirstLines, PeopleList, Person, RowRefused, open_people
+from petition.campaign.tables import TableRow
 from petition.errors import Level, Problem
+
+UPDATES = "updates"
+NO_CONSENT = "no consent"
+
+_SUBSCRIBED = "subscribed"
+
+
+class Consent:
+    """Reads the consent of a list's rows.
+
+    Args:
+        columns: The list's columns.
+        of_all: Whether everybody has agreed, unless their row says no (`[lists.NAME]`).
+    """
+
+    def __init__(self, columns: Collection[str], *, of_all: bool) -> None:
+        self._of_all = of_all
+        self._answers = [name for name in (UPDATES, *OPT_INS) if name in columns]
+        self._statuses = [name for name in STATUSES if name in columns]
+
+    @property
+    def can_be_known(self) -> bool:
+        """Whether there is anything that could say yes."""
+        return bool(self._of_all or self._answers or self._statuses)
+
+    def of(self, cells: Mapping[str, str]) -> bool | None:
+        """Whether a row says yes, says no, or says nothing.
+
+        A cell that is filled with anything but a yes counts for more than any yes: "nein" and "no
+        thanks" are not known as a no, and consent is not guessed.
+        """
+        answers = [answer(cells[name]) for name in self._answers if cells[name]]
+        if not all(answers):
+            return False
+        is_subscribed = any(cells[name].strip().lower() == _SUBSCRIBED for name in self._statuses)
+        return True if self._of_all or is_subscribed or answers else None
+
+
+def together(one: bool | None, other: bool | None) -> bool | None:
+    """What two rows of one person say: a no in either, else a yes in either."""
+    both = (one, other)
+    return False if False in both else True if True in both else None
+
 
 INVALID, DUPLICATE = "invalid", "duplicate"
 
@@ -151,3 +193,58 @@ class Supporters:
 def _key(text: str) -> str:
     """What the rows of one address have in common, however each of them writes it."""
     return folded(text)
+
+
+REASON_COLUMNS = ("reason", "unsub_reason", "suppression_reason")
+_REASON_LENGTH = 100
+
+
+@dataclass
+class OptOuts:
+    """What such a file says.
+
+    Args:
+        by_reason: The addresses, by why nothing goes there.
+        passed_over: How many rows say that they may be written to.
+        problems: What could not be read.
+    """
+
+    by_reason: dict[str, list[str]] = field(default_factory=dict)
+    passed_over: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many rows are to be suppressed."""
+        return sum(map(len, self.by_reason.values()))
+
+
+def read_opt_outs(folder: Path, file: str) -> OptOuts:
+    """Read a file of opt-outs.
+
+    Where a column says of each row whether it may be written to, as exports have one, those that
+    may are passed over; else everybody in the file is meant.
+
+    Args:
+        folder: The folder that the file's name is relative to.
+        file: The file: CSV, or a sheet of a spreadsheet.
+    """
+    found = OptOuts()
+    people = open_people(folder, "opt-outs", file, found.problems)
+    if people is None:
+        return found
+    column = next((name for name in REASON_COLUMNS if name in people.columns), None)
+    for row in people.table.rows(found.problems):
+        # Nobody is written to by such a row: a name or a language that is wrong in it is no reason
+        # to write to them after all.
+        try:
+            excluded, addr_spec = people.exclusion_of(row), people.addr_spec_of(row)
+        except RowRefused as why:
+            found.problems.append(people.problem_of(row, why))
+            continue
+        said = " ".join(row.cells[column].split())[:_REASON_LENGTH] if column else ""
+        if people.is_marked and not excluded:
+            found.passed_over += 1
+            continue
+        found.by_reason.setdefault(excluded or said or OPTED_OUT, []).append(addr_spec)
+    return found

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from petition.address import addr_spec_in
 from petition.campaign.settings import Settings
 from petition.campaign.source import read_text
-from petition.campaign.table import open_table
+from petition.campaign.tables import open_table
 
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from petition.campaign.server import Server
 from petition.cli import console
 from petition.credentials import Secret
-from petition.delivery.ending import Slowed, Wait
+from petition.delivery.ending import Ending, Slowed, Told, Wait
 from petition.delivery.loop import run_loop
-from petition.delivery.mailer import Ending, Mailer, Route, Told
+from petition.delivery.mailer import Mailer
 from petition.delivery.pace import Pace
 from petition.delivery.reply import Verdict
 from petition.delivery.retry import RetrySchedule
+from petition.delivery.route import Route
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from petition.address import folded
-from petition.campaign.signatories import Signatory
 from petition.campaign.traces import Trace, traces
 from petition.cli import console, naming
 from petition.cli.logs import logs
@@ -17,6 +17,9 @@ from petition.outbox.log import Log
 from petition.outbox.redaction import Redaction
 from petition.report import privacy
 from petition.report.privacy import Gone, Person, Receipt
+
+if TYPE_CHECKING:
+    from petition.campaign.signatories import Signatory
 
 _SHOWN = ("copies", "events", "answers", "mails")
 

@@ -11,7 +11,8 @@ from petition.delivery.retry import RetrySchedule
 from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
 from petition.outbox.jobs import queue_jobs
-from petition.prepare import Prepared, Wish, enqueue, prepare
+from petition.plan import Wish
+from petition.prepare import Prepared, enqueue, prepare
 
 
 def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: bool) -> ExitStatus:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from petition import places
+from petition import places as campaign_checks
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.server import ServerMisnamed
 from petition.check import Examined, examine, find_letter, in_order, today_of
@@ -192,7 +192,7 @@ class _Inspector:
             self._server_is_known = True
             self._tell_unconfirmed()
             if file := self._place.log_file:
-                self._found.problems += places.warnings(file.parent)
+                self._found.problems += campaign_checks.warnings(file.parent)
             log = self._place.log_if_any
             if doubt := self._place.doubt:
                 name = self._place.log_file.name if self._place.log_file else self._place.log_name

@@ -19,7 +19,8 @@ from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.fitness import zone_of
 from petition.identity import Signer
-from petition.merge.message import MARK_BEGIN, MARK_END, Merger, Shown
+from petition.merge.loaded import MARK_BEGIN, MARK_END
+from petition.merge.message import Merger, Shown
 from petition.outbox.log import Log
 from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
 
@@ -96,7 +97,7 @@ class Copies:
 
     def _made_of(self, person: Person) -> tuple[Person, int, datetime]:
         """P7: Date is set at the first attempt and then kept, and so are the merge fields."""
-        from petition.delivery.mailer import person_of  # brings aiosmtplib, which preview can spare
+        from petition.delivery.copies import person_of  # brings aiosmtplib, which preview can spare
 
         date = self.date
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):

@@ -54,7 +54,7 @@ def send(
     """Send a letter to everyone on its list who does not have it yet."""
     from petition.cli import sending
     from petition.errors import UsageError
-    from petition.prepare import Wish
+    from petition.plan import Wish
     from petition.trust import Part
 
     if revise and again:

@@ -8,8 +8,9 @@ from petition.check import READ_BACK_FIRST
 from petition.cli import console, deliver, summary
 from petition.cli.progress import Progress
 from petition.cli.workplace import Workplace
+from petition.delivery.copies import person_of
+from petition.delivery.ending import Ending, Told
 from petition.delivery.known_replies import NOBODY, advice
-from petition.delivery.mailer import Ending, Told, person_of
 from petition.delivery.reply import Outcome
 from petition.delivery.retry import RetrySchedule
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
@@ -17,14 +18,8 @@ from petition.merge.message import Shown
 from petition.outbox.listing import ListedRow
 from petition.outbox.private_file import size
 from petition.outbox.states import State
-from petition.prepare import (
-    READ_BACK_BEFORE_RUN,
-    Prepared,
-    Wish,
-    enqueue,
-    prepare,
-    refuse_trial,
-)
+from petition.plan import Wish
+from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
 
 _LARGE = 100  # megabytes, from which on it takes more than a second to look a log through
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)

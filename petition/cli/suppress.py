@@ -85,7 +85,7 @@ def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
 
 
 def _import(place: "Workplace", file: Path, *, as_json: bool) -> None:
-    from petition.campaign.opt_outs import read_opt_outs
+    from petition.campaign.supporters import read_opt_outs
     from petition.cli import console
     from petition.cli.moved import say_in_hand, taken_json
     from petition.outbox import person

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from petition.campaign.server import Server
 from petition.credentials import Secret
@@ -25,7 +25,7 @@ from petition.delivery.shared_pace import SharedPace
 from petition.delivery.sign import DkimSigner, KeyRefused, public_record
 from petition.errors import LogDamaged, PetitionError, ServerTrouble
 from petition.identity import Signer
-from petition.merge.frozen import Frozen
+from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.merge.typeset import layout
 from petition.outbox.bucket import take_turn
@@ -34,9 +34,11 @@ from petition.outbox.enclosed import kept
 from petition.outbox.jobs import refuse_jobs
 from petition.outbox.log import Log
 from petition.outbox.members import is_owed_a_job, recover_dead
-from petition.outbox.recording import Outcome
 from petition.outbox.records import Copy
 from petition.outbox.shared import SharedRun, choose, left_of_job
+
+if TYPE_CHECKING:
+    from petition.outbox.recording import Outcome
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
 FIRST_REST_SECONDS = 1.0

@@ -30,8 +30,6 @@ from petition.outbox.records import Copy
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import WAITING, Reason, State
 
-__all__ = ["Ending", "Mailer", "Route", "Told", "person_of"]
-
 HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine
 HINDERED_IN_ALL = 50
 READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from petition.campaign.names import quoted
 from petition.errors import PetitionError
+from petition.merge.document import Frozen
 from petition.merge.enclosures import LETTER_PDF, PROMISED, promised_files
 from petition.merge.files import File, Files
-from petition.merge.frozen import Frozen
 from petition.merge.refusals import CellRefused, FileRefused
 from petition.outbox.database import Database
 from petition.outbox.enclosed import is_kept, keep, texts_of_waiting

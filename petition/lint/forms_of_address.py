@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from petition.campaign.folding import folded_name
+from petition.campaign.names import folded_name
 
 # Only where one of these stands does a salutation say that a name follows.
 _ADDRESSING = """

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from petition.campaign.folding import folded_name
-from petition.campaign.names import quoted
+from petition.campaign.names import folded_name, quoted
 from petition.campaign.signatories import Signatory
 from petition.errors import Level, Problem
 from petition.lint.rows import shouted_name

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from unicodedata import name as name_of
 
-from petition.campaign.folding import folded_name
-from petition.campaign.names import quoted
+from petition.campaign.names import folded_name, quoted
 from petition.lint.forms_of_address import FORMS_OF_ADDRESS, named_in
 
 # What is wrong with a row and how to mend it, or nothing.

@@ -11,14 +11,17 @@ from collections import OrderedDict
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.names import quoted
 from petition.campaign.source import find_file, unreadable
-from petition.errors import Problem
 from petition.merge.part import Part, attachment_of
 from petition.merge.refusals import CellRefused, FileRefused
+
+if TYPE_CHECKING:
+    from petition.errors import Problem
 
 FILE_LIMIT = 10_000_000  # bytes of one file
 LETTER_LIMIT = 20_000_000  # bytes of all files of one copy, before they are encoded

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from petition.merge.frozen import Frozen
+from petition.merge.document import Frozen
 from petition.outbox import answers as answering
 from petition.outbox.answers import Answer, Standing, Status
 from petition.outbox.erasure import frozen_letters

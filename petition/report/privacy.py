@@ -12,8 +12,8 @@ from typing import Any
 from petition.address import folded
 from petition.campaign.signatories import Signatory
 from petition.merge import refreeze
+from petition.merge.document import Frozen
 from petition.merge.fields import SIGNATORY_FIELDS
-from petition.merge.frozen import Frozen
 from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_out
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.holdings import held, mentions, namesakes

@@ -8,7 +8,8 @@ from petition.outbox.log import Log
 from petition.outbox.recording import Outcome
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
-from petition.prepare import Wish, enqueue, prepare
+from petition.plan import Wish
+from petition.prepare import enqueue, prepare
 from tests.acceptance.small import SmallCampaign
 
 DUE = datetime(2099, 1, 1, tzinfo=UTC)

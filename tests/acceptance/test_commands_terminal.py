@@ -123,7 +123,8 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
         from petition.campaign.folder import load_campaign
-        from petition.prepare import Wish, enqueue, prepare
+        from petition.plan import Wish
+        from petition.prepare import enqueue, prepare
 
         enqueue(prepare(load_campaign(campaign.root), "open-letter", log, None, Wish()))
 

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.campaign.settings import Pace as PaceSettings
-from petition.credentials import Secret
-from petition.delivery.ending import Slowed, Wait
-from petition.delivery.mailer import Ending, Mailer, Route
+from petition.delivery.ending import Ending, Slowed, Wait
+from petition.delivery.mailer import Mailer
 from petition.delivery.pace import Clock, Pace
 from petition.delivery.retry import RetrySchedule
-from petition.delivery.sign import DkimSigner
+from petition.delivery.route import Route
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.prepare import Wish, enqueue, prepare
+from petition.plan import Wish
+from petition.prepare import enqueue, prepare
 from tests.acceptance.small import SmallCampaign
 from tests.servers.scripted import ScriptedServer
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from petition.credentials import Secret
+    from petition.delivery.sign import DkimSigner
 
 
 class Scene:

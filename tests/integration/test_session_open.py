@@ -160,9 +160,7 @@ class TestEncryption:
     @pytest.mark.parametrize("act", [HANG_UP, SILENT, answer("454 4.7.0 Not now")])
     def test_a_broken_starttls(self, authority, act):
         server = ScriptedServer({Phase.STARTTLS: act}, starttls=authority.server())
-        trouble = trouble_of(
-            server, security="starttls", timeout=2, tls_context=authority.trust()
-        )
+        trouble = trouble_of(server, security="starttls", timeout=2, tls_context=authority.trust())
         assert trouble.stage is Stage.STARTTLS
         assert trouble.is_passing
 

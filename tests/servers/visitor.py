@@ -4,7 +4,8 @@ import asyncio
 
 from petition.campaign.server import Server
 from petition.delivery.session import Session
-from petition.merge.message import Email, Envelope
+from petition.merge.assembly import Envelope
+from petition.merge.message import Email
 
 TO = "kim@kaz.test"
 DATA = b"From: a@b.test\r\nTo: kim@kaz.test\r\nSubject: hello\r\n\r\nDear Kim,\r\n\r\nyours\r\n"

@@ -2,20 +2,20 @@ from pathlib import Path
 
 import pytest
 
-from petition import places
+from petition import places as campaign_checks
 
 
 @pytest.fixture(autouse=True)
 def mounts(tmp_path: Path, monkeypatch) -> Path:
     file = tmp_path / "mounts"
     file.write_text("/dev/sda1 / ext4 rw 0 0\n", encoding="utf-8")
-    monkeypatch.setattr(places, "MOUNTS", file)
+    monkeypatch.setattr(campaign_checks, "MOUNTS", file)
     return file
 
 
 def doubts(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    return [problem.what for problem in places.warnings(folder)]
+    return [problem.what for problem in campaign_checks.warnings(folder)]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,6 @@ def test_where_there_are_no_mounts_to_read(tmp_path: Path, mounts: Path):
 
 def test_it_is_a_warning_with_a_way_out(tmp_path: Path):
     (tmp_path / "Dropbox").mkdir()
-    (problem,) = places.warnings(tmp_path / "Dropbox")
+    (problem,) = campaign_checks.warnings(tmp_path / "Dropbox")
     assert not problem.is_error
     assert "[log] database" in problem.mend

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from petition.campaign.people import Person, open_people
-from petition.campaign.table import TableRow, open_table
+from petition.campaign.tables import TableRow, open_table
 from petition.errors import Problem
 
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.campaign import csv_file
-from petition.campaign.table import open_table
+from petition.campaign.tables import open_table
 
 PIECES = st.sampled_from(
     [b"a", b"kim", "ж".encode(), b'"', b'""', b",", b",", b"\n", b"\n", b"\r", b"\r\n", b" ", b"\0",

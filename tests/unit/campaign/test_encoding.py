@@ -2,7 +2,7 @@ import codecs
 
 import pytest
 
-from petition.campaign.encoding import (
+from petition.campaign.csv_file import (
     DOS_CYRILLIC,
     KOI8,
     MAC_CYRILLIC,

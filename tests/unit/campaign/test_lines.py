@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign import lines as module
-from petition.campaign.lines import FirstLines
+from petition.campaign import people as module
+from petition.campaign.people import FirstLines
 
 
 @pytest.fixture(params=["in memory", "in a file", "without a disk"])

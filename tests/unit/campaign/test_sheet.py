@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.sheet import split_name
+from petition.campaign.tables import split_name
 from petition.errors import Level, Problem
 from tests.unit.campaign.samples import SAMPLES, people_of, rows_of
 
@@ -105,7 +105,7 @@ def test_a_file_that_is_none(folder, content, what):
 
 def test_the_sheet_is_read_again_when_the_file_has_changed(folder):
     shutil.copy(SAMPLES / "people.ods", folder.root)
-    from petition.campaign.table import open_table
+    from petition.campaign.tables import open_table
 
     problems = []
     table = open_table(folder.root, "people.ods#Directors", problems)

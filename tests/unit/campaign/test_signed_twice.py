@@ -2,9 +2,8 @@
 
 import pytest
 
-from petition.campaign.folding import folded_name
-from petition.campaign.signatories import read_signatories
-from petition.campaign.signed_twice import SignedOnce
+from petition.campaign.names import folded_name
+from petition.campaign.signatories import SignedOnce, read_signatories
 
 
 def counted(folder, rows, problems):

@@ -78,7 +78,7 @@ def test_a_file_that_nobody_may_read(folder):
 import sys
 from pathlib import Path
 from petition.campaign.source import read_text
-from petition.campaign.table import open_table
+from petition.campaign.tables import open_table
 problems = []
 read_text(Path(sys.argv[1]), "a.txt", problems)
 open_table(Path(sys.argv[1]), "a.csv", problems)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.table import TableRow, open_table
+from petition.campaign.tables import TableRow, open_table
 from petition.errors import Problem
 
 

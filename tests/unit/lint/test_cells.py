@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.campaign.signatories import Signatory
-from petition.lint import rows
+from petition.lint import rows as cell_checks
 from petition.lint.organisations import shouted_signatures, two_spellings
 
 NAMED = frozenset({"name", "town", "salutation"})
@@ -27,7 +27,7 @@ NAMED = frozenset({"name", "town", "salutation"})
     ],
 )
 def test_a_salutation_for_somebody_else(salutation, name):
-    told = rows.misfitting_salutation({"salutation": salutation, "name": name}, NAMED)
+    told = cell_checks.misfitting_salutation({"salutation": salutation, "name": name}, NAMED)
     assert told == (
         f'the salutation "{salutation}" does not fit the name "{name}"',
         "Correct one of the two cells",
@@ -39,7 +39,7 @@ def test_a_salutation_for_somebody_else(salutation, name):
 )
 def test_a_man_greeted_as_a_woman(salutation):
     cells = {"salutation": salutation, "name": salutation.split(" ", 1)[1].strip("!")}
-    told = rows.misfitting_salutation(cells, NAMED)
+    told = cell_checks.misfitting_salutation(cells, NAMED)
     assert told is not None
     assert "greets a man as a woman or a woman as a man" in told[0]
 
@@ -87,23 +87,29 @@ def test_a_man_greeted_as_a_woman(salutation):
     ],
 )
 def test_a_salutation_that_fits(salutation, name):
-    assert rows.misfitting_salutation({"salutation": salutation, "name": name}, NAMED) is None
+    assert (
+        cell_checks.misfitting_salutation({"salutation": salutation, "name": name}, NAMED) is None
+    )
 
 
 @pytest.mark.parametrize(
     ("judge", "cells", "told"),
     [
-        (rows.shouted_name, {"name": "ANNA JONES"}, 'the name "ANNA JONES" is in capitals alone'),
-        (rows.shouted_name, {"name": "ОЛЬГА ИЛЬИНСКАЯ"}, "is in capitals alone"),
-        (rows.shouted_name, {"name": "anna jones"}, "is in small letters alone"),
-        (rows.no_value, {"town": "#N/A"}, 'town is "#N/A"'),
-        (rows.no_value, {"town": "NULL"}, 'town is "NULL"'),
-        (rows.no_value, {"name": "nan"}, 'name is "nan"'),
-        (rows.spoilt_text, {"name": "JosÃ© PÃ©rez"}, "which was encoded twice"),
-        (rows.spoilt_text, {"name": "Oâ€™Dowd"}, "which was encoded twice"),
-        (rows.spoilt_text, {"name": "Ольга".encode().decode("cp1251")}, "was encoded twice"),
-        (rows.spoilt_text, {"town": "Tyne &amp; Wear"}, "as a web page writes it"),
-        (rows.odd_end, {"salutation": "Mr Kim,"}, "with a sign at its end"),
+        (
+            cell_checks.shouted_name,
+            {"name": "ANNA JONES"},
+            'the name "ANNA JONES" is in capitals alone',
+        ),
+        (cell_checks.shouted_name, {"name": "ОЛЬГА ИЛЬИНСКАЯ"}, "is in capitals alone"),
+        (cell_checks.shouted_name, {"name": "anna jones"}, "is in small letters alone"),
+        (cell_checks.no_value, {"town": "#N/A"}, 'town is "#N/A"'),
+        (cell_checks.no_value, {"town": "NULL"}, 'town is "NULL"'),
+        (cell_checks.no_value, {"name": "nan"}, 'name is "nan"'),
+        (cell_checks.spoilt_text, {"name": "JosÃ© PÃ©rez"}, "which was encoded twice"),
+        (cell_checks.spoilt_text, {"name": "Oâ€™Dowd"}, "which was encoded twice"),
+        (cell_checks.spoilt_text, {"name": "Ольга".encode().decode("cp1251")}, "was encoded twice"),
+        (cell_checks.spoilt_text, {"town": "Tyne &amp; Wear"}, "as a web page writes it"),
+        (cell_checks.odd_end, {"salutation": "Mr Kim,"}, "with a sign at its end"),
     ],
 )
 def test_a_cell_that_looks_wrong(judge, cells, told):
@@ -115,17 +121,17 @@ def test_a_cell_that_looks_wrong(judge, cells, told):
 @pytest.mark.parametrize(
     ("judge", "cells"),
     [
-        (rows.shouted_name, {"name": "Anna Jones"}),
-        (rows.shouted_name, {"name": "UNISON"}),
-        (rows.shouted_name, {"name": "BBC TV"}),
-        (rows.shouted_name, {"name": "J R R"}),
-        (rows.shouted_name, {"name": "毛 泽东"}),
-        (rows.no_value, {"town": "Nantwich"}),
-        (rows.no_value, {"note": "NULL"}),  # no letter names it
-        (rows.spoilt_text, {"name": "São Ângela Ðorđe Råå"}),
-        (rows.spoilt_text, {"name": "Рассказ о Смирнове", "town": "РСФСР"}),
-        (rows.spoilt_text, {"town": "Tyne & Wear; A&B"}),
-        (rows.odd_end, {"salutation": "Mr Kim", "name": "Bell & Sons, Inc."}),
+        (cell_checks.shouted_name, {"name": "Anna Jones"}),
+        (cell_checks.shouted_name, {"name": "UNISON"}),
+        (cell_checks.shouted_name, {"name": "BBC TV"}),
+        (cell_checks.shouted_name, {"name": "J R R"}),
+        (cell_checks.shouted_name, {"name": "毛 泽东"}),
+        (cell_checks.no_value, {"town": "Nantwich"}),
+        (cell_checks.no_value, {"note": "NULL"}),  # no letter names it
+        (cell_checks.spoilt_text, {"name": "São Ângela Ðorđe Råå"}),
+        (cell_checks.spoilt_text, {"name": "Рассказ о Смирнове", "town": "РСФСР"}),
+        (cell_checks.spoilt_text, {"town": "Tyne & Wear; A&B"}),
+        (cell_checks.odd_end, {"salutation": "Mr Kim", "name": "Bell & Sons, Inc."}),
     ],
 )
 def test_a_cell_that_is_right(judge, cells):
@@ -204,11 +210,11 @@ CELL = st.lists(
 @example(["x" * 99])
 @example(["РђСЂ"])
 def test_a_row_that_nothing_is_odd_of_at_a_glance_has_nothing_odd(cells):
-    if rows.may_be_odd(cells):
+    if cell_checks.may_be_odd(cells):
         return
     by_column = {f"c{number}": cell for number, cell in enumerate(cells)}
-    assert not any(judge(by_column, frozenset(by_column)) for judge in rows.ODDITIES)
-    assert not rows.brings_along(cells)
+    assert not any(judge(by_column, frozenset(by_column)) for judge in cell_checks.ODDITIES)
+    assert not cell_checks.brings_along(cells)
 
 
 @pytest.mark.parametrize(
@@ -216,4 +222,4 @@ def test_a_row_that_nothing_is_odd_of_at_a_glance_has_nothing_odd(cells):
     ["Ann Reed", "Жанна Ахметова", "Mary-Jane O’Dowd", "12/3 Quay St. (left)", "a@b.example", ""],
 )
 def test_what_most_cells_hold_is_seen_at_a_glance(cell):
-    assert not rows.may_be_odd([cell, "Hull"])
+    assert not cell_checks.may_be_odd([cell, "Hull"])

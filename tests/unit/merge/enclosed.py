@@ -8,8 +8,8 @@ from pathlib import Path
 
 from petition.errors import Problem
 from petition.identity import Signer
+from petition.merge.document import Frozen
 from petition.merge.files import Files
-from petition.merge.frozen import Frozen
 from petition.merge.message import Email, Merger
 from tests.unit.merge.letters import (
     NOW,

@@ -10,7 +10,9 @@ from petition.address import Mailbox
 from petition.campaign.demands import Demand
 from petition.campaign.letter import Letter
 from petition.identity import Signer
-from petition.merge.frozen import Frozen, differences, freeze
+from petition.merge.changes import differences
+from petition.merge.document import Frozen
+from petition.merge.frozen import freeze
 from petition.merge.message import Merger
 from tests.unit.merge.letters import (
     COLUMNS,

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from petition.errors import MergeRefused
 from petition.identity import Signer
 from petition.merge import files as files_room
+from petition.merge.changes import differences
+from petition.merge.document import Frozen
 from petition.merge.enclosures import PROMISED
-from petition.merge.frozen import Frozen, differences
 from petition.merge.message import Merger
 from petition.merge.part import attachment_of, plain_name, type_of
 from petition.merge.readback import read_back

@@ -10,7 +10,8 @@ from petition.errors import Level
 from petition.identity import Signer
 from petition.lint.promises import broken_promises
 from petition.merge.calendar import event_uid
-from petition.merge.frozen import Frozen, differences
+from petition.merge.changes import differences
+from petition.merge.document import Frozen
 from petition.merge.invitation import wrong_weekdays
 from petition.merge.message import Merger
 from tests.unit.merge.enclosed import read, tree

@@ -8,7 +8,9 @@ import pytest
 from petition.address import Mailbox
 from petition.errors import MergeRefused
 from petition.identity import Identity, Signer
-from petition.merge.message import MARK_BEGIN, MARK_END, Envelope, Merger
+from petition.merge.assembly import Envelope
+from petition.merge.loaded import MARK_BEGIN, MARK_END
+from petition.merge.message import Merger
 from tests.unit.merge.letters import (
     NOW,
     freeze_texts,

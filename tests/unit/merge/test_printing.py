@@ -10,8 +10,8 @@ from petition.merge.fields import Named
 from petition.merge.loaded import PlainEnvironment
 from petition.merge.message import Merger
 from petition.merge.printing import Forms
+from petition.merge.sandbox import template_syntax
 from petition.merge.tags import mark_tags
-from petition.merge.template import template_syntax
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 
 SUBJECT = "To {{ recipient.name or 'all' }} of {{ campaign.title }}"

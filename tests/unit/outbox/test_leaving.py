@@ -10,12 +10,12 @@ from petition.identity import Identity, Signer, selector_of
 from petition.inbox.reading import received
 from petition.inbox.source import Fetched
 from petition.outbox.leaving import copy_with, leave
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.mail import Incoming
 from petition.outbox.person import suppressions
 from petition.outbox.run import Run
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
 

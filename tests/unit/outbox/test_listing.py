@@ -5,9 +5,9 @@ import pytest
 from petition.errors import LogUnusable
 from petition.outbox import person
 from petition.outbox.comparison import Action
-from petition.outbox.listing import ListedRow, Listing, Mode
+from petition.outbox.listing import ListedRow, Listing
 from petition.outbox.log import Log
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, make_due
 

@@ -10,10 +10,10 @@ import pytest
 from petition.errors import UsageError
 from petition.outbox import moving, person
 from petition.outbox.comparison import Action
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log, utc_now
 from petition.outbox.queries import texts
-from petition.outbox.states import ARROWS, GIVE_UP, State
+from petition.outbox.states import ARROWS, GIVE_UP, Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, make_due
 

@@ -11,9 +11,9 @@ from petition.outbox.comparison import Action
 from petition.outbox.erasure import erase
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.leaving import copy_with
-from petition.outbox.listing import ListedRow, Listing, Mode
+from petition.outbox.listing import ListedRow, Listing
 from petition.outbox.log import Log
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, make_due
 

@@ -1,9 +1,9 @@
 from collections.abc import Callable
 
 from petition.outbox import person
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.unit.outbox.hand import bring_to
 
 

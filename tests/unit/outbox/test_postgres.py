@@ -19,10 +19,10 @@ from petition.delivery.workers import make_tables
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox import database, person
 from petition.outbox.bucket import take_turn
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.queries import POSTGRESQL, SQLITE, queries, tables, texts
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.outbox.conftest import frozen, listed

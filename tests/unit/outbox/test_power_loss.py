@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import intent_of, outcome_of
 

@@ -5,11 +5,12 @@ import re
 import pytest
 
 from petition.outbox.database import Row
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.marks import index_marks
 from petition.outbox.queries import SQLITE, queries
 from petition.outbox.sqlite import _with_rows
+from petition.outbox.states import Mode
 from tests.unit.outbox.conftest import frozen, listed
 
 pytestmark = pytest.mark.sqlite

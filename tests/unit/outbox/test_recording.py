@@ -10,11 +10,11 @@ from petition.errors import LogUnusable
 from petition.outbox import person
 from petition.outbox.erasure import erase
 from petition.outbox.jobs import keep_settings
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
 from petition.outbox.recording import Outcome, write_down_late
 from petition.outbox.run import Run
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import NOW, frozen, listed
 from tests.unit.outbox.hand import intent_of, outcome_of

@@ -6,9 +6,9 @@ import pytest
 
 from petition.outbox import person
 from petition.outbox.comparison import Action
-from petition.outbox.listing import Listing, Mode
+from petition.outbox.listing import Listing
 from petition.outbox.log import Log
-from petition.outbox.states import State
+from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to
 

@@ -1,0 +1,470 @@
+"""The kinds of value in petition.toml and front matter, and pydantic's errors in plain words."""
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from petition.address import Mailbox, parse_address, parse_mailbox
+from petition.campaign.names import language_tag, nearest, quoted
+from petition.database_url import POSTGRESQL, AddressUnreadable, PostgresAddress, check_log_address
+from petition.errors import AddressRefused, PetitionError, Problem
+
+KeyPath = tuple[str | int, ...]
+
+_OWN = "petition"
+
+# pydantic's kind of error -> what to say behind the key, and how to mend it.
+_WORDS: list[tuple[str, str, str]] = [
+    ("string_type", "must be a text", "Put it in quotes"),
+    ("string_too_short", "is empty", "Write something, or leave the key out"),
+    ("(int|float)_.*", "must be a number", "Write a number without quotes"),
+    ("(list|tuple)_type", "must be a list", "Put it in square brackets"),
+    ("(model|dict)_.*type", "must be a table", "Write it as a [table] with keys under it"),
+    ("greater_than_equal", "must be at least {ge:g}", "Correct it"),
+    ("greater_than", "must be more than {gt:g}", "Correct it"),
+    ("less_than_equal", "must be at most {le:g}", "Correct it"),
+    ("too_long", "holds more than {max_length}", "Shorten it"),
+    ("too_short", "is empty", "Write something, or leave the key out"),
+]
+
+
+def fault(what: str, mend: str) -> PydanticCustomError:
+    """An error for a validator to raise.
+
+    Args:
+        what: What is wrong with the value, as a clause that stands behind "key: ".
+        mend: How to mend it.
+    """
+    return PydanticCustomError(_OWN, "{what}", {"what": what, "mend": mend})
+
+
+def fault_of(refusal: PetitionError) -> PydanticCustomError:
+    """The error for a validator to raise where one of our own was raised beneath it."""
+    return fault(refusal.what, refusal.mend)
+
+
+class Faults:
+    """Turns pydantic's errors about one document into problems.
+
+    Args:
+        model: The model that was to be made.
+        file: The document's file.
+        line_of: The line of a key by its path.
+        place: How the place of a key is called, by the path of the table around it.
+    """
+
+    def __init__(
+        self,
+        model: type[BaseModel],
+        file: str,
+        line_of: Callable[[KeyPath], int | None],
+        place: Callable[[KeyPath], str],
+    ) -> None:
+        self._model = model
+        self._file = file
+        self._line_of = line_of
+        self._place = place
+
+    def problems(self, error: ValidationError) -> list[tuple[KeyPath, Problem]]:
+        """The problems of a validation error, with the path of the key that each is about."""
+        details = error.errors(include_url=False)
+        unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
+        meant = {(*path[:-1], self._near(path)) for path in unknown}
+        return [
+            (detail["loc"], self._problem(detail["loc"], detail))
+            for detail in details
+            # A misspelt key is not missing as well, and a wrong title makes no id.
+            if not (detail["type"] == "missing" and detail["loc"] in meant)
+            and detail["type"] != "default_factory_not_called"
+        ]
+
+    def _problem(self, path: KeyPath, detail: ErrorDetails) -> Problem:
+        if detail["type"] == "extra_forbidden":
+            what, mend = self._unknown(path, is_table=isinstance(detail["input"], dict))
+        elif detail["type"] == "missing":
+            what, mend = self._missing(path)
+        else:
+            what, mend = _wrong(detail)
+            what = f"{self._called(path)}{what}"
+        keys = [part for part in path if isinstance(part, str) and part != "[key]"]
+        mark = keys[-1] if keys and detail["type"] != "missing" else None
+        if isinstance(path[-1] if path else None, int) and isinstance(detail["input"], str):
+            mark = detail["input"]
+        return Problem(self._file, self._line_of(path), what, mend, mark=mark)
+
+    def _called(self, path: KeyPath) -> str:
+        names = [part for part in path if isinstance(part, str) and part != "[key]"]
+        place = self._place(tuple(names[:-1]))
+        return f"{names[-1]}{place}" if names else "the document"
+
+    def _unknown(self, path: KeyPath, *, is_table: bool) -> tuple[str, str]:
+        table, key = path[:-1], str(path[-1])
+        known = list(known_keys(self._model, table))
+        what = f"unknown {'table' if is_table else 'key'} {quoted(key)}{self._place(table)}"
+        if near := self._near(path):
+            return what, f'Did you mean "{near}"'
+        if elsewhere := self._table_with(key):
+            return what, f"It belongs{self._place((elsewhere,))}"
+        return what, f"Leave it out; known here are {', '.join(known)}"
+
+    def _near(self, path: KeyPath) -> str | None:
+        return nearest(str(path[-1]), known_keys(self._model, path[:-1]))
+
+    def _missing(self, path: KeyPath) -> tuple[str, str]:
+        table, key = path[:-1], str(path[-1])
+        field = known_keys(self._model, table)[key]
+        example = field.examples[0] if field.examples else "..."
+        return f'"{key}" is missing{self._place(table)}', f"Write {example}"
+
+    def _table_with(self, key: str) -> str | None:
+        tables = known_keys(self._model, ())
+        return next((name for name in tables if key in known_keys(self._model, (name,))), None)
+
+
+def known_keys(model: type[BaseModel], table: KeyPath) -> dict[str, Any]:
+    """The keys that a table may have, with their pydantic fields.
+
+    Args:
+        model: The model of the whole document.
+        table: The path of the table.
+    """
+    here: object = model
+    for part in table:
+        fields = _fields(here)
+        here = fields[part].annotation if part in fields else _value_type(here)
+    return _fields(here)
+
+
+def _fields(annotation: object) -> dict[str, Any]:
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return {field.alias or name: field for name, field in kind.model_fields.items()}
+    return {}
+
+
+def _value_type(annotation: object) -> object:
+    return get_args(annotation)[1] if get_origin(annotation) is dict else None
+
+
+def _wrong(detail: ErrorDetails) -> tuple[str, str]:
+    context = detail.get("ctx", {})
+    if detail["type"] == _OWN:
+        return f": {context['what']}", context["mend"]
+    if detail["type"] == "literal_error":
+        given = detail["input"]
+        return _wrong_word(given if isinstance(given, str) else "", context["expected"])
+    for kind, what, mend in _WORDS:
+        if re.fullmatch(kind, detail["type"]):
+            return f" {what.format(**context)}", mend
+    return f": {detail['msg']}", "Correct it"
+
+
+def _wrong_word(text: str, expected: str) -> tuple[str, str]:
+    what = f": {quoted(text) if text else 'this'} is not {expected.replace(chr(39), chr(34))}"
+    near = nearest(text, re.findall("'([^']*)'", expected))
+    return what, f'Did you mean "{near}"' if near else "Write one of them"
+
+
+Model = TypeVar("Model", bound=BaseModel)
+StandIns = Mapping[tuple[str, ...], Any]
+
+
+def read_on(
+    model: type[Model], document: dict[str, Any], faults: Faults, stand_ins: StandIns
+) -> tuple[Model, list[Problem]]:
+    """A model of a document, and everything that is wrong with the document.
+
+    Each round takes out what was found wrong, and the next one finds what stood behind it.
+
+    Args:
+        model: What to make.
+        document: What was read; left as it is.
+        faults: Words the faults.
+        stand_ins: A value for each required key, by its path.
+
+    Returns:
+        The model and the problems. Where there are any, the model is there only to look for
+        further ones: what was wrong has its default or a stand-in.
+    """
+    draft = _copy(document)
+    problems: list[Problem] = []
+    healed: set[KeyPath] = set()
+    while True:
+        try:
+            return model.model_validate(draft), problems
+        except ValidationError as error:
+            for path, problem in faults.problems(error):
+                if not any(path[:depth] in healed for depth in range(len(path) + 1)):
+                    problems.append(problem)
+            paths = [detail["loc"] for detail in error.errors(include_url=False)]
+            healed.update([_heal(draft, path, stand_ins) for path in paths])
+
+
+def _heal(draft: dict[str, Any], path: KeyPath, stand_ins: StandIns) -> KeyPath:
+    """Takes a wrong value out, or puts a stand-in there; the path of what it changed."""
+    table, keys = draft, tuple(map(str, path))
+    for depth, key in enumerate(keys, start=1):
+        if depth == len(keys) and keys in stand_ins:
+            stand_in = stand_ins[keys]
+            table[key] = _copy(stand_in) if isinstance(stand_in, dict) else stand_in
+        elif depth == len(keys) > 1 and key not in table:
+            # A required key that nothing stands in for: the table goes with it.
+            return _heal(draft, keys[:-1], stand_ins)
+        elif depth == len(keys) or not isinstance(table.get(key), dict):
+            table.pop(key, None)
+            return keys[:depth]
+        else:
+            table = table[key]
+    return keys
+
+
+def _copy(table: dict[str, Any]) -> dict[str, Any]:
+    # Of tables alone: copying lists that are nested deep could run out of stack.
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items()}
+
+
+_LENGTH = 1_000  # RFC 5322 2.1.1 ends a line at 998
+
+# As long as identity.Signer's token and made of its letters, so that lengths are judged rightly.
+_TOKEN_STAND_IN = "petition2token2stand2in2"  # noqa: S105 (a token's place, no secret)
+_LEAVE_STAND_IN = "petition2token2stand2in2to2leave"  # the same of an unsubscribe token
+
+
+def text_of(value: object) -> str:
+    """A value that has to be a text.
+
+    Raises:
+        PydanticCustomError: It is a number, a date, a list or a table.
+    """
+    if not isinstance(value, str):
+        raise fault("this is not a text", "Put it in quotes")
+    return value
+
+
+def one_line(value: object) -> str:
+    """A text of one line without the blanks around it.
+
+    Raises:
+        PydanticCustomError: It is empty or longer than 1,000 characters, or holds a line
+            break, another control character, or half of a surrogate pair (ways into a header).
+    """
+    text = text_of(value).strip()
+    if not text:
+        raise fault("this is empty", "Write something")
+    if len(text) > _LENGTH:
+        raise fault(f"this has {len(text):,} characters", f"Write at most {_LENGTH:,}")
+    for char in text:
+        if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
+            what = f"this holds the unseen character U+{ord(char):04X}"
+            raise fault(what, "Write it in one line of ordinary characters")
+    return text
+
+
+def mailbox_of(value: object) -> Mailbox:
+    """A mailbox with or without a display name.
+
+    Raises:
+        PydanticCustomError: It is none.
+    """
+    try:
+        return parse_mailbox(one_line(value))
+    except AddressRefused as refusal:
+        raise fault_of(refusal) from None
+
+
+def bare_address(value: object) -> str:
+    """An address without a display name, as it stands on the wire.
+
+    Raises:
+        PydanticCustomError: It is none.
+    """
+    try:
+        return parse_address(one_line(value)).addr_spec
+    except AddressRefused as refusal:
+        raise fault_of(refusal) from None
+
+
+def _return_path(value: object, stand_in: str = _TOKEN_STAND_IN) -> str:
+    text = one_line(value)
+    for name in re.findall(r"\{[^}]*\}", text):
+        if name != "{token}":
+            raise fault(f"{quoted(name)} is not known here", "Only {token} can stand there")
+    address = bare_address(text.replace("{token}", stand_in))
+    return address.replace(stand_in, "{token}")
+
+
+def _list_of_languages(value: object) -> object:
+    if not isinstance(value, list) or not value:
+        raise fault("this is not a list of languages", 'Write it as ["en", "ru"]')
+    return tuple(value)
+
+
+def _language(value: object) -> str:
+    text = text_of(value)
+    if (tag := language_tag(text)) is None:
+        raise fault(f"{quoted(text)} is not a language tag", 'Write one as "en" or "pt-BR"')
+    return tag
+
+
+def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := sorted({tag for tag in tags if tags.count(tag) > 1}):
+        stand = "stands" if len(twice) == 1 else "stand"
+        raise fault(f"{', '.join(map(quoted, twice))} {stand} there twice", "Leave one of them out")
+    return tags
+
+
+def _timezone(value: object) -> str:
+    name = one_line(value)
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        near = nearest(name, available_timezones())
+        mend = f'Did you mean "{near}"' if near else 'Write one as "Europe/London"'
+        raise fault(f"{quoted(name)} is not a time zone", mend) from None
+    return name
+
+
+def _campaign_id(value: object) -> str:
+    text = one_line(value)
+    if not re.fullmatch(r"\w[\w.-]{0,99}", text):
+        raise fault(f"{quoted(text)} is not an id", 'Use letters, digits, ".", "-" and "_" alone')
+    return text
+
+
+def _inner_path(value: object) -> str:
+    text = one_line(value)
+    posix, windows = PurePosixPath(text), PureWindowsPath(text)
+    if posix.is_absolute() or windows.anchor or ".." in windows.parts:
+        what = f"{quoted(text)} lies outside the campaign folder"
+        raise fault(what, "Copy the file into the folder and write its name alone")
+    return posix.as_posix()
+
+
+def _host(value: object) -> str:
+    text = one_line(value)
+    address = text.removeprefix("[").removesuffix("]")
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.?", text):
+        mend = 'Write the name alone, as "smtp.host.org"; the port is a key of its own'
+        raise fault(f"{quoted(text)} is not the name of a server", mend)
+    return text.lower().removesuffix(".")
+
+
+def _domain_name(value: object) -> str:
+    text = one_line(value)
+    try:
+        return parse_address(f"a@{text}").domain
+    except AddressRefused:
+        raise fault(f"{quoted(text)} is not a domain", 'Write it as "host.org"') from None
+
+
+def _selector(value: object) -> str:
+    text = one_line(value).lower()
+    label = "[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+    if not re.fullmatch(rf"{label}(?:\.{label})*", text):
+        mend = 'Use letters, digits and hyphens alone, as "petition"'
+        raise fault(f"{quoted(text)} is not a selector", mend)
+    return text
+
+
+def _outer_path(value: object) -> str:
+    text = one_line(value)
+    if not text.startswith(("/", "~")):
+        what = f"{quoted(text)} begins neither with / nor with ~"
+        raise fault(what, "Keep the key outside the campaign and write its whole path")
+    return text
+
+
+def _url_parts(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        # The text itself may hold a password: it is not quoted.
+        raise fault("this is not a URL", "Correct it") from None
+    if parts.password is not None:
+        mend = "Leave the password out; name a password_command or use an environment variable"
+        raise fault("a password stands in the file", mend)
+    return parts
+
+
+def _web_address(value: object) -> str:
+    text = one_line(value)
+    parts = _url_parts(text)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or " " in text:
+        raise fault(f"{quoted(text)} is not a web address", 'Write one as "https://host.org/page"')
+    return text
+
+
+def _local_time(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise fault("this is not a day and a time", "Write it without quotes: 2015-09-28T16:00:00")
+    if value.tzinfo is not None:
+        mend = "Leave the offset out: the time zone is that of [campaign] timezone"
+        raise fault("this time has an offset of its own", mend)
+    return value
+
+
+def _inbox_url(value: object) -> str:
+    text = one_line(value)
+    parts = _url_parts(text)
+    is_imap = parts.scheme == "imaps" and parts.username and parts.hostname
+    if not is_imap and not re.match(r"(?:maildir|mbox):.", text):
+        mend = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
+        raise fault(f"{quoted(text)} is not a mailbox to read", mend)
+    return text
+
+
+def _mailto(value: object) -> str:
+    return _return_path(one_line(value).removeprefix("mailto:"), _LEAVE_STAND_IN)
+
+
+def _database_url(value: object) -> str:
+    text = one_line(value)
+    try:
+        check_log_address(text)
+    except AddressUnreadable as refusal:
+        raise fault(refusal.what, refusal.mend) from None
+    if not text.startswith(POSTGRESQL):
+        return text
+    address = PostgresAddress.parse(text)
+    if address.has_password:
+        mend = "Leave the password out: it belongs into PETITION_DATABASE or ~/.pgpass"
+        raise fault("a password stands in the file", mend)
+    if option := address.outlandish():
+        mend = "Leave it out here; PETITION_DATABASE may name it"
+        raise fault(f"{quoted(option)} in the address of a database may not stand here", mend)
+    return text
+
+
+OneLine = Annotated[str, BeforeValidator(one_line)]
+MailboxText = Annotated[Mailbox, PlainValidator(mailbox_of)]
+ReturnPath = Annotated[str, PlainValidator(_return_path)]
+LanguageTag = Annotated[str, PlainValidator(_language)]
+LanguageTags = Annotated[
+    tuple[LanguageTag, ...], BeforeValidator(_list_of_languages), AfterValidator(_each_once)
+]
+TimeZoneName = Annotated[str, PlainValidator(_timezone)]
+CampaignId = Annotated[str, PlainValidator(_campaign_id)]
+InnerPath = Annotated[str, PlainValidator(_inner_path)]
+Host = Annotated[str, PlainValidator(_host)]
+WebAddress = Annotated[str, PlainValidator(_web_address)]
+LocalTime = Annotated[datetime, PlainValidator(_local_time)]
+InboxUrl = Annotated[str, PlainValidator(_inbox_url)]
+Mailto = Annotated[str, PlainValidator(_mailto)]
+DomainName = Annotated[str, PlainValidator(_domain_name)]
+Selector = Annotated[str, PlainValidator(_selector)]
+OuterPath = Annotated[str, PlainValidator(_outer_path)]
+DatabaseUrl = Annotated[str, PlainValidator(_database_url)]
