@@ -10,7 +10,7 @@ from petition.campaign.server import Server
 from petition.campaign.supporters import Consent
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
-from petition.merge.mailing import shown_to_all
+from petition.merge.headers import shown_to_all
 
 COPIES = ("cc", "bcc")
 

@@ -17,9 +17,9 @@ from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageEr
 from petition.fitness import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
 from petition.lint.campaign import slips_of
 from petition.lint.letter import Lint
+from petition.merge.attachments import Files
 from petition.merge.document import Frozen
-from petition.merge.files import Files
-from petition.merge.frozen import freeze
+from petition.merge.freeze import freeze
 from petition.merge.message import Merger
 
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at

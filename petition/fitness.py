@@ -12,8 +12,8 @@ from petition.campaign.people import Person
 from petition.campaign.server import Server
 from petition.delivery import sign as signing
 from petition.errors import Level, Problem
-from petition.merge.invitation import wrong_weekdays
-from petition.merge.template import names_in
+from petition.merge.template.compile import names_in
+from petition.merge.template.fields import wrong_weekdays
 
 COPIES = ("cc", "bcc")
 

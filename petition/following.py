@@ -10,7 +10,7 @@ from petition.errors import MergeRefused, UsageError
 from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
-from petition.merge.previous import PREVIOUS, Previous, thread_of
+from petition.merge.template.fields import PREVIOUS, Previous, thread_of
 from petition.outbox.answers import Answer, Gate, did_not_get
 from petition.outbox.log import Log
 from petition.outbox.records import Copy

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from petition.check import Examined
 from petition.errors import LogDamaged, UsageError
-from petition.merge.changes import differences
-from petition.merge.document import Frozen
+from petition.merge.document import Frozen, differences
 from petition.outbox.log import Log
 from petition.outbox.records import FrozenLetter
 from petition.outbox.states import Mode

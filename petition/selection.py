@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from petition.campaign.people import Choice, Person
 from petition.check import Examined
 from petition.errors import MergeRefused, UsageError
-from petition.merge.condition import Condition
 from petition.merge.message import Merger
+from petition.merge.template.names import Condition
 from petition.outbox.listing import ListedRow
 
 

@@ -19,8 +19,8 @@ from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, Problem, UsageError
 from petition.fitness import zone_of
 from petition.identity import Signer
-from petition.merge.loaded import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
+from petition.merge.renderer import MARK_BEGIN, MARK_END
 from petition.outbox.log import Log
 from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
 

@@ -27,7 +27,7 @@ from petition.errors import LogDamaged, PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
-from petition.merge.typeset import layout
+from petition.merge.pdf import layout
 from petition.outbox.bucket import take_turn
 from petition.outbox.committer import on_thread
 from petition.outbox.enclosed import kept

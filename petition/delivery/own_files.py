@@ -8,10 +8,9 @@ from pathlib import Path
 
 from petition.campaign.names import quoted
 from petition.errors import PetitionError
+from petition.merge.attachments import LETTER_PDF, PROMISED, File, Files, promised_files
 from petition.merge.document import Frozen
-from petition.merge.enclosures import LETTER_PDF, PROMISED, promised_files
-from petition.merge.files import File, Files
-from petition.merge.refusals import CellRefused, FileRefused
+from petition.merge.template.fields import CellRefused, FileRefused
 from petition.outbox.database import Database
 from petition.outbox.enclosed import is_kept, keep, texts_of_waiting
 

@@ -7,7 +7,7 @@ from petition.campaign.letter import Letter, LetterText
 from petition.errors import Level, Problem
 from petition.lint.organisations import shouted_signatures, two_spellings
 from petition.lint.promises import broken_promises
-from petition.merge.template import names_in
+from petition.merge.template.compile import names_in
 
 _BLOCKS = ("demands", "signatories", "reply_by")
 

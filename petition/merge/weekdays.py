@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cache
 
-from petition.merge.fields import locale_of
-from petition.merge.invitation import weekday_patterns
+from petition.merge.template.fields import locale_of, weekday_patterns
 
 _GAP = r"[,\s\u00a0\u202f]{1,3}"
 _YEAR = r"(?P<year>[12][0-9]{3})"

@@ -11,9 +11,9 @@ from typing import Any
 
 from petition.address import folded
 from petition.campaign.signatories import Signatory
-from petition.merge import refreeze
+from petition.merge import freeze
 from petition.merge.document import Frozen
-from petition.merge.fields import SIGNATORY_FIELDS
+from petition.merge.template.fields import SIGNATORY_FIELDS
 from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_out
 from petition.outbox.forgotten import Forgotten
 from petition.outbox.holdings import held, mentions, namesakes
@@ -164,7 +164,7 @@ def without(letter: FrozenLetter, person: Person) -> Change | None:
         letter: The letter.
         person: Whom.
     """
-    new = refreeze.without(
+    new = freeze.without(
         Frozen.from_json(letter.document),
         person.is_signature,
         lambda mailbox: folded(mailbox) == folded(person.mailbox),

@@ -12,7 +12,7 @@ from petition.campaign.exports import ALIASES
 from petition.campaign.names import column_name, nearest, quoted
 from petition.campaign.source import MEND_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
-from petition.merge.foreign import ForeignTemplate
+from petition.merge.template.foreign import ForeignTemplate
 
 TEMPLATE, DATABASE, SERVER = (
     "mailmerge_template.txt",

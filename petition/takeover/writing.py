@@ -6,9 +6,13 @@ import json
 import re
 
 from petition.errors import CampaignError, Problem, UsageError
-from petition.merge.foreign import ForeignTemplate, written_out
+from petition.merge.template.foreign import (
+    ForeignTemplate,
+    markdown_as_markdown,
+    plain_as_markdown,
+    written_out,
+)
 from petition.takeover.mailmerge import SERVER, TEMPLATE, MailmergeCampaign
-from petition.takeover.wording import markdown_as_markdown, plain_as_markdown
 
 LETTER = "letter"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

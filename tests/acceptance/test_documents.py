@@ -37,7 +37,7 @@ from petition.campaign.signatories import Signatory
 from petition.cli import log, status
 from petition.cli.main import app
 from petition.errors import ExitStatus
-from petition.merge import fields
+from petition.merge.template import fields
 from petition.outbox.states import ARROWS, State
 from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign

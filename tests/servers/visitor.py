@@ -4,8 +4,7 @@ import asyncio
 
 from petition.campaign.server import Server
 from petition.delivery.session import Session
-from petition.merge.assembly import Envelope
-from petition.merge.message import Email
+from petition.merge.message import Email, Envelope
 
 TO = "kim@kaz.test"
 DATA = b"From: a@b.test\r\nTo: kim@kaz.test\r\nSubject: hello\r\n\r\nDear Kim,\r\n\r\nyours\r\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from petition.errors import Problem
 from petition.identity import Signer
+from petition.merge.attachments import Files
 from petition.merge.document import Frozen
-from petition.merge.files import Files
 from petition.merge.message import Email, Merger
 from tests.unit.merge.letters import (
     NOW,

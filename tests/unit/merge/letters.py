@@ -16,7 +16,7 @@ from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
 from petition.identity import Signer
 from petition.merge.document import Frozen
-from petition.merge.frozen import freeze
+from petition.merge.freeze import freeze
 from petition.merge.message import Email, Merger
 
 TODAY = date(2015, 10, 12)

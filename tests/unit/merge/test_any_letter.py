@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
-from petition.merge.assembly import Assembler
 from petition.merge.headers import check_text
-from petition.merge.readback import read_back
-from petition.merge.refusals import CellRefused
+from petition.merge.message import Assembler
+from petition.merge.parts import read_back
+from petition.merge.template.fields import CellRefused
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 
 NASTY = st.sampled_from(

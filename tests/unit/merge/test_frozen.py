@@ -10,9 +10,8 @@ from petition.address import Mailbox
 from petition.campaign.demands import Demand
 from petition.campaign.letter import Letter
 from petition.identity import Signer
-from petition.merge.changes import differences
-from petition.merge.document import Frozen
-from petition.merge.frozen import freeze
+from petition.merge.document import Frozen, differences
+from petition.merge.freeze import freeze
 from petition.merge.message import Merger
 from tests.unit.merge.letters import (
     COLUMNS,
@@ -46,8 +45,8 @@ def test_thawed_letter_is_the_frozen_one():
 
 def test_thawing_compiles_no_markdown(monkeypatch):
     text = frozen().to_json()
-    monkeypatch.setattr("petition.merge.markdown.MarkdownIt", None)
-    monkeypatch.setattr("petition.merge.page.css_inline", None)
+    monkeypatch.setattr("petition.merge.template.markdown.MarkdownIt", None)
+    monkeypatch.setattr("petition.merge.template.bodies.css_inline", None)
     Merger(Frozen.from_json(text), Signer(b"k" * 32)).merge(person_of(), 1, NOW, full=False)
 
 

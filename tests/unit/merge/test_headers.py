@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from petition.address import Mailbox
 from petition.merge.headers import check_text, date_header, mailbox_header, subject_header
-from petition.merge.readback import BlockCheck
-from petition.merge.refusals import CellRefused
+from petition.merge.parts import BlockCheck
+from petition.merge.template.fields import CellRefused
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=300

@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
 from petition.identity import Signer
-from petition.merge import files as files_room
-from petition.merge.changes import differences
-from petition.merge.document import Frozen
-from petition.merge.enclosures import PROMISED
+from petition.merge import attachments as files_room
+from petition.merge.attachments import PROMISED
+from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
-from petition.merge.part import attachment_of, plain_name, type_of
-from petition.merge.readback import read_back
-from petition.merge.refusals import CellRefused
+from petition.merge.parts import attachment_of, plain_name, read_back, type_of
+from petition.merge.template.fields import CellRefused
 from tests.unit.merge.enclosed import GIF, JPEG, PNG, Enclosing, read, tree
 from tests.unit.merge.letters import NOW, person_of
 

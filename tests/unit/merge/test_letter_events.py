@@ -9,11 +9,10 @@ from petition.campaign.letter import Letter
 from petition.errors import Level
 from petition.identity import Signer
 from petition.lint.promises import broken_promises
-from petition.merge.calendar import event_uid
-from petition.merge.changes import differences
-from petition.merge.document import Frozen
-from petition.merge.invitation import wrong_weekdays
+from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
+from petition.merge.parts import event_uid
+from petition.merge.template.fields import wrong_weekdays
 from tests.unit.merge.enclosed import read, tree
 from tests.unit.merge.letters import (
     NOW,

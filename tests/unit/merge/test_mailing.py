@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.merge.mailing import HEADERS_FOR_ALL, Mailing
+from petition.merge.headers import HEADERS_FOR_ALL, Mailing
 
 TOKENS = st.text("0123456789abcdef", min_size=32, max_size=32)
 URLS = st.from_regex(r"https://[a-z]{1,30}\.example(?:/[a-z]{0,60}){0,2}", fullmatch=True)

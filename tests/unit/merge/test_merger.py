@@ -8,9 +8,8 @@ import pytest
 from petition.address import Mailbox
 from petition.errors import MergeRefused
 from petition.identity import Identity, Signer
-from petition.merge.assembly import Envelope
-from petition.merge.loaded import MARK_BEGIN, MARK_END
-from petition.merge.message import Merger
+from petition.merge.message import Envelope, Merger
+from petition.merge.renderer import MARK_BEGIN, MARK_END
 from tests.unit.merge.letters import (
     NOW,
     freeze_texts,

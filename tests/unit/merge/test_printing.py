@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from petition.errors import CampaignError, MergeRefused
 from petition.identity import Signer
-from petition.merge.fields import Named
-from petition.merge.loaded import PlainEnvironment
+from petition.merge.fast_fill import Forms
 from petition.merge.message import Merger
-from petition.merge.printing import Forms
-from petition.merge.sandbox import template_syntax
-from petition.merge.tags import mark_tags
+from petition.merge.renderer import PlainEnvironment
+from petition.merge.template.fields import Named
+from petition.merge.template.sandbox import template_syntax
+from petition.merge.template.tags import mark_tags
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 
 SUBJECT = "To {{ recipient.name or 'all' }} of {{ campaign.title }}"

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from petition.errors import CampaignError, MergeRefused
 from petition.identity import Signer
+from petition.merge.fast_fill import columns_of
 from petition.merge.message import Merger
-from petition.merge.shapes import columns_of
-from petition.merge.tags import BLOCK, VARIABLE, Template
+from petition.merge.template.tags import BLOCK, VARIABLE, Template
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 
 PIECES = st.sampled_from(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.merge.splice import (
+from petition.merge.fast_fill import (
     are_whole,
     encode,
     encode_value,

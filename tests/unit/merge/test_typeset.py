@@ -15,8 +15,8 @@ from pypdf import PdfReader
 from petition.campaign.people import Person
 from petition.errors import MergeRefused
 from petition.identity import Signer
+from petition.merge.attachments import PROMISED
 from petition.merge.document import Frozen
-from petition.merge.enclosures import PROMISED
 from petition.merge.message import Merger
 from tests.unit.merge.enclosed import PNG, Enclosing, read, tree
 from tests.unit.merge.letters import NOW, merger_of, person_of, problems_of, text_of

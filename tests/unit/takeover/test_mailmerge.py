@@ -23,10 +23,9 @@ from petition.campaign.folder import load_campaign
 from petition.check import examine
 from petition.errors import CampaignError, Level
 from petition.identity import Signer
-from petition.merge.foreign import ForeignTemplate, renamed
 from petition.merge.message import Email, Merger
+from petition.merge.template.foreign import ForeignTemplate, plain_as_markdown, renamed
 from petition.takeover.mailmerge import read_mailmerge
-from petition.takeover.wording import plain_as_markdown
 from petition.takeover.writing import files_of
 from tests.unit.merge.enclosed import read
 from tests.unit.merge.letters import NOW
@@ -403,9 +402,9 @@ LINES = st.lists(
 
 @given(LINES)
 def test_any_plain_line_comes_out_as_it_was_typed(lines: list[str]):
-    from petition.merge.markdown import read_markdown
-    from petition.merge.plain import write_plain
-    from petition.merge.tags import TAG
+    from petition.merge.template.bodies import write_plain
+    from petition.merge.template.markdown import read_markdown
+    from petition.merge.template.tags import TAG
 
     text = "\n".join(lines)
     try:

@@ -12,19 +12,12 @@ from markupsafe import Markup
 from petition.campaign.people import Person
 from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
-from petition.merge.fields import LetterDate, Named, Value, clean, printed
-from petition.merge.headers import check_text
-from petition.merge.invitation import named_event
-from petition.merge.operations import LANGUAGE
-from petition.merge.previous import Previous, previous_names, stand_in
-from petition.merge.printing import UNSUBSCRIBE, Form, Forms
-from petition.merge.python_words import of_failure
-from petition.merge.refusals import CellRefused, FileRefused, ValueRefused
-from petition.merge.sandbox import LetterEnvironment, Renderer, line_of
-from petition.merge.shapes import Shapes
-from petition.merge.signing import signatories_in
-from petition.merge.splice import (
+from petition.merge.fast_fill import (
+    UNSUBSCRIBE,
     Filled,
+    Form,
+    Forms,
+    Shapes,
     SplicedEnvironment,
     are_whole,
     can_be_spliced,
@@ -33,8 +26,26 @@ from petition.merge.splice import (
     print_html,
     print_plain,
 )
-from petition.merge.tags import Template
-from petition.merge.template import CompiledText
+from petition.merge.headers import check_text
+from petition.merge.template.compile import CompiledText
+from petition.merge.template.error_texts import of_failure
+from petition.merge.template.fields import (
+    CellRefused,
+    FileRefused,
+    LetterDate,
+    Named,
+    Previous,
+    Value,
+    ValueRefused,
+    clean,
+    named_event,
+    previous_names,
+    printed,
+    stand_in,
+)
+from petition.merge.template.sandbox import LANGUAGE, LetterEnvironment, Renderer, line_of
+from petition.merge.template.signatories import signatories_in
+from petition.merge.template.tags import Template
 
 # Around each merged value in a text that is shown; no value can hold them.
 MARK_BEGIN, MARK_END = "\x02", "\x03"

@@ -1,7 +1,8 @@
-"""Freezes a letter: compiles it in all its languages, with all that its copies are made of."""
+"""Freezes a letter: compiles it with everything that its copies are made of."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import copy as copying
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,21 +13,24 @@ from petition.campaign.letter import UNANSWERED, Letter, LetterText
 from petition.campaign.settings import Event
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
-from petition.merge import fields
-from petition.merge.blocks import Blocks, demand_blocks
-from petition.merge.changes import differences
-from petition.merge.choosing import chosen, counted
-from petition.merge.document import Frozen
-from petition.merge.enclosures import Gathering
-from petition.merge.files import Files
-from petition.merge.invitation import EVENT_FIELDS
-from petition.merge.markdown import read_plain
-from petition.merge.plain import write_plain
-from petition.merge.previous import PREVIOUS_FIELDS
-from petition.merge.refusals import ValueRefused
-from petition.merge.signing import in_order, signatories_in
-from petition.merge.tags import Marked, find_reserved
-from petition.merge.template import Surroundings, compile_text, names_in
+from petition.merge.attachments import Files, Gathering
+from petition.merge.document import Frozen, differences
+from petition.merge.parts import content_id
+from petition.merge.template import fields
+from petition.merge.template.bodies import write_plain
+from petition.merge.template.compile import (
+    Blocks,
+    Surroundings,
+    compile_again,
+    compile_text,
+    demand_blocks,
+    names_in,
+)
+from petition.merge.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
+from petition.merge.template.markdown import read_plain
+from petition.merge.template.names import chosen, counted
+from petition.merge.template.signatories import in_order, signatories_in
+from petition.merge.template.tags import Marked, Template, find_reserved
 
 __all__ = ["Frozen", "differences", "freeze"]
 
@@ -138,7 +142,7 @@ class _Freezing:
         return {
             "file": text.file,
             "source": f"{text.subject}\n{text.body}",
-            **{name: _as_json(template) for name, template in parts.items()},
+            **{name: _template_as_json(template) for name, template in parts.items()},
             **({"pictures": pictures} if pictures else {}),
         }
 
@@ -262,7 +266,7 @@ def _json_value(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _as_json(template: Sequence[Any]) -> dict[str, Any]:
+def _template_as_json(template: Sequence[Any]) -> dict[str, Any]:
     source, lines = template
     return {"template": source, "lines": list(lines)}
 
@@ -273,3 +277,60 @@ def _reply_by_rule(reply_by: timedelta | date | None) -> Mapping[str, Any] | Non
     if isinstance(reply_by, timedelta):
         return {"days": reply_by.days}
     return {"date": reply_by.isoformat()}
+
+
+def without(
+    frozen: Frozen,
+    is_signature: Callable[[dict[str, str]], bool],
+    is_box: Callable[[str], bool],
+) -> Frozen | None:
+    """The letter as it would have been frozen without a person; None where it has them nowhere.
+
+    It is made of what was frozen alone, whatever has become of the files since.
+
+    Args:
+        frozen: The letter.
+        is_signature: Whether a published signatory is the person.
+        is_box: Whether an address of cc or bcc is theirs.
+    """
+    document = copying.deepcopy(frozen.document)
+    signatories = document["signatories"]
+    before = len(signatories["published"])
+    signatories["published"] = [one for one in signatories["published"] if not is_signature(one)]
+    gone = before - len(signatories["published"])
+    signatories["total"] -= gone
+    for key in ("cc", "bcc"):
+        document[key] = [
+            one for one in document[key] if not is_box(one if isinstance(one, str) else one[-1])
+        ]
+    if document == frozen.document:
+        return None
+    if gone:
+        for language, text in document["texts"].items():
+            _compile(document, language, text)
+    return replace(frozen, document=document)
+
+
+def _compile(document: dict[str, Any], language: str, text: dict[str, Any]) -> None:
+    demands = [
+        Demand(one["number"], one["id"], one["title"], one["source"], 1)
+        for one in document["demands"].get(language, ())
+    ]
+    signatories = signatories_in(document["signatories"], language)
+    blocks = Blocks(
+        {"demands": demand_blocks(demands) if demands else []},
+        lambda source: chosen(source, signatories),
+    )
+    links = {one["path"]: f"cid:{content_id(one['sha256'])}" for one in text.get("pictures", ())}
+    around = Surroundings(document["campaign"]["title"], {}, blocks, links.__getitem__)
+    body = text["source"].partition("\n")[2]
+    for part, template in zip(
+        ("text", "html"), compile_again(text["file"], body, around, language), strict=True
+    ):
+        text[part] = _refrozen_as_json(template, text[part]["lines"])
+
+
+def _refrozen_as_json(template: Template, before: list[int]) -> dict[str, Any]:
+    """A template, whose lines are those of the file again: its body begins where it began."""
+    shift = before[0] - template.lines[0] if before and template.lines else 0
+    return {"template": template.source, "lines": [line + shift for line in template.lines]}

@@ -1,0 +1,406 @@
+"""What a letter can name: columns, demands, signatories, dates, the event, the letter before.
+
+It differs from person to person, and is kept with the fields of their row: a copy that was
+attempted once stays the same, whatever is answered later.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache, cached_property
+from typing import Any, Self, TypeAlias
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time, get_datetime_format
+from jinja2 import Undefined
+
+from petition.campaign.letter import LetterText
+from petition.campaign.people import Person
+from petition.errors import Level, PetitionError, Problem
+
+
+class ValueRefused(PetitionError):
+    """A letter asks for what cannot be printed: the letter's line is to blame.
+
+    Args:
+        what: What is wrong, a sentence without its full stop.
+        mend: How to mend it, the same.
+        mark: What of the letter's line is meant, if that is known.
+    """
+
+    def __init__(self, what: str, mend: str = "", mark: str = "") -> None:
+        super().__init__(what, mend)
+        self.mark = mark
+
+
+class CellRefused(ValueRefused):
+    """A value cannot be printed where it stands: the row that it comes from is to blame."""
+
+
+class FileRefused(CellRefused):
+    """A file of this machine cannot be carried as it is: no value is to blame."""
+
+
+# All C0 controls but line end and tab; half a surrogate pair, which no encoding has.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+
+# English without a country is Britain's here: 12 October 2015.
+_LOCALES = {"en": "en_GB"}
+
+Value: TypeAlias = Any  # whatever an expression can come to
+
+DATE_FIELDS = ("iso", "year", "weekday")
+DEMAND_FIELDS = ("number", "id", "title", "text")
+SIGNATORY_FIELDS = ("name", "role", "organisation", "place", "country", "kind")
+SENDER_FIELDS = ("name", "address", "reply_to", "postal_address")
+CAMPAIGN_FIELDS = ("title", "id")
+
+
+class EmptyCell(str):
+    """A cell without text: false in a condition, and never printed."""
+
+    __slots__ = ("label",)
+
+    label: str
+
+    def __new__(cls, label: str) -> Self:
+        """An empty text that knows where it is empty.
+
+        Args:
+            label: What a letter calls it, such as `recipient.name`.
+        """
+        empty = super().__new__(cls)
+        empty.label = label
+        return empty
+
+
+class Named:
+    """Something whose fields a letter can name: `recipient.name`.
+
+    Its fields are no attributes, so that a column may be called `items` or `get`.
+
+    Args:
+        label: What the letter calls it.
+        values: Its fields; an empty text becomes an `EmptyCell`.
+    """
+
+    __slots__ = ("_label", "_values")
+
+    def __init__(self, label: str, values: Mapping[str, Value]) -> None:
+        self._label = label
+        self._values = values
+
+    def field(self, name: str) -> Value:
+        """A field's value.
+
+        Raises:
+            KeyError: There is no such field.
+        """
+        value = self._values[name]
+        if isinstance(value, str) and (not value or value.isspace()):
+            return EmptyCell(f"{self._label}.{name}")
+        return value
+
+    def __repr__(self) -> str:
+        return self._label
+
+
+class LetterDate(Named):
+    """A day; printed, it is the long date of a language.
+
+    Args:
+        label: What the letter calls it.
+        day: The day.
+        language: The language tag of the letter.
+    """
+
+    __slots__ = ("__dict__", "_day", "_locale")
+
+    def __init__(self, label: str, day: date, language: str) -> None:
+        super().__init__(label, {})
+        self._day = day
+        self._locale = locale_of(language)
+
+    def field(self, name: str) -> Value:
+        """`iso`, `year` or `weekday`."""
+        if name == "weekday":
+            return format_date(self._day, "cccc", locale=self._locale)
+        return {"iso": self._day.isoformat(), "year": self._day.year}[name]
+
+    @cached_property
+    def _long(self) -> str:
+        return format_date(self._day, "long", locale=self._locale)
+
+    def __str__(self) -> str:
+        return self._long
+
+
+def printed(value: Value) -> str:
+    """A value as the text that a letter shows.
+
+    Returns:
+        The text with plain line ends; markup that a template's own block has made stays markup.
+
+    Raises:
+        ValueRefused: It is empty, no text, or holds what no letter can.
+        UndefinedError: There is no such thing.
+    """
+    if type(value) is str:
+        return clean(value)
+    if isinstance(value, EmptyCell):
+        mend = f'Fill the cell, or write {{{{ {value.label} or "something else" }}}}'
+        raise ValueRefused(f"{value.label} is empty", mend, value.label)
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | LetterDate | Undefined):
+        kind = "a yes or no" if isinstance(value, bool) else _kind_of(value)
+        raise ValueRefused(f"this is {kind}, and only text and numbers can be printed", _MEND)
+    return str(value)
+
+
+_MEND = "Print one of its fields, or use it in a condition or a loop"
+
+
+def clean(text: str) -> str:
+    r"""A text with \n for every line end.
+
+    Raises:
+        CellRefused: It holds a control character or half of a surrogate pair.
+    """
+    if is_printable(text):
+        return text
+    whole = text.replace("\r\n", "\n").replace("\r", "\n")
+    if unseen := _UNPRINTABLE.search(whole):
+        code = f"U+{ord(unseen.group()):04X}"
+        raise CellRefused(f"a text holds the control character {code}", "Type the text anew")
+    return whole
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text is printed as it stands: `clean` gives it back."""
+    # Nearly all is printable for Unicode too, which is seen sooner; a line end and a tab are not.
+    return text.isprintable() or not _UNPRINTABLE.search(text)
+
+
+def _kind_of(value: Value) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Named):
+        return f"{value!r} as a whole"
+    return "a function" if callable(value) else "a list"
+
+
+def locale_of(language: str) -> Locale:
+    """How a language writes; English, where nothing is known of it.
+
+    Args:
+        language: A language tag in lower case.
+    """
+    for tag in (_LOCALES.get(language, language), language.partition("-")[0]):
+        try:
+            return Locale.parse(tag.replace("-", "_"))
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale.parse("en_GB")
+
+
+PREVIOUS = "_previous"  # beside the columns of a row, none of which begins with _
+PREVIOUS_FIELDS = ("subject", "sent_on", "days", "answers", "stalls")
+ANSWER_FIELDS = ("status", "demand", "channel", "quote", "on")
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The letter that somebody had before, and where they stand with it.
+
+    Args:
+        subject: Its subject, without the "Re:" of a follow-up.
+        sent_on: The day of its sending.
+        days: How many days ago that was.
+        answers: What they said so far, each with `status`, `demand`, `channel`, `quote`, `on`.
+        open_demands: The ids of the demands that wait for an answer.
+        thread: The Message-IDs of the letters before, the latest last.
+    """
+
+    subject: str
+    sent_on: date
+    days: int
+    answers: tuple[Mapping[str, str], ...] = ()
+    open_demands: tuple[str, ...] | None = None
+    thread: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The same as the log keeps it."""
+        values = {
+            "subject": self.subject,
+            "sent_on": self.sent_on.isoformat(),
+            "days": self.days,
+            "answers": [dict(one) for one in self.answers],
+            "open": self.open_demands,
+            "thread": self.thread,
+        }
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
+
+
+def stand_in(title: str, today: date) -> Previous:
+    """What stands for a letter that nobody has got yet, so that a follow-up can be looked at.
+
+    Args:
+        title: Stands for its subject.
+        today: The day it is.
+    """
+    stall = {"status": "stalled", "demand": "", "channel": "phone", "quote": "…"}
+    return Previous(title, today, 0, ({**stall, "on": today.isoformat()},))
+
+
+def thread_of(person: Person) -> tuple[str, ...]:
+    """The Message-IDs of the letters that a person had before in this thread, the latest last."""
+    kept = person.fields.get(PREVIOUS)
+    return tuple(json.loads(kept)["thread"]) if kept else ()
+
+
+def previous_names(
+    person: Person, instead: Previous, demands: Sequence[Named], language: str
+) -> dict[str, Any]:
+    """What a follow-up can name for one person: `previous` and `open_demands`.
+
+    Args:
+        person: The person.
+        instead: What counts for a person of whom nothing is known.
+        demands: All demands, in the language of the letter.
+        language: Its language tag.
+    """
+    kept = json.loads(person.fields.get(PREVIOUS) or instead.to_json())
+    answers = [_answer(one, language) for one in kept["answers"]]
+    stalls = [one for one in answers if one.field("status") == "stalled"]
+    values = {
+        "subject": kept["subject"],
+        "sent_on": LetterDate("previous.sent_on", date.fromisoformat(kept["sent_on"]), language),
+        "days": kept["days"],
+        "answers": tuple(answers),
+        "stalls": tuple(stalls),
+    }
+    is_open = [kept["open"] is None or one.field("id") in kept["open"] for one in demands]
+    return {
+        "previous": Named("previous", values),
+        "open_demands": tuple(one for one, yes in zip(demands, is_open, strict=True) if yes),
+    }
+
+
+def _answer(one: Mapping[str, str], language: str) -> Named:
+    on = LetterDate("answer.on", date.fromisoformat(one["on"]), language)
+    return Named("answer", {**one, "on": on})
+
+
+EVENT_FIELDS = ("title", "place", "url", "day", "time", "weekday", "starts", "ends")
+
+_WEEKDAYS = range(7)  # from Monday, as datetime.weekday() counts
+# Languages whose weekdays change their ends: what stays of each, and what may follow it.
+_INFLECTED: dict[str, tuple[str, ...]] = {
+    "ru": (
+        *(r"понедельник\w{0,2}", r"вторник\w{0,2}", r"сред(?:а|ы|е|у|ой|ам|ами|ах)"),
+        *(r"четверг\w{0,2}", r"пятниц\w{0,3}", r"суббот\w{0,3}", r"воскресень\w{1,3}"),
+    ),
+    "kk": (
+        *(r"дүйсенбі\w{0,5}", r"сейсенбі\w{0,5}", r"сәрсенбі\w{0,5}", r"бейсенбі\w{0,5}"),
+        *(r"жұма(?:да|ға|дан|ның|сы|сында|ны)?", r"сенбі\w{0,5}", r"жексенбі\w{0,5}"),
+    ),
+}
+_ENDING = r"\w{0,2}"  # "Mondays", "Montags"
+
+
+class LetterTime(LetterDate):
+    """A moment; printed, it is the day and the time as a language writes them.
+
+    Args:
+        label: What the letter calls it.
+        moment: The moment, in the time zone of the campaign.
+        language: The language tag of the letter.
+    """
+
+    __slots__ = ("_moment",)
+
+    def __init__(self, label: str, moment: datetime, language: str) -> None:
+        super().__init__(label, moment.date(), language)
+        self._moment = moment
+
+    def field(self, name: str) -> Value:
+        """`iso`, `year`, `weekday`, `day` or `time`."""
+        if name == "time":
+            return self._clock
+        if name == "day":
+            return LetterDate(f"{self._label}.day", self._day, self._locale.language)
+        return self._moment.isoformat(timespec="minutes") if name == "iso" else super().field(name)
+
+    @cached_property
+    def _long(self) -> str:
+        pattern = str(get_datetime_format("long", locale=self._locale)).replace("'", "")
+        day = format_date(self._moment, "long", locale=self._locale)
+        return pattern.replace("{1}", day).replace("{0}", self._clock)
+
+    @property
+    def _clock(self) -> str:
+        return format_time(self._moment.time(), "short", locale=self._locale)
+
+
+def named_event(event: Mapping[str, Any], language: str) -> Named:
+    """The event as a letter names it.
+
+    Args:
+        event: The event as petition.toml has it, times in ISO 8601.
+        language: The language tag of the letter.
+    """
+    starts = datetime.fromisoformat(event["starts"])
+    ends = datetime.fromisoformat(event["ends"]) if event["ends"] else None
+    begin = LetterTime("event.starts", starts, language)
+    values: dict[str, Value] = {name: event[name] or "" for name in ("title", "place", "url")}
+    values |= {"day": LetterDate("event.day", starts.date(), language), "starts": begin}
+    values |= {"weekday": begin.field("weekday"), "time": begin.field("time")}
+    values["ends"] = LetterTime("event.ends", ends, language) if ends else EmptyCell("event.ends")
+    return Named("event", values)
+
+
+def wrong_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem]:
+    """The weekdays that a letter's text names and that are not its event's: a warning each.
+
+    Args:
+        text: The text.
+        starts: When the event begins.
+    """
+    locale = locale_of(text.language)
+    names = locale.days["stand-alone"]["wide"]
+    patterns = weekday_patterns(text.language)
+    subject = [(text.subject_line, text.subject)]
+    body = enumerate(re.split(r"\r\n?|\n", text.body), text.body_line)
+    for line, words in [*subject, *body]:
+        for number in _WEEKDAYS:
+            found = patterns[number].search(words) if number != starts.weekday() else None
+            if found:
+                what = f'"{found.group()}" stands here, and the event is on a {_day(starts)}'
+                mend = f"Write {names[starts.weekday()]} or {{{{ event.weekday }}}}, if it is meant"
+                yield Problem(text.file, line, what, mend, Level.WARNING)
+
+
+def _day(starts: datetime) -> str:
+    return f"{starts:%A} ({starts:%Y-%m-%d})"
+
+
+@cache
+def weekday_patterns(language: str) -> tuple[re.Pattern[str], ...]:
+    """How a language writes the weekdays from Monday, in all their forms.
+
+    Args:
+        language: A language tag in lower case.
+    """
+    primary = language.partition("-")[0]
+    days = locale_of(language).days
+    patterns = _INFLECTED.get(primary) or [
+        "|".join(
+            f"{re.escape(days[context]['wide'][day])}{_ENDING}"
+            for context in ("format", "stand-alone")
+        )
+        for day in _WEEKDAYS
+    ]
+    return tuple(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE) for pattern in patterns)

@@ -1,0 +1,542 @@
+"""The Jinja sandbox that letters run in: its filters, its operators and its limits.
+
+A letter is the organiser's, the values in it are anybody's; neither may take the machine down.
+Work is counted and never timed: the same letter is refused on every machine, or on none.
+
+What is not listed here does not exist in a letter: neither `safe`, which would let a cell write
+markup, nor `random`, after which a preview would not be what is sent.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+import jinja2
+from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2.filters import FILTERS
+from jinja2.lexer import Token, TokenStream
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import _PassArg
+from markupsafe import Markup
+
+from petition.merge.template import tags
+from petition.merge.template.fields import EmptyCell, Named, Value, ValueRefused, printed
+from petition.merge.template.signatories import SignatoryList, listed, others
+
+OUTPUT_LIMIT = 1_000_000  # characters of one part of a letter
+TEXT_LIMIT = 100_000  # characters of a text, or elements of a list, that an expression makes
+NUMBER_LIMIT = 4_000  # bits of a number
+RANGE_LIMIT = 10_000  # numbers of a range
+STEPS = 200_000  # of about ten microseconds: a round of a loop, a call
+STEP_CHARACTERS = 64  # characters that are made or looked through in a step
+STEP_ELEMENTS = 8  # elements of lists that are
+STEP_NODES = 8  # what a round or a macro has in it, as Jinja takes it apart
+
+Made = TypeVar("Made", bound=Sized)
+
+
+class Budget:
+    """Counts what a rendering costs."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin to count anew."""
+        self._steps = STEPS
+
+    def spend(self, steps: int) -> None:
+        """Pay for work.
+
+        Raises:
+            ValueRefused: The template does too much.
+        """
+        self._steps -= steps
+        if self._steps < 0:
+            raise ValueRefused("the template does too much work", "Make its loops shorter")
+
+    def charge(self, made: Made) -> Made:
+        """Pay for a text or list that was made, and give it back.
+
+        Raises:
+            ValueRefused: It is too long, or the template does too much.
+        """
+        check_length(len(made))
+        self.spend(len(made) // STEP_CHARACTERS)
+        return made
+
+    def weigh(self, *values: object) -> int:
+        """Pay for looking through values, lists within lists too.
+
+        Returns:
+            What was paid.
+
+        Raises:
+            ValueRefused: The template does too much.
+        """
+        before = self._steps
+        waiting = list(values)
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, str):
+                self.spend(len(value) // STEP_CHARACTERS)
+            elif isinstance(value, list | tuple | dict):
+                self.spend(1 + len(value) // STEP_ELEMENTS)
+                waiting += value.values() if isinstance(value, dict) else value
+            elif isinstance(value, range):
+                self.spend(len(value) // STEP_ELEMENTS)
+        return before - self._steps
+
+
+def check_length(length: int) -> None:
+    """Refuse a text or list before it is made.
+
+    Raises:
+        ValueRefused: It would be too long.
+    """
+    if length > TEXT_LIMIT:
+        what = f"an expression makes a text or list longer than {TEXT_LIMIT:,}"
+        raise ValueRefused(what, "Make it shorter")
+
+
+def check_bits(bits: int) -> None:
+    """Refuse a number before it is made.
+
+    Raises:
+        ValueRefused: It would be too large.
+    """
+    if bits > NUMBER_LIMIT:
+        raise ValueRefused("an expression makes a number that is too large", "Make it smaller")
+
+
+Filter = Callable[..., Value]
+
+# The language of the letter among its names; no letter can write a name with a dot in it.
+LANGUAGE = ".language"
+
+# Filters that no letter can name: the compiled template needs them.
+CONCATENATE, ROUNDS, WEIGHED, PAID = "~", "for", "weighed", "paid"
+_INNER = frozenset({CONCATENATE, ROUNDS, WEIGHED, PAID})
+
+_KEEP_EMPTY = "abs capitalize float int lower string title trim upper"
+_AS_THEY_ARE = (
+    "count d default dictsort first groupby last length map max min reject rejectattr"
+    " reverse select selectattr sort sum truncate unique wordcount"
+)
+
+
+class Operations:
+    """Operators and filters that pay for what they make.
+
+    Args:
+        budget: What they are paid from.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    def operators(self) -> dict[str, Filter]:
+        """The operators that could make something too large."""
+        return {"+": self._add, "*": self._multiply, "**": _power, "%": _modulo}
+
+    def filters(self) -> dict[str, Filter]:
+        """All filters, those of the compiled template too."""
+        return {
+            **{name: self._paying(FILTERS[name]) for name in _AS_THEY_ARE.split()},
+            **{name: _keeping_empty(self._paying(FILTERS[name])) for name in _KEEP_EMPTY.split()},
+            **{name: _of_printed(link) for name, link in tags.FILTERS.items()},
+            CONCATENATE: self._concatenate,
+            ROUNDS: self._rounds,
+            WEIGHED: self._weighed,
+            PAID: self._budget.spend,
+            "join": self._join,
+            "limit": self._limit,
+            "list": self._list,
+            "listed": self._listed(),
+            "replace": _keeping_empty(self._replace),
+            "round": _keeping_empty(_round),
+            "where": self._where,
+        }
+
+    def _rounds(self, elements: Iterable[Value], weight: int) -> Iterator[Value]:
+        for element in elements:
+            self._budget.spend(weight)
+            self._budget.weigh(element)
+            yield element
+
+    def _weighed(self, value: Value) -> Value:
+        self._budget.weigh(value)
+        return value
+
+    def _paying(self, plain: Filter) -> Filter:
+        """A filter that pays for what it looks through, and for its arguments at each element."""
+        at = 0 if _PassArg.from_obj(plain) is None else 1
+
+        @wraps(plain)
+        def paying(*arguments: Value, **options: Value) -> Value:
+            value = arguments[at]
+            each = 1 + self._budget.weigh(*arguments[at + 1 :], *options.values())
+            if isinstance(value, Sized):
+                self._budget.weigh(value)
+                if each > 1:
+                    self._budget.spend(each * len(value))
+            elif isinstance(value, Iterator):
+                value = self._rounds(value, each)
+            made = plain(*arguments[:at], value, *arguments[at + 1 :], **options)
+            if isinstance(made, int):
+                check_bits(made.bit_length())
+            return self._budget.charge(made) if isinstance(made, str) else made
+
+        return paying
+
+    def _list(self, elements: Iterable[Value]) -> list[Value]:
+        return self._budget.charge(list(self._rounds(elements, 1)))
+
+    def _concatenate(self, parts: Iterable[Value]) -> str:
+        texts = [printed(part) for part in parts]
+        check_length(sum(map(len, texts)))
+        is_markup = any(isinstance(text, Markup) for text in texts)
+        return self._budget.charge(Markup("").join(texts) if is_markup else "".join(texts))
+
+    def _join(self, elements: Iterable[Value], mark: str = "", attribute: str = "") -> str:
+        found = [
+            one.field(attribute) if attribute and isinstance(one, Named) else one
+            for one in self._rounds(elements, 1)
+        ]
+        return self._concatenate([part for one in found for part in (mark, one)][1:])
+
+    def _where(self, elements: Iterable[Value], **conditions: Value) -> Value:
+        """Those of whom all conditions are true; `_where(demands, id="pay")`."""
+        if isinstance(elements, SignatoryList):
+            self._budget.spend(1 + len(elements) // 64)
+            return elements.where(**conditions)
+        return [
+            one
+            for one in self._rounds(elements, 1)
+            if isinstance(one, Named)
+            and all(one.field(name) == value for name, value in conditions.items())
+        ]
+
+    def _limit(self, elements: Iterable[Value], number: int) -> Value:
+        """The first of a list; of the signatories, those who are named."""
+        if isinstance(elements, SignatoryList):
+            return elements.limit(number)
+        return self._list(elements)[: max(number, 0)]
+
+    def _listed(self) -> Filter:
+        """A list in a sentence: "A, B and C" as the language of the letter has it."""
+
+        @pass_context
+        def in_a_row(context: Context, elements: Iterable[Value]) -> str:
+            language = str(context.get(LANGUAGE, "en"))
+            if isinstance(elements, SignatoryList):
+                parts = [printed(one.field("name")) for one in self._rounds(elements, 1)]
+                parts += [others(elements.others, language)] if elements.others else []
+            else:
+                parts = [printed(one) for one in self._rounds(elements, 1)]
+            check_length(sum(map(len, parts)))
+            return self._budget.charge(listed(parts, language))
+
+        return in_a_row
+
+    def _replace(self, text: str, old: str, new: str) -> str:
+        check_length(len(text) + text.count(old) * len(new))
+        return self._budget.charge(text.replace(old, new))
+
+    def _add(self, left: Value, right: Value) -> Value:
+        for side in (left, right):
+            if isinstance(side, EmptyCell):
+                printed(side)  # refuses it
+        total = left + right
+        return self._budget.charge(total) if isinstance(total, str | list) else total
+
+    def _multiply(self, left: Value, right: Value) -> Value:
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, str | list | tuple) and isinstance(other, int):
+                check_length(len(one) * other)
+            elif isinstance(one, int) and isinstance(other, int):
+                check_bits(one.bit_length() + other.bit_length())
+        product = left * right
+        return self._budget.charge(product) if isinstance(product, str | list) else product
+
+
+def bounded_range(*arguments: int) -> range:
+    """Jinja's `range`, of no more numbers than a letter can need.
+
+    Raises:
+        ValueRefused: It has more.
+    """
+    numbers = range(*arguments)
+    # len() of a range can overflow; a slice of it does not.
+    if numbers[RANGE_LIMIT:]:
+        raise ValueRefused(f"a range has more than {RANGE_LIMIT:,} numbers", "Make it shorter")
+    return numbers
+
+
+def known_filters() -> frozenset[str]:
+    """The filters that a letter can use."""
+    return frozenset(Operations(Budget()).filters()) - {*_INNER, *tags.FILTERS}
+
+
+def _power(base: Value, exponent: Value) -> Value:
+    if isinstance(base, int) and isinstance(exponent, int):
+        check_bits(base.bit_length() * abs(exponent))
+    return base**exponent
+
+
+def _modulo(left: Value, right: Value) -> Value:
+    if isinstance(left, str):
+        raise ValueRefused("% does not fill in texts here", "Put texts together with ~")
+    return left % right
+
+
+def _round(value: float, digits: int = 0) -> float:
+    return round(value, min(max(digits, 0), 9))
+
+
+def _keeping_empty(text_filter: Filter) -> Filter:
+    """A filter that leaves an empty cell what it is: else it would be printed as nothing, or 0."""
+
+    @wraps(text_filter)
+    def kept(value: Value, *arguments: Value, **options: Value) -> Value:
+        if isinstance(value, EmptyCell):
+            return value
+        return text_filter(value, *arguments, **options)
+
+    return kept
+
+
+def _of_printed(link_filter: Callable[[str], str]) -> Filter:
+    return lambda value: link_filter(printed(value))
+
+
+_TEXT_METHODS = frozenset(
+    {
+        *("capitalize", "casefold", "lower", "swapcase", "title", "upper"),
+        *("lstrip", "removeprefix", "removesuffix", "rstrip", "split", "strip"),
+        *("endswith", "isalpha", "isdigit", "islower", "isupper", "startswith"),
+    }
+)
+# What can make a template's output much longer than the template.
+_GROWING = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block, nodes.AssignBlock)
+_FEW_TAGS = 1_000
+
+_MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
+
+
+@cache
+def template_syntax() -> jinja2.Environment:
+    """Jinja as an author knows it; it reads and never renders."""
+    return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 (nothing is rendered)
+
+
+class LetterEnvironment(ImmutableSandboxedEnvironment):
+    """Compiles and runs a letter's templates, one rendering at a time.
+
+    Args:
+        finalize: Turns each value into what the template prints.
+        autoescape: Whether what a block of a template makes is markup, not escaped again.
+    """
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self, finalize: Callable[[Value], str], *, autoescape: bool = False) -> None:
+        super().__init__(
+            block_start_string=tags.BLOCK[0],
+            block_end_string=tags.BLOCK[1],
+            variable_start_string=tags.VARIABLE[0],
+            variable_end_string=tags.VARIABLE[1],
+            comment_start_string=tags.COMMENT[0],
+            comment_end_string=tags.COMMENT[1],
+            keep_trailing_newline=True,
+            optimized=False,
+            undefined=StrictUndefined,
+            finalize=finalize,
+            autoescape=autoescape,
+        )
+        self.budget = Budget()
+        operations = Operations(self.budget)
+        self.globals = {"range": bounded_range}
+        self.filters = operations.filters()
+        self.binop_table |= operations.operators()
+        self._lines: tuple[int, ...] = ()
+
+    def load(self, template: tags.Template) -> "Renderer":
+        """A compiled template, ready to be filled."""
+        self._lines = template.lines
+        self.budget.start()
+        tree = self.parse(template.source)
+        grows = can_grow(tree, len(template.lines))
+        return Renderer(self.from_string(tree), self.budget, can_grow=grows)
+
+    # What follows is Jinja's: what a template may touch, and how it is read.
+
+    def getattr(self, obj: Value, attribute: str) -> Value:
+        """A field of something, or one of the few methods that a text has here."""
+        if isinstance(obj, Named):
+            try:
+                return obj.field(attribute)
+            except KeyError:
+                return self._no_field(obj, attribute)
+        if isinstance(obj, EmptyCell) and attribute in _TEXT_METHODS:
+            return lambda *_: obj
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Value, argument: Value) -> Value:
+        """The same with `[]`."""
+        if isinstance(obj, Named) and isinstance(argument, str):
+            return self.getattr(obj, argument)
+        return super().getitem(obj, argument)
+
+    def is_safe_attribute(self, obj: Value, attr: str, value: Value) -> bool:
+        """Whether an attribute is on the list."""
+        if isinstance(obj, str):
+            return attr in _TEXT_METHODS
+        if isinstance(obj, dict):
+            return attr in _MAPPING_METHODS
+        if isinstance(obj, tuple):
+            return attr in getattr(obj, "_fields", ())
+        return isinstance(obj, LoopContext) and super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Value) -> None:
+        """A format could ask for a text of any width: `format` is a method like any other here."""
+
+    def call(self, context: Context, obj: Value, /, *args: Value, **kwargs: Value) -> Value:
+        """Call a macro or a method."""
+        self.budget.spend(1)
+        self.budget.weigh(getattr(obj, "__self__", None), *args, *kwargs.values())
+        made = super().call(context, obj, *args, **kwargs)
+        return self.budget.charge(made) if isinstance(made, str | list) else made
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for concat in tree.find_all(nodes.Concat):
+            concat.nodes = [_filtered(CONCATENATE, nodes.List(concat.nodes), [])]
+        for owner, field in [
+            *((compare, "expr") for compare in tree.find_all(nodes.Compare)),
+            *((operand, "expr") for operand in tree.find_all(nodes.Operand)),
+            *((test, "node") for test in tree.find_all(nodes.Test)),
+            *((item, "node") for item in tree.find_all(nodes.Getitem)),
+        ]:
+            setattr(owner, field, _filtered(WEIGHED, getattr(owner, field), []))
+        for test in tree.find_all(nodes.Test):
+            test.args = [_filtered(WEIGHED, argument, []) for argument in test.args or ()]
+        blocks: Iterable[nodes.For | nodes.Macro | nodes.CallBlock] = tree.find_all(
+            (nodes.For, nodes.Macro, nodes.CallBlock)
+        )
+        for block in blocks:
+            weight = nodes.Const(_weight_of(block))
+            # A loop that calls itself, and a macro, come back without their beginning.
+            block.body.insert(0, nodes.ExprStmt(_filtered(PAID, weight, []), lineno=block.lineno))
+        for loop in tree.find_all(nodes.For):
+            loop.iter = _filtered(ROUNDS, loop.iter, [nodes.Const(1)])
+        return tree
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        tokens = super()._tokenize(source, name, filename, state)
+        return TokenStream(self._with_lines(tokens), name, filename)
+
+    def _with_lines(self, tokens: TokenStream) -> Iterator[Token]:
+        """The tokens with the lines that they have in the letter."""
+        lines = iter(self._lines)
+        shift = 0
+        for token in tokens:
+            if token.type in {"variable_begin", "block_begin"}:
+                shift = next(lines, token.lineno) - token.lineno
+            yield token._replace(lineno=max(token.lineno + shift, 1))
+
+    def _no_field(self, named: Named, name: str) -> Value:
+        return self.undefined(f"{named!r} has no {name}", obj=named, name=name)
+
+
+def can_grow(tree: nodes.Template, tag_count: int) -> bool:
+    """Whether what comes out can be much longer than the template.
+
+    Args:
+        tree: The template.
+        tag_count: How many tags it has.
+    """
+    return tag_count > _FEW_TAGS or any(map(tree.find, _GROWING))
+
+
+class Renderer:
+    """A template that can be filled, within bounds.
+
+    Args:
+        template: Jinja's template.
+        budget: What a rendering is paid from.
+        can_grow: Whether what comes out can be much longer than the template: it has loops.
+    """
+
+    def __init__(self, template: jinja2.Template, budget: Budget, *, can_grow: bool) -> None:
+        self._template = template
+        self._budget = budget
+        self._can_grow = can_grow
+        self._globals = dict(template.globals)
+        self._environment = template.environment
+        self._fill = template.root_render_func
+
+    def render(self, names: dict[str, Any]) -> str:
+        """The template filled; argument and errors are those of `pieces`."""
+        return "".join(self.pieces(names))
+
+    def pieces(self, names: dict[str, Any]) -> list[str]:
+        """The template filled, in pieces: its own text, and each value that it prints.
+
+        Args:
+            names: What the template can name.
+
+        Raises:
+            ValueRefused: A value cannot be printed, or the template does too much.
+            Exception: Whatever else an expression can raise; `line_of` knows where.
+        """
+        self._budget.start()
+        template = self._template
+        # Made by hand: Template.new_context goes through a ChainMap at each rendering.
+        values = {**self._globals, **names}
+        chunks = self._fill(Context(self._environment, values, template.name, template.blocks))
+        return list(_counted(chunks) if self._can_grow else chunks)
+
+
+def _counted(chunks: Iterator[str]) -> Iterator[str]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > OUTPUT_LIMIT:
+            what = f"a part of the letter has more than {OUTPUT_LIMIT:,} characters"
+            refusal = ValueRefused(what, "Make it shorter")
+            # Raised where the template stands, so that its line is known.
+            if isinstance(chunks, Generator):
+                chunks.throw(refusal)
+            raise refusal
+        yield chunk
+
+
+def line_of(fault: BaseException) -> int | None:
+    """The line of the letter's file on which a rendering failed; None: no one line is to blame."""
+    line = None
+    trace = fault.__traceback__
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            line = template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    return line
+
+
+def _weight_of(block: nodes.Node) -> int:
+    """What one round of a loop costs, or one call of a macro."""
+    inner = list(block.find_all(nodes.Node))
+    size = sum(len(node.data) for node in inner if isinstance(node, nodes.TemplateData))
+    return 1 + size // STEP_CHARACTERS + len(inner) // STEP_NODES
+
+
+def _filtered(name: str, value: nodes.Node, arguments: list[nodes.Expr]) -> nodes.Filter:
+    made = nodes.Filter(value, name, arguments, [], None, None)
+    made.set_lineno(value.lineno)
+    if value.environment:
+        made.set_environment(value.environment)
+    return made

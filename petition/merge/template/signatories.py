@@ -1,0 +1,388 @@
+"""Signatories in a letter: their order in each language, country names, our own words.
+
+A letter in another language has them in English.
+
+No library does this here: PyICU and icu4py bring 30 MB of data or a compiler with them, pyuca knows
+one order for all languages, and the rules of CLDR leave the Kazakh І behind И, where that alphabet
+has it behind Ы.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from babel.lists import format_list
+from babel.numbers import format_decimal
+
+from petition.merge.template.fields import Named, Value, locale_of
+
+# By the plural categories of CLDR. Signatures are counted in Russian, for a signatory may be a
+# person or an organisation; a Kazakh noun behind a number has one form.
+_OTHERS = {
+    "en": {"one": "{} other", "other": "{} others"},
+    "ru": {"one": "ещё {} подпись", "few": "ещё {} подписи", "other": "ещё {} подписей"},
+    "kk": {"other": "тағы {} қол қоюшы"},
+}
+_ALONE = {
+    "en": {"one": "{} signatory", "other": "{} signatories"},
+    "ru": {"one": "{} подпись", "few": "{} подписи", "other": "{} подписей"},
+    "kk": {"other": "{} қол қоюшы"},
+}
+_AND = {"en": "and", "ru": "и", "kk": "және"}
+_DISCLAIMERS = {
+    "en": "Affiliations are given for identification only.",
+    "ru": (
+        "Род занятий и принадлежность к организациям указаны только для идентификации"
+        " подписавшихся."
+    ),
+    "kk": "Кәсібі мен ұйымы қол қоюшылардың кім екенін білдіру үшін ғана көрсетілген.",
+}
+# What parts the pieces of a line: not every script has our comma.
+_COMMAS = {"ar": "، ", "fa": "، ", "ur": "، ", "zh": "，", "ja": "、"}
+
+
+def others(number: int, language: str) -> str:
+    """Those who are not named, as a part of a list: "214 others".
+
+    Args:
+        number: How many they are, at least 1.
+        language: A language tag in lower case.
+    """
+    return _counted(_OTHERS, number, language)
+
+
+def unnamed_line(number: int, language: str, *, follows: bool) -> str:
+    """Those who are not named, in a line of their own: "and 214 others".
+
+    Args:
+        number: How many they are, at least 1.
+        language: A language tag in lower case.
+        follows: Whether names stand before.
+    """
+    if not follows:
+        return _counted(_ALONE, number, language)
+    return f"{_AND[_spoken(language)]} {others(number, language)}"
+
+
+def disclaimer(language: str) -> str:
+    """That roles and organisations beside a person's name speak for nobody else."""
+    return _DISCLAIMERS[_spoken(language)]
+
+
+def listed(parts: Sequence[str], language: str) -> str:
+    """Words in a row: "A, B and C".
+
+    Args:
+        parts: The words.
+        language: A language tag in lower case.
+    """
+    return str(format_list(parts, locale=locale_of(language)))
+
+
+def comma(language: str) -> str:
+    """What parts the pieces of a line, with its blank."""
+    return _COMMAS.get(language.partition("-")[0], ", ")
+
+
+def _counted(forms: dict[str, dict[str, str]], number: int, language: str) -> str:
+    spoken = _spoken(language)
+    locale = locale_of(language if spoken == language.partition("-")[0] else "en")
+    form = forms[spoken].get(locale.plural_form(number)) or forms[spoken]["other"]
+    return form.format(format_decimal(number, locale=locale))
+
+
+def _spoken(language: str) -> str:
+    primary = language.partition("-")[0]
+    return primary if primary in _OTHERS else "en"
+
+
+Key = tuple[list[tuple[int, int]], str, str]
+
+# Cyrillic for all languages that are not named below; Ё is Е with an accent there, as in a Russian
+# dictionary. The letters of other languages have places that their own readers know.
+_CYRILLIC = "аәбвгґғдеєжҗзиіїйкқлмнңоөпрстуұүўфхһцчшщъыьэюя"
+_ALPHABETS = {
+    "kk": "аәбвгғдеёжзийкқлмнңоөпрстуұүфхһцчшщъыіьэюя",
+    "da": "abcdefghijklmnopqrstuvwxyzæøå",
+    "es": "abcdefghijklmnñopqrstuvwxyz",
+    "fi": "abcdefghijklmnopqrstuvwxyzåäö",
+    "nb": "abcdefghijklmnopqrstuvwxyzæøå",
+    "no": "abcdefghijklmnopqrstuvwxyzæøå",
+    "pl": "aąbcćdeęfghijklłmnńoóprsśtuvwxyzźż",
+    "sv": "abcdefghijklmnopqrstuvwxyzåäö",
+    "tr": "abcçdefgğhıijklmnoöprsştuüvyz",
+}
+_SCRIPTS = {
+    "CYRILLIC": "be bg kk ky mk mn ru sr tg tt uk",
+    "GREEK": "el",
+    "ARABIC": "ar fa ur ps ug",
+    "HEBREW": "he yi",
+    "ARMENIAN": "hy",
+    "GEORGIAN": "ka",
+    "DEVANAGARI": "hi mr ne",
+    "CJK": "zh ja",
+    "HANGUL": "ko",
+}
+# Letters that Unicode does not take apart, where an alphabet has no place for them.
+_STAND_INS = {
+    "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i",
+    "ħ": "h", "ŋ": "n", "ς": "σ", "є": "е", "ґ": "г", "җ": "ж", "ђ": "д", "ѓ": "г", "ѕ": "з",
+    "ј": "и", "љ": "л", "њ": "н", "ћ": "т", "ќ": "к", "џ": "ц",
+}  # fmt: skip
+_APOSTROPHES = re.compile(r"['’‘ʼʻ`´]")
+_PIECES = re.compile(r"([0-9]{1,18})|[^\W_]|[\W_]+")
+_DIGITS, _BLANK = (-1, 0), (-2, 0)
+
+
+@cache
+def name_order(language: str) -> Callable[[str], Key]:
+    """What a name is sorted by in a language.
+
+    Words are compared one by one, numbers by their value; quotes, apostrophes, case and accents
+    count only between names that are otherwise the same.
+
+    Args:
+        language: A language tag in lower case.
+
+    Returns:
+        A key for `sorted`.
+    """
+    primary = language.partition("-")[0]
+    own = next((name for name, tags in _SCRIPTS.items() if primary in tags.split()), "LATIN")
+    scripts = list(dict.fromkeys((own, "LATIN", "GREEK", "CYRILLIC")))
+    places: dict[str, tuple[int, int]] = {}
+    for script, letters in (("CYRILLIC", _CYRILLIC), (own, _ALPHABETS.get(primary, ""))):
+        if letters:
+            places = {letter: at for letter, at in places.items() if at[0] != scripts.index(script)}
+            places |= {letter: (scripts.index(script), at) for at, letter in enumerate(letters)}
+    return lambda name: _key(name, places, scripts)
+
+
+def _key(name: str, places: dict[str, tuple[int, int]], scripts: list[str]) -> Key:
+    whole = unicodedata.normalize("NFC", _APOSTROPHES.sub("", name)).casefold()
+    weights: list[tuple[int, int]] = []
+    for piece in _PIECES.finditer(whole):
+        if piece[1]:
+            weights += [_DIGITS, (0, int(piece[1]))]
+        elif piece[0].isalnum():
+            weights += _weights(piece[0], places, scripts)
+        elif not all(unicodedata.category(char).startswith("M") for char in piece[0]):
+            weights.append(_BLANK)
+    while weights and weights[0] == _BLANK:  # a name in quotes stands where it would without
+        del weights[0]
+    while weights and weights[-1] == _BLANK:
+        del weights[-1]
+    return weights, whole, name
+
+
+def _weights(
+    letter: str, places: dict[str, tuple[int, int]], scripts: list[str]
+) -> list[tuple[int, int]]:
+    if letter in places:
+        return [places[letter]]
+    if letter in _STAND_INS:
+        return [one for part in _STAND_INS[letter] for one in _weights(part, places, scripts)]
+    base = unicodedata.normalize("NFD", letter)[0]
+    if base != letter:
+        return _weights(base, places, scripts)
+    script = unicodedata.name(letter, "").partition(" ")[0]
+    rank = scripts.index(script) if script in scripts else len(scripts)
+    return [(rank, ord(letter))]
+
+
+# What people write and CLDR does not.
+_ALSO = {
+    "uk": "GB", "great britain": "GB", "britain": "GB", "usa": "US", "u.s.a.": "US",
+    "united states of america": "US", "czech republic": "CZ", "turkey": "TR", "holland": "NL",
+    "russian federation": "RU", "российская федерация": "RU", "рф": "RU", "рк": "KZ", "қр": "KZ",
+    "соединённое королевство": "GB", "соединенное королевство": "GB", "сша": "US", "ақш": "US",
+    "республика казахстан": "KZ", "қазақстан республикасы": "KZ", "republic of kazakhstan": "KZ",
+}  # fmt: skip
+_ALWAYS = ("en", "ru", "kk")
+
+
+def country_code(text: str, language: str = "en") -> str:
+    """The code of ISO 3166-1 of a country.
+
+    Args:
+        text: Its name in English, Russian, Kazakh or the language, or its code.
+        language: A language tag in lower case.
+
+    Returns:
+        The code in capitals; empty where the text names no country.
+    """
+    return _codes((language, *_ALWAYS)).get(_folded(text), "")
+
+
+def country_name(text: str, language: str) -> str:
+    """A country as a language calls it.
+
+    Args:
+        text: As the file has it.
+        language: A language tag in lower case.
+
+    Returns:
+        The name; the text as it is where it names no country, or names one in this language.
+    """
+    code = country_code(text, language)
+    is_code = _folded(text).upper() == code
+    if not code or (not is_code and _folded(text) in _names_in(language)):
+        return text
+    return str(locale_of(language).territories.get(code, text))
+
+
+@cache
+def _names_in(language: str) -> frozenset[str]:
+    """What a language calls countries; of what people write besides, all is taken for English."""
+    also = _ALSO if language.partition("-")[0] == "en" else ()
+    return frozenset((*_codes((language,)), *also))
+
+
+@cache
+def _codes(languages: Sequence[str]) -> dict[str, str]:
+    codes = dict(_ALSO) if len(languages) > 1 else {}
+    for language in languages:
+        for code, name in locale_of(language).territories.items():
+            if len(code) == 2 and code.isalpha():  # the others are regions of the world
+                codes[_folded(name)] = codes[code.lower()] = code
+    return codes
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+# By what `where` can choose. Not by the name: a count of one would name somebody who is not to be.
+CHOICE_FIELDS = ("kind", "role", "organisation", "place", "country")
+
+_CHOICES = 1_000  # choices that are kept: each copy of a letter asks for the same ones
+_AS_WRITTEN = {"organization": "organisation"}
+# No name is looked up under the title before it.
+_TITLES = re.compile(
+    r"^(?:(?:dr|prof|professor|sir|dame|lord|lady|rev|fr|д-р|проф|доктор|профессор)\b\.?\s+)+(?=\w)",
+    re.IGNORECASE,
+)
+
+
+class SignatoryList:
+    """Those who signed: as many as did, of whom a letter can name those who agreed to it.
+
+    Args:
+        published: Whose names may be shown, in their order.
+        unnamed: The others, counted by what the letter chooses by.
+        language: The language of the letter.
+        shown: How many are named at most; None: all who may be.
+    """
+
+    def __init__(
+        self,
+        published: Sequence[Named],
+        unnamed: Sequence[tuple[Mapping[str, str | None], int]],
+        language: str,
+        shown: int | None = None,
+    ) -> None:
+        self._published = published
+        self._unnamed = unnamed
+        self._shown = shown
+        self._choices: dict[tuple[tuple[str, str], ...], SignatoryList] = {}
+        self.language = language
+
+    def __len__(self) -> int:
+        return len(self._published) + sum(count for _, count in self._unnamed)
+
+    def __iter__(self) -> Iterator[Named]:
+        return iter(self._named)
+
+    def __reversed__(self) -> Iterator[Named]:
+        return reversed(self._named)
+
+    @property
+    def others(self) -> int:
+        """How many are not named."""
+        return len(self) - len(self._named)
+
+    def where(self, **conditions: Value) -> "SignatoryList":
+        """Those of whom all of this is true.
+
+        Args:
+            conditions: What a field is to be, however it is written: `country="KZ"`.
+        """
+        key = tuple((name, repr(value)) for name, value in conditions.items())
+        if key not in self._choices:
+            if len(self._choices) >= _CHOICES:
+                self._choices.clear()
+            self._choices[key] = self._where(conditions)
+        return self._choices[key]
+
+    def _where(self, conditions: Mapping[str, Value]) -> "SignatoryList":
+        published = [
+            one
+            for one in self._published
+            if all(self._is(name, one.field(name), value) for name, value in conditions.items())
+        ]
+        unnamed = [
+            (one, count)
+            for one, count in self._unnamed
+            if all(self._is(name, one.get(name), value) for name, value in conditions.items())
+        ]
+        return SignatoryList(published, unnamed, self.language, self._shown)
+
+    def limit(self, number: int) -> "SignatoryList":
+        """The same, of whom no more than a number are named; they count all the same."""
+        shown = max(number, 0) if self._shown is None else min(max(number, 0), self._shown)
+        return SignatoryList(self._published, self._unnamed, self.language, shown)
+
+    @property
+    def _named(self) -> Sequence[Named]:
+        return self._published[: self._shown]
+
+    def _is(self, name: str, field: str | None, value: Value) -> bool:
+        if field is None or not isinstance(value, str):
+            return False
+        return is_same(name, field, value, self.language)
+
+
+def is_same(name: str, field: str, value: str, language: str) -> bool:
+    """Whether a field of a signatory is what is asked for, however both are written."""
+    one, other = (" ".join(text.casefold().split()) for text in (field, value))
+    if one == other or _AS_WRITTEN.get(one, one) == _AS_WRITTEN.get(other, other):
+        return True
+    if name != "country":
+        return False
+    code = country_code(field, language)
+    return bool(code) and code == country_code(value, language)
+
+
+def signatories_in(part: Mapping[str, Any], language: str) -> SignatoryList:
+    """The signatories of a frozen letter for the readers of a language.
+
+    Args:
+        part: The letter's `signatories`: `published`, `total`, and `unnamed` where it chooses.
+        language: The language tag of the letter.
+    """
+    published = in_order(part["published"], language)
+    named = [
+        Named("signatory", {**one, "country": country_name(one["country"], language)})
+        for one in published
+    ]
+    unnamed = [(fields, count) for fields, count in part.get("unnamed", ())]
+    return SignatoryList(named, unnamed or [({}, part["total"] - len(named))], language)
+
+
+def in_order(published: Sequence[dict[str, str]], language: str) -> list[dict[str, str]]:
+    """Organisations before persons, each by name as the language sorts them.
+
+    Persons stand by their family names where the file tells which those are.
+    """
+    order = name_order(language)
+
+    def key(one: dict[str, str]) -> tuple[bool, object, object]:
+        is_person = one["kind"] != "organisation"
+        by = one.get("last_name") or (
+            _TITLES.sub("", one["name"], count=1) if is_person else one["name"]
+        )
+        return is_person, order(by), order(one["name"])
+
+    return sorted(published, key=key)
