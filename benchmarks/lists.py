@@ -138,9 +138,9 @@ def validate(folder: Path) -> int:
 def queue(folder: Path) -> int:
     """Read, validate and queue: compared with the log, one transaction, on the disk."""
     from petition.campaign.people import Person, open_people
-    from petition.outbox.listing import ListedRow, Listing
+    from petition.outbox.enqueue import ListedRow, Listing
     from petition.outbox.log import Log
-    from petition.outbox.records import FrozenLetter
+    from petition.outbox.models import FrozenLetter
     from petition.outbox.states import Mode
 
     def listed(person: Person) -> ListedRow:

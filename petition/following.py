@@ -13,7 +13,7 @@ from petition.merge.message import Merger
 from petition.merge.template.fields import PREVIOUS, Previous, thread_of
 from petition.outbox.answers import Answer, Gate, did_not_get
 from petition.outbox.log import Log
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.report.ledger import Entry, Ledger, ledger
 

@@ -8,7 +8,7 @@ from petition.check import Examined
 from petition.errors import LogDamaged, UsageError
 from petition.merge.document import Frozen, differences
 from petition.outbox.log import Log
-from petition.outbox.records import FrozenLetter
+from petition.outbox.models import FrozenLetter
 from petition.outbox.states import Mode
 
 _ALIKE = 0.6  # share of its lines that a renamed and edited letter has in common with what was sent

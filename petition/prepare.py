@@ -19,13 +19,11 @@ from petition.following import Following
 from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
-from petition.outbox.comparison import Action, Comparison
+from petition.outbox.enqueue import Action, Comparison, Listing
 from petition.outbox.erasure import Rehashed, rehashed
-from petition.outbox.forgotten import Forgotten
-from petition.outbox.listing import Listing
 from petition.outbox.log import Log
-from petition.outbox.person import suppressions
-from petition.outbox.records import FrozenLetter
+from petition.outbox.manual import Forgotten, suppressions
+from petition.outbox.models import FrozenLetter
 from petition.outbox.states import Mode
 from petition.plan import Plan, PlanRefused, Wish, plan_of
 from petition.selection import Fits, rows_of

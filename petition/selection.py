@@ -7,7 +7,7 @@ from petition.check import Examined
 from petition.errors import MergeRefused, UsageError
 from petition.merge.message import Merger
 from petition.merge.template.names import Condition
-from petition.outbox.listing import ListedRow
+from petition.outbox.enqueue import ListedRow
 
 
 class Fits:

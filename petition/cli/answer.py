@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from petition.cli.workplace import Workplace
     from petition.outbox.answers import Said, StoredMail
     from petition.outbox.log import Log
-    from petition.outbox.records import Copy
+    from petition.outbox.models import Copy
 
 _STATUSES = (
     "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"

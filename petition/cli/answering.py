@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from petition.cli import console
 from petition.cli.workplace import Workplace
 from petition.outbox.answers import Answer, Status
+from petition.outbox.inbound import Incoming, Unmatched
 from petition.outbox.log import Log
-from petition.outbox.mail import Incoming, Unmatched
-from petition.outbox.records import stamp
+from petition.outbox.models import stamp
 from petition.outbox.states import State
 from petition.report.ledger import Demanded, Entry, Ledger, ledger
 

@@ -23,10 +23,8 @@ from petition.delivery.secret import secret_of
 from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable
 from petition.merge.message import Email
-from petition.outbox.committer import on_thread
 from petition.outbox.log import DAY, Log
-from petition.outbox.recording import write_down_late
-from petition.outbox.run import Run
+from petition.outbox.run import Run, on_thread, write_down_late
 from petition.prepare import Prepared
 
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder

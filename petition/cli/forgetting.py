@@ -11,10 +11,9 @@ from petition.cli import console, naming
 from petition.cli.logs import logs
 from petition.cli.workplace import Workplace
 from petition.errors import CampaignError, UsageError
-from petition.outbox.erasure import Erased
-from petition.outbox.forgotten import Forgotten
+from petition.outbox.erasure import Erased, Redaction
 from petition.outbox.log import Log
-from petition.outbox.redaction import Redaction
+from petition.outbox.manual import Forgotten
 from petition.report import privacy
 from petition.report.privacy import Gone, Person, Receipt
 

@@ -10,7 +10,7 @@ from petition.delivery.own_files import keep_own_files
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
-from petition.outbox.jobs import queue_jobs
+from petition.outbox.job_queue import queue_jobs
 from petition.plan import Wish
 from petition.prepare import Prepared, enqueue, prepare
 

@@ -13,8 +13,8 @@ from petition.cli import console, live
 from petition.errors import ServerTrouble, UsageError
 from petition.inbox.reading import read_into
 from petition.inbox.source import Maildir, Mbox
+from petition.outbox.inbound import Incoming, Recorded, sent_since
 from petition.outbox.log import Log
-from petition.outbox.mail import Incoming, Recorded, sent_since
 
 _POLL_SECONDS = 60
 _PAUSE_SECONDS = 5  # before a lost connection is made again; doubled each time that fails

@@ -9,7 +9,7 @@ from petition.cli.options import Csv, Json, one_format
 
 if TYPE_CHECKING:
     from petition.cli.workplace import Workplace
-    from petition.outbox.records import Event
+    from petition.outbox.models import Event
 
 _ARROW = len("deferred -> suppressed")  # the longest step
 COLUMNS = (
@@ -100,7 +100,7 @@ def _row_number(place: "Workplace", number: str) -> Iterator[str]:
 
 
 def _row(event: "Event") -> dict[str, object]:
-    from petition.outbox.records import stamp
+    from petition.outbox.models import stamp
 
     return {
         "at": stamp(event.at),

@@ -9,8 +9,8 @@ from petition.cli import console
 from petition.cli.words import duration
 from petition.cli.workplace import Workplace
 from petition.delivery.providers import provider_of
-from petition.outbox.look import DONE, AtWork, Look, look
 from petition.outbox.states import State
+from petition.outbox.workers import DONE, AtWork, Look, look
 
 _SECONDS = 2.0
 _PROVIDERS = 10  # that are shown; the others are counted together

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from petition.cli import console
-from petition.outbox.person import Taken
-from petition.outbox.records import Moved
+from petition.outbox.manual import Taken
+from petition.outbox.models import Moved
 
 
 def moved_json(moved: Iterable[Moved], log: str) -> dict[str, object]:

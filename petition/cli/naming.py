@@ -6,7 +6,7 @@ from petition.address import folded, parse_address
 from petition.cli.workplace import Workplace
 from petition.errors import AddressRefused, CampaignError, UsageError
 from petition.outbox.log import Log
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 
 _NOTHING = "Nothing was done"
 

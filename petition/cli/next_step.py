@@ -2,7 +2,7 @@
 
 from petition.cli.workplace import Workplace
 from petition.delivery.dispatch import Dispatch
-from petition.outbox.jobs import settings_of
+from petition.outbox.job_queue import settings_of
 
 
 def is_for_workers(place: Workplace, letter: str) -> bool:

@@ -8,7 +8,7 @@ from petition.cli.options import Json, ThisLog
 
 if TYPE_CHECKING:
     from petition.cli.workplace import Workplace
-    from petition.outbox.records import Copy, Moved
+    from petition.outbox.models import Copy, Moved
 
 
 def resolve(
@@ -32,7 +32,7 @@ def resolve(
     from petition.cli.moved import moved_json
     from petition.cli.workplace import Workplace
     from petition.errors import UsageError
-    from petition.outbox import person
+    from petition.outbox import manual
 
     if bool(address) == everyone:
         raise UsageError(
@@ -48,7 +48,7 @@ def resolve(
         log = place.existing_log
         letters = [name] if name else log.letters()
         naming.require(log, letters, boxes, _is_uncertain, "uncertain", newest=False)
-        moved = person.resolve(place.log, boxes or None, name, sent=sent)
+        moved = manual.resolve(place.log, boxes or None, name, sent=sent)
         if as_json:
             console.json(moved_json(moved, place.log_name))
             return

@@ -24,8 +24,8 @@ def retry(
     from petition.cli.moved import moved_json
     from petition.cli.next_step import next_step
     from petition.cli.workplace import Workplace
-    from petition.outbox import person
-    from petition.outbox.records import Copy
+    from petition.outbox import manual
+    from petition.outbox.models import Copy
     from petition.outbox.states import Reason, State
 
     def can_be_retried(copy: Copy) -> bool:
@@ -36,7 +36,7 @@ def retry(
         name, boxes = naming.copies_named(
             place, letter, address, can_be_retried, "failed or withdrawn"
         )
-        copies = person.retry(place.log, name, boxes)
+        copies = manual.retry(place.log, name, boxes)
         if as_json:
             console.json(moved_json(copies, place.log_name))
             return

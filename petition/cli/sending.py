@@ -15,8 +15,8 @@ from petition.delivery.reply import Outcome
 from petition.delivery.retry import RetrySchedule
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
-from petition.outbox.listing import ListedRow
-from petition.outbox.private_file import size
+from petition.outbox.enqueue import ListedRow
+from petition.outbox.log_file import size
 from petition.outbox.states import State
 from petition.plan import Wish
 from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from petition.cli.workplace import Workplace
     from petition.outbox.log import Log
-    from petition.outbox.records import Copy, Counts
+    from petition.outbox.models import Copy, Counts
     from petition.outbox.states import State
 
 COLUMNS = (
@@ -96,7 +96,7 @@ def _state_of(text: str) -> "State":
 
 
 def _counts(place: "Workplace", name: str | None) -> "list[Counts]":
-    from petition.outbox.records import Counts
+    from petition.outbox.models import Counts
 
     log = place.log_if_any
     if log is None:
@@ -295,7 +295,7 @@ class _MessageIds:
 
 
 def _row(copy: "Copy", named: _MessageIds | None, *, with_letter: bool) -> dict[str, object]:
-    from petition.outbox.records import stamp
+    from petition.outbox.models import stamp
 
     values = {
         "email": copy.mailbox,

@@ -6,7 +6,7 @@ from petition.campaign.settings import Pace, Rate
 from petition.check import Fallbacks
 from petition.cli import console
 from petition.merge.message import Merger
-from petition.outbox.comparison import Action, Comparison
+from petition.outbox.enqueue import Action, Comparison
 from petition.prepare import Prepared
 
 _NAMED = 3  # recipients that are named; the rest are counted

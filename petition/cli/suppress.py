@@ -45,7 +45,7 @@ def suppress(
 
 def _list(place: "Workplace", *, as_json: bool) -> None:
     from petition.cli import console
-    from petition.outbox.person import suppressions
+    from petition.outbox.manual import suppressions
 
     found = suppressions(place.log_if_any) if place.log_if_any else []
     if as_json:
@@ -66,10 +66,10 @@ def _list(place: "Workplace", *, as_json: bool) -> None:
 def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
     from petition.cli import console, naming
     from petition.cli.moved import say_in_hand, taken_json
-    from petition.outbox import person
+    from petition.outbox import manual
 
     boxes = naming.addresses(texts)
-    taken = person.suppress(place.log, boxes)
+    taken = manual.suppress(place.log, boxes)
     if as_json:
         console.json({"suppressed": boxes} | taken_json(taken, place.log_name))
         return
@@ -88,11 +88,11 @@ def _import(place: "Workplace", file: Path, *, as_json: bool) -> None:
     from petition.campaign.supporters import read_opt_outs
     from petition.cli import console
     from petition.cli.moved import say_in_hand, taken_json
-    from petition.outbox import person
+    from petition.outbox import manual
 
     found = read_opt_outs(file.resolve().parent, file.name)
     console.problems(found.problems, on_stderr=True)
-    taken = person.suppress_for(place.log, found.by_reason)
+    taken = manual.suppress_for(place.log, found.by_reason)
     counts = {reason: len(boxes) for reason, boxes in found.by_reason.items()}
     if as_json:
         told = {"suppressed": counts, "passed_over": found.passed_over}
@@ -120,18 +120,18 @@ def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
     from petition.address import folded
     from petition.cli import console, naming
     from petition.errors import UsageError
-    from petition.outbox import person
-    from petition.outbox.forgotten import Forgotten
+    from petition.outbox import manual
+    from petition.outbox.manual import Forgotten
 
     boxes = naming.addresses(texts)
-    there = {folded(one.mailbox) for one in person.suppressions(place.log)}
+    there = {folded(one.mailbox) for one in manual.suppressions(place.log)}
     forgotten = Forgotten(place.log)
     if gone := [box for box in boxes if box in forgotten]:
         mend = "The log no longer knows what they had. Nothing was done"
         raise UsageError(f"forgotten for good: {', '.join(gone)}", mend)
     if missed := [box for box in boxes if folded(box) not in there]:
         raise UsageError(f"not suppressed: {', '.join(missed)}", "Nothing was done")
-    removed = person.unsuppress(place.log, boxes)
+    removed = manual.unsuppress(place.log, boxes)
     if as_json:
         console.json({"removed": removed, "log": place.log_name})
         return

@@ -20,8 +20,8 @@ def withdraw(
     from petition.cli import console, naming
     from petition.cli.moved import say_in_hand, taken_json
     from petition.cli.workplace import Workplace
-    from petition.outbox import person
-    from petition.outbox.records import Copy
+    from petition.outbox import manual
+    from petition.outbox.models import Copy
     from petition.outbox.states import WAITING, State
 
     def can_be_withdrawn(copy: Copy) -> bool:
@@ -29,7 +29,7 @@ def withdraw(
 
     with Workplace.open(context, writes=True) as place:
         name, boxes = naming.copies_named(place, letter, address, can_be_withdrawn, "waiting")
-        taken = person.withdraw(place.log, name, boxes)
+        taken = manual.withdraw(place.log, name, boxes)
         if as_json:
             console.json(taken_json(taken, place.log_name))
             return

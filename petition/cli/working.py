@@ -24,13 +24,12 @@ from petition.delivery.loop import run_loop
 from petition.delivery.secret import secret_of
 from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError, sentence
-from petition.outbox.committer import on_thread
 from petition.outbox.database import is_there, where
 from petition.outbox.known import doubt_of
 from petition.outbox.log import Log
-from petition.outbox.members import companion, join, keep_servers_time, membership
-from petition.outbox.recording import Outcome, write_down_late
+from petition.outbox.run import Outcome, on_thread, write_down_late
 from petition.outbox.states import State
+from petition.outbox.workers import companion, join, keep_servers_time, membership
 
 if TYPE_CHECKING:  # it is there with the extra alone
     from petition.delivery.workers import Jobs

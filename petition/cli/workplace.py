@@ -352,7 +352,7 @@ class Workplace:
             LogUnusable: The log cannot be written to, or the file cannot be read.
         """
         from petition.errors import LogUnusable
-        from petition.outbox.leaving import count_noted
+        from petition.outbox.inbound import count_noted
 
         try:
             count_noted(self.log, self.noted_clicks)

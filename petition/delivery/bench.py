@@ -28,17 +28,14 @@ from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.merge.pdf import layout
-from petition.outbox.bucket import take_turn
-from petition.outbox.committer import on_thread
-from petition.outbox.enclosed import kept
-from petition.outbox.jobs import refuse_jobs
+from petition.outbox.job_queue import kept, refuse_jobs, take_turn
 from petition.outbox.log import Log
-from petition.outbox.members import is_owed_a_job, recover_dead
-from petition.outbox.records import Copy
-from petition.outbox.shared import SharedRun, choose, left_of_job
+from petition.outbox.models import Copy
+from petition.outbox.run import on_thread
+from petition.outbox.workers import SharedRun, choose, is_owed_a_job, left_of_job, recover_dead
 
 if TYPE_CHECKING:
-    from petition.outbox.recording import Outcome
+    from petition.outbox.run import Outcome
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
 FIRST_REST_SECONDS = 1.0

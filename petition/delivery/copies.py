@@ -9,9 +9,9 @@ from petition.delivery.reply import Outcome as Said
 from petition.delivery.retry import RetrySchedule
 from petition.delivery.session import Transaction
 from petition.merge.message import Email
-from petition.outbox.listing import ListedRow
-from petition.outbox.recording import Outcome
-from petition.outbox.records import Copy
+from petition.outbox.enqueue import ListedRow
+from petition.outbox.models import Copy
+from petition.outbox.run import Outcome
 from petition.outbox.states import State
 
 _STATE_OF = {

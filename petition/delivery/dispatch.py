@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Dkim, Pace, Rate
 from petition.errors import PetitionError
-from petition.outbox.bucket import ALL, keep_to
-from petition.outbox.jobs import keep_settings, last_letter, settings_of
+from petition.outbox.job_queue import ALL, keep_settings, keep_to, last_letter, settings_of
 from petition.outbox.log import Log
 
 _UNITS = {1: "s", 60: "min", 3600: "h"}

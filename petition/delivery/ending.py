@@ -7,7 +7,7 @@ from typing import NamedTuple
 from petition.delivery.reply import Reply
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, PetitionError
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 from petition.outbox.states import State
 
 

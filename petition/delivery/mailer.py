@@ -25,9 +25,8 @@ from petition.delivery.supply import Supply
 from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, MergeHindered, MergeRefused, PetitionError
 from petition.merge.message import Email, Merger
-from petition.outbox.recording import Outcome
-from petition.outbox.records import Copy
-from petition.outbox.run import Intent, Run
+from petition.outbox.models import Copy
+from petition.outbox.run import Intent, Outcome, Run
 from petition.outbox.states import WAITING, Reason, State
 
 HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine

@@ -12,7 +12,7 @@ from petition.merge.attachments import LETTER_PDF, PROMISED, File, Files, promis
 from petition.merge.document import Frozen
 from petition.merge.template.fields import CellRefused, FileRefused
 from petition.outbox.database import Database
-from petition.outbox.enclosed import is_kept, keep, texts_of_waiting
+from petition.outbox.job_queue import is_kept, keep, texts_of_waiting
 
 
 def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:

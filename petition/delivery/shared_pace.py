@@ -7,7 +7,7 @@ from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.pace import POLICY_REFUSALS, Clock, Closed, Pace
 from petition.delivery.providers import provider_of
 from petition.delivery.turns import Turn
-from petition.outbox.bucket import ALL
+from petition.outbox.job_queue import ALL
 
 # How long a provider that refuses letters by its policy gets none from this worker.
 PAUSE_SECONDS = 3600.0

@@ -9,7 +9,7 @@ from itertools import chain
 from petition.delivery.ending import Ending
 from petition.delivery.pace import NO_CAP
 from petition.delivery.route import Route
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 from petition.outbox.run import Run
 
 # Copies in hand for each connection. What is in hand cannot be withdrawn, so a slow run has few.

@@ -14,7 +14,7 @@ from petition.inbox.mail import Part, read_mail
 from petition.inbox.own_words import own_words
 from petition.inbox.sort import set_aside, sort
 from petition.inbox.source import Fetched
-from petition.outbox.mail import Incoming, Received, Recorded, failed_on
+from petition.outbox.inbound import Incoming, Received, Recorded, failed_on
 
 BATCH = 200  # mails that are written down together, for each time costs a wait for the disk
 _BATCH_BYTES = 16 * 2**20  # or fewer, where they are large

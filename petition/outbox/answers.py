@@ -13,7 +13,7 @@ from typing import Any
 from petition.address import folded, is_of
 from petition.outbox.database import Database, Row
 from petition.outbox.log import Log
-from petition.outbox.records import Copy, copy_of, moment
+from petition.outbox.models import Copy, copy_of, moment
 from petition.outbox.states import Reason, State
 
 INBOX = "petition inbox"  # the author of what was read and not said by a person

@@ -1,12 +1,29 @@
-"""The database that holds the log: what every kind of it can do, and which kind an address means.
+"""The database of a log: its interface, and the queries of the .sql files by name.
+
+A query is written once for all databases. Only its parameters are put as each library reads them:
+
+    :name      one value
+    ?          one value of many in order, for `Database.run_many`
+    :name[]    a list of numbers or texts, behind IN or NOT IN alone
+    :name[copy INTEGER, reason TEXT]
+               rows with these columns as a table of that name, for `Database.run_rows`
 
 All kinds run the same queries (queries.py). `sqlite.py` and `postgres.py` are the only doors to
 their libraries; each is loaded when an address asks for it.
+
+Each of these marks is an HMAC, and so a place by chance in its index. While a run marks copies,
+nearly every mark is a page of each index that its commit has to write. So the indexes are dropped
+before a long run, and made of all copies at once for the first who asks; until then a mark is found
+too, more slowly.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload
@@ -16,6 +33,194 @@ from petition.errors import LogUnusable
 
 if TYPE_CHECKING:
     from petition.outbox.upgrades import Upgraded
+
+
+_FILES = (
+    "queries.sql",
+    "listing.sql",
+    "moving.sql",
+    "incoming.sql",
+    "answers.sql",
+    "privacy.sql",
+    "evidence.sql",
+    "upgrades.sql",
+)
+_HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
+_COMMENT = re.compile(r"--.*")
+# A text in quotes is left as it is, but for what a library would take for a parameter.
+_PARTS = re.compile(
+    r"(?P<quoted>'(?:[^']|'')*')"
+    r"|(?P<not>NOT )?IN \(:(?P<list>\w+)\[\]\)"
+    r"|:(?P<table>\w+)\[(?P<columns>[^\]]+)\]"
+    r"|(?<!:):(?P<name>[a-z]\w*)"
+    r"|(?P<place>\?)"
+    r"|(?P<type>\b(?:INTEGER PRIMARY KEY|INTEGER|BLOB|TEXT)\b)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query as one kind of database wants it.
+
+    Args:
+        text: Its SQL.
+        lists: Which of its parameters are lists.
+        table: The parameter that is a table, or "".
+        columns: How many columns that has.
+    """
+
+    text: str
+    lists: tuple[str, ...]
+    table: str = ""
+    columns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one kind of database wants what the .sql files say.
+
+    Args:
+        files: The .sql files that are for it alone.
+        value: A parameter, by its name.
+        place: A parameter of many in order.
+        in_list: A list behind IN, by its name and whether NOT stands before it.
+        table: A table of rows, by its name and the names and types of its columns.
+        types: The types of columns that it calls by another name.
+        escaped: A text in quotes.
+    """
+
+    files: tuple[str, ...]
+    value: Callable[[str], str]
+    place: str
+    in_list: Callable[[str, bool], str]
+    table: Callable[[str, list[list[str]]], str]
+    types: tuple[tuple[str, str], ...]
+    escaped: Callable[[str], str]
+
+    def translate(self, text: str) -> Query:
+        """A query of the files as this database wants it."""
+        lists: list[str] = []
+        table: tuple[str, int] = ("", 0)
+        types = dict(self.types) if text.startswith(("CREATE", "ALTER")) else {}
+
+        def put(found: re.Match[str]) -> str:
+            nonlocal table
+            if found["quoted"]:
+                return self.escaped(found["quoted"])
+            if found["list"]:
+                lists.append(found["list"])
+                return self.in_list(found["list"], bool(found["not"]))
+            if found["table"]:
+                columns = [column.split() for column in found["columns"].split(",")]
+                table = found["table"], len(columns)
+                return self.table(found["table"], columns)
+            if found["type"]:
+                return types.get(found["type"], found["type"])
+            return self.place if found["place"] else self.value(found["name"])
+
+        return Query(_PARTS.sub(put, text), tuple(lists), *table)
+
+
+def _json_list(name: str, is_not: bool) -> str:
+    return f"{'NOT ' * is_not}IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 (ours)
+
+
+def _array(name: str, is_not: bool) -> str:
+    return f"<> ALL (%({name})s)" if is_not else f"= ANY (%({name})s)"
+
+
+def _values(name: str, columns: list[list[str]]) -> str:
+    """How many values there are is not known before there are rows: `sqlite.py` puts them in."""
+    named = (f"column{at} AS {one}" for at, (one, _) in enumerate(columns, 1))
+    return f"(SELECT {', '.join(named)} FROM (VALUES :{name})) AS {name}"  # noqa: S608 (ours)
+
+
+def _unnested(name: str, columns: list[list[str]]) -> str:
+    """The values of each column are an array; its parameter has the column's name."""
+    kinds = {"INTEGER": "BIGINT", "BLOB": "BYTEA"}
+    arrays = (
+        f"CAST(%({name}_{at})s AS {kinds.get(kind, kind)}[])"
+        for at, (_, kind) in enumerate(columns)
+    )
+    return f"unnest({', '.join(arrays)}) AS {name} ({', '.join(one for one, _ in columns)})"
+
+
+SQLITE_SQL = Dialect((), ":{}".format, "?", _json_list, _values, (), str)
+POSTGRESQL_SQL = Dialect(
+    ("postgres.sql", "workers.sql"),
+    "%({})s".format,
+    "%s",
+    _array,
+    _unnested,
+    (
+        ("INTEGER PRIMARY KEY", "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY"),
+        ("INTEGER", "BIGINT"),
+        ("BLOB", "BYTEA"),
+        ("TEXT", 'TEXT COLLATE "C"'),  # the order of SQLite, whatever the server's language is
+    ),
+    lambda quoted: quoted.replace("%", "%%"),
+)
+
+
+@cache
+def queries(dialect: Dialect) -> dict[str, Query]:
+    """All queries of a kind of database, by name.
+
+    Raises:
+        ValueError: Two queries have one name.
+    """
+    found: dict[str, Query] = {}
+    for name, text in texts(_FILES + dialect.files):
+        if name in found:
+            raise ValueError(f"two queries are named {name}")
+        found[name] = dialect.translate(text)
+    return found | {name: dialect.translate(text) for name, text in _of_whole_tables()}
+
+
+def _of_whole_tables() -> Iterator[tuple[str, str]]:
+    """What transfer.py asks: each table read, emptied, filled and counted, by its columns."""
+    for table, columns in tables().items():
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        yield f"whole_{table}", f"SELECT {names} FROM {table} ORDER BY {columns[0]}"  # noqa: S608
+        yield f"put_{table}", f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608
+        yield f"empty_{table}", f"DELETE FROM {table}"  # noqa: S608 (names of our own schema)
+        yield f"size_{table}", f"SELECT COUNT(*) FROM {table}"  # noqa: S608
+
+
+def texts(names: tuple[str, ...] = _FILES) -> list[tuple[str, str]]:
+    """The names and texts of all queries, as they stand in some files."""
+    text = "\n".join(map(_text, names))
+    heads = list(_HEAD.finditer(text))
+    ends = [head.start() for head in heads[1:]] + [len(text)]
+    bodies = (text[head.end() : end] for head, end in zip(heads, ends, strict=True))
+    return [
+        (head[1], _COMMENT.sub("", body).strip()) for head, body in zip(heads, bodies, strict=True)
+    ]
+
+
+@cache
+def schema(dialect: Dialect) -> tuple[str, ...]:
+    """The statements that make an empty log."""
+    statements = map(str.strip, _schema_text().split(";"))
+    return tuple(dialect.translate(one).text for one in statements if one)
+
+
+@cache
+def tables() -> dict[str, tuple[str, ...]]:
+    """The tables of the log and their columns; none comes before one that it refers to."""
+    found = {}
+    for head, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\);", _schema_text(), re.DOTALL):
+        found[head] = tuple(re.findall(r"^    ([a-z]\w*) ", body, re.MULTILINE))
+    return found
+
+
+def _schema_text() -> str:
+    return _COMMENT.sub("", _text("schema.sql"))
+
+
+def _text(name: str) -> str:
+    return (files("petition.outbox") / name).read_text(encoding="utf-8")
+
 
 Values = Mapping[str, object]
 
@@ -309,3 +514,30 @@ def _postgres() -> Any:  # noqa: ANN401 (a module that is there with the extra a
             "Run: pip install 'petition[postgres]'",
         ) from fault
     return postgres
+
+
+LONG_RUN = 10_000  # copies
+INDEXING = ("index_message_ids", "index_tokens", "index_selectors")
+_DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of_selectors")
+
+
+def index_marks(database: Database) -> None:
+    """Make the indexes that are not there.
+
+    Args:
+        database: The log, in a transaction.
+    """
+    for query in INDEXING:
+        database.run(query)
+
+
+def drop_indexes(database: Database, copies: int) -> None:
+    """Drop them where that is worth making them again.
+
+    Args:
+        database: The log, in a transaction.
+        copies: How many are to be marked.
+    """
+    if copies >= LONG_RUN:
+        for query in _DROPPING:
+            database.run(query)

@@ -1,19 +1,19 @@
-"""The log of a campaign: what was frozen, what became of each copy, who is never written to."""
+"""The log of a campaign: frozen letters, copies, events, suppressions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from petition.address import folded
 from petition.errors import LogBusy, LogUnusable, PetitionError
 from petition.identity import new_key
-from petition.outbox import moving, upgrades
+from petition.outbox import models, upgrades
 from petition.outbox.database import Values, open_database
-from petition.outbox.jobs import queue_moved
+from petition.outbox.job_queue import queue_moved
 from petition.outbox.known import BEGUN, Memory, id_of
-from petition.outbox.records import (
+from petition.outbox.models import (
     Copy,
     Counts,
     Event,
@@ -386,8 +386,8 @@ class Log:
         with self.database.transaction():
             self.due_now(longest)
             overdue = {"since": values["since"], "reason": "deferred for too long"}
-            moving.pick(self.database, "pick_overdue", overdue)
-            moving.move(self.database, self.now)
+            models.pick(self.database, "pick_overdue", overdue)
+            models.move(self.database, self.now)
 
     def due_now(self, longest: timedelta, letter: str | None = None) -> None:
         """Let copies be due, inside a transaction, that a clock put off which was ahead.
@@ -411,10 +411,10 @@ class Log:
             values: The parameters of the query, beside the reason.
         """
         reason = {"reason": "the program ended while the letter was being handed over"}
-        moving.pick(self.database, query, {**values, **reason})
-        if moving.move(self.database, self.now, by="adopt"):
+        models.pick(self.database, query, {**values, **reason})
+        if models.move(self.database, self.now, by="adopt"):
             queue_moved(self.database)
-            moving.suppress_unwanted(self.database, self.now)
+            models.suppress_unwanted(self.database, self.now)
 
     def close(self) -> None:
         """Close the log, once; a run that died beside it is ended before its `-wal` is gone."""
@@ -439,3 +439,55 @@ class Log:
                 self.database.examine()  # a damaged log can fail in any place that believes it
         finally:
             self.close()
+
+
+Rows = Iterator[dict[str, Any]]
+
+
+class Record:
+    """All that a log knows, in its order; the keys of the rows are the log's columns.
+
+    Args:
+        log: The log.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._database = log.database
+
+    def at_one_moment(self) -> AbstractContextManager[None]:
+        """Keep to what the log says now, whatever is written while the block runs."""
+        return self._database.transaction(temporary=True)
+
+    @property
+    def until(self) -> str:
+        """When something last happened; empty where nothing did."""
+        row = self._database.one("evidence_until")
+        return str(row[0]) if row and row[0] else ""
+
+    def copies(self) -> Rows:
+        """Every copy but its bytes; `erased_at`, where these were erased with a person."""
+        return map(dict, self._database.each("evidence_copies"))
+
+    def letters(self) -> Rows:
+        """The copies whose bytes are kept."""
+        return map(dict, self._database.each("evidence_bytes"))
+
+    def events(self) -> Rows:
+        """Everything that happened to copies."""
+        return map(dict, self._database.each("evidence_events"))
+
+    def answers(self) -> Rows:
+        """Everything that was answered."""
+        return map(dict, self._database.each("evidence_answers"))
+
+    def mails(self) -> Rows:
+        """Every mail that belongs to a copy."""
+        return map(dict, self._database.each("evidence_mails"))
+
+    def people(self, letter: str) -> Rows:
+        """The newest copy of a letter to each person, in the order of the log."""
+        return map(dict, self._database.each("report_people", {"letter": letter}))
+
+    def steps(self) -> Rows:
+        """How many copies went from one state to another in each minute."""
+        return map(dict, self._database.each("report_steps"))

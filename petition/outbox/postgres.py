@@ -23,8 +23,17 @@ from psycopg.types.string import StrDumperUnknown
 
 from petition.database_url import with_tls
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox.database import Database, Row, Values, altered, where
-from petition.outbox.queries import POSTGRESQL, queries, schema, tables
+from petition.outbox.database import (
+    POSTGRESQL_SQL,
+    Database,
+    Row,
+    Values,
+    altered,
+    queries,
+    schema,
+    tables,
+    where,
+)
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _PATIENCE = 2.0  # seconds: as with the lock beside a file
@@ -91,7 +100,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, *, looks: bool = False) -> None:
         self.where = where(url)
         self.looks = looks
-        self._queries = queries(POSTGRESQL)
+        self._queries = queries(POSTGRESQL_SQL)
         self._connection = _connect(url, self.where)
         try:
             self._prepare()
@@ -145,7 +154,7 @@ class PostgresDatabase(Database):
         with self.transaction():
             if self.one("is_made"):  # by another process, a moment ago
                 return
-            for statement in schema(POSTGRESQL):
+            for statement in schema(POSTGRESQL_SQL):
                 self._connection.execute(statement.encode())
             self.run("index_queued")
             self.run("set_meta", {"name": "schema", "value": str(newest())})
@@ -344,7 +353,7 @@ def is_there(url: str) -> bool:
     connection = _connect(url, name)
     try:
         promises, found = (
-            connection.execute(queries(POSTGRESQL)[each].text.encode()).fetchone()
+            connection.execute(queries(POSTGRESQL_SQL)[each].text.encode()).fetchone()
             for each in ("promises", "is_made")
         )
     finally:
@@ -362,7 +371,7 @@ async def settle(connection: psycopg.AsyncConnection[Any]) -> None:
         connection: The connection, idle.
     """
     for name in ("settings", "no_idle_limit"):
-        await connection.execute(queries(POSTGRESQL)[name].text.encode())
+        await connection.execute(queries(POSTGRESQL_SQL)[name].text.encode())
     await connection.commit()
 
 

@@ -18,12 +18,28 @@ from itertools import chain, count
 from pathlib import Path
 
 from petition.errors import LogDamaged, LogUnusable
-from petition.outbox.database import Database, Row, Values, altered
-from petition.outbox.disk import explained_file
-from petition.outbox.marks import INDEXING
-from petition.outbox.ownership import PATIENCE, is_owned, ownership
-from petition.outbox.private_file import is_writable, make_private, refuse_foreign, size, sync
-from petition.outbox.queries import SQLITE, Query, queries, schema
+from petition.outbox.database import (
+    INDEXING,
+    SQLITE_SQL,
+    Database,
+    Query,
+    Row,
+    Values,
+    altered,
+    queries,
+    schema,
+)
+from petition.outbox.log_file import (
+    PATIENCE,
+    explained_file,
+    is_owned,
+    is_writable,
+    make_private,
+    ownership,
+    refuse_foreign,
+    size,
+    sync,
+)
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _BUSY_SECONDS = 10
@@ -59,7 +75,7 @@ class SqliteDatabase(Database):
         self.where = str(path)
         self.read_only = not is_writable(path)
         self.found_changes = size(path.with_name(path.name + "-wal")) > 0
-        self._queries = queries(SQLITE)
+        self._queries = queries(SQLITE_SQL)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None
         try:
@@ -146,7 +162,7 @@ class SqliteDatabase(Database):
         with self.transaction():
             if self._is_made():  # by another process, a moment ago
                 return
-            for statement in schema(SQLITE):
+            for statement in schema(SQLITE_SQL):
                 self._connection.execute(statement)
             self.run("set_meta", {"name": "schema", "value": str(newest())})
             self.refuse_altered()  # what is there besides is another program's
@@ -455,8 +471,8 @@ _MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) (?:IF NOT EXISTS )?(\w+)
 @cache
 def _own_schema() -> tuple[dict[str, str], dict[str, str]]:
     """What a log consists of, by name, and what else may be there: indexes that come and go."""
-    now_and_then = (queries(SQLITE)[name].text for name in INDEXING)
-    return _by_name(schema(SQLITE)), _by_name(now_and_then)
+    now_and_then = (queries(SQLITE_SQL)[name].text for name in INDEXING)
+    return _by_name(schema(SQLITE_SQL)), _by_name(now_and_then)
 
 
 def _by_name(statements: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from petition.address import folded
 from petition.errors import LogUnusable
 from petition.identity import Signer, new_key
 from petition.outbox.database import Database
-from petition.outbox.records import stamp
+from petition.outbox.models import stamp
 
 FIRST = 8
 

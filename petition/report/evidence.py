@@ -10,8 +10,7 @@ from typing import Any
 
 from petition.errors import LogUnusable
 from petition.outbox.erasure import frozen_letters, rehashed
-from petition.outbox.log import Log
-from petition.outbox.record import Record
+from petition.outbox.log import Log, Record
 from petition.report import pack
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")

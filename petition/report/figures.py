@@ -11,9 +11,8 @@ from petition.merge.document import Frozen
 from petition.outbox import answers as answering
 from petition.outbox.answers import Answer, Standing, Status
 from petition.outbox.erasure import frozen_letters
-from petition.outbox.log import Log
-from petition.outbox.record import Record
-from petition.outbox.records import Counts, fields_of, moment
+from petition.outbox.log import Log, Record
+from petition.outbox.models import Counts, fields_of, moment
 
 UNANSWERED = ("none", "unclassified", "acknowledged", "stalled")  # what the footer names
 _WAITED_FOR = answering.UNANSWERED | {Status.UNCLASSIFIED}

@@ -16,7 +16,7 @@ from petition.outbox.answers import (
     thread,
 )
 from petition.outbox.log import Log
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 from petition.outbox.states import State
 
 _WEEK = 7

@@ -14,12 +14,20 @@ from petition.campaign.signatories import Signatory
 from petition.merge import freeze
 from petition.merge.document import Frozen
 from petition.merge.template.fields import SIGNATORY_FIELDS
-from petition.outbox.erasure import Change, Erased, erase, frozen_letters, gone_out
-from petition.outbox.forgotten import Forgotten
-from petition.outbox.holdings import held, mentions, namesakes
+from petition.outbox.erasure import (
+    Change,
+    Erased,
+    Redaction,
+    erase,
+    frozen_letters,
+    gone_out,
+    held,
+    mentions,
+    namesakes,
+)
 from petition.outbox.log import Log
-from petition.outbox.records import FrozenLetter, fields_of
-from petition.outbox.redaction import Redaction
+from petition.outbox.manual import Forgotten
+from petition.outbox.models import FrozenLetter, fields_of
 from petition.outbox.states import State
 
 _MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)

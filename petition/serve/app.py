@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from petition.outbox.leaving import is_token
-from petition.outbox.records import Copy
+from petition.outbox.inbound import is_token
+from petition.outbox.models import Copy
 from petition.serve.clicks import Clicks, LogLate
 from petition.serve.pages import FIELD, HEADERS, VALUE, Pages
 from petition.serve.words import language_for

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from petition.errors import LogUnusable
-from petition.outbox.leaving import copy_with, count_noted, leave_all, note, waits
+from petition.outbox.inbound import copy_with, count_noted, leave_all, note, waits
 from petition.outbox.log import Log
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 
 T = TypeVar("T")
 

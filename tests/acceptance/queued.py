@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from petition.campaign.folder import load_campaign
 from petition.outbox.log import Log
-from petition.outbox.recording import Outcome
-from petition.outbox.run import Intent, Run
+from petition.outbox.run import Intent, Outcome, Run
 from petition.outbox.states import State
 from petition.plan import Wish
 from petition.prepare import enqueue, prepare

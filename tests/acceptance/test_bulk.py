@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.outbox.leaving import leave
+from petition.outbox.inbound import leave
 from petition.outbox.log import Log
 from tests.acceptance.bulk_campaign import BULK, bulk_campaign, kept
 from tests.acceptance.small import SmallCampaign

@@ -117,8 +117,7 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
     import asyncio
 
     from petition.outbox.log import Log
-    from petition.outbox.recording import Outcome
-    from petition.outbox.run import Run
+    from petition.outbox.run import Outcome, Run
 
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from petition.outbox.log import Log
-from petition.outbox.members import keep_servers_time
 from petition.outbox.states import State
+from petition.outbox.workers import keep_servers_time
 from tests.acceptance.crew import (
     PATIENCE,
     SEND,

@@ -12,9 +12,9 @@ import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
 from petition.delivery.retry import RetrySchedule
-from petition.outbox import person
+from petition.outbox import manual
 from petition.outbox.log import Log
-from petition.outbox.records import moment, stamp
+from petition.outbox.models import moment, stamp
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
 from tests.integration.scene import Scene, play
@@ -163,7 +163,7 @@ def test_a_person_who_queues_it_again_starts_the_five_days_anew(tmp_path: Path):
     scene.now += timedelta(days=5, minutes=1)
     with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: scene.now) as log:
         log.look_at_deferred(scene.retry.give_up, scene.retry.longest)
-        assert len(person.retry(log, "open-letter", None)) == 1
+        assert len(manual.retry(log, "open-letter", None)) == 1
     play(scene, {Phase.RCPT: answer("450 4.2.0 later")})
     assert scene.states == ["deferred"]
 
@@ -181,7 +181,7 @@ def test_what_is_withdrawn_while_the_server_is_asked_gets_no_dot(tmp_path: Path)
                 if next(withdrawn, False):
                     with Log(f"sqlite:///{tmp_path}/petition.db") as beside:
                         taken = await asyncio.to_thread(
-                            person.withdraw, beside, "open-letter", None
+                            manual.withdraw, beside, "open-letter", None
                         )
                         seen.extend(one.mailbox for one in taken.stopped)
                 return await intend(run, intent)

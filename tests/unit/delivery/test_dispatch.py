@@ -8,7 +8,7 @@ import pytest
 from petition.campaign.settings import Pace
 from petition.delivery import dispatch
 from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
-from petition.outbox.bucket import ALL, take_turn
+from petition.outbox.job_queue import ALL, take_turn
 from petition.outbox.log import Log
 from tests.servers.postgres import Postgres
 

@@ -11,8 +11,8 @@ from petition.inbox.mail import read_mail
 from petition.inbox.reading import read_into
 from petition.inbox.sort import explain
 from petition.inbox.source import Fetched
+from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
-from petition.outbox.mail import Incoming
 
 ANSWER = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: Re: x\n\nWe have read it.\n"
 

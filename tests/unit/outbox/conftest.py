@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from petition.outbox.listing import ListedRow, Listing
+from petition.outbox.enqueue import ListedRow, Listing
 from petition.outbox.log import Log
-from petition.outbox.records import FrozenLetter
+from petition.outbox.models import FrozenLetter
 from petition.outbox.states import Mode
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

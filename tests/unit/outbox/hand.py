@@ -4,9 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from petition.outbox.log import Log
-from petition.outbox.recording import Outcome
-from petition.outbox.records import Copy
-from petition.outbox.run import Intent, Run
+from petition.outbox.models import Copy
+from petition.outbox.run import Intent, Outcome, Run
 from petition.outbox.states import State
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox.listing import Listing
+from petition.outbox.database import index_marks
+from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
-from petition.outbox.marks import index_marks
 from petition.outbox.run import Run
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogBusy, LogUnusable
+from petition.outbox.database import POSTGRESQL_SQL, texts
 from petition.outbox.log import Log
-from petition.outbox.queries import POSTGRESQL, texts
 from tests.privileges import bound_by_permissions
 
 
@@ -152,5 +152,5 @@ def test_a_log_that_may_only_be_read_is_read(tmp_path: Path):
 def test_every_query_is_named_once_and_used():
     source = Path(__file__).parents[3] / "petition/outbox"
     code = "".join(file.read_text() for file in source.glob("*.py"))
-    unused = [name for name, _ in texts(POSTGRESQL.files) + texts() if f'"{name}"' not in code]
+    unused = [name for name, _ in texts(POSTGRESQL_SQL.files) + texts() if f'"{name}"' not in code]
     assert unused == []

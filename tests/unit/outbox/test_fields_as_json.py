@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from petition.outbox.listing import _AsJson
+from petition.outbox.enqueue import _AsJson
 
 TEXT = st.text() | st.text('a"\\\\%s{}\n\x00\x1f\x7f\u2028\ud800\u0416', max_size=5)
 

@@ -8,10 +8,10 @@ import pytest
 from petition.identity import Identity, Signer
 from petition.inbox.reading import read_into
 from petition.inbox.source import Fetched
-from petition.outbox.listing import Listing
+from petition.outbox.enqueue import Listing
+from petition.outbox.inbound import Incoming, Received
 from petition.outbox.log import Log
-from petition.outbox.mail import Incoming, Received
-from petition.outbox.records import Copy
+from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.outbox.states import State
 from tests.unit.outbox.hand import bring_to, intent_of, outcome_of

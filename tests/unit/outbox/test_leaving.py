@@ -9,11 +9,10 @@ import pytest
 from petition.identity import Identity, Signer, selector_of
 from petition.inbox.reading import received
 from petition.inbox.source import Fetched
-from petition.outbox.leaving import copy_with, leave
-from petition.outbox.listing import Listing
+from petition.outbox.enqueue import Listing
+from petition.outbox.inbound import Incoming, copy_with, leave
 from petition.outbox.log import Log
-from petition.outbox.mail import Incoming
-from petition.outbox.person import suppressions
+from petition.outbox.manual import suppressions
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed

@@ -3,9 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox import person
-from petition.outbox.comparison import Action
-from petition.outbox.listing import ListedRow, Listing
+from petition.outbox import manual
+from petition.outbox.enqueue import Action, ListedRow, Listing
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
@@ -106,7 +105,7 @@ def test_again_reaches_everyone_but_those_who_opted_out(log: Log, queue: Callabl
     queue("ann", "bob")
     bring_to(log, "ann", State.SENT)
     bring_to(log, "bob", State.SENT)
-    person.suppress(log, ["bob@x.example"])
+    manual.suppress(log, ["bob@x.example"])
     queue("ann", "bob", revision=2, mode=Mode.AGAIN)
     assert states(log) == {"ann": State.QUEUED, "bob": State.SENT}
 
@@ -135,11 +134,11 @@ def test_those_who_are_not_chosen_are_neither_queued_nor_removed(
 
 
 def test_one_who_opted_out_is_suppressed_from_the_start(log: Log, queue: Callable[..., Listing]):
-    person.suppress(log, ["bob@x.example"])
+    manual.suppress(log, ["bob@x.example"])
     queue("ann", "bob")
     rows = {copy.row_id: copy for copy in log.copies("open")}
     assert (rows["bob"].state, rows["bob"].reason) == (State.SUPPRESSED, "opted out")
-    person.unsuppress(log, ["bob@x.example"])
+    manual.unsuppress(log, ["bob@x.example"])
     queue("ann", "bob")
     assert states(log)["bob"] is State.QUEUED
 
@@ -250,7 +249,7 @@ def test_one_who_is_no_longer_excluded_is_queued(log: Log):
 
 
 def test_a_persons_own_word_comes_before_that_of_the_list(log: Log):
-    person.suppress(log, ["ann@x.example"])
+    manual.suppress(log, ["ann@x.example"])
     listing = carried_out(log, excluding(("ann",), ann="on hold"))
     assert listing.compare(1, Mode.CONTINUE).actions == {Action.OPTED_OUT: 1}
     assert [copy.reason for copy in log.copies("open")] == ["opted out"]

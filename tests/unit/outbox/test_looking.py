@@ -10,7 +10,7 @@ import pytest
 
 from petition.errors import LogUnusable
 from petition.outbox import sqlite
-from petition.outbox.listing import Listing
+from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from tests import PATIENCE
 from tests.privileges import bound_by_permissions

@@ -2,8 +2,8 @@
 
 import pytest
 
+from petition.outbox.database import LONG_RUN, drop_indexes, index_marks
 from petition.outbox.log import Log
-from petition.outbox.marks import LONG_RUN, drop_indexes, index_marks
 
 INDEXES = {"copy_message_id", "copy_token", "copy_unsubscribe"}
 

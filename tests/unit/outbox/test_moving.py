@@ -8,11 +8,10 @@ from datetime import timedelta
 import pytest
 
 from petition.errors import UsageError
-from petition.outbox import moving, person
-from petition.outbox.comparison import Action
-from petition.outbox.listing import Listing
+from petition.outbox import manual, models
+from petition.outbox.database import texts
+from petition.outbox.enqueue import Action, Listing
 from petition.outbox.log import Log, utc_now
-from petition.outbox.queries import texts
 from petition.outbox.states import ARROWS, GIVE_UP, Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, make_due
@@ -27,7 +26,7 @@ def taken(log: Log) -> set[tuple[State | None, State]]:
 
 def test_every_arrow_of_the_table_is_taken_and_no_other(log: Log, queue: Callable[..., Listing]):
     names = ("ann", "bob", "cy", "dee", "eve", "flo", "gus", "hal")
-    person.suppress(log, ["hal@x.example"])
+    manual.suppress(log, ["hal@x.example"])
     queue(*names)
     ends = (State.SENT, State.UNCERTAIN, State.UNCERTAIN, State.FAILED)
     for name, end in zip(names, ends, strict=False):
@@ -38,15 +37,15 @@ def test_every_arrow_of_the_table_is_taken_and_no_other(log: Log, queue: Callabl
     make_due(log)
     queue(*names)
     bring_to(log, "eve", State.DEFERRED)
-    person.resolve(log, ["bob@x.example"], None, sent=True)
-    person.resolve(log, ["cy@x.example"], None, sent=False)
-    person.retry(log, "open", None)
-    person.withdraw(log, "open", ["flo@x.example"])
+    manual.resolve(log, ["bob@x.example"], None, sent=True)
+    manual.resolve(log, ["cy@x.example"], None, sent=False)
+    manual.retry(log, "open", None)
+    manual.withdraw(log, "open", ["flo@x.example"])
     queue(*names[:-2])  # gus is gone
-    person.unsuppress(log, ["hal@x.example"])
+    manual.unsuppress(log, ["hal@x.example"])
     queue(*names)
     bring_to(log, "gus", State.DEFERRED)
-    person.suppress(log, ["gus@x.example"])
+    manual.suppress(log, ["gus@x.example"])
     later = utc_now() + GIVE_UP + timedelta(hours=1)
     with Log(log.url, clock=lambda: later) as after_five_days:
         after_five_days.tidy()
@@ -88,7 +87,7 @@ def test_an_arrow_that_is_not_in_the_table_is_not_taken(log: Log, queue: Callabl
     bring_to(log, "ann", State.SENT)
     log.database._connection.execute("INSERT INTO moving SELECT id, state, 'queued', '' FROM copy")
     with pytest.raises(ValueError, match="no arrow leads from sent to queued"):
-        moving.move(log.database, log.now)
+        models.move(log.database, log.now)
     assert [copy.state for copy in log.copies("open")] == [State.SENT]
 
 
@@ -118,7 +117,7 @@ def test_a_person_starts_the_five_days_anew(log: Log, queue: Callable[..., Listi
     later = utc_now() + timedelta(days=6)
     log.clock = lambda: later
     log.tidy()
-    person.retry(log, "open", None)
+    manual.retry(log, "open", None)
     assert next(log.copies("open")).waiting_since is None
     queue("ann")
     bring_to(log, "ann", State.DEFERRED)
@@ -143,11 +142,11 @@ def test_what_was_confirmed_is_not_done_to_a_log_that_has_changed(
     before = Counter(event.to_state for event in log.events())
     with Log(log.url) as beside:
         if how == "withdraw":
-            person.withdraw(beside, "open", ["ann@x.example"])
+            manual.withdraw(beside, "open", ["ann@x.example"])
         elif how == "suppress":
-            person.suppress(beside, ["dee@x.example"])
+            manual.suppress(beside, ["dee@x.example"])
         elif how == "resolve":
-            person.resolve(beside, None, None, sent=False)
+            manual.resolve(beside, None, None, sent=False)
         else:
             other = Listing(beside, "open")
             other.stage(listed("ann", "bob", "cy", "dee"))
@@ -181,16 +180,16 @@ def test_an_opt_out_holds_however_the_address_is_capitalised(log: Log):
     listing = Listing(log, "open")
     listing.stage(listed("ann", "cy"))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
-    taken = person.suppress(log, ["Ann@x.example"])
+    taken = manual.suppress(log, ["Ann@x.example"])
     assert [one.mailbox for one in taken.moved] == ["ann@x.example"]
     assert listing.compare(1, Mode.CONTINUE).actions == {
         Action.OPTED_OUT: 1,
         Action.WAITING: 1,
     }
     assert len(list(log.events("aNN@x.example"))) == 2
-    assert person.unsuppress(log, ["aNN@x.example"]) == ["Ann@x.example"]
-    assert person.suppressions(log) == []
-    assert [one.mailbox for one in person.withdraw(log, "open", ["CY@x.example"]).moved] == [
+    assert manual.unsuppress(log, ["aNN@x.example"]) == ["Ann@x.example"]
+    assert manual.suppressions(log) == []
+    assert [one.mailbox for one in manual.withdraw(log, "open", ["CY@x.example"]).moved] == [
         "cy@x.example"
     ]
 
@@ -202,10 +201,10 @@ def test_whoever_opted_out_is_not_queued_by_retry_or_resolve(
     bring_to(log, "ann", State.FAILED)
     queue("ann", "bob")
     bring_to(log, "bob", State.UNCERTAIN)
-    person.suppress(log, ["ann@x.example", "bob@x.example"])
-    assert person.retry(log, "open", None) == []
-    assert person.retry(log, "open", ["ann@x.example"]) == []
-    [bob] = person.resolve(log, None, None, sent=False)
+    manual.suppress(log, ["ann@x.example", "bob@x.example"])
+    assert manual.retry(log, "open", None) == []
+    assert manual.retry(log, "open", ["ann@x.example"]) == []
+    [bob] = manual.resolve(log, None, None, sent=False)
     assert bob.end is State.SUPPRESSED
     assert {copy.state for copy in log.copies("open")} == {State.FAILED, State.SUPPRESSED}
 
@@ -218,7 +217,7 @@ def test_many_copies_are_withdrawn_at_once_and_each_has_its_event(log: Log):
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
     statements: list[str] = []
     log.database._connection.set_trace_callback(statements.append)
-    assert len(person.withdraw(log, "open", None).moved) == 3000
+    assert len(manual.withdraw(log, "open", None).moved) == 3000
     log.database._connection.set_trace_callback(None)
     assert len(statements) < 20
     assert log.counts("open").by_state == {State.SUPPRESSED: 3000}

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from petition.outbox import leaving
-from petition.outbox.leaving import count_noted, note, waits
+from petition.outbox import inbound
+from petition.outbox.inbound import count_noted, note, waits
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def counted(monkeypatch):
         tokens.extend(some)
         return [None] * len(some)
 
-    monkeypatch.setattr(leaving, "leave_all", leave_all)
+    monkeypatch.setattr(inbound, "leave_all", leave_all)
     return tokens
 
 
@@ -49,7 +49,7 @@ def test_what_could_not_be_counted_stays(tmp_path, counted, monkeypatch):
     file = tmp_path / "clicks"
     note(file, [token(1)])
     with monkeypatch.context() as patch:
-        patch.setattr(leaving, "leave_all", lambda some, log: 1 / 0)
+        patch.setattr(inbound, "leave_all", lambda some, log: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             count_noted(None, file)
     note(file, [token(2)])

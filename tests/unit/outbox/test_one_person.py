@@ -6,13 +6,12 @@ import pytest
 
 from petition.address import folded
 from petition.identity import Identity, Signer
-from petition.outbox import person
-from petition.outbox.comparison import Action
+from petition.outbox import manual
+from petition.outbox.enqueue import Action, ListedRow, Listing
 from petition.outbox.erasure import erase
-from petition.outbox.forgotten import Forgotten
-from petition.outbox.leaving import copy_with
-from petition.outbox.listing import ListedRow, Listing
+from petition.outbox.inbound import copy_with
 from petition.outbox.log import Log
+from petition.outbox.manual import Forgotten
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
 from tests.unit.outbox.hand import bring_to, make_due
@@ -61,14 +60,14 @@ def test_who_has_it_has_it_under_every_spelling(
 
 def test_who_was_withdrawn_stays_withdrawn_under_every_spelling(log: Log, queue: Queue):
     queue("ann")
-    person.withdraw(log, "open", ["ANN@x.example"])
+    manual.withdraw(log, "open", ["ANN@x.example"])
     comparison = beside(log, spelt("Ann@x.example")).compare(1, Mode.CONTINUE)
     assert comparison.actions == {Action.WITHDRAWN: 1}
 
 
 @pytest.mark.parametrize("other", ["stra\u00dfe@x.example", "STRASSE@x.example"])
 def test_who_opted_out_is_left_out_under_every_spelling(log: Log, other: str):
-    person.suppress(log, ["strasse@x.example"])
+    manual.suppress(log, ["strasse@x.example"])
     comparison = beside(log, spelt(other)).compare(1, Mode.CONTINUE)
     assert comparison.actions == {Action.OPTED_OUT: 1}
 

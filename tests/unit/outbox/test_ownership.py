@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox.ownership import ownership
+from petition.outbox.log_file import ownership
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_lock_that_cannot_be_written_is_explained(tmp_path: Path):
         import resource
         from pathlib import Path
         from petition.errors import LogUnusable
-        from petition.outbox.ownership import ownership
+        from petition.outbox.log_file import ownership
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         try:
             with ownership(Path({str(tmp_path / "petition.db")!r})):

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
-from petition.outbox import person
-from petition.outbox.listing import Listing
+from petition.outbox import manual
+from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.hand import bring_to
@@ -15,9 +15,9 @@ def test_resolve_moves_uncertain_copies_by_a_persons_word(log: Log, queue: Calla
     queue("ann", "bob")
     bring_to(log, "ann", State.UNCERTAIN)
     bring_to(log, "bob", State.UNCERTAIN)
-    assert len(person.resolve(log, ["ann@x.example"], None, sent=True)) == 1
+    assert len(manual.resolve(log, ["ann@x.example"], None, sent=True)) == 1
     assert (state_of(log, "ann"), state_of(log, "bob")) == (State.SENT, State.UNCERTAIN)
-    assert len(person.resolve(log, None, "open", sent=False)) == 1
+    assert len(manual.resolve(log, None, "open", sent=False)) == 1
     assert state_of(log, "bob") is State.QUEUED
     assert "a person said so" in [event.reason for event in log.events()]
 
@@ -28,7 +28,7 @@ def test_an_old_revision_that_is_resolved_as_not_sent_is_not_sent_any_more(
     queue("ann")
     bring_to(log, "ann", State.UNCERTAIN)
     queue("ann", revision=2, mode=Mode.AGAIN)
-    person.resolve(log, None, None, sent=False)
+    manual.resolve(log, None, None, sent=False)
     first, second = log.copies_to("open", "ann@x.example")
     assert (first.state, second.state) == (State.SUPPRESSED, State.QUEUED)
 
@@ -38,7 +38,7 @@ def test_retry_queues_what_failed_and_starts_its_attempts_anew(
 ):
     queue("ann", "bob")
     bring_to(log, "ann", State.FAILED)
-    assert [copy.row_id for copy in person.retry(log, "open", None)] == ["ann"]
+    assert [copy.row_id for copy in manual.retry(log, "open", None)] == ["ann"]
     [copy] = log.copies_to("open", "ann@x.example")
     assert (copy.state, copy.attempts) == (State.QUEUED, 0)
 
@@ -47,16 +47,16 @@ def test_withdraw_suppresses_what_waits_and_a_named_retry_takes_it_back(
     log: Log, queue: Callable[..., Listing]
 ):
     queue("ann", "bob")
-    assert len(person.withdraw(log, "open", None).moved) == 2
+    assert len(manual.withdraw(log, "open", None).moved) == 2
     queue("ann", "bob")
     assert state_of(log, "ann") is State.SUPPRESSED
-    assert person.retry(log, "open", None) == []
-    assert len(person.retry(log, "open", ["ann@x.example"])) == 1
+    assert manual.retry(log, "open", None) == []
+    assert len(manual.retry(log, "open", ["ann@x.example"])) == 1
     assert (state_of(log, "ann"), state_of(log, "bob")) == (State.QUEUED, State.SUPPRESSED)
 
 
 def test_suppress_reaches_every_letter_that_waits(log: Log, queue: Callable[..., Listing]):
     queue("ann", "bob")
-    assert [copy.row_id for copy in person.suppress(log, ["ann@x.example"]).moved] == ["ann"]
-    assert [entry.mailbox for entry in person.suppressions(log)] == ["ann@x.example"]
-    assert person.unsuppress(log, ["ann@x.example", "bob@x.example"]) == ["ann@x.example"]
+    assert [copy.row_id for copy in manual.suppress(log, ["ann@x.example"]).moved] == ["ann"]
+    assert [entry.mailbox for entry in manual.suppressions(log)] == ["ann@x.example"]
+    assert manual.unsuppress(log, ["ann@x.example", "bob@x.example"]) == ["ann@x.example"]

@@ -17,11 +17,11 @@ import pytest
 
 from petition.delivery.workers import make_tables
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox import database, person
-from petition.outbox.bucket import take_turn
-from petition.outbox.listing import Listing
+from petition.outbox import database, manual
+from petition.outbox.database import POSTGRESQL_SQL, SQLITE_SQL, queries, tables, texts
+from petition.outbox.enqueue import Listing
+from petition.outbox.job_queue import take_turn
 from petition.outbox.log import Log
-from petition.outbox.queries import POSTGRESQL, SQLITE, queries, tables, texts
 from petition.outbox.states import Mode, State
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
@@ -54,15 +54,15 @@ def test_both_databases_have_the_same_tables_and_columns(postgres: Postgres, tmp
 def test_every_query_is_translated_for_both():
     for name, text in texts():
         lists = {part.split("[]")[0] for part in text.split("(:")[1:] if "[])" in part}
-        for dialect in (SQLITE, POSTGRESQL):
+        for dialect in (SQLITE_SQL, POSTGRESQL_SQL):
             assert set(queries(dialect)[name].lists) == lists, name
-        assert "%(" in queries(POSTGRESQL)[name].text or ":" not in text, name
+        assert "%(" in queries(POSTGRESQL_SQL)[name].text or ":" not in text, name
 
 
 def test_text_is_in_the_order_of_its_bytes(postgres: Postgres):
     with Log(postgres.new_log()) as log:
-        person.suppress(log, ["b@x.example", "B@y.example", "a@x.example", "ä@x.example"])
-        found = [one.mailbox for one in person.suppressions(log)]
+        manual.suppress(log, ["b@x.example", "B@y.example", "a@x.example", "ä@x.example"])
+        found = [one.mailbox for one in manual.suppressions(log)]
         assert found == sorted(found, key=str.encode)
 
 
@@ -121,7 +121,7 @@ def test_one_writes_at_a_time(postgres: Postgres):
         order: list[str] = []
 
         def write() -> None:
-            person.suppress(other, ["ann@x.example"])
+            manual.suppress(other, ["ann@x.example"])
             order.append("other")
 
         with log.database.transaction():
@@ -201,13 +201,13 @@ def test_after_a_restart_of_the_server_nothing_is_written_and_nothing_lost():
     with running_postgres() as server:
         url = server.new_log()
         with Log(url) as log, log.owned():
-            person.suppress(log, ["ann@x.example"])
+            manual.suppress(log, ["ann@x.example"])
             server.stop()
             server.start()
             with pytest.raises(LogUnusable, match="run the same command again"):
-                person.suppress(log, ["bob@x.example"])
+                manual.suppress(log, ["bob@x.example"])
         with Log(url) as log, log._owned(0):
-            assert [one.mailbox for one in person.suppressions(log)] == ["ann@x.example"]
+            assert [one.mailbox for one in manual.suppressions(log)] == ["ann@x.example"]
 
 
 def test_millions_of_rows_are_read_some_at_a_time(
@@ -226,7 +226,7 @@ def test_a_claim_walks_past_nothing_that_was_sent(postgres: Postgres):
         listing = Listing(log, "open")
         listing.stage(listed(*names))
         listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
-        query = "EXPLAIN " + queries(POSTGRESQL)["claimable"].text
+        query = "EXPLAIN " + queries(POSTGRESQL_SQL)["claimable"].text
         values = {"letter": "open", "now": "2026-03-01", "limit": 100}
         steps = [row[0] for row in log.database._connection.execute(query, values)]
     plan = "\n".join(steps)
@@ -311,11 +311,11 @@ def test_what_a_server_or_a_role_limits_is_not_for_a_log(own_server: Postgres):
         assert {setting(log, name) for name in limits} == {"0"}
         with ThreadPoolExecutor() as threads:
             with log.database.transaction():
-                waiting = threads.submit(person.suppress, other, ["a@x.example"])
+                waiting = threads.submit(manual.suppress, other, ["a@x.example"])
                 time.sleep(1)
                 assert not waiting.done()
             waiting.result(30)
-        assert [one.mailbox for one in person.suppressions(log)] == ["a@x.example"]
+        assert [one.mailbox for one in manual.suppressions(log)] == ["a@x.example"]
 
 
 def test_durability_is_what_it_was_when_the_log_was_opened(own_server: Postgres):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.outbox.listing import Listing
+from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State

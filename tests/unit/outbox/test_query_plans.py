@@ -4,11 +4,9 @@ import re
 
 import pytest
 
-from petition.outbox.database import Row
-from petition.outbox.listing import Listing
+from petition.outbox.database import SQLITE_SQL, Row, index_marks, queries
+from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
-from petition.outbox.marks import index_marks
-from petition.outbox.queries import SQLITE, queries
 from petition.outbox.sqlite import _with_rows
 from petition.outbox.states import Mode
 from tests.unit.outbox.conftest import frozen, listed
@@ -34,7 +32,7 @@ def plan_of(log: Log, name: str) -> str:
 
 
 def steps_of(log: Log, name: str) -> list[Row]:
-    query = queries(SQLITE)[name]
+    query = queries(SQLITE_SQL)[name]
     values = dict.fromkeys(re.findall(r":(\w+)", query.text), 1)
     if not query.table:
         return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {query.text}", values))

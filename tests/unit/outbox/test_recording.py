@@ -7,13 +7,12 @@ import pytest
 
 from petition.delivery.workers import make_tables
 from petition.errors import LogUnusable
-from petition.outbox import person
+from petition.outbox import manual
+from petition.outbox.enqueue import Listing
 from petition.outbox.erasure import erase
-from petition.outbox.jobs import keep_settings
-from petition.outbox.listing import Listing
+from petition.outbox.job_queue import keep_settings
 from petition.outbox.log import Log
-from petition.outbox.recording import Outcome, write_down_late
-from petition.outbox.run import Run
+from petition.outbox.run import Outcome, Run, write_down_late
 from petition.outbox.states import Mode, State
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import NOW, frozen, listed
@@ -83,7 +82,7 @@ def test_what_a_person_said_meanwhile_stands(log: Log, queue: Callable[..., List
     queue("ann")
     owner, outcomes = marked_by_one_that_died(log, says=State.FAILED)
     log.tidy()
-    person.resolve(log, ["ann@x.example"], None, sent=sent)
+    manual.resolve(log, ["ann@x.example"], None, sent=sent)
     write_down_late(log, owner, outcomes)
     [copy] = log.copies("open")
     assert copy.state is (State.SENT if sent else State.QUEUED)
@@ -95,7 +94,7 @@ def test_a_copy_that_somebody_else_has_sent_since_is_theirs(
     queue("ann")
     owner, outcomes = marked_by_one_that_died(log, says=State.SENT)
     log.tidy()
-    person.resolve(log, ["ann@x.example"], None, sent=False)
+    manual.resolve(log, ["ann@x.example"], None, sent=False)
     marked_by_one_that_died(log, says=State.SENT)
     log.tidy()
     write_down_late(log, owner, outcomes)
@@ -108,7 +107,7 @@ def test_a_late_deferral_of_somebody_who_left_is_suppressed(
     queue("ann")
     owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
     log.tidy()
-    person.suppress(log, ["ann@x.example"])
+    manual.suppress(log, ["ann@x.example"])
     write_down_late(log, owner, outcomes)
     assert [copy.state for copy in log.copies("open")] == [State.SUPPRESSED]
     assert_events_lead_to_the_states(log)

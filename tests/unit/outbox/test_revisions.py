@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from petition.outbox import person
-from petition.outbox.comparison import Action
-from petition.outbox.listing import Listing
+from petition.outbox import manual
+from petition.outbox.enqueue import Action, Listing
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed
@@ -64,7 +63,7 @@ def test_what_failed_in_this_very_revision_is_left_to_a_person(
 def test_a_new_revision_that_nobody_would_get_is_not_frozen(
     all_sent: Log, queue: Callable[..., Listing]
 ):
-    person.suppress(all_sent, ["dee@x.example"])
+    manual.suppress(all_sent, ["dee@x.example"])
     queue("ann", "bob", "cy", "dee", revision=2, mode=Mode.REVISE)
     assert all_sent.frozen("open", 2) is None
     assert all_sent.counts("open").by_state == {State.SENT: 3}
@@ -87,7 +86,7 @@ def test_a_copy_of_an_older_revision_is_not_claimed_with_the_text_of_a_newer_one
     queue("ann", "bob")
     bring_to(log, "ann", State.FAILED)
     queue("ann", "bob", revision=2, mode=Mode.CONTINUE)
-    person.retry(log, "open", ["ann@x.example"])
+    manual.retry(log, "open", ["ann@x.example"])
     bring_to(log, "bob", State.SENT)
     newest = {copy.row_id: (copy.revision, copy.state) for copy in log.copies("open")}
     assert newest == {"ann": (1, State.QUEUED), "bob": (2, State.SENT)}

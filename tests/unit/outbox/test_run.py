@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox import person
-from petition.outbox.listing import Listing
+from petition.outbox import manual
+from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
@@ -93,7 +93,7 @@ def test_one_who_opts_out_at_the_last_moment_gets_no_letter(
 
     async def steps(run: Run):
         [copy] = await run.claim(1)
-        taken = await asyncio.to_thread(person.suppress, beside, ["ANN@x.example"])
+        taken = await asyncio.to_thread(manual.suppress, beside, ["ANN@x.example"])
         assert [one.row_id for one in taken.stopped] == ["ann"]
         assert not await run.intend(intent_of(copy))
         await run.record(outcome_of(copy, State.QUEUED))
@@ -201,7 +201,7 @@ def test_a_person_may_withdraw_while_a_run_is_under_way(log: Log, queue: Callabl
 
         async def steps(run: Run):
             await run.claim(1)
-            taken = await asyncio.to_thread(person.withdraw, beside, "open", None)
+            taken = await asyncio.to_thread(manual.withdraw, beside, "open", None)
             assert [copy.row_id for copy in taken.moved] == ["bob"]
             assert await run.claim(5) == []
 
@@ -218,7 +218,7 @@ def test_what_is_withdrawn_while_a_run_has_it_in_hand_gets_no_dot(
         async def steps(run: Run):
             ann, bob = await run.claim(2)
             assert await run.intend(intent_of(bob))
-            taken = await asyncio.to_thread(person.withdraw, beside, "open", None)
+            taken = await asyncio.to_thread(manual.withdraw, beside, "open", None)
             assert [[one.row_id for one in some] for some in (taken.stopped, taken.too_late)] == [
                 ["ann"],
                 ["bob"],
@@ -242,7 +242,7 @@ def test_what_was_taken_while_it_was_withdrawn_is_sent(log: Log, queue: Callable
         async def steps(run: Run):
             [ann] = await run.claim(1)
             assert await run.intend(intent_of(ann))
-            await asyncio.to_thread(person.withdraw, beside, "open", ["ann@x.example"])
+            await asyncio.to_thread(manual.withdraw, beside, "open", ["ann@x.example"])
             await run.record(outcome_of(ann, State.SENT))
 
         run_steps(log, steps)
@@ -259,12 +259,12 @@ def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_suppressed(
         await run.intend(intent_of(bob))
 
     run_steps(log, dies)
-    person.withdraw(log, "open", None)
+    manual.withdraw(log, "open", None)
     log.tidy()
     states = {copy.row_id: (copy.state, copy.reason) for copy in log.copies("open")}
     assert states["ann"] == (State.SUPPRESSED, "withdrawn")
     assert states["bob"][0] is State.UNCERTAIN
-    person.retry(log, "open", ["ann@x.example"])
+    manual.retry(log, "open", ["ann@x.example"])
     assert next(log.copies("open")).state is State.QUEUED
     queue("ann", "bob")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogBusy, LogUnusable, UsageError
-from petition.outbox import person, transfer
-from petition.outbox.listing import Listing
+from petition.outbox import manual, transfer
+from petition.outbox.database import tables
+from petition.outbox.enqueue import Listing
+from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
-from petition.outbox.mail import Incoming
-from petition.outbox.queries import tables
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import frozen, listed
@@ -30,7 +30,7 @@ def full(log: Log, queue: Callable[..., Listing]) -> Log:
     queue("ann", "bob", "eve")
     bring_to(log, "ann", State.SENT)
     bring_to(log, "bob", State.DEFERRED)
-    person.suppress(log, ["eve@x.example"])
+    manual.suppress(log, ["eve@x.example"])
     return log
 
 
@@ -48,7 +48,7 @@ def test_it_is_the_same_there_and_back_again(full: Log, elsewhere: str):
     assert done.rows["copy"] == 3
     with Log(elsewhere) as there:
         assert content_of(there) == before
-        person.unsuppress(there, ["eve@x.example"])
+        manual.unsuppress(there, ["eve@x.example"])
         listing = Listing(there, "open")
         listing.stage(listed("ann", "bob", "eve", "fay"))
         listing.carry_out(listing.compare(1, "continue"), "campaign", None)
@@ -70,7 +70,7 @@ def test_what_it_was_moved_from_sends_nothing_more(full: Log, elsewhere: str):
 def test_a_log_of_another_campaign_is_left_alone(full: Log, elsewhere: str):
     with Log(elsewhere) as other:
         assert other.key
-        person.suppress(other, ["somebody@x.example"])
+        manual.suppress(other, ["somebody@x.example"])
         before = content_of(other)
         with pytest.raises(UsageError, match="another campaign"):
             transfer.transfer(full, elsewhere)
@@ -130,7 +130,7 @@ def test_a_crash_before_the_old_one_was_closed_is_made_good(full: Log, elsewhere
 def test_two_copies_that_went_their_own_ways_are_not_mixed(full: Log, elsewhere: str):
     transfer.transfer(full, elsewhere)
     full.database._connection.execute("DELETE FROM meta WHERE name = 'moved'")
-    person.suppress(full, ["ann@x.example"])
+    manual.suppress(full, ["ann@x.example"])
     with pytest.raises(UsageError, match="differs"):
         transfer.transfer(full, elsewhere)
 
@@ -156,6 +156,6 @@ def test_who_opened_it_before_writes_no_more_into_it(full: Log, elsewhere: str):
     with Log(full.url) as opened:
         transfer.transfer(full, elsewhere)
         with pytest.raises(LogUnusable, match="was moved to"):
-            person.suppress(opened, ["ann@x.example"])
+            manual.suppress(opened, ["ann@x.example"])
         with pytest.raises(LogUnusable, match="was moved to"):
             Incoming(opened).record([], "maildir:in", (1, 1))

@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox import person, upgrades
-from petition.outbox.comparison import Action
-from petition.outbox.database import Database
-from petition.outbox.listing import Listing
+from petition.outbox import manual, upgrades
+from petition.outbox.database import Database, tables
+from petition.outbox.enqueue import Action, Listing
 from petition.outbox.log import Log
-from petition.outbox.queries import tables
 from petition.outbox.run import Run
 from petition.outbox.states import Mode
 from tests.privileges import bound_by_permissions
@@ -264,7 +262,7 @@ def test_a_log_that_was_upgraded_while_it_was_open_takes_no_more_words(kept: str
     with Log(kept) as log:
         ask(kept, "UPDATE meta SET value = '99' WHERE name = 'schema'")
         with pytest.raises(LogUnusable, match="newer version of petition"):
-            person.suppress(log, ["ann@water.test"])
+            manual.suppress(log, ["ann@water.test"])
 
 
 @pytest.mark.sqlite

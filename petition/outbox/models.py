@@ -1,4 +1,8 @@
-"""What the log answers with: copies, events, frozen letters, counts."""
+"""What the log returns: copies, events, frozen letters, counts; and how copies are moved.
+
+Which copies take which arrow is picked by a query (moving.sql, listing.sql) into the temporary
+table `moving`; the rest is the same for all of them.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,8 +14,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from petition.errors import LogDamaged
-from petition.outbox.database import Row
-from petition.outbox.states import Mode, State
+from petition.outbox.database import Database, Row, Values
+from petition.outbox.states import Mode, Reason, State, arrow
 
 
 class Copy(NamedTuple):
@@ -236,3 +240,69 @@ def frozen_of(row: Row) -> FrozenLetter:
     with intact():
         values |= {"frozen_at": moment(row["frozen_at"]), "mode": Mode(row["mode"])}
     return FrozenLetter(**values)
+
+
+_NOTHING: Values = {}
+
+
+def pick(database: Database, query: str, values: Values = _NOTHING) -> None:
+    """Pick what is to be moved, and forget what was picked before.
+
+    Args:
+        database: The log, in a transaction.
+        query: The query that picks.
+        values: Its parameters.
+    """
+    database.run("moving_clear")
+    database.run(query, values)
+
+
+def move(database: Database, now: str, *, by: str = "move", fresh: bool = False) -> bool:
+    """Move what was picked, and write down each step.
+
+    Args:
+        database: The log, in a transaction.
+        now: The time as the log keeps it.
+        by: The query that moves them.
+        fresh: Count their attempts anew.
+
+    Returns:
+        Whether anything was picked.
+
+    Raises:
+        ValueError: The state table has no such arrow: a fault of the program.
+    """
+    arrows = database.all("moving_arrows")
+    for start, end in arrows:
+        arrow(state_of(start), state_of(end))
+    if arrows:
+        database.run("log_moving", {"now": now})
+        database.run(by, {"now": now, "fresh": int(fresh)} if by == "move" else {"now": now})
+    return bool(arrows)
+
+
+def moved(database: Database) -> dict[int, Moved]:
+    """What was picked, by the copies' ids, in the order of the log."""
+    return {
+        row["id"]: Moved(
+            row["letter"],
+            row["revision"],
+            row["mailbox"],
+            row["row_id"],
+            state_of(row["from_state"]),
+            state_of(row["to_state"]),
+            row["reason"],
+        )
+        for row in database.all("moved")
+    }
+
+
+def suppress_unwanted(database: Database, now: str) -> None:
+    """Of what was just queued, suppress what is not to be sent for all that.
+
+    It was stopped while it was in hand, its mailbox is never to be written to, or a newer revision
+    is in its place.
+    """
+    database.run("forget_wanted")
+    database.run("turn_unwanted", {"replaced": Reason.REPLACED})
+    move(database, now)

@@ -1,18 +1,71 @@
-"""What a person may say of copies: resolve, retry, withdraw, suppress.
+"""What a person decides about copies: resolve, retry, withdraw, suppress.
 
 A person's word goes by the address whatever its capitals (address.folded).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from petition.address import folded
-from petition.outbox import moving
-from petition.outbox.forgotten import Forgotten
-from petition.outbox.jobs import queue_moved
+from petition.identity import Signer
+from petition.outbox import models
+from petition.outbox.job_queue import queue_moved
 from petition.outbox.log import Log
-from petition.outbox.records import Moved
+from petition.outbox.models import Moved
 from petition.outbox.states import Reason, State
+
+
+class Forgotten:
+    """Whom a log has forgotten, as it was when this was made.
+
+    Args:
+        log: The log; its key is the salt.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._days: dict[str, str] = dict(map(tuple, log.database.all("forgotten")))
+
+    def __contains__(self, mailbox: str) -> bool:
+        # Nobody, as a rule: then a list of a million costs nothing.
+        return bool(self._days) and self.key(mailbox) in self._days
+
+    def __len__(self) -> int:
+        return len(self._days)
+
+    def day(self, mailbox: str) -> str | None:
+        """When somebody was forgotten, as the log has it; None: never."""
+        return self._days.get(self.key(mailbox)) if self._days else None
+
+    def stand_in(self, mailbox: str) -> str:
+        """What stands in place of an address as it is written."""
+        return self._signer.stand_in(mailbox)
+
+    def key(self, mailbox: str) -> str:
+        """What stands in place of an address, however it is spelt."""
+        key = self._signer.stand_in(folded(mailbox))
+        if key not in self._days and not mailbox.isascii():
+            before = self._signer.stand_in(mailbox.lower())  # the key of schema 8
+            return before if before in self._days else key
+        return key
+
+    def add(self, mailbox: str) -> str:
+        """Never write there again, and keep no address for that; within a transaction.
+
+        Returns:
+            What stands in its place.
+        """
+        key = self.key(mailbox)
+        values = {"folded": key, "mailbox": key, "reason": Reason.FORGOTTEN, "now": self._log.now}
+        self._log.database.run("erase_suppression", {"folded": folded(mailbox)})
+        self._log.database.run("suppress", values)
+        self._days.setdefault(key, self._log.now)
+        return key
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return Signer(self._log.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +116,12 @@ def resolve(
         log.database.run("moving_clear")
         for key in [None] if mailboxes is None else _keys(mailboxes):
             log.database.run("pick_uncertain", values | {"folded": key})
-        moving.move(log.database, log.now)
-        found = moving.moved(log.database)
+        models.move(log.database, log.now)
+        found = models.moved(log.database)
         if not sent:
             queue_moved(log.database)
-            moving.suppress_unwanted(log.database, log.now)
-            for copy, one in moving.moved(log.database).items():
+            models.suppress_unwanted(log.database, log.now)
+            for copy, one in models.moved(log.database).items():
                 found[copy] = replace(found[copy], end=one.end, reason=one.reason)
     return list(found.values())
 
@@ -84,14 +137,14 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
     values = {"letter": letter, "reason": "a person asked"}
     with log.writing():
         if mailboxes is None:
-            moving.pick(log.database, "pick_failed", values)
+            models.pick(log.database, "pick_failed", values)
         else:
             log.database.run("moving_clear")
             for key in _keys(mailboxes):
                 log.database.run("pick_retriable", values | {"folded": key})
-        moving.move(log.database, log.now, fresh=True)
+        models.move(log.database, log.now, fresh=True)
         queue_moved(log.database)
-        return list(moving.moved(log.database).values())
+        return list(models.moved(log.database).values())
 
 
 def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Taken:
@@ -103,7 +156,7 @@ def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Taken:
     values = {"letter": letter, "reason": Reason.WITHDRAWN}
     with log.writing():
         if mailboxes is None:
-            moving.pick(log.database, "pick_waiting", values)
+            models.pick(log.database, "pick_waiting", values)
             return _take(log, letter, [None])
         keys = _keys(mailboxes)
         log.database.run("moving_clear")
@@ -175,8 +228,8 @@ def _take(
     log: Log, letter: str | None, keys: Iterable[str | None], *, reason: str = Reason.WITHDRAWN
 ) -> Taken:
     """Move what was picked; tell the run that has the others in hand."""
-    moving.move(log.database, log.now)
-    taken = Taken(list(moving.moved(log.database).values()))
+    models.move(log.database, log.now)
+    taken = Taken(list(models.moved(log.database).values()))
     wanted = set(keys)
     for row in log.database.all("in_hand", {"letter": letter, "folded": None}):  # a few at most
         if not (None in wanted or folded(row["mailbox"]) in wanted):

@@ -1,13 +1,18 @@
-"""What stands in the log for workers: their tables, and the jobs for what was just queued.
+"""What the log keeps for workers: jobs, the shared rate, the files of single rows.
 
 The tables of the engine that gives jobs out are made beside ours, and its own function queues them,
 on the connection of the log: in the transaction of the copies that they are for.
+
+A turn is given by the server's clock and answered as a wait, so that the clocks of the machines
+need not agree.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 
 from petition.errors import LogUnusable
 from petition.outbox.database import Database
+from petition.outbox.models import fields_of
 
 TASK = "petition.letters"
 COPIES_A_JOB = 300
@@ -113,3 +118,63 @@ def last_letter(database: Database) -> str:
     """The letter of which something was kept last; "" where there is none."""
     row = database.one("last_dispatch")
     return str(row[0]) if row else ""
+
+
+ALL = ""
+
+
+def keep_to(database: Database, intervals: Mapping[str, float]) -> None:
+    """Let buckets be used with other intervals: turns of a slower pace are not waited for.
+
+    Args:
+        database: The log's, in a transaction.
+        intervals: The interval of each bucket, in seconds.
+    """
+    for name, interval in intervals.items():
+        database.run("pull_turn_in", {"name": name, "interval": interval})
+
+
+def take_turn(database: Database, name: str, interval: float) -> float:
+    """Take the next of the turns that lie at least an interval apart, whoever asks for them.
+
+    Args:
+        database: The log's, on a connection that no run commits through: a turn must not wait.
+        name: Whose turns: a domain, or ALL.
+        interval: How far they lie apart, in seconds.
+
+    Returns:
+        How many seconds it is until then.
+
+    Raises:
+        LogUnusable: The database does not answer.
+    """
+    row = database.one("take_turn", {"name": name, "interval": interval})
+    return max(0.0, float(row["delay"])) if row else 0.0
+
+
+def texts_of_waiting(database: Database, field: str) -> Iterator[str]:
+    """What a field of the rows says that were chosen and wait, where they have it.
+
+    Args:
+        database: The log's.
+        field: Its name.
+    """
+    for row in database.all("fields_of_waiting"):
+        if text := fields_of(row[0]).get(field):
+            yield text
+
+
+def is_kept(database: Database, sha256: str) -> bool:
+    """Whether a file is there already."""
+    return database.one("has_enclosure", {"sha256": sha256}) is not None
+
+
+def keep(database: Database, sha256: str, data: bytes) -> None:
+    """Keep a file, inside a transaction."""
+    database.run("keep_enclosure", {"sha256": sha256, "data": data})
+
+
+def kept(database: Database, sha256: str) -> bytes | None:
+    """A file that was kept; None: it was not."""
+    row = database.one("enclosure", {"sha256": sha256})
+    return bytes(row[0]) if row else None

@@ -1,4 +1,4 @@
-"""The list of a letter laid beside the log: what is to be done for whom, and doing it.
+"""A list compared with the log: what is to be done for whom, and doing it.
 
 The rows are staged in a temporary table and compared by the database, so that a million of them
 take no more memory than ten. Nothing is written to the log before `carry_out`.
@@ -8,19 +8,109 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 from petition.address import folded
 from petition.errors import LogChanged
 from petition.identity import Signer
-from petition.outbox import moving
-from petition.outbox.comparison import Action, Comparison
-from petition.outbox.database import Row
-from petition.outbox.forgotten import Forgotten
+from petition.outbox import models
+from petition.outbox.database import Row, drop_indexes
 from petition.outbox.log import Log
-from petition.outbox.marks import drop_indexes
-from petition.outbox.records import FrozenLetter, fields_of, moment, state_of
+from petition.outbox.manual import Forgotten
+from petition.outbox.models import FrozenLetter, fields_of, moment, state_of
 from petition.outbox.states import Mode, Reason, State
+
+
+class Action(StrEnum):
+    """What a send does for one row of the list."""
+
+    NEW = "new"  # queue a copy
+    ANOTHER = "another"  # queue a copy in this revision; the earlier one stays as it is
+    REPLACED = "replaced"  # queue a copy in this revision in place of one that waits
+    RETURNED = "returned"  # was removed from the list and is back: queue it again
+    REFRESHED = "refreshed"  # waits, was never attempted, and its row has changed
+    WAITING = "waiting"  # waits already
+    DEFERRED = "deferred"  # waits already, and is not due yet
+    HAS_IT = "has-it"  # sent or bounced
+    UNCERTAIN = "uncertain"  # perhaps has it; a person may find out
+    FAILED = "failed"  # failed; a person may retry it
+    WITHDRAWN = "withdrawn"  # a person withdrew it
+    OPTED_OUT = "opted-out"  # is never written to
+    EXCLUDED = "excluded"  # the list itself says not to write to it, and why
+
+
+TO_SEND = (
+    Action.NEW,
+    Action.ANOTHER,
+    Action.REPLACED,
+    Action.RETURNED,
+    Action.REFRESHED,
+    Action.WAITING,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a send would do: how many chosen rows of each action, and how many copies are gone.
+
+    Args:
+        limit: Only the first so many rows that there is something to send to; None: all.
+        at: When it was made, as the log keeps it: what is due is judged by that time.
+        gone: Copies that wait for somebody who is no longer on the list.
+        newly_excluded: Copies that wait for somebody whom the list has come to exclude.
+        as_queued: Copies that go out as they were queued, though the list has changed since.
+        due_at: When the first of the deferred copies is due.
+        excluded: How many chosen rows the list itself excludes, by reason.
+    """
+
+    letter: str
+    revision: int
+    mode: Mode
+    limit: int | None
+    at: str
+    actions: dict[Action, int]
+    gone: int = 0
+    newly_excluded: int = 0
+    as_queued: int = 0
+    due_at: datetime | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, action: Action) -> int:
+        return self.actions.get(action, 0)
+
+    def has_any(self, *actions: Action) -> bool:
+        """Whether one of some actions is to be done for anybody."""
+        return any(map(self.__getitem__, actions))
+
+    @property
+    def to_send(self) -> int:
+        """How many copies there are to send."""
+        return sum(self[action] for action in TO_SEND)
+
+    @property
+    def waiting(self) -> int:
+        """The same with those that are not due yet."""
+        return self.to_send + self[Action.DEFERRED]
+
+    def is_within(self, shown: "Comparison") -> bool:
+        """Whether no more comes of it than of another that was shown before.
+
+        What workers do meanwhile makes fewer letters of it: a copy that waited is in hand, sent,
+        put off or failed. Where a limit chooses and others would move up, nobody was shown them.
+
+        Args:
+            shown: The other.
+        """
+        return (
+            self.waiting <= shown.waiting
+            and all(self[action] <= shown[action] for action in (Action.NEW, Action.RETURNED))
+            and self.gone <= shown.gone
+            and self.newly_excluded <= shown.newly_excluded
+        )
+
 
 __all__ = ["ListedRow", "Listing", "Mode"]
 
@@ -232,17 +322,17 @@ class Listing:
     def _take_out(self, comparison: Comparison) -> None:
         """Suppress what waits for those who are gone, left out, or get a newer revision."""
         database, now = self._database, self._log.now
-        moving.pick(database, "pick_gone", {"letter": self._letter, "reason": Reason.REMOVED})
+        models.pick(database, "pick_gone", {"letter": self._letter, "reason": Reason.REMOVED})
         if comparison.has_any(Action.EXCLUDED, Action.REPLACED, Action.OPTED_OUT):
             database.run("pick_left_out", {"replaced": Reason.REPLACED})
-        moving.move(database, now)
+        models.move(database, now)
 
     def _bring_back(self, comparison: Comparison) -> None:
         database, now = self._database, self._log.now
         if comparison.has_any(Action.REFRESHED, Action.RETURNED):
             database.run("refresh", {"now": now})
-            moving.pick(database, "pick_returned")
-            moving.move(database, now)
+            models.pick(database, "pick_returned")
+            models.move(database, now)
 
     def _enqueue(self, comparison: Comparison, now: str) -> None:
         if comparison.has_any(Action.ANOTHER, Action.REPLACED):

@@ -1,0 +1,198 @@
+"""The file of a log: its permissions, its lock, and what a file system says when it fails.
+
+The lock is the kernel's (flock), so that the owner's death frees it and nothing else does: no
+clock, no process id that another process could have got meanwhile, no laptop that slept.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from petition.errors import LogBusy, LogUnusable
+
+
+@contextmanager
+def explained_file(path: Path) -> Iterator[None]:
+    """Turn what the file system says of a file into what a person can do about it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        LogUnusable: In place of any error of the file system.
+    """
+    try:
+        yield
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        mend = _MENDS.get(fault.errno or 0, "Give it a folder that you may write to")
+        raise LogUnusable(f"{path.name} cannot be used: {reason}", mend) from fault
+
+
+_MENDS = {
+    errno.ENOSPC: "Free some space on the disk and run the same command again",
+    errno.EDQUOT: "Free some space on the disk and run the same command again",
+    errno.EFBIG: "Look whether the disk or your share of it is full",
+    errno.EIO: "Look whether the disk is failing",
+    errno.ENOLCK: "Put it on a disk of this machine: its file system knows no locks",
+    errno.ENOTSUP: "Put it on a disk of this machine: its file system knows no locks",
+}
+
+
+_SIDES = ("-wal", "-shm")  # what SQLite keeps beside it
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse what could be somebody else's or another log's, even to look at it.
+
+    A log that is a link could be led to a file of another person, and one that another person owns
+    could be changed behind our back: both hold names and addresses. A file with two names has two
+    locks beside it, so two commands could send from it at once; each would keep its changes in a
+    write-ahead log of its own.
+
+    Args:
+        path: The log.
+
+    Raises:
+        LogUnusable: It or a file beside it is a link or has two names, or another person owns it.
+    """
+    for side in ("", *_SIDES, "-journal", ".lock"):
+        _refuse_link(path.with_name(path.name + side))
+    if not hasattr(os, "geteuid") or not path.exists():
+        return
+    if path.stat().st_uid != os.geteuid():  # root too: it reads what is not its own by mistake
+        mend = "Use a log of your own, or work as the person whose it is"
+        raise LogUnusable(f"{path.name} belongs to another person", mend)
+
+
+def _refuse_link(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise LogUnusable(f"{path.name} is a symbolic link", "Name the file itself")
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise LogUnusable(
+            f"{path.name} has {found.st_nlink} names (hard links): two commands could use it as two"
+            " logs",
+            f"Keep one of them: find the others with find / -samefile {path.name} and delete them",
+        )
+
+
+def make_private(path: Path) -> None:
+    """Create the file as 0600, and take from others what rights they have to it.
+
+    Args:
+        path: The log; its side files are meant too.
+    """
+    if not path.exists():
+        with suppress(FileExistsError):  # another process makes it at this moment
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            sync(path.parent)
+    for side in ("", *_SIDES):
+        _close_to_others(path.with_name(path.name + side))
+
+
+def _close_to_others(path: Path) -> None:
+    """Take from others what rights an earlier hand or a copy from elsewhere gave them."""
+    # What belongs to another person or lies on a disk that knows no rights is not ours to change.
+    with suppress(FileNotFoundError, PermissionError):
+        found = path.lstat()
+        is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
+        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
+            path.chmod(found.st_mode & 0o700)
+
+
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder: an fsync of a file does not cover those."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def size(path: Path) -> int:
+    """How many bytes a file has; 0: it is not there."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def is_writable(path: Path) -> bool:
+    """Whether the log can be written to, or created: SQLite needs the folder for it too."""
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+PATIENCE = 2.0  # seconds: as long as `status` may hold the lock to tidy up after a crash
+_PAUSE = 0.05  # seconds
+
+
+@contextmanager
+def ownership(database: Path, *, patience: float = PATIENCE) -> Iterator[None]:
+    """Own a log while the block runs.
+
+    Args:
+        database: The log's file; the lock is the file beside it that ends in `.lock`.
+        patience: How long to wait for the lock, in seconds.
+
+    Raises:
+        LogBusy: Another process owns it.
+        LogUnusable: The lock cannot be made: a full disk, a file system that knows no locks.
+    """
+    path = database.with_name(database.name + ".lock")
+    with explained_file(path):
+        # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        with explained_file(path):
+            _lock(handle, database.name, patience)
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_owned(database: Path) -> bool:
+    """Whether a process owns a log; asked by whoever may only look.
+
+    Args:
+        database: The log's file.
+    """
+    try:
+        handle = os.open(database.with_name(database.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False  # there is no lock, or it is not for us to see
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _lock(handle: int, name: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LogBusy(
+                    f"another petition command{_who(handle)} is sending from {name}",
+                    "Wait until it has ended; nothing was done here",
+                ) from None
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _who(handle: int) -> str:
+    text = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+    return f" (process {text})" if text.isdigit() else ""
