@@ -10,10 +10,10 @@ from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest
 from petition.campaign.people import Person
 from petition.campaign.server import Server
-from petition.delivery import sign as signing
 from petition.errors import Level, Problem
 from petition.merge.template.compile import names_in
 from petition.merge.template.fields import wrong_weekdays
+from petition.smtp import dkim as signing
 
 COPIES = ("cc", "bcc")
 

@@ -12,20 +12,20 @@ from pathlib import Path
 from petition.campaign.server import Server
 from petition.cli import console
 from petition.credentials import Secret
-from petition.delivery.ending import Ending, Slowed, Told, Wait
-from petition.delivery.loop import run_loop
-from petition.delivery.mailer import Mailer
-from petition.delivery.pace import Pace
-from petition.delivery.reply import Verdict
-from petition.delivery.retry import RetrySchedule
-from petition.delivery.route import Route
-from petition.delivery.secret import secret_of
-from petition.delivery.sign import DkimSigner, load_signer
 from petition.errors import LogUnusable
 from petition.merge.message import Email
 from petition.outbox.log import DAY, Log
 from petition.outbox.run import Run, on_thread, write_down_late
 from petition.prepare import Prepared
+from petition.sending.prefetch import Route
+from petition.sending.rate_limit import Pace
+from petition.sending.results import Ending, Slowed, Told, Wait
+from petition.sending.retry import RetrySchedule
+from petition.sending.sender import Mailer
+from petition.smtp.dkim import DkimSigner, load_signer
+from petition.smtp.login import secret_of
+from petition.smtp.replies import Verdict
+from petition.smtp.session import run_loop
 
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 _LATE_SECONDS = 5  # in which a database is started anew; whoever waits for a disk waits for hours
@@ -250,7 +250,7 @@ async def reachable(server: Server | None, root: Path) -> AsyncIterator[Server]:
     if server is not None:
         yield server
         return
-    from petition.delivery.sandbox import Sandbox  # here: a live send needs none of it
+    from petition.smtp.sandbox import Sandbox  # here: a live send needs none of it
 
     async with Sandbox(root / OUTBOX) as sandbox:
         yield Server(host="127.0.0.1", port=sandbox.port, security="none")

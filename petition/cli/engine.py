@@ -12,10 +12,10 @@ def engine() -> ModuleType:
         LogUnusable: It is not installed.
     """
     try:
-        from petition.delivery import workers
+        from petition.sending import job_queue
     except ImportError as fault:
         raise LogUnusable(
             "workers need a library that is not installed",
             "Run: pip install 'petition[postgres]'",
         ) from fault
-    return workers
+    return job_queue

@@ -5,14 +5,13 @@ from petition.cli import console
 from petition.cli.engine import engine
 from petition.cli.sending import confirm, nothing_to_do, sends, show_plan
 from petition.cli.workplace import Workplace
-from petition.delivery.dispatch import Dispatch, Signature
-from petition.delivery.own_files import keep_own_files
-from petition.delivery.retry import RetrySchedule
-from petition.delivery.sign import load_key, public_record
 from petition.errors import ExitStatus, LogChanged, UsageError
 from petition.outbox.job_queue import queue_jobs
 from petition.plan import Wish
 from petition.prepare import Prepared, enqueue, prepare
+from petition.sending.dispatch import Dispatch, Signature, keep_own_files
+from petition.sending.retry import RetrySchedule
+from petition.smtp.dkim import load_key, public_record
 
 
 def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: bool) -> ExitStatus:

@@ -8,9 +8,9 @@ from itertools import count
 from petition.cli import console
 from petition.cli.words import duration
 from petition.cli.workplace import Workplace
-from petition.delivery.providers import provider_of
 from petition.outbox.states import State
 from petition.outbox.workers import DONE, AtWork, Look, look
+from petition.sending.rate_limit import provider_of
 
 _SECONDS = 2.0
 _PROVIDERS = 10  # that are shown; the others are counted together

@@ -1,8 +1,8 @@
 """How what waits of a letter goes out: by the next send, or by workers."""
 
 from petition.cli.workplace import Workplace
-from petition.delivery.dispatch import Dispatch
 from petition.outbox.job_queue import settings_of
+from petition.sending.dispatch import Dispatch
 
 
 def is_for_workers(place: Workplace, letter: str) -> bool:

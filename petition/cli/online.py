@@ -7,15 +7,15 @@ from petition.campaign.server import Server
 from petition.campaign.settings import Rate
 from petition.cli.provider import providers
 from petition.cli.workplace import Workplace
-from petition.delivery.loop import run_loop
-from petition.delivery.secret import secret_of
-from petition.delivery.sign import KeyRefused, load_key, public_record
 from petition.errors import ServerTrouble
 from petition.online.findings import well, wrong
 from petition.online.known import known_of
 from petition.online.resolver import VARIABLE, Resolver
 from petition.online.sender import Sender, look_at_sender
 from petition.online.visit import Limits, Visit, look_at_pace, visit
+from petition.smtp.dkim import KeyRefused, load_key, public_record
+from petition.smtp.login import secret_of
+from petition.smtp.session import run_loop
 
 SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
 

@@ -97,7 +97,7 @@ class Copies:
 
     def _made_of(self, person: Person) -> tuple[Person, int, datetime]:
         """P7: Date is set at the first attempt and then kept, and so are the merge fields."""
-        from petition.delivery.copies import person_of  # brings aiosmtplib, which preview can spare
+        from petition.sending.sender import person_of  # brings aiosmtplib, which preview can spare
 
         date = self.date
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):

@@ -32,7 +32,7 @@ def sandbox(
 
 async def _serve(maildir: Path, port: int, *, as_json: bool) -> None:
     from petition.cli import console
-    from petition.delivery.sandbox import Sandbox
+    from petition.smtp.sandbox import Sandbox
 
     async with Sandbox(maildir, port) as sandbox:
         _say_begun(sandbox.port, maildir, as_json=as_json)
@@ -46,7 +46,7 @@ async def _serve(maildir: Path, port: int, *, as_json: bool) -> None:
 
 def _say_begun(port: int, maildir: Path, *, as_json: bool) -> None:
     from petition.cli import console
-    from petition.delivery.sandbox import HOST
+    from petition.smtp.sandbox import HOST
 
     if as_json:
         begun = {"host": HOST, "port": port, "security": "none", "maildir": str(maildir)}

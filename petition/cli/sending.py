@@ -8,11 +8,6 @@ from petition.check import READ_BACK_FIRST
 from petition.cli import console, deliver, summary
 from petition.cli.progress import Progress
 from petition.cli.workplace import Workplace
-from petition.delivery.copies import person_of
-from petition.delivery.ending import Ending, Told
-from petition.delivery.known_replies import NOBODY, advice
-from petition.delivery.reply import Outcome
-from petition.delivery.retry import RetrySchedule
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.enqueue import ListedRow
@@ -20,6 +15,10 @@ from petition.outbox.log_file import size
 from petition.outbox.states import State
 from petition.plan import Wish
 from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
+from petition.sending.results import Ending, Told
+from petition.sending.retry import RetrySchedule
+from petition.sending.sender import person_of
+from petition.smtp.replies import NOBODY, Outcome, advice
 
 _LARGE = 100  # megabytes, from which on it takes more than a second to look a log through
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)

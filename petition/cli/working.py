@@ -16,13 +16,6 @@ from petition.cli import console
 from petition.cli.engine import engine
 from petition.cli.logs import confirm
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
-from petition.delivery.bench import Bench, Equipment, Left, Task
-from petition.delivery.dispatch import LetterUnusable
-from petition.delivery.ending import Slowed, Told
-from petition.delivery.line import first_of
-from petition.delivery.loop import run_loop
-from petition.delivery.secret import secret_of
-from petition.delivery.sign import key_of_worker
 from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError, sentence
 from petition.outbox.database import is_there, where
 from petition.outbox.known import doubt_of
@@ -30,9 +23,16 @@ from petition.outbox.log import Log
 from petition.outbox.run import Outcome, on_thread, write_down_late
 from petition.outbox.states import State
 from petition.outbox.workers import companion, join, keep_servers_time, membership
+from petition.sending.dispatch import LetterUnusable
+from petition.sending.results import Slowed, Told
+from petition.sending.sender import first_of
+from petition.sending.worker import Bench, Equipment, Left, Task
+from petition.smtp.dkim import key_of_worker
+from petition.smtp.login import secret_of
+from petition.smtp.session import run_loop
 
 if TYPE_CHECKING:  # it is there with the extra alone
-    from petition.delivery.workers import Jobs
+    from petition.sending.job_queue import Jobs
 
 _JOIN_SECONDS = 0.2
 _TIDY_SECONDS = 2.0

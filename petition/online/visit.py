@@ -7,10 +7,10 @@ from typing import NamedTuple
 from petition.campaign.server import Server
 from petition.campaign.settings import Pace
 from petition.credentials import Secret
-from petition.delivery.commands import Offers
-from petition.delivery.session import Session
 from petition.errors import Problem, ServerTrouble
 from petition.online.findings import doubtful, well, wrong
+from petition.smtp.session import Session
+from petition.smtp.transaction import Offers
 
 _YOUR_ACCOUNT = "See that your account has as much"
 

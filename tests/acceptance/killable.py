@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from petition.cli.main import run
-from petition.delivery.wire import Wire
 from petition.outbox.enqueue import Listing
 from petition.outbox.known import Memory
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.sqlite import SqliteDatabase
+from petition.smtp.wire import Wire
 
 Function = Callable[..., Any]
 

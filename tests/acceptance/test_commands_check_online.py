@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from petition.credentials import Secret
-from petition.delivery.sign import public_record
+from petition.smtp.dkim import public_record
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 from tests.servers.zone import name_server

@@ -31,7 +31,7 @@ WAYS = {
 }
 FAULT = """
 import sys
-from petition.delivery.mailer import Mailer
+from petition.sending.sender import Mailer
 def fail(self, *arguments):
     raise RuntimeError("a fault of the program's own")
 Mailer._merged_letter = fail

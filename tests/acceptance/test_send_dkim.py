@@ -8,7 +8,7 @@ import dkim
 import pytest
 
 from petition.credentials import Secret
-from petition.delivery.sign import WANTS_DKIM, public_record
+from petition.smtp.dkim import WANTS_DKIM, public_record
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 

@@ -7,8 +7,8 @@ import dkim
 import pytest
 
 from petition.credentials import Secret
-from petition.delivery.sign import public_record
 from petition.outbox.states import State
+from petition.smtp.dkim import public_record
 from tests.acceptance.crew import SEND, campaign_on
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.ending import Ending, Slowed, Wait
-from petition.delivery.mailer import Mailer
-from petition.delivery.pace import Clock, Pace
-from petition.delivery.retry import RetrySchedule
-from petition.delivery.route import Route
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.plan import Wish
 from petition.prepare import enqueue, prepare
+from petition.sending.prefetch import Route
+from petition.sending.rate_limit import Clock, Pace
+from petition.sending.results import Ending, Slowed, Wait
+from petition.sending.retry import RetrySchedule
+from petition.sending.sender import Mailer
 from tests.acceptance.small import SmallCampaign
 from tests.servers.scripted import ScriptedServer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from petition.credentials import Secret
-    from petition.delivery.sign import DkimSigner
+    from petition.smtp.dkim import DkimSigner
 
 
 class Scene:

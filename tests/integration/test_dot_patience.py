@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from petition.delivery.reply import Outcome
-from petition.delivery.session import Session
-from petition.delivery.wire import LATE_SECONDS, LOOK_SECONDS
+from petition.smtp.replies import Outcome
+from petition.smtp.session import Session
+from petition.smtp.wire import LATE_SECONDS, LOOK_SECONDS
 from tests import PATIENCE
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.visitor import Permit, address, letter
@@ -21,7 +21,7 @@ from tests.servers.visitor import Permit, address, letter
 VISITOR = """
 import asyncio, sys
 from petition.campaign.server import Server
-from petition.delivery.session import Session
+from petition.smtp.session import Session
 from tests.servers.visitor import Permit, letter
 
 async def main():

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from petition.credentials import Secret
-from petition.delivery.reply import Outcome
-from petition.delivery.session import Session
+from petition.smtp.replies import Outcome
+from petition.smtp.session import Session
 from tests.integration.scene import Scene, play
 from tests.servers.authority import Authority
 from tests.servers.scripted import (

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.retry import RetrySchedule
 from petition.outbox import manual
 from petition.outbox.log import Log
 from petition.outbox.models import moment, stamp
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
+from petition.sending.retry import RetrySchedule
 from tests.integration.scene import Scene, play
 from tests.servers.scripted import (
     EXTRA,

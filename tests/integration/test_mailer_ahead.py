@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.reply import Outcome, Reply, Stage
-from petition.delivery.session import Session
+from petition.smtp.replies import Outcome, Reply, Stage
+from petition.smtp.session import Session
 from tests.integration.scene import Scene, play
 from tests.servers.scripted import (
     EXTRA,

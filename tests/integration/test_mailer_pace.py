@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery import slowing
-from petition.delivery.ending import Slowed
-from petition.delivery.pace import Clock, Pace
-from petition.delivery.supply import HELD
+from petition.sending import circuit_breaker
+from petition.sending.prefetch import HELD
+from petition.sending.rate_limit import Clock, Pace
+from petition.sending.results import Slowed
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
 from tests.servers.scripted import Act, Phase, answer
@@ -161,7 +161,7 @@ def test_a_server_that_wants_fewer_letters_is_given_a_pause_and_charges_none(
     """4.7.x to MAIL is for us and not for a letter: nothing is deferred, and it is told."""
     scene = Scene(tmp_path, people=6)
     scene.pause = 0.01
-    monkeypatch.setattr(slowing, "_NOTED_SECONDS", 0.0)
+    monkeypatch.setattr(circuit_breaker, "_NOTED_SECONDS", 0.0)
     refusal = answer("450 4.7.1 Error: too much mail from 127.0.0.1")
     ending, _ = play(scene, {Phase.MAIL: [Act(), Act(), refusal, refusal]})
     assert scene.states == ["sent"] * 6

@@ -8,11 +8,11 @@ import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
 from petition.credentials import Secret
-from petition.delivery.known_replies import advice
-from petition.delivery.retry import RetrySchedule
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
 from petition.outbox.states import State
+from petition.sending.retry import RetrySchedule
+from petition.smtp.replies import advice
 from tests.acceptance.small import LETTER
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server

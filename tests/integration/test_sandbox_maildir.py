@@ -9,11 +9,10 @@ import stat
 
 import pytest
 
-from petition.delivery.maildir import Maildir
-from petition.delivery.reply import Outcome
-from petition.delivery.sandbox import HOST, Sandbox
-from petition.delivery.session import Session
 from petition.errors import PetitionError
+from petition.smtp.replies import Outcome
+from petition.smtp.sandbox import HOST, Maildir, Sandbox
+from petition.smtp.session import Session
 from tests.servers.visitor import DATA, Permit, address, letter, visit
 
 
@@ -124,7 +123,7 @@ def test_a_full_disk_is_a_passing_refusal(tmp_path, monkeypatch):
 
     async def scenario():
         async with Sandbox(maildir) as sandbox:
-            monkeypatch.setattr("petition.delivery.maildir.os.fsync", full)
+            monkeypatch.setattr("petition.smtp.sandbox.os.fsync", full)
             [refused] = await visit(sandbox, letter())
             monkeypatch.undo()
             [sent] = await visit(sandbox, letter())

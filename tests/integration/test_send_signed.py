@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from petition.campaign.settings import Dkim
 from petition.credentials import Secret
-from petition.delivery.sign import DkimSigner, KeyRefused, load_signer, public_record
+from petition.smtp.dkim import DkimSigner, KeyRefused, load_signer, public_record
 from tests.integration.scene import Scene, play
 
 AT = 1_790_000_000

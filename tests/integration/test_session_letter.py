@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from petition.delivery.reply import Outcome, Scope, Stage
-from petition.delivery.session import Session
+from petition.smtp.replies import Outcome, Scope, Stage
+from petition.smtp.session import Session
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import Act, Phase, ScriptedServer, Then, answer
 from tests.servers.visitor import DATA, Permit, address, allow, letter, until, visit

@@ -10,12 +10,12 @@ import ssl
 import pytest
 
 from petition.credentials import Secret
-from petition.delivery.pace import Pace
-from petition.delivery.reply import Outcome, Stage
-from petition.delivery.route import Route
-from petition.delivery.session import Session
-from petition.delivery.trouble import OpeningTrouble
 from petition.errors import ExitStatus, ServerTrouble
+from petition.sending.prefetch import Route
+from petition.sending.rate_limit import Pace
+from petition.smtp.login import OpeningTrouble
+from petition.smtp.replies import Outcome, Stage
+from petition.smtp.session import Session
 from tests.servers.authority import Authority
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import (
@@ -517,7 +517,7 @@ def test_the_end_is_heard_in_the_very_moment_in_which_the_connection_stands(turn
 
 
 def test_the_default_trust_verifies_names_and_certificates():
-    from petition.delivery.session import _system_trust
+    from petition.smtp.session import _system_trust
 
     assert _system_trust().verify_mode is ssl.CERT_REQUIRED
     assert _system_trust().check_hostname

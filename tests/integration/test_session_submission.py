@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from petition.credentials import Secret
-from petition.delivery.reply import Outcome, Stage
-from petition.delivery.trouble import OpeningTrouble
+from petition.smtp.login import OpeningTrouble
+from petition.smtp.replies import Outcome, Stage
 from tests.servers.authority import Authority
 from tests.servers.submission import running_submission
 from tests.servers.visitor import letter, visit

@@ -3,8 +3,8 @@
 import asyncio
 
 from petition.campaign.server import Server
-from petition.delivery.session import Session
 from petition.merge.message import Email, Envelope
+from petition.smtp.session import Session
 
 TO = "kim@kaz.test"
 DATA = b"From: a@b.test\r\nTo: kim@kaz.test\r\nSubject: hello\r\n\r\nDear Kim,\r\n\r\nyours\r\n"

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from petition.campaign.settings import Pace
-from petition.delivery import dispatch
-from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
 from petition.outbox.job_queue import ALL, take_turn
 from petition.outbox.log import Log
+from petition.sending import dispatch
+from petition.sending.dispatch import Dispatch, LetterUnusable, Signature
 from tests.servers.postgres import Postgres
 
 PACES = [
@@ -30,7 +30,7 @@ RUNNING = '{"pace": {}, "command": "rm -rf /"}'
 
 @pytest.fixture
 def log(postgres: Postgres):
-    from petition.delivery.workers import make_tables
+    from petition.sending.job_queue import make_tables
 
     with Log(postgres.new_log()) as log:
         make_tables(log)

@@ -5,9 +5,8 @@ import re
 import pytest
 
 from petition.campaign.server import Server
-from petition.delivery.known_replies import KNOWN, advice
-from petition.delivery.reply import Reply, Stage
-from petition.delivery.trouble import refused
+from petition.smtp.login import refused
+from petition.smtp.replies import KNOWN, Reply, Stage, advice
 
 GMAIL = "smtp.gmail.com"
 MICROSOFT = "smtp.office365.com"

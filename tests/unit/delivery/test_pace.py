@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from petition.campaign.settings import Between, Rate
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.pace import NO_CAP, Clock, Closed, Pace
-from petition.delivery.turns import Turn
+from petition.sending.rate_limit import NO_CAP, Clock, Closed, Pace, Turn
 
 
 class FakeClock:

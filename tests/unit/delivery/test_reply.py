@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.delivery.reply import (
+from petition.smtp.replies import (
     TEXT_LIMIT,
     Loss,
     Outcome,

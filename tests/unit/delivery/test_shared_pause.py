@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.pace import POLICY_REFUSALS, Clock
-from petition.delivery.shared_pace import PAUSE_SECONDS, SharedPace
-from petition.delivery.turns import Turn
+from petition.sending.rate_limit import PAUSE_SECONDS, POLICY_REFUSALS, Clock, SharedPace, Turn
 
 
 class Hours:

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.pace import Pace
 from petition.outbox.log import Log
+from petition.sending.rate_limit import Pace
 
 BEGIN = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)  # a day of letters is no day of the calendar
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.delivery.reply import Loss
-from petition.delivery.wire import MAX_LINE, MAX_REPLY, ReplyParser, WireError
+from petition.smtp.replies import Loss
+from petition.smtp.wire import MAX_LINE, MAX_REPLY, ReplyParser, WireError
 
 
 def replies(*pieces):

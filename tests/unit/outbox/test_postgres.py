@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import pytest
 
-from petition.delivery.workers import make_tables
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox import database, manual
 from petition.outbox.database import POSTGRESQL_SQL, SQLITE_SQL, queries, tables, texts
@@ -23,6 +22,7 @@ from petition.outbox.enqueue import Listing
 from petition.outbox.job_queue import take_turn
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
+from petition.sending.job_queue import make_tables
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.outbox.conftest import frozen, listed

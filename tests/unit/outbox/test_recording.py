@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from petition.delivery.workers import make_tables
 from petition.errors import LogUnusable
 from petition.outbox import manual
 from petition.outbox.enqueue import Listing
@@ -14,6 +13,7 @@ from petition.outbox.job_queue import keep_settings
 from petition.outbox.log import Log
 from petition.outbox.run import Outcome, Run, write_down_late
 from petition.outbox.states import Mode, State
+from petition.sending.job_queue import make_tables
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import NOW, frozen, listed
 from tests.unit.outbox.hand import intent_of, outcome_of

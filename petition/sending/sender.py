@@ -1,4 +1,4 @@
-"""Sends the copies that a run may claim: claim, merge, transact, record.
+"""Sends the copies that a run claims: merge, transact, record.
 
 A few connections share the work. Each takes the next copy, merges it, waits for its turn, hands it
 to the server and writes down what the server said; where nothing bars it, the commands of the copy
@@ -8,26 +8,151 @@ connection, puts the letter back and, when it stays, ends the run.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
-from petition.delivery.copies import Letter, outcome_of, person_of
-from petition.delivery.ending import Ending, Slowed, Told, Wait
-from petition.delivery.line import Dismissals, Line, first_of
-from petition.delivery.pace import IDLE_SECONDS, Closed
-from petition.delivery.patience import Patience, rest_after
-from petition.delivery.reply import Outcome as Said
-from petition.delivery.route import Route
-from petition.delivery.session import Transaction
-from petition.delivery.slowing import Slowing
-from petition.delivery.supply import Supply
-from petition.delivery.trouble import OpeningTrouble
+from petition.address import Mailbox
+from petition.campaign.people import Person
 from petition.errors import LogUnusable, MergeHindered, MergeRefused, PetitionError
 from petition.merge.message import Email, Merger
+from petition.outbox.enqueue import ListedRow
 from petition.outbox.models import Copy
 from petition.outbox.run import Intent, Outcome, Run
 from petition.outbox.states import WAITING, Reason, State
+from petition.sending.circuit_breaker import Patience, Slowing, rest_after
+from petition.sending.prefetch import Route, Supply
+from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP, Closed
+from petition.sending.results import Ending, Slowed, Told, Wait
+from petition.sending.retry import RetrySchedule
+from petition.smtp.login import OpeningTrouble
+from petition.smtp.replies import Outcome as Said
+from petition.smtp.session import Session, Transaction
+
+_STATE_OF = {
+    Said.SENT: State.SENT,
+    Said.DEFERRED: State.DEFERRED,
+    Said.FAILED: State.FAILED,
+    Said.UNCERTAIN: State.UNCERTAIN,
+    Said.RELEASED: State.QUEUED,
+}
+
+
+class Letter(NamedTuple):
+    """A copy that is merged and may be handed over.
+
+    Args:
+        copy: Its row.
+        email: The letter as the log has it.
+        outgoing: The same as it goes over the wire: signed, where letters are.
+        date: Its Date.
+    """
+
+    copy: Copy
+    email: Email
+    outgoing: Email
+    date: datetime
+
+
+def person_of(row: Copy | ListedRow) -> Person:
+    """The person that a copy, or a row that is to become one, is for."""
+    mailbox = Mailbox(row.name, row.mailbox)
+    return Person(
+        row.file,
+        row.line,
+        0,
+        row.row_id,
+        mailbox,
+        row.language,
+        dict(row.fields),
+        queued_as=row.queued_as or "",
+    )
+
+
+def outcome_of(letter: Letter, done: Transaction, retry: RetrySchedule, now: datetime) -> Outcome:
+    """What the log is to keep of a letter that was handed over, or was to be.
+
+    Args:
+        letter: The letter.
+        done: What became of it.
+        retry: When it is due again, where it was deferred.
+        now: The time.
+    """
+    verdict, reply = done.verdict, done.verdict.reply
+    state, due = _STATE_OF[verdict.outcome], None
+    reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
+    if state is State.DEFERRED:
+        due = retry.due(letter.copy.attempts, letter.copy.waiting_since or now, now)
+        if due is None:
+            state, reason = State.FAILED, f"deferred for {retry.given_up_after}"
+    refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
+    return Outcome(
+        copy=letter.copy.id,
+        state=state,
+        charge=state is not State.QUEUED,
+        reason="; ".join(filter(None, [reason, *refused])),
+        due_at=due,
+        letter_date=None if state is State.QUEUED else letter.date,
+        reply_code=reply.code if reply else None,
+        enhanced_code=reply.enhanced if reply else None,
+        reply=reply.text if reply else None,
+        server=done.server,
+        tls=done.tls,
+        milliseconds=done.milliseconds,
+    )
+
+
+@dataclass(slots=True)
+class Line:
+    """One connection, and what is under way on it.
+
+    Args:
+        session: The connection.
+        episode: That in which it was opened (patience.py).
+        ahead: The letter after the present one, where it is merged already.
+        recorded: What was said of letters and is not yet known to be durable.
+    """
+
+    session: Session
+    episode: int
+    ahead: Letter | None = None
+    recorded: deque[tuple["asyncio.Future[None]", Told]] = field(default_factory=deque)
+
+
+class Dismissals:
+    """Learns after how many letters the server ends a connection: what it did twice."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._most = NO_CAP
+
+    def note(self, letters: int) -> None:
+        """The server has ended a connection after so many letters."""
+        if letters and letters in self._seen:
+            self._most = min(self._most, letters)
+        self._seen.add(letters)
+
+    def allow(self, letters: int) -> bool:
+        """Whether a letter may follow so many on one connection: else it is for us to say goodbye.
+
+        Args:
+            letters: How many the connection has had.
+        """
+        return letters < self._most
+
+
+async def first_of(seconds: float, *events: asyncio.Event) -> None:
+    """Wait so many seconds, or until one of these comes true."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
 
 HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine
 HINDERED_IN_ALL = 50

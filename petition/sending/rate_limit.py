@@ -1,4 +1,4 @@
-"""When the next letter may go: [pace] of petition.toml.
+"""When the next letter may go: rates, windows, daily caps, warm-up, providers that slow us down.
 
 Rates are kept by strict spacing: 10/s is one letter every 100 ms, and what was missed while nothing
 was sent is not made up for. A turn is given by the schedule and not by when its letter woke up, so
@@ -7,18 +7,163 @@ neither their beginnings nor their dots are more than the rate and one in the ti
 """
 
 import asyncio
+import bisect
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Between, Rate
 from petition.campaign.settings import Pace as PaceSettings
-from petition.delivery.providers import domains_of, provider_of
-from petition.delivery.turns import Taken, Turn, Turns, Window
+from petition.outbox.job_queue import ALL
+
+_DOMAINS = {
+    "gmail.com": ("gmail.com", "googlemail.com"),
+    "outlook.com": ("outlook.com", "hotmail.com", "hotmail.co.uk", "live.com", "msn.com"),
+    "yahoo.com": ("yahoo.com", "yahoo.co.uk", "ymail.com", "rocketmail.com", "aol.com"),
+    "mail.ru": ("mail.ru", "bk.ru", "inbox.ru", "list.ru", "internet.ru"),
+    "yandex.ru": ("yandex.ru", "yandex.com", "yandex.kz", "ya.ru"),
+    "icloud.com": ("icloud.com", "me.com", "mac.com"),
+    "gmx.net": ("gmx.net", "gmx.de", "gmx.com", "web.de"),
+}
+_PROVIDER = {domain: name for name, domains in _DOMAINS.items() for domain in domains}
+
+
+def provider_of(domain: str) -> str:
+    """The provider's name: that of its best-known domain; else the domain itself.
+
+    Args:
+        domain: A domain in lower case.
+    """
+    return _PROVIDER.get(domain, domain)
+
+
+def domains_of(provider: str) -> tuple[str, ...]:
+    """The domains of a provider, as far as they are known."""
+    return _DOMAINS.get(provider, (provider,))
+
+
+# By so much one letter may take longer to the server than another, and still be no letter too many.
+MARGIN_SECONDS = 0.01
+
+
+class Turns:
+    """Moments that lie at least an interval apart; a gap between two that are taken may be used.
+
+    One that was handed back may be used although it is past, so that a letter that is late by the
+    time of opening a connection does not make those after it later.
+
+    Args:
+        interval: Seconds.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self._taken: list[float] = []
+        self._handed_back: float | None = None
+
+    def first_from(self, moment: float) -> float:
+        """The first free moment that is not before this one, or the one that was handed back."""
+        if self._handed_back is not None and self._handed_back <= moment:
+            return self._handed_back
+        return self.free_from(moment)
+
+    def free_from(self, moment: float) -> float:
+        """The first free moment that is not before this one, whatever was handed back."""
+        for taken in self._taken:
+            if moment + self.interval <= taken:
+                break
+            moment = max(moment, taken + self.interval)
+        return moment
+
+    def take(self, moment: float) -> "Taken":
+        """Use a free moment."""
+        self._handed_back = None
+        if self.interval:
+            bisect.insort(self._taken, moment)
+        return Taken(self, moment)
+
+    def hand_back(self, moment: float, now: float) -> None:
+        """Free a moment that was taken; nobody has it any more where another came after it."""
+        place = bisect.bisect_left(self._taken, moment)
+        if place == len(self._taken) or self._taken[place] != moment:
+            return
+        del self._taken[place]
+        if place == bisect.bisect_right(self._taken, now):
+            self._handed_back = moment
+
+    def forget(self, now: float) -> None:
+        """Drop the moments that lie an interval back and bar no other."""
+        del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
+        if self._handed_back is not None and self._handed_back <= now - self.interval:
+            self._handed_back = None
+
+
+class Window:
+    """One letter more than the rate in its time, by when they went and not by the schedule.
+
+    Of letters that keep to the schedule none has to wait here, up to a hundred a second; above that
+    the margin takes up to a hundredth off the rate.
+
+    Args:
+        rate: The rate.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._seconds = rate.seconds + MARGIN_SECONDS
+        self._gone: deque[float] = deque(maxlen=rate.count + 1)
+
+    def left(self, now: float) -> float:
+        """How many seconds the next letter has to wait."""
+        if len(self._gone) < (self._gone.maxlen or 0):
+            return 0.0
+        return self._gone[0] + self._seconds - now
+
+    def take(self, moment: float) -> "Taken":
+        """A letter goes."""
+        self._gone.append(moment)
+        return Taken(self, moment)
+
+    def hand_back(self, moment: float, now: float) -> None:
+        """It did not go after all."""
+        del now
+        with suppress(ValueError):  # so many went after it that it is forgotten
+            self._gone.remove(moment)
+
+
+class Taken(NamedTuple):
+    """A moment, and of which moments it is one."""
+
+    of: Turns | Window
+    moment: float
+
+
+class Turn(NamedTuple):
+    """A letter's turn.
+
+    Args:
+        taken: The moments that it took, in that order.
+        buckets: The names of the buckets that it took a turn from (shared_pace.py).
+    """
+
+    taken: tuple[Taken, ...] = ()
+    buckets: tuple[str, ...] = ()
+
+    def hand_back(self, now: float) -> None:
+        """Free its moments, the last first: one of them may bar another.
+
+        Args:
+            now: The moment of now.
+        """
+        for each in reversed(self.taken):
+            each.of.hand_back(each.moment, now)
+
 
 NO_CAP = sys.maxsize
 # How long a slow server takes for one letter: more connections than that keeps busy would only
@@ -320,3 +465,101 @@ def _next(between: Between, local: datetime) -> datetime:
     now = local.astimezone(UTC)
     opening = min(opening for each in openings if (opening := each.astimezone(UTC)) > now)
     return opening.astimezone(local.tzinfo)
+
+
+# How long a provider that refuses letters by its policy gets none from this worker.
+PAUSE_SECONDS = 3600.0
+
+Take = Callable[[str, float], Awaitable[float]]
+
+
+class SharedPace(Pace):
+    """Gives every letter of this worker its turn among those of all workers.
+
+    That a provider wants fewer letters each worker hears for itself; those that have heard it share
+    its turns. A provider that wants none (`refused_by_policy`) each keeps away from by itself.
+
+    Args:
+        settings: [pace] of petition.toml, as it was when the letter was queued.
+        timezone: That of the campaign, for `between`.
+        take: Takes the next turn of a bucket, by its name and interval, and says how many seconds
+            it is until then.
+        clock: What tells the time.
+    """
+
+    def __init__(
+        self, settings: PaceSettings, timezone: tzinfo, take: Take, clock: Clock | None = None
+    ) -> None:
+        super().__init__(settings, timezone, clock)
+        self._from_bucket = take
+        self._paused_at: dict[str, float] = {}  # by provider
+        self._handed_back: dict[str, float] = {}  # by bucket, when; of each one turn at the most
+
+    def refused_by_policy(self, domain: str) -> bool:
+        """As ever; a worker lives on, so that a provider that wants no letters is paused a while.
+
+        Args:
+            domain: The provider's, in lower case.
+        """
+        is_too_many = super().refused_by_policy(domain)
+        if is_too_many:
+            self._paused_at[provider_of(domain)] = self._clock.monotonic()
+        return is_too_many
+
+    @property
+    def pause_left(self) -> float | None:
+        """Seconds until the first provider that is paused is tried again; None: none is."""
+        if not self._paused_at:
+            return None
+        end = min(self._paused_at.values()) + PAUSE_SECONDS
+        return max(0.0, end - self._clock.monotonic())
+
+    def try_paused_again(self) -> None:
+        """Try providers again whose pause is over; one refusal more and it begins anew."""
+        before = self._clock.monotonic() - PAUSE_SECONDS
+        for provider in [name for name, at in self._paused_at.items() if at <= before]:
+            del self._paused_at[provider]
+            self._paused.discard(provider)
+            self._refusals[provider] = POLICY_REFUSALS - 1
+
+    async def wait(self, domain: str) -> Turn | Closed:
+        """Wait for a letter's turn, first in this worker and then among all.
+
+        Args:
+            domain: Where the letter goes to, in lower case.
+        """
+        own = await super().wait(domain)
+        if isinstance(own, Closed):
+            return own
+        taken, buckets = list(own.taken), []
+        for name, turns in self._named_turns(domain):
+            delay = await self._turn_in(name, turns.interval)
+            taken.append(turns.take(self._clock.monotonic() + delay))  # others go past it meanwhile
+            buckets.append(name)
+            await self._sleep(delay)
+        if self._rate:
+            buckets.append(ALL)
+            await self._sleep(await self._turn_in(ALL, self._rate.interval))
+        opens_at = self.opens_at()
+        return Closed(opens_at) if opens_at else Turn(tuple(taken), tuple(buckets))
+
+    def hand_back(self, turn: Turn) -> None:
+        """As ever; the turns taken from the buckets are for this worker's next letter.
+
+        Args:
+            turn: What `wait` gave.
+        """
+        super().hand_back(turn)
+        self._handed_back.update(dict.fromkeys(turn.buckets, self._clock.monotonic()))
+
+    async def _turn_in(self, name: str, interval: float) -> float:
+        """How many seconds it is until this worker's next turn of a bucket."""
+        handed_back = self._handed_back.pop(name, None)
+        # Not one of long ago: many workers that come back to a server would all begin with it.
+        if handed_back is not None and self._clock.monotonic() - handed_back < interval:
+            return 0.0
+        return await self._from_bucket(name, interval)
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._clock.sleep(seconds)

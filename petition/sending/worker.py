@@ -13,16 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 from petition.campaign.server import Server
 from petition.credentials import Secret
-from petition.delivery.dispatch import Dispatch, LetterUnusable, Signature
-from petition.delivery.ending import Ending, Slowed, Told
-from petition.delivery.line import first_of
-from petition.delivery.mailer import Mailer
-from petition.delivery.own_files import KeptFiles
-from petition.delivery.pace import Clock
-from petition.delivery.retry import RetrySchedule
-from petition.delivery.route import Route
-from petition.delivery.shared_pace import SharedPace
-from petition.delivery.sign import DkimSigner, KeyRefused, public_record
 from petition.errors import LogDamaged, PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.document import Frozen
@@ -33,6 +23,13 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.run import on_thread
 from petition.outbox.workers import SharedRun, choose, is_owed_a_job, left_of_job, recover_dead
+from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
+from petition.sending.prefetch import Route
+from petition.sending.rate_limit import Clock, SharedPace
+from petition.sending.results import Ending, Slowed, Told
+from petition.sending.retry import RetrySchedule
+from petition.sending.sender import Mailer, first_of
+from petition.smtp.dkim import DkimSigner, KeyRefused, public_record
 
 if TYPE_CHECKING:
     from petition.outbox.run import Outcome

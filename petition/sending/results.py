@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from petition.delivery.reply import Reply
-from petition.delivery.trouble import OpeningTrouble
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox.models import Copy
 from petition.outbox.states import State
+from petition.smtp.login import OpeningTrouble
+from petition.smtp.replies import Reply
 
 
 class Told(NamedTuple):

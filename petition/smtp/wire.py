@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from petition.delivery.reply import Loss, Reply
+from petition.smtp.replies import Loss, Reply
 
 MAX_LINE = 64 * 1024  # bytes; RFC 5321 4.5.3.1.5 asks for 512
 MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply

@@ -17,11 +17,11 @@ from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 
 from petition.database_url import with_tls
-from petition.delivery.bench import Left
 from petition.errors import LogUnusable
 from petition.outbox import job_queue
 from petition.outbox.log import Clock, Log
 from petition.outbox.postgres import is_of_server, said, settle
+from petition.sending.worker import Left
 
 HEARTBEAT_SECONDS = 2.0
 # A worker that was not heard of for so long has its jobs given to others. It decides nothing else:

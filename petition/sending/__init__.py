@@ -1,0 +1,1 @@
+"""A run: prefetch, rate, retry, worker, and what became of each copy."""

@@ -1,0 +1,1 @@
+"""SMTP: the connection, the conversation of one letter, and what the replies mean."""
