@@ -188,7 +188,7 @@ def whole(folder: Path) -> int:
 def check(folder: Path) -> int:
     """What `petition check` does with the example's open letter."""
     from petition.campaign.folder import load_campaign
-    from petition.check import examine
+    from petition.checks.campaign import examine
     from petition.identity import Signer, new_key
     from petition.merge.message import Merger
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from petition.check import Examined
+from petition.checks.campaign import Examined
 from petition.errors import LogDamaged, UsageError
 from petition.merge.document import Frozen, differences
 from petition.outbox.log import Log

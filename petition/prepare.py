@@ -12,9 +12,9 @@ from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Choice
 from petition.campaign.server import Server
-from petition.check import READ_BACK_FIRST, Examined, examine, in_order, today_of
+from petition.checks.campaign import READ_BACK_FIRST, Examined, examine, in_order, today_of
+from petition.checks.letter import COPIES, refused_by
 from petition.errors import CampaignError, Problem, UsageError
-from petition.fitness import COPIES, refused_by
 from petition.following import Following
 from petition.identity import Signer
 from petition.merge.document import Frozen

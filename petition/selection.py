@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from petition.campaign.people import Choice, Person
-from petition.check import Examined
+from petition.checks.campaign import Examined
 from petition.errors import MergeRefused, UsageError
 from petition.merge.message import Merger
 from petition.merge.template.names import Condition

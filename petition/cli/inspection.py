@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from petition import places as campaign_checks
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.server import ServerMisnamed
-from petition.check import Examined, examine, find_letter, in_order, today_of
+from petition.checks import campaign as campaign_checks
+from petition.checks.campaign import Examined, examine, find_letter, in_order, today_of
 from petition.cli import live
 from petition.cli.summary import fallback_lines
 from petition.cli.workplace import Workplace

@@ -25,7 +25,7 @@ def letter_name(place: Workplace, text: str) -> str:
     known = place.log_if_any.letters() if place.log_if_any else []
     if name in known:
         return name
-    from petition.check import find_letter  # a letter that the log has needs no files
+    from petition.checks.campaign import find_letter  # a letter that the log has needs no files
 
     try:
         return find_letter(place.campaign, name).name

@@ -5,14 +5,20 @@ from collections.abc import Mapping
 
 from petition.campaign.server import Server
 from petition.campaign.settings import Rate
+from petition.checks.dns import VARIABLE, Resolver, known_of
+from petition.checks.sender import (
+    Limits,
+    Sender,
+    Visit,
+    look_at_pace,
+    look_at_sender,
+    visit,
+    well,
+    wrong,
+)
 from petition.cli.provider import providers
 from petition.cli.workplace import Workplace
 from petition.errors import ServerTrouble
-from petition.online.findings import well, wrong
-from petition.online.known import known_of
-from petition.online.resolver import VARIABLE, Resolver
-from petition.online.sender import Sender, look_at_sender
-from petition.online.visit import Limits, Visit, look_at_pace, visit
 from petition.smtp.dkim import KeyRefused, load_key, public_record
 from petition.smtp.login import secret_of
 from petition.smtp.session import run_loop

@@ -11,13 +11,13 @@ from difflib import unified_diff
 from pathlib import Path
 
 from petition.campaign.people import PeopleList, Person
-from petition.check import concerning, examine, in_order, today_of
+from petition.checks.campaign import concerning, examine, in_order, today_of
+from petition.checks.letter import zone_of
 from petition.cli import console
 from petition.cli.preview import As
 from petition.cli.workplace import Workplace
 from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, Problem, UsageError
-from petition.fitness import zone_of
 from petition.identity import Signer
 from petition.merge.message import Merger, Shown
 from petition.merge.renderer import MARK_BEGIN, MARK_END

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from petition.address import Mailbox, parse_address
-from petition.check import READ_BACK_FIRST
+from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import console, deliver, summary
 from petition.cli.progress import Progress
 from petition.cli.workplace import Workplace

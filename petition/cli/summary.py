@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from petition.campaign.settings import Pace, Rate
-from petition.check import Fallbacks
+from petition.checks.campaign import Fallbacks
 from petition.cli import console
 from petition.merge.message import Merger
 from petition.outbox.enqueue import Action, Comparison

@@ -3,10 +3,9 @@
 import pytest
 
 from petition.campaign.server import Server
+from petition.checks.dns import DnsTrouble, Resolver, read_spf
+from petition.checks.sender import Sender, look_at_sender
 from petition.errors import Level, UsageError
-from petition.online.resolver import DnsTrouble, Resolver
-from petition.online.sender import Sender, look_at_sender
-from petition.online.spf import read_spf
 from tests.servers.zone import SERVFAIL, SILENT, name_server
 
 KEY = "v=DKIM1; k=rsa; p=" + "QUJD" * 100

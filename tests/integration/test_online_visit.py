@@ -6,9 +6,9 @@ import pytest
 
 from petition.campaign.server import Server
 from petition.campaign.settings import Pace
+from petition.checks.sender import Limits, look_at_pace, visit
 from petition.credentials import Secret
 from petition.errors import Level
-from petition.online.visit import Limits, look_at_pace, visit
 from tests.servers.authority import Authority
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import ScriptedServer

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from petition import places as campaign_checks
+from petition.checks import campaign as campaign_checks
 
 
 @pytest.fixture(autouse=True)

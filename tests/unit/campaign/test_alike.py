@@ -1,5 +1,5 @@
-from petition.campaign.alike import Alikes
 from petition.campaign.signatories import read_signatories
+from petition.checks.campaign import Alikes
 from petition.errors import Level
 from tests.unit.campaign.samples import people_of
 

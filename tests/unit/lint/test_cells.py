@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.campaign.signatories import Signatory
-from petition.lint import rows as cell_checks
-from petition.lint.organisations import shouted_signatures, two_spellings
+from petition.checks import cells as cell_checks
+from petition.checks.cells import shouted_signatures, two_spellings
 
 NAMED = frozenset({"name", "town", "salutation"})
 

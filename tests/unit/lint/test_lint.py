@@ -3,10 +3,9 @@
 import pytest
 
 from petition.campaign.letter import Letter
+from petition.checks.style import Lint, untranslated
 from petition.errors import Level
 from petition.identity import Signer
-from petition.lint.campaign import untranslated
-from petition.lint.letter import Lint
 from petition.merge.message import Merger
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 

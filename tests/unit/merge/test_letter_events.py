@@ -6,9 +6,9 @@ import pytest
 from icalendar import Calendar
 
 from petition.campaign.letter import Letter
+from petition.checks.style import broken_promises
 from petition.errors import Level
 from petition.identity import Signer
-from petition.lint.promises import broken_promises
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
 from petition.merge.parts import event_uid

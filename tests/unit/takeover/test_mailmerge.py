@@ -20,7 +20,7 @@ from mailmerge.sendmail_client import SendmailClient
 from mailmerge.template_message import TemplateMessage
 
 from petition.campaign.folder import load_campaign
-from petition.check import examine
+from petition.checks.campaign import examine
 from petition.errors import CampaignError, Level
 from petition.identity import Signer
 from petition.merge.message import Email, Merger

@@ -1,26 +1,235 @@
-"""Everything that is wrong with a letter and its list, all at once, before anything is sent."""
+"""Everything that is wrong with a campaign and its list, at once, before anything is sent.
 
+They are pointed out and never dropped: two people may well have one name.
+
+A program that synchronises a folder copies a database while it is written; a network file system
+may neither lock nor flush it (https://www.sqlite.org/howtocorrupt.html, 1.1 and 2.1).
+"""
+
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path, PurePath
 
-from petition import bulk as letter_checks
-from petition.campaign.alike import Alikes
+from petition.address import folded
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
-from petition.campaign.people import PeopleList, Person
+from petition.campaign.names import quoted
+from petition.campaign.people import FirstLines, PeopleList, Person
 from petition.campaign.server import Server
+from petition.campaign.signatories import Signatory
 from petition.campaign.supporters import INVALID, PassedOver, Supporters
+from petition.checks import letter as letter_checks
+from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
+from petition.checks.style import Lint, slips_of_campaign
 from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
-from petition.fitness import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
-from petition.lint.campaign import slips_of
-from petition.lint.letter import Lint
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
 from petition.merge.message import Merger
+
+_TOLD = 20  # warnings of each kind that are written out; the others are counted
+
+
+class Alikes:
+    """Looks at one person after the other for those who were there before.
+
+    Args:
+        signatories: Who signs.
+        signatories_file: The file that names them.
+    """
+
+    def __init__(self, signatories: Iterable[Signatory], signatories_file: str) -> None:
+        self._signatories_file = signatories_file
+        self._signed: dict[str, Signatory] = {}
+        for one in signatories:
+            self._signed.setdefault(_folded(one.name), one)
+            if one.email:
+                self._signed.setdefault(folded(one.email), one)
+        self._names = FirstLines()
+        self._namesakes = _Told("more people have a name that stands in the list before")
+        self._signing = _Told("more recipients sign the letter as well")
+
+    def look_at(self, person: Person) -> None:
+        """Look at the next person of the list."""
+        name = _folded(person.mailbox.display_name)
+        key = folded(person.mailbox.addr_spec)
+        signatory = self._signed.get(key) or self._signed.get(name)
+        if signatory and (name or signatory.email):
+            self._signing.tell(person, *self._signs(person, signatory))
+        if " " not in name:  # a first name alone says nothing
+            return
+        line = self._names.first(name, person.line)
+        if line != person.line:
+            what = f"{quoted(person.mailbox.display_name)} stands in line {line} as well"
+            what += ", with another address"
+            mend = "Delete one of the rows if both are one person"
+            self._namesakes.tell(person, what, mend)
+
+    def problems(self) -> list[Problem]:
+        """What was found, as warnings."""
+        return [*self._namesakes.problems(), *self._signing.problems()]
+
+    def _signs(self, person: Person, signatory: Signatory) -> tuple[str, str]:
+        place = f"{self._signatories_file}:{signatory.line}"
+        if folded(signatory.email) == folded(person.mailbox.addr_spec):
+            what = f"{quoted(person.mailbox.addr_spec)} signs the letter as well ({place})"
+        else:
+            what = f"{quoted(person.mailbox.display_name)} signs the letter as well ({place})"
+        return what, "Look whether the letter should go to somebody who signs it"
+
+
+class _Told:
+    """Warnings of one kind, of which no more than some are written out."""
+
+    def __init__(self, rest: str) -> None:
+        self._rest = rest
+        self._problems: list[Problem] = []
+        self._more = 0
+        self._file = ""
+
+    def tell(self, person: Person, what: str, mend: str) -> None:
+        if len(self._problems) >= _TOLD:
+            self._more += 1
+            return
+        self._file = person.file
+        self._problems.append(Problem(person.file, person.line, what, mend, Level.WARNING))
+
+    def problems(self) -> list[Problem]:
+        if not self._more:
+            return self._problems
+        what = f"{self._more:,} {self._rest}"
+        mend = "Mend the ones that are named first"
+        return [*self._problems, Problem(self._file, None, what, mend, Level.WARNING)]
+
+
+def _folded(name: str) -> str:
+    """A name by which two spellings of it are the same."""
+    plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    return " ".join(plain.casefold().split())
+
+
+MOUNTS = Path("/proc/mounts")
+
+_NETWORK = {"afs", "cifs", "davfs", "fuse.davfs2", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4"}
+_NETWORK |= {"afpfs", "ceph", "fuse.glusterfs", "fuse.google-drive-ocamlfuse", "fuse.gvfsd-fuse"}
+_NETWORK |= {"fuse.onedriver", "fuse.s3fs", "smb3", "smbfs"}
+# The name of a folder, or how it begins, and whose it is.
+_FOLDERS = {
+    "dropbox": "Dropbox",
+    "onedrive": "OneDrive",
+    "google drive": "Google Drive",
+    "googledrive": "Google Drive",
+    "my drive": "Google Drive",
+    "icloud drive": "iCloud",
+    "iclouddrive": "iCloud",
+    "mobile documents": "iCloud",
+    "com~apple~clouddocs": "iCloud",
+    "cloudstorage": "macOS for a cloud",  # ~/Library/CloudStorage holds all of them
+    "megasync": "MEGA",
+    "nextcloud": "Nextcloud",
+    "pclouddrive": "pCloud",
+    "proton drive": "Proton Drive",
+    "seafile": "Seafile",
+    "yandex.disk": "Yandex Disk",
+    "owncloud": "ownCloud",
+}
+_MARKERS = {
+    ".dropbox": "Dropbox",
+    ".dropbox.cache": "Dropbox",
+    ".stfolder": "Syncthing",
+    ".stignore": "Syncthing",
+    ".owncloudsync.log": "Nextcloud",
+    ".nextcloudsync.log": "Nextcloud",
+}
+
+
+def warnings(folder: Path) -> list[Problem]:
+    """What is doubtful about the place where a log is kept.
+
+    Args:
+        folder: The log's folder.
+    """
+    return [
+        Problem(
+            str(folder),
+            None,
+            f"{why}, and a log there can lose what it wrote",
+            "Keep the campaign in a folder of this machine alone, or name one in [log] database",
+            Level.WARNING,
+        )
+        for why in _doubts(folder.resolve())
+    ]
+
+
+def _doubts(folder: Path) -> Iterator[str]:
+    if owner := _synced_by(folder):
+        yield f"the folder is synchronised by {owner}"
+    if kind := _network_kind(folder):
+        yield f"the folder lies on a network file system ({kind})"
+
+
+def _synced_by(folder: Path) -> str | None:
+    for place in (folder, *folder.parents):
+        if owner := _owner_of_name(place.name.lower()):
+            return owner
+        for marker, owner in _MARKERS.items():
+            if _exists(place / marker):
+                return owner
+        if _has_sync_log(place):
+            return "Nextcloud"
+    return None
+
+
+def _owner_of_name(name: str) -> str | None:
+    for beginning, owner in _FOLDERS.items():
+        # "OneDrive - Example Ltd", "Dropbox (Personal)", but no "dropbox-client".
+        if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
+            return owner
+    return None
+
+
+def _has_sync_log(folder: Path) -> bool:
+    """Whether Nextcloud or ownCloud keeps its journal there: `.sync_5f3a9c.db`."""
+    try:
+        return any(folder.glob(".sync_*.db"))
+    except OSError:
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _network_kind(folder: Path) -> str | None:
+    """The kind of the file system that a folder lies on, if other machines write to it too."""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        return None
+    best, kind = -1, ""
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        place = PurePath(_unescaped(fields[1]))
+        # The last one of two mounts on one place is the one that is seen.
+        if folder.is_relative_to(place) and len(place.parts) >= best:
+            best, kind = len(place.parts), fields[2]
+    return kind if kind in _NETWORK else None
+
+
+def _unescaped(place: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        place = place.replace(code, char)
+    return place
+
 
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at
 
@@ -261,7 +470,7 @@ def examine(
     examined.problems += letter_checks.problems_of(
         campaign, letter, examined.frozen, examined.people, server
     )
-    examined.problems += slips_of(campaign, letter)
+    examined.problems += slips_of_campaign(campaign, letter)
     return examined
 
 

@@ -1,0 +1,481 @@
+"""DNS: SPF (RFC 7208), DMARC (RFC 7489), and what is known of mail providers."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple
+
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.resolver
+import dns.reversename
+from dns.rdtypes.ANY.MX import MX
+from dns.rdtypes.ANY.TXT import TXT
+
+from petition.errors import PetitionError, UsageError
+
+VARIABLE = "PETITION_RESOLVER"
+SECONDS = 5.0  # for one question, all tries
+_NO_HOPE = 2  # so many questions without any answer: nobody is there to ask
+
+_PLACE = re.compile(r"\[?([0-9a-fA-F:.]+?)\]?(?::([0-9]{1,5}))?")
+
+
+class DnsTrouble(PetitionError):
+    """A question was not answered: that says nothing of what is published."""
+
+
+class Resolver:
+    """Asks questions and remembers the answers.
+
+    What a question finds nothing for has an empty answer, whether the name is there or not.
+
+    Args:
+        place: Where to ask, as "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"; "": as the
+            system does.
+        seconds: How long to wait for an answer.
+
+    Raises:
+        UsageError: `place` is no such address.
+    """
+
+    def __init__(self, place: str = "", seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._silent = 0
+        self._resolver = _system_resolver() if not place else _resolver_at(place)
+        self._ask = lru_cache(maxsize=1_000)(self._asked)
+
+    def txt(self, name: str) -> list[str]:
+        """The TXT records of a name, each with its strings joined (RFC 7208 3.3), sorted.
+
+        Raises:
+            DnsTrouble: There was no answer.
+        """
+        found = self._ask(name, "TXT")
+        texts = (b"".join(record.strings) for record in found if isinstance(record, TXT))
+        # Servers turn the order of records with every answer.
+        return sorted(text.decode("utf-8", "replace") for text in texts)
+
+    def mx(self, name: str) -> list[str]:
+        """The mail servers of a domain, the first choice first; "." is none (RFC 7505).
+
+        Raises:
+            DnsTrouble: There was no answer.
+        """
+        found = [record for record in self._ask(name, "MX") if isinstance(record, MX)]
+        found.sort(key=lambda record: (record.preference, record.exchange))
+        return [_shown(record.exchange) for record in found]
+
+    def addresses(self, name: str) -> list[str]:
+        """The addresses of a host, of both families.
+
+        Raises:
+            DnsTrouble: There was no answer.
+        """
+        return [str(record) for kind in ("A", "AAAA") for record in self._ask(name, kind)]
+
+    def names(self, address: str) -> list[str]:
+        """The names that an address has (PTR).
+
+        Raises:
+            DnsTrouble: There was no answer.
+        """
+        found = self._ask(reverse_name(address), "PTR")
+        return [str(record).lower().removesuffix(".") for record in found]
+
+    def _asked(self, name: str, kind: str) -> list[object]:
+        if not self._resolver.nameservers:
+            mend = f"Go online, or set {VARIABLE} to the address of one"
+            raise DnsTrouble("this machine knows no name server", mend)
+        if self._silent >= _NO_HOPE:
+            raise DnsTrouble("DNS does not answer", "See whether this machine is online")
+        try:
+            answer = self._resolver.resolve(
+                dns.name.from_text(name), kind, raise_on_no_answer=False, lifetime=self._seconds
+            )
+        except dns.resolver.NXDOMAIN:
+            found: list[object] = []
+        except dns.resolver.NoNameservers:
+            what = f"the name servers of {name} answer with a fault"
+            raise DnsTrouble(what, "Have whoever runs its DNS look") from None
+        except (dns.resolver.LifetimeTimeout, dns.resolver.NoResolverConfiguration, OSError):
+            self._silent += 1
+            raise DnsTrouble(f"DNS does not answer for {name}", "Try again later") from None
+        except dns.exception.DNSException:  # a name that can be none, an answer that is none
+            raise DnsTrouble(f"DNS gives no sense for {name}", "Correct the name") from None
+        else:
+            found = list(answer.rrset or ())
+        self._silent = 0
+        return found
+
+
+def reverse_name(address: str) -> str:
+    """The name under which the names of an address are published.
+
+    Args:
+        address: An IPv4 or IPv6 address.
+    """
+    return dns.reversename.from_address(address).to_text(omit_final_dot=True)
+
+
+def _shown(name: dns.name.Name) -> str:
+    return name.to_text().lower().removesuffix(".") or "."
+
+
+def _system_resolver() -> dns.resolver.Resolver:
+    try:
+        return dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        return dns.resolver.Resolver(configure=False)
+
+
+def _resolver_at(place: str) -> dns.resolver.Resolver:
+    found = _PLACE.fullmatch(place)
+    resolver = dns.resolver.Resolver(configure=False)
+    try:
+        host, port = (found[1], int(found[2] or 53)) if found else ("", 0)
+        if port not in range(1, 65536):
+            host = ""
+        resolver.nameservers = [dns.nameserver.Do53Nameserver(str(ip_address(host)), port)]
+    except ValueError:
+        mend = "Set it to the like of 192.0.2.53 or 192.0.2.53:5353, or unset it"
+        raise UsageError(f"{VARIABLE} is no address of a name server", mend) from None
+    return resolver
+
+
+MOST_LOOKUPS = 10  # RFC 7208 4.6.4; one more, and the record counts as broken
+MOST_VOID = 2  # of them that find nothing
+_ENOUGH = 40  # a record that asks for so many is not read to its end
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_TERM = re.compile(
+    r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)"
+    r"(?::([^/]*))?((?:/[0-9]{1,3})?(?://[0-9]{1,3})?)",
+    re.IGNORECASE,
+)
+_MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.IGNORECASE)
+_MACRO = "%"
+_ASKS = {"include", "a", "mx", "ptr", "exists"}
+
+
+class _Term(NamedTuple):
+    qualifier: str
+    name: str
+    domain: str
+    length: str  # of a prefix, as it stands
+    word: str
+
+
+@dataclass
+class Spf:
+    """What a domain's SPF record says, with all that it includes.
+
+    Args:
+        domain: The domain.
+        records: Its SPF records; more than one count as none.
+        includes: Every domain that was included, at any depth.
+        networks: Who may send, as far as it stands in addresses.
+        lookups: How many questions it costs a receiver.
+        voids: How many of them find nothing.
+        ending: What becomes of all others: "-", "~", "?", "+", or "" where that is not said.
+        faults: Why a receiver takes it for broken.
+        unread: What stands in the domain's own record behind `all`.
+    """
+
+    domain: str
+    records: list[str] = field(default_factory=list)
+    includes: set[str] = field(default_factory=set)
+    networks: list[Network] = field(default_factory=list)
+    lookups: int = 0
+    voids: int = 0
+    ending: str = ""
+    faults: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    def allows(self, address: str) -> bool:
+        """Whether an address may send."""
+        one = ipaddress.ip_address(address)
+        return any(one.version == net.version and one in net for net in self.networks)
+
+
+def is_spf(text: str) -> bool:
+    """Whether a TXT record is an SPF record (RFC 7208 4.5)."""
+    return text.lower() == "v=spf1" or text.lower().startswith("v=spf1 ")
+
+
+def read_spf(resolver: Resolver, domain: str) -> Spf:
+    """Read a domain's record and everything that it includes.
+
+    Args:
+        resolver: Whom to ask.
+        domain: The domain of the return path.
+
+    Raises:
+        DnsTrouble: A question was not answered.
+    """
+    spf = Spf(domain, [text for text in resolver.txt(domain) if is_spf(text)])
+    if len(spf.records) == 1:
+        begin = _Step((domain.lower(),), counts=True, decides=True)
+        _Walk(resolver, spf).visit(spf.records[0], begin)
+        if spf.lookups > MOST_LOOKUPS:
+            asked = f"more than {_ENOUGH}" if spf.lookups > _ENOUGH else str(spf.lookups)
+            spf.faults.append(f"it costs {asked} look-ups, and {MOST_LOOKUPS} are allowed")
+        if spf.voids > MOST_VOID:
+            found = f"{spf.voids} of its look-ups find nothing, and {MOST_VOID} may"
+            spf.faults.append(found)
+    return spf
+
+
+class _Step(NamedTuple):
+    """Where the walk is.
+
+    Args:
+        chain: The domains on the way, the present one last.
+        counts: Whether who passes here passes in the end.
+        decides: Whether what this record says of all others is said of them in the end.
+    """
+
+    chain: tuple[str, ...]
+    counts: bool
+    decides: bool
+
+    @property
+    def domain(self) -> str:
+        return self.chain[-1]
+
+
+class _Walk:
+    """Goes through a record and those that it includes, as a receiver would that finds nobody."""
+
+    def __init__(self, resolver: Resolver, spf: Spf) -> None:
+        self._resolver = resolver
+        self._spf = spf
+
+    def visit(self, record: str, step: _Step) -> None:
+        """Read one record."""
+        redirect, has_all = "", False
+        for word in filter(None, record.split(" ")[1:]):
+            if found := _TERM.fullmatch(word):
+                term = _Term(found[1] or "+", found[2].lower(), found[3] or "", found[4], word)
+                if not has_all:
+                    self._follow(term, step)
+                elif len(step.chain) == 1 and term.name != "all":
+                    self._spf.unread.append(word)  # RFC 7208 5.1
+                has_all |= term.name == "all"
+            elif found := _MODIFIER.fullmatch(word):
+                redirect = found[2] if found[1].lower() == "redirect" else redirect
+            else:
+                self._fault(f'"{word}" of {step.domain} is no term of SPF')
+        if redirect and not has_all:
+            self._spf.lookups += 1
+            self._enter(redirect, f"redirect={redirect}", step)
+
+    def _follow(self, term: _Term, step: _Step) -> None:
+        if term.name == "all":
+            if step.decides:
+                self._spf.ending = self._spf.ending or term.qualifier
+            return
+        self._spf.lookups += term.name in _ASKS
+        if self._spf.lookups > _ENOUGH:
+            return
+        step = step._replace(counts=step.counts and term.qualifier == "+")
+        if term.name == "include":
+            self._enter(term.domain, term.word, step._replace(decides=False))
+        elif term.name in {"ip4", "ip6"}:
+            self._add_network(term, step)
+        elif term.name in {"a", "mx"}:
+            self._add_hosts(term, step)
+
+    def _enter(self, domain: str, word: str, step: _Step) -> None:
+        domain = domain.lower().removesuffix(".")
+        if _MACRO in domain:  # it depends on the letter
+            return
+        if not domain:
+            self._fault(f'"{word}" of {step.domain} names no domain')
+        elif domain in step.chain:
+            self._fault(f'"{word}" of {step.domain} leads back to where it began')
+        elif self._spf.lookups <= _ENOUGH:
+            records = [text for text in self._resolver.txt(domain) if is_spf(text)]
+            self._spf.includes.add(domain)
+            if len(records) == 1:
+                self.visit(records[0], step._replace(chain=(*step.chain, domain)))
+                return
+            has = f"{len(records)} SPF records" if records else "no SPF record"
+            self._fault(f'"{word}" of {step.domain} leads to {domain}, which has {has}')
+
+    def _add_network(self, term: _Term, step: _Step) -> None:
+        try:
+            network = ipaddress.ip_network(term.domain + term.length, strict=False)
+        except ValueError:
+            self._fault(f'"{term.word}" of {step.domain} is no address')
+            return
+        if step.counts:
+            self._spf.networks.append(network)
+
+    def _add_hosts(self, term: _Term, step: _Step) -> None:
+        name = term.domain or step.domain
+        if _MACRO in name:
+            return
+        hosts = [name] if term.name == "a" else self._resolver.mx(name)
+        if len(hosts) > MOST_LOOKUPS:
+            self._fault(f'"{term.word}" of {step.domain} has more than {MOST_LOOKUPS} servers')
+            hosts = hosts[:MOST_LOOKUPS]
+        hosts = [host for host in hosts if host != "."]
+        addresses = [one for host in hosts for one in self._resolver.addresses(host)]
+        self._spf.voids += not addresses
+        if step.counts:
+            self._spf.networks += [_around(one, term.length) for one in addresses]
+
+    def _fault(self, text: str) -> None:
+        if text not in self._spf.faults:
+            self._spf.faults.append(text)
+
+
+def _around(address: str, length: str) -> Network:
+    """The network of an address, by a dual prefix length (RFC 7208 5.6)."""
+    short, _, long = length.partition("//")
+    if ":" in address:
+        return ipaddress.ip_network(f"{address}/{long or 128}", strict=False)
+    return ipaddress.ip_network(address + short, strict=False)
+
+
+POLICIES = ("none", "quarantine", "reject")
+_MOST_STEPS = 8  # up the tree
+
+
+@dataclass
+class Dmarc:
+    """The DMARC record that counts for a domain.
+
+    Args:
+        domain: Where it was found: the domain itself or one above it; "" for nowhere.
+        records: What is published there; more than one count as none.
+        tags: What it says.
+        policy: What is to become of letters that prove nothing; "" where it does not say so.
+    """
+
+    domain: str = ""
+    records: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    policy: str = ""
+
+    def is_aligned(self, authenticated: str, sender: str, tag: str) -> bool:
+        """Whether a proof for one domain counts for another.
+
+        Args:
+            authenticated: The domain that SPF or DKIM proves.
+            sender: The domain of the From address.
+            tag: "aspf" or "adkim", which may demand that both are the same.
+        """
+        if authenticated == sender:
+            return True
+        if self.tags.get(tag, "r").lower() == "s":
+            return False
+        if authenticated.endswith(f".{sender}") or sender.endswith(f".{authenticated}"):
+            return authenticated.count(".") > 0
+        above = self.domain
+        return bool(above) and all(
+            one == above or one.endswith(f".{above}") for one in (authenticated, sender)
+        )
+
+
+def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
+    """Look for the record of a domain, and then of those above it.
+
+    Args:
+        resolver: Whom to ask.
+        domain: The domain of the From address.
+
+    Raises:
+        DnsTrouble: A question was not answered.
+    """
+    labels = domain.split(".")
+    for up in range(min(max(len(labels) - 1, 1), _MOST_STEPS)):
+        above = ".".join(labels[up:])
+        texts = resolver.txt(f"_dmarc.{above}")
+        records = [text for text in texts if text.replace(" ", "").lower().startswith("v=dmarc1")]
+        if records:
+            return _read(above, records, is_above=above != domain)
+    return Dmarc()
+
+
+def _read(domain: str, records: list[str], *, is_above: bool) -> Dmarc:
+    dmarc = Dmarc(domain, records)
+    if len(records) > 1:
+        return dmarc
+    for part in records[0].split(";"):
+        name, mark, value = part.partition("=")
+        if mark:
+            dmarc.tags.setdefault(name.strip().lower(), value.strip())
+    policy = dmarc.tags.get("p", "")
+    if is_above:
+        policy = dmarc.tags.get("sp", policy)
+    dmarc.policy = policy.lower() if policy.lower() in POLICIES else ""
+    return dmarc
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A mail provider.
+
+    Args:
+        host: The end of its servers' names.
+        title: What people call it.
+        spf: The domain that SPF must include; "": it sends under a return path of its own.
+        selectors: The selectors of DKIM keys that it has its customers publish; where they are
+            each customer's own, none.
+        own: The domains of addresses that it gives to everybody.
+    """
+
+    host: str
+    title: str
+    spf: str = ""
+    selectors: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+
+_ALL = (
+    Known("gmail.com", "Gmail", "_spf.google.com", ("google",), ("gmail.com", "googlemail.com")),
+    Known(
+        "office365.com", "Microsoft 365", "spf.protection.outlook.com", ("selector1", "selector2")
+    ),
+    Known("outlook.com", "Outlook.com", own=("outlook.com", "hotmail.com", "live.com", "msn.com")),
+    Known("yahoo.com", "Yahoo", own=("yahoo.com", "ymail.com", "rocketmail.com", "aol.com")),
+    Known("icloud.com", "iCloud", own=("icloud.com", "me.com", "mac.com")),
+    Known("mail.ru", "Mail.ru", own=("mail.ru", "inbox.ru", "list.ru", "bk.ru")),
+    Known("yandex.ru", "Yandex", own=("yandex.ru", "yandex.com", "yandex.kz", "ya.ru")),
+    Known(
+        "fastmail.com",
+        "Fastmail",
+        "spf.messagingengine.com",
+        ("fm1", "fm2", "fm3"),
+        ("fastmail.com", "fastmail.fm"),
+    ),
+    Known("mailgun.org", "Mailgun", "mailgun.org"),
+    Known("amazonaws.com", "Amazon SES"),
+    Known("postmarkapp.com", "Postmark"),
+)
+
+
+def giver_of(domain: str) -> Known | None:
+    """The provider that gives everybody addresses of a domain.
+
+    Args:
+        domain: A domain in lower case.
+    """
+    return next((one for one in _ALL if domain in one.own), None)
+
+
+def known_of(host: str) -> Known | None:
+    """The provider that a server belongs to.
+
+    Args:
+        host: The server's name.
+    """
+    name = f".{host.lower()}"
+    return next((one for one in _ALL if name.endswith(f".{one.host}")), None)

@@ -1,1 +1,0 @@
-"""Slips that real organisers make: each a warning, none stops a letter."""
