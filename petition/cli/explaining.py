@@ -6,10 +6,10 @@ from pathlib import Path
 
 from petition.cli import console
 from petition.errors import ExitStatus
-from petition.inbox import limits
-from petition.inbox.finding import Finding
-from petition.inbox.sort import explain, set_aside
-from petition.inbox.source import first_mail, mails_in
+from petition.inbox import message
+from petition.inbox.classify import explain, set_aside
+from petition.inbox.patterns import Finding
+from petition.inbox.sources import first_mail, mails_in
 
 
 def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
@@ -45,9 +45,9 @@ def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
 
 def _read(file: str) -> bytes:
     if file == "-":
-        return sys.stdin.buffer.read(limits.BYTES + 1)
+        return sys.stdin.buffer.read(message.BYTES + 1)
     with Path(file).open("rb") as opened:
-        return opened.read(limits.BYTES + 1)
+        return opened.read(message.BYTES + 1)
 
 
 def _more_mails(data: bytes) -> int:

@@ -11,8 +11,7 @@ from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import console, live
 from petition.errors import ServerTrouble, UsageError
-from petition.inbox.reading import read_into
-from petition.inbox.source import Maildir, Mbox
+from petition.inbox.sources import Maildir, Mbox, read_into
 from petition.outbox.inbound import Incoming, Recorded, sent_since
 from petition.outbox.log import Log
 

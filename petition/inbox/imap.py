@@ -18,8 +18,8 @@ from imap_tools.errors import ImapToolsError, MailboxTaggedResponseError
 from petition.campaign.settings import Inbox
 from petition.credentials import Secret, find_password, find_token
 from petition.errors import ServerTrouble
-from petition.inbox import limits
-from petition.inbox.source import Fetched
+from petition.inbox import message
+from petition.inbox.sources import Fetched
 
 PASSWORD_VARIABLE = "PETITION_INBOX_PASSWORD"  # noqa: S105 (the variable's name)
 TOKEN_VARIABLE = "PETITION_INBOX_TOKEN"  # noqa: S105 (the same)
@@ -57,7 +57,7 @@ class _Client(imaplib.IMAP4_SSL):
             expected: How many bytes of mails are in it, as far as the server has told.
         """
         self.is_exceeded = False
-        self._left = 2 * expected + _REPLY_BYTES + (limits.BYTES if expected else 0)
+        self._left = 2 * expected + _REPLY_BYTES + (message.BYTES if expected else 0)
         self._until = time.monotonic() + _COMMAND_SECONDS + expected / _BYTES_A_SECOND
 
     def open(self, host: str = "", port: int | None = 993, timeout: float | None = None) -> None:
@@ -304,9 +304,9 @@ class Imap:
         return sizes
 
     def _fetch(self, uids: list[int], sizes: dict[int, int]) -> Iterator[Fetched]:
-        large = [uid for uid in uids if sizes[uid] > limits.BYTES]
+        large = [uid for uid in uids if sizes[uid] > message.BYTES]
         for uid in large:
-            aside = f"it is larger than {limits.BYTES >> 20} MB"
+            aside = f"it is larger than {message.BYTES >> 20} MB"
             yield Fetched(f"{self.validity}:{uid}", b"", uid, aside)
         wanted = [uid for uid in uids if uid not in large]
         if not wanted:

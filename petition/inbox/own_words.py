@@ -3,8 +3,7 @@
 import re
 from bisect import bisect_left
 
-from petition.inbox.html import QUOTE_MARK
-from petition.inbox.mail import Part
+from petition.inbox.message import QUOTE_MARK, Part
 from petition.inbox.patterns import alternatives, pattern
 
 # The line that mail programs put before what is quoted; it may be wrapped to a second and third.

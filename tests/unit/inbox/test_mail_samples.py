@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.inbox.sort import explain
+from petition.inbox.classify import explain
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "mail"
 PERMANENT = {"yes": True, "no": False, "": None}

@@ -1,6 +1,6 @@
 import pytest
 
-from petition.inbox.html import text_of_html
+from petition.inbox.message import text_of_html
 from petition.inbox.own_words import own_lines
 
 QUOTED = "> Dear Mr Kim,\n> four demands\n"

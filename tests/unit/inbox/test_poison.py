@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.inbox import limits, sort
+from petition.inbox import classify, message
 from petition.inbox.bounce import bounce_of
-from petition.inbox.finding import Finding, Kind
-from petition.inbox.mail import Part
-from petition.inbox.reading import received
-from petition.inbox.sort import explain
-from petition.inbox.source import Fetched
+from petition.inbox.classify import explain
+from petition.inbox.message import Part
+from petition.inbox.patterns import Finding, Kind
+from petition.inbox.sources import Fetched, received
 from tests.unit.inbox.test_mail_samples import SAMPLES
 
 HEAD = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: x\nMIME-Version: 1.0\n"
@@ -51,8 +50,8 @@ LONG = b"X: " + b"y" * 200_000 + b"\n\nhello\n"
 @pytest.mark.parametrize(
     ("mail", "word"),
     [
-        (HEAD + b"\n" + b"x" * limits.BYTES, "25 MB"),
-        (HEAD + b"X-Long: " + b"x" * limits.HEADER_BYTES + b"\n\nhello\n", "256 KB"),
+        (HEAD + b"\n" + b"x" * message.BYTES, "25 MB"),
+        (HEAD + b"X-Long: " + b"x" * message.HEADER_BYTES + b"\n\nhello\n", "256 KB"),
         (HEAD + b"X: y\n" * 60_000 + b"\nhello\n", "256 KB"),
         (nested(51), "50 deep"),
         (nested(5_000), "50 deep"),
@@ -101,7 +100,7 @@ def test_a_computer_that_is_busy_or_asleep_changes_nothing(monkeypatch: pytest.M
         time.sleep(2.1)
         return bounce_of(mail)
 
-    monkeypatch.setattr(sort, "bounce_of", late)
+    monkeypatch.setattr(classify, "bounce_of", late)
     assert explain(HEAD + b"\nhello\n").kind is Kind.ANSWER
 
 
@@ -204,7 +203,7 @@ def test_mail_that_is_made_to_take_long_takes_a_few_seconds_at_most(piece: bytes
     mails = [
         *(daemon + b"Content-Type: text/" + kind + b"\n\n" + body for kind in (b"plain", b"html")),
         HEAD + b"\n" + body,
-        HEAD + b"\n" + piece * (limits.BYTES // len(piece) - 1_000),
+        HEAD + b"\n" + piece * (message.BYTES // len(piece) - 1_000),
         *(name + b": " + field + b"\n" + daemon + b"\nhello\n" for name in FIELDS),
         *(report + part for part in parts(piece)),
     ]

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from petition.inbox import bounce, bounce_text, reading
-from petition.inbox.finding import Kind
-from petition.inbox.mail import read_mail
-from petition.inbox.reading import read_into
-from petition.inbox.sort import explain
-from petition.inbox.source import Fetched
+from petition.inbox import bounce, sources
+from petition.inbox.classify import explain
+from petition.inbox.message import read_mail
+from petition.inbox.patterns import Kind
+from petition.inbox.sources import Fetched, read_into
 from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
 
@@ -21,13 +20,13 @@ def test_a_mail_that_is_known_is_not_taken_apart_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     taken_apart: list[bytes] = []
-    read_mail = reading.read_mail
+    read_mail = sources.read_mail
 
     def counted(data: bytes) -> object:
         taken_apart.append(data)
         return read_mail(data)
 
-    monkeypatch.setattr(reading, "read_mail", counted)
+    monkeypatch.setattr(sources, "read_mail", counted)
     with Log(f"sqlite:///{tmp_path}/petition.db") as log:
         incoming = Incoming(log)
         for uid in (4, 9):
@@ -41,7 +40,7 @@ def test_a_persons_answer_is_not_searched_for_what_mail_servers_say(
     monkeypatch: pytest.MonkeyPatch,
 ):
     searched: list[str] = []
-    monkeypatch.setattr(bounce_text, "says_failed", searched.append)
+    monkeypatch.setattr(bounce, "says_failed", searched.append)
     assert explain(ANSWER).kind is Kind.ANSWER
     assert searched == []
     explain(ANSWER.replace(b"a@kaz.example", b"MAILER-DAEMON@mx.example").replace(b"Re: ", b""))

@@ -7,8 +7,8 @@ import csv
 
 import pytest
 
-from petition.inbox import verdict
-from petition.inbox.sort import explain
+from petition.inbox import patterns
+from petition.inbox.classify import explain
 from tests.unit.inbox.test_mail_samples import SAMPLES
 
 
@@ -19,7 +19,7 @@ def lines(name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("line", lines("refusals.csv"), ids=lambda line: line["words"][:60])
 def test_a_refusal_says_whether_there_is_such_an_address(line: dict[str, str]):
-    judged = verdict.judge("", line["words"])
+    judged = patterns.judge("", line["words"])
     assert judged.cause.is_permanent is (line["permanent"] == "yes"), judged
 
 

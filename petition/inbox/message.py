@@ -1,4 +1,8 @@
-"""A mail taken apart: headers and parts, whatever bytes it is made of (RFC 5322, RFC 2045, 2046).
+"""A mail taken apart, whatever its bytes (RFC 5322, 2045, 2046): headers, parts, text.
+
+Every limit counts bytes, parts or characters and none counts time, so that the same mail always
+gives the same result, on a slow machine too. They are chosen so that a mail made to take long
+takes a few seconds of the processor at most.
 
 Our own reader and not that of the standard library, which raises on some malformed mails, descends
 by recursion, and copies a part once for every level that it lies in. This one goes over one buffer
@@ -10,12 +14,173 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import unescape
 from string import ascii_letters, digits
 
-from petition.inbox import limits
-from petition.inbox.charset import decoded_header, decoded_text
-from petition.inbox.html import text_of_html
-from petition.inbox.limits import SetAside
+BYTES = 25 * 2**20  # of a whole mail
+HEADER_BYTES = 256 * 2**10  # of the headers of a mail or of one of its parts
+ALL_HEADER_BYTES = 2**20  # of all of them together
+DEPTH = 50  # parts within parts
+PARTS = 1_000
+ENCODED_BYTES = 25 * 2**20  # of forwarded mails whose transfer encoding is undone, all together
+TEXT_BYTES = 256 * 2**10  # of a text part: what a person or a mail server says stands at its top
+TEXT_LENGTH = 64 * 2**10  # characters of it without markup
+ALL_TEXT_LENGTH = 200_000  # characters of all text parts together
+REPORT_BYTES = 2**20  # of all delivery reports in a mail together
+RETURNED_MAILS = 10
+
+
+class SetAside(Exception):
+    """A mail is beyond a limit and is not looked at any further.
+
+    Args:
+        reason: Which limit, in words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# Only charsets of mail: Python would also take "hex", "zlib", "unicode_escape" and other codecs.
+_KNOWN = re.compile(
+    r"utf-?(?:8|16|32)(?:[-_]?[lb]e)?|us-ascii|ascii|iso[-_]?8859[-_]?\d{1,2}|latin-?\d|"
+    r"windows-?\d{3,4}|cp-?\d{3,4}|koi8-?[rut]|gb2312|gbk|gb18030|hz|big5(?:-?hkscs)?|euc-?(?:jp|kr)|"
+    r"ks_c_5601-1987|shift[-_]?jis|s?jis|iso-2022-(?:jp|kr)(?:-\d)?|mac-?(?:roman|cyrillic)|"
+    r"ptcp154|kz1048|tis-?620"
+)
+_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?]*)?\?([bBqQ])\?([^?\r\n]*)\?=")
+_BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")
+_HEADER_LENGTH = 10_000  # characters that are looked at
+
+
+def decoded_text(data: bytes, charset: str) -> str:
+    """A body as text, its line ends as LF; every byte gives something.
+
+    Args:
+        data: The body, its transfer encoding undone.
+        charset: What the mail says it is written in; may be wrong or empty.
+    """
+    return _decoded(data, charset).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded_header(value: str) -> str:
+    """A header's value with its encoded words decoded (RFC 2047); what is malformed stays.
+
+    Args:
+        value: The value, unfolded.
+    """
+    text = value[:_HEADER_LENGTH]
+    if "=?" not in text:
+        return text
+    return _WORD.sub(_word, _BETWEEN_WORDS.sub(r"\1", text))
+
+
+def _word(found: re.Match[str]) -> str:
+    charset, encoding, text = found.groups()
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        if encoding in "bB":
+            data = binascii.a2b_base64(raw + b"=" * (-len(raw) % 4))
+        else:
+            data = binascii.a2b_qp(raw, header=True)
+    except binascii.Error:
+        return found[0]
+    return _decoded(data, charset)
+
+
+def _decoded(data: bytes, charset: str) -> str:
+    name = charset.strip().strip("\"'").lower()
+    if not _KNOWN.fullmatch(name):
+        name = "utf-8"
+    for codec in dict.fromkeys((name, "utf-8")):
+        try:
+            return data.decode(codec)
+        except (UnicodeError, LookupError):
+            continue
+    try:
+        # What is no UTF-8 and says nothing true is most often the one-byte charset it names.
+        return data.decode(
+            name if name not in {"us-ascii", "ascii", "utf-8"} else "cp1252", "replace"
+        )
+    except (UnicodeError, LookupError):
+        return data.decode("latin-1")
+
+
+_DROPPED = re.compile(r"<(?:(script|style|head|title)\b|!--)", re.IGNORECASE)
+_QUOTE = re.compile(
+    r"<(blockquote\b|div[^<>]{1,200}(?:gmail_quote|moz-cite|yahoo_quoted|divRplyFwdMsg"
+    r"|appendonsend|reply-intro)|hr\b[^<>]{0,200}divider)",
+    re.IGNORECASE,
+)
+_LINE = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6]|/table|hr|/blockquote)\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
+_HTML_BLANKS = re.compile(r"[ \t\xa0]+")
+
+QUOTE_MARK = "\ue000"  # a private character: where the quoted text begins
+
+
+def text_of_html(markup: str) -> str:
+    """The text of HTML, a line for each of its lines.
+
+    Args:
+        markup: Anything that calls itself HTML.
+
+    Returns:
+        The text; a line of `QUOTE_MARK` stands where mail programs put the text they answer to.
+    """
+    text = _without_dropped(markup.replace(QUOTE_MARK, ""))
+    text = _QUOTE.sub(lambda found: f"\n{QUOTE_MARK}\n{found[0]}", re.sub(r"\s+", " ", text))
+    text = unescape(_TAG.sub("", _LINE.sub("\n", text)))
+    lines = (_HTML_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _without_dropped(markup: str) -> str:
+    """The markup without what no person sees; what is never closed goes on to its end."""
+    lower = markup.lower()
+    kept: list[str] = []
+    at = 0
+    while found := _DROPPED.search(markup, at):
+        kept.append(markup[at : found.start()])
+        closing = f"</{found[1].lower()}" if found[1] else "-->"
+        end = lower.find(closing, found.end())
+        if end < 0:
+            return " ".join(kept)
+        at = end + len(closing)
+        if found[1]:
+            at = markup.find(">", at) + 1 or len(markup)
+    return " ".join([*kept, markup[at:]])
+
+
+_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w.-]{1,255}")
+_TOKEN = re.compile(r"(?<![0-9a-f])([0-9a-f]{24}|[0-9a-f]{32})(?![0-9a-f])")
+
+
+def first_address(value: str) -> str:
+    """The first address of a header, or an empty text; one in angle brackets comes first.
+
+    Args:
+        value: The header's value, decoded.
+    """
+    short = value[:4_000]
+    found = re.search(r"<\s*([^<>\s]{1,320}@[^<>\s]{1,255})\s*>", short)
+    if found:
+        return found[1].strip("'\"")
+    plain = _ADDRESS.search(short)
+    return plain[0].strip(".'`") if plain else ""
+
+
+def all_addresses(value: str) -> list[str]:
+    """All addresses of a header."""
+    return _ADDRESS.findall(value[:20_000])
+
+
+def tokens_in(addresses: list[str]) -> list[str]:
+    """What could be the token of a return path or of an address to leave by, in local parts."""
+    found = (_TOKEN.findall(one.rpartition("@")[0].lower()) for one in addresses)
+    return list(dict.fromkeys(token for tokens in found for token in tokens))
+
 
 _PARAMETER = re.compile(r';\s*([\w!#$&^.+-]+)(?:\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s;]*)')
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*")
@@ -122,15 +287,15 @@ class Part:
     @cached_property
     def text(self) -> str:
         """What a person reads of it, line ends as LF; nothing of HTML is rendered or fetched."""
-        body = self.beginning(limits.TEXT_BYTES)
-        if self.end - self.start > limits.TEXT_BYTES:
+        body = self.beginning(TEXT_BYTES)
+        if self.end - self.start > TEXT_BYTES:
             # Half a character at its end would make all of it undecodable.
             body = _HALF.sub(b"", body)
         text = decoded_text(body, self.parameters.get("charset", ""))
         if self.content_type == "text/html":
             text = text_of_html(text)
         text = _EMPTY_LINES.sub("\n\n\n", _BLANKS.sub(" " * 20, text))
-        return text[: limits.TEXT_LENGTH]
+        return text[:TEXT_LENGTH]
 
     def texts(self, *types: str, returned: bool = False) -> Iterator[str]:
         """The texts of its parts of these types, in the order of the mail, as far as is read.
@@ -139,7 +304,7 @@ class Part:
             types: Content types.
             returned: Whether the texts of mails that lie in it are read too.
         """
-        left = limits.ALL_TEXT_LENGTH
+        left = ALL_TEXT_LENGTH
         for part in self.walk():
             if left <= 0:
                 return
@@ -165,8 +330,8 @@ def read_mail(data: bytes) -> Part:
     Raises:
         SetAside: It is larger, deeper or made of more parts than is read.
     """
-    if len(data) > limits.BYTES:
-        raise SetAside(f"it is larger than {limits.BYTES >> 20} MB")
+    if len(data) > BYTES:
+        raise SetAside(f"it is larger than {BYTES >> 20} MB")
     data = _of_lines(data)
     begin = _after_mbox_line(data)
     mail = _part(data, begin, len(data), depth=0, inside=False)
@@ -178,14 +343,14 @@ def read_mail(data: bytes) -> Part:
         count += len(part.children)
         headers += sum(child.header_size for child in part.children)
         encoded += sum(len(one.data) for one in part.children if one.data is not part.data)
-        if headers > limits.ALL_HEADER_BYTES:
-            raise SetAside(f"its headers are larger than {limits.ALL_HEADER_BYTES >> 20} MB")
-        if encoded > limits.ENCODED_BYTES:
-            raise SetAside(f"mails in it hold more than {limits.ENCODED_BYTES >> 20} MB")
-        if count > limits.PARTS:
-            raise SetAside(f"it has more than {limits.PARTS:,} parts")
-        if part.children and part.depth >= limits.DEPTH:
-            raise SetAside(f"its parts lie more than {limits.DEPTH} deep")
+        if headers > ALL_HEADER_BYTES:
+            raise SetAside(f"its headers are larger than {ALL_HEADER_BYTES >> 20} MB")
+        if encoded > ENCODED_BYTES:
+            raise SetAside(f"mails in it hold more than {ENCODED_BYTES >> 20} MB")
+        if count > PARTS:
+            raise SetAside(f"it has more than {PARTS:,} parts")
+        if part.children and part.depth >= DEPTH:
+            raise SetAside(f"its parts lie more than {DEPTH} deep")
         waiting += part.children
     return mail
 
@@ -212,7 +377,7 @@ def returned_headers(part: Part) -> Headers:
     """
     if part.children:
         return part.children[0].headers
-    return read_headers(part.beginning(limits.HEADER_BYTES))
+    return read_headers(part.beginning(HEADER_BYTES))
 
 
 def _children(part: Part) -> list[Part]:
@@ -230,7 +395,7 @@ def _split(part: Part) -> list[Part]:
     boundary = part.parameters.get("boundary", "").rstrip()
     mark = b"--" + boundary.encode("utf-8", "surrogateescape")
     found = _split_at(part, mark) if boundary else []
-    near = min(part.end, part.start + limits.TEXT_BYTES)
+    near = min(part.end, part.start + TEXT_BYTES)
     if not found and (guessed := _BOUNDARY.search(part.data, part.start, near)):
         found = _split_at(part, guessed[1])
     if found or part.start >= part.end:
@@ -249,8 +414,8 @@ def _split_at(part: Part, mark: bytes) -> list[Part]:
                 _part(part.data, begin, start, part.depth + 1, part.inside_message, default)
             )
         begin = end
-        if len(found) > limits.PARTS:
-            raise SetAside(f"it has more than {limits.PARTS:,} parts")
+        if len(found) > PARTS:
+            raise SetAside(f"it has more than {PARTS:,} parts")
         if is_last:
             return found
     if begin is not None:  # never closed: what is there counts
@@ -296,8 +461,8 @@ def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:
         stop = data.find(b"\n", at, end)
         stop = end if stop < 0 else stop + 1
         line = data[at:stop].rstrip(b"\r\n")
-        if stop - start > limits.HEADER_BYTES:
-            raise SetAside(f"its headers are larger than {limits.HEADER_BYTES >> 10} KB")
+        if stop - start > HEADER_BYTES:
+            raise SetAside(f"its headers are larger than {HEADER_BYTES >> 10} KB")
         if not line.strip(b" \t") and (not line or not fields):
             at = stop
             break
@@ -318,7 +483,7 @@ def _of_lines(data: bytes) -> bytes:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data = data.decode("utf-16", "replace").encode("utf-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if b"\n" not in data[: limits.HEADER_BYTES] and b"\r" in data[:1_000]:
+    if b"\n" not in data[:HEADER_BYTES] and b"\r" in data[:1_000]:
         return data.replace(b"\r", b"\n")  # as the first Macintosh did
     if b"\r\r\n" in data[:1_000]:
         return data.replace(b"\r\r\n", b"\r\n")
