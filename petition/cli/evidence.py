@@ -36,7 +36,7 @@ def _write(context: typer.Context, file: Path, *, as_json: bool) -> None:
     from petition.report import evidence as packing
 
     with Workplace.open(context) as place:
-        seal = packing.write(place.existing_log, file)
+        seal = packing.write_evidence(place.existing_log, file)
         if as_json:
             console.json({"file": str(file), "seal": seal, "log": place.log_name})
             return
@@ -49,11 +49,11 @@ def _write(context: typer.Context, file: Path, *, as_json: bool) -> None:
 def _verify(file: Path, seal: str | None, *, as_json: bool) -> None:
     from petition.cli import console
     from petition.errors import ExitStatus
-    from petition.report import pack
+    from petition.report import evidence
 
-    found = pack.verify(file)
+    found = evidence.verify(file)
     if seal and seal.strip().lower() != found.seal:
-        found.faults.append(f"{pack.MANIFEST}: the seal is not the one that was noted")
+        found.faults.append(f"{evidence.MANIFEST}: the seal is not the one that was noted")
     if as_json:
         names = ("campaign", "until", "entries", "seal", "faults")
         console.json({"file": str(file)} | {name: getattr(found, name) for name in names})

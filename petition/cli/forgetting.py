@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from petition.address import folded
-from petition.campaign.traces import Trace, traces
 from petition.cli import console, naming
 from petition.cli.logs import logs
 from petition.cli.workplace import Workplace
@@ -15,7 +14,7 @@ from petition.outbox.erasure import Erased, Redaction
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.report import privacy
-from petition.report.privacy import Gone, Person, Receipt
+from petition.report.privacy import Gone, Person, Receipt, Trace, traces
 
 if TYPE_CHECKING:
     from petition.campaign.signatories import Signatory

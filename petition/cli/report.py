@@ -18,12 +18,12 @@ def report(
     """Tell on one page what became of the letters and the answers."""
     from petition.cli import console
     from petition.cli.workplace import Workplace
-    from petition.report import figures
-    from petition.report import html as pages
+    from petition.report import page
+    from petition.report import page as pages
 
     with Workplace.open(context) as place:
         title = place.settings.campaign.title
-        found = figures.figures(place.existing_log, title, is_public=public)
+        found = page.figures(place.existing_log, title, is_public=public)
         if html is None:
             console.facts(
                 [

@@ -26,7 +26,7 @@ def serve(
     ] = "",
 ) -> None:
     """Let people leave the list by one click, behind a web server."""
-    from petition.serve.running import require_serve
+    from petition.web.app import require_serve
 
     require_serve()
     with Workplace.open(context, writes=True) as place:
@@ -37,10 +37,9 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
     import sys
 
     from petition.cli import console
-    from petition.serve.app import Endpoint
-    from petition.serve.clicks import Clicks
-    from petition.serve.pages import Pages
-    from petition.serve.running import listen, run
+    from petition.web.app import Endpoint, listen, run
+    from petition.web.clicks import Clicks
+    from petition.web.pages import Pages
 
     prefix = f"/{root_path.strip('/')}" if root_path.strip("/") else ""
     log, about = place.existing_log, place.settings

@@ -1,17 +1,309 @@
-"""The evidence of a campaign: letters as sent, what became of them, what was answered."""
+"""Evidence: letters, events and answers in a ZIP archive whose changes show.
+
+The seal stands for every byte of every entry and for their order. Whoever has noted it, on paper or
+with a witness, can tell the pack from any other; whoever has not still finds what was damaged.
+"""
 
 import hashlib
 import heapq
 import json
+import os
 import re
+import stat
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from petition.errors import LogUnusable
+from petition.errors import LogUnusable, PetitionError
 from petition.outbox.erasure import frozen_letters, rehashed
 from petition.outbox.log import Log, Record
-from petition.report import pack
+
+FORMAT = "petition evidence 1"
+MANIFEST = "manifest.json"
+_MANIFEST_LIMIT = 32 * 1024 * 1024  # bytes; an entry of it has about 300
+_LINE_LIMIT = 4 << 20  # bytes of a line of copies.jsonl
+_DAY = (1980, 1, 1, 0, 0, 0)  # ZIP's first: the same log gives the same bytes
+_BLOCK = 1 << 20
+_MOST_INFLATED = 100  # times the archive's size, and beyond that a bomb
+_SMALL = 64 * 1024 * 1024  # bytes that are unpacked whatever the ratio
+_END, _END_BYTES = b"PK\5\6", 22  # of an archive without a comment
+_FAULTS = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
+    RuntimeError, KeyError, TypeError, AttributeError,
+)  # fmt: skip
+
+
+class PackRefused(PetitionError):
+    """A pack cannot be written or is not whole."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What the look at a pack has found.
+
+    Args:
+        campaign: Whose letters these are.
+        until: When the last thing in it happened.
+        entries: How many entries it has.
+        seal: What stands for all of it.
+        faults: What differs, an entry each; empty: the pack is whole.
+    """
+
+    campaign: str = ""
+    until: str = ""
+    entries: int = 0
+    seal: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+class Pack:
+    """A pack that is being written.
+
+    Args:
+        archive: The archive.
+        campaign: The campaign's id.
+        until: When the last thing in it happened.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, campaign: str, until: str) -> None:
+        self._archive = archive
+        self._head = {"format": FORMAT, "campaign": campaign, "until": until}
+        self._entries: list[dict[str, object]] = []
+        self.seal = _first_link(campaign, until)
+
+    def add(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Add an entry.
+
+        Args:
+            name: Its name.
+            pieces: Its bytes, as they come.
+        """
+        digest, size = hashlib.sha256(), 0
+        with self._archive.open(_info(name), "w", force_zip64=True) as stream:
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                stream.write(piece)
+        self.seal = _link(self.seal, name, size, digest.hexdigest())
+        entry = {"name": name, "size": size, "sha256": digest.hexdigest(), "chain": self.seal}
+        self._entries.append(entry)
+
+    def close(self) -> None:
+        """Write the manifest."""
+        manifest = self._head | {"entries": self._entries, "seal": self.seal}
+        text = json.dumps(manifest, ensure_ascii=False, indent=1)
+        data = text.encode()
+        if len(data) > _MANIFEST_LIMIT:  # nobody could verify it
+            what = f"{len(self._entries):,} entries are more than a pack can hold"
+            raise PackRefused(what, "Keep the log file itself as evidence")
+        self._archive.writestr(_info(MANIFEST), data)
+
+
+def write_pack(
+    path: Path, campaign: str, until: str, entries: Iterable[tuple[str, Iterable[bytes]]]
+) -> str:
+    """Write a pack that is for its owner alone; nothing is overwritten.
+
+    Args:
+        path: Where.
+        campaign: The campaign's id.
+        until: When the last thing in it happened.
+        entries: Names and bytes.
+
+    Returns:
+        The seal.
+
+    Raises:
+        PackRefused: There is a file already, or it cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        handle = os.open(path, flags, 0o600)
+    except FileExistsError:
+        raise PackRefused(f"{path} is there already", "Name a file that is not there") from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+                pack = Pack(archive, campaign, until)
+                for name, pieces in entries:
+                    pack.add(name, pieces)
+                pack.close()
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()  # it is ours: it was not there before
+        raise
+    return pack.seal
+
+
+def verify(path: Path) -> Verified:
+    """See whether a pack is as it was written, without unpacking it to the disk.
+
+    Whatever the file is, this ends: no entry is read further than its manifest says, and none
+    that would inflate beyond measure.
+
+    Args:
+        path: The pack.
+
+    Raises:
+        PackRefused: It cannot be opened, is no pack, or is made to do harm.
+    """
+    found = Verified()
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+            _refuse_hostile(infos, size)
+            manifest = _manifest(archive)
+            found.campaign, found.until = str(manifest["campaign"]), str(manifest["until"])
+            _compare(archive, infos, manifest, found)
+            if not _is_alone(archive, path, infos):
+                found.faults.append("the file holds something beside the archive")
+    except PackRefused:
+        raise
+    except FileNotFoundError:
+        raise PackRefused(f"there is no {path}", "Name a pack of evidence") from None
+    except (*_FAULTS, RecursionError) as fault:
+        raise PackRefused(f"{path} is no whole pack of evidence: {fault}") from None
+    return found
+
+
+def _compare(
+    archive: zipfile.ZipFile,
+    infos: list[zipfile.ZipInfo],
+    manifest: dict[str, Any],
+    found: Verified,
+) -> None:
+    known = {info.filename: info for info in infos if info.filename != MANIFEST}
+    seal, digests = _first_link(found.campaign, found.until), {}
+    for entry in manifest["entries"]:
+        name, size, sha256 = str(entry["name"]), int(entry["size"]), str(entry["sha256"])
+        found.entries += 1
+        info = known.pop(name, None)
+        if info is None:
+            found.faults.append(f"{name}: is missing")
+        elif (digest := _digest(archive, info, size)) != sha256:
+            found.faults.append(f"{name}: is not what was packed")
+        else:
+            digests[name] = digest
+        seal = _link(seal, name, size, sha256)
+        if seal != entry["chain"]:
+            found.faults.append(f"{name}: the chain of the manifest breaks here")
+            seal = str(entry["chain"])
+    found.faults += [f"{name}: was added later" for name in known]
+    packed = [info.filename for info in infos]
+    listed = [*(str(entry["name"]) for entry in manifest["entries"]), MANIFEST]
+    if sorted(packed) == sorted(listed) and packed != listed:
+        found.faults.append("the entries are not in the order in which they were packed")
+    if seal != manifest["seal"]:
+        found.faults.append(f"{MANIFEST}: its seal is not the end of its chain")
+    found.seal = str(manifest["seal"])
+    if "copies.jsonl" in digests:
+        found.faults += _wrong_letters(archive, digests)
+
+
+def _is_alone(archive: zipfile.ZipFile, path: Path, infos: list[zipfile.ZipInfo]) -> bool:
+    """Whether nothing stands before the archive's first entry, behind its end, or in a comment."""
+    with path.open("rb") as stream:
+        stream.seek(-_END_BYTES, os.SEEK_END)
+        end = stream.read()
+    first = min(info.header_offset for info in infos)
+    return not archive.comment and end.startswith(_END) and first == 0
+
+
+def _wrong_letters(archive: zipfile.ZipFile, digests: dict[str, str]) -> Iterator[str]:
+    """Letters whose bytes are not those that the log says were sent."""
+    with archive.open("copies.jsonl") as lines:
+        while line := lines.readline(_LINE_LIMIT):
+            copy = json.loads(line)
+            name = copy.get("file")
+            if name and digests.get(name) not in {None, copy["sha256"]}:
+                yield f"{name}: is not the letter whose SHA-256 stands in the log"
+
+
+def _refuse_hostile(infos: list[zipfile.ZipInfo], size: int) -> None:
+    seen: set[str] = set()
+    for info in infos:
+        if info.filename in seen:
+            raise PackRefused(f"two entries are called {info.filename!r}")
+        if what := _hostile(info):
+            raise PackRefused(f"{info.filename!r} {what}")
+        seen.add(info.filename)
+    if MANIFEST not in seen:
+        raise PackRefused("it has no manifest: it is no pack of evidence")
+    # Entries that share their bytes, and bytes that inflate beyond measure: bombs.
+    if sum(info.compress_size for info in infos) > size:
+        raise PackRefused("its entries overlap")
+    if sum(info.file_size for info in infos) > max(_SMALL, _MOST_INFLATED * size):
+        raise PackRefused("it would inflate beyond measure")
+
+
+def _hostile(info: zipfile.ZipInfo) -> str | None:
+    """What is wrong with an entry that no pack has; None: nothing."""
+    name, mode = info.filename, info.external_attr >> 16
+    parts = name.split("/")
+    leads_elsewhere = {"..", ".", ""} & set(parts) or "\\" in name or ":" in parts[0]
+    if leads_elsewhere or "\0" in info.orig_filename:
+        return "is a name that leads elsewhere"
+    if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
+        return "is no ordinary file"
+    if info.flag_bits & 0x1:
+        return "is encrypted"
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        return "is compressed in another way than a pack is"
+    return None
+
+
+def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
+    with archive.open(MANIFEST) as stream:
+        text = stream.read(_MANIFEST_LIMIT + 1)
+    if len(text) > _MANIFEST_LIMIT:
+        raise PackRefused(f"its manifest is larger than {_MANIFEST_LIMIT >> 20} MB")
+    # An entry has four values; of more, each would take many times its bytes of memory.
+    most = 8 * len(archive.infolist()) + 100
+    if any(text.count(mark) > most for mark in (b",", b"[", b"{")):
+        raise PackRefused("its manifest holds more than the pack")
+    manifest = json.loads(text)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise PackRefused("it is no pack of evidence that this version knows")
+    return manifest
+
+
+def _digest(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> str | None:
+    """The SHA-256 of an entry; None where it is not of the size that it should be."""
+    digest, left = hashlib.sha256(), size
+    try:
+        with archive.open(info) as stream:
+            while piece := stream.read(min(_BLOCK, left + 1)):
+                left -= len(piece)
+                if left < 0:
+                    return None
+                digest.update(piece)
+    except _FAULTS:
+        return None  # damaged
+    return digest.hexdigest() if left == 0 else None
+
+
+def _first_link(campaign: str, until: str) -> str:
+    return hashlib.sha256(json.dumps([FORMAT, campaign, until]).encode()).hexdigest()
+
+
+def _link(before: str, name: str, size: int, sha256: str) -> str:
+    return hashlib.sha256(json.dumps([before, name, size, sha256]).encode()).hexdigest()
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _DAY)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3  # Unix, on every system
+    info.external_attr = (stat.S_IFREG | 0o600) << 16
+    return info
+
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -37,7 +329,7 @@ A seal that was noted elsewhere on the day of the pack proves that nothing was c
 """
 
 
-def write(log: Log, path: Path) -> str:
+def write_evidence(log: Log, path: Path) -> str:
     """Write all that a log can prove into a new file.
 
     Args:
@@ -54,7 +346,7 @@ def write(log: Log, path: Path) -> str:
     campaign, record = log.campaign_id or "", Record(log)
     with record.at_one_moment():
         until = record.until
-        return pack.write(path, campaign, until, _entries(log, campaign, until))
+        return write_pack(path, campaign, until, _entries(log, campaign, until))
 
 
 def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:

@@ -1,16 +1,21 @@
-"""Forgets a person: in the log, in the letters that were frozen, in what the sandbox kept."""
+"""Finds, exports and forgets a person: in the log, in frozen letters, in the campaign's files."""
 
+import csv
 import email
 import email.policy
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from petition.address import folded
+from petition.address import addr_spec_in, folded
+from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory
+from petition.campaign.source import read_text
+from petition.campaign.tables import open_table
 from petition.merge import freeze
 from petition.merge.document import Frozen
 from petition.merge.template.fields import SIGNATORY_FIELDS
@@ -29,6 +34,70 @@ from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of
 from petition.outbox.states import State
+
+_TEXTS = ("*.csv", "petition.toml", "letters/*.md")
+
+
+class Trace(NamedTuple):
+    """A line that names a person.
+
+    Args:
+        file: The file as the organiser would name it.
+        line: Its line from 1, or the row of a spreadsheet.
+        by_name: By their name alone: it could be somebody else of that name.
+        cells: The row, where the file is a list of people.
+    """
+
+    file: str
+    line: int
+    by_name: bool
+    cells: dict[str, str]
+
+
+def traces(
+    root: Path,
+    settings: Settings,
+    has_address: Callable[[str], bool],
+    names_them: Callable[[str], bool],
+) -> list[Trace]:
+    """Every line of people files, letters and petition.toml that names a person.
+
+    Args:
+        root: The campaign folder.
+        settings: Name the lists.
+        has_address: Whether a text holds their address.
+        names_them: Whether a text holds their address or their name.
+    """
+    lists = dict.fromkeys(settings.people.values())
+    found = [trace for file in lists for trace in _in_list(root, file, has_address, names_them)]
+    for pattern in _TEXTS:
+        for path in sorted(root.glob(pattern)):
+            file = path.relative_to(root).as_posix()
+            if file not in lists:
+                text = read_text(root, file, []) or ""
+                for line, content in enumerate(text.split("\n"), 1):
+                    if names_them(content):
+                        found.append(Trace(file, line, not has_address(content), {}))
+    return found
+
+
+def _in_list(
+    root: Path,
+    file: str,
+    has_address: Callable[[str], bool],
+    names_them: Callable[[str], bool],
+) -> Iterator[Trace]:
+    table = None
+    with suppress(OSError, ValueError, csv.Error):
+        table = open_table(root, file, [])
+    if table is None:
+        return
+    for row in table.rows([]):
+        # As it is written, and as it stands on the wire: a domain may be spelled in both ways.
+        whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
+        if names_them(whole):
+            yield Trace(file, row.line, not has_address(whole), row.cells)
+
 
 _MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 _MAILDIR = ("new", "cur", "tmp")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from petition.report import pack
-from petition.report.pack import MANIFEST, PackRefused, verify
+from petition.report import evidence
+from petition.report.evidence import MANIFEST, PackRefused, verify
 from tests.acceptance.returning import Returns
 from tests.acceptance.small import SmallCampaign
 
@@ -165,7 +165,7 @@ def test_a_letter_that_is_not_the_one_of_the_log_shows_though_all_was_sealed_ane
     del entries[MANIFEST]
     _change_letter(entries)
     forged = path.with_name("forged.zip")
-    pack.write(forged, "water", "2026", ((name, [data]) for name, data in entries.items()))
+    evidence.write_pack(forged, "water", "2026", ((name, [data]) for name, data in entries.items()))
     (fault,) = verify(forged).faults
     assert fault.startswith("letters/open-letter/1/1.eml: is not the letter whose SHA-256")
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.serve.pages import HEADERS, STYLE, Pages
-from petition.serve.words import WORDS, Words, language_for
+from petition.web.pages import HEADERS, STYLE, WORDS, Pages, Words, language_for
 
 HOSTILE = Pages('<script>"&{sender}', 'a"><b>@x.example')
 
