@@ -15,7 +15,6 @@ from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST, Examined, examine, in_order, today_of
 from petition.checks.letter import COPIES, refused_by
 from petition.errors import CampaignError, Problem, UsageError
-from petition.following import Following
 from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
@@ -25,8 +24,7 @@ from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, suppressions
 from petition.outbox.models import FrozenLetter
 from petition.outbox.states import Mode
-from petition.plan import Plan, PlanRefused, Wish, plan_of
-from petition.selection import Fits, rows_of
+from petition.plan import Fits, Following, Plan, PlanRefused, Wish, plan_of, rows_of
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.

@@ -116,8 +116,7 @@ def _say_next(folder: Path | None, *commands: str) -> None:
 
 def _take_over(old: Path, target: Path) -> None:
     from petition.cli import console
-    from petition.takeover.mailmerge import read_mailmerge
-    from petition.takeover.writing import files_of
+    from petition.mailmerge import files_of, read_mailmerge
 
     campaign = read_mailmerge(old)
     made, notes = files_of(campaign, old.resolve().name or "mailmerge")

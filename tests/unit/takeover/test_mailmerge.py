@@ -23,10 +23,9 @@ from petition.campaign.folder import load_campaign
 from petition.checks.campaign import examine
 from petition.errors import CampaignError, Level
 from petition.identity import Signer
+from petition.mailmerge import files_of, read_mailmerge
 from petition.merge.message import Email, Merger
 from petition.merge.template.foreign import ForeignTemplate, plain_as_markdown, renamed
-from petition.takeover.mailmerge import read_mailmerge
-from petition.takeover.writing import files_of
 from tests.unit.merge.enclosed import read
 from tests.unit.merge.letters import NOW
 

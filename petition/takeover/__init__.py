@@ -1,1 +1,0 @@
-"""TAKE OVER: a campaign of another program becomes a campaign folder."""
