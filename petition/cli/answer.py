@@ -1,18 +1,329 @@
-"""petition answer: writes down what somebody answered, with its evidence."""
+"""petition answer: records what somebody answered; and the table of answers."""
 
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.cli import output
+from petition.cli.workspace import Json, Workplace
+from petition.outbox.answers import Answer, Status
+from petition.outbox.inbound import Incoming, Unmatched
+from petition.outbox.log import Log
+from petition.outbox.models import stamp
+from petition.outbox.states import State
+from petition.report.ledger import Demanded, Entry, Ledger, ledger
 
 if TYPE_CHECKING:
     from enum import StrEnum
 
-    from petition.cli.workplace import Workplace
     from petition.outbox.answers import Said, StoredMail
-    from petition.outbox.log import Log
     from petition.outbox.models import Copy
+
+
+_NARROWEST_NAME = 8  # columns
+_WIDEST_NAME = 32
+_QUOTED = 300  # characters of what somebody said; --json has all of it
+_PILE_SHOWN = 200
+
+_WORDS = {
+    Status.NONE: "·",
+    Status.UNCLASSIFIED: "??",
+    Status.ACKNOWLEDGED: "ack",
+    Status.STALLED: "stall",
+    Status.CLARIFICATION: "asks",
+    Status.MEETING: "meet",
+    Status.REFUSED: "no",
+    Status.PARTIAL: "part",
+    Status.MET: "met",
+    Status.WITHDRAWN: "wdrn",
+}
+_STYLES = {
+    Status.NONE: "dim",
+    Status.UNCLASSIFIED: "bold reverse yellow",
+    Status.STALLED: "yellow",
+    Status.MEETING: "green",
+    Status.REFUSED: "red",
+    Status.PARTIAL: "green",
+    Status.MET: "bold green",
+}
+_CELL_STYLES = {_WORDS[status]: style for status, style in _STYLES.items()}
+CAME = {"phone": "by phone", "door": "at the door", "letter": "by letter", "mail": "by mail"}
+
+
+def show_answers(place: Workplace, name: str | None, *, as_json: bool) -> None:
+    """Show who answered what to a letter, or to each.
+
+    Args:
+        place: Where to look.
+        name: The letter; None: all.
+        as_json: For a script.
+    """
+    log = place.log_if_any
+    found = list(_ledgers(log, name)) if log else []
+    if as_json:
+        objects = [_ledger_as_json(one, place.log_name) for one in found]
+        empty: dict[str, object] = {"letter": name, "people": [], "log": place.log_name}
+        output.json((objects[0] if objects else empty) if name else objects)
+        return
+    if not found:
+        output.say(f"Nothing{f' of {name}' if name else ''} has been sent yet.")
+    for at, one in enumerate(found):
+        if at:
+            output.say("")
+        _show(one)
+    place.say_which()
+
+
+def show_pile(place: Workplace, *, as_json: bool) -> None:
+    """List the mails that belong to no letter as far as the log knows.
+
+    Args:
+        place: Where to look.
+        as_json: For a script.
+    """
+    incoming = Incoming(place.log) if place.log_if_any else None
+    size = incoming.pile_size() if incoming else 0
+    if as_json:
+        output.json_rows(map(_pile_json, incoming.pile(size) if incoming else ()))
+        return
+    mails = incoming.pile(_PILE_SHOWN) if incoming else []
+    if not mails:
+        output.say("The pile is empty: each mail that came belongs to a letter.")
+    else:
+        output.say(f"{output.count(size, 'mail')} could not be matched with a letter:")
+        rows = [
+            (one.id, one.seen_at[:10], one.sender, one.kind or "set aside", one.subject)
+            for one in mails
+        ]
+        output.table(["mail", "read", "from", "what", "subject"], rows, cut_last=True)
+        if size > len(mails):
+            output.say(f"... and {size - len(mails):,} more: --json has all of them.")
+        output.say("If one of them is an answer: petition answer ADDR STATUS --mail NUMBER")
+    place.say_which()
+
+
+def _pile_json(one: Unmatched) -> dict[str, object]:
+    names = ("id", "kind", "sender", "subject", "reason", "seen_at")
+    return {name: getattr(one, name) for name in names}
+
+
+def _ledgers(log: Log, name: str | None) -> Iterator[Ledger]:
+    for letter in [name] if name else log.letters():
+        if found := ledger(log, letter):
+            yield found
+
+
+def _show(found: Ledger) -> None:
+    output.say(_summary(found), "bold")
+    if without := _without(found):
+        output.say(without)
+    if found.entries:
+        output.say("")
+        used = {cell for demands in _fitting(found) for cell in _show_matrix(found, demands)}
+        for line in _in_lines(_legend(found, used)):
+            output.say(line, "dim")
+    _say_pending(found)
+    _say_stalls(found)
+
+
+def _summary(found: Ledger) -> str:
+    total, waiting = len(found.entries), len(found.waiting)
+    bounced = sum(entry.is_bounced for entry in found.entries)
+    unclassified = sum(entry.status is Status.UNCLASSIFIED for entry in found.entries)
+    parts = [
+        (total - waiting - bounced, "answered"),
+        (unclassified, "to be classified"),
+        (waiting - unclassified, "unanswered"),
+        (bounced, "bounced"),
+    ]
+    told = ", ".join(f"{number:,} {what}" for number, what in parts if number)
+    late = f"; {len(found.overdue):,} overdue" if found.overdue else ""
+    have = "has" if total == 1 else "have"
+    people = f"{output.count(total, 'person', 'people')} {have} it"
+    return f"{found.letter}: {people}{': ' if told else ''}{told}{late}."
+
+
+def _without(found: Ledger) -> str:
+    told = ", ".join(f"{number:,} {state}" for state, number in found.without.items())
+    return f"Not sent: {told}." if told else ""
+
+
+def _fitting(found: Ledger) -> list[Sequence[Demanded]]:
+    """The demands in groups that the terminal has room for."""
+    demand = max(map(len, _WORDS.values()))
+    room = (
+        output.width() - _NARROWEST_NAME - sum(map(len, _before(found))) - 2 * 5 - len("stall ×9")
+    )
+    each = max(1, room // (demand + 2))
+    groups = [found.demands[at : at + each] for at in range(0, len(found.demands), each)]
+    return list(groups) or [()]
+
+
+def _before(found: Ledger) -> list[str]:
+    """The headings of the columns between a name and the letter."""
+    return ["days", "work", *(["late"] if found.overdue else [])]
+
+
+def _show_matrix(found: Ledger, demands: Sequence[Demanded]) -> set[object]:
+    """Show the matrix of some demands, and their titles; the cells that it has."""
+    headings = ["who", *_before(found), "letter", *(str(one.number) for one in demands)]
+    rows = [_row(entry, found, demands) for entry in found.entries]
+    taken = sum(
+        2 + max(len(str(cell or "")) for cell in column)
+        for column in list(zip(headings, *rows, strict=True))[1:]
+    )
+    name = max(_NARROWEST_NAME, min(_WIDEST_NAME, output.width() - taken - 2))
+    rows = [(output.fitted(str(row[0]), name), *row[1:]) for row in rows]
+    said = set(map(_of_letter, found.entries))
+    styles = {cell: _CELL_STYLES.get(cell.split(" ")[0], "") for cell in said}
+    output.table(headings, rows, styles=_CELL_STYLES | styles)
+    output.say("")
+    if demands:
+        titles = [(one.number, one.id, one.title) for one in demands]
+        output.table(["", "demand", ""], titles, cut_last=True)
+        output.say("")
+    return {cell for row in rows for cell in row}
+
+
+def _legend(found: Ledger, used: set[object]) -> list[str]:
+    legend = [f"{_WORDS[one]} {one}" for one in Status if _is_used(_WORDS[one], used)]
+    legend = [text.replace(f"· {Status.NONE}", "· nothing") for text in legend]
+    late = ["late: days since the answer was due"] if found.overdue else []
+    return [*legend, "work: working days", *late]
+
+
+def _in_lines(parts: Sequence[str]) -> Iterator[str]:
+    """Texts side by side, none of them broken, as many in a line as the terminal has room for."""
+    line = ""
+    for part in parts:
+        longer = f"{line}   {part}" if line else part
+        if line and len(longer) > output.width():
+            yield line
+            longer = part
+        line = longer
+    yield line
+
+
+def _is_used(word: str, cells: set[object]) -> bool:
+    return any(isinstance(cell, str) and cell.split(" ")[0] == word for cell in cells)
+
+
+def _row(entry: Entry, found: Ledger, demands: Sequence[Demanded]) -> tuple[object, ...]:
+    late = [entry.overdue or ""] if found.overdue else []
+    cells = (_WORDS[entry.standing.to_demand(one.id)] for one in demands)
+    return (entry.who, entry.days, entry.working_days, *late, _of_letter(entry), *cells)
+
+
+def _of_letter(entry: Entry) -> str:
+    if entry.is_bounced:
+        return "bounced"
+    said = entry.standing.said()
+    if said is Status.STALLED and len(entry.standing.stalls) > 1:
+        return f"{_WORDS[said]} ×{len(entry.standing.stalls)}"
+    if said is Status.NONE and entry.copy.state is State.UNCERTAIN:
+        return "uncertain"
+    return _WORDS[said]
+
+
+def _say_pending(found: Ledger) -> None:
+    pending = list(found.pending)
+    if not pending:
+        return
+    output.say("")
+    output.say("To be classified: say what it is, with the command under it.", "bold yellow")
+    for entry, answer in pending:
+        output.say(f"  {_said(entry, answer)}")
+        output.say(f"    {command_for(entry, answer)}", "cyan")
+
+
+def command_for(entry: Entry, answer: Answer) -> str:
+    """The command that classifies an answer, but for its status.
+
+    Args:
+        entry: Whose it is.
+        answer: The answer.
+    """
+    # An address may hold what a shell would run, such as a backquote (RFC 5322 3.2.3, atext).
+    start = f"petition answer {shlex.quote(entry.copy.mailbox)} STATUS"
+    if answer.mail is not None:
+        return f"{start} --mail {answer.mail}"
+    about = f" --demand {answer.demand}" if answer.demand else ""
+    return f"{start} --letter {shlex.quote(answer.letter)}{about} --quote TEXT"
+
+
+def _say_stalls(found: Ledger) -> None:
+    stalled = [entry for entry in found.entries if entry.standing.stalls]
+    if not stalled:
+        return
+    times = sum(len(entry.standing.stalls) for entry in stalled)
+    who = output.count(len(stalled), "person", "people")
+    output.say("")
+    output.say(f"Stalled {output.count(times, 'time')}, by {who}:", "bold")
+    for entry in stalled:
+        for answer in entry.standing.stalls:
+            output.say(f"  {_said(entry, answer)}")
+
+
+def _said(entry: Entry, answer: Answer) -> str:
+    words = " ".join(answer.quote.split())
+    words = words if len(words) <= _QUOTED else f"{words[: _QUOTED - 1]}…"
+    quoted = f"“{words}”" if words else answer.message_id
+    came = f" {CAME[answer.channel]}" if answer.channel in CAME else ""
+    came += f" from {answer.sender}" if answer.sender else ""
+    about = f" on {answer.demand}" if answer.demand else ""
+    day = answer.at.astimezone(entry.zone)
+    return output.clean(f"{entry.who}, {day:%Y-%m-%d}{came}{about}: {quoted}")
+
+
+def _ledger_as_json(found: Ledger, log: str) -> dict[str, object]:
+    return {
+        "letter": found.letter,
+        "demands": [
+            {"number": one.number, "id": one.id, "title": one.title} for one in found.demands
+        ],
+        "people": [_entry_json(entry, found) for entry in found.entries],
+        "not_sent": {str(state): number for state, number in found.without.items()},
+        "log": log,
+    }
+
+
+def _entry_json(entry: Entry, found: Ledger) -> dict[str, object]:
+    standing = entry.standing
+    return {
+        "email": entry.copy.mailbox,
+        "name": entry.copy.name,
+        "id": entry.copy.row_id,
+        "state": entry.copy.state,
+        "sent_on": entry.had_on.isoformat() if entry.had_on else None,
+        "days": entry.days,
+        "working_days": entry.working_days,
+        "reply_by": entry.reply_by.isoformat() if entry.reply_by else None,
+        "overdue": entry.overdue,
+        "answer": entry.status,
+        "letter": standing.said(),
+        "demands": {one.id: standing.to_demand(one.id) for one in found.demands},
+        "stalls": len(standing.stalls),
+        "unclassified": [command_for(entry, answer) for answer in standing.pending],
+        "answers": [_answer_json(answer) for answer in standing.answers],
+    }
+
+
+def _answer_json(answer: Answer) -> dict[str, object]:
+    return {
+        "at": stamp(answer.at),
+        "status": answer.status,
+        "letter": answer.letter,
+        "demand": answer.demand or None,
+        "channel": answer.channel or None,
+        "quote": answer.quote,
+        "mail": answer.mail,
+        "message_id": answer.message_id or None,
+        "sender": answer.sender or None,
+        "author": answer.author,
+    }
+
 
 _STATUSES = (
     "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"
@@ -46,8 +357,8 @@ def answer(
     as_json: Json = False,
 ) -> None:
     """Write down what somebody answered by phone or at the door."""
-    from petition.cli import console
-    from petition.cli.workplace import Workplace
+    from petition.cli import output
+    from petition.cli.workspace import Workplace
     from petition.errors import UsageError
     from petition.outbox.answers import RECORDED, Channel, Said, Status, write_down
 
@@ -78,7 +389,7 @@ def answer(
         )
         at = write_down(log, copy, answered)
         if as_json:
-            console.json(_as_json(copy, answered, stored, at) | {"log": place.log_name})
+            output.json(_answer_as_json(copy, answered, stored, at) | {"log": place.log_name})
             return
         _say(copy, answered, stored)
         place.say_which()
@@ -116,7 +427,7 @@ def _copy(place: "Workplace", who: str, letter: str | None, stored: "StoredMail 
     Raises:
         UsageError: There is no such copy, or it is not clear whose.
     """
-    from petition.cli.naming import addresses, letter_name
+    from petition.cli.workspace import addresses, letter_name
     from petition.errors import UsageError
     from petition.outbox.answers import copies_got
 
@@ -179,7 +490,9 @@ def _login() -> str:
         return f"uid {os.getuid()}"
 
 
-def _as_json(copy: "Copy", said: "Said", stored: "StoredMail | None", at: str) -> dict[str, object]:
+def _answer_as_json(
+    copy: "Copy", said: "Said", stored: "StoredMail | None", at: str
+) -> dict[str, object]:
     return {
         "email": copy.mailbox,
         "name": copy.name,
@@ -197,13 +510,12 @@ def _as_json(copy: "Copy", said: "Said", stored: "StoredMail | None", at: str) -
 
 
 def _say(copy: "Copy", said: "Said", stored: "StoredMail | None") -> None:
-    from petition.cli import console
-    from petition.cli.answering import CAME
+    from petition.cli import output
 
     about = f" ({', '.join(said.demands)})" if said.demands else ""
     came = f", {CAME[said.channel]}" if said.channel else ""
     who = copy.name or copy.mailbox
-    console.say(console.clean(f"{who}, {copy.letter}{about}: {said.status}{came}."))
+    output.say(output.clean(f"{who}, {copy.letter}{about}: {said.status}{came}."))
     words = " ".join(said.quote.split())
     evidence = f"“{words}”" if words else stored.message_id if stored else ""
-    console.say(f"    {console.clean(evidence)}")
+    output.say(f"    {output.clean(evidence)}")

@@ -1,13 +1,355 @@
 """petition check: everything that is wrong, in all files at once."""
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.server import Server, ServerMisnamed
+from petition.campaign.settings import Rate
+from petition.checks import campaign as campaign_checks
+from petition.checks.campaign import Examined, examine, find_letter, in_order, today_of
+from petition.checks.dns import VARIABLE, Resolver, known_of
+from petition.checks.sender import (
+    Limits,
+    Sender,
+    Visit,
+    look_at_pace,
+    look_at_sender,
+    visit,
+    well,
+    wrong,
+)
+from petition.cli import output
+from petition.cli.init import providers
+from petition.cli.summary import fallback_lines
+from petition.cli.workspace import Json, Workplace
+from petition.errors import (
+    CampaignError,
+    Level,
+    LogUnusable,
+    PetitionError,
+    Problem,
+    ServerTrouble,
+    UsageError,
+)
+from petition.identity import Signer, new_key
+from petition.merge.message import Merger
+from petition.outbox.log import Log
+from petition.prepare import (
+    campaign_id_of,
+    following_of,
+    leave_out_forgotten,
+    refusal_of,
+    suppressed_copies,
+    text_to_send,
+)
+from petition.smtp.dkim import KeyRefused, load_key, public_record
+from petition.smtp.login import secret_of
+from petition.smtp.session import run_loop
+from petition.trust import LogUntrusted, Part
+from petition.user_state import UserStateUnusable
 
-if TYPE_CHECKING:
-    from petition.cli.inspection import Inspection
+SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
+
+
+def look_online(place: Workplace, sizes: Mapping[str, int], recipients: Mapping[str, int]) -> Visit:
+    """Look at all that only the world outside can tell.
+
+    Args:
+        place: The campaign.
+        sizes: Of each letter, the bytes of its largest copy.
+        recipients: How many each letter has.
+
+    Raises:
+        UsageError: The resolver or the server is misnamed.
+    """
+    campaign = place.campaign
+    if campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
+        return Visit([])
+    resolver = Resolver(os.environ.get(VARIABLE, ""))
+    sender = Sender.of(campaign.settings, place.server, _key_record(place))
+    found = list(look_at_sender(sender, resolver))
+    if place.server is None:
+        mend = "Name it in [smtp] of petition.toml"
+        return Visit([*found, well("petition.toml", "no mail server is named to visit", mend)])
+    if campaign.settings.dkim:
+        sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
+    seen = _visit(place.server, sizes, sender.domain)
+    if limits := _limits(place.server):
+        settings = campaign.settings
+        found += look_at_pace(
+            place.server.name, limits, settings.pace, place.server.connections, recipients
+        )
+    return Visit([*found, *seen.found], seen.is_refused)
+
+
+def _visit(server: Server, sizes: Mapping[str, int], hello_name: str) -> Visit:
+    try:
+        secret = secret_of(server)
+    except ServerTrouble as trouble:
+        return Visit([wrong(server.name, trouble.what, trouble.mend)], is_refused=True)
+    return run_loop(visit(server, secret, sizes, hello_name=hello_name))
+
+
+def _key_record(place: Workplace) -> str | None:
+    dkim = place.campaign.settings.dkim
+    if dkim is None:
+        return None
+    try:
+        key = load_key(dkim, place.campaign.root)
+        return public_record(key) if key else None
+    except KeyRefused:  # `check` tells of it
+        return None
+
+
+def _limits(server: Server) -> Limits | None:
+    """What is known of the server's provider."""
+    known = known_of(server.host)
+    for one in providers().values():
+        host = str(one.smtp["host"])
+        if host == server.host or (known and known is known_of(host)):
+            rate = Rate.parse(str(one.pace["rate"])) if "rate" in one.pace else None
+            return Limits(
+                title=one.title,
+                per_day=_number(one.pace.get("per_day")),
+                rate=str(one.pace.get("rate", "")),
+                per_minute=rate.count * 60 / rate.seconds if rate else None,
+                connections=_number(one.smtp.get("connections")),
+            )
+    return None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+MEASURED = 100  # copies of a letter, by which its size is known
+ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
+
+
+@dataclass
+class Inspection:
+    """What was looked at.
+
+    Args:
+        problems: What is wrong, by file and line, each once.
+        letters: How many letters were looked at.
+        people: How many people they go to; a list that several letters go to counts once.
+        fallbacks: Who gets a letter in another language than their own.
+        is_rehearsal: Whether letters would go to the sandbox.
+        sizes: Of each letter, the bytes of its largest copy; only where the server is asked.
+        recipients: How many people each letter goes to.
+        online: What DNS and the server said, in its own order; `send` does not ask them.
+        is_refused: Whether the server could not be reached or refused the login.
+        held: The letters that nothing is wrong with, and at which `send` would stop all the same,
+            each with what it would take.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    letters: int = 0
+    people: int = 0
+    fallbacks: list[str] = field(default_factory=list)
+    is_rehearsal: bool = False
+    held: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    recipients: dict[str, int] = field(default_factory=dict)
+    is_refused: bool = False
+    online: list[Problem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """How many of the problems keep a letter from being sent."""
+        return sum(problem.is_error for problem in self.problems)
+
+    @property
+    def warnings(self) -> int:
+        """How many of all a person should look at."""
+        found = (*self.problems, *self.online)
+        return sum(problem.level is Level.WARNING for problem in found)
+
+    @property
+    def online_errors(self) -> int:
+        """How much keeps letters from arriving that nothing keeps from being sent."""
+        return sum(problem.is_error for problem in self.online)
+
+
+def inspect(
+    place: Workplace, names: list[str], *, online: bool = False, asks: bool = True
+) -> Inspection:
+    """Look at everything that the letters are made of.
+
+    Args:
+        place: The campaign.
+        names: The letters; none: all of them.
+        online: Ask DNS and the server too.
+        asks: Whether the person may be asked to confirm the server.
+
+    Raises:
+        UsageError: There is no letter of such a name, or the server is not confirmed.
+    """
+    inspection = Inspection()
+    try:
+        _Inspector(place, inspection, measures=online).look(names)
+    except CampaignError as fault:
+        inspection.problems += fault.problems
+        online = False
+    inspection.problems = in_order(inspection.problems)
+    if online:
+        _look_online(place, inspection, asks=asks)
+    return inspection
+
+
+def _look_online(place: Workplace, inspection: Inspection, *, asks: bool) -> None:
+
+    try:
+        place.allow(Part.SERVER, Part.SIGNATURE, asks=asks)
+        seen = look_online(place, inspection.sizes, inspection.recipients)
+    except ServerMisnamed:  # it was told of
+        return
+    inspection.online = seen.found
+    inspection.is_refused = seen.is_refused
+
+
+class _Inspector:
+    def __init__(self, place: Workplace, inspection: Inspection, *, measures: bool) -> None:
+        self._measures = measures
+        self._place = place
+        self._found = inspection
+        self._people: dict[str, int] = {}
+        self._server_is_known = False
+
+    def look(self, names: list[str]) -> None:
+        campaign = self._place.campaign
+        letters = [find_letter(campaign, name).name for name in names]
+        if not names:
+            self._found.problems += campaign.problems
+        log = self._log()
+        campaign_id = self._campaign_id(campaign, log)
+        if log:
+            leave_out_forgotten(campaign, log)
+        for name in letters or sorted(campaign.letters):
+            self._found.letters += 1
+            self._look_at(name, log, campaign_id)
+        self._found.people = sum(self._people.values())
+
+    def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
+        campaign = self._place.campaign
+        server = self._place.server if self._server_is_known else None
+        today = today_of(campaign)
+        examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
+        merger, revision = None, 1
+        if examined.frozen:
+            if log:
+                following_of(examined, log)
+                examined.problems += suppressed_copies(examined, log)
+                self._tell_refusal(examined, log)
+            frozen, revision = text_to_send(examined.frozen, log)
+            signer = Signer(log.key if log else new_key())
+            merger = Merger(frozen, signer, examined.files)
+        self._count(examined, merger, revision)
+        if self._measures and merger and not examined.has_errors:
+            self._measure(examined, merger, revision)
+        self._found.problems += examined.problems
+        if merger:
+            self._found.fallbacks += [
+                f"{name}: {line}" for line in fallback_lines(merger, examined.fallbacks)
+            ]
+
+    def _measure(self, examined: Examined, merger: Merger, revision: int) -> None:
+        """How large the copies of a letter are, as the first of them tell."""
+        rows = islice(examined.people.rows([]) if examined.people else (), MEASURED)
+        now = datetime.now(UTC)
+        written = (examined.complete(person) for person in rows if not person.excluded)
+        sizes = [len(merger.merge(one, revision, now, full=False).data) for one in written]
+        self._found.sizes[examined.letter.name] = max(sizes, default=0)
+
+    def _tell_refusal(self, examined: Examined, log: Log) -> None:
+        if why := refusal_of(examined, log):
+            text = examined.letter.default_text
+            warning = Problem(text.file, None, why.what, why.mend, Level.WARNING)
+            examined.problems.append(warning)
+            self._found.held[examined.letter.name] = why.needs
+
+    def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
+        count = 0
+        with output.Counter(f"{examined.letter.name}: people looked at") as counter:
+            for count, person in enumerate(examined.persons(merger, revision), 1):
+                examined.tell_language(merger, person)
+                counter.show(count)
+        if examined.people:
+            self._people[examined.people.file] = count
+            self._found.recipients[examined.letter.name] = count
+
+    def _log(self) -> Log | None:
+        """The log, if there is one and it can be told which one it is."""
+        log = None
+        try:
+            self._found.is_rehearsal = self._place.is_rehearsal
+            self._server_is_known = True
+            self._tell_unconfirmed()
+            if file := self._place.log_file:
+                self._found.problems += campaign_checks.warnings(file.parent)
+            log = self._place.log_if_any
+            if doubt := self._place.doubt:
+                name = self._place.log_file.name if self._place.log_file else self._place.log_name
+                mend = f"{doubt.mend}. If it is the right log: petition send LETTER --this-log"
+                self._add(name, LogUnusable(doubt.what, mend))
+        except LogUntrusted as fault:
+            self._add(SETTINGS_FILE, fault, "log", "database")
+        except LogUnusable as fault:
+            self._tell_unusable(fault)
+        except UserStateUnusable as fault:
+            self._add(ENVIRONMENT, fault)
+        except ServerMisnamed as fault:
+            self._add(SETTINGS_FILE if fault.key else ENVIRONMENT, fault, "smtp", fault.key)
+        except UsageError as fault:  # of the log: PETITION_DATABASE
+            self._add(ENVIRONMENT, fault)
+        return log
+
+    def _tell_unconfirmed(self) -> None:
+        """What `send` would ask about before it sends anything."""
+        uses = () if self._place.is_rehearsal else (Part.SERVER, Part.SIGNATURE)
+        for one in self._place.unconfirmed(*uses):
+            table, _, key = one.key.partition("] ")
+            line = self._place.campaign.lines.line_of((table.removeprefix("["), key))
+            what = f"{one.key} is not confirmed yet: send asks before it {one.effect}"
+            mend = "petition trust shows what the folder asks for"
+            warning = Problem(SETTINGS_FILE, line, what, mend, Level.WARNING, mark=key)
+            self._found.problems.append(warning)
+
+    def _tell_unusable(self, fault: LogUnusable) -> None:
+        try:
+            path = self._place.log_file
+            file = path.name if path else self._place.log_name
+        except LogUnusable:  # it is no file: what petition.toml names is of another kind
+            self._add(SETTINGS_FILE, fault, "log", "database")
+            return
+        # The fault names the file, and so does the place of the problem.
+        what = fault.what.removeprefix(f"{file}: ")
+        what = f"it {what[len(file) + 1 :]}" if what.startswith(f"{file} ") else what
+        self._add(file, LogUnusable(what, fault.mend))
+
+    def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
+        try:
+            if log:
+                return campaign_id_of(campaign, log)
+        except UsageError as fault:
+            self._add(SETTINGS_FILE, fault, "campaign", "id")
+        return campaign.settings.campaign.id
+
+    def _add(self, file: str, fault: PetitionError, *path: str | None) -> None:
+        line = None
+        if file == SETTINGS_FILE:
+            line = self._place.campaign.lines.line_of(tuple(filter(None, path)))
+        mend = fault.mend or "Correct it"
+        mark = path[-1] if path else None
+        self._found.problems.append(Problem(file, line, fault.what, mend, mark=mark))
 
 
 def check(
@@ -23,18 +365,17 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Find everything that is wrong, in all files at once."""
-    from petition.cli import console
-    from petition.cli.inspection import inspect
-    from petition.cli.workplace import Workplace
+    from petition.cli import output
+    from petition.cli.workspace import Workplace
     from petition.errors import ExitStatus
 
     with Workplace.open(context, reads_on=True) as place:
         inspection = inspect(place, letter or [], online=online, asks=not as_json)
         found = [*inspection.problems, *inspection.online]
         if as_json:
-            console.json([console.json_of(problem) for problem in found])
+            output.json([output.json_of(problem) for problem in found])
         else:
-            console.problems(found)
+            output.problems(found)
             _sum_up(inspection)
             if inspection.is_rehearsal:
                 place.say_rehearsal()
@@ -45,26 +386,26 @@ def check(
 
 
 def _sum_up(inspection: "Inspection") -> None:
-    from petition.cli import console
+    from petition.cli import output
 
     for line in inspection.fallbacks:
-        console.say(line)
+        output.say(line)
     if outside := inspection.online_errors:
         stand = "it stands" if outside == 1 else "they stand"
-        found = console.count(outside, "problem")
-        console.say(f"{found} online: letters may not arrive while {stand}.", "bold")
+        found = output.count(outside, "problem")
+        output.say(f"{found} online: letters may not arrive while {stand}.", "bold")
     errors, warnings = inspection.errors, inspection.warnings
-    warned = f", {console.count(warnings, 'warning')}" if warnings else ""
+    warned = f", {output.count(warnings, 'warning')}" if warnings else ""
     if errors:
         stand = "it stands" if errors == 1 else "they stand"
-        console.say(f"{console.count(errors, 'problem')}{warned}: nothing is sent while {stand}.")
+        output.say(f"{output.count(errors, 'problem')}{warned}: nothing is sent while {stand}.")
         return
-    letters = console.count(inspection.letters, "letter")
-    people = console.count(inspection.people, "person", "people")
+    letters = output.count(inspection.letters, "letter")
+    people = output.count(inspection.people, "person", "people")
     if not inspection.held:
-        console.say(f"{letters}, {people}{warned}: ready.", "bold")
+        output.say(f"{letters}, {people}{warned}: ready.", "bold")
         return
     held = "; ".join(f"{name} needs {needs}" for name, needs in inspection.held.items())
     is_all = len(inspection.held) == inspection.letters
     ready = f"not ready: {held}" if is_all else f"{held}; the others are ready"
-    console.say(f"{letters}, {people}{warned}: {ready}.", "bold")
+    output.say(f"{letters}, {people}{warned}: {ready}.", "bold")

@@ -1,14 +1,113 @@
 """petition init: a campaign that works at once."""
 
+import json
+import re
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from petition.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A mail provider and what is known of it.
+
+    Args:
+        name: What it is called in `--provider`.
+        title: What people call it.
+        other_names: By which it is understood as well.
+        smtp: The keys of [smtp], in their order.
+        pace: The keys of [pace]; empty where no number is known.
+        notes: Comments on the pace.
+        fill_in: What a person has to fill in, each "what: with what".
+        source: Where the limits are told of.
+        checked: When they were looked up.
+    """
+
+    name: str
+    title: str
+    other_names: tuple[str, ...]
+    smtp: dict[str, str | int]
+    pace: dict[str, str | int]
+    notes: tuple[str, ...]
+    fill_in: tuple[str, ...]
+    source: str
+    checked: date
+
+    def as_settings(self) -> str:
+        """The end of a petition.toml: [smtp] and [pace], with comments."""
+        lines = [f"# {self.title}. A password never stands here: see docs/providers.md."]
+        lines += [f"# Fill in {one}." for one in self.fill_in]
+        lines += ["[smtp]", *_keys(self.smtp), ""]
+        lines += [f"# {note}" for note in self.notes]
+        lines += [f"# As of {self.checked}: {self.source}", "[pace]", *_keys(self.pace)]
+        return "\n".join(lines) + "\n"
+
+
+def providers() -> dict[str, Provider]:
+    """All providers, by name."""
+    import tomllib
+    from importlib.resources import files
+
+    text = (files("petition") / "providers.toml").read_text(encoding="utf-8")
+    return {name: _provider(name, table) for name, table in tomllib.loads(text).items()}
+
+
+def find_provider(text: str) -> Provider:
+    """The provider of a name.
+
+    Args:
+        text: The name, in any case, or another one that it goes by.
+
+    Raises:
+        UsageError: Nobody is called so; the nearest name is told.
+    """
+    known = providers()
+    names = {other: each for each in known.values() for other in (each.name, *each.other_names)}
+    names = {name.replace("-", ""): each for name, each in names.items()}
+    asked = re.sub(r"[\s_-]", "", text.lower())
+    if asked in names:
+        return names[asked]
+    near = get_close_matches(asked, names, n=1)
+    what = f'there is no provider "{text}"'
+    if near:
+        what = f"{what}; the nearest is {names[near[0]].name}"
+    mend = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
+    raise UsageError(what, mend)
+
+
+_SMTP = ("host", "port", "security", "username", "auth", "token_command", "connections")
+_PACE = ("rate", "per_day")
+
+
+def _provider(name: str, table: dict[str, Any]) -> Provider:
+    return Provider(
+        name=name,
+        title=table["title"],
+        other_names=tuple(table["other_names"]),
+        smtp={key: table[key] for key in _SMTP if key in table},
+        pace={key: table[key] for key in _PACE if key in table},
+        notes=tuple(table["notes"]),
+        fill_in=tuple(table["fill_in"]),
+        source=table["source"],
+        checked=table["checked"],
+    )
+
+
+def _keys(table: dict[str, str | int]) -> list[str]:
+    # A JSON string of ASCII is a TOML string, too.
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+
 
 _SETTINGS = "petition.toml"
 _MAIL_SERVER = "# The mail server."  # where the starter's last part begins
@@ -58,8 +157,7 @@ def init(
 def _begin(folder: Path | None, provider: str | None) -> None:
     from importlib.resources import files
 
-    from petition.cli import console
-    from petition.cli.provider import find_provider
+    from petition.cli import output
 
     target = folder or Path()
     starter = {name: file.read_bytes() for name, file in _files(files("petition") / "starter")}
@@ -72,9 +170,9 @@ def _begin(folder: Path | None, provider: str | None) -> None:
     _write(target, starter)
     if chosen:
         _trust(target)
-    console.say(f"A campaign begins in {target.absolute()}:")
+    output.say(f"A campaign begins in {target.absolute()}:")
     for name in starter:
-        console.say(f"  {name}")
+        output.say(f"  {name}")
     if chosen is None:
         _say_next(
             folder, _LOOK, "petition send open-letter      a rehearsal: nobody receives anything"
@@ -83,14 +181,14 @@ def _begin(folder: Path | None, provider: str | None) -> None:
     _say_next(
         folder, _LOOK, "petition check                 what is to be mended before it can be sent"
     )
-    console.say(f"Letters will go through {chosen.title}. Fill in, in petition.toml:")
+    output.say(f"Letters will go through {chosen.title}. Fill in, in petition.toml:")
     for one in ("[sender] from and reply_to: your own addresses", *chosen.fill_in):
-        console.say(f"  {one}")
+        output.say(f"  {one}")
     if "username" in chosen.smtp and "auth" not in chosen.smtp:
-        console.say(
+        output.say(
             "The password goes into PETITION_SMTP_PASSWORD, or a password_command prints it."
         )
-    console.say("Take [smtp] out, and it is a rehearsal.")
+    output.say("Take [smtp] out, and it is a rehearsal.")
 
 
 def _trust(target: Path) -> None:
@@ -107,26 +205,26 @@ def _trust(target: Path) -> None:
 def _say_next(folder: Path | None, *commands: str) -> None:
     from shlex import quote
 
-    from petition.cli import console
+    from petition.cli import output
 
-    console.say("Next:")
+    output.say("Next:")
     for command in (f"cd {quote(str(folder))}",) * bool(folder) + commands:
-        console.say(f"  {command}")
+        output.say(f"  {command}")
 
 
 def _take_over(old: Path, target: Path) -> None:
-    from petition.cli import console
+    from petition.cli import output
     from petition.mailmerge import files_of, read_mailmerge
 
     campaign = read_mailmerge(old)
     made, notes = files_of(campaign, old.resolve().name or "mailmerge")
     _write(target, {name: text.encode() for name, text in made.items()})
-    letters = console.count(len(campaign.rows), "letter")
-    console.say(f"Taken over from {old} into {target.absolute()}, {letters}:")
+    letters = output.count(len(campaign.rows), "letter")
+    output.say(f"Taken over from {old} into {target.absolute()}, {letters}:")
     for name in made:
-        console.say(f"  {name}")
+        output.say(f"  {name}")
     for note in notes:
-        console.say(note)
+        output.say(note)
 
 
 def _write(target: Path, made: "Mapping[str, bytes]") -> None:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.options import Csv, Json, one_format
+from petition.cli.workspace import Csv, Json, one_format
 
 if TYPE_CHECKING:
-    from petition.cli.workplace import Workplace
+    from petition.cli.workspace import Workplace
     from petition.outbox.models import Event
 
 _ARROW = len("deferred -> suppressed")  # the longest step
@@ -39,16 +39,16 @@ def log(
     as_csv: Csv = False,
 ) -> None:
     """Show every event of every letter, oldest first."""
-    from petition.cli import console
-    from petition.cli.workplace import Workplace
+    from petition.cli import output
+    from petition.cli.workspace import Workplace
 
     one_format(as_json=as_json, as_csv=as_csv)
     with Workplace.open(context) as place:
         events = _events(place, who)
         if as_json:
-            console.json_rows(map(_row, events))
+            output.json_rows(map(_row, events))
         elif as_csv:
-            console.csv(COLUMNS, map(_row, events))
+            output.csv(COLUMNS, map(_row, events))
         else:
             _show(events, _has_several(place))
             place.say_which()
@@ -76,7 +76,7 @@ def _events(place: "Workplace", who: str | None) -> "Iterator[Event]":
 
 def _keys(place: "Workplace", who: str) -> Iterator[str]:
     """What WHO can mean, the likeliest first: an address, a row's id, a row of the list."""
-    from petition.cli.naming import addresses
+    from petition.cli.workspace import addresses
 
     if "@" in who:
         yield from addresses([who])
@@ -124,7 +124,7 @@ def _has_several(place: "Workplace") -> bool:
 
 
 def _show(events: "Iterable[Event]", with_letter: bool) -> None:
-    from petition.cli import console
+    from petition.cli import output
 
     has_any = False
     for event in events:
@@ -132,11 +132,11 @@ def _show(events: "Iterable[Event]", with_letter: bool) -> None:
         arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
         at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
         letter = f"  {event.letter}" if with_letter else ""
-        console.say(f"{at}  {arrow:<{_ARROW}}  {console.clean(event.mailbox)}{letter}")
+        output.say(f"{at}  {arrow:<{_ARROW}}  {output.clean(event.mailbox)}{letter}")
         if detail := _detail(event):
-            console.say(f"    {console.clean(detail)}", "dim")
+            output.say(f"    {output.clean(detail)}", "dim")
     if not has_any:
-        console.say("Nothing has been sent yet.")
+        output.say("Nothing has been sent yet.")
 
 
 def _detail(event: "Event") -> str:

@@ -1,4 +1,4 @@
-"""The program `petition`: its commands, and what becomes of an error."""
+"""The program: its commands, and what becomes of an error."""
 
 import contextlib
 import os
@@ -6,40 +6,83 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, Protocol
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from petition import __version__
 from petition.cli import (
     answer,
     check,
-    evidence,
-    export,
     forget,
     inbox,
     init,
     log,
+    manual,
     migrate,
     preview,
     report,
-    resolve,
-    retry,
     sandbox,
     send,
     serve,
     status,
-    suppress,
     trust,
-    withdraw,
     worker,
 )
-from petition.cli.help import AS_JSON, Command
 from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
+
+AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called with --json
+
+
+class Formatter(Protocol):
+    """What Typer hands to a command to write its help with."""
+
+    def section(self, name: str) -> AbstractContextManager[None]:
+        """A heading with what is written under it."""
+        ...
+
+    def write_dl(self, rows: list[tuple[str, str]]) -> None:
+        """Two columns."""
+        ...
+
+
+class Command(TyperCommand):
+    """A command whose help names an argument by what it is, not by its type."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run it; whoever tells of its errors knows then whether a script reads them."""
+        ctx.meta[AS_JSON] = bool(ctx.params.get("as_json"))
+        return super().invoke(ctx)
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """What the line of usage shows behind the command: LETTER, not {letter}."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1].upper() if piece.startswith("{") else piece for piece in pieces]
+
+    def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
+        """Write the arguments and the options."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is None:
+                continue
+            name, text = record
+            if param.param_type_name == "argument":
+                name = name.partition(" <")[0]
+                text = text.removesuffix("  [required]")
+                sections["Arguments"].append((name, text))
+            else:
+                sections["Options"].append((name, text))
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
 
 BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: whoever read the output has gone
 
@@ -55,14 +98,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "log": log.log,
     "inbox": inbox.inbox,
     "answer": answer.answer,
-    "resolve": resolve.resolve,
-    "retry": retry.retry,
-    "withdraw": withdraw.withdraw,
-    "suppress": suppress.suppress,
-    "export": export.export,
+    "resolve": manual.resolve,
+    "retry": manual.retry,
+    "withdraw": manual.withdraw,
+    "suppress": manual.suppress,
+    "export": forget.export,
     "forget": forget.forget,
     "report": report.report,
-    "evidence": evidence.evidence,
+    "evidence": report.evidence,
     "migrate": migrate.migrate,
     "sandbox": sandbox.sandbox,
     "serve": serve.serve,
@@ -195,19 +238,19 @@ def _report() -> None:
 
 
 def _say(error: PetitionError, context: typer.Context | None = None) -> None:
-    from petition.cli import console
+    from petition.cli import output
 
     if isinstance(error, CampaignError):
-        console.problems(error.problems, on_stderr=True)
+        output.problems(error.problems, on_stderr=True)
         errors = sum(problem.is_error for problem in error.problems)
         is_send = context and context.invoked_subcommand == "send"
         unsent = "; nothing was sent" if is_send else ""
-        console.say_error(f"{console.count(errors, 'problem')} to mend{unsent}.")
+        output.say_error(f"{output.count(errors, 'problem')} to mend{unsent}.")
     else:
-        console.say_error(f"petition: {error}")
+        output.say_error(f"petition: {error}")
     if context and context.meta.get(AS_JSON):
         with contextlib.suppress(OSError):  # what went wrong may be the output itself
-            console.json_error(error)
+            output.json_error(error)
 
 
 def _reason(fault: OSError) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.cli.workspace import Json
 
 
 def migrate(
@@ -20,9 +20,9 @@ def migrate(
     """Move the log to another database, whole or not at all."""
     from contextlib import suppress
 
-    from petition.cli import console
-    from petition.cli.words import count
-    from petition.cli.workplace import Workplace
+    from petition.cli import output
+    from petition.cli.output import count
+    from petition.cli.workspace import Workplace
     from petition.database_url import AddressUnreadable, check_log_address
     from petition.errors import UsageError
     from petition.outbox.transfer import take_back, transfer
@@ -44,23 +44,23 @@ def migrate(
                 mend = "Name another database; nothing was done"
                 raise UsageError(f"the log is in {log.where} already", mend)
             if as_json:
-                console.json({"from": log.where, "to": log.where, "rows": {}})
+                output.json({"from": log.where, "to": log.where, "rows": {}})
             else:
-                console.say(f"Undone: the log stays in {log.where}.")
+                output.say(f"Undone: the log stays in {log.where}.")
             return
         done = transfer(log, url)
         with suppress(UserStateUnusable):  # send says so
             if log.memory.known:  # a copy of the old log from before is older than the new one
                 place.open_log(url).memory.accept()
     if as_json:
-        console.json({"from": done.start, "to": done.end, "rows": done.rows})
+        output.json({"from": done.start, "to": done.end, "rows": done.rows})
         return
     rows = done.rows
-    console.say(
+    output.say(
         f"Moved {count(rows['copy'], 'copy', 'copies')} with"
         f" {count(rows['event'], 'event')} from {done.start} to {done.end}."
     )
-    console.say("Next: name it in [log] database, or set PETITION_DATABASE to it.")
+    output.say("Next: name it in [log] database, or set PETITION_DATABASE to it.")
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -1,10 +1,109 @@
 """petition preview: a letter as somebody would get it."""
 
+import os
+import re
+import tempfile
+import webbrowser
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import unified_diff
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from watchfiles import Change, watch
+
+from petition.campaign.folder import LETTERS_FOLDER
+from petition.campaign.people import PeopleList, Person
+from petition.checks.campaign import concerning, examine, in_order, today_of
+from petition.checks.letter import zone_of
+from petition.cli import output
+from petition.cli.workspace import Workplace
+from petition.credentials import drop_secrets
+from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError
+from petition.identity import Signer
+from petition.merge.message import Merger, Shown
+from petition.merge.renderer import MARK_BEGIN, MARK_END
+from petition.outbox.log import Log
+from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
+
+_TOGETHER = 200  # milliseconds in which several changes count as one
+_PATIENCE = 200  # milliseconds after which the wait begins anew
+
+
+class Sources:
+    """The files that a letter was made of when it was last shown.
+
+    Args:
+        root: The campaign folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._letters = root / LETTERS_FOLDER
+        self.names: set[str] = set()  # relative to the folder
+
+    @property
+    def folders(self) -> set[Path]:
+        """The folders that they are in, as far as these are there."""
+        places = {self._root, self._letters, *((self._root / name).parent for name in self.names)}
+        return {place for place in places if place.is_dir()}
+
+    def __call__(self, change: Change, path: str) -> bool:
+        """Whether a change of this file is one of a letter; what other programs do is none."""
+        del change
+        file = Path(path)
+        is_letter = file.parent == self._letters and file.suffix == ".md"
+        return is_letter or any(file == self._root / name for name in self.names)
+
+
+def show_again(root: Path, show: Callable[[set[str]], None]) -> None:
+    """Show something now and after every change, until Ctrl-C.
+
+    Args:
+        root: The campaign folder.
+        show: Shows it, and adds the paths of what it read; what is wrong with the files is told,
+            and the watch goes on.
+    """
+    sources = Sources(root.resolve())
+    try:
+        while True:
+            _watch(sources, show)
+    except KeyboardInterrupt:
+        output.say_error("")
+
+
+def _watch(sources: Sources, show: Callable[[set[str]], None]) -> None:
+    """Show it after every change, and at the beginning, until there are other folders to watch."""
+    folders = sources.folders
+    changes = watch(
+        *folders,
+        watch_filter=sources,
+        debounce=_TOGETHER,
+        rust_timeout=_PATIENCE,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+        recursive=False,  # a folder of programs or of sent letters may lie beside the letters
+    )
+    next(changes)  # begun before the first look: what is changed meanwhile is not missed
+    _shown(show, sources)
+    while sources.folders == folders:
+        if next(changes):
+            output.clear()
+            _shown(show, sources)
+    output.clear()
+
+
+def _shown(show: Callable[[set[str]], None], sources: Sources) -> None:
+    try:
+        show(sources.names)
+    except CampaignError as error:
+        output.problems(error.problems)
+    except PetitionError as error:
+        output.say(f"petition: {error}")
+    output.say("Watching the files of the campaign. Ctrl-C ends it.", "dim")
 
 
 class As(StrEnum):
@@ -53,8 +152,7 @@ def preview(
     ] = False,
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
-    from petition.cli import previewing
-    from petition.cli.workplace import Workplace
+    from petition.cli.workspace import Workplace
     from petition.errors import UsageError
 
     if sum(map(bool, (form, diff, browser, save, pdf))) > 1:
@@ -68,21 +166,295 @@ def preview(
     def show(read: set[str]) -> None:
         with Workplace.open(context) as place:
             try:
-                copies = previewing.open_copies(place, letter, read)
+                copies = open_copies(place, letter, read)
             finally:
                 read |= place.files
             if diff:
-                previewing.show_difference(copies, *diff)
+                show_difference(copies, *diff)
             elif save or pdf or browser:
-                previewing.make(copies, to, save, pdf)
+                make(copies, to, save, pdf)
             else:
-                previewing.show(copies, to, form or As.TEXT)
+                show_copies(copies, to, form or As.TEXT)
                 if form in {None, As.TEXT}:
                     place.say_rehearsal()
 
     if watch:
-        from petition.cli.watching import show_again
-
         show_again(Path.cwd(), show)
     else:
         show(set())
+
+
+_FILE_NAME_LENGTH = 40
+_READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
+
+
+@dataclass
+class Copies:
+    """A letter's copies, made as they are asked for.
+
+    Args:
+        merger: Makes them.
+        people: For whom.
+        revision: In which revision they would be sent.
+        date: Their header Date, save for those whose Date was set by an attempt.
+        log: Knows whose was.
+        letter: The letter's name.
+        problems: What is wrong with rows that were read on the way.
+        rows: Reads the list, each person with what the log knows.
+    """
+
+    merger: Merger
+    people: PeopleList
+    revision: int
+    date: datetime
+    log: Log
+    letter: str
+    problems: list[Problem]
+    rows: Callable[[], Iterator[Person]]
+
+    def person(self, who: str | None) -> Person:
+        """Somebody on the list; the list is read no further than that.
+
+        Args:
+            who: An address, an id or a row number; None: the first one.
+
+        Raises:
+            UsageError: Nobody on the list is meant.
+        """
+        choice = self.people.choice([] if who is None else [who])
+        for person in self.rows():
+            if choice.matches(person) and not (who is None and person.excluded):
+                if who is None and self.problems:
+                    output.say_error(f"Rows before this one have problems. {_CHECK}.")
+                return person
+        if who is None:
+            raise UsageError(f"{self.people.file} has no row that can be used", _CHECK)
+        near = choice.nearest(who)
+        mend = f'Did you mean "{near}"' if near else _CHECK
+        raise UsageError(f'nobody in {self.people.file} is "{who}"', mend)
+
+    def chosen(self, who: str | None) -> Iterator[Person]:
+        """Everybody who is meant, save those whom the list excludes."""
+        choice = self.people.choice([] if who is None else [who])
+        people = filter(choice.matches, self.rows())
+        return (person for person in people if not person.excluded)
+
+    def shown(self, person: Person) -> Shown:
+        """A person's copy for reading."""
+        return self.merger.show(*self._made_of(person))
+
+    def data(self, person: Person) -> bytes:
+        """A person's copy as it would be sent."""
+        return self.merger.merge(*self._made_of(person), full=True).data
+
+    def html(self, person: Person) -> str:
+        """The HTML of a person's copy."""
+        return self.merger.html(*self._made_of(person))
+
+    def typeset(self, person: Person) -> bytes:
+        """A person's copy as a PDF."""
+        return self.merger.typeset(self._made_of(person)[0])
+
+    def _made_of(self, person: Person) -> tuple[Person, int, datetime]:
+        """P7: Date is set at the first attempt and then kept, and so are the merge fields."""
+        from petition.sending.sender import person_of  # brings aiosmtplib, which preview can spare
+
+        date = self.date
+        for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
+            if copy.revision == self.revision and copy.twin == 0:
+                date = copy.letter_date or date
+                if copy.attempts:
+                    return person_of(copy), self.revision, date
+                person = person._replace(queued_as=copy.spelling)
+        return person, self.revision, date
+
+
+_CHECK = "petition check names what is wrong with the list"
+
+
+def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
+    """The copies of a letter, with the text and the identities that `send` would use now.
+
+    Args:
+        place: The campaign.
+        letter: The letter's name; None: the only one, or the first.
+        read: Takes the paths of what the letter carries, and of what its copies carry when they
+            are made.
+
+    Raises:
+        CampaignError: The letter cannot be merged.
+        UsageError: There is no such letter.
+    """
+    server, campaign, log = place.server, place.campaign, place.log_or_stand_in
+    leave_out_forgotten(campaign, log)
+    name = letter or _first_letter(place)
+    examined = examine(
+        campaign,
+        name,
+        server=server,
+        # The log's key is in every Message-ID: without the log this would be another letter.
+        campaign_id=campaign_id_of(campaign, log),
+        today=today_of(campaign),
+    )
+    read |= examined.files.asked
+    examined.files.asked = read
+    is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))
+    if is_broken or examined.frozen is None or examined.people is None:
+        raise CampaignError(in_order(examined.problems))
+    output.problems(in_order(examined.problems), on_stderr=True)
+    examined.problems = []
+    frozen, revision = text_to_send(examined.frozen, log)
+    merger = Merger(frozen, Signer(log.key), examined.files)
+    date = datetime.now(zone_of(campaign)).replace(microsecond=0)
+    following = following_of(examined, log)
+    if following and not following.has_begun:
+        output.say_error(
+            f"Nobody has got {frozen.follows} yet: what this letter says of it is a stand-in."
+        )
+    return Copies(
+        merger,
+        examined.people,
+        revision,
+        date,
+        log,
+        frozen.letter,
+        examined.problems,
+        examined.rows,
+    )
+
+
+def _first_letter(place: Workplace) -> str:
+    names = sorted(place.campaign.letters)
+    if not names:
+        raise CampaignError(in_order(place.campaign.problems))
+    if len(names) > 1:
+        others = ", ".join(names[1:])
+        output.say_error(f"This is {names[0]}; there are also: {others}.")
+    return names[0]
+
+
+def show_copies(copies: Copies, who: str | None, form: As) -> None:
+    """Show a person's copy in one form."""
+    person = copies.person(who)
+    if person.excluded:
+        output.say_error(f'{person.mailbox} is "{person.excluded}" and gets no letter.')
+    _tell_language(copies, person)
+    if form is As.HTML:
+        output.source(copies.html(person).encode())
+    elif form is As.SOURCE:
+        output.source(copies.data(person))
+    elif form is As.HEADERS:
+        output.source(copies.data(person).partition(b"\r\n\r\n")[0] + b"\r\n")
+    else:
+        shown = copies.shown(person)
+        headers = [(name, value) for name, value in shown.headers if name in _READING]
+        output.letter(Shown(headers, shown.text, shown.attached))
+
+
+def _tell_language(copies: Copies, person: Person) -> None:
+    language, is_fallback = copies.merger.language_of(person)
+    if is_fallback:
+        output.say_error(
+            f'There is no letter in "{person.language}": {person.mailbox} gets it in "{language}".'
+        )
+
+
+def show_difference(copies: Copies, one: str, other: str) -> None:
+    """Show what differs between the copies of two people."""
+    persons = [copies.person(who) for who in (one, other)]
+    before, after = (_lines(copies.shown(person)) for person in persons)
+    first, second = (str(person.mailbox) for person in persons)
+    lines = list(unified_diff(before, after, first, second, lineterm=""))
+    if lines:
+        output.difference(lines)
+    else:
+        output.say("The two copies are the same.")
+
+
+def _lines(shown: Shown) -> list[str]:
+    text = re.sub(f"[{MARK_BEGIN}{MARK_END}]", "", shown.text)
+    return [*(f"{name}: {value}" for name, value in shown.headers), "", *text.split("\n")]
+
+
+def make(copies: Copies, who: str | None, folder: Path | None, pdf: Path | None) -> None:
+    """Make what is looked at elsewhere: files in a folder, a PDF, or else a page in a browser."""
+    if folder:
+        save(copies, who, folder)
+    elif pdf:
+        typeset(copies, who, pdf)
+    else:
+        open_in_browser(copies, who)
+
+
+def open_in_browser(copies: Copies, who: str | None) -> None:
+    """Show the HTML of a person's copy in a web browser."""
+    person = copies.person(who)
+    _tell_language(copies, person)
+    handle, file = tempfile.mkstemp(prefix="petition-", suffix=".html")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(copies.html(person))
+    drop_secrets()  # or the browser would have them in its environment
+    if webbrowser.open(Path(file).as_uri()):
+        output.say(f"Opened in the browser: {file}")
+    else:
+        output.say(f"No browser was found. Open it yourself: {file}")
+
+
+def typeset(copies: Copies, who: str | None, file: Path) -> None:
+    """Save a person's copy as a PDF.
+
+    Raises:
+        UsageError: Something of that name is there.
+        CampaignError: The file cannot be written.
+    """
+    if file.exists() or file.is_symlink():
+        raise UsageError(f"{file} would be overwritten", "Name another file, or remove it")
+    person = copies.person(who)
+    _tell_language(copies, person)
+    _write(file, copies.typeset(person))
+    output.say(f"Saved as {file}, as {person.mailbox} would get it. Nothing was sent.")
+
+
+def save(copies: Copies, who: str | None, folder: Path) -> None:
+    """Save one file for each chosen person.
+
+    Raises:
+        UsageError: A file of that name is there; nothing was saved.
+        CampaignError: Some could not be saved; the others were.
+    """
+    copies.person(who)
+    there = [name for person in copies.chosen(who) if _exists(folder / (name := _name(person)))]
+    if there:
+        more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+        raise UsageError(
+            f"{', '.join(there[:3])}{more} would be overwritten in {folder}",
+            "Name another folder, or remove them; nothing was saved",
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copies.problems.clear()
+    saved = 0
+    for person in copies.chosen(who):
+        try:
+            _write(folder / _name(person), copies.data(person))
+            saved += 1
+        except MergeRefused as refusal:
+            copies.problems.append(refusal.problem)
+    output.say(f"{output.count(saved, 'letter')} saved in {folder}. Nothing was sent.")
+    if copies.problems:
+        raise CampaignError(in_order(copies.problems))
+
+
+def _name(person: Person) -> str:
+    """A file name that no cell can lead out of the folder."""
+    who = re.sub(r"[^\w-]+", "-", person.id or person.mailbox.local_part).strip("-")
+    return f"{person.number:03}-{who[:_FILE_NAME_LENGTH] or 'copy'}.eml"
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.cli.workspace import Json
 
 DATABASE = "sqlite:///rehearsal.db"  # a log in which nothing counts for a real server
 
@@ -31,7 +31,7 @@ def sandbox(
 
 
 async def _serve(maildir: Path, port: int, *, as_json: bool) -> None:
-    from petition.cli import console
+    from petition.cli import output
     from petition.smtp.sandbox import Sandbox
 
     async with Sandbox(maildir, port) as sandbox:
@@ -39,24 +39,24 @@ async def _serve(maildir: Path, port: int, *, as_json: bool) -> None:
         await _interruption()
         kept = sandbox.kept
     if as_json:
-        console.json_line({"kept": kept})
+        output.json_line({"kept": kept})
     else:
-        console.say(f"Kept {console.count(kept, 'letter')}. Nobody received anything.")
+        output.say(f"Kept {output.count(kept, 'letter')}. Nobody received anything.")
 
 
 def _say_begun(port: int, maildir: Path, *, as_json: bool) -> None:
-    from petition.cli import console
+    from petition.cli import output
     from petition.smtp.sandbox import HOST
 
     if as_json:
         begun = {"host": HOST, "port": port, "security": "none", "maildir": str(maildir)}
-        console.json_line({**begun, "database": DATABASE})
+        output.json_line({**begun, "database": DATABASE})
         return
-    console.say(f"A mail server on {HOST}, port {port}, keeps every letter and delivers none.")
-    console.say(f"The letters are in {maildir}. Ctrl-C ends it.")
-    console.say("To send there from another terminal:")
-    console.say(f"  export PETITION_SMTP_HOST={HOST} PETITION_SMTP_PORT={port} \\")
-    console.say(f"         PETITION_SMTP_SECURITY=none PETITION_DATABASE={DATABASE}")
+    output.say(f"A mail server on {HOST}, port {port}, keeps every letter and delivers none.")
+    output.say(f"The letters are in {maildir}. Ctrl-C ends it.")
+    output.say("To send there from another terminal:")
+    output.say(f"  export PETITION_SMTP_HOST={HOST} PETITION_SMTP_PORT={port} \\")
+    output.say(f"         PETITION_SMTP_SECURITY=none PETITION_DATABASE={DATABASE}")
 
 
 async def _interruption() -> None:

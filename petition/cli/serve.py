@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.workplace import Workplace
+from petition.cli.workspace import Workplace
 
 if TYPE_CHECKING:
     from petition.outbox.log import Log
@@ -36,7 +36,7 @@ def serve(
 def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
     import sys
 
-    from petition.cli import console
+    from petition.cli import output
     from petition.web.app import Endpoint, listen, run
     from petition.web.clicks import Clicks
     from petition.web.pages import Pages
@@ -49,8 +49,8 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
     with listen(host, port) as sock:
         name = f"[{host}]" if ":" in host else host
         place.say_which()
-        console.say(f"Listening at http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
-        console.say("A web server with TLS belongs before it. Ctrl-C ends it.")
+        output.say(f"Listening at http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
+        output.say("A web server with TLS belongs before it. Ctrl-C ends it.")
         sys.stdout.flush()
         languages = about.campaign.languages
         clicks = Clicks(log, lambda: _reopened(place), place.noted_clicks)
@@ -60,12 +60,12 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
         finally:
             is_left = clicks.close()
     if is_left:
-        console.say(
+        output.say(
             f"Ended. Clicks that the log could not take wait in {place.noted_clicks.name}: they"
             " count with the next petition serve or petition send here."
         )
     else:
-        console.say("Ended; every click is recorded.")
+        output.say("Ended; every click is recorded.")
 
 
 def _reopened(place: Workplace) -> "Log":
@@ -83,7 +83,7 @@ def _note(what: str) -> None:
     import sys
     from datetime import UTC, datetime
 
-    from petition.cli import console
+    from petition.cli import output
 
-    console.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {what}")
+    output.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {what}")
     sys.stdout.flush()

@@ -1,18 +1,134 @@
-"""petition status: what became of each letter, in numbers or row by row."""
+"""petition status: what became of each letter."""
 
+import sys
+import time
+from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.options import Csv, Json, one_format
+from petition.cli import output
+from petition.cli.output import duration
+from petition.cli.workspace import Csv, Json, Workplace, one_format
+from petition.outbox.states import State
+from petition.outbox.workers import DONE, AtWork, Look, look
+from petition.sending.rate_limit import provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from petition.cli.workplace import Workplace
     from petition.outbox.log import Log
     from petition.outbox.models import Copy, Counts
-    from petition.outbox.states import State
+
+
+_SECONDS = 2.0
+_PROVIDERS = 10  # that are shown; the others are counted together
+
+
+def look_on(place: Workplace, letter: str | None, *, as_json: bool) -> None:
+    """Look again and again, until Ctrl-C.
+
+    Args:
+        place: The campaign, whose log must be there.
+        letter: Only this letter; None: all of them.
+        as_json: A line of JSON for each look.
+    """
+    log = place.existing_log
+    before = look(log, letter)
+    try:
+        for number in count():
+            time.sleep(_SECONDS if number else _SECONDS / 4)
+            now = look(log, letter)
+            if as_json:
+                output.json_line(_as_json(before, now, letter, place.log_name))
+            else:
+                _show(before, now, letter)
+                place.say_which()
+            sys.stdout.flush()
+            before = now
+    except KeyboardInterrupt:
+        output.say_error("")
+
+
+def _show(before: Look, now: Look, letter: str | None) -> None:
+    if output.is_terminal():
+        output.clear()
+    speeds = _speeds(before, now)
+    output.say(f"{letter or 'All letters'}: {output.count(sum(now.counts.values()), 'letter')}")
+    output.facts(
+        (f"{now.counts[state]:>6,} {state}", _a_second(speeds[state]) if state in speeds else "")
+        for state in State
+        if now.counts.get(state)
+    )
+    if now.workers or now.waiting or now.doing:
+        waited = f", the first for {duration(now.lag)}" if now.lag >= 1 else ""
+        output.say(f"Jobs: {now.doing:,} being done, {now.waiting:,} waiting{waited}.")
+        if not now.workers:
+            output.say("No worker is at work. Next: petition worker")
+    if now.workers:
+        output.table(
+            ["worker", "a second", *map(str, DONE)],
+            [
+                (one.name, f"{_speed(before, now, one):.1f}", *(one.done[state] for state in DONE))
+                for one in now.workers
+            ],
+        )
+    for provider, number in _by_provider(now.deferred).items():
+        output.say(f"{provider}: {number:,} deferred")
+
+
+def _a_second(speed: float) -> str:
+    return f"{speed:.1f} a second" if speed else ""
+
+
+def _as_json(before: Look, now: Look, letter: str | None, log: str) -> dict[str, object]:
+    return {
+        "at": now.at,
+        "letter": letter,
+        "counts": {str(state): now.counts.get(state, 0) for state in State},
+        "per_second": {str(state): round(x, 2) for state, x in _speeds(before, now).items()},
+        "workers": [
+            {
+                "worker": one.name,
+                "per_second": round(_speed(before, now, one), 2),
+                **{str(state): number for state, number in one.done.items()},
+            }
+            for one in now.workers
+        ],
+        "jobs": {"waiting": now.waiting, "doing": now.doing},
+        "lag": round(now.lag, 1),
+        "deferred": _by_provider(now.deferred),
+        "log": log,
+    }
+
+
+def _speeds(before: Look, now: Look) -> dict[State, float]:
+    """How many letters a second came into each state in which an attempt ends."""
+    seconds = max(now.seconds - before.seconds, 0.001)
+    return {
+        state: max(0, now.counts.get(state, 0) - before.counts.get(state, 0)) / seconds
+        for state in DONE
+    }
+
+
+def _speed(before: Look, now: Look, one: AtWork) -> float:
+    """How many letters a second a worker hands over."""
+    earlier = next((was for was in before.workers if was.owner == one.owner), None)
+    done = sum(one.done.values()) - (sum(earlier.done.values()) if earlier else 0)
+    return done / max(now.seconds - before.seconds, 0.001)
+
+
+def _by_provider(domains: Mapping[str, int]) -> dict[str, int]:
+    """The deferrals of a provider's domains together, the most first."""
+    found: dict[str, int] = {}
+    for domain, number in domains.items():
+        provider = provider_of(domain)
+        found[provider] = found.get(provider, 0) + number
+    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+    rest = sum(number for _, number in ordered[_PROVIDERS:])
+    return dict(ordered[:_PROVIDERS]) | ({"others": rest} if rest else {})
+
 
 COLUMNS = (
     "email",
@@ -51,8 +167,7 @@ def status(
     as_csv: Csv = False,
 ) -> None:
     """Show how many letters are queued, sent, failed and so on."""
-    from petition.cli.naming import letter_name
-    from petition.cli.workplace import Workplace
+    from petition.cli.workspace import Workplace, letter_name
 
     one_format(as_json=as_json, as_csv=as_csv)
     if answers and (state is not None or as_csv):
@@ -68,12 +183,10 @@ def status(
     with Workplace.open(context) as place:
         name = letter_name(place, letter) if letter else None
         if answers:
-            from petition.cli.answering import show_answers
+            from petition.cli.answer import show_answers
 
             show_answers(place, name, as_json=as_json)
         elif watch:
-            from petition.cli.looking import look_on
-
             look_on(place, name, as_json=as_json)
         elif wanted or as_csv:
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
@@ -105,10 +218,10 @@ def _counts(place: "Workplace", name: str | None) -> "list[Counts]":
 
 
 def _write_counts(place: "Workplace", name: str | None) -> None:
-    from petition.cli import console
+    from petition.cli import output
 
     found = [_counts_json(counts, place.log_name) for counts in _counts(place, name)]
-    console.json(found[0] if name else found)
+    output.json(found[0] if name else found)
 
 
 def _counts_json(counts: "Counts", log: str) -> dict[str, object]:
@@ -129,35 +242,35 @@ def _in_contract_order(states: "type[State]") -> "list[State]":
 
 
 def _show_letters(place: "Workplace") -> None:
-    from petition.cli import console
+    from petition.cli import output
     from petition.outbox.states import State
 
     found = _counts(place, None)
     if not found:
-        console.say("Nothing has been sent yet.")
+        output.say("Nothing has been sent yet.")
     else:
         used = [state for state in State if any(counts[state] for counts in found)]
         rows = [
             (counts.letter, counts.total, *(counts[state] for state in used)) for counts in found
         ]
-        console.table(["letter", "total", *used], rows)
+        output.table(["letter", "total", *used], rows)
         for counts in found:
             if counts[State.SENDING] and place.log.hindrance:
-                console.say(f"{counts.letter}, sending: {_left_in_hand(place, counts.letter)}")
+                output.say(f"{counts.letter}, sending: {_left_in_hand(place, counts.letter)}")
     place.say_which()
 
 
 def _show_letter(place: "Workplace", name: str) -> None:
-    from petition.cli import console
+    from petition.cli import output
     from petition.outbox.states import State
 
     counts = _counts(place, name)[0]
     if not counts.total:
-        console.say(f"Nothing of {name} has been sent yet. Next: petition send {name}")
+        output.say(f"Nothing of {name} has been sent yet. Next: petition send {name}")
     else:
         revision = f", revision {counts.revision}" if counts.revision > 1 else ""
-        console.say(f"{name}{revision}: {console.count(counts.total, 'letter')}")
-        console.facts(
+        output.say(f"{name}{revision}: {output.count(counts.total, 'letter')}")
+        output.facts(
             (f"{counts[state]:>6,} {state}", _next(place, name, state))
             for state in State
             if counts[state]
@@ -165,7 +278,7 @@ def _show_letter(place: "Workplace", name: str) -> None:
         _say_pace(place, name, counts)
         for domain, state, number, reply in place.log.slow_providers(name):
             what = "refused by its policy" if state is State.FAILED else "put off"
-            console.say(f"{domain}: {number:,} {what} ({console.clean(reply)})")
+            output.say(f"{domain}: {number:,} {what} ({output.clean(reply)})")
         if counts.total <= _TABLE:
             _show_copies(place, name)
     place.say_which()
@@ -173,13 +286,13 @@ def _show_letter(place: "Workplace", name: str) -> None:
 
 def _say_pace(place: "Workplace", name: str, counts: "Counts") -> None:
     """What waits for workers goes at the pace that it was given to them with."""
-    from petition.cli import console
-    from petition.cli.next_step import is_for_workers, is_pace_another
+    from petition.cli import output
+    from petition.cli.manual import is_for_workers, is_pace_another
     from petition.outbox.states import WAITING
 
     waits = any(counts[state] for state in WAITING)
     if waits and is_for_workers(place, name) and is_pace_another(place, name):
-        console.say(
+        output.say(
             "The workers keep to another [pace] than petition.toml has now."
             f" Next: petition send {name} --workers"
         )
@@ -187,27 +300,27 @@ def _say_pace(place: "Workplace", name: str, counts: "Counts") -> None:
 
 def _show_copies(place: "Workplace", name: str) -> None:
     """What became of each copy: a line each."""
-    from petition.cli import console
+    from petition.cli import output
 
     rows = [
-        (copy.name or copy.mailbox, str(copy.state), console.clean(_why(copy)))
+        (copy.name or copy.mailbox, str(copy.state), output.clean(_why(copy)))
         for copy in place.log.copies(name)
     ]
-    console.say("")
-    console.table(["to", "state", "the server said"], rows, cut_last=True)
-    console.say("")
+    output.say("")
+    output.table(["to", "state", "the server said"], rows, cut_last=True)
+    output.say("")
 
 
 def _next(place: "Workplace", name: str, state: "State") -> str:
     """What a person can do about the letters in a state."""
-    from petition.cli import console
-    from petition.cli.next_step import is_for_workers
+    from petition.cli import output
+    from petition.cli.manual import is_for_workers
     from petition.outbox.states import State
 
     if state in {State.QUEUED, State.SENDING, State.DEFERRED} and is_for_workers(place, name):
         return _next_of_workers(place, name, state)
     if state is State.DEFERRED and (due := place.log.next_due(name)):
-        return f"from {console.when(due)} on: petition send {name}"
+        return f"from {output.when(due)} on: petition send {name}"
     if state is State.SENDING and place.log.hindrance:
         return _left_in_hand(place, name)
     return {
@@ -222,13 +335,13 @@ def _next(place: "Workplace", name: str, state: "State") -> str:
 
 
 def _next_of_workers(place: "Workplace", name: str, state: "State") -> str:
-    from petition.cli import console
+    from petition.cli import output
     from petition.outbox.states import State
 
     if state is State.SENDING:
         return "a petition worker is at work"
     due = place.log.next_due(name) if state is State.DEFERRED else None
-    return f"from {console.when(due)} on: petition worker" if due else "petition worker"
+    return f"from {output.when(due)} on: petition worker" if due else "petition worker"
 
 
 def _left_in_hand(place: "Workplace", name: str) -> str:
@@ -244,7 +357,7 @@ def _left_in_hand(place: "Workplace", name: str) -> str:
 def _show_rows(
     place: "Workplace", name: str | None, state: "State | None", *, as_json: bool, as_csv: bool
 ) -> None:
-    from petition.cli import console
+    from petition.cli import output
 
     log = place.log_if_any
     copies = log.copies(name, state) if log else iter(())
@@ -253,9 +366,9 @@ def _show_rows(
     named = _MessageIds(log) if log else None
     rows = (_row(copy, named, with_letter=several) for copy in copies)
     if as_json:
-        console.json_rows(rows)
+        output.json_rows(rows)
     elif as_csv:
-        console.csv([*COLUMNS, "letter"] if several else COLUMNS, rows)
+        output.csv([*COLUMNS, "letter"] if several else COLUMNS, rows)
     else:
         _list_rows(copies, state, with_letter=several)
         place.say_which()
@@ -310,7 +423,7 @@ def _row(copy: "Copy", named: _MessageIds | None, *, with_letter: bool) -> dict[
 
 
 def _list_rows(copies: "Iterator[Copy]", state: "State | None", *, with_letter: bool) -> None:
-    from petition.cli import console
+    from petition.cli import output
 
     seen = 0
     for seen, copy in enumerate(copies, 1):
@@ -318,12 +431,12 @@ def _list_rows(copies: "Iterator[Copy]", state: "State | None", *, with_letter: 
             continue
         letter = f"  {copy.letter}" if with_letter else ""
         name = f"  {copy.name}" if copy.name else ""
-        console.say(f"{console.clean(copy.mailbox + name)}{letter}", "bold")
-        console.say(f"    {console.when(copy.updated_at)}  {console.clean(_why(copy))}".rstrip())
+        output.say(f"{output.clean(copy.mailbox + name)}{letter}", "bold")
+        output.say(f"    {output.when(copy.updated_at)}  {output.clean(_why(copy))}".rstrip())
     if not seen:
-        console.say(f"No letter is {state}.")
+        output.say(f"No letter is {state}.")
     if seen > _SHOWN:
-        console.say(f"... and {seen - _SHOWN:,} more: --csv has all of them.")
+        output.say(f"... and {seen - _SHOWN:,} more: --csv has all of them.")
 
 
 def _why(copy: "Copy") -> str:

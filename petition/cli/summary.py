@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from petition.campaign.settings import Pace, Rate
 from petition.checks.campaign import Fallbacks
-from petition.cli import console
+from petition.cli import output
 from petition.merge.message import Merger
 from petition.outbox.enqueue import Action, Comparison
 from petition.prepare import Prepared
@@ -133,7 +133,7 @@ def _as_queued(number: int) -> str:
 
 
 def _when(comparison: Comparison) -> str:
-    return console.when(comparison.due_at) if comparison.due_at else "a time that is not known"
+    return output.when(comparison.due_at) if comparison.due_at else "a time that is not known"
 
 
 def _counted(prepared: Prepared, words: dict[Action, str]) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.options import Json
+from petition.cli.workspace import Json
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,8 +20,8 @@ def trust(
     """Confirm the commands and servers that a folder asks for."""
     import os
 
-    from petition.cli import console
-    from petition.cli.workplace import Workplace
+    from petition.cli import output
+    from petition.cli.workspace import Workplace
     from petition.errors import UsageError
     from petition.trust import confirm, requests, unconfirmed
 
@@ -32,38 +32,38 @@ def trust(
             confirm(new, place.root)
         if as_json:
             known = {"rehearsal": place.is_rehearsal, "log": place.log_name}
-            console.json(known | _as_json(asked, [] if yes else new))
+            output.json(known | _as_json(asked, [] if yes else new))
             return
         if not asked:
-            console.say("This folder asks for nothing that needs your word.")
+            output.say("This folder asks for nothing that needs your word.")
             return
-        console.say(f"{place.root.resolve()} asks for this:")
-        show(asked, new)
+        output.say(f"{place.root.resolve()} asks for this:")
+        show_requests(asked, new)
         if not new:
-            console.say("You have confirmed all of it.")
+            output.say("You have confirmed all of it.")
         elif not yes:
-            if not console.can_ask():
+            if not output.can_ask():
                 raise UsageError(
                     "nothing was confirmed: nobody is there to be asked",
                     "Run it in a terminal, or add --yes",
                 )
-            if not console.ask("Do you trust this folder with it?"):
+            if not output.ask("Do you trust this folder with it?"):
                 raise UsageError("nothing was confirmed: it was declined")
             confirm(new, place.root)
         if new:
-            console.say("Confirmed. What changes is asked for again.")
+            output.say("Confirmed. What changes is asked for again.")
 
 
-def show(asked: "Collection[Request]", new: "Collection[Request]") -> None:
+def show_requests(asked: "Collection[Request]", new: "Collection[Request]") -> None:
     """Show requests, and which of them are new.
 
     Args:
         asked: The requests.
         new: Those that are not confirmed as they are now.
     """
-    from petition.cli import console
+    from petition.cli import output
 
-    console.table(
+    output.table(
         ["key", "value", "what petition does with it", ""],
         [(one.key, one.value, one.effect, "new" if one in new else "confirmed") for one in asked],
     )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from petition.campaign.excerpt import Excerpts
 from petition.campaign.people import open_people
+from petition.cli.formats import Excerpts
 from petition.errors import Problem
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.cli import console
+from petition.cli import output
 from petition.errors import Level, Problem
 from petition.merge.message import Shown
 
@@ -20,21 +20,21 @@ HOSTILE = st.text(alphabet=st.characters() | st.sampled_from("\x1b\x07\x9b\u202e
 
 @given(HOSTILE)
 def test_nothing_is_left_that_a_terminal_would_obey(text: str):
-    assert not OBEYED.search(console.clean(text))
-    assert not OBEYED.search(console.clean(text, lines=True).replace("\n", ""))
+    assert not OBEYED.search(output.clean(text))
+    assert not OBEYED.search(output.clean(text, lines=True).replace("\n", ""))
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["C", "Z"])))
 def test_what_can_be_seen_stays_as_it_is(text: str):
-    assert console.clean(text) == text
-    assert console.clean(console.clean(text)) == text
+    assert output.clean(text) == text
+    assert output.clean(output.clean(text)) == text
 
 
 def test_what_was_there_can_be_seen():
-    assert console.clean("a\x1b[31mb\x07") == "a␛[31mb␇"
-    assert console.clean("\x7f\x9b\u202e") == "␡<U+009B><U+202E>"
-    assert console.clean("a\nb\tc") == "a␊b c"
-    assert console.clean("a\r\nb\rc", lines=True) == "a\nb␍c"
+    assert output.clean("a\x1b[31mb\x07") == "a␛[31mb␇"
+    assert output.clean("\x7f\x9b\u202e") == "␡<U+009B><U+202E>"
+    assert output.clean("a\nb\tc") == "a␊b c"
+    assert output.clean("a\r\nb\rc", lines=True) == "a\nb␍c"
 
 
 @given(HOSTILE)
@@ -42,9 +42,9 @@ def test_json_says_the_same_and_commands_nothing(text: str):
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", out)
-        console.json({"cell": text})
-        console.json_rows([{"cell": text}])
-        console.json_line({"cell": text})
+        output.json({"cell": text})
+        output.json_rows([{"cell": text}])
+        output.json_line({"cell": text})
     assert not OBEYED.search(out.getvalue().replace("\n", ""))
     decoder, rest, found = json.JSONDecoder(), out.getvalue().strip(), []
     while rest:
@@ -55,14 +55,14 @@ def test_json_says_the_same_and_commands_nothing(text: str):
 
 
 def test_json_is_for_people_too(capsys):
-    console.json({"name": "Айгүл"})
+    output.json({"name": "Айгүл"})
     assert capsys.readouterr().out == '{\n  "name": "Айгүл"\n}\n'
 
 
 def test_rows_as_json(capsys):
-    console.json_rows([])
+    output.json_rows([])
     assert json.loads(capsys.readouterr().out) == []
-    console.json_rows({"n": number} for number in range(3))
+    output.json_rows({"n": number} for number in range(3))
     assert json.loads(capsys.readouterr().out) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
@@ -72,7 +72,7 @@ def test_csv_computes_nothing_and_commands_nothing(cells: list[str]):
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", out)
-        console.csv(columns, [dict(zip(columns, cells, strict=True))])
+        output.csv(columns, [dict(zip(columns, cells, strict=True))])
     assert not OBEYED.search(out.getvalue().replace("\n", ""))
     header, row = csv.reader(io.StringIO(out.getvalue()))
     assert header == columns
@@ -80,12 +80,12 @@ def test_csv_computes_nothing_and_commands_nothing(cells: list[str]):
 
 
 def test_csv_keeps_numbers_and_leaves_nothing_empty(capsys):
-    console.csv(["a", "b"], [{"a": -1, "b": None}])
+    output.csv(["a", "b"], [{"a": -1, "b": None}])
     assert capsys.readouterr().out == "a,b\n-1,\n"
 
 
 def test_problems_are_one_line_each(capsys):
-    console.problems(
+    output.problems(
         [
             Problem("recipients.csv", 3, "what\x1b[2J is wrong", "Mend it"),
             Problem("petition.toml", None, "[smtp] looks odd", "Look", Level.WARNING),
@@ -95,29 +95,29 @@ def test_problems_are_one_line_each(capsys):
         "recipients.csv:3: what␛[2J is wrong. Mend it.\n"
         "petition.toml: warning: [smtp] looks odd. Look.\n"
     )
-    console.problems([Problem("a", 1, "b", "c")], on_stderr=True)
+    output.problems([Problem("a", 1, "b", "c")], on_stderr=True)
     assert capsys.readouterr().err == "a:1: b. c.\n"
 
 
 def test_markup_of_a_cell_is_text(capsys):
-    console.say("[bold]Company[/red] Ltd :smile:")
-    console.table(["a"], [("[/red] Ltd",)])
-    console.facts([("[b]", "[/red]")])
+    output.say("[bold]Company[/red] Ltd :smile:")
+    output.table(["a"], [("[/red] Ltd",)])
+    output.facts([("[b]", "[/red]")])
     assert capsys.readouterr().out == (
         "[bold]Company[/red] Ltd :smile:\na\n[/red] Ltd\n[b]  [/red]\n"
     )
 
 
 def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(capsys):
-    console.say("word " * 100)
-    console.table(["number", "text"], [(1, "x" * 200), (22, None)])
+    output.say("word " * 100)
+    output.table(["number", "text"], [(1, "x" * 200), (22, None)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "word " * 100
     assert lines[1:] == ["number  text", "     1  " + "x" * 200, "    22"]
 
 
 def test_a_letter_loses_its_marks_where_there_is_no_terminal(capsys):
-    console.letter(Shown([("To", "Kim <kim@x.example>")], "Dear \x02Kim\x03,\n\n  indented\n"))
+    output.letter(Shown([("To", "Kim <kim@x.example>")], "Dear \x02Kim\x03,\n\n  indented\n"))
     assert capsys.readouterr().out == ("To: Kim <kim@x.example>\n\nDear Kim,\n\n  indented\n\n")
 
 
@@ -127,20 +127,20 @@ def test_a_letter_loses_its_marks_where_there_is_no_terminal(capsys):
 )
 def test_anything_but_yes_is_no(answer: str, is_yes: bool, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    assert console.ask("Send 3 letters now?") is is_yes
+    assert output.ask("Send 3 letters now?") is is_yes
     assert capsys.readouterr().err == "Send 3 letters now? [y/N] "
 
 
 def test_nobody_can_be_asked_without_a_terminal():
-    assert not console.can_ask()
-    assert not console.is_terminal()
+    assert not output.can_ask()
+    assert not output.is_terminal()
 
 
 def test_counts_have_their_nouns():
-    assert console.count(1, "letter") == "1 letter"
-    assert console.count(1200, "letter") == "1,200 letters"
-    assert console.count(0, "person", "people") == "0 people"
+    assert output.count(1, "letter") == "1 letter"
+    assert output.count(1200, "letter") == "1,200 letters"
+    assert output.count(0, "person", "people") == "0 people"
 
 
 def test_a_moment_names_its_zone(monkeypatch):
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d \S+", console.when(datetime.now(UTC)))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d \S+", output.when(datetime.now(UTC)))

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from petition.cli.progress import Progress
+from petition.cli.delivery import Progress
 from petition.outbox.states import State
 
 
@@ -69,9 +69,9 @@ class Gone(io.StringIO):
     "fault", [BrokenPipeError(32, "Broken pipe"), OSError(5, "EIO"), ValueError("closed file")]
 )
 def test_a_terminal_that_went_away_stops_nothing(monkeypatch, fault, is_terminal):
-    from petition.cli import console
+    from petition.cli import output
 
-    console.err.cache_clear()
+    output.err.cache_clear()
     monkeypatch.setattr(sys, "stderr", Gone(fault, is_terminal=is_terminal))
     try:
         with Progress(3) as progress:
@@ -80,4 +80,4 @@ def test_a_terminal_that_went_away_stops_nothing(monkeypatch, fault, is_terminal
                 progress.told(State.SENT, copy)
             progress.note("another")
     finally:
-        console.err.cache_clear()
+        output.err.cache_clear()

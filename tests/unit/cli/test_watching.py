@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from watchfiles import Change
 
-from petition.cli.watching import Sources
+from petition.cli.preview import Sources
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.cli.workplace import Workplace
+from petition.cli.workspace import Workplace
 from petition.errors import CampaignError, LogUnusable, UsageError
 
 SETTINGS = '[campaign]\ntitle = "T"\n[sender]\nfrom = "a@x.example"\n'

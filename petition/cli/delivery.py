@@ -1,21 +1,29 @@
-"""Runs a delivery from the terminal: the sandbox, the signals, the ending."""
+"""Runs a delivery in the terminal: sandbox, signals, progress, result.
+
+Whatever becomes of the terminal, nothing here may raise: letters are on their way meanwhile.
+"""
 
 import asyncio
 import math
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self
 
 from petition.campaign.server import Server
-from petition.cli import console
+from petition.cli import output
 from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.merge.message import Email
 from petition.outbox.log import DAY, Log
 from petition.outbox.run import Run, on_thread, write_down_late
+from petition.outbox.states import State
 from petition.prepare import Prepared
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Pace
@@ -26,6 +34,112 @@ from petition.smtp.dkim import DkimSigner, load_signer
 from petition.smtp.login import secret_of
 from petition.smtp.replies import Verdict
 from petition.smtp.session import run_loop
+
+_STEPS = 10  # so many lines tell the progress of a run where there is no terminal
+_SECONDS = 5.0  # and further ones after so long without a line
+_PAUSE = 1.0  # seconds between two lines at the least, so that a short list makes few of them
+
+
+class Progress:
+    """Shows how many letters became what.
+
+    Args:
+        total: How many letters there are to send.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._by_state: dict[State, int] = {}
+        self._deferred: set[int] = set()
+        self._begun = self._told_at = monotonic()
+        self._step = 0
+        self._is_seen = True
+        self._bar = output.bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task("", total=total, tally="") if self._bar else None
+
+    def told(self, state: State, copy: int | None = None) -> None:
+        """Count what became of one letter.
+
+        Args:
+            state: Where it is now.
+            copy: Its id, so that one that was deferred and is sent later counts once.
+        """
+        if copy in self._deferred:
+            self._deferred.remove(copy)
+            self._by_state[State.DEFERRED] -= 1
+        if state is State.QUEUED:  # put back: as if nothing had happened
+            return
+        if state is State.DEFERRED and copy is not None:
+            self._deferred.add(copy)
+        self._by_state[state] = self._by_state.get(state, 0) + 1
+        self._try(self._show)
+
+    def note(self, text: str) -> None:
+        """Say something beside the progress."""
+        self._try(lambda: self._say(text))
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._try(self._bar.start)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._try(self._bar.stop)
+
+    def _try(self, show: Callable[[], None]) -> None:
+        """Show something, unless nobody is there any more: a closed pipe, a terminal that went."""
+        if not self._is_seen:
+            return
+        try:
+            show()
+        except (OSError, ValueError, SystemExit):  # rich ends the program where a pipe is closed
+            self._is_seen = False
+
+    @property
+    def _done(self) -> int:
+        return sum(self._by_state.values())
+
+    def _show(self) -> None:
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self._done, tally=self._tally())
+            return
+        done = self._done
+        step = done * _STEPS // self._total if self._total else _STEPS
+        silence = monotonic() - self._told_at
+        is_next = step > self._step and (silence > _PAUSE or done >= self._total)
+        if is_next or silence > _SECONDS:
+            self._step, self._told_at = step, monotonic()
+            self._say(self._line())
+
+    def _say(self, text: str) -> None:
+        if self._bar:
+            output.say_error(text)
+            return
+        # Not by rich, which makes stdout silent too where stderr is a closed pipe.
+        sys.stderr.write(f"{output.clean(text)}\n")
+        sys.stderr.flush()
+
+    def _tally(self) -> str:
+        return ", ".join(
+            f"{self._by_state[state]:,} {state}" for state in State if self._by_state.get(state)
+        )
+
+    def _line(self) -> str:
+        seconds = max(monotonic() - self._begun, 0.001)
+        rate = self._done / seconds
+        left = max(self._total - self._done, 0) / rate if rate else 0
+        percent = 100 * self._done // self._total if self._total else 100
+        pace = output.rate(rate)
+        if left:
+            pace = f"{pace}, {output.duration(left)} left"
+        return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
+
 
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 _LATE_SECONDS = 5  # in which a database is started anew; whoever waits for a disk waits for hours
@@ -197,7 +311,7 @@ async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> N
 
 def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
     def noting(wait: Wait) -> None:
-        until = console.when(wait.until)
+        until = output.when(wait.until)
         if wait.is_for_server:
             note(f"The server cannot be reached; trying again at {until}, then ever more rarely.")
         else:
@@ -218,7 +332,7 @@ def _told(slowed: Slowed) -> str:
             f"The server refuses commands that come together with the end of a letter"
             f" ({slowed.said}): from now on they wait for its reply, one round trip more a letter."
         )
-    seconds = console.duration(slowed.seconds)
+    seconds = output.duration(slowed.seconds)
     if slowed.domain:
         return (
             f"{slowed.domain} asks for fewer letters ({slowed.said}): letters to it go"

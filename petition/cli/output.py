@@ -1,4 +1,4 @@
-"""What a person sees, and what a script reads. With live.py the door to rich.
+"""Terminal output: messages, tables, the letter, progress, JSON.
 
 Whatever comes from a cell, a file, a server or a mail passes `clean` and reaches rich as `Text`,
 never as markup: rich passes escape sequences through, and a cell with brackets in it would be a
@@ -11,19 +11,69 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
-from petition.campaign.excerpt import Excerpt, Excerpts
-from petition.cli.formats import clean, csv, json, json_error, json_line, json_of, json_rows
-from petition.cli.words import count, duration, rate, when
+from petition.cli.formats import (
+    Excerpt,
+    Excerpts,
+    clean,
+    csv,
+    json,
+    json_error,
+    json_line,
+    json_of,
+    json_rows,
+)
 from petition.errors import Level, Problem, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.status import Status
     from rich.table import Table
     from rich.text import Text
+
+
+def when(moment: datetime) -> str:
+    """A moment in the words of the person's own clock.
+
+    Args:
+        moment: An aware moment.
+    """
+    local = moment.astimezone()
+    return f"{local:%Y-%m-%d %H:%M} {local.tzname()}".rstrip()
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 letter`, `2 letters`, `3 people`.
+
+    Args:
+        number: How many.
+        noun: What one of them is called.
+        plural: What several are called, where an s does not do it.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def rate(letters_a_second: float) -> str:
+    """A rate in the words of a person: `12/s`, `30/min`."""
+    if letters_a_second >= 1:
+        return f"{letters_a_second:,.0f}/s"
+    return f"{letters_a_second * 60:.0f}/min" if letters_a_second else ""
+
+
+def duration(seconds: float) -> str:
+    """About how long: `12 s`, `5 min`, `1.5 h`."""
+    if seconds < 60:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
 
 __all__ = [
     "ask",
@@ -359,3 +409,77 @@ def _marked(text: str) -> "Text":
         # Marks do not nest: every second piece stands between two of them.
         line.append_text(harmless(piece, "underline bold" if at % 2 and is_terminal() else ""))
     return line
+
+
+_TIMES_A_SECOND = 10  # that a progress bar is drawn at the most
+_COUNTED = 1_000  # rows between two looks of a counter
+
+
+class Counter:
+    """Counts on stderr while a long list is read: on a terminal alone, and gone at the end.
+
+    Args:
+        label: What is counted.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._status: Status | None = None
+        self._next = _COUNTED if sys.stderr.isatty() else sys.maxsize
+
+    def show(self, count: int) -> None:
+        """Say how many there were."""
+        if count < self._next:
+            return
+        self._next = count + _COUNTED
+        if self._status is None:
+            self._status = err().status("")
+            self._status.start()
+        self._status.update(harmless(f"{self._label}: {count:,}"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+
+def bar() -> "Bar":
+    """A progress bar on stderr; its one task has a field `tally`."""
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import Progress as Bar
+
+    class Done(ProgressColumn):
+        """How many of them there are."""
+
+        def render(self, task: Task) -> "Text":
+            return harmless(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
+
+    class Pace(ProgressColumn):
+        """How many a second, and the time that the rest will take."""
+
+        max_refresh = 0.5  # seconds: figures that jump cannot be read
+
+        def render(self, task: Task) -> "Text":
+            if not task.speed or task.finished:
+                return harmless(rate(task.finished_speed or 0) if task.finished else "")
+            left = duration(task.time_remaining or 0)
+            return harmless(f"{rate(task.speed)}, {left} left")
+
+    return Bar(
+        BarColumn(bar_width=None),
+        Done(),
+        TextColumn("{task.fields[tally]}", markup=False),
+        Pace(),
+        console=err(),
+        expand=True,
+        refresh_per_second=_TIMES_A_SECOND,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

@@ -1,26 +1,52 @@
-"""What a command works on: the campaign in the current folder, its server and its log."""
+"""What a command works on: the campaign folder, its server, its log, the copies it names.
+
+What is held about a person may be in the log of the rehearsals too.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.errors import CampaignError, UsageError
+from petition.address import folded, parse_address
+from petition.campaign.server import Server, database_of
+from petition.cli import output
+from petition.errors import AddressRefused, CampaignError, LogUnusable, PetitionError, UsageError
+from petition.outbox.known import Doubt
+from petition.outbox.log import Log
+from petition.outbox.models import Copy
 
-if TYPE_CHECKING:  # --help must not wait for what only a running command needs
+if TYPE_CHECKING:
     from petition.campaign.folder import Campaign
-    from petition.campaign.server import Server
     from petition.campaign.settings import LoadedSettings, Settings
-    from petition.outbox.known import Doubt
-    from petition.outbox.log import Log
     from petition.trust import Part, Request
 
-REHEARSAL = "Rehearsal: no mail server is set; nobody received anything{}."
-OUTBOX = "outbox"
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for a script.")]
+Csv = Annotated[bool, typer.Option("--csv", help="CSV on stdout, for a spreadsheet.")]
+Letter = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name.")]
+
+ThisLog = Annotated[
+    bool,
+    typer.Option(
+        "--this-log", help="Go on with this log, though it is new here or not the newest known."
+    ),
+]
+
+
+def one_format(*, as_json: bool, as_csv: bool) -> None:
+    """Refuse two formats at once.
+
+    Raises:
+        UsageError: Both were asked for.
+    """
+    if as_json and as_csv:
+        raise UsageError("--json and --csv are two formats", "Choose one of them")
 
 
 class Workplace:
@@ -219,7 +245,7 @@ class Workplace:
 
     def unconfirmed(self, *parts: "Part") -> "list[Request]":
         """What the folder asks for of these parts, and the person has not confirmed."""
-        from petition.trust import requests, unconfirmed
+        from petition.trust import confirm, requests, unconfirmed
 
         asked = requests(self.settings, os.environ, self.root)
         return unconfirmed([one for one in asked if one.part in parts], self.root)
@@ -234,22 +260,22 @@ class Workplace:
         Raises:
             UsageError: There is something, and it was not confirmed.
         """
-        from petition.cli import console
-        from petition.cli.trust import show
+        from petition.cli import output
+        from petition.cli.trust import show_requests
         from petition.trust import confirm, requests, unconfirmed
 
         asked = [one for one in requests(self.settings, os.environ, self.root) if one.part in parts]
         if not (new := unconfirmed(asked, self.root)):
             return
-        if not (asks and console.can_ask()):
+        if not (asks and output.can_ask()):
             keys = ", ".join(one.key for one in new)
             raise UsageError(
                 f"nothing was done: you have not confirmed what this folder asks for ({keys})",
                 "Look at it and confirm it with petition trust",
             )
-        console.say("This folder asks for what you have not confirmed:")
-        show(new, new)
-        if not console.ask("Do you trust this folder with it?"):
+        output.say("This folder asks for what you have not confirmed:")
+        show_requests(new, new)
+        if not output.ask("Do you trust this folder with it?"):
             raise UsageError("nothing was done: it was declined")
         confirm(new, self.root)
 
@@ -328,15 +354,13 @@ class Workplace:
         Raises:
             UsageError: It was not confirmed.
         """
-        from petition.cli.logs import confirm, would_stop
-
         if not (doubt := self.doubt):
             return
         if only_tells:
             would_stop(doubt)
             return
         if not this_log:
-            confirm(doubt)
+            confirm_log(doubt)
         self.log.memory.accept()
 
     @property
@@ -364,24 +388,196 @@ class Workplace:
 
     def say_which(self) -> None:
         """Name the log, and say plainly when it is that of a rehearsal."""
-        from petition.cli import console
+        from petition.cli import output
 
-        console.say(f"Log: {self.log_name}", "dim")
+        output.say(f"Log: {self.log_name}", "dim")
         self.say_rehearsal()
 
     def say_rehearsal(self) -> None:
         """Say plainly when nobody received anything."""
-        from petition.cli import console
+        from petition.cli import output
 
         if self.is_rehearsal:
             has_outbox = (self.root / OUTBOX).is_dir()
-            console.say(REHEARSAL.format(f" (see ./{OUTBOX})" if has_outbox else ""), "yellow")
+            output.say(REHEARSAL.format(f" (see ./{OUTBOX})" if has_outbox else ""), "yellow")
 
 
 def _say_upgraded(log: "Log") -> None:
     """Say that opening a log has upgraded it, and where it is as it was; stdout may be JSON."""
-    from petition.cli import console
+    from petition.cli import output
 
     if done := log.database.upgraded:
         kept = f"; as it was before, it is kept in {done.kept}" if done.kept else ""
-        console.say_error(f"Upgraded {log.where} from schema {done.before} to {done.after}{kept}.")
+        output.say_error(f"Upgraded {log.where} from schema {done.before} to {done.after}{kept}.")
+
+
+_NOTHING = "Nothing was done"
+
+
+def letter_name(place: Workplace, text: str) -> str:
+    """The name of a letter that the log knows, or that is in the campaign.
+
+    Args:
+        place: Where to look.
+        text: A name, or a letter's file.
+
+    Raises:
+        UsageError: There is no such letter.
+    """
+    name = text.removeprefix("letters/").removesuffix(".md")
+    known = place.log_if_any.letters() if place.log_if_any else []
+    if name in known:
+        return name
+    from petition.checks.campaign import find_letter  # a letter that the log has needs no files
+
+    try:
+        return find_letter(place.campaign, name).name
+    except CampaignError:
+        there = ", ".join(known) or "none"
+        raise UsageError(f'there is no letter "{text}"', f"Letters in the log: {there}") from None
+
+
+def copies_named(
+    place: Workplace,
+    letter: str,
+    texts: Iterable[str] | None,
+    fits: Callable[[Copy], bool],
+    what: str,
+) -> tuple[str, list[str] | None]:
+    """The letter and the addresses of a command that moves copies of one letter.
+
+    Args:
+        place: Where to look.
+        letter: What the person typed for the letter.
+        texts: What they typed for the addresses, if anything.
+        fits: Whether a copy is one that the command is for.
+        what: What such a copy is called: `waiting`.
+
+    Returns:
+        The letter's name, and the addresses; None: all.
+
+    Raises:
+        UsageError: There is no such letter, or an address has no such copy.
+    """
+    name = letter_name(place, letter)
+    boxes = addresses(texts or [])
+    require(place.existing_log, [name], boxes, fits, what)
+    return name, boxes or None
+
+
+def addresses(texts: Iterable[str]) -> list[str]:
+    """Addresses as the log has them, each once, in the order in which they were typed.
+
+    Raises:
+        UsageError: One of them is no address.
+    """
+    try:
+        boxes = [parse_address(text).addr_spec for text in texts]
+        return list({folded(box): box for box in reversed(boxes)}.values())[::-1]
+    except AddressRefused as refusal:
+        raise UsageError(refusal.what, f"{refusal.mend}. {_NOTHING}") from None
+
+
+def require(
+    log: Log,
+    letters: Collection[str],
+    asked: Iterable[str],
+    fits: Callable[[Copy], bool],
+    what: str,
+    *,
+    newest: bool = True,
+) -> None:
+    """Make sure that every address has a copy that the command is for.
+
+    Args:
+        log: The log.
+        letters: The letters that count.
+        asked: Addresses as the log has them.
+        fits: Whether a copy is one that the command is for.
+        what: What such a copy is called: `uncertain`.
+        newest: Only the newest copy of each letter counts.
+
+    Raises:
+        UsageError: Some have none; for each it says what they have.
+    """
+    faults = []
+    for mailbox in asked:
+        copies = [copy for letter in letters for copy in log.copies_to(letter, mailbox)]
+        if newest:
+            copies = list({(copy.letter, copy.twin): copy for copy in copies}.values())
+        if not any(map(fits, copies)):
+            states = {copy.letter: copy.state for copy in copies}
+            has = ", ".join(f"{letter}: {state}" for letter, state in states.items())
+            faults.append(f"{mailbox} ({has or 'not in the log'})")
+    if faults:
+        raise UsageError(f"no {what} letter to {', '.join(faults)}", _NOTHING)
+
+
+def engine() -> ModuleType:
+    """The module that knows it (delivery/workers.py).
+
+    Raises:
+        LogUnusable: It is not installed.
+    """
+    try:
+        from petition.sending import job_queue
+    except ImportError as fault:
+        raise LogUnusable(
+            "workers need a library that is not installed",
+            "Run: pip install 'petition[postgres]'",
+        ) from fault
+    return job_queue
+
+
+def logs(place: Workplace, *, make: bool) -> list[tuple[Log, Path | None]]:
+    """The logs of a campaign, that of the present server first.
+
+    Args:
+        place: The campaign; closes them.
+        make: Make the first one where there is none.
+
+    Returns:
+        Each log, and the sandbox's Maildir beside the one of the rehearsals.
+
+    Raises:
+        LogUnusable: One of them cannot be opened.
+    """
+    found: list[tuple[Log, Path | None]] = []
+    for is_rehearsal in (place.is_rehearsal, not place.is_rehearsal):
+        is_present = is_rehearsal == place.is_rehearsal
+        url = _url(place, is_rehearsal=is_rehearsal)
+        if place.has_log(url) or (is_present and make):
+            outbox = place.root / OUTBOX if is_rehearsal else None
+            found.append((place.log if is_present else place.open_log(url), outbox))
+    return found
+
+
+def _url(place: Workplace, *, is_rehearsal: bool) -> str:
+    if is_rehearsal == place.is_rehearsal:
+        return place.url
+    server = None if is_rehearsal else Server(host="localhost", port=25, security="none")
+    return database_of(place.settings, os.environ, place.root, server)
+
+
+def confirm_log(doubt: Doubt) -> None:
+    """Ask whether this is the right log; --yes is no answer to that.
+
+    Raises:
+        UsageError: Nobody is there to answer, or it was declined.
+    """
+    way = f"{doubt.mend}. If it is the right log, add --this-log; nothing was done"
+    if not output.can_ask():
+        raise UsageError(doubt.what, way)
+    output.say_error(str(PetitionError(doubt.what, doubt.mend)))
+    if not output.ask("Is this the right log?"):
+        raise UsageError("nothing was done: it was declined")
+
+
+def would_stop(doubt: Doubt) -> None:
+    """Say to whoever only looks that a live `send` would ask."""
+    what = f"send would stop here: {doubt.what}"
+    output.say_error(str(PetitionError(what, f"{doubt.mend}. If it is right, add --this-log")))
+
+
+REHEARSAL = "Rehearsal: no mail server is set; nobody received anything{}."
+OUTBOX = "outbox"
