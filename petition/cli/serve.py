@@ -70,8 +70,7 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
 
 def _reopened(place: Workplace) -> "Log":
     from petition.errors import LogUnusable
-    from petition.outbox.database import is_there
-    from petition.outbox.log import Log
+    from petition.outbox.log import Log, is_there
 
     if not is_there(place.url):  # it would be made, and know nobody
         raise LogUnusable(f"there is no log in {place.log_name} any more", "Bring it back")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.workspace import Json
+from petition.cli.workspace import Json, show_requests
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,21 +52,6 @@ def trust(
             confirm(new, place.root)
         if new:
             output.say("Confirmed. What changes is asked for again.")
-
-
-def show_requests(asked: "Collection[Request]", new: "Collection[Request]") -> None:
-    """Show requests, and which of them are new.
-
-    Args:
-        asked: The requests.
-        new: Those that are not confirmed as they are now.
-    """
-    from petition.cli import output
-
-    output.table(
-        ["key", "value", "what petition does with it", ""],
-        [(one.key, one.value, one.effect, "new" if one in new else "confirmed") for one in asked],
-    )
 
 
 def _as_json(asked: "Collection[Request]", new: "Collection[Request]") -> dict[str, object]:

@@ -238,14 +238,14 @@ class Workplace:
 
     def has_log(self, url: str) -> bool:
         """Whether there is a log; nothing is made."""
-        from petition.outbox.database import is_there
+        from petition.outbox.log import is_there
 
         self._allow_log(url)
         return is_there(url)
 
     def unconfirmed(self, *parts: "Part") -> "list[Request]":
         """What the folder asks for of these parts, and the person has not confirmed."""
-        from petition.trust import confirm, requests, unconfirmed
+        from petition.trust import requests, unconfirmed
 
         asked = requests(self.settings, os.environ, self.root)
         return unconfirmed([one for one in asked if one.part in parts], self.root)
@@ -261,7 +261,6 @@ class Workplace:
             UsageError: There is something, and it was not confirmed.
         """
         from petition.cli import output
-        from petition.cli.trust import show_requests
         from petition.trust import confirm, requests, unconfirmed
 
         asked = [one for one in requests(self.settings, os.environ, self.root) if one.part in parts]
@@ -581,3 +580,18 @@ def would_stop(doubt: Doubt) -> None:
 
 REHEARSAL = "Rehearsal: no mail server is set; nobody received anything{}."
 OUTBOX = "outbox"
+
+
+def show_requests(asked: "Collection[Request]", new: "Collection[Request]") -> None:
+    """Show requests, and which of them are new.
+
+    Args:
+        asked: The requests.
+        new: Those that are not confirmed as they are now.
+    """
+    from petition.cli import output
+
+    output.table(
+        ["key", "value", "what petition does with it", ""],
+        [(one.key, one.value, one.effect, "new" if one in new else "confirmed") for one in asked],
+    )

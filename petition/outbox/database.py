@@ -26,14 +26,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload
+from typing import Any, Protocol, Self, overload
 
 from petition.database_url import POSTGRESQL, SQLITE, AddressUnreadable, PostgresAddress
 from petition.errors import LogUnusable
-
-if TYPE_CHECKING:
-    from petition.outbox.upgrades import Upgraded
-
 
 _FILES = (
     "queries.sql",
@@ -445,37 +441,6 @@ def altered(place: str, what: str) -> LogUnusable:
     )
 
 
-def open_database(url: str, *, looks: bool = False) -> Database:
-    """Connect to a log.
-
-    Args:
-        url: `sqlite:///PATH` or `postgresql://...`.
-        looks: Who only looks makes no log where there is none, and changes no old one.
-
-    Raises:
-        LogUnusable: It cannot be opened, is not ours, or was made by another petition.
-    """
-    if url.startswith(POSTGRESQL):
-        database: Database = _postgres().PostgresDatabase(url, looks=looks)
-        return database
-    from petition.outbox.sqlite import SqliteDatabase  # noqa: PLC0415 (as above)
-
-    return SqliteDatabase(path_of(url), looks=looks)
-
-
-def is_there(url: str) -> bool:
-    """Whether there is a log: nothing is made.
-
-    Raises:
-        LogUnusable: What is there is something else, or the server of the database does not answer.
-    """
-    if url.startswith(POSTGRESQL):
-        return bool(_postgres().is_there(url))
-    from petition.outbox.sqlite import is_there  # noqa: PLC0415 (as above)
-
-    return is_there(path_of(url))
-
-
 def where(url: str) -> str:
     """A log as a person would name it: the path of its file, or its address without a password."""
     if not url.startswith(POSTGRESQL):
@@ -505,17 +470,6 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix(SQLITE))
 
 
-def _postgres() -> Any:  # noqa: ANN401 (a module that is there with the extra alone)
-    try:
-        from petition.outbox import postgres  # noqa: PLC0415 (its library takes long to load)
-    except ImportError as fault:
-        raise LogUnusable(
-            "PostgreSQL needs a library that is not installed",
-            "Run: pip install 'petition[postgres]'",
-        ) from fault
-    return postgres
-
-
 LONG_RUN = 10_000  # copies
 INDEXING = ("index_message_ids", "index_tokens", "index_selectors")
 _DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of_selectors")
@@ -541,3 +495,18 @@ def drop_indexes(database: Database, copies: int) -> None:
     if copies >= LONG_RUN:
         for query in _DROPPING:
             database.run(query)
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """An upgrade that was made.
+
+    Args:
+        before: The schema that the log had.
+        after: The one that it has now.
+        kept: Where the log is as it was before; None: the server's own backups are all there is.
+    """
+
+    before: int
+    after: int
+    kept: str | None

@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from petition.address import folded
+from petition.database_url import POSTGRESQL
 from petition.errors import LogBusy, LogUnusable, PetitionError
 from petition.identity import new_key
 from petition.outbox import models, upgrades
-from petition.outbox.database import Values, open_database
+from petition.outbox.database import Database, Values, path_of
 from petition.outbox.job_queue import queue_moved
 from petition.outbox.known import BEGUN, Memory, id_of
 from petition.outbox.models import (
@@ -491,3 +492,45 @@ class Record:
     def steps(self) -> Rows:
         """How many copies went from one state to another in each minute."""
         return map(dict, self._database.each("report_steps"))
+
+
+def open_database(url: str, *, looks: bool = False) -> Database:
+    """Connect to a log.
+
+    Args:
+        url: `sqlite:///PATH` or `postgresql://...`.
+        looks: Who only looks makes no log where there is none, and changes no old one.
+
+    Raises:
+        LogUnusable: It cannot be opened, is not ours, or was made by another petition.
+    """
+    if url.startswith(POSTGRESQL):
+        database: Database = _postgres().PostgresDatabase(url, looks=looks)
+        return database
+    from petition.outbox.sqlite import SqliteDatabase  # noqa: PLC0415 (as above)
+
+    return SqliteDatabase(path_of(url), looks=looks)
+
+
+def is_there(url: str) -> bool:
+    """Whether there is a log: nothing is made.
+
+    Raises:
+        LogUnusable: What is there is something else, or the server of the database does not answer.
+    """
+    if url.startswith(POSTGRESQL):
+        return bool(_postgres().is_there(url))
+    from petition.outbox.sqlite import is_there  # noqa: PLC0415 (as above)
+
+    return is_there(path_of(url))
+
+
+def _postgres() -> Any:  # noqa: ANN401 (a module that is there with the extra alone)
+    try:
+        from petition.outbox import postgres  # noqa: PLC0415 (its library takes long to load)
+    except ImportError as fault:
+        raise LogUnusable(
+            "PostgreSQL needs a library that is not installed",
+            "Run: pip install 'petition[postgres]'",
+        ) from fault
+    return postgres

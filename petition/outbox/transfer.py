@@ -23,8 +23,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from petition.errors import LogUnusable, UsageError
-from petition.outbox.database import Database, open_database, tables
-from petition.outbox.log import ARRIVING, MOVED, MOVING, Log
+from petition.outbox.database import Database, tables
+from petition.outbox.log import ARRIVING, MOVED, MOVING, Log, open_database
 
 _MOVE = "move"  # the id of a move, beside the note of how far it is
 _NOTES = (MOVED, MOVING, ARRIVING, _MOVE)

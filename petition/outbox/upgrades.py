@@ -7,32 +7,16 @@ it, and after a file was copied.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
 from petition.address import folded
 from petition.errors import LogUnusable
 from petition.identity import Signer, new_key
-from petition.outbox.database import Database
+from petition.outbox.database import Database, Upgraded
 from petition.outbox.models import stamp
 
 FIRST = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Upgraded:
-    """An upgrade that was made.
-
-    Args:
-        before: The schema that the log had.
-        after: The one that it has now.
-        kept: Where the log is as it was before; None: the server's own backups are all there is.
-    """
-
-    before: int
-    after: int
-    kept: str | None
 
 
 def newest() -> int:
