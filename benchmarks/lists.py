@@ -173,14 +173,14 @@ def whole(folder: Path) -> int:
     """All that `petition send` does before its first connection: every copy is merged as well."""
     from petition.campaign.folder import load_campaign
     from petition.outbox.log import Log
-    from petition.plan import Wish
+    from petition.plan import SendOptions
     from petition.prepare import enqueue, prepare
 
     (folder / "petition.toml").write_text(SETTINGS, "utf-8")
     (folder / "letters").mkdir(exist_ok=True)
     (folder / "letters" / "letter.md").write_text(LETTER, "utf-8")
     with Log(f"sqlite:///{folder / 'whole.db'}") as log:
-        prepared = prepare(load_campaign(folder), "letter", log, None, Wish())
+        prepared = prepare(load_campaign(folder), "letter", log, None, SendOptions())
         enqueue(prepared)
         return prepared.comparison.to_send
 

@@ -31,7 +31,7 @@ _UNPRINTABLE = re.compile(
 )
 
 
-class Following:
+class FollowUp:
     """Completes the rows of a follow-up's list.
 
     Args:
@@ -127,7 +127,7 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
     }
 
 
-class Fits:
+class RowFilter:
     """Whether a condition holds for a person, and whether it did for anybody.
 
     Args:
@@ -168,7 +168,7 @@ def rows_of(
     persons: Iterator[Person],
     merger: Merger | None,
     choice: Choice,
-    fits: Fits,
+    fits: RowFilter,
 ) -> Iterator[ListedRow]:
     """The persons of a list, each as the log is to have it.
 
@@ -225,7 +225,7 @@ class PlanRefused(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SendOptions:
     """What the caller asked for.
 
     Args:
@@ -295,7 +295,7 @@ class Plan:
         return None
 
 
-def plan_of(examined: Examined, log: Log, wish: Wish, *, begins: bool) -> Plan | None:
+def plan_of(examined: Examined, log: Log, wish: SendOptions, *, begins: bool) -> Plan | None:
     """Which text goes out in which revision.
 
     Args:
@@ -317,7 +317,7 @@ def plan_of(examined: Examined, log: Log, wish: Wish, *, begins: bool) -> Plan |
     return Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
 
 
-def _plan_after(newest: FrozenLetter, now: Frozen, wish: Wish, *, begins: bool) -> Plan:
+def _plan_after(newest: FrozenLetter, now: Frozen, wish: SendOptions, *, begins: bool) -> Plan:
     """The plan for a letter that was frozen before."""
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
@@ -333,7 +333,7 @@ def _plan_after(newest: FrozenLetter, now: Frozen, wish: Wish, *, begins: bool) 
     return Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
 
 
-def _plan_going_on(newest: FrozenLetter, old: Frozen, wish: Wish) -> Plan:
+def _plan_going_on(newest: FrozenLetter, old: Frozen, wish: SendOptions) -> Plan:
     """The plan for a letter that has not changed: its revision goes on, for whom it is meant."""
     mode = meant_for = newest.mode
     if mode in {Mode.AGAIN, Mode.AGAIN_CHOSEN}:
@@ -355,7 +355,7 @@ def _plan_going_on(newest: FrozenLetter, old: Frozen, wish: Wish) -> Plan:
     )
 
 
-def _meant_for(wish: Wish) -> Mode:
+def _meant_for(wish: SendOptions) -> Mode:
     if not wish.again:
         return Mode.REVISE
     return Mode.AGAIN if wish.is_for_all else Mode.AGAIN_CHOSEN

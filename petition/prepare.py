@@ -24,7 +24,7 @@ from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, suppressions
 from petition.outbox.models import FrozenLetter
 from petition.outbox.states import Mode
-from petition.plan import Fits, Following, Plan, PlanRefused, Wish, plan_of, rows_of
+from petition.plan import FollowUp, Plan, PlanRefused, RowFilter, SendOptions, plan_of, rows_of
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.
@@ -121,7 +121,7 @@ def prepare(
     name: str,
     log: Log,
     server: Server | None,
-    wish: Wish,
+    wish: SendOptions,
     *,
     read_back: int = READ_BACK_FIRST,
 ) -> Prepared:
@@ -181,7 +181,7 @@ class _Reading:
     name: str
     log: Log
     server: Server | None
-    wish: Wish
+    wish: SendOptions
     read_back: int
 
     def read(self, *, begins: bool = False) -> _Read:
@@ -202,7 +202,7 @@ class _Reading:
         plan = plan_of(examined, log, wish, begins=begins)
         merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
         choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
-        fits = Fits(examined, wish.where)
+        fits = RowFilter(examined, wish.where)
         listing = Listing(log, examined.letter.name)
         persons = examined.persons(merger, plan.revision if plan else 1, read_back=self.read_back)
         listing.stage(rows_of(examined, persons, merger, choice, fits))
@@ -220,7 +220,7 @@ class _Reading:
         return _Read(examined, plan, merger, listing, choice.seen)
 
 
-def following_of(examined: Examined, log: Log) -> Following | None:
+def following_of(examined: Examined, log: Log) -> FollowUp | None:
     """Complete the rows of a letter that follows another with what the log knows.
 
     Args:
@@ -233,7 +233,7 @@ def following_of(examined: Examined, log: Log) -> Following | None:
     front = examined.letter.front if examined.letter.texts else None
     if front is None or not front.follows or examined.has_errors:
         return None
-    following = Following(log, front.follows, front.where or UNANSWERED)
+    following = FollowUp(log, front.follows, front.where or UNANSWERED)
     if following.has_begun:
         examined.complete = following.complete
     return following
@@ -276,7 +276,7 @@ def refusal_of(examined: Examined, log: Log) -> PlanRefused | None:
         examined: The letter as it is now.
         log: Its log.
     """
-    plan = plan_of(examined, log, Wish(), begins=False)
+    plan = plan_of(examined, log, SendOptions(), begins=False)
     return plan.refusal if plan else None
 
 

@@ -370,7 +370,7 @@ class About(SettingsTable):
     timezone: kinds.TimeZoneName = "UTC"
 
 
-class Sender(SettingsTable):
+class SenderSettings(SettingsTable):
     """[sender]: whom the letters come from."""
 
     from_: kinds.MailboxText = Field(alias="from", examples=['from = "Name <name@your.domain>"'])
@@ -408,7 +408,7 @@ class Dkim(SettingsTable):
         return self
 
 
-class Pace(SettingsTable):
+class PaceSettings(SettingsTable):
     """[pace]: how fast letters may go, and when."""
 
     rate: RateText | None = None
@@ -420,7 +420,7 @@ class Pace(SettingsTable):
     give_up: SpanText | None = None
 
 
-class Event(SettingsTable):
+class EventSettings(SettingsTable):
     """[events.NAME]: where and when people meet; times are those of [campaign] timezone."""
 
     title: kinds.OneLine = Field(examples=['title = "What it is"'])
@@ -460,7 +460,7 @@ class Unsubscribe(SettingsTable):
     mailto: kinds.Mailto | None = None
 
 
-class Log(SettingsTable):
+class LogSettings(SettingsTable):
     """[log]: where the delivery log is kept."""
 
     database: kinds.DatabaseUrl = "sqlite:///petition.db"
@@ -470,18 +470,20 @@ class Settings(SettingsTable):
     """All of petition.toml."""
 
     campaign: About = Field(examples=["[campaign] and under it a title"])
-    sender: Sender = Field(examples=['[sender] and under it from = "Name <name@your.domain>"'])
+    sender: SenderSettings = Field(
+        examples=['[sender] and under it from = "Name <name@your.domain>"']
+    )
     people: Annotated[dict[str, kinds.InnerPath], BeforeValidator(_lists)] = Field(
         default_factory=_LISTS.copy
     )
     lists: dict[str, ListTable] = Field(default_factory=dict)
     smtp: Smtp | None = None
     dkim: Dkim | None = None
-    pace: Pace = Field(default_factory=Pace)
-    events: dict[str, Event] = Field(default_factory=dict)
+    pace: PaceSettings = Field(default_factory=PaceSettings)
+    events: dict[str, EventSettings] = Field(default_factory=dict)
     inbox: Inbox | None = None
     unsubscribe: Unsubscribe | None = None
-    log: Log = Field(default_factory=Log)
+    log: LogSettings = Field(default_factory=LogSettings)
 
 
 _STAND_INS: dict[tuple[str, ...], Any] = {

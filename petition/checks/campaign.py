@@ -34,7 +34,7 @@ from petition.merge.message import Merger
 _TOLD = 20  # warnings of each kind that are written out; the others are counted
 
 
-class Alikes:
+class Duplicates:
     """Looks at one person after the other for those who were there before.
 
     Args:
@@ -311,7 +311,7 @@ class Examined:
         refusals = Refusals()
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
         lint = Lint(self.letter, merger, revision, now)
-        alikes = Alikes(self.campaign.signatories, self.campaign.settings.people["signatories"])
+        alikes = Duplicates(self.campaign.signatories, self.campaign.settings.people["signatories"])
         copied = CopiedTwice(self.letter)
         is_judged = not takes_all(self.server)
         before, read, merged = len(self.problems), 0, 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from petition.campaign.server import Server
-from petition.campaign.settings import Pace, Settings
+from petition.campaign.settings import PaceSettings, Settings
 from petition.checks.dns import (
     MOST_LOOKUPS,
     POLICIES,
@@ -66,7 +66,7 @@ def publish(name: str, text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class SenderDomain:
     """Who sends, and through which server.
 
     Args:
@@ -90,7 +90,9 @@ class Sender:
     key_record: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings, server: Server | None, key_record: str | None) -> "Sender":
+    def of(
+        cls, settings: Settings, server: Server | None, key_record: str | None
+    ) -> "SenderDomain":
         """The sender of a campaign.
 
         Args:
@@ -117,7 +119,7 @@ class Sender:
         return known_of(self.server.host) if self.server else None
 
 
-def look_at_sender(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def look_at_sender(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     """Everything that DNS says of the sender.
 
     Args:
@@ -127,7 +129,7 @@ def look_at_sender(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
     if giver := giver_of(sender.domain):
         yield _given(sender, giver)
         return
-    looks: tuple[tuple[str, Callable[[Sender, Resolver], Iterator[Problem]]], ...] = (
+    looks: tuple[tuple[str, Callable[[SenderDomain, Resolver], Iterator[Problem]]], ...] = (
         (sender.bounces, _spf),
         (sender.key_name or sender.domain, _dkim),
         (sender.domain, _dmarc),
@@ -141,7 +143,7 @@ def look_at_sender(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
             yield doubtful(place, trouble.what, trouble.mend)
 
 
-def _given(sender: Sender, giver: Known) -> Problem:
+def _given(sender: SenderDomain, giver: Known) -> Problem:
     """What is to be said of an address that is under a provider's own domain."""
     if sender.server is None or sender.known == giver:
         what = f"{giver.title} looks after SPF, DKIM and DMARC of its own addresses"
@@ -154,7 +156,7 @@ def _given(sender: Sender, giver: Known) -> Problem:
 # ---- SPF
 
 
-def _spf(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     domain, known = sender.bounces, sender.known
     if known and not known.spf:
         yield well(domain, f"SPF: {known.title} sends under a return path of its own")
@@ -174,7 +176,7 @@ def _spf(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
         yield from _sound_spf(sender, spf, resolver)
 
 
-def _sound_spf(sender: Sender, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
+def _sound_spf(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
     domain, record = spf.domain, spf.records[0]
     if spf.ending == "+":
         mend = publish(domain, _with_ending(record, "~all"))
@@ -195,7 +197,7 @@ def _sound_spf(sender: Sender, spf: Spf, resolver: Resolver) -> Iterator[Problem
         yield well(domain, f'SPF is there, ends in "{spf.ending}all" and costs {cost}')
 
 
-def _not_covered(sender: Sender, spf: Spf, resolver: Resolver) -> Problem | None:
+def _not_covered(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Problem | None:
     """Whether the record leaves out whom the letters are sent through."""
     server, known = sender.server, sender.known
     if known:
@@ -220,7 +222,7 @@ def _lowered(spf: Spf, term: str) -> str:
     return text[0].lower() + text[1:]
 
 
-def _new_spf(sender: Sender) -> str:
+def _new_spf(sender: SenderDomain) -> str:
     server, known = sender.server, sender.known
     if known:
         return f"v=spf1 include:{known.spf} ~all"
@@ -255,7 +257,7 @@ def _merged(records: list[str]) -> str:
 # ---- DKIM
 
 
-def _dkim(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def _dkim(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     if sender.key_name:
         yield from _own_key(sender, resolver)
     elif (known := sender.known) and known.selectors:
@@ -273,7 +275,7 @@ def _dkim(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
         yield well(sender.domain, what, mend)
 
 
-def _own_key(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def _own_key(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     name, wanted = sender.key_name, sender.key_record
     mend = publish(name, wanted) if wanted else "Publish the public half of the key there"
     records = [text for text in resolver.txt(name) if "p=" in text]
@@ -311,7 +313,7 @@ def _tags(record: str) -> dict[str, str]:
 # ---- DMARC
 
 
-def _dmarc(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     place = f"_dmarc.{sender.domain}"
     dmarc = read_dmarc(resolver, sender.domain)
     new = publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
@@ -335,7 +337,7 @@ def _dmarc(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
         yield well(place, f"DMARC is there, and what proves nothing is for p={dmarc.policy}")
 
 
-def _alignment(sender: Sender, dmarc: Dmarc, place: str) -> Iterator[Problem]:
+def _alignment(sender: SenderDomain, dmarc: Dmarc, place: str) -> Iterator[Problem]:
     """Whether SPF or DKIM proves the very domain that readers see (RFC 7489 3.1)."""
     by_spf = dmarc.is_aligned(sender.bounces, sender.domain, "aspf")
     by_dkim = bool(sender.key_domain) and dmarc.is_aligned(
@@ -364,14 +366,14 @@ def _alignment(sender: Sender, dmarc: Dmarc, place: str) -> Iterator[Problem]:
         yield doubtful(place, what, mend)
 
 
-def _title(sender: Sender) -> str:
+def _title(sender: SenderDomain) -> str:
     return sender.known.title if sender.known else "the provider"
 
 
 # ---- hosts
 
 
-def _mx(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def _mx(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     roles: dict[str, list[str]] = {}
     for domain, what in (
         (sender.answers, "answers"),
@@ -397,7 +399,7 @@ def _mx(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
             yield tell(domain, f"{what}: the domain has no mail server (MX)", mend)
 
 
-def _ptr(sender: Sender, resolver: Resolver) -> Iterator[Problem]:
+def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     server = sender.server
     if server is None or sender.known:
         return
@@ -507,7 +509,7 @@ class Limits(NamedTuple):
 
 
 def look_at_pace(
-    place: str, limits: Limits, pace: Pace, connections: int, recipients: Mapping[str, int]
+    place: str, limits: Limits, pace: PaceSettings, connections: int, recipients: Mapping[str, int]
 ) -> Iterator[Problem]:
     """What a provider's limits are, beside what the campaign will do.
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petition.cli import output
-from petition.cli.workspace import Json, Workplace
+from petition.cli.workspace import Json, Workspace
 from petition.outbox.answers import Answer, Status
 from petition.outbox.inbound import Incoming, Unmatched
 from petition.outbox.log import Log
 from petition.outbox.models import stamp
 from petition.outbox.states import State
-from petition.report.ledger import Demanded, Entry, Ledger, ledger
+from petition.report.ledger import Entry, Ledger, QuotedDemand, ledger
 
 if TYPE_CHECKING:
     from enum import StrEnum
 
-    from petition.outbox.answers import Said, StoredMail
+    from petition.outbox.answers import NewAnswer, StoredMail
     from petition.outbox.models import Copy
 
 
@@ -52,7 +52,7 @@ _CELL_STYLES = {_WORDS[status]: style for status, style in _STYLES.items()}
 CAME = {"phone": "by phone", "door": "at the door", "letter": "by letter", "mail": "by mail"}
 
 
-def show_answers(place: Workplace, name: str | None, *, as_json: bool) -> None:
+def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
     """Show who answered what to a letter, or to each.
 
     Args:
@@ -76,7 +76,7 @@ def show_answers(place: Workplace, name: str | None, *, as_json: bool) -> None:
     place.say_which()
 
 
-def show_pile(place: Workplace, *, as_json: bool) -> None:
+def show_pile(place: Workspace, *, as_json: bool) -> None:
     """List the mails that belong to no letter as far as the log knows.
 
     Args:
@@ -150,7 +150,7 @@ def _without(found: Ledger) -> str:
     return f"Not sent: {told}." if told else ""
 
 
-def _fitting(found: Ledger) -> list[Sequence[Demanded]]:
+def _fitting(found: Ledger) -> list[Sequence[QuotedDemand]]:
     """The demands in groups that the terminal has room for."""
     demand = max(map(len, _WORDS.values()))
     room = (
@@ -166,7 +166,7 @@ def _before(found: Ledger) -> list[str]:
     return ["days", "work", *(["late"] if found.overdue else [])]
 
 
-def _show_matrix(found: Ledger, demands: Sequence[Demanded]) -> set[object]:
+def _show_matrix(found: Ledger, demands: Sequence[QuotedDemand]) -> set[object]:
     """Show the matrix of some demands, and their titles; the cells that it has."""
     headings = ["who", *_before(found), "letter", *(str(one.number) for one in demands)]
     rows = [_row(entry, found, demands) for entry in found.entries]
@@ -210,7 +210,7 @@ def _is_used(word: str, cells: set[object]) -> bool:
     return any(isinstance(cell, str) and cell.split(" ")[0] == word for cell in cells)
 
 
-def _row(entry: Entry, found: Ledger, demands: Sequence[Demanded]) -> tuple[object, ...]:
+def _row(entry: Entry, found: Ledger, demands: Sequence[QuotedDemand]) -> tuple[object, ...]:
     late = [entry.overdue or ""] if found.overdue else []
     cells = (_WORDS[entry.standing.to_demand(one.id)] for one in demands)
     return (entry.who, entry.days, entry.working_days, *late, _of_letter(entry), *cells)
@@ -358,9 +358,9 @@ def answer(
 ) -> None:
     """Write down what somebody answered by phone or at the door."""
     from petition.cli import output
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import UsageError
-    from petition.outbox.answers import RECORDED, Channel, Said, Status, write_down
+    from petition.outbox.answers import RECORDED, Channel, NewAnswer, Status, write_down
 
     said = Status(_one_of(status, RECORDED, "answer"))
     came = _one_of(channel, tuple(Channel), "channel") if channel else ""
@@ -371,7 +371,7 @@ def answer(
             "an answer needs its evidence",
             'Write --quote "the very words", or --mail with the number of a mail',
         )
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         log = place.existing_log
         stored = _mail(log, mail) if mail is not None else None
         copy = _copy(place, who, letter, stored)
@@ -379,7 +379,7 @@ def answer(
         if stored and not words and not stored.message_id:
             what = f"mail {stored.id} has neither words nor a Message-ID"
             raise UsageError(what, f"Write --quote with its words. {_NOTHING}")
-        answered = Said(
+        answered = NewAnswer(
             Status(said),
             tuple(_demands(log, copy, demand or [])),
             came or ("mail" if stored else ""),
@@ -421,7 +421,7 @@ def _mail(log: "Log", which: str) -> "StoredMail":
     return found[0]
 
 
-def _copy(place: "Workplace", who: str, letter: str | None, stored: "StoredMail | None") -> "Copy":
+def _copy(place: "Workspace", who: str, letter: str | None, stored: "StoredMail | None") -> "Copy":
     """The copy that is answered: of the letter that is named, of that the mail answers, the latest.
 
     Raises:
@@ -491,7 +491,7 @@ def _login() -> str:
 
 
 def _answer_as_json(
-    copy: "Copy", said: "Said", stored: "StoredMail | None", at: str
+    copy: "Copy", said: "NewAnswer", stored: "StoredMail | None", at: str
 ) -> dict[str, object]:
     return {
         "email": copy.mailbox,
@@ -509,7 +509,7 @@ def _answer_as_json(
     }
 
 
-def _say(copy: "Copy", said: "Said", stored: "StoredMail | None") -> None:
+def _say(copy: "Copy", said: "NewAnswer", stored: "StoredMail | None") -> None:
     from petition.cli import output
 
     about = f" ({', '.join(said.demands)})" if said.demands else ""

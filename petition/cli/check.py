@@ -17,7 +17,7 @@ from petition.checks.campaign import Examined, examine, find_letter, in_order, t
 from petition.checks.dns import VARIABLE, Resolver, known_of
 from petition.checks.sender import (
     Limits,
-    Sender,
+    SenderDomain,
     Visit,
     look_at_pace,
     look_at_sender,
@@ -28,7 +28,7 @@ from petition.checks.sender import (
 from petition.cli import output
 from petition.cli.init import providers
 from petition.cli.summary import fallback_lines
-from petition.cli.workspace import Json, Workplace
+from petition.cli.workspace import Json, Workspace
 from petition.errors import (
     CampaignError,
     Level,
@@ -58,7 +58,7 @@ from petition.user_state import UserStateUnusable
 SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
 
 
-def look_online(place: Workplace, sizes: Mapping[str, int], recipients: Mapping[str, int]) -> Visit:
+def look_online(place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]) -> Visit:
     """Look at all that only the world outside can tell.
 
     Args:
@@ -73,7 +73,7 @@ def look_online(place: Workplace, sizes: Mapping[str, int], recipients: Mapping[
     if campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
         return Visit([])
     resolver = Resolver(os.environ.get(VARIABLE, ""))
-    sender = Sender.of(campaign.settings, place.server, _key_record(place))
+    sender = SenderDomain.of(campaign.settings, place.server, _key_record(place))
     found = list(look_at_sender(sender, resolver))
     if place.server is None:
         mend = "Name it in [smtp] of petition.toml"
@@ -97,7 +97,7 @@ def _visit(server: Server, sizes: Mapping[str, int], hello_name: str) -> Visit:
     return run_loop(visit(server, secret, sizes, hello_name=hello_name))
 
 
-def _key_record(place: Workplace) -> str | None:
+def _key_record(place: Workspace) -> str | None:
     dkim = place.campaign.settings.dkim
     if dkim is None:
         return None
@@ -180,7 +180,7 @@ class Inspection:
 
 
 def inspect(
-    place: Workplace, names: list[str], *, online: bool = False, asks: bool = True
+    place: Workspace, names: list[str], *, online: bool = False, asks: bool = True
 ) -> Inspection:
     """Look at everything that the letters are made of.
 
@@ -205,7 +205,7 @@ def inspect(
     return inspection
 
 
-def _look_online(place: Workplace, inspection: Inspection, *, asks: bool) -> None:
+def _look_online(place: Workspace, inspection: Inspection, *, asks: bool) -> None:
 
     try:
         place.allow(Part.SERVER, Part.SIGNATURE, asks=asks)
@@ -217,7 +217,7 @@ def _look_online(place: Workplace, inspection: Inspection, *, asks: bool) -> Non
 
 
 class _Inspector:
-    def __init__(self, place: Workplace, inspection: Inspection, *, measures: bool) -> None:
+    def __init__(self, place: Workspace, inspection: Inspection, *, measures: bool) -> None:
         self._measures = measures
         self._place = place
         self._found = inspection
@@ -366,10 +366,10 @@ def check(
 ) -> None:
     """Find everything that is wrong, in all files at once."""
     from petition.cli import output
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import ExitStatus
 
-    with Workplace.open(context, reads_on=True) as place:
+    with Workspace.open(context, reads_on=True) as place:
         inspection = inspect(place, letter or [], online=online, asks=not as_json)
         found = [*inspection.problems, *inspection.online]
         if as_json:

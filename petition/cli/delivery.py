@@ -27,7 +27,7 @@ from petition.outbox.states import State
 from petition.prepare import Prepared
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Pace
-from petition.sending.results import Ending, Slowed, Told, Wait
+from petition.sending.results import CopyResult, RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer
 from petition.smtp.dkim import DkimSigner, load_signer
@@ -176,11 +176,11 @@ def secrets_for(prepared: Prepared) -> Secrets:
 def deliver(
     prepared: Prepared,
     secrets: Secrets,
-    tell: Callable[[Told], None],
+    tell: Callable[[CopyResult], None],
     note: Callable[[str], None],
     *,
     wait: bool = False,
-) -> Ending:
+) -> RunResult:
     """Deliver what was queued.
 
     Args:
@@ -190,11 +190,11 @@ def deliver(
         note: Is called with a sentence for the person who watches.
         wait: Stay until nothing is left that could still be sent.
     """
-    ending = Ending()
+    ending = RunResult()
     try:
         ending = run_loop(_deliver(prepared, secrets, tell, note, wait=wait))
     except asyncio.CancelledError:
-        ending = Ending(stopped=True)
+        ending = RunResult(stopped=True)
     finally:
         # After a second Ctrl-C letters may still be in hand: give them their true state now.
         try:
@@ -218,9 +218,9 @@ def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict
     return run_loop(_deliver_trial(prepared, secrets, email))
 
 
-def bar_to_trial(prepared: Prepared) -> Ending:
+def bar_to_trial(prepared: Prepared) -> RunResult:
     """What keeps a trial from being sent now: it is a letter like any other to the server."""
-    ending, pace = Ending(), pace_of(prepared)
+    ending, pace = RunResult(), pace_of(prepared)
     if prepared.server is None:
         return ending
     ending.closed = pace.opens_at()
@@ -257,11 +257,11 @@ async def _deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> 
 async def _deliver(
     prepared: Prepared,
     secrets: Secrets,
-    tell: Callable[[Told], None],
+    tell: Callable[[CopyResult], None],
     note: Callable[[str], None],
     *,
     wait: bool,
-) -> Ending:
+) -> RunResult:
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
         route = _route(prepared, server, secrets)

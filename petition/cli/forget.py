@@ -9,13 +9,13 @@ import typer
 
 from petition.address import folded
 from petition.cli import output, workspace
-from petition.cli.workspace import Json, Workplace, logs
+from petition.cli.workspace import Json, Workspace, logs
 from petition.errors import CampaignError, UsageError
 from petition.outbox.erasure import Erased, Redaction
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.report import privacy
-from petition.report.privacy import Gone, Person, Receipt, Trace, traces
+from petition.report.privacy import DataSubject, Disclosure, Receipt, Trace, traces
 
 if TYPE_CHECKING:
     from petition.campaign.signatories import Signatory
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SHOWN = ("copies", "events", "answers", "mails")
 
 
-def forget_person(place: Workplace, address: str, *, yes: bool, as_json: bool) -> None:
+def forget_person(place: Workspace, address: str, *, yes: bool, as_json: bool) -> None:
     """Ask, erase a person from every log of the campaign, and print the receipt.
 
     Args:
@@ -52,7 +52,7 @@ def forget_person(place: Workplace, address: str, *, yes: bool, as_json: bool) -
         _show(mailbox, receipts, found)
 
 
-def export_person(place: Workplace, address: str, *, as_json: bool) -> None:
+def export_person(place: Workspace, address: str, *, as_json: bool) -> None:
     """Show everything that the logs and the people files hold about a person.
 
     Args:
@@ -81,7 +81,7 @@ def export_person(place: Workplace, address: str, *, as_json: bool) -> None:
     output.say(f"All of it: petition export {mailbox} --json")
 
 
-def _whom(place: Workplace, address: str) -> str:
+def _whom(place: Workspace, address: str) -> str:
     (mailbox,) = workspace.addresses([address])
     sender = place.settings.sender
     own = {box.addr_spec for box in (sender.from_, sender.reply_to) if box}
@@ -93,7 +93,7 @@ def _whom(place: Workplace, address: str) -> str:
     return mailbox
 
 
-def _person(place: Workplace, mailbox: str, known: Sequence[Log]) -> Person:
+def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject:
     signatories: tuple[Signatory, ...] = ()
     try:
         signatories = place.campaign.signatories
@@ -103,22 +103,22 @@ def _person(place: Workplace, mailbox: str, known: Sequence[Log]) -> Person:
     redaction = Redaction(mailbox)
     named = {
         trace.cells.get("name", "")
-        for trace in _traces(place, Person(mailbox))
+        for trace in _traces(place, DataSubject(mailbox))
         if redaction.has_address(trace.cells.get("email", ""))
     }
     names |= named
     strangers = {one for log in known for one in privacy.strangers_in_log(log, mailbox, names)}
-    return Person.of(mailbox, signatories, names, strangers)
+    return DataSubject.of(mailbox, signatories, names, strangers)
 
 
-def _traces(place: Workplace, person: Person) -> list[Trace]:
+def _traces(place: Workspace, person: DataSubject) -> list[Trace]:
     redaction = Redaction(person.mailbox, person.names)
     return traces(place.root, place.settings, redaction.has_address, redaction.names_them)
 
 
 def _ask(mailbox: str, known: Iterable[Log]) -> None:
     for log in known:
-        output.say(f"{log.where}: {_counted(privacy.export(log, Person(mailbox)))}")
+        output.say(f"{log.where}: {_counted(privacy.export(log, DataSubject(mailbox)))}")
         if day := Forgotten(log).day(mailbox):
             output.say(f"  forgotten before, on {day[:10]}")
     if not output.can_ask():
@@ -184,7 +184,7 @@ def _erased(erased: Erased) -> str:
     return f"erased from {told}{stopped}"
 
 
-def _days(gone: Gone) -> str:
+def _days(gone: Disclosure) -> str:
     first, last = (gone.first or "")[:10], (gone.last or "")[:10]
     return first if first == last else f"{first} to {last}"
 
@@ -222,9 +222,9 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Erase a person from the log, and never write to them again."""
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
 
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         forget_person(place, address, yes=yes, as_json=as_json)
 
 
@@ -234,7 +234,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Show everything that is held about a person."""
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
 
-    with Workplace.open(context) as place:
+    with Workspace.open(context) as place:
         export_person(place, address, as_json=as_json)

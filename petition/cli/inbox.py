@@ -17,12 +17,12 @@ from petition.errors import ExitStatus, ServerTrouble, UsageError
 from petition.inbox import message
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.patterns import Finding
-from petition.inbox.sources import Maildir, Mbox, first_mail, mails_in, read_into
+from petition.inbox.sources import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.outbox.inbound import Incoming, Recorded, sent_since
 from petition.outbox.log import Log
 
 if TYPE_CHECKING:
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
 
 
 _POLL_SECONDS = 60
@@ -75,7 +75,7 @@ def _batches(
     if kind == "imaps":
         yield from _of_imap(incoming, settings, since, watch=watch, as_json=as_json)
         return
-    source = Maildir(root / path) if kind == "maildir" else Mbox(root / path)
+    source = MaildirSource(root / path) if kind == "maildir" else Mbox(root / path)
     while True:
         incoming.log.tidy()  # what a dead run had in hand is so no more
         known = incoming.known_places(source.name)
@@ -345,7 +345,7 @@ def inbox(
     as_json: Json = False,
 ) -> None:
     """Read what comes back: bounces, answers and requests to leave."""
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import UsageError
 
     if explain and (once or watch or pile):
@@ -361,7 +361,7 @@ def inbox(
         raise UsageError("a file alone is not understood", "Write --explain before it")
     if pile and (once or watch):
         raise UsageError("--pile reads the log, not the inbox", "Leave --once and --watch out")
-    with Workplace.open(context, writes=not pile) as place:
+    with Workspace.open(context, writes=not pile) as place:
         if pile:
             from petition.cli.answer import show_pile
 
@@ -370,7 +370,7 @@ def inbox(
         _listen(place, watch=watch, as_json=as_json)
 
 
-def _listen(place: "Workplace", *, watch: bool, as_json: bool) -> None:
+def _listen(place: "Workspace", *, watch: bool, as_json: bool) -> None:
     from petition.errors import UsageError
     from petition.trust import Part
 

@@ -8,7 +8,7 @@ import typer
 from petition.cli.workspace import Csv, Json, one_format
 
 if TYPE_CHECKING:
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.outbox.models import Event
 
 _ARROW = len("deferred -> suppressed")  # the longest step
@@ -40,10 +40,10 @@ def log(
 ) -> None:
     """Show every event of every letter, oldest first."""
     from petition.cli import output
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
 
     one_format(as_json=as_json, as_csv=as_csv)
-    with Workplace.open(context) as place:
+    with Workspace.open(context) as place:
         events = _events(place, who)
         if as_json:
             output.json_rows(map(_row, events))
@@ -54,7 +54,7 @@ def log(
             place.say_which()
 
 
-def _events(place: "Workplace", who: str | None) -> "Iterator[Event]":
+def _events(place: "Workspace", who: str | None) -> "Iterator[Event]":
     """The events of somebody, or of everybody.
 
     Raises:
@@ -74,7 +74,7 @@ def _events(place: "Workplace", who: str | None) -> "Iterator[Event]":
     raise UsageError(f'the log has nothing about "{who}"', "Name an address, an id or a row number")
 
 
-def _keys(place: "Workplace", who: str) -> Iterator[str]:
+def _keys(place: "Workspace", who: str) -> Iterator[str]:
     """What WHO can mean, the likeliest first: an address, a row's id, a row of the list."""
     from petition.cli.workspace import addresses
 
@@ -86,7 +86,7 @@ def _keys(place: "Workplace", who: str) -> Iterator[str]:
         yield from _row_number(place, who)
 
 
-def _row_number(place: "Workplace", number: str) -> Iterator[str]:
+def _row_number(place: "Workspace", number: str) -> Iterator[str]:
     """The mailboxes of the row with this number, over the lists that letters go to."""
     campaign = place.campaign
     for name in dict.fromkeys(letter.front.to for letter in campaign.letters.values()):
@@ -119,7 +119,7 @@ def _row(event: "Event") -> dict[str, object]:
     }
 
 
-def _has_several(place: "Workplace") -> bool:
+def _has_several(place: "Workspace") -> bool:
     return place.log_if_any is not None and len(place.log_if_any.letters()) > 1
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petition.cli import output
-from petition.cli.workspace import Json, Letter, ThisLog, Workplace
+from petition.cli.workspace import Json, Letter, ThisLog, Workspace
 from petition.outbox.job_queue import settings_of
-from petition.outbox.manual import Taken
+from petition.outbox.manual import Withdrawn
 from petition.outbox.models import Moved
 from petition.sending.dispatch import Dispatch
 
@@ -27,7 +27,7 @@ def moved_json(moved: Iterable[Moved], log: str) -> dict[str, object]:
     return {"moved": [_row(one) for one in moved], "log": log}
 
 
-def taken_json(taken: Taken, log: str) -> dict[str, object]:
+def taken_json(taken: Withdrawn, log: str) -> dict[str, object]:
     """What was taken out of the queue, as JSON.
 
     Args:
@@ -42,7 +42,7 @@ def taken_json(taken: Taken, log: str) -> dict[str, object]:
     }
 
 
-def say_in_hand(taken: Taken) -> None:
+def say_in_hand(taken: Withdrawn) -> None:
     """Say what became of the copies that a run had in hand."""
     if stopped := len(taken.stopped):
         letters = output.count(stopped, "letter")
@@ -66,19 +66,19 @@ def _row(one: Moved) -> dict[str, object]:
     }
 
 
-def is_for_workers(place: Workplace, letter: str) -> bool:
+def is_for_workers(place: Workspace, letter: str) -> bool:
     """Whether a letter was given to workers; what is queued again of it has its job."""
     return settings_of(place.log.database, letter) is not None
 
 
-def next_step(place: Workplace, letter: str) -> str:
+def next_step(place: Workspace, letter: str) -> str:
     """What to run for what was just queued again."""
     if is_for_workers(place, letter):
         return f"The workers have {letter}: run petition worker where none is at work."
     return f"Next: petition send {letter}"
 
 
-def is_pace_another(place: Workplace, letter: str) -> bool:
+def is_pace_another(place: Workspace, letter: str) -> bool:
     """Whether workers keep to another [pace] than petition.toml has now."""
     settings = place.settings
     kept = Dispatch.of(place.log, letter)
@@ -103,7 +103,7 @@ def resolve(
 ) -> None:
     """Say of uncertain letters whether they arrived."""
     from petition.cli import output, workspace
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import UsageError
     from petition.outbox import manual
 
@@ -113,7 +113,7 @@ def resolve(
         )
     if sent == not_sent:
         raise UsageError("it is not clear what became of them", "Write --sent or --not-sent")
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         if not_sent:
             place.vouch(this_log=this_log)
         name = workspace.letter_name(place, letter) if letter else None
@@ -135,7 +135,7 @@ def _is_uncertain(copy: "Copy") -> bool:
     return copy.state is State.UNCERTAIN
 
 
-def _say(place: "Workplace", moved: "list[Moved]") -> None:
+def _say(place: "Workspace", moved: "list[Moved]") -> None:
     from collections import Counter
 
     from petition.cli import output
@@ -175,7 +175,7 @@ def retry(
 ) -> None:
     """Queue failed letters again, for the next send or the workers."""
     from petition.cli import output, workspace
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.outbox import manual
     from petition.outbox.models import Copy
     from petition.outbox.states import Reason, State
@@ -183,7 +183,7 @@ def retry(
     def can_be_retried(copy: Copy) -> bool:
         return copy.state is State.FAILED or copy.reason == Reason.WITHDRAWN
 
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         place.vouch(this_log=this_log)
         name, boxes = workspace.copies_named(
             place, letter, address, can_be_retried, "failed or withdrawn"
@@ -213,7 +213,7 @@ def withdraw(
 ) -> None:
     """Take letters that are queued or deferred out of the queue."""
     from petition.cli import output, workspace
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.outbox import manual
     from petition.outbox.models import Copy
     from petition.outbox.states import WAITING, State
@@ -221,7 +221,7 @@ def withdraw(
     def can_be_withdrawn(copy: Copy) -> bool:
         return copy.state in (*WAITING, State.SENDING)
 
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         name, boxes = workspace.copies_named(place, letter, address, can_be_withdrawn, "waiting")
         taken = manual.withdraw(place.log, name, boxes)
         if as_json:
@@ -252,14 +252,14 @@ def suppress(
     as_json: Json = False,
 ) -> None:
     """Never write to a mailbox again, whatever the list says."""
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import UsageError
 
     if remove and not address:
         raise UsageError("--remove needs an address", "Name whom it is about")
     if file and (address or remove):
         raise UsageError("--from stands alone", "Leave the addresses and --remove out")
-    with Workplace.open(context, writes=bool(file or address)) as place:
+    with Workspace.open(context, writes=bool(file or address)) as place:
         if file:
             _import(place, file, as_json=as_json)
         elif not address:
@@ -270,7 +270,7 @@ def suppress(
             _add(place, address, as_json=as_json)
 
 
-def _list(place: "Workplace", *, as_json: bool) -> None:
+def _list(place: "Workspace", *, as_json: bool) -> None:
     from petition.cli import output
     from petition.outbox.manual import suppressions
 
@@ -290,7 +290,7 @@ def _list(place: "Workplace", *, as_json: bool) -> None:
     _say_which(place)
 
 
-def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
+def _add(place: "Workspace", texts: list[str], *, as_json: bool) -> None:
     from petition.cli import output, workspace
     from petition.outbox import manual
 
@@ -310,7 +310,7 @@ def _add(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
     _say_which(place)
 
 
-def _import(place: "Workplace", file: Path, *, as_json: bool) -> None:
+def _import(place: "Workspace", file: Path, *, as_json: bool) -> None:
     from petition.campaign.supporters import read_opt_outs
     from petition.cli import output
     from petition.outbox import manual
@@ -341,7 +341,7 @@ def _import(place: "Workplace", file: Path, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
+def _remove(place: "Workspace", texts: list[str], *, as_json: bool) -> None:
     from petition.address import folded
     from petition.cli import output, workspace
     from petition.errors import UsageError
@@ -367,7 +367,7 @@ def _remove(place: "Workplace", texts: list[str], *, as_json: bool) -> None:
     _say_which(place)
 
 
-def _say_which(place: "Workplace") -> None:
+def _say_which(place: "Workspace") -> None:
     from petition.cli import output
 
     place.say_which()

@@ -22,7 +22,7 @@ def migrate(
 
     from petition.cli import output
     from petition.cli.output import count
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.database_url import AddressUnreadable, check_log_address
     from petition.errors import UsageError
     from petition.outbox.transfer import take_back, transfer
@@ -32,7 +32,7 @@ def migrate(
         check_log_address(database)
     except AddressUnreadable as refusal:
         raise UsageError(refusal.what, refusal.mend) from None
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         if place.is_rehearsal:
             raise UsageError(
                 "the log of a rehearsal stays where it is",

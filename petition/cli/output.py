@@ -109,7 +109,7 @@ _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line
 _NARROWEST = 20  # columns that a cut column has at the least
 
 
-class Shown(Protocol):
+class Viewable(Protocol):
     """A letter to be looked at (merge.message.Shown)."""
 
     @property
@@ -245,7 +245,7 @@ def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> i
     return max(_NARROWEST, _out().width - sum(width + 2 for width in before[:-1]))
 
 
-def letter(shown: Shown) -> None:
+def letter(shown: Viewable) -> None:
     """Show a letter as a person reads it, with its merge fields marked if it is on a terminal."""
     for name, value in shown.headers:
         _print(_out(), harmless("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))

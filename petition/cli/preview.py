@@ -20,7 +20,7 @@ from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import concerning, examine, in_order, today_of
 from petition.checks.letter import zone_of
 from petition.cli import output
-from petition.cli.workspace import Workplace
+from petition.cli.workspace import Workspace
 from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError
 from petition.identity import Signer
@@ -152,7 +152,7 @@ def preview(
     ] = False,
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import UsageError
 
     if sum(map(bool, (form, diff, browser, save, pdf))) > 1:
@@ -164,7 +164,7 @@ def preview(
         raise UsageError("--watch shows a letter here", "Leave out --browser, --save and --pdf")
 
     def show(read: set[str]) -> None:
-        with Workplace.open(context) as place:
+        with Workspace.open(context) as place:
             try:
                 copies = open_copies(place, letter, read)
             finally:
@@ -272,7 +272,7 @@ class Copies:
 _CHECK = "petition check names what is wrong with the list"
 
 
-def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
+def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     """The copies of a letter, with the text and the identities that `send` would use now.
 
     Args:
@@ -323,7 +323,7 @@ def open_copies(place: Workplace, letter: str | None, read: set[str]) -> Copies:
     )
 
 
-def _first_letter(place: Workplace) -> str:
+def _first_letter(place: Workspace) -> str:
     names = sorted(place.campaign.letters)
     if not names:
         raise CampaignError(in_order(place.campaign.problems))

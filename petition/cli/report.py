@@ -19,11 +19,11 @@ def report(
 ) -> None:
     """Tell on one page what became of the letters and the answers."""
     from petition.cli import output
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.report import page
     from petition.report import page as pages
 
-    with Workplace.open(context) as place:
+    with Workspace.open(context) as place:
         title = place.settings.campaign.title
         found = page.figures(place.existing_log, title, is_public=public)
         if html is None:
@@ -68,10 +68,10 @@ def evidence(
 
 def _write(context: typer.Context, file: Path, *, as_json: bool) -> None:
     from petition.cli import output
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.report import evidence as packing
 
-    with Workplace.open(context) as place:
+    with Workspace.open(context) as place:
         seal = packing.write_evidence(place.existing_log, file)
         if as_json:
             output.json({"file": str(file), "seal": seal, "log": place.log_name})

@@ -11,17 +11,17 @@ from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import delivery, output, summary
 from petition.cli.delivery import Progress
-from petition.cli.workspace import ThisLog, Workplace, engine
+from petition.cli.workspace import ThisLog, Workspace, engine
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.job_queue import queue_jobs
 from petition.outbox.log_file import size
 from petition.outbox.states import State
-from petition.plan import Wish
+from petition.plan import SendOptions
 from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
-from petition.sending.results import Ending, Told
+from petition.sending.results import CopyResult, RunResult
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import person_of
 from petition.smtp.dkim import load_key, public_record
@@ -32,9 +32,9 @@ LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
 
 def send_letter(
-    place: Workplace,
+    place: Workspace,
     letter: str,
-    wish: Wish,
+    wish: SendOptions,
     *,
     to_me: str | None,
     dry_run: bool,
@@ -80,7 +80,7 @@ def send_letter(
 
 
 @contextmanager
-def _ownership(place: Workplace, *, only_looks: bool) -> Iterator[None]:
+def _ownership(place: Workspace, *, only_looks: bool) -> Iterator[None]:
     """Own the log while it is sent from, after a look at all of it.
 
     One wrong bit in an index can make somebody new who has the letter.
@@ -107,10 +107,10 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
     confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=yes)
     secrets = delivery.secrets_for(prepared)  # while nothing is queued that would wait for them
     enqueue(prepared)
-    kept: Told | None = None
+    kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
 
-        def tell(told: Told) -> None:
+        def tell(told: CopyResult) -> None:
             nonlocal kept
             kept = kept or (told if told.state is State.SENT else None)
             progress.told(told.state, told.copy.id)
@@ -139,7 +139,7 @@ def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus
     _say_why_nothing(prepared, states, is_shown=removed > 0)
     _next_steps(prepared, states)
     _say_rehearsal(prepared)
-    return status_of(states, Ending())
+    return status_of(states, RunResult())
 
 
 def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: bool) -> None:
@@ -188,7 +188,7 @@ def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
         raise UsageError("nothing was sent: it was declined")
 
 
-def _report(prepared: Prepared, ending: Ending) -> ExitStatus:
+def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
     states = prepared.listing.states()
     counted = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
     output.say(f"{prepared.letter}: {counted}.")
@@ -232,7 +232,7 @@ def _say_advice(prepared: Prepared, said: str) -> None:
         output.say_error(f"{mend}.")
 
 
-def _say_waiting(ending: Ending) -> None:
+def _say_waiting(ending: RunResult) -> None:
     if ending.clock_was_ahead:
         output.say_error(
             "Warning: the clock was more than a day ahead when letters were sent. They count"
@@ -244,7 +244,7 @@ def _say_waiting(ending: Ending) -> None:
         output.say(f"It is outside the hours of sending until {output.when(ending.closed)}.")
 
 
-def _say_refused_copies(ending: Ending) -> None:
+def _say_refused_copies(ending: RunResult) -> None:
     """A letter counts as sent when its To was taken; that a cc was not must be said."""
     by_address = dict(ending.also_refused)
     for who, reply in by_address.items():
@@ -270,7 +270,7 @@ def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
         )
 
 
-def _is_of_sandbox(prepared: Prepared, told: Told) -> bool:
+def _is_of_sandbox(prepared: Prepared, told: CopyResult) -> bool:
     """Whether the server that took a copy said that nobody receives it."""
     copies = prepared.log.copies_to(prepared.letter, told.copy.mailbox)
     return any(copy.id == told.copy.id and (copy.reply or "").endswith(NOBODY) for copy in copies)
@@ -289,7 +289,7 @@ def _say_rehearsal(prepared: Prepared) -> None:
         )
 
 
-def status_of(states: dict[State, int], ending: Ending) -> ExitStatus:
+def status_of(states: dict[State, int], ending: RunResult) -> ExitStatus:
     """The exit status of a run: the highest that applies to the rows it chose.
 
     Args:
@@ -377,7 +377,9 @@ _TRIAL_STATUS = {
 }
 
 
-def hand_out(place: Workplace, letter: str, wish: Wish, *, dry_run: bool, yes: bool) -> ExitStatus:
+def hand_out(
+    place: Workspace, letter: str, wish: SendOptions, *, dry_run: bool, yes: bool
+) -> ExitStatus:
     """Queue a letter for workers, and say how to go on.
 
     Args:
@@ -526,14 +528,14 @@ def send(
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
     from petition.errors import UsageError
-    from petition.plan import Wish
+    from petition.plan import SendOptions
     from petition.trust import Part
 
     if revise and again:
         raise UsageError("--revise and --again are two wishes", "Choose one of them")
     if workers and (wait or to_me is not None):
         raise UsageError("--workers sends nothing by itself", "Leave out --wait and --to-me")
-    wish = Wish(
+    wish = SendOptions(
         who=tuple(to or ()),
         where=where,
         limit=limit and min(limit, _ALL),
@@ -541,7 +543,7 @@ def send(
         again=again,
         trial=to_me is not None,
     )
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         if not place.is_rehearsal:
             uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
             place.allow(*uses, asks=not yes)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition.cli.workspace import Workplace
+from petition.cli.workspace import Workspace
 
 if TYPE_CHECKING:
     from petition.outbox.log import Log
@@ -29,11 +29,11 @@ def serve(
     from petition.web.app import require_serve
 
     require_serve()
-    with Workplace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=True) as place:
         _serve(place, host, port, root_path)
 
 
-def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
+def _serve(place: Workspace, host: str, port: int, root_path: str) -> None:
     import sys
 
     from petition.cli import output
@@ -68,7 +68,7 @@ def _serve(place: Workplace, host: str, port: int, root_path: str) -> None:
         output.say("Ended; every click is recorded.")
 
 
-def _reopened(place: Workplace) -> "Log":
+def _reopened(place: Workspace) -> "Log":
     from petition.errors import LogUnusable
     from petition.outbox.log import Log, is_there
 

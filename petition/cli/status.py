@@ -10,9 +10,9 @@ import typer
 
 from petition.cli import output
 from petition.cli.output import duration
-from petition.cli.workspace import Csv, Json, Workplace, one_format
+from petition.cli.workspace import Csv, Json, Workspace, one_format
 from petition.outbox.states import State
-from petition.outbox.workers import DONE, AtWork, Look, look
+from petition.outbox.workers import DONE, AtWork, Stats, look
 from petition.sending.rate_limit import provider_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SECONDS = 2.0
 _PROVIDERS = 10  # that are shown; the others are counted together
 
 
-def look_on(place: Workplace, letter: str | None, *, as_json: bool) -> None:
+def look_on(place: Workspace, letter: str | None, *, as_json: bool) -> None:
     """Look again and again, until Ctrl-C.
 
     Args:
@@ -51,7 +51,7 @@ def look_on(place: Workplace, letter: str | None, *, as_json: bool) -> None:
         output.say_error("")
 
 
-def _show(before: Look, now: Look, letter: str | None) -> None:
+def _show(before: Stats, now: Stats, letter: str | None) -> None:
     if output.is_terminal():
         output.clear()
     speeds = _speeds(before, now)
@@ -82,7 +82,7 @@ def _a_second(speed: float) -> str:
     return f"{speed:.1f} a second" if speed else ""
 
 
-def _as_json(before: Look, now: Look, letter: str | None, log: str) -> dict[str, object]:
+def _as_json(before: Stats, now: Stats, letter: str | None, log: str) -> dict[str, object]:
     return {
         "at": now.at,
         "letter": letter,
@@ -103,7 +103,7 @@ def _as_json(before: Look, now: Look, letter: str | None, log: str) -> dict[str,
     }
 
 
-def _speeds(before: Look, now: Look) -> dict[State, float]:
+def _speeds(before: Stats, now: Stats) -> dict[State, float]:
     """How many letters a second came into each state in which an attempt ends."""
     seconds = max(now.seconds - before.seconds, 0.001)
     return {
@@ -112,7 +112,7 @@ def _speeds(before: Look, now: Look) -> dict[State, float]:
     }
 
 
-def _speed(before: Look, now: Look, one: AtWork) -> float:
+def _speed(before: Stats, now: Stats, one: AtWork) -> float:
     """How many letters a second a worker hands over."""
     earlier = next((was for was in before.workers if was.owner == one.owner), None)
     done = sum(one.done.values()) - (sum(earlier.done.values()) if earlier else 0)
@@ -167,7 +167,7 @@ def status(
     as_csv: Csv = False,
 ) -> None:
     """Show how many letters are queued, sent, failed and so on."""
-    from petition.cli.workspace import Workplace, letter_name
+    from petition.cli.workspace import Workspace, letter_name
 
     one_format(as_json=as_json, as_csv=as_csv)
     if answers and (state is not None or as_csv):
@@ -180,7 +180,7 @@ def status(
 
         raise UsageError("--watch goes with --json alone", "Leave the others out")
     wanted = _state_of(state) if state is not None else None
-    with Workplace.open(context) as place:
+    with Workspace.open(context) as place:
         name = letter_name(place, letter) if letter else None
         if answers:
             from petition.cli.answer import show_answers
@@ -208,7 +208,7 @@ def _state_of(text: str) -> "State":
         raise UsageError(f'"{text}" is not a state', f"States: {', '.join(State)}") from None
 
 
-def _counts(place: "Workplace", name: str | None) -> "list[Counts]":
+def _counts(place: "Workspace", name: str | None) -> "list[Counts]":
     from petition.outbox.models import Counts
 
     log = place.log_if_any
@@ -217,7 +217,7 @@ def _counts(place: "Workplace", name: str | None) -> "list[Counts]":
     return [log.counts(letter) for letter in ([name] if name else log.letters())]
 
 
-def _write_counts(place: "Workplace", name: str | None) -> None:
+def _write_counts(place: "Workspace", name: str | None) -> None:
     from petition.cli import output
 
     found = [_counts_json(counts, place.log_name) for counts in _counts(place, name)]
@@ -241,7 +241,7 @@ def _in_contract_order(states: "type[State]") -> "list[State]":
     return [state for state in states if state not in last] + list(last)
 
 
-def _show_letters(place: "Workplace") -> None:
+def _show_letters(place: "Workspace") -> None:
     from petition.cli import output
     from petition.outbox.states import State
 
@@ -260,7 +260,7 @@ def _show_letters(place: "Workplace") -> None:
     place.say_which()
 
 
-def _show_letter(place: "Workplace", name: str) -> None:
+def _show_letter(place: "Workspace", name: str) -> None:
     from petition.cli import output
     from petition.outbox.states import State
 
@@ -284,7 +284,7 @@ def _show_letter(place: "Workplace", name: str) -> None:
     place.say_which()
 
 
-def _say_pace(place: "Workplace", name: str, counts: "Counts") -> None:
+def _say_pace(place: "Workspace", name: str, counts: "Counts") -> None:
     """What waits for workers goes at the pace that it was given to them with."""
     from petition.cli import output
     from petition.cli.manual import is_for_workers, is_pace_another
@@ -298,7 +298,7 @@ def _say_pace(place: "Workplace", name: str, counts: "Counts") -> None:
         )
 
 
-def _show_copies(place: "Workplace", name: str) -> None:
+def _show_copies(place: "Workspace", name: str) -> None:
     """What became of each copy: a line each."""
     from petition.cli import output
 
@@ -311,7 +311,7 @@ def _show_copies(place: "Workplace", name: str) -> None:
     output.say("")
 
 
-def _next(place: "Workplace", name: str, state: "State") -> str:
+def _next(place: "Workspace", name: str, state: "State") -> str:
     """What a person can do about the letters in a state."""
     from petition.cli import output
     from petition.cli.manual import is_for_workers
@@ -334,7 +334,7 @@ def _next(place: "Workplace", name: str, state: "State") -> str:
     }.get(state, "")
 
 
-def _next_of_workers(place: "Workplace", name: str, state: "State") -> str:
+def _next_of_workers(place: "Workspace", name: str, state: "State") -> str:
     from petition.cli import output
     from petition.outbox.states import State
 
@@ -344,7 +344,7 @@ def _next_of_workers(place: "Workplace", name: str, state: "State") -> str:
     return f"from {output.when(due)} on: petition worker" if due else "petition worker"
 
 
-def _left_in_hand(place: "Workplace", name: str) -> str:
+def _left_in_hand(place: "Workspace", name: str) -> str:
     """What those in hand are where no run is at work and the log cannot be written."""
     from petition.errors import sentence
 
@@ -355,7 +355,7 @@ def _left_in_hand(place: "Workplace", name: str) -> str:
 
 
 def _show_rows(
-    place: "Workplace", name: str | None, state: "State | None", *, as_json: bool, as_csv: bool
+    place: "Workspace", name: str | None, state: "State | None", *, as_json: bool, as_csv: bool
 ) -> None:
     from petition.cli import output
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from petition.campaign.settings import Pace, Rate
+from petition.campaign.settings import PaceSettings, Rate
 from petition.checks.campaign import Fallbacks
 from petition.cli import output
 from petition.merge.message import Merger
@@ -95,7 +95,7 @@ def through(prepared: Prepared) -> str:
     return f"{server.name} ({security}){login}"
 
 
-def pace_text(pace: Pace) -> str:
+def pace_text(pace: PaceSettings) -> str:
     """The pace, in the words of a person."""
     parts = [_rate(pace.rate) if pace.rate else "as fast as the server takes them"]
     parts += [f"{_rate(rate)} to {domain}" for domain, rate in pace.per_domain.items()]

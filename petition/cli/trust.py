@@ -21,11 +21,11 @@ def trust(
     import os
 
     from petition.cli import output
-    from petition.cli.workspace import Workplace
+    from petition.cli.workspace import Workspace
     from petition.errors import UsageError
     from petition.trust import confirm, requests, unconfirmed
 
-    with Workplace.open(context) as place:
+    with Workspace.open(context) as place:
         asked = requests(place.settings, os.environ, place.root)
         new = unconfirmed(asked, place.root)
         if yes:

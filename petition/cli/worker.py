@@ -21,13 +21,13 @@ from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError, 
 from petition.outbox.database import where
 from petition.outbox.known import doubt_of
 from petition.outbox.log import Log, is_there
-from petition.outbox.run import Outcome, on_thread, write_down_late
+from petition.outbox.run import CopyOutcome, on_thread, write_down_late
 from petition.outbox.states import State
 from petition.outbox.workers import companion, join, keep_servers_time, membership
 from petition.sending.dispatch import LetterUnusable
-from petition.sending.results import Slowed, Told
+from petition.sending.results import CopyResult, Slowed
 from petition.sending.sender import first_of
-from petition.sending.worker import Bench, Equipment, Left, Task
+from petition.sending.worker import Equipment, Requeue, Task, Worker
 from petition.smtp.dkim import key_of_worker
 from petition.smtp.login import secret_of
 from petition.smtp.session import run_loop
@@ -113,14 +113,14 @@ class _Worker:
         self._as_json = as_json
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._stopped = asyncio.Event()
-        self._bench: Bench | None = None
+        self._bench: Worker | None = None
         self._jobs: Jobs | None = None
         self._sent = 0
         self._became: set[State] = set()  # of letters
         self._left: dict[Task, int] = {}  # letters of jobs that this worker did not finish
         self._refused = False  # a job that it cannot use
         self._pause = _FIRST_PAUSE
-        self._late: list[tuple[str, list[Outcome]]] = []  # by the owner whose replies they are
+        self._late: list[tuple[str, list[CopyOutcome]]] = []  # by the owner whose replies they are
 
     async def work(self) -> ExitStatus:
         """Until a signal, or, `once`, until nothing is left."""
@@ -179,7 +179,7 @@ class _Worker:
             closing.push_async_callback(on_thread, held.close)
             owner = await on_thread(held.enter_context, membership(log, self._name))
             side = await on_thread(held.enter_context, companion(self._url))
-            self._bench = bench = Bench(log, side, owner, self._own, self._tell, self._slowed)
+            self._bench = bench = Worker(log, side, owner, self._own, self._tell, self._slowed)
             await bench.tidy()
             self._pause = _FIRST_PAUSE
             self._say(
@@ -224,7 +224,7 @@ class _Worker:
             log.memory.accept()
         self._this_log = False  # it was said of the log as it was then
 
-    def _keep_late(self, bench: Bench) -> None:
+    def _keep_late(self, bench: Worker) -> None:
         if bench.late:
             self._late.append((bench.owner, bench.late))
             bench.late = []
@@ -268,7 +268,7 @@ class _Worker:
                 return False
         return True
 
-    async def _tidy(self, bench: Bench) -> None:
+    async def _tidy(self, bench: Worker) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
             await bench.heed()
@@ -278,11 +278,11 @@ class _Worker:
                 self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
 
     @property
-    def _at_work(self) -> Bench:
+    def _at_work(self) -> Worker:
         assert self._bench is not None  # noqa: S101 (jobs are taken by one that has it)
         return self._bench
 
-    async def _send(self, arguments: Mapping[str, object]) -> Left | None:
+    async def _send(self, arguments: Mapping[str, object]) -> Requeue | None:
         try:
             return await self._do(Task.of(arguments))
         except LetterUnusable as fault:
@@ -298,14 +298,14 @@ class _Worker:
             )
             await self._at_work.give_back()
         self._refuse(str(arguments.get("letter")), reason)
-        return Left(self._at_work.later(_UNUSABLE_SECONDS), 0)
+        return Requeue(self._at_work.later(_UNUSABLE_SECONDS), 0)
 
     def _refuse(self, letter: str, reason: str) -> None:
         """Say that this worker cannot use what it was given."""
         self._refused = True
         self._say("refused", reason, letter=letter, reason=reason)
 
-    async def _do(self, task: Task) -> Left | None:
+    async def _do(self, task: Task) -> Requeue | None:
         letter = task.letter
         self._say("job", "", letter=letter, revision=task.revision, letters=len(task.copies))
         left = await self._at_work.send(task)
@@ -316,7 +316,7 @@ class _Worker:
             self._jobs.stop()
         return left
 
-    def _tell(self, told: Told) -> None:
+    def _tell(self, told: CopyResult) -> None:
         self._sent += told.state is State.SENT
         self._became.add(told.state)
         copy = told.copy

@@ -49,7 +49,7 @@ def one_format(*, as_json: bool, as_csv: bool) -> None:
         raise UsageError("--json and --csv are two formats", "Choose one of them")
 
 
-class Workplace:
+class Workspace:
     """A campaign folder, of which each part is opened when it is first asked for.
 
     Args:
@@ -68,7 +68,7 @@ class Workplace:
     @contextmanager
     def open(
         cls, context: typer.Context, *, writes: bool = False, reads_on: bool = False
-    ) -> Iterator["Workplace"]:
+    ) -> Iterator["Workspace"]:
         """The workplace of a command; its log is closed when the block is left.
 
         Args:
@@ -413,7 +413,7 @@ def _say_upgraded(log: "Log") -> None:
 _NOTHING = "Nothing was done"
 
 
-def letter_name(place: Workplace, text: str) -> str:
+def letter_name(place: Workspace, text: str) -> str:
     """The name of a letter that the log knows, or that is in the campaign.
 
     Args:
@@ -437,7 +437,7 @@ def letter_name(place: Workplace, text: str) -> str:
 
 
 def copies_named(
-    place: Workplace,
+    place: Workspace,
     letter: str,
     texts: Iterable[str] | None,
     fits: Callable[[Copy], bool],
@@ -528,7 +528,7 @@ def engine() -> ModuleType:
     return job_queue
 
 
-def logs(place: Workplace, *, make: bool) -> list[tuple[Log, Path | None]]:
+def logs(place: Workspace, *, make: bool) -> list[tuple[Log, Path | None]]:
     """The logs of a campaign, that of the present server first.
 
     Args:
@@ -551,7 +551,7 @@ def logs(place: Workplace, *, make: bool) -> list[tuple[Log, Path | None]]:
     return found
 
 
-def _url(place: Workplace, *, is_rehearsal: bool) -> str:
+def _url(place: Workspace, *, is_rehearsal: bool) -> str:
     if is_rehearsal == place.is_rehearsal:
         return place.url
     server = None if is_rehearsal else Server(host="localhost", port=25, security="none")

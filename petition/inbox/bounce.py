@@ -17,7 +17,7 @@ from petition.address import folded
 from petition.inbox import message, patterns
 from petition.inbox.message import (
     Headers,
-    Part,
+    MailPart,
     decoded_header,
     first_address,
     is_returned,
@@ -50,7 +50,7 @@ class Notice:
     diagnostic: str
 
 
-def notices(mail: Part) -> list[Notice]:
+def notices(mail: MailPart) -> list[Notice]:
     """What a mail's own report says, recipient by recipient.
 
     A report within a mail that somebody forwards is not this mail's own.
@@ -164,34 +164,34 @@ _NAMED = re.compile(
 )
 
 
-def is_daemon(mail: Part) -> bool:
+def is_daemon(mail: MailPart) -> bool:
     """Whether a mail comes from a mail server and not from a person."""
     sender = mail.headers.text("from")
     return bool(_DAEMON.search(sender[:500])) or "x-failed-recipients" in mail.headers
 
 
-def is_named_person(mail: Part) -> bool:
+def is_named_person(mail: MailPart) -> bool:
     """Whether the address that it comes from is not one of a mail server, whatever the name."""
     address = first_address(mail.headers.text("from"))
     return bool(address) and not _DAEMON.search(address.rpartition("@")[0] + "@")
 
 
-def takes_no_reply(mail: Part) -> bool:
+def takes_no_reply(mail: MailPart) -> bool:
     """Whether it comes from an address that says of itself that nobody reads it."""
     return bool(_NO_REPLY.search(first_address(mail.headers.text("from"))))
 
 
-def has_null_sender(mail: Part) -> bool:
+def has_null_sender(mail: MailPart) -> bool:
     """Whether it came with the empty return path of a notification (RFC 5321 4.5.5)."""
     return mail.headers.get("return-path").replace(" ", "") == "<>"
 
 
-def says_bounce_in_subject(mail: Part) -> bool:
+def says_bounce_in_subject(mail: MailPart) -> bool:
     """Whether its subject is one that mail servers give to a notification of failure."""
     return bool(_SUBJECT.search(mail.headers.text("subject")[:500]))
 
 
-def says_delay_in_subject(mail: Part) -> bool:
+def says_delay_in_subject(mail: MailPart) -> bool:
     """Whether its subject is one that mail servers give to a warning of delay."""
     return bool(_DELAY_SUBJECT.search(mail.headers.text("subject")[:500]))
 
@@ -216,7 +216,7 @@ def says_delivered(text: str) -> bool:
     return bool(_DELIVERED.search(text))
 
 
-def notice_text(mail: Part) -> str:
+def notice_text(mail: MailPart) -> str:
     """What a mail itself says: its text, without the letter that came back in it."""
     text = next((text for text in mail.texts("text/plain", "text/html") if text.strip()), "")
     cuts = [
@@ -276,7 +276,7 @@ _REJECTED = re.compile(
 )
 
 
-def bounce_of(mail: Part) -> Finding | None:
+def bounce_of(mail: MailPart) -> Finding | None:
     """What a mail says of a letter's delivery, or None where it is about something else.
 
     Args:
@@ -297,7 +297,7 @@ def bounce_of(mail: Part) -> Finding | None:
     return _of_words(mail, text)
 
 
-def _of_report(mail: Part, reported: list[Notice], text: str) -> Finding:
+def _of_report(mail: MailPart, reported: list[Notice], text: str) -> Finding:
     by_action = {action: [one for one in reported if one.action == action] for action in _ACTIONS}
     action = next(action for action in _ACTIONS if by_action[action])
     notice = next((one for one in by_action[action] if one.recipient), by_action[action][0])
@@ -314,7 +314,7 @@ def _of_report(mail: Part, reported: list[Notice], text: str) -> Finding:
     return _finding(action == "delayed", recipient, judged, notice.diagnostic or text)
 
 
-def _of_words(mail: Part, text: str) -> Finding:
+def _of_words(mail: MailPart, text: str) -> Finding:
     recipient = _recipient(mail, text)
     said = around(text, recipient)
     judged = patterns.judge("", said)
@@ -328,7 +328,9 @@ def _of_words(mail: Part, text: str) -> Finding:
     return _finding(is_delay, recipient or None, judged, said[max(at, 0) :])
 
 
-def _finding(is_delay: bool, recipient: str | None, judged: patterns.Verdict, said: str) -> Finding:
+def _finding(
+    is_delay: bool, recipient: str | None, judged: patterns.BounceVerdict, said: str
+) -> Finding:
     cause, status = judged
     quoted = re.sub(r"\s+", " ", said).strip()[:_REASON_LENGTH]
     if is_delay:
@@ -338,7 +340,7 @@ def _finding(is_delay: bool, recipient: str | None, judged: patterns.Verdict, sa
     return Finding(Kind.BOUNCE, recipient, status, cause.is_permanent, reason)
 
 
-def _is_about_delivery(mail: Part, text: str) -> bool:
+def _is_about_delivery(mail: MailPart, text: str) -> bool:
     """Whether a mail without a report is a mail server's word on a letter."""
     headers = mail.headers
     if "x-failed-recipients" in headers:
@@ -363,7 +365,7 @@ def _says_so(text: str) -> bool:
     return says_failed(text) or says_delayed(text) or patterns.has_refusal(text)
 
 
-def _recipient(mail: Part, text: str) -> str:
+def _recipient(mail: MailPart, text: str) -> str:
     """Whom a mail names as the one who was not reached."""
     if failed := first_address(mail.headers.text("x-failed-recipients")):
         return failed
@@ -379,7 +381,7 @@ def _recipient(mail: Part, text: str) -> str:
     return first_address(found[1]) if found else ""
 
 
-def returned(mail: Part) -> list[Headers]:
+def returned(mail: MailPart) -> list[Headers]:
     """The headers of the letters that a mail brings back, of many only the first.
 
     Args:
@@ -389,7 +391,7 @@ def returned(mail: Part) -> list[Headers]:
     return [returned_headers(part) for part in islice(parts, message.RETURNED_MAILS)]
 
 
-def _known_to_flufl(mail: Part, without: frozenset[str]) -> str:
+def _known_to_flufl(mail: MailPart, without: frozenset[str]) -> str:
     data = mail.data[:_FLUFL_BYTES]
     lower = data.lower()
     if lower.count(b"multipart/") + lower.count(b"message/") > _FLUFL_LEVELS:
@@ -409,14 +411,14 @@ def _failures(data: bytes) -> frozenset[bytes] | None:
         return None
 
 
-def _is_receipt(mail: Part) -> bool:
+def _is_receipt(mail: MailPart) -> bool:
     return any(
         part.content_type == "message/disposition-notification" and not part.inside_message
         for part in mail.walk()
     )
 
 
-def _of_receipt(mail: Part, text: str) -> Finding:
+def _of_receipt(mail: MailPart, text: str) -> Finding:
     """A read receipt (RFC 8098), or a mailbox that refuses a letter in the form of one."""
     if _REJECTED.search(text):
         return _of_words(mail, text)
@@ -428,14 +430,14 @@ def _of_success(reason: str, recipient: str | None, status: str | None = None) -
     return Finding(Kind.AUTO_REPLY, recipient, status, None, reason, is_notice=True)
 
 
-def _attached_text(mail: Part) -> str:
+def _attached_text(mail: MailPart) -> str:
     """Files in it that could be a report whose type was lost."""
     parts = (part for part in mail.walk() if part.content_type == "application/octet-stream")
     bodies = (part.beginning(20_000) for part in parts if not part.inside_message)
     return "\n\n".join(body.decode("utf-8", "replace") for body in islice(bodies, 10))
 
 
-def _whole_text(mail: Part) -> str:
+def _whole_text(mail: MailPart) -> str:
     texts = mail.texts("text/plain", "text/html", returned=True)
     return "\n".join(text for text in texts if text)
 

@@ -13,7 +13,7 @@ import re
 from petition.inbox.bounce import bounce_of, has_null_sender, returned, takes_no_reply
 from petition.inbox.message import (
     Headers,
-    Part,
+    MailPart,
     SetAside,
     all_addresses,
     first_address,
@@ -59,7 +59,7 @@ _NAME_LENGTH = 80  # characters; no program writes longer names of fields
 _NOTE_LENGTH = 1_500  # characters; such notes are short
 
 
-def autoreply_of(mail: Part) -> Finding | None:
+def autoreply_of(mail: MailPart) -> Finding | None:
     """An automatic reply, or None where a person wrote.
 
     Args:
@@ -76,7 +76,7 @@ def autoreply_of(mail: Part) -> Finding | None:
     return None
 
 
-def _sign_of_header(mail: Part, subject: str) -> str:
+def _sign_of_header(mail: MailPart, subject: str) -> str:
     """By what header a program shows itself, in words, or an empty text."""
     headers = mail.headers
     submitted = headers.get("auto-submitted").strip().lower()
@@ -93,7 +93,7 @@ def _sign_of_header(mail: Part, subject: str) -> str:
     return "its subject" if _AUTOREPLY_SUBJECT.search(subject) else _weaker_sign_of_header(mail)
 
 
-def _weaker_sign_of_header(mail: Part) -> str:
+def _weaker_sign_of_header(mail: MailPart) -> str:
     headers = mail.headers
     if has_null_sender(mail):
         return "an empty return path"
@@ -105,7 +105,7 @@ def _weaker_sign_of_header(mail: Part) -> str:
     return ""
 
 
-def _sign_of_words(mail: Part, subject: str) -> str:
+def _sign_of_words(mail: MailPart, subject: str) -> str:
     """By what it says a program shows itself, in words, or an empty text."""
     words = " ".join(own_words(mail)[: 2 * _NOTE_LENGTH].split())
     if _SAYS_AUTOMATIC.search(words):
@@ -121,7 +121,7 @@ def _sign_of_words(mail: Part, subject: str) -> str:
     return ""
 
 
-def complaint_of(mail: Part) -> Finding | None:
+def complaint_of(mail: MailPart) -> Finding | None:
     """A complaint, or None.
 
     Args:
@@ -138,7 +138,7 @@ def complaint_of(mail: Part) -> Finding | None:
     return None
 
 
-def feedback_report(mail: Part) -> Headers | None:
+def feedback_report(mail: MailPart) -> Headers | None:
     """The fields of a mail's first feedback report, or None.
 
     Args:
@@ -150,7 +150,7 @@ def feedback_report(mail: Part) -> Headers | None:
     return None
 
 
-def _recipient(mail: Part) -> str:
+def _recipient(mail: MailPart) -> str:
     return next((first_address(headers.text("to")) for headers in returned(mail)), "")
 
 
@@ -173,7 +173,7 @@ _WORDS = re.compile(
 )
 
 
-def unsubscribe_of(mail: Part) -> Finding | None:
+def unsubscribe_of(mail: MailPart) -> Finding | None:
     """A request for no more letters, or None; words that are only quoted are none.
 
     Args:
@@ -190,7 +190,7 @@ def unsubscribe_of(mail: Part) -> Finding | None:
     return None
 
 
-def is_to_unsubscribe(mail: Part) -> bool:
+def is_to_unsubscribe(mail: MailPart) -> bool:
     """Whether a mail was sent to an address that is there for nothing else."""
     fields = mail.headers.all("to", "delivered-to", "x-original-to", "envelope-to")
     return any(
@@ -222,7 +222,7 @@ def set_aside(reason: str) -> Finding:
     return Finding(None, None, None, None, f"set aside: {reason}")
 
 
-def sort(mail: Part) -> Finding:
+def sort(mail: MailPart) -> Finding:
     """What a mail is that has been taken apart.
 
     Args:
@@ -240,7 +240,7 @@ def sort(mail: Part) -> Finding:
     return autoreply_of(mail) or unsubscribe_of(mail) or _answer(mail)
 
 
-def _answer(mail: Part) -> Finding:
+def _answer(mail: MailPart) -> Finding:
     words = " ".join(own_words(mail).split())
     who = first_address(mail.headers.text("from")) or None
     shown = words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…"

@@ -220,7 +220,7 @@ class Headers:
 
 
 @dataclass
-class Part:
+class MailPart:
     """A mail or a part of one.
 
     Args:
@@ -242,7 +242,7 @@ class Part:
     inside_message: bool = False
     default_type: str = "text/plain"
     header_size: int = 0
-    children: list["Part"] = field(default_factory=list)
+    children: list["MailPart"] = field(default_factory=list)
 
     @cached_property
     def content_type(self) -> str:
@@ -312,7 +312,7 @@ class Part:
                 yield part.text[:left]
                 left -= max(len(part.text), (part.end - part.start) // 16)
 
-    def walk(self) -> Iterator["Part"]:
+    def walk(self) -> Iterator["MailPart"]:
         """It and all its parts, in the order of the mail."""
         waiting = [self]
         while waiting:
@@ -321,7 +321,7 @@ class Part:
             waiting += reversed(part.children)
 
 
-def read_mail(data: bytes) -> Part:
+def read_mail(data: bytes) -> MailPart:
     """Take a mail apart.
 
     Args:
@@ -364,12 +364,12 @@ def read_headers(data: bytes) -> Headers:
     return _headers(data, 0, len(data))[0]
 
 
-def is_returned(part: Part) -> bool:
+def is_returned(part: MailPart) -> bool:
     """Whether a part is a mail, or the headers of one, that came back within another."""
     return part.content_type in _MESSAGES or part.content_type in _HEADERS_ALONE
 
 
-def returned_headers(part: Part) -> Headers:
+def returned_headers(part: MailPart) -> Headers:
     """The headers of a mail that lies in another.
 
     Args:
@@ -380,7 +380,7 @@ def returned_headers(part: Part) -> Headers:
     return read_headers(part.beginning(HEADER_BYTES))
 
 
-def _children(part: Part) -> list[Part]:
+def _children(part: MailPart) -> list[MailPart]:
     if part.content_type.startswith("multipart/"):
         return _split(part)
     if part.content_type in _MESSAGES:
@@ -391,7 +391,7 @@ def _children(part: Part) -> list[Part]:
     return []
 
 
-def _split(part: Part) -> list[Part]:
+def _split(part: MailPart) -> list[MailPart]:
     boundary = part.parameters.get("boundary", "").rstrip()
     mark = b"--" + boundary.encode("utf-8", "surrogateescape")
     found = _split_at(part, mark) if boundary else []
@@ -401,12 +401,14 @@ def _split(part: Part) -> list[Part]:
     if found or part.start >= part.end:
         return found
     # No boundary at all: a person would read the whole as a text.
-    return [Part(Headers([]), part.data, part.start, part.end, part.depth + 1, part.inside_message)]
+    return [
+        MailPart(Headers([]), part.data, part.start, part.end, part.depth + 1, part.inside_message)
+    ]
 
 
-def _split_at(part: Part, mark: bytes) -> list[Part]:
+def _split_at(part: MailPart, mark: bytes) -> list[MailPart]:
     default = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
-    found: list[Part] = []
+    found: list[MailPart] = []
     begin: int | None = None
     for start, end, is_last in _boundaries(part, mark):
         if begin is not None:
@@ -425,7 +427,7 @@ def _split_at(part: Part, mark: bytes) -> list[Part]:
     return found
 
 
-def _boundaries(part: Part, mark: bytes) -> Iterator[tuple[int, int, bool]]:
+def _boundaries(part: MailPart, mark: bytes) -> Iterator[tuple[int, int, bool]]:
     """Where each boundary line begins (at the line end before it), ends, and if it is the last."""
     data, at = part.data, part.start
     while (at := data.find(mark, at, part.end)) >= 0:
@@ -447,10 +449,10 @@ def _part(
     depth: int,
     inside: bool,
     default: str = "text/plain",
-) -> Part:
+) -> MailPart:
     start = min(start, end)
     headers, body = _headers(data, start, end)
-    return Part(headers, data, body, end, depth, inside, default, body - start)
+    return MailPart(headers, data, body, end, depth, inside, default, body - start)
 
 
 def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 
-from petition.inbox.message import QUOTE_MARK, Part
+from petition.inbox.message import QUOTE_MARK, MailPart
 from petition.inbox.patterns import alternatives, pattern
 
 # The line that mail programs put before what is quoted; it may be wrapped to a second and third.
@@ -17,7 +17,7 @@ _LINE = 500  # characters of a line that are compared with patterns
 _MARKUP = re.compile("[\u200b\u200c\u200d\ufeff]")
 
 
-def own_words(mail: Part) -> str:
+def own_words(mail: MailPart) -> str:
     """What the sender of a mail wrote themselves, from its text, else from its HTML.
 
     Args:
@@ -26,7 +26,7 @@ def own_words(mail: Part) -> str:
     return own_lines(text_of(mail))
 
 
-def text_of(mail: Part) -> str:
+def text_of(mail: MailPart) -> str:
     """The text of a mail that a person reads first.
 
     Args:

@@ -105,14 +105,14 @@ class Cause(Enum):
         return self.value[1]
 
 
-class Verdict(NamedTuple):
+class BounceVerdict(NamedTuple):
     """What a refusal means, and the enhanced status code (RFC 3463) where one was named."""
 
     cause: Cause
     status: str | None
 
 
-def judge(status: str, words: str) -> Verdict:
+def judge(status: str, words: str) -> BounceVerdict:
     """What a refusal means.
 
     Args:
@@ -131,7 +131,7 @@ def judge(status: str, words: str) -> Verdict:
     if cause.is_permanent and code and code.startswith("4.") and cause is not Cause.UNKNOWN_DOMAIN:
         # Refused for days with "later": the letter is lost, and the address may well be there.
         cause = Cause.EXPIRED
-    return Verdict(cause, code)
+    return BounceVerdict(cause, code)
 
 
 def has_refusal(words: str) -> bool:

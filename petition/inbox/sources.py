@@ -13,7 +13,7 @@ from petition.inbox import message
 from petition.inbox.bounce import returned
 from petition.inbox.classify import feedback_report, set_aside, sort
 from petition.inbox.message import (
-    Part,
+    MailPart,
     SetAside,
     all_addresses,
     first_address,
@@ -54,7 +54,7 @@ class Fetched(NamedTuple):
     aside: str = ""
 
 
-class Maildir:
+class MaildirSource:
     """A Maildir (https://cr.yp.to/proto/maildir.html), whose files stay where they are.
 
     Args:
@@ -275,7 +275,7 @@ def _without_reading(fetched: Fetched, source: str) -> Received:
     return Received(data, source, fetched.place)
 
 
-def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Received:
+def _received(fetched: Fetched, source: str, mail: MailPart, found: Finding) -> Received:
     headers = mail.headers
     own = _ID.search(headers.get("message-id"))
     words = own_words(mail) if found.kind in _OF_PERSONS else ""
@@ -298,16 +298,16 @@ def _received(fetched: Fetched, source: str, mail: Part, found: Finding) -> Rece
     )
 
 
-def _tokens(mail: Part, found: Finding) -> list[str]:
+def _tokens(mail: MailPart, found: Finding) -> list[str]:
     return tokens_in([*_addressees(mail), *_return_paths(mail, found)])
 
 
-def _addressees(mail: Part) -> list[str]:
+def _addressees(mail: MailPart) -> list[str]:
     fields = mail.headers.all(*_ENVELOPE, "to", "cc")
     return [address for text in fields[:50] for address in all_addresses(text)]
 
 
-def _return_paths(mail: Part, found: Finding) -> list[str]:
+def _return_paths(mail: MailPart, found: Finding) -> list[str]:
     """Where the letter came from, as a complaint tells: it goes to an address without a token."""
     if found.kind != Kind.COMPLAINT:
         return []
@@ -317,7 +317,7 @@ def _return_paths(mail: Part, found: Finding) -> list[str]:
     return [address for text in fields for address in all_addresses(text)]
 
 
-def _message_ids(mail: Part, found: Finding) -> list[str]:
+def _message_ids(mail: MailPart, found: Finding) -> list[str]:
     """The Message-IDs that a mail brings back or answers, the likeliest first."""
     ids: list[str] = []
     if found.kind not in {Kind.ANSWER, Kind.UNSUBSCRIBE}:

@@ -26,7 +26,7 @@ from petition.campaign.source import find_file, unreadable
 from petition.errors import Problem
 from petition.merge.document import Frozen
 from petition.merge.parts import (
-    Carried,
+    CarriedParts,
     Part,
     attachment_of,
     calendar_part,
@@ -378,7 +378,7 @@ def keep_promise(found: Sequence[File], promised: str | None, *, is_typeset: boo
     raise CellRefused(what, "Put the file back as it was, then petition retry")
 
 
-class Loads:
+class Attachments:
     """What the copies of a letter carry.
 
     Args:
@@ -391,9 +391,9 @@ class Loads:
         self._files = files
         self._pictures: dict[str, tuple[Part, ...]] = {}
         self._calendars: dict[int, tuple[Part, ...]] = {}
-        self._shared: dict[tuple[str, int], Carried] = {}
+        self._shared: dict[tuple[str, int], CarriedParts] = {}
 
-    def of(self, person: Person, loaded: LoadedText, revision: int) -> Carried:
+    def of(self, person: Person, loaded: LoadedText, revision: int) -> CarriedParts:
         """What a person's copy carries.
 
         Args:
@@ -408,12 +408,12 @@ class Loads:
         if key not in self._shared:
             attached = (*self._attachments, *self._calendar(revision))
             pictures = self._pictures_of(loaded.language)
-            self._shared[key] = Carried(pictures, attached, len(attached))
+            self._shared[key] = CarriedParts(pictures, attached, len(attached))
         shared = self._shared[key]
         if not self.has_own:
             return shared
         own = tuple(file.part for file in self._own(person, loaded))
-        return Carried(shared.pictures, (*shared.attached, *own), shared.shared)
+        return CarriedParts(shared.pictures, (*shared.attached, *own), shared.shared)
 
     def promise(self, person: Person, loaded: LoadedText) -> dict[str, str]:
         """What the log is to keep of a person's own files, beside the fields of the row.

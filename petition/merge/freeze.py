@@ -10,7 +10,7 @@ from petition.address import Mailbox
 from petition.campaign.demands import Demand
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import UNANSWERED, Letter, LetterText
-from petition.campaign.settings import Event
+from petition.campaign.settings import EventSettings
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
 from petition.merge.attachments import Files, Gathering
@@ -255,7 +255,7 @@ def _copied(mailbox: Mailbox) -> str | list[str]:
     return [name, address] if name else address
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: EventSettings) -> dict[str, Any]:
     table = _table(event, "title", "starts", "ends", "place", "url")
     return table if event.status == "confirmed" else {**table, "status": event.status}
 

@@ -25,7 +25,7 @@ from petition.identity import (
     chance_message_id,
     chance_unsubscribe_token,
 )
-from petition.merge.attachments import Files, Loads
+from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
 from petition.merge.fast_fill import Filled
 from petition.merge.headers import (
@@ -36,11 +36,11 @@ from petition.merge.headers import (
     subject_header,
     thread_headers,
 )
-from petition.merge.parts import BlockCheck, Carried, Meant, Part, read_back
+from petition.merge.parts import BlockCheck, CarriedParts, Expected, Part, read_back
 from petition.merge.renderer import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.template.fields import CellRefused, thread_of
 
-NOTHING = Carried()
+NOTHING = CarriedParts()
 
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
 _OF_HTML = ' type="text/html";'
@@ -61,7 +61,7 @@ class Envelope(NamedTuple):
     smtputf8: bool
 
 
-class Copy(NamedTuple):
+class CopyIdentity(NamedTuple):
     """What makes a copy this one and no other: where it goes, and the marks of its identity."""
 
     to: Mailbox
@@ -112,11 +112,11 @@ class Assembler:
         self._read: set[Part] = set()  # parts of all copies that were read back
         self._date: tuple[datetime, str] | None = None
 
-    def envelope(self, copy: Copy) -> Envelope:
+    def envelope(self, copy: CopyIdentity) -> Envelope:
         """Where a copy goes."""
         return copy.envelope(is_ascii=self._is_ascii)
 
-    def header_names(self, copy: Copy) -> tuple[str, ...]:
+    def header_names(self, copy: CopyIdentity) -> tuple[str, ...]:
         """The names of a copy's headers, in their order."""
         cc = ("Cc",) if copy.cc else ()
         after = _AFTER_MAILBOXES if not copy.thread else _AFTER_MAILBOXES_IN_THREAD
@@ -124,11 +124,11 @@ class Assembler:
 
     def assemble(
         self,
-        copy: Copy,
+        copy: CopyIdentity,
         filled: Filled,
         language: str,
         date: datetime,
-        carried: Carried = NOTHING,
+        carried: CarriedParts = NOTHING,
         *,
         full: bool,
     ) -> bytes:
@@ -152,7 +152,7 @@ class Assembler:
         return data
 
     def check(
-        self, copy: Copy, subject: str, language: str, date: datetime, carried: Carried
+        self, copy: CopyIdentity, subject: str, language: str, date: datetime, carried: CarriedParts
     ) -> bytes:
         """The header block of a copy, looked at; arguments and errors are those of `assemble`."""
         kind = "mixed" if carried.attached else "alternative"
@@ -164,12 +164,12 @@ class Assembler:
         return block
 
     def _read_back(
-        self, data: bytes, block: bytes, copy: Copy, filled: Filled, carried: Carried
+        self, data: bytes, block: bytes, copy: CopyIdentity, filled: Filled, carried: CarriedParts
     ) -> None:
         # Megabytes that were read back once in this run are not parsed a hundred times.
         known, light = self._read, carried
         if any(part in known for part in (*carried.pictures, *carried.attached)):
-            light = Carried(
+            light = CarriedParts(
                 tuple(part.stand_in() if part in known else part for part in carried.pictures),
                 tuple(part.stand_in() if part in known else part for part in carried.attached),
             )
@@ -177,15 +177,15 @@ class Assembler:
         read_back(data, self.meant(copy, filled.subject, light))
         known.update(carried.pictures, carried.attached[: carried.shared])
 
-    def meant(self, copy: Copy, subject: str, carried: Carried = NOTHING) -> Meant:
+    def meant(self, copy: CopyIdentity, subject: str, carried: CarriedParts = NOTHING) -> Expected:
         """What a copy is meant to say."""
         names, mailboxes = self.header_names(copy), self._mailboxes(copy)
         pictures = tuple(part.meant for part in carried.pictures)
         attached = tuple(part.meant for part in carried.attached)
-        return Meant(names, subject, mailboxes, pictures, attached)
+        return Expected(names, subject, mailboxes, pictures, attached)
 
     def _header_block(
-        self, copy: Copy, subject: str, language: str, date: datetime, kind: str
+        self, copy: CopyIdentity, subject: str, language: str, date: datetime, kind: str
     ) -> str:
         check_name(copy.to.display_name)
         cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
@@ -197,7 +197,7 @@ class Assembler:
             f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}{mailing}"
         )
 
-    def _mailboxes(self, copy: Copy) -> dict[str, tuple[Mailbox, ...]]:
+    def _mailboxes(self, copy: CopyIdentity) -> dict[str, tuple[Mailbox, ...]]:
         mailboxes = {**self._from, "To": (copy.to,)}
         return {**mailboxes, "Cc": copy.cc} if copy.cc else mailboxes
 
@@ -227,7 +227,7 @@ def _boundary_of(kind: str, boundary: str) -> str:
     return boundary if kind == "alternative" else boundary.replace("=_", f"=_{kind}_", 1)
 
 
-def _body(boundary: str, filled: Filled, carried: Carried) -> Iterator[bytes]:
+def _body(boundary: str, filled: Filled, carried: CarriedParts) -> Iterator[bytes]:
     top, page = "\r\n", _HTML
     if carried.attached:
         mixed = _boundary_of("mixed", boundary)
@@ -324,7 +324,7 @@ class Merger:
         self._bcc = frozen.bcc
         self._languages = frozen.languages
         self._texts: dict[str, LoadedText] = {}
-        self._loads = Loads(frozen, files or Files(Path()))
+        self._loads = Attachments(frozen, files or Files(Path()))
 
     @property
     def recipients_each(self) -> int:
@@ -388,7 +388,7 @@ class Merger:
             # Tests show that the headers of a name and a subject that can stand in one are sound.
             check_name(person.mailbox.display_name)
             if person.mailbox.needs_smtputf8:
-                copy = Copy(person.mailbox, "", "<0@sender>", "=_0", self._cc, self._bcc)
+                copy = CopyIdentity(person.mailbox, "", "<0@sender>", "=_0", self._cc, self._bcc)
                 self._assembler.check(copy, subject, loaded.language, date, carried)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
@@ -412,7 +412,7 @@ class Merger:
         """
         message_id = chance_message_id(self._sender.domain)
         token = chance_unsubscribe_token() if self._mailing else ""
-        copy = Copy(to, self._sender.addr_spec, message_id, chance_boundary(), token=token)
+        copy = CopyIdentity(to, self._sender.addr_spec, message_id, chance_boundary(), token=token)
         email = self._build(person, copy, revision, date, full=True)
         return email, self._show(person, copy, revision, date)
 
@@ -429,7 +429,7 @@ class Merger:
         """
         return self._show(person, self._copy_for(person, revision), revision, date)
 
-    def _show(self, person: Person, copy: Copy, revision: int, date: datetime) -> Shown:
+    def _show(self, person: Person, copy: CopyIdentity, revision: int, date: datetime) -> Shown:
         loaded = self._text_for(person)
         subject, text = loaded.shown(person, self._leave(copy))
         values = {
@@ -450,7 +450,7 @@ class Merger:
         headers = [(name, values[name]) for name in self._assembler.header_names(copy)]
         return Shown(headers, text, self._loads.of(person, loaded, revision).names)
 
-    def _leave(self, copy: Copy) -> str:
+    def _leave(self, copy: CopyIdentity) -> str:
         return self._mailing.link(copy.token) if self._mailing else ""
 
     def html(self, person: Person, revision: int, date: datetime) -> str:  # noqa: ARG002
@@ -490,7 +490,7 @@ class Merger:
             self._texts[language] = load_text(self._frozen, language)
         return self._texts[language]
 
-    def _copy_for(self, person: Person, revision: int) -> Copy:
+    def _copy_for(self, person: Person, revision: int) -> CopyIdentity:
         frozen, address = self._frozen, person.queued_as or person.mailbox.addr_spec
         identity = Identity(frozen.campaign_id, frozen.letter, revision, address)
         mail_from = self._sender.addr_spec
@@ -500,12 +500,12 @@ class Merger:
         message_id, boundary = self._signer.message_id_and_boundary(identity, self._domain)
         thread = thread_of(person)
         token = self._signer.unsubscribe_token(identity) if self._mailing else ""
-        return Copy(
+        return CopyIdentity(
             person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc, thread, token
         )
 
     def _build(
-        self, person: Person, copy: Copy, revision: int, date: datetime, *, full: bool
+        self, person: Person, copy: CopyIdentity, revision: int, date: datetime, *, full: bool
     ) -> Email:
         loaded = self._text_for(person)
         filled = loaded.fill(person, self._leave(copy))

@@ -61,7 +61,7 @@ _PICTURES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8",
 
 
 @dataclass(frozen=True, slots=True)
-class PartMeant:
+class ExpectedPart:
     """What a part was meant to be: its type, its name or Content-ID, the hash of its content."""
 
     content_type: str
@@ -82,12 +82,12 @@ class Part:
 
     head: bytes
     body: bytes
-    meant: PartMeant
+    meant: ExpectedPart
 
     def stand_in(self) -> "Part":
         """The same part with hardly any content, for a structure that is parsed again and again."""
         meant = self.meant
-        empty = PartMeant(meant.content_type, meant.filename, meant.content_id, _hash(b"0"))
+        empty = ExpectedPart(meant.content_type, meant.filename, meant.content_id, _hash(b"0"))
         return Part(self.head, b"MA==\r\n", empty)
 
 
@@ -105,7 +105,7 @@ def attachment_of(name: str, data: bytes, content_type: str = "") -> Part:
     head = _type_header(whole_type, name)
     head += "Content-Transfer-Encoding: base64\r\n"
     head += _header("Content-Disposition: attachment", _filename(name))
-    meant = PartMeant(whole_type.partition(";")[0], name, None, _hash(data))
+    meant = ExpectedPart(whole_type.partition(";")[0], name, None, _hash(data))
     return Part(head.encode("ascii"), _base64(data), meant)
 
 
@@ -121,7 +121,7 @@ def picture_of(content_id: str, content_type: str, data: bytes) -> Part:
         f"Content-Type: {content_type}\r\nContent-Transfer-Encoding: base64\r\n"
         f"Content-ID: <{content_id}>\r\nContent-Disposition: inline\r\n"
     )
-    meant = PartMeant(content_type, None, f"<{content_id}>", _hash(data))
+    meant = ExpectedPart(content_type, None, f"<{content_id}>", _hash(data))
     return Part(head.encode("ascii"), _base64(data), meant)
 
 
@@ -211,7 +211,7 @@ def _types() -> MimeTypes:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedParts:
     """The parts of a copy beside its words.
 
     Args:
@@ -314,7 +314,7 @@ _MEND = "Correct the row, and tell the authors of petition which text it was"
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class Expected:
     """What an email was meant to say.
 
     Args:
@@ -328,8 +328,8 @@ class Meant:
     names: tuple[str, ...]
     subject: str
     mailboxes: dict[str, tuple[Mailbox, ...]]
-    pictures: tuple[PartMeant, ...] = ()
-    attached: tuple[PartMeant, ...] = ()
+    pictures: tuple[ExpectedPart, ...] = ()
+    attached: tuple[ExpectedPart, ...] = ()
 
 
 class BlockCheck:
@@ -359,7 +359,7 @@ class BlockCheck:
             raise CellRefused("the headers would not be read back as they were meant", _MEND)
 
 
-def read_back(data: bytes, meant: Meant) -> None:
+def read_back(data: bytes, meant: Expected) -> None:
     """Parse an email and compare it with what it was meant to say.
 
     Args:
@@ -374,7 +374,7 @@ def read_back(data: bytes, meant: Meant) -> None:
         raise CellRefused(f"{different} would not be read back as it was meant", _MEND)
 
 
-def _difference(message: Message, meant: Meant) -> str | None:
+def _difference(message: Message, meant: Expected) -> str | None:
     if tuple(message.keys()) != meant.names:
         return "the list of headers"
     raw = dict(message.raw_items())
@@ -391,7 +391,7 @@ def _difference(message: Message, meant: Meant) -> str | None:
     return _different_file(message, meant)
 
 
-def _kinds(meant: Meant) -> Iterator[str]:
+def _kinds(meant: Expected) -> Iterator[str]:
     """The types of an email's parts, each before those in it."""
     if meant.attached:
         yield "multipart/mixed"
@@ -402,7 +402,7 @@ def _kinds(meant: Meant) -> Iterator[str]:
     yield from (part.content_type for part in (*meant.pictures, *meant.attached))
 
 
-def _different_file(message: Message, meant: Meant) -> str | None:
+def _different_file(message: Message, meant: Expected) -> str | None:
     files = (*meant.pictures, *meant.attached)
     leaves = [part for part in message.walk() if not part.is_multipart()][2:]
     for part, file in zip(leaves, files, strict=True):

@@ -84,7 +84,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class NewAnswer:
     """What a person writes down.
 
     Args:
@@ -307,7 +307,7 @@ def _demand_ids(log: Log, letter: str) -> list[str]:
     return [one["id"] for one in listed]
 
 
-def write_down(log: Log, copy: Copy, said: Said) -> str:
+def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
     """Write down an answer: a record for each demand, all or none.
 
     Args:

@@ -78,7 +78,7 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Withdrawn:
     """What a person's word took out of the queue.
 
     Args:
@@ -147,7 +147,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
         return list(models.moved(log.database).values())
 
 
-def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Taken:
+def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdrawn:
     """Suppress copies that wait, and stop those that a run has in hand.
 
     Returns:
@@ -165,7 +165,7 @@ def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Taken:
         return _take(log, letter, keys)
 
 
-def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
+def suppress(log: Log, mailboxes: Iterable[str]) -> Withdrawn:
     """Never write to these mailboxes again; what waits for them is suppressed.
 
     Returns:
@@ -175,14 +175,14 @@ def suppress(log: Log, mailboxes: Iterable[str]) -> Taken:
         return stop_writing(log, mailboxes, Reason.OPTED_OUT)
 
 
-def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Taken:
+def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Withdrawn:
     """The same for many at once, all or none; who is suppressed already keeps the old reason.
 
     Args:
         log: The log.
         by_reason: The mailboxes, by why nothing goes there any more.
     """
-    taken = Taken()
+    taken = Withdrawn()
     with log.writing():
         for reason, mailboxes in by_reason.items():
             more = stop_writing(log, mailboxes, reason)
@@ -192,7 +192,7 @@ def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Taken:
     return taken
 
 
-def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Taken:
+def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Withdrawn:
     """The same, for any reason; within a transaction of the caller's."""
     forgotten = Forgotten(log)  # nobody writes to them as it is, and their address stays away
     names = {folded(box): box for box in mailboxes if box not in forgotten}
@@ -226,10 +226,10 @@ def _keys(mailboxes: Iterable[str]) -> list[str]:
 
 def _take(
     log: Log, letter: str | None, keys: Iterable[str | None], *, reason: str = Reason.WITHDRAWN
-) -> Taken:
+) -> Withdrawn:
     """Move what was picked; tell the run that has the others in hand."""
     models.move(log.database, log.now)
-    taken = Taken(list(models.moved(log.database).values()))
+    taken = Withdrawn(list(models.moved(log.database).values()))
     wanted = set(keys)
     for row in log.database.all("in_hand", {"letter": letter, "folded": None}):  # a few at most
         if not (None in wanted or folded(row["mailbox"]) in wanted):

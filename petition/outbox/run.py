@@ -266,7 +266,7 @@ def _for_one(step: Step) -> Callable[[Database], Sequence[object]]:
     return lambda database: (step(database),)
 
 
-class Outcome(NamedTuple):
+class CopyOutcome(NamedTuple):
     """What became of a copy in hand.
 
     Args:
@@ -293,7 +293,7 @@ class Outcome(NamedTuple):
     milliseconds: int | None = None
 
 
-def write_down(database: Database, owner: str, now: str, outcomes: Sequence[Outcome]) -> None:
+def write_down(database: Database, owner: str, now: str, outcomes: Sequence[CopyOutcome]) -> None:
     """Write down what became of copies in hand; of each the first outcome counts.
 
     Args:
@@ -313,7 +313,7 @@ def write_down(database: Database, owner: str, now: str, outcomes: Sequence[Outc
         models.move(database, now)
 
 
-def write_down_late(log: Log, owner: str, outcomes: Sequence[Outcome]) -> None:
+def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
     """Write down replies that could not be written when they came.
 
     A copy is changed that is still in hand, or that was called uncertain because its owner seemed
@@ -336,7 +336,7 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[Outcome]) -> None:
         write_down(log.database, owner, log.now, outcomes)
 
 
-def _row_of(outcome: Outcome) -> tuple[object, ...]:
+def _row_of(outcome: CopyOutcome) -> tuple[object, ...]:
     """An outcome as `log_recorded` and `record` read it."""
     return (
         outcome.copy,
@@ -489,7 +489,7 @@ class Run:
         """
         return self._committer.add(self._intend_all, intent)
 
-    def record(self, outcome: Outcome) -> asyncio.Future[None]:
+    def record(self, outcome: CopyOutcome) -> asyncio.Future[None]:
         """Write down what became of a copy; done when that is durable."""
         arrow(State.SENDING, outcome.state)
         return self._committer.add(self._record_all, outcome)
@@ -539,7 +539,7 @@ class Run:
     def _identity_of(self, copy: Copy) -> Identity:
         return Identity(self._campaign, copy.letter, copy.revision, copy.spelling)
 
-    def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
+    def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
         write_down(database, self._owner, self._log.now, outcomes)
         for outcome in outcomes:
             self._in_hand.pop(outcome.copy, None)
@@ -643,7 +643,7 @@ class Run:
         return self._owner
 
     @property
-    def late(self) -> list[Outcome]:
+    def late(self) -> list[CopyOutcome]:
         """The replies that could not be written down, once it is closed (recording.py)."""
         lost = [row for rows, row in self._committer.lost if rows == self._record_all]
         return [one for one in lost if one.state in _BY_REPLY and one.reply_code is not None]

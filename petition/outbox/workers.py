@@ -23,7 +23,7 @@ from petition.outbox.database import Database
 from petition.outbox.job_queue import workers_are_made
 from petition.outbox.log import Cap, Log, utc_now
 from petition.outbox.models import moment
-from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import Reason, State
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class SharedRun(Run):
                 return number
         return len(intents)
 
-    def _record_all(self, database: Database, outcomes: Sequence[Outcome]) -> list[None]:
+    def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
         answers = super()._record_all(database, outcomes)
         states = [outcome.state for outcome in outcomes]
         counts: dict[str, object] = {state.value: states.count(state) for state in _COUNTED}
@@ -275,7 +275,7 @@ class AtWork:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Stats:
     """How a log stood.
 
     Args:
@@ -299,7 +299,7 @@ class Look:
     lag: float = 0.0
 
 
-def look(log: Log, letter: str | None) -> Look:
+def look(log: Log, letter: str | None) -> Stats:
     """Look at a log.
 
     Args:
@@ -310,7 +310,7 @@ def look(log: Log, letter: str | None) -> Look:
         return _looked(log, letter)
 
 
-def _looked(log: Log, letter: str | None) -> Look:
+def _looked(log: Log, letter: str | None) -> Stats:
     counts: dict[State, int] = {}
     for name in [letter] if letter else log.letters():
         for state, number in log.counts(name).by_state.items():
@@ -319,14 +319,14 @@ def _looked(log: Log, letter: str | None) -> Look:
     deferred = {row["domain"]: row["number"] for row in rows}
     seconds, at = time.monotonic(), log.now
     if not workers_are_made(log.database):
-        return Look(seconds, at, counts, deferred)
+        return Stats(seconds, at, counts, deferred)
     workers = tuple(
         AtWork(row["owner"], row["name"], {state: row[str(state)] for state in DONE})
         for row in log.database.all("workers_now")
     )
     jobs = log.database.one("jobs_now")
     assert jobs is not None  # noqa: S101 (counts have one row)
-    return Look(
+    return Stats(
         seconds,
         at,
         counts,

@@ -24,7 +24,7 @@ _WORKDAYS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Demanded:
+class QuotedDemand:
     """A demand as a letter quotes it."""
 
     number: int
@@ -51,7 +51,7 @@ class Entry:
     reply_by: date | None
     today: date
     standing: Standing
-    demands: tuple[Demanded, ...]
+    demands: tuple[QuotedDemand, ...]
     zone: ZoneInfo
 
     @property
@@ -114,7 +114,7 @@ class Ledger:
     """
 
     letter: str
-    demands: tuple[Demanded, ...]
+    demands: tuple[QuotedDemand, ...]
     entries: tuple[Entry, ...]
     without: dict[State, int]
 
@@ -178,7 +178,7 @@ def ledger(log: Log, letter: str) -> Ledger | None:
     return Ledger(letter, demands, tuple(entries), _without(log, letter))
 
 
-def demands_of(log: Log, frozen: Frozen) -> tuple[Demanded, ...]:
+def demands_of(log: Log, frozen: Frozen) -> tuple[QuotedDemand, ...]:
     """The demands that a letter quotes, or else the letter that it follows.
 
     Args:
@@ -189,7 +189,7 @@ def demands_of(log: Log, frozen: Frozen) -> tuple[Demanded, ...]:
     if not listed and (first := frozen.document.get("follows")):
         followed = log.newest(first)
         return demands_of(log, Frozen.from_json(followed.document)) if followed else ()
-    return tuple(Demanded(one["number"], one["id"], one["title"]) for one in listed)
+    return tuple(QuotedDemand(one["number"], one["id"], one["title"]) for one in listed)
 
 
 def working_days(start: date, end: date) -> int:

@@ -40,7 +40,7 @@ _ADDRESSED = frozenset(
 
 
 @dataclass(slots=True)
-class Person:
+class ReportedPerson:
     """One who was written to.
 
     Args:
@@ -67,7 +67,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReportedAnswer:
     """Something that was answered."""
 
     name: str
@@ -111,9 +111,9 @@ class Figures:
     letters: list[Counts] = field(default_factory=list)
     reply_by: dict[str, date | None] = field(default_factory=dict)
     demands: dict[str, str] = field(default_factory=dict)
-    people: list[Person] = field(default_factory=list)
+    people: list[ReportedPerson] = field(default_factory=list)
     too_many: bool = False
-    stalls: list[Said] = field(default_factory=list)
+    stalls: list[ReportedAnswer] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     zone: tzinfo = UTC
     hidden: dict[str, str] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Figures:
         )
 
     @property
-    def sent(self) -> list[Person]:
+    def sent(self) -> list[ReportedPerson]:
         """Those to whom a letter went."""
         return [one for one in self.people if one.first_sent]
 
@@ -175,7 +175,7 @@ def _read_letter(log: Log, name: str, found: Figures) -> None:
 
 
 def _read_people(log: Log, record: Record, found: Figures) -> None:
-    people: dict[str, Person] = {}
+    people: dict[str, ReportedPerson] = {}
     small = [one.letter for one in found.letters if one.total <= MOST_PEOPLE]
     found.too_many = len(small) < len(found.letters)
     for row in (row for letter in small for row in record.people(letter)):
@@ -193,16 +193,16 @@ def _read_people(log: Log, record: Record, found: Figures) -> None:
     found.stalls.sort(key=lambda one: one.at)
 
 
-def _person(row: dict[str, Any], number: int, found: Figures) -> Person:
+def _person(row: dict[str, Any], number: int, found: Figures) -> ReportedPerson:
     fields = fields_of(row["fields"])
     office = office_of(fields)
     is_forgotten = "@" not in row["mailbox"]
     if is_forgotten:
-        return Person("somebody who was forgotten", is_named=False)
+        return ReportedPerson("somebody who was forgotten", is_named=False)
     if found.is_public and not (office and row["name"]):
-        return Person(f"Recipient {number}", is_named=False)
+        return ReportedPerson(f"Recipient {number}", is_named=False)
     name = row["name"] or row["mailbox"]
-    return Person(public(name) if found.is_public else name, office)
+    return ReportedPerson(public(name) if found.is_public else name, office)
 
 
 def office_of(fields: dict[str, str]) -> str:
@@ -236,7 +236,7 @@ def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _judge(person: Person, standing: Standing, found: Figures) -> None:
+def _judge(person: ReportedPerson, standing: Standing, found: Figures) -> None:
     """Where a person stands, by the very rules of `status --answers`."""
     stands = {"": standing.said()} | {one: standing.to_demand(one) for one in found.demands}
     person.by_demand = {key: str(one) for key, one in stands.items() if one is not Status.NONE}
@@ -255,10 +255,12 @@ def _judge(person: Person, standing: Standing, found: Figures) -> None:
     person.is_overdue = is_late and overall in answering.UNANSWERED
 
 
-def _stall(person: Person, answer: Answer, found: Figures) -> Said:
+def _stall(person: ReportedPerson, answer: Answer, found: Figures) -> ReportedAnswer:
     quote = answer.quote if person.is_named or not found.is_public else ""
     quote = _without_names(public(quote), found.hidden) if found.is_public else quote
-    return Said(person.name, answer.at, answer.letter, str(answer.status), answer.channel, quote)
+    return ReportedAnswer(
+        person.name, answer.at, answer.letter, str(answer.status), answer.channel, quote
+    )
 
 
 def _samples(steps: Iterable[dict[str, Any]]) -> list[Sample]:
@@ -484,12 +486,12 @@ def _matrix(found: Figures) -> str:
     )
 
 
-def _who(person: Person) -> str:
+def _who(person: ReportedPerson) -> str:
     office = f"<small>{escape(person.office)}</small>" if person.office else ""
     return f'<th scope="row">{escape(person.name)}{office}</th>'
 
 
-def _cell(person: Person, demand: str, title: str) -> str:
+def _cell(person: ReportedPerson, demand: str, title: str) -> str:
     if demand not in person.by_demand and (demand or person.by_demand):
         nothing = '<span class="soft" aria-label="no answer">–</span>'
         return f'<td class="nothing" data-about="{escape(title)}">{nothing}</td>'
@@ -500,14 +502,14 @@ def _cell(person: Person, demand: str, title: str) -> str:
     return f'<td data-about="{escape(title)}">{badge}</td>'
 
 
-def _waits(people: list[Person]) -> str:
+def _waits(people: list[ReportedPerson]) -> str:
     most = max((one.days or 0 for one in people), default=0) or 1
     ordered = sorted(people, key=lambda one: (one.answered_on is not None, -(one.days or 0)))
     rows = "".join(_wait(one, most) for one in ordered)
     return f'<ul class="waits">{rows}</ul>'
 
 
-def _wait(person: Person, most: int) -> str:
+def _wait(person: ReportedPerson, most: int) -> str:
     days = person.days or 0
     kind = "done" if person.answered_on else "over" if person.is_overdue else "open"
     told = f"{days} day{'' if days == 1 else 's'}"

@@ -104,7 +104,7 @@ _MAILDIR = ("new", "cur", "tmp")
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DataSubject:
     """Who is to be forgotten.
 
     Args:
@@ -126,7 +126,7 @@ class Person:
         signatories: Iterable[Signatory],
         names: Iterable[str] = (),
         strangers: Iterable[str] = (),
-    ) -> "Person":
+    ) -> "DataSubject":
         """The person of an address, as the file of the signatories has them.
 
         Args:
@@ -165,7 +165,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Disclosure:
     """Where a name had gone before it was forgotten.
 
     Args:
@@ -189,7 +189,7 @@ class Receipt:
 
     log: str
     erased: Erased
-    gone: list[Gone] = field(default_factory=list)
+    gone: list[Disclosure] = field(default_factory=list)
     is_uncertain: bool = False  # of some of these copies nobody knows whether they arrived
     rehashed: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # letters whose own words name them
@@ -206,7 +206,7 @@ def strangers_in_log(log: Log, mailbox: str, names: Iterable[str]) -> set[str]:
     return {one.casefold() for one in names} & namesakes(log, mailbox)
 
 
-def forget(log: Log, person: Person, outbox: Path | None) -> Receipt:
+def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
     """Erase a person from a log and, where it is a rehearsal's, from the sandbox's letters.
 
     The caller owns the log. What was erased is overwritten on the disk before this returns.
@@ -234,7 +234,7 @@ def forget(log: Log, person: Person, outbox: Path | None) -> Receipt:
     return receipt
 
 
-def without(letter: FrozenLetter, person: Person) -> Change | None:
+def without(letter: FrozenLetter, person: DataSubject) -> Change | None:
     """A frozen letter that names a person no more; None where it does not name them.
 
     Args:
@@ -262,21 +262,25 @@ def _is_box(entry: str | list[str], mailbox: str) -> bool:
     return folded(entry if isinstance(entry, str) else entry[-1]) == folded(mailbox)
 
 
-def _received(log: Log, person: Person) -> Iterator[Gone]:
+def _received(log: Log, person: DataSubject) -> Iterator[Disclosure]:
     for row in held(log, person.mailbox)["copies"]:
         if row["state"] in _MAY_HAVE_ARRIVED:
             day = str(row["letter_date"]) if row["letter_date"] else None
-            yield Gone(str(row["letter"]), int(str(row["revision"])), "recipient", 1, day, day)
+            yield Disclosure(
+                str(row["letter"]), int(str(row["revision"])), "recipient", 1, day, day
+            )
 
 
-def _is_uncertain(log: Log, person: Person, gone: Gone) -> bool:
+def _is_uncertain(log: Log, person: DataSubject, gone: Disclosure) -> bool:
     if gone.role != "recipient":
         return log.counts(gone.letter).by_state.get(State.UNCERTAIN, 0) > 0
     copies = held(log, person.mailbox)["copies"]
     return any(one["letter"] == gone.letter and one["state"] == State.UNCERTAIN for one in copies)
 
 
-def _named_in(log: Log, letters: Iterable[FrozenLetter], person: Person) -> Iterator[Gone]:
+def _named_in(
+    log: Log, letters: Iterable[FrozenLetter], person: DataSubject
+) -> Iterator[Disclosure]:
     for letter in letters:
         document = Frozen.from_json(letter.document).document
         roles = [key for key in ("cc", "bcc") if _has_box(document[key], person.mailbox)]
@@ -284,7 +288,7 @@ def _named_in(log: Log, letters: Iterable[FrozenLetter], person: Person) -> Iter
             roles.append("signatory")
         copies, first, last = gone_out(log, letter) if roles else (0, None, None)
         for role in roles if copies else ():
-            yield Gone(letter.letter, letter.revision, role, copies, first, last)
+            yield Disclosure(letter.letter, letter.revision, role, copies, first, last)
 
 
 def _has_box(entries: Iterable[str | list[str]], mailbox: str) -> bool:
@@ -306,7 +310,7 @@ def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
     return count
 
 
-def export(log: Log, person: Person) -> dict[str, Any]:
+def export(log: Log, person: DataSubject) -> dict[str, Any]:
     """Everything that a log holds about a person, as JSON has it.
 
     Args:

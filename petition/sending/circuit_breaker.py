@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from petition.sending.rate_limit import SLOWED_SECONDS, Pace, provider_of
-from petition.sending.results import Ending, Slowed
+from petition.sending.results import RunResult, Slowed
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome, Reply, Scope, Stage, Verdict
 
@@ -24,7 +24,7 @@ _FIRST = 20  # letters of a run, of which not half may be refused for their reci
 _NO_MAILBOX = frozenset({"5.1.1", "5.1.10"})  # RFC 3463 3.2, RFC 7505 4.2
 
 
-class Patience:
+class CircuitBreaker:
     """Counts what goes wrong, and ends the run where it is enough.
 
     Args:
@@ -37,7 +37,7 @@ class Patience:
         said: What was said at the last trouble, or what happened.
     """
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: RunResult) -> None:
         self.troubles = 0
         self.episode = 0
         self.has_opened = False

@@ -15,7 +15,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from petition.campaign.names import quoted
-from petition.campaign.settings import Dkim, Pace, Rate
+from petition.campaign.settings import Dkim, PaceSettings, Rate
 from petition.errors import PetitionError
 from petition.merge.attachments import LETTER_PDF, PROMISED, File, Files, promised_files
 from petition.merge.document import Frozen
@@ -79,7 +79,7 @@ class Dispatch:
         signature: Who signs it; None: nobody does, or the servers do.
     """
 
-    pace: Pace
+    pace: PaceSettings
     timezone: str
     keep_bytes: bool
     stays_here: bool
@@ -131,7 +131,7 @@ class Dispatch:
         """
         try:
             values: dict[str, Any] = json.loads(settings_of(log.database, letter) or "")
-            pace, signature = Pace.model_validate(values["pace"]), values.get("signature")
+            pace, signature = PaceSettings.model_validate(values["pace"]), values.get("signature")
             known = {"pace": pace, "signature": Signature.of(signature) if signature else None}
             found = cls(**{**values, **known})
             _ = found.zone
@@ -148,14 +148,14 @@ class Dispatch:
         return ZoneInfo(self.timezone)
 
 
-def _intervals(pace: Pace) -> dict[str, float]:
+def _intervals(pace: PaceSettings) -> dict[str, float]:
     """How far the turns of each bucket lie apart, in seconds."""
     rates = {name.lower(): rate for name, rate in pace.per_domain.items()}
     rates |= {ALL: pace.rate} if pace.rate else {}
     return {name: rate.interval for name, rate in rates.items()}
 
 
-def _as_text(pace: Pace) -> Mapping[str, object]:
+def _as_text(pace: PaceSettings) -> Mapping[str, object]:
     """The table as petition.toml could have it."""
     values: dict[str, object] = {
         "rate": _rate(pace.rate) if pace.rate else None,

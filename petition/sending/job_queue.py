@@ -21,7 +21,7 @@ from petition.errors import LogUnusable
 from petition.outbox import job_queue
 from petition.outbox.log import Clock, Log
 from petition.outbox.postgres import is_of_server, said, settle
-from petition.sending.worker import Left
+from petition.sending.worker import Requeue
 
 HEARTBEAT_SECONDS = 2.0
 # A worker that was not heard of for so long has its jobs given to others. It decides nothing else:
@@ -31,13 +31,13 @@ SILENT_SECONDS = 8.0
 _QUEUE = "letters"
 _POLL_SECONDS = 2.0
 
-SendJob = Callable[[Mapping[str, object]], Awaitable[Left | None]]
+SendJob = Callable[[Mapping[str, object]], Awaitable[Requeue | None]]
 
 
 class _TakeUpAgain(Exception):
     """A job is not done."""
 
-    def __init__(self, left: Left) -> None:
+    def __init__(self, left: Requeue) -> None:
         super().__init__(f"{left.letters} letters wait until {left.at:%Y-%m-%d %H:%M:%S} UTC")
         self.left = left
 
@@ -178,7 +178,7 @@ class Jobs:
             self._fault = fault
             self.stop()
             soon = self._clock() + timedelta(seconds=SILENT_SECONDS)
-            raise _TakeUpAgain(Left(soon, 0)) from fault
+            raise _TakeUpAgain(Requeue(soon, 0)) from fault
         if left:
             raise _TakeUpAgain(left)
 

@@ -14,7 +14,7 @@ from petition.merge.message import Email
 from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.sending.rate_limit import NO_CAP, Pace
-from petition.sending.results import Ending
+from petition.sending.results import RunResult
 from petition.sending.retry import RetrySchedule
 from petition.smtp.dkim import DkimSigner
 from petition.smtp.session import NAMELESS, Session
@@ -117,7 +117,7 @@ _SHARE = 20  # of a daily cap that is reached: so large a part is worth another 
 HELD = 64  # copies of one provider that wait for it while others go past them
 
 
-class Supply:
+class Prefetch:
     """What comes next.
 
     Args:
@@ -127,7 +127,7 @@ class Supply:
         ending: How the run ends; a daily cap that is reached ends it.
     """
 
-    def __init__(self, run: Run, route: Route, recipients_each: int, ending: Ending) -> None:
+    def __init__(self, run: Run, route: Route, recipients_each: int, ending: RunResult) -> None:
         self._run = run
         self._route = route
         self._each = recipients_each

@@ -19,8 +19,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from petition.campaign.settings import Between, Rate
-from petition.campaign.settings import Pace as PaceSettings
+from petition.campaign.settings import Between, PaceSettings, Rate
 from petition.outbox.job_queue import ALL
 
 _DOMAINS = {
@@ -82,12 +81,12 @@ class Turns:
             moment = max(moment, taken + self.interval)
         return moment
 
-    def take(self, moment: float) -> "Taken":
+    def take(self, moment: float) -> "TakenMoment":
         """Use a free moment."""
         self._handed_back = None
         if self.interval:
             bisect.insort(self._taken, moment)
-        return Taken(self, moment)
+        return TakenMoment(self, moment)
 
     def hand_back(self, moment: float, now: float) -> None:
         """Free a moment that was taken; nobody has it any more where another came after it."""
@@ -125,10 +124,10 @@ class Window:
             return 0.0
         return self._gone[0] + self._seconds - now
 
-    def take(self, moment: float) -> "Taken":
+    def take(self, moment: float) -> "TakenMoment":
         """A letter goes."""
         self._gone.append(moment)
-        return Taken(self, moment)
+        return TakenMoment(self, moment)
 
     def hand_back(self, moment: float, now: float) -> None:
         """It did not go after all."""
@@ -137,7 +136,7 @@ class Window:
             self._gone.remove(moment)
 
 
-class Taken(NamedTuple):
+class TakenMoment(NamedTuple):
     """A moment, and of which moments it is one."""
 
     of: Turns | Window
@@ -152,7 +151,7 @@ class Turn(NamedTuple):
         buckets: The names of the buckets that it took a turn from (shared_pace.py).
     """
 
-    taken: tuple[Taken, ...] = ()
+    taken: tuple[TakenMoment, ...] = ()
     buckets: tuple[str, ...] = ()
 
     def hand_back(self, now: float) -> None:
@@ -413,7 +412,7 @@ class Pace:
         """
         await self._hold(self._ended)
 
-    async def _hold(self, window: Window | None) -> list[Taken]:
+    async def _hold(self, window: Window | None) -> list[TakenMoment]:
         if window is None:
             return []
         while (left := window.left(self._clock.monotonic())) > 0:
@@ -431,7 +430,7 @@ class Pace:
             moment = of_all.free_from(later)
         return moment
 
-    def _take(self, moment: float, domain: str) -> list[Taken]:
+    def _take(self, moment: float, domain: str) -> list[TakenMoment]:
         return [turns.take(moment) for turns in (self._all, *self._turns_for(domain))]
 
     def _turns_for(self, domain: str) -> list[Turns]:

@@ -11,7 +11,7 @@ from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Reply
 
 
-class Told(NamedTuple):
+class CopyResult(NamedTuple):
     """What became of one copy, for whoever watches the run."""
 
     copy: Copy
@@ -47,7 +47,7 @@ class Slowed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Ending:
+class RunResult:
     """How a run ended.
 
     Args:

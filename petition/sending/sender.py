@@ -21,12 +21,12 @@ from petition.errors import LogUnusable, MergeHindered, MergeRefused, PetitionEr
 from petition.merge.message import Email, Merger
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.models import Copy
-from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import WAITING, Reason, State
-from petition.sending.circuit_breaker import Patience, Slowing, rest_after
-from petition.sending.prefetch import Route, Supply
+from petition.sending.circuit_breaker import CircuitBreaker, Slowing, rest_after
+from petition.sending.prefetch import Prefetch, Route
 from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP, Closed
-from petition.sending.results import Ending, Slowed, Told, Wait
+from petition.sending.results import CopyResult, RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome as Said
@@ -41,7 +41,7 @@ _STATE_OF = {
 }
 
 
-class Letter(NamedTuple):
+class MergedCopy(NamedTuple):
     """A copy that is merged and may be handed over.
 
     Args:
@@ -72,7 +72,9 @@ def person_of(row: Copy | ListedRow) -> Person:
     )
 
 
-def outcome_of(letter: Letter, done: Transaction, retry: RetrySchedule, now: datetime) -> Outcome:
+def outcome_of(
+    letter: MergedCopy, done: Transaction, retry: RetrySchedule, now: datetime
+) -> CopyOutcome:
     """What the log is to keep of a letter that was handed over, or was to be.
 
     Args:
@@ -89,7 +91,7 @@ def outcome_of(letter: Letter, done: Transaction, retry: RetrySchedule, now: dat
         if due is None:
             state, reason = State.FAILED, f"deferred for {retry.given_up_after}"
     refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
-    return Outcome(
+    return CopyOutcome(
         copy=letter.copy.id,
         state=state,
         charge=state is not State.QUEUED,
@@ -106,7 +108,7 @@ def outcome_of(letter: Letter, done: Transaction, retry: RetrySchedule, now: dat
 
 
 @dataclass(slots=True)
-class Line:
+class Connection:
     """One connection, and what is under way on it.
 
     Args:
@@ -118,8 +120,8 @@ class Line:
 
     session: Session
     episode: int
-    ahead: Letter | None = None
-    recorded: deque[tuple["asyncio.Future[None]", Told]] = field(default_factory=deque)
+    ahead: MergedCopy | None = None
+    recorded: deque[tuple["asyncio.Future[None]", CopyResult]] = field(default_factory=deque)
 
 
 class Dismissals:
@@ -182,7 +184,7 @@ class Mailer:
         run: Run,
         merger: Merger,
         route: Route,
-        tell: Callable[[Told], None],
+        tell: Callable[[CopyResult], None],
         clock: Callable[[], datetime],
         note: Callable[[Slowed], None] = lambda _: None,
         *,
@@ -197,9 +199,9 @@ class Mailer:
         self._rested_for = 0  # the episode of trouble after which letters go again
         self._clock = clock
         self._login = route.login
-        self._ending = Ending()
-        self._patience = Patience(self._ending)
-        self._supply = Supply(run, route, merger.recipients_each, self._ending)
+        self._ending = RunResult()
+        self._patience = CircuitBreaker(self._ending)
+        self._supply = Prefetch(run, route, merger.recipients_each, self._ending)
         self._stop = asyncio.Event()
         self._is_done = asyncio.Event()  # one of the connections found nothing left
         self._opening = asyncio.Lock()
@@ -218,7 +220,7 @@ class Mailer:
         self._ending.stopped = True
         self._stop.set()
 
-    async def deliver(self, letters: int) -> Ending:
+    async def deliver(self, letters: int) -> RunResult:
         """Send until nothing is left that can be sent now.
 
         Args:
@@ -236,7 +238,7 @@ class Mailer:
             self._ending.log_fault = fault
         return self._ending
 
-    async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> Ending:
+    async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> RunResult:
         """Send until nothing is left that could still be sent, however long that takes.
 
         Args:
@@ -338,7 +340,7 @@ class Mailer:
 
     # ---- one connection
 
-    async def _open(self) -> Line | None:
+    async def _open(self) -> Connection | None:
         """A new connection, or None where there is trouble.
 
         Until one stands, and again while there is trouble, they are opened one at a time: a wrong
@@ -349,7 +351,7 @@ class Mailer:
                 return await self._try_to_open()
         return await self._try_to_open()
 
-    async def _try_to_open(self) -> Line | None:
+    async def _try_to_open(self) -> Connection | None:
         if rest := self._patience.rest:
             seconds = self._route.pause * rest
             self._slowing.rest(self._patience.episode, self._patience.said, seconds)
@@ -371,9 +373,9 @@ class Mailer:
             self._route.pace.hold_slowed()
         self._patience.has_opened = True
         self._lines += 1
-        return Line(session, self._patience.episode)
+        return Connection(session, self._patience.episode)
 
-    async def _use(self, line: Line) -> None:
+    async def _use(self, line: Connection) -> None:
         """Letters, until the connection is lost, none is left or the run ends."""
         try:
             while letter := await self._next(line):
@@ -392,7 +394,7 @@ class Mailer:
                 self._supply.give_back(line.ahead.copy)
             await self._settle(line)
 
-    async def _next(self, line: Line) -> Letter | None:
+    async def _next(self, line: Connection) -> MergedCopy | None:
         """The next letter, when its turn has come; None where this connection is to be closed."""
         if self._is_halted or not line.session.is_open:
             return None
@@ -414,14 +416,14 @@ class Mailer:
             if letter or self._ending.is_hindered:
                 return letter
 
-    def _take_ahead(self, line: Line) -> Letter | None:
+    def _take_ahead(self, line: Connection) -> MergedCopy | None:
         """The letter that was merged ahead; None where its provider wants no more since then."""
         if (letter := line.ahead) and not self._route.pace.is_paused(letter.copy.domain):
             line.ahead = None
             return letter
         return None
 
-    async def _permit(self, line: Line, letter: Letter) -> bool:
+    async def _permit(self, line: Connection, letter: MergedCopy) -> bool:
         """Make the intent durable, and with it what the server said of the letter before."""
         email = letter.email
         await self._run.begin()
@@ -442,7 +444,7 @@ class Mailer:
             await self._route.pace.wait_for_dot()
         return may_go
 
-    async def _read_ahead(self, line: Line) -> None:
+    async def _read_ahead(self, line: Connection) -> None:
         """Merge the letter after the present one, where nothing could keep it back."""
         if self._is_halted or not line.session.offers.pipelining:
             return
@@ -454,20 +456,20 @@ class Mailer:
                 return
             line.ahead = await self._provided_letter(line, copy)
 
-    def _following(self, line: Line) -> Email | None:
+    def _following(self, line: Connection) -> Email | None:
         """The letter whose commands go with the dot of the present one."""
         if self._is_halted or self._route.dot_goes_alone:
             return None
         return line.ahead.outgoing if line.ahead else None
 
-    async def _provided_letter(self, line: Line, copy: Copy) -> Letter | None:
+    async def _provided_letter(self, line: Connection, copy: Copy) -> MergedCopy | None:
         if self._provide is None:
             return self._merged_letter(line, copy)
         async with self._providing:
             await self._provide(copy)
             return self._merged_letter(line, copy)
 
-    def _merged_letter(self, line: Line, copy: Copy) -> Letter | None:
+    def _merged_letter(self, line: Connection, copy: Copy) -> MergedCopy | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
         self.merged += 1
         full = self.merged <= READ_BACK_FIRST
@@ -478,10 +480,10 @@ class Mailer:
             self._put_aside(copy, _hindrance(fault))
             return None
         except MergeRefused as refusal:
-            self._record(line, copy, Outcome(copy.id, State.FAILED, False, str(refusal)))
+            self._record(line, copy, CopyOutcome(copy.id, State.FAILED, False, str(refusal)))
             return None
         self._hindered_in_a_row = 0
-        return Letter(copy, email, outgoing, date)
+        return MergedCopy(copy, email, outgoing, date)
 
     def _put_aside(self, copy: Copy, why: PetitionError) -> None:
         """Leave out of this run what cannot be put together here: a share may have gone away."""
@@ -493,7 +495,7 @@ class Mailer:
             self._hindered_in_a_row >= HINDERED_IN_A_ROW or ending.hindered >= HINDERED_IN_ALL
         )
         self._look_at_ending()
-        self._tell(Told(copy, State.QUEUED, str(why)))
+        self._tell(CopyResult(copy, State.QUEUED, str(why)))
 
     def _date_now(self) -> datetime:
         """The Date of a letter that has none: whole seconds, one object for all of a second."""
@@ -512,7 +514,7 @@ class Mailer:
         pace = self._route.pace
         return pace.is_free_for_all or pace.is_free_for(copy.domain)
 
-    async def _turn_has_come(self, line: Line, copy: Copy) -> bool:
+    async def _turn_has_come(self, line: Connection, copy: Copy) -> bool:
         """Wait for a letter's turn; False where this connection is to be closed before it."""
         await self._settle(line)
         if self._route.pace.delay(copy.domain) > IDLE_SECONDS:
@@ -540,7 +542,7 @@ class Mailer:
 
     # ---- what became of it
 
-    async def _write_down(self, line: Line, letter: Letter, done: Transaction) -> None:
+    async def _write_down(self, line: Connection, letter: MergedCopy, done: Transaction) -> None:
         copy, verdict = letter.copy, done.verdict
         self._record(line, copy, outcome_of(letter, done, self._route.retry, self._clock()))
         self._patience.weigh(verdict, line.episode, copy.mailbox)
@@ -554,12 +556,12 @@ class Mailer:
         if unknown := self._patience.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
-    def _record(self, line: Line, copy: Copy, outcome: Outcome) -> None:
+    def _record(self, line: Connection, copy: Copy, outcome: CopyOutcome) -> None:
         self._finished += outcome.state not in WAITING
-        told = Told(copy, outcome.state, outcome.reply or outcome.reason)
+        told = CopyResult(copy, outcome.state, outcome.reply or outcome.reason)
         line.recorded.append((self._run.record(outcome), told))
 
-    async def _settle(self, line: Line) -> None:
+    async def _settle(self, line: Connection) -> None:
         """Wait until what was recorded is durable, and tell of it."""
         while line.recorded:
             durable, told = line.recorded.popleft()
@@ -575,7 +577,7 @@ class Mailer:
         """Put back what is still in hand, and suppress the mailboxes that proved not to exist."""
         left = await self._supply.take_all()
         await asyncio.gather(
-            *(self._run.record(Outcome(copy.id, State.QUEUED, False)) for copy in left)
+            *(self._run.record(CopyOutcome(copy.id, State.QUEUED, False)) for copy in left)
         )
         if unknown := self._patience.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)

@@ -26,13 +26,13 @@ from petition.outbox.workers import SharedRun, choose, is_owed_a_job, left_of_jo
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Clock, SharedPace
-from petition.sending.results import Ending, Slowed, Told
+from petition.sending.results import CopyResult, RunResult, Slowed
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer, first_of
 from petition.smtp.dkim import DkimSigner, KeyRefused, public_record
 
 if TYPE_CHECKING:
-    from petition.outbox.run import Outcome
+    from petition.outbox.run import CopyOutcome
 
 AGAIN_SECONDS = 30.0  # until a job is looked at again of which another worker has copies in hand
 FIRST_REST_SECONDS = 1.0
@@ -41,7 +41,7 @@ REST_SECONDS = 60.0  # the longest rest of a worker whose server does not answer
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Requeue:
     """A job that has to be taken up again.
 
     Args:
@@ -122,7 +122,7 @@ class Equipment:
     waits: bool = True
 
 
-class Bench:
+class Worker:
     """Sends letters for a worker.
 
     Args:
@@ -140,7 +140,7 @@ class Bench:
         side: Log,
         owner: str,
         own: Equipment,
-        tell: Callable[[Told], None],
+        tell: Callable[[CopyResult], None],
         note: Callable[[Slowed], None],
     ) -> None:
         self._log = log
@@ -158,7 +158,7 @@ class Bench:
         self._rest = FIRST_REST_SECONDS
         self._dot_goes_alone = False
         self.fault: PetitionError | None = None  # why this worker cannot go on
-        self.late: list[Outcome] = []  # replies that could not be written down
+        self.late: list[CopyOutcome] = []  # replies that could not be written down
 
     def stop(self) -> None:
         """Begin no further letter; those in flight are finished."""
@@ -221,7 +221,7 @@ class Bench:
         choose(self._log, task.copies)
         return left_of_job(self._log)[0]
 
-    async def send(self, task: Task) -> Left | None:
+    async def send(self, task: Task) -> Requeue | None:
         """Send the copies of a job that wait and that nobody else has.
 
         Args:
@@ -235,7 +235,7 @@ class Bench:
             LogUnusable: The log cannot be written any more, and this worker owns nothing.
         """
         if self._stopped.is_set() or self.fault:
-            return Left(self._log.clock(), len(task.copies))
+            return Requeue(self._log.clock(), len(task.copies))
         if not await on_thread(self._chosen, task):
             return None
         ending = await self._deliver(task)
@@ -246,9 +246,9 @@ class Bench:
         left, due_at = await on_thread(left_of_job, self._log)
         if not left:
             return None
-        return Left(at or due_at or self.later(AGAIN_SECONDS), left)
+        return Requeue(at or due_at or self.later(AGAIN_SECONDS), left)
 
-    async def _deliver(self, task: Task) -> Ending:
+    async def _deliver(self, task: Task) -> RunResult:
         letter = task.letter
         compiled = await on_thread(self._letter, letter, task.revision)
         dispatch = await on_thread(Dispatch.of, self._log, letter)
@@ -256,14 +256,14 @@ class Bench:
             signer = self._signer(letter, dispatch.signature)
         except KeyRefused as fault:
             self.fault = fault
-            return Ending()
+            return RunResult()
         if dispatch.stays_here and not self._own.server.is_loopback:
             self.fault = ServerTrouble(
                 f'"{letter}" was queued for a server on the machine itself, and'
                 f" {self._own.server.name} is none",
                 f"Queue it again with that server: petition send {letter} --workers",
             )
-            return Ending()
+            return RunResult()
         route = Route(
             server=self._own.server,
             secret=self._own.secret,
@@ -361,7 +361,7 @@ class Bench:
         async with self._aside:
             return await on_thread(take_turn, self._side.database, name, interval)
 
-    async def _when(self, ending: Ending) -> datetime | None:
+    async def _when(self, ending: RunResult) -> datetime | None:
         """When a job that ended so is taken up again; None: when its copies are due."""
         if ending.stopped:
             # A moment ago by any clock, or --once would find that it is not due.
@@ -413,6 +413,6 @@ def _is_number(value: object) -> bool:
     return type(value) is int and 0 < value <= _LARGEST
 
 
-def _breaks_off(ending: Ending) -> ServerTrouble:
+def _breaks_off(ending: RunResult) -> ServerTrouble:
     what = f"the server kept breaking off: {ending.broken}"
     return ServerTrouble(what, "Ask its keeper, and run this again later")

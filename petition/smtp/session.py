@@ -28,7 +28,7 @@ from petition.smtp.transaction import Announcement, Following, MailTransaction, 
 from petition.smtp.wire import ReplyParser, Wire, WireError
 
 
-class Overheard(asyncio.Protocol):
+class StartTlsGuard(asyncio.Protocol):
     """Stands before a transport's protocol and remembers what came in, until TLS takes its place.
 
     A server says nothing between its reply to STARTTLS and TLS. What stands there is another's,
@@ -286,7 +286,7 @@ async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
         return
     if not smtp.supports_extension("starttls"):
         raise login.no_starttls(server)
-    overheard = Overheard(cast("asyncio.Transport", smtp.transport))
+    overheard = StartTlsGuard(cast("asyncio.Transport", smtp.transport))
     with _as_trouble(server, Stage.STARTTLS):
         await smtp.starttls()
     if not overheard.is_one_reply:

@@ -13,7 +13,7 @@ from pathlib import Path
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.outbox.log import Log
-from petition.plan import Wish
+from petition.plan import SendOptions
 from petition.prepare import enqueue, prepare
 from tests import PATIENCE
 from tests.acceptance.small import Popen, SmallCampaign
@@ -27,7 +27,7 @@ def queue_for_server(folder: Path, people: int) -> Path:
     campaign = SmallCampaign.at(folder, people)
     with Log(f"sqlite:///{campaign.root}/petition.db") as log, log.owned():
         server = Server("127.0.0.1", 1, "none")
-        enqueue(prepare(load_campaign(campaign.root), "open-letter", log, server, Wish()))
+        enqueue(prepare(load_campaign(campaign.root), "open-letter", log, server, SendOptions()))
     return folder
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from petition.campaign.folder import load_campaign
 from petition.outbox.log import Log
-from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import State
-from petition.plan import Wish
+from petition.plan import SendOptions
 from petition.prepare import enqueue, prepare
 from tests.acceptance.small import SmallCampaign
 
@@ -28,7 +28,7 @@ def queue(campaign: SmallCampaign, letter: str = "open-letter", **states: State)
         states: Where each copy is to be, by the recipient's id; the others stay queued.
     """
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log, log.owned():
-        enqueue(prepare(load_campaign(campaign.root), letter, log, None, Wish()))
+        enqueue(prepare(load_campaign(campaign.root), letter, log, None, SendOptions()))
         asyncio.run(_finish(log, letter, states))
 
 
@@ -42,7 +42,7 @@ async def _finish(log: Log, letter: str, states: dict[str, State]) -> None:
             assert await run.intend(intent)
         code, enhanced, text = REPLIES.get(state, (None, None, None))
         await run.record(
-            Outcome(
+            CopyOutcome(
                 copy=copy.id,
                 state=state,
                 charge=state is not State.QUEUED,
@@ -70,5 +70,5 @@ def leave_in_hand(campaign: SmallCampaign, *marked: str, letter: str = "open-let
         await run.close()
 
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
-        enqueue(prepare(load_campaign(campaign.root), letter, log, None, Wish()))
+        enqueue(prepare(load_campaign(campaign.root), letter, log, None, SendOptions()))
         asyncio.run(steps(log))

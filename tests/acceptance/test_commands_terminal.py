@@ -117,20 +117,22 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
     import asyncio
 
     from petition.outbox.log import Log
-    from petition.outbox.run import Outcome, Run
+    from petition.outbox.run import CopyOutcome, Run
 
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
         from petition.campaign.folder import load_campaign
-        from petition.plan import Wish
+        from petition.plan import SendOptions
         from petition.prepare import enqueue, prepare
 
-        enqueue(prepare(load_campaign(campaign.root), "open-letter", log, None, Wish()))
+        enqueue(prepare(load_campaign(campaign.root), "open-letter", log, None, SendOptions()))
 
         async def refuse() -> None:
             run = Run(log, "open-letter")
             for copy, reply in zip(await run.claim(3), HOSTILE, strict=False):
-                await run.record(Outcome(copy.id, State.FAILED, True, reply_code=550, reply=reply))
+                await run.record(
+                    CopyOutcome(copy.id, State.FAILED, True, reply_code=550, reply=reply)
+                )
             await run.close()
 
         asyncio.run(refuse())

@@ -405,7 +405,7 @@ def is_stopped(pid: int) -> bool:
 # Runs petition with a task beside the others that fails, and that nobody awaits.
 STRAY = """
 import asyncio, runpy
-from petition.sending.worker import Bench
+from petition.sending.worker import Worker
 tidy = Bench.tidy
 async def stray():
     raise KeyError("nobody")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
-from petition.campaign.settings import Pace as PaceSettings
+from petition.campaign.settings import PaceSettings
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.plan import Wish
+from petition.plan import SendOptions
 from petition.prepare import enqueue, prepare
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Clock, Pace
-from petition.sending.results import Ending, Slowed, Wait
+from petition.sending.results import RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer
 from tests.acceptance.small import SmallCampaign
@@ -55,12 +55,12 @@ class Scene:
         self.pause = 0.002  # seconds; what it is multiplied by makes minutes of it in a live run
         self.waits: list[Wait] | None = None  # a list: stay until nothing is left (--wait)
 
-    async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> Ending:
+    async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> RunResult:
         with Log(f"sqlite:///{self.root}/petition.db", clock=self.clock) as log, log.owned():
             self.log = log
             log.look_at_deferred(self.retry.give_up, self.retry.longest)
             where = Server("127.0.0.1", server.port, **{"security": "none"} | self.settings)
-            prepared = prepare(load_campaign(self.root), "open-letter", log, where, Wish())
+            prepared = prepare(load_campaign(self.root), "open-letter", log, where, SendOptions())
             enqueue(prepared)
             run = Run(log, "open-letter")
             route = Route(

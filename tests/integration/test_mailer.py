@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import Pace as PaceSettings
+from petition.campaign.settings import PaceSettings
 from petition.outbox import manual
 from petition.outbox.log import Log
 from petition.outbox.models import moment, stamp

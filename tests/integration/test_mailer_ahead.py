@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import Pace as PaceSettings
+from petition.campaign.settings import PaceSettings
 from petition.smtp.replies import Outcome, Reply, Stage
 from petition.smtp.session import Session
 from tests.integration.scene import Scene, play

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import Pace as PaceSettings
+from petition.campaign.settings import PaceSettings
 from petition.sending import circuit_breaker
 from petition.sending.prefetch import HELD
 from petition.sending.rate_limit import Clock, Pace

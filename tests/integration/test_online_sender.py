@@ -4,7 +4,7 @@ import pytest
 
 from petition.campaign.server import Server
 from petition.checks.dns import DnsTrouble, Resolver, read_spf
-from petition.checks.sender import Sender, look_at_sender
+from petition.checks.sender import SenderDomain, look_at_sender
 from petition.errors import Level, UsageError
 from tests.servers.zone import SERVFAIL, SILENT, name_server
 
@@ -23,8 +23,8 @@ SOUND = {
 }
 
 
-def sender(**other) -> Sender:
-    return Sender(
+def sender(**other) -> SenderDomain:
+    return SenderDomain(
         **{
             "domain": "water.example",
             "answers": "water.example",
@@ -39,18 +39,18 @@ def sender(**other) -> Sender:
     )
 
 
-def without_key(**other) -> Sender:
+def without_key(**other) -> SenderDomain:
     return sender(key_name="", key_domain="", key_record=None, **other)
 
 
-def looked(one: Sender, **changes) -> list[tuple[Level, str]]:
+def looked(one: SenderDomain, **changes) -> list[tuple[Level, str]]:
     zone = {name: kinds for name, kinds in (SOUND | changes).items() if kinds is not None}
     with name_server(zone) as server:
         found = look_at_sender(one, Resolver(server.place, seconds=1))
         return [(problem.level, str(problem)) for problem in found]
 
 
-def troubles(one: Sender, **changes) -> list[tuple[Level, str]]:
+def troubles(one: SenderDomain, **changes) -> list[tuple[Level, str]]:
     return [(level, said) for level, said in looked(one, **changes) if level is not Level.NOTE]
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from petition.campaign.server import Server
-from petition.campaign.settings import Pace
+from petition.campaign.settings import PaceSettings
 from petition.checks.sender import Limits, look_at_pace, visit
 from petition.credentials import Secret
 from petition.errors import Level
@@ -85,7 +85,7 @@ def paced(connections=1, recipients=10, **pace):
     found = look_at_pace(
         "smtp.host.example:587",
         LIMITS,
-        Pace.model_validate(pace),
+        PaceSettings.model_validate(pace),
         connections,
         {"open-letter": recipients},
     )

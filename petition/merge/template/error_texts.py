@@ -45,7 +45,7 @@ _MENDS = {
 }
 
 
-class Said(NamedTuple):
+class TemplateFault(NamedTuple):
     """What is wrong with a template.
 
     Args:
@@ -61,7 +61,7 @@ class Said(NamedTuple):
     line: int | None = None
 
 
-def of_syntax(fault: TemplateSyntaxError, source: str) -> Said:
+def of_syntax(fault: TemplateSyntaxError, source: str) -> TemplateFault:
     """Why a template cannot be read.
 
     Args:
@@ -75,10 +75,10 @@ def of_syntax(fault: TemplateSyntaxError, source: str) -> Said:
         if found := re.match(pattern, message, re.DOTALL | re.IGNORECASE):
             return say(found, source)
     what = f"the template cannot be read: {message[:1].lower()}{message[1:]}"
-    return Said(what, "Look at the signs and words of its tags")
+    return TemplateFault(what, "Look at the signs and words of its tags")
 
 
-def _left_open(source: str, fault_line: int) -> Said | None:
+def _left_open(source: str, fault_line: int) -> TemplateFault | None:
     """A tag that has no end before the next one or the end of its paragraph."""
     for found in _OPEN_TAG.finditer(source):
         line = source.count("\n", 0, found.start()) + 1
@@ -87,11 +87,13 @@ def _left_open(source: str, fault_line: int) -> Said | None:
         if not is_closed and line <= fault_line and ("\n" in found[0] or behind[:1] in {"", "\n"}):
             sign = found[0][:2]
             end = "}}" if sign == "{{" else "%}"
-            return Said(f'"{sign}" is never closed', f'Write "{end}" where it ends', sign, line)
+            return TemplateFault(
+                f'"{sign}" is never closed', f'Write "{end}" where it ends', sign, line
+            )
     return None
 
 
-def _missing(found: re.Match[str], source: str) -> Said:
+def _missing(found: re.Match[str], source: str) -> TemplateFault:
     """Something stands where something else must."""
     wanted = _SIGNS.get(found[1], found[1])
     # A word of the author's is given as it is, and may be "name".
@@ -100,117 +102,127 @@ def _missing(found: re.Match[str], source: str) -> Said:
         return _surplus(got, wanted)
     if wanted == "a name":
         if got == "|":
-            return Said('"||" means nothing here', _MENDS["|"], "||")
+            return TemplateFault('"||" means nothing here', _MENDS["|"], "||")
         mend = 'Behind "|" stands a filter such as upper, behind "is" a test such as defined'
-        return Said(f'a name is missing before "{got}"', mend, got)
+        return TemplateFault(f'a name is missing before "{got}"', mend, got)
     if wanted == "in":
-        return Said('the loop has no "in"', _MENDS["of"], got)
+        return TemplateFault('the loop has no "in"', _MENDS["of"], got)
     if wanted == ":" and "{{" in re.sub(r"^.*?\{\{", "", source, count=1, flags=re.DOTALL):
         nested = re.search(r"\{\{[^{}]*\{\{", source)
         if nested:
             line = source.count("\n", 0, nested.start()) + 1
             mend = "Write {{ and }} once around it"
-            return Said("a field stands within a field", mend, "{{", line)
-    return Said(f'"{wanted}" is missing before {_quoted(got)}', f'Put the "{wanted}" there', got)
+            return TemplateFault("a field stands within a field", mend, "{{", line)
+    return TemplateFault(
+        f'"{wanted}" is missing before {_quoted(got)}', f'Put the "{wanted}" there', got
+    )
 
 
 def _quoted(sign: str) -> str:
     return sign if sign.startswith("a ") else f'"{sign}"'
 
 
-def _surplus(got: str, end: str) -> Said:
+def _surplus(got: str, end: str) -> TemplateFault:
     """A word or a sign behind which, or in place of which, the tag should end."""
     if got == "=" and end == "}}":
         mend = "Give a name a value with {% set town = ... %}, and compare with =="
-        return Said('"=" does not belong into a field', mend, got)
+        return TemplateFault('"=" does not belong into a field', mend, got)
     if got in _MENDS:
-        return Said(f'"{got}" does not belong there', _MENDS[got], got)
+        return TemplateFault(f'"{got}" does not belong there', _MENDS[got], got)
     mend = f'Write a name as one word, as in recipient.first_name, and "{end}" behind it'
-    return Said(f'"{got}" does not belong there', mend, got)
+    return TemplateFault(f'"{got}" does not belong there', mend, got)
 
 
-def _unclosed(found: re.Match[str], source: str) -> Said:
+def _unclosed(found: re.Match[str], source: str) -> TemplateFault:
     del found
     begin = max(source.rfind("{{"), source.rfind("{%"))
     sign = source[begin : begin + 2] if begin >= 0 else "{{"
     end = "}}" if sign == "{{" else "%}"
     line = source.count("\n", 0, max(begin, 0)) + 1
-    return Said(f'"{sign}" is never closed', f'Write "{end}" where it ends', sign, line)
+    return TemplateFault(f'"{sign}" is never closed', f'Write "{end}" where it ends', sign, line)
 
 
-def _unexpected(found: re.Match[str], source: str) -> Said:
+def _unexpected(found: re.Match[str], source: str) -> TemplateFault:
     sign = _SIGNS.get(found[1], found[1])
     if sign == "}":
-        return Said('a field ends with "}" alone', 'Write "}}" there', sign)
+        return TemplateFault('a field ends with "}" alone', 'Write "}}" there', sign)
     if sign in {"}}", "%}"}:
-        return Said(f'something is missing before "{sign}"', "Complete it, or take it out", sign)
+        return TemplateFault(
+            f'something is missing before "{sign}"', "Complete it, or take it out", sign
+        )
     if sign in {")", "]"}:
         opening = {")": "(", "]": "["}[sign]
-        return Said(f'"{sign}" closes nothing', f'Take it out, or write "{opening}" before', sign)
+        return TemplateFault(
+            f'"{sign}" closes nothing', f'Take it out, or write "{opening}" before', sign
+        )
     if sign == "%" and "{{%" in source:
-        return Said('"{{%" means nothing', "Write {{ ... }} or {% ... %}", "{{%")
+        return TemplateFault('"{{%" means nothing', "Write {{ ... }} or {% ... %}", "{{%")
     if sign == "=":
-        return Said('"===" means nothing here', _MENDS["="], "=")
-    return Said(f'"{sign}" does not belong there', _MENDS.get(sign, "Take it out"), sign)
+        return TemplateFault('"===" means nothing here', _MENDS["="], "=")
+    return TemplateFault(f'"{sign}" does not belong there', _MENDS.get(sign, "Take it out"), sign)
 
 
-def _unpaired(found: re.Match[str], source: str) -> Said:
+def _unpaired(found: re.Match[str], source: str) -> TemplateFault:
     del source
     got, wanted = found.groups()
     got = "}}" if got == "}" else got
-    return Said(f'"{wanted}" is missing', f'Write it before "{got}"', got)
+    return TemplateFault(f'"{wanted}" is missing', f'Write it before "{got}"', got)
 
 
-def _strange(found: re.Match[str], source: str) -> Said:
+def _strange(found: re.Match[str], source: str) -> TemplateFault:
     del source
     sign = found[1] if found[1] != "\\\\" else "\\"
     if sign in {"'", '"'}:
-        return Said("a quotation mark is never closed", f"Write {sign} behind the text", sign)
-    return Said(f'"{sign}" means nothing in a tag', _MENDS.get(sign, "Take it out"), sign)
+        return TemplateFault(
+            "a quotation mark is never closed", f"Write {sign} behind the text", sign
+        )
+    return TemplateFault(f'"{sign}" means nothing in a tag', _MENDS.get(sign, "Take it out"), sign)
 
 
-def _unknown_tag(found: re.Match[str], source: str) -> Said:
+def _unknown_tag(found: re.Match[str], source: str) -> TemplateFault:
     del source
     word, inner = found[1], found[2]
     if word in {"elseif", "elsif"}:
-        return Said(f'there is no tag "{word}"', _MENDS[word], word)
+        return TemplateFault(f'there is no tag "{word}"', _MENDS[word], word)
     if word.startswith("end") or word in {"else", "elif"}:
         if inner:
             what = f"{{% {word} %}} stands where {{% end{inner} %}} is missing"
-            return Said(what, f"Write {{% end{inner} %}} first", word)
+            return TemplateFault(what, f"Write {{% end{inner} %}} first", word)
         what = f"{{% {word} %}} belongs to nothing"
         begun = "if" if word in {"else", "elif"} else word.removeprefix("end")
         mend = f"Write {{% {begun} ... %}} before it, or take it out"
-        return Said(what, mend if begun in _OPENING else "Take it out", word)
+        return TemplateFault(what, mend if begun in _OPENING else "Take it out", word)
     near = nearest(word, _TAGS)
     mend = f"Did you mean {near}" if near else "Known are if, for and set; a field stands in {{ }}"
-    return Said(f'there is no tag "{word}"', mend, word)
+    return TemplateFault(f'there is no tag "{word}"', mend, word)
 
 
-def _open_block(found: re.Match[str], source: str) -> Said:
+def _open_block(found: re.Match[str], source: str) -> TemplateFault:
     name = found[1]
     line = open_block(source, template_syntax())
     if name == "set":
         what = "{% set %} gives no value"
-        return Said(what, 'Write it as {% set town = "Leeds" %}', name, line)
+        return TemplateFault(what, 'Write it as {% set town = "Leeds" %}', name, line)
     what, mend = f"{{% {name} %}} is never closed", f"Write {{% end{name} %}} where it ends"
-    return Said(what, mend, name, line)
+    return TemplateFault(what, mend, name, line)
 
 
-def _nothing(found: re.Match[str], source: str) -> Said:
+def _nothing(found: re.Match[str], source: str) -> TemplateFault:
     del source
     sign = _SIGNS.get(found[1], found[1])
     if sign == "}}":
-        return Said("the field is empty", "Name what it is to print, or take it out", sign)
-    return Said(f'something is missing before "{sign}"', "Complete it, or take it out", sign)
+        return TemplateFault("the field is empty", "Name what it is to print, or take it out", sign)
+    return TemplateFault(
+        f'something is missing before "{sign}"', "Complete it, or take it out", sign
+    )
 
 
-def simply(what: str, mend: str, mark: str = "") -> Callable[[re.Match[str], str], Said]:
+def simply(what: str, mend: str, mark: str = "") -> Callable[[re.Match[str], str], TemplateFault]:
     """What is said of a message whatever it was found in; `what` may hold its groups."""
-    return lambda found, _: Said(found.expand(what), mend, mark)
+    return lambda found, _: TemplateFault(found.expand(what), mend, mark)
 
 
-Rule = tuple[str, Callable[[re.Match[str], str], Said]]
+Rule = tuple[str, Callable[[re.Match[str], str], TemplateFault]]
 
 _SYNTAX: tuple[Rule, ...] = (
     (r"unexpected end of template, expected", _unclosed),
@@ -300,25 +312,27 @@ _MIXED = (
 _CELLS_ARE_TEXTS = "Cells are texts: make a number with |int, and put texts together with ~"
 
 
-def of_failure(fault: Exception) -> Said:
+def of_failure(fault: Exception) -> TemplateFault:
     """Why a template that can be read fails for a person.
 
     Args:
         fault: What an expression has raised.
     """
     if isinstance(fault, RecursionError):
-        return Said("the template calls itself without end", "Take one of the calls out")
+        return TemplateFault("the template calls itself without end", "Take one of the calls out")
     if isinstance(fault, ZeroDivisionError):
-        return Said("a number is divided by zero", "Ask with {% if %} first whether it is zero")
+        return TemplateFault(
+            "a number is divided by zero", "Ask with {% if %} first whether it is zero"
+        )
     if isinstance(fault, OverflowError):
-        return Said("a number is too large", "Reckon with smaller ones")
+        return TemplateFault("a number is too large", "Reckon with smaller ones")
     message = (getattr(fault, "message", None) or str(fault) or type(fault).__name__).rstrip(".")
     for pattern, say in _FAILURES:
         if found := re.search(pattern, message, re.DOTALL):
             return say(found, message)
     is_text = not isinstance(fault, TemplateError | TypeError)
     what = "this cannot be worked out" + (f": {message}" if is_text else "")
-    return Said(what, "Compare it with docs/write-a-letter.md")
+    return TemplateFault(what, "Compare it with docs/write-a-letter.md")
 
 
 _KINDS = {"str": "a text", "Markup": "a text", "int": "a number", "float": "a number"}
@@ -326,52 +340,54 @@ _KINDS |= {"list": "a list", "tuple": "a list", "dict": "a list of pairs"}
 _KINDS |= {"bool": "a yes or no", "None": "an empty value"}
 
 
-def _no_such(found: re.Match[str], message: str) -> Said:
+def _no_such(found: re.Match[str], message: str) -> TemplateFault:
     del message
     thing, kind, name = found[1].rpartition(".")[2], found[2], found[3].strip("'")
     if kind == "element":
         what = f"there is nothing at [{name}]"
-        return Said(what, "Count from 0, and ask with {% if %} first how many there are")
+        return TemplateFault(what, "Count from 0, and ask with {% if %} first how many there are")
     if thing == "LoopContext":
         mend = "Known are loop.index, loop.first and loop.last"
-        return Said(f"there is no loop.{name}", mend, f"loop.{name}")
+        return TemplateFault(f"there is no loop.{name}", mend, f"loop.{name}")
     what = f"{_KINDS.get(thing, thing)} has no {name}"
     mend = "Write recipient.COLUMN for a column, and |FILTER for a filter such as upper"
-    return Said(what, mend, name)
+    return TemplateFault(what, mend, name)
 
 
-def _of_calls(found: re.Match[str], message: str) -> Said:
+def _of_calls(found: re.Match[str], message: str) -> TemplateFault:
     """A filter, a test or a macro that is given too much or too little."""
     name = found[1].rpartition(".")[2]
     name = "listed" if name == "in_a_row" else re.sub(r"^(?:do_|test_|sync_do_|_)", "", name)
     is_less = "missing" in message or "at least" in message
     what = f"{name} needs more in its brackets" if is_less else f"{name} is given too much"
-    return Said(what, f"Write it as {_EXAMPLES.get(name, name)}", name)
+    return TemplateFault(what, f"Write it as {_EXAMPLES.get(name, name)}", name)
 
 
-def _undefined(found: re.Match[str], message: str) -> Said:
+def _undefined(found: re.Match[str], message: str) -> TemplateFault:
     del message
     name = found[1]
     if name == "loop":
-        return Said("loop is there only within {% for %}", "Move it into the loop", name)
-    return Said(f"there is no {name} here", "Take it out", name)
+        return TemplateFault("loop is there only within {% for %}", "Move it into the loop", name)
+    return TemplateFault(f"there is no {name} here", "Take it out", name)
 
 
-def _mixed(found: re.Match[str], message: str) -> Said:
+def _mixed(found: re.Match[str], message: str) -> TemplateFault:
     del found
     if "LetterDate" in message:
         mend = "Write the day itself, or reply_by: 14 days in the front matter"
-        return Said("a day cannot be reckoned with", mend)
+        return TemplateFault("a day cannot be reckoned with", mend)
     if "Named" in message:
-        return Said("this needs a field, such as title", 'Take it out first, with map("title")')
+        return TemplateFault(
+            "this needs a field, such as title", 'Take it out first, with map("title")'
+        )
     what = "a text stands where a number is needed, or a number in place of a text"
-    return Said(what, _CELLS_ARE_TEXTS)
+    return TemplateFault(what, _CELLS_ARE_TEXTS)
 
 
-def _forbidden(found: re.Match[str], message: str) -> Said:
+def _forbidden(found: re.Match[str], message: str) -> TemplateFault:
     del message
     what = f"a letter cannot use .{found[1]}"
-    return Said(what, "Use a filter such as upper, replace or truncate", found[1])
+    return TemplateFault(what, "Use a filter such as upper, replace or truncate", found[1])
 
 
 _FAILURES: tuple[Rule, ...] = (

@@ -1,5 +1,5 @@
 from petition.campaign.signatories import read_signatories
-from petition.checks.campaign import Alikes
+from petition.checks.campaign import Duplicates
 from petition.errors import Level
 from tests.unit.campaign.samples import people_of
 
@@ -7,7 +7,7 @@ from tests.unit.campaign.samples import people_of
 def told(folder, people, signatories="name\n"):
     folder.write("a.csv", people)
     folder.write("signatories.csv", signatories)
-    alikes = Alikes(read_signatories(folder.root, "signatories.csv", []), "signatories.csv")
+    alikes = Duplicates(read_signatories(folder.root, "signatories.csv", []), "signatories.csv")
     for person in people_of("a.csv", folder.root)[0]:
         alikes.look_at(person)
     problems = alikes.problems()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from petition.campaign.settings import Pace
+from petition.campaign.settings import PaceSettings
 from petition.outbox.job_queue import ALL, take_turn
 from petition.outbox.log import Log
 from petition.sending import dispatch
@@ -39,27 +39,27 @@ def log(postgres: Postgres):
 
 @pytest.mark.parametrize("pace", PACES)
 def test_a_pace_comes_back_as_it_was(log, pace):
-    kept = Dispatch(Pace.model_validate(pace), "Asia/Almaty", True, False)
+    kept = Dispatch(PaceSettings.model_validate(pace), "Asia/Almaty", True, False)
     kept.keep(log, "open-letter")
     assert Dispatch.of(log, "open-letter") == kept
 
 
 def test_who_signs_comes_back(log):
     signature = Signature("campaign.example", "s1", "v=DKIM1; k=rsa; p=abc")
-    kept = Dispatch(Pace(), "UTC", True, False, signature)
+    kept = Dispatch(PaceSettings(), "UTC", True, False, signature)
     kept.keep(log, "open-letter")
     assert Dispatch.of(log, "open-letter") == kept
 
 
 def test_what_was_said_last_counts(log):
     for give_up in (1, 2):
-        pace = Pace.model_validate({"give_up": f"{give_up} days"})
+        pace = PaceSettings.model_validate({"give_up": f"{give_up} days"})
         Dispatch(pace, "UTC", True, True).keep(log, "open-letter")
     assert Dispatch.of(log, "open-letter").pace.give_up == timedelta(days=2)
 
 
 def keep(log: Log, letter: str, **pace: object) -> None:
-    Dispatch(Pace.model_validate(pace), "UTC", True, False).keep(log, letter)
+    Dispatch(PaceSettings.model_validate(pace), "UTC", True, False).keep(log, letter)
 
 
 def test_a_new_letter_comes_before_no_turn_that_others_wait_for(log):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from petition.inbox import classify, message
 from petition.inbox.bounce import bounce_of
 from petition.inbox.classify import explain
-from petition.inbox.message import Part
+from petition.inbox.message import MailPart
 from petition.inbox.patterns import Finding, Kind
 from petition.inbox.sources import Fetched, received
 from tests.unit.inbox.test_mail_samples import SAMPLES
@@ -96,7 +96,7 @@ def test_a_long_text_is_cut_between_two_characters():
 
 
 def test_a_computer_that_is_busy_or_asleep_changes_nothing(monkeypatch: pytest.MonkeyPatch):
-    def late(mail: Part) -> Finding | None:
+    def late(mail: MailPart) -> Finding | None:
         time.sleep(2.1)
         return bounce_of(mail)
 

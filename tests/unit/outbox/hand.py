@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
-from petition.outbox.run import Intent, Outcome, Run
+from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import State
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -16,9 +16,9 @@ def intent_of(copy: Copy) -> Intent:
     return Intent(copy.id, NOW, f"<{copy.id}@x>", b"bytes", True, "login", 1)
 
 
-def outcome_of(copy: Copy, state: State, **more: object) -> Outcome:
+def outcome_of(copy: Copy, state: State, **more: object) -> CopyOutcome:
     due = NOW + timedelta(days=9999) if state is State.DEFERRED else None
-    return Outcome(copy.id, state, state in CHARGED, due_at=due, letter_date=NOW, **more)
+    return CopyOutcome(copy.id, state, state in CHARGED, due_at=due, letter_date=NOW, **more)
 
 
 def bring_to(log: Log, name: str, state: State) -> None:

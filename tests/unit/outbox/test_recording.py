@@ -11,7 +11,7 @@ from petition.outbox.enqueue import Listing
 from petition.outbox.erasure import erase
 from petition.outbox.job_queue import keep_settings
 from petition.outbox.log import Log
-from petition.outbox.run import Outcome, Run, write_down_late
+from petition.outbox.run import CopyOutcome, Run, write_down_late
 from petition.outbox.states import Mode, State
 from petition.sending.job_queue import make_tables
 from tests.servers.postgres import Postgres
@@ -26,10 +26,10 @@ SAID = {
 }
 
 
-def marked_by_one_that_died(log: Log, *, says: State) -> tuple[str, list[Outcome]]:
+def marked_by_one_that_died(log: Log, *, says: State) -> tuple[str, list[CopyOutcome]]:
     """A run marks every copy and hears of each, and is given up before it has written that down."""
 
-    async def steps() -> tuple[str, list[Outcome]]:
+    async def steps() -> tuple[str, list[CopyOutcome]]:
         run = Run(log, "open")
         copies = await run.claim(10)
         for copy in copies:
@@ -160,7 +160,7 @@ def jobs_of(log: Log) -> list[list[int]]:
 
 
 def test_only_a_servers_reply_to_a_letter_can_come_late(log: Log):
-    uncertain = Outcome(1, State.UNCERTAIN, True, "the connection was lost", letter_date=NOW)
+    uncertain = CopyOutcome(1, State.UNCERTAIN, True, "the connection was lost", letter_date=NOW)
     with pytest.raises(ValueError, match="no arrow leads from uncertain to uncertain"):
         write_down_late(log, "an owner", [uncertain])
 
@@ -169,7 +169,7 @@ def test_only_a_servers_reply_to_a_letter_can_come_late(log: Log):
 def test_a_run_keeps_the_replies_that_it_could_not_write(log: Log, queue: Callable[..., Listing]):
     queue("ann", "bob", "cy")
 
-    async def steps() -> tuple[Run, list[Outcome]]:
+    async def steps() -> tuple[Run, list[CopyOutcome]]:
         run = Run(log, "open")
         ann, bob, cy = await run.claim(3)
         for copy in (ann, bob, cy):
