@@ -196,8 +196,8 @@ def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
     """
     path = _expanded(file, named)
     if root and path.resolve().is_relative_to(_repository(root.resolve())):
-        mend = "Move it to a folder of your own, as ~/.config/petition, and make a new key"
-        raise KeyMisplaced(f"{named} lies in the campaign: {file}", mend)
+        hint = "Move it to a folder of your own, as ~/.config/petition, and make a new key"
+        raise KeyMisplaced(f"{named} lies in the campaign: {file}", hint)
     try:
         # Without waiting: a named pipe would never open.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -338,5 +338,5 @@ def _ending(status: int) -> str:
 
 def _failed(setting: _Setting, what: str) -> ServerTrouble:
     # Neither the command line nor what it printed is quoted: either may hold the secret.
-    mend = f"Run it by hand and correct {setting.key} in [{setting.table}] of petition.toml"
-    return ServerTrouble(f"{setting.key} {what}", mend)
+    hint = f"Run it by hand and correct {setting.key} in [{setting.table}] of petition.toml"
+    return ServerTrouble(f"{setting.key} {what}", hint)

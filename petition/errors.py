@@ -47,7 +47,7 @@ class Problem:
         file: The file as the organiser would name it, relative to the campaign folder.
         line: Its line, counted from 1; None where the whole file is meant.
         what: What is wrong, a sentence without its full stop.
-        mend: What to do about it, a sentence without its full stop.
+        hint: What to do about it, a sentence without its full stop.
         level: Whether it stops a letter.
         mark: What of the line is meant: a text that stands in it ("": all of it), or the number of
             the cell from 0. It is only shown, and makes no two problems of one.
@@ -56,12 +56,12 @@ class Problem:
     file: str
     line: int | None
     what: str
-    mend: str
+    hint: str
     level: Level = Level.ERROR
     mark: str | int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.place}: {sentence(self.what)} {sentence(self.mend)}"
+        return f"{self.place}: {sentence(self.what)} {sentence(self.hint)}"
 
     @property
     def place(self) -> str:
@@ -86,13 +86,13 @@ class PetitionError(Exception):
 
     exit_status = ExitStatus.PROBLEMS
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
         self.what = what
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return " ".join(sentence(part) for part in (self.what, self.mend) if part)
+        return " ".join(sentence(part) for part in (self.what, self.hint) if part)
 
 
 class CampaignError(PetitionError):
@@ -112,7 +112,7 @@ class MergeRefused(PetitionError):
     """One copy cannot be built, or would not be read back as it was meant."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.what, problem.mend)
+        super().__init__(problem.what, problem.hint)
         self.problem = problem
 
     def __str__(self) -> str:
@@ -137,18 +137,18 @@ class ConditionRefused(UsageError):
 
     Args:
         what: What is wrong.
-        mend: How to mend it.
+        hint: How to mend it.
         text: The condition, in one line.
         at: Where in it, from 0.
     """
 
-    def __init__(self, what: str, mend: str, text: str, at: int) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str, text: str, at: int) -> None:
+        super().__init__(what, hint)
         self.text = text
         self.at = at
 
     def __str__(self) -> str:
-        return f"{self.what}\n    {self.text}\n    {' ' * self.at}^\n{sentence(self.mend)}"
+        return f"{self.what}\n    {self.text}\n    {' ' * self.at}^\n{sentence(self.hint)}"
 
 
 class LogBusy(UsageError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from petition.campaign.exports import ALIASES
 from petition.campaign.names import column_name, nearest, quoted
-from petition.campaign.source import MEND_ENCODING, find_file, read_text, unreadable
+from petition.campaign.source import HINT_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
 from petition.merge.template.foreign import (
     ForeignTemplate,
@@ -192,7 +192,7 @@ class _Reading:
         except UsageError as fault:
             inner = re.match(r"line (\d+): ", fault.what)
             at = line + int(inner[1]) - 1 if inner else line
-            self._complain(TEMPLATE, at, fault.what[inner.end() if inner else 0 :], fault.mend)
+            self._complain(TEMPLATE, at, fault.what[inner.end() if inner else 0 :], fault.hint)
             return None
 
     def _judge_names(
@@ -202,9 +202,9 @@ class _Reading:
         for line, part in [*parts, (None, body)]:
             for name in sorted(part.names - {*columns, "range"}):
                 near = nearest(name, columns)
-                mend = f"Did you mean {near}" if near else f"Its columns are {', '.join(columns)}"
+                hint = f"Did you mean {near}" if near else f"Its columns are {', '.join(columns)}"
                 what = f"the database has no column {quoted(name)}"
-                self._complain(TEMPLATE, line, what, mend)
+                self._complain(TEMPLATE, line, what, hint)
             for name in sorted(part.own_names & {*columns}):
                 what = f"{quoted(name)} is a column and a name that the template makes itself"
                 self._complain(TEMPLATE, line, what, "Call one of them otherwise")
@@ -224,8 +224,8 @@ class _Reading:
         path = header.value.text.strip()
         if path.startswith(("/", "~")) or ".." in path.split("/") or "\\" in path:
             what = f"the attachment {quoted(path)} is not in the folder of the campaign"
-            mend = "Copy it there, and write its path from there"
-            self._complain(TEMPLATE, header.line, what, mend)
+            hint = "Copy it there, and write its path from there"
+            self._complain(TEMPLATE, header.line, what, hint)
         return ForeignTemplate(path)
 
     # ---- the mailboxes
@@ -237,7 +237,7 @@ class _Reading:
         try:
             name, address = (ForeignTemplate(part).fill(row).strip() for part in source)
         except UsageError as fault:
-            self._complain(DATABASE, line, fault.what, fault.mend)
+            self._complain(DATABASE, line, fault.what, fault.hint)
             return "", ""
         if len(name) > 1 and name[0] == name[-1] == '"':
             name = re.sub(r"\\(.)", r"\1", name[1:-1])
@@ -246,8 +246,8 @@ class _Reading:
             if len(found) == 1 and "," not in found[0][1]:
                 return found[0]
             what = "the row is sent to several people at once (TO)"
-            mend = "Keep one address in TO, and give the others a row or the header CC"
-            self._complain(DATABASE, line, what, mend)
+            hint = "Keep one address in TO, and give the others a row or the header CC"
+            self._complain(DATABASE, line, what, hint)
         if not address:
             self._complain(DATABASE, line, "the row has no address", "Fill or delete the row")
         return name, address
@@ -261,12 +261,12 @@ class _Reading:
         try:
             values = {header.value.fill(row).strip() for _, row in rows}
         except UsageError as fault:
-            self._complain(TEMPLATE, header.line, fault.what, fault.mend)
+            self._complain(TEMPLATE, header.line, fault.what, fault.hint)
             return []
         if len(values) > 1:
             what = f"{name.upper()} differs from row to row, and a letter has one for everybody"
-            mend = "Make a letter and a list for each, or give those people a row of their own"
-            self._complain(TEMPLATE, header.line, what, mend)
+            hint = "Make a letter and a list for each, or give those people a row of their own"
+            self._complain(TEMPLATE, header.line, what, hint)
             return []
         return [one for one in getaddresses(sorted(values)) if one[1]]
 
@@ -341,7 +341,7 @@ class _Reading:
         found: list[Problem] = []
         text = read_text(self._folder, name, found)
         for one in found:
-            self._complain(name, one.line, one.what, one.mend)
+            self._complain(name, one.line, one.what, one.hint)
         return text or ""
 
     def _long_text(self, name: str) -> str:
@@ -349,7 +349,7 @@ class _Reading:
         found: list[Problem] = []
         path = find_file(self._folder, name, found)
         for one in found:
-            self._complain(name, one.line, one.what, one.mend)
+            self._complain(name, one.line, one.what, one.hint)
         if path is None:
             return ""
         try:
@@ -357,11 +357,11 @@ class _Reading:
         except OSError as why:
             self._complain(name, None, *unreadable(why))
         except UnicodeDecodeError:
-            self._complain(name, None, "is not saved as UTF-8", MEND_ENCODING)
+            self._complain(name, None, "is not saved as UTF-8", HINT_ENCODING)
         return ""
 
-    def _complain(self, file: str, line: int | None, what: str, mend: str) -> None:
-        self._problems.append(Problem(str(self._folder / file), line, what, mend))
+    def _complain(self, file: str, line: int | None, what: str, hint: str) -> None:
+        self._problems.append(Problem(str(self._folder / file), line, what, hint))
 
 
 def _unfolded(head: str) -> Iterator[tuple[int, str]]:
@@ -454,7 +454,7 @@ def _letter(campaign: MailmergeCampaign) -> str:
     try:
         body = convert(marked)
     except UsageError as refusal:
-        raise CampaignError([Problem(TEMPLATE, None, refusal.what, refusal.mend)]) from None
+        raise CampaignError([Problem(TEMPLATE, None, refusal.what, refusal.hint)]) from None
     names, empty = _names(campaign), campaign.can_be_empty
     return "\n".join(["---", *front, "---", written_out(body, marked, names, empty)])
 

@@ -159,8 +159,8 @@ class RowFilter:
             UsageError: It held for nobody.
         """
         if self._condition and not self._has_held:
-            mend = "Compare it with the list; capitals count"
-            raise UsageError(f"nobody on the list fits --where {self._condition}", mend)
+            hint = "Compare it with the list; capitals count"
+            raise UsageError(f"nobody on the list fits --where {self._condition}", hint)
 
 
 def rows_of(
@@ -215,12 +215,12 @@ class PlanRefused(UsageError):
 
     Args:
         what: What is in the way.
-        mend: What to do about it.
+        hint: What to do about it.
         needs: What it would take to send it, in a few words.
     """
 
-    def __init__(self, what: str, mend: str, *, needs: str) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str, *, needs: str) -> None:
+        super().__init__(what, hint)
         self.needs = needs
 
 

@@ -212,8 +212,8 @@ class _Reading:
             following.require(examined.letter.name)
         if missed := choice.missed():
             near = choice.nearest(missed[0])
-            mend = f"Did you mean {near}" if near else "Name an address, an id or a row number"
-            raise UsageError(f"nobody on the list is {', '.join(missed)}", mend)
+            hint = f"Did you mean {near}" if near else "Name an address, an id or a row number"
+            raise UsageError(f"nobody on the list is {', '.join(missed)}", hint)
         fits.refuse_nobody()
         if plan.refusal:
             raise plan.refusal
@@ -297,8 +297,8 @@ def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
             box = mailbox.addr_spec
             if folded(box) in suppressed or box in forgotten:
                 what = f"{mailbox.addr_spec} is never to be written to (petition suppress)"
-                mend = f"Take it out of {key}"
-                yield Problem(text.file, text.line_of(key), what, mend, mark=mailbox.addr_spec)
+                hint = f"Take it out of {key}"
+                yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
 
 
 def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
@@ -318,8 +318,8 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
         raise UsageError(f"{to.addr_spec} was forgotten", "Write another address")
     if folded(to.addr_spec) in {folded(one.mailbox) for one in suppressions(log)}:
         what = f"{to.addr_spec} is never to be written to"
-        mend = f"Write another address, or allow it with petition suppress --remove {to.addr_spec}"
-        raise UsageError(what, f"{mend}; nothing was sent")
+        hint = f"Write another address, or allow it with petition suppress --remove {to.addr_spec}"
+        raise UsageError(what, f"{hint}; nothing was sent")
 
 
 def enqueue(

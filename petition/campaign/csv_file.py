@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from petition.campaign.source import MEND_ENCODING, unreadable
+from petition.campaign.source import HINT_ENCODING, unreadable
 from petition.errors import Problem
 
 _CHUNK = 1 << 18  # bytes read at a time
@@ -204,16 +204,16 @@ _HINT = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of today, and Excel's before 2007
 
 _SAVE = "Save the file as CSV, with one row in each line"
-_MEND_NUL = "Type the row anew, or save the file as UTF-8"
-_MEND_QUOTES = 'Put quotes around the whole cell, and write a quote within it twice ("")'
+_HINT_NUL = "Type the row anew, or save the file as UTF-8"
+_HINT_QUOTES = 'Put quotes around the whole cell, and write a quote within it twice ("")'
 
 
 class _Unreadable(Exception):
     """Nothing from the next line on can be read."""
 
-    def __init__(self, what: str, mend: str) -> None:
+    def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
-        self.what, self.mend = what, mend
+        self.what, self.hint = what, hint
 
 
 class CsvFile:
@@ -227,7 +227,7 @@ class CsvFile:
         has_hint: Whether its first line names the separator and is no row.
     """
 
-    mend_row = "Check its commas, and the quotes around cells that hold commas"
+    hint_row = "Check its commas, and the quotes around cells that hold commas"
 
     def __init__(
         self, file: str, path: Path, encoding: Encoding, separator: str, *, has_hint: bool
@@ -239,7 +239,7 @@ class CsvFile:
         self._has_hint = has_hint
         if separator != ",":
             name = _SEPARATORS[separator]
-            self.mend_row = f"Check its {name}, and the quotes around cells that hold {name}"
+            self.hint_row = f"Check its {name}, and the quotes around cells that hold {name}"
 
     @property
     def told(self) -> str:
@@ -285,7 +285,7 @@ class CsvFile:
                     for cells in reader:
                         if blocks.have_nul and any("\0" in cell for cell in cells):
                             what = "holds a NUL character"
-                            problems.append(Problem(self.file, line, what, _MEND_NUL))
+                            problems.append(Problem(self.file, line, what, _HINT_NUL))
                             yield line, None
                         elif any(map(str.strip, cells)):
                             yield line, cells
@@ -301,7 +301,7 @@ class CsvFile:
                 else:
                     return
         except _Unreadable as why:
-            problems.append(Problem(self.file, first + reader.line_num, why.what, why.mend))
+            problems.append(Problem(self.file, first + reader.line_num, why.what, why.hint))
 
 
 def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
@@ -316,8 +316,8 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
         with path.open("rb") as stream:
             beginning = stream.read(4)
         if beginning in _SPREADSHEETS:
-            mend = 'Save it as "CSV UTF-8", or as .xlsx or .ods under a name that ends so'
-            problems.append(Problem(file, None, "is a spreadsheet and not a CSV file", mend))
+            hint = 'Save it as "CSV UTF-8", or as .xlsx or .ods under a name that ends so'
+            problems.append(Problem(file, None, "is a spreadsheet and not a CSV file", hint))
             return None
         encoding = find_encoding(path)
         with path.open(encoding=encoding.codec, errors="replace", newline="") as text:
@@ -325,13 +325,13 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
     except OSError as why:
         problems.append(Problem(file, None, *unreadable(why)))
         return None
-    hint = _HINT.fullmatch(header.partition("\n")[0].partition("\r")[0])
-    separator = hint[1] if hint else _separator(header)
+    marked = _HINT.fullmatch(header.partition("\n")[0].partition("\r")[0])
+    separator = marked[1] if marked else _separator(header)
     if header.lstrip().partition("\n")[0].count(separator) > _COLUMN_LIMIT:
         what = f"has more than {_COLUMN_LIMIT:,} columns"
         problems.append(Problem(file, 1, what, "Keep the columns that a letter needs"))
         return None
-    return CsvFile(file, path, encoding, separator, has_hint=hint is not None)
+    return CsvFile(file, path, encoding, separator, has_hint=marked is not None)
 
 
 def _separator(beginning: str) -> str:
@@ -355,10 +355,10 @@ def _separator(beginning: str) -> str:
 
 def _broken(message: str, *, spans_lines: bool) -> tuple[str, str]:
     if spans_lines or "end of data" in message:
-        return "a quote is opened in this row and never closed", _MEND_QUOTES
+        return "a quote is opened in this row and never closed", _HINT_QUOTES
     if "limit" in message:
         return "a cell of this row is longer than 131,072 characters", "Shorten it"
-    return "a quoted cell goes on behind its closing quote", _MEND_QUOTES
+    return "a quoted cell goes on behind its closing quote", _HINT_QUOTES
 
 
 class _Blocks:
@@ -383,7 +383,7 @@ class _Blocks:
             if len(line) >= _LINE_LIMIT:
                 raise _Unreadable("this line is longer than 1,000,000 characters", _SAVE)
             if what := self._fault_in(line):
-                raise _Unreadable(what, MEND_ENCODING)
+                raise _Unreadable(what, HINT_ENCODING)
             yield line
 
     def _fault_in(self, text: str) -> str | None:

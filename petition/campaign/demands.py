@@ -61,7 +61,7 @@ def read_demands(
     for draft in drafts:
         faults = list(_faults(draft, demands, is_default=is_default))
         problems.extend(
-            Problem(file, line, what, mend, mark=_mark_of(what)) for line, what, mend in faults
+            Problem(file, line, what, hint, mark=_mark_of(what)) for line, what, hint in faults
         )
         if draft.line and not faults:
             demands.append(draft.demand(len(demands) + 1))
@@ -83,8 +83,8 @@ def compare_demands(
     first = next(iter(demands))
     ids = [demand.id for demand in demands[first]]
     for language, translated in demands.items():
-        for line, what, mend in _differences(translated, ids, files[first]):
-            problems.append(Problem(files[language], line, what, mend))
+        for line, what, hint in _differences(translated, ids, files[first]):
+            problems.append(Problem(files[language], line, what, hint))
 
 
 def _differences(
@@ -97,8 +97,8 @@ def _differences(
     for demand in demands:
         if demand.id not in ids:
             near = nearest(demand.id, ids)
-            mend = f'Did you mean "{near}"' if near else "Add it there, or delete it here"
-            yield demand.line, f"{file} has no demand {quoted(demand.id)}", mend
+            hint = f'Did you mean "{near}"' if near else "Add it there, or delete it here"
+            yield demand.line, f"{file} has no demand {quoted(demand.id)}", hint
     if known == set(ids):
         for demand, expected in zip(demands, ids, strict=True):
             if demand.id != expected:
@@ -154,8 +154,8 @@ def _faults(
     if not draft.title:
         yield draft.line, "this demand has no title", "Write one behind the ##"
     elif draft.id is None and not is_default:
-        mend = "Write {#...} behind the title, with the id that it has in the default language"
-        yield draft.line, "this demand has no id", mend
+        hint = "Write {#...} behind the title, with the id that it has in the default language"
+        yield draft.line, "this demand has no id", hint
     elif not _ID.fullmatch(identity):
         what = f"{quoted(identity)} is not an id"
         yield draft.line, what, "Use letters, digits, - and _: {#stop-it}"

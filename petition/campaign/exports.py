@@ -167,9 +167,9 @@ _LABELLED = re.compile(r"([a-z]+)(?:,? [a-z]+)?(?: ?[(;].*)?")
 class Unclear(Exception):
     """A cell does not say clearly whether its row may be written to."""
 
-    def __init__(self, column: str, mend: str) -> None:
+    def __init__(self, column: str, hint: str) -> None:
         super().__init__(column)
-        self.column, self.mend = column, mend
+        self.column, self.hint = column, hint
 
 
 Mark = Callable[[str], str | None]
@@ -208,10 +208,10 @@ class Export:
         if not self._marks:
             return ""
         found = set()
-        for column, mark, mend in self._marks:
+        for column, mark, hint in self._marks:
             reason = mark(" ".join(cells[column].lower().replace("_", " ").split()))
             if reason is None:
-                raise Unclear(column, mend)
+                raise Unclear(column, hint)
             found.add(reason)
         return next((reason for reason in REASONS if reason in found), "")
 

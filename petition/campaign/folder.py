@@ -128,8 +128,8 @@ def _read_letters(campaign: Campaign) -> None:
     files = _letter_files(campaign.root, campaign.languages, problems)
     demands = files.pop(_DEMANDS, {})
     if not files and not problems:
-        mend = "Write one as letters/open-letter.md"
-        problems.append(Problem(LETTERS_FOLDER, None, "there is no letter", mend))
+        hint = "Write one as letters/open-letter.md"
+        problems.append(Problem(LETTERS_FOLDER, None, "there is no letter", hint))
     for name, by_language in files.items():
         letter = campaign.letters[name] = read_letter(campaign.root, name, by_language, problems)
         if letter.texts:
@@ -156,8 +156,8 @@ def _read_demands(campaign: Campaign, files: dict[str, str]) -> None:
 def _judge_list_of(campaign: Campaign, letter: Letter) -> None:
     if letter.front.to not in campaign.settings.people:
         name, text = letter.front.to, letter.default_text
-        what, mend = _unknown_list(campaign.settings, name)
-        campaign.problems.append(Problem(text.file, text.line_of("to"), what, mend, mark=name))
+        what, hint = _unknown_list(campaign.settings, name)
+        campaign.problems.append(Problem(text.file, text.line_of("to"), what, hint, mark=name))
 
 
 def _judge_event_of(campaign: Campaign, letter: Letter) -> None:
@@ -165,16 +165,16 @@ def _judge_event_of(campaign: Campaign, letter: Letter) -> None:
     if name is None or name in events:
         return
     near = nearest(name, events)
-    mend = f'Did you mean "{near}"' if near else f"Write a table [events.{name}] there"
+    hint = f'Did you mean "{near}"' if near else f"Write a table [events.{name}] there"
     text = letter.default_text
     what = f"there is no event {quoted(name)} in {SETTINGS_FILE}"
-    campaign.problems.append(Problem(text.file, text.line_of("event"), what, mend, mark=name))
+    campaign.problems.append(Problem(text.file, text.line_of("event"), what, hint, mark=name))
 
 
 def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:
     near = nearest(name, settings.people)
-    mend = f'Did you mean "{near}"' if near else f'Name its file there: {name} = "{name}.csv"'
-    return f"there is no list {quoted(name)} in [people] of {SETTINGS_FILE}", mend
+    hint = f'Did you mean "{near}"' if near else f'Name its file there: {name} = "{name}.csv"'
+    return f"there is no list {quoted(name)} in [people] of {SETTINGS_FILE}", hint
 
 
 def _read_signatories(campaign: Campaign) -> None:

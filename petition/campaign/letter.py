@@ -49,12 +49,12 @@ class FrontMatterRefused(Exception):
     Args:
         line: The line in the letter's file.
         what: What is wrong.
-        mend: How to mend it.
+        hint: How to mend it.
     """
 
-    def __init__(self, line: int, what: str, mend: str) -> None:
+    def __init__(self, line: int, what: str, hint: str) -> None:
         super().__init__(what)
-        self.line, self.what, self.mend = line, what, mend
+        self.line, self.what, self.hint = line, what, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def split_letter(text: str) -> SplitLetter:
     """
     lines = text.split("\n")
     if lines[0].rstrip() != "---":
-        mend = 'Begin it with a line ---, then subject: "...", then a line ---'
-        raise FrontMatterRefused(1, "has no front matter", mend)
+        hint = 'Begin it with a line ---, then subject: "...", then a line ---'
+        raise FrontMatterRefused(1, "has no front matter", hint)
     end = next((at for at, line in enumerate(lines) if at and line.rstrip() == "---"), None)
     if end is None:
         raise FrontMatterRefused(1, "the front matter does not end", "Put a line --- behind it")
@@ -109,32 +109,32 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     except yaml.MarkedYAMLError as why:
         mark = why.problem_mark or why.context_mark
         line = mark.line + 2 if mark else 1
-        raise FrontMatterRefused(line, f"this is not YAML: {_reason(why)}", _MEND) from None
+        raise FrontMatterRefused(line, f"this is not YAML: {_reason(why)}", _HINT) from None
     except yaml.reader.ReaderError as why:
         line = text.count("\n", 0, why.position) + 2
         what = f"holds the unseen character U+{why.character:04X}"
         raise FrontMatterRefused(line, what, "Type the line anew") from None
     except (RecursionError, ValueError, OverflowError):
-        raise FrontMatterRefused(1, "this is not YAML", _MEND) from None
+        raise FrontMatterRefused(1, "this is not YAML", _HINT) from None
 
 
 def _refuse_aliases(text: str) -> None:
     for token in yaml.scan(text, Loader=yaml.BaseLoader):
         if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            mend = "Put a value that begins with & or * in quotes"
-            raise FrontMatterRefused(token.start_mark.line + 2, "& and * have no use here", mend)
+            hint = "Put a value that begins with & or * in quotes"
+            raise FrontMatterRefused(token.start_mark.line + 2, "& and * have no use here", hint)
 
 
 def _key_lines(node: yaml.Node | None) -> dict[str, int]:
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise FrontMatterRefused(node.start_mark.line + 2, "the front matter has no keys", _MEND)
+        raise FrontMatterRefused(node.start_mark.line + 2, "the front matter has no keys", _HINT)
     lines: dict[str, int] = {}
     for key, _ in node.value:
         line = key.start_mark.line + 2
         if not isinstance(key, yaml.ScalarNode):
-            raise FrontMatterRefused(line, "this is not a key", _MEND)
+            raise FrontMatterRefused(line, "this is not a key", _HINT)
         if key.value in lines:
             what = f"{quoted(key.value)} stands in line {lines[key.value]} as well"
             raise FrontMatterRefused(line, what, "Delete one of the two")
@@ -146,7 +146,7 @@ def _reason(why: yaml.MarkedYAMLError) -> str:
     return " ".join(str(why.problem or why.context).split())
 
 
-_MEND = 'Write lines of key: value, and put a value that holds ": " or begins with a sign in quotes'
+_HINT = 'Write lines of key: value, and put a value that holds ": " or begins with a sign in quotes'
 
 
 FOLLOW_UP_SUBJECT = "Re: {{ previous.subject }}"
@@ -165,7 +165,7 @@ UNCLASSIFIED = "unclassified"  # holds a follow-up back, whatever is chosen
 
 _WHERE = re.compile(r"answer\s+(?P<not>not\s+)?in\s*[(\[](?P<list>[^()\[\]]*)[)\]]", re.IGNORECASE)
 _WHERE_ONE = re.compile(r"answer\s*(?P<sign>==|!=)\s*(?P<one>\S+)", re.IGNORECASE)
-_WHERE_MEND = "Write it like: answer in (none, stalled)"
+_WHERE_HINT = "Write it like: answer in (none, stalled)"
 
 
 def _addresses(value: object) -> object:
@@ -201,7 +201,7 @@ def _where(value: object) -> tuple[str, ...]:
     elif single:
         words, is_not = [single["one"]], single["sign"] == "!="
     else:
-        raise fault(f"{quoted(text)} does not say which answers are meant", _WHERE_MEND)
+        raise fault(f"{quoted(text)} does not say which answers are meant", _WHERE_HINT)
     named = [word.strip().strip("'\"").strip().lower() for word in words if word.strip()]
     for one in named:
         if one == UNCLASSIFIED:
@@ -211,7 +211,7 @@ def _where(value: object) -> tuple[str, ...]:
             raise fault(f"{quoted(one)} is no answer", f"Answers: {', '.join(ANSWERS)}")
     chosen = tuple(one for one in ANSWERS if (one in named) is not is_not)
     if not chosen:
-        raise fault(f"{quoted(text)} leaves nobody", _WHERE_MEND)
+        raise fault(f"{quoted(text)} leaves nobody", _WHERE_HINT)
     return chosen
 
 
@@ -344,11 +344,11 @@ def _read_text(root: Path, file: str, language: str, problems: list[Problem]) ->
     try:
         split = split_letter(content)
     except FrontMatterRefused as why:
-        problems.append(Problem(file, why.line, why.what, why.mend))
+        problems.append(Problem(file, why.line, why.what, why.hint))
         return None
     if not split.body.strip():
-        mend = "Write it below the front matter"
-        problems.append(Problem(file, split.body_line, "the letter has no text", mend))
+        hint = "Write it below the front matter"
+        problems.append(Problem(file, split.body_line, "the letter has no text", hint))
     front = _front(file, split, problems)
     problems.extend(obscured(file, enumerate(content.split("\n"), start=1)))
     return LetterText(
@@ -369,8 +369,8 @@ def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatte
         values.setdefault("subject", FOLLOW_UP_SUBJECT)
     elif "where" in values:
         what = "where in the front matter is for a letter that follows another"
-        mend = "Write follows: and the other letter's name, or leave the key out"
-        problems.append(Problem(file, split.lines["where"], what, mend))
+        hint = "Write follows: and the other letter's name, or leave the key out"
+        problems.append(Problem(file, split.lines["where"], what, hint))
     faults = Faults(FrontMatter, file, _line_finder(split), lambda _: " in the front matter")
     front, found = read_on(FrontMatter, values, faults, {("subject",): "untitled"})
     problems.extend(found)

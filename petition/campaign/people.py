@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.exports import Export, Unclear
 from petition.campaign.names import language_tag, nearest, quoted
-from petition.campaign.source import MEND_OBSCURED, may_reorder, reorders, said_of_obscured
+from petition.campaign.source import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.campaign.tables import Table, TableRow, open_table
 from petition.errors import AddressRefused, Level, Problem
 
@@ -192,9 +192,9 @@ class PeopleList:
         parts += [f"leaves out whom {', '.join(marks)} excludes"] if marks else []
         if not parts:
             return None
-        mend = "Rename a column that means something else"
+        hint = "Rename a column that means something else"
         line = self.table.header_line
-        return Problem(self.file, line, " and ".join(parts), mend, Level.NOTE)
+        return Problem(self.file, line, " and ".join(parts), hint, Level.NOTE)
 
     def rows(self, problems: list[Problem]) -> Iterator[Person]:
         """The people whose rows are right, one at a time.
@@ -243,7 +243,7 @@ class PeopleList:
             return self._export.excluded(row.cells)
         except Unclear as why:
             what = f"{self.table.heading(why.column)} is {quoted(row.cells[why.column])}"
-            raise RowRefused(what, why.mend, why.column) from None
+            raise RowRefused(what, why.hint, why.column) from None
 
     def addr_spec_of(self, row: TableRow) -> str:
         """The address of a row, whatever else is wrong with it.
@@ -259,7 +259,7 @@ class PeopleList:
     def problem_of(self, row: TableRow, why: "RowRefused") -> Problem:
         """A refusal as a problem of its row."""
         mark = self.cell(why.column)
-        return Problem(self.file, row.line, why.what, why.mend, why.level, mark)
+        return Problem(self.file, row.line, why.what, why.hint, why.level, mark)
 
     def address_in(self, row: TableRow) -> str:
         """What stands where a row's address should, whatever it is."""
@@ -316,10 +316,10 @@ class PeopleList:
         is_name = why.what.startswith("the name")
         what = why.what if is_name else f"{self._heading('email')}: {why.what}"
         if not excluded:
-            return RowRefused(what, why.mend, "name" if is_name else "email")
+            return RowRefused(what, why.hint, "name" if is_name else "email")
         # Nobody would write to it: it keeps no letter from being sent.
         what += f"; the row is marked {quoted(excluded)} and is passed over"
-        return RowRefused(what, why.mend, "email", Level.WARNING)
+        return RowRefused(what, why.hint, "email", Level.WARNING)
 
     def _refuse_reordering(self, fields: dict[str, str]) -> None:
         for column, cell in fields.items():
@@ -334,7 +334,7 @@ class PeopleList:
             if found := find_obscured(cell):
                 what = f"{self._heading(column)}: {said_of_obscured(found)}"
                 mark = self.cell(column)
-                return Problem(self.file, row.line, what, MEND_OBSCURED, Level.WARNING, mark)
+                return Problem(self.file, row.line, what, HINT_OBSCURED, Level.WARNING, mark)
         return None
 
     def cell(self, column: str) -> int | None:
@@ -349,9 +349,9 @@ class PeopleList:
 class RowRefused(Exception):
     """A row cannot be used, and which column is to blame."""
 
-    def __init__(self, what: str, mend: str, column: str, level: Level = Level.ERROR) -> None:
+    def __init__(self, what: str, hint: str, column: str, level: Level = Level.ERROR) -> None:
         super().__init__(what)
-        self.what, self.mend, self.column, self.level = what, mend, column, level
+        self.what, self.hint, self.column, self.level = what, hint, column, level
 
 
 def open_people(
@@ -377,10 +377,10 @@ def open_people(
             problems.append(note)
         return people
     likely = next((name for name in table.columns if "mail" in name), None)
-    mend = "Rename the column that holds the addresses to email"
+    hint = "Rename the column that holds the addresses to email"
     if likely:
-        mend = f'Rename the column "{likely}" to email, if it holds the addresses'
-    problems.append(Problem(file, table.header_line, 'has no column "email"', mend))
+        hint = f'Rename the column "{likely}" to email, if it holds the addresses'
+    problems.append(Problem(file, table.header_line, 'has no column "email"', hint))
     return None
 
 
@@ -466,13 +466,13 @@ class _Seen:
         return True
 
     def _twice(self, first: int, second: int, what: str, mark: int | None, same: str) -> None:
-        mend = "Delete or correct one of the rows"
+        hint = "Delete or correct one of the rows"
         if (same, first) not in self._told:
             self._told.add((same, first))
             also = f"{what} stands in line {second} as well"
-            self._problems.append(Problem(self._file, first, also, mend, mark=mark))
+            self._problems.append(Problem(self._file, first, also, hint, mark=mark))
         also = f"{what} stands in line {first} as well"
-        self._problems.append(Problem(self._file, second, also, mend, mark=mark))
+        self._problems.append(Problem(self._file, second, also, hint, mark=mark))
 
 
 def _refuse_long(address: str) -> NoReturn:

@@ -25,12 +25,12 @@ class ServerMisnamed(UsageError):
 
     Args:
         what: What is wrong.
-        mend: How to mend it.
+        hint: How to mend it.
         key: The key of [smtp] that is to blame; None: an environment variable is.
     """
 
-    def __init__(self, what: str, mend: str, key: str | None = None) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str, key: str | None = None) -> None:
+        super().__init__(what, hint)
         self.key = key
 
 
@@ -132,10 +132,10 @@ def _without_encryption(server: Server, given: Mapping[str, Any]) -> ServerMisna
             f"{_PREFIX}SECURITY is none: {what}", f"Set it to starttls or tls; {why}"
         )
     if "host" in given:
-        mend = f"Set {_PREFIX}SECURITY to starttls or tls; {why}"
-        return ServerMisnamed(f'{what}, for security is "none" in [smtp]', mend)
-    mend = f'Write "starttls" or "tls"; {why}'
-    return ServerMisnamed(f'security in [smtp] is "none": {what}', mend, "security")
+        hint = f"Set {_PREFIX}SECURITY to starttls or tls; {why}"
+        return ServerMisnamed(f'{what}, for security is "none" in [smtp]', hint)
+    hint = f'Write "starttls" or "tls"; {why}'
+    return ServerMisnamed(f'security in [smtp] is "none": {what}', hint, "security")
 
 
 def database_of(
@@ -166,7 +166,7 @@ def database_of(
     try:
         check_log_address(given)
     except AddressUnreadable as refusal:
-        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.mend) from None
+        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.hint) from None
     return _absolute(given, root)
 
 
@@ -188,7 +188,7 @@ def _number(key: str, text: str) -> float:
         return float(text) if key == "timeout" else int(text)
     except ValueError:
         what = f"{_PREFIX}{key.upper()} is {quoted(text)}, not a number"
-        raise ServerMisnamed(what, _MEND) from None
+        raise ServerMisnamed(what, _HINT) from None
 
 
 def _checked(values: dict[str, Any]) -> Smtp:
@@ -199,7 +199,7 @@ def _checked(values: dict[str, Any]) -> Smtp:
         path, problem = faults.problems(error)[0]
         variable = f"{_PREFIX}{str(path[-1]).upper()}"
         what = problem.what.removeprefix(str(path[-1])).removeprefix(":").strip()
-        raise ServerMisnamed(f"{variable}: {what}", _MEND) from None
+        raise ServerMisnamed(f"{variable}: {what}", _HINT) from None
 
 
-_MEND = "Correct the environment variable or unset it"
+_HINT = "Correct the environment variable or unset it"

@@ -183,8 +183,8 @@ class SettingsFile:
             return None if text is None else cls(path.name, text)
         except TomlRefused as why:
             what = f"this is not TOML: {why.reason}"
-            mend = "Correct it; texts stand in quotes"
-            problems.append(Problem(path.name, why.line, what, mend, mark=""))
+            hint = "Correct it; texts stand in quotes"
+            problems.append(Problem(path.name, why.line, what, hint, mark=""))
         return None
 
     @property
@@ -214,7 +214,7 @@ class SettingsFile:
             elif key.lower() in _SECRETS:
                 what = f"{quoted(key)}{_place(path)} is a secret, and this file is no place for one"
                 line = self._lines.line_of((*path, key))
-                problems.append(Problem(self._file, line, what, _mend_secret(path, key), mark=key))
+                problems.append(Problem(self._file, line, what, _hint_secret(path, key), mark=key))
                 del table[key]
 
 
@@ -222,13 +222,13 @@ def _place(table: KeyPath) -> str:
     return f" in [{'.'.join(map(str, table))}]" if table else ""
 
 
-def _mend_secret(path: tuple[str, ...], key: str) -> str:
+def _hint_secret(path: tuple[str, ...], key: str) -> str:
     table = ".".join(path) or "smtp"
     command = "token_command" if key.lower() == "token" else "password_command"
-    mend = f"Take it out, change it, and name a {command} in [{table}] that prints it"
+    hint = f"Take it out, change it, and name a {command} in [{table}] that prints it"
     if (table, command) == ("smtp", "password_command"):
-        mend += ", or set the environment variable PETITION_SMTP_PASSWORD"
-    return mend
+        hint += ", or set the environment variable PETITION_SMTP_PASSWORD"
+    return hint
 
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}

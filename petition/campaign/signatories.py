@@ -73,9 +73,9 @@ _STAND_IN = Signatory(line=1, **{**_SILENT, "name": "stand-in", "publish": True}
 class _Unclear(Exception):
     """A cell cannot be understood."""
 
-    def __init__(self, what: str, mend: str) -> None:
+    def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
-        self.what, self.mend = what, mend
+        self.what, self.hint = what, hint
 
 
 def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Signatory, ...]:
@@ -94,8 +94,8 @@ def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Si
     if table is None:
         return (_STAND_IN,)
     if not set(_NAMED_BY).intersection(table.columns):
-        mend = "Rename the column that holds the names to name"
-        problems.append(Problem(file, table.header_line, 'has no column "name"', mend))
+        hint = "Rename the column that holds the names to name"
+        problems.append(Problem(file, table.header_line, 'has no column "name"', hint))
         return (_STAND_IN,)
     before = len(problems)
     found = tuple(_right_ones(file, table.rows(problems), problems))
@@ -112,17 +112,17 @@ def _right_ones(
             try:
                 values |= _value(column, cell)
             except _Unclear as why:
-                faults.append(Problem(file, row.line, why.what, why.mend, mark=at))
+                faults.append(Problem(file, row.line, why.what, why.hint, mark=at))
             except AddressRefused as why:
                 values[column] = cell
                 what = f"{column}: {why.what}" if column == "email" else why.what
-                faults.append(Problem(file, row.line, what, why.mend, mark=at))
+                faults.append(Problem(file, row.line, what, why.hint, mark=at))
         parts = (values.pop("first_name", ""), values.get("last_name", ""))
         values["name"] = values.get("name") or " ".join(filter(None, parts))
         if not values["name"]:
             at = next(at for at, column in enumerate(row.cells) if column in _NAMED_BY)
-            what, mend = "this signatory has no name", "Write one or delete the row"
-            faults.append(Problem(file, row.line, what, mend, mark=at))
+            what, hint = "this signatory has no name", "Write one or delete the row"
+            faults.append(Problem(file, row.line, what, hint, mark=at))
         problems.extend(faults)
         if not faults:
             yield Signatory(line=row.line, **{**_SILENT, **values})
@@ -221,13 +221,13 @@ class SignedOnce:
         what = f"{who} signs in line {first.line} as well and is counted once"
         if first.publish != again.publish:
             what += ", unnamed, for only one of the rows agrees to be shown"
-        mend = "Delete one of the rows; two people of one name need names that differ"
+        hint = "Delete one of the rows; two people of one name need names that differ"
         if not is_same_name:
-            mend = "Delete one of the rows; two people need an address each, or none"
-        self._warn(again.line, what, mend)
+            hint = "Delete one of the rows; two people need an address each, or none"
+        self._warn(again.line, what, hint)
 
-    def _warn(self, line: int | None, what: str, mend: str) -> None:
-        self._problems.append(Problem(self._file, line, what, mend, Level.WARNING))
+    def _warn(self, line: int | None, what: str, hint: str) -> None:
+        self._problems.append(Problem(self._file, line, what, hint, Level.WARNING))
 
 
 def _keys(signatory: Signatory) -> Iterator[tuple[str, str]]:

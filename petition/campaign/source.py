@@ -12,7 +12,7 @@ from petition.errors import Level, Problem
 
 TEXT_LIMIT = 1_000_000  # bytes of a letter, the demands or petition.toml
 
-MEND_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'
+HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'
 
 
 def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
@@ -87,12 +87,12 @@ def _fault_of(content: bytes) -> tuple[int | None, str, str] | None:
     if len(content) > TEXT_LIMIT:
         return None, "is larger than 1 MB", "Shorten it"
     if is_utf16(content):
-        return 1, "is saved as UTF-16", MEND_ENCODING
+        return 1, "is saved as UTF-16", HINT_ENCODING
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as why:
         what = f"is not saved as UTF-8: it holds the byte 0x{content[why.start]:02X}"
-        return _line_at(content, why.start), what, MEND_ENCODING
+        return _line_at(content, why.start), what, HINT_ENCODING
     if (at := content.find(b"\0")) >= 0:
         return _line_at(content, at), "holds a NUL character", "Type the line anew"
     return None
@@ -109,7 +109,7 @@ _REORDERS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ISOLATES = "\u2066\u2067\u2068"
 _END_OF_ISOLATE = "\u2069"
 
-MEND_OBSCURED = "Copy the address itself from the page"
+HINT_OBSCURED = "Copy the address itself from the page"
 
 
 def reorders(text: str) -> str | None:
@@ -155,4 +155,4 @@ def obscured(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[Problem]:
     for line, text in lines:
         if found := find_obscured(text):
             what = said_of_obscured(found)
-            yield Problem(file, line, what, MEND_OBSCURED, Level.WARNING, found)
+            yield Problem(file, line, what, HINT_OBSCURED, Level.WARNING, found)

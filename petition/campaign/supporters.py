@@ -94,7 +94,7 @@ class PassedOver:
         more = f" and {self.count - len(self._first):,} more" if self.count > _NAMED else ""
         rows = "row is" if self.count == 1 else "rows are"
         what = f"{self.count:,} {rows} passed over as invalid: line {lines}{more} ({first.what})"
-        yield Problem(self.file, first.line, what, first.mend, Level.WARNING, first.mark)
+        yield Problem(self.file, first.line, what, first.hint, Level.WARNING, first.mark)
 
 
 class Supporters:

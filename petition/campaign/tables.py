@@ -29,10 +29,10 @@ _SIZE_LIMIT = 128 * 2**20  # bytes of XML, once it is unpacked
 _STRINGS_LIMIT = 48 * 2**20  # bytes of the texts that cells share
 _CELL_LIMIT = 2_000_000  # of the sheet's rectangle, empty ones too
 _TEXT_LIMIT = 96 * 2**20  # characters of all cells: each has a copy of the text that it shares
-_MEND = "Open it in a spreadsheet program and save it anew"
-_MEND_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
+_HINT = "Open it in a spreadsheet program and save it anew"
+_HINT_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
 _NO_SHEET = "has no sheet"
-_MEND_SIZE = "Save it as CSV UTF-8, which may be of any size"
+_HINT_SIZE = "Save it as CSV UTF-8, which may be of any size"
 _CELL = re.compile(rb"<(?:[\w.-]+:)?c(?=[\s/>])")
 _SHARED = "xl/sharedstrings.xml"
 _REFERENCE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
@@ -45,9 +45,9 @@ Cell = Any  # whatever calamine gives for a cell: text, number, date, yes or no
 class _Refused(Exception):
     """The workbook cannot be used."""
 
-    def __init__(self, what: str, mend: str) -> None:
+    def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
-        self.what, self.mend = what, mend
+        self.what, self.hint = what, hint
 
 
 def split_name(file: str) -> tuple[str, str | None] | None:
@@ -69,7 +69,7 @@ class SheetFile:
         sheet: The sheet's name; None: the first one.
     """
 
-    mend_row = "Check the row in the spreadsheet"
+    hint_row = "Check the row in the spreadsheet"
 
     def __init__(self, file: str, path: Path, sheet: str | None) -> None:
         self._name = file
@@ -97,7 +97,7 @@ class SheetFile:
         try:
             sheet = self._sheet()
         except _Refused as why:
-            problems.append(Problem(self.file, None, why.what, why.mend))
+            problems.append(Problem(self.file, None, why.what, why.hint))
             return
         width = 0
         for row, values in enumerate(sheet.iter_rows(), 1):
@@ -135,13 +135,13 @@ class SheetFile:
         except BaseException as why:  # a panic of the library is no Exception
             if isinstance(why, KeyboardInterrupt | SystemExit):
                 raise
-            raise _Refused("cannot be read as a spreadsheet", _MEND) from None
+            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
         self.file = f"{self._name}#{name}"
         return sheet
 
     def _chosen(self, names: list[str]) -> str:
         if not names:
-            raise _Refused(_NO_SHEET, _MEND)
+            raise _Refused(_NO_SHEET, _HINT)
         if self._wanted is None:
             self._others = names[1:]
             return names[0]
@@ -149,8 +149,8 @@ class SheetFile:
             return self._wanted
         near = nearest(self._wanted, names)
         there = ", ".join(map(quoted, names[:10]))
-        mend = f"Did you mean {quoted(near)}" if near else f"There are {there}"
-        raise _Refused(f"{_NO_SHEET} {quoted(self._wanted)}", mend)
+        hint = f"Did you mean {quoted(near)}" if near else f"There are {there}"
+        raise _Refused(f"{_NO_SHEET} {quoted(self._wanted)}", hint)
 
 
 def _refuse_too_large(path: Path) -> None:
@@ -180,7 +180,7 @@ def _refuse_too_large(path: Path) -> None:
             if strings:
                 _refuse_copied_texts(packed, strings.filename, cells)
     except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
-        raise _Refused("is no spreadsheet of its kind", _MEND) from None
+        raise _Refused("is no spreadsheet of its kind", _HINT) from None
 
 
 class _Pieces:
@@ -196,7 +196,7 @@ class _Pieces:
             self.size += len(piece)
             if self.size > self._limit:
                 size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
-                raise _Refused(f"holds more than {size} when it is unpacked", _MEND_SIZE)
+                raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
             yield rest + piece
             rest = piece[-_REFERENCE_LENGTH:]
 
@@ -211,9 +211,9 @@ def _count_cells(pieces: Iterable[bytes]) -> int:
         rows = max(rows, max((int(row) for _, row in found), default=0))
     width = max(map(_column_number, columns), default=0)
     if rows * width > _CELL_LIMIT and rows * width > 2 * count:
-        raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _MEND_CELLS)
+        raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _HINT_CELLS)
     if max(count, rows * width) > _CELL_LIMIT:
-        raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _MEND_SIZE)
+        raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _HINT_SIZE)
     return count
 
 
@@ -229,7 +229,7 @@ def _refuse_copied_texts(packed: ZipFile, strings: str, cells: dict[str, int]) -
         with packed.open(name) as stream:
             lengths.read(stream)
         if lengths.used > _TEXT_LIMIT:
-            raise _Refused("has long texts that many cells share", _MEND_SIZE)
+            raise _Refused("has long texts that many cells share", _HINT_SIZE)
 
 
 class _TextLengths:
@@ -256,7 +256,7 @@ class _TextLengths:
         try:
             parser.ParseFile(stream)
         except (expat.ExpatError, IndexError, ValueError):
-            raise _Refused("cannot be read as a spreadsheet", _MEND) from None
+            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         match name.rpartition(" ")[2]:
@@ -368,7 +368,7 @@ class Table:
             if len(cells) != width:
                 what = f"this row has {len(cells)} cells where the header has {width}"
                 mark = min(len(cells), width + 1) - 1
-                problems.append(Problem(self.file, line, what, self._source.mend_row, mark=mark))
+                problems.append(Problem(self.file, line, what, self._source.hint_row, mark=mark))
                 if whole:
                     yield TableRow(line, number, {})
                 continue
@@ -386,14 +386,14 @@ class Table:
         if not self._source.told:
             return None
         what = self._source.told
-        mend = "Save it as UTF-8 with commas if that is wrong"
+        hint = "Save it as UTF-8 with commas if that is wrong"
         if isinstance(self._source, SheetFile):
-            mend = f"Name another one in [people] as {self.file.partition('#')[0]}#SHEET"
+            hint = f"Name another one in [people] as {self.file.partition('#')[0]}#SHEET"
         elif not self._source.encoding.is_utf8 and (found := self._telling_cell()):
             line, cell = found
             what += f"; {quoted(cell)} stands in line {line}"
-            mend = "Save it as UTF-8 if that is not how it is written"
-        return Problem(self.file, None, what, mend, Level.NOTE)
+            hint = "Save it as UTF-8 if that is not how it is written"
+        return Problem(self.file, None, what, hint, Level.NOTE)
 
     def _telling_cell(self) -> tuple[int, str] | None:
         """The first cell with other letters than ASCII's, a name if there is one in its row."""
@@ -423,13 +423,13 @@ def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
     with closing(source.records(faults)) as records:  # type: ignore[type-var]
         line, header = next(records, (1, None))
     if header is None:
-        mend = "Begin it with a line of column names, such as email,name,language"
-        problems.extend(faults or [Problem(source.file, line, "has no header", mend)])
+        hint = "Begin it with a line of column names, such as email,name,language"
+        problems.extend(faults or [Problem(source.file, line, "has no header", hint)])
         return None
     columns = tuple(column_name(cell, at) for at, cell in enumerate(header, start=1))
     faults = [
-        Problem(source.file, line, what, mend, mark=at)
-        for at, what, mend in _header_faults(columns)
+        Problem(source.file, line, what, hint, mark=at)
+        for at, what, hint in _header_faults(columns)
     ]
     problems.extend(faults)
     if faults:

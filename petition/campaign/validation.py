@@ -37,19 +37,19 @@ _WORDS: list[tuple[str, str, str]] = [
 ]
 
 
-def fault(what: str, mend: str) -> PydanticCustomError:
+def fault(what: str, hint: str) -> PydanticCustomError:
     """An error for a validator to raise.
 
     Args:
         what: What is wrong with the value, as a clause that stands behind "key: ".
-        mend: How to mend it.
+        hint: How to mend it.
     """
-    return PydanticCustomError(_OWN, "{what}", {"what": what, "mend": mend})
+    return PydanticCustomError(_OWN, "{what}", {"what": what, "hint": hint})
 
 
 def fault_of(refusal: PetitionError) -> PydanticCustomError:
     """The error for a validator to raise where one of our own was raised beneath it."""
-    return fault(refusal.what, refusal.mend)
+    return fault(refusal.what, refusal.hint)
 
 
 class Faults:
@@ -89,17 +89,17 @@ class Faults:
 
     def _problem(self, path: KeyPath, detail: ErrorDetails) -> Problem:
         if detail["type"] == "extra_forbidden":
-            what, mend = self._unknown(path, is_table=isinstance(detail["input"], dict))
+            what, hint = self._unknown(path, is_table=isinstance(detail["input"], dict))
         elif detail["type"] == "missing":
-            what, mend = self._missing(path)
+            what, hint = self._missing(path)
         else:
-            what, mend = _wrong(detail)
+            what, hint = _wrong(detail)
             what = f"{self._called(path)}{what}"
         keys = [part for part in path if isinstance(part, str) and part != "[key]"]
         mark = keys[-1] if keys and detail["type"] != "missing" else None
         if isinstance(path[-1] if path else None, int) and isinstance(detail["input"], str):
             mark = detail["input"]
-        return Problem(self._file, self._line_of(path), what, mend, mark=mark)
+        return Problem(self._file, self._line_of(path), what, hint, mark=mark)
 
     def _called(self, path: KeyPath) -> str:
         names = [part for part in path if isinstance(part, str) and part != "[key]"]
@@ -158,13 +158,13 @@ def _value_type(annotation: object) -> object:
 def _wrong(detail: ErrorDetails) -> tuple[str, str]:
     context = detail.get("ctx", {})
     if detail["type"] == _OWN:
-        return f": {context['what']}", context["mend"]
+        return f": {context['what']}", context["hint"]
     if detail["type"] == "literal_error":
         given = detail["input"]
         return _wrong_word(given if isinstance(given, str) else "", context["expected"])
-    for kind, what, mend in _WORDS:
+    for kind, what, hint in _WORDS:
         if re.fullmatch(kind, detail["type"]):
-            return f" {what.format(**context)}", mend
+            return f" {what.format(**context)}", hint
     return f": {detail['msg']}", "Correct it"
 
 
@@ -328,8 +328,8 @@ def _timezone(value: object) -> str:
         ZoneInfo(name)
     except (OSError, ValueError, LookupError):
         near = nearest(name, available_timezones())
-        mend = f'Did you mean "{near}"' if near else 'Write one as "Europe/London"'
-        raise fault(f"{quoted(name)} is not a time zone", mend) from None
+        hint = f'Did you mean "{near}"' if near else 'Write one as "Europe/London"'
+        raise fault(f"{quoted(name)} is not a time zone", hint) from None
     return name
 
 
@@ -357,8 +357,8 @@ def _host(value: object) -> str:
     except ValueError:
         pass
     if not re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.?", text):
-        mend = 'Write the name alone, as "smtp.host.org"; the port is a key of its own'
-        raise fault(f"{quoted(text)} is not the name of a server", mend)
+        hint = 'Write the name alone, as "smtp.host.org"; the port is a key of its own'
+        raise fault(f"{quoted(text)} is not the name of a server", hint)
     return text.lower().removesuffix(".")
 
 
@@ -374,8 +374,8 @@ def _selector(value: object) -> str:
     text = one_line(value).lower()
     label = "[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
     if not re.fullmatch(rf"{label}(?:\.{label})*", text):
-        mend = 'Use letters, digits and hyphens alone, as "petition"'
-        raise fault(f"{quoted(text)} is not a selector", mend)
+        hint = 'Use letters, digits and hyphens alone, as "petition"'
+        raise fault(f"{quoted(text)} is not a selector", hint)
     return text
 
 
@@ -395,8 +395,8 @@ def _url_parts(text: str) -> SplitResult:
         # The text itself may hold a password: it is not quoted.
         raise fault("this is not a URL", "Correct it") from None
     if parts.password is not None:
-        mend = "Leave the password out; name a password_command or use an environment variable"
-        raise fault("a password stands in the file", mend)
+        hint = "Leave the password out; name a password_command or use an environment variable"
+        raise fault("a password stands in the file", hint)
     return parts
 
 
@@ -412,8 +412,8 @@ def _local_time(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise fault("this is not a day and a time", "Write it without quotes: 2015-09-28T16:00:00")
     if value.tzinfo is not None:
-        mend = "Leave the offset out: the time zone is that of [campaign] timezone"
-        raise fault("this time has an offset of its own", mend)
+        hint = "Leave the offset out: the time zone is that of [campaign] timezone"
+        raise fault("this time has an offset of its own", hint)
     return value
 
 
@@ -422,8 +422,8 @@ def _inbox_url(value: object) -> str:
     parts = _url_parts(text)
     is_imap = parts.scheme == "imaps" and parts.username and parts.hostname
     if not is_imap and not re.match(r"(?:maildir|mbox):.", text):
-        mend = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
-        raise fault(f"{quoted(text)} is not a mailbox to read", mend)
+        hint = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
+        raise fault(f"{quoted(text)} is not a mailbox to read", hint)
     return text
 
 
@@ -436,16 +436,16 @@ def _database_url(value: object) -> str:
     try:
         check_log_address(text)
     except AddressUnreadable as refusal:
-        raise fault(refusal.what, refusal.mend) from None
+        raise fault(refusal.what, refusal.hint) from None
     if not text.startswith(POSTGRESQL):
         return text
     address = PostgresAddress.parse(text)
     if address.has_password:
-        mend = "Leave the password out: it belongs into PETITION_DATABASE or ~/.pgpass"
-        raise fault("a password stands in the file", mend)
+        hint = "Leave the password out: it belongs into PETITION_DATABASE or ~/.pgpass"
+        raise fault("a password stands in the file", hint)
     if option := address.outlandish():
-        mend = "Leave it out here; PETITION_DATABASE may name it"
-        raise fault(f"{quoted(option)} in the address of a database may not stand here", mend)
+        hint = "Leave it out here; PETITION_DATABASE may name it"
+        raise fault(f"{quoted(option)} in the address of a database may not stand here", hint)
     return text
 
 

@@ -66,8 +66,8 @@ class Duplicates:
         if line != person.line:
             what = f"{quoted(person.mailbox.display_name)} stands in line {line} as well"
             what += ", with another address"
-            mend = "Delete one of the rows if both are one person"
-            self._namesakes.tell(person, what, mend)
+            hint = "Delete one of the rows if both are one person"
+            self._namesakes.tell(person, what, hint)
 
     def problems(self) -> list[Problem]:
         """What was found, as warnings."""
@@ -91,19 +91,19 @@ class _Told:
         self._more = 0
         self._file = ""
 
-    def tell(self, person: Person, what: str, mend: str) -> None:
+    def tell(self, person: Person, what: str, hint: str) -> None:
         if len(self._problems) >= _TOLD:
             self._more += 1
             return
         self._file = person.file
-        self._problems.append(Problem(person.file, person.line, what, mend, Level.WARNING))
+        self._problems.append(Problem(person.file, person.line, what, hint, Level.WARNING))
 
     def problems(self) -> list[Problem]:
         if not self._more:
             return self._problems
         what = f"{self._more:,} {self._rest}"
-        mend = "Mend the ones that are named first"
-        return [*self._problems, Problem(self._file, None, what, mend, Level.WARNING)]
+        hint = "Mend the ones that are named first"
+        return [*self._problems, Problem(self._file, None, what, hint, Level.WARNING)]
 
 
 def _folded(name: str) -> str:
@@ -233,7 +233,7 @@ def _unescaped(place: str) -> str:
 
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at
 
-_MEND_ROW = "Write the real address or delete the row"
+_HINT_ROW = "Write the real address or delete the row"
 
 PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the rest are counted
 
@@ -389,7 +389,7 @@ class Examined:
 
     def _fault_of_address(self, person: Person) -> Problem | None:
         if what := refused_by(self.server, person.mailbox):
-            return Problem(person.file, person.line, what, _MEND_ROW, mark=self._email)
+            return Problem(person.file, person.line, what, _HINT_ROW, mark=self._email)
         return None
 
     @cached_property
@@ -399,8 +399,8 @@ class Examined:
 
 def _nobody(people: PeopleList) -> Problem:
     what = "there is nobody on this list"
-    mend = "Write a row for each person under the header"
-    return Problem(people.file, people.table.header_line, what, mend, Level.WARNING)
+    hint = "Write a row for each person under the header"
+    return Problem(people.file, people.table.header_line, what, hint, Level.WARNING)
 
 
 class Refusals:
@@ -494,8 +494,8 @@ def find_letter(campaign: Campaign, name: str) -> Letter:
         return campaign.letters[stem]
     near = get_close_matches(stem, campaign.letters, n=1)
     known = ", ".join(sorted(campaign.letters)) or "none"
-    mend = f"Did you mean {near[0]}" if near else f"Letters here: {known}"
-    raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', mend)
+    hint = f"Did you mean {near[0]}" if near else f"Letters here: {known}"
+    raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', hint)
 
 
 def concerning(campaign: Campaign, letter: str) -> list[Problem]:
@@ -518,7 +518,7 @@ def _letter_of(file: str) -> str | None:
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Problems by file and line, each once."""
     return sorted(
-        set(problems), key=lambda one: (one.file, one.line or 0, one.level, one.what, one.mend)
+        set(problems), key=lambda one: (one.file, one.line or 0, one.level, one.what, one.hint)
     )
 
 

@@ -267,9 +267,9 @@ def two_spellings(file: str, signatories: Iterable[Signatory]) -> Iterator[Probl
         elif known[0] != spelling:
             told += 1
             what = f"{quoted(spelling)} is spelt {quoted(known[0])} in line {known[1]}"
-            mend = "Write it in one way, if both are one organisation"
+            hint = "Write it in one way, if both are one organisation"
             first.setdefault(words, (spelling, line))
-            yield Problem(file, line, what, mend, Level.WARNING)
+            yield Problem(file, line, what, hint, Level.WARNING)
 
 
 def shouted_signatures(file: str, signatories: Iterable[Signatory]) -> Iterator[Problem]:
@@ -281,9 +281,9 @@ def shouted_signatures(file: str, signatories: Iterable[Signatory]) -> Iterator[
         if (verdict := shouted_name({"name": one.name}, frozenset()))
     ]
     if found:
-        line, (what, mend) = found[0]
+        line, (what, hint) = found[0]
         more = f" (in {len(found)} rows, this is the first)" if len(found) > 1 else ""
-        yield Problem(file, line, what + more, mend, Level.WARNING)
+        yield Problem(file, line, what + more, hint, Level.WARNING)
 
 
 def _organisations(signatories: Iterable[Signatory]) -> Iterator[tuple[int, str]]:

@@ -89,8 +89,8 @@ class Resolver:
 
     def _asked(self, name: str, kind: str) -> list[object]:
         if not self._resolver.nameservers:
-            mend = f"Go online, or set {VARIABLE} to the address of one"
-            raise DnsTrouble("this machine knows no name server", mend)
+            hint = f"Go online, or set {VARIABLE} to the address of one"
+            raise DnsTrouble("this machine knows no name server", hint)
         if self._silent >= _NO_HOPE:
             raise DnsTrouble("DNS does not answer", "See whether this machine is online")
         try:
@@ -142,8 +142,8 @@ def _resolver_at(place: str) -> dns.resolver.Resolver:
             host = ""
         resolver.nameservers = [dns.nameserver.Do53Nameserver(str(ip_address(host)), port)]
     except ValueError:
-        mend = "Set it to the like of 192.0.2.53 or 192.0.2.53:5353, or unset it"
-        raise UsageError(f"{VARIABLE} is no address of a name server", mend) from None
+        hint = "Set it to the like of 192.0.2.53 or 192.0.2.53:5353, or unset it"
+        raise UsageError(f"{VARIABLE} is no address of a name server", hint) from None
     return resolver
 
 

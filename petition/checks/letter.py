@@ -60,8 +60,8 @@ def problems_of(
             yield from _left_out(text, frozen)
     if people and not consent_of(campaign, letter, people).can_be_known:
         what = "nobody on this list is known to want letters: it says nothing of consent"
-        mend = f"Add a column updates with yes, or declare consent in [lists.{letter.front.to}]"
-        yield Problem(people.file, people.table.header_line, what, mend)
+        hint = f"Add a column updates with yes, or declare consent in [lists.{letter.front.to}]"
+        yield Problem(people.file, people.table.header_line, what, hint)
 
 
 def unknown_lists(campaign: Campaign) -> Iterator[Problem]:
@@ -70,9 +70,9 @@ def unknown_lists(campaign: Campaign) -> Iterator[Problem]:
     for name in campaign.settings.lists:
         if name not in known:
             near = nearest(name, known)
-            mend = f"Did you mean [lists.{near}]" if near else "Name its file in [people]"
+            hint = f"Did you mean [lists.{near}]" if near else "Name its file in [people]"
             line = campaign.lines.line_of(("lists", name))
-            yield Problem(SETTINGS_FILE, line, f"there is no list {quoted(name)}", mend, mark=name)
+            yield Problem(SETTINGS_FILE, line, f"there is no list {quoted(name)}", hint, mark=name)
 
 
 def _no_copies_to_others(letter: Letter) -> Iterator[Problem]:
@@ -88,32 +88,32 @@ def _ways_off(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
     ways, lines = campaign.settings.unsubscribe, campaign.lines
     if not ways or not (ways.url or ways.mailto):
         what = "a bulk letter needs a way off the list, and there is no [unsubscribe]"
-        mend = 'Write there url = "https://..." (petition serve) and mailto = "leave+{token}@..."'
-        yield Problem(SETTINGS_FILE, lines.line_of(("unsubscribe",)), what, mend)
+        hint = 'Write there url = "https://..." (petition serve) and mailto = "leave+{token}@..."'
+        yield Problem(SETTINGS_FILE, lines.line_of(("unsubscribe",)), what, hint)
         return
     if ways.url is None:
         what = "[unsubscribe] has no url: Gmail and Yahoo want to unsubscribe with one click"
-        mend = 'Write url = "https://...", where petition serve answers'
+        hint = 'Write url = "https://...", where petition serve answers'
     elif (fault := _fault_of_url(ways.url)) is not None:
         line = lines.line_of(("unsubscribe", "url"))
         yield Problem(SETTINGS_FILE, line, *fault, mark="url")
         return
     elif ways.mailto is None:
         what = "[unsubscribe] has no mailto, and some mail programs know no other way"
-        mend = 'Write mailto = "leave+{token}@...", an address whose mail petition inbox reads'
+        hint = 'Write mailto = "leave+{token}@...", an address whose mail petition inbox reads'
     else:
         return
     if server:  # a rehearsal leaves nobody on a list
         line = lines.line_of(("unsubscribe",))
-        yield Problem(SETTINGS_FILE, line, what, mend, Level.WARNING)
+        yield Problem(SETTINGS_FILE, line, what, hint, Level.WARNING)
 
 
 def _fault_of_url(url: str) -> tuple[str, str] | None:
     if not url.startswith("https://"):
         return "one click must be safe on its way (RFC 8058)", "Begin url with https://"
     if "?" in url or "#" in url:
-        mend = "Leave out what stands behind ? or #"
-        return "/u/ and a token are put behind url, which ends in a query or fragment", mend
+        hint = "Leave out what stands behind ? or #"
+        return "/u/ and a token are put behind url, which ends in a query or fragment", hint
     if len(url) > _URL_LIMIT or not url.isascii():
         return f"url is not ASCII, or longer than {_URL_LIMIT} characters", "Write a shorter one"
     return None
@@ -122,8 +122,8 @@ def _fault_of_url(url: str) -> tuple[str, str] | None:
 def _address(campaign: Campaign) -> Iterator[Problem]:
     if campaign.settings.sender.postal_address is None and not campaign.stands_in:
         what = "[sender] has no postal_address, which a bulk letter must show"
-        mend = 'Write postal_address = "Name, Street 1, City, Country" under [sender]'
-        yield Problem(SETTINGS_FILE, campaign.lines.line_of(("sender",)), what, mend, mark="")
+        hint = 'Write postal_address = "Name, Street 1, City, Country" under [sender]'
+        yield Problem(SETTINGS_FILE, campaign.lines.line_of(("sender",)), what, hint, mark="")
 
 
 def _left_out(text: LetterText, frozen: Frozen) -> Iterator[Problem]:
@@ -134,14 +134,14 @@ def _left_out(text: LetterText, frozen: Frozen) -> Iterator[Problem]:
     for name, (what, words) in _SHOWN.items():
         if not all(name in names for names in shown):
             inside = f"{name} stands in a condition" if name in text.body else f"it has {what}"
-            mend = f"Write {words} at its end, outside of conditions"
-            yield Problem(text.file, end, f"{inside}, which a bulk letter must show", mend, mark="")
+            hint = f"Write {words} at its end, outside of conditions"
+            yield Problem(text.file, end, f"{inside}, which a bulk letter must show", hint, mark="")
 
 
 DEMANDS = "demands"  # lies beside the letters and is none
 
-_MEND_SENDER = "Write an address under a domain of your own"
-_MEND_COPY = "Write the real address or leave it out"
+_HINT_SENDER = "Write an address under a domain of your own"
+_HINT_COPY = "Write the real address or leave it out"
 
 
 def unfit(
@@ -212,9 +212,9 @@ class CopiedTwice:
             f"{address} is in {key} of every letter, and on the list too"
             f" ({person.file}:{person.line})"
         )
-        mend = f"Take it out of {key}, if its own letter is enough"
+        hint = f"Take it out of {key}, if its own letter is enough"
         line = self._text.line_of(key)
-        self.problems.append(Problem(self._text.file, line, what, mend, Level.WARNING, address))
+        self.problems.append(Problem(self._text.file, line, what, hint, Level.WARNING, address))
 
 
 def zone_of(campaign: Campaign) -> ZoneInfo:
@@ -230,7 +230,7 @@ def _sender(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
     for key, mailbox in (("from", sender.from_), ("reply_to", sender.reply_to)):
         if mailbox and (what := refused_by(server, mailbox)):
             line = lines.line_of(("sender", key))
-            yield Problem(SETTINGS_FILE, line, what, _MEND_SENDER, mark=mailbox.addr_spec)
+            yield Problem(SETTINGS_FILE, line, what, _HINT_SENDER, mark=mailbox.addr_spec)
     if server and not sender.reply_to:
         yield Problem(
             SETTINGS_FILE,
@@ -248,7 +248,7 @@ def _copies_of_personal_letter(letter: Letter, server: Server | None) -> Iterato
         for mailbox in getattr(text.front, key):
             if what := refused_by(server, mailbox):
                 line = text.line_of(key)
-                yield Problem(text.file, line, what, _MEND_COPY, mark=mailbox.addr_spec)
+                yield Problem(text.file, line, what, _HINT_COPY, mark=mailbox.addr_spec)
 
 
 def _reply_by(letter: Letter, server: Server | None, today: date) -> Iterator[Problem]:
@@ -304,8 +304,8 @@ def _demands(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
         file = f"{LETTERS_FOLDER}/{DEMANDS}{suffix}.md"
         what = f'there is no {file}: this letter gives the demands in "{other}"'
         line = next((at for at, words in _lines(text) if DEMANDS in words), text.body_line)
-        mend = "Translate them there, if the letter is to be in one language"
-        yield Problem(text.file, line, what, mend, Level.WARNING, DEMANDS)
+        hint = "Translate them there, if the letter is to be in one language"
+        yield Problem(text.file, line, what, hint, Level.WARNING, DEMANDS)
 
 
 def _lines(text: LetterText) -> Iterator[tuple[int, str]]:
@@ -321,12 +321,12 @@ def _follows(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
         follows = letters[follows].front.follows
     if follows in chain:
         what = f"the letters follow each other in a circle: {', '.join(chain)}"
-        mend = "Let each follow one that was sent before it"
+        hint = "Let each follow one that was sent before it"
     elif follows and len(chain) == 1 and follows not in letters:
         near = nearest(follows, letters)
         what = f'there is no letter "{follows}" to follow'
-        mend = f"Did you mean {near}" if near else f"Letters here: {', '.join(sorted(letters))}"
+        hint = f"Did you mean {near}" if near else f"Letters here: {', '.join(sorted(letters))}"
     else:
         return
     text = letter.default_text
-    yield Problem(text.file, text.line_of("follows"), what, mend, mark=follows)
+    yield Problem(text.file, text.line_of("follows"), what, hint, mark=follows)

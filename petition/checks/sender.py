@@ -32,25 +32,25 @@ WELL = "Nothing to do"
 _STRING = 255  # bytes in one string of a TXT record (RFC 1035 3.3)
 
 
-def wrong(place: str, what: str, mend: str) -> Problem:
+def wrong(place: str, what: str, hint: str) -> Problem:
     """Something that keeps letters from arriving.
 
     Args:
         place: The name in DNS, or the server.
         what: What is wrong.
-        mend: What to put where.
+        hint: What to put where.
     """
-    return Problem(place, None, what, mend)
+    return Problem(place, None, what, hint)
 
 
-def doubtful(place: str, what: str, mend: str) -> Problem:
+def doubtful(place: str, what: str, hint: str) -> Problem:
     """Something that a person should look at; arguments are those of `wrong`."""
-    return Problem(place, None, what, mend, Level.WARNING)
+    return Problem(place, None, what, hint, Level.WARNING)
 
 
-def well(place: str, what: str, mend: str = WELL) -> Problem:
+def well(place: str, what: str, hint: str = WELL) -> Problem:
     """Something that is as it should be, or that cannot be told; arguments are those of `wrong`."""
-    return Problem(place, None, what, mend, Level.NOTE)
+    return Problem(place, None, what, hint, Level.NOTE)
 
 
 def publish(name: str, text: str) -> str:
@@ -140,7 +140,7 @@ def look_at_sender(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem
         try:
             yield from look(sender, resolver)
         except DnsTrouble as trouble:
-            yield doubtful(place, trouble.what, trouble.mend)
+            yield doubtful(place, trouble.what, trouble.hint)
 
 
 def _given(sender: SenderDomain, giver: Known) -> Problem:
@@ -149,8 +149,8 @@ def _given(sender: SenderDomain, giver: Known) -> Problem:
         what = f"{giver.title} looks after SPF, DKIM and DMARC of its own addresses"
         return well(sender.domain, what)
     what = f"the From address is {giver.title}'s, and its letters go through another server"
-    mend = f"Send through {giver.title}, or write from a domain of your own"
-    return wrong(sender.domain, f"{what}, which proves nothing", mend)
+    hint = f"Send through {giver.title}, or write from a domain of your own"
+    return wrong(sender.domain, f"{what}, which proves nothing", hint)
 
 
 # ---- SPF
@@ -168,10 +168,10 @@ def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         what = f"there are {len(spf.records)} SPF records, and receivers heed neither of them"
         yield wrong(domain, what, f"Keep one. {publish(domain, _merged(spf.records))}")
     elif spf.faults:
-        mend = "Mend it"
+        hint = "Mend it"
         if spf.lookups > MOST_LOOKUPS:
-            mend = "Take out what you no longer send through, or write its addresses as ip4:"
-        yield wrong(domain, f"the SPF record counts as broken: {'; '.join(spf.faults)}", mend)
+            hint = "Take out what you no longer send through, or write its addresses as ip4:"
+        yield wrong(domain, f"the SPF record counts as broken: {'; '.join(spf.faults)}", hint)
     else:
         yield from _sound_spf(sender, spf, resolver)
 
@@ -179,15 +179,15 @@ def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
 def _sound_spf(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
     domain, record = spf.domain, spf.records[0]
     if spf.ending == "+":
-        mend = publish(domain, _with_ending(record, "~all"))
-        yield wrong(domain, "SPF lets everybody send for the domain (+all)", mend)
+        hint = publish(domain, _with_ending(record, "~all"))
+        yield wrong(domain, "SPF lets everybody send for the domain (+all)", hint)
     elif spf.unread:
         what = f'SPF has "{" ".join(spf.unread)}" behind "all", where receivers no longer look'
-        mend = publish(domain, _with_ending(record, "-all" if spf.ending == "-" else "~all"))
-        yield doubtful(domain, what, mend)
+        hint = publish(domain, _with_ending(record, "-all" if spf.ending == "-" else "~all"))
+        yield doubtful(domain, what, hint)
     elif spf.ending in {"?", ""}:
-        mend = publish(domain, _with_ending(record, "~all"))
-        yield doubtful(domain, "SPF does not say what becomes of mail from elsewhere", mend)
+        hint = publish(domain, _with_ending(record, "~all"))
+        yield doubtful(domain, "SPF does not say what becomes of mail from elsewhere", hint)
     if spf.unread:  # whom it lets in is seen when they are read
         return
     if missing := _not_covered(sender, spf, resolver):
@@ -204,8 +204,8 @@ def _not_covered(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Problem 
         if known.spf in spf.includes:
             return None
         term = f"include:{known.spf}"
-        mend = publish(spf.domain, _with_term(spf.records[0], term))
-        return doubtful(spf.domain, f"SPF leaves out {known.title}", mend)
+        hint = publish(spf.domain, _with_term(spf.records[0], term))
+        return doubtful(spf.domain, f"SPF leaves out {known.title}", hint)
     if server is None or server.is_loopback:
         return None  # from which address the world sees this machine is not known here
     addresses = _addresses(server, resolver)
@@ -213,8 +213,8 @@ def _not_covered(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Problem 
         return None
     what = f"SPF names no address of {server.host}, which may send from others"
     term = f"a:{server.host}"
-    mend = f"Ask the provider what to include; if nothing, {_lowered(spf, term)}"
-    return doubtful(spf.domain, what, mend)
+    hint = f"Ask the provider what to include; if nothing, {_lowered(spf, term)}"
+    return doubtful(spf.domain, what, hint)
 
 
 def _lowered(spf: Spf, term: str) -> str:
@@ -267,38 +267,38 @@ def _dkim(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
             yield well(found, f"{known.title} has a DKIM key there, and signs with it")
         else:
             what = f"no DKIM key of {known.title} is published ({', '.join(names)})"
-            mend = f"Turn DKIM on in {known.title}'s console and publish what it shows"
-            yield doubtful(sender.domain, what, mend)
+            hint = f"Turn DKIM on in {known.title}'s console and publish what it shows"
+            yield doubtful(sender.domain, what, hint)
     else:
         what = "whether DKIM signs the letters cannot be told from here: the provider may"
-        mend = f"Send a copy to yourself (--to-me) and look for dkim=pass and d={sender.domain}"
-        yield well(sender.domain, what, mend)
+        hint = f"Send a copy to yourself (--to-me) and look for dkim=pass and d={sender.domain}"
+        yield well(sender.domain, what, hint)
 
 
 def _own_key(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     name, wanted = sender.key_name, sender.key_record
-    mend = publish(name, wanted) if wanted else "Publish the public half of the key there"
+    hint = publish(name, wanted) if wanted else "Publish the public half of the key there"
     records = [text for text in resolver.txt(name) if "p=" in text]
     if not records:
-        yield wrong(name, "the DKIM key is not published, so no signature can be verified", mend)
+        yield wrong(name, "the DKIM key is not published, so no signature can be verified", hint)
         return
     if len(records) > 1:
-        yield wrong(name, f"there are {len(records)} DKIM records", f"Keep one. {mend}")
+        yield wrong(name, f"there are {len(records)} DKIM records", f"Keep one. {hint}")
         return
     tags = _tags(records[0])
     if not tags.get("p"):
         yield wrong(
-            name, "the DKIM key is revoked (p= is empty)", f"Take another selector, or {mend}"
+            name, "the DKIM key is revoked (p= is empty)", f"Take another selector, or {hint}"
         )
     elif wanted and tags["p"] != _tags(wanted)["p"]:
-        yield wrong(name, "another DKIM key is published than the one that signs", mend)
+        yield wrong(name, "another DKIM key is published than the one that signs", hint)
     elif tags.get("k", "rsa") != (_tags(wanted)["k"] if wanted else tags.get("k", "rsa")):
-        yield wrong(name, "the DKIM record names another kind of key (k=)", mend)
+        yield wrong(name, "the DKIM record names another kind of key (k=)", hint)
     elif "sha256" not in tags.get("h", "sha256"):
-        yield wrong(name, "the DKIM record does not allow sha256 (h=)", mend)
+        yield wrong(name, "the DKIM record does not allow sha256 (h=)", hint)
     elif "y" in tags.get("t", "").split(":"):
         what = "the DKIM record says that it is a test (t=y), and receivers may ignore it"
-        yield doubtful(name, what, mend)
+        yield doubtful(name, what, hint)
     elif not wanted:
         yield well(name, "a DKIM key is published; whether it is the one that signs is not known")
     else:
@@ -331,8 +331,8 @@ def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         return
     yield from _alignment(sender, dmarc, place)
     if dmarc.policy == "none":
-        mend = "Where its reports show your own mail alone, publish p=quarantine in place of p=none"
-        yield well(place, "DMARC is there and only watches (p=none)", mend)
+        hint = "Where its reports show your own mail alone, publish p=quarantine in place of p=none"
+        yield well(place, "DMARC is there and only watches (p=none)", hint)
     else:
         yield well(place, f"DMARC is there, and what proves nothing is for p={dmarc.policy}")
 
@@ -353,17 +353,17 @@ def _alignment(sender: SenderDomain, dmarc: Dmarc, place: str) -> Iterator[Probl
         yield well(place, "SPF counts for the From address")
     elif sender.key_domain:
         what = f"DKIM proves {sender.key_domain}, which does not count for {sender.domain}"
-        mend = f'Write domain = "{sender.domain}" in [dkim] and publish the key there'
+        hint = f'Write domain = "{sender.domain}" in [dkim] and publish the key there'
         if by_spf:
-            yield doubtful(place, f"{what}; SPF alone does, and not of forwarded mail", mend)
+            yield doubtful(place, f"{what}; SPF alone does, and not of forwarded mail", hint)
         else:
             tell = wrong if dmarc.policy != "none" else doubtful
-            yield tell(place, f"{what}, and SPF proves {sender.bounces}, which does not", mend)
+            yield tell(place, f"{what}, and SPF proves {sender.bounces}, which does not", hint)
     else:
         proven = sender.bounces if by_return_path else f"a domain of {_title(sender)}'s own"
         what = f"SPF proves {proven}, which does not count for {sender.domain}"
-        mend = "Have the provider sign with DKIM for that domain, or set up [dkim]"
-        yield doubtful(place, what, mend)
+        hint = "Have the provider sign with DKIM for that domain, or set up [dkim]"
+        yield doubtful(place, what, hint)
 
 
 def _title(sender: SenderDomain) -> str:
@@ -385,18 +385,18 @@ def _mx(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         what = "mail" if len(kinds) == 3 else " and ".join(kinds)
         servers = resolver.mx(domain)
         if servers == ["."]:
-            mend = "Write an address elsewhere, or publish an MX record for it"
+            hint = "Write an address elsewhere, or publish an MX record for it"
             tell = wrong if domain == sender.answers else doubtful
-            yield tell(domain, f"{what}: the domain takes no mail at all (MX .)", mend)
+            yield tell(domain, f"{what}: the domain takes no mail at all (MX .)", hint)
         elif servers:
             yield well(domain, f"{what}: the domain's mail server is {servers[0]}")
         elif resolver.addresses(domain):
-            mend = f"Publish: {domain}. MX 10 {domain}."
-            yield doubtful(domain, f"{what}: there is no MX record, only an address", mend)
+            hint = f"Publish: {domain}. MX 10 {domain}."
+            yield doubtful(domain, f"{what}: there is no MX record, only an address", hint)
         else:
-            mend = f"Publish: {domain}. MX 10 mail.{domain}."
+            hint = f"Publish: {domain}. MX 10 mail.{domain}."
             tell = wrong if domain == sender.answers else doubtful
-            yield tell(domain, f"{what}: the domain has no mail server (MX)", mend)
+            yield tell(domain, f"{what}: the domain has no mail server (MX)", hint)
 
 
 def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
@@ -405,8 +405,8 @@ def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         return
     if server.is_loopback:
         what = "from which address this machine sends is not known here"
-        mend = "See that it has a PTR record whose name leads back to it"
-        yield well(server.name, what, mend)
+        hint = "See that it has a PTR record whose name leads back to it"
+        yield well(server.name, what, hint)
         return
     for address in _addresses(server, resolver):
         names = resolver.names(address)
@@ -415,8 +415,8 @@ def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
             yield well(server.host, f"{address} is {name}, and back (PTR)")
         else:
             what = f"{address} has no PTR record whose name leads back to it"
-            mend = f"Ask whoever gives the address: {reverse_name(address)}. PTR {server.host}."
-            yield doubtful(server.host, what, mend)
+            hint = f"Ask whoever gives the address: {reverse_name(address)}. PTR {server.host}."
+            yield doubtful(server.host, what, hint)
 
 
 def _addresses(server: Server, resolver: Resolver) -> list[str]:
@@ -460,7 +460,7 @@ async def visit(
     try:
         session = await Session.open(server, secret, hello_name=hello_name, tls_context=tls_context)
     except ServerTrouble as trouble:
-        return Visit([wrong(server.name, trouble.what, trouble.mend)], is_refused=True)
+        return Visit([wrong(server.name, trouble.what, trouble.hint)], is_refused=True)
     try:
         return Visit(list(_welcome(server, session, sizes)))
     finally:
@@ -480,8 +480,8 @@ def _sizes(server: Server, offers: Offers, sizes: Mapping[str, int]) -> Iterator
     for letter, size in sizes.items():
         if size > offers.size:
             what = f"{letter} has {_size(size)}, and the server takes at most {_size(offers.size)}"
-            mend = "Make its attachments smaller, or put them on the web and link to them"
-            yield wrong(server.name, what, mend)
+            hint = "Make its attachments smaller, or put them on the web and link to them"
+            yield wrong(server.name, what, hint)
     if all(size <= offers.size for size in sizes.values()):
         yield well(server.name, f"the server takes letters of up to {_size(offers.size)}")
 
@@ -524,8 +524,8 @@ def look_at_pace(
     if cap is not None:
         known = f"{title} takes {cap:,} recipients in 24 hours, as far as is known"
         if pace.per_day is None:
-            mend = f"Write per_day = {cap} in [pace], or what your account has"
-            yield doubtful(place, known, mend)
+            hint = f"Write per_day = {cap} in [pace], or what your account has"
+            yield doubtful(place, known, hint)
         elif pace.per_day > cap:
             yield well(place, f"{known}, and per_day is more", _YOUR_ACCOUNT)
         most, a_day = max(recipients.values(), default=0), pace.per_day or cap

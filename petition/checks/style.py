@@ -121,13 +121,13 @@ class Slip(NamedTuple):
         start: Where it begins in the text that was looked at.
         end: Where it ends.
         what: What is wrong, a sentence without its full stop.
-        mend: What to do about it.
+        hint: What to do about it.
     """
 
     start: int
     end: int
     what: str
-    mend: str
+    hint: str
 
 
 # A search for one kind of slip, in a text and the language that it is in.
@@ -137,13 +137,13 @@ Search = Callable[[str, str], Iterator[Slip]]
 def empty_fields(text: str, language: str) -> Iterator[Slip]:
     """An empty field in a sentence: "Dear ,", "the  of the company", "()"."""
     del language
-    mend = "Choose with {% if %} what stands there without it"
+    hint = "Choose with {% if %} what stands there without it"
     for found in _EMPTY_FIELD.finditer(text):
         is_line_start = not found["before"]
         if is_line_start and not re.match(r"[ \xa0]?[,;:!?.]", found["after"]):
             continue
         if found["before"].isspace() or is_line_start or not found["after"].isspace():
-            yield Slip(*found.span(), f"an empty field leaves a gap {_behind(text, found)}", mend)
+            yield Slip(*found.span(), f"an empty field leaves a gap {_behind(text, found)}", hint)
     if f"{BEGIN}{END}" in text:
         return  # the marks tell more than what follows
     for found in _STRAY_MARK.finditer(text):
@@ -168,9 +168,9 @@ def tight_commas(text: str, language: str) -> Iterator[Slip]:
 def placeholders(text: str, language: str) -> Iterator[Slip]:
     """What should have been filled in: "{{", "[First Name]", "*|FNAME|*"."""
     del language
-    mend = "Write a merge field such as {{ recipient.name }}, or correct the cell"
+    hint = "Write a merge field such as {{ recipient.name }}, or correct the cell"
     for found in _PLACEHOLDER.finditer(text):
-        yield Slip(*found.span(), f"{quoted(found.group())} is left in the letter", mend)
+        yield Slip(*found.span(), f"{quoted(found.group())} is left in the letter", hint)
 
 
 def drafts(text: str, language: str) -> Iterator[Slip]:
@@ -187,8 +187,8 @@ def greeted_twice(text: str, language: str) -> Iterator[Slip]:
     plain = _unmarked(text)
     for found in _GREETED_TWICE.finditer(plain):
         what = f"{quoted(found.group())} greets twice"
-        mend = "Take the greeting out of the letter or out of the cell"
-        yield Slip(_in_marked(text, found.start()), _in_marked(text, found.end()), what, mend)
+        hint = "Take the greeting out of the letter or out of the cell"
+        yield Slip(_in_marked(text, found.start()), _in_marked(text, found.end()), what, hint)
 
 
 def broken_links(text: str, language: str) -> Iterator[Slip]:
@@ -197,15 +197,15 @@ def broken_links(text: str, language: str) -> Iterator[Slip]:
     plain = _unmarked(text)
     for found in _MARKDOWN_LINK.finditer(plain):
         what = f"{quoted(found.group())} stands there as text and is no link"
-        mend = "Write it as [words](https://host.org/), with no blank in it"
-        yield Slip(_in_marked(text, found.start()), _in_marked(text, found.end()), what, mend)
+        hint = "Write it as [words](https://host.org/), with no blank in it"
+        yield Slip(_in_marked(text, found.start()), _in_marked(text, found.end()), what, hint)
     for found in _LINK.finditer(plain):
         link = found.group().rstrip(_LINK_END)
         if not _parses(link):
             what = f"the link {quoted(link)} does not parse"
             end = found.start() + len(link)
-            mend = "Correct it, and open it in a browser"
-            yield Slip(_in_marked(text, found.start()), _in_marked(text, end), what, mend)
+            hint = "Correct it, and open it in a browser"
+            yield Slip(_in_marked(text, found.start()), _in_marked(text, end), what, hint)
 
 
 def wrong_weekdays(text: str, language: str) -> Iterator[Slip]:
@@ -213,8 +213,8 @@ def wrong_weekdays(text: str, language: str) -> Iterator[Slip]:
     plain = _unmarked(text)
     for found, day in wrong_days(plain, language):
         what = f'"{" ".join(found.group().split())}" is no such day: {day:%Y-%m-%d} is a {day:%A}'
-        mend = "Correct the weekday or the day"
-        yield Slip(_in_marked(text, found.start()), _in_marked(text, found.end()), what, mend)
+        hint = "Correct the weekday or the day"
+        yield Slip(_in_marked(text, found.start()), _in_marked(text, found.end()), what, hint)
 
 
 SEARCHES: tuple[Search, ...] = (
@@ -320,8 +320,8 @@ def broken_promises(letter: Letter) -> Iterator[Problem]:
             line = text.body_line + body.count("\n", 0, found.start())
             shown = " ".join(found.group().split())
             what = f'"{shown}" stands here, and nothing is attached to the letter'
-            mend = "Name the file in attachments of the front matter, if one is promised"
-            yield Problem(text.file, line, what, mend, Level.WARNING)
+            hint = "Name the file in attachments of the front matter, if one is promised"
+            yield Problem(text.file, line, what, hint, Level.WARNING)
 
 
 _BLOCKS = ("demands", "signatories", "reply_by")
@@ -435,11 +435,11 @@ class Lint:
             rows = f"in {found.count:,} rows{more}, first {place}"
             rows = rows if found.count > 1 else f"for {place}"
             what = f"{problem.what} ({rows})"
-            yield Problem(problem.file, problem.line, what, problem.mend, Level.WARNING)
+            yield Problem(problem.file, problem.line, what, problem.hint, Level.WARNING)
         for problem, found in self._in_rows.values():
             more = f" (in {found.count:,} rows, this is the first)" if found.count > 1 else ""
             what = problem.what + more
-            yield Problem(problem.file, problem.line, what, problem.mend, Level.WARNING)
+            yield Problem(problem.file, problem.line, what, problem.hint, Level.WARNING)
 
     def _judge_row(self, person: Person, *, is_odd: bool) -> None:
         for judge in (*NAMES, *ODDITIES) if is_odd else NAMES:
@@ -458,8 +458,8 @@ class Lint:
     def _long_subject(self, person: Person) -> Problem:
         text = self._text_of(person)
         what = f"the subject is longer than {SUBJECT_LIMIT} characters"
-        mend = "Shorten it: most programs cut it off in the list of letters"
-        return Problem(text.file, text.subject_line, what, mend)
+        hint = "Shorten it: most programs cut it off in the list of letters"
+        return Problem(text.file, text.subject_line, what, hint)
 
     def _is_read(self, person: Person, language: str) -> bool:
         """Whether a copy is read: the first ones, then those that could be unlike them.
@@ -481,11 +481,11 @@ class Lint:
         except MergeRefused:
             return  # told of elsewhere
         for slip in slips_of(dict(shown.headers)["Subject"], text.language):
-            yield Problem(text.file, text.subject_line, slip.what, slip.mend, Level.WARNING)
+            yield Problem(text.file, text.subject_line, slip.what, slip.hint, Level.WARNING)
         for words in _PARAGRAPH_END.split(shown.text):
             for slip in slips_of(words, text.language):
                 line = _Place(text).of(words, slip)
-                yield Problem(text.file, line, slip.what, slip.mend, Level.WARNING)
+                yield Problem(text.file, line, slip.what, slip.hint, Level.WARNING)
 
     def _text_of(self, person: Person) -> LetterText:
         assert self.merger is not None  # noqa: S101 (look_at asks)

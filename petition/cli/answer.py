@@ -403,8 +403,8 @@ def _one_of(text: str, known: "tuple[StrEnum, ...]", noun: str) -> "StrEnum":
         if text.lower() == one:
             return one
     near = nearest(text.lower(), known)
-    mend = f"Did you mean {near}" if near else f"Write one of these: {', '.join(known)}"
-    raise UsageError(f'"{text}" is no {noun}; nothing was recorded', mend)
+    hint = f"Did you mean {near}" if near else f"Write one of these: {', '.join(known)}"
+    raise UsageError(f'"{text}" is no {noun}; nothing was recorded', hint)
 
 
 def _mail(log: "Log", which: str) -> "StoredMail":
@@ -413,8 +413,8 @@ def _mail(log: "Log", which: str) -> "StoredMail":
 
     found = stored_mails(log, which)
     if not found:
-        mend = "See petition status --answers and petition inbox --pile"
-        raise UsageError(f'the log has no mail "{which}"', f"{mend}. {_NOTHING}")
+        hint = "See petition status --answers and petition inbox --pile"
+        raise UsageError(f'the log has no mail "{which}"', f"{hint}. {_NOTHING}")
     if len(found) > 1:
         numbers = ", ".join(str(one.id) for one in found)
         raise UsageError(f"mails {numbers} have this Message-ID", f"Name one of them. {_NOTHING}")
@@ -437,8 +437,8 @@ def _copy(place: "Workspace", who: str, letter: str | None, stored: "StoredMail 
         raise UsageError(f"no letter has been sent to {named}", _NOTHING)
     boxes = {copy.folded: copy.mailbox for copy in copies}
     if len(boxes) > 1:
-        mend = f"Write the address: {', '.join(sorted(boxes.values()))}. {_NOTHING}"
-        raise UsageError(f"several people have the id {named}", mend)
+        hint = f"Write the address: {', '.join(sorted(boxes.values()))}. {_NOTHING}"
+        raise UsageError(f"several people have the id {named}", hint)
     answered = None
     if stored and stored.copy is not None:
         answered = next((copy for copy in copies if copy.id == stored.copy), None)
@@ -471,11 +471,11 @@ def _demands(log: "Log", copy: "Copy", asked: list[str]) -> list[str]:
         if one in known:
             continue
         if not known:
-            mend = f"Leave --demand out. {_NOTHING}"
-            raise UsageError(f"{copy.letter} quotes no demands", mend)
+            hint = f"Leave --demand out. {_NOTHING}"
+            raise UsageError(f"{copy.letter} quotes no demands", hint)
         near = nearest(one, known)
-        mend = f"Did you mean {near}" if near else f"Its demands: {', '.join(known)}"
-        raise UsageError(f'{copy.letter} has no demand "{one}"; nothing was recorded', mend)
+        hint = f"Did you mean {near}" if near else f"Its demands: {', '.join(known)}"
+        raise UsageError(f'{copy.letter} has no demand "{one}"; nothing was recorded', hint)
     return list(dict.fromkeys(asked))
 
 

@@ -76,8 +76,8 @@ def look_online(place: Workspace, sizes: Mapping[str, int], recipients: Mapping[
     sender = SenderDomain.of(campaign.settings, place.server, _key_record(place))
     found = list(look_at_sender(sender, resolver))
     if place.server is None:
-        mend = "Name it in [smtp] of petition.toml"
-        return Visit([*found, well("petition.toml", "no mail server is named to visit", mend)])
+        hint = "Name it in [smtp] of petition.toml"
+        return Visit([*found, well("petition.toml", "no mail server is named to visit", hint)])
     if campaign.settings.dkim:
         sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
     seen = _visit(place.server, sizes, sender.domain)
@@ -93,7 +93,7 @@ def _visit(server: Server, sizes: Mapping[str, int], hello_name: str) -> Visit:
     try:
         secret = secret_of(server)
     except ServerTrouble as trouble:
-        return Visit([wrong(server.name, trouble.what, trouble.mend)], is_refused=True)
+        return Visit([wrong(server.name, trouble.what, trouble.hint)], is_refused=True)
     return run_loop(visit(server, secret, sizes, hello_name=hello_name))
 
 
@@ -272,7 +272,7 @@ class _Inspector:
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
         if why := refusal_of(examined, log):
             text = examined.letter.default_text
-            warning = Problem(text.file, None, why.what, why.mend, Level.WARNING)
+            warning = Problem(text.file, None, why.what, why.hint, Level.WARNING)
             examined.problems.append(warning)
             self._found.held[examined.letter.name] = why.needs
 
@@ -298,8 +298,8 @@ class _Inspector:
             log = self._place.log_if_any
             if doubt := self._place.doubt:
                 name = self._place.log_file.name if self._place.log_file else self._place.log_name
-                mend = f"{doubt.mend}. If it is the right log: petition send LETTER --this-log"
-                self._add(name, LogUnusable(doubt.what, mend))
+                hint = f"{doubt.hint}. If it is the right log: petition send LETTER --this-log"
+                self._add(name, LogUnusable(doubt.what, hint))
         except LogUntrusted as fault:
             self._add(SETTINGS_FILE, fault, "log", "database")
         except LogUnusable as fault:
@@ -319,8 +319,8 @@ class _Inspector:
             table, _, key = one.key.partition("] ")
             line = self._place.campaign.lines.line_of((table.removeprefix("["), key))
             what = f"{one.key} is not confirmed yet: send asks before it {one.effect}"
-            mend = "petition trust shows what the folder asks for"
-            warning = Problem(SETTINGS_FILE, line, what, mend, Level.WARNING, mark=key)
+            hint = "petition trust shows what the folder asks for"
+            warning = Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark=key)
             self._found.problems.append(warning)
 
     def _tell_unusable(self, fault: LogUnusable) -> None:
@@ -333,7 +333,7 @@ class _Inspector:
         # The fault names the file, and so does the place of the problem.
         what = fault.what.removeprefix(f"{file}: ")
         what = f"it {what[len(file) + 1 :]}" if what.startswith(f"{file} ") else what
-        self._add(file, LogUnusable(what, fault.mend))
+        self._add(file, LogUnusable(what, fault.hint))
 
     def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
         try:
@@ -347,9 +347,9 @@ class _Inspector:
         line = None
         if file == SETTINGS_FILE:
             line = self._place.campaign.lines.line_of(tuple(filter(None, path)))
-        mend = fault.mend or "Correct it"
+        hint = fault.hint or "Correct it"
         mark = path[-1] if path else None
-        self._found.problems.append(Problem(file, line, fault.what, mend, mark=mark))
+        self._found.problems.append(Problem(file, line, fault.what, hint, mark=mark))
 
 
 def check(

@@ -201,7 +201,7 @@ def json_of(problem: Problem) -> dict[str, object]:
         "file": problem.file,
         "line": problem.line,
         "what": problem.what,
-        "mend": problem.mend,
+        "hint": problem.hint,
         "level": problem.level,
     }
 
@@ -217,7 +217,7 @@ def json_error(error: PetitionError) -> None:
     if isinstance(error, CampaignError):
         found = [json_of(problem) for problem in error.problems]
     else:
-        what = {"file": None, "line": None, "what": error.what, "mend": error.mend}
+        what = {"file": None, "line": None, "what": error.what, "hint": error.hint}
         found = [{**what, "level": Level.ERROR}]
     json_line({"problems": found})
 

@@ -349,8 +349,8 @@ def inbox(
     from petition.errors import UsageError
 
     if explain and (once or watch or pile):
-        mend = "Leave --once, --watch and --pile out"
-        raise UsageError("--explain reads files, not the inbox", mend)
+        hint = "Leave --once, --watch and --pile out"
+        raise UsageError("--explain reads files, not the inbox", hint)
     if once and watch:
         raise UsageError("--once and --watch are two wishes", "Choose one of them")
     if explain:
@@ -376,8 +376,8 @@ def _listen(place: "Workspace", *, watch: bool, as_json: bool) -> None:
 
     settings = place.settings.inbox
     if settings is None:
-        mend = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
-        raise UsageError("no inbox is set", mend)
+        hint = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
+        raise UsageError("no inbox is set", hint)
     place.allow(Part.LOG, Part.INBOX, asks=not as_json)
     log = place.existing_log
     listen(log, settings, place.root, watch=watch, as_json=as_json)

@@ -82,8 +82,8 @@ def find_provider(text: str) -> Provider:
     what = f'there is no provider "{text}"'
     if near:
         what = f"{what}; the nearest is {names[near[0]].name}"
-    mend = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
-    raise UsageError(what, mend)
+    hint = f"Known are {', '.join(known)}; of any other server [smtp] can be written by hand"
+    raise UsageError(what, hint)
 
 
 _SMTP = ("host", "port", "security", "username", "auth", "token_command", "connections")

@@ -140,8 +140,8 @@ class Commands(TyperGroup):
             _say(PetitionError(what, "End other programs, then run the same command again"), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
         except OSError as fault:
-            mend = "Look at the file and the disk, then try again"
-            _say(PetitionError(_reason(fault), mend), ctx)
+            hint = "Look at the file and the disk, then try again"
+            _say(PetitionError(_reason(fault), hint), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
 
 
@@ -233,8 +233,8 @@ def _report() -> None:
     kind, error, trace = sys.exc_info()
     last = traceback.extract_tb(trace)[-1]
     what = f"petition met a fault of its own: {kind.__name__ if kind else error} in {last.name}"
-    mend = "Please report it, with what PETITION_DEBUG=1 shows when you run the command again"
-    _say(PetitionError(what, mend))
+    hint = "Please report it, with what PETITION_DEBUG=1 shows when you run the command again"
+    _say(PetitionError(what, hint))
 
 
 def _say(error: PetitionError, context: typer.Context | None = None) -> None:

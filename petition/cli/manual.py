@@ -352,8 +352,8 @@ def _remove(place: "Workspace", texts: list[str], *, as_json: bool) -> None:
     there = {folded(one.mailbox) for one in manual.suppressions(place.log)}
     forgotten = Forgotten(place.log)
     if gone := [box for box in boxes if box in forgotten]:
-        mend = "The log no longer knows what they had. Nothing was done"
-        raise UsageError(f"forgotten for good: {', '.join(gone)}", mend)
+        hint = "The log no longer knows what they had. Nothing was done"
+        raise UsageError(f"forgotten for good: {', '.join(gone)}", hint)
     if missed := [box for box in boxes if folded(box) not in there]:
         raise UsageError(f"not suppressed: {', '.join(missed)}", "Nothing was done")
     removed = manual.unsuppress(place.log, boxes)

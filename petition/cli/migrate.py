@@ -31,7 +31,7 @@ def migrate(
     try:
         check_log_address(database)
     except AddressUnreadable as refusal:
-        raise UsageError(refusal.what, refusal.mend) from None
+        raise UsageError(refusal.what, refusal.hint) from None
     with Workspace.open(context, writes=True) as place:
         if place.is_rehearsal:
             raise UsageError(
@@ -41,8 +41,8 @@ def migrate(
         log, url = place.log_to_move, place.url_of(database)
         if _is_same(place.url, url):
             if not take_back(log):
-                mend = "Name another database; nothing was done"
-                raise UsageError(f"the log is in {log.where} already", mend)
+                hint = "Name another database; nothing was done"
+                raise UsageError(f"the log is in {log.where} already", hint)
             if as_json:
                 output.json({"from": log.where, "to": log.where, "rows": {}})
             else:

@@ -369,7 +369,7 @@ def _problem_text(problem: Problem) -> "Text":
     if not problem.is_error:
         line.append(f"{problem.level}: ", "yellow" if problem.level is Level.WARNING else "cyan")
     line.append(f"{sentence(clean(problem.what))} ")
-    return line.append(sentence(clean(problem.mend)), "dim")
+    return line.append(sentence(clean(problem.hint)), "dim")
 
 
 def _excerpt_text(excerpt: Excerpt, width: int) -> "Text":

@@ -230,8 +230,8 @@ class Copies:
         if who is None:
             raise UsageError(f"{self.people.file} has no row that can be used", _CHECK)
         near = choice.nearest(who)
-        mend = f'Did you mean "{near}"' if near else _CHECK
-        raise UsageError(f'nobody in {self.people.file} is "{who}"', mend)
+        hint = f'Did you mean "{near}"' if near else _CHECK
+        raise UsageError(f'nobody in {self.people.file} is "{who}"', hint)
 
     def chosen(self, who: str | None) -> Iterator[Person]:
         """Everybody who is meant, save those whom the list excludes."""

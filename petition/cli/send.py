@@ -228,8 +228,8 @@ def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
 
 
 def _say_advice(prepared: Prepared, said: str) -> None:
-    if prepared.server and (mend := advice(prepared.server.host, said)):
-        output.say_error(f"{mend}.")
+    if prepared.server and (hint := advice(prepared.server.host, said)):
+        output.say_error(f"{hint}.")
 
 
 def _say_waiting(ending: RunResult) -> None:
@@ -314,7 +314,7 @@ def _trial_address(text: str) -> Mailbox:
     try:
         return parse_address(text)
     except AddressRefused as refusal:
-        raise UsageError(f"--to-me: {refusal.what}", refusal.mend) from None
+        raise UsageError(f"--to-me: {refusal.what}", refusal.hint) from None
 
 
 def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> ExitStatus:

@@ -173,8 +173,8 @@ def status(
     if answers and (state is not None or as_csv):
         from petition.errors import UsageError
 
-        mend = "Use --answers with --json, or leave it out"
-        raise UsageError("--answers goes with neither --state nor --csv", mend)
+        hint = "Use --answers with --json, or leave it out"
+        raise UsageError("--answers goes with neither --state nor --csv", hint)
     if watch and (answers or state is not None or as_csv):
         from petition.errors import UsageError
 
@@ -350,8 +350,8 @@ def _left_in_hand(place: "Workspace", name: str) -> str:
 
     marked = place.log.marked_in_hand(name)
     gone = f"{marked} of them may have arrived" if marked else "none of them was sent"
-    mend = sentence(place.log.hindrance.mend) if place.log.hindrance else ""
-    return f"left by a run that has ended, {gone}; the log cannot be written now. {mend}"
+    hint = sentence(place.log.hindrance.hint) if place.log.hindrance else ""
+    return f"left by a run that has ended, {gone}; the log cannot be written now. {hint}"
 
 
 def _show_rows(

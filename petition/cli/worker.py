@@ -96,7 +96,7 @@ def _database(environ: Mapping[str, str]) -> str:
     try:
         check_log_address(url)
     except AddressUnreadable as refusal:
-        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.mend) from None
+        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.hint) from None
     return url
 
 

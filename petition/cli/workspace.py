@@ -474,7 +474,7 @@ def addresses(texts: Iterable[str]) -> list[str]:
         boxes = [parse_address(text).addr_spec for text in texts]
         return list({folded(box): box for box in reversed(boxes)}.values())[::-1]
     except AddressRefused as refusal:
-        raise UsageError(refusal.what, f"{refusal.mend}. {_NOTHING}") from None
+        raise UsageError(refusal.what, f"{refusal.hint}. {_NOTHING}") from None
 
 
 def require(
@@ -564,10 +564,10 @@ def confirm_log(doubt: Doubt) -> None:
     Raises:
         UsageError: Nobody is there to answer, or it was declined.
     """
-    way = f"{doubt.mend}. If it is the right log, add --this-log; nothing was done"
+    way = f"{doubt.hint}. If it is the right log, add --this-log; nothing was done"
     if not output.can_ask():
         raise UsageError(doubt.what, way)
-    output.say_error(str(PetitionError(doubt.what, doubt.mend)))
+    output.say_error(str(PetitionError(doubt.what, doubt.hint)))
     if not output.ask("Is this the right log?"):
         raise UsageError("nothing was done: it was declined")
 
@@ -575,7 +575,7 @@ def confirm_log(doubt: Doubt) -> None:
 def would_stop(doubt: Doubt) -> None:
     """Say to whoever only looks that a live `send` would ask."""
     what = f"send would stop here: {doubt.what}"
-    output.say_error(str(PetitionError(what, f"{doubt.mend}. If it is right, add --this-log")))
+    output.say_error(str(PetitionError(what, f"{doubt.hint}. If it is right, add --this-log")))
 
 
 REHEARSAL = "Rehearsal: no mail server is set; nobody received anything{}."

@@ -368,15 +368,15 @@ class Imap:
             yield
         except ssl.SSLError as fault:
             reason = getattr(fault, "verify_message", "") or fault.reason or "TLS failed"
-            mend = "Correct the host in [inbox] url; certificates are always verified"
+            hint = "Correct the host in [inbox] url; certificates are always verified"
             raise ServerTrouble(
-                f"{self._host}:{self._port} is not trusted: {reason}", mend
+                f"{self._host}:{self._port} is not trusted: {reason}", hint
             ) from None
         # What imaplib stumbles over in a malformed reply is the server's fault too.
         except (imaplib.IMAP4.error, ImapToolsError, *_MALFORMED, OSError, EOFError) as fault:
             said = _said(fault)
-            mend = "Look at [inbox] in petition.toml and at the network, then try again"
-            raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", mend) from None
+            hint = "Look at [inbox] in petition.toml and at the network, then try again"
+            raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", hint) from None
 
 
 def _said(fault: Exception) -> str:

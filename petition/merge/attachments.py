@@ -140,13 +140,13 @@ class Files:
         problems: list[Problem] = []
         found = find_file(self._root, path, problems)
         if found is None:
-            raise FileRefused(f"{quoted(path)}: {problems[0].what}", problems[0].mend)
+            raise FileRefused(f"{quoted(path)}: {problems[0].what}", problems[0].hint)
         self._refuse_private(path, found)
         try:
             data = _read(found)
         except OSError as why:
-            what, mend = unreadable(why)
-            raise FileRefused(f"{quoted(path)}: {what}", mend) from None
+            what, hint = unreadable(why)
+            raise FileRefused(f"{quoted(path)}: {what}", hint) from None
         if not data:
             raise FileRefused(f"{quoted(path)} is empty", "Put in the file that you meant")
         if len(data) > FILE_LIMIT:
@@ -249,7 +249,7 @@ class Gathering:
         try:
             refuse_large(self._attached + self._picture_bytes())
         except CellRefused as refusal:
-            self._problems.append(Problem(text.file, line, refusal.what, refusal.mend))
+            self._problems.append(Problem(text.file, line, refusal.what, refusal.hint))
         return described
 
     def _judge_typeset(self, file: str, line: int) -> None:
@@ -257,15 +257,15 @@ class Gathering:
             self._problems.append(missing_typst(file, line))
         if self._letter.front.kind == "bulk":
             what = f"{LETTER_PDF} is set anew for each person, which a bulk letter has no time for"
-            mend = "Save one with petition preview --pdf FILE, and attach that file"
-            self._problems.append(Problem(file, line, what, mend))
+            hint = "Save one with petition preview --pdf FILE, and attach that file"
+            self._problems.append(Problem(file, line, what, hint))
 
     def _shared(self, path: str, file: str, line: int) -> dict[str, Any] | None:
         try:
             found = self._files.read(path)
         except CellRefused as refusal:
             what = f"the attachment {refusal.what}"
-            self._problems.append(Problem(file, line, what, refusal.mend))
+            self._problems.append(Problem(file, line, what, refusal.hint))
             return None
         self._contents[found.sha256] = found
         self._attached += len(found.data)
@@ -287,12 +287,12 @@ class Gathering:
         """
         if path.lower().startswith(_REMOTE):
             what = f"the image {quoted(path)} is not in the campaign folder"
-            mend = "Save it in the folder and write its path, or write a link to it"
-            raise ValueRefused(what, mend)
+            hint = "Save it in the folder and write its path, or write a link to it"
+            raise ValueRefused(what, hint)
         try:
             found = self._files.read(path)
         except CellRefused as refusal:
-            raise ValueRefused(f"the image {refusal.what}", refusal.mend) from None
+            raise ValueRefused(f"the image {refusal.what}", refusal.hint) from None
         kind = picture_type(found.data)
         if kind is None:
             what = f"the image {quoted(path)} is neither PNG nor JPEG nor GIF"
@@ -320,8 +320,8 @@ def refuse_large(size: int) -> None:
     """
     if size > LETTER_LIMIT:
         what = f"the letter carries {size / 1_000_000:.1f} MB"
-        mend = f"Attach at most {LETTER_LIMIT // 1_000_000} MB, and write links to the rest"
-        raise CellRefused(what, mend)
+        hint = f"Attach at most {LETTER_LIMIT // 1_000_000} MB, and write links to the rest"
+        raise CellRefused(what, hint)
 
 
 def promise_of(files: Sequence[File]) -> str:
@@ -351,7 +351,7 @@ def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[F
         try:
             found.append(files.read_own(path, promised))
         except CellRefused as refusal:
-            raise type(refusal)(f"the attachment {refusal.what}", refusal.mend) from None
+            raise type(refusal)(f"the attachment {refusal.what}", refusal.hint) from None
     return found
 
 
@@ -373,8 +373,8 @@ def keep_promise(found: Sequence[File], promised: str | None, *, is_typeset: boo
     named = quoted(other[0]) if other else "of the row"
     what = f"the attachment {named} has changed since the letter was queued"
     if other == [LETTER_PDF] and is_typeset:
-        mend = "Install the version of typst that it was set with, or send with --revise"
-        raise FileRefused(what, mend)
+        hint = "Install the version of typst that it was set with, or send with --revise"
+        raise FileRefused(what, hint)
     raise CellRefused(what, "Put the file back as it was, then petition retry")
 
 

@@ -194,8 +194,8 @@ class _Freezing:
         for words in (demand.title, demand.text):
             self._judge(words, file, demand.line)
 
-        def report(_line: int, what: str, mend: str) -> None:
-            self.problems.append(Problem(file, demand.line, what, mend))
+        def report(_line: int, what: str, hint: str) -> None:
+            self.problems.append(Problem(file, demand.line, what, hint))
 
         return {
             "number": demand.number,
@@ -238,7 +238,7 @@ class _Freezing:
         try:
             fields.clean(text)
         except ValueRefused as refusal:
-            self.problems.append(Problem(file, line, refusal.what, refusal.mend))
+            self.problems.append(Problem(file, line, refusal.what, refusal.hint))
         if find_reserved(text):
             what = "a text holds a character of the last private-use plane"
             self.problems.append(Problem(file, line, what, "Delete it"))

@@ -310,7 +310,7 @@ def _in_utc(text: str, zone: ZoneInfo) -> datetime:
 # header that it meets; it reads those that are compared.
 _READER = email.policy.default.header_fetch_parse
 
-_MEND = "Correct the row, and tell the authors of petition which text it was"
+_HINT = "Correct the row, and tell the authors of petition which text it was"
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +356,7 @@ class BlockCheck:
             CellRefused: It is not as it should be.
         """
         if not self._pattern.fullmatch(block):
-            raise CellRefused("the headers would not be read back as they were meant", _MEND)
+            raise CellRefused("the headers would not be read back as they were meant", _HINT)
 
 
 def read_back(data: bytes, meant: Expected) -> None:
@@ -371,7 +371,7 @@ def read_back(data: bytes, meant: Expected) -> None:
     """
     message = email.message_from_string(data.decode())
     if different := _difference(message, meant):
-        raise CellRefused(f"{different} would not be read back as it was meant", _MEND)
+        raise CellRefused(f"{different} would not be read back as it was meant", _HINT)
 
 
 def _difference(message: Message, meant: Expected) -> str | None:

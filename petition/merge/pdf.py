@@ -280,11 +280,11 @@ class Typesetter:
     def _refused(self, person: Person, why: str) -> MergeRefused:
         if unseen := _UNSEEN.search(why):
             what = f"the PDF has no letter shape for {quoted(unseen[1])}"
-            mend = "Take it out, or attach a PDF that another program has made"
-            return MergeRefused(Problem(person.file, person.line, what, mend))
+            hint = "Take it out, or attach a PDF that another program has made"
+            return MergeRefused(Problem(person.file, person.line, what, hint))
         what = f"the letter cannot be typeset for {person.mailbox.addr_spec}: {why}"
-        mend = "Attach a PDF that another program has made"
-        return MergeRefused(Problem(*self._place, what.rstrip("."), mend))
+        hint = "Attach a PDF that another program has made"
+        return MergeRefused(Problem(*self._place, what.rstrip("."), hint))
 
 
 def missing_typst(file: str, line: int | None) -> Problem:

@@ -282,14 +282,14 @@ class LoadedText:
         except CellRefused as refusal:
             raise refused_row(person, refusal, f"{self.file}:{line_of(refusal)}") from None
         except ValueRefused as refusal:
-            raise self._refused(refusal, refusal.what, refusal.mend, refusal.mark) from None
+            raise self._refused(refusal, refusal.what, refusal.hint, refusal.mark) from None
         except _FAULTS as fault:
             raise self._refused(fault, *of_failure(fault)[:3]) from None
 
-    def _refused(self, fault: Exception, what: str, mend: str, mark: str = "") -> MergeRefused:
+    def _refused(self, fault: Exception, what: str, hint: str, mark: str = "") -> MergeRefused:
         line = line_of(fault)
         mark = mark or self._only_tag(line)
-        return MergeRefused(Problem(self.file, line, what, mend, mark=mark))
+        return MergeRefused(Problem(self.file, line, what, hint, mark=mark))
 
     def _only_tag(self, line: int | None) -> str:
         """The tag that stands alone on a line of the letter, or "" where there are several."""
@@ -350,7 +350,7 @@ def refused_row(
     """
     what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
     kind = MergeHindered if isinstance(refusal, FileRefused) else MergeRefused
-    return kind(Problem(person.file, person.line, what, refusal.mend))
+    return kind(Problem(person.file, person.line, what, refusal.hint))
 
 
 def _as_markup(text: str) -> str:

@@ -68,12 +68,12 @@ class Doubt:
 
     Args:
         what: What is wrong, a sentence without its full stop.
-        mend: What to do about it, the same.
+        hint: What to do about it, the same.
         is_new_here: Nothing speaks against it but that this account has never sent from it.
     """
 
     what: str
-    mend: str
+    hint: str
     is_new_here: bool = False
 
 

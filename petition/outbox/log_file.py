@@ -30,11 +30,11 @@ def explained_file(path: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         reason = fault.strerror or str(fault)
-        mend = _MENDS.get(fault.errno or 0, "Give it a folder that you may write to")
-        raise LogUnusable(f"{path.name} cannot be used: {reason}", mend) from fault
+        hint = _HINTS.get(fault.errno or 0, "Give it a folder that you may write to")
+        raise LogUnusable(f"{path.name} cannot be used: {reason}", hint) from fault
 
 
-_MENDS = {
+_HINTS = {
     errno.ENOSPC: "Free some space on the disk and run the same command again",
     errno.EDQUOT: "Free some space on the disk and run the same command again",
     errno.EFBIG: "Look whether the disk or your share of it is full",
@@ -66,8 +66,8 @@ def refuse_foreign(path: Path) -> None:
     if not hasattr(os, "geteuid") or not path.exists():
         return
     if path.stat().st_uid != os.geteuid():  # root too: it reads what is not its own by mistake
-        mend = "Use a log of your own, or work as the person whose it is"
-        raise LogUnusable(f"{path.name} belongs to another person", mend)
+        hint = "Use a log of your own, or work as the person whose it is"
+        raise LogUnusable(f"{path.name} belongs to another person", hint)
 
 
 def _refuse_link(path: Path) -> None:

@@ -340,7 +340,7 @@ class PostgresDatabase(Database):
         try:
             yield
         except psycopg.Error as fault:
-            raise LogUnusable(f"{self.where}: {said(fault)}", _mend(fault)) from fault
+            raise LogUnusable(f"{self.where}: {said(fault)}", _hint(fault)) from fault
 
 
 def is_there(url: str) -> bool:
@@ -398,8 +398,8 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
             fallback_application_name="petition",
         )
     except psycopg.OperationalError as fault:
-        mend = "Look whether the server runs, and whether address, name and password are right"
-        raise LogUnusable(f"{name}: {said(fault)}", mend) from fault
+        hint = "Look whether the server runs, and whether address, name and password are right"
+        raise LogUnusable(f"{name}: {said(fault)}", hint) from fault
     except psycopg.Error:
         # What libpq says of an address that it cannot read quotes it, with the password.
         raise LogUnusable(
@@ -435,7 +435,7 @@ def said(fault: BaseException) -> str:
     return " ".join(text.split()) or "the connection was lost"
 
 
-def _mend(fault: psycopg.Error) -> str:
+def _hint(fault: psycopg.Error) -> str:
     for kind, advice in _ADVICE:
         if isinstance(fault, kind):
             return advice

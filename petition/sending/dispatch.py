@@ -203,7 +203,7 @@ def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
                 if path == LETTER_PDF:
                     continue
                 what = f"nothing was queued: the attachment {refusal.what}"
-                raise PetitionError(what, refusal.mend) from None
+                raise PetitionError(what, refusal.hint) from None
             except CellRefused:
                 continue
             if file.sha256 == sha256:

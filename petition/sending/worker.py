@@ -329,13 +329,13 @@ class Worker:
         if signature is None:
             return None
         whose = f"{signature.domain} (DKIM, selector {signature.selector})"
-        mend = "Set PETITION_DKIM_KEY to it, or name its file: petition worker --dkim-key FILE"
+        hint = "Set PETITION_DKIM_KEY to it, or name its file: petition worker --dkim-key FILE"
         key = self._own.dkim_key
         if key is None:
             what = f'"{letter}" is to be signed by {whose}, and this worker has no key'
-            raise KeyRefused(what, mend)
+            raise KeyRefused(what, hint)
         if public_record(key) != signature.public:
-            raise KeyRefused(f"the key of this worker is not that of {whose}", mend)
+            raise KeyRefused(f"the key of this worker is not that of {whose}", hint)
         return DkimSigner(signature.domain, signature.selector, key)
 
     def _pace(self, dispatch: Dispatch) -> SharedPace:

@@ -50,12 +50,12 @@ class KeyRefused(PetitionError):
 
     Args:
         what: What is wrong.
-        mend: How to mend it.
+        hint: How to mend it.
         key: The key of [dkim] that is to blame.
     """
 
-    def __init__(self, what: str, mend: str, key: str = "domain") -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str, key: str = "domain") -> None:
+        super().__init__(what, hint)
         self.key = key
 
 
@@ -133,11 +133,11 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
         if dkim.key_file:
             return read_key(dkim.key_file, root)
     except KeyMisplaced as fault:
-        raise KeyRefused(fault.what, fault.mend, "key_file") from None
+        raise KeyRefused(fault.what, fault.hint, "key_file") from None
     except ServerTrouble as fault:
-        raise KeyRefused(fault.what, fault.mend, "key_command") from None
-    mend = "Write key_file or key_command under it"
-    raise KeyRefused("[dkim] names no key", f"{mend}, or set {KEY_VARIABLE}")
+        raise KeyRefused(fault.what, fault.hint, "key_command") from None
+    hint = "Write key_file or key_command under it"
+    raise KeyRefused("[dkim] names no key", f"{hint}, or set {KEY_VARIABLE}")
 
 
 def key_of_worker(file: Path | None) -> Secret | None:
@@ -160,7 +160,7 @@ def key_of_worker(file: Path | None) -> Secret | None:
     try:
         key = Secret(text) if text else read_key(str(file), None, "--dkim-key")
     except KeyMisplaced as fault:
-        raise KeyRefused(fault.what, fault.mend) from None
+        raise KeyRefused(fault.what, fault.hint) from None
     _read(key)
     return key
 
@@ -180,13 +180,13 @@ def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
         load_signer(dkim, campaign.root, runs_command=False)
     except KeyRefused as why:
         line = campaign.lines.line_of(("dkim", why.key))
-        return [Problem(SETTINGS_FILE, line, why.what, why.mend, level, why.key)]
+        return [Problem(SETTINGS_FILE, line, why.what, why.hint, level, why.key)]
     if are_related(dkim.domain, sender) or campaign.stands_in:
         return []
     what = f"[dkim] signs for {dkim.domain}, but the letters come from {sender}"
-    mend = "Sign for the domain of the From address: for any other it counts nothing with DMARC"
+    hint = "Sign for the domain of the From address: for any other it counts nothing with DMARC"
     line = campaign.lines.line_of(("dkim", "domain"))
-    return [Problem(SETTINGS_FILE, line, what, mend, Level.WARNING, "domain")]
+    return [Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, "domain")]
 
 
 def are_related(one: str, other: str) -> bool:
@@ -291,20 +291,20 @@ def _read(text: Secret) -> "RSAPrivateKey | Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
-    mend = "Make one: openssl genrsa -out KEYFILE 2048"
+    hint = "Make one: openssl genrsa -out KEYFILE 2048"
     try:
         key = load_pem_private_key(text.text.encode(), password=None)
     except TypeError:
         what = "the key of [dkim] is locked with a password"
         raise KeyRefused(what, "Let key_command print it unlocked") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise KeyRefused("the key of [dkim] is no private key in PEM", mend) from None
+        raise KeyRefused("the key of [dkim] is no private key in PEM", hint) from None
     if isinstance(key, RSAPrivateKey):
         if key.key_size < SMALLEST_RSA:
             raise KeyRefused(
-                f"the key of [dkim] has {key.key_size} bits, which nobody trusts", mend
+                f"the key of [dkim] has {key.key_size} bits, which nobody trusts", hint
             )
         return key
     if isinstance(key, Ed25519PrivateKey):
         return key
-    raise KeyRefused("the key of [dkim] is neither RSA nor Ed25519", mend)
+    raise KeyRefused("the key of [dkim] is neither RSA nor Ed25519", hint)

@@ -39,16 +39,16 @@ class OpeningTrouble(ServerTrouble):
 
     Args:
         what: What happened.
-        mend: What to do about it.
+        hint: What to do about it.
         stage: How far it came.
         reply: What the server said to it, if it did.
         is_passing: Whether the same may go well in some minutes, with nothing changed.
     """
 
     def __init__(
-        self, what: str, mend: str, stage: Stage, *, reply: Reply | None = None, is_passing: bool
+        self, what: str, hint: str, stage: Stage, *, reply: Reply | None = None, is_passing: bool
     ) -> None:
-        super().__init__(what, mend)
+        super().__init__(what, hint)
         self.stage = stage
         self.reply = reply
         self.is_passing = is_passing
@@ -99,11 +99,11 @@ def untrusted(server: Server, fault: ssl.SSLError, stage: Stage) -> OpeningTroub
             is_passing=False,
         )
     reason = (fault.reason or type(fault).__name__).replace("_", " ").lower()
-    mend = "Ask the provider which TLS versions the server speaks"
+    hint = "Ask the provider which TLS versions the server speaks"
     if stage is Stage.GREETING:
-        mend = 'If the port is 587 or 25, set security = "starttls" in [smtp] of petition.toml'
+        hint = 'If the port is 587 or 25, set security = "starttls" in [smtp] of petition.toml'
     return OpeningTrouble(
-        f"{server.name} does not speak TLS as expected: {reason}", mend, stage, is_passing=False
+        f"{server.name} does not speak TLS as expected: {reason}", hint, stage, is_passing=False
     )
 
 
@@ -115,13 +115,13 @@ def broken_off(server: Server, stage: Stage, loss: Loss) -> OpeningTrouble:
         stage: How far it came.
         loss: How it ended.
     """
-    mend = "Try again later; if it stays so, ask the provider"
+    hint = "Try again later; if it stays so, ask the provider"
     if stage is Stage.GREETING:
-        mend = f"{_CHECK_HOST}; some networks close these ports to mail programs"
+        hint = f"{_CHECK_HOST}; some networks close these ports to mail programs"
         if server.security != "tls":
-            mend = f'{_CHECK_HOST}; port 465 needs security = "tls"'
+            hint = f'{_CHECK_HOST}; port 465 needs security = "tls"'
     what = f"{lost(stage, loss).reason} ({server.name})"
-    return OpeningTrouble(what, mend, stage, is_passing=True)
+    return OpeningTrouble(what, hint, stage, is_passing=True)
 
 
 def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
@@ -139,11 +139,11 @@ def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
         Stage.AUTH: f"{server.name} refuses the login of {server.username}",
     }[stage]
     is_passing = reply.code < 500
-    mend = "Try again later" if is_passing else "Ask the provider what the reply means"
+    hint = "Try again later" if is_passing else "Ask the provider what the reply means"
     if stage is Stage.AUTH and not is_passing:
-        mend = _CHECK_GRANT if server.auth == "xoauth2" else _CHECK_LOGIN
-    mend = advice(server.host, str(reply)) or mend
-    return OpeningTrouble(f"{what}: {reply}", mend, stage, reply=reply, is_passing=is_passing)
+        hint = _CHECK_GRANT if server.auth == "xoauth2" else _CHECK_LOGIN
+    hint = advice(server.host, str(reply)) or hint
+    return OpeningTrouble(f"{what}: {reply}", hint, stage, reply=reply, is_passing=is_passing)
 
 
 def no_starttls(server: Server) -> OpeningTrouble:
@@ -185,8 +185,8 @@ def no_login(server: Server, offered: list[str]) -> OpeningTrouble:
     if offered:
         names = ", ".join(sorted({scrub(name.encode()) for name in offered}))
         what = f"{server.name} offers no login that fits auth and username, only {names.upper()}"
-    mend = "Take username out of [smtp] if the server needs none, else check host and security"
-    return OpeningTrouble(what, mend, Stage.AUTH, is_passing=False)
+    hint = "Take username out of [smtp] if the server needs none, else check host and security"
+    return OpeningTrouble(what, hint, Stage.AUTH, is_passing=False)
 
 
 def no_secret(server: Server) -> OpeningTrouble:
@@ -195,7 +195,7 @@ def no_secret(server: Server) -> OpeningTrouble:
     Args:
         server: The server.
     """
-    what, mend = (
+    what, hint = (
         "password",
         (
             f"Set PETITION_SMTP_PASSWORD, or password_command in [smtp] of petition.toml, or put it"
@@ -203,17 +203,17 @@ def no_secret(server: Server) -> OpeningTrouble:
         ),
     )
     if server.auth == "xoauth2":
-        what, mend = "token", "Set token_command in [smtp] of petition.toml, or PETITION_SMTP_TOKEN"
+        what, hint = "token", "Set token_command in [smtp] of petition.toml, or PETITION_SMTP_TOKEN"
     return OpeningTrouble(
         f"there is no {what} for {server.username} at {server.name}",
-        mend,
+        hint,
         Stage.AUTH,
         is_passing=False,
     )
 
 
-def _opening(what: str, mend: str, *, is_passing: bool = True) -> OpeningTrouble:
-    return OpeningTrouble(what, mend, Stage.GREETING, is_passing=is_passing)
+def _opening(what: str, hint: str, *, is_passing: bool = True) -> OpeningTrouble:
+    return OpeningTrouble(what, hint, Stage.GREETING, is_passing=is_passing)
 
 
 def _codes(fault: BaseException) -> set[int]:
@@ -362,4 +362,4 @@ async def _renew(secret: Secret, stale: str) -> bool:
     try:
         return await asyncio.to_thread(secret.renew, stale)
     except ServerTrouble as fault:
-        raise OpeningTrouble(fault.what, fault.mend, Stage.AUTH, is_passing=False) from None
+        raise OpeningTrouble(fault.what, fault.hint, Stage.AUTH, is_passing=False) from None

@@ -346,12 +346,12 @@ class KnownReply:
     Args:
         host: A pattern for the end of the server's name; "" for any.
         reply: A pattern for the reply: code, enhanced status code, text.
-        mend: What to do, a sentence without its full stop.
+        hint: What to do, a sentence without its full stop.
     """
 
     host: str
     reply: str
-    mend: str
+    hint: str
 
 
 # The first that fits counts.
@@ -393,5 +393,5 @@ def advice(host: str, reply: str) -> str | None:
     for known in KNOWN:
         is_host = re.search(rf"(^|\.)({known.host})$", host.lower()) if known.host else True
         if is_host and re.search(known.reply, reply, re.IGNORECASE):
-            return known.mend
+            return known.hint
     return None

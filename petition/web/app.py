@@ -194,8 +194,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as fault:
         sock.close()
         why = getattr(fault, "strerror", None) or "that is no address"
-        mend = "Choose another one with --port or --host"
-        raise UsageError(f"nothing can listen at {host}, port {port}: {why}", mend) from None
+        hint = "Choose another one with --port or --host"
+        raise UsageError(f"nothing can listen at {host}, port {port}: {why}", hint) from None
     return sock
 
 

@@ -23,7 +23,7 @@ class Words:
         done: The heading afterwards.
         after: What a reader should know then.
         unknown: The heading of a link that is nobody's.
-        mend: What to do then.
+        hint: What to do then.
         noted: The heading where the log is busy, and the wish is kept until it is not.
         soon: What a reader should know then.
         later: The heading where it could not be written down.
@@ -36,7 +36,7 @@ class Words:
     done: str
     after: str
     unknown: str
-    mend: str
+    hint: str
     noted: str
     soon: str
     later: str
@@ -51,7 +51,7 @@ WORDS = {
         done="You are unsubscribed",
         after="{sender} will not write to you again. A letter that is on its way may still arrive.",
         unknown="This link is not known",
-        mend="It may have been cut off: copy all of it from the letter, or write to {address}.",
+        hint="It may have been cut off: copy all of it from the letter, or write to {address}.",
         noted="Your request is recorded",
         soon="It takes effect as soon as the list can be opened again, usually within"
         " minutes. You need not do anything more.",
@@ -65,7 +65,7 @@ WORDS = {
         done="Вы отписаны",
         after="{sender} больше не будет вам писать. Письмо, которое уже в пути, ещё может прийти.",
         unknown="Эта ссылка неизвестна",
-        mend="Возможно, она обрезана: скопируйте её из письма целиком или напишите на {address}.",
+        hint="Возможно, она обрезана: скопируйте её из письма целиком или напишите на {address}.",
         noted="Ваша просьба записана",
         soon="Она вступит в силу, как только список снова станет доступен, обычно через"
         " несколько минут. Больше ничего делать не нужно.",
@@ -79,7 +79,7 @@ WORDS = {
         done="Сіз жазылымнан бас тарттыңыз",
         after="{sender} сізге енді жазбайды. Жолға шығып кеткен хат әлі келуі мүмкін.",
         unknown="Бұл сілтеме белгісіз",
-        mend="Сілтеме үзіліп қалған болар: оны хаттан толық көшіріңіз немесе {address} мекенжайына"
+        hint="Сілтеме үзіліп қалған болар: оны хаттан толық көшіріңіз немесе {address} мекенжайына"
         " жазыңыз.",
         noted="Өтінішіңіз жазып алынды",
         soon="Ол тізім қайта ашылғанда, әдетте бірнеше минут ішінде, күшіне енеді. Басқа"
@@ -95,7 +95,7 @@ WORDS = {
         after="{sender} schreibt Ihnen nicht mehr. Ein Brief, der schon unterwegs ist, kann noch"
         " ankommen.",
         unknown="Dieser Link ist nicht bekannt",
-        mend="Vielleicht ist er abgeschnitten: Kopieren Sie ihn ganz aus dem Brief, oder schreiben"
+        hint="Vielleicht ist er abgeschnitten: Kopieren Sie ihn ganz aus dem Brief, oder schreiben"
         " Sie an {address}.",
         noted="Ihr Wunsch ist notiert",
         soon="Er gilt, sobald die Liste wieder erreichbar ist, meist nach wenigen Minuten."
@@ -111,7 +111,7 @@ WORDS = {
         done="Vous êtes désabonné·e",
         after="{sender} ne vous écrira plus. Une lettre déjà partie peut encore arriver.",
         unknown="Ce lien est inconnu",
-        mend="Il a peut-être été coupé : copiez-le en entier depuis la lettre, ou écrivez à"
+        hint="Il a peut-être été coupé : copiez-le en entier depuis la lettre, ou écrivez à"
         " {address}.",
         noted="Votre demande est enregistrée",
         soon="Elle prendra effet dès que la liste sera de nouveau accessible, en général en"
@@ -126,7 +126,7 @@ WORDS = {
         done="Se ha dado de baja",
         after="{sender} no volverá a escribirle. Una carta que ya está en camino aún puede llegar.",
         unknown="Este enlace no se conoce",
-        mend="Quizá esté cortado: cópielo entero de la carta, o escriba a {address}.",
+        hint="Quizá esté cortado: cópielo entero de la carta, o escriba a {address}.",
         noted="Su solicitud ha quedado anotada",
         soon="Surtirá efecto en cuanto la lista vuelva a estar disponible, normalmente en"
         " unos minutos. No tiene que hacer nada más.",
@@ -140,7 +140,7 @@ WORDS = {
         done="Вас відписано",
         after="{sender} більше не писатиме вам. Лист, який уже в дорозі, ще може надійти.",
         unknown="Це посилання невідоме",
-        mend="Можливо, його обрізано: скопіюйте його з листа повністю або напишіть на {address}.",
+        hint="Можливо, його обрізано: скопіюйте його з листа повністю або напишіть на {address}.",
         noted="Ваше прохання записано",
         soon="Воно набуде чинності, щойно список знову стане доступним, зазвичай за кілька"
         " хвилин. Більше нічого робити не потрібно.",
@@ -232,7 +232,7 @@ class Pages:
 
     def unknown(self, language: str) -> str:
         """The page of a link that is nobody's."""
-        return self._page(language, WORDS[language].unknown, WORDS[language].mend)
+        return self._page(language, WORDS[language].unknown, WORDS[language].hint)
 
     def noted(self, language: str) -> str:
         """The page where the log is busy, and the click waits for it in a file."""

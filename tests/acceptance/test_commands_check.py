@@ -53,7 +53,7 @@ def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaig
         *(("recipients.csv", line) for line in (3, 4, 5, 6, 7, 8, 9, 10)),
         ("signatories.csv", 2),
     }
-    assert list(answer.json[0]) == ["file", "line", "what", "mend", "level"]
+    assert list(answer.json[0]) == ["file", "line", "what", "hint", "level"]
     text = campaign.petition("check", status=1).out
     assert [place for place in places(text) if place.startswith("recip")] == [
         f"recipients.csv:{line}" for line in (3, 4, 5, 6, 7, 8, 9, 10)

@@ -54,7 +54,7 @@ def test_what_is_wrong_ends_with_1_and_a_script_can_read_it(online):
     found = online(ZONE | two, "--json", status=1).json
     (wrong,) = [problem for problem in found if problem["level"] == "error"]
     assert (wrong["file"], wrong["line"]) == ("campaign.example", None)
-    assert wrong["mend"].endswith('campaign.example. TXT "v=spf1 mx ~all"')
+    assert wrong["hint"].endswith('campaign.example. TXT "v=spf1 mx ~all"')
 
 
 def test_a_server_that_refuses_the_login_ends_with_4(campaign, online):

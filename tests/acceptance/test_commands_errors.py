@@ -28,9 +28,9 @@ COMMANDS = [
 def test_a_script_reads_why_there_is_nothing_to_read(command: tuple[str, ...], tmp_path):
     answer = SmallCampaign(tmp_path).petition(*command, "--json", status=1)
     (problem,) = answer.json["problems"]
-    assert list(problem) == ["file", "line", "what", "mend", "level"]
+    assert list(problem) == ["file", "line", "what", "hint", "level"]
     assert (problem["file"], problem["line"]) == ("petition.toml", None)
-    assert "petition init" in problem["mend"]
+    assert "petition init" in problem["hint"]
     assert answer.err.startswith("petition.toml: there is none in ")
 
 
@@ -38,7 +38,7 @@ def test_a_script_reads_what_was_wrong_with_a_call(campaign: SmallCampaign):
     answer = campaign.petition("status", "open-leter", "--json", status=2)
     (problem,) = answer.json["problems"]
     assert problem["what"] == 'there is no letter "open-leter" (letters/open-leter.md)'
-    assert (problem["file"], problem["mend"]) == (None, "Did you mean open-letter")
+    assert (problem["file"], problem["hint"]) == (None, "Did you mean open-letter")
 
 
 def test_a_script_reads_that_the_log_is_none(campaign: SmallCampaign):

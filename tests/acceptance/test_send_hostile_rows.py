@@ -126,7 +126,7 @@ def refused_rows(campaign: SmallCampaign, text: str) -> set[int]:
     begins = first_lines(text)
     problems = campaign.petition("check", "open-letter", "--json", status=1).json
     errors = [one for one in problems if one["level"] == "error"]
-    assert all(one["file"] == "recipients.csv" and one["mend"] for one in errors), errors
+    assert all(one["file"] == "recipients.csv" and one["hint"] for one in errors), errors
     return {begins[one["line"]] for one in errors}
 
 

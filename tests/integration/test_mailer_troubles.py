@@ -59,19 +59,19 @@ def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_is_told(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("said", "mend"),
+    ("said", "hint"),
     [
         ("530 5.7.0 Must issue a STARTTLS command first", 'security = "starttls"'),
         ("550 5.4.5 Daily user sending limit exceeded", "per_day"),
     ],
 )
 def test_what_the_server_said_to_a_letter_is_told_with_what_to_do(
-    tmp_path: Path, said: str, mend: str
+    tmp_path: Path, said: str, hint: str
 ):
     scene = Scene(tmp_path)
     ending, _ = play(scene, {Phase.MAIL: [answer(said)] * 9})
     assert ending.broken == said
-    assert mend in (advice("mail.example.org", ending.broken) or "")
+    assert hint in (advice("mail.example.org", ending.broken) or "")
     assert scene.states == ["queued"] * 3
 
 

@@ -89,7 +89,7 @@ def paced(connections=1, recipients=10, **pace):
         connections,
         {"open-letter": recipients},
     )
-    return [(problem.level, problem.what, problem.mend) for problem in found]
+    return [(problem.level, problem.what, problem.hint) for problem in found]
 
 
 def test_limits_that_are_kept_say_nothing():
@@ -103,8 +103,8 @@ def test_more_than_is_known_is_a_note_for_an_account_may_have_more():
 
 
 def test_limits_that_are_not_kept_say_what_to_write():
-    mends = [mend for _, _, mend in paced(connections=4)]
-    assert mends == [
+    hints = [hint for _, _, hint in paced(connections=4)]
+    assert hints == [
         "Write per_day = 500 in [pace], or what your account has",
         'Write rate = "30/min" in [pace]',
         "Write connections = 3 in [smtp]",

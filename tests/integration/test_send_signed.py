@@ -227,4 +227,4 @@ def test_a_command_may_print_the_key_and_is_not_run_for_a_look(tmp_path):
     assert load_signer(table, tmp_path, runs_command=False) is None
     with pytest.raises(KeyRefused, match="key_command ended with status 1") as refusal:
         load_signer(table, tmp_path)
-    assert "[dkim]" in refusal.value.mend
+    assert "[dkim]" in refusal.value.hint

@@ -150,7 +150,7 @@ class TestEncryption:
     def test_tls_to_a_port_without_it_names_the_setting(self):
         trouble = trouble_of(ScriptedServer(), security="tls")
         assert "does not speak TLS" in trouble.what
-        assert "starttls" in trouble.mend
+        assert "starttls" in trouble.hint
 
     def test_certificates_are_verified_without_being_asked(self, authority):
         """The default trusts the system's authorities, to which this one does not belong."""
@@ -188,7 +188,7 @@ def test_a_fault_before_the_first_letter(phase, act, is_passing):
     assert trouble.exit_status == ExitStatus.SERVER
     assert trouble.stage == phase.value
     assert trouble.is_passing == is_passing
-    assert trouble.mend
+    assert trouble.hint
     if trouble.reply:
         assert str(trouble.reply) in trouble.what
     assert not any(character < " " for character in str(trouble))
@@ -275,7 +275,7 @@ def test_a_wrong_password_is_tried_once_and_told_without_it():
     assert trouble.reply.code == 535
     assert not trouble.is_passing
     assert "login of kim" in trouble.what
-    assert "app password" in trouble.mend
+    assert "app password" in trouble.hint
 
 
 def test_a_server_that_quotes_the_password_is_not_quoted():
@@ -385,7 +385,7 @@ def test_a_refused_token_is_told_by_the_last_reply():
     assert trouble.stage is Stage.AUTH
     assert trouble.reply.code == 500
     assert server.commands[-1] == b""
-    assert "PETITION_SMTP_TOKEN" in trouble.mend
+    assert "PETITION_SMTP_TOKEN" in trouble.hint
 
 
 def test_a_token_that_has_run_out_is_asked_for_again():
@@ -413,7 +413,7 @@ def test_the_same_token_again_is_not_tried_again():
 def test_a_token_command_that_fails_later_is_told():
     fault = ServerTrouble("token_command ended with status 1", "Run it by hand")
     _, trouble = with_token({Phase.AUTH: RUN_OUT}, Secret("stale", Tokens(fault)))
-    assert (trouble.what, trouble.mend) == (fault.what, fault.mend)
+    assert (trouble.what, trouble.hint) == (fault.what, fault.hint)
     assert not trouble.is_passing
 
 

@@ -129,7 +129,7 @@ def test_a_command_that_gives_no_secret_is_trouble_that_quotes_nothing(line, wha
     with pytest.raises(ServerTrouble) as trouble:
         token_of(line or " ") if key == "token_command" else password_of(line or " ")
     assert trouble.value.what.startswith(f"{key} {what}")
-    assert key in trouble.value.mend
+    assert key in trouble.value.hint
     assert "hunter2" not in str(trouble.value)
     assert trouble.value.__cause__ is None
 

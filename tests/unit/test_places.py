@@ -79,4 +79,4 @@ def test_it_is_a_warning_with_a_way_out(tmp_path: Path):
     (tmp_path / "Dropbox").mkdir()
     (problem,) = campaign_checks.warnings(tmp_path / "Dropbox")
     assert not problem.is_error
-    assert "[log] database" in problem.mend
+    assert "[log] database" in problem.hint

@@ -105,7 +105,7 @@ def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) 
             try:
                 blocks = block(marked.tag(mark).source)
             except ValueRefused as refusal:
-                complain(mark, refusal.what, refusal.mend)
+                complain(mark, refusal.what, refusal.hint)
                 continue
             if blocks is not None:
                 if not blocks:
@@ -299,7 +299,7 @@ class _Source:
             try:
                 clean(text)
             except ValueRefused as refusal:
-                self._report(number, refusal.what, refusal.mend)
+                self._report(number, refusal.what, refusal.hint)
         if oversized := find_oversized(self._text, template_syntax()):
             self._report(*oversized, "Take it apart with {% set %}, or make it shorter")
             return False
@@ -323,7 +323,7 @@ class _Source:
         known = len(self._problems)
         tree = read_markdown(
             marked,
-            lambda line, what, mend: self._report(marked.lines[line], what, mend),
+            lambda line, what, hint: self._report(marked.lines[line], what, hint),
             around.picture,
         )
         # What is in the wrong place is not in the tree either: it is told of once.
@@ -335,7 +335,7 @@ class _Source:
             tree,
             around.block,
             marked,
-            lambda mark, what, mend: self._report_tag(marked.tag(mark), what, mend),
+            lambda mark, what, hint: self._report_tag(marked.tag(mark), what, hint),
         )
         text = marked.template(write_plain(tree, marked))
         html = marked.template(write_page(tree, marked, language, around.title))
@@ -348,19 +348,19 @@ class _Source:
             environment.load(template)
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, template.source)
-            problem = Problem(self._file, fault.lineno, said.what, said.mend, mark=said.mark)
+            problem = Problem(self._file, fault.lineno, said.what, said.hint, mark=said.mark)
             if problem not in self._problems:
                 self._problems.append(problem)
 
-    def _report_tag(self, tag: Tag, what: str, mend: str) -> None:
-        self._report(tag.line, what, mend, tag.source)
+    def _report_tag(self, tag: Tag, what: str, hint: str) -> None:
+        self._report(tag.line, what, hint, tag.source)
 
     def _parsed(self) -> nodes.Template | None:
         try:
             return template_syntax().parse(self._text)
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, self._text)
-            self._report(said.line or fault.lineno, said.what, said.mend, said.mark)
+            self._report(said.line or fault.lineno, said.what, said.hint, said.mark)
             return None
 
     def _check_fields_alone(self, known: Mapping[str, Sequence[str]]) -> None:
@@ -368,14 +368,14 @@ class _Source:
         for field in _FIELD.finditer(self._text):
             above = self._text.count("\n", 0, field.start())
 
-            def report(line: int, what: str, mend: str, mark: str = "", above: int = above) -> None:
-                self._report(above + line, what, mend, mark)
+            def report(line: int, what: str, hint: str, mark: str = "", above: int = above) -> None:
+                self._report(above + line, what, hint, mark)
 
             with suppress(TemplateSyntaxError, RecursionError, ValueError):
                 check_fields(template_syntax().parse(field.group()), known, report)
 
-    def _report(self, line: int, what: str, mend: str, mark: str = "") -> None:
-        self._problems.append(Problem(self._file, line + self._shift, what, mend, mark=mark))
+    def _report(self, line: int, what: str, hint: str, mark: str = "") -> None:
+        self._problems.append(Problem(self._file, line + self._shift, what, hint, mark=mark))
 
     def _placed(self, template: Template) -> Template:
         return Template(template.source, tuple(line + self._shift for line in template.lines))

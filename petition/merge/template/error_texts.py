@@ -27,7 +27,7 @@ _OPEN_TAG = re.compile(
 _CURLY = "“”„«»‘’‚"
 
 # What authors write who know another language, and how it is written here.
-_MENDS = {
+_HINTS = {
     "=": 'Write == to compare: {% if recipient.town == "Leeds" %}',
     "&": 'Write "and"',
     "|": 'Write "or"',
@@ -50,13 +50,13 @@ class TemplateFault(NamedTuple):
 
     Args:
         what: A sentence without its full stop.
-        mend: What to do about it, the same.
+        hint: What to do about it, the same.
         mark: What of its line is meant; "": all of it.
         line: The line, if it is another one than Jinja says.
     """
 
     what: str
-    mend: str
+    hint: str
     mark: str = ""
     line: int | None = None
 
@@ -102,17 +102,17 @@ def _missing(found: re.Match[str], source: str) -> TemplateFault:
         return _surplus(got, wanted)
     if wanted == "a name":
         if got == "|":
-            return TemplateFault('"||" means nothing here', _MENDS["|"], "||")
-        mend = 'Behind "|" stands a filter such as upper, behind "is" a test such as defined'
-        return TemplateFault(f'a name is missing before "{got}"', mend, got)
+            return TemplateFault('"||" means nothing here', _HINTS["|"], "||")
+        hint = 'Behind "|" stands a filter such as upper, behind "is" a test such as defined'
+        return TemplateFault(f'a name is missing before "{got}"', hint, got)
     if wanted == "in":
-        return TemplateFault('the loop has no "in"', _MENDS["of"], got)
+        return TemplateFault('the loop has no "in"', _HINTS["of"], got)
     if wanted == ":" and "{{" in re.sub(r"^.*?\{\{", "", source, count=1, flags=re.DOTALL):
         nested = re.search(r"\{\{[^{}]*\{\{", source)
         if nested:
             line = source.count("\n", 0, nested.start()) + 1
-            mend = "Write {{ and }} once around it"
-            return TemplateFault("a field stands within a field", mend, "{{", line)
+            hint = "Write {{ and }} once around it"
+            return TemplateFault("a field stands within a field", hint, "{{", line)
     return TemplateFault(
         f'"{wanted}" is missing before {_quoted(got)}', f'Put the "{wanted}" there', got
     )
@@ -125,12 +125,12 @@ def _quoted(sign: str) -> str:
 def _surplus(got: str, end: str) -> TemplateFault:
     """A word or a sign behind which, or in place of which, the tag should end."""
     if got == "=" and end == "}}":
-        mend = "Give a name a value with {% set town = ... %}, and compare with =="
-        return TemplateFault('"=" does not belong into a field', mend, got)
-    if got in _MENDS:
-        return TemplateFault(f'"{got}" does not belong there', _MENDS[got], got)
-    mend = f'Write a name as one word, as in recipient.first_name, and "{end}" behind it'
-    return TemplateFault(f'"{got}" does not belong there', mend, got)
+        hint = "Give a name a value with {% set town = ... %}, and compare with =="
+        return TemplateFault('"=" does not belong into a field', hint, got)
+    if got in _HINTS:
+        return TemplateFault(f'"{got}" does not belong there', _HINTS[got], got)
+    hint = f'Write a name as one word, as in recipient.first_name, and "{end}" behind it'
+    return TemplateFault(f'"{got}" does not belong there', hint, got)
 
 
 def _unclosed(found: re.Match[str], source: str) -> TemplateFault:
@@ -158,8 +158,8 @@ def _unexpected(found: re.Match[str], source: str) -> TemplateFault:
     if sign == "%" and "{{%" in source:
         return TemplateFault('"{{%" means nothing', "Write {{ ... }} or {% ... %}", "{{%")
     if sign == "=":
-        return TemplateFault('"===" means nothing here', _MENDS["="], "=")
-    return TemplateFault(f'"{sign}" does not belong there', _MENDS.get(sign, "Take it out"), sign)
+        return TemplateFault('"===" means nothing here', _HINTS["="], "=")
+    return TemplateFault(f'"{sign}" does not belong there', _HINTS.get(sign, "Take it out"), sign)
 
 
 def _unpaired(found: re.Match[str], source: str) -> TemplateFault:
@@ -176,25 +176,25 @@ def _strange(found: re.Match[str], source: str) -> TemplateFault:
         return TemplateFault(
             "a quotation mark is never closed", f"Write {sign} behind the text", sign
         )
-    return TemplateFault(f'"{sign}" means nothing in a tag', _MENDS.get(sign, "Take it out"), sign)
+    return TemplateFault(f'"{sign}" means nothing in a tag', _HINTS.get(sign, "Take it out"), sign)
 
 
 def _unknown_tag(found: re.Match[str], source: str) -> TemplateFault:
     del source
     word, inner = found[1], found[2]
     if word in {"elseif", "elsif"}:
-        return TemplateFault(f'there is no tag "{word}"', _MENDS[word], word)
+        return TemplateFault(f'there is no tag "{word}"', _HINTS[word], word)
     if word.startswith("end") or word in {"else", "elif"}:
         if inner:
             what = f"{{% {word} %}} stands where {{% end{inner} %}} is missing"
             return TemplateFault(what, f"Write {{% end{inner} %}} first", word)
         what = f"{{% {word} %}} belongs to nothing"
         begun = "if" if word in {"else", "elif"} else word.removeprefix("end")
-        mend = f"Write {{% {begun} ... %}} before it, or take it out"
-        return TemplateFault(what, mend if begun in _OPENING else "Take it out", word)
+        hint = f"Write {{% {begun} ... %}} before it, or take it out"
+        return TemplateFault(what, hint if begun in _OPENING else "Take it out", word)
     near = nearest(word, _TAGS)
-    mend = f"Did you mean {near}" if near else "Known are if, for and set; a field stands in {{ }}"
-    return TemplateFault(f'there is no tag "{word}"', mend, word)
+    hint = f"Did you mean {near}" if near else "Known are if, for and set; a field stands in {{ }}"
+    return TemplateFault(f'there is no tag "{word}"', hint, word)
 
 
 def _open_block(found: re.Match[str], source: str) -> TemplateFault:
@@ -203,8 +203,8 @@ def _open_block(found: re.Match[str], source: str) -> TemplateFault:
     if name == "set":
         what = "{% set %} gives no value"
         return TemplateFault(what, 'Write it as {% set town = "Leeds" %}', name, line)
-    what, mend = f"{{% {name} %}} is never closed", f"Write {{% end{name} %}} where it ends"
-    return TemplateFault(what, mend, name, line)
+    what, hint = f"{{% {name} %}} is never closed", f"Write {{% end{name} %}} where it ends"
+    return TemplateFault(what, hint, name, line)
 
 
 def _nothing(found: re.Match[str], source: str) -> TemplateFault:
@@ -217,9 +217,9 @@ def _nothing(found: re.Match[str], source: str) -> TemplateFault:
     )
 
 
-def simply(what: str, mend: str, mark: str = "") -> Callable[[re.Match[str], str], TemplateFault]:
+def simply(what: str, hint: str, mark: str = "") -> Callable[[re.Match[str], str], TemplateFault]:
     """What is said of a message whatever it was found in; `what` may hold its groups."""
-    return lambda found, _: TemplateFault(found.expand(what), mend, mark)
+    return lambda found, _: TemplateFault(found.expand(what), hint, mark)
 
 
 Rule = tuple[str, Callable[[re.Match[str], str], TemplateFault]]
@@ -347,11 +347,11 @@ def _no_such(found: re.Match[str], message: str) -> TemplateFault:
         what = f"there is nothing at [{name}]"
         return TemplateFault(what, "Count from 0, and ask with {% if %} first how many there are")
     if thing == "LoopContext":
-        mend = "Known are loop.index, loop.first and loop.last"
-        return TemplateFault(f"there is no loop.{name}", mend, f"loop.{name}")
+        hint = "Known are loop.index, loop.first and loop.last"
+        return TemplateFault(f"there is no loop.{name}", hint, f"loop.{name}")
     what = f"{_KINDS.get(thing, thing)} has no {name}"
-    mend = "Write recipient.COLUMN for a column, and |FILTER for a filter such as upper"
-    return TemplateFault(what, mend, name)
+    hint = "Write recipient.COLUMN for a column, and |FILTER for a filter such as upper"
+    return TemplateFault(what, hint, name)
 
 
 def _of_calls(found: re.Match[str], message: str) -> TemplateFault:
@@ -374,8 +374,8 @@ def _undefined(found: re.Match[str], message: str) -> TemplateFault:
 def _mixed(found: re.Match[str], message: str) -> TemplateFault:
     del found
     if "LetterDate" in message:
-        mend = "Write the day itself, or reply_by: 14 days in the front matter"
-        return TemplateFault("a day cannot be reckoned with", mend)
+        hint = "Write the day itself, or reply_by: 14 days in the front matter"
+        return TemplateFault("a day cannot be reckoned with", hint)
     if "Named" in message:
         return TemplateFault(
             "this needs a field, such as title", 'Take it out first, with map("title")'

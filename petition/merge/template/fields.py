@@ -26,12 +26,12 @@ class ValueRefused(PetitionError):
 
     Args:
         what: What is wrong, a sentence without its full stop.
-        mend: How to mend it, the same.
+        hint: How to mend it, the same.
         mark: What of the letter's line is meant, if that is known.
     """
 
-    def __init__(self, what: str, mend: str = "", mark: str = "") -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, hint: str = "", mark: str = "") -> None:
+        super().__init__(what, hint)
         self.mark = mark
 
 
@@ -150,17 +150,17 @@ def printed(value: Value) -> str:
     if type(value) is str:
         return clean(value)
     if isinstance(value, EmptyCell):
-        mend = f'Fill the cell, or write {{{{ {value.label} or "something else" }}}}'
-        raise ValueRefused(f"{value.label} is empty", mend, value.label)
+        hint = f'Fill the cell, or write {{{{ {value.label} or "something else" }}}}'
+        raise ValueRefused(f"{value.label} is empty", hint, value.label)
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float | LetterDate | Undefined):
         kind = "a yes or no" if isinstance(value, bool) else _kind_of(value)
-        raise ValueRefused(f"this is {kind}, and only text and numbers can be printed", _MEND)
+        raise ValueRefused(f"this is {kind}, and only text and numbers can be printed", _HINT)
     return str(value)
 
 
-_MEND = "Print one of its fields, or use it in a condition or a loop"
+_HINT = "Print one of its fields, or use it in a condition or a loop"
 
 
 def clean(text: str) -> str:
@@ -379,8 +379,8 @@ def wrong_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem]:
             found = patterns[number].search(words) if number != starts.weekday() else None
             if found:
                 what = f'"{found.group()}" stands here, and the event is on a {_day(starts)}'
-                mend = f"Write {names[starts.weekday()]} or {{{{ event.weekday }}}}, if it is meant"
-                yield Problem(text.file, line, what, mend, Level.WARNING)
+                hint = f"Write {names[starts.weekday()]} or {{{{ event.weekday }}}}, if it is meant"
+                yield Problem(text.file, line, what, hint, Level.WARNING)
 
 
 def _day(starts: datetime) -> str:

@@ -39,7 +39,7 @@ class ForeignTemplate:
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, text)
             what = f"line {said.line or fault.lineno}: {said.what}"
-            raise UsageError(what, said.mend) from None
+            raise UsageError(what, said.hint) from None
         others = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
         if other := next((one for kind in others for one in self._tree.find_all(kind)), None):
             what = f"line {other.lineno}: the template takes in another one"

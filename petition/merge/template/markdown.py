@@ -352,13 +352,13 @@ class _Builder:
             return words
         if not words:
             what = f"the image {quoted(path)} has no alternative text"
-            mend = "Say in the square brackets what it shows, for those who do not see it"
-            self._report(line, what, mend)
+            hint = "Say in the square brackets what it shows, for those who do not see it"
+            self._report(line, what, hint)
             return []
         try:
             return [Node("image", self._picture(path), words, line=line)]
         except ValueRefused as refusal:
-            self._report(line, refusal.what, refusal.mend)
+            self._report(line, refusal.what, refusal.hint)
             return words
 
     def _code(self, token: Token, line: int) -> Node:
@@ -370,8 +370,8 @@ class _Builder:
         tag = self._marked.tag(mark)
         what = f"{tag} and what belongs to it stand in different places of the text"
         line = _line_of(self._marked, mark)
-        mend = "Put each of these tags on a line of its own, without blanks before it"
-        self._report(line, what, mend)
+        hint = "Put each of these tags on a line of its own, without blanks before it"
+        self._report(line, what, hint)
 
 
 class _Tokens:

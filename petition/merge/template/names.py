@@ -139,13 +139,13 @@ def _conditions(texts: Sequence[LetterText]) -> Iterator[nodes.Keyword]:
 class Report(Protocol):
     """Is told of a problem."""
 
-    def __call__(self, line: int, what: str, mend: str, mark: str = "") -> None:
+    def __call__(self, line: int, what: str, hint: str, mark: str = "") -> None:
         """Take a problem.
 
         Args:
             line: Its line in the template, from 1.
             what: What is wrong.
-            mend: How to mend it.
+            hint: How to mend it.
             mark: What of the line is meant; "": all of it.
         """
         ...
@@ -313,10 +313,10 @@ class _Names:
             for printed in output.nodes:
                 if isinstance(printed, nodes.Name) and printed.name == name:
                     what = f"{{{{ {name} }}}} as a whole cannot be printed"
-                    mend = f"Write {{% for demand in {name} %}}"
+                    hint = f"Write {{% for demand in {name} %}}"
                     if fields := self._known[name]:
-                        mend = f"Name a field of it, as {name}.{fields[0]}"
-                    self._report(printed.lineno, what, mend, name)
+                        hint = f"Name a field of it, as {name}.{fields[0]}"
+                    self._report(printed.lineno, what, hint, name)
 
     def _check_loop(self, loop: nodes.For) -> None:
         if not isinstance(loop.target, nodes.Name):
@@ -334,8 +334,8 @@ class _Names:
             self._report(line, what, f"It is a list: write {each}", f"{prefix}{name}")
             return
         listed = ", ".join(sorted(known)) or "nothing"
-        mend = f"Did you mean {prefix}{near}" if near else f"Known here: {listed}"
-        self._report(line, what, mend, f"{prefix}{name}")
+        hint = f"Did you mean {prefix}{near}" if near else f"Known here: {listed}"
+        self._report(line, what, hint, f"{prefix}{name}")
 
 
 def _source_of(listed: nodes.Node) -> str:
@@ -362,7 +362,7 @@ _ROW = "recipient"  # a letter calls the row so; a condition may
 _LIMIT = 10_000  # characters
 _OPTION = "--where"
 _LEXED_AT = re.compile(r"unexpected char .* at (\d+)", re.DOTALL)
-_MENDS = {
+_HINTS = {
     "=": "Write == to compare",
     "&": 'Write "and"',
     "|": 'Write "or"',
@@ -373,7 +373,7 @@ _MENDS = {
 }
 Node = TypeVar("Node", bound=nodes.Node)
 
-_MEND = "Write it like country == 'GB' and language != 'en'"
+_HINT = "Write it like country == 'GB' and language != 'en'"
 
 
 class Condition:
@@ -407,17 +407,17 @@ class Condition:
         try:
             return bool(self._holds(names))
         except PetitionError as why:
-            what, mend = why.what, why.mend
+            what, hint = why.what, why.hint
         except Exception as why:  # noqa: BLE001 (an expression can raise anything)
-            what, mend = of_failure(why).what, "Cells are texts: write age|int > 17"
+            what, hint = of_failure(why).what, "Cells are texts: write age|int > 17"
         place = f"{person.file}:{person.line}"
-        raise UsageError(f"{_OPTION} {self} cannot be worked out for {place}: {what}", mend)
+        raise UsageError(f"{_OPTION} {self} cannot be worked out for {place}: {what}", hint)
 
     def _compiled(self) -> TemplateExpression:
         if len(self._text) > _LIMIT:
             raise UsageError(f"{_OPTION} has more than {_LIMIT:,} characters", "Make it shorter")
         if not self._text.strip():
-            raise UsageError(f"{_OPTION} is empty", _MEND)
+            raise UsageError(f"{_OPTION} is empty", _HINT)
         try:
             self._check(self._environment.tree(self._text))
             return self._environment.compile_expression(self._text, undefined_to_none=False)
@@ -443,22 +443,22 @@ class Condition:
         if name in known:
             return
         near = nearest(name, known)
-        mend = f"Did you mean {near}" if near else f"Known here: {', '.join(sorted(known))}"
-        raise self._refused(f'there is no {kind} "{name}"', mend, position - 1)
+        hint = f"Did you mean {near}" if near else f"Known here: {', '.join(sorted(known))}"
+        raise self._refused(f'there is no {kind} "{name}"', hint, position - 1)
 
     def _unreadable(self, fault: TemplateSyntaxError) -> ConditionRefused:
         message = fault.message or "it cannot be read"
         lexed = _LEXED_AT.fullmatch(message)
         at = int(lexed[1]) if lexed else fault.lineno - 1
         if "end of template" in message or "end of file" in message:
-            return self._refused("something is missing at its end", _MEND, len(self._text))
+            return self._refused("something is missing at its end", _HINT, len(self._text))
         found = re.compile(r"\w+|.|$").match(self._text, at)
         sign = found[0] if found else ""
-        mend = _MENDS.get(sign, _MEND)
-        return self._refused(f"{sign or 'its end'} does not fit here", mend, at)
+        hint = _HINTS.get(sign, _HINT)
+        return self._refused(f"{sign or 'its end'} does not fit here", hint, at)
 
-    def _refused(self, what: str, mend: str, at: int) -> ConditionRefused:
-        return ConditionRefused(f"{_OPTION}: {what}", mend, self._text, at)
+    def _refused(self, what: str, hint: str, at: int) -> ConditionRefused:
+        return ConditionRefused(f"{_OPTION}: {what}", hint, self._text, at)
 
 
 class _ConditionEnvironment(LetterEnvironment):

@@ -29,7 +29,7 @@ def test_a_guess_is_told_with_a_name_to_judge_it_by(file):
     assert note.level is Level.NOTE
     assert note.what.startswith(f"read as {label}")
     assert f'"{name}" stands in line 2' in note.what
-    assert "UTF-8" in note.mend
+    assert "UTF-8" in note.hint
     assert town in rows[0].cells.values()
 
 

@@ -11,7 +11,7 @@ def meant(folder, file, line, mark, content=None):
     """The text that the caret stands under, and the line that it is in."""
     if content is not None:
         folder.write(file, content)
-    excerpt = Excerpts(folder.root).of(Problem(file, line, "what", "mend", mark=mark))
+    excerpt = Excerpts(folder.root).of(Problem(file, line, "what", "hint", mark=mark))
     assert excerpt is not None
     return excerpt.line, excerpt.text[excerpt.begin : excerpt.end]
 

@@ -129,7 +129,7 @@ def test_a_letter_to_an_unknown_list(folder):
     (problem,) = load_campaign(folder.root).problems
     assert (problem.file, problem.line) == ("letters/open-letter.md", 2)
     assert problem.what == 'there is no list "recipient" in [people] of petition.toml'
-    assert problem.mend == 'Did you mean "recipients"'
+    assert problem.hint == 'Did you mean "recipients"'
 
 
 def test_a_list_that_is_asked_for_and_not_there(folder):

@@ -190,7 +190,7 @@ def test_every_bad_copy_is_told_and_marked(folder, problems):
 
 def test_the_nearest_key_is_named(folder, problems):
     read(folder, front("subjet: x"), problems)
-    assert problems[0].mend == 'Did you mean "subject"'
+    assert problems[0].hint == 'Did you mean "subject"'
 
 
 def test_all_mistakes_are_told_at_once_and_the_text_is_still_there(folder, problems):

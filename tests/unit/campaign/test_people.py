@@ -63,7 +63,7 @@ def test_a_group_mailbox_needs_no_name(folder, problems):
 def test_without_addresses_there_is_no_list(folder, problems):
     assert read(folder, "\nname,mail_address\nKim,a@b.example\n", problems) is None
     assert told(problems) == [(2, 'has no column "email"')]
-    assert problems[0].mend == (
+    assert problems[0].hint == (
         'Rename the column "mail_address" to email, if it holds the addresses'
     )
 

@@ -61,7 +61,7 @@ def test_a_row_is_mended_by_its_own_separator(folder):
     folder.write("a.csv", "a;b\n1;2;3\n")
     _, problems = rows_of("a.csv", folder.root)
     assert (
-        problems[-1].mend
+        problems[-1].hint
         == "Check its semicolons, and the quotes around cells that hold semicolons"
     )
 

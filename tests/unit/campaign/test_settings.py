@@ -62,10 +62,10 @@ def faults(folder, text):
     return [(problem.line and problem.line - len(lines), problem.what) for problem in problems]
 
 
-def mend_of(folder, text):
+def hint_of(folder, text):
     _, problems = load(folder, text)
     assert len(problems) == 1, problems
-    return problems[0].mend
+    return problems[0].hint
 
 
 def test_a_title_and_a_sender_are_enough(folder):
@@ -234,11 +234,11 @@ def test_each_mistake_has_its_line(folder, text, line, what):
 
 def test_the_nearest_key_is_named_or_the_table_that_a_key_belongs_in(folder):
     text = '[campaign]\ntitle = "x"\n[sender]\nfrom = "a@b.example"\n'
-    assert mend_of(folder, text + 'repyl_to = "a@b.example"') == 'Did you mean "reply_to"'
-    assert mend_of(folder, text + 'timezone = "UTC"') == "It belongs in [campaign]"
-    assert mend_of(folder, text + "[log]\nxyz = 1") == "Leave it out; known here are database"
-    assert mend_of(folder, text + "[sendr]\na = 1") == 'Did you mean "sender"'
-    assert mend_of(folder, text + "[campaign.timezne]") == 'Did you mean "timezone"'
+    assert hint_of(folder, text + 'repyl_to = "a@b.example"') == 'Did you mean "reply_to"'
+    assert hint_of(folder, text + 'timezone = "UTC"') == "It belongs in [campaign]"
+    assert hint_of(folder, text + "[log]\nxyz = 1") == "Leave it out; known here are database"
+    assert hint_of(folder, text + "[sendr]\na = 1") == 'Did you mean "sender"'
+    assert hint_of(folder, text + "[campaign.timezne]") == 'Did you mean "timezone"'
 
 
 @pytest.mark.parametrize("key", ["password", "Password", "secret", "token"])
@@ -248,7 +248,7 @@ def test_a_secret_is_never_shown_and_its_better_place_is_told(folder, table, key
     loaded, problems = load(folder, text)
     secret = next(problem for problem in problems if problem.line == 6)
     assert secret.what.startswith(f'"{key}" in [{table}] is a secret')
-    assert f"{'token' if key == 'token' else 'password'}_command" in secret.mend
+    assert f"{'token' if key == 'token' else 'password'}_command" in secret.hint
     assert "hunter2" not in f"{problems} {loaded!r}"
 
 

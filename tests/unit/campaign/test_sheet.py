@@ -45,7 +45,7 @@ def test_the_first_sheet_is_read_and_the_others_are_named(kind):
     assert people[0].file == note.file == f"people.{kind}#Supporters"
     assert note.level is Level.NOTE
     assert '"Directors"' in note.what
-    assert f"people.{kind}#SHEET" in note.mend
+    assert f"people.{kind}#SHEET" in note.hint
 
 
 @BOTH
@@ -61,8 +61,8 @@ def test_a_sheet_is_asked_for_by_name(kind):
 @BOTH
 def test_a_sheet_that_is_not_there(kind):
     file = f"people.{kind}#Directrs"
-    what, mend = 'has no sheet "Directrs"', 'Did you mean "Directors"'
-    assert people_of(file) == ([], [Problem(file, None, what, mend)])
+    what, hint = 'has no sheet "Directrs"', 'Did you mean "Directors"'
+    assert people_of(file) == ([], [Problem(file, None, what, hint)])
 
 
 def test_a_problem_names_the_sheet_and_the_row(folder):

@@ -59,10 +59,10 @@ def test_a_link_may_not_lead_out_of_the_campaign(folder, problems, tmp_path_fact
     (folder.root / "link.txt").symlink_to(outside)
     assert read_text(folder.root, "link.txt", problems) is None
     assert read_text(folder.root, "../x.txt", problems) is None
-    mend = "Copy the file into the folder"
+    hint = "Copy the file into the folder"
     assert problems == [
-        Problem("link.txt", None, "lies outside the campaign folder", mend),
-        Problem("../x.txt", None, "lies outside the campaign folder", mend),
+        Problem("link.txt", None, "lies outside the campaign folder", hint),
+        Problem("../x.txt", None, "lies outside the campaign folder", hint),
     ]
 
 

@@ -114,8 +114,8 @@ def test_a_file_that_goes_away_is_a_problem(folder, problems):
     table, _ = read(folder, "a\n1\n", problems)
     (folder.root / "a.csv").unlink()
     assert list(table.rows(problems)) == []
-    mend = "Check the name and who may read the file"
-    assert problems == [Problem("a.csv", None, "cannot be read: No such file or directory", mend)]
+    hint = "Check the name and who may read the file"
+    assert problems == [Problem("a.csv", None, "cannot be read: No such file or directory", hint)]
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -64,7 +64,7 @@ def test_check_reads_on(place: Workspace):
 def test_no_campaign_at_all(tmp_path: Path):
     with pytest.raises(CampaignError) as caught:
         _ = Workspace(tmp_path).settings
-    assert "petition init" in caught.value.problems[0].mend
+    assert "petition init" in caught.value.problems[0].hint
 
 
 def test_people_are_told_that_nobody_received_anything(place: Workspace, capsys):

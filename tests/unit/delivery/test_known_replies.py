@@ -87,20 +87,20 @@ def test_the_advice_for_a_reply(host, code, lines, word):
     assert found is not None
     assert word in found
     told = refused(Server(host, 587, username="kim"), Stage.AUTH, reply)
-    assert told.mend == found
+    assert told.hint == found
     assert str(reply) in told.what
 
 
 def test_every_row_of_the_table_is_known_from_a_reply():
     said = {advice(host, str(Reply.of(code, [" ".join(lines).encode()])))
             for host, code, lines, _ in REPLIES}  # fmt: skip
-    assert {known.mend for known in KNOWN} == said
+    assert {known.hint for known in KNOWN} == said
 
 
 @pytest.mark.parametrize("known", KNOWN)
 def test_advice_is_one_sentence_or_two_without_a_full_stop(known):
-    assert not known.mend.endswith(".")
-    assert len(known.mend) < 240
+    assert not known.hint.endswith(".")
+    assert len(known.hint) < 240
     re.compile(known.reply)
 
 

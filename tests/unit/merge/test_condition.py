@@ -38,7 +38,7 @@ def test_it_is_asked_of_a_row(text, meant):
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "what", "mend"),
+    ("text", "at", "what", "hint"),
     [
         ("contry == 'GB'", 0, 'there is no column "contry"', "Did you mean country"),
         ("town and contry", 9, 'there is no column "contry"', "Did you mean country"),
@@ -53,15 +53,15 @@ def test_it_is_asked_of_a_row(text, meant):
         ("open('x')", 0, 'there is no column "open"', "Known here: age"),
     ],
 )
-def test_what_is_wrong_is_shown_with_a_caret(text, at, what, mend):
+def test_what_is_wrong_is_shown_with_a_caret(text, at, what, hint):
     with pytest.raises(ConditionRefused) as refusal:
         holds(text)
     assert refusal.value.what == f"--where: {what}"
-    assert refusal.value.mend.startswith(mend)
+    assert refusal.value.hint.startswith(hint)
     first, shown, caret, last = str(refusal.value).split("\n")
     assert first == refusal.value.what
     assert (shown, caret) == (f"    {text}", "    " + " " * at + "^")
-    assert last == sentence(refusal.value.mend)
+    assert last == sentence(refusal.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_cannot_be_worked_out_is_wrong_usage(text):
 def test_the_row_is_named_that_it_fails_for():
     with pytest.raises(UsageError, match=r"--where age > 3 cannot .* for people\.csv:7: ") as why:
         holds("age > 3")
-    assert why.value.mend == "Cells are texts: write age|int > 17"
+    assert why.value.hint == "Cells are texts: write age|int > 17"
 
 
 PIECES = st.sampled_from(

@@ -175,7 +175,7 @@ def merged_or_refused(merger, person) -> bytes | None:
     except MergeRefused as refusal:
         problem = refusal.problem
     assert (problem.file, problem.line) == ("recipients.csv", 7)
-    assert problem.mend
+    assert problem.hint
     return None
 
 

@@ -90,7 +90,7 @@ def test_what_an_event_does_not_have_is_empty():
 def test_names_of_an_event_are_checked():
     text = text_of("{{ event.plaze }}", event="protest")
     (problem,) = problems_of(text, events=EVENTS)
-    assert problem.mend == "Did you mean event.place"
+    assert problem.hint == "Did you mean event.place"
     (problem,) = problems_of(text_of("{{ event }}", event="protest"), events=EVENTS)
     assert "as a whole" in problem.what
 

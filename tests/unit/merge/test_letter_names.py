@@ -10,7 +10,7 @@ from tests.unit.merge.letters import DEMANDS, problems_of, signatory, text_of
 def problem_of(expression, **around):
     (problem,) = problems_of(text_of(f"a\n\nb {{{{ {expression} }}}}"), **around)
     assert (problem.file, problem.line) == ("letters/open-letter.md", 7)
-    return f"{problem.what}. {problem.mend}"
+    return f"{problem.what}. {problem.hint}"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_missing_name(expression, told):
 def test_fields_of_what_a_loop_gives():
     body = "{% for d in demands|sort(attribute='title') %}\n{{ d.titel }}\n{% endfor %}"
     (problem,) = problems_of(text_of(body))
-    assert (problem.line, problem.mend) == (6, "Did you mean d.title")
+    assert (problem.line, problem.hint) == (6, "Did you mean d.title")
     body = "{% for s in signatories if s.kind %}{{ s.email }}{% endfor %}"
     (problem,) = problems_of(text_of(body))
     assert problem.what == "there is no s.email"

@@ -253,7 +253,7 @@ def told(body: str) -> Problem:
 def test_what_cannot_be_read_is_told_in_plain_words(body: str):
     problem = told(body)
     assert problem.line == 7
-    assert not JARGON.search(f"{problem.what} {problem.mend}")
+    assert not JARGON.search(f"{problem.what} {problem.hint}")
 
 
 @pytest.mark.parametrize("body", FAILING)
@@ -262,11 +262,11 @@ def test_what_fails_is_told_in_plain_words(body: str):
         merged(f"a\n\n{body} b")
     problem = refused.value.problem
     assert (problem.file, problem.line) == ("letters/open-letter.md", 7)
-    assert not JARGON.search(f"{problem.what} {problem.mend}")
+    assert not JARGON.search(f"{problem.what} {problem.hint}")
 
 
 @pytest.mark.parametrize(
-    ("body", "what", "mend", "mark"),
+    ("body", "what", "hint", "mark"),
     [
         ("{{ recipient.name", '"{{" is never closed', 'Write "}}" where it ends', "{{"),
         ("{{ recipient.name }", 'a field ends with "}" alone', 'Write "}}" there', "}"),
@@ -281,10 +281,10 @@ def test_what_fails_is_told_in_plain_words(body: str):
         ("{{ “x” }}", '"“" means nothing in a tag', "straight quotation marks", "“"),
     ],
 )
-def test_how_it_is_mended(body: str, what: str, mend: str, mark: str):
+def test_how_it_is_mended(body: str, what: str, hint: str, mark: str):
     problem = told(body)
     assert (problem.what, problem.mark) == (what, mark)
-    assert mend in problem.mend
+    assert hint in problem.hint
 
 
 def test_a_block_that_is_never_closed_is_told_where_it_begins():
@@ -311,4 +311,4 @@ def test_the_tag_that_failed_is_what_is_meant_of_its_line():
     with pytest.raises(MergeRefused) as refused:
         merged("a\n\nfor {{ recipient.name + 1 }} years")
     assert refused.value.problem.mark == "recipient.name + 1"
-    assert "make a number with |int" in refused.value.problem.mend
+    assert "make a number with |int" in refused.value.problem.hint

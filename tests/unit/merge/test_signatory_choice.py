@@ -101,7 +101,7 @@ def test_a_loop_over_a_choice():
 )
 def test_a_choice_that_cannot_be(expression, told):
     (problem,) = problems_of(text_of(f"a {{{{ {expression} }}}}"), signatories=SIGNED)
-    assert f"{problem.what}. {problem.mend}".startswith(told)
+    assert f"{problem.what}. {problem.hint}".startswith(told)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_a_choice_is_a_block_too(expression, text):
 )
 def test_a_block_that_cannot_be(body, told):
     (problem,) = problems_of(text_of(body))
-    assert f"{problem.what}. {problem.mend}" == told
+    assert f"{problem.what}. {problem.hint}" == told
 
 
 @pytest.mark.parametrize(

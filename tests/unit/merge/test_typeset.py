@@ -248,7 +248,7 @@ def test_a_document_that_came_out_otherwise_is_not_sent(enclosing):
     with pytest.raises(MergeRefused) as refused:
         merger.merge(person, 1, NOW, full=True)
     assert "has changed since the letter was queued" in refused.value.problem.what
-    assert "typst" in refused.value.problem.mend
+    assert "typst" in refused.value.problem.hint
 
 
 def test_the_layout_is_frozen_with_the_letter(enclosing):
@@ -262,10 +262,10 @@ def test_without_typst_the_letter_says_what_to_install(enclosing, monkeypatch):
     monkeypatch.setitem(sys.modules, "typst", None)
     (problem,) = enclosing.problems("letter.pdf")
     assert problem.file == "letters/open-letter.md"
-    assert problem.mend == 'pip install "petition[pdf]"'
+    assert problem.hint == 'pip install "petition[pdf]"'
     with pytest.raises(MergeRefused) as refused:
         enclosing.merger().typeset(person_of())
-    assert refused.value.problem.mend == 'pip install "petition[pdf]"'
+    assert refused.value.problem.hint == 'pip install "petition[pdf]"'
     assert tree(read(enclosing.merged().data))  # all else works
 
 
@@ -274,4 +274,4 @@ def test_a_bulk_letter_has_no_document_of_its_own(enclosing):
     bulk = replace(text, front=text.front.model_copy(update={"kind": "bulk"}))
     (problem,) = problems_of(bulk, root=enclosing.root)
     assert "bulk" in problem.what
-    assert "preview --pdf" in problem.mend
+    assert "preview --pdf" in problem.hint

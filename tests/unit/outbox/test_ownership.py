@@ -15,7 +15,7 @@ from petition.outbox.log_file import ownership
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"),
+    ("number", "hint"),
     [
         (errno.ENOLCK, "its file system knows no locks"),
         (errno.ENOSPC, "Free some space"),
@@ -23,13 +23,13 @@ from petition.outbox.log_file import ownership
     ],
 )
 def test_a_lock_that_cannot_be_had_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, mend: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
 ):
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(LogUnusable, match=mend), ownership(tmp_path / "petition.db"):
+    with pytest.raises(LogUnusable, match=hint), ownership(tmp_path / "petition.db"):
         pass
 
 

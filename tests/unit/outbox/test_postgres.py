@@ -176,7 +176,7 @@ def test_a_server_that_is_not_there_is_said_without_the_password(url: str):
     with pytest.raises(LogUnusable) as caught:
         Log(url)
     assert "secret" not in str(caught.value).replace("?secret", "")
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_table_of_somebody_else_is_left_alone(postgres: Postgres):

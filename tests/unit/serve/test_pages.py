@@ -15,7 +15,7 @@ def test_each_language_says_everything_and_names_only_what_is_there(language):
     for each in fields(Words):
         text = getattr(WORDS[language], each.name)
         names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
-        wanted = {"explain": {"sender"}, "after": {"sender"}, "mend": {"address"},
+        wanted = {"explain": {"sender"}, "after": {"sender"}, "hint": {"address"},
                   "again": {"address"}}  # fmt: skip
         assert names == wanted.get(each.name, set())
         assert text.strip() == text != ""
