@@ -5,35 +5,17 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, NoReturn, Protocol
+from typing import Annotated, Any, NoReturn, Protocol, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from petition import __version__
-from petition.cli import (
-    answer,
-    check,
-    forget,
-    inbox,
-    init,
-    log,
-    manual,
-    migrate,
-    preview,
-    report,
-    sandbox,
-    send,
-    serve,
-    status,
-    trust,
-    worker,
-)
 from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
 
 AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called with --json
@@ -84,37 +66,58 @@ class Command(TyperCommand):
                     formatter.write_dl(records)
 
 
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: whoever read the output has gone
 
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of such bytes on a command line
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "init": init.init,
-    "trust": trust.trust,
-    "check": check.check,
-    "preview": preview.preview,
-    "send": send.send,
-    "status": status.status,
-    "log": log.log,
-    "inbox": inbox.inbox,
-    "answer": answer.answer,
-    "resolve": manual.resolve,
-    "retry": manual.retry,
-    "withdraw": manual.withdraw,
-    "suppress": manual.suppress,
-    "export": forget.export,
-    "forget": forget.forget,
-    "report": report.report,
-    "evidence": report.evidence,
-    "migrate": migrate.migrate,
-    "sandbox": sandbox.sandbox,
-    "serve": serve.serve,
-    "worker": worker.worker,
+# Each command with the module that has it, which is loaded when the command is called, and its
+# line in `petition --help`: help and a mistyped name load none of them.
+COMMANDS = {
+    "init": ("init", "Begin a campaign: a small one that works at once, to be changed."),
+    "trust": ("trust", "Confirm the commands and servers that a folder asks for."),
+    "check": ("check", "Find everything that is wrong, in all files at once."),
+    "preview": ("preview", "Show a letter as somebody would get it, byte for byte."),
+    "send": ("send", "Send a letter to everyone on its list who does not have it yet."),
+    "status": ("status", "Show how many letters are queued, sent, failed and so on."),
+    "log": ("log", "Show every event of every letter, oldest first."),
+    "inbox": ("inbox", "Read what comes back: bounces, answers and requests to leave."),
+    "answer": ("answer", "Write down what somebody answered by phone or at the door."),
+    "resolve": ("manual", "Say of uncertain letters whether they arrived."),
+    "retry": ("manual", "Queue failed letters again, for the next send or the workers."),
+    "withdraw": ("manual", "Take letters that are queued or deferred out of the queue."),
+    "suppress": ("manual", "Never write to a mailbox again, whatever the list says."),
+    "export": ("forget", "Show everything that is held about a person."),
+    "forget": ("forget", "Erase a person from the log, and never write to them again."),
+    "report": ("report", "Tell on one page what became of the letters and the answers."),
+    "evidence": ("report", "Pack letters, events and answers as evidence; or verify a pack."),
+    "migrate": ("migrate", "Move the log to another database, whole or not at all."),
+    "sandbox": ("sandbox", "Run a mail server that keeps letters and delivers none."),
+    "serve": ("serve", "Let people leave the list by one click, behind a web server."),
+    "worker": ("worker", "Send what `send --workers` has queued, beside other workers."),
 }
+
+
+def load(name: str) -> TyperCommand:
+    """A command, from the function of its name in its module."""
+    module, _ = COMMANDS[name]
+    alone = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_CONTEXT,
+    )
+    alone.command(name, cls=Command)(getattr(import_module(f"petition.cli.{module}"), name))
+    return cast("TyperCommand", get_command(alone))
 
 
 class Commands(TyperGroup):
     """The commands, whose errors end the program with a sentence and an exit status."""
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # noqa: ANN401 (as in Typer)
+        """Load the command that is called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest
 
     def invoke(self, ctx: typer.Context) -> None:  # type: ignore[override]
         """Run the command that was asked for."""
@@ -153,10 +156,16 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # help needs no rich, whose import would take longer than the help
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=_CONTEXT,
 )
-for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(command)
+
+
+def _is_loaded_when_called() -> None:
+    """Stands for each command until `Commands.resolve_command` loads it."""
+
+
+for name, (_, summary) in COMMANDS.items():
+    app.command(name, help=summary)(_is_loaded_when_called)
 
 
 def _say_version(asked: bool) -> None:

@@ -35,7 +35,7 @@ from petition.campaign.letter import FrontMatter
 from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory
 from petition.cli import log, status
-from petition.cli.main import app
+from petition.cli.main import app, load
 from petition.errors import ExitStatus
 from petition.merge.template import fields
 from petition.outbox.states import ARROWS, State
@@ -52,7 +52,7 @@ PAGES = {
 }
 ALL = "\n".join(PAGES.values())
 PROGRAM: Any = get_command(app)
-COMMANDS: dict[str, Any] = PROGRAM.commands
+COMMANDS: dict[str, Any] = {name: load(name) for name in PROGRAM.commands}
 HOME = "/home/ann"  # what the documents call the folder that a page begins in
 
 STEP = re.compile(
