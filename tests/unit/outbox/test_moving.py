@@ -19,6 +19,8 @@ from tests.unit.outbox.hand import bring_to, make_due
 BY_LATER_ROOMS = {(State.SENT, State.BOUNCED), (State.UNCERTAIN, State.BOUNCED)}
 BY_A_LATE_REPLY = {(State.UNCERTAIN, State.DEFERRED), (State.UNCERTAIN, State.FAILED)}
 
+LONGEST = timedelta(hours=4)  # between two attempts
+
 
 def taken(log: Log) -> set[tuple[State | None, State]]:
     return {(event.from_state, event.to_state) for event in log.events()}
@@ -48,7 +50,7 @@ def test_every_arrow_of_the_table_is_taken_and_no_other(log: Log, queue: Callabl
     manual.suppress(log, ["gus@x.example"])
     later = utc_now() + GIVE_UP + timedelta(hours=1)
     with Log(log.url, clock=lambda: later) as after_five_days:
-        after_five_days.tidy()
+        after_five_days.look_at_deferred(GIVE_UP, LONGEST)
     queue(*names, revision=2, mode=Mode.AGAIN)
     assert {pair for pair in taken(log) if pair[0]} == set(
         ARROWS
@@ -99,7 +101,7 @@ def test_a_letter_that_is_deferred_for_five_days_fails_with_an_event(
     now = utc_now()
     for days, state in ((4, State.DEFERRED), (6, State.FAILED)):
         with Log(log.url, clock=lambda days=days: now + timedelta(days=days)) as later:
-            later.tidy()
+            later.look_at_deferred(GIVE_UP, LONGEST)
         assert {copy.row_id: copy.state for copy in log.copies("open")}["ann"] is state
     last = list(log.events("ann"))[-1]
     assert (last.from_state, last.to_state, last.reason) == (
@@ -116,12 +118,12 @@ def test_a_person_starts_the_five_days_anew(log: Log, queue: Callable[..., Listi
     assert first is not None
     later = utc_now() + timedelta(days=6)
     log.clock = lambda: later
-    log.tidy()
+    log.look_at_deferred(GIVE_UP, LONGEST)
     manual.retry(log, "open", None)
     assert next(log.copies("open")).waiting_since is None
     queue("ann")
     bring_to(log, "ann", State.DEFERRED)
-    log.tidy()
+    log.look_at_deferred(GIVE_UP, LONGEST)
     copy = next(log.copies("open"))
     assert copy.state is State.DEFERRED
     assert copy.waiting_since >= later - timedelta(seconds=1)
