@@ -10,7 +10,7 @@ also writes, so that whoever has lost it can write nothing any more.
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache
 from itertools import chain
 from typing import Any, cast
@@ -40,6 +40,7 @@ _PATIENCE = 2.0  # seconds: as with the lock beside a file
 _PAUSE = 0.05  # seconds
 _OLDEST = 130000  # PostgreSQL 13
 _FETCHED = 1000  # rows at a time, where there may be millions
+_SETTINGS = ("no_time_limit", "settings", "no_idle_limit")  # of each connection, in this order
 _OF_WORKERS = ("worker", "dispatch", "turn")
 _INSERTED = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)\s+VALUES \((?:%s,\s*)*%s\)")
 
@@ -100,6 +101,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, *, looks: bool = False) -> None:
         self.where = where(url)
         self.looks = looks
+        self._is_standby = False
         self._queries = queries(POSTGRESQL_SQL)
         self._connection = _connect(url, self.where)
         try:
@@ -109,12 +111,11 @@ class PostgresDatabase(Database):
             raise
 
     def _prepare(self) -> None:
-        self.one("settings")
-        self.all("no_idle_limit")
         promises = self.one("promises")
         assert promises is not None  # noqa: S101 (a SELECT without FROM has one row)
         self._check(promises)
         self.read_only = promises["read_only"] == "on"
+        self._is_standby = bool(promises["is_standby"])
         if not self.one("is_made"):
             self._create()
         self.upgraded = bring_up_to_date(self)
@@ -222,9 +223,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
         if self.read_only and begin != "begin_looking":
-            raise LogUnusable(
-                f"{self.where} can only be read", "Name the database that takes changes"
-            )
+            raise self._unwritable()
         with self._explained():
             try:
                 # Unprepared: a prepared statement is one statement.
@@ -337,10 +336,32 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as fault:
-            raise LogUnusable(f"{self.where}: {said(fault)}", _hint(fault)) from fault
+        with _explained(self.where):
+            try:
+                yield
+            except errors.ReadOnlySqlTransaction as fault:
+                raise self._unwritable() from fault
+
+    def _unwritable(self) -> LogUnusable:
+        if self._is_standby:
+            return LogUnusable(
+                f"{self.where} can only be read: it is a standby server",
+                "Name the server that takes changes",
+            )
+        return LogUnusable(
+            f"{self.where} can only be read: default_transaction_read_only is on for this login,"
+            " this database or the server",
+            "Set it to off for this login (ALTER ROLE ... SET default_transaction_read_only = off),"
+            " or name another login",
+        )
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as fault:
+        raise LogUnusable(f"{name}: {said(fault)}", _hint(fault)) from fault
 
 
 def is_there(url: str) -> bool:
@@ -350,14 +371,11 @@ def is_there(url: str) -> bool:
         LogUnusable: The server does not answer, or there is no place for a log.
     """
     name = where(url)
-    connection = _connect(url, name)
-    try:
+    with closing(_connect(url, name)) as connection, _explained(name):
         promises, found = (
             connection.execute(queries(POSTGRESQL_SQL)[each].text.encode()).fetchone()
             for each in ("promises", "is_made")
         )
-    finally:
-        connection.close()
     assert promises is not None  # noqa: S101 (a SELECT without FROM has one row)
     if promises["schema"] is None:
         raise _no_schema(name)
@@ -370,7 +388,7 @@ async def settle(connection: psycopg.AsyncConnection[Any]) -> None:
     Args:
         connection: The connection, idle.
     """
-    for name in ("settings", "no_idle_limit"):
+    for name in _SETTINGS:
         await connection.execute(queries(POSTGRESQL_SQL)[name].text.encode())
     await connection.commit()
 
@@ -408,6 +426,13 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
         ) from None
     connection.adapters.register_dumper(bool, _Bool)
     connection.adapters.register_dumper(str, _Text)
+    try:
+        with _explained(name):
+            for each in _SETTINGS:
+                connection.execute(queries(POSTGRESQL_SQL)[each].text.encode())
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -46,19 +46,27 @@ SELECT current_schema() AS schema, current_setting('server_version_num') AS vers
        current_setting('server_encoding') AS encoding,
        current_setting('synchronous_commit') AS synchronous_commit,
        current_setting('fsync') AS fsync,
-       current_setting('transaction_read_only') AS read_only
+       current_setting('transaction_read_only') AS read_only, pg_is_in_recovery() AS is_standby
+
+-- :name no_time_limit
+-- Comes before all else, and takes no time itself: a limit of the role's could break off any query.
+SET statement_timeout = 0
 
 -- :name settings
 -- As much memory for a sort as the cache of SQLite has; a list is compared once, not compiled. What a
 -- machine that has vanished owned is freed when it has not answered for a minute. A statement sees what
 -- was committed before it, even where the database isolates more by itself. What a role or the server
 -- says of waiting, durability and schemas is fixed as it is now: a reload of its settings changes none.
+-- And what decides how a value is read: bytes are escaped for a server whose strings are standard, and
+-- NULL in an array is no text.
 SELECT set_config('work_mem', '64MB', false), set_config('jit', 'off', false),
        set_config('tcp_keepalives_idle', '30', false),
        set_config('tcp_keepalives_interval', '10', false),
        set_config('tcp_keepalives_count', '3', false),
        set_config('default_transaction_isolation', 'read committed', false),
-       set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),
+       set_config('standard_conforming_strings', 'on', false),
+       set_config('array_nulls', 'on', false), set_config('client_encoding', 'UTF8', false),
+       set_config('lock_timeout', '0', false),
        set_config('synchronous_commit', current_setting('synchronous_commit'), false),
        set_config('default_transaction_read_only', current_setting('default_transaction_read_only'), false),
        set_config('search_path', quote_ident(current_schema()), false)

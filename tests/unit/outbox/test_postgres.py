@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 from petition.errors import LogBusy, LogUnusable
@@ -21,6 +23,7 @@ from petition.outbox.database import POSTGRESQL_SQL, SQLITE_SQL, queries, tables
 from petition.outbox.enqueue import Listing
 from petition.outbox.job_queue import take_turn
 from petition.outbox.log import Log
+from petition.outbox.postgres import _connect, is_there
 from petition.outbox.states import Mode, State
 from petition.sending.job_queue import make_tables
 from tests.servers.authority import Authority
@@ -89,9 +92,9 @@ def test_a_log_that_several_make_at_once_is_made_once(postgres: Postgres):
 
 def test_looking_makes_no_log(postgres: Postgres):
     url = postgres.new_log()
-    assert not database.is_there(url)
+    assert not is_there(url)
     with Log(url):
-        assert database.is_there(url)
+        assert is_there(url)
 
 
 def test_the_lock_is_freed_by_the_death_of_its_owner_and_by_nothing_else(postgres: Postgres):
@@ -141,7 +144,7 @@ def test_a_server_that_loses_what_it_committed_is_refused(postgres: Postgres):
 
 def test_a_schema_that_is_not_there_is_no_log_in_which_nothing_is(postgres: Postgres):
     with pytest.raises(LogUnusable, match="no schema that its search_path names"):
-        database.is_there(postgres.url("misspelt"))
+        is_there(postgres.url("misspelt"))
 
 
 def test_a_connection_is_not_lost_for_having_nothing_to_write(postgres: Postgres):
@@ -185,7 +188,7 @@ def test_a_table_of_somebody_else_is_left_alone(postgres: Postgres):
     postgres.run(f"CREATE TABLE {schema}.copy (id int)")
     with pytest.raises(LogUnusable, match="this is no log of petition"):
         Log(url)
-    assert not database.is_there(url)
+    assert not is_there(url)
 
 
 def test_a_log_of_another_version_is_refused(postgres: Postgres):
@@ -316,6 +319,56 @@ def test_what_a_server_or_a_role_limits_is_not_for_a_log(own_server: Postgres):
                 assert not waiting.done()
             waiting.result(30)
         assert [one.mailbox for one in manual.suppressions(log)] == ["a@x.example"]
+
+
+@pytest.mark.parametrize("name", ["standard_conforming_strings", "array_nulls"])
+def test_how_a_role_reads_values_changes_none_of_the_log(own_server: Postgres, name: str):
+    own_server.run(f"ALTER ROLE postgres SET {name} = off")
+    written = b"\x00\\\xff'", [b"\x00\\\xff'"], ["a", None, "NULL"]
+    with Log(own_server.new_log()) as log:
+        asked = log.database._connection.execute(
+            "SELECT %s::bytea, %s::bytea[], %s::text[]", written
+        )
+        assert tuple(asked.fetchone()) == written
+
+
+def test_a_login_that_may_only_read_is_told_which_setting_says_so(own_server: Postgres):
+    url = own_server.new_log()
+    Log(url).close()
+    own_server.run("ALTER ROLE postgres SET default_transaction_read_only = on")
+    with Log(url) as log:
+        with pytest.raises(LogUnusable, match="default_transaction_read_only"):
+            Listing(log, "open").stage(listed("ann"))
+        with (
+            pytest.raises(LogUnusable, match="default_transaction_read_only"),
+            log.database.transaction(),
+        ):
+            raise AssertionError
+
+
+def test_a_server_that_ends_the_connection_at_once_is_explained(
+    own_server: Postgres, monkeypatch: pytest.MonkeyPatch
+):
+    url = own_server.new_log()
+    connect = psycopg.connect
+
+    def connect_and_lose(*args: Any, **kwargs: Any) -> Any:
+        connection = connect(*args, **kwargs)
+        with connect(own_server.url(), autocommit=True) as other:
+            other.execute(f"SELECT pg_terminate_backend({connection.info.backend_pid}, 10000)")
+        return connection
+
+    monkeypatch.setattr(psycopg, "connect", connect_and_lose)
+    with pytest.raises(LogUnusable):
+        is_there(url)
+
+
+def test_no_limit_of_a_role_breaks_off_the_look_whether_there_is_a_log(own_server: Postgres):
+    url = own_server.new_log()
+    own_server.run("ALTER ROLE postgres SET statement_timeout = '1min'")
+    with closing(_connect(url, "here")) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+    assert not is_there(url)
 
 
 def test_durability_is_what_it_was_when_the_log_was_opened(own_server: Postgres):
