@@ -269,17 +269,23 @@ def _run(command: str, setting: _Setting) -> str:
     """All that a command prints.
 
     It is split as a shell would, and no shell runs it. It gets no input, and of our files none:
-    what holds the log's lock must not live on in it.
+    what holds the log's lock must not live on in it. It runs outside the campaign folder: there it
+    could find files that nobody has confirmed.
     """
     try:
-        words = shlex.split(command)
+        folder = Path.cwd()
+        words = _with_whole_paths(shlex.split(command), folder)
+        environ = environment_of_children()
+        for name in ("PWD", "OLDPWD"):
+            environ.pop(name, None)
         running = subprocess.Popen(  # noqa: S603 (the organiser's own command, from their own file)
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # whatever it says there could quote the secret
             close_fds=True,
-            env=environment_of_children(),
+            cwd=folder.anchor,
+            env=environ,
         )
     except (FileNotFoundError, IndexError):
         raise _failed(setting, "names a program that is not there") from None
@@ -301,6 +307,29 @@ def _run(command: str, setting: _Setting) -> str:
         return output.decode()
     except UnicodeDecodeError:
         raise _failed(setting, "printed what is no UTF-8") from None
+
+
+def file_in(folder: Path, word: str) -> Path | None:
+    """The file of a campaign folder that a word of a command names, directly or through a link.
+
+    Args:
+        folder: The folder, an absolute path.
+        word: The word.
+    """
+    path = folder / word
+    if not os.path.isfile(path):  # noqa: PTH113 (a word may be longer than any path)
+        return None
+    places = (Path(os.path.normpath(path)), path.resolve())
+    folders = (folder, folder.resolve())
+    return path if any(one.is_relative_to(root) for one in places for root in folders) else None
+
+
+def _with_whole_paths(words: list[str], folder: Path) -> list[str]:
+    """A command whose files of the campaign folder are found from anywhere."""
+    whole = [str(file_in(folder, word) or word) for word in words]
+    if words and os.path.basename(words[0]) == words[0]:  # noqa: PTH119 (a text, no path yet)
+        whole[0] = words[0]  # a program that is looked for in PATH
+    return whole
 
 
 def _read(running: subprocess.Popen[bytes], setting: _Setting) -> bytes:

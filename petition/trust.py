@@ -8,6 +8,7 @@ person's own word and is not asked for.
 """
 
 import hashlib
+import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from petition.campaign.server import find_server
 from petition.campaign.settings import Inbox, Settings, Smtp
+from petition.credentials import file_in
 from petition.database_url import POSTGRESQL, SQLITE, PostgresAddress
-from petition.errors import LogUnusable
+from petition.errors import LogUnusable, UsageError
 from petition.user_state import changed_state, read_state
 
 _FILE = "trust.json"
@@ -42,8 +44,8 @@ class Request:
         key: Where it stands in petition.toml.
         value: What stands there, as far as it matters.
         effect: What petition does with it.
-        seal: The hashes of the folder's own files that a command names: a changed script is another
-            command.
+        seal: What counts besides the value: of a server the login, of a command the files of the
+            folder that it names. A changed script is another command.
     """
 
     part: Part
@@ -78,6 +80,7 @@ def requests(settings: Settings, environ: Mapping[str, str], root: Path) -> list
 
     Raises:
         ServerMisnamed: What names the mail server is wrong.
+        UsageError: A command names a file that cannot be read.
     """
     return [
         *_of_log(settings, environ, root),
@@ -132,9 +135,12 @@ def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> It
         return
     is_harmless = server.is_loopback and server.username is None  # as of a sandbox
     if not environ.get("PETITION_SMTP_HOST", "").strip() and not is_harmless:
-        login = f" and gives it the password of {server.username}" if server.username else ""
-        effect = f"sends the letters through this server{login}"
-        yield Request(Part.SERVER, "[smtp] host", server.name, effect)
+        effect, seal = "sends the letters through this server", ""
+        if server.username is not None:
+            secret = "token" if server.auth == "xoauth2" else "password"
+            effect += f" and gives it the {secret} of {server.username}"
+            seal = _sealed(server.username, server.auth, server.security)
+        yield Request(Part.SERVER, "[smtp] host", server.name, effect, seal)
     if server.username is not None:
         yield from _logins(Part.SERVER, "smtp", settings.smtp, environ, root)
 
@@ -156,8 +162,9 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
         return
     kind, _, path = inbox.url.partition(":")
     if kind == "imaps":
-        effect = "reads this mailbox and gives its server the password"
-        yield Request(Part.INBOX, "[inbox] url", inbox.url, effect)
+        secret = "token" if inbox.auth == "xoauth2" else "password"
+        effect = f"reads this mailbox and gives its server the {secret}"
+        yield Request(Part.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
         yield from _logins(Part.INBOX, "inbox", inbox, environ, root)
         return
     for name in (path, f"{path}/new", f"{path}/cur"):
@@ -179,14 +186,23 @@ def _logins(
 
 
 def _command(part: Part, key: str, command: str, root: Path) -> Request:
+    words: list[str] = []
+    with suppress(ValueError):  # it is no command then, and cannot be run
+        words = shlex.split(command)
     seal = ""
-    with suppress(ValueError, OSError):  # it is no command then, and cannot be run
-        for word in shlex.split(command):
-            path = (root / word).resolve()
-            if path.is_relative_to(root.resolve()) and path.is_file():
-                with path.open("rb") as file:
-                    seal += f" {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    for path in filter(None, (file_in(root.absolute(), word) for word in words)):
+        real = path.resolve()
+        try:
+            with real.open("rb") as file:
+                seal += _sealed(str(real), hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as why:
+            what = f"{key} names a file that cannot be read: {real} ({why.strerror})"
+            raise UsageError(what, "Make it readable, or name another one") from None
     return Request(part, key, command, "runs this command", seal)
+
+
+def _sealed(*parts: str) -> str:
+    return f" {json.dumps(parts)}"
 
 
 def _outside(path: str, root: Path) -> str | None:

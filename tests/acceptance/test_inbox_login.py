@@ -95,7 +95,7 @@ def test_a_token_that_has_run_out_is_asked_for_again(returns: Returns):
     root = returns.campaign.root
     printer = (
         "import pathlib\n"
-        "asked = pathlib.Path('asked')\n"
+        "asked = pathlib.Path(__file__).with_name('asked')\n"
         "asked.write_text(asked.read_text() + 'x' if asked.exists() else 'x')\n"
         f"print('stale' if asked.read_text() == 'x' else {FRESH!r})\n"
     )

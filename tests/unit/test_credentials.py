@@ -163,6 +163,48 @@ def test_a_command_gets_no_input_and_none_of_our_files(tmp_path):
     assert said in {"'' [0, 1, 2]", "'' [0, 1, 2, 3]"}
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A campaign folder with programs, which is the working directory as in a run."""
+    (tmp_path / "bin").mkdir()
+    for name in ("bin/pw.sh", "echo"):
+        (tmp_path / name).write_text("#!/bin/sh\ntest -e bin/pw.sh || echo hunter2\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "bin/m.py").write_text("print('hunter2')\n")
+    (tmp_path / "Makefile").write_text("pw:\n\t@echo hunter2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("OLDPWD", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", ["bin/pw.sh", "./bin/pw.sh", "sh bin/pw.sh", "sh bin/../echo"])
+def test_a_script_of_the_folder_is_found_and_runs_outside_of_it(folder, line):
+    assert password_of(line) == "hunter2"  # it is not printed in the folder
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh -c './bin/pw.sh x'",
+        "sh -c '$OLDPWD/bin/pw.sh'",
+        "sh -c '$PWD/bin/pw.sh'",
+        "make -s pw",
+        "make -s -C . pw",
+        f"{sys.executable} -m bin.m",
+        "env --split-string=bin/pw.sh",
+        "sh -c '. bin/pw.sh'",
+    ],
+)
+def test_a_command_does_not_reach_what_nobody_has_confirmed(folder, line):
+    with pytest.raises(ServerTrouble):
+        password_of(line)
+
+
+def test_a_file_of_the_folder_does_not_stand_in_for_a_program(folder):
+    assert password_of("echo mine") == "mine"
+
+
 def test_a_token_may_be_the_answer_of_a_token_endpoint():
     answer = '{\n"access_token": "hunter2",\n"expires_in": 3599, "token_type": "Bearer"}'
     token = find_token("PETITION_NOT_SET", command(f"print('''{answer}''')"))

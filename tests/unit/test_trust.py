@@ -77,3 +77,56 @@ def test_what_is_confirmed_is_of_one_folder_and_one_value(tmp_path: Path):
     assert changed is not None
     new = unconfirmed(requests(changed, {}, here), here)
     assert [one.key for one in new] == ["[smtp] password_command"]
+
+
+def now_asked(root: Path, text: str) -> list[str]:
+    """The keys that are asked for anew; confirms all of it."""
+    asked(root, text)
+    settings = read_settings(root).settings
+    assert settings is not None
+    wanted = requests(settings, {}, root)
+    new = unconfirmed(wanted, root)
+    confirm(wanted, root)
+    return [one.key for one in new]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keys"),
+    [
+        (SMTP.replace('username = "me"\n', ""), SMTP, ["[smtp] host", "[smtp] password_command"]),
+        (SMTP, SMTP.replace('"me"', '"you"'), ["[smtp] host"]),
+        (SMTP, SMTP + 'port = 587\nsecurity = "tls"\n', ["[smtp] host"]),
+        (SMTP, SMTP + 'auth = "xoauth2"\n', ["[smtp] host"]),
+        (INBOX, INBOX + 'auth = "xoauth2"\n', ["[inbox] url"]),
+        (INBOX, INBOX.replace("//me@", "//you@"), ["[inbox] url"]),
+    ],
+)
+def test_another_login_is_asked_for_again(tmp_path: Path, before: str, after: str, keys: list[str]):
+    now_asked(tmp_path, before)
+    assert now_asked(tmp_path, before) == []
+    assert now_asked(tmp_path, after) == keys
+
+
+def test_a_link_that_a_command_names_is_confirmed_with_where_it_leads(tmp_path: Path):
+    root = tmp_path / "campaign"
+    (root / "bin").mkdir(parents=True)
+    for name in ("good.sh", "other.sh"):
+        (tmp_path / name).write_text("echo secret\n")
+    link = root / "bin" / "link.sh"
+    link.symlink_to("../../good.sh")
+    text = SMTP.replace("show it", "sh bin/link.sh")
+    now_asked(root, text)
+    assert now_asked(root, text) == []
+    link.unlink()
+    link.symlink_to("../../other.sh")
+    assert now_asked(root, text) == ["[smtp] password_command"]
+    (tmp_path / "other.sh").write_text("touch was-here\n")
+    assert now_asked(root, text) == ["[smtp] password_command"]
+
+
+def test_a_long_word_hides_no_script_behind_it(tmp_path: Path):
+    text = SMTP.replace("show it", f"env X={'x' * 300} sh pw.sh")
+    tmp_path.joinpath("pw.sh").write_text("echo secret\n")
+    now_asked(tmp_path, text)
+    tmp_path.joinpath("pw.sh").write_text("touch was-here\n")
+    assert now_asked(tmp_path, text) == ["[smtp] password_command"]
