@@ -29,6 +29,10 @@ _SIZE_LIMIT = 128 * 2**20  # bytes of XML, once it is unpacked
 _STRINGS_LIMIT = 48 * 2**20  # bytes of the texts that cells share
 _CELL_LIMIT = 2_000_000  # of the sheet's rectangle, empty ones too
 _TEXT_LIMIT = 96 * 2**20  # characters of all cells: each has a copy of the text that it shares
+_CELL_LENGTH = 131_072  # characters of one cell, as in CSV files
+_BYTES_IN_CELL = 6 * _CELL_LENGTH  # "&quot;" is one character
+_REPEATED_LIMIT = 1_000  # rows with something in them that .ods writes once for many
+_LONG = f"a cell of this row is longer than {_CELL_LENGTH:,} characters", "Shorten it"
 _HINT = "Open it in a spreadsheet program and save it anew"
 _HINT_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
 _NO_SHEET = "has no sheet"
@@ -101,6 +105,10 @@ class SheetFile:
             return
         width = 0
         for row, values in enumerate(sheet.iter_rows(), 1):
+            if any(isinstance(value, str) and len(value) > _CELL_LENGTH for value in values):
+                problems.append(Problem(self.file, row, *_LONG))
+                yield row, None if width else []
+                continue
             cells = [_text(value) for value in values]
             if not any(cells):
                 continue
@@ -177,10 +185,74 @@ def _refuse_too_large(path: Path) -> None:
                     else:
                         deque(pieces, maxlen=0)
                 left -= pieces.size
+                if name == "content.xml":
+                    with packed.open(part) as stream:
+                        _Repeated().read(stream)
             if strings:
                 _refuse_copied_texts(packed, strings.filename, cells)
     except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
         raise _Refused("is no spreadsheet of its kind", _HINT) from None
+
+
+class _Repeated:
+    """What a few bytes of an .ods make large: blanks, cells and rows that are written once."""
+
+    def __init__(self) -> None:
+        self._rows = self._cells = 1  # how often the present ones stand there
+        self._length = self._row_length = self._length_of_all = 0
+        self._written = self._more = 0  # rows with something in them, and their repetitions
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read a sheet.
+
+        Raises:
+            _Refused: It would be too large, or is not XML.
+        """
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._text
+        parser.EndElementHandler = self._end
+        try:
+            parser.ParseFile(stream)
+        except (expat.ExpatError, ValueError):
+            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        match name.rpartition(":")[2]:
+            case "table-row":
+                self._rows, self._row_length = _times(attributes, "number-rows-repeated"), 0
+            case "table-cell" | "covered-table-cell":
+                self._cells = _times(attributes, "number-columns-repeated")
+                self._length = max(map(len, attributes.values()), default=0)
+                self._length *= "office:string-value" in attributes
+            case "s":
+                self._length += _times(attributes, "c")
+            case "p":
+                self._length += 1
+
+    def _text(self, text: str) -> None:
+        self._length += len(text)
+
+    def _end(self, name: str) -> None:
+        match name.rpartition(":")[2]:
+            case "table-cell" | "covered-table-cell":
+                self._row_length += self._cells * self._length
+                self._length = 0
+            case "table-row" if self._row_length:
+                self._length_of_all += self._rows * self._row_length
+                self._written += 1
+                self._more += self._rows - 1
+        if max(self._length, self._row_length, self._length_of_all) > _STRINGS_LIMIT:
+            raise _Refused(f"holds more than {_STRINGS_LIMIT >> 20} MB of text", _HINT_SIZE)
+        if self._more > _REPEATED_LIMIT + 10 * self._written:
+            what = f"says of {self._more:,} rows that they are the same as others"
+            raise _Refused(what, "Delete the rows that stand there again")
+
+
+def _times(attributes: dict[str, str], name: str) -> int:
+    found = (int(value) for key, value in attributes.items() if key.rpartition(":")[2] == name)
+    return max((1, *found))
 
 
 class _Pieces:
@@ -189,6 +261,15 @@ class _Pieces:
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream, self._limit = stream, limit
         self.size = 0
+        self._run = 0  # bytes since the last tag
+
+    def _refuse_long_text(self, piece: bytes) -> None:
+        end = 0
+        while (last := piece.rfind(b"<", end, end + _BYTES_IN_CELL - self._run)) >= 0:
+            end, self._run = last + 1, 0
+        self._run += len(piece) - end
+        if self._run > _BYTES_IN_CELL:
+            raise _Refused(f"has a cell of more than {_CELL_LENGTH:,} characters", "Shorten it")
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
@@ -197,6 +278,7 @@ class _Pieces:
             if self.size > self._limit:
                 size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
                 raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
+            self._refuse_long_text(piece)
             yield rest + piece
             rest = piece[-_REFERENCE_LENGTH:]
 

@@ -158,3 +158,66 @@ def test_chance_bytes_as_a_spreadsheet(tmp_path_factory, kind, content):
     rows, problems = rows_of(f"chance.{kind}", root)
     assert rows == []
     assert len(problems) == 1
+
+
+CELL = b'<table:table-cell office:value-type="string"%s><text:p>%s</text:p></table:table-cell>'
+ODS = (
+    b'<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
+    b' xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"'
+    b' xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body>'
+    b'<office:spreadsheet><table:table table:name="S"><table:table-row>%s</table:table-row>'
+    b"%%s</table:table></office:spreadsheet></office:body></office:document-content>"
+) % (CELL % (b"", b"email"))
+
+
+def ods(folder, rows):
+    with zipfile.ZipFile(folder.root / "people.ods", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        packed.writestr("META-INF/manifest.xml", "<manifest/>")
+        packed.writestr("content.xml", ODS % rows)
+
+
+ROW = b"<table:table-row%s>%s</table:table-row>"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROW % (b"", CELL % (b"", b'<text:s text:c="59999999"/>')),
+        ROW % (b"", CELL % (b"", b'<text:s text:c="999999"/>') * 60),
+        ROW % (b"", CELL % (b' table:number-columns-repeated="9999"', b"a" * 9_999)),
+        ROW % (b' table:number-rows-repeated="9999"', CELL % (b"", b"a" * 9_999)),
+        ROW % (b' table:number-rows-repeated="9999"', CELL % (b"", b"a@b.example")),
+        ROW % (b' table:number-rows-repeated="1000"', CELL % (b"", b"a@b.example")) * 20,
+    ],
+)
+def test_a_sheet_that_would_be_much_larger_than_its_file_is_refused(folder, rows):
+    ods(folder, rows)
+    found, (problem,) = rows_of("people.ods", folder.root)
+    assert found == []
+    assert problem.is_error
+    assert problem.line is None
+
+
+def test_empty_rows_that_are_repeated_and_blanks_are_no_fault(folder):
+    empty = ROW % (b' table:number-rows-repeated="1048570"', b"<table:table-cell/>")
+    person = CELL % (b"", b'a@b.example<text:s text:c="3"/>')
+    ods(folder, ROW % (b"", person) + empty)
+    (row,), problems = rows_of("people.ods", folder.root)
+    assert problems == []
+    assert row.cells == {"email": "a@b.example"}
+
+
+def test_a_row_with_a_very_long_cell_is_told(folder):
+    long = CELL % (b"", b"a" * 200_000)
+    ods(folder, ROW % (b"", CELL % (b"", b"a@b.example")) + ROW % (b"", long))
+    (row,), (problem,) = rows_of("people.ods", folder.root)
+    assert row.line == 2
+    assert problem.line == 3
+    assert "131,072" in problem.what
+
+
+def test_a_text_of_many_bytes_is_refused_before_it_is_read(folder):
+    ods(folder, ROW % (b"", CELL % (b"", b"a" * 1_500_000)))
+    _, (problem,) = rows_of("people.ods", folder.root)
+    assert "131,072" in problem.what
