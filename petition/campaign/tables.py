@@ -178,9 +178,12 @@ def _refuse_too_large(path: Path) -> None:
                     continue
                 part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
                 strings = part if name == _SHARED else strings
+                is_sheet = name.startswith("xl/worksheets/")
+                has_cells = is_sheet or part is strings or name == "content.xml"
+                limit = min(left, _STRINGS_LIMIT) if part is strings else left
                 with packed.open(part) as stream:
-                    pieces = _Pieces(stream, min(left, _STRINGS_LIMIT) if part is strings else left)
-                    if name.startswith("xl/worksheets/"):  # of .ods calamine itself refuses them
+                    pieces = _Pieces(stream, limit, holds_cells=has_cells)
+                    if is_sheet:  # of .ods calamine itself refuses them
                         cells[part.filename] = _count_cells(pieces)
                     else:
                         deque(pieces, maxlen=0)
@@ -258,8 +261,8 @@ def _times(attributes: dict[str, str], name: str) -> int:
 class _Pieces:
     """A part of the archive in pieces, each beginning with the last bytes of the one before."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
-        self._stream, self._limit = stream, limit
+    def __init__(self, stream: IO[bytes], limit: int, *, holds_cells: bool) -> None:
+        self._stream, self._limit, self._holds_cells = stream, limit, holds_cells
         self.size = 0
         self._run = 0  # bytes since the last tag
 
@@ -269,7 +272,8 @@ class _Pieces:
             end, self._run = last + 1, 0
         self._run += len(piece) - end
         if self._run > _BYTES_IN_CELL:
-            raise _Refused(f"has a cell of more than {_CELL_LENGTH:,} characters", "Shorten it")
+            what = f"has a cell, or something else, of more than {_CELL_LENGTH:,} characters"
+            raise _Refused(what, "Shorten it")
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
@@ -278,7 +282,8 @@ class _Pieces:
             if self.size > self._limit:
                 size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
                 raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
-            self._refuse_long_text(piece)
+            if self._holds_cells:
+                self._refuse_long_text(piece)
             yield rest + piece
             rest = piece[-_REFERENCE_LENGTH:]
 

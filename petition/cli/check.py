@@ -402,6 +402,9 @@ def _sum_up(inspection: "Inspection") -> None:
         return
     letters = output.count(inspection.letters, "letter")
     people = output.count(inspection.people, "person", "people")
+    if not inspection.people:
+        output.say(f"{letters}, {people}{warned}: there is nobody to write to.", "bold")
+        return
     if not inspection.held:
         output.say(f"{letters}, {people}{warned}: ready.", "bold")
         return

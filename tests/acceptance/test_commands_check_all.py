@@ -157,6 +157,7 @@ def test_a_list_without_anybody_is_pointed_out(campaign: SmallCampaign):
     campaign.write("recipients.csv", "email,name,town\n")
     said = check(campaign, 0)
     assert said[0].startswith("recipients.csv:1: warning: there is nobody on this list")
+    assert "ready" not in "".join(said)
 
 
 def test_a_link_that_leads_back_to_itself(campaign: SmallCampaign):
