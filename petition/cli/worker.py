@@ -17,7 +17,7 @@ from petition.campaign.server import server_of_environment
 from petition.cli import output
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
-from petition.errors import ExitStatus, LogUnusable, PetitionError, UsageError, sentence
+from petition.errors import ExitStatus, LogDamaged, LogUnusable, PetitionError, UsageError, sentence
 from petition.outbox.database import where
 from petition.outbox.known import doubt_of
 from petition.outbox.log import Log, is_there
@@ -287,6 +287,9 @@ class _Worker:
             return await self._do(Task.of(arguments))
         except LetterUnusable as fault:
             reason = str(fault)
+        except LogDamaged as fault:  # a row of this letter cannot be read; others can
+            reason = str(fault)
+            await self._at_work.give_back()
         except (PetitionError, OSError):  # of the log, of the server, of where it is said
             raise
         except Exception as fault:

@@ -40,7 +40,8 @@ class Worker:
         self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Ask it to end once it has begun, and wait until it has."""
+        wait_until(lambda: bool(self.events()) or self.process.poll() is not None)
         self.stop_soon()
         _, err = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, err

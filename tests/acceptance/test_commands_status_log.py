@@ -216,5 +216,6 @@ def test_a_copy_has_its_message_id_from_the_first(mixed: SmallCampaign):
     mixed.petition("send", "open-letter")
     assert mixed.states()["p5"] == "sent"
     assert known()["p5@x.example"] == queued["message_id"]
-    (kept,) = (mixed.root / "outbox/new").iterdir()
-    assert f"Message-ID: {queued['message_id']}\r\n".encode() in kept.read_bytes()
+    mails = [mail.read_bytes() for mail in (mixed.root / "outbox/new").iterdir()]
+    field = f"Message-ID: {queued['message_id']}\r\n".encode()
+    assert len([mail for mail in mails if field in mail]) == 1

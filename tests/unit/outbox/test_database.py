@@ -130,13 +130,13 @@ def test_a_log_that_may_only_be_read_is_read(tmp_path: Path):
     program = f"""
         from petition.errors import LogUnusable
         from petition.outbox.log import Log
-        from petition.outbox import person
+        from petition.outbox import manual
         with Log("sqlite:///{path}") as log:
             assert log.database.read_only
             assert log.key.hex() == {key.hex()!r}
             assert log.letters() == []
             try:
-                person.suppress(log, ["a@x.example"])
+                manual.suppress(log, ["a@x.example"])
             except LogUnusable as fault:
                 print(fault)
     """

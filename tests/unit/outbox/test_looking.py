@@ -21,12 +21,12 @@ LOOK = """
     import resource
     from petition.errors import LogUnusable
     from petition.outbox.log import Log
-    from petition.outbox import person
+    from petition.outbox import manual
     try:
         log = Log("sqlite:///{path}")
         log.tidy()
         print("queued:", log.counts("open")["queued"], len(list(log.events())))
-        person.suppress(log, ["a@x.example"])
+        manual.suppress(log, ["a@x.example"])
     except LogUnusable as fault:
         print(fault)
 """
