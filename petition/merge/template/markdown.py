@@ -229,6 +229,7 @@ Picture = Callable[[str], str]
 
 
 # markdown-it bounds the nesting of blocks alone.
+COLUMN_LIMIT = 100  # of a table
 DEPTH_LIMIT = 50
 
 
@@ -255,6 +256,15 @@ def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture)
         if _depth(token.children or []) > DEPTH_LIMIT:
             what = f"marks of emphasis and links stand more than {DEPTH_LIMIT} deep in each other"
             report(token.map[0] if token.map else 0, what, "Take some of them out")
+            return []
+    line = columns = 0
+    for token in tokens:
+        if token.type == "tr_open":
+            line, columns = token.map[0] if token.map else 0, 0
+        columns += token.type == "th_open"
+        if columns > COLUMN_LIMIT:
+            what = f"a table has more than {COLUMN_LIMIT} columns"
+            report(line, what, "Make it narrower, or attach it as a file")
             return []
     return _Builder(marked, report, picture).blocks(tokens)
 

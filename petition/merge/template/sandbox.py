@@ -26,9 +26,9 @@ from petition.merge.template.signatories import SignatoryList, listed, others
 
 OUTPUT_LIMIT = 1_000_000  # characters of one part of a letter
 TEXT_LIMIT = 100_000  # characters of a text, or elements of a list, that an expression makes
-NUMBER_LIMIT = 4_000  # bits of a number
+NUMBER_LIMIT = 200  # bits of a number; 9**9**9 is (9**9)**9 here, and has 257
 RANGE_LIMIT = 10_000  # numbers of a range
-STEPS = 200_000  # of about ten microseconds: a round of a loop, a call
+STEPS = 50_000  # of about ten microseconds: a round of a loop, a call
 STEP_CHARACTERS = 64  # characters that are made or looked through in a step
 STEP_ELEMENTS = 8  # elements of lists that are
 STEP_NODES = 8  # what a round or a macro has in it, as Jinja takes it apart

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -76,3 +77,23 @@ def assert_sound(merger, person):
     assert text == re.sub("[\x02\x03]", "", merger.show(person, 1, NOW).text)
     assert not re.search("[\U00100000-\U0010ffff]", text + html)
     assert max(map(len, sent.data.split(b"\r\n"))) <= 76
+
+
+def test_a_table_of_very_many_columns_is_told_with_its_line():
+    frozen, (problem,) = attempt("Dear you\n\n" + "|a" * 101 + "|\n" + "|-" * 101 + "|\n")
+    assert frozen is None
+    assert problem.line == 7
+    assert attempt("|a" * 100 + "|\n" + "|-" * 100 + "|\n")[1] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{% for x in range(90) %}{% for y in range(900) %}{% endfor %}{% endfor %}", "{{ 9**9**9 }}"],
+)
+def test_what_is_too_much_for_a_letter_to_many_is_told_with_its_line(line):
+    frozen, problems = attempt("Dear you\n\n" + line + "\n")
+    if frozen is not None:
+        with pytest.raises(MergeRefused) as refused:
+            Merger(frozen, Signer(b"k" * 32)).merge(person_of(), 1, NOW, full=True)
+        problems = [refused.value.problem]
+    assert [problem.line for problem in problems] == [7]
