@@ -16,8 +16,10 @@ A refusal by a server is no exception but a `delivery.reply.Verdict`; an excepti
 could not do our part.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Self
 
 
 class ExitStatus(IntEnum):
@@ -51,6 +53,7 @@ class Problem:
         level: Whether it stops a letter.
         mark: What of the line is meant: a text that stands in it ("": all of it), or the number of
             the cell from 0. It is only shown, and makes no two problems of one.
+        count: How many problems it stands for.
     """
 
     file: str
@@ -59,6 +62,7 @@ class Problem:
     hint: str
     level: Level = Level.ERROR
     mark: str | int | None = field(default=None, compare=False)
+    count: int = field(default=1, compare=False)
 
     def __str__(self) -> str:
         return f"{self.place}: {sentence(self.what)} {sentence(self.hint)}"
@@ -72,6 +76,36 @@ class Problem:
     def is_error(self) -> bool:
         """Whether it keeps a letter from being sent."""
         return self.level is Level.ERROR
+
+
+class Problems(list[Problem]):
+    """Problems of which each file has a bounded number; the last one counts the rest."""
+
+    LIMIT = 1_000  # of one file and level
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, Level], int] = {}
+        self._rest: dict[tuple[str, Level], int] = {}  # where the problem stands that counts them
+
+    def append(self, problem: Problem) -> None:
+        """One more problem."""
+        key = problem.file, problem.level
+        self._told[key] = told = self._told.get(key, 0) + 1
+        if told <= self.LIMIT:
+            super().append(problem)
+            return
+        at = self._rest.setdefault(key, len(self))
+        line = self[at].line if at < len(self) else problem.line
+        more = told - self.LIMIT
+        what = f"{more:,} more {'problem' if more == 1 else 'problems'} from here on"
+        hint = "Correct the ones before first"
+        self[at : at + 1] = [Problem(problem.file, line, what, hint, problem.level, count=more)]
+
+    def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[misc,override]
+        for problem in problems:
+            self.append(problem)
+        return self
 
 
 def sentence(text: str) -> str:
@@ -99,7 +133,8 @@ class CampaignError(PetitionError):
     """The campaign's files hold problems that stop the command."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        number = sum(problem.count for problem in problems)
+        count = "1 problem" if number == 1 else f"{number:,} problems"
         super().__init__(f"{count} in the campaign", "Mend what is wrong and try again")
         self.problems = problems
 

@@ -15,7 +15,7 @@ from petition.address import Mailbox, folded
 from petition.campaign.exports import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
 from petition.campaign.people import FirstLines, PeopleList, Person, RowRefused, open_people
 from petition.campaign.tables import TableRow
-from petition.errors import Level, Problem
+from petition.errors import Level, Problem, Problems
 
 UPDATES = "updates"
 NO_CONSENT = "no consent"
@@ -211,7 +211,7 @@ class OptOuts:
 
     by_reason: dict[str, list[str]] = field(default_factory=dict)
     passed_over: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
 
     @property
     def count(self) -> int:

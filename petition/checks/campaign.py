@@ -7,6 +7,7 @@ may neither lock nor flush it (https://www.sqlite.org/howtocorrupt.html, 1.1 and
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -25,7 +26,7 @@ from petition.campaign.supporters import INVALID, PassedOver, Supporters
 from petition.checks import letter as letter_checks
 from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
 from petition.checks.style import Lint, slips_of_campaign
-from petition.errors import CampaignError, Level, MergeRefused, Problem, UsageError
+from petition.errors import CampaignError, Level, MergeRefused, Problem, Problems, UsageError
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
@@ -282,7 +283,7 @@ class Examined:
     files: Files
     frozen: Frozen | None = None
     people: PeopleList | None = None
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     complete: Callable[[Person], Person] = as_it_is
     supporters: Supporters | None = None
@@ -308,7 +309,7 @@ class Examined:
         """
         if self.people is None:
             return
-        refusals = Refusals()
+        refusals = Refusals(self.problems)
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
         lint = Lint(self.letter, merger, revision, now)
         alikes = Duplicates(self.campaign.signatories, self.campaign.settings.people["signatories"])
@@ -404,26 +405,35 @@ def _nobody(people: PeopleList) -> Problem:
 
 
 class Refusals:
-    """Merges that were refused, one problem for all the rows that have it."""
+    """Merges that were refused, one problem for all the rows that have it.
 
-    def __init__(self) -> None:
-        self._rows: dict[Problem, list[Person]] = {}
+    Args:
+        problems: Takes what names its row itself.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self._problems = problems
+        self._places: dict[Problem, list[str]] = {}
+        self._counts: Counter[Problem] = Counter()
 
     def add(self, problem: Problem, person: Person) -> None:
         """One more row with a problem."""
-        self._rows.setdefault(problem, []).append(person)
+        if problem.file == person.file:
+            self._problems.append(problem)
+            return
+        self._counts[problem] += 1
+        places = self._places.setdefault(problem, [])
+        if len(places) < PERSONS_NAMED:
+            places.append(f"{person.file}:{person.line}")
 
     def problems(self) -> list[Problem]:
         """The problems, each with the rows that have it."""
-        return [self._with_rows(problem, rows) for problem, rows in self._rows.items()]
+        return [self._with_rows(problem) for problem in self._places]
 
-    def _with_rows(self, problem: Problem, rows: list[Person]) -> Problem:
-        if problem.file == rows[0].file:  # it names its row itself
-            return problem
-        named = ", ".join(f"{row.file}:{row.line}" for row in rows[:PERSONS_NAMED])
-        more = f" and {len(rows) - PERSONS_NAMED} more" if len(rows) > PERSONS_NAMED else ""
-        what = f"{problem.what} (for {named}{more})"
-        return replace(problem, what=what)
+    def _with_rows(self, problem: Problem) -> Problem:
+        more = self._counts[problem] - PERSONS_NAMED
+        named = ", ".join(self._places[problem]) + (f" and {more} more" if more > 0 else "")
+        return replace(problem, what=f"{problem.what} (for {named})")
 
 
 def examine(

@@ -165,13 +165,13 @@ class Inspection:
     @property
     def errors(self) -> int:
         """How many of the problems keep a letter from being sent."""
-        return sum(problem.is_error for problem in self.problems)
+        return sum(problem.count for problem in self.problems if problem.is_error)
 
     @property
     def warnings(self) -> int:
         """How many of all a person should look at."""
         found = (*self.problems, *self.online)
-        return sum(problem.level is Level.WARNING for problem in found)
+        return sum(problem.count for problem in found if problem.level is Level.WARNING)
 
     @property
     def online_errors(self) -> int:

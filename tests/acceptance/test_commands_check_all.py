@@ -209,3 +209,20 @@ def test_who_gets_a_copy_and_a_letter_too_is_pointed_out(campaign: SmallCampaign
     said = check(campaign, 0)
     what = "p2@x.example is in cc of every letter, and on the list too (recipients.csv:3)"
     assert f"letters/open-letter.md:4: warning: {what}. Take it out of cc" in said[0]
+
+
+def test_of_very_many_bad_rows_the_first_are_told_and_the_rest_counted(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,town\n" + "a,b,c\n" * 3_000)
+    said = check(campaign, 1)
+    assert len([line for line in said if line.startswith("recipients.csv:")]) == 1_001
+    assert "recipients.csv:1002: 2,000 more problems" in "\n".join(said)
+    assert "3,000 problems" in "\n".join(said)
+    assert len(campaign.petition("send", "open-letter", "--yes", status=1).err.splitlines()) < 1_010
+
+
+def test_of_very_many_bad_opt_outs_the_first_are_told(campaign: SmallCampaign):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    campaign.write("out.csv", "email\n" + "a\n" * 3_000 + "b@x.example\n")
+    done = campaign.petition("suppress", "--from", "out.csv", status=1)
+    assert done.err.count("out.csv:") == 1_001
+    assert "1 address" in done.out
