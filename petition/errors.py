@@ -198,6 +198,21 @@ class LogUnusable(PetitionError):
     """The log cannot be opened, read or written."""
 
 
+class LogForked(LogUnusable):
+    """Letters went out, or were queued, from another copy of the log since it was looked at.
+
+    Args:
+        where: The log.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} is not the newest copy of this log any more: letters went out, or were"
+            " queued, from another one meanwhile",
+            "No letter of this command was sent. Go on with the other copy, and delete this one",
+        )
+
+
 class LogDamaged(LogUnusable):
     """The log holds what petition never wrote there: a disk or another program did.
 

@@ -154,10 +154,22 @@ def database_of(
         The URL; for SQLite `sqlite:///` and an absolute path as it is, nothing in it escaped.
 
     Raises:
-        UsageError: PETITION_DATABASE is no URL of a database.
+        UsageError: PETITION_DATABASE is no URL of a database, or the log of a real server would be
+            that of the rehearsals.
     """
+    rehearsals = _absolute("sqlite:///rehearsal.db", root)
     if server is None:
-        return _absolute("sqlite:///rehearsal.db", root)
+        return rehearsals
+    url = _real_database_of(settings, environ, root)
+    if url.startswith("sqlite") and _real_path(url) == _real_path(rehearsals):
+        raise UsageError(
+            "rehearsal.db is the log of the rehearsals: letters to real people have another one",
+            "Name another file in [log] database or PETITION_DATABASE, or none",
+        )
+    return url
+
+
+def _real_database_of(settings: Settings, environ: Mapping[str, str], root: Path) -> str:
     given = environ.get("PETITION_DATABASE", "")
     if not given:
         named = settings.log.database
@@ -173,6 +185,10 @@ def database_of(
 def _absolute(url: str, root: Path) -> str:
     scheme, slashes, path = url.partition(":///")
     return f"{scheme}{slashes}{root.resolve() / path}" if scheme == "sqlite" else url
+
+
+def _real_path(url: str) -> Path:
+    return Path(url.partition(":///")[2]).resolve()
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from petition.cli.workspace import Json
+from petition.cli.workspace import Json, ThisLog
 
 
 def migrate(
@@ -15,6 +15,7 @@ def migrate(
             metavar="DATABASE", help="sqlite:///PATH or postgresql://... without a log in it."
         ),
     ],
+    this_log: ThisLog = False,
     as_json: Json = False,
 ) -> None:
     """Move the log to another database, whole or not at all."""
@@ -25,6 +26,7 @@ def migrate(
     from petition.cli.workspace import Workspace
     from petition.database_url import AddressUnreadable, check_log_address
     from petition.errors import UsageError
+    from petition.outbox.log import MOVED
     from petition.outbox.transfer import take_back, transfer
     from petition.user_state import UserStateUnusable
 
@@ -48,9 +50,14 @@ def migrate(
             else:
                 output.say(f"Undone: the log stays in {log.where}.")
             return
+        is_moved = log.closure is not None and log.closure[0] == MOVED
+        if not is_moved:
+            place.vouch(this_log=this_log)
         done = transfer(log, url)
         with suppress(UserStateUnusable):  # send says so
-            if log.memory.known:  # a copy of the old log from before is older than the new one
+            # A copy of the old log from before is older than the new one from now on. Of a log that
+            # was moved before, whoever sends from the new one is asked.
+            if not is_moved and log.memory.known:
                 place.open_log(url).memory.accept()
     if as_json:
         output.json({"from": done.start, "to": done.end, "rows": done.rows})

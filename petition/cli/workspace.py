@@ -325,7 +325,8 @@ class Workspace:
         """
         if not self.has_log(self.url):
             raise self._no_log()
-        return self.open_log(self.url, even_closed=True)
+        self.log = self.open_log(self.url, even_closed=True)
+        return self.log
 
     def _no_log(self) -> UsageError:
         here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"
@@ -344,10 +345,10 @@ class Workspace:
         return None if self.is_rehearsal else doubt_of(self.log_if_any, self.url, self.root)
 
     def vouch(self, *, this_log: bool, only_tells: bool = False) -> None:
-        """Before letters go out or are queued again: stop if this may not be the right log.
+        """Before letters go out, are queued again or are moved: stop if this may be the wrong log.
 
         Args:
-            this_log: A person has said on the command line that it is.
+            this_log: A person has said on the command line that it is the right one.
             only_tells: Nothing will be sent: say it and go on.
 
         Raises:

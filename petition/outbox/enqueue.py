@@ -246,10 +246,10 @@ class Listing:
 
         Raises:
             LogChanged: The log has changed since: nothing was done.
+            LogForked: Letters went out from another copy of the log since: nothing was done.
         """
         shown, revision, now = comparison, comparison.revision, self._log.now
-        epoch = None
-        with self._log.writing():
+        with self._log.memory.step() as advance, self._log.writing():
             comparison = self._compared(revision, shown.mode, shown.limit, shown.at)
             if comparison != shown:
                 self._refuse_another(comparison, shown, freeze, beside_workers=beside_workers)
@@ -260,7 +260,7 @@ class Listing:
                 if freeze:
                     self._freeze(freeze)
                 self._enqueue(comparison, now)
-                epoch = self._log.memory.advance()
+                advance()
             if widen:
                 values = {"letter": self._letter, "revision": revision, "mode": widen}
                 self._database.run("set_mode", values)
@@ -268,8 +268,6 @@ class Listing:
             drop_indexes(self._database, comparison.to_send)
             if also:
                 also()
-        if epoch:
-            self._log.memory.keep(epoch)
         return comparison
 
     def _refuse_another(

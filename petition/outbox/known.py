@@ -15,6 +15,11 @@ than the one kept here only where the log itself went back:
     the run ends                  epoch + 1               log ahead: the next command ends the run
                                             epoch, ""     the same in both
 
+In SQLite the file of the state folder is locked from before the log is written until after it, and
+a log that is behind is refused (`LogForked`): two copies of a log can both have been found right
+while neither had begun. Only `accept` lifts a log over what is known of it. Where a run began is
+kept too: a copy of its log does not end it.
+
 Nothing is written for a single commit. What a run wrote after its first dot may be in the file of
 the log already or in its `-wal` alone, and the epoch would be the same where only the `-wal` is
 lost. But a run that was killed leaves its `-wal`: where a run has begun, has not ended, and there
@@ -25,15 +30,15 @@ letter. A rehearsal's log is not kept here.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from petition.database_url import POSTGRESQL, PostgresAddress
-from petition.errors import LogUnusable, PetitionError
-from petition.outbox.database import where
+from petition.errors import LogForked, LogUnusable, PetitionError
+from petition.outbox.database import file_of, where
 from petition.user_state import UserStateUnusable, changed_state, read_state, state_folder
 
 if TYPE_CHECKING:
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 
 FILE = "logs.json"
 BEGUN, LOST = "begun", "lost"  # of a log's last run; "": it has ended
+_MOST = 2**62  # a database counts no further than 2^63
 _BRING_BACK = (
     "Everybody who has a letter could get it again: bring that log back, or name it in [log]"
     " database"
@@ -54,12 +60,21 @@ class Known:
     Args:
         epoch: The highest epoch that it was seen with.
         attempted: Whether a letter ever went out from it.
+        marked: Whether one was found in it that went out, or was about to.
         run: How its last run stands: "", `BEGUN` or `LOST`.
+        at: The file that the last run began in; empty for a database server.
     """
 
     epoch: int = 0
     attempted: bool = False
+    marked: bool = False
     run: str = ""
+    at: str = ""
+
+    def runs_elsewhere(self, url: str) -> bool:
+        """Whether a run has begun, and not ended, in another copy of a log that is still there."""
+        is_elsewhere = self.run == BEGUN and self.at not in {"", _file(url)}
+        return is_elsewhere and Path(self.at).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,42 +144,85 @@ class Memory:
             return known.run if (known := self.known) else ""
         return ""
 
-    def advance(self) -> int:
-        """Raise the log's epoch, within a transaction, above what is known of it.
+    @contextmanager
+    def step(
+        self,
+        *,
+        run: str | None = None,
+        attempted: bool = False,
+        looks_for_marks: bool = False,
+        accepts: bool = False,
+    ) -> Iterator[Callable[[], None]]:
+        """Around a transaction in which the log's epoch is raised; it is kept when that is durable.
 
-        Returns:
-            The epoch that it has when the transaction is committed.
-        """
-        known = self.known
-        self._log.database.run("advance", {"floor": known.epoch if known else 0})
-        return self._log.epoch
-
-    def keep(self, epoch: int, *, run: str | None = None, attempted: bool = False) -> None:
-        """Keep an epoch that the log has, durably.
+        In SQLite no other process of this account can take such a step in between: of two copies of
+        a log the first goes on, and the other one is behind it.
 
         Args:
-            epoch: It; it is durable in the log.
-            run: How its last run stands; None: as before.
-            attempted: Whether a letter went out from it, or is about to.
+            run: How its last run stands from now on; None: as before.
+            attempted: Whether a letter is about to go out from it.
+            looks_for_marks: Look whether one has.
+            accepts: A person said that it is the right log, whatever is known.
+
+        Yields:
+            Raises the epoch; to be called within the transaction, or not at all. Where that is
+            tried again, so is this.
 
         Raises:
+            LogForked: Letters went out, or were queued, from another copy of it since.
+            LogUnusable: The log cannot be written.
             UserStateUnusable: The file cannot be read or written.
         """
-        own = self._log.id
-        if self._rehearses or not own:
-            return
-        with changed_state(FILE) as state:
-            old = _logs(state).get(own, Known())
-            if run is None or self._log.database.takes_workers:  # many run at once
-                run = old.run
-            state.setdefault("logs", {})[own] = {
-                "epoch": max(old.epoch, epoch),
-                "attempted": old.attempted or attempted,
-                "run": run,
-            }
-            _texts(state, "places")
-            places = dict.fromkeys(_places(self._log.url, self.folder), own)
-            state.setdefault("places", {}).update(places)
+        log, epoch = self._log, None
+        state: dict[str, Any] | None = None
+        with ExitStack() as held:
+
+            def advance() -> None:
+                nonlocal epoch, state
+                known = Known()
+                if not self._rehearses:
+                    # Workers wait for each other's rows in the database: they hold no file as well.
+                    if state is None and not log.database.takes_workers:
+                        state = held.enter_context(changed_state(FILE))
+                    now = read_state(FILE) if state is None else state
+                    known = _logs(now).get(log.id or "", known)
+                log.database.run("advance", {"floor": known.epoch if accepts else 0})
+                epoch = log.epoch
+                if not accepts and (known.epoch >= epoch or known.runs_elsewhere(log.url)):
+                    raise LogForked(log.where)
+
+            yield advance
+            if epoch is None or self._rehearses or not log.id:
+                return
+            has_attempts = (looks_for_marks or accepts) and log.has_attempts
+            if state is None:
+                state = held.enter_context(changed_state(FILE))
+            self._put(state, epoch, run, attempted=attempted, marked=has_attempts, accepts=accepts)
+
+    def _put(
+        self,
+        state: dict[str, Any],
+        epoch: int,
+        run: str | None,
+        *,
+        attempted: bool = False,
+        marked: bool = False,
+        accepts: bool = False,
+    ) -> None:
+        own = self._log.id or ""
+        old = _logs(state).get(own, Known())
+        if run is None or self._log.database.takes_workers:  # many run at once
+            run = old.run
+        state.setdefault("logs", {})[own] = {
+            "epoch": max(old.epoch, epoch),
+            "attempted": marked if accepts else old.attempted or attempted or marked,
+            "marked": marked if accepts else old.marked or marked,
+            "run": run,
+            "at": _file(self._log.url) if run == BEGUN and attempted else old.at,
+        }
+        _texts(state, "places")
+        places = dict.fromkeys(_places(self._log.url, self.folder), own)
+        state.setdefault("places", {}).update(places)
 
     def accept(self) -> None:
         """A person said that this is the right log: from now on it is the one that is known.
@@ -174,17 +232,16 @@ class Memory:
             UserStateUnusable: The file could not be read or written.
         """
         _ = self._log.key  # which a new log has not made yet
-        known = self.known
-        has_lost = known is not None and known.run == LOST
-        self._advance_and_keep(run="" if has_lost else None, attempted=self._log.has_attempts)
+        known = self.known or Known()
+        is_over = known.run == LOST or known.runs_elsewhere(self._log.url)
+        self._advance_and_keep(run="" if is_over else None, accepts=True)
 
-    def begin_run(self, epoch: int) -> None:
-        """A run is about to write its first final dot.
+    def begins(self) -> AbstractContextManager[Callable[[], None]]:
+        """The `step` before a run writes its first final dot; `has_begun` is called behind it."""
+        return self.step(run=BEGUN, attempted=True)
 
-        Args:
-            epoch: What `advance` said; it is durable in the log.
-        """
-        self.keep(epoch, run=BEGUN, attempted=True)
+    def has_begun(self) -> None:
+        """The run has begun, and is to be ended."""
         self.is_running = True
 
     def end_run(self) -> None:
@@ -202,6 +259,8 @@ class Memory:
         found = self._before.get(log.id or "")
         if log.database.read_only or not found or found.run != BEGUN:
             return False
+        if found.runs_elsewhere(log.url):
+            return False
         self._has_lost = not log.database.found_changes and log.epoch <= found.epoch
         return True
 
@@ -211,22 +270,33 @@ class Memory:
             known = self.known
             if self.is_running or not known or known.run != BEGUN:
                 return
+            if known.runs_elsewhere(self._log.url):
+                return
             if self._has_lost or self._log.epoch < known.epoch:
-                self.keep(known.epoch, run=LOST)
+                self._keep_run(LOST)
             else:
                 self._end()
 
     def _end(self) -> None:
         with suppress(PetitionError):
             try:
-                self._advance_and_keep(run="")
+                self._advance_and_keep(run="", looks_for_marks=True)
+            except LogForked:
+                raise  # what is kept is of the other copy
             except LogUnusable:  # the disk is full; SQLite may take the `-wal` in all the same
-                self.keep(0, run="")
+                self._keep_run("")
 
-    def _advance_and_keep(self, *, run: str | None, attempted: bool = False) -> None:
-        with self._log.database.transaction():
-            epoch = self.advance()
-        self.keep(epoch, run=run, attempted=attempted)
+    def _keep_run(self, run: str) -> None:
+        if not self._rehearses and self._log.id:
+            with changed_state(FILE) as state:
+                self._put(state, 0, run)
+
+    def _advance_and_keep(
+        self, *, run: str | None, looks_for_marks: bool = False, accepts: bool = False
+    ) -> None:
+        step = self.step(run=run, looks_for_marks=looks_for_marks, accepts=accepts)
+        with step as advance, self._log.database.transaction():
+            advance()
 
 
 def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
@@ -248,7 +318,10 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
     own, name = log.id if log else None, where(url)
     known = logs.get(own) if own else None
     was_used = known is not None and known.attempted
-    if (expected or was_used) and not (log and log.letters()):
+    is_emptied = not (log and log.has_copies) or bool(
+        known and known.marked and not log.has_attempts
+    )
+    if (expected or was_used) and is_emptied:
         is_empty = f"the log in {name} is empty" if log else f"there is no log in {name}"
         return Doubt(f"{is_empty}, and letters went out from one before", _BRING_BACK)
     if log and known and was_used and (log.epoch < known.epoch or known.run == LOST):
@@ -257,6 +330,11 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
             " from a copy, or lost its last changes",
             "Whoever got a letter since could get it again: bring the newest log back, or take"
             " these people out with petition withdraw",
+        )
+    if known and known.runs_elsewhere(url):
+        return Doubt(
+            f"a run has begun in another copy of this log, {known.at}, and has not ended",
+            "Whoever gets a letter from that one could get it again: go on there, or delete it",
         )
     if expected - {own}:
         return Doubt(
@@ -269,6 +347,12 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
             is_new_here=True,
         )
     return None
+
+
+def _file(url: str) -> str:
+    """The file of a log, by its real path; empty for a database server."""
+    file = file_of(url)
+    return str(file.resolve()) if file else ""
 
 
 def _places(url: str, folder: Path | None) -> Iterator[str]:
@@ -291,11 +375,23 @@ def _without_password(url: str) -> str:
 def _logs(state: Mapping[str, Any]) -> dict[str, Known]:
     try:
         return {
-            one: Known(int(about["epoch"]), bool(about["attempted"]), str(about["run"]))
+            one: Known(
+                _epoch(about["epoch"]),
+                bool(about["attempted"]),
+                bool(about.get("marked")),
+                str(about["run"]),
+                str(about.get("at", "")),
+            )
             for one, about in state.get("logs", {}).items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged() from error
+
+
+def _epoch(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise ValueError(value)
+    return value
 
 
 def _texts(state: Mapping[str, Any], name: str) -> dict[str, str]:

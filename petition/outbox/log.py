@@ -172,6 +172,11 @@ class Log:
         return int(row[0]) if row else 0
 
     @property
+    def has_copies(self) -> bool:
+        """Whether a letter was ever queued in it."""
+        return self.database.one("has_copies") is not None
+
+    @property
     def has_attempts(self) -> bool:
         """Whether a letter ever went out from it."""
         return self.database.one("has_attempts") is not None
@@ -347,7 +352,7 @@ class Log:
         `hindrance`.
         """
         self.hindrance = self.database.hindrance
-        if self.database.read_only or not self._has_orphans():
+        if self.database.read_only or not (self._has_orphans() or self.memory.run == BEGUN):
             return
         try:
             with self._owned(0):

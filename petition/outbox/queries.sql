@@ -24,6 +24,10 @@ AS TEXT)
 -- Whether a letter ever went out, or was about to.
 SELECT 1 FROM copy WHERE letter_date IS NOT NULL LIMIT 1
 
+-- :name has_copies
+-- Whether anything was ever queued.
+SELECT 1 FROM copy LIMIT 1
+
 -- :name closure
 -- The note of a move that closes the log.
 SELECT name, value FROM meta WHERE name IN ('moved', 'moving', 'arriving')

@@ -470,6 +470,7 @@ class Run:
 
         Raises:
             LogUnusable: The log could not be written.
+            LogForked: Letters went out from another copy of the log since.
             UserStateUnusable: What this account knows could not be written.
         """
         memory = self._log.memory
@@ -477,8 +478,9 @@ class Run:
             return
         async with self._beginning:
             if not memory.is_running:
-                epoch = await self._committer.commit(lambda _: memory.advance())
-                await self._committer.commit(lambda _: memory.begin_run(epoch))
+                with memory.begins() as advance:
+                    await self._committer.commit(lambda _: advance())
+                memory.has_begun()
 
     def intend(self, intent: Intent) -> asyncio.Future[bool]:
         """Mark a copy before its final dot.

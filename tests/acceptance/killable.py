@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from petition import user_state
 from petition.cli.main import run
 from petition.outbox.enqueue import Listing
-from petition.outbox.known import Memory
+from petition.outbox.known import FILE
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.sqlite import SqliteDatabase
@@ -32,7 +34,7 @@ class Point:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before(owner: type, name: str, point: Point, when: Function = lambda *_: True) -> None:
+def before(owner: Any, name: str, point: Point, when: Function = lambda *_: True) -> None:
     original = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +45,7 @@ def before(owner: type, name: str, point: Point, when: Function = lambda *_: Tru
     setattr(owner, name, wrapped)
 
 
-def after(owner: type, name: str, point: Point, when: Function = lambda *_: True) -> None:
+def after(owner: Any, name: str, point: Point, when: Function = lambda *_: True) -> None:
     original = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -55,7 +57,7 @@ def after(owner: type, name: str, point: Point, when: Function = lambda *_: True
     setattr(owner, name, wrapped)
 
 
-def after_awaiting(owner: type, name: str, point: Point) -> None:
+def after_awaiting(owner: Any, name: str, point: Point) -> None:
     original = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -106,10 +108,15 @@ RECOVERY: dict[str, Function] = {
     "behind tidying up": lambda point: after(Log, "recover", point),
 }
 
+
+def is_known(path: Path, _text: str) -> bool:
+    return path.name == FILE
+
+
 # Of the epoch (known.py): 1 when letters are queued, 2 before the first dot, 3 at the end.
 EPOCH: dict[str, Function] = {
-    "when it is in the log": lambda point: before(Memory, "keep", point),
-    "when it is in both": lambda point: after(Memory, "keep", point),
+    "when it is in the log": lambda point: before(user_state, "_replace", point, is_known),
+    "when it is in both": lambda point: after(user_state, "_replace", point, is_known),
 }
 
 if __name__ == "__main__":

@@ -137,6 +137,126 @@ def test_of_two_copies_of_a_folder_one_goes_on(
     assert server.accepted["p4@x.example"] == 1
 
 
+def at_the_prompt(campaign: SmallCampaign) -> "pexpect.spawn[str]":
+    """A `send` that has looked at everything and waits for the person's yes."""
+    run = pexpect.spawn(
+        sys.executable,
+        ["-m", "petition", *SEND[:2]],
+        cwd=str(campaign.root),
+        env=campaign.environment,
+        encoding="utf-8",
+        timeout=PATIENCE,
+    )
+    run.expect("y/N")
+    return run
+
+
+def says_yes(run: "pexpect.spawn[str]") -> int | None:
+    run.sendline("y")
+    run.expect(pexpect.EOF)
+    run.close()
+    status: int | None = run.exitstatus
+    return status
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+def test_of_two_copies_at_the_prompt_one_goes_on(
+    tmp_path: Path, server: CountingServer, is_queued: bool
+):
+    campaign = SmallCampaign.at(tmp_path / "campaign", PEOPLE).through(server.port)
+    if is_queued:
+        campaign.through(1).petition(*SEND, status=4)
+    else:
+        campaign.petition(*SEND, "--limit", "1", status=0)
+    shutil.copytree(campaign.root, tmp_path / "copy")
+    copy = SmallCampaign(tmp_path / "copy", campaign.env)
+    runs = [at_the_prompt(one) for one in (campaign, copy)]
+    assert says_yes(runs[0]) == 0
+    assert says_yes(runs[1]) != 0
+    assert set(server.accepted.values()) == {1}
+    assert server.accepted.total() == PEOPLE
+    refuses(copy)
+    campaign.petition("check", status=0)
+
+
+def test_a_copy_of_a_log_in_the_middle_of_a_run_sends_nothing(tmp_path: Path):
+    with counting_server(pause=0.05) as server:
+        campaign = SmallCampaign.at(tmp_path / "campaign", 30).through(server.port)
+        with campaign.begin(*SEND) as run:
+            server.wait_for(2)
+            shutil.copytree(campaign.root, tmp_path / "copy")
+            copy = SmallCampaign(tmp_path / "copy", campaign.env)
+            refuses(copy)
+            assert run.wait(PATIENCE) == 0
+        refuses(copy)
+        assert set(server.accepted.values()) == {1}
+        campaign.petition("check", status=0)
+
+
+def test_an_older_copy_is_not_moved(tmp_path: Path, server: CountingServer):
+    campaign = SmallCampaign.at(tmp_path / "campaign", PEOPLE).through(server.port)
+    campaign.petition(*SEND, "--limit", "1", status=0)
+    shutil.copy(campaign.root / "petition.db", tmp_path)
+    campaign.petition(*SEND, status=0)
+    shutil.copy(tmp_path / "petition.db", campaign.root)
+    refuses(campaign, "migrate", "sqlite:///z.db")
+    assert not (campaign.root / "z.db").exists()
+    refuses(campaign)
+    campaign.petition("migrate", "sqlite:///z.db", "--this-log", status=0)
+    campaign.env["PETITION_DATABASE"] = "sqlite:///z.db"
+    campaign.petition("check", status=0)
+
+
+def delete_rows(campaign: SmallCampaign, rows: str) -> None:
+    database = sqlite3.connect(campaign.root / "petition.db")
+    with database:
+        for statement in ("DELETE FROM event", f"DELETE FROM copy WHERE {rows}"):
+            database.execute(statement)
+    database.close()
+
+
+def test_a_log_without_its_copies_is_empty(sent: SmallCampaign, server: CountingServer):
+    delete_rows(sent, "true")
+    refuses(sent)
+    assert server.accepted.total() == PEOPLE
+
+
+def test_a_log_without_the_copies_that_went_out_is_empty(
+    sent: SmallCampaign, server: CountingServer
+):
+    sent.list_people("p1", "p2", "p3", "p4")
+    sent.through(1).petition(*SEND, status=4)
+    delete_rows(sent, "state = 'sent'")
+    refuses(sent)
+    assert server.accepted.total() == PEOPLE
+
+
+def test_a_log_whose_only_person_was_forgotten_is_not_empty(tmp_path: Path, server: CountingServer):
+    campaign = SmallCampaign.at(tmp_path, 1).through(server.port)
+    campaign.petition(*SEND, status=0)
+    campaign.petition("forget", "p1@x.example", "--yes")
+    campaign.list_people("p2")
+    campaign.petition("check", status=0)
+    campaign.petition(*SEND, status=0)
+    assert set(server.accepted.values()) == {1}
+
+
+def test_a_real_server_does_not_share_the_log_of_the_rehearsals(
+    tmp_path: Path, server: CountingServer
+):
+    campaign = SmallCampaign.at(tmp_path, PEOPLE)
+    (tmp_path / "alias").symlink_to(tmp_path)
+    for name in ("rehearsal.db", "letters/../rehearsal.db", "alias/rehearsal.db"):
+        campaign.env["PETITION_DATABASE"] = f"sqlite:///{name}"
+        assert "rehearsal.db" in campaign.through(server.port).petition(*SEND, status=2).err
+        campaign.petition(*SEND, status=0)  # a rehearsal
+    assert not server.accepted
+    del campaign.env["PETITION_DATABASE"]
+    campaign.through(server.port).petition(*SEND, status=0)
+    refused = campaign.through(server.port).petition("migrate", "sqlite:///rehearsal.db", status=2)
+    assert "rehearsal.db" in refused.err
+
+
 def test_a_folder_that_was_renamed_goes_on(tmp_path: Path, sent: SmallCampaign):
     sent.root.rename(tmp_path / "renamed")
     renamed = SmallCampaign(tmp_path / "renamed", sent.env)
@@ -199,7 +319,16 @@ def test_a_state_folder_that_cannot_be_written_sends_nothing(
     assert set(server.accepted.values()) == {1}
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"logs": 1}', '{"logs": {"a": {}}}', '{"places": 1}'])
+KNOWN = '{"logs": {"a": {"attempted": true, "run": "", "epoch": %s}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "{", '{"logs": 1}', '{"logs": {"a": {}}}', '{"places": 1}'),
+        *(KNOWN % epoch for epoch in ("Infinity", "NaN", "-1", "9" * 23, "1.5", '"1"', "true")),
+    ],
+)
 def test_a_damaged_state_file_is_told(sent: SmallCampaign, state_home: Path, text: str):
     (state_home / "petition" / "logs.json").write_text(text)
     assert "damaged" in sent.petition(*SEND, status=1).err
@@ -237,6 +366,7 @@ def test_a_killed_run_whose_journal_was_lost_is_noticed(
         for _ in range(2):
             refuses(campaign)
             campaign.petition("status")
+        refuses(campaign, "migrate", "sqlite:///z.db")
         assert set(server.accepted.values()) == {1}
 
 
@@ -298,6 +428,19 @@ def test_a_database_that_was_made_anew_is_noticed(
     other = SmallCampaign.at(tmp_path / "other folder", PEOPLE)  # the address is known too
     other.env = campaign.env
     refuses(other)
+    assert server.accepted.total() == PEOPLE
+
+
+def test_a_database_whose_rows_were_deleted_is_noticed(
+    tmp_path: Path, server: CountingServer, postgres: Postgres
+):
+    url = postgres.new_log()
+    campaign = SmallCampaign.at(tmp_path, PEOPLE).through(server.port)
+    campaign.env["PETITION_DATABASE"] = url
+    campaign.petition(*SEND, status=0)
+    schema = url.rpartition("%3D")[2]
+    postgres.run(f"TRUNCATE {schema}.copy, {schema}.event CASCADE")
+    refuses(campaign)
     assert server.accepted.total() == PEOPLE
 
 

@@ -135,6 +135,23 @@ def test_two_copies_that_went_their_own_ways_are_not_mixed(full: Log, elsewhere:
         transfer.transfer(full, elsewhere)
 
 
+def test_two_copies_with_as_many_rows_are_not_mixed(full: Log, elsewhere: str):
+    manual.suppress(full, ["zoe@x.example"])
+    transfer.transfer(full, elsewhere)
+    full.database._connection.execute("DELETE FROM meta WHERE name IN ('moved', 'move')")
+    manual.unsuppress(full, ["zoe@x.example"])
+    manual.suppress(full, ["ann@x.example"])
+    with Log(elsewhere) as there:
+        before = content_of(there)
+        assert {table: len(rows) for table, rows in before.items()} == {
+            table: len(rows) for table, rows in content_of(full).items()
+        }
+    with pytest.raises(UsageError, match="differs"):
+        transfer.transfer(full, elsewhere)
+    with Log(elsewhere) as there:
+        assert content_of(there) == before
+
+
 def test_a_log_is_not_moved_onto_itself_nor_while_it_is_sent_from(full: Log, elsewhere: str):
     with pytest.raises(LogBusy):
         transfer.transfer(full, full.url)
