@@ -25,7 +25,7 @@ def migrate(
     from petition.cli.output import count
     from petition.cli.workspace import Workspace
     from petition.database_url import AddressUnreadable, check_log_address
-    from petition.errors import UsageError
+    from petition.errors import LogForked, UsageError
     from petition.outbox.log import MOVED
     from petition.outbox.transfer import take_back, transfer
     from petition.user_state import UserStateUnusable
@@ -50,15 +50,12 @@ def migrate(
             else:
                 output.say(f"Undone: the log stays in {log.where}.")
             return
-        is_moved = log.closure is not None and log.closure[0] == MOVED
-        if not is_moved:
+        if log.closure is None or log.closure[0] != MOVED:  # else it is vouched for already
             place.vouch(this_log=this_log)
         done = transfer(log, url)
-        with suppress(UserStateUnusable):  # send says so
-            # A copy of the old log from before is older than the new one from now on. Of a log that
-            # was moved before, whoever sends from the new one is asked.
-            if not is_moved and log.memory.known:
-                place.open_log(url).memory.accept()
+        with suppress(UserStateUnusable, LogForked):  # send says so
+            if log.memory.known:
+                place.open_log(url).memory.outdate_copies()
     if as_json:
         output.json({"from": done.start, "to": done.end, "rows": done.rows})
         return

@@ -211,14 +211,15 @@ class Memory:
     ) -> None:
         own = self._log.id or ""
         old = _logs(state).get(own, Known())
-        if run is None or self._log.database.takes_workers:  # many run at once
+        is_of_another = old.runs_elsewhere(self._log.url) and not accepts
+        if run is None or is_of_another or self._log.database.takes_workers:  # many run at once
             run = old.run
         state.setdefault("logs", {})[own] = {
             "epoch": max(old.epoch, epoch),
             "attempted": marked if accepts else old.attempted or attempted or marked,
             "marked": marked if accepts else old.marked or marked,
             "run": run,
-            "at": _file(self._log.url) if run == BEGUN and attempted else old.at,
+            "at": _file(self._log.url) if attempted else old.at,
         }
         _texts(state, "places")
         places = dict.fromkeys(_places(self._log.url, self.folder), own)
@@ -235,6 +236,16 @@ class Memory:
         known = self.known or Known()
         is_over = known.run == LOST or known.runs_elsewhere(self._log.url)
         self._advance_and_keep(run="" if is_over else None, accepts=True)
+
+    def outdate_copies(self) -> None:
+        """Raise the epoch: every copy of the log from before is an older one from now on.
+
+        Raises:
+            LogForked: It is one itself.
+            LogUnusable: It could not be written.
+            UserStateUnusable: The file could not be read or written.
+        """
+        self._advance_and_keep(run=None)
 
     def begins(self) -> AbstractContextManager[Callable[[], None]]:
         """The `step` before a run writes its first final dot; `has_begun` is called behind it."""

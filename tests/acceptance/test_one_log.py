@@ -383,6 +383,19 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, look: tuple[str, ...]):
         assert set(server.accepted.values()) == {1}
 
 
+def test_a_killed_run_is_gone_on_with_in_a_folder_that_was_renamed(tmp_path: Path):
+    with counting_server(pause=0.01) as server:
+        campaign = SmallCampaign.at(tmp_path / "campaign", 30).through(server.port)
+        with campaign.begin(*SEND) as run:
+            server.wait_for(10)
+            run.kill()
+        campaign.root.rename(tmp_path / "renamed")
+        renamed = SmallCampaign(tmp_path / "renamed", campaign.env)
+        renamed.petition("check", status=0)
+        renamed.petition(*SEND)
+        assert set(server.accepted.values()) == {1}
+
+
 def test_who_looked_on_while_a_run_was_killed_hides_nothing(tmp_path: Path):
     """The last one to close the log takes the `-wal` in, as a page for leaving does."""
     with counting_server(pause=0.01) as server:
