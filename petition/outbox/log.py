@@ -84,10 +84,11 @@ class Log:
         try:
             if not even_closed:
                 self.refuse_closed()
+            has_dead_run = self.memory.finds_dead_run()
         except LogUnusable:
             self.database.close()
             raise
-        if self.memory.finds_dead_run():
+        if has_dead_run:
             self.tidy()
 
     @property
@@ -149,27 +150,28 @@ class Log:
     def key(self) -> bytes:
         """The key of all identities (identity.py), made with the log."""
         if self._key is None:
-            row = self.database.one("meta", {"name": "key"})
-            if row is None and not (self.database.read_only or self._looks):
+            text = models.meta(self.database, "key")
+            if text is None and not (self.database.read_only or self._looks):
                 with self.database.transaction():
                     self.database.run("set_meta", {"name": "key", "value": self._first_key().hex()})
-                row = self.database.one("meta", {"name": "key"})
+                text = models.meta(self.database, "key")
             with intact():
-                self._key = bytes.fromhex(row[0]) if row else self._first_key()
+                self._key = self._first_key() if text is None else bytes.fromhex(text)
         return self._key
 
     @property
     def id(self) -> str | None:
         """The id by which an account knows the log; None: it has no key yet."""
-        if self._id is None and (row := self.database.one("meta", {"name": "key"})):
-            self._id = id_of(bytes.fromhex(row[0]))
+        if self._id is None and (text := models.meta(self.database, "key")) is not None:
+            with intact():
+                self._id = id_of(bytes.fromhex(text))
         return self._id
 
     @property
     def epoch(self) -> int:
         """A number that grows with each letter that is queued and with each run (known.py)."""
-        row = self.database.one("meta", {"name": "epoch"})
-        return int(row[0]) if row else 0
+        with intact():
+            return int(models.meta(self.database, "epoch") or 0)
 
     @property
     def has_copies(self) -> bool:
@@ -184,8 +186,7 @@ class Log:
     @property
     def campaign_id(self) -> str | None:
         """The campaign's id, fixed with the first queued letter; None before."""
-        row = self.database.one("meta", {"name": "campaign"})
-        return row[0] if row else None
+        return models.meta(self.database, "campaign")
 
     # ---- frozen letters
 

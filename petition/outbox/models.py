@@ -179,6 +179,21 @@ def intact() -> Iterator[None]:
         raise LogDamaged(f"the log is damaged: it holds what cannot be read ({fault})") from fault
 
 
+def meta(database: Database, name: str) -> str | None:
+    """What a log says of itself under a name; None: nothing.
+
+    Raises:
+        LogDamaged: It is no text.
+    """
+    row = database.one("meta", {"name": name})
+    if row is None:
+        return None
+    with intact():
+        if not isinstance(row[0], str):
+            raise TypeError(f"{name} is no text")
+        return row[0]
+
+
 def copy_of(row: Row) -> Copy:
     """A copy from its row."""
     return copies_of([row])[0]

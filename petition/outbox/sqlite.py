@@ -28,6 +28,7 @@ from petition.outbox.database import (
     altered,
     queries,
     schema,
+    tables,
 )
 from petition.outbox.log_file import (
     PATIENCE,
@@ -251,8 +252,22 @@ class SqliteDatabase(Database):
         """
         with self._explained():
             [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found == "ok":
+                found = next(self._mistyped(), "ok")
         if found != "ok":
             raise LogDamaged(f"{self.path.name} is damaged: {found.splitlines()[-1]}")
+
+    def _mistyped(self) -> Iterator[str]:
+        """Tables with values of another type than their columns: SQLite takes any."""
+        for table in tables():
+            columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+            is_other = " OR ".join(
+                f"typeof({column['name']}) NOT IN ('{column['type'].lower()}', 'null')"
+                for column in columns
+            )
+            found = f"SELECT 1 FROM {table} WHERE {is_other} LIMIT 1"  # noqa: S608 (our own names)
+            if self._connection.execute(found).fetchone():
+                yield f"values of a wrong type in {table}"
 
     @contextmanager
     def transaction(self, *, temporary: bool = False) -> Iterator[None]:

@@ -14,7 +14,7 @@ from petition.address import folded
 from petition.errors import LogUnusable
 from petition.identity import Signer, new_key
 from petition.outbox.database import Database, Upgraded
-from petition.outbox.models import stamp
+from petition.outbox.models import intact, meta, stamp
 
 FIRST = 8
 
@@ -25,9 +25,13 @@ def newest() -> int:
 
 
 def schema_of(database: Database) -> int:
-    """The number of a log's schema; 0: it says none that can be read."""
-    row = database.one("meta", {"name": "schema"})
-    return int(row[0]) if row and row[0].isascii() and row[0].isdigit() else 0
+    """The number of a log's schema; 0: it says none.
+
+    Raises:
+        LogDamaged: It cannot be read.
+    """
+    with intact():
+        return int(meta(database, "schema") or 0)
 
 
 def bring_up_to_date(database: Database) -> Upgraded | None:
@@ -82,8 +86,9 @@ def _to_9(database: Database) -> None:
     columns = "to_9_queued_as", "to_9_twin", "to_9_binding"
     for query in (*columns, "to_9_drop_once", "to_9_drop_folded"):
         database.run(query)
-    key = database.one("meta", {"name": "key"})
-    binder = cache(Signer(bytes.fromhex(key[0]) if key else new_key()).binder)
+    key = meta(database, "key")
+    with intact():
+        binder = cache(Signer(bytes.fromhex(key) if key else new_key()).binder)
     last = 0
     while some := database.all("to_9_some", {"last": last}):
         last = some[-1]["id"]

@@ -138,6 +138,21 @@ def random_damage(seed: int) -> Callable[[Path], None]:
     return flipped(*((chance.randrange(1 << 30), chance.randrange(8)) for _ in range(count)))
 
 
+def changed(statement: str, *values: object) -> Callable[[Path], None]:
+    """Values that petition never writes."""
+
+    def damage(file: Path) -> None:
+        with sqlite3.connect(file) as log:
+            assert log.execute(statement, values).rowcount == 1
+        log.close()
+
+    return damage
+
+
+def of_meta(name: str, value: object) -> Callable[[Path], None]:
+    return changed("UPDATE meta SET value = ? WHERE name = ?", value, name)
+
+
 FEW = {
     "header": headed(b"garbage in the place of a header"),
     "page size": headed(b"SQLite format 3\0\xff\xff"),
@@ -146,10 +161,16 @@ FEW = {
     "schema": zeroed(0.0),
     "middle": zeroed(0.5, 16384),
     "zeros": zeroed(0.0, 1 << 30),
+    "mailbox": changed("UPDATE copy SET mailbox = ? WHERE row_id = 'p2'", b"\xff\xfe"),
+    "quote": changed("UPDATE answer SET quote = ? WHERE id = 1", b"\xff\xfe"),
+    "document": changed("UPDATE frozen SET document = ?", b"\xff\xfe"),
+    "key": of_meta("key", "zz"),
+    "epoch": of_meta("epoch", b"x"),
+    "campaign": of_meta("campaign", b"\xff\xfe"),
 }
 
 
-AT_ONCE = ("header", "middle")
+AT_ONCE = ("header", "middle", "mailbox", "key")
 
 
 def try_all(campaign: SmallCampaign, running: Forks, server: CountingServer, what: object) -> None:
