@@ -158,7 +158,7 @@ _HEADER_LIMIT = 16_384  # bytes of a request line and headers that are not yet w
 _MOST_FILES = 16_384
 _BACKLOG = 2048  # connections that the system holds until they are accepted
 _REQUEST_SECONDS = 10.0  # in which the headers of a request must be whole
-# Connections without a whole request. Beyond, the oldest of them is dropped for each new one, if it
+# Connections without a whole request, its body too. Beyond, the oldest of them is dropped for each new one, if it
 # had time enough to speak.
 _MOST_ASKING = 256
 _GRACE_SECONDS = 1.0
@@ -227,7 +227,7 @@ def run(application: Callable[..., object], sock: socket.socket) -> None:
         those among them that say nothing. Each connection is for one request.
         """
 
-        _deadline: asyncio.TimerHandle | None = None
+        _deadline: asyncio.TimerHandle
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -241,16 +241,14 @@ def run(application: Callable[..., object], sock: socket.socket) -> None:
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             if self.cycle is not None:
-                self._note_asked()
+                self._deadline.cancel()  # a body has its own
+                if not self.cycle.more_body:
+                    asking.pop(self, None)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            self._note_asked()
-
-        def _note_asked(self) -> None:
             asking.pop(self, None)
-            if self._deadline:
-                self._deadline.cancel()
+            self._deadline.cancel()
 
     class Server(uvicorn.Server):
         """A server that a signal ends, and not the program with it."""

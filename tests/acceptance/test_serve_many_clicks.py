@@ -4,7 +4,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -137,6 +137,32 @@ def test_connections_that_say_nothing_keep_nobody_out(mailed):
                 silent.sendall(b"POST /u/")
         [clicked] = click_all(base, [tokens["p1@x.example"]])
     assert clicked.status == 200
+
+
+def test_connections_whose_body_does_not_come_make_room_for_others(mailed):
+    campaign, tokens = mailed
+    head = b"POST /u/0 HTTP/1.1\r\nHost: x.example\r\nContent-Length: 26\r\n\r\n"
+    with ExitStack() as idle, running_endpoint(campaign) as (base, _):
+        parts = urlsplit(base)
+        waiting = []
+        for number in range(300):
+            if number == 260:
+                time.sleep(1.5)  # the first ones have had time enough to speak
+            waiting.append(
+                idle.enter_context(
+                    socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
+                )
+            )
+            waiting[-1].sendall(head)
+        [clicked] = click_all(base, [tokens["p2@x.example"]])
+        assert clicked.status == 200
+        dropped = 0
+        for one in waiting[:40]:
+            with suppress(ConnectionError):
+                dropped += one.recv(12) == b""
+                continue
+            dropped += 1
+        assert dropped >= 30  # none of them is answered 408
 
 
 @pytest.mark.slow
