@@ -158,8 +158,8 @@ _HEADER_LIMIT = 16_384  # bytes of a request line and headers that are not yet w
 _MOST_FILES = 16_384
 _BACKLOG = 2048  # connections that the system holds until they are accepted
 _REQUEST_SECONDS = 10.0  # in which the headers of a request must be whole
-# Connections without a whole request, its body too. Beyond, the oldest of them is dropped for each new one, if it
-# had time enough to speak.
+# Connections without a whole request, its body too. Beyond, the oldest of them is dropped for each
+# new one, if it had time enough to speak.
 _MOST_ASKING = 256
 _GRACE_SECONDS = 1.0
 
