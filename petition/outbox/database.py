@@ -363,6 +363,10 @@ class Database(ABC):
         """
         yield None
 
+    def drops_changes(self) -> bool:
+        """Whether changes of an earlier process are lost to damage; asked before any is written."""
+        return False
+
     def examine(self) -> None:  # noqa: B027 (a server sees to its own files)
         """Look through the whole log for damage, where it is a file.
 

@@ -264,7 +264,7 @@ class Memory:
     def finds_dead_run(self) -> bool:
         """Whether a run seems never to have ended; to be asked as soon as the log is open.
 
-        Its `-wal` must have been there when the log was opened, if it had not ended.
+        Its `-wal` must have been there when the log was opened, and whole, if it had not ended.
         """
         log = self._log
         found = self._before.get(log.id or "")
@@ -272,7 +272,8 @@ class Memory:
             return False
         if found.runs_elsewhere(log.url):
             return False
-        self._has_lost = not log.database.found_changes and log.epoch <= found.epoch
+        is_lost = not log.database.found_changes or log.database.drops_changes()
+        self._has_lost = is_lost and log.epoch <= found.epoch
         return True
 
     def end_dead_run(self) -> None:

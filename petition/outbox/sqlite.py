@@ -9,6 +9,7 @@ import os
 import re
 import sqlite3
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,7 +76,8 @@ class SqliteDatabase(Database):
         self.looks = looks
         self.where = str(path)
         self.read_only = not is_writable(path)
-        self.found_changes = size(path.with_name(path.name + "-wal")) > 0
+        self._wal = path.with_name(path.name + "-wal")
+        self.found_changes = size(self._wal) > 0
         self._queries = queries(SQLITE_SQL)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None
@@ -244,6 +246,11 @@ class SqliteDatabase(Database):
         except sqlite3.Error as fault:
             raise _unusable(self.path, fault) from fault
 
+    def drops_changes(self) -> bool:
+        """Whether a damaged `-wal` hides what was committed behind the damage."""
+        with explained_file(self._wal):
+            return self.found_changes and not is_owned(self.path) and _drops_frames(self._wal)
+
     def examine(self) -> None:
         """Read every page, and compare each index with its table.
 
@@ -366,6 +373,39 @@ class SqliteDatabase(Database):
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def _drops_frames(wal: Path) -> bool:
+    """Whether SQLite leaves out frames of a `-wal` because one before them is damaged.
+
+    It says nothing of a wrong checksum and takes that frame for the end. What an earlier round
+    left behind the end has another salt; a process killed in mid-frame left none behind it.
+    (https://www.sqlite.org/fileformat2.html#the_write_ahead_log)
+    """
+    with wal.open("rb") as file:
+        header = file.read(32)
+        if len(header) < 32:
+            return False
+        order = ">" if header[3] & 1 else "<"
+        length = 24 + int.from_bytes(header[8:12], "big")
+        sums = _checksum(header[:24], (0, 0), order)
+        if header[24:] != struct.pack(">II", *sums) or length > 24 + 65536:
+            return True
+        is_whole = True
+        while len(frame := file.read(length)) == length and frame[8:16] == header[16:24]:
+            if not is_whole:
+                return True
+            sums = _checksum(frame[:8] + frame[24:], sums, order)
+            is_whole = frame[16:24] == struct.pack(">II", *sums)
+    return False
+
+
+def _checksum(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]:
+    one, two = sums
+    for even, odd in struct.iter_unpack(f"{order}II", data):
+        one = (one + even + two) & 0xFFFFFFFF
+        two = (two + odd + one) & 0xFFFFFFFF
+    return one, two
 
 
 def is_there(path: Path) -> bool:

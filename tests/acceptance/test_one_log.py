@@ -370,6 +370,24 @@ def test_a_killed_run_whose_journal_was_lost_is_noticed(
         assert set(server.accepted.values()) == {1}
 
 
+def test_a_killed_run_whose_journal_was_damaged_is_noticed(tmp_path: Path):
+    """SQLite takes a frame with a wrong checksum for the end, and says nothing."""
+    with counting_server(pause=0.01) as server:
+        campaign = SmallCampaign.at(tmp_path, 60).through(server.port)
+        with campaign.begin(*SEND) as run:
+            server.wait_for(40)
+            run.kill()
+        server.wait_until_alone()
+        wal = campaign.root / "petition.db-wal"
+        data = bytearray(wal.read_bytes())
+        data[len(data) * 3 // 4] ^= 1
+        wal.write_bytes(data)
+        for _ in range(2):
+            refuses(campaign)
+            campaign.petition("status")
+        assert set(server.accepted.values()) == {1}
+
+
 @pytest.mark.parametrize("look", [("status",), ("check",), SEND], ids=lambda one: one[0])
 def test_a_killed_run_is_gone_on_with(tmp_path: Path, look: tuple[str, ...]):
     with counting_server(pause=0.01) as server:
