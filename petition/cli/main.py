@@ -204,6 +204,8 @@ def run() -> NoReturn:
         get_command(app).main(prog_name="petition")
     except SystemExit as end:
         status = end.code
+    except OSError as fault:  # in a help text: of all else `Commands.invoke` tells
+        status = _unwritten(fault)
     except Exception:
         if os.environ.get("PETITION_DEBUG"):
             raise
@@ -228,14 +230,16 @@ def _flush() -> int:
     """Write what is left of the output; the exit status where that fails, else 0."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        _be_quiet()
-        return BROKEN_PIPE
     except OSError as fault:
-        _say(PetitionError(f"the output could not be written: {_strerror(fault)}"))
-        _be_quiet()
-        return ExitStatus.PROBLEMS
+        return _unwritten(fault)
     return ExitStatus.DONE
+
+
+def _unwritten(fault: OSError) -> int:
+    if not isinstance(fault, BrokenPipeError):
+        _say(PetitionError(f"the output could not be written: {_strerror(fault)}"))
+    _be_quiet()
+    return BROKEN_PIPE if isinstance(fault, BrokenPipeError) else ExitStatus.PROBLEMS
 
 
 def _report() -> None:

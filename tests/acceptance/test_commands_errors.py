@@ -1,6 +1,8 @@
 """How a command that cannot do its work says so, to a person and to a script."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,14 @@ def test_a_reader_who_has_gone_is_no_error(command: tuple[str, ...], tmp_path: P
     with open(writing, "wb") as out, campaign.begin(*command, out=out) as run:  # noqa: PTH123
         _, err = run.communicate(timeout=100)
     assert (run.returncode, err) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize("arguments", ["--help", "--version", "send --help"])
+def test_a_help_text_that_cannot_be_written_is_an_error(arguments: str):
+    command = [sys.executable, "-m", "petition", *arguments.split()]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "fault of its own" not in done.stderr
