@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
 from string import ascii_letters, digits
+from unicodedata import normalize
 
 BYTES = 25 * 2**20  # of a whole mail
 HEADER_BYTES = 256 * 2**10  # of the headers of a mail or of one of its parts
@@ -163,7 +164,7 @@ def first_address(value: str) -> str:
     Args:
         value: The header's value, decoded.
     """
-    short = value[:4_000]
+    short = normalize("NFC", value[:4_000])  # a combining mark is no letter of an address
     found = re.search(r"<\s*([^<>\s]{1,320}@[^<>\s]{1,255})\s*>", short)
     if found:
         return found[1].strip("'\"")
@@ -173,7 +174,7 @@ def first_address(value: str) -> str:
 
 def all_addresses(value: str) -> list[str]:
     """All addresses of a header."""
-    return _ADDRESS.findall(value[:20_000])
+    return _ADDRESS.findall(normalize("NFC", value[:20_000]))
 
 
 def tokens_in(addresses: list[str]) -> list[str]:
