@@ -127,11 +127,7 @@ def addr_spec_in(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def is_reserved(domain: str) -> bool:
-    """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761).
-
-    Args:
-        domain: A domain in ASCII, without a dot at its end.
-    """
+    """Whether a domain is reserved for examples and tests (RFC 2606, RFC 6761)."""
     return _RESERVED.search(domain) is not None
 
 

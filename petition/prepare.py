@@ -185,11 +185,7 @@ class _Reading:
     read_back: int
 
     def read(self, *, begins: bool = False) -> _Read:
-        """Check, stage, and refuse what is wrong.
-
-        Args:
-            begins: Begin another revision, though the text is the same.
-        """
+        """Check, stage, and refuse what is wrong."""
         campaign, log, wish = self.campaign, self.log, self.wish
         campaign_id = campaign_id_of(campaign, log)
         leave_out_forgotten(campaign, log)

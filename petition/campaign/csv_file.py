@@ -66,18 +66,7 @@ _ALSO = frozenset("яыьгзбчйхжшюцщэфъёіїєґў")
 
 
 def find_encoding(path: Path) -> Encoding:
-    """The encoding that a file was most likely saved in; reads it once, in pieces.
-
-    Args:
-        path: The file.
-
-    Returns:
-        UTF-8 also for a file that is UTF-8 but for a few broken bytes: whoever reads it will meet
-        them and can say in which line.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """The encoding that a file was most likely saved in; reads it once, in pieces."""
     with path.open("rb") as stream:
         beginning = stream.read(_SAMPLE)
         for mark, codec, label in _MARKS:

@@ -40,14 +40,7 @@ class Demand:
 def read_demands(
     root: Path, file: str, problems: list[Problem], *, is_default: bool
 ) -> tuple[Demand, ...]:
-    """The demands of one language.
-
-    Args:
-        root: The campaign folder.
-        file: The file, relative to it.
-        problems: Takes what is wrong.
-        is_default: Whether this is the default language, where a missing id follows from the title.
-    """
+    """The demands of one language."""
     text = read_text(root, file, problems)
     if text is None:
         return ()
@@ -71,13 +64,7 @@ def read_demands(
 def compare_demands(
     demands: Mapping[str, tuple[Demand, ...]], files: Mapping[str, str], problems: list[Problem]
 ) -> None:
-    """Finds languages whose demands are not those of the first language.
-
-    Args:
-        demands: The demands by language, the default language first, each read without a problem.
-        files: Their files by language.
-        problems: Takes what differs: an id that is missing, unknown, or in another place.
-    """
+    """Finds languages whose demands are not those of the first language."""
     if not demands:
         return
     first = next(iter(demands))

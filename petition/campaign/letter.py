@@ -75,14 +75,7 @@ class SplitLetter:
 
 
 def split_letter(text: str) -> SplitLetter:
-    """The front matter and the body of a letter.
-
-    Args:
-        text: The file's text with LF line ends.
-
-    Raises:
-        FrontMatterRefused: There is none, it is not closed, or it is no mapping of YAML.
-    """
+    """The front matter and the body of a letter."""
     lines = text.split("\n")
     if lines[0].rstrip() != "---":
         hint = 'Begin it with a line ---, then subject: "...", then a line ---'
@@ -319,14 +312,7 @@ class Letter:
 
 
 def read_letter(root: Path, name: str, files: Mapping[str, str], problems: list[Problem]) -> Letter:
-    """A letter with those of its texts that can be read.
-
-    Args:
-        root: The campaign folder.
-        name: The letter's name.
-        files: Its files by language, in the campaign's order of languages.
-        problems: Takes what is wrong in any of them.
-    """
+    """A letter with those of its texts that can be read."""
     texts: dict[str, LetterText] = {}
     for language, file in files.items():
         if text := _read_text(root, file, language, problems):

@@ -16,9 +16,6 @@ def slug(title: str) -> str:
     """What names a thing in a file or a link: "Stop it, now!" -> `stop-it-now`.
 
     Letters of every script stay, so that a title in Cyrillic has a slug as well.
-
-    Returns:
-        The slug; empty where the title holds neither letter nor digit.
     """
     return _joined(title, "-")
 

@@ -218,11 +218,7 @@ class PeopleList:
                 yield person
 
     def judged(self, row: TableRow) -> Person:
-        """The person of a row.
-
-        Raises:
-            RowRefused: The row cannot be used.
-        """
+        """The person of a row."""
         return self._judged(row, "".join(row.cells.values()))
 
     def _judged(self, row: TableRow, text: str) -> Person:
@@ -235,9 +231,6 @@ class PeopleList:
         """Why the system that a row comes from says not to write to it, or "".
 
         Whatever else is wrong with the row: a refusal counts all the same.
-
-        Raises:
-            RowRefused: That is not clear.
         """
         try:
             return self._export.excluded(row.cells)
@@ -246,11 +239,7 @@ class PeopleList:
             raise RowRefused(what, why.hint, why.column) from None
 
     def addr_spec_of(self, row: TableRow) -> str:
-        """The address of a row, whatever else is wrong with it.
-
-        Raises:
-            RowRefused: It is none.
-        """
+        """The address of a row, whatever else is wrong with it."""
         try:
             return self._mailbox(self.address_in(row)).addr_spec
         except AddressRefused as why:
@@ -357,17 +346,7 @@ class RowRefused(Exception):
 def open_people(
     root: Path, list_name: str, file: str, problems: list[Problem]
 ) -> PeopleList | None:
-    """A list of people, ready to be read.
-
-    Args:
-        root: The campaign folder.
-        list_name: The list's name in [people].
-        file: Its file, relative to the campaign folder.
-        problems: Takes what is wrong with the file or its header.
-
-    Returns:
-        The list, or None where there is a problem.
-    """
+    """A list of people, ready to be read."""
     table = open_table(root, file, problems)
     if table is None:
         return None
@@ -432,14 +411,7 @@ class Choice:
 
 
 class _Seen:
-    """What earlier rows of a list had, to find what stands in it twice.
-
-    Args:
-        file: The list's file.
-        email: The number of the cell with the address.
-        identity: That of the cell with the id.
-        problems: Takes what stands there twice.
-    """
+    """What earlier rows of a list had, to find what stands in it twice."""
 
     def __init__(
         self, file: str, email: int | None, identity: int | None, problems: list[Problem]

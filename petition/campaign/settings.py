@@ -47,14 +47,7 @@ class TomlRefused(Exception):
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The document of a TOML text.
-
-    Args:
-        text: Any text.
-
-    Raises:
-        TomlRefused: It is no TOML, or too deep.
-    """
+    """The document of a TOML text."""
     if long_key := _LONG_KEY.search(text):
         raise TomlRefused(text.count("\n", 0, long_key.start()) + 1, "a key has too many parts")
     try:
@@ -517,11 +510,7 @@ class LoadedSettings(NamedTuple):
 
 
 def load_settings(path: Path) -> LoadedSettings:
-    """The settings of a campaign, with everything that is wrong in them.
-
-    Args:
-        path: The campaign's petition.toml.
-    """
+    """The settings of a campaign, with everything that is wrong in them."""
     problems: list[Problem] = []
     document = SettingsFile.read(path, problems)
     if document is None:
@@ -532,10 +521,6 @@ def load_settings(path: Path) -> LoadedSettings:
 
 
 def stand_in_settings(languages: list[str]) -> Settings:
-    """Settings to look for problems in other files with, where petition.toml cannot be read.
-
-    Args:
-        languages: The languages beside English.
-    """
+    """Settings to look for problems in other files with, where petition.toml cannot be read."""
     about = {"title": "untitled", "languages": ["en", *languages]}
     return Settings.model_validate({"campaign": about, "sender": _STAND_INS["sender",]})

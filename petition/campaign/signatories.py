@@ -79,17 +79,7 @@ class _Unclear(Exception):
 
 
 def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Signatory, ...]:
-    """The signatories whose rows are right, in the order of the file.
-
-    Args:
-        root: The campaign folder.
-        file: The file, relative to it.
-        problems: Takes what is wrong; an unclear consent is a problem, an absent one is none given.
-
-    Returns:
-        The signatories. Where there are problems and no right row, somebody stands in, so that
-        nobody looks for those who are missing in a letter.
-    """
+    """The signatories whose rows are right, in the order of the file."""
     table = open_table(root, file, problems)
     if table is None:
         return (_STAND_IN,)
@@ -129,12 +119,7 @@ def _right_ones(
 
 
 def _value(column: str, cell: str) -> dict[str, Any]:
-    """What a cell says of the signatory.
-
-    Raises:
-        _Unclear: It cannot be understood.
-        AddressRefused: It is no address or no name.
-    """
+    """What a cell says of the signatory."""
     if column == "kind":
         return {column: _kind(cell)}
     if column in (*_NAMES, *_NAME_PARTS):

@@ -113,14 +113,7 @@ HINT_OBSCURED = "Copy the address itself from the page"
 
 
 def reorders(text: str) -> str | None:
-    """The first character that would show a person a text in another order than it has, or None.
-
-    Args:
-        text: What stands in a cell.
-
-    Returns:
-        An embedding, an override, or an isolate that is not closed, as "U+202E".
-    """
+    """The first character that would show a person a text in another order than it has, or None."""
     opened = 0
     for found in _REORDERS.finditer(text):
         char = found.group()
@@ -146,12 +139,7 @@ def said_of_obscured(found: str) -> str:
 
 
 def obscured(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[Problem]:
-    """The lines that hold `[email protected]` in place of an address, a warning each.
-
-    Args:
-        file: The file.
-        lines: Its lines, each with its number.
-    """
+    """The lines that hold `[email protected]` in place of an address, a warning each."""
     for line, text in lines:
         if found := find_obscured(text):
             what = said_of_obscured(found)

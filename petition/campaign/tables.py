@@ -162,11 +162,7 @@ class SheetFile:
 
 
 def _refuse_too_large(path: Path) -> None:
-    """Refuse what would take all memory, for calamine aborts the process then.
-
-    Raises:
-        _Refused: The file unpacks to too much, or a stray cell makes its rectangle too large.
-    """
+    """Refuse what would take all memory, for calamine aborts the process then."""
     try:
         with ZipFile(path) as packed:
             left = _SIZE_LIMIT
@@ -206,11 +202,7 @@ class _Repeated:
         self._written = self._more = 0  # rows with something in them, and their repetitions
 
     def read(self, stream: IO[bytes]) -> None:
-        """Read a sheet.
-
-        Raises:
-            _Refused: It would be too large, or is not XML.
-        """
+        """Read a sheet."""
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -329,11 +321,7 @@ class _TextLengths:
         self._index = ""
 
     def read(self, stream: IO[bytes]) -> None:
-        """Read a part of the archive.
-
-        Raises:
-            _Refused: It is not XML as spreadsheet programs write it.
-        """
+        """Read a part of the archive."""
         self.used = 0
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True

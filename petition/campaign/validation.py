@@ -131,12 +131,7 @@ class Faults:
 
 
 def known_keys(model: type[BaseModel], table: KeyPath) -> dict[str, Any]:
-    """The keys that a table may have, with their pydantic fields.
-
-    Args:
-        model: The model of the whole document.
-        table: The path of the table.
-    """
+    """The keys that a table may have, with their pydantic fields."""
     here: object = model
     for part in table:
         fields = _fields(here)
@@ -184,16 +179,6 @@ def read_on(
     """A model of a document, and everything that is wrong with the document.
 
     Each round takes out what was found wrong, and the next one finds what stood behind it.
-
-    Args:
-        model: What to make.
-        document: What was read; left as it is.
-        faults: Words the faults.
-        stand_ins: A value for each required key, by its path.
-
-    Returns:
-        The model and the problems. Where there are any, the model is there only to look for
-        further ones: what was wrong has its default or a stand-in.
     """
     draft = _copy(document)
     problems: list[Problem] = []
@@ -240,23 +225,14 @@ _LEAVE_STAND_IN = "petition2token2stand2in2to2leave"  # the same of an unsubscri
 
 
 def text_of(value: object) -> str:
-    """A value that has to be a text.
-
-    Raises:
-        PydanticCustomError: It is a number, a date, a list or a table.
-    """
+    """A value that has to be a text."""
     if not isinstance(value, str):
         raise fault("this is not a text", "Put it in quotes")
     return value
 
 
 def one_line(value: object) -> str:
-    """A text of one line without the blanks around it.
-
-    Raises:
-        PydanticCustomError: It is empty or longer than 1,000 characters, or holds a line
-            break, another control character, or half of a surrogate pair (ways into a header).
-    """
+    """A text of one line without the blanks around it."""
     text = text_of(value).strip()
     if not text:
         raise fault("this is empty", "Write something")
@@ -270,11 +246,7 @@ def one_line(value: object) -> str:
 
 
 def mailbox_of(value: object) -> Mailbox:
-    """A mailbox with or without a display name.
-
-    Raises:
-        PydanticCustomError: It is none.
-    """
+    """A mailbox with or without a display name."""
     try:
         return parse_mailbox(one_line(value))
     except AddressRefused as refusal:
@@ -282,11 +254,7 @@ def mailbox_of(value: object) -> Mailbox:
 
 
 def bare_address(value: object) -> str:
-    """An address without a display name, as it stands on the wire.
-
-    Raises:
-        PydanticCustomError: It is none.
-    """
+    """An address without a display name, as it stands on the wire."""
     try:
         return parse_address(one_line(value)).addr_spec
     except AddressRefused as refusal:

@@ -76,9 +76,6 @@ def named_in(words: Sequence[str]) -> list[str]:
     """The words of a salutation that are somebody's name, folded.
 
     What follows an office is none either: "Monsieur le Maire de Lyon".
-
-    Args:
-        words: All its words, as they are written.
     """
     names, has_office = [], False
     for word in words:
@@ -122,11 +119,7 @@ _UNUSUAL = re.compile(r"[^\w .'’()/+@\n-]")
 
 
 def may_be_odd(cells: Iterable[str]) -> bool:
-    """Whether `ODDITIES` and `brings_along` need to look at some cells: they find nothing in most.
-
-    Args:
-        cells: What the letter names of a row.
-    """
+    """Whether cells need a closer look by `ODDITIES` and `brings_along`; most do not."""
     text = "\n{}\n".format("\n".join(cells))
     return bool(
         _UNUSUAL.search(text)
@@ -247,10 +240,6 @@ def two_spellings(file: str, signatories: Iterable[Signatory]) -> Iterator[Probl
     """Organisations that are written in two ways, a warning each.
 
     Those who are not to be named are not looked at: nobody reads of what they are members.
-
-    Args:
-        file: The file of the signatories.
-        signatories: Who signs.
     """
     first: dict[str, tuple[str, int]] = {}  # spelling by its words -> the spelling and its line
     told = 0

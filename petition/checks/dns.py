@@ -50,22 +50,14 @@ class Resolver:
         self._ask = lru_cache(maxsize=1_000)(self._asked)
 
     def txt(self, name: str) -> list[str]:
-        """The TXT records of a name, each with its strings joined (RFC 7208 3.3), sorted.
-
-        Raises:
-            DnsTrouble: There was no answer.
-        """
+        """The TXT records of a name, each with its strings joined (RFC 7208 3.3), sorted."""
         found = self._ask(name, "TXT")
         texts = (b"".join(record.strings) for record in found if isinstance(record, TXT))
         # Servers turn the order of records with every answer.
         return sorted(text.decode("utf-8", "replace") for text in texts)
 
     def mx(self, name: str) -> list[str]:
-        """The mail servers of a domain, the first choice first; "." is none (RFC 7505).
-
-        Raises:
-            DnsTrouble: There was no answer.
-        """
+        """The mail servers of a domain, the first choice first; "." is none (RFC 7505)."""
         found = [record for record in self._ask(name, "MX") if isinstance(record, MX)]
         found.sort(key=lambda record: (record.preference, record.exchange))
         return [_shown(record.exchange) for record in found]
@@ -114,11 +106,7 @@ class Resolver:
 
 
 def reverse_name(address: str) -> str:
-    """The name under which the names of an address are published.
-
-    Args:
-        address: An IPv4 or IPv6 address.
-    """
+    """The name under which the names of an address are published."""
     return dns.reversename.from_address(address).to_text(omit_final_dot=True)
 
 
@@ -209,15 +197,7 @@ def is_spf(text: str) -> bool:
 
 
 def read_spf(resolver: Resolver, domain: str) -> Spf:
-    """Read a domain's record and everything that it includes.
-
-    Args:
-        resolver: Whom to ask.
-        domain: The domain of the return path.
-
-    Raises:
-        DnsTrouble: A question was not answered.
-    """
+    """Read a domain's record and everything that it includes."""
     spf = Spf(domain, [text for text in resolver.txt(domain) if is_spf(text)])
     if len(spf.records) == 1:
         begin = _Step((domain.lower(),), counts=True, decides=True)
@@ -232,13 +212,7 @@ def read_spf(resolver: Resolver, domain: str) -> Spf:
 
 
 class _Step(NamedTuple):
-    """Where the walk is.
-
-    Args:
-        chain: The domains on the way, the present one last.
-        counts: Whether who passes here passes in the end.
-        decides: Whether what this record says of all others is said of them in the end.
-    """
+    """Where the walk is."""
 
     chain: tuple[str, ...]
     counts: bool
@@ -365,13 +339,7 @@ class Dmarc:
     policy: str = ""
 
     def is_aligned(self, authenticated: str, sender: str, tag: str) -> bool:
-        """Whether a proof for one domain counts for another.
-
-        Args:
-            authenticated: The domain that SPF or DKIM proves.
-            sender: The domain of the From address.
-            tag: "aspf" or "adkim", which may demand that both are the same.
-        """
+        """Whether a proof for one domain counts for another."""
         if authenticated == sender:
             return True
         if self.tags.get(tag, "r").lower() == "s":
@@ -385,15 +353,7 @@ class Dmarc:
 
 
 def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
-    """Look for the record of a domain, and then of those above it.
-
-    Args:
-        resolver: Whom to ask.
-        domain: The domain of the From address.
-
-    Raises:
-        DnsTrouble: A question was not answered.
-    """
+    """Look for the record of a domain, and then of those above it."""
     labels = domain.split(".")
     for up in range(min(max(len(labels) - 1, 1), _MOST_STEPS)):
         above = ".".join(labels[up:])
@@ -463,11 +423,7 @@ _ALL = (
 
 
 def giver_of(domain: str) -> Known | None:
-    """The provider that gives everybody addresses of a domain.
-
-    Args:
-        domain: A domain in lower case.
-    """
+    """The provider that gives everybody addresses of a domain."""
     return next((one for one in _ALL if domain in one.own), None)
 
 

@@ -41,15 +41,7 @@ def problems_of(
     people: PeopleList | None,
     server: Server | None,
 ) -> Iterator[Problem]:
-    """What keeps a bulk letter from leaving; nothing of a personal one.
-
-    Args:
-        campaign: The loaded campaign.
-        letter: One of its letters that has a text.
-        frozen: The same as it would be frozen; None where its problems forbid it.
-        people: Its list; None where it cannot be read.
-        server: Where it would go; None: the sandbox.
-    """
+    """What keeps a bulk letter from leaving; nothing of a personal one."""
     if letter.front.kind != "bulk":
         return
     yield from _no_copies_to_others(letter)
@@ -147,14 +139,7 @@ _HINT_COPY = "Write the real address or leave it out"
 def unfit(
     campaign: Campaign, letter: Letter, server: Server | None, today: date
 ) -> Iterator[Problem]:
-    """What is wrong with a letter before anybody's row is looked at.
-
-    Args:
-        campaign: The loaded campaign.
-        letter: One of its letters that has a text.
-        server: Where it would go; None: the sandbox.
-        today: The day it would be frozen on.
-    """
+    """What is wrong with a letter before anybody's row is looked at."""
     yield from _sender(campaign, server)
     yield from signing.problems_of(campaign, is_live=server is not None)
     yield from _copies_of_personal_letter(letter, server)
@@ -165,11 +150,7 @@ def unfit(
 
 
 def takes_all(server: Server | None) -> bool:
-    """Whether a server takes every address: on this machine nobody is written to.
-
-    Args:
-        server: Where the letter would go; None: the sandbox.
-    """
+    """Whether a server takes every address: on this machine nobody is written to."""
     return server is None or server.is_loopback
 
 

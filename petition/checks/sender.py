@@ -54,12 +54,7 @@ def well(place: str, what: str, hint: str = WELL) -> Problem:
 
 
 def publish(name: str, text: str) -> str:
-    """What to publish in DNS, as a line of a zone file.
-
-    Args:
-        name: The record's name.
-        text: The record's text, of any length.
-    """
+    """What to publish in DNS, as a line of a zone file."""
     strings = (text[at : at + _STRING] for at in range(0, len(text), _STRING))
     quoted = " ".join(f'"{each}"' for each in strings)
     return f"Publish: {name}. TXT {quoted}"

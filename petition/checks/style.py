@@ -33,15 +33,7 @@ _DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
 
 
 def wrong_days(text: str, language: str) -> Iterator[tuple[re.Match[str], date]]:
-    """The days of a text whose weekday is another one.
-
-    Args:
-        text: The text as a person reads it.
-        language: Its language tag.
-
-    Yields:
-        The words, and the day that they name.
-    """
+    """The days of a text whose weekday is another one."""
     weekdays, months = weekday_patterns(language), _months(language)
     for pattern in _written(language):
         for found in pattern.finditer(text):
@@ -233,10 +225,6 @@ def slips_of(words: str, language: str) -> tuple[Slip, ...]:
     """All slips of a subject or a paragraph.
 
     Most paragraphs are the same in every copy of a letter, and are searched once.
-
-    Args:
-        words: What is looked at.
-        language: Its language tag.
     """
     return tuple(slip for search in SEARCHES for slip in islice(search(words, language), _TOLD))
 
@@ -304,11 +292,7 @@ _WORDS = {
 
 
 def broken_promises(letter: Letter) -> Iterator[Problem]:
-    """The first promise of each text of a letter that carries no file, as a warning.
-
-    Args:
-        letter: The letter.
-    """
+    """The first promise of each text of a letter that carries no file, as a warning."""
     front = letter.front
     if front.attachments or front.event:
         return
@@ -328,12 +312,7 @@ _BLOCKS = ("demands", "signatories", "reply_by")
 
 
 def slips_of_campaign(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
-    """All slips that no row is needed for.
-
-    Args:
-        campaign: The loaded campaign.
-        letter: One of its letters that has a text.
-    """
+    """All slips that no row is needed for."""
     yield from broken_promises(letter)
     yield from untranslated(letter)
     if "signatories" in names_in(letter.default_text):
@@ -343,11 +322,7 @@ def slips_of_campaign(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
 
 
 def untranslated(letter: Letter) -> Iterator[Problem]:
-    """What a translation leaves out that the default text has: demands, signatories, the date.
-
-    Args:
-        letter: The letter.
-    """
+    """What a translation leaves out that the default text has: demands, signatories, the date."""
     default = letter.default_text
     for text in letter.texts.values():
         for name in _missing(default, text):
@@ -408,12 +383,7 @@ class Lint:
         self._before_sign = frozenset().union(*map(_BEFORE_SIGN.findall, sources))
 
     def look_at(self, person: Person, subject: str | None) -> None:
-        """Look at a person's row and copy.
-
-        Args:
-            person: The person.
-            subject: The subject of the copy; None: it cannot be merged.
-        """
+        """Look at a person's row and copy."""
         cells = [person.fields.get(column, "") for column in self._columns]
         is_odd = may_be_odd(cells)
         self._judge_row(person, is_odd=is_odd)

@@ -53,13 +53,7 @@ CAME = {"phone": "by phone", "door": "at the door", "letter": "by letter", "mail
 
 
 def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
-    """Show who answered what to a letter, or to each.
-
-    Args:
-        place: Where to look.
-        name: The letter; None: all.
-        as_json: For a script.
-    """
+    """Show who answered what to a letter, or to each."""
     log = place.log_if_any
     found = list(_ledgers(log, name)) if log else []
     if as_json:
@@ -77,12 +71,7 @@ def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
 
 
 def show_pile(place: Workspace, *, as_json: bool) -> None:
-    """List the mails that belong to no letter as far as the log knows.
-
-    Args:
-        place: Where to look.
-        as_json: For a script.
-    """
+    """List the mails that belong to no letter as far as the log knows."""
     incoming = Incoming(place.log) if place.log_if_any else None
     size = incoming.pile_size() if incoming else 0
     if as_json:
@@ -239,12 +228,7 @@ def _say_pending(found: Ledger) -> None:
 
 
 def command_for(entry: Entry, answer: Answer) -> str:
-    """The command that classifies an answer, but for its status.
-
-    Args:
-        entry: Whose it is.
-        answer: The answer.
-    """
+    """The command that classifies an answer, but for its status."""
     # An address may hold what a shell would run, such as a backquote (RFC 5322 3.2.3, atext).
     start = f"petition answer {shlex.quote(entry.copy.mailbox)} STATUS"
     if answer.mail is not None:
@@ -422,11 +406,7 @@ def _mail(log: "Log", which: str) -> "StoredMail":
 
 
 def _copy(place: "Workspace", who: str, letter: str | None, stored: "StoredMail | None") -> "Copy":
-    """The copy that is answered: of the letter that is named, of that the mail answers, the latest.
-
-    Raises:
-        UsageError: There is no such copy, or it is not clear whose.
-    """
+    """The copy that is answered: by the letter's name, by the mail, else the latest."""
     from petition.cli.workspace import addresses, letter_name
     from petition.errors import UsageError
     from petition.outbox.answers import copies_got

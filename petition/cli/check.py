@@ -59,16 +59,7 @@ SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
 
 
 def look_online(place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]) -> Visit:
-    """Look at all that only the world outside can tell.
-
-    Args:
-        place: The campaign.
-        sizes: Of each letter, the bytes of its largest copy.
-        recipients: How many each letter has.
-
-    Raises:
-        UsageError: The resolver or the server is misnamed.
-    """
+    """Look at all that only the world outside can tell."""
     campaign = place.campaign
     if campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
         return Visit([])
@@ -182,17 +173,7 @@ class Inspection:
 def inspect(
     place: Workspace, names: list[str], *, online: bool = False, asks: bool = True
 ) -> Inspection:
-    """Look at everything that the letters are made of.
-
-    Args:
-        place: The campaign.
-        names: The letters; none: all of them.
-        online: Ask DNS and the server too.
-        asks: Whether the person may be asked to confirm the server.
-
-    Raises:
-        UsageError: There is no letter of such a name, or the server is not confirmed.
-    """
+    """Look at everything that the letters are made of."""
     inspection = Inspection()
     try:
         _Inspector(place, inspection, measures=online).look(names)

@@ -159,12 +159,7 @@ class Secrets:
 
 
 def secrets_for(prepared: Prepared) -> Secrets:
-    """The secrets of a run; a rehearsal needs none, and its letters are not signed.
-
-    Raises:
-        ServerTrouble: The command that should print the password does not.
-        KeyRefused: There is no usable key for [dkim].
-    """
+    """The secrets of a run; a rehearsal needs none, and its letters are not signed."""
     if prepared.server is None:
         return Secrets()
     campaign = prepared.campaign
@@ -205,16 +200,7 @@ def deliver(
 
 
 def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
-    """Deliver a copy that has no row.
-
-    Args:
-        prepared: What was prepared; its log counts the copy against the daily cap.
-        secrets: What `secrets_for` found.
-        email: The copy.
-
-    Raises:
-        ServerTrouble: The server cannot be reached or refuses the login.
-    """
+    """Deliver a copy that has no row."""
     return run_loop(_deliver_trial(prepared, secrets, email))
 
 
@@ -355,12 +341,7 @@ def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:
 
 @asynccontextmanager
 async def reachable(server: Server | None, root: Path) -> AsyncIterator[Server]:
-    """The server to speak to: the one that is named, or the sandbox, which is started.
-
-    Args:
-        server: None: the sandbox.
-        root: The campaign folder, where the sandbox keeps its Maildir.
-    """
+    """The server to speak to: the one that is named, or the sandbox, which is started."""
     if server is not None:
         yield server
         return

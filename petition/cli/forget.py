@@ -25,17 +25,7 @@ _SHOWN = ("copies", "events", "answers", "mails")
 
 
 def forget_person(place: Workspace, address: str, *, yes: bool, as_json: bool) -> None:
-    """Ask, erase a person from every log of the campaign, and print the receipt.
-
-    Args:
-        place: The campaign.
-        address: Whom, as it was typed.
-        yes: Nobody needs to be asked.
-        as_json: The receipt is for a script.
-
-    Raises:
-        UsageError: It was declined, or it is the campaign's own address.
-    """
+    """Ask, erase a person from every log of the campaign, and print the receipt."""
     mailbox = _whom(place, address)
     with ExitStack() as owning:
         known = logs(place, make=True)
@@ -53,13 +43,7 @@ def forget_person(place: Workspace, address: str, *, yes: bool, as_json: bool) -
 
 
 def export_person(place: Workspace, address: str, *, as_json: bool) -> None:
-    """Show everything that the logs and the people files hold about a person.
-
-    Args:
-        place: The campaign.
-        address: About whom, as it was typed.
-        as_json: All of it, as JSON; else in a few lines.
-    """
+    """Show everything that the logs and the people files hold about a person."""
     (mailbox,) = workspace.addresses([address])
     known = [log for log, _ in logs(place, make=False)]
     person = _person(place, mailbox, known)

@@ -94,12 +94,7 @@ def _find(mark: str, text: str) -> tuple[int, int]:
 
 
 class _Rows:
-    """The rows of a CSV file, gone through once from its beginning.
-
-    Args:
-        lines: Its lines, each with its end.
-        separator: What stands between the cells.
-    """
+    """The rows of a CSV file, gone through once from its beginning."""
 
     def __init__(self, lines: Iterator[str], separator: str) -> None:
         self._lines = enumerate(lines, start=1)
@@ -114,12 +109,7 @@ class _Rows:
         return cls(source.lines(), source.separator) if source else None
 
     def cell(self, line: int, number: int) -> Excerpt | None:
-        """A cell of the row that begins in a line.
-
-        Args:
-            line: The line, not before that of the last call.
-            number: The cell's number from 0.
-        """
+        """A cell of the row that begins in a line."""
         with suppress(OSError, ValueError):
             self._go_to(line)
         cells = _cells(self._begun.items(), self._separator)
@@ -176,15 +166,7 @@ _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of
 
 
 def clean(text: str, *, lines: bool = False) -> str:
-    """A text without anything that a terminal would obey.
-
-    Args:
-        text: Any text.
-        lines: Keep its line ends.
-
-    Returns:
-        The text; each control character is replaced by a picture of itself or by its number.
-    """
+    """A text without anything that a terminal would obey."""
     if not lines:
         return _UNSEEN.sub(_picture, text.replace("\t", " "))
     return _UNSEEN_BUT_LF.sub(_picture, text.replace("\r\n", "\n").replace("\t", "    "))
@@ -207,11 +189,7 @@ def json_of(problem: Problem) -> dict[str, object]:
 
 
 def json_error(error: PetitionError) -> None:
-    """Write why a command ended as one line of JSON, on stdout, unless other JSON was begun there.
-
-    Args:
-        error: Why; what is wrong in no file has neither a file nor a line.
-    """
+    """Write why a command ended as one line of JSON on stdout, unless other JSON was begun."""
     if _JSON.is_begun:
         return
     if isinstance(error, CampaignError):
@@ -238,12 +216,7 @@ def json_rows(rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows as CSV, on stdout, with nothing that a spreadsheet would compute.
-
-    Args:
-        columns: The columns, which are keys of every row.
-        rows: The rows, as they come.
-    """
+    """Write rows as CSV, on stdout, with nothing that a spreadsheet would compute."""
     writer = csv_format.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:

@@ -36,19 +36,7 @@ _PLURALS = {"auto-reply": "auto-replies", "set aside": "set aside"}
 
 
 def listen(log: Log, settings: Inbox, root: Path, *, watch: bool, as_json: bool) -> None:
-    """Read the inbox; with `watch` until the person stops it.
-
-    Args:
-        log: Where it is written down.
-        settings: Those of [inbox].
-        root: The campaign folder, which relative paths are counted from.
-        watch: Go on reading what comes.
-        as_json: One object a mail, and one line each.
-
-    Raises:
-        ServerTrouble: The mail server cannot be reached or refuses.
-        UsageError: Nothing was sent yet, or the inbox is not there.
-    """
+    """Read the inbox; with `watch` until the person stops it."""
     incoming = Incoming(log)
     since = sent_since(incoming.first_sent())
     if since is None:
@@ -136,12 +124,7 @@ def _of_connection(
 
 
 class _Told:
-    """Tells how far a long inbox is read: a bar on a terminal, else now and then a line.
-
-    Args:
-        total: How many mails there are; 0: nobody knows.
-        as_json: Whether a script reads what is shown.
-    """
+    """Tells how far a long inbox is read: a bar on a terminal, else now and then a line."""
 
     def __init__(self, total: int, *, as_json: bool) -> None:
         self._total = total
@@ -171,12 +154,7 @@ class _Told:
 
 
 class _Shown:
-    """Shows what came: with JSON at once, else when there is no more for now.
-
-    Args:
-        incoming: Has written it down.
-        as_json: One object a mail.
-    """
+    """Shows what came: with JSON at once, else when there is no more for now."""
 
     def __init__(self, incoming: Incoming, *, as_json: bool) -> None:
         self._incoming = incoming
@@ -264,15 +242,7 @@ def _recorded_as_json(one: Recorded) -> dict[str, object]:
 
 
 def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
-    """Say of each file what it is, one after the other, and record nothing.
-
-    Args:
-        files: Their names; `-` is what comes in.
-        as_json: A JSON object a line instead of text.
-
-    Returns:
-        Whether all of them could be read.
-    """
+    """Say of each file what it is, one after the other, and record nothing."""
     status = ExitStatus.DONE
     for file in files:
         try:

@@ -64,14 +64,7 @@ def providers() -> dict[str, Provider]:
 
 
 def find_provider(text: str) -> Provider:
-    """The provider of a name.
-
-    Args:
-        text: The name, in any case, or another one that it goes by.
-
-    Raises:
-        UsageError: Nobody is called so; the nearest name is told.
-    """
+    """The provider of a name."""
     known = providers()
     names = {other: each for each in known.values() for other in (each.name, *each.other_names)}
     names = {name.replace("-", ""): each for name, each in names.items()}
@@ -228,11 +221,7 @@ def _take_over(old: Path, target: Path) -> None:
 
 
 def _write(target: Path, made: "Mapping[str, bytes]") -> None:
-    """Write new files.
-
-    Raises:
-        UsageError: Something of their names is there; nothing was written.
-    """
+    """Write new files."""
     from petition.errors import UsageError
 
     if there := [name for name in made if _exists(target / name)]:

@@ -55,11 +55,7 @@ def log(
 
 
 def _events(place: "Workspace", who: str | None) -> "Iterator[Event]":
-    """The events of somebody, or of everybody.
-
-    Raises:
-        UsageError: The log knows nothing of them.
-    """
+    """The events of somebody, or of everybody."""
     from itertools import chain
 
     from petition.errors import UsageError

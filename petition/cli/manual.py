@@ -18,22 +18,12 @@ if TYPE_CHECKING:
 
 
 def moved_json(moved: Iterable[Moved], log: str) -> dict[str, object]:
-    """The copies that were moved, as JSON.
-
-    Args:
-        moved: The copies.
-        log: The log's name.
-    """
+    """The copies that were moved, as JSON."""
     return {"moved": [_row(one) for one in moved], "log": log}
 
 
 def taken_json(taken: Withdrawn, log: str) -> dict[str, object]:
-    """What was taken out of the queue, as JSON.
-
-    Args:
-        taken: The copies, those in the hand of a run apart.
-        log: The log's name.
-    """
+    """What was taken out of the queue, as JSON."""
     return {
         "moved": [_row(one) for one in taken.moved],
         "stopped": [_row(one) for one in taken.stopped],

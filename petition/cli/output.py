@@ -129,12 +129,7 @@ class Viewable(Protocol):
 
 
 def say(text: str, style: str = "") -> None:
-    """Tell the person something, on stdout.
-
-    Args:
-        text: One or more lines; where one is wrapped, it stays under its beginning.
-        style: A style of rich, such as `bold`.
-    """
+    """Tell the person something, on stdout."""
     for line in harmless(text, style).split("\n", allow_blank=True) or [harmless("")]:
         _print_indented(line)
 
@@ -221,12 +216,7 @@ def width() -> int:
 
 
 def fitted(text: str, columns: int) -> str:
-    """A text in so many columns of a terminal, cut with a mark where it is longer.
-
-    Args:
-        text: The text, of one line.
-        columns: How many columns; at least 1.
-    """
+    """A text in so many columns of a terminal, cut with a mark where it is longer."""
     from rich.text import Text
 
     fitting = Text(clean(text))

@@ -60,13 +60,7 @@ class Sources:
 
 
 def show_again(root: Path, show: Callable[[set[str]], None]) -> None:
-    """Show something now and after every change, until Ctrl-C.
-
-    Args:
-        root: The campaign folder.
-        show: Shows it, and adds the paths of what it read; what is wrong with the files is told,
-            and the watch goes on.
-    """
+    """Show something now and after every change, until Ctrl-C."""
     sources = Sources(root.resolve())
     try:
         while True:
@@ -213,14 +207,7 @@ class Copies:
     rows: Callable[[], Iterator[Person]]
 
     def person(self, who: str | None) -> Person:
-        """Somebody on the list; the list is read no further than that.
-
-        Args:
-            who: An address, an id or a row number; None: the first one.
-
-        Raises:
-            UsageError: Nobody on the list is meant.
-        """
+        """Somebody on the list; the list is read no further than that."""
         choice = self.people.choice([] if who is None else [who])
         for person in self.rows():
             if choice.matches(person) and not (who is None and person.excluded):
@@ -273,18 +260,7 @@ _CHECK = "petition check names what is wrong with the list"
 
 
 def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
-    """The copies of a letter, with the text and the identities that `send` would use now.
-
-    Args:
-        place: The campaign.
-        letter: The letter's name; None: the only one, or the first.
-        read: Takes the paths of what the letter carries, and of what its copies carry when they
-            are made.
-
-    Raises:
-        CampaignError: The letter cannot be merged.
-        UsageError: There is no such letter.
-    """
+    """The copies of a letter, with the text and the identities that `send` would use now."""
     server, campaign, log = place.server, place.campaign, place.log_or_stand_in
     leave_out_forgotten(campaign, log)
     name = letter or _first_letter(place)
@@ -401,12 +377,7 @@ def open_in_browser(copies: Copies, who: str | None) -> None:
 
 
 def typeset(copies: Copies, who: str | None, file: Path) -> None:
-    """Save a person's copy as a PDF.
-
-    Raises:
-        UsageError: Something of that name is there.
-        CampaignError: The file cannot be written.
-    """
+    """Save a person's copy as a PDF."""
     if file.exists() or file.is_symlink():
         raise UsageError(f"{file} would be overwritten", "Name another file, or remove it")
     person = copies.person(who)
@@ -416,12 +387,7 @@ def typeset(copies: Copies, who: str | None, file: Path) -> None:
 
 
 def save(copies: Copies, who: str | None, folder: Path) -> None:
-    """Save one file for each chosen person.
-
-    Raises:
-        UsageError: A file of that name is there; nothing was saved.
-        CampaignError: Some could not be saved; the others were.
-    """
+    """Save one file for each chosen person."""
     copies.person(who)
     there = [name for person in copies.chosen(who) if _exists(folder / (name := _name(person)))]
     if there:

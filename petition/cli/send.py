@@ -41,23 +41,7 @@ def send_letter(
     yes: bool,
     wait: bool = False,
 ) -> ExitStatus:
-    """Prepare a letter, ask, deliver it, and say what became of it.
-
-    Args:
-        place: The campaign, its server and its log.
-        letter: The letter's name.
-        wish: For whom.
-        to_me: Send a trial to this address instead.
-        dry_run: Stop before anything is queued or sent.
-        yes: Nobody needs to be asked.
-        wait: Stay until nothing is left that could still be sent.
-
-    Returns:
-        How the command ends.
-
-    Raises:
-        UsageError: `to_me` is no address.
-    """
+    """Prepare a letter, ask, deliver it, and say what became of it."""
     trial_to = _trial_address(to_me) if to_me is not None else None
     only_looks = dry_run or to_me is not None
     read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
@@ -290,12 +274,7 @@ def _say_rehearsal(prepared: Prepared) -> None:
 
 
 def status_of(states: dict[State, int], ending: RunResult) -> ExitStatus:
-    """The exit status of a run: the highest that applies to the rows it chose.
-
-    Args:
-        states: How many of them are in each state.
-        ending: How the run ended.
-    """
+    """The exit status of a run: the highest that applies to the rows it chose."""
     applies = [ExitStatus.DONE]
     if states.get(State.FAILED) or ending.refused or ending.hindrance:
         applies.append(ExitStatus.PROBLEMS)
@@ -380,21 +359,7 @@ _TRIAL_STATUS = {
 def hand_out(
     place: Workspace, letter: str, wish: SendOptions, *, dry_run: bool, yes: bool
 ) -> ExitStatus:
-    """Queue a letter for workers, and say how to go on.
-
-    Args:
-        place: The campaign, its server and its log.
-        letter: The letter's name.
-        wish: For whom.
-        dry_run: Stop before anything is queued.
-        yes: Nobody needs to be asked.
-
-    Returns:
-        How the command ends.
-
-    Raises:
-        UsageError: Workers cannot send this letter.
-    """
+    """Queue a letter for workers, and say how to go on."""
     if place.server is None:
         raise UsageError(
             "a rehearsal has no workers: no mail server is set",
@@ -472,11 +437,7 @@ def _dispatch(prepared: Prepared, server: Server) -> Dispatch:
 
 
 def _signature(prepared: Prepared) -> Signature | None:
-    """Whose signature the workers put to it, by this campaign's key.
-
-    Raises:
-        KeyRefused: There is no usable key here.
-    """
+    """Whose signature the workers put to it, by this campaign's key."""
     dkim = prepared.campaign.settings.dkim
     key = load_key(dkim, prepared.campaign.root) if dkim else None
     return Signature(dkim.domain, dkim.selector, public_record(key)) if dkim and key else None

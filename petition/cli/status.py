@@ -27,13 +27,7 @@ _PROVIDERS = 10  # that are shown; the others are counted together
 
 
 def look_on(place: Workspace, letter: str | None, *, as_json: bool) -> None:
-    """Look again and again, until Ctrl-C.
-
-    Args:
-        place: The campaign, whose log must be there.
-        letter: Only this letter; None: all of them.
-        as_json: A line of JSON for each look.
-    """
+    """Look again and again, until Ctrl-C."""
     log = place.existing_log
     before = look(log, letter)
     try:
@@ -375,11 +369,7 @@ def _show_rows(
 
 
 class _MessageIds:
-    """The Message-IDs of copies, those too that no server has asked for yet: they follow (P4).
-
-    Args:
-        log: The copies' log.
-    """
+    """The Message-IDs of copies, those too that no server has asked for yet: they follow (P4)."""
 
     def __init__(self, log: "Log") -> None:
         self._log = log

@@ -28,11 +28,7 @@ _LEFT_OUT = {
 
 
 def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
-    """The plan as pairs of a heading and what stands beside it.
-
-    Args:
-        prepared: What was prepared.
-    """
+    """The plan as pairs of a heading and what stands beside it."""
     comparison = prepared.comparison
     yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
     if lost := prepared.lost_names:
@@ -71,12 +67,7 @@ def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:
 
 
 def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
-    """Who gets the letter in another language than their own: a line a language.
-
-    Args:
-        merger: Chooses the language.
-        fallbacks: Those for whom there is none in theirs.
-    """
+    """Who gets the letter in another language than their own: a line a language."""
     for language, persons, count in fallbacks:
         used, _ = merger.language_of(persons[0])
         who = ", ".join(str(person.mailbox) for person in persons)

@@ -51,24 +51,7 @@ def work(
     this_log: bool = False,
     as_json: bool,
 ) -> ExitStatus:
-    """Work until a signal asks for the end.
-
-    Args:
-        environ: The environment: PETITION_DATABASE and PETITION_SMTP_*.
-        dkim_key: The file of the key that letters are signed with.
-        once: End when there is nothing left to do now.
-        this_log: A person has said that the log is the right one.
-        as_json: Tell each event as a line of JSON.
-
-    Returns:
-        How the command ends.
-
-    Raises:
-        UsageError: The environment does not say what is needed.
-        KeyRefused: The key cannot be used, or is missing where a letter is to be signed.
-        LogUnusable: The database cannot be used.
-        PetitionError: The server refuses the login, or letter after letter.
-    """
+    """Work until a signal asks for the end."""
     url = _database(environ)
     server = server_of_environment(environ)
     if server is None:
@@ -210,9 +193,6 @@ class _Worker:
 
         Workers are on other machines than the campaign as a rule, and new ones come at any time.
         The person who began this one has named its log to it.
-
-        Raises:
-            UsageError: It was not confirmed.
         """
         doubt = doubt_of(log, self._url, None)
         if doubt and not self._this_log:

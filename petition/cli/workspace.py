@@ -40,11 +40,7 @@ ThisLog = Annotated[
 
 
 def one_format(*, as_json: bool, as_csv: bool) -> None:
-    """Refuse two formats at once.
-
-    Raises:
-        UsageError: Both were asked for.
-    """
+    """Refuse two formats at once."""
     if as_json and as_csv:
         raise UsageError("--json and --csv are two formats", "Choose one of them")
 
@@ -177,12 +173,7 @@ class Workspace:
         return log
 
     def open_log(self, url: str, *, even_closed: bool = False) -> "Log":
-        """A log, which is closed with this place.
-
-        Args:
-            url: Its address.
-            even_closed: Open it also where a move has closed it.
-        """
+        """A log, which is closed with this place."""
         from petition.outbox.log import Log
 
         self._allow_log(url)
@@ -279,12 +270,7 @@ class Workspace:
         confirm(new, self.root)
 
     def _allow_log(self, url: str) -> None:
-        """Let no log be opened that is elsewhere, and that the folder alone names.
-
-        Raises:
-            LogUntrusted: It is such a one, and the command only looks.
-            UsageError: It is such a one, and the person does not confirm it.
-        """
+        """Let no log be opened that is elsewhere, and that the folder alone names."""
         from petition.outbox.database import where
         from petition.trust import LogUntrusted, Part
 
@@ -307,22 +293,14 @@ class Workspace:
 
     @property
     def existing_log(self) -> "Log":
-        """The log, which must be there.
-
-        Raises:
-            UsageError: There is none: nothing was ever queued.
-        """
+        """The log, which must be there."""
         if log := self.log_if_any:
             return log
         raise self._no_log()
 
     @property
     def log_to_move(self) -> "Log":
-        """The same, also where a move that was broken off has closed it.
-
-        Raises:
-            UsageError: There is none: nothing was ever queued.
-        """
+        """The same, also where a move that was broken off has closed it."""
         if not self.has_log(self.url):
             raise self._no_log()
         self.log = self.open_log(self.url, even_closed=True)
@@ -334,26 +312,13 @@ class Workspace:
 
     @property
     def doubt(self) -> "Doubt | None":
-        """Why `send` asks first whether this is the right log; None: it does not.
-
-        Raises:
-            LogUnusable: The log cannot be opened.
-            UserStateUnusable: What this account knows of its logs cannot be read.
-        """
+        """Why `send` asks first whether this is the right log; None: it does not."""
         from petition.outbox.known import doubt_of
 
         return None if self.is_rehearsal else doubt_of(self.log_if_any, self.url, self.root)
 
     def vouch(self, *, this_log: bool, only_tells: bool = False) -> None:
-        """Before letters go out, are queued again or are moved: stop if this may be the wrong log.
-
-        Args:
-            this_log: A person has said on the command line that it is the right one.
-            only_tells: Nothing will be sent: say it and go on.
-
-        Raises:
-            UsageError: It was not confirmed.
-        """
+        """Before letters go out, are queued again or are moved: stop if this may be the wrong log."""
         if not (doubt := self.doubt):
             return
         if only_tells:
@@ -370,11 +335,7 @@ class Workspace:
         return self.root / f"{name}.clicks"
 
     def count_noted_clicks(self) -> None:
-        """Count the clicks that `serve` could not, so that nobody who left is written to.
-
-        Raises:
-            LogUnusable: The log cannot be written to, or the file cannot be read.
-        """
+        """Count the clicks that `serve` could not, so that nobody who left is written to."""
         from petition.errors import LogUnusable
         from petition.outbox.inbound import count_noted
 
@@ -415,15 +376,7 @@ _NOTHING = "Nothing was done"
 
 
 def letter_name(place: Workspace, text: str) -> str:
-    """The name of a letter that the log knows, or that is in the campaign.
-
-    Args:
-        place: Where to look.
-        text: A name, or a letter's file.
-
-    Raises:
-        UsageError: There is no such letter.
-    """
+    """The name of a letter that the log knows, or that is in the campaign."""
     name = text.removeprefix("letters/").removesuffix(".md")
     known = place.log_if_any.letters() if place.log_if_any else []
     if name in known:
@@ -444,21 +397,7 @@ def copies_named(
     fits: Callable[[Copy], bool],
     what: str,
 ) -> tuple[str, list[str] | None]:
-    """The letter and the addresses of a command that moves copies of one letter.
-
-    Args:
-        place: Where to look.
-        letter: What the person typed for the letter.
-        texts: What they typed for the addresses, if anything.
-        fits: Whether a copy is one that the command is for.
-        what: What such a copy is called: `waiting`.
-
-    Returns:
-        The letter's name, and the addresses; None: all.
-
-    Raises:
-        UsageError: There is no such letter, or an address has no such copy.
-    """
+    """The letter and the addresses of a command that moves copies of one letter."""
     name = letter_name(place, letter)
     boxes = addresses(texts or [])
     require(place.existing_log, [name], boxes, fits, what)
@@ -514,11 +453,7 @@ def require(
 
 
 def engine() -> ModuleType:
-    """The module that knows it (delivery/workers.py).
-
-    Raises:
-        LogUnusable: It is not installed.
-    """
+    """The module that knows it (delivery/workers.py)."""
     try:
         from petition.sending import job_queue
     except ImportError as fault:
@@ -530,18 +465,7 @@ def engine() -> ModuleType:
 
 
 def logs(place: Workspace, *, make: bool) -> list[tuple[Log, Path | None]]:
-    """The logs of a campaign, that of the present server first.
-
-    Args:
-        place: The campaign; closes them.
-        make: Make the first one where there is none.
-
-    Returns:
-        Each log, and the sandbox's Maildir beside the one of the rehearsals.
-
-    Raises:
-        LogUnusable: One of them cannot be opened.
-    """
+    """The logs of a campaign, that of the present server first."""
     found: list[tuple[Log, Path | None]] = []
     for is_rehearsal in (place.is_rehearsal, not place.is_rehearsal):
         is_present = is_rehearsal == place.is_rehearsal
@@ -560,11 +484,7 @@ def _url(place: Workspace, *, is_rehearsal: bool) -> str:
 
 
 def confirm_log(doubt: Doubt) -> None:
-    """Ask whether this is the right log; --yes is no answer to that.
-
-    Raises:
-        UsageError: Nobody is there to answer, or it was declined.
-    """
+    """Ask whether this is the right log; --yes is no answer to that."""
     way = f"{doubt.hint}. If it is the right log, add --this-log; nothing was done"
     if not output.can_ask():
         raise UsageError(doubt.what, way)
@@ -584,12 +504,7 @@ OUTBOX = "outbox"
 
 
 def show_requests(asked: "Collection[Request]", new: "Collection[Request]") -> None:
-    """Show requests, and which of them are new.
-
-    Args:
-        asked: The requests.
-        new: Those that are not confirmed as they are now.
-    """
+    """Show requests, and which of them are new."""
     from petition.cli import output
 
     output.table(

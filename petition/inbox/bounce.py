@@ -54,9 +54,6 @@ def notices(mail: MailPart) -> list[Notice]:
     """What a mail's own report says, recipient by recipient.
 
     A report within a mail that somebody forwards is not this mail's own.
-
-    Args:
-        mail: The mail.
     """
     found: list[Notice] = []
     left = message.REPORT_BYTES
@@ -68,11 +65,7 @@ def notices(mail: MailPart) -> list[Notice]:
 
 
 def notices_in_text(text: str) -> list[Notice]:
-    """The same from a report that lost its MIME structure and stands in the text.
-
-    Args:
-        text: What a person would read.
-    """
+    """The same from a report that lost its MIME structure and stands in the text."""
     if not _IN_TEXT.search(text):
         return []
     return _of_text(text.encode("utf-8", "surrogatepass"))
@@ -228,12 +221,7 @@ def notice_text(mail: MailPart) -> str:
 
 
 def named_address(text: str, without: frozenset[str]) -> str:
-    """The address that a notification names as the one that failed, or an empty text.
-
-    Args:
-        text: What the notification says.
-        without: Addresses that cannot be it, such as those it was sent by and to (their keys).
-    """
+    """The address that a notification names as the one that failed, or an empty text."""
     text = re.sub(r"\n\s*\n", "\n", _OTHERS.sub("", text))
     for found in _NAMED.finditer(text):
         address = next(group for group in found.groups() if group).strip(".'`\"")
@@ -247,12 +235,7 @@ def named_address(text: str, without: frozenset[str]) -> str:
 
 
 def around(text: str, address: str) -> str:
-    """What a notification says of an address: the text behind it and a little before.
-
-    Args:
-        text: What the notification says.
-        address: The address; an empty one stands for the whole text.
-    """
+    """What a notification says of an address: the text behind it and a little before."""
     at = text.lower().find(address.lower()) if address else -1
     if at < 0:
         return text[:4_000]
@@ -277,11 +260,7 @@ _REJECTED = re.compile(
 
 
 def bounce_of(mail: MailPart) -> Finding | None:
-    """What a mail says of a letter's delivery, or None where it is about something else.
-
-    Args:
-        mail: The mail.
-    """
+    """What a mail says of a letter's delivery, or None where it is about something else."""
     reported = notices(mail)
     text = notice_text(mail)
     if not reported and (is_daemon(mail) or has_null_sender(mail)):
@@ -382,11 +361,7 @@ def _recipient(mail: MailPart, text: str) -> str:
 
 
 def returned(mail: MailPart) -> list[Headers]:
-    """The headers of the letters that a mail brings back, of many only the first.
-
-    Args:
-        mail: The mail.
-    """
+    """The headers of the letters that a mail brings back, of many only the first."""
     parts = (part for part in mail.walk() if is_returned(part) and not part.inside_message)
     return [returned_headers(part) for part in islice(parts, message.RETURNED_MAILS)]
 

@@ -60,11 +60,7 @@ _NOTE_LENGTH = 1_500  # characters; such notes are short
 
 
 def autoreply_of(mail: MailPart) -> Finding | None:
-    """An automatic reply, or None where a person wrote.
-
-    Args:
-        mail: A mail that is no bounce.
-    """
+    """An automatic reply, or None where a person wrote."""
     subject = mail.headers.text("subject")[:500]
     who = first_address(mail.headers.text("from")) or None
     if reason := _sign_of_header(mail, subject) or _sign_of_words(mail, subject):
@@ -122,11 +118,7 @@ def _sign_of_words(mail: MailPart, subject: str) -> str:
 
 
 def complaint_of(mail: MailPart) -> Finding | None:
-    """A complaint, or None.
-
-    Args:
-        mail: The mail.
-    """
+    """A complaint, or None."""
     if report := feedback_report(mail):
         kind = report.get("feedback-type")[:40].strip() or "abuse"
         named = report.get("original-rcpt-to") or report.get("removal-recipient")
@@ -139,11 +131,7 @@ def complaint_of(mail: MailPart) -> Finding | None:
 
 
 def feedback_report(mail: MailPart) -> Headers | None:
-    """The fields of a mail's first feedback report, or None.
-
-    Args:
-        mail: The mail.
-    """
+    """The fields of a mail's first feedback report, or None."""
     for part in mail.walk():
         if part.content_type == "message/feedback-report" and not part.inside_message:
             return read_headers(part.beginning(100_000).lstrip())
@@ -174,11 +162,7 @@ _WORDS = re.compile(
 
 
 def unsubscribe_of(mail: MailPart) -> Finding | None:
-    """A request for no more letters, or None; words that are only quoted are none.
-
-    Args:
-        mail: A mail that is neither a bounce nor an automatic reply.
-    """
+    """A request for no more letters, or None; words that are only quoted are none."""
     who = first_address(mail.headers.text("from")) or None
     if is_to_unsubscribe(mail):
         return Finding(Kind.UNSUBSCRIBE, who, None, None, "it was sent to the address for that")
@@ -223,14 +207,7 @@ def set_aside(reason: str) -> Finding:
 
 
 def sort(mail: MailPart) -> Finding:
-    """What a mail is that has been taken apart.
-
-    Args:
-        mail: The mail.
-
-    Raises:
-        SetAside: It is no mail.
-    """
+    """What a mail is that has been taken apart."""
     if not mail.headers.fields:
         raise SetAside("it is no mail: it has no headers" if mail.data else "it is empty")
     if found := complaint_of(mail) or bounce_of(mail):

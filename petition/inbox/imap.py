@@ -51,11 +51,7 @@ class _Client(imaplib.IMAP4_SSL):
     """
 
     def begin(self, expected: int = 0) -> None:
-        """Begin to count the reply to a command.
-
-        Args:
-            expected: How many bytes of mails are in it, as far as the server has told.
-        """
+        """Begin to count the reply to a command."""
         self.is_exceeded = False
         self._left = 2 * expected + _REPLY_BYTES + (message.BYTES if expected else 0)
         self._until = time.monotonic() + _COMMAND_SECONDS + expected / _BYTES_A_SECOND

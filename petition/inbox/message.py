@@ -56,21 +56,12 @@ _HEADER_LENGTH = 10_000  # characters that are looked at
 
 
 def decoded_text(data: bytes, charset: str) -> str:
-    """A body as text, its line ends as LF; every byte gives something.
-
-    Args:
-        data: The body, its transfer encoding undone.
-        charset: What the mail says it is written in; may be wrong or empty.
-    """
+    """A body as text, its line ends as LF; every byte gives something."""
     return _decoded(data, charset).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def decoded_header(value: str) -> str:
-    """A header's value with its encoded words decoded (RFC 2047); what is malformed stays.
-
-    Args:
-        value: The value, unfolded.
-    """
+    """A header's value with its encoded words decoded (RFC 2047); what is malformed stays."""
     text = value[:_HEADER_LENGTH]
     if "=?" not in text:
         return text
@@ -122,14 +113,7 @@ QUOTE_MARK = "\ue000"  # a private character: where the quoted text begins
 
 
 def text_of_html(markup: str) -> str:
-    """The text of HTML, a line for each of its lines.
-
-    Args:
-        markup: Anything that calls itself HTML.
-
-    Returns:
-        The text; a line of `QUOTE_MARK` stands where mail programs put the text they answer to.
-    """
+    """The text of HTML, a line for each of its lines."""
     text = _without_dropped(markup.replace(QUOTE_MARK, ""))
     text = _QUOTE.sub(lambda found: f"\n{QUOTE_MARK}\n{found[0]}", re.sub(r"\s+", " ", text))
     text = unescape(_TAG.sub("", _LINE.sub("\n", text)))
@@ -159,11 +143,7 @@ _TOKEN = re.compile(r"(?<![0-9a-f])([0-9a-f]{24}|[0-9a-f]{32})(?![0-9a-f])")
 
 
 def first_address(value: str) -> str:
-    """The first address of a header, or an empty text; one in angle brackets comes first.
-
-    Args:
-        value: The header's value, decoded.
-    """
+    """The first address of a header, or an empty text; one in angle brackets comes first."""
     short = normalize("NFC", value[:4_000])  # a combining mark is no letter of an address
     found = re.search(r"<\s*([^<>\s]{1,320}@[^<>\s]{1,255})\s*>", short)
     if found:
@@ -272,11 +252,7 @@ class MailPart:
         return self.beginning(self.end - self.start)
 
     def beginning(self, size: int) -> bytes:
-        """The same of so many bytes of its body, for whoever needs no more.
-
-        Args:
-            size: How many bytes, still encoded.
-        """
+        """The same of so many bytes of its body, for whoever needs no more."""
         raw = self.data[self.start : min(self.end, self.start + size)]
         encoding = self.headers.get("content-transfer-encoding").partition(";")[0].strip().lower()
         if encoding == "base64":
@@ -323,14 +299,7 @@ class MailPart:
 
 
 def read_mail(data: bytes) -> MailPart:
-    """Take a mail apart.
-
-    Args:
-        data: Any bytes.
-
-    Raises:
-        SetAside: It is larger, deeper or made of more parts than is read.
-    """
+    """Take a mail apart."""
     if len(data) > BYTES:
         raise SetAside(f"it is larger than {BYTES >> 20} MB")
     data = _of_lines(data)
@@ -357,11 +326,7 @@ def read_mail(data: bytes) -> MailPart:
 
 
 def read_headers(data: bytes) -> Headers:
-    """The fields of a header block that stands alone.
-
-    Args:
-        data: Any bytes.
-    """
+    """The fields of a header block that stands alone."""
     return _headers(data, 0, len(data))[0]
 
 
@@ -371,11 +336,7 @@ def is_returned(part: MailPart) -> bool:
 
 
 def returned_headers(part: MailPart) -> Headers:
-    """The headers of a mail that lies in another.
-
-    Args:
-        part: One for which `is_returned`.
-    """
+    """The headers of a mail that lies in another."""
     if part.children:
         return part.children[0].headers
     return read_headers(part.beginning(HEADER_BYTES))

@@ -18,20 +18,12 @@ _MARKUP = re.compile("[\u200b\u200c\u200d\ufeff]")
 
 
 def own_words(mail: MailPart) -> str:
-    """What the sender of a mail wrote themselves, from its text, else from its HTML.
-
-    Args:
-        mail: The mail.
-    """
+    """What the sender of a mail wrote themselves, from its text, else from its HTML."""
     return own_lines(text_of(mail))
 
 
 def text_of(mail: MailPart) -> str:
-    """The text of a mail that a person reads first.
-
-    Args:
-        mail: The mail.
-    """
+    """The text of a mail that a person reads first."""
     readable = [
         part
         for part in mail.walk()
@@ -44,11 +36,7 @@ def text_of(mail: MailPart) -> str:
 
 
 def own_lines(text: str) -> str:
-    """What is not quoted, no signature and no disclaimer.
-
-    Args:
-        text: The text of a mail.
-    """
+    """What is not quoted, no signature and no disclaimer."""
     lines = _MARKUP.sub("", text).split("\n")[:5_000]
     quotes = [number for number, line in enumerate(lines) if line.lstrip().startswith(">")]
     last_quote = quotes[-1] if quotes else -1

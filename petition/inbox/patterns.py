@@ -59,11 +59,7 @@ def pattern(name: str) -> re.Pattern[str]:
 
 @cache
 def alternatives(name: str) -> str:
-    """What stands behind a heading, as alternatives of a pattern.
-
-    Args:
-        name: The heading.
-    """
+    """What stands behind a heading, as alternatives of a pattern."""
     lines = (line for line in _sections()[name].split("\n") if line)
     return re.sub(r"<<([a-z ]+)>>", _group, "|".join(lines))
 
@@ -113,12 +109,7 @@ class BounceVerdict(NamedTuple):
 
 
 def judge(status: str, words: str) -> BounceVerdict:
-    """What a refusal means.
-
-    Args:
-        status: The status of the report (`5.1.1`), or an empty text.
-        words: What the server or the report says, in any of its languages.
-    """
+    """What a refusal means."""
     code = _best_code(status, words)
     text = re.sub(r"\s+", " ", words.lower())[:6_000]
     cause = next((cause for pattern, cause in _STRONG if pattern.search(text)), None)

@@ -250,12 +250,7 @@ def _position(validity: int | None, last: int) -> tuple[int, int] | None:
 
 
 def received(fetched: Fetched, source: str) -> Received:
-    """A mail with all that is known of it.
-
-    Args:
-        fetched: The mail.
-        source: The source's name.
-    """
+    """A mail with all that is known of it."""
     if fetched.aside:
         reason = set_aside(fetched.aside).reason
         return replace(_without_reading(fetched, source), reason=reason)

@@ -110,15 +110,7 @@ class Files:
         return self.keep(path, File(path, self._content(path)))
 
     def read_own(self, path: str, promised: str | None) -> File:  # noqa: ARG002 (of workers)
-        """A file that one row has.
-
-        Args:
-            path: Its path relative to the folder.
-            promised: The files of the row as the log keeps them; None: it was not queued.
-
-        Raises:
-            CellRefused: There is no such file, or a letter may not or cannot carry it.
-        """
+        """A file that one row has."""
         return self.read(path)
 
     def kept(self, key: str) -> File | None:
@@ -171,11 +163,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _judge_path(path: str) -> None:
-    """Refuse a path that leads, or might lead, somewhere else than it seems to.
-
-    Raises:
-        CellRefused: It does.
-    """
+    """Refuse a path that leads, or might lead, somewhere else than it seems to."""
     if unseen := next((char for char in path if category(char) in {"Cc", "Cs", "Zl", "Zp"}), ""):
         what = f"a path holds the control character U+{ord(unseen):04X}"
         raise CellRefused(what, "Type it anew")
@@ -277,14 +265,7 @@ class Gathering:
         return sum(len(self._contents[sha].data) for sha in self._pictures)
 
     def picture(self, path: str) -> str:
-        """The link under which the HTML shows a picture.
-
-        Args:
-            path: Where the letter says that it is.
-
-        Raises:
-            ValueRefused: It cannot be shown.
-        """
+        """The link under which the HTML shows a picture."""
         if path.lower().startswith(_REMOTE):
             what = f"the image {quoted(path)} is not in the campaign folder"
             hint = "Save it in the folder and write its path, or write a link to it"
@@ -313,11 +294,7 @@ class Gathering:
 
 
 def refuse_large(size: int) -> None:
-    """Refuse a copy that carries too many bytes.
-
-    Raises:
-        CellRefused: It does.
-    """
+    """Refuse a copy that carries too many bytes."""
     if size > LETTER_LIMIT:
         what = f"the letter carries {size / 1_000_000:.1f} MB"
         hint = f"Attach at most {LETTER_LIMIT // 1_000_000} MB, and write links to the rest"
@@ -336,16 +313,7 @@ def promised_files(promise: str) -> dict[str, str]:
 
 
 def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[File]:
-    """A row's own files.
-
-    Args:
-        paths: Their paths.
-        files: Reads them.
-        promised: What they were when the row was queued; None: it was not.
-
-    Raises:
-        CellRefused: A file cannot be carried.
-    """
+    """A row's own files."""
     found = []
     for path in paths:
         try:
@@ -356,16 +324,7 @@ def read_own(paths: Sequence[str], files: Files, promised: str | None) -> list[F
 
 
 def keep_promise(found: Sequence[File], promised: str | None, *, is_typeset: bool) -> None:
-    """Refuse a row's own files that are not the ones that were queued.
-
-    Args:
-        found: The files as they are.
-        promised: What they were when the row was queued; None: it was not.
-        is_typeset: Whether the letter's own PDF is among them.
-
-    Raises:
-        CellRefused: One is another.
-    """
+    """Refuse a row's own files that are not the ones that were queued."""
     if promised is None or promise_of(found) == promised:
         return
     lines = set(promised.splitlines())
@@ -416,11 +375,7 @@ class Attachments:
         return CarriedParts(shared.pictures, (*shared.attached, *own), shared.shared)
 
     def promise(self, person: Person, loaded: LoadedText) -> dict[str, str]:
-        """What the log is to keep of a person's own files, beside the fields of the row.
-
-        Raises:
-            MergeRefused: A file of their own cannot be carried.
-        """
+        """What the log is to keep of a person's own files, beside the fields of the row."""
         if not self.has_own:
             return {}
         return {PROMISED: promise_of(self._own(person, loaded))}

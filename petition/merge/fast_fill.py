@@ -73,14 +73,7 @@ class Filled(NamedTuple):
 
 
 def encode(text: str) -> str:
-    r"""A text in quoted-printable with CRLF line ends, in one piece of whole lines.
-
-    Args:
-        text: Any text with \n line ends.
-
-    Returns:
-        Lines that each end with CRLF; a text without a line end at its end gets a soft one.
-    """
+    r"""A text in quoted-printable with CRLF line ends, in one piece of whole lines."""
     if not text:
         return ""
     *lines, last = text.encode().decode("latin-1").translate(_TABLE).split("\n")
@@ -161,9 +154,6 @@ def are_whole(pieces: Sequence[str]) -> bool:
     If so, all of them together are as well, in any order: there is no bare CR or LF in them
     (SMTP smuggling) and no dot to stuff, and nobody needs to look the whole letter over again.
     What all copies have in common, which is most of a letter, is looked at once.
-
-    Args:
-        pieces: What a template that comes out encoded was filled with.
     """
     short = [piece for piece in pieces if len(piece) < _LONG]
     long = [piece for piece in pieces if len(piece) >= _LONG]
@@ -215,11 +205,7 @@ class Shapes:
         self._made: set[Shape] = set()
 
     def can_be_made(self, cells: Mapping[str, str]) -> bool:
-        """Whether a copy is known to be one that can be made.
-
-        Args:
-            cells: The row.
-        """
+        """Whether a copy is known to be one that can be made."""
         return self._shape(cells) in self._made
 
     def add(self, cells: Mapping[str, str]) -> None:
@@ -234,16 +220,7 @@ class Shapes:
 
 
 def shape_of(cells: Mapping[str, str], columns: Iterable[str]) -> Shape | None:
-    """The shape of a row.
-
-    Args:
-        cells: The row.
-        columns: Those that a letter names.
-
-    Returns:
-        In which of them there is something; None: one of them is not there, or holds what no
-        letter prints as it stands.
-    """
+    """The shape of a row."""
     try:
         named = [cells[column] for column in columns]
     except KeyError:
@@ -255,15 +232,7 @@ def shape_of(cells: Mapping[str, str], columns: Iterable[str]) -> Shape | None:
 
 
 def columns_of(template: Template) -> frozenset[str] | None:
-    """The columns that a template prints or asks the emptiness of.
-
-    Args:
-        template: The template.
-
-    Returns:
-        Their names; None where it does anything else with the recipient, or where what comes out
-        could be too long.
-    """
+    """The columns that a template prints or asks the emptiness of."""
     tree = LetterEnvironment(str).parse(template.source)
     if can_grow(tree, len(template.lines)):
         return None
@@ -323,11 +292,7 @@ class Blanks:
         self.is_whole = are_whole(self._pieces)
 
     def filled(self, texts: Sequence[str]) -> list[str]:
-        """The template in pieces.
-
-        Args:
-            texts: What `Form.texts` gave, each as this template is to have it.
-        """
+        """The template in pieces."""
         pieces = self._pieces.copy()
         for at, which in self._blanks:
             pieces[at] = texts[which]
@@ -415,13 +380,7 @@ class _DoesMore(Exception):
 
 
 class _Reader:
-    """Reads what a template is for the rows of one shape.
-
-    Args:
-        names: What the template can name, but for the person.
-        is_filled: Of each column that it names, whether there is something in the cell.
-        finish: Turns each value into what is printed.
-    """
+    """Reads what a template is for the rows of one shape."""
 
     def __init__(
         self,
@@ -434,11 +393,7 @@ class _Reader:
         self._finish = finish
 
     def parts(self, body: Sequence[nodes.Node]) -> Iterator[Part]:
-        """The parts of a template.
-
-        Raises:
-            Exception: It does more, or cannot be printed for such a row.
-        """
+        """The parts of a template."""
         for statement in body:
             if isinstance(statement, nodes.If):
                 yield from self.parts(self._branch(statement))

@@ -39,15 +39,7 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_
 
 
 def check_text(text: str, where: str) -> str:
-    """A text that can stand in a header.
-
-    Args:
-        text: The text.
-        where: What it is, for the message.
-
-    Raises:
-        CellRefused: It holds a control character or a line end, or is too long.
-    """
+    """A text that can stand in a header."""
     # What is printable holds none of them, and nearly every text is.
     if not text.isprintable() and (unseen := _UNPRINTABLE.search(text)):
         code = f"U+{ord(unseen.group()):04X}"
@@ -59,25 +51,14 @@ def check_text(text: str, where: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """A display name that can stand in a header.
-
-    Args:
-        name: The name; it may be empty.
-
-    Raises:
-        CellRefused: As for any text; or blanks stand around it, which readers drop.
-    """
+    """A display name that can stand in a header."""
     if name != name.strip(" "):
         raise CellRefused("the name begins or ends with a blank", "Take the blanks out")
     return check_text(name, "the name")
 
 
 def subject_header(subject: str) -> str:
-    """The header Subject, folded.
-
-    Args:
-        subject: A text that `check_text` lets through.
-    """
+    """The header Subject, folded."""
     if _PLAIN.fullmatch(subject) and "=?" not in subject:
         if len(subject) <= LINE_LENGTH - len("Subject: "):
             return f"Subject: {subject}\r\n"
@@ -86,12 +67,7 @@ def subject_header(subject: str) -> str:
 
 
 def mailbox_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
-    """A header of mailboxes: From, To, Cc, Reply-To.
-
-    Args:
-        name: The header's name.
-        mailboxes: Whose display names `check_name` lets through.
-    """
+    """A header of mailboxes: From, To, Cc, Reply-To."""
     words = _mailbox_words(mailboxes[0], len(name) + 2)
     for mailbox in mailboxes[1:]:
         words[-1] += ","
@@ -100,32 +76,19 @@ def mailbox_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
 
 
 def date_header(date: datetime) -> str:
-    """The header Date.
-
-    Args:
-        date: An aware time.
-    """
+    """The header Date."""
     return f"Date: {format_datetime(date)}\r\n"
 
 
 def thread_headers(thread: Sequence[str]) -> str:
-    """The headers In-Reply-To and References (RFC 5322 3.6.4); nothing where nothing is answered.
-
-    Args:
-        thread: The Message-IDs of the thread so far, the one that is answered last.
-    """
+    """In-Reply-To and References (RFC 5322 3.6.4); empty if nothing is answered."""
     if not thread:
         return ""
     return f"In-Reply-To: {thread[-1]}\r\n{_folded('References:', thread)}"
 
 
 def words_header(name: str, words: Sequence[str]) -> str:
-    """A header of words in ASCII that may be folded between any two of them.
-
-    Args:
-        name: The header's name.
-        words: Texts without blanks.
-    """
+    """A header of words in ASCII that may be folded between any two of them."""
     return _folded(f"{name}:", words)
 
 
@@ -151,10 +114,6 @@ def _encoded(text: str, column: int) -> Iterator[str]:
 
     Some readers show a blank between two encoded words (Python's among them), against RFC 2047 6.2:
     then a name in two of them should not be torn in the middle.
-
-    Args:
-        text: The text.
-        column: Where the first of them begins.
     """
     rest, room = text.encode(), _bytes_in(LINE_LENGTH - column)
     while len(rest) > room:
@@ -228,11 +187,7 @@ class Mailing:
         return cls(*ways, dict(zip(HEADERS_FOR_ALL, (*values, "bulk"), strict=True)))
 
     def link(self, token: str) -> str:
-        """Where a person's own link for leaving leads.
-
-        Args:
-            token: Their copy's token (identity.Signer.unsubscribe_token).
-        """
+        """Where a person's own link for leaving leads."""
         return token.join(self._link)
 
     def names(self) -> tuple[str, ...]:

@@ -132,19 +132,7 @@ class Assembler:
         *,
         full: bool,
     ) -> bytes:
-        """The bytes of a copy, read back.
-
-        Args:
-            copy: Whose.
-            filled: Its words.
-            language: Their language tag.
-            date: The header Date, aware.
-            carried: What it has beside its words.
-            full: Parse the whole; else look at the header block.
-
-        Raises:
-            CellRefused: A header cannot be written, or would be read back as another one.
-        """
+        """The bytes of a copy, read back."""
         block = self.check(copy, filled.subject, language, date, carried)
         data = b"".join([block, *_body(copy.boundary, filled, carried)])
         if full:

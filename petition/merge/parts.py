@@ -92,14 +92,7 @@ class Part:
 
 
 def attachment_of(name: str, data: bytes, content_type: str = "") -> Part:
-    """A file as an attachment.
-
-    Args:
-        name: The file's name; no control characters in it. Blanks around it, which readers drop,
-            are left out.
-        data: Its bytes.
-        content_type: Its MIME type with its parameters; empty: that of its name.
-    """
+    """A file as an attachment."""
     name = name.strip() or "attachment"
     whole_type = content_type or type_of(name, data)
     head = _type_header(whole_type, name)
@@ -110,13 +103,7 @@ def attachment_of(name: str, data: bytes, content_type: str = "") -> Part:
 
 
 def picture_of(content_id: str, content_type: str, data: bytes) -> Part:
-    """A picture that the HTML shows.
-
-    Args:
-        content_id: What the HTML calls it, without angle brackets (RFC 2392).
-        content_type: Its MIME type.
-        data: Its bytes.
-    """
+    """A picture that the HTML shows."""
     head = (
         f"Content-Type: {content_type}\r\nContent-Transfer-Encoding: base64\r\n"
         f"Content-ID: <{content_id}>\r\nContent-Disposition: inline\r\n"
@@ -234,12 +221,7 @@ _PRODUCT = "-//petition//open letters//EN"
 
 
 def calendar_part(frozen: Frozen, revision: int) -> Part | None:
-    """The calendar file of a letter's event as a part; None where it has no event.
-
-    Args:
-        frozen: The letter.
-        revision: Its revision: a later one updates the event in a reader's calendar.
-    """
+    """The calendar file of a letter's event as a part; None where it has no event."""
     event = frozen.event
     if event is None:
         return None
@@ -255,14 +237,7 @@ def event_uid(campaign_id: str, event: str) -> str:
 
 
 def write_calendar(frozen: Frozen, event: Mapping[str, Any], revision: int, method: str) -> bytes:
-    """The calendar file.
-
-    Args:
-        frozen: The letter.
-        event: Its event.
-        revision: Its revision, from 1.
-        method: PUBLISH or CANCEL.
-    """
+    """The calendar file."""
     # 155 ms that only a letter with an event pays for.
     from icalendar import Calendar, Event, vText  # noqa: PLC0415
 
@@ -360,15 +335,7 @@ class BlockCheck:
 
 
 def read_back(data: bytes, meant: Expected) -> None:
-    """Parse an email and compare it with what it was meant to say.
-
-    Args:
-        data: The email.
-        meant: What it was meant to say.
-
-    Raises:
-        CellRefused: It says something else.
-    """
+    """Parse an email and compare it with what it was meant to say."""
     message = email.message_from_string(data.decode())
     if different := _difference(message, meant):
         raise CellRefused(f"{different} would not be read back as it was meant", _HINT)

@@ -49,14 +49,7 @@ _ALIGN = re.compile(r"text-align:\s*(left|center|right)")
 
 
 def read_page(page: str) -> list[Element]:
-    """The blocks of a letter's page.
-
-    Args:
-        page: The HTML that `write_page` made, filled.
-
-    Returns:
-        The blocks; inside of lines white space stands as a browser shows it.
-    """
+    """The blocks of a letter's page."""
     reader = _Reader()
     reader.feed(page)
     reader.close()

@@ -161,22 +161,14 @@ class LoadedText:
         return self._subject_of(names, person), self._render(renderer, names, person)
 
     def own_paths(self, person: Person) -> list[str]:
-        """The paths of what a person's copy alone carries.
-
-        Raises:
-            MergeRefused: One of them cannot be made for this person.
-        """
+        """The paths of what a person's copy alone carries."""
         if not self.paths:
             return []
         names = self._names_for(person)
         return [self._render(renderer, names, person) for renderer in self._own_paths]
 
     def subject_for(self, person: Person) -> str:
-        """The subject for one person.
-
-        Raises:
-            MergeRefused: It cannot be merged for this person.
-        """
+        """The subject for one person."""
         if form := self._subject_forms.of(person.fields):
             texts = form.texts(person.fields, _SOME_LINK)
             return self._checked("".join(form.blanks[0].filled(texts)), person)
@@ -298,12 +290,7 @@ class LoadedText:
 
 
 def load_text(frozen: Frozen, language: str) -> LoadedText:
-    """A text of a frozen letter, ready to be filled.
-
-    Args:
-        frozen: The letter.
-        language: One of its languages.
-    """
+    """A text of a frozen letter, ready to be filled."""
     sender, reply_to = frozen.sender, frozen.sender_reply_to
     names: dict[str, Any] = {
         LANGUAGE: language,
@@ -340,14 +327,7 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
 def refused_row(
     person: Person, refusal: CellRefused, place: str = "", verb: str = "prints"
 ) -> MergeRefused:
-    """A refusal that a person's row is to blame for.
-
-    Args:
-        person: Whose row.
-        refusal: What is wrong.
-        place: Where in the letter the value stands.
-        verb: What the letter does with it there.
-    """
+    """A refusal that a person's row is to blame for."""
     what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
     kind = MergeHindered if isinstance(refusal, FileRefused) else MergeRefused
     return kind(Problem(person.file, person.line, what, refusal.hint))

@@ -160,11 +160,7 @@ POSTGRESQL_SQL = Dialect(
 
 @cache
 def queries(dialect: Dialect) -> dict[str, Query]:
-    """All queries of a kind of database, by name.
-
-    Raises:
-        ValueError: Two queries have one name.
-    """
+    """All queries of a kind of database, by name."""
     found: dict[str, Query] = {}
     for name, text in texts(_FILES + dialect.files):
         if name in found:
@@ -265,24 +261,11 @@ class Database(ABC):
 
     @abstractmethod
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
-        """Run a query once for each of many sets of parameters; `?` stands for those in order.
-
-        Returns:
-            How many rows it changed, together.
-        """
+        """Run a query once for each of many sets of parameters; `?` stands for those in order."""
 
     @abstractmethod
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
-        """Run a query that changes something by a table of rows.
-
-        Args:
-            name: A query that names the table and its columns.
-            rows: The values of these columns in their order, and of more if need be.
-            values: Its other parameters; none of them is a list.
-
-        Returns:
-            How many rows it changed, together.
-        """
+        """Run a query that changes something by a table of rows."""
 
     @abstractmethod
     def one(self, name: str, values: Values | None = None) -> Row | None:
@@ -298,16 +281,7 @@ class Database(ABC):
 
     @abstractmethod
     def transaction(self, *, temporary: bool = False) -> AbstractContextManager[None]:
-        """All of it or nothing; durable when the block is left. No two write at once.
-
-        Args:
-            temporary: Only this connection's temporary tables are written, for which the log
-                itself need be neither locked nor writable. What the block reads, it reads as of
-                one moment.
-
-        Raises:
-            LogUnusable: It could not be written.
-        """
+        """All of it or nothing; durable when the block is left. No two write at once."""
 
     @property
     def takes_workers(self) -> bool:
@@ -315,52 +289,27 @@ class Database(ABC):
         return False
 
     def install(self, statements: str) -> None:
-        """Make the tables of a library that keeps its own beside ours, in a transaction.
-
-        Raises:
-            LogUnusable: They cannot be made.
-        """
+        """Make the tables of a library that keeps its own beside ours, in a transaction."""
         raise NotImplementedError(statements)
 
     def shared_transaction(self) -> AbstractContextManager[None]:
-        """A transaction that others may run beside: its queries take only rows that nobody has.
-
-        Raises:
-            LogUnusable: It could not be written.
-        """
+        """A transaction that others may run beside: its queries take only rows that nobody has."""
         return self.transaction()
 
     @abstractmethod
     def attempt(self) -> AbstractContextManager[None]:
-        """Within a transaction: all that the block writes, or none of it where the block fails.
-
-        Raises:
-            LogUnusable: It could not be written.
-        """
+        """Within a transaction: all that the block writes, or none of it where the block fails."""
 
     @abstractmethod
     def refuse_altered(self) -> None:
         """Refuse a log in which something is that petition did not make, such as a trigger.
 
         It could send letters elsewhere while all that is shown looks right.
-
-        Raises:
-            LogUnusable: There is.
         """
 
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:  # noqa: ARG002
-        """Within a transaction: keep a copy of the log beside it, unless the block fails.
-
-        Args:
-            name: What tells the copy's name from the log's.
-
-        Returns:
-            Where it is; None: this kind of database has no such copies.
-
-        Raises:
-            LogUnusable: It could not be made.
-        """
+        """Within a transaction: keep a copy of the log beside it, unless the block fails."""
         yield None
 
     def drops_changes(self) -> bool:
@@ -376,11 +325,7 @@ class Database(ABC):
 
     @abstractmethod
     def survey(self, table: str) -> None:
-        """Let the database count what was just written, before it plans queries over it.
-
-        Args:
-            table: The table that many rows of were written.
-        """
+        """Let the database count what was just written, before it plans queries over it."""
 
     @abstractmethod
     def renumber(self) -> None:
@@ -399,13 +344,6 @@ class Database(ABC):
         """Own the log while the block runs: the one process that may send from it.
 
         The owner's death frees the log, and nothing else does.
-
-        Args:
-            patience: How long to wait for another owner, in seconds; None: as is usual.
-
-        Raises:
-            LogBusy: Another process owns it.
-            LogUnusable: It cannot be owned.
         """
 
     @abstractmethod
@@ -461,11 +399,7 @@ def file_of(url: str) -> Path | None:
 
 
 def path_of(url: str) -> Path:
-    """The file of a `sqlite:///PATH` address.
-
-    Raises:
-        LogUnusable: The address is of another kind.
-    """
+    """The file of a `sqlite:///PATH` address."""
     if not url.startswith(SQLITE) or url == SQLITE:
         raise LogUnusable(
             f'"{url.partition(":")[0]}" is no kind of database that petition can use',
@@ -480,22 +414,13 @@ _DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of
 
 
 def index_marks(database: Database) -> None:
-    """Make the indexes that are not there.
-
-    Args:
-        database: The log, in a transaction.
-    """
+    """Make the indexes that are not there."""
     for query in INDEXING:
         database.run(query)
 
 
 def drop_indexes(database: Database, copies: int) -> None:
-    """Drop them where that is worth making them again.
-
-    Args:
-        database: The log, in a transaction.
-        copies: How many are to be marked.
-    """
+    """Drop them where that is worth making them again."""
     if copies >= LONG_RUN:
         for query in _DROPPING:
             database.run(query)

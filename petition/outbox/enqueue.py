@@ -100,9 +100,6 @@ class Comparison:
 
         What workers do meanwhile makes fewer letters of it: a copy that waited is in hand, sent,
         put off or failed. Where a limit chooses and others would move up, nobody was shown them.
-
-        Args:
-            shown: The other.
         """
         return (
             self.waiting <= shown.waiting

@@ -98,11 +98,7 @@ def id_of(key: bytes) -> str:
 
 
 def known_logs() -> dict[str, Known]:
-    """What this account knows, by the ids of the logs.
-
-    Raises:
-        UserStateUnusable: The file cannot be read.
-    """
+    """What this account knows, by the ids of the logs."""
     return _logs(read_state(FILE))
 
 
@@ -157,21 +153,6 @@ class Memory:
 
         In SQLite no other process of this account can take such a step in between: of two copies of
         a log the first goes on, and the other one is behind it.
-
-        Args:
-            run: How its last run stands from now on; None: as before.
-            attempted: Whether a letter is about to go out from it.
-            looks_for_marks: Look whether one has.
-            accepts: A person said that it is the right log, whatever is known.
-
-        Yields:
-            Raises the epoch; to be called within the transaction, or not at all. Where that is
-            tried again, so is this.
-
-        Raises:
-            LogForked: Letters went out, or were queued, from another copy of it since.
-            LogUnusable: The log cannot be written.
-            UserStateUnusable: The file cannot be read or written.
         """
         log, epoch = self._log, None
         state: dict[str, Any] | None = None

@@ -98,11 +98,7 @@ class Log:
         return (row["name"], row["value"]) if row else None
 
     def refuse_closed(self) -> None:
-        """Refuse a log that a move has closed: letters go out from the other one, or from neither.
-
-        Raises:
-            LogUnusable: It is closed.
-        """
+        """Refuse a log that a move has closed: letters leave from the other one, or neither."""
         if not (closure := self.closure):
             return
         note, other = closure
@@ -411,12 +407,7 @@ class Log:
         return self.database.one("has_orphans") is not None
 
     def adopt(self, query: str, values: Values) -> None:
-        """Move what a dead run had in hand, inside a transaction in which nobody else writes.
-
-        Args:
-            query: What picks it (moving.sql).
-            values: The parameters of the query, beside the reason.
-        """
+        """Move what a dead run had in hand, inside a transaction in which nobody else writes."""
         reason = {"reason": "the program ended while the letter was being handed over"}
         models.pick(self.database, query, {**values, **reason})
         if models.move(self.database, self.now, by="adopt"):
@@ -501,15 +492,7 @@ class Record:
 
 
 def open_database(url: str, *, looks: bool = False) -> Database:
-    """Connect to a log.
-
-    Args:
-        url: `sqlite:///PATH` or `postgresql://...`.
-        looks: Who only looks makes no log where there is none, and changes no old one.
-
-    Raises:
-        LogUnusable: It cannot be opened, is not ours, or was made by another petition.
-    """
+    """Connect to a log."""
     if url.startswith(POSTGRESQL):
         database: Database = _postgres().PostgresDatabase(url, looks=looks)
         return database

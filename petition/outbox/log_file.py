@@ -18,14 +18,7 @@ from petition.errors import LogBusy, LogUnusable
 
 @contextmanager
 def explained_file(path: Path) -> Iterator[None]:
-    """Turn what the file system says of a file into what a person can do about it.
-
-    Args:
-        path: The file.
-
-    Raises:
-        LogUnusable: In place of any error of the file system.
-    """
+    """Turn what the file system says of a file into what a person can do about it."""
     try:
         yield
     except OSError as fault:
@@ -54,12 +47,6 @@ def refuse_foreign(path: Path) -> None:
     could be changed behind our back: both hold names and addresses. A file with two names has two
     locks beside it, so two commands could send from it at once; each would keep its changes in a
     write-ahead log of its own.
-
-    Args:
-        path: The log.
-
-    Raises:
-        LogUnusable: It or a file beside it is a link or has two names, or another person owns it.
     """
     for side in ("", *_SIDES, "-journal", ".lock"):
         _refuse_link(path.with_name(path.name + side))
@@ -86,11 +73,7 @@ def _refuse_link(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Create the file as 0600, and take from others what rights they have to it.
-
-    Args:
-        path: The log; its side files are meant too.
-    """
+    """Create the file as 0600, and take from others what rights they have to it."""
     if not path.exists():
         with suppress(FileExistsError):  # another process makes it at this moment
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -134,16 +117,7 @@ _PAUSE = 0.05  # seconds
 
 @contextmanager
 def ownership(database: Path, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Own a log while the block runs.
-
-    Args:
-        database: The log's file; the lock is the file beside it that ends in `.lock`.
-        patience: How long to wait for the lock, in seconds.
-
-    Raises:
-        LogBusy: Another process owns it.
-        LogUnusable: The lock cannot be made: a full disk, a file system that knows no locks.
-    """
+    """Own a log while the block runs."""
     path = database.with_name(database.name + ".lock")
     with explained_file(path):
         # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
@@ -159,11 +133,7 @@ def ownership(database: Path, *, patience: float = PATIENCE) -> Iterator[None]:
 
 
 def is_owned(database: Path) -> bool:
-    """Whether a process owns a log; asked by whoever may only look.
-
-    Args:
-        database: The log's file.
-    """
+    """Whether a process owns a log; asked by whoever may only look."""
     try:
         handle = os.open(database.with_name(database.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

@@ -168,11 +168,7 @@ def fields_of(text: str) -> dict[str, str]:
 
 @contextmanager
 def intact() -> Iterator[None]:
-    """Read what only petition writes: where it makes no sense, the log is damaged.
-
-    Raises:
-        LogDamaged: In place of what reading it raised.
-    """
+    """Read what only petition writes: where it makes no sense, the log is damaged."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as fault:
@@ -261,32 +257,13 @@ _NOTHING: Values = {}
 
 
 def pick(database: Database, query: str, values: Values = _NOTHING) -> None:
-    """Pick what is to be moved, and forget what was picked before.
-
-    Args:
-        database: The log, in a transaction.
-        query: The query that picks.
-        values: Its parameters.
-    """
+    """Pick what is to be moved, and forget what was picked before."""
     database.run("moving_clear")
     database.run(query, values)
 
 
 def move(database: Database, now: str, *, by: str = "move", fresh: bool = False) -> bool:
-    """Move what was picked, and write down each step.
-
-    Args:
-        database: The log, in a transaction.
-        now: The time as the log keeps it.
-        by: The query that moves them.
-        fresh: Count their attempts anew.
-
-    Returns:
-        Whether anything was picked.
-
-    Raises:
-        ValueError: The state table has no such arrow: a fault of the program.
-    """
+    """Move what was picked, and write down each step."""
     arrows = database.all("moving_arrows")
     for start, end in arrows:
         arrow(state_of(start), state_of(end))

@@ -365,11 +365,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def is_there(url: str) -> bool:
-    """Whether there is a log in a database.
-
-    Raises:
-        LogUnusable: The server does not answer, or there is no place for a log.
-    """
+    """Whether there is a log in a database."""
     name = where(url)
     with closing(_connect(url, name)) as connection, _explained(name):
         promises, found = (

@@ -120,18 +120,7 @@ class Committer:
         self._thread.start()
 
     async def commit(self, step: Callable[[Database], Answer]) -> Answer:
-        """Run a step and wait until it is durable.
-
-        Args:
-            step: Is called on the committer's thread, inside a transaction with other steps; it
-                may be called again where that transaction could not be made durable.
-
-        Returns:
-            What the step returned.
-
-        Raises:
-            LogUnusable: The step could not be made durable, and was not taken.
-        """
+        """Run a step and wait until it is durable."""
         self._check_open()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._gathered.steps.append((step, future))
@@ -294,14 +283,7 @@ class CopyOutcome(NamedTuple):
 
 
 def write_down(database: Database, owner: str, now: str, outcomes: Sequence[CopyOutcome]) -> None:
-    """Write down what became of copies in hand; of each the first outcome counts.
-
-    Args:
-        database: The log's, in a transaction.
-        owner: Who has them in hand; what is no more the owner's is left as it is.
-        now: The time as the log keeps it.
-        outcomes: What became of them.
-    """
+    """Write down what became of copies in hand; of each the first outcome counts."""
     # What a copy became is one arrow, and one event.
     became = {outcome.copy: _row_of(outcome) for outcome in reversed(outcomes)}
     rows, values = [*became.values()], {"owner": owner, "now": now}

@@ -104,9 +104,6 @@ class SqliteDatabase(Database):
 
         In a read-only folder or on a full disk SQLite cannot make them; to look at the log they
         are not needed, as long as no change waits in one of them.
-
-        Raises:
-            LogUnusable: What was wrong before, if this does not help.
         """
         code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code not in _NO_ROOM | _NO_RIGHT or not size(self.path):
@@ -413,12 +410,6 @@ def is_there(path: Path) -> bool:
 
     Nothing is written for it, not even the files that SQLite keeps beside a database while it
     reads it: the file may be another program's.
-
-    Args:
-        path: The file, whether it is there or not.
-
-    Raises:
-        LogUnusable: It is something else, or could be somebody else's.
     """
     with explained(path):
         refuse_foreign(path)
@@ -481,14 +472,7 @@ def _no_log(path: Path) -> LogUnusable:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a file into what a person can do about it.
-
-    Args:
-        path: The database's file.
-
-    Raises:
-        LogUnusable: In place of any error of SQLite or of the file system.
-    """
+    """Turn what SQLite says of a file into what a person can do about it."""
     try:
         with explained_file(path):
             yield
@@ -564,16 +548,7 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
 
 @cache
 def _with_rows(query: Query, rows: int, width: int) -> tuple[str, list[str]]:
-    """A query with numbered places: for the values of so many rows, then for its parameters.
-
-    Args:
-        query: It.
-        rows: How many there are.
-        width: How many values each has; the columns of the query are the first of them.
-
-    Returns:
-        Its text, and the names of the parameters in their order.
-    """
+    """A query with numbered places: for the values of so many rows, then for its parameters."""
     names: list[str] = []
 
     def put(found: re.Match[str]) -> str:

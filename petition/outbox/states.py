@@ -75,15 +75,7 @@ class Mode(StrEnum):
 
 
 def arrow(start: State, end: State) -> tuple[State, State]:
-    """The arrow from one state to another.
-
-    Args:
-        start: Where the copy is.
-        end: Where it goes.
-
-    Raises:
-        ValueError: The state table has no such arrow: a fault of the program.
-    """
+    """The arrow from one state to another."""
     if (start, end) not in ARROWS:
         raise ValueError(f"no arrow leads from {start} to {end}")
     return start, end

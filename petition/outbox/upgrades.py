@@ -25,26 +25,13 @@ def newest() -> int:
 
 
 def schema_of(database: Database) -> int:
-    """The number of a log's schema; 0: it says none.
-
-    Raises:
-        LogDamaged: It cannot be read.
-    """
+    """The number of a log's schema; 0: it says none."""
     with intact():
         return int(meta(database, "schema") or 0)
 
 
 def bring_up_to_date(database: Database) -> Upgraded | None:
-    """Take a log to the newest schema.
-
-    Returns:
-        What was done; None: the log has that schema.
-
-    Raises:
-        LogBusy: Somebody is sending from it.
-        LogUnusable: It is of a schema that this version does not know, it may only be read, or it
-            could not be upgraded: it is as it was.
-    """
+    """Take a log to the newest schema."""
     if not _is_old(database):
         database.refuse_altered()
         return None
@@ -69,11 +56,7 @@ def bring_up_to_date(database: Database) -> Upgraded | None:
 
 
 def refuse_other(database: Database) -> None:
-    """Refuse a log that a newer version upgraded while this one had it open.
-
-    Raises:
-        LogUnusable: It was.
-    """
+    """Refuse a log that a newer version upgraded while this one had it open."""
     if schema_of(database) != newest():
         raise LogUnusable(
             f"{database.where} was upgraded by a newer version of petition meanwhile",
@@ -115,11 +98,7 @@ _STEPS: dict[int, Callable[[Database], None]] = {9: _to_9}
 
 
 def _is_old(database: Database) -> bool:
-    """Whether a log has an older schema.
-
-    Raises:
-        LogUnusable: It has one that this version does not know.
-    """
+    """Whether a log has an older schema."""
     number = schema_of(database)
     if number > newest():
         raise LogUnusable(

@@ -106,20 +106,7 @@ class Pack:
 def write_pack(
     path: Path, campaign: str, until: str, entries: Iterable[tuple[str, Iterable[bytes]]]
 ) -> str:
-    """Write a pack that is for its owner alone; nothing is overwritten.
-
-    Args:
-        path: Where.
-        campaign: The campaign's id.
-        until: When the last thing in it happened.
-        entries: Names and bytes.
-
-    Returns:
-        The seal.
-
-    Raises:
-        PackRefused: There is a file already, or it cannot be written.
-    """
+    """Write a pack that is for its owner alone; nothing is overwritten."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         handle = os.open(path, flags, 0o600)

@@ -206,11 +206,7 @@ def _person(row: dict[str, Any], number: int, found: Figures) -> ReportedPerson:
 
 
 def office_of(fields: dict[str, str]) -> str:
-    """The public office that a row names, or "".
-
-    Args:
-        fields: The merge fields of the row.
-    """
+    """The public office that a row names, or ""."""
     for column in _OFFICE:
         text = " ".join(fields.get(column, "").split())
         if text and text.casefold().rstrip(".") not in _ADDRESSED:
@@ -339,11 +335,7 @@ def write(found: Figures, path: Path) -> None:
 
 
 def page(found: Figures) -> str:
-    """The report as HTML.
-
-    Args:
-        found: What it tells.
-    """
+    """The report as HTML."""
     style = (files("petition.report") / "style.css").read_text(encoding="utf-8")
     body = "\n".join(_body(found))
     return (

@@ -72,9 +72,6 @@ class CircuitBreaker:
         """Begin anew, some time after the server was given up.
 
         One connection is tried then; where it does not come about, that is the end again.
-
-        Returns:
-            How long to wait until then, in units of the route's pause.
         """
         wait = RETURNS[min(self._returns, len(RETURNS) - 1)]
         self._returns += 1
@@ -142,11 +139,7 @@ class CircuitBreaker:
         return is_one and (not self._has_put_off or bool(self._taking - self._refusing))
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
-        """The mailboxes that are known not to exist, each told once.
-
-        Args:
-            at_end: The run has ended; before, they are told when a later letter went well.
-        """
+        """The mailboxes that are known not to exist, each told once."""
         if self._ending.unknown:
             return []
         if not at_end and (self._unknown_in_a_row or self._tried < _FIRST):
@@ -208,12 +201,7 @@ class Slowing:
         self._noted: set[str | int] = set()  # domains, and episodes of trouble with the server
 
     def mind(self, domain: str, verdict: Verdict) -> None:
-        """Slow down for a provider that asks for it, and for no other.
-
-        Args:
-            domain: Whose letter it was, in lower case.
-            verdict: What became of it.
-        """
+        """Slow down for a provider that asks for it, and for no other."""
         if verdict.outcome is Outcome.SENT:
             self._pace.ease(domain)
         elif verdict.reply and verdict.stage in {Stage.RCPT, Stage.DOT}:
@@ -225,22 +213,12 @@ class Slowing:
                 self._note(Slowed(provider_of(domain), said, math.inf))
 
     def rest(self, episode: int, said: str, seconds: float) -> None:
-        """The run is about to rest because the server is in trouble.
-
-        Args:
-            episode: Which trouble; it is noted once.
-            said: What the server said.
-            seconds: How long.
-        """
+        """The run is about to rest because the server is in trouble."""
         if seconds >= _NOTED_SECONDS:
             self._note_once(episode, Slowed("", said, seconds))
 
     def dot_goes_alone(self, reply: Reply) -> None:
-        """The server refuses commands that come with a final dot: a letter is two round trips.
-
-        Args:
-            reply: What it said to them.
-        """
+        """The server refuses commands that come with a final dot: a letter is two round trips."""
         self._note(Slowed("", str(reply), 0))
 
     def _note_once(self, reason: str | int, slowed: Slowed) -> None:

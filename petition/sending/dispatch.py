@@ -220,11 +220,7 @@ class KeptFiles(Files):
         super().__init__(Path())
 
     def missing(self, fields: Mapping[str, str]) -> list[tuple[str, str]]:
-        """The files of a row that are not at hand, each by its path and its SHA-256.
-
-        Args:
-            fields: The fields of the row as the log keeps them.
-        """
+        """The files of a row that are not at hand, each by its path and its SHA-256."""
         promised = promised_files(fields.get(PROMISED, "")).items()
         return [(path, sha) for path, sha in promised if self.kept(_key(path, sha)) is None]
 

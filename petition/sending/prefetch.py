@@ -82,14 +82,7 @@ class Route:
         )
 
     async def open_unless(self, stopped: asyncio.Event) -> Session | None:
-        """The same; None where the end comes first, for no letter waits for an answer yet.
-
-        Args:
-            stopped: The end.
-
-        Raises:
-            OpeningTrouble: It did not come about.
-        """
+        """The same; None where the end comes first, for no letter waits for an answer yet."""
         opening = asyncio.ensure_future(self.open())
         stop = asyncio.ensure_future(stopped.wait())
         opened: Session | None = None
@@ -227,11 +220,7 @@ class Prefetch:
         self._unfinished -= 1
 
     async def has_more(self) -> bool:
-        """Whether a copy is in hand, after claiming some where there was none.
-
-        Raises:
-            LogUnusable: The log cannot be written.
-        """
+        """Whether a copy is in hand, after claiming some where there was none."""
         async with self._claiming:
             if self._fault:
                 raise self._fault

@@ -155,11 +155,7 @@ class Turn(NamedTuple):
     buckets: tuple[str, ...] = ()
 
     def hand_back(self, now: float) -> None:
-        """Free its moments, the last first: one of them may bar another.
-
-        Args:
-            now: The moment of now.
-        """
+        """Free its moments, the last first: one of them may bar another."""
         for each in reversed(self.taken):
             each.of.hand_back(each.moment, now)
 
@@ -224,12 +220,7 @@ class Pace:
         self.keep_to(settings, timezone)
 
     def keep_to(self, settings: PaceSettings, timezone: tzinfo) -> None:
-        """Go by these settings from now on; what providers have asked for holds on.
-
-        Args:
-            settings: [pace] of petition.toml.
-            timezone: That of the campaign, for `between`.
-        """
+        """Go by these settings from now on; what providers have asked for holds on."""
         self.per_day = settings.per_day
         self.warm_up = settings.warm_up or ()
         self._rate = settings.rate
@@ -269,45 +260,25 @@ class Pace:
         return self.is_free and not (self._domains or self._slowed or self._paused)
 
     def is_free_for(self, domain: str) -> bool:
-        """Whether a letter need not wait for its turn.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-        """
+        """Whether a letter need not wait for its turn."""
         return self.is_free and not (self.is_spaced(domain) or self.is_paused(domain))
 
     def delay(self, domain: str) -> float:
-        """How many seconds a letter would wait for its turn now.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-        """
+        """How many seconds a letter would wait for its turn now."""
         now = self._clock.monotonic()
         return self._first(now, domain, self._all) - now
 
     def own_delay(self, domain: str) -> float:
-        """How many seconds of its delay a letter would wait for its domain and provider alone.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-        """
+        """How many seconds of its delay a letter would wait for its domain and provider alone."""
         now = self._clock.monotonic()
         return self._first(now, domain, Turns(0.0)) - now  # as if all others were free
 
     def is_spaced(self, domain: str) -> bool:
-        """Whether letters to a domain wait for it or its provider, beside what all wait for.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-        """
+        """Whether letters to a domain wait for it or its provider, beside what all wait for."""
         return bool(self._turns_for(domain))
 
     def slow_down(self, domain: str) -> None:
-        """A provider said that letters come too fast: those to it alone are spaced, ever wider.
-
-        Args:
-            domain: The provider's, in lower case.
-        """
+        """A provider said that letters come too fast: those to it alone are spaced, ever wider."""
         provider = provider_of(domain)
         turns = self._slowed.get(provider)
         if turns is None:
@@ -322,11 +293,7 @@ class Pace:
             turns.take(now)
 
     def ease(self, domain: str) -> None:
-        """A letter to a provider that was slowed down went well.
-
-        Args:
-            domain: The provider's, in lower case.
-        """
+        """A letter to a provider that was slowed down went well."""
         provider = provider_of(domain)
         self._refusals.pop(provider, None)
         if turns := self._slowed.get(provider):
@@ -335,14 +302,7 @@ class Pace:
                 del self._slowed[provider]
 
     def refused_by_policy(self, domain: str) -> bool:
-        """A provider refused a letter by its policy; after several in a row it gets no more.
-
-        Args:
-            domain: The provider's, in lower case.
-
-        Returns:
-            Whether that was the one too many.
-        """
+        """A provider refused a letter by its policy; after several in a row it gets no more."""
         provider = provider_of(domain)
         self._refusals[provider] = self._refusals.get(provider, 0) + 1
         if self._refusals[provider] < POLICY_REFUSALS or provider in self._paused:
@@ -398,11 +358,7 @@ class Pace:
         return Turn((*taken, *await self._hold(self._begun)))
 
     def hand_back(self, turn: Turn) -> None:
-        """A letter's turn came and it could not begin: the turn is free again.
-
-        Args:
-            turn: What `wait` gave.
-        """
+        """A letter's turn came and it could not begin: the turn is free again."""
         turn.hand_back(self._clock.monotonic())
 
     async def wait_for_dot(self) -> None:
@@ -495,11 +451,7 @@ class SharedPace(Pace):
         self._handed_back: dict[str, float] = {}  # by bucket, when; of each one turn at the most
 
     def refused_by_policy(self, domain: str) -> bool:
-        """As ever; a worker lives on, so that a provider that wants no letters is paused a while.
-
-        Args:
-            domain: The provider's, in lower case.
-        """
+        """The same; but a worker lives on, so such a provider is only paused for a while."""
         is_too_many = super().refused_by_policy(domain)
         if is_too_many:
             self._paused_at[provider_of(domain)] = self._clock.monotonic()
@@ -543,11 +495,7 @@ class SharedPace(Pace):
         return Closed(opens_at) if opens_at else Turn(tuple(taken), tuple(buckets))
 
     def hand_back(self, turn: Turn) -> None:
-        """As ever; the turns taken from the buckets are for this worker's next letter.
-
-        Args:
-            turn: What `wait` gave.
-        """
+        """As ever; the turns taken from the buckets are for this worker's next letter."""
         super().hand_back(turn)
         self._handed_back.update(dict.fromkeys(turn.buckets, self._clock.monotonic()))
 

@@ -50,16 +50,7 @@ class RetrySchedule:
         return str(self.give_up)
 
     def due(self, attempts: int, first: datetime, now: datetime) -> datetime | None:
-        """When to try again.
-
-        Args:
-            attempts: How many attempts there were before the one that was just deferred.
-            first: When the first attempt was made.
-            now: The time.
-
-        Returns:
-            The time of the next attempt, or None where it is to be given up.
-        """
+        """When to try again."""
         if now - first >= self.give_up:
             return None
         return now + self.waits[min(attempts, len(self.waits) - 1)]

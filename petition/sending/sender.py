@@ -75,14 +75,7 @@ def person_of(row: Copy | ListedRow) -> Person:
 def outcome_of(
     letter: MergedCopy, done: Transaction, retry: RetrySchedule, now: datetime
 ) -> CopyOutcome:
-    """What the log is to keep of a letter that was handed over, or was to be.
-
-    Args:
-        letter: The letter.
-        done: What became of it.
-        retry: When it is due again, where it was deferred.
-        now: The time.
-    """
+    """What the log is to keep of a letter that was handed over, or was to be."""
     verdict, reply = done.verdict, done.verdict.reply
     state, due = _STATE_OF[verdict.outcome], None
     reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
@@ -324,11 +317,7 @@ class Mailer:
             self._is_done.set()
 
     async def _others_work_on(self, refusals: int) -> bool:
-        """Let the server, which has enough of us, get its breath while other connections work.
-
-        Returns:
-            Whether to try again; not where meanwhile nothing was left.
-        """
+        """Let the server, which has enough of us, get its breath while other connections work."""
         if self._lines and not self._is_done.is_set():
             pause = self._route.pause * rest_after(refusals)
             await first_of(pause, self._stop, self._is_done)

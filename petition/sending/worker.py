@@ -88,15 +88,7 @@ class Task:
 
 @dataclass(slots=True)
 class _Compiled:
-    """A letter that is ready to be merged, for job after job.
-
-    Args:
-        document: The letter as the log has it: a name can be taken out of it meanwhile.
-        merger: What makes its copies.
-        files: The files of single rows that the merger has at hand.
-        sender_domain: That of its From address.
-        merged: How many it has made.
-    """
+    """A letter that is ready to be merged, for job after job."""
 
     document: str
     merger: Merger
@@ -321,11 +313,7 @@ class Worker:
         return self._compiled
 
     def _signer(self, letter: str, signature: Signature | None) -> DkimSigner | None:
-        """What signs a letter that is to be signed.
-
-        Raises:
-            KeyRefused: This worker has no key for it: it must not go without.
-        """
+        """What signs a letter that is to be signed."""
         if signature is None:
             return None
         whose = f"{signature.domain} (DKIM, selector {signature.selector})"

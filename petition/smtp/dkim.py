@@ -190,12 +190,7 @@ def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
 
 
 def are_related(one: str, other: str) -> bool:
-    """Whether two domains are the same, or one lies under the other.
-
-    Args:
-        one: A domain in lower case.
-        other: The same.
-    """
+    """Whether two domains are the same, or one lies under the other."""
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 

@@ -55,12 +55,7 @@ class OpeningTrouble(ServerTrouble):
 
 
 def unreachable(server: Server, fault: BaseException) -> OpeningTrouble:
-    """No connection could be made.
-
-    Args:
-        server: The server that was called.
-        fault: What the socket, TLS or the name service raised.
-    """
+    """No connection could be made."""
     if isinstance(fault, ssl.SSLError):
         return untrusted(server, fault, Stage.GREETING)
     if isinstance(fault, socket.gaierror):
@@ -84,13 +79,7 @@ def unreachable(server: Server, fault: BaseException) -> OpeningTrouble:
 
 
 def untrusted(server: Server, fault: ssl.SSLError, stage: Stage) -> OpeningTrouble:
-    """TLS did not come about.
-
-    Args:
-        server: The server that was called.
-        fault: What the TLS library raised.
-        stage: GREETING with implicit TLS, else STARTTLS.
-    """
+    """TLS did not come about."""
     if isinstance(fault, ssl.SSLCertVerificationError):
         return OpeningTrouble(
             f"the certificate of {server.name} is not trusted: {fault.verify_message.rstrip('.')}",
@@ -108,13 +97,7 @@ def untrusted(server: Server, fault: ssl.SSLError, stage: Stage) -> OpeningTroub
 
 
 def broken_off(server: Server, stage: Stage, loss: Loss) -> OpeningTrouble:
-    """The conversation ended before the first letter.
-
-    Args:
-        server: The server.
-        stage: How far it came.
-        loss: How it ended.
-    """
+    """The conversation ended before the first letter."""
     hint = "Try again later; if it stays so, ask the provider"
     if stage is Stage.GREETING:
         hint = f"{_CHECK_HOST}; some networks close these ports to mail programs"
@@ -147,11 +130,7 @@ def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
 
 
 def no_starttls(server: Server) -> OpeningTrouble:
-    """STARTTLS was asked for and is not offered: there is no falling back to plain text.
-
-    Args:
-        server: The server.
-    """
+    """STARTTLS was asked for and is not offered: there is no falling back to plain text."""
     return OpeningTrouble(
         f"{server.name} does not offer STARTTLS, so nothing was sent to it",
         'Set port = 465 and security = "tls" in [smtp] of petition.toml if the provider has that',
@@ -161,11 +140,7 @@ def no_starttls(server: Server) -> OpeningTrouble:
 
 
 def slipped_in(server: Server) -> OpeningTrouble:
-    """Somebody said more than the reply to STARTTLS before TLS began.
-
-    Args:
-        server: The server.
-    """
+    """Somebody said more than the reply to STARTTLS before TLS began."""
     return OpeningTrouble(
         f"{server.name}, or somebody on the way to it, slipped a text in between STARTTLS and TLS",
         "Nothing was sent, the password neither. Try from another network, and tell the provider",
@@ -175,12 +150,7 @@ def slipped_in(server: Server) -> OpeningTrouble:
 
 
 def no_login(server: Server, offered: list[str]) -> OpeningTrouble:
-    """The server does not offer a login that can be used.
-
-    Args:
-        server: The server.
-        offered: The mechanisms that it does offer, in lower case.
-    """
+    """The server does not offer a login that can be used."""
     what = f"{server.name} offers no login"
     if offered:
         names = ", ".join(sorted({scrub(name.encode()) for name in offered}))
@@ -190,11 +160,7 @@ def no_login(server: Server, offered: list[str]) -> OpeningTrouble:
 
 
 def no_secret(server: Server) -> OpeningTrouble:
-    """There is a username and neither password nor token.
-
-    Args:
-        server: The server.
-    """
+    """There is a username and neither password nor token."""
     what, hint = (
         "password",
         (
@@ -257,17 +223,7 @@ _PIECE = re.compile(rb"[A-Za-z0-9+/=_-]{8,}")
 
 
 async def log_in(say: Say, offered: list[str], server: Server, secret: Secret | None) -> None:
-    """Log in, where the server has a username.
-
-    Args:
-        say: The conversation; it raises OpeningTrouble where that breaks off.
-        offered: The mechanisms that the server offers, in lower case.
-        server: The server.
-        secret: Its password or token. A token that has run out is renewed, once.
-
-    Raises:
-        OpeningTrouble: It cannot be done, or the server refuses.
-    """
+    """Log in, where the server has a username."""
     if server.username is None:
         return
     if secret is None:

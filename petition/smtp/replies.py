@@ -141,16 +141,7 @@ class Verdict:
 
 
 def judge(stage: Stage, reply: Reply) -> Verdict | None:
-    """What a reply means for the letter.
-
-    Args:
-        stage: What it answers.
-        reply: Any reply at all.
-
-    Returns:
-        None where it is the reply that the stage hopes for and the letter is not yet decided;
-        at the final dot there is always a verdict.
-    """
+    """What a reply means for the letter."""
     if stage is Stage.DOT:
         return judge_dot(reply)
     if reply.code in _HOPED_FOR[stage]:
@@ -162,11 +153,7 @@ def judge(stage: Stage, reply: Reply) -> Verdict | None:
 
 
 def judge_dot(reply: Reply) -> Verdict:
-    """What the reply to the final dot means for the letter.
-
-    Args:
-        reply: Any reply at all.
-    """
+    """What the reply to the final dot means for the letter."""
     if 200 <= reply.code <= 299:
         reason = "the server took the letter"
         return Verdict(Outcome.SENT, Scope.RECIPIENT, Stage.DOT, reason, reply)
@@ -178,34 +165,19 @@ def judge_dot(reply: Reply) -> Verdict:
 
 
 def lost(stage: Stage, loss: Loss = Loss.DROPPED, reply: Reply | None = None) -> Verdict:
-    """What it means that no reply came which could be judged.
-
-    Args:
-        stage: Where the conversation stood.
-        loss: How it ended.
-        reply: What the server said, if that much could be read.
-    """
+    """What it means that no reply came which could be judged."""
     # Only after the dot can the server have taken the letter (RFC 5321 4.2.5, RFC 1047).
     outcome = Outcome.UNCERTAIN if stage is Stage.DOT else Outcome.RELEASED
     return Verdict(outcome, Scope.SERVER, stage, f"{loss} {_WHERE[stage]}", reply)
 
 
 def unsendable(scope: Scope, reason: str) -> Verdict:
-    """The verdict on a letter that this server cannot take, so that nothing was said to it.
-
-    Args:
-        scope: Whether the recipient or the message stands in the way.
-        reason: What does, in words.
-    """
+    """The verdict on a letter that this server cannot take, so that nothing was said to it."""
     return Verdict(Outcome.FAILED, scope, Stage.MAIL, reason)
 
 
 def withheld(reason: str) -> Verdict:
-    """The verdict on a letter that was stopped on our side before its body.
-
-    Args:
-        reason: Why, in words.
-    """
+    """The verdict on a letter that was stopped on our side before its body."""
     return Verdict(Outcome.RELEASED, Scope.RECIPIENT, Stage.DATA, reason)
 
 
@@ -243,11 +215,7 @@ def _first_bytes(lines: Sequence[bytes]) -> list[bytes]:
 
 
 def scrub(line: bytes) -> str:
-    """What a server sent, as text that can be shown: one line, every character of it visible.
-
-    Args:
-        line: Any bytes.
-    """
+    """What a server sent, as text that can be shown: one line, every character of it visible."""
     text = line.decode("utf-8", "replace").replace("\t", " ").replace("\N{NO-BREAK SPACE}", " ")
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else _UNSEEN for letter in text)

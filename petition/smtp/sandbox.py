@@ -112,11 +112,7 @@ class Sandbox:
         self._visits: weakref.WeakSet[SMTP] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
-        """Open the port.
-
-        Raises:
-            PetitionError: The Maildir cannot be used, or the port is taken.
-        """
+        """Open the port."""
         self._keeper = _Keeper(Maildir(self._path))
         # Its log speaks of connections to people who asked for letters.
         logging.getLogger("mail.log").disabled = True

@@ -55,12 +55,7 @@ class Offers:
 
 
 def obstacle(email: Email, offers: Offers) -> Verdict | None:
-    """Why this server cannot be given this letter, or None.
-
-    Args:
-        email: The letter.
-        offers: What the server can do.
-    """
+    """Why this server cannot be given this letter, or None."""
     envelope = email.envelope
     addresses = (envelope.mail_from, *envelope.rcpt_to)
     if any(map(_UNSAFE.search, addresses)) or not all(envelope.rcpt_to):
@@ -75,12 +70,7 @@ def obstacle(email: Email, offers: Offers) -> Verdict | None:
 
 
 def mail_command(email: Email, offers: Offers) -> bytes:
-    """The MAIL command of a letter, with the parameters that the server understands.
-
-    Args:
-        email: A letter without an obstacle.
-        offers: What the server can do.
-    """
+    """The MAIL command of a letter, with the parameters that the server understands."""
     command = f"MAIL FROM:<{email.envelope.mail_from}>"
     if offers.size is not None:
         command += f" SIZE={len(email.data)}"
@@ -92,20 +82,12 @@ def mail_command(email: Email, offers: Offers) -> bytes:
 
 
 def rcpt_command(address: str) -> bytes:
-    """The RCPT command of one recipient.
-
-    Args:
-        address: An addr-spec without an obstacle.
-    """
+    """The RCPT command of one recipient."""
     return f"RCPT TO:<{address}>\r\n".encode()
 
 
 def stuffed(email: Email) -> bytes:
-    """A letter as it stands on the wire: a dot before each leading dot (RFC 5321 4.5.2).
-
-    Args:
-        email: A letter without an obstacle.
-    """
+    """A letter as it stands on the wire: a dot before each leading dot (RFC 5321 4.5.2)."""
     data = email.data
     if email.is_whole:
         return data

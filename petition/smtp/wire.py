@@ -156,24 +156,13 @@ class Wire(asyncio.Protocol):
         return bool(self._replies)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until more may be written, or the server has said something.
-
-        Args:
-            seconds: How long to wait for it.
-
-        Raises:
-            WireError: The server took nothing in all that time, or is gone.
-        """
+        """Wait until more may be written, or the server has said something."""
         await self._until(lambda: not self._is_paused or bool(self._replies), seconds)
         if self._loss:
             raise WireError(self._loss)
 
     def check_in_step(self) -> None:
-        """Make sure that every reply was asked for. A connection that was lost is in step.
-
-        Raises:
-            WireError: The server has sent more than it was asked for.
-        """
+        """Make sure that every reply was asked for. A connection that was lost is in step."""
         if self.has_spoken:
             self._fail(Loss.OUT_OF_STEP)
             raise WireError(Loss.OUT_OF_STEP)
@@ -181,11 +170,7 @@ class Wire(asyncio.Protocol):
             raise WireError(self._loss)
 
     def check_usable(self) -> None:
-        """Make sure that the server is there and waits for us.
-
-        Raises:
-            WireError: It is gone, or has sent more than it was asked for.
-        """
+        """Make sure that the server is there and waits for us."""
         self.check_in_step()
         if self._loss:
             raise WireError(self._loss)
@@ -196,11 +181,7 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
     async def wait_gone(self, seconds: float) -> None:
-        """Wait until the transport has closed.
-
-        Args:
-            seconds: After how long to leave it to the event loop.
-        """
+        """Wait until the transport has closed."""
         await asyncio.wait([self._gone], timeout=seconds)
 
     def data_received(self, data: bytes) -> None:

@@ -131,12 +131,7 @@ class Clicks:
 
 
 class _Batches(Generic[T]):
-    """Hands what gathers while a thread is at work over to it at once.
-
-    Args:
-        thread: Where the work is done.
-        work: Gives an answer to each of some tokens.
-    """
+    """Hands what gathers while a thread is at work over to it at once."""
 
     def __init__(self, thread: Executor, work: Callable[[Sequence[str]], Sequence[T]]) -> None:
         self._thread = thread

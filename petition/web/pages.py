@@ -155,12 +155,7 @@ _MOST_RANGES = 20
 
 
 def language_for(accepted: str, others: Iterable[str]) -> str:
-    """The language of a page.
-
-    Args:
-        accepted: The header Accept-Language (RFC 9110 12.5.4), whatever stands in it.
-        others: Language tags that are next, where the reader's own program wants none of ours.
-    """
+    """The language of a page."""
     wanted = []
     for at, text in enumerate(accepted[:1_000].split(",")[:_MOST_RANGES]):
         if found := _RANGE.fullmatch(text):

@@ -37,14 +37,7 @@ _COMMENT = re.compile(f"<!--({TAG.pattern})-->")
 
 
 def write_page(nodes: Iterable[Node], marked: Marked, language: str, title: str) -> str:
-    """The HTML page of a tree, with its marks.
-
-    Args:
-        nodes: The blocks.
-        marked: What the marks in them mean.
-        language: The language tag of the letter.
-        title: What a browser calls the page.
-    """
+    """The HTML page of a tree, with its marks."""
     letter, style, at_rules = _layout()
     page = letter.substitute(
         language=escape(language),
@@ -125,15 +118,7 @@ def _layout() -> tuple[Template, str, str]:
 
 
 def write_plain(nodes: Iterable[Node], marked: Marked) -> str:
-    """The text of a tree: paragraphs unwrapped, emphasis dropped, links as `words <link>`.
-
-    Args:
-        nodes: The blocks.
-        marked: What the marks in them mean.
-
-    Returns:
-        The text with its marks; it ends with one line end.
-    """
+    """The text of a tree: paragraphs unwrapped, emphasis dropped, links as `words <link>`."""
     return _Plain(marked).whole(nodes)
 
 

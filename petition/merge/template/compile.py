@@ -53,9 +53,6 @@ def signatory_blocks(signatories: SignatoryList) -> list[Node]:
     """Those who signed: organisations, then persons, then how many are not named.
 
     Where a person's role or organisation is shown, a last line says what it is there for.
-
-    Args:
-        signatories: Those who signed, in the language of the letter.
     """
     blocks: list[Node] = []
     language, named = signatories.language, list(signatories)
@@ -90,15 +87,7 @@ def _text(text: str) -> Node:
 
 
 def expand(nodes: list[Node], block: Block, marked: Marked, complain: Complain) -> list[Node]:
-    """Put blocks in place of the paragraphs that hold only what stands for them.
-
-    Args:
-        nodes: The tree.
-        block: Gives the block of an expression.
-        marked: What the marks in the tree mean.
-        complain: Is told of an expression that is not alone in its paragraph, or stands for
-            nothing.
-    """
+    """Put blocks in place of the paragraphs that hold only what stands for them."""
     expanded: list[Node] = []
     for node in nodes:
         if mark := _only_mark(node):
@@ -156,11 +145,7 @@ class Blocks:
         self._chosen = chosen
 
     def __call__(self, source: str) -> list[Node] | None:
-        """The block that an expression stands for, or None.
-
-        Raises:
-            ValueRefused: It would be one, but differs from copy to copy.
-        """
+        """The block that an expression stands for, or None."""
         if source in self._fixed:
             return self._fixed[source]
         chosen = self._chosen(source)
@@ -201,16 +186,7 @@ class Surroundings:
 def compile_text(
     text: LetterText, around: Surroundings, problems: list[Problem]
 ) -> CompiledText | None:
-    """Compile a letter's text of one language.
-
-    Args:
-        text: The text as its file has it.
-        around: What it is compiled with.
-        problems: Gets everything that is wrong with it.
-
-    Returns:
-        The templates, or None where something is wrong.
-    """
+    """Compile a letter's text of one language."""
     before = len(problems)
     subject = _Source(text.file, text.subject_line, text.subject, problems)
     body = _Source(text.file, text.body_line, text.body, problems)
@@ -227,35 +203,14 @@ def compile_text(
 def compile_again(
     file: str, body: str, around: Surroundings, language: str
 ) -> tuple[Template, Template]:
-    """Compile a body once more that was compiled before, with other blocks in it.
-
-    Args:
-        file: Its file.
-        body: What its author wrote below the front matter.
-        around: What it is compiled with; a block may be empty now.
-        language: Its language tag.
-
-    Returns:
-        The templates of the plain text and the HTML; their lines are counted from the body's first.
-    """
+    """Compile a body once more that was compiled before, with other blocks in it."""
     return _Source(file, 1, body, []).pages(around, language)
 
 
 def compile_path(
     file: str, line: int, path: str, known: Mapping[str, Sequence[str]], problems: list[Problem]
 ) -> Template:
-    """Compile the path of an attachment, which may hold fields.
-
-    Args:
-        file: The letter's file.
-        line: The line that names the path.
-        path: The path.
-        known: What it can name, each with its fields.
-        problems: Gets everything that is wrong with it.
-
-    Returns:
-        The template; of no use where something is wrong.
-    """
+    """Compile the path of an attachment, which may hold fields."""
     source = _Source(file, line, path, problems)
     return source.template() if source.check(known) else Template("", ())
 
@@ -273,14 +228,7 @@ def names_in(text: LetterText) -> set[str]:
 
 
 class _Source:
-    """A template as its author wrote it.
-
-    Args:
-        file: Its file.
-        first_line: The line of the file where it begins.
-        text: Its text.
-        problems: Gets what is wrong with it.
-    """
+    """A template as its author wrote it."""
 
     def __init__(self, file: str, first_line: int, text: str, problems: list[Problem]) -> None:
         self._file = file

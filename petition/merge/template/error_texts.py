@@ -62,12 +62,7 @@ class TemplateFault(NamedTuple):
 
 
 def of_syntax(fault: TemplateSyntaxError, source: str) -> TemplateFault:
-    """Why a template cannot be read.
-
-    Args:
-        fault: What Jinja found.
-        source: The template.
-    """
+    """Why a template cannot be read."""
     message = (fault.message or "it cannot be read").rstrip(".")
     if not _ABOUT_BLOCKS.match(message) and (said := _left_open(source, fault.lineno)):
         return said
@@ -313,11 +308,7 @@ _CELLS_ARE_TEXTS = "Cells are texts: make a number with |int, and put texts toge
 
 
 def of_failure(fault: Exception) -> TemplateFault:
-    """Why a template that can be read fails for a person.
-
-    Args:
-        fault: What an expression has raised.
-    """
+    """Why a template that can be read fails for a person."""
     if isinstance(fault, RecursionError):
         return TemplateFault("the template calls itself without end", "Take one of the calls out")
     if isinstance(fault, ZeroDivisionError):

@@ -66,11 +66,7 @@ class EmptyCell(str):
     label: str
 
     def __new__(cls, label: str) -> Self:
-        """An empty text that knows where it is empty.
-
-        Args:
-            label: What a letter calls it, such as `recipient.name`.
-        """
+        """An empty text that knows where it is empty."""
         empty = super().__new__(cls)
         empty.label = label
         return empty
@@ -93,11 +89,7 @@ class Named:
         self._values = values
 
     def field(self, name: str) -> Value:
-        """A field's value.
-
-        Raises:
-            KeyError: There is no such field.
-        """
+        """A field's value."""
         value = self._values[name]
         if isinstance(value, str) and (not value or value.isspace()):
             return EmptyCell(f"{self._label}.{name}")
@@ -138,15 +130,7 @@ class LetterDate(Named):
 
 
 def printed(value: Value) -> str:
-    """A value as the text that a letter shows.
-
-    Returns:
-        The text with plain line ends; markup that a template's own block has made stays markup.
-
-    Raises:
-        ValueRefused: It is empty, no text, or holds what no letter can.
-        UndefinedError: There is no such thing.
-    """
+    """A value as the text that a letter shows."""
     if type(value) is str:
         return clean(value)
     if isinstance(value, EmptyCell):
@@ -264,14 +248,7 @@ def thread_of(person: Person) -> tuple[str, ...]:
 def previous_names(
     person: Person, instead: Previous, demands: Sequence[Named], language: str
 ) -> dict[str, Any]:
-    """What a follow-up can name for one person: `previous` and `open_demands`.
-
-    Args:
-        person: The person.
-        instead: What counts for a person of whom nothing is known.
-        demands: All demands, in the language of the letter.
-        language: Its language tag.
-    """
+    """What a follow-up can name for one person: `previous` and `open_demands`."""
     kept = json.loads(person.fields.get(PREVIOUS) or instead.to_json())
     answers = [_answer(one, language) for one in kept["answers"]]
     stalls = [one for one in answers if one.field("status") == "stalled"]
@@ -346,12 +323,7 @@ class LetterTime(LetterDate):
 
 
 def named_event(event: Mapping[str, Any], language: str) -> Named:
-    """The event as a letter names it.
-
-    Args:
-        event: The event as petition.toml has it, times in ISO 8601.
-        language: The language tag of the letter.
-    """
+    """The event as a letter names it."""
     starts = datetime.fromisoformat(event["starts"])
     ends = datetime.fromisoformat(event["ends"]) if event["ends"] else None
     begin = LetterTime("event.starts", starts, language)

@@ -96,12 +96,7 @@ def written_out(text: str, marked: Marked, names: Mapping[str, str], empty: Coll
 
 
 def renamed(source: str, names: Mapping[str, str]) -> str:
-    """An expression or statement with other names for its variables.
-
-    Args:
-        source: What stands between the delimiters.
-        names: The new names by the old ones.
-    """
+    """An expression or statement with other names for its variables."""
     lexed = list(template_syntax().lexer.tokeniter(f"{{{{ {source} }}}}", None))[1:-1]
     words: list[tuple[str, str]] = [(kind, word) for _, kind, word in lexed]
     solid = [number for number, (kind, _) in enumerate(words) if kind != "whitespace"]

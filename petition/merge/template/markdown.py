@@ -73,11 +73,6 @@ def gather(nodes: list[Node], marked: Marked, complain: Complain) -> list[Node]:
 
     Statements must open and close among the same siblings: then the markup is sound whichever
     branch is taken.
-
-    Args:
-        nodes: Siblings.
-        marked: What their marks mean.
-        complain: Is told of each statement whose partner is not among them.
     """
     top: list[Node] = []
     open_groups: list[list[Node]] = [top]
@@ -234,23 +229,13 @@ DEPTH_LIMIT = 50
 
 
 def no_picture(_: str) -> str:
-    """What a text is read with that can hold no images.
-
-    Raises:
-        ValueRefused: Always.
-    """
+    """What a text is read with that can hold no images."""
     what = "only a letter's own text can hold an image"
     raise ValueRefused(what, "Take it out, or write a link to it")
 
 
 def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture) -> list[Node]:
-    """The blocks of a text.
-
-    Args:
-        marked: The text with its tags put aside.
-        report: Is told of everything that a letter cannot hold.
-        picture: Gives the links of its images.
-    """
+    """The blocks of a text."""
     tokens = _parser().parse(marked.text, {"marked": marked})
     for token in tokens:
         if _depth(token.children or []) > DEPTH_LIMIT:
@@ -270,12 +255,7 @@ def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture)
 
 
 def read_plain(text: str, report: Report | None = None) -> list[Node]:
-    """The blocks of a text that is no template: a demand's.
-
-    Args:
-        text: Markdown; characters that stand for tags are left out.
-        report: Is told of everything that a letter cannot hold.
-    """
+    """The blocks of a text that is no template: a demand's."""
     return read_markdown(Marked(without_reserved(text)), report or (lambda *_: None))
 
 
@@ -447,11 +427,7 @@ def _is_statement(char: str, marked: Marked) -> bool:
 
 
 def soft_line_ends(marked: Marked) -> set[int]:
-    """The lines of a text, from 0, whose ends are a blank in Markdown and no line break.
-
-    Args:
-        marked: The text with its tags put aside.
-    """
+    """The lines of a text, from 0, whose ends are a blank in Markdown and no line break."""
     ends = set()
     for token in _parser().parse(marked.text, {"marked": marked}):
         if token.type != "inline" or not token.map:

@@ -31,18 +31,7 @@ _FIXED = "Write a text in quotes or a number there"
 
 
 def chosen(source: str, signatories: SignatoryList) -> SignatoryList | None:
-    """The signatories that an expression stands for.
-
-    Args:
-        source: Such as `signatories | where(country="KZ") | limit(40)`.
-        signatories: All of them.
-
-    Returns:
-        Those; None where the expression is anything else.
-
-    Raises:
-        ValueRefused: An argument is no fixed value.
-    """
+    """The signatories that an expression stands for."""
     tree = template_syntax().parse(f"{{{{ {source} }}}}")
     (output,) = tree.find_all(nodes.Output)
     return _chosen(output.nodes[0], signatories)
@@ -85,17 +74,7 @@ def _fixed(value: nodes.Expr, name: str) -> Any:  # noqa: ANN401 (whatever a con
 def counted(
     unnamed: Iterable[Signatory], texts: Sequence[LetterText], language: str
 ) -> list[list[Any]]:
-    """Those who are not to be named, counted by what the letter chooses by and by nothing else.
-
-    Args:
-        unnamed: Those.
-        texts: The letter in all its languages.
-        language: In which countries are compared.
-
-    Returns:
-        Pairs of fields and a number, in an order that follows from them; empty where the letter
-        chooses by nothing.
-    """
+    """Those who are not to be named, counted by what the letter chooses by and by nothing else."""
     asked = _asked(texts)
     if not asked:
         return []
@@ -140,14 +119,7 @@ class Report(Protocol):
     """Is told of a problem."""
 
     def __call__(self, line: int, what: str, hint: str, mark: str = "") -> None:
-        """Take a problem.
-
-        Args:
-            line: Its line in the template, from 1.
-            what: What is wrong.
-            hint: How to mend it.
-            mark: What of the line is meant; "": all of it.
-        """
+        """Take a problem."""
         ...
 
 
@@ -184,24 +156,12 @@ _OTHER_FILES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
 
 def check_names(tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report) -> None:
-    """Look for everything that a template names and that is not there.
-
-    Args:
-        tree: The template as Jinja has parsed it.
-        known: What it can name, each with its fields.
-        report: Is told of every problem.
-    """
+    """Look for everything that a template names and that is not there."""
     _Names(tree, known, report).check()
 
 
 def check_fields(tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report) -> None:
-    """Look only for fields that are not there: for a piece of a template that is broken elsewhere.
-
-    Args:
-        tree: The piece, parsed by itself.
-        known: What it can name, each with its fields.
-        report: Is told of every problem.
-    """
+    """Look only for missing fields: for part of a template that is broken elsewhere."""
     _Names(tree, known, report).check_fields()
 
 

@@ -47,11 +47,7 @@ class Budget:
         self._steps = STEPS
 
     def spend(self, steps: int) -> None:
-        """Pay for work.
-
-        Raises:
-            ValueRefused: The template does too much.
-        """
+        """Pay for work."""
         self._steps -= steps
         if self._steps < 0:
             raise ValueRefused("the template does too much work", "Make its loops shorter")
@@ -90,22 +86,14 @@ class Budget:
 
 
 def check_length(length: int) -> None:
-    """Refuse a text or list before it is made.
-
-    Raises:
-        ValueRefused: It would be too long.
-    """
+    """Refuse a text or list before it is made."""
     if length > TEXT_LIMIT:
         what = f"an expression makes a text or list longer than {TEXT_LIMIT:,}"
         raise ValueRefused(what, "Make it shorter")
 
 
 def check_bits(bits: int) -> None:
-    """Refuse a number before it is made.
-
-    Raises:
-        ValueRefused: It would be too large.
-    """
+    """Refuse a number before it is made."""
     if bits > NUMBER_LIMIT:
         raise ValueRefused("an expression makes a number that is too large", "Make it smaller")
 
@@ -262,11 +250,7 @@ class Operations:
 
 
 def bounded_range(*arguments: int) -> range:
-    """Jinja's `range`, of no more numbers than a letter can need.
-
-    Raises:
-        ValueRefused: It has more.
-    """
+    """Jinja's `range`, of no more numbers than a letter can need."""
     numbers = range(*arguments)
     # len() of a range can overflow; a slice of it does not.
     if numbers[RANGE_LIMIT:]:
@@ -453,12 +437,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
 
 def can_grow(tree: nodes.Template, tag_count: int) -> bool:
-    """Whether what comes out can be much longer than the template.
-
-    Args:
-        tree: The template.
-        tag_count: How many tags it has.
-    """
+    """Whether what comes out can be much longer than the template."""
     return tag_count > _FEW_TAGS or any(map(tree.find, _GROWING))
 
 
@@ -484,15 +463,7 @@ class Renderer:
         return "".join(self.pieces(names))
 
     def pieces(self, names: dict[str, Any]) -> list[str]:
-        """The template filled, in pieces: its own text, and each value that it prints.
-
-        Args:
-            names: What the template can name.
-
-        Raises:
-            ValueRefused: A value cannot be printed, or the template does too much.
-            Exception: Whatever else an expression can raise; `line_of` knows where.
-        """
+        """The template filled, in pieces: its own text, and each value that it prints."""
         self._budget.start()
         template = self._template
         # Made by hand: Template.new_context goes through a ChainMap at each rendering.

@@ -44,23 +44,12 @@ _COMMAS = {"ar": "، ", "fa": "، ", "ur": "، ", "zh": "，", "ja": "、"}
 
 
 def others(number: int, language: str) -> str:
-    """Those who are not named, as a part of a list: "214 others".
-
-    Args:
-        number: How many they are, at least 1.
-        language: A language tag in lower case.
-    """
+    """Those who are not named, as a part of a list: "214 others"."""
     return _counted(_OTHERS, number, language)
 
 
 def unnamed_line(number: int, language: str, *, follows: bool) -> str:
-    """Those who are not named, in a line of their own: "and 214 others".
-
-    Args:
-        number: How many they are, at least 1.
-        language: A language tag in lower case.
-        follows: Whether names stand before.
-    """
+    """Those who are not named, in a line of their own: "and 214 others"."""
     if not follows:
         return _counted(_ALONE, number, language)
     return f"{_AND[_spoken(language)]} {others(number, language)}"
@@ -72,12 +61,7 @@ def disclaimer(language: str) -> str:
 
 
 def listed(parts: Sequence[str], language: str) -> str:
-    """Words in a row: "A, B and C".
-
-    Args:
-        parts: The words.
-        language: A language tag in lower case.
-    """
+    """Words in a row: "A, B and C"."""
     return str(format_list(parts, locale=locale_of(language)))
 
 
@@ -142,12 +126,6 @@ def name_order(language: str) -> Callable[[str], Key]:
 
     Words are compared one by one, numbers by their value; quotes, apostrophes, case and accents
     count only between names that are otherwise the same.
-
-    Args:
-        language: A language tag in lower case.
-
-    Returns:
-        A key for `sorted`.
     """
     primary = language.partition("-")[0]
     own = next((name for name, tags in _SCRIPTS.items() if primary in tags.split()), "LATIN")
@@ -204,28 +182,12 @@ _ALWAYS = ("en", "ru", "kk")
 
 
 def country_code(text: str, language: str = "en") -> str:
-    """The code of ISO 3166-1 of a country.
-
-    Args:
-        text: Its name in English, Russian, Kazakh or the language, or its code.
-        language: A language tag in lower case.
-
-    Returns:
-        The code in capitals; empty where the text names no country.
-    """
+    """The code of ISO 3166-1 of a country."""
     return _codes((language, *_ALWAYS)).get(_folded(text), "")
 
 
 def country_name(text: str, language: str) -> str:
-    """A country as a language calls it.
-
-    Args:
-        text: As the file has it.
-        language: A language tag in lower case.
-
-    Returns:
-        The name; the text as it is where it names no country, or names one in this language.
-    """
+    """A country as a language calls it."""
     code = country_code(text, language)
     is_code = _folded(text).upper() == code
     if not code or (not is_code and _folded(text) in _names_in(language)):
@@ -356,12 +318,7 @@ def is_same(name: str, field: str, value: str, language: str) -> bool:
 
 
 def signatories_in(part: Mapping[str, Any], language: str) -> SignatoryList:
-    """The signatories of a frozen letter for the readers of a language.
-
-    Args:
-        part: The letter's `signatories`: `published`, `total`, and `unnamed` where it chooses.
-        language: The language tag of the letter.
-    """
+    """The signatories of a frozen letter for the readers of a language."""
     published = in_order(part["published"], language)
     named = [
         Named("signatory", {**one, "country": country_name(one["country"], language)})

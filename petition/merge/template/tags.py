@@ -124,11 +124,7 @@ class Marked:
         return chr(_FIRST + len(self._tags) - 1)
 
     def filtered(self, mark: str, filter_name: str) -> str:
-        """The same expression passed through one more filter.
-
-        Returns:
-            The character that stands for it.
-        """
+        """The same expression passed through one more filter."""
         tag = self.tag(mark)
         return self.add(Tag(tag.role, f"({tag.source})|{filter_name}", tag.line))
 
@@ -140,11 +136,7 @@ class Marked:
 
 
 def find_reserved(text: str) -> int | None:
-    """Where a text holds one of the characters that stand for tags, plainly or as an entity.
-
-    Returns:
-        The line from 1, or None.
-    """
+    """Where a text holds one of the characters that stand for tags, plainly or as an entity."""
     found = _RESERVED.search(text) or next(filter(_names_reserved, _entities(text)), None)
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
@@ -158,15 +150,7 @@ def without_reserved(text: str) -> str:
 
 
 def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
-    """Where a text has a tag that is too long, or tags that are too deep in each other.
-
-    Args:
-        source: The text, which need not parse.
-        syntax: The environment whose lexer knows the delimiters.
-
-    Returns:
-        The line from 1 and what is wrong, or None.
-    """
+    """Where a text has a tag that is too long, or tags that are too deep in each other."""
     tokens = iter(syntax.lexer.tokeniter(source, None))
     blocks = count = 0
     try:
@@ -192,12 +176,7 @@ def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
 
 
 def open_block(source: str, syntax: Environment) -> int | None:
-    """The line of the last block that a text opens and never closes, or None.
-
-    Args:
-        source: The text, which need not parse.
-        syntax: The environment whose lexer knows the delimiters.
-    """
+    """The line of the last block that a text opens and never closes, or None."""
     lines: list[int] = []
     tokens = iter(syntax.lexer.tokeniter(source, None))
     try:
@@ -240,12 +219,7 @@ def _is_endless(number: str) -> bool:
 
 
 def mark_tags(source: str, syntax: Environment) -> Marked:
-    """Put the tags of a text aside.
-
-    Args:
-        source: The text; it parses, and holds none of the reserved characters.
-        syntax: The environment whose lexer knows the delimiters.
-    """
+    """Put the tags of a text aside."""
     marked = _Marking()
     tokens = iter(syntax.lexer.tokeniter(source, None))
     for line, kind, value in tokens:
@@ -354,11 +328,7 @@ _AS_IT_IS = re.compile(f"[A-Za-z0-9_.{re.escape(_OF_A_URL)}-]*")
 
 
 def whole_link(value: str) -> str:
-    """A value as a whole link.
-
-    Raises:
-        CellRefused: It is neither of the web nor of mail.
-    """
+    """A value as a whole link."""
     if not _WHOLE.fullmatch(value):
         raise CellRefused(
             f"{value[:60]!a} is not a link that begins with https://, http:// or mailto:",
@@ -381,12 +351,7 @@ FILTERS = {"whole_link": whole_link, "link_part": link_part, "mail_link_part": m
 
 
 def fault_of(link: str, marked: Marked) -> str | None:
-    """Why a link cannot stand in a letter, or None.
-
-    Args:
-        link: The link, with the marks of its tags.
-        marked: What the marks mean.
-    """
+    """Why a link cannot stand in a letter, or None."""
     if not _is_balanced(link, marked):
         return "a statement begins in a link and ends outside of it"
     static, fields = _beginning(link, marked)
@@ -401,12 +366,7 @@ def fault_of(link: str, marked: Marked) -> str | None:
 
 
 def escape_link(link: str, marked: Marked) -> str:
-    """A link whose fields pass the filter that makes each a whole link or a part of one.
-
-    Args:
-        link: A link that `fault_of` finds nothing wrong with.
-        marked: What its marks mean; gets the filtered fields too.
-    """
+    """A link whose fields pass the filter that makes each a whole link or a part of one."""
     part = "mail_link_part" if link.lower().startswith("mailto:") else "link_part"
     return "".join(_escaped(link, part, marked))
 
