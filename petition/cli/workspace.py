@@ -318,7 +318,7 @@ class Workspace:
         return None if self.is_rehearsal else doubt_of(self.log_if_any, self.url, self.root)
 
     def vouch(self, *, this_log: bool, only_tells: bool = False) -> None:
-        """Before letters go out, are queued again or are moved: stop if this may be the wrong log."""
+        """Before letters leave, are queued again or moved: stop if this may be the wrong log."""
         if not (doubt := self.doubt):
             return
         if only_tells:
