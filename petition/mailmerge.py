@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from email.utils import getaddresses
 from pathlib import Path
 
-from petition.campaign.exports import ALIASES
+from petition.campaign.column_aliases import ALIASES
 from petition.campaign.names import column_name, nearest, quoted
-from petition.campaign.source import HINT_ENCODING, find_file, read_text, unreadable
+from petition.campaign.text_file import HINT_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
 from petition.merge.template.foreign import (
     ForeignTemplate,

@@ -14,8 +14,8 @@ from petition.errors import LogDamaged, MergeRefused, UsageError
 from petition.identity import Signer
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
+from petition.merge.template.check_names import Condition
 from petition.merge.template.fields import PREVIOUS, Previous, thread_of
-from petition.merge.template.names import Condition
 from petition.outbox.answers import Answer, Gate, did_not_get
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.log import Log

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from petition.campaign.source import HINT_ENCODING, unreadable
+from petition.campaign.text_file import HINT_ENCODING, unreadable
 from petition.errors import Problem
 
 _CHUNK = 1 << 18  # bytes read at a time

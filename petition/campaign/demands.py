@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from petition.campaign.names import nearest, quoted, slug
-from petition.campaign.source import obscured, read_text
+from petition.campaign.text_file import obscured, read_text
 from petition.errors import Problem
 
 _LIMIT = 1_000

@@ -18,7 +18,7 @@ from petition.campaign.settings import (
     stand_in_settings,
 )
 from petition.campaign.signatories import Signatory, SignedOnce, read_signatories
-from petition.campaign.source import unreadable
+from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, Problem
 
 SETTINGS_FILE = "petition.toml"

@@ -25,7 +25,7 @@ from pydantic import (
 
 from petition.address import Mailbox, folded
 from petition.campaign.names import quoted
-from petition.campaign.source import obscured, read_text
+from petition.campaign.text_file import obscured, read_text
 from petition.campaign.validation import (
     Faults,
     KeyPath,

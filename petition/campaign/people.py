@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from petition.address import Mailbox, find_obscured, folded, parse_address
-from petition.campaign.exports import Export, Unclear
+from petition.campaign.column_aliases import Export, Unclear
 from petition.campaign.names import language_tag, nearest, quoted
-from petition.campaign.source import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.campaign.tables import Table, TableRow, open_table
+from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.errors import AddressRefused, Level, Problem
 
 _IN_HAND = 1 << 15  # texts in memory

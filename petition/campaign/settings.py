@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from petition.address import parse_address
 from petition.campaign import validation as kinds
 from petition.campaign.names import quoted, slug
-from petition.campaign.source import read_text
+from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, Model, StandIns, fault, fault_of, read_on
 from petition.errors import AddressRefused, Problem
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from petition.address import clean_name, folded, parse_address
-from petition.campaign.exports import answer
+from petition.campaign.column_aliases import answer
 from petition.campaign.names import folded_name, quoted
 from petition.campaign.tables import TableRow, open_table
 from petition.errors import AddressRefused, Level, Problem

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from petition.address import Mailbox, folded
-from petition.campaign.exports import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
+from petition.campaign.column_aliases import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
 from petition.campaign.people import FirstLines, PeopleList, Person, RowRefused, open_people
 from petition.campaign.tables import TableRow
 from petition.errors import Level, Problem, Problems

@@ -16,7 +16,7 @@ from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
 from petition.campaign.csv_file import CsvFile, Record, open_csv
 from petition.campaign.names import column_name, nearest, quoted
-from petition.campaign.source import find_file, unreadable
+from petition.campaign.text_file import find_file, unreadable
 from petition.errors import Level, Problem
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from petition.checks.sender import (
 )
 from petition.cli import output
 from petition.cli.init import providers
-from petition.cli.summary import fallback_lines
+from petition.cli.send_plan import fallback_lines
 from petition.cli.workspace import Json, Workspace
 from petition.errors import (
     CampaignError,

@@ -16,8 +16,8 @@ from petition.cli.workspace import Json
 from petition.errors import ExitStatus, ServerTrouble, UsageError
 from petition.inbox import message
 from petition.inbox.classify import explain, set_aside
+from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.inbox.patterns import Finding
-from petition.inbox.sources import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.outbox.inbound import Incoming, Recorded, sent_since
 from petition.outbox.log import Log
 

@@ -8,9 +8,9 @@ import typer
 
 from petition.cli import output
 from petition.cli.workspace import Json, Letter, ThisLog, Workspace
-from petition.outbox.job_queue import settings_of
 from petition.outbox.manual import Withdrawn
 from petition.outbox.models import Moved
+from petition.outbox.worker_store import settings_of
 from petition.sending.dispatch import Dispatch
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from petition.cli.formats import (
+from petition.cli.output_formats import (
     Excerpt,
     Excerpts,
     clean,

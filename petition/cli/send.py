@@ -9,15 +9,15 @@ import typer
 from petition.address import Mailbox, parse_address
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
-from petition.cli import delivery, output, summary
-from petition.cli.delivery import Progress
+from petition.cli import output, run_delivery, send_plan
+from petition.cli.run_delivery import Progress
 from petition.cli.workspace import ThisLog, Workspace, engine
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.enqueue import ListedRow
-from petition.outbox.job_queue import queue_jobs
 from petition.outbox.log_file import size
 from petition.outbox.states import State
+from petition.outbox.worker_store import queue_jobs
 from petition.plan import SendOptions
 from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
@@ -89,7 +89,7 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
     confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=yes)
-    secrets = delivery.secrets_for(prepared)  # while nothing is queued that would wait for them
+    secrets = run_delivery.secrets_for(prepared)  # while nothing is queued that would wait for them
     enqueue(prepared)
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
@@ -99,7 +99,7 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
             kept = kept or (told if told.state is State.SENT else None)
             progress.told(told.state, told.copy.id)
 
-        ending = delivery.deliver(prepared, secrets, tell, progress.note, wait=wait)
+        ending = run_delivery.deliver(prepared, secrets, tell, progress.note, wait=wait)
     status = _report(prepared, ending)
     if kept and _is_of_sandbox(prepared, kept):
         _say_sandbox(prepared)
@@ -111,7 +111,7 @@ def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus
     comparison = prepared.comparison
     removed = comparison.gone + comparison.newly_excluded
     if removed:
-        output.facts(summary.plan_lines(prepared))
+        output.facts(send_plan.plan_lines(prepared))
     if dry_run:
         output.say("Dry run: nothing was changed.")
     else:
@@ -135,7 +135,7 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
         return
     output.say(f'"{prepared.letter}": there is nobody to send to. Nothing was sent.')
     if not is_shown:
-        output.facts(summary.plan_lines(prepared))
+        output.facts(send_plan.plan_lines(prepared))
 
 
 def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
@@ -147,7 +147,7 @@ def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
             f"Revision {prepared.revision} is not finished: going on with it."
             " --again begins another one when it is."
         )
-    output.facts(summary.plan_lines(prepared))
+    output.facts(send_plan.plan_lines(prepared))
 
 
 def sends(prepared: Prepared, count: int) -> str:
@@ -269,7 +269,7 @@ def _say_rehearsal(prepared: Prepared) -> None:
     if prepared.server is None:
         output.say(
             f"This was a rehearsal: nobody received anything. The letters are in"
-            f" {prepared.campaign.root / delivery.OUTBOX}."
+            f" {prepared.campaign.root / run_delivery.OUTBOX}."
         )
 
 
@@ -307,18 +307,18 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
     )
     output.letter(_for_reading(shown))
     output.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
-    output.facts([("through", summary.through(prepared))])
+    output.facts([("through", send_plan.through(prepared))])
     if dry_run:
         output.say("Dry run: nothing was sent.")
         return ExitStatus.DONE
-    bar = delivery.bar_to_trial(prepared)
+    bar = run_delivery.bar_to_trial(prepared)
     if bar.is_over:
         _say_waiting(bar)
         output.say("The trial copy was not sent.")
         return ExitStatus.LEFT
     confirm(prepared, sends(prepared, 1), yes=yes)
-    verdict = delivery.deliver_trial(prepared, delivery.secrets_for(prepared), email)
-    if verdict.outcome is Outcome.RELEASED and (bar := delivery.bar_to_trial(prepared)).is_over:
+    verdict = run_delivery.deliver_trial(prepared, run_delivery.secrets_for(prepared), email)
+    if verdict.outcome is Outcome.RELEASED and (bar := run_delivery.bar_to_trial(prepared)).is_over:
         _say_waiting(bar)  # others have reached the cap meanwhile
         output.say("The trial copy was not sent.")
         return ExitStatus.LEFT

@@ -19,7 +19,7 @@ from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.errors import ExitStatus, LogDamaged, LogUnusable, PetitionError, UsageError, sentence
 from petition.outbox.database import where
-from petition.outbox.known import doubt_of
+from petition.outbox.known_logs import doubt_of
 from petition.outbox.log import Log, is_there
 from petition.outbox.run import CopyOutcome, on_thread, write_down_late
 from petition.outbox.states import State

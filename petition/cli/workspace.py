@@ -17,7 +17,7 @@ from petition.address import folded, parse_address
 from petition.campaign.server import Server, database_of
 from petition.cli import output
 from petition.errors import AddressRefused, CampaignError, LogUnusable, PetitionError, UsageError
-from petition.outbox.known import Doubt
+from petition.outbox.known_logs import Doubt
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
 
@@ -313,7 +313,7 @@ class Workspace:
     @property
     def doubt(self) -> "Doubt | None":
         """Why `send` asks first whether this is the right log; None: it does not."""
-        from petition.outbox.known import doubt_of
+        from petition.outbox.known_logs import doubt_of
 
         return None if self.is_rehearsal else doubt_of(self.log_if_any, self.url, self.root)
 

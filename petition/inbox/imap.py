@@ -19,7 +19,7 @@ from petition.campaign.settings import Inbox
 from petition.credentials import Secret, find_password, find_token
 from petition.errors import ServerTrouble
 from petition.inbox import message
-from petition.inbox.sources import Fetched
+from petition.inbox.mailboxes import Fetched
 
 PASSWORD_VARIABLE = "PETITION_INBOX_PASSWORD"  # noqa: S105 (the variable's name)
 TOKEN_VARIABLE = "PETITION_INBOX_TOKEN"  # noqa: S105 (the same)

@@ -22,10 +22,10 @@ from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
-from petition.campaign.source import find_file, unreadable
+from petition.campaign.text_file import find_file, unreadable
 from petition.errors import Problem
 from petition.merge.document import Frozen
-from petition.merge.parts import (
+from petition.merge.mime_parts import (
     CarriedParts,
     Part,
     attachment_of,

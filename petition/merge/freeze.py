@@ -15,9 +15,10 @@ from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
 from petition.merge.attachments import Files, Gathering
 from petition.merge.document import Frozen, differences
-from petition.merge.parts import content_id
+from petition.merge.mime_parts import content_id
 from petition.merge.template import fields
 from petition.merge.template.bodies import write_plain
+from petition.merge.template.check_names import chosen, counted
 from petition.merge.template.compile import (
     Blocks,
     Surroundings,
@@ -28,7 +29,6 @@ from petition.merge.template.compile import (
 )
 from petition.merge.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
 from petition.merge.template.markdown import read_plain
-from petition.merge.template.names import chosen, counted
 from petition.merge.template.signatories import in_order, signatories_in
 from petition.merge.template.tags import Marked, Template, find_reserved
 

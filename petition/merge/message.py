@@ -36,7 +36,7 @@ from petition.merge.headers import (
     subject_header,
     thread_headers,
 )
-from petition.merge.parts import BlockCheck, CarriedParts, Expected, Part, read_back
+from petition.merge.mime_parts import BlockCheck, CarriedParts, Expected, Part, read_back
 from petition.merge.renderer import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.template.fields import CellRefused, thread_of
 

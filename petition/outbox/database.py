@@ -35,7 +35,7 @@ _FILES = (
     "queries.sql",
     "listing.sql",
     "moving.sql",
-    "incoming.sql",
+    "inbound.sql",
     "answers.sql",
     "privacy.sql",
     "evidence.sql",

@@ -1,4 +1,4 @@
--- The list of a letter laid beside the log (listing.py). `-- :name` begins a query, as in queries.sql.
+-- The list of a letter laid beside the log (enqueue.py). `-- :name` begins a query, as in queries.sql.
 -- `x || ''` is x, but keeps SQLite from beginning with the other table of a join, which is the longer.
 
 -- :name stage_table

@@ -12,8 +12,7 @@ from petition.errors import LogBusy, LogUnusable, PetitionError
 from petition.identity import new_key
 from petition.outbox import models, upgrades
 from petition.outbox.database import Database, Values, path_of
-from petition.outbox.job_queue import queue_moved
-from petition.outbox.known import BEGUN, Memory, id_of
+from petition.outbox.known_logs import BEGUN, Memory, id_of
 from petition.outbox.models import (
     Copy,
     Counts,
@@ -28,6 +27,7 @@ from petition.outbox.models import (
     state_of,
 )
 from petition.outbox.states import State
+from petition.outbox.worker_store import queue_moved
 
 Clock = Callable[[], datetime]
 Cap = Callable[[int], int | None]

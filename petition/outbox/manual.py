@@ -10,10 +10,10 @@ from functools import cached_property
 from petition.address import folded
 from petition.identity import Signer
 from petition.outbox import models
-from petition.outbox.job_queue import queue_moved
 from petition.outbox.log import Log
 from petition.outbox.models import Moved
 from petition.outbox.states import Reason, State
+from petition.outbox.worker_store import queue_moved
 
 
 class Forgotten:

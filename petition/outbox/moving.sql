@@ -1,4 +1,4 @@
--- Arrows that copies take many at once (moving.py, person.py): which copies, and taking them.
+-- Arrows that copies take many at once (models.py, manual.py): which copies, and taking them.
 
 -- :name moving_table
 -- Copies that are about to take an arrow, for this connection only.

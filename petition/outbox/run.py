@@ -30,10 +30,10 @@ from petition.outbox import models
 from petition.outbox.answers import Gate
 from petition.outbox.database import Database
 from petition.outbox.inbound import is_bulk
-from petition.outbox.job_queue import queue_moved
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, copies_of, moment, stamp
 from petition.outbox.states import WAITING, Reason, State, arrow
+from petition.outbox.worker_store import queue_moved
 
 Answer = TypeVar("Answer")
 Step = Callable[[Database], object]

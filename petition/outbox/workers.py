@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from petition.errors import LogUnusable
 from petition.outbox import models
 from petition.outbox.database import Database
-from petition.outbox.job_queue import workers_are_made
 from petition.outbox.log import Cap, Log, utc_now
 from petition.outbox.models import moment
 from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import Reason, State
+from petition.outbox.worker_store import workers_are_made
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from petition.address import addr_spec_in, folded
 from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory
-from petition.campaign.source import read_text
 from petition.campaign.tables import open_table
+from petition.campaign.text_file import read_text
 from petition.merge import freeze
 from petition.merge.document import Frozen
 from petition.merge.template.fields import SIGNATORY_FIELDS

@@ -21,7 +21,8 @@ from petition.merge.attachments import LETTER_PDF, PROMISED, File, Files, promis
 from petition.merge.document import Frozen
 from petition.merge.template.fields import CellRefused, FileRefused
 from petition.outbox.database import Database
-from petition.outbox.job_queue import (
+from petition.outbox.log import Log
+from petition.outbox.worker_store import (
     ALL,
     is_kept,
     keep,
@@ -31,7 +32,6 @@ from petition.outbox.job_queue import (
     settings_of,
     texts_of_waiting,
 )
-from petition.outbox.log import Log
 
 _UNITS = {1: "s", 60: "min", 3600: "h"}
 

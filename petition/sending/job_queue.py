@@ -18,7 +18,7 @@ from procrastinate.schema import SchemaManager
 
 from petition.database_url import with_tls
 from petition.errors import LogUnusable
-from petition.outbox import job_queue
+from petition.outbox import worker_store
 from petition.outbox.log import Clock, Log
 from petition.outbox.postgres import is_of_server, said, settle
 from petition.sending.worker import Requeue
@@ -59,7 +59,7 @@ def make_tables(log: Log) -> None:
     Raises:
         LogUnusable: The database is no PostgreSQL, or this login may not.
     """
-    job_queue.make_tables(log.database, SchemaManager.get_schema())
+    worker_store.make_tables(log.database, SchemaManager.get_schema())
 
 
 class Jobs:
@@ -96,7 +96,7 @@ class Jobs:
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._fault: Exception | None = None
-        self._app.task(name=job_queue.TASK, queue=_QUEUE, retry=_Again())(self._run_job)
+        self._app.task(name=worker_store.TASK, queue=_QUEUE, retry=_Again())(self._run_job)
 
     async def work(self) -> None:
         """Do jobs until `stop`, or, `once`, until there is none.

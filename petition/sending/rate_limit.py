@@ -20,7 +20,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Between, PaceSettings, Rate
-from petition.outbox.job_queue import ALL
+from petition.outbox.worker_store import ALL
 
 _DOMAINS = {
     "gmail.com": ("gmail.com", "googlemail.com"),

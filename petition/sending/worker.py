@@ -18,10 +18,10 @@ from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.merge.pdf import layout
-from petition.outbox.job_queue import kept, refuse_jobs, take_turn
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.run import on_thread
+from petition.outbox.worker_store import kept, refuse_jobs, take_turn
 from petition.outbox.workers import SharedRun, choose, is_owed_a_job, left_of_job, recover_dead
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
 from petition.sending.prefetch import Route

@@ -15,7 +15,7 @@ from typing import Any
 from petition import user_state
 from petition.cli.main import run
 from petition.outbox.enqueue import Listing
-from petition.outbox.known import FILE
+from petition.outbox.known_logs import FILE
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.sqlite import SqliteDatabase

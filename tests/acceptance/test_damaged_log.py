@@ -205,7 +205,7 @@ def test_a_damaged_log_is_told(
 def test_damage_of_any_kind_is_told(
     part: int, whole: Path, tmp_path: Path, running: Forks, server: CountingServer
 ):
-    for seed in range(part, 150, 10):
+    for seed in range(part, 60, 10):
         campaign = damaged(whole, tmp_path / "campaign", random_damage(seed), server.port)
         try_all(campaign, running, server, seed)
 

@@ -11,10 +11,10 @@ from petition.campaign.demands import Demand
 from petition.campaign.letter import LetterText
 from petition.errors import Problem
 from petition.merge.template.bodies import write_page, write_plain
+from petition.merge.template.check_names import check_fields, check_names
 from petition.merge.template.error_texts import of_syntax
 from petition.merge.template.fields import Named, ValueRefused, clean
 from petition.merge.template.markdown import Node, Picture, read_markdown, read_plain
-from petition.merge.template.names import check_fields, check_names
 from petition.merge.template.sandbox import LetterEnvironment, template_syntax
 from petition.merge.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
 from petition.merge.template.tags import (

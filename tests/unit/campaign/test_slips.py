@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from petition.campaign.demands import read_demands
 from petition.campaign.people import open_people
-from petition.campaign.source import may_reorder, reorders
+from petition.campaign.text_file import may_reorder, reorders
 from petition.errors import Level
 from tests.unit.campaign.conftest import LETTER
 

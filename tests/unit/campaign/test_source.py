@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from petition.campaign.source import find_file, read_text
+from petition.campaign.text_file import find_file, read_text
 from petition.errors import Problem
 from tests.privileges import bound_by_permissions
 
@@ -77,7 +77,7 @@ def test_a_file_that_nobody_may_read(folder):
     code = """
 import sys
 from pathlib import Path
-from petition.campaign.source import read_text
+from petition.campaign.text_file import read_text
 from petition.campaign.tables import open_table
 problems = []
 read_text(Path(sys.argv[1]), "a.txt", problems)

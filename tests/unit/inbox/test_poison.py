@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from petition.inbox import classify, message
 from petition.inbox.bounce import bounce_of
 from petition.inbox.classify import explain
+from petition.inbox.mailboxes import Fetched, received
 from petition.inbox.message import MailPart
 from petition.inbox.patterns import Finding, Kind
-from petition.inbox.sources import Fetched, received
 from tests.unit.inbox.test_mail_samples import SAMPLES
 
 HEAD = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: x\nMIME-Version: 1.0\n"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from petition.inbox import bounce, sources
+from petition.inbox import bounce, mailboxes
 from petition.inbox.classify import explain
+from petition.inbox.mailboxes import Fetched, read_into
 from petition.inbox.message import read_mail
 from petition.inbox.patterns import Kind
-from petition.inbox.sources import Fetched, read_into
 from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
 
@@ -20,13 +20,13 @@ def test_a_mail_that_is_known_is_not_taken_apart_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     taken_apart: list[bytes] = []
-    read_mail = sources.read_mail
+    read_mail = mailboxes.read_mail
 
     def counted(data: bytes) -> object:
         taken_apart.append(data)
         return read_mail(data)
 
-    monkeypatch.setattr(sources, "read_mail", counted)
+    monkeypatch.setattr(mailboxes, "read_mail", counted)
     with Log(f"sqlite:///{tmp_path}/petition.db") as log:
         incoming = Incoming(log)
         for uid in (4, 9):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from petition.errors import MergeRefused
 from petition.merge.headers import check_text
 from petition.merge.message import Assembler
-from petition.merge.parts import read_back
+from petition.merge.mime_parts import read_back
 from petition.merge.template.fields import CellRefused
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 

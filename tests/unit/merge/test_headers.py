@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from petition.address import Mailbox
 from petition.merge.headers import check_text, date_header, mailbox_header, subject_header
-from petition.merge.parts import BlockCheck
+from petition.merge.mime_parts import BlockCheck
 from petition.merge.template.fields import CellRefused
 
 TEXT = st.text(

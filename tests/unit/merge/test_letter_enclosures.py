@@ -17,7 +17,7 @@ from petition.merge import attachments as files_room
 from petition.merge.attachments import PROMISED
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
-from petition.merge.parts import attachment_of, plain_name, read_back, type_of
+from petition.merge.mime_parts import attachment_of, plain_name, read_back, type_of
 from petition.merge.template.fields import CellRefused
 from tests.unit.merge.enclosed import GIF, JPEG, PNG, Enclosing, read, tree
 from tests.unit.merge.letters import NOW, person_of

@@ -11,7 +11,7 @@ from petition.errors import Level
 from petition.identity import Signer
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
-from petition.merge.parts import event_uid
+from petition.merge.mime_parts import event_uid
 from petition.merge.template.fields import wrong_weekdays
 from tests.unit.merge.enclosed import read, tree
 from tests.unit.merge.letters import (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from petition.identity import Identity, Signer
-from petition.inbox.sources import Fetched, read_into
+from petition.inbox.mailboxes import Fetched, read_into
 from petition.outbox.enqueue import Listing
 from petition.outbox.inbound import Incoming, Received
 from petition.outbox.log import Log

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from petition.identity import Identity, Signer, selector_of
-from petition.inbox.sources import Fetched, received
+from petition.inbox.mailboxes import Fetched, received
 from petition.outbox.enqueue import Listing
 from petition.outbox.inbound import Incoming, copy_with, leave
 from petition.outbox.log import Log

@@ -21,10 +21,10 @@ from petition.errors import LogBusy, LogUnusable
 from petition.outbox import database, manual
 from petition.outbox.database import POSTGRESQL_SQL, SQLITE_SQL, queries, tables, texts
 from petition.outbox.enqueue import Listing
-from petition.outbox.job_queue import take_turn
 from petition.outbox.log import Log
 from petition.outbox.postgres import _connect, is_there
 from petition.outbox.states import Mode, State
+from petition.outbox.worker_store import take_turn
 from petition.sending.job_queue import make_tables
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres

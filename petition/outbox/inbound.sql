@@ -1,4 +1,4 @@
--- What comes back (mail.py): the mails that were read, whose copies they belong to, the answers.
+-- What comes back (inbound.py): the mails that were read, whose copies they belong to, the answers.
 
 -- :name inbox_position
 -- How far a mailbox of IMAP was read.

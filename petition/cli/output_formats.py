@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petition.campaign.csv_file import open_csv
-from petition.campaign.source import find_file, read_text
 from petition.campaign.tables import split_name
+from petition.campaign.text_file import find_file, read_text
 from petition.errors import CampaignError, Level, PetitionError, Problem
 
 _ROW_LIMIT = 50  # lines that a row is looked for in
