@@ -9,10 +9,11 @@ PetitionError                 our own error: what happened, how to mend it
 │   ├── ConditionRefused      a condition cannot be read or worked out: nothing was done (2)
 │   └── LogBusy               another process owns the log: nothing was done (2)
 ├── LogUnusable               the log cannot be read or written (1)
+│   ├── LogForked             letters went out from another copy of it since (1)
 │   └── LogDamaged            it holds what petition never wrote there (1)
 └── ServerTrouble             the server cannot be reached or refuses the login (4)
 
-A refusal by a server is no exception but a `delivery.reply.Verdict`; an exception means that we
+A refusal by a server is no exception but a `smtp.replies.Verdict`; an exception means that we
 could not do our part.
 """
 

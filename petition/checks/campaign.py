@@ -273,7 +273,7 @@ class Examined:
             there are errors it serves to find further ones, and must not be sent.
         people: Its list; None where it cannot be read.
         fallbacks: For whom there is no letter in their language, of those asked about.
-        complete: Adds to a person what the log knows (following.py).
+        complete: Adds to a person what the log knows (prepare.py).
         supporters: Of a bulk letter, its list with the consent of its people.
     """
 

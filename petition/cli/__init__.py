@@ -1,1 +1,1 @@
-"""The commands: parse, call, show; one small file each."""
+"""The commands: parse, call, show."""

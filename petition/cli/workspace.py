@@ -65,7 +65,7 @@ class Workspace:
     def open(
         cls, context: typer.Context, *, writes: bool = False, reads_on: bool = False
     ) -> Iterator["Workspace"]:
-        """The workplace of a command; its log is closed when the block is left.
+        """What a command works on; its log is closed when the block is left.
 
         Args:
             context: The command's context, whose `obj` is the campaign folder.
@@ -453,7 +453,7 @@ def require(
 
 
 def engine() -> ModuleType:
-    """The module that knows it (delivery/workers.py)."""
+    """The module that knows it (sending/job_queue.py)."""
     try:
         from petition.sending import job_queue
     except ImportError as fault:

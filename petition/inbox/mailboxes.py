@@ -194,7 +194,7 @@ _ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x
 _ID = re.compile(r"<[^<>\s]{1,200}@[^<>\s]{1,200}>")
 _ID_IN_TEXT = re.compile(rf"^[> ]*Message-I[Dd]:\s*({_ID.pattern})", re.MULTILINE)
 _IDS = 100
-# What a bulk letter's link writes, where the address for leaving has no token (merge/mailing.py).
+# What a bulk letter's link writes, where the address for leaving has no token (merge/headers.py).
 _LEAVES = re.compile(r"^unsubscribe ([0-9a-f]{32})$", re.ASCII)
 _WORDS_LENGTH = 20_000
 

@@ -8,11 +8,11 @@ A query is written once for all databases. Only its parameters are put as each l
     :name[copy INTEGER, reason TEXT]
                rows with these columns as a table of that name, for `Database.run_rows`
 
-All kinds run the same queries (queries.py). `sqlite.py` and `postgres.py` are the only doors to
+All kinds run the same queries. `sqlite.py` and `postgres.py` are the only doors to
 their libraries; each is loaded when an address asks for it.
 
-Each of these marks is an HMAC, and so a place by chance in its index. While a run marks copies,
-nearly every mark is a page of each index that its commit has to write. So the indexes are dropped
+A Message-ID and the tokens of a copy are HMACs, and so stand anywhere in their indexes. While a run
+marks copies, nearly every mark is a page of each index to write. So these indexes are dropped
 before a long run, and made of all copies at once for the first who asks; until then a mark is found
 too, more slowly.
 """

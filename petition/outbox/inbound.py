@@ -548,7 +548,7 @@ class Incoming:
             frozen = self.log.frozen(*key)
             document = frozen.content if frozen else {}
             everybody = [*document.get("cc", ()), *document.get("bcc", ())]
-            # One with a name is frozen as [name, address] (merge/frozen.py).
+            # One with a name is frozen as [name, address] (merge/freeze.py).
             specs = (one if isinstance(one, str) else one[-1] for one in everybody)
             self._others[key] = frozenset(map(folded, specs))
         return self._others[key]

@@ -72,7 +72,7 @@ SELECT * FROM copy WHERE token = :token
 SELECT * FROM copy WHERE unsubscribe IN (:selectors[])
 
 -- :name index_message_ids
--- Find copies by Message-ID at once (marks.py).
+-- Find copies by Message-ID at once (database.py).
 CREATE INDEX IF NOT EXISTS copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL
 
 -- :name index_tokens

@@ -165,7 +165,7 @@ class Log:
 
     @property
     def epoch(self) -> int:
-        """A number that grows with each letter that is queued and with each run (known.py)."""
+        """A number that grows with each letter that is queued and with each run (known_logs.py)."""
         with intact():
             return int(models.meta(self.database, "epoch") or 0)
 

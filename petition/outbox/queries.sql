@@ -14,7 +14,7 @@ INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTH
 DELETE FROM meta WHERE name = :name
 
 -- :name advance
--- Raise the log's epoch (known.py) above what it is and above a floor.
+-- Raise the log's epoch (known_logs.py) above what it is and above a floor.
 INSERT INTO meta (name, value) VALUES ('epoch', CAST(:floor + 1 AS TEXT))
 ON CONFLICT (name) DO UPDATE SET value = CAST(1 +
     CASE WHEN CAST(meta.value AS INTEGER) < :floor THEN :floor ELSE CAST(meta.value AS INTEGER) END

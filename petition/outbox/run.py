@@ -448,7 +448,7 @@ class Run:
         return [row["id"] for row in database.all(query, values)]
 
     async def begin(self) -> None:
-        """Keep in mind that letters go out (known.py); to be awaited before the first final dot.
+        """Keep that letters go out (known_logs.py); to be awaited before the first final dot.
 
         Raises:
             LogUnusable: The log could not be written.
@@ -628,6 +628,6 @@ class Run:
 
     @property
     def late(self) -> list[CopyOutcome]:
-        """The replies that could not be written down, once it is closed (recording.py)."""
+        """The replies that could not be written down, once it is closed (`write_down_late`)."""
         lost = [row for rows, row in self._committer.lost if rows == self._record_all]
         return [one for one in lost if one.state in _BY_REPLY and one.reply_code is not None]

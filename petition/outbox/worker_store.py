@@ -94,7 +94,7 @@ def refuse_jobs(database: Database) -> list[int]:
 
 
 def queue_moved(database: Database) -> None:
-    """Queue jobs for what was picked to wait again (moving.py), where workers send it."""
+    """Queue jobs for what was picked to wait again (moving.sql), where workers send it."""
     if workers_are_made(database):
         database.all("defer_moved", {"task": TASK, "size": COPIES_A_JOB})
 

@@ -190,7 +190,7 @@ class SharedRun(Run):
     Args:
         log: The log; its connection is the run's until `close`.
         letter: The letter's name.
-        owner: The worker, which holds the lock of a member (members.py).
+        owner: The worker, which holds the lock of a member (`membership`).
         cap: How many recipients a login may have in 24 hours, by the days before this one.
         loop: The event loop in which it is used; it may be made on a thread.
     """

@@ -1,4 +1,4 @@
-"""The same mailer as jobs of many machines: the only door to Procrastinate.
+"""The copies of a letter as jobs of many machines: the only door to Procrastinate.
 
 A job is a letter, its revision and the ids of some hundred copies: no text, no address, no command
 and no path. The engine promises to run it at least once; what may be sent, the rows say.

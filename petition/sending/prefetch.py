@@ -37,7 +37,7 @@ class Route:
         dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
         signer: Signs the letters on their way out; None: nobody does.
         pause: The first rest after trouble with the server, in seconds; those after it are
-            multiples of it (patience.py).
+            multiples of it (circuit_breaker.py).
         dot_goes_alone: Whether the server refuses commands that come with a final dot; learnt.
     """
 

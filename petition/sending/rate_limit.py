@@ -148,7 +148,7 @@ class Turn(NamedTuple):
 
     Args:
         taken: The moments that it took, in that order.
-        buckets: The names of the buckets that it took a turn from (shared_pace.py).
+        buckets: The names of the buckets that it took a turn from (`SharedPace`).
     """
 
     taken: tuple[TakenMoment, ...] = ()

@@ -106,7 +106,7 @@ class Connection:
 
     Args:
         session: The connection.
-        episode: That in which it was opened (patience.py).
+        episode: That in which it was opened (circuit_breaker.py).
         ahead: The letter after the present one, where it is merged already.
         recorded: What was said of letters and is not yet known to be durable.
     """

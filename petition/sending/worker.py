@@ -1,4 +1,4 @@
-"""A worker's bench: sends the copies of one job after the other, as a `send` of one machine does.
+"""A worker: sends the copies of one job after the other, as a `send` of one machine does.
 
 It knows nothing of jobs' queues: it is told which copies a job is for, and answers when the job has
 to be taken up again.

@@ -382,7 +382,7 @@ def _line_of(marked: Marked, mark: str) -> int:
 @cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    # A link keeps its marks, and is judged where it is written (links.py), not silently left as it
+    # A link keeps its marks, and is judged where it is written (tags.py), not silently left as it
     # is; and text decoded from a link could hold characters that stand for tags.
     parser.normalizeLink = _normalize_link  # type: ignore[method-assign]
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # noqa: ARG005

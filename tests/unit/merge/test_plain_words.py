@@ -7,7 +7,7 @@ import pytest
 from petition.errors import MergeRefused, Problem
 from tests.unit.merge.letters import merged, problems_of, text_of
 
-# Words of Jinja, of Python and of our own rooms, which no author knows.
+# Words of Jinja, of Python and of our own modules, which no author knows.
 JARGON = re.compile(
     r"token|operand|positional|argument|Jinja|innermost|encountered|unexpected|object|NoneType"
     r"|iterable|callable|sequence|template cannot be read|cannot be worked out|print statement"
