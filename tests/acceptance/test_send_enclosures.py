@@ -24,8 +24,8 @@ EVENT = '\n[events.protest]\ntitle = "Protest"\nstarts = 2999-09-30T16:00:00\n'
 # Runs petition as on a list whose files are more than it keeps in memory.
 KEEPS_NO_FILE = """
 import runpy
-from petition.merge import files
-files._KEPT = 0
+from petition.merge import attachments
+attachments._KEPT = 0
 runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 

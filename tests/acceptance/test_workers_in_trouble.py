@@ -365,12 +365,12 @@ def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postg
 # Runs petition until it has queued copies and is about to queue the jobs for them, and stops there.
 STOPS = """
 import os, runpy, signal
-from petition.cli import handing_out
-queue = handing_out.queue_jobs
+from petition.cli import send
+queue = send.queue_jobs
 def stopped(*arguments):
     os.kill(os.getpid(), signal.SIGSTOP)
     return queue(*arguments)
-handing_out.queue_jobs = stopped
+send.queue_jobs = stopped
 runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
