@@ -1,17 +1,16 @@
 """Tables of people, from CSV files and spreadsheets (.xlsx, .ods): rows that know their line."""
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, product
 from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from xml.parsers import expat
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
 from petition.campaign.csv_file import CsvFile, Record, open_csv
@@ -37,10 +36,9 @@ _HINT = "Open it in a spreadsheet program and save it anew"
 _HINT_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
 _NO_SHEET = "has no sheet"
 _HINT_SIZE = "Save it as CSV UTF-8, which may be of any size"
-_CELL = re.compile(rb"<(?:[\w.-]+:)?c(?=[\s/>])")
-_SHARED = "xl/sharedstrings.xml"
-_REFERENCE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
-_REFERENCE_LENGTH = 16  # bytes that a reference has at the most
+_MARKS = re.compile(rb"sheetData|[/:]sst[\s>]")  # without them calamine finds no cells or texts
+_MARK_LENGTH = 9
+_BOM_UTF_16 = 0xFE  # or one more: no other text begins with these bytes
 _PIECE = 1 << 20  # bytes read at a time
 
 Cell = Any  # whatever calamine gives for a cell: text, number, date, yes or no
@@ -166,31 +164,150 @@ def _refuse_too_large(path: Path) -> None:
     try:
         with ZipFile(path) as packed:
             left = _SIZE_LIMIT
-            cells: dict[str, int] = {}
-            strings = None
+            strings: list[tuple[ZipInfo, int]] = []
+            sheets: list[tuple[ZipInfo, int]] = []
             for part in packed.infolist():
-                name = part.filename.lower()
-                if not name.endswith((".xml", ".rels")):
-                    continue
                 part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
-                strings = part if name == _SHARED else strings
-                is_sheet = name.startswith("xl/worksheets/")
-                has_cells = is_sheet or part is strings or name == "content.xml"
-                limit = min(left, _STRINGS_LIMIT) if part is strings else left
+                reader = _Part(left)
                 with packed.open(part) as stream:
-                    pieces = _Pieces(stream, limit, holds_cells=has_cells)
-                    if is_sheet:  # of .ods calamine itself refuses them
-                        cells[part.filename] = _count_cells(pieces)
-                    else:
-                        deque(pieces, maxlen=0)
-                left -= pieces.size
-                if name == "content.xml":
+                    reader.read(stream)
+                left -= reader.size
+                if reader.longest_string:
+                    strings.append((part, reader.longest_string))
+                if reader.cells:
+                    sheets.append((part, reader.cells))
+                if part.filename.lower() == "content.xml":
                     with packed.open(part) as stream:
                         _Repeated().read(stream)
-            if strings:
-                _refuse_copied_texts(packed, strings.filename, cells)
+            for (texts, longest), (sheet, count) in product(strings, sheets):
+                if count * longest > _TEXT_LIMIT:  # else they are short enough in any case
+                    _refuse_copied_texts(packed, texts, sheet)
     except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
         raise _Refused("is no spreadsheet of its kind", _HINT) from None
+
+
+class _Part:
+    """A part of the archive: how large it is, and the cells that calamine would find in it.
+
+    A workbook may keep a sheet under any name, so each part is looked at.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._run = 0  # bytes since the last tag
+        self._is_sheet = False
+        self._row = self._column = 0  # before the next cell that does not say where it is
+        self._rows, self._width, self._row_tags = 1, 0, 0
+        self._columns: dict[str, int] = {}
+        self._last_row = ""
+        self.size = self.cells = 0
+        self._is_broken = False  # what is no XML, such as a picture, is that too
+        self.longest_string = 0  # in bytes, with the markup
+        self._string_at = 0
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.StartDoctypeDeclHandler = self._doctype
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read the part to its end."""
+        tail = b""
+        while piece := stream.read(_PIECE):
+            # quick-xml, which calamine uses, would see other tags in UTF-16 than expat does.
+            if not self.size and (piece[0] >= _BOM_UTF_16 or 0 in piece[:4]):
+                self._is_broken = True
+            self.size += len(piece)
+            limit = min(self._limit, _STRINGS_LIMIT) if self._string_at else self._limit
+            if self.size > limit:
+                size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
+                raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
+            if not self._is_broken:
+                self._parse(piece)
+            if not self._is_broken:
+                self._refuse_long_text(piece)
+            elif _MARKS.search(tail + piece):  # calamine reads much that is not quite XML
+                raise _Refused("cannot be read as a spreadsheet", _HINT)
+            tail = piece[-_MARK_LENGTH:]
+        if self.size and not self._is_broken:
+            self._parse(b"", is_last=True)
+        if self._string_at:
+            self.longest_string = max(self.longest_string, self.size - self._string_at)
+
+    def _parse(self, piece: bytes, *, is_last: bool = False) -> None:
+        try:
+            self._parser.Parse(piece, is_last)
+        except expat.ExpatError:
+            self._is_broken = True
+            if self._is_sheet or self._string_at:
+                raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+        self._refuse_many_cells()
+
+    def _refuse_long_text(self, piece: bytes) -> None:
+        end = 0
+        while (last := piece.rfind(b"<", end, end + _BYTES_IN_CELL - self._run)) >= 0:
+            end, self._run = last + 1, 0
+        self._run += len(piece) - end
+        if self._run > _BYTES_IN_CELL:
+            what = f"has a cell, or something else, of more than {_CELL_LENGTH:,} characters"
+            raise _Refused(what, "Shorten it")
+
+    def _refuse_many_cells(self) -> None:
+        rows, width, count = self._rows, self._width, self.cells
+        if rows * width > _CELL_LIMIT and rows * width > 2 * count:
+            raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _HINT_CELLS)
+        if max(count, rows * width) > _CELL_LIMIT:
+            raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _HINT_SIZE)
+
+    def _doctype(self, *_: object) -> None:
+        # No sheet has one, and quick-xml may see its end elsewhere than expat does.
+        raise expat.ExpatError("a document type declaration")
+
+    def _start(self, name: str, _: dict[str, str]) -> None:
+        if name == "si" or name.endswith(":si"):
+            at = self._parser.CurrentByteIndex
+            if self._string_at:
+                self.longest_string = max(self.longest_string, at - self._string_at)
+            self._string_at = at
+        elif name.endswith("sheetData"):
+            self._is_sheet = True
+            self._parser.StartElementHandler = self._start_in_sheet
+
+    def _start_in_sheet(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "v":  # half of all
+            return
+        if name == "c" or name.endswith(":c"):
+            self.cells += 1
+            if "r" not in attributes:
+                self._place_by_position()
+                return
+            reference = attributes["r"]
+            letters = reference.rstrip("0123456789")
+            if letters not in self._columns:
+                self._columns[letters] = _column_number(letters)
+                self._width = max(self._width, self._columns[letters])
+            self._column = self._columns[letters]
+            row = reference[len(letters) :]
+            if row != self._last_row:
+                self._last_row = row
+                self._rows = max(self._rows, int(row))
+        elif name == "row" or name.endswith(":row"):
+            self._row_tags += 1
+            if "r" in attributes:
+                self._row = int(attributes["r"]) - 1
+        else:
+            self._start(name, attributes)
+
+    def _place_by_position(self) -> None:
+        if not self._parser.EndElementHandler:  # it takes long, and most files do without
+            self._parser.EndElementHandler = self._end_in_sheet
+            self._row += self._row_tags  # no fewer than the rows that have ended
+        self._column += 1
+        self._rows = max(self._rows, self._row + 1)
+        self._width = max(self._width, self._column)
+
+    def _end_in_sheet(self, name: str) -> None:
+        if name == "row" or name.endswith(":row"):
+            self._row += 1
+            self._column = 0
 
 
 class _Repeated:
@@ -250,65 +367,14 @@ def _times(attributes: dict[str, str], name: str) -> int:
     return max((1, *found))
 
 
-class _Pieces:
-    """A part of the archive in pieces, each beginning with the last bytes of the one before."""
-
-    def __init__(self, stream: IO[bytes], limit: int, *, holds_cells: bool) -> None:
-        self._stream, self._limit, self._holds_cells = stream, limit, holds_cells
-        self.size = 0
-        self._run = 0  # bytes since the last tag
-
-    def _refuse_long_text(self, piece: bytes) -> None:
-        end = 0
-        while (last := piece.rfind(b"<", end, end + _BYTES_IN_CELL - self._run)) >= 0:
-            end, self._run = last + 1, 0
-        self._run += len(piece) - end
-        if self._run > _BYTES_IN_CELL:
-            what = f"has a cell, or something else, of more than {_CELL_LENGTH:,} characters"
-            raise _Refused(what, "Shorten it")
-
-    def __iter__(self) -> Iterator[bytes]:
-        rest = b""
-        while piece := self._stream.read(_PIECE):
-            self.size += len(piece)
-            if self.size > self._limit:
-                size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
-                raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
-            if self._holds_cells:
-                self._refuse_long_text(piece)
-            yield rest + piece
-            rest = piece[-_REFERENCE_LENGTH:]
-
-
-def _count_cells(pieces: Iterable[bytes]) -> int:
-    columns: set[bytes] = set()
-    rows = count = 0
-    for piece in pieces:
-        found = _REFERENCE.findall(piece)
-        count += len(_CELL.findall(piece))
-        columns.update(column for column, _ in found)
-        rows = max(rows, max((int(row) for _, row in found), default=0))
-    width = max(map(_column_number, columns), default=0)
-    if rows * width > _CELL_LIMIT and rows * width > 2 * count:
-        raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _HINT_CELLS)
-    if max(count, rows * width) > _CELL_LIMIT:
-        raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _HINT_SIZE)
-    return count
-
-
-def _refuse_copied_texts(packed: ZipFile, strings: str, cells: dict[str, int]) -> None:
+def _refuse_copied_texts(packed: ZipFile, strings: ZipInfo, sheet: ZipInfo) -> None:
     """Refuse long texts that many cells share."""
     lengths = _TextLengths()
-    with packed.open(strings) as stream:
-        lengths.read(stream)
-    longest = max(lengths.found, default=0)
-    for name, count in cells.items():
-        if count * longest <= _TEXT_LIMIT:  # so it is with most lists; to count takes longer
-            continue
-        with packed.open(name) as stream:
+    for part in (strings, sheet):
+        with packed.open(part) as stream:
             lengths.read(stream)
-        if lengths.used > _TEXT_LIMIT:
-            raise _Refused("has long texts that many cells share", _HINT_SIZE)
+    if lengths.used > _TEXT_LIMIT:
+        raise _Refused("has long texts that many cells share", _HINT_SIZE)
 
 
 class _TextLengths:
@@ -354,11 +420,11 @@ class _TextLengths:
             self.used += self.found[int(self._index)]
 
 
-def _column_number(letters: bytes) -> int:
+def _column_number(letters: str) -> int:
     """The number of a column: A is 1, AA is 27."""
     number = 0
-    for letter in letters:
-        number = 26 * number + letter - ord("A") + 1
+    for letter in letters.upper():
+        number = 26 * number + ord(letter) - ord("A") + 1
     return number
 
 

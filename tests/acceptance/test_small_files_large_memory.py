@@ -123,6 +123,12 @@ def large_rectangle(path: Path) -> None:
     xlsx(path, [*rows, far], [b"<si><t>email</t></si>"])
 
 
+def large_rectangle_without_references(path: Path) -> None:
+    cells = times(b"<c><v>1</v></c>", 10_000)
+    rows = [HEAD, b'<row r="1048576">', *cells, b"</row>"]
+    xlsx(path, rows, [b"<si><t>email</t></si>"])
+
+
 def size_that_lies(path: Path) -> None:
     many_texts(path)
     data = bytearray(path.read_bytes())
@@ -132,7 +138,15 @@ def size_that_lies(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [many_texts, one_text_in_many_cells, many_cells, large_rectangle, size_that_lies]
+    "make",
+    [
+        many_texts,
+        one_text_in_many_cells,
+        many_cells,
+        large_rectangle,
+        large_rectangle_without_references,
+        size_that_lies,
+    ],
 )
 def test_a_spreadsheet(campaign: SmallCampaign, make: Callable[[Path], None]):
     make(campaign.root / "people.xlsx")

@@ -89,6 +89,95 @@ def test_a_stray_cell_far_away_is_told_of_before_it_takes_all_memory(folder):
     assert problem.what == "cannot be read as a spreadsheet"
 
 
+def moved(folder, sheet, part="worksheets/sheet1.xml", around=b""):
+    """A workbook whose sheet is this one, in any part of the archive."""
+    links = f'<Relationship Id="r1" Type="{OFFICE}/worksheet" Target="{part}"/>'
+    book = f'<sheets><sheet name="S" sheetId="1" xmlns:r="{OFFICE}" r:id="r1"/></sheets>'
+    with zipfile.ZipFile(folder.root / "people.xlsx", "w", zipfile.ZIP_DEFLATED) as packed:
+        root = f'<Relationship Id="r1" Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
+        packed.writestr("_rels/.rels", f"<Relationships>{root}</Relationships>")
+        packed.writestr("xl/workbook.xml", f"<workbook>{book}</workbook>")
+        packed.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{links}</Relationships>")
+        packed.writestr("xl/media/image1.png", b"\x89PNG\r\n\x1a\n\0\0<c r='XFD1048576'>")
+        data = around + b"<worksheet><sheetData>" + sheet + b"</sheetData></worksheet>"
+        packed.writestr(f"xl/{part}", data)
+
+
+def cell(attributes=b"", text=b"x"):
+    return b'<c %s t="inlineStr"><is><t>%s</t></is></c>' % (attributes, text)
+
+
+@pytest.fixture
+def calamine_must_not_be_called(monkeypatch):
+    """It would take all memory, and abort the tests."""
+
+    def called(_):
+        raise SystemExit("calamine was called")
+
+    monkeypatch.setattr("python_calamine.CalamineWorkbook.from_path", called, raising=False)
+
+
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+FAR = b'<row r="9">' + cell(b'r="XFD1048576"') + b"</row>"
+FIRST = b"<row>" + cell(text=b"email") + b"</row>"
+
+
+@pytest.mark.parametrize(
+    ("sheet", "part"),
+    [
+        (FAR, "other/sheet1.xml"),
+        (FAR, "other/sheet1.dat"),
+        (FAR, "worksheets/sheet1.XML"),
+        *(
+            (b'<row r="9">' + cell(reference) + b"</row>", "worksheets/sheet1.xml")
+            for reference in (
+                b"r='XFD1048576'",
+                b'r = "XFD1048576"',
+                b'r="xfd1048576"',
+                b'r="XFD01048576"',
+                b'r="A4294967295"',
+            )
+        ),
+        (b'<row r="1048576">' + cell() * 16_000 + b"</row>", "worksheets/sheet1.xml"),
+        (b"<row/>" * 1_000 + b"<row>" + cell() * 2_001 + b"</row>", "worksheets/sheet1.xml"),
+        (b'<row r="1">' * 1_000 + b"</row>" * 1_000 + cell() * 2_001, "worksheets/sheet1.xml"),
+        (FAR.replace(b"<", b"<x:").replace(b"<x:/", b"</x:"), "other/sheet1.dat"),
+    ],
+)
+def test_a_cell_far_away_is_found_however_it_is_written(
+    folder, calamine_must_not_be_called, sheet, part
+):
+    moved(folder, FIRST + sheet, part)
+    _, (problem,) = rows_of("people.xlsx", folder.root)
+    assert "rows and" in problem.what
+    assert problem.hint.startswith("Copy the table into a new sheet")
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        b"no XML",
+        b"\xff\xfe",
+        b"<!DOCTYPE worksheet [<!ENTITY a 'b'>]>",
+        b"\x89PNG\0" + b"a" * 2**20,
+        b"a" * (2**20 - 14),  # "sheetData" ends in the next piece that is read
+    ],
+)
+def test_a_sheet_that_is_not_quite_xml_is_refused(folder, calamine_must_not_be_called, around):
+    moved(folder, FIRST + FAR, "other/sheet1.dat", around)
+    _, (problem,) = rows_of("people.xlsx", folder.root)
+    assert problem.what == "cannot be read as a spreadsheet"
+
+
+def test_cells_that_do_not_say_where_they_are_are_read(folder):
+    sheet = FIRST + b'<row r="3">' + cell(text=b"a@b.example") + b"</row>" + FIRST * 2_000
+    moved(folder, sheet, "other/sheet1.dat")
+    rows, problems = rows_of("people.xlsx", folder.root)
+    assert problems == []
+    assert len(rows) == 2_001
+    assert (rows[0].line, rows[0].cells) == (3, {"email": "a@b.example"})
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
