@@ -7,7 +7,7 @@ import typer
 
 from petition.cli.workspace import Json
 
-DATABASE = "sqlite:///rehearsal.db"  # a log in which nothing counts for a real server
+DATABASE = "sqlite:///sandbox.db"  # a log of its own: a real server does not share the rehearsals'
 
 
 def sandbox(

@@ -73,8 +73,13 @@ class Known:
 
     def runs_elsewhere(self, url: str) -> bool:
         """Whether a run has begun, and not ended, in another copy of a log that is still there."""
-        is_elsewhere = self.run == BEGUN and self.at not in {"", _file(url)}
-        return is_elsewhere and Path(self.at).exists()
+        if self.run != BEGUN or self.at in {"", _file(url)}:
+            return False
+        try:
+            Path(self.at).stat()
+        except OSError:  # gone, or in a folder that cannot be read any more
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +365,9 @@ def _without_password(url: str) -> str:
     """The address of a database and of a schema in it, whatever the login and the password are."""
     address = PostgresAddress.parse(url)
     options = sorted(
-        f"{one}={value}" for one, value in address.options.items() if "pass" not in one
+        f"{one}={value}"
+        for one, value in address.options.items()
+        if value and one in {"host", "port", "options"}  # the others name the same database
     )
     return f"{address.name}?{'&'.join(options)}"
 

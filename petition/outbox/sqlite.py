@@ -240,7 +240,7 @@ class SqliteDatabase(Database):
         """SQLite's errors alone: where a block reads other files too, theirs are not the log's."""
         try:
             yield
-        except sqlite3.Error as fault:
+        except (sqlite3.Error, UnicodeDecodeError) as fault:
             raise _unusable(self.path, fault) from fault
 
     def drops_changes(self) -> bool:
@@ -382,7 +382,7 @@ def _drops_frames(wal: Path) -> bool:
     with wal.open("rb") as file:
         header = file.read(32)
         if len(header) < 32:
-            return False
+            return True
         order = ">" if header[3] & 1 else "<"
         length = 24 + int.from_bytes(header[8:12], "big")
         sums = _checksum(header[:24], (0, 0), order)
@@ -476,11 +476,13 @@ def explained(path: Path) -> Iterator[None]:
     try:
         with explained_file(path):
             yield
-    except sqlite3.Error as fault:
+    except (sqlite3.Error, UnicodeDecodeError) as fault:
         raise _unusable(path, fault) from fault
 
 
-def _unusable(path: Path, fault: sqlite3.Error) -> LogUnusable:
+def _unusable(path: Path, fault: sqlite3.Error | UnicodeDecodeError) -> LogUnusable:
+    if isinstance(fault, UnicodeDecodeError):  # in a message of SQLite that quotes the file
+        return LogDamaged(f"{path.name} is damaged, or not a log of petition")
     text = str(fault)
     if isinstance(fault, sqlite3.ProgrammingError | sqlite3.NotSupportedError):
         raise fault  # of the program: nothing is wrong with the file

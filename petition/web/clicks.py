@@ -57,6 +57,8 @@ class Clicks:
         Raises:
             LogLate: The log does not answer.
         """
+        if waits(self._file):
+            self._catch_up_soon()
         if self._counting.is_stuck:
             raise LogLate
         loop = asyncio.get_running_loop()

@@ -30,7 +30,7 @@ def test_it_keeps_letters_and_says_where(tmp_path: Path):
         begun = json.loads(program.stdout.readline())
         assert begun["maildir"] == str(tmp_path / "outbox")
         assert begun["security"] == "none"
-        assert begun["database"] == "sqlite:///rehearsal.db"
+        assert begun["database"] == "sqlite:///sandbox.db"
         with smtplib.SMTP(begun["host"], begun["port"]) as client:
             client.sendmail("a@x.example", ["b@x.example"], LETTER)
         program.send_signal(signal.SIGINT)

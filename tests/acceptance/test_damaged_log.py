@@ -161,6 +161,7 @@ FEW = {
     "schema": zeroed(0.0),
     "middle": zeroed(0.5, 16384),
     "zeros": zeroed(0.0, 1 << 30),
+    "undecodable": random_damage(14),  # SQLite quotes what is no UTF-8
     "mailbox": changed("UPDATE copy SET mailbox = ? WHERE row_id = 'p2'", b"\xff\xfe"),
     "quote": changed("UPDATE answer SET quote = ? WHERE id = 1", b"\xff\xfe"),
     "document": changed("UPDATE frozen SET document = ?", b"\xff\xfe"),
@@ -170,7 +171,7 @@ FEW = {
 }
 
 
-AT_ONCE = ("header", "middle", "mailbox", "key")
+AT_ONCE = ("header", "middle", "undecodable", "mailbox", "key")
 
 
 def try_all(campaign: SmallCampaign, running: Forks, server: CountingServer, what: object) -> None:
