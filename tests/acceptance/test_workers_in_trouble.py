@@ -407,13 +407,13 @@ def is_stopped(pid: int) -> bool:
 STRAY = """
 import asyncio, runpy
 from petition.sending.worker import Worker
-tidy = Bench.tidy
+tidy = Worker.tidy
 async def stray():
     raise KeyError("nobody")
 async def also(self):
     asyncio.ensure_future(stray())
     return await tidy(self)
-Bench.tidy = also
+Worker.tidy = also
 runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
