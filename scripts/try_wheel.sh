@@ -25,5 +25,5 @@ cd campaign
 petition check
 petition send open-letter
 petition status open-letter
-test "$(find outbox -name '*.eml' | wc -l)" -eq 3
+test "$(find outbox/new -type f | wc -l)" -eq 3
 echo "The wheel works: $(petition --version)"
