@@ -252,10 +252,9 @@ class Workspace:
             UsageError: There is something, and it was not confirmed.
         """
         from petition.cli import output
-        from petition.trust import confirm, requests, unconfirmed
+        from petition.trust import confirm
 
-        asked = [one for one in requests(self.settings, os.environ, self.root) if one.part in parts]
-        if not (new := unconfirmed(asked, self.root)):
+        if not (new := self.unconfirmed(*parts)):
             return
         if not (asks and output.can_ask()):
             keys = ", ".join(one.key for one in new)
