@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NARROWEST_NAME = 8  # columns
 _WIDEST_NAME = 32
 _QUOTED = 300  # characters of what somebody said; --json has all of it
-_PILE_SHOWN = 200
+_UNMATCHED_SHOWN = 200
 
 _WORDS = {
     Status.NONE: "·",
@@ -70,16 +70,16 @@ def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
     place.say_which()
 
 
-def show_pile(place: Workspace, *, as_json: bool) -> None:
+def show_unmatched(place: Workspace, *, as_json: bool) -> None:
     """List the mails that belong to no letter as far as the log knows."""
     incoming = Incoming(place.log) if place.log_if_any else None
-    size = incoming.pile_size() if incoming else 0
+    size = incoming.unmatched_count() if incoming else 0
     if as_json:
-        output.json_rows(map(_pile_json, incoming.pile(size) if incoming else ()))
+        output.json_rows(map(_unmatched_json, incoming.unmatched(size) if incoming else ()))
         return
-    mails = incoming.pile(_PILE_SHOWN) if incoming else []
+    mails = incoming.unmatched(_UNMATCHED_SHOWN) if incoming else []
     if not mails:
-        output.say("The pile is empty: each mail that came belongs to a letter.")
+        output.say("Each mail that came belongs to a letter.")
     else:
         output.say(f"{output.count(size, 'mail')} could not be matched with a letter:")
         rows = [
@@ -93,7 +93,7 @@ def show_pile(place: Workspace, *, as_json: bool) -> None:
     place.say_which()
 
 
-def _pile_json(one: Unmatched) -> dict[str, object]:
+def _unmatched_json(one: Unmatched) -> dict[str, object]:
     names = ("id", "kind", "sender", "subject", "reason", "seen_at")
     return {name: getattr(one, name) for name in names}
 
@@ -397,7 +397,7 @@ def _mail(log: "Log", which: str) -> "StoredMail":
 
     found = stored_mails(log, which)
     if not found:
-        hint = "See petition status --answers and petition inbox --pile"
+        hint = "See petition status --answers and petition inbox --unmatched"
         raise UsageError(f'the log has no mail "{which}"', f"{hint}. {_NOTHING}")
     if len(found) > 1:
         numbers = ", ".join(str(one.id) for one in found)

@@ -202,7 +202,7 @@ class _Shown:
         if self._others:
             output.say(
                 f"{output.count(self._other_count, 'mail')} could not be matched with a letter and"
-                f" changed nothing ({self._incoming.pile_size():,} so far):"
+                f" changed nothing ({self._incoming.unmatched_count():,} so far):"
             )
             output.table(["from", "what", "subject"], self._others)
         self._forget()
@@ -309,8 +309,8 @@ def inbox(
     ] = False,
     once: Annotated[bool, typer.Option("--once", help="Read what is there (the default).")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on reading what comes.")] = False,
-    pile: Annotated[
-        bool, typer.Option("--pile", help="List what could not be matched with a letter.")
+    unmatched: Annotated[
+        bool, typer.Option("--unmatched", help="List the mails that belong to no letter.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -318,8 +318,8 @@ def inbox(
     from petition.cli.workspace import Workspace
     from petition.errors import UsageError
 
-    if explain and (once or watch or pile):
-        hint = "Leave --once, --watch and --pile out"
+    if explain and (once or watch or unmatched):
+        hint = "Leave --once, --watch and --unmatched out"
         raise UsageError("--explain reads files, not the inbox", hint)
     if once and watch:
         raise UsageError("--once and --watch are two wishes", "Choose one of them")
@@ -329,13 +329,13 @@ def inbox(
         raise typer.Exit(explain_files(file, as_json=as_json))
     if file:
         raise UsageError("a file alone is not understood", "Write --explain before it")
-    if pile and (once or watch):
-        raise UsageError("--pile reads the log, not the inbox", "Leave --once and --watch out")
-    with Workspace.open(context, writes=not pile) as place:
-        if pile:
-            from petition.cli.answer import show_pile
+    if unmatched and (once or watch):
+        raise UsageError("--unmatched reads the log, not the inbox", "Leave --once and --watch out")
+    with Workspace.open(context, writes=not unmatched) as place:
+        if unmatched:
+            from petition.cli.answer import show_unmatched
 
-            show_pile(place, as_json=as_json)
+            show_unmatched(place, as_json=as_json)
             return
         _listen(place, watch=watch, as_json=as_json)
 

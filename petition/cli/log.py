@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from petition.cli.workspace import Workspace
     from petition.outbox.models import Event
 
-_ARROW = len("deferred -> suppressed")  # the longest step
+_ARROW = len("deferred -> uncertain")  # the longest step
 COLUMNS = (
     "at",
     "letter",

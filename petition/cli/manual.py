@@ -139,7 +139,7 @@ def _say(place: "Workspace", moved: "list[Moved]") -> None:
         Reason.COMPLAINED: "not queued again: they called an earlier one spam.",
         Reason.REPLACED: "not queued again: a newer revision is in its place.",
     }
-    found = Counter(one.reason if one.end is State.SUPPRESSED else one.end for one in moved)
+    found = Counter(one.reason if one.end is State.SKIPPED else one.end for one in moved)
     if not moved:
         output.say("Nothing is uncertain: there is nothing to resolve.")
     for end, what in words.items():

@@ -107,7 +107,7 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
 
 
 def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
-    """Where there is nobody to send to: suppress whom the list has no more, and say why."""
+    """Where there is nobody to send to: skip those who left the list, and say why."""
     comparison = prepared.comparison
     removed = comparison.gone + comparison.newly_excluded
     if removed:
@@ -116,7 +116,7 @@ def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus
         output.say("Dry run: nothing was changed.")
     else:
         if removed:
-            confirm(prepared, f"Suppress {output.count(removed, 'waiting letter')} now?", yes=yes)
+            confirm(prepared, f"Skip {output.count(removed, 'waiting letter')} now?", yes=yes)
         if removed or comparison.actions:
             enqueue(prepared)  # those who opted out are written down all the same
     states = prepared.listing.states()

@@ -15,7 +15,7 @@ _SENT_TO = {
     Action.NEW: "new",
     Action.ANOTHER: "in this new revision",
     Action.REPLACED: "in place of an earlier revision that waits",
-    Action.RETURNED: "no longer suppressed",
+    Action.RETURNED: "no longer skipped",
     Action.REFRESHED: "waiting, brought up to date with the list",
     Action.WAITING: "waiting from before",
 }
@@ -46,7 +46,7 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
         yield "leave out", left_out
     yield from _declared_consent(prepared)
     if gone := comparison.gone:
-        yield "suppress", f"{gone:,} who {'is' if gone == 1 else 'are'} no longer on the list"
+        yield "skip", f"{gone:,} who {'is' if gone == 1 else 'are'} no longer on the list"
     if names := _names(prepared):
         yield "to", names
     fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)

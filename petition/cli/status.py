@@ -231,7 +231,7 @@ def _counts_json(counts: "Counts", log: str) -> dict[str, object]:
 
 
 def _in_contract_order(states: "type[State]") -> "list[State]":
-    last = (states.SUPPRESSED, states.BOUNCED)
+    last = (states.SKIPPED, states.BOUNCED)
     return [state for state in states if state not in last] + list(last)
 
 
@@ -324,7 +324,7 @@ def _next(place: "Workspace", name: str, state: "State") -> str:
         State.FAILED: f"see --state failed, then: petition retry {name}",
         State.UNCERTAIN: "see --state uncertain, ask them, then: petition resolve",
         State.BOUNCED: "see --state bounced",
-        State.SUPPRESSED: "see --state suppressed",
+        State.SKIPPED: "see --state skipped",
     }.get(state, "")
 
 
@@ -376,11 +376,11 @@ class _MessageIds:
         self._domains: dict[tuple[str, int], str] = {}
 
     def of(self, copy: "Copy") -> str | None:
-        """A copy's Message-ID; None for a suppressed one that never had any."""
+        """A copy's Message-ID; None for a skipped one that never had any."""
         from petition.identity import Identity, Signer
         from petition.outbox.states import State
 
-        if copy.message_id or copy.state is State.SUPPRESSED:
+        if copy.message_id or copy.state is State.SKIPPED:
             return copy.message_id
         campaign, domain = self._log.campaign_id, self._domain(copy)
         if campaign is None or domain is None:

@@ -315,7 +315,7 @@ class Listing:
         )
 
     def _take_out(self, comparison: Comparison) -> None:
-        """Suppress what waits for those who are gone, left out, or get a newer revision."""
+        """Skip what waits for those who are gone, left out, or get a newer revision."""
         database, now = self._database, self._log.now
         models.pick(database, "pick_gone", {"letter": self._letter, "reason": Reason.REMOVED})
         if comparison.has_any(Action.EXCLUDED, Action.REPLACED, Action.OPTED_OUT):

@@ -88,7 +88,7 @@ def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
 def leave_all(tokens: Sequence[str], log: Log) -> list[Copy | None]:
     """Never write to the mailboxes again that tokens were made for; any number of times.
 
-    What waits for them is suppressed in the same transaction, and what a run has in hand is stopped
+    What waits for them is skipped in the same transaction, and what a run has in hand is stopped
     where its final dot has not gone: there is no next letter.
 
     Args:
@@ -297,7 +297,7 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """A mail of the pile that a person sorts."""
+    """A mail that belongs to no letter until a person says so."""
 
     id: int
     kind: str | None
@@ -353,13 +353,13 @@ class Incoming:
         now = self.log.clock()
         return str(row[0]) if moment(row[0]) <= now else stamp(now - _CLOCK_WAS_AHEAD)
 
-    def pile(self, limit: int) -> list[Unmatched]:
+    def unmatched(self, limit: int) -> list[Unmatched]:
         """The mails that belong to nobody's copy, the newest first."""
-        return [Unmatched(*row) for row in self.log.database.all("pile", {"limit": limit})]
+        return [Unmatched(*row) for row in self.log.database.all("unmatched", {"limit": limit})]
 
-    def pile_size(self) -> int:
+    def unmatched_count(self) -> int:
         """How many these are."""
-        row = self.log.database.one("count_pile")
+        row = self.log.database.one("count_unmatched")
         return int(row[0]) if row else 0
 
     def knows(self, mail: Received) -> bool:

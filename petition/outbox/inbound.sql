@@ -48,13 +48,13 @@ UPDATE mail SET waits = 0 WHERE id = :mail
 -- A copy by its id.
 SELECT * FROM copy WHERE id = :copy
 
--- :name pile
+-- :name unmatched
 -- Mails that belong to no copy, and of which no person said whose they are; the newest first.
 SELECT id, kind, sender, subject, reason, seen_at FROM mail
 WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 ORDER BY id DESC LIMIT :limit
 
--- :name count_pile
+-- :name count_unmatched
 -- How many these are.
 SELECT COUNT(*) FROM mail
 WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)

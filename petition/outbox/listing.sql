@@ -62,7 +62,7 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
                 THEN CASE WHEN :mode <> 'continue' AND copy.revision < :revision
                                AND out.folded IS NULL THEN 'another'
                           ELSE 'failed' END
-            WHEN copy.state = 'suppressed'
+            WHEN copy.state = 'skipped'
                 THEN CASE WHEN out.folded IS NOT NULL THEN 'opted-out'
                           WHEN listed.excluded <> '' THEN 'excluded'
                           WHEN copy.reason = 'withdrawn' THEN 'withdrawn'
@@ -163,14 +163,14 @@ WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
 -- :name pick_gone
 -- What waits for somebody who is no longer on the list.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'suppressed', :reason FROM copy
+SELECT id, state, 'skipped', :reason FROM copy
 WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
   AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.folded = copy.folded AND listed.twin = copy.twin)
 
 -- :name pick_left_out
 -- What waits for chosen rows that are excluded or opted out, or that a newer revision replaces.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT copy.id, copy.state, 'suppressed',
+SELECT copy.id, copy.state, 'skipped',
        CASE listed.action WHEN 'excluded' THEN listed.excluded
                           WHEN 'replaced' THEN :replaced
                           ELSE (SELECT reason FROM suppression WHERE suppression.folded = listed.folded) END
@@ -179,7 +179,7 @@ WHERE listed.chosen = 1 AND listed.action IN ('excluded', 'replaced', 'opted-out
   AND copy.state IN ('queued', 'deferred')
 
 -- :name pick_returned
--- Suppressed copies of chosen rows that nothing keeps from being sent any more.
+-- Skipped copies of chosen rows that nothing keeps from being sent any more.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'queued',
        CASE copy.reason WHEN 'removed from the list' THEN 'on the list again'
@@ -201,7 +201,7 @@ UPDATE copy SET (mailbox, binding, name, language, row_id, file, line, fields, q
                 THEN COALESCE(copy.queued_as, copy.mailbox) END
     FROM listed WHERE listed.copy = copy.id
 ), updated_at = :now
-WHERE attempts = 0 AND state IN ('queued', 'suppressed')
+WHERE attempts = 0 AND state IN ('queued', 'skipped')
   AND id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('refreshed', 'returned'))
 
 -- :name count_enqueued
@@ -215,7 +215,7 @@ WHERE chosen = 1
 INSERT INTO copy (letter, revision, newest, mailbox, folded, domain, name, language, row_id, file,
                   line, fields, twin, binding, state, reason, updated_at)
 SELECT :letter, :revision, 1, mailbox, folded, domain, name, language, row_id, file, line, fields,
-       twin, binding, CASE WHEN action IN ('opted-out', 'excluded') THEN 'suppressed' ELSE 'queued' END,
+       twin, binding, CASE WHEN action IN ('opted-out', 'excluded') THEN 'skipped' ELSE 'queued' END,
        CASE action WHEN 'opted-out' THEN (SELECT reason FROM suppression WHERE suppression.folded = listed.folded)
                    WHEN 'excluded' THEN excluded ELSE '' END, :now
 FROM listed

@@ -412,7 +412,7 @@ class Log:
         models.pick(self.database, query, {**values, **reason})
         if models.move(self.database, self.now, by="adopt"):
             queue_moved(self.database)
-            models.suppress_unwanted(self.database, self.now)
+            models.skip_unwanted(self.database, self.now)
 
     def close(self) -> None:
         """Close the log, once; a run that died beside it is ended before its `-wal` is gone."""

@@ -83,7 +83,7 @@ class Withdrawn:
 
     Args:
         moved: Copies that waited.
-        stopped: Copies that a run had in hand, and whose final dot will not go: they are suppressed
+        stopped: Copies that a run had in hand, and whose final dot will not go: they are skipped
             as soon as it puts them down.
         too_late: Copies that a run had in hand, and whose final dot may be on its way.
     """
@@ -98,7 +98,7 @@ def resolve(
 ) -> list[Moved]:
     """A person's word on uncertain copies: the letter arrived, or it did not and is queued.
 
-    What is not to be sent for all that is suppressed at once: a newer revision is in its place, or
+    What is not to be sent for all that is skipped at once: a newer revision is in its place, or
     the person opted out.
 
     Args:
@@ -120,7 +120,7 @@ def resolve(
         found = models.moved(log.database)
         if not sent:
             queue_moved(log.database)
-            models.suppress_unwanted(log.database, log.now)
+            models.skip_unwanted(log.database, log.now)
             for copy, one in models.moved(log.database).items():
                 found[copy] = replace(found[copy], end=one.end, reason=one.reason)
     return list(found.values())
@@ -148,7 +148,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
 
 
 def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdrawn:
-    """Suppress copies that wait, and stop those that a run has in hand.
+    """Skip copies that wait, and stop those that a run has in hand.
 
     Returns:
         What became of them.
@@ -166,7 +166,7 @@ def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdraw
 
 
 def suppress(log: Log, mailboxes: Iterable[str]) -> Withdrawn:
-    """Never write to these mailboxes again; what waits for them is suppressed.
+    """Never write to these mailboxes again; what waits for them is skipped.
 
     Returns:
         What became of their copies.
@@ -241,7 +241,7 @@ def _take(
             row["mailbox"],
             row["row_id"],
             State.SENDING,
-            State.SUPPRESSED,
+            State.SKIPPED,
             reason,
         )
         (taken.too_late if row["intended"] else taken.stopped).append(copy)

@@ -289,8 +289,8 @@ def moved(database: Database) -> dict[int, Moved]:
     }
 
 
-def suppress_unwanted(database: Database, now: str) -> None:
-    """Of what was just queued, suppress what is not to be sent for all that.
+def skip_unwanted(database: Database, now: str) -> None:
+    """Of the copies just queued, skip those that must not be sent after all.
 
     It was stopped while it was in hand, its mailbox is never to be written to, or a newer revision
     is in its place.

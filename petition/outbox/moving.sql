@@ -25,7 +25,7 @@ SELECT copy, :now, from_state, to_state, reason FROM moving ORDER BY copy
 -- :name move
 -- Move copies along arrows that no server's reply caused; a queued one has no reason.
 UPDATE copy SET (state, reason) = (
-        SELECT to_state, CASE WHEN to_state IN ('suppressed', 'failed') THEN moving.reason ELSE '' END
+        SELECT to_state, CASE WHEN to_state IN ('skipped', 'failed') THEN moving.reason ELSE '' END
         FROM moving WHERE moving.copy = copy.id
     ),
     due_at = NULL, waiting_since = NULL, stopped = NULL, owner = NULL, updated_at = :now,
@@ -87,7 +87,7 @@ DELETE FROM moving WHERE to_state <> 'queued' OR NOT EXISTS (
 
 -- :name turn_unwanted
 -- And say why they are not.
-UPDATE moving SET from_state = 'queued', to_state = 'suppressed', reason = (
+UPDATE moving SET from_state = 'queued', to_state = 'skipped', reason = (
     SELECT COALESCE((SELECT reason FROM suppression WHERE suppression.folded = copy.folded),
                     copy.stopped, :replaced)
     FROM copy WHERE copy.id = moving.copy
@@ -97,7 +97,7 @@ UPDATE moving SET from_state = 'queued', to_state = 'suppressed', reason = (
 -- Of some copies that wait again, those that somebody stopped, or put a newer one in the place of,
 -- while they were in hand.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'suppressed', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced)
+SELECT id, state, 'skipped', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced)
 FROM copy
 WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
   AND (stopped IS NOT NULL OR newest = 0
@@ -127,25 +127,25 @@ WHERE letter = :letter AND newest = 1 AND state = 'failed'
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'queued', :reason FROM copy
 WHERE folded = :folded AND letter = :letter AND newest = 1
-  AND (state = 'failed' OR (state = 'suppressed' AND copy.reason = 'withdrawn'))
+  AND (state = 'failed' OR (state = 'skipped' AND copy.reason = 'withdrawn'))
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
 
 -- :name pick_waiting
 -- All copies of a letter that wait.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'suppressed', :reason FROM copy
+SELECT id, state, 'skipped', :reason FROM copy
 WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
 
 -- :name pick_waiting_to
 -- The copies that wait for one mailbox, of one letter or of all.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'suppressed', :reason FROM copy
+SELECT id, state, 'skipped', :reason FROM copy
 WHERE folded = :folded AND state IN ('queued', 'deferred') AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_unwanted
 -- What waits for mailboxes that are never to be written to.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT copy.id, copy.state, 'suppressed', suppression.reason
+SELECT copy.id, copy.state, 'skipped', suppression.reason
 FROM suppression JOIN copy ON copy.folded = suppression.folded || ''
 WHERE copy.state IN ('queued', 'deferred')
 

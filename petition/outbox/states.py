@@ -20,7 +20,7 @@ class State(StrEnum):
     FAILED = "failed"  # the server refused it for good, or said "later" for five days
     UNCERTAIN = "uncertain"  # the connection or the process was lost after the final dot
     BOUNCED = "bounced"  # accepted, and a proven delivery status notification said no
-    SUPPRESSED = "suppressed"  # is not to be sent; the reason says why
+    SKIPPED = "skipped"  # is not to be sent; the reason says why
 
 
 # (from, to): what a crash at this arrow leaves behind.
@@ -40,16 +40,16 @@ ARROWS: dict[tuple[State, State], str] = {
     (State.UNCERTAIN, State.QUEUED): "a person's word: still uncertain, say it again",
     (State.UNCERTAIN, State.BOUNCED): "a proven notification: still uncertain, read it again",
     (State.SENT, State.BOUNCED): "a proven notification: still sent, read it again",
-    (State.QUEUED, State.SUPPRESSED): "still queued: suppressed when the command is repeated",
-    (State.DEFERRED, State.SUPPRESSED): "still deferred: suppressed when the command is repeated",
-    (State.SUPPRESSED, State.QUEUED): "a person asked: still suppressed, ask again",
+    (State.QUEUED, State.SKIPPED): "still queued: skipped when the command is repeated",
+    (State.DEFERRED, State.SKIPPED): "still deferred: skipped when the command is repeated",
+    (State.SKIPPED, State.QUEUED): "a person asked: still skipped, ask again",
 }
 
 WAITING = (State.QUEUED, State.DEFERRED)
 
 
 class Reason(StrEnum):
-    """Why a copy is suppressed, in the words that a person reads.
+    """Why a copy is skipped, in the words that a person reads.
 
     A row that its own list excludes brings other words with it: `deceased`, `on hold`.
     """

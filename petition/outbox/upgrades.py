@@ -93,8 +93,14 @@ def _to_9(database: Database) -> None:
     database.run("to_9_duplicates", now)
 
 
+def _to_10(database: Database) -> None:
+    """The state of a copy that is not to be sent was called suppressed."""
+    database.run("to_10_copies")
+    database.run("to_10_events")
+
+
 # By the schema that a step leads to.
-_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9}
+_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10}
 
 
 def _is_old(database: Database) -> bool:

@@ -116,3 +116,14 @@ DELETE FROM suppression WHERE folded = :old
 -- :name to_9_suppression
 -- Give a mailbox that is never written to its new key.
 UPDATE suppression SET folded = :new WHERE folded = :old
+
+-- :name to_10_copies
+-- The state of a copy that is not to be sent has another name.
+UPDATE copy SET state = 'skipped' WHERE state = 'suppressed'
+
+-- :name to_10_events
+-- It has that name in the events too.
+UPDATE event SET
+    from_state = CASE from_state WHEN 'suppressed' THEN 'skipped' ELSE from_state END,
+    to_state = CASE to_state WHEN 'suppressed' THEN 'skipped' ELSE to_state END
+WHERE from_state = 'suppressed' OR to_state = 'suppressed'

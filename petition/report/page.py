@@ -290,7 +290,7 @@ _GROUPS = {
     "bounced": ("bounced",),
     "failed": ("failed",),
     "uncertain": ("uncertain",),
-    "suppressed": ("suppressed",),
+    "skipped": ("skipped",),
 }
 _HOW = {"door": "at the door", "phone": "by phone", "letter": "by letter", "mail": "by mail"}
 _WORDS = {"none": "no answer", "unclassified": "to be sorted"}

@@ -143,22 +143,22 @@ def test_a_mail_is_classified_once_and_its_words_are_the_evidence(returns: Retur
     assert "answers no letter to p2" in wrong.err
 
 
-def test_a_mail_of_the_pile_leaves_it_when_a_person_says_whose_it_is(returns: Returns):
+def test_an_unmatched_mail_leaves_the_list_when_a_person_says_whose_it_is(returns: Returns):
     campaign = returns.campaign
     stranger = (
         "From: office@y.example\nSubject: \x1b[31mRe\nMessage-ID: <b@y.example>\n\nWe know.\n"
     )
     returns.arrive(stranger, "From: ann@y.example\nSubject: hello\n\nHello.\n")
     campaign.petition("inbox", status=0)
-    pile = campaign.petition("inbox", "--pile", "--json", status=0).json
-    assert [(one["id"], one["sender"]) for one in pile] == [
+    unmatched = campaign.petition("inbox", "--unmatched", "--json", status=0).json
+    assert [(one["id"], one["sender"]) for one in unmatched] == [
         (2, "ann@y.example"), (1, "office@y.example"),
     ]  # fmt: skip
-    shown = campaign.petition("inbox", "--pile", status=0).out
+    shown = campaign.petition("inbox", "--unmatched", status=0).out
     assert "office@y.example" in shown
     assert "\x1b" not in shown
     campaign.petition("answer", "p3", "stalled", "--mail", "1", status=0)
-    assert [one["id"] for one in campaign.petition("inbox", "--pile", "--json").json] == [2]
+    assert [one["id"] for one in campaign.petition("inbox", "--unmatched", "--json").json] == [2]
     (said,) = people(campaign)["p3"]["answers"]  # type: ignore[misc]
     assert (said["status"], said["message_id"]) == ("stalled", "<b@y.example>")
     without_id = campaign.petition("answer", "p3", "met", "--mail", "2", status=2)
@@ -258,6 +258,6 @@ def test_answers_go_with_no_other_table(campaign: SmallCampaign):
     for other in (["--csv"], ["--state", "sent"]):
         answer = campaign.petition("status", "--answers", *other, status=2)
         assert "--answers goes with neither --state nor --csv" in answer.err
-    assert "--pile reads the log" in campaign.petition("inbox", "--pile", "--watch", status=2).err
+    campaign.petition("inbox", "--unmatched", "--watch", status=2)
     assert campaign.petition("status", "--answers", "--json", status=0).json == []
-    assert campaign.petition("inbox", "--pile", "--json", status=0).json == []
+    assert campaign.petition("inbox", "--unmatched", "--json", status=0).json == []

@@ -33,10 +33,10 @@ def test_only_who_agreed_gets_it_and_every_row_is_accounted_for(campaign: SmallC
     assert set(kept(campaign)) == {"ann@x.example", "eve@x.example"}
     assert reasons(campaign) == {
         "ann@x.example": ("sent", ""),
-        "bob@x.example": ("suppressed", "no consent"),
-        "cyd@x.example": ("suppressed", "no consent"),
-        "not an address (invalid)": ("suppressed", "invalid"),
-        "Ann@x.example (duplicate)": ("suppressed", "duplicate"),
+        "bob@x.example": ("skipped", "no consent"),
+        "cyd@x.example": ("skipped", "no consent"),
+        "not an address (invalid)": ("skipped", "invalid"),
+        "Ann@x.example (duplicate)": ("skipped", "duplicate"),
         "eve@x.example": ("sent", ""),
     }
     again = campaign.petition("send", "news", status=0)

@@ -72,7 +72,7 @@ def test_who_was_forgotten_is_not_written_to_again_by_any_letter(signed: SmallCa
     signed.petition("forget", "p1@x.example", "--yes", status=0)
     assert "1 forgotten" in signed.petition("send", "open-letter", status=0).out
     assert signed.states() == {"p2": "sent", "p3": "sent"} | {
-        name: "suppressed" for name in signed.states() if name.startswith("forgotten-")
+        name: "skipped" for name in signed.states() if name.startswith("forgotten-")
     }
     signed.write("letters/second.md", (signed.root / "letters/open-letter.md").read_text())
     signed.change("letters/second.md", "must be", "should be")
@@ -95,7 +95,7 @@ def test_what_waits_for_them_is_not_sent(signed: SmallCampaign):
         said = live.petition("forget", "p1@x.example", "--yes", status=0).out
         assert "1 of them waited and will not go" in said
         counts = live.petition("status", "open-letter", "--json").json
-        assert (counts["sent"], counts["suppressed"], counts["total"]) == (2, 1, 3)
+        assert (counts["sent"], counts["skipped"], counts["total"]) == (2, 1, 3)
         live.petition("send", "open-letter", "--yes", status=0)
     assert b"p1@x.example" not in kept_by_the_log(signed.root)
 

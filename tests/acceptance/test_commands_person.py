@@ -82,12 +82,12 @@ def test_withdraw_and_take_it_back(campaign: SmallCampaign):
     campaign.petition("retry", "open-letter", "p3@X.EXAMPLE", status=0)
     said = campaign.petition("withdraw", "open-letter", status=0).out
     assert "2 letters withdrawn: they will not be sent." in said
-    assert campaign.states() == {"p1": "sent", "p2": "suppressed", "p3": "suppressed"}
+    assert campaign.states() == {"p1": "sent", "p2": "skipped", "p3": "skipped"}
     campaign.petition("retry", "open-letter", "p2@x.example", status=0)
-    assert campaign.states() == {"p1": "sent", "p2": "queued", "p3": "suppressed"}
+    assert campaign.states() == {"p1": "sent", "p2": "queued", "p3": "skipped"}
     moved = campaign.petition("withdraw", "open-letter", "--json", status=0).json["moved"]
     assert [(one["email"], one["from"], one["to"]) for one in moved] == [
-        ("p2@x.example", "queued", "suppressed")
+        ("p2@x.example", "queued", "skipped")
     ]
 
 
@@ -99,7 +99,7 @@ def test_suppressed_is_never_written_to(campaign: SmallCampaign):
     assert "2 addresses are suppressed" in said
     assert "1 waiting letter will not be sent." in said
     assert "A real send has a log of its own" in said
-    assert campaign.states() == {"p1": "sent", "p2": "suppressed", "p3": "queued"}
+    assert campaign.states() == {"p1": "sent", "p2": "skipped", "p3": "queued"}
     listed = campaign.petition("suppress", "--json", status=0).json
     assert [(one["email"], one["reason"]) for one in listed] == [
         ("new@y.example", "opted out"),
@@ -148,7 +148,7 @@ def test_what_a_newer_revision_replaced_is_not_said_to_be_queued(uncertain: Smal
     assert "Next" not in said
     moved = uncertain.petition("resolve", "--all", "--not-sent", "--json", status=0).json["moved"]
     assert [(one["email"], one["revision"], one["to"]) for one in moved] == [
-        ("p2@x.example", 1, "suppressed")
+        ("p2@x.example", 1, "skipped")
     ]
     assert uncertain.states() == {"p1": "sent", "p2": "sent", "p3": "sent"}
 
@@ -159,4 +159,4 @@ def test_an_opt_out_of_somebody_who_failed_is_not_undone_by_retry(uncertain: Sma
     assert "Nothing was queued: they are never to be written to" in said
     said = uncertain.petition("resolve", "p1@x.example", "--not-sent", status=0).out
     assert "1 letter not queued again: opted out." in said
-    assert uncertain.states() == {"p1": "suppressed", "p2": "uncertain", "p3": "failed"}
+    assert uncertain.states() == {"p1": "skipped", "p2": "uncertain", "p3": "failed"}

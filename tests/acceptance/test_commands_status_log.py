@@ -12,9 +12,7 @@ from tests.acceptance.queued import leave_in_hand, queue
 from tests.acceptance.small import SmallCampaign
 from tests.privileges import bound_by_permissions
 
-COUNTS = (
-    "letter revision total queued sending sent deferred failed uncertain suppressed bounced log"
-)
+COUNTS = "letter revision total queued sending sent deferred failed uncertain skipped bounced log"
 COLUMNS = (
     "email name language state reason attempts reply_code enhanced_code reply message_id sha256"
     " updated_at"
@@ -56,7 +54,7 @@ def test_status_as_json_has_the_keys_of_the_contract(mixed: SmallCampaign):
         "deferred": 1,
         "failed": 1,
         "uncertain": 1,
-        "suppressed": 0,
+        "skipped": 0,
         "bounced": 0,
         "log": str(mixed.root / "rehearsal.db"),
     }
@@ -104,7 +102,7 @@ def test_a_wrong_letter_or_state_names_the_right_ones(mixed: SmallCampaign):
     answer = mixed.petition("status", "open-leter", status=2)
     assert "Did you mean open-letter" in answer.err
     answer = mixed.petition("status", "--state", "lost", status=2)
-    assert "queued, sending, sent, deferred, failed, uncertain, bounced, suppressed" in answer.err
+    assert "queued, sending, sent, deferred, failed, uncertain, bounced, skipped" in answer.err
     mixed.petition("status", "--json", "--csv", status=2)
 
 
@@ -148,7 +146,7 @@ def test_who_is_an_id_an_address_or_a_row_number(mixed: SmallCampaign, who: str)
 def test_the_columns_of_the_log_stand_under_each_other(mixed: SmallCampaign):
     mixed.petition("withdraw", "open-letter", "p2@x.example", status=0)
     lines = mixed.petition("log", "p2", status=0).out.splitlines()
-    assert any("deferred -> suppressed" in line for line in lines)
+    assert any("deferred -> skipped" in line for line in lines)
     assert len({line.index("p2@x.example") for line in lines if "p2@x.example" in line}) == 1
 
 

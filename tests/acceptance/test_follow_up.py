@@ -68,9 +68,9 @@ def test_it_goes_to_the_unanswered_in_the_thread_of_their_letter(campaign: Small
     answer(campaign, "p2", "meeting", "--quote", "Come.")
     campaign.petition("send", "follow-up", status=0)
     assert campaign.states("follow-up") == {
-        "p1": "sent", "p2": "suppressed", "p3": "sent", "p4": "suppressed",
+        "p1": "sent", "p2": "skipped", "p3": "sent", "p4": "skipped",
     }  # fmt: skip
-    rows = campaign.petition("status", "follow-up", "--state", "suppressed", "--json").json
+    rows = campaign.petition("status", "follow-up", "--state", "skipped", "--json").json
     assert [row["reason"] for row in rows] == ["answered", "did not get open-letter"]
     first, second = sent(campaign, "p1")
     assert second["In-Reply-To"] == second["References"] == first["Message-ID"]
@@ -104,7 +104,7 @@ def test_who_answers_while_it_is_handed_over_does_not_get_it(campaign: SmallCamp
         answers.told = lambda: answer(real, "p2", "refused", "--quote", "No.")
         real.petition("send", "follow-up", "--yes")
         assert server.accepted == {"p1@x.example": 2, "p2@x.example": 1, "p3@x.example": 2}
-    (row,) = real.petition("status", "follow-up", "--state", "suppressed", "--json").json
+    (row,) = real.petition("status", "follow-up", "--state", "skipped", "--json").json
     assert (row["email"], row["reason"]) == ("p2@x.example", "answered")
 
 
@@ -130,7 +130,7 @@ def test_whose_letter_bounces_while_it_is_handed_over_does_not_get_it(campaign: 
         answers.told = bounce
         real.petition("send", "follow-up", "--yes")
         assert server.accepted == {"p1@x.example": 2, "p2@x.example": 1, "p3@x.example": 2}
-    (row,) = real.petition("status", "follow-up", "--state", "suppressed", "--json").json
+    (row,) = real.petition("status", "follow-up", "--state", "skipped", "--json").json
     assert (row["email"], row["reason"]) == ("p2@x.example", "did not get open-letter")
 
 
@@ -139,7 +139,7 @@ def test_an_unclassified_answer_holds_it_back_until_it_is_classified(campaign: S
     answer(campaign, "p1", "unclassified", "--quote", "Hm.")
     said = campaign.petition("send", "follow-up", status=0).out
     assert "1 answer to be classified" in said
-    assert campaign.states("follow-up")["p1"] == "suppressed"
+    assert campaign.states("follow-up")["p1"] == "skipped"
     answer(campaign, "p1", "stalled", "--letter", "open-letter", "--quote", "Hm.")
     campaign.petition("send", "follow-up", status=0)
     assert campaign.states("follow-up")["p1"] == "sent"
@@ -151,7 +151,7 @@ def test_it_says_itself_which_answers_it_is_for(campaign: SmallCampaign):
     campaign.petition("send", "open-letter", status=0)
     answer(campaign, "p2", "refused", "--quote", "No.")
     campaign.petition("send", "follow-up", status=0)
-    assert campaign.states("follow-up") == {"p1": "suppressed", "p2": "sent", "p3": "suppressed"}
+    assert campaign.states("follow-up") == {"p1": "skipped", "p2": "sent", "p3": "skipped"}
 
 
 def test_what_was_attempted_stays_as_it_was_whatever_is_answered(campaign: SmallCampaign):

@@ -102,7 +102,7 @@ def test_a_person_withdraws_and_opts_out_while_a_run_is_under_way(tmp_path: Path
         server.hold_after = None
         run.communicate(timeout=PATIENCE)
         states = campaign.states()
-        assert (states["p299"], states["p300"]) == ("suppressed", "suppressed")
+        assert (states["p299"], states["p300"]) == ("skipped", "skipped")
         assert not {"p299@x.example", "p300@x.example"} & set(server.accepted)
         assert run.returncode == 0
 

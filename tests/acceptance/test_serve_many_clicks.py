@@ -122,7 +122,7 @@ def test_the_next_send_counts_what_a_killed_endpoint_had_noted(mailed):
     assert (campaign.root / "petition.db.clicks").stat().st_mode & 0o777 == 0o600
     campaign.petition("send", "more", "--yes", status=0)
     states = campaign.states("more")
-    assert {states[mailbox.partition("@")[0]] for mailbox in leaving} == {"suppressed"}
+    assert {states[mailbox.partition("@")[0]] for mailbox in leaving} == {"skipped"}
     assert set(leaving) <= suppressed(campaign)
 
 

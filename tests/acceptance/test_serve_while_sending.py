@@ -54,5 +54,5 @@ def test_one_post_by_curl_stops_the_next_letter(tmp_path):
     assert server.accepted.total() == PEOPLE - 1
     assert f"{LAST}@x.example" not in server.accepted
     states = campaign.states("second")
-    assert states.pop(LAST) == "suppressed"
+    assert states.pop(LAST) == "skipped"
     assert set(states.values()) == {"sent"}

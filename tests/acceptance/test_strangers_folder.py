@@ -31,7 +31,7 @@ LOOKS = (
     ("evidence", "pack.zip"),
     ("export", "p1@x.example"),
     ("suppress",),
-    ("inbox", "--pile"),
+    ("inbox", "--unmatched"),
 )
 WRITES = (
     SEND,

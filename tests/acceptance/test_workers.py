@@ -191,7 +191,7 @@ def test_what_waits_for_somebody_who_left_does_not_go(tmp_path: Path, postgres: 
         campaign.petition("suppress", "p2@x.example", status=0)
         campaign.petition("worker", "--once", status=0)
     assert sorted(server.accepted) == [f"p{number}@x.example" for number in (1, 3, 4, 5)]
-    assert campaign.states()["p2"] == State.SUPPRESSED
+    assert campaign.states()["p2"] == State.SKIPPED
 
 
 def test_whoever_watches_sees_states_workers_jobs_and_deferrals(tmp_path: Path, postgres: Postgres):

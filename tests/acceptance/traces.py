@@ -166,8 +166,8 @@ def everywhere(campaign: SmallCampaign) -> Scene:
     """Leave a trace of Éva in whatever can hold one.
 
     She is recipient of three letters and cc of one, signed the published block, stands in another
-    person's row, in a server's replies, in answers and mails of her own and of others, in the pile,
-    and is suppressed.
+    person's row, in a server's replies, in answers and mails of her own and of others, among the
+    unmatched mails, and is suppressed.
     """
     path = 'return_path = "bounces+{token}@campaign.example"\n'
     campaign.write("petition.toml", SETTINGS + path + '\n[inbox]\nurl = "maildir:answers"\n')

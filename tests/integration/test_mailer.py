@@ -194,9 +194,7 @@ def test_what_is_withdrawn_while_the_server_is_asked_gets_no_dot(tmp_path: Path)
     server = asyncio.run(main())
     assert server.accepted == []
     assert "p1@x.example" in seen
-    assert {(copy.state, copy.reason) for copy in scene.copies()} == {
-        (State.SUPPRESSED, "withdrawn")
-    }
+    assert {(copy.state, copy.reason) for copy in scene.copies()} == {(State.SKIPPED, "withdrawn")}
 
 
 def test_the_daily_cap_is_kept_over_runs_and_says_when_it_frees(tmp_path: Path):

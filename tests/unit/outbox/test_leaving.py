@@ -87,7 +87,7 @@ def test_the_next_letter_to_who_left_does_not_go(sent: Log):
 
     assert asyncio.run(steps()) is False
     ann = sent.copies_to("open", "ann@x.example")[-1]
-    assert (ann.state, ann.reason) == (State.SUPPRESSED, "opted out")
+    assert (ann.state, ann.reason) == (State.SKIPPED, "opted out")
 
 
 @pytest.mark.parametrize("sender", ["ann@x.example", "no-reply@provider.example"])

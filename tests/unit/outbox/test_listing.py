@@ -45,7 +45,7 @@ def test_a_person_added_removed_and_corrected_between_two_runs(
     assert states(log) == {
         "ann": State.SENT,
         "bob": State.QUEUED,
-        "cy": State.SUPPRESSED,
+        "cy": State.SKIPPED,
         "dee": State.QUEUED,
     }
     rows = {copy.row_id: copy for copy in log.copies("open")}
@@ -57,7 +57,7 @@ def test_a_person_added_removed_and_corrected_between_two_runs(
 def test_one_who_comes_back_to_the_list_is_queued_again(log: Log, queue: Callable[..., Listing]):
     queue("ann", "bob")
     queue("ann")
-    assert states(log)["bob"] is State.SUPPRESSED
+    assert states(log)["bob"] is State.SKIPPED
     queue("ann", "bob")
     assert states(log)["bob"] is State.QUEUED
     assert log.counts("open").total == 2
@@ -96,7 +96,7 @@ def test_revise_reaches_those_alone_who_have_not_had_it(log: Log, queue: Callabl
     assert log.counts("open").total == 7
     earlier = log.copies_to("open", "dee@x.example")[0]
     assert (earlier.state, earlier.reason) == (
-        State.SUPPRESSED,
+        State.SKIPPED,
         "replaced by a newer revision",
     )
 
@@ -137,7 +137,7 @@ def test_one_who_opted_out_is_suppressed_from_the_start(log: Log, queue: Callabl
     manual.suppress(log, ["bob@x.example"])
     queue("ann", "bob")
     rows = {copy.row_id: copy for copy in log.copies("open")}
-    assert (rows["bob"].state, rows["bob"].reason) == (State.SUPPRESSED, "opted out")
+    assert (rows["bob"].state, rows["bob"].reason) == (State.SKIPPED, "opted out")
     manual.unsuppress(log, ["bob@x.example"])
     queue("ann", "bob")
     assert states(log)["bob"] is State.QUEUED
@@ -204,8 +204,8 @@ def test_a_row_that_its_list_excludes_is_suppressed_from_the_start(log: Log):
     listing.carry_out(comparison, "campaign", frozen())
     reasons = {copy.row_id: (copy.state, copy.reason) for copy in log.copies("open")}
     assert reasons["ann"] == (State.QUEUED, "")
-    assert reasons["bob"] == (State.SUPPRESSED, "deceased")
-    assert reasons["cy"] == (State.SUPPRESSED, "on hold")
+    assert reasons["bob"] == (State.SKIPPED, "deceased")
+    assert reasons["cy"] == (State.SKIPPED, "on hold")
     assert [event.reason for event in log.events("cy")] == ["on hold"]
     before = list(log.events())
     carried_out(log, rows)
@@ -220,11 +220,11 @@ def test_what_waits_for_a_row_that_came_to_be_excluded_is_suppressed(
     if state is not State.QUEUED:
         bring_to(log, "bob", state)
     carried_out(log, excluding(("ann", "bob"), bob="unsubscribed"))
-    assert states(log) == {"ann": State.QUEUED, "bob": State.SUPPRESSED}
+    assert states(log) == {"ann": State.QUEUED, "bob": State.SKIPPED}
     last = list(log.events("bob"))[-1]
     assert (last.from_state, last.to_state, last.reason) == (
         state,
-        State.SUPPRESSED,
+        State.SKIPPED,
         "unsubscribed",
     )
 
@@ -262,7 +262,7 @@ def test_a_trial_copy_is_made_for_nobody_who_is_excluded(log: Log):
     assert listing.first().row_id == "bob"
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.SENT, State.SUPPRESSED])
+@pytest.mark.parametrize("state", [State.QUEUED, State.SENT, State.SKIPPED])
 def test_no_mailbox_has_two_copies_in_one_revision(
     log: Log, queue: Callable[..., Listing], state: State
 ):

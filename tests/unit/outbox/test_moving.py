@@ -55,7 +55,7 @@ def test_every_arrow_of_the_table_is_taken_and_no_other(log: Log, queue: Callabl
     assert {pair for pair in taken(log) if pair[0]} == set(
         ARROWS
     ) - BY_LATER_ROOMS - BY_A_LATE_REPLY
-    assert {end for start, end in taken(log) if start is None} == {State.QUEUED, State.SUPPRESSED}
+    assert {end for start, end in taken(log) if start is None} == {State.QUEUED, State.SKIPPED}
     assert_events_lead_to_the_states(log)
 
 
@@ -76,11 +76,11 @@ def test_no_query_writes_a_state_behind_the_tables_back():
     """A query that sets a state by name is one of these, whose arrows the steps above check."""
     sets = re.compile(r"\bSET\s+state\s*=\s*'", re.IGNORECASE)
     found = [name for name, text in texts() if sets.search(text)]
-    assert found == ["claim", "to_9_duplicates"]
+    assert found == ["claim", "to_9_duplicates", "to_10_copies"]
     changes = re.compile(r"UPDATE copy SET[^;]*?\bstate\b\s*(?:=|,)", re.IGNORECASE)
     heads = {name: text.split("WHERE")[0] for name, text in texts()}
     writers = {name for name, text in heads.items() if changes.search(text)}
-    writers -= {"to_9_duplicates", "to_9_twins"}  # an upgrade, which writes its events itself
+    writers -= {"to_9_duplicates", "to_9_twins", "to_10_copies"}  # upgrades write events themselves
     assert writers == {"claim", "record", "move", "adopt", "bounce"}
 
 
@@ -207,8 +207,8 @@ def test_whoever_opted_out_is_not_queued_by_retry_or_resolve(
     assert manual.retry(log, "open", None) == []
     assert manual.retry(log, "open", ["ann@x.example"]) == []
     [bob] = manual.resolve(log, None, None, sent=False)
-    assert bob.end is State.SUPPRESSED
-    assert {copy.state for copy in log.copies("open")} == {State.FAILED, State.SUPPRESSED}
+    assert bob.end is State.SKIPPED
+    assert {copy.state for copy in log.copies("open")} == {State.FAILED, State.SKIPPED}
 
 
 @pytest.mark.sqlite
@@ -222,5 +222,5 @@ def test_many_copies_are_withdrawn_at_once_and_each_has_its_event(log: Log):
     assert len(manual.withdraw(log, "open", None).moved) == 3000
     log.database._connection.set_trace_callback(None)
     assert len(statements) < 20
-    assert log.counts("open").by_state == {State.SUPPRESSED: 3000}
+    assert log.counts("open").by_state == {State.SKIPPED: 3000}
     assert sum(event.reason == "withdrawn" for event in log.events()) == 3000

@@ -140,7 +140,7 @@ def test_rows_that_are_left_out_beside_another_are_there_once(log: Log):
         assert comparison.actions == {action: 1, Action.EXCLUDED: 3}
         freeze = None if log.frozen("open", revision) else frozen(revision)
         listing.carry_out(comparison, "campaign", freeze)
-    assert log.counts("open").by_state == {State.QUEUED: 1, State.SUPPRESSED: 3}
+    assert log.counts("open").by_state == {State.QUEUED: 1, State.SKIPPED: 3}
     assert [copy.mailbox for copy in log.copies("open", State.QUEUED)] == ["ann@x.example"]
 
 

@@ -30,7 +30,7 @@ def test_an_old_revision_that_is_resolved_as_not_sent_is_not_sent_any_more(
     queue("ann", revision=2, mode=Mode.AGAIN)
     manual.resolve(log, None, None, sent=False)
     first, second = log.copies_to("open", "ann@x.example")
-    assert (first.state, second.state) == (State.SUPPRESSED, State.QUEUED)
+    assert (first.state, second.state) == (State.SKIPPED, State.QUEUED)
 
 
 def test_retry_queues_what_failed_and_starts_its_attempts_anew(
@@ -49,10 +49,10 @@ def test_withdraw_suppresses_what_waits_and_a_named_retry_takes_it_back(
     queue("ann", "bob")
     assert len(manual.withdraw(log, "open", None).moved) == 2
     queue("ann", "bob")
-    assert state_of(log, "ann") is State.SUPPRESSED
+    assert state_of(log, "ann") is State.SKIPPED
     assert manual.retry(log, "open", None) == []
     assert len(manual.retry(log, "open", ["ann@x.example"])) == 1
-    assert (state_of(log, "ann"), state_of(log, "bob")) == (State.QUEUED, State.SUPPRESSED)
+    assert (state_of(log, "ann"), state_of(log, "bob")) == (State.QUEUED, State.SKIPPED)
 
 
 def test_suppress_reaches_every_letter_that_waits(log: Log, queue: Callable[..., Listing]):

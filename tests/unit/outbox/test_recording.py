@@ -109,7 +109,7 @@ def test_a_late_deferral_of_somebody_who_left_is_suppressed(
     log.tidy()
     manual.suppress(log, ["ann@x.example"])
     write_down_late(log, owner, outcomes)
-    assert [copy.state for copy in log.copies("open")] == [State.SUPPRESSED]
+    assert [copy.state for copy in log.copies("open")] == [State.SKIPPED]
     assert_events_lead_to_the_states(log)
 
 
@@ -122,7 +122,7 @@ def test_a_late_deferral_of_a_copy_that_was_replaced_is_suppressed(
     queue("ann", revision=2, mode=Mode.AGAIN)
     write_down_late(log, owner, outcomes)
     states = {copy.revision: copy.state for copy in log.copies_to("open", "ann@x.example")}
-    assert states == {1: State.SUPPRESSED, 2: State.QUEUED}
+    assert states == {1: State.SKIPPED, 2: State.QUEUED}
     assert_events_lead_to_the_states(log)
 
 

@@ -101,7 +101,7 @@ def test_one_who_opts_out_at_the_last_moment_gets_no_letter(
     with Log(log.url) as beside:
         run_steps(log, steps)
     [copy] = log.copies("open")
-    assert (copy.state, copy.reason) == (State.SUPPRESSED, "opted out")
+    assert (copy.state, copy.reason) == (State.SKIPPED, "opted out")
 
 
 def test_what_a_dead_run_had_in_hand_is_queued_or_uncertain_by_its_mark(
@@ -229,10 +229,10 @@ def test_what_is_withdrawn_while_a_run_has_it_in_hand_gets_no_dot(
 
         run_steps(log, steps)
     assert {(copy.state, copy.reason) for copy in log.copies("open")} == {
-        (State.SUPPRESSED, "withdrawn")
+        (State.SKIPPED, "withdrawn")
     }
     steps_of_bob = [(event.from_state, event.to_state) for event in log.events("bob")]
-    assert steps_of_bob[-2:] == [(State.SENDING, end), (end, State.SUPPRESSED)]
+    assert steps_of_bob[-2:] == [(State.SENDING, end), (end, State.SKIPPED)]
 
 
 def test_what_was_taken_while_it_was_withdrawn_is_sent(log: Log, queue: Callable[..., Listing]):
@@ -262,7 +262,7 @@ def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_suppressed(
     manual.withdraw(log, "open", None)
     log.tidy()
     states = {copy.row_id: (copy.state, copy.reason) for copy in log.copies("open")}
-    assert states["ann"] == (State.SUPPRESSED, "withdrawn")
+    assert states["ann"] == (State.SKIPPED, "withdrawn")
     assert states["bob"][0] is State.UNCERTAIN
     manual.retry(log, "open", ["ann@x.example"])
     assert next(log.copies("open")).state is State.QUEUED

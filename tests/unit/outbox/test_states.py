@@ -21,7 +21,7 @@ def test_a_sent_copy_never_waits_again():
 
 def test_uncertain_is_left_by_a_person_a_proof_or_the_owners_late_reply_alone():
     ends = {end: crash for (start, end), crash in ARROWS.items() if start is State.UNCERTAIN}
-    assert set(ends) == set(State) - {State.SENDING, State.UNCERTAIN, State.SUPPRESSED}
+    assert set(ends) == set(State) - {State.SENDING, State.UNCERTAIN, State.SKIPPED}
     movers = ("person", "proven", "owner's own late reply")
     assert all(any(mover in crash for mover in movers) for crash in ends.values())
 
