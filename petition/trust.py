@@ -1,10 +1,10 @@
 """What a campaign folder asks of this machine, and what of it the person has confirmed.
 
 A folder can come from anybody, and its petition.toml can name a command to run, a server to give
-the password to, and files elsewhere. Nothing of that is used before a person has confirmed it. The
+the password to, and files elsewhere. None of that is used before a person has confirmed it. The
 confirmations are kept in the person's own state folder, by the folder's real path and the key of
-petition.toml: what stands behind a key later is asked for again. What the environment says is the
-person's own word and is not asked for.
+petition.toml: when the value of a key changes, it has to be confirmed again. What the environment
+says is the person's own word and needs no confirmation.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from petition.campaign.server import find_server
-from petition.campaign.settings import Inbox, Settings, Smtp
-from petition.credentials import file_in
+from petition.campaign.server import Server, find_server, names_log, names_server
+from petition.campaign.settings import Inbox, Settings
+from petition.credentials import DKIM_KEY, SecretSource, file_in
 from petition.database_url import POSTGRESQL, SQLITE, PostgresAddress
 from petition.errors import LogUnusable, UsageError
 from petition.user_state import changed_state, read_state
@@ -41,10 +41,10 @@ class Request:
 
     Args:
         part: What it belongs to.
-        key: Where it stands in petition.toml.
-        value: What stands there, as far as it matters.
+        key: Its key in petition.toml.
+        value: Its value there, as far as it matters.
         effect: What petition does with it.
-        seal: What counts besides the value: of a server the login, of a command the files of the
+        seal: What counts besides the value: for a server the login, for a command the files of the
             folder that it names. A changed script is another command.
     """
 
@@ -66,7 +66,7 @@ class LogUntrusted(LogUnusable):
     def __init__(self, where: str) -> None:
         super().__init__(
             f"this folder keeps its log elsewhere, in {where}, and you have not confirmed that",
-            "Nothing was opened. petition trust shows what the folder asks for",
+            "Nothing was opened. Run petition trust to see what the folder asks for",
         )
 
 
@@ -75,11 +75,11 @@ def requests(settings: Settings, environ: Mapping[str, str], root: Path) -> list
 
     Args:
         settings: Its petition.toml.
-        environ: The environment; what it sets is not asked for.
+        environ: The environment; what it sets needs no confirmation.
         root: The folder.
 
     Raises:
-        ServerMisnamed: What names the mail server is wrong.
+        ServerMisnamed: The settings of the mail server are wrong.
         UsageError: A command names a file that cannot be read.
     """
     return [
@@ -104,7 +104,7 @@ def unconfirmed(asked: Sequence[Request], root: Path) -> list[Request]:
 
 
 def confirm(asked: Collection[Request], root: Path) -> None:
-    """Keep that the person has confirmed requests of a folder.
+    """Record that the person has confirmed requests of a folder.
 
     Raises:
         UserStateUnusable: The file of confirmations cannot be written.
@@ -116,9 +116,19 @@ def confirm(asked: Collection[Request], root: Path) -> None:
         state[place] = confirmed | {one.key: one.confirmed_as for one in asked}
 
 
+def revoke(root: Path) -> None:
+    """Take back all confirmations of a folder.
+
+    Raises:
+        UserStateUnusable: The file of confirmations cannot be written.
+    """
+    with changed_state(_FILE) as state:
+        state.pop(str(root.resolve()), None)
+
+
 def _of_log(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
     url = settings.log.database
-    if environ.get("PETITION_DATABASE"):
+    if names_log(environ):
         return
     if url.startswith(POSTGRESQL):
         effect = "keeps the log in this database, with the password that ~/.pgpass has for it"
@@ -133,24 +143,24 @@ def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> It
     server = find_server(settings, environ)
     if server is None:
         return
-    is_harmless = server.is_loopback and server.username is None  # as of a sandbox
-    if not environ.get("PETITION_SMTP_HOST", "").strip() and not is_harmless:
+    source = SecretSource.of_login("smtp", server.auth)
+    is_harmless = server.is_loopback and server.username is None  # such as a sandbox
+    if not names_server(environ) and not is_harmless:
         effect, seal = "sends the letters through this server", ""
         if server.username is not None:
-            secret = "token" if server.auth == "xoauth2" else "password"
-            effect += f" and gives it the {secret} of {server.username}"
+            effect += f" and gives it the {source.kind} of {server.username}"
             seal = _sealed(server.username, server.auth, server.security)
         yield Request(Part.SERVER, "[smtp] host", server.name, effect, seal)
     if server.username is not None:
-        yield from _logins(Part.SERVER, "smtp", settings.smtp, environ, root)
+        yield from _login(Part.SERVER, source, server, environ, root)
 
 
 def _of_signature(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
     dkim = settings.dkim
-    if dkim is None or environ.get("PETITION_DKIM_KEY"):
+    if dkim is None or DKIM_KEY.given(environ):
         return
     if dkim.key_command:
-        yield _command(Part.SIGNATURE, "[dkim] key_command", dkim.key_command, root)
+        yield _command(Part.SIGNATURE, DKIM_KEY.setting, dkim.key_command, root)
     if dkim.key_file:
         effect = "signs letters with this key"
         yield Request(Part.SIGNATURE, "[dkim] key_file", dkim.key_file, effect)
@@ -162,10 +172,10 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
         return
     kind, _, path = inbox.url.partition(":")
     if kind == "imaps":
-        secret = "token" if inbox.auth == "xoauth2" else "password"
-        effect = f"reads this mailbox and gives its server the {secret}"
+        source = SecretSource.of_login("inbox", inbox.auth)
+        effect = f"reads this mailbox and gives its server the {source.kind}"
         yield Request(Part.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
-        yield from _logins(Part.INBOX, "inbox", inbox, environ, root)
+        yield from _login(Part.INBOX, source, inbox, environ, root)
         return
     for name in (path, f"{path}/new", f"{path}/cur"):
         if outside := _outside(str((root / name).resolve()), root):
@@ -173,21 +183,18 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
             return
 
 
-def _logins(
-    part: Part, table: str, login: Smtp | Inbox | None, environ: Mapping[str, str], root: Path
+def _login(
+    part: Part, source: SecretSource, login: Server | Inbox, environ: Mapping[str, str], root: Path
 ) -> Iterator[Request]:
     """The command that would print the secret of a login."""
-    if login is None:
-        return
-    kind = "token" if login.auth == "xoauth2" else "password"
-    command = login.token_command if kind == "token" else login.password_command
-    if command and not environ.get(f"PETITION_{table.upper()}_{kind.upper()}"):
-        yield _command(part, f"[{table}] {kind}_command", command, root)
+    command = login.token_command if source.kind == "token" else login.password_command
+    if command and not source.given(environ):
+        yield _command(part, source.setting, command, root)
 
 
 def _command(part: Part, key: str, command: str, root: Path) -> Request:
     words: list[str] = []
-    with suppress(ValueError):  # it is no command then, and cannot be run
+    with suppress(ValueError):  # then it is not a command, and cannot be run
         words = shlex.split(command)
     seal = ""
     for path in filter(None, (file_in(root.absolute(), word) for word in words)):
@@ -208,6 +215,6 @@ def _sealed(*parts: str) -> str:
 def _outside(path: str, root: Path) -> str | None:
     """Where a path leads to, if that is not in the folder."""
     real, named = root.resolve(), root / path
-    # A link in place of the file itself is refused by whoever opens it.
+    # A link in place of the file itself is refused where the file is opened.
     found = named.parent.resolve() / named.name if named.name != ".." else named.resolve()
     return None if found.is_relative_to(real) else str(found)

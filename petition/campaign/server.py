@@ -36,6 +36,7 @@ class ServerMisnamed(UsageError):
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _PREFIX = "PETITION_SMTP_"
+_DATABASE = "PETITION_DATABASE"
 _TEXTS = ("host", "security", "username")
 _NUMBERS = ("port", "connections", "timeout")
 
@@ -138,6 +139,16 @@ def _without_encryption(server: Server, given: Mapping[str, Any]) -> ServerMisna
     return ServerMisnamed(f'security in [smtp] is "none": {what}', hint, "security")
 
 
+def names_server(environ: Mapping[str, str]) -> bool:
+    """Whether the environment names the mail server, and not petition.toml."""
+    return "host" in _given(environ)
+
+
+def names_log(environ: Mapping[str, str]) -> bool:
+    """Whether the environment names the log, and not petition.toml."""
+    return bool(environ.get(_DATABASE))
+
+
 def database_of(
     settings: Settings, environ: Mapping[str, str], root: Path, server: Server | None
 ) -> str:
@@ -170,15 +181,15 @@ def database_of(
 
 
 def _real_database_of(settings: Settings, environ: Mapping[str, str], root: Path) -> str:
-    given = environ.get("PETITION_DATABASE", "")
-    if not given:
+    if not names_log(environ):
         named = settings.log.database
         is_server = named.startswith(POSTGRESQL)
         return without_ambient_secrets(named) if is_server else _absolute(named, root)
+    given = environ[_DATABASE]
     try:
         check_log_address(given)
     except AddressUnreadable as refusal:
-        raise UsageError(f"PETITION_DATABASE: {refusal.what}", refusal.hint) from None
+        raise UsageError(f"{_DATABASE}: {refusal.what}", refusal.hint) from None
     return _absolute(given, root)
 
 

@@ -252,7 +252,6 @@ class Workspace:
             UsageError: There is something, and it was not confirmed.
         """
         from petition.cli import output
-        from petition.trust import confirm
 
         if not (new := self.unconfirmed(*parts)):
             return
@@ -262,11 +261,9 @@ class Workspace:
                 f"nothing was done: you have not confirmed what this folder asks for ({keys})",
                 "Look at it and confirm it with petition trust",
             )
-        output.say("This folder asks for what you have not confirmed:")
+        output.say("This folder asks for something that you have not confirmed:")
         show_requests(new, new)
-        if not output.ask("Do you trust this folder with it?"):
-            raise UsageError("nothing was done: it was declined")
-        confirm(new, self.root)
+        confirm_requests(new, self.root)
 
     def _allow_log(self, url: str) -> None:
         """Let no log be opened that is elsewhere, and that the folder alone names."""
@@ -510,3 +507,17 @@ def show_requests(asked: "Collection[Request]", new: "Collection[Request]") -> N
         ["key", "value", "what petition does with it", ""],
         [(one.key, one.value, one.effect, "new" if one in new else "confirmed") for one in asked],
     )
+
+
+def confirm_requests(new: "Collection[Request]", root: Path) -> None:
+    """Ask the person to confirm what a folder asks for."""
+    from petition.trust import confirm
+
+    if not output.can_ask():
+        raise UsageError(
+            "nothing was confirmed: there is no terminal to ask you in",
+            "Run it in a terminal, or add --yes",
+        )
+    if not output.ask("Do you trust this folder with it?"):
+        raise UsageError("nothing was done: you declined")
+    confirm(new, root)

@@ -16,13 +16,11 @@ from imap_tools import MailBox
 from imap_tools.errors import ImapToolsError, MailboxTaggedResponseError
 
 from petition.campaign.settings import Inbox
-from petition.credentials import Secret, find_password, find_token
+from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
 from petition.inbox import message
 from petition.inbox.mailboxes import Fetched
 
-PASSWORD_VARIABLE = "PETITION_INBOX_PASSWORD"  # noqa: S105 (the variable's name)
-TOKEN_VARIABLE = "PETITION_INBOX_TOKEN"  # noqa: S105 (the same)
 _SECONDS = 60  # for a reply of the server
 # For all of its reply to one command, and more where mails are fetched: 8 KB a second.
 _COMMAND_SECONDS = 120
@@ -155,7 +153,7 @@ class Imap:
         self._user = unquote(parts.username or "")
         self._folder = unquote(parts.path.strip("/")) or "INBOX"
         self.name = f"imaps://{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
-        secret = self._secret(settings)
+        secret = secret_of(settings, self._host, self._user)
         with self._explained("cannot be reached"):
             # Python's own context: certificates and names are verified.
             context = ssl.create_default_context()
@@ -227,20 +225,6 @@ class Imap:
         # A command that was broken off leaves half a reply, and a goodbye could wait for long.
         self._is_broken_off = kind is not None
         self.close()
-
-    def _secret(self, settings: Inbox) -> Secret:
-        if settings.auth == "xoauth2":
-            kind, variable, command = "token", TOKEN_VARIABLE, "token_command"
-            found = find_token(variable, settings.token_command, table="inbox")
-        else:
-            kind, variable, command = "password", PASSWORD_VARIABLE, "password_command"
-            found = find_password(
-                variable, settings.password_command, self._host, self._user, table="inbox"
-            )
-        if found is None:
-            what = f"there is no {kind} for {self._user} at {self._host}"
-            raise ServerTrouble(what, f"Set {variable} or [inbox] {command}")
-        return found
 
     def _log_in(self, secret: Secret, auth: str) -> None:
         if auth == "xoauth2":
@@ -373,6 +357,19 @@ class Imap:
             said = _said(fault)
             hint = "Look at [inbox] in petition.toml and at the network, then try again"
             raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", hint) from None
+
+
+def secret_of(settings: Inbox, host: str, username: str) -> Secret:
+    """The secret of the inbox's login."""
+    source = SecretSource.of_login("inbox", settings.auth)
+    if source.kind == "token":
+        found = find_token(source, settings.token_command)
+    else:
+        found = find_password(source, settings.password_command, host, username)
+    if found is None:
+        what = f"there is no {source.kind} for {username} at {host}"
+        raise ServerTrouble(what, f"Set {source.variable} or {source.setting}")
+    return found
 
 
 def _said(fault: Exception) -> str:

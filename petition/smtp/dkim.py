@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.settings import Dkim
-from petition.credentials import KeyMisplaced, Secret, find_printed_key, read_key
+from petition.credentials import DKIM_KEY, KeyMisplaced, Secret, find_printed_key, read_key
 from petition.errors import Level, PetitionError, Problem, ServerTrouble
 from petition.merge.message import Email
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 WANTS_DKIM = 'pip install "petition[dkim]"'
-KEY_VARIABLE = "PETITION_DKIM_KEY"
 SMALLEST_RSA = 1024  # bits: below that no verifier may accept it (RFC 8301 3.2)
 
 # Signed once more often than they stand there: one that is added on the way breaks the signature
@@ -126,7 +125,7 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
     if find_spec("cryptography") is None:
         raise KeyRefused("[dkim] needs a part that is not installed", WANTS_DKIM)
     try:
-        if text := os.environ.get(KEY_VARIABLE):
+        if text := DKIM_KEY.given(os.environ):
             return Secret(text)
         if dkim.key_command:
             return find_printed_key(dkim.key_command) if runs_command else None
@@ -137,7 +136,7 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
     except ServerTrouble as fault:
         raise KeyRefused(fault.what, fault.hint, "key_command") from None
     hint = "Write key_file or key_command under it"
-    raise KeyRefused("[dkim] names no key", f"{hint}, or set {KEY_VARIABLE}")
+    raise KeyRefused("[dkim] names no key", f"{hint}, or set {DKIM_KEY.variable}")
 
 
 def key_of_worker(file: Path | None) -> Secret | None:
@@ -152,7 +151,7 @@ def key_of_worker(file: Path | None) -> Secret | None:
     Raises:
         KeyRefused: It is no usable one.
     """
-    text = os.environ.get(KEY_VARIABLE)
+    text = DKIM_KEY.given(os.environ)
     if not text and file is None:
         return None
     if find_spec("cryptography") is None:

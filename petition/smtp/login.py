@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from petition.campaign.server import Server
-from petition.credentials import Secret, find_password, find_token
+from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
 from petition.smtp.replies import Loss, Reply, Stage, advice, lost, scrub
 
@@ -190,10 +190,6 @@ def _codes(fault: BaseException) -> set[int]:
     return found
 
 
-PASSWORD_VARIABLE = "PETITION_SMTP_PASSWORD"  # noqa: S105 (the variable's name)
-TOKEN_VARIABLE = "PETITION_SMTP_TOKEN"  # noqa: S105 (the same)
-
-
 def secret_of(server: Server) -> Secret | None:
     """The secret of a server's login.
 
@@ -205,9 +201,10 @@ def secret_of(server: Server) -> Secret | None:
     """
     if server.username is None:
         return None
-    if server.auth == "xoauth2":
-        return find_token(TOKEN_VARIABLE, server.token_command)
-    return find_password(PASSWORD_VARIABLE, server.password_command, server.host, server.username)
+    source = SecretSource.of_login("smtp", server.auth)
+    if source.kind == "token":
+        return find_token(source, server.token_command)
+    return find_password(source, server.password_command, server.host, server.username)
 
 
 # Sends the words as one line and gives the reply's code and text, the text's lines joined by LF.

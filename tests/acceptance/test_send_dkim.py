@@ -67,9 +67,8 @@ def test_nothing_is_sent_without_the_key_and_check_says_so(signing, key):
     with counting_server() as server:
         through = signing.through(server.port)
         check = through.petition("check", status=1)
-        assert "petition.toml:8: others than its owner may use key_file (its mode is 0644)" in (
-            check.out + check.err
-        )
+        assert "petition.toml:8: " in check.out
+        assert "0644" in check.out
         through.petition("send", "open-letter", "--yes", status=1)
         assert server.last == {}
     assert "warning" in signing.petition("check", status=0).out.lower()  # a rehearsal

@@ -189,7 +189,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path):
     table = dkim_table(key_file=str(file))
     assert load_signer(table, campaign)
     file.chmod(0o640)
-    with pytest.raises(KeyRefused, match=r"others than its owner may use key_file .*0640"):
+    with pytest.raises(KeyRefused, match=r"key_file .*0640"):
         load_signer(table, campaign)
 
 
@@ -199,7 +199,7 @@ def test_a_key_in_the_campaign_or_its_repository_is_refused(tmp_path):
     campaign.mkdir()
     for folder in (campaign, tmp_path):
         file = made(folder, "genpkey", "-algorithm", "ed25519")
-        with pytest.raises(KeyRefused, match="lies in the campaign"):
+        with pytest.raises(KeyRefused, match="in.* the campaign"):
             load_signer(dkim_table(key_file=str(file)), campaign)
 
 

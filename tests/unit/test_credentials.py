@@ -5,10 +5,12 @@ import sys
 import pytest
 
 from petition import credentials
-from petition.credentials import Secret, find_password, find_token
+from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
 
 VARIABLE = "PETITION_SMTP_PASSWORD"
+PASSWORD = SecretSource("smtp", "password")
+TOKEN = SecretSource("smtp", "token")
 PLACE = ("mail.example.org", "kim")
 
 
@@ -17,11 +19,11 @@ def command(code):
 
 
 def password_of(line):
-    return find_password("PETITION_NOT_SET", line, *PLACE).text
+    return find_password(PASSWORD, line, *PLACE).text
 
 
 def token_of(line):
-    return find_token("PETITION_NOT_SET", line).text
+    return find_token(TOKEN, line).text
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +63,12 @@ def test_a_secret_shows_itself_nowhere():
 def test_the_environment_wins_then_the_command_then_the_keyring(monkeypatch, keyring):
     keyring.write_text('{"petition:mail.example.org kim": "from the keyring"}')
     monkeypatch.setenv(VARIABLE, "from the environment")
-    assert find_password(VARIABLE, "no-such-command", *PLACE).text == "from the environment"
+    assert find_password(PASSWORD, "no-such-command", *PLACE).text == "from the environment"
     monkeypatch.setenv(VARIABLE, "")
-    assert find_password(VARIABLE, command("print('pass  wörd ')"), *PLACE).text == "pass  wörd "
+    assert find_password(PASSWORD, command("print('pass  wörd ')"), *PLACE).text == "pass  wörd "
     monkeypatch.delenv(VARIABLE)
-    assert find_password(VARIABLE, None, *PLACE).text == "from the keyring"
-    assert find_password(VARIABLE, None, "mail.example.org", "ann") is None
+    assert find_password(PASSWORD, None, *PLACE).text == "from the keyring"
+    assert find_password(PASSWORD, None, "mail.example.org", "ann") is None
 
 
 def test_a_command_that_fails_is_not_passed_over_for_the_keyring(keyring):
@@ -76,15 +78,15 @@ def test_a_command_that_fails_is_not_passed_over_for_the_keyring(keyring):
 
 
 def test_a_keyring_that_is_not_there_has_no_password(keyring, monkeypatch):
-    assert find_password(VARIABLE, None, *PLACE) is None
+    assert find_password(PASSWORD, None, *PLACE) is None
     monkeypatch.setitem(sys.modules, "keyring", None)  # as if it were not installed
-    assert find_password(VARIABLE, None, *PLACE) is None
+    assert find_password(PASSWORD, None, *PLACE) is None
 
 
 def test_a_locked_keyring_is_told(keyring):
     keyring.write_text("null")
     with pytest.raises(ServerTrouble, match="KeyringLocked") as trouble:
-        find_password(VARIABLE, None, *PLACE)
+        find_password(PASSWORD, None, *PLACE)
     assert "hunter2" not in str(trouble.value)
 
 
@@ -109,17 +111,17 @@ def test_no_shell_runs_the_command():
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("no-such-command", "names a program that is not there"),
+        ("no-such-command", "names a program that does not exist"),
         ("/etc", "could not be run (PermissionError)"),
-        ("", "names a program that is not there"),
+        ("", "names a program that does not exist"),
         ("echo 'unclosed", "could not be run (ValueError)"),
         ("echo a\0b", "could not be run (ValueError)"),
         (command("pass"), "printed nothing"),
         (command("print(); print('hunter2')"), "printed an empty first line"),
         (command("print('hunter2\\0')"), "printed a NUL"),
         (command("print('hunter2'); raise SystemExit(7)"), "ended with status 7"),
-        (command("print('hunter2'); import os; os.kill(os.getpid(), 9)"), "was ended by signal 9"),
-        (command("import sys; sys.stdout.buffer.write(b'hunter2\\xff')"), "printed what is no"),
+        (command("print('hunter2'); import os; os.kill(os.getpid(), 9)"), "was killed by signal 9"),
+        (command("import sys; sys.stdout.buffer.write(b'hunter2\\xff')"), "not UTF-8"),
         (command("print('hunter2' * 20_000)"), "printed more than 65,536 bytes"),
         ("yes hunter2", "printed more than 65,536 bytes"),
     ],
@@ -128,7 +130,8 @@ def test_no_shell_runs_the_command():
 def test_a_command_that_gives_no_secret_is_trouble_that_quotes_nothing(line, what, key):
     with pytest.raises(ServerTrouble) as trouble:
         token_of(line or " ") if key == "token_command" else password_of(line or " ")
-    assert trouble.value.what.startswith(f"{key} {what}")
+    assert trouble.value.what.startswith(key)
+    assert what in trouble.value.what
     assert key in trouble.value.hint
     assert "hunter2" not in str(trouble.value)
     assert trouble.value.__cause__ is None
@@ -207,7 +210,7 @@ def test_a_file_of_the_folder_does_not_stand_in_for_a_program(folder):
 
 def test_a_token_may_be_the_answer_of_a_token_endpoint():
     answer = '{\n"access_token": "hunter2",\n"expires_in": 3599, "token_type": "Bearer"}'
-    token = find_token("PETITION_NOT_SET", command(f"print('''{answer}''')"))
+    token = find_token(TOKEN, command(f"print('''{answer}''')"))
     assert token.text == "hunter2"
     assert not token.is_ending
 
@@ -215,7 +218,7 @@ def test_a_token_may_be_the_answer_of_a_token_endpoint():
 @pytest.mark.parametrize("lifetime", ["30", "0", "-1", '"59"'])
 def test_a_token_that_ends_soon_is_known_to(lifetime):
     answer = f'{{"access_token": "hunter2", "expires_in": {lifetime}}}'
-    assert find_token("PETITION_NOT_SET", command(f"print('''{answer}''')")).is_ending
+    assert find_token(TOKEN, command(f"print('''{answer}''')")).is_ending
 
 
 @pytest.mark.parametrize(
@@ -231,7 +234,7 @@ def test_a_token_that_ends_soon_is_known_to(lifetime):
 )
 def test_json_without_a_token_is_trouble(answer):
     with pytest.raises(ServerTrouble, match="JSON without an access_token") as trouble:
-        find_token("PETITION_NOT_SET", command(f"print('''{answer}''')"))
+        find_token(TOKEN, command(f"print('''{answer}''')"))
     assert "hunter2" not in str(trouble.value)
 
 
@@ -240,7 +243,7 @@ def test_a_token_is_asked_for_again_once_for_all_who_use_it(tmp_path):
     code = f"import pathlib; p = pathlib.Path({str(count)!r}); n = len(p.read_text()); "
     code += "p.write_text('x' * (n + 1)); print('token', n)"
     count.write_text("")
-    token = find_token("PETITION_NOT_SET", command(code))
+    token = find_token(TOKEN, command(code))
     assert token.text == "token 0"
     assert token.renew("token 0")
     assert token.renew("token 0")  # another connection found the same one stale
@@ -249,7 +252,8 @@ def test_a_token_is_asked_for_again_once_for_all_who_use_it(tmp_path):
 
 def test_a_token_of_the_environment_cannot_be_renewed(monkeypatch):
     monkeypatch.setenv("PETITION_SMTP_TOKEN", "given")
-    token = find_token("PETITION_SMTP_TOKEN", "no-such-command")
+    token = find_token(TOKEN, "no-such-command")
     assert token.text == "given"
     assert not token.renew("given")
-    assert find_token("PETITION_NOT_SET", None) is None
+    monkeypatch.delenv("PETITION_SMTP_TOKEN")
+    assert find_token(TOKEN, None) is None

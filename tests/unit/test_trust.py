@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.folder import read_settings
-from petition.trust import confirm, requests, unconfirmed
+from petition.campaign.server import find_server
+from petition.campaign.settings import Settings
+from petition.inbox import imap
+from petition.smtp.dkim import load_key
+from petition.smtp.login import secret_of
+from petition.trust import confirm, requests, revoke, unconfirmed
 
 BASE = '[campaign]\ntitle = "T"\n[sender]\nfrom = "a@x.example"\n'
 SMTP = '[smtp]\nhost = "mail.x.example"\nusername = "me"\npassword_command = "show it"\n'
@@ -130,3 +135,51 @@ def test_a_long_word_hides_no_script_behind_it(tmp_path: Path):
     now_asked(tmp_path, text)
     tmp_path.joinpath("pw.sh").write_text("touch was-here\n")
     assert now_asked(tmp_path, text) == ["[smtp] password_command"]
+
+
+def read_secrets(settings: Settings, root: Path) -> None:
+    """Read each secret that the settings name, as `send` and `inbox` do."""
+    if server := find_server(settings, os.environ):
+        secret_of(server)
+    if settings.dkim:
+        load_key(settings.dkim, root)
+    if settings.inbox:
+        imap.secret_of(settings.inbox, "mail.x.example", "me")
+
+
+@pytest.mark.parametrize("given", ["", " ", "x"])
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        (SMTP, "PETITION_SMTP_PASSWORD"),
+        (SMTP + TOKENS, "PETITION_SMTP_TOKEN"),
+        (INBOX, "PETITION_INBOX_PASSWORD"),
+        (INBOX + TOKENS, "PETITION_INBOX_TOKEN"),
+        (DKIM, "PETITION_DKIM_KEY"),
+    ],
+)
+def test_a_command_that_would_run_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, variable: str, given: str
+):
+    ran = tmp_path / "ran"
+    script = tmp_path / "show"
+    script.write_text(f"#!/bin/sh\ntouch '{ran}'\necho secret\n")
+    script.chmod(0o700)
+    text = text.replace("show it", str(script)).replace("show token", str(script))
+    keys = asked(tmp_path / "c", text.replace("show key", str(script)), **{variable: given})
+    monkeypatch.setenv(variable, given)
+    settings = read_settings(tmp_path / "c").settings
+    assert settings is not None
+    read_secrets(settings, tmp_path / "c")
+    assert any("command" in key for key in keys) == ran.exists()
+    assert ran.exists() == (not given)
+
+
+def test_what_was_confirmed_can_be_taken_back(tmp_path: Path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for root in (here, there):
+        now_asked(root, SMTP)
+    revoke(here)
+    revoke(here)
+    assert now_asked(there, SMTP) == []
+    assert now_asked(here, SMTP) == ["[smtp] host", "[smtp] password_command"]
