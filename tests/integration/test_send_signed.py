@@ -199,7 +199,7 @@ def test_a_key_in_the_campaign_or_its_repository_is_refused(tmp_path):
     campaign.mkdir()
     for folder in (campaign, tmp_path):
         file = made(folder, "genpkey", "-algorithm", "ed25519")
-        with pytest.raises(KeyRefused, match="in.* the campaign"):
+        with pytest.raises(KeyRefused, match=r"in.* the campaign"):
             load_signer(dkim_table(key_file=str(file)), campaign)
 
 
