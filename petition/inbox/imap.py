@@ -1,6 +1,6 @@
-"""A mailbox of IMAP, only looked at: EXAMINE, and BODY.PEEK (RFC 9051 6.3.3, 6.4.5).
+"""Reads an IMAP mailbox and changes nothing in it: EXAMINE, BODY.PEEK (RFC 9051 6.3.3, 6.4.5).
 
-The only door to imap-tools. Certificates are always verified.
+The only module that imports imap-tools. Certificates are always verified.
 """
 
 import imaplib
@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -21,13 +22,12 @@ from petition.errors import ServerTrouble
 from petition.inbox import message
 from petition.inbox.mailboxes import Fetched
 
-_SECONDS = 60  # for a reply of the server
-# For all of its reply to one command, and more where mails are fetched: 8 KB a second.
-_COMMAND_SECONDS = 120
+_SECONDS = 60  # until a server begins to reply
+_COMMAND_SECONDS = 120  # for the whole reply to a command; fetching mails may take longer:
 _BYTES_A_SECOND = 8 * 2**10
-_REPLY_BYTES = 8 * 2**20  # of a reply beside the mails in it: 800,000 UIDs
-_LONGEST_UID = 2**32 - 1  # RFC 9051 2.3.1.1
-# Not the 29 minutes of RFC 2177: what the server says while IDLE begins can lie in a buffer unseen.
+_REPLY_BYTES = 8 * 2**20  # of a reply without the mails in it: 800,000 UIDs
+_LARGEST_UID = 2**32 - 1  # RFC 9051 2.3.1.1
+# Not the 29 minutes of RFC 2177: what the server says as IDLE begins can stay in a buffer, unseen.
 _IDLE_SECONDS = 30
 _POLL_SECONDS = 60
 _SIZES_AT_ONCE = 500
@@ -36,34 +36,34 @@ _GONE = re.compile(r"\[EXPUNGEISSUED\]", re.IGNORECASE)  # RFC 9051 7.1
 _UNSHOWN = re.compile(r"[^ -~]")
 _UID = re.compile(rb"UID (\d{1,10})(?!\d)")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d{1,15})(?!\d)")
-
-
+# What imaplib raises on a malformed reply, which is the server's fault too.
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class _Client(imaplib.IMAP4_SSL):
-    """imaplib's client, with bounds on the bytes and the time of the reply to each command.
+    """imaplib's client, with limits on the bytes and the time of the reply to each command.
 
     imaplib reads a literal of any length that the server announces, any number of lines, and waits
     for ever for a server that sends a byte now and then.
     """
 
-    def begin(self, expected: int = 0) -> None:
-        """Begin to count the reply to a command."""
+    expected = 0  # bytes of mails in the reply to the next command
+
+    def _begin(self) -> None:
+        expected, self.expected = self.expected, 0
         self.is_exceeded = False
         self._left = 2 * expected + _REPLY_BYTES + (message.BYTES if expected else 0)
         self._until = time.monotonic() + _COMMAND_SECONDS + expected / _BYTES_A_SECOND
 
     def open(self, host: str = "", port: int | None = 993, timeout: float | None = None) -> None:
         """Connect."""
-        self._expected = 0
-        self._line = bytearray()  # what has come of a line, while IDLE is polled
-        self.begin()
+        self._line = bytearray()  # what has arrived of a line, while IDLE is polled
+        self._begin()
         super().open(host, port, timeout)
         self._stream = self.sock.makefile("rb")
 
     def shutdown(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._stream.close()
         super().shutdown()
 
@@ -74,7 +74,7 @@ class _Client(imaplib.IMAP4_SSL):
         while len(data) < size:
             piece = self._waiting()[: size - len(data)]
             if not piece:
-                raise self.abort("the server has hung up")
+                raise self.abort("the server closed the connection")
             data += self._stream.read(len(piece))
         return bytes(data)
 
@@ -91,16 +91,16 @@ class _Client(imaplib.IMAP4_SSL):
         return line
 
     def _waiting(self) -> bytes:
-        """What has come and was not read; waits for it, and no longer than the command may take."""
+        """What has arrived and was not read; waits for it as long as the command may take."""
         left = self._until - time.monotonic()
-        if left <= 0:
-            raise self._exceeded("[TIMEOUT] the server takes too long over its reply")
-        if self.sock.gettimeout():  # 0 while IDLE is polled
-            self.sock.settimeout(min(_SECONDS, left))
         try:
+            if left <= 0:
+                raise TimeoutError  # noqa: TRY301 (as if the socket had raised it)
+            if self.sock.gettimeout():  # 0 while IDLE is polled
+                self.sock.settimeout(min(_SECONDS, left))
             return self._stream.peek(1)
         except TimeoutError:
-            raise self._exceeded("[TIMEOUT] the server takes too long over its reply") from None
+            raise self._exceeded("[TIMEOUT] the reply takes too long") from None
 
     def _spend(self, size: int) -> None:
         self._left -= size
@@ -108,41 +108,36 @@ class _Client(imaplib.IMAP4_SSL):
             raise self._exceeded("[TOOBIG] the server sends more than it was asked for")
 
     def _exceeded(self, what: str) -> imaplib.IMAP4.abort:
-        self.is_exceeded = True  # imaplib puts an exception of its own in the place of ours
+        self.is_exceeded = True  # imaplib replaces our exception by one of its own
         return self.abort(what)
 
-    def expect(self, size: int) -> None:
-        """Say how many bytes of mails the reply to the next command holds."""
-        self._expected = size
-
     def _command(self, name: str, *arguments: str) -> bytes:
-        self.begin(self._expected)
-        self._expected = 0
+        self._begin()
         tag: bytes = super()._command(name, *arguments)  # type: ignore[misc]
         return tag
 
 
 class _Box(MailBox):
-    """imap-tools' mailbox over the client with bounds."""
+    """imap-tools' mailbox over our client."""
 
     def _get_mailbox_client(self) -> imaplib.IMAP4:
         return _Client(self._host, self._port, timeout=_SECONDS, ssl_context=self._ssl_context)
 
 
 class IdleRefused(ServerTrouble):
-    """The server offers IDLE and does not do it as RFC 2177 says."""
+    """The server offers IDLE but does not follow RFC 2177."""
 
 
 class Imap:
-    """An open mailbox of IMAP.
+    """An open IMAP mailbox.
 
     Args:
-        settings: [inbox], with `imaps://user@host:port/FOLDER`; a user with an @ has %40 there.
+        settings: [inbox], with `imaps://user@host:port/FOLDER`; an @ in the user is %40.
         may_idle: Whether IDLE may be used to wait.
 
     Raises:
-        ServerTrouble: The server cannot be reached, is not who it should be, or refuses the login
-            or the folder.
+        ServerTrouble: The server cannot be reached or is not trusted, or it refuses the login or
+            the folder.
     """
 
     def __init__(self, settings: Inbox, *, may_idle: bool = True) -> None:
@@ -155,8 +150,7 @@ class Imap:
         self.name = f"imaps://{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
         secret = secret_of(settings, self._host, self._user)
         with self._explained("cannot be reached"):
-            # Python's own context: certificates and names are verified.
-            context = ssl.create_default_context()
+            context = ssl.create_default_context()  # verifies certificates and names
             self._box = _Box(self._host, self._port, timeout=_SECONDS, ssl_context=context)
         try:
             with self._explained("refuses the login"):
@@ -173,13 +167,13 @@ class Imap:
 
         Args:
             after: The last UID that was read.
-            since: A day in the words of IMAP (`28-Sep-2015`); earlier mails are left out.
-            again: The places of earlier mails that are wanted once more, as far as they are there.
+            since: A day as IMAP writes it (`28-Sep-2015`); earlier mails are left out.
+            again: The places of earlier mails that are wanted once more, if they still exist.
 
         Raises:
             ServerTrouble: The connection was lost, or the server refuses.
         """
-        with self._explained("does not give its mails"):
+        with self._explained("does not send its mails"):
             earlier = (place.partition(":") for place in again)
             uids = [int(uid) for of, _, uid in earlier if of == str(self.validity)]
             uids = sorted({*uids, *self._uids(after, since)})
@@ -189,17 +183,17 @@ class Imap:
                     yield from self._fetch(chunk, sizes)
 
     def count(self, after: int, since: str | None) -> int:
-        """How many mails came after one; the arguments are those of `mails`."""
-        with self._explained("does not give its mails"):
+        """How many mails came after one; arguments as for `mails`."""
+        with self._explained("does not send its mails"):
             return len(self._uids(after, since))
 
     def wait(self) -> None:
-        """Wait until something may have come: with IDLE, else for a minute.
+        """Wait until something may have arrived: with IDLE, else for a minute.
 
         Raises:
             ServerTrouble: The connection was lost.
         """
-        with self._explained("has hung up"):
+        with self._explained("closed the connection"):
             if self._may_idle and "IDLE" in self._box.client.capabilities:
                 self._idle()
             else:
@@ -207,22 +201,18 @@ class Imap:
                 self._box.client.noop()
 
     def close(self) -> None:
-        """Say goodbye, or hang up in the middle of a command, such as IDLE."""
-        client = self._box.client
-        try:
+        """Log out, or just close the connection in the middle of a command such as IDLE."""
+        with suppress(imaplib.IMAP4.error, OSError):
             if not (self._is_idle or self._is_broken_off):
-                client.logout()
-        except (imaplib.IMAP4.error, OSError):
-            pass
-        finally:
-            with suppress(OSError):
-                client.shutdown()
+                self._box.client.logout()
+        with suppress(OSError):
+            self._box.client.shutdown()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # A command that was broken off leaves half a reply, and a goodbye could wait for long.
+        # An interrupted command leaves half a reply, behind which LOGOUT could wait for long.
         self._is_broken_off = kind is not None
         self.close()
 
@@ -233,7 +223,7 @@ class Imap:
             tried = secret.text
             try:
                 self._show_token(tried)
-            except imaplib.IMAP4.error:  # it has run out, as far as the server is concerned
+            except imaplib.IMAP4.error:  # it has expired, as far as the server is concerned
                 if not secret.renew(tried):
                     raise
                 self._show_token(secret.text)
@@ -243,18 +233,18 @@ class Imap:
             self._box.login_utf8(self._user, secret.text, initial_folder=None)
 
     def _show_token(self, token: str) -> None:
-        """XOAUTH2; the error that a server tells in a challenge is answered with an empty line."""
+        """XOAUTH2; a server sends its error as a challenge, whose answer is an empty line."""
         answers = iter([f"user={self._user}\x01auth=Bearer {token}\x01\x01".encode()])
         self._box.client.authenticate("XOAUTH2", lambda _: next(answers, b""))
 
     def _idle(self) -> None:
-        self._is_idle = True  # where a person breaks it off, its end is not waited for
+        self._is_idle = True  # if a person interrupts it, do not wait for its end
         try:
             self._box.idle.start()  # type: ignore[no-untyped-call]
             self._box.idle.poll(timeout=_IDLE_SECONDS)
             self._box.idle.stop()  # type: ignore[no-untyped-call]
         except MailboxTaggedResponseError:
-            what = f"{self._host}:{self._port} does not wait as it says it can"
+            what = f"{self._host}:{self._port} offers IDLE, but refuses it"
             raise IdleRefused(what, "Start again") from None
         self._is_idle = False
 
@@ -265,7 +255,7 @@ class Imap:
             return _number(first) if isinstance(first, bytes) else 0
 
     def _uids(self, after: int, since: str | None) -> list[int]:
-        # "n:*" names the last mail too where none is that new (RFC 9051 6.4.8).
+        # "n:*" names the last mail even if it is older (RFC 9051 6.4.8).
         criteria = f"UID {after + 1}:*" + (f" SINCE {since}" if since else "")
         uids = (_number(uid.encode()) for uid in self._box.uids(criteria, charset=None))
         return sorted({uid for uid in uids if uid > after})
@@ -273,7 +263,7 @@ class Imap:
     def _sizes(self, uids: list[int]) -> dict[int, int]:
         sizes = dict.fromkeys(uids, 0)
         answer, _ = self._command(uids, "(UID RFC822.SIZE)")
-        if answer is None:  # of one that is refused the size stays unknown
+        if answer is None:  # one is refused: its size stays unknown
             each = (self._command([uid], "(UID RFC822.SIZE)")[0] for uid in uids)
             answer = [line for lines in each for line in lines or ()]
         for line in answer:
@@ -291,15 +281,17 @@ class Imap:
         wanted = [uid for uid in uids if uid not in large]
         if not wanted:
             return
-        self._client.expect(sum(sizes[uid] for uid in wanted) or 1)
+        client = self._box.client
+        assert isinstance(client, _Client)  # noqa: S101 (`_Box` makes no other)
+        client.expected = sum(sizes[uid] for uid in wanted) or 1
         try:
             answer, said = self._command(wanted, "(UID BODY.PEEK[])")
         except imaplib.IMAP4.abort:
-            if not self._client.is_exceeded:
+            if not client.is_exceeded:
                 raise
-            # What came whole counts. If it was none, the first is to blame, and is not asked for
-            # again: the next run goes on behind it.
-            whole = list(self._fetched(self._client.untagged_responses.get("FETCH", []), wanted))
+            # Whole mails count. If there is none, the first one is to blame, and is not asked for
+            # again: the next run starts after it.
+            whole = list(self._fetched(client.untagged_responses.get("FETCH", []), wanted))
             aside = "the server sends too much for it, or too slowly"
             yield from whole or [Fetched(f"{self.validity}:{wanted[0]}", b"", wanted[0], aside)]
             raise
@@ -307,35 +299,29 @@ class Imap:
             for uid in wanted:
                 yield from self._fetch([uid], sizes)
         elif answer is None and not _GONE.search(said):
-            # It may well be there: to go on behind it would be never to read it.
+            # It may still be there, and would never be read if we went on after it.
+            why = _UNSHOWN.sub("?", said)[:200] or "it does not say why"
             raise ServerTrouble(
-                f'{self._host}:{self._port} does not give mail {wanted[0]} of "{self._folder}"'
-                f": {_UNSHOWN.sub('?', said)[:200] or 'it does not say why'}",
-                "Try again later, or take that mail out of the folder; what came before it is read",
+                f'{self._host}:{self._port} refuses mail {wanted[0]} of "{self._folder}": {why}',
+                "Try again later, or move that mail out of the folder; those before it are read",
             )
         else:
             yield from self._fetched(answer or [], wanted)
 
     def _fetched(self, answer: list[Any], wanted: list[int]) -> Iterator[Fetched]:
-        """The mails in an answer; one that another program has deleted meanwhile is not in it."""
+        """The mails in an answer, without those that another program has deleted meanwhile."""
         left = set(wanted)  # nothing else, and nothing twice
-        for line, after in zip(answer, [*answer, b""][1:], strict=True):
+        for line, after in pairwise([*answer, b""]):
             if isinstance(line, tuple):
                 rest = after if isinstance(after, bytes) else b""
-                if found := _UID.search(line[0]) or _UID.search(rest):
-                    number = int(found[1])
-                    if number not in left:
-                        continue
+                found = _UID.search(line[0]) or _UID.search(rest)
+                number = int(found[1]) if found else 0
+                if number in left:
                     left.remove(number)
                     yield Fetched(f"{self.validity}:{number}", bytes(line[1]), number)
 
-    @property
-    def _client(self) -> _Client:
-        assert isinstance(self._box.client, _Client)  # noqa: S101 (`_Box` makes no other)
-        return self._box.client
-
     def _command(self, uids: list[int], parts: str) -> tuple[list[Any] | None, str]:
-        """What the server answers, or None and what it says where it refuses."""
+        """What the server answers, or None and why it refuses."""
         status, answer = self._box.client.uid("FETCH", ",".join(map(str, uids)), parts)
         if status == "OK":
             return list(answer), ""
@@ -349,13 +335,11 @@ class Imap:
         except ssl.SSLError as fault:
             reason = getattr(fault, "verify_message", "") or fault.reason or "TLS failed"
             hint = "Correct the host in [inbox] url; certificates are always verified"
-            raise ServerTrouble(
-                f"{self._host}:{self._port} is not trusted: {reason}", hint
-            ) from None
-        # What imaplib stumbles over in a malformed reply is the server's fault too.
+            what = f"is not trusted: {reason}"
+            raise ServerTrouble(f"{self._host}:{self._port} {what}", hint) from None
         except (imaplib.IMAP4.error, ImapToolsError, *_MALFORMED, OSError, EOFError) as fault:
             said = _said(fault)
-            hint = "Look at [inbox] in petition.toml and at the network, then try again"
+            hint = "Check [inbox] in petition.toml and the network, then try again"
             raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", hint) from None
 
 
@@ -373,7 +357,7 @@ def secret_of(settings: Inbox, host: str, username: str) -> Secret:
 
 
 def _said(fault: Exception) -> str:
-    """What went wrong in one line; the login and its password never stand in it."""
+    """What went wrong, in one line that never contains the login or its password."""
     if isinstance(fault, OSError):
         return f": {fault.strerror or fault}"
     found = re.search(r"\[[A-Z]{3,30}\] [^'\"\\]{1,200}", str(fault))
@@ -381,13 +365,13 @@ def _said(fault: Exception) -> str:
 
 
 def _number(text: bytes) -> int:
-    """A UID or its like; what is none stands for none."""
-    is_one = text.isdigit() and len(text) <= len(str(_LONGEST_UID))
-    return number if is_one and (number := int(text)) <= _LONGEST_UID else 0
+    """A UID or UIDVALIDITY; 0: it is malformed."""
+    number = int(text) if text.isdigit() and len(text) <= len(str(_LARGEST_UID)) else 0
+    return number if number <= _LARGEST_UID else 0
 
 
 def _chunks(sizes: dict[int, int]) -> Iterator[list[int]]:
-    """UIDs in portions that memory holds."""
+    """UIDs in portions that fit in memory."""
     chunk: list[int] = []
     weight = 0
     for uid, size in sizes.items():

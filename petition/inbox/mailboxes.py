@@ -1,9 +1,10 @@
-"""Where mail is read from (Maildir, mbox), and its way into the log."""
+"""Reads mail from a Maildir or an mbox file, and records the mails of any source in the log."""
 
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from petition.errors import ServerTrouble, UsageError
 from petition.inbox import message
 from petition.inbox.bounce import returned
-from petition.inbox.classify import feedback_report, set_aside, sort
+from petition.inbox.classify import classify, feedback_report, own_words, set_aside
 from petition.inbox.message import (
     MailPart,
     SetAside,
@@ -20,16 +21,15 @@ from petition.inbox.message import (
     read_mail,
     tokens_in,
 )
-from petition.inbox.own_words import own_words
 from petition.inbox.patterns import Finding, Kind
 from petition.outbox.inbound import Incoming, Received, Recorded, failed_on
 
-# The line before each mail of an mbox: a blank one, then "From somebody day time year".
+# What separates the mails of an mbox: a blank line, then "From somebody day time year".
 _NEXT = re.compile(
     rb"\r?\n(?=\r?\nFrom \S{1,320} [^\n]{0,80}\d{2}:\d{2}[^\n]{0,80}\r?\n[!-9;-~]{1,80}:)"
 )
 
-# Neither through a link nor waiting for a pipe; Windows has neither flag, nor such files.
+# Follow no link and wait for no pipe. Windows has neither flag, nor such files.
 _TO_READ = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)
@@ -39,91 +39,75 @@ _TO_READ = (
 
 
 class Fetched(NamedTuple):
-    """A mail of a source.
+    """A mail of a source."""
 
-    Args:
-        place: What the source calls it.
-        data: Its bytes; where it is larger than is read, only so much that this shows.
-        uid: Its UID, where the source is IMAP.
-        aside: Why its bytes were not even fetched, or an empty text.
-    """
-
-    place: str
-    data: bytes
-    uid: int = 0
-    aside: str = ""
+    place: str  # what the source calls it
+    data: bytes  # of one that is too large, just enough to show that
+    uid: int = 0  # of IMAP
+    aside: str = ""  # why its bytes were not even fetched
 
 
 class MaildirSource:
     """A Maildir (https://cr.yp.to/proto/maildir.html), whose files stay where they are.
 
-    Args:
-        path: Its folder, with `cur` and `new`.
-
     Raises:
-        UsageError: It is no Maildir.
+        UsageError: The folder is not a Maildir.
     """
 
     def __init__(self, path: Path) -> None:
         self.name = f"maildir:{_shown(path)}"
         self._path = path
         if not all((path / name).is_dir() for name in ("cur", "new")):
-            raise UsageError(
-                f"{path} is no Maildir", 'Name a folder that has "cur" and "new" in it'
-            )
+            hint = 'Name a folder with "cur" and "new" in it'
+            raise UsageError(f"{path} is not a Maildir", hint)
 
     def count(self, known: set[str]) -> int:
-        """How many mails in it are not known."""
+        """How many new mails it has: those whose names are not known."""
         return len(self._files(known))
 
     def mails(self, known: set[str]) -> Iterator[Fetched]:
-        """The mails in it that are not known, by the time of their delivery."""
+        """Its new mails, by the time of their delivery."""
         for path, place in self._files(known):
-            try:
-                data = _content(path)
-            except OSError:  # the mail program has moved it (it is read the next time), or a link
-                continue
+            data = None
+            # A mail that its program has moved is read the next time. Links are not followed.
+            with suppress(OSError), open(path, "rb", opener=_open) as file:
+                if S_ISREG(os.fstat(file.fileno()).st_mode):
+                    data = file.read(message.BYTES + 1)
             if data is not None:
                 yield Fetched(place, data)
 
     def _files(self, known: set[str]) -> list[tuple[Path, str]]:
         files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
-        # Behind the colon stand the flags, which change.
-        named = [(path, _shown(path.name).partition(":")[0]) for path in sorted(files, key=_name)]
-        return [
-            (path, place)
-            for path, place in named
-            if place not in known and not path.name.startswith(".")
-        ]
+        # The flags behind the colon change.
+        named = [(path, _shown(path.name).partition(":")[0]) for path in files]
+        named.sort(key=lambda one: one[0].name)
+        return [one for one in named if one[1] not in known and not one[0].name.startswith(".")]
 
 
 class Mbox:
     """An mbox file (RFC 4155), read from its beginning to its end.
 
-    Args:
-        path: The file.
-
     Raises:
-        UsageError: It cannot be read.
+        UsageError: The path is not a file.
     """
 
     def __init__(self, path: Path) -> None:
         self.name = f"mbox:{_shown(path)}"
         self._path = path
         if not path.is_file():
-            raise UsageError(f"{path} is no file", "Name an mbox file in [inbox] url")
+            raise UsageError(f"{path} is not a file", "Name an mbox file in [inbox] url")
 
     def count(self, known: set[str]) -> int:  # noqa: ARG002 (as below)
-        """0: only reading it to its end would tell."""
+        """0: only reading all of it would tell."""
         return 0
 
     def mails(self, known: set[str]) -> Iterator[Fetched]:  # noqa: ARG002 (they have no names)
         """All mails in it."""
         number = 0
-        mail = bytearray()  # no list of lines, which takes ten times the memory
+        mail = bytearray()  # a list of lines would take ten times the memory
         is_blank = is_first = True
         with self._path.open("rb") as file:
-            for line in _lines(file):
+            while line := file.readline(1_000_000):  # a line may have no end
                 if is_blank and line.startswith(b"From "):
                     if not is_first:
                         yield Fetched(str(number), _mail(mail))
@@ -135,52 +119,28 @@ class Mbox:
             yield Fetched(str(number), _mail(mail))
 
 
-def _name(path: Path) -> str:
-    return path.name
+def _open(path: str, _flags: int) -> int:
+    return os.open(path, _TO_READ)
 
 
 def _shown(path: Path | str) -> str:
-    """A name as the log can keep it; one that is not UTF-8 has its bytes in numbers."""
+    """A name as the log can keep it; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def mails_in(data: bytes) -> int:
-    """How many mails an mbox file holds; 1 of what is none.
-
-    Args:
-        data: The file, or its beginning.
-    """
+    """How many mails an mbox file holds; 1 if it is not an mbox file."""
     return 1 + len(_NEXT.findall(data)) if data.startswith(b"From ") else 1
 
 
 def first_mail(data: bytes) -> bytes:
-    """The first mail of an mbox file; what is none stays as it is.
-
-    Args:
-        data: The file.
-    """
+    """The first mail of an mbox file; all of any other file."""
     found = _NEXT.search(data) if data.startswith(b"From ") else None
     return data[: found.start()] if found else data
 
 
-def _content(path: Path) -> bytes | None:
-    """So much of a file as is read; None: it is a folder, or a pipe or a device without an end."""
-    handle = os.open(path, _TO_READ)
-    if not S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read(message.BYTES + 1)
-
-
-def _lines(file: "object") -> Iterator[bytes]:
-    """Lines of at most a megabyte, so that a line without an end does no harm."""
-    while line := file.readline(1_000_000):  # type: ignore[attr-defined]
-        yield line
-
-
 def _mail(mail: bytearray) -> bytes:
-    """A mail without the blank line that mbox puts behind it."""
+    """A mail without the blank line that mbox adds to it."""
     data = bytes(mail)
     for end in (b"\r\n", b"\n"):
         if data == end or data.endswith(b"\n" + end):
@@ -188,15 +148,16 @@ def _mail(mail: bytearray) -> bytes:
     return data
 
 
-BATCH = 200  # mails that are written down together, for each time costs a wait for the disk
-_BATCH_BYTES = 16 * 2**20  # or fewer, where they are large
+BATCH = 200  # mails recorded in one commit, since each waits for the disk
+_BATCH_BYTES = 16 * 2**20  # or fewer, if they are large
 _ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
 _ID = re.compile(r"<[^<>\s]{1,200}@[^<>\s]{1,200}>")
 _ID_IN_TEXT = re.compile(rf"^[> ]*Message-I[Dd]:\s*({_ID.pattern})", re.MULTILINE)
 _IDS = 100
-# What a bulk letter's link writes, where the address for leaving has no token (merge/headers.py).
+# The subject of a bulk letter's unsubscribe link (merge/headers.py).
 _LEAVES = re.compile(r"^unsubscribe ([0-9a-f]{32})$", re.ASCII)
 _WORDS_LENGTH = 20_000
+_OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})
 
 
 def read_into(
@@ -206,17 +167,17 @@ def read_into(
     validity: int | None = None,
     told: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Recorded]]:
-    """Write down the mails of a source; what was written stays when it is interrupted.
+    """Record the mails of a source, in batches; an interruption loses no batch.
 
     Args:
-        incoming: Writes them down.
+        incoming: Records them.
         mails: The mails, in their order.
         source: The source's name.
-        validity: The UIDVALIDITY of a mailbox of IMAP, whose position is kept.
+        validity: The UIDVALIDITY of an IMAP mailbox, whose position is recorded too.
         told: Called for every mail, to show progress.
 
     Yields:
-        What each new mail has changed, as many together as were written down together.
+        What each new mail of a batch has changed.
     """
     for waiting in incoming.waiting():
         again = received(Fetched(waiting.place, waiting.data), waiting.source)
@@ -226,107 +187,83 @@ def read_into(
     begun = last = known[1] if known and known[0] == validity else 0
     weight = 0
     trouble: ServerTrouble | None = None
+
+    def record() -> list[Recorded]:
+        return incoming.record(batch, source, None if validity is None else (validity, last))
+
     try:
         for fetched in mails:
             last = max(last, fetched.uid)
             told()
-            if incoming.knows(_without_reading(fetched, source)):
-                continue  # to take it apart is what takes time
+            if incoming.knows(_unread(fetched, source)):
+                continue  # before it is parsed, which takes time
             batch.append(received(fetched, source))
             weight += len(fetched.data)
             if len(batch) >= BATCH or weight >= _BATCH_BYTES:
-                yield incoming.record(batch, source, _position(validity, last))
+                yield record()
                 batch, weight = [], 0
     except ServerTrouble as fault:
-        trouble = fault  # what came before it counts
+        trouble = fault  # what came before it is recorded first
     if batch or last > begun:
-        yield incoming.record(batch, source, _position(validity, last))
+        yield record()
     if trouble:
         raise trouble
 
 
-def _position(validity: int | None, last: int) -> tuple[int, int] | None:
-    return None if validity is None else (validity, last)
-
-
 def received(fetched: Fetched, source: str) -> Received:
     """A mail with all that is known of it."""
+    unread = _unread(fetched, source)
     if fetched.aside:
-        reason = set_aside(fetched.aside).reason
-        return replace(_without_reading(fetched, source), reason=reason)
+        return replace(unread, **asdict(set_aside(fetched.aside)))
     try:
         mail = read_mail(fetched.data)
-        return _received(fetched, source, mail, sort(mail))
-    except SetAside as aside:
-        reason = set_aside(aside.reason).reason
-        return replace(_without_reading(fetched, source), reason=reason)
+        found = classify(mail)
+        own = _ID.search(mail.headers.get("message-id"))
+        subject = mail.headers.text("subject")
+        return replace(
+            unread,
+            message_id=own[0] if own else "",
+            sender=first_address(mail.headers.text("from")),
+            subject=subject[:1_000],
+            words=own_words(mail)[:_WORDS_LENGTH] if found.kind in _OF_PERSONS else "",
+            tokens=(*_tokens(mail, found)[:_IDS], *_LEAVES.findall(subject[:100])),
+            message_ids=tuple(_message_ids(mail, found)),
+            **asdict(found),
+        )
+    except SetAside as reason:
+        return replace(unread, **asdict(set_aside(str(reason))))
     except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
-        return failed_on(_without_reading(fetched, source), fault)
+        return failed_on(unread, fault)
 
 
-def _without_reading(fetched: Fetched, source: str) -> Received:
-    # Where its own bytes are not there, what the source calls it tells it from others.
+def _unread(fetched: Fetched, source: str) -> Received:
+    # Without its bytes, what the source calls a mail tells it from others.
     data = f"{source} {fetched.place}".encode() if fetched.aside else fetched.data
     return Received(data, source, fetched.place)
 
 
-def _received(fetched: Fetched, source: str, mail: MailPart, found: Finding) -> Received:
-    headers = mail.headers
-    own = _ID.search(headers.get("message-id"))
-    words = own_words(mail) if found.kind in _OF_PERSONS else ""
-    return Received(
-        fetched.data,
-        source,
-        fetched.place,
-        message_id=own[0] if own else "",
-        sender=first_address(headers.text("from")),
-        subject=headers.text("subject")[:1_000],
-        kind=found.kind,
-        recipient=found.recipient,
-        status=found.status,
-        permanent=found.permanent,
-        reason=found.reason,
-        words=words[:_WORDS_LENGTH],
-        is_notice=found.is_notice,
-        tokens=(*_tokens(mail, found)[:_IDS], *_LEAVES.findall(headers.text("subject")[:100])),
-        message_ids=tuple(_message_ids(mail, found)),
-    )
-
-
 def _tokens(mail: MailPart, found: Finding) -> list[str]:
-    return tokens_in([*_addressees(mail), *_return_paths(mail, found)])
-
-
-def _addressees(mail: MailPart) -> list[str]:
-    fields = mail.headers.all(*_ENVELOPE, "to", "cc")
-    return [address for text in fields[:50] for address in all_addresses(text)]
-
-
-def _return_paths(mail: MailPart, found: Finding) -> list[str]:
-    """Where the letter came from, as a complaint tells: it goes to an address without a token."""
-    if found.kind != Kind.COMPLAINT:
-        return []
-    fields = [headers.get("return-path") for headers in returned(mail)]
-    if report := feedback_report(mail):
-        fields.append(report.get("original-mail-from"))
-    return [address for text in fields for address in all_addresses(text)]
+    fields = mail.headers.all(*_ENVELOPE, "to", "cc")[:50]
+    if found.kind == Kind.COMPLAINT:
+        # It goes to an address without a token, and tells the return path of the letter.
+        fields += [headers.get("return-path") for headers in returned(mail)]
+        report = feedback_report(mail)
+        fields += [report.get("original-mail-from")] if report else []
+    return tokens_in([address for text in fields for address in all_addresses(text)])
 
 
 def _message_ids(mail: MailPart, found: Finding) -> list[str]:
-    """The Message-IDs that a mail brings back or answers, the likeliest first."""
+    """The Message-IDs that a mail brings back or answers, the most likely first."""
     ids: list[str] = []
     if found.kind not in {Kind.ANSWER, Kind.UNSUBSCRIBE}:
         for headers in returned(mail):
             ids += _ID.findall(headers.get("message-id")[:1_000])
         for text in mail.texts("text/plain"):
             ids += _ID_IN_TEXT.findall(text)
-    # A field that may be there once is there twice in some mails, and either can name the letter.
+    # Some mails have a field twice that is allowed once, and either can name the letter.
     for field in mail.headers.all("in-reply-to", "original-message-id", "x-original-message-id"):
         ids += _ID.findall(field[:5_000])
     # The last reference is the mail that is answered (RFC 5322 3.6.4).
     for field in mail.headers.all("references")[:5]:
         ids += reversed(_ID.findall(field[:50_000]))
     return list(dict.fromkeys(ids))[:_IDS]
-
-
-_OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})

@@ -1,17 +1,18 @@
-"""A mail taken apart, whatever its bytes (RFC 5322, 2045, 2046): headers, parts, text.
+"""Parses any mail, whatever its bytes (RFC 5322, 2045, 2046): headers, parts, text.
 
 Every limit counts bytes, parts or characters and none counts time, so that the same mail always
-gives the same result, on a slow machine too. They are chosen so that a mail made to take long
-takes a few seconds of the processor at most.
+gives the same result, on a slow machine too. With these limits a mail made to take long takes a
+few seconds of processor time at most.
 
-Our own reader and not that of the standard library, which raises on some malformed mails, descends
-by recursion, and copies a part once for every level that it lies in. This one goes over one buffer
-with a list of what is still to be taken apart, so that every limit holds exactly.
+The standard library's parser raises on some malformed mails, descends by recursion, and copies a
+part once for every level of nesting. This one goes over one buffer with a list of the parts still
+to parse, so that every limit holds exactly.
 """
 
 import binascii
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
@@ -32,15 +33,7 @@ RETURNED_MAILS = 10
 
 
 class SetAside(Exception):
-    """A mail is beyond a limit and is not looked at any further.
-
-    Args:
-        reason: Which limit, in words.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A mail exceeds a limit, which the text names, and is not parsed any further."""
 
 
 # Only charsets of mail: Python would also take "hex", "zlib", "unicode_escape" and other codecs.
@@ -56,16 +49,13 @@ _HEADER_LENGTH = 10_000  # characters that are looked at
 
 
 def decoded_text(data: bytes, charset: str) -> str:
-    """A body as text, its line ends as LF; every byte gives something."""
+    """A body as text with LF line ends; every byte decodes to something."""
     return _decoded(data, charset).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def decoded_header(value: str) -> str:
-    """A header's value with its encoded words decoded (RFC 2047); what is malformed stays."""
-    text = value[:_HEADER_LENGTH]
-    if "=?" not in text:
-        return text
-    return _WORD.sub(_word, _BETWEEN_WORDS.sub(r"\1", text))
+    """A header's value with its encoded words decoded (RFC 2047); malformed ones stay as is."""
+    return _WORD.sub(_word, _BETWEEN_WORDS.sub(r"\1", value[:_HEADER_LENGTH]))
 
 
 def _word(found: re.Match[str]) -> str:
@@ -83,20 +73,14 @@ def _word(found: re.Match[str]) -> str:
 
 def _decoded(data: bytes, charset: str) -> str:
     name = charset.strip().strip("\"'").lower()
-    if not _KNOWN.fullmatch(name):
-        name = "utf-8"
-    for codec in dict.fromkeys((name, "utf-8")):
-        try:
-            return data.decode(codec)
-        except (UnicodeError, LookupError):
-            continue
-    try:
-        # What is no UTF-8 and says nothing true is most often the one-byte charset it names.
-        return data.decode(
-            name if name not in {"us-ascii", "ascii", "utf-8"} else "cp1252", "replace"
-        )
-    except (UnicodeError, LookupError):
-        return data.decode("latin-1")
+    name = name if _KNOWN.fullmatch(name) else "utf-8"
+    # A text that is not valid in its charset, nor UTF-8, is most often in that charset all the
+    # same, or in the one of Windows if it names none of use.
+    last = "cp1252" if name in {"us-ascii", "ascii", "utf-8"} else name
+    for codec, errors in ((name, "strict"), ("utf-8", "strict"), (last, "replace")):
+        with suppress(UnicodeError, LookupError):
+            return data.decode(codec, errors)
+    return data.decode("latin-1")
 
 
 _DROPPED = re.compile(r"<(?:(script|style|head|title)\b|!--)", re.IGNORECASE)
@@ -122,7 +106,7 @@ def text_of_html(markup: str) -> str:
 
 
 def _without_dropped(markup: str) -> str:
-    """The markup without what no person sees; what is never closed goes on to its end."""
+    """The markup without what no reader sees; an element that is never closed ends with it."""
     lower = markup.lower()
     kept: list[str] = []
     at = 0
@@ -143,10 +127,9 @@ _TOKEN = re.compile(r"(?<![0-9a-f])([0-9a-f]{24}|[0-9a-f]{32})(?![0-9a-f])")
 
 
 def first_address(value: str) -> str:
-    """The first address of a header, or an empty text; one in angle brackets comes first."""
-    short = normalize("NFC", value[:4_000])  # a combining mark is no letter of an address
-    found = re.search(r"<\s*([^<>\s]{1,320}@[^<>\s]{1,255})\s*>", short)
-    if found:
+    """The first address of a header, or ""; one in angle brackets is preferred."""
+    short = normalize("NFC", value[:4_000])  # `_ADDRESS` takes no combining marks
+    if found := re.search(r"<\s*([^<>\s]{1,320}@[^<>\s]{1,255})\s*>", short):
         return found[1].strip("'\"")
     plain = _ADDRESS.search(short)
     return plain[0].strip(".'`") if plain else ""
@@ -158,9 +141,9 @@ def all_addresses(value: str) -> list[str]:
 
 
 def tokens_in(addresses: list[str]) -> list[str]:
-    """What could be the token of a return path or of an address to leave by, in local parts."""
-    found = (_TOKEN.findall(one.rpartition("@")[0].lower()) for one in addresses)
-    return list(dict.fromkeys(token for tokens in found for token in tokens))
+    """What could be the token of a return path or of an unsubscribe address, in local parts."""
+    local_parts = "\n".join(one.rpartition("@")[0].lower() for one in addresses)
+    return list(dict.fromkeys(_TOKEN.findall(local_parts)))
 
 
 _PARAMETER = re.compile(r';\s*([\w!#$&^.+-]+)(?:\*\d*\*?)?\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s;]*)')
@@ -180,16 +163,16 @@ _HEADERS_ALONE = frozenset(
 
 @dataclass(slots=True)
 class Headers:
-    """The fields of one header block, in their order, each unfolded."""
+    """The fields of one header block, in their order, each unfolded; names in lower case."""
 
     fields: list[tuple[str, str]]
 
     def get(self, name: str) -> str:
-        """The first field of a name as it stands, or an empty text."""
+        """The first field of a name, not decoded, or ""."""
         return next((value for known, value in self.fields if known == name), "")
 
     def all(self, *names: str) -> list[str]:
-        """All fields of these names (in small letters) as they stand."""
+        """All fields of these names, not decoded."""
         return [value for known, value in self.fields if known in names]
 
     def text(self, name: str) -> str:
@@ -202,38 +185,27 @@ class Headers:
 
 @dataclass
 class MailPart:
-    """A mail or a part of one.
-
-    Args:
-        headers: Its fields.
-        data: The buffer it lies in.
-        start: Where its body begins.
-        end: Where its body ends.
-        depth: In how many parts it lies.
-        header_size: How many bytes its own header block has.
-        inside_message: Whether one of them is a mail that was forwarded or returned.
-        default_type: Its type where it names none.
-    """
+    """A mail or a part of one."""
 
     headers: Headers
-    data: bytes
-    start: int
+    data: bytes  # the buffer that it is in
+    start: int  # of its body
     end: int
     depth: int = 0
-    inside_message: bool = False
+    inside_message: bool = False  # within a mail that was forwarded or returned
     default_type: str = "text/plain"
     header_size: int = 0
     children: list["MailPart"] = field(default_factory=list)
 
     @cached_property
     def content_type(self) -> str:
-        """`type/subtype` in small letters."""
+        """`type/subtype` in lower case."""
         value = self.headers.get("content-type").partition(";")[0].strip().lower()
         return value if re.fullmatch(r"[\w.+-]+/[\w.+-]+", value) else self.default_type
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """The parameters of its Content-Type, names in small letters."""
+        """The parameters of its Content-Type, names in lower case."""
         value = self.headers.get("content-type")[:2_000]
         found: dict[str, str] = {}
         for name, text in _PARAMETER.findall(value):
@@ -241,18 +213,8 @@ class MailPart:
             found.setdefault(name.lower(), plain)
         return found
 
-    @property
-    def is_attached(self) -> bool:
-        """Whether it is meant to be saved and not to be read."""
-        return self.headers.get("content-disposition").strip().lower().startswith("attachment")
-
-    @property
-    def body(self) -> bytes:
-        """Its body with its transfer encoding undone; what is malformed is left as it is."""
-        return self.beginning(self.end - self.start)
-
     def beginning(self, size: int) -> bytes:
-        """The same of so many bytes of its body, for whoever needs no more."""
+        """So many bytes of its body, transfer-decoded; malformed ones are left as they are."""
         raw = self.data[self.start : min(self.end, self.start + size)]
         encoding = self.headers.get("content-transfer-encoding").partition(";")[0].strip().lower()
         if encoding == "base64":
@@ -263,7 +225,7 @@ class MailPart:
 
     @cached_property
     def text(self) -> str:
-        """What a person reads of it, line ends as LF; nothing of HTML is rendered or fetched."""
+        """Its text with LF line ends; HTML is neither rendered nor fetched."""
         body = self.beginning(TEXT_BYTES)
         if self.end - self.start > TEXT_BYTES:
             # Half a character at its end would make all of it undecodable.
@@ -275,12 +237,7 @@ class MailPart:
         return text[:TEXT_LENGTH]
 
     def texts(self, *types: str, returned: bool = False) -> Iterator[str]:
-        """The texts of its parts of these types, in the order of the mail, as far as is read.
-
-        Args:
-            types: Content types.
-            returned: Whether the texts of mails that lie in it are read too.
-        """
+        """The texts of its parts of these types; with `returned` also of mails within it."""
         left = ALL_TEXT_LENGTH
         for part in self.walk():
             if left <= 0:
@@ -288,6 +245,14 @@ class MailPart:
             if part.content_type in types and (returned or not part.inside_message):
                 yield part.text[:left]
                 left -= max(len(part.text), (part.end - part.start) // 16)
+
+    def own(self, content_type: str) -> Iterator["MailPart"]:
+        """Its parts of a type that are not part of another mail within it."""
+        return (
+            part
+            for part in self.walk()
+            if part.content_type == content_type and not part.inside_message
+        )
 
     def walk(self) -> Iterator["MailPart"]:
         """It and all its parts, in the order of the mail."""
@@ -299,7 +264,11 @@ class MailPart:
 
 
 def read_mail(data: bytes) -> MailPart:
-    """Take a mail apart."""
+    """Parse a mail.
+
+    Raises:
+        SetAside: It exceeds a limit.
+    """
     if len(data) > BYTES:
         raise SetAside(f"it is larger than {BYTES >> 20} MB")
     data = _of_lines(data)
@@ -316,11 +285,11 @@ def read_mail(data: bytes) -> MailPart:
         if headers > ALL_HEADER_BYTES:
             raise SetAside(f"its headers are larger than {ALL_HEADER_BYTES >> 20} MB")
         if encoded > ENCODED_BYTES:
-            raise SetAside(f"mails in it hold more than {ENCODED_BYTES >> 20} MB")
+            raise SetAside(f"the mails in it are larger than {ENCODED_BYTES >> 20} MB")
         if count > PARTS:
             raise SetAside(f"it has more than {PARTS:,} parts")
         if part.children and part.depth >= DEPTH:
-            raise SetAside(f"its parts lie more than {DEPTH} deep")
+            raise SetAside(f"its parts are nested more than {DEPTH} deep")
         waiting += part.children
     return mail
 
@@ -346,7 +315,7 @@ def _children(part: MailPart) -> list[MailPart]:
     if part.content_type.startswith("multipart/"):
         return _split(part)
     if part.content_type in _MESSAGES:
-        inner = part.body
+        inner = part.beginning(part.end - part.start)
         if inner is not part.data and len(inner) != part.end - part.start:  # it was encoded
             return [_part(inner, 0, len(inner), depth=part.depth + 1, inside=True)]
         return [_part(part.data, part.start, part.end, depth=part.depth + 1, inside=True)]
@@ -362,7 +331,7 @@ def _split(part: MailPart) -> list[MailPart]:
         found = _split_at(part, guessed[1])
     if found or part.start >= part.end:
         return found
-    # No boundary at all: a person would read the whole as a text.
+    # No boundary at all: mail programs show the whole as text.
     return [
         MailPart(Headers([]), part.data, part.start, part.end, part.depth + 1, part.inside_message)
     ]
@@ -435,7 +404,7 @@ def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:
         elif found := _FIELD.match(line):
             fields.append((found[1].decode("ascii").lower(), bytearray(line[found.end() :])))
         elif fields and not line.startswith(b"From "):
-            break  # no header: the blank line was forgotten, and this belongs to the body
+            break  # not a header: the blank line was forgotten, and this is the body
         elif not fields:
             break
         at = stop
@@ -443,7 +412,7 @@ def _headers(data: bytes, start: int, end: int) -> tuple[Headers, int]:
 
 
 def _of_lines(data: bytes) -> bytes:
-    """The same mail with lines, where another program saved it without them."""
+    """The same mail with line ends that we know, if another program saved it without."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data = data.decode("utf-16", "replace").encode("utf-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -455,7 +424,7 @@ def _of_lines(data: bytes) -> bytes:
 
 
 def _after_mbox_line(data: bytes) -> int:
-    begin = len(data) - len(data.lstrip(b"\r\n")) if data[:1] in {b"\r", b"\n"} else 0
+    begin = len(data) - len(data.lstrip(b"\r\n"))
     if data.startswith((b"From ", b">From "), begin):
         return data.find(b"\n", begin) + 1 or len(data)
     return begin

@@ -224,7 +224,7 @@ class Received:
         message_id: Its own Message-ID, or an empty text.
         sender: The address that it comes from, or an empty text.
         subject: Its subject, decoded.
-        kind: What it is (inbox.finding.Kind); None: it was set aside.
+        kind: What it is (inbox.patterns.Kind); None: it was set aside.
         recipient: Whom it names.
         status: The enhanced status code of a bounce or delay.
         permanent: Whether a bounce says that there is no such address.

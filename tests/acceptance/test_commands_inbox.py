@@ -53,7 +53,7 @@ def test_a_script_gets_an_object_for_every_file(tmp_path: Path):
         "set aside: not read: No such file or directory",
         "set aside: not read: Is a directory",
         "set aside: it is empty",
-        "set aside: it is no mail: it has no headers",
+        "set aside: it is not a mail: it has no headers",
     ]
 
 

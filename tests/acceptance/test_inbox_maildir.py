@@ -234,7 +234,7 @@ def test_without_an_inbox_or_a_letter_there_is_nothing_to_read(campaign: SmallCa
     campaign.write("petition.toml", toml)
     assert "nothing has been sent yet" in campaign.petition("inbox", status=2).err
     campaign.petition("send", "open-letter", status=0)
-    assert "is no Maildir" in campaign.petition("inbox", status=2).err
+    assert "not a Maildir" in campaign.petition("inbox", status=2).err
 
 
 TIMED_OUT = "set aside: it takes longer than 2 s to read"

@@ -15,7 +15,7 @@ from petition.inbox.classify import explain
 from petition.inbox.mailboxes import Fetched, received
 from petition.inbox.message import MailPart
 from petition.inbox.patterns import Finding, Kind
-from tests.unit.inbox.test_mail_samples import SAMPLES
+from tests.unit.inbox.test_classify import SAMPLES
 
 HEAD = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: x\nMIME-Version: 1.0\n"
 
@@ -57,7 +57,7 @@ LONG = b"X: " + b"y" * 200_000 + b"\n\nhello\n"
         (nested(5_000), "50 deep"),
         (forwarded(60), "50 deep"),
         (HEAD + b"Content-Type: multipart/mixed; boundary=b\n" + (b"\n--b\n" + LONG) * 9, "1 MB"),
-        (quoted(40, 1_000_000), "hold more"),
+        (quoted(40, 1_000_000), "the mails in it are larger"),
         (of_parts(1_001), "1,000 parts"),
         (of_parts(300_000), "1,000 parts"),
     ],

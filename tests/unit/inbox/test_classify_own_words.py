@@ -1,7 +1,7 @@
 import pytest
 
+from petition.inbox.classify import own_lines
 from petition.inbox.message import text_of_html
-from petition.inbox.own_words import own_lines
 
 QUOTED = "> Dear Mr Kim,\n> four demands\n"
 

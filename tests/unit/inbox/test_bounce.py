@@ -1,0 +1,79 @@
+"""What mail servers say when they refuse; `refusals.csv` has a row for each."""
+
+import logging
+from itertools import pairwise
+
+import pytest
+
+from petition.inbox import bounce
+from petition.inbox.bounce import Cause, judge
+from petition.inbox.classify import explain
+from petition.inbox.message import read_mail
+from petition.inbox.patterns import Kind, sections
+from tests.unit.inbox.test_classify import rows
+
+ANSWER = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: Re: x\n\nWe have read it.\n"
+# Words of each cause, in the order in which the causes count.
+WORDS = {
+    "sender refused": (Cause.SENDER, "relay denied"),
+    "refused by choice": (Cause.POLICY, "blocked by the recipient"),
+    "mailbox full": (Cause.FULL, "mailbox full"),
+    "too large": (Cause.TOO_LARGE, "message too large"),
+    "moved": (Cause.MOVED, "no longer with the company"),
+    "unknown domain": (Cause.UNKNOWN_DOMAIN, "host not found"),
+    "unknown user": (Cause.UNKNOWN_USER, "no such user"),
+    "loop": (Cause.LOOP, "too many hops"),
+    "expired": (Cause.EXPIRED, "retry timeout exceeded"),
+    "disabled": (Cause.DISABLED, "account is disabled"),
+    "policy": (Cause.POLICY, "message content rejected"),
+}
+
+
+@pytest.mark.parametrize("row", rows("refusals.csv"), ids=lambda row: row["words"][:60])
+def test_a_refusal_says_whether_there_is_such_an_address(row: dict[str, str]):
+    cause, _ = judge("", row["words"])
+    assert cause.is_permanent is (row["permanent"] == "yes"), cause
+
+
+@pytest.mark.parametrize(("first", "second"), [*pairwise(WORDS)])
+def test_the_heading_that_comes_first_decides(first: str, second: str):
+    (cause, words), (other, more) = WORDS[first], WORDS[second]
+    assert judge("", words)[0] is cause
+    assert judge("", more)[0] is other
+    assert judge("", f"{more}; {words}")[0] is cause
+
+
+def test_the_headings_stand_in_the_order_in_which_they_count():
+    assert [name for name in sections() if name in WORDS] == list(WORDS)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_code_counts_for_more_than_vague_words_and_for_less_than_clear_ones(name: str):
+    cause, words = WORDS[name]
+    is_vague = list(WORDS).index(name) >= list(WORDS).index("loop")
+    assert judge("5.2.2", words)[0] is (Cause.FULL if is_vague else cause)
+
+
+def test_a_persons_answer_is_not_searched_for_a_servers_words(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    searched: list[str] = []
+    monkeypatch.setattr(bounce, "_says_so", searched.append)
+    assert explain(ANSWER).kind is Kind.ANSWER
+    assert searched == []
+    explain(ANSWER.replace(b"a@kaz.example", b"MAILER-DAEMON@mx.example").replace(b"Re: ", b""))
+    assert searched != []
+
+
+def test_a_detector_that_fails_on_a_header_ends_neither_the_others_nor_the_silence(
+    caplog: pytest.LogCaptureFixture,
+):
+    mail = (
+        b"From: MAILER-DAEMON@mx.example (\xd0\x90)\nX-Mailer: \xd0\nSubject: Delivery failure\n\n"
+        b"Unable to deliver message to the following address(es).\n\n"
+        b"<kim@kaz.example>:\nno\n"
+    )
+    with caplog.at_level(logging.INFO):
+        assert bounce._failures(mail) is None
+        assert bounce._known_to_flufl(read_mail(mail), frozenset()) == "kim@kaz.example"
+    assert caplog.records == []

@@ -1,0 +1,52 @@
+"""What each sample mail is: `expected.csv` and `replies.csv` beside them have the answers."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from petition.inbox.classify import explain
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "mail"
+PERMANENT = {"yes": True, "no": False, "": None}
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (SAMPLES / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "row", rows("expected.csv"), ids=lambda row: row["file"].removesuffix(".eml")
+)
+def test_a_sample_is_classified(row: dict[str, str]):
+    found = explain((SAMPLES / row["file"]).read_bytes())
+    assert found.kind == row["kind"], found.reason
+    assert found.recipient == (row["recipient"] or None), found.reason
+    assert found.status == (row["status"] or None), found.reason
+    assert found.permanent is PERMANENT[row["permanent"]], found.reason
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_line_ends_make_no_difference(ending: str):
+    for row in rows("expected.csv"):
+        data = (SAMPLES / row["file"]).read_bytes().replace(b"\n", ending.encode())
+        found = explain(data)
+        assert (found.kind, found.recipient) == (row["kind"], row["recipient"] or None)
+
+
+def test_every_sample_has_an_answer():
+    there = {path.name for path in SAMPLES.glob("*.eml")}
+    assert there == {row["file"] for row in rows("expected.csv")}
+    assert len(there) >= 60
+
+
+@pytest.mark.parametrize("row", rows("replies.csv"), ids=lambda row: row["subject"][:60])
+def test_a_programs_reply_is_told_from_a_persons(row: dict[str, str]):
+    header = f"{row['header']}\n" if row["header"] else ""
+    mail = (
+        f"From: {row['sender']}\nTo: answers@campaign.example\nSubject: {row['subject']}\n"
+        f"Content-Type: text/plain; charset=utf-8\n{header}\n{row['text']}\n"
+    )
+    found = explain(mail.encode())
+    assert found.kind == row["kind"], found.reason
