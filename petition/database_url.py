@@ -24,7 +24,7 @@ _FORM = re.compile(
     r"postgres(?:ql)?://(?:(?P<user>[^@:/?#]*)(?::(?P<password>[^@/?#]*))?@)?"
     r"(?P<hosts>[^@/?#]*)(?:/(?P<database>[^@/?#]*))?(?:\?(?P<options>[^@?#]*))?"
 )
-_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@]*)(?::(?P<port>[0-9]{0,5}))?")
+_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@,]*)(?::(?P<port>[0-9]{0,5}))?")
 _UNSEEN = re.compile(r"[\s\\\x00-\x1f\x7f]")
 _SEARCH_PATH = re.compile(r"-c ?search_path=[\w,]+")
 
@@ -110,7 +110,9 @@ class PostgresAddress:
     def outlandish(self) -> str | None:
         """The first option that no campaign folder may name, or None."""
         for name, value in self.options.items():
-            is_socket = name != "host" or (value.startswith("/") and self.hosts == (("", ""),))
+            is_socket = name != "host" or (
+                value.startswith("/") and "," not in value and self.hosts == (("", ""),)
+            )
             is_schema = name != "options" or _SEARCH_PATH.fullmatch(value)
             if name not in _HARMLESS or not is_socket or not is_schema:
                 return name

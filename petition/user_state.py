@@ -69,7 +69,10 @@ def changed_state(name: str) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise _unusable(path, error) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _unusable(path, error) from error
         state = read_state(name)
         yield state
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, TypeVar, get_args, get_origin
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, ValidationError
@@ -238,11 +238,15 @@ def one_line(value: object) -> str:
         raise fault("this is empty", "Write something")
     if len(text) > _LENGTH:
         raise fault(f"this has {len(text):,} characters", f"Write at most {_LENGTH:,}")
+    _refuse_unseen(text)
+    return text
+
+
+def _refuse_unseen(text: str) -> None:
     for char in text:
         if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
             what = f"this holds the unseen character U+{ord(char):04X}"
             raise fault(what, "Write it in one line of ordinary characters")
-    return text
 
 
 def mailbox_of(value: object) -> Mailbox:
@@ -392,6 +396,8 @@ def _inbox_url(value: object) -> str:
     if not is_imap and not re.match(r"(?:maildir|mbox):.", text):
         hint = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
         raise fault(f"{quoted(text)} is not a mailbox to read", hint)
+    if is_imap:
+        _refuse_unseen(unquote(text))  # the end of a line in it would begin another command
     return text
 
 

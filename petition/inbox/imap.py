@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -289,9 +289,10 @@ class Imap:
         except imaplib.IMAP4.abort:
             if not client.is_exceeded:
                 raise
-            # Whole mails count. If there is none, the first one is to blame, and is not asked for
-            # again: the next run starts after it.
-            whole = list(self._fetched(client.untagged_responses.get("FETCH", []), wanted))
+            # Whole mails count, up to the first that is missing: the next run starts after them.
+            # If there is none, the first one is to blame, and is not asked for again.
+            found = self._fetched(client.untagged_responses.get("FETCH", []), wanted)
+            whole = [found[uid] for uid in takewhile(found.__contains__, wanted)]
             aside = "the server sends too much for it, or too slowly"
             yield from whole or [Fetched(f"{self.validity}:{wanted[0]}", b"", wanted[0], aside)]
             raise
@@ -306,19 +307,20 @@ class Imap:
                 "Try again later, or move that mail out of the folder; those before it are read",
             )
         else:
-            yield from self._fetched(answer or [], wanted)
+            found = self._fetched(answer or [], wanted)
+            yield from (found[uid] for uid in wanted if uid in found)
 
-    def _fetched(self, answer: list[Any], wanted: list[int]) -> Iterator[Fetched]:
+    def _fetched(self, answer: list[Any], wanted: list[int]) -> dict[int, Fetched]:
         """The mails in an answer, without those that another program has deleted meanwhile."""
-        left = set(wanted)  # nothing else, and nothing twice
+        found: dict[int, Fetched] = {}
         for line, after in pairwise([*answer, b""]):
             if isinstance(line, tuple):
                 rest = after if isinstance(after, bytes) else b""
-                found = _UID.search(line[0]) or _UID.search(rest)
-                number = int(found[1]) if found else 0
-                if number in left:
-                    left.remove(number)
-                    yield Fetched(f"{self.validity}:{number}", bytes(line[1]), number)
+                named = _UID.search(line[0]) or _UID.search(rest)
+                uid = int(named[1]) if named else 0
+                if uid in wanted and uid not in found:  # nothing else, and nothing twice
+                    found[uid] = Fetched(f"{self.validity}:{uid}", bytes(line[1]), uid)
+        return found
 
     def _command(self, uids: list[int], parts: str) -> tuple[list[Any] | None, str]:
         """What the server answers, or None and why it refuses."""

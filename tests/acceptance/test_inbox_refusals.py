@@ -190,6 +190,20 @@ def test_a_mail_without_an_end_is_set_aside_and_those_behind_it_are_read(
     assert found == ["Number 1.", aside, "Number 3."]
 
 
+def test_what_came_whole_behind_a_mail_without_an_end_is_read_later(
+    returns: Returns, server: ScriptedImap
+):
+    server.mails = {uid: returns.reply("p2", f"Number {uid}.").encode() for uid in (1, 2, 3)}
+    whole = {uid: fetched(uid, mail) for uid, mail in server.mails.items()}
+    bomb = b"* 2 FETCH (UID 2 BODY[] {3000000000}\r\n" + b"x" * 1_000_000
+    server.script = {"UID FETCH 1,2,3 (UID BODY": lambda _: [whole[3], whole[1], bomb]}
+    answer = returns.campaign.petition("inbox", "--json", status=4)
+    found = [json.loads(line).get("words") for line in answer.out.splitlines()]
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    found += [json.loads(line)["words"] for line in answer.out.splitlines()]
+    assert list(filter(None, found)) == ["Number 1.", "Number 2.", "Number 3."]
+
+
 def test_odd_uids_and_mails_nobody_asked_for_are_passed_over(
     returns: Returns, server: ScriptedImap
 ):

@@ -34,6 +34,7 @@ UNREADABLE = [
     "postgresql://hun%40ter2/letters",
     "postgresql://db.example/letters?hunter2",
     "postgresql://[::1/letters",
+    "postgresql://%2Frun%2Cdb.example/letters",
     "postgresql:/letters",
 ]
 
@@ -105,6 +106,11 @@ def test_a_person_can_say_otherwise_of_tls():
 )
 def test_what_a_folder_may_say_of_a_database(options: str, refused: str | None):
     assert PostgresAddress.parse(f"postgresql://h.example/x?{options}").outlandish() == refused
+
+
+def test_a_folder_names_no_server_behind_a_socket():
+    address = PostgresAddress.parse("postgresql:///x?host=/run/postgresql,db.example")
+    assert address.outlandish() == "host"
 
 
 def test_nothing_of_the_environment_goes_to_what_a_folder_names():

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import multiprocessing
 from pathlib import Path
@@ -42,6 +44,15 @@ def _count(times: int) -> None:
     for _ in range(times):
         with changed_state("test.json") as state:
             state["count"] = state.get("count", 0) + 1
+
+
+def test_a_disk_without_locks_is_named(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserStateUnusable, match="No locks"), changed_state("test.json"):
+        pass
 
 
 def test_no_change_is_lost_between_processes():

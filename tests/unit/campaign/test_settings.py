@@ -216,6 +216,16 @@ def test_every_key_of_the_contract_is_read(folder):
         ),
         ("inbox.url = 'imap://h/x'", 1, 'url in [inbox]: "imap://h/x" is not a mailbox to read'),
         ("inbox.url = 'imaps://u:pw@h/x'", 1, "url in [inbox]: a password stands in the file"),
+        (
+            "inbox.url = 'imaps://u@h/x%22%0D%0Ay EXPUNGE'",
+            1,
+            "url in [inbox]: this holds the unseen character U+000D",
+        ),
+        (
+            "inbox.url = 'imaps://u%0D%0Ay EXPUNGE@h/x'",
+            1,
+            "url in [inbox]: this holds the unseen character U+000D",
+        ),
         ("unsubscribe.url = 'a'", 1, 'url in [unsubscribe]: "a" is not a web address'),
         ("unsubscribe.url = 'http://['", 1, "url in [unsubscribe]: this is not a URL"),
         (
