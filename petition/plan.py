@@ -179,12 +179,11 @@ def rows_of(
         choice: Whom `--to` names.
         fits: For whom `--where` holds.
     """
-    has_own_files = merger is not None and merger.has_own_files
     for person in persons:
         chosen = choice.matches(person) and fits(person)
         if chosen:
             examined.tell_language(merger, person)
-        mailbox, fields = person.mailbox, person.fields
+        mailbox = person.mailbox
         # In their order: a hundred thousand times by name would take a tenth of a second.
         yield ListedRow(
             mailbox.addr_spec,
@@ -193,18 +192,11 @@ def rows_of(
             person.id,
             person.file,
             person.line,
-            {**fields, **_own_files(merger, person)} if has_own_files else fields,
+            person.fields,
             chosen,
             person.excluded,
             person.address,
         )
-
-
-def _own_files(merger: Merger | None, person: Person) -> dict[str, str]:
-    try:
-        return merger.own_files(person) if merger else {}
-    except MergeRefused:
-        return {}  # `examined` has told of it, and nothing is queued
 
 
 _ALIKE = 0.6  # share of its lines that a renamed and edited letter has in common with what was sent

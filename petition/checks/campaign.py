@@ -30,7 +30,7 @@ from petition.errors import CampaignError, Level, MergeRefused, Problem, Problem
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
-from petition.merge.message import Merger
+from petition.merge.message import CheckedCopy, Merger
 
 _TOLD = 20  # warnings of each kind that are written out; the others are counted
 
@@ -275,6 +275,7 @@ class Examined:
         fallbacks: For whom there is no letter in their language, of those asked about.
         complete: Adds to a person what the log knows (prepare.py).
         supporters: Of a bulk letter, its list with the consent of its people.
+        largest_copy: The size in bytes of the largest copy that was parsed in full.
     """
 
     campaign: Campaign
@@ -287,6 +288,7 @@ class Examined:
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     complete: Callable[[Person], Person] = as_it_is
     supporters: Supporters | None = None
+    largest_copy: int = 0
     _passed_over: PassedOver = field(default_factory=lambda: PassedOver(""))
 
     @property
@@ -305,13 +307,14 @@ class Examined:
             read_back: How many copies are parsed in full.
 
         Yields:
-            Every person whose row is sound; `problems` is complete when the last one was taken.
+            Every person whose row is sound, with the files that their copy alone carries among
+            the fields; `problems` is complete when the last one was taken.
         """
         if self.people is None:
             return
         refusals = Refusals(self.problems)
         now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
-        lint = Lint(self.letter, merger, revision, now)
+        lint = Lint(self.letter)
         alikes = Duplicates(self.campaign.signatories, self.campaign.settings.people["signatories"])
         copied = CopiedTwice(self.letter)
         is_judged = not takes_all(self.server)
@@ -321,14 +324,14 @@ class Examined:
                 yield person
                 continue
             fault = self._fault_of_address(person) if is_judged else None
-            subject = None
+            copy = None
             if not self.supporters:  # who sign it themselves are the ones to write to
                 alikes.look_at(person)
             copied.look_at(person)
             if merger is not None:
                 merged += 1
                 full = merged <= read_back
-                subject, refused = self._merge(merger, person, revision, now, full=full)
+                copy, refused = self._check_copy(merger, person, revision, now, full=full)
                 fault = fault or self._of_the_row(person, refused)
                 if refused and refused is not fault:
                     refusals.add(refused, person)
@@ -338,8 +341,8 @@ class Examined:
                 continue
             if fault:
                 self.problems.append(fault)
-            lint.look_at(person, subject)
-            yield person
+            lint.look_at(person, copy)
+            yield _with_own_files(person, copy)
         if not read and len(self.problems) == before:
             self.problems.append(_nobody(self.people))
         self.problems += self._passed_over.problems()
@@ -366,22 +369,16 @@ class Examined:
         if merger.language_of(person)[1]:
             self.fallbacks.add(person)
 
-    def _merge(
-        self,
-        merger: Merger,
-        person: Person,
-        revision: int,
-        now: datetime,
-        *,
-        full: bool,
-    ) -> tuple[str | None, Problem | None]:
-        """The subject of a person's copy, or why it is refused."""
+    def _check_copy(
+        self, merger: Merger, person: Person, revision: int, now: datetime, *, full: bool
+    ) -> tuple[CheckedCopy | None, Problem | None]:
+        """A person's copy, or why it is refused."""
         try:
-            if full:
-                return merger.merge(person, revision, now, full=True).subject, None
-            return merger.check(person, revision, now), None
+            copy = merger.check(person, revision, now, full=full)
         except MergeRefused as refusal:
             return None, refusal.problem
+        self.largest_copy = max(self.largest_copy, copy.size or 0)
+        return copy, None
 
     def _of_the_row(self, person: Person, refused: Problem | None) -> Problem | None:
         """A refusal that a row of a bulk letter is to blame for, and not the letter."""
@@ -396,6 +393,12 @@ class Examined:
     @cached_property
     def _email(self) -> int | None:
         return self.people.cell("email") if self.people else None
+
+
+def _with_own_files(person: Person, copy: CheckedCopy | None) -> Person:
+    if copy and copy.own_files:
+        return person._replace(fields={**person.fields, **copy.own_files})
+    return person
 
 
 def _nobody(people: PeopleList) -> Problem:

@@ -13,7 +13,7 @@ from petition.campaign.server import Server
 from petition.campaign.supporters import Consent
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
-from petition.merge.headers import shown_to_all
+from petition.merge.template.check_names import shown_to_all
 from petition.merge.template.compile import names_in
 from petition.merge.template.fields import wrong_weekdays
 from petition.smtp import dkim as signing

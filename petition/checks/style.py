@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from functools import cache, lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from petition.checks.cells import (
     shouted_signatures,
     two_spellings,
 )
-from petition.errors import Level, MergeRefused, Problem
-from petition.merge.message import Merger
+from petition.errors import Level, Problem
+from petition.merge.message import CheckedCopy
 from petition.merge.template.compile import names_in
 from petition.merge.template.fields import locale_of, weekday_patterns
 
@@ -356,19 +356,9 @@ class _Found:
 
 @dataclass
 class Lint:
-    """Looks at one person's copy after the other.
-
-    Args:
-        letter: The letter.
-        merger: Makes the copies; None: only the rows are looked at.
-        revision: In which revision.
-        date: The header Date, aware.
-    """
+    """Looks at one person's copy of a letter after the other."""
 
     letter: Letter
-    merger: Merger | None
-    revision: int
-    date: datetime
     _in_letter: dict[Problem, _Found] = field(default_factory=dict)
     _in_rows: dict[str, tuple[Problem, _Found]] = field(default_factory=dict)
     _shapes: set[tuple[object, ...]] = field(default_factory=set)
@@ -382,19 +372,19 @@ class Lint:
         self._columns = frozenset({"name"}.union(*map(_NAMED.findall, sources)))
         self._before_sign = frozenset().union(*map(_BEFORE_SIGN.findall, sources))
 
-    def look_at(self, person: Person, subject: str | None) -> None:
-        """Look at a person's row and copy."""
+    def look_at(self, person: Person, copy: CheckedCopy | None) -> None:
+        """Look at a person's row, and at the copy if it could be made."""
         cells = [person.fields.get(column, "") for column in self._columns]
         is_odd = may_be_odd(cells)
         self._judge_row(person, is_odd=is_odd)
-        if self.merger is None or subject is None:
+        if copy is None:
             return
+        text = self.letter.texts.get(copy.language) or self.letter.default_text
         # In a thread the subject is that of the first letter, and must stay so.
-        if len(subject) > SUBJECT_LIMIT and len(subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
-            self._add(self._long_subject(person), person)
-        language, _ = self.merger.language_of(person)
-        if self._is_read(person, language) or (is_odd and brings_along(cells)):
-            for problem in dict.fromkeys(self._read(person, self._text_of(person))):
+        if len(copy.subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
+            self._add(_long_subject(text), person)
+        if self._is_read(person, copy.language) or (is_odd and brings_along(cells)):
+            for problem in dict.fromkeys(_slips_in(copy, text)):
                 self._add(problem, person)
 
     def problems(self) -> Iterator[Problem]:
@@ -425,12 +415,6 @@ class Lint:
     def _add(self, problem: Problem, person: Person) -> None:
         self._in_letter.setdefault(problem, _Found(person)).count += 1
 
-    def _long_subject(self, person: Person) -> Problem:
-        text = self._text_of(person)
-        what = f"the subject is longer than {SUBJECT_LIMIT} characters"
-        hint = "Shorten it: most programs cut it off in the list of letters"
-        return Problem(text.file, text.subject_line, what, hint)
-
     def _is_read(self, person: Person, language: str) -> bool:
         """Whether a copy is read: the first ones, then those that could be unlike them.
 
@@ -444,23 +428,20 @@ class Lint:
                 return True
         return self._seen <= _READ
 
-    def _read(self, person: Person, text: LetterText) -> Iterator[Problem]:
-        assert self.merger is not None  # noqa: S101 (look_at asks)
-        try:
-            shown = self.merger.show(person, self.revision, self.date)
-        except MergeRefused:
-            return  # told of elsewhere
-        for slip in slips_of(dict(shown.headers)["Subject"], text.language):
-            yield Problem(text.file, text.subject_line, slip.what, slip.hint, Level.WARNING)
-        for words in _PARAGRAPH_END.split(shown.text):
-            for slip in slips_of(words, text.language):
-                line = _Place(text).of(words, slip)
-                yield Problem(text.file, line, slip.what, slip.hint, Level.WARNING)
 
-    def _text_of(self, person: Person) -> LetterText:
-        assert self.merger is not None  # noqa: S101 (look_at asks)
-        language, _ = self.merger.language_of(person)
-        return self.letter.texts.get(language) or self.letter.default_text
+def _long_subject(text: LetterText) -> Problem:
+    what = f"the subject is longer than {SUBJECT_LIMIT} characters"
+    hint = "Shorten it: most programs cut it off in the list of letters"
+    return Problem(text.file, text.subject_line, what, hint)
+
+
+def _slips_in(copy: CheckedCopy, text: LetterText) -> Iterator[Problem]:
+    for slip in slips_of(copy.subject, text.language):
+        yield Problem(text.file, text.subject_line, slip.what, slip.hint, Level.WARNING)
+    for words in _PARAGRAPH_END.split(copy.text()):
+        for slip in slips_of(words, text.language):
+            line = _Place(text).of(words, slip)
+            yield Problem(text.file, line, slip.what, slip.hint, Level.WARNING)
 
 
 class _Place:

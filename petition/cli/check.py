@@ -3,8 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -120,7 +118,6 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-MEASURED = 100  # copies of a letter, by which its size is known
 ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
 
 
@@ -235,20 +232,12 @@ class _Inspector:
             merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision)
         if self._measures and merger and not examined.has_errors:
-            self._measure(examined, merger, revision)
+            self._found.sizes[examined.letter.name] = examined.largest_copy
         self._found.problems += examined.problems
         if merger:
             self._found.fallbacks += [
                 f"{name}: {line}" for line in fallback_lines(merger, examined.fallbacks)
             ]
-
-    def _measure(self, examined: Examined, merger: Merger, revision: int) -> None:
-        """How large the copies of a letter are, as the first of them tell."""
-        rows = islice(examined.people.rows([]) if examined.people else (), MEASURED)
-        now = datetime.now(UTC)
-        written = (examined.complete(person) for person in rows if not person.excluded)
-        sizes = [len(merger.merge(one, revision, now, full=False).data) for one in written]
-        self._found.sizes[examined.letter.name] = max(sizes, default=0)
 
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
         if why := refusal_of(examined, log):

@@ -392,7 +392,7 @@ def _excerpt_text(excerpt: Excerpt, width: int) -> "Text":
 
 
 def _marked(text: str) -> "Text":
-    from petition.merge.renderer import MARK_BEGIN, MARK_END
+    from petition.merge.fill import MARK_BEGIN, MARK_END
 
     line = harmless("")
     for at, piece in enumerate(re.split(f"[{MARK_BEGIN}{MARK_END}]", text)):

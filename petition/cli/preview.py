@@ -24,8 +24,8 @@ from petition.cli.workspace import Workspace
 from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError
 from petition.identity import Signer
+from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
-from petition.merge.renderer import MARK_BEGIN, MARK_END
 from petition.outbox.log import Log
 from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
 
@@ -236,7 +236,7 @@ class Copies:
 
     def html(self, person: Person) -> str:
         """The HTML of a person's copy."""
-        return self.merger.html(*self._made_of(person))
+        return self.merger.html(*self._made_of(person)[:2])
 
     def typeset(self, person: Person) -> bytes:
         """A person's copy as a PDF."""

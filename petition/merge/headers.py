@@ -1,27 +1,21 @@
 """The headers of an email (RFC 5322, 2047, 6532), and those of bulk mail (RFC 2369, 8058).
 
-Of our own, because `EmailMessage` of Python 3.11 decodes what only looks encoded and so lets a cell
-add a header (CVE-2024-6923), and loses the quotes of a long display name (gh-80222).
-
-List-Unsubscribe (RFC 2369) with List-Unsubscribe-Post (RFC 8058), List-ID (RFC 2919), Feedback-ID
-(Google's complaint reports) and Precedence. None of them says anything of the person.
+`EmailMessage` of Python 3.11 decodes what only looks encoded, so that a cell can add a header
+(CVE-2024-6923), and loses the quotes of a long display name (gh-80222).
 """
 
 import hashlib
 import re
 from binascii import b2a_base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from urllib.parse import quote
-
-from jinja2 import nodes
 
 from petition.address import Mailbox
 from petition.identity import chance_unsubscribe_token
 from petition.merge.document import Frozen
 from petition.merge.template.fields import CellRefused
-from petition.merge.template.sandbox import LetterEnvironment
 
 LINE_LENGTH = 76
 TEXT_LIMIT = 900  # characters of a subject or display name
@@ -29,10 +23,10 @@ TEXT_LIMIT = 900  # characters of a subject or display name
 _WORD_LENGTH = 75  # RFC 2047 2: of an encoded word
 _AROUND = len("=?utf-8?B??=")
 
-# C0, DEL and C1, what Unicode takes for a line's end, half a surrogate pair.
+# C0, DEL and C1, Unicode's line ends, half a surrogate pair.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# Text that reads back as it stands: single blanks between words that can be no encoded word.
+# Text that reads back as it stands: single blanks between words that are not encoded words.
 _PLAIN = re.compile(r"[!-~]{1,60}(?: [!-~]{1,60})*")
 # RFC 5322 3.2.3: words that need no quotes.
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -40,10 +34,10 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_
 
 def check_text(text: str, where: str) -> str:
     """A text that can stand in a header."""
-    # What is printable holds none of them, and nearly every text is.
+    # The first test is quick, and nearly every text passes it.
     if not text.isprintable() and (unseen := _UNPRINTABLE.search(text)):
         code = f"U+{ord(unseen.group()):04X}"
-        raise CellRefused(f"{where} holds the control character {code}", "Type the text anew")
+        raise CellRefused(f"{where} holds the control character {code}", "Type the text again")
     if len(text) > TEXT_LIMIT:
         what = f"{where} is longer than {TEXT_LIMIT} characters"
         raise CellRefused(what, "Make it shorter")
@@ -53,7 +47,7 @@ def check_text(text: str, where: str) -> str:
 def check_name(name: str) -> str:
     """A display name that can stand in a header."""
     if name != name.strip(" "):
-        raise CellRefused("the name begins or ends with a blank", "Take the blanks out")
+        raise CellRefused("the name begins or ends with a blank", "Delete the blanks")
     return check_text(name, "the name")
 
 
@@ -81,15 +75,10 @@ def date_header(date: datetime) -> str:
 
 
 def thread_headers(thread: Sequence[str]) -> str:
-    """In-Reply-To and References (RFC 5322 3.6.4); empty if nothing is answered."""
+    """In-Reply-To and References (RFC 5322 3.6.4) of a reply; "" for the first of a thread."""
     if not thread:
         return ""
     return f"In-Reply-To: {thread[-1]}\r\n{_folded('References:', thread)}"
-
-
-def words_header(name: str, words: Sequence[str]) -> str:
-    """A header of words in ASCII that may be folded between any two of them."""
-    return _folded(f"{name}:", words)
 
 
 def _mailbox_words(mailbox: Mailbox, column: int) -> list[str]:
@@ -110,15 +99,15 @@ def _phrase(name: str, column: int) -> list[str]:
 
 
 def _encoded(text: str, column: int) -> Iterator[str]:
-    """A text as encoded words, each of whole characters, and of whole words where that is possible.
+    """A text as encoded words of whole characters, and where possible of whole words.
 
-    Some readers show a blank between two encoded words (Python's among them), against RFC 2047 6.2:
-    then a name in two of them should not be torn in the middle.
+    Some programs (Python too) show a blank between two encoded words, against RFC 2047 6.2: it
+    should not stand in the middle of a name.
     """
     rest, room = text.encode(), _bytes_in(LINE_LENGTH - column)
     while len(rest) > room:
         end = room
-        while rest[end] & 0xC0 == 0x80:  # within a character (RFC 3629 3)
+        while rest[end] & 0xC0 == 0x80:  # inside a character (RFC 3629 3)
             end -= 1
         blank = rest.rfind(b" ", 1, end)
         end = blank + 1 if blank > 0 else end
@@ -150,85 +139,73 @@ def _folded(start: str, words: Sequence[str]) -> str:
     return "\r\n".join([*lines, line]) + "\r\n"
 
 
-HEADERS_FOR_ALL = ("List-ID", "Feedback-ID", "Precedence")
-UNSUBSCRIBE, ONE_CLICK = "List-Unsubscribe", "List-Unsubscribe-Post"
+# The headers of a bulk letter, in their order; DKIM signs each of them. RFC 2369, 8058, 2919;
+# Feedback-ID is for Google's complaint reports. None of them says anything about the recipient.
+BULK_HEADERS = ("List-Unsubscribe", "List-Unsubscribe-Post", "List-ID", "Feedback-ID", "Precedence")
+_UNSUBSCRIBE, _ONE_CLICK, *_FOR_ALL = BULK_HEADERS
 
 _SENDER_ID = slice(0, 15)  # Google: 5 to 15 characters, the same in all of a sender's letters
-_OF_AN_ADDRESS = "@!$*-._~'+="  # RFC 6068 2: what stands as it is in a mailto link
+_OF_AN_ADDRESS = "@!$*-._~'+="  # RFC 6068 2: what needs no escape in a mailto link
 
 
 class Mailing:
-    """The ways off the list of one bulk letter.
+    """The headers of one bulk letter, and its unsubscribe links.
 
     Args:
-        url: What the page for leaving begins with; None: there is none.
-        mailto: The address for leaving, with or without `{token}`; None: there is none.
-        for_all: The headers that all copies have, by name.
+        url: Where the unsubscribe page is, or None.
+        mailto: The address for unsubscribing, with or without `{token}`, or None.
+        for_all: The headers that are the same in all copies.
     """
 
-    def __init__(self, url: str | None, mailto: str | None, for_all: dict[str, str]) -> None:
+    def __init__(self, url: str | None, mailto: str | None, for_all: Mapping[str, str]) -> None:
         self._url = url.rstrip("/") if url else None
         self._mailto = mailto
         self._for_all = for_all
-        # All tokens are of one length, and what they stand in is folded alike.
+        # All tokens have the same length, so that the lines are folded alike.
         token = chance_unsubscribe_token()
-        self._link = self._page_or_mail(token).split(token)
-        self._headers = "".join(self._lines(token)).split(token)
+        words = self._words(token)
+        self.names = tuple(words)
+        self._headers = "".join(_folded(f"{name}:", words[name]) for name in words).split(token)
 
     @classmethod
     def of(cls, frozen: Frozen) -> "Mailing | None":
-        """That of a frozen letter; None: it is a personal one, or names no way."""
+        """That of a frozen letter; None if it is a personal one, or names no way to unsubscribe."""
         ways = frozen.unsubscribe
         if not frozen.is_bulk or not any(ways):
             return None
         campaign, domain = _ascii(frozen.campaign_id), frozen.sender.domain
         sender = re.sub("[^a-z0-9]", "", domain)[_SENDER_ID].ljust(5, "0")
         values = (f"<{campaign}.{domain}>", f"{_ascii(frozen.letter)}:{campaign}:bulk:{sender}")
-        return cls(*ways, dict(zip(HEADERS_FOR_ALL, (*values, "bulk"), strict=True)))
+        return cls(*ways, dict(zip(_FOR_ALL, (*values, "bulk"), strict=True)))
 
     def link(self, token: str) -> str:
-        """Where a person's own link for leaving leads."""
-        return token.join(self._link)
-
-    def names(self) -> tuple[str, ...]:
-        """The names of the headers, in their order."""
-        one_click = (ONE_CLICK,) if self._url else ()
-        return (UNSUBSCRIBE, *one_click, *self._for_all)
-
-    def values(self, token: str) -> dict[str, str]:
-        """The headers of a copy as a person reads them."""
-        values = {UNSUBSCRIBE: " ".join(self._ways(token))}
-        if self._url:
-            values[ONE_CLICK] = "List-Unsubscribe=One-Click"
-        return values | self._for_all
+        """A person's own unsubscribe link."""
+        return f"{self._url}/u/{token}" if self._url else self._mail_link(token)
 
     def headers(self, token: str) -> str:
         """The headers of a copy, each with its line end."""
         return token.join(self._headers)
 
-    def _lines(self, token: str) -> Iterator[str]:
-        yield words_header(UNSUBSCRIBE, self._ways(token))
-        if self._url:
-            yield f"{ONE_CLICK}: List-Unsubscribe=One-Click\r\n"
-        for name, text in self._for_all.items():
-            yield words_header(name, [text])
+    def values(self, token: str) -> dict[str, str]:
+        """The headers of a copy, unfolded."""
+        return {name: " ".join(words) for name, words in self._words(token).items()}
 
-    def _page_or_mail(self, token: str) -> str:
-        return f"{self._url}/u/{token}" if self._url else self._mail_link(token)
-
-    def _ways(self, token: str) -> list[str]:
-        page = [self._page_or_mail(token)] if self._url else []
+    def _words(self, token: str) -> dict[str, list[str]]:
+        """The headers of a copy by name, each in words between which it can be folded."""
+        page = [self.link(token)] if self._url else []
         mail = [self._mail_link(token)] if self._mailto else []
         ways = [f"<{way}>" for way in (*page, *mail)]
-        return [f"{way}," for way in ways[:-1]] + ways[-1:]
+        words = {_UNSUBSCRIBE: [f"{way}," for way in ways[:-1]] + ways[-1:]}
+        if self._url:
+            words[_ONE_CLICK] = ["List-Unsubscribe=One-Click"]
+        return words | {name: [text] for name, text in self._for_all.items()}
 
     def _mail_link(self, token: str) -> str:
-        """A mail that an inbox knows by its address, else by its subject."""
+        """A mail that is matched by its address, or else by its subject."""
         to = self._mailto or ""
         subject = "unsubscribe" if "{token}" in to else f"unsubscribe%20{token}"
-        return (
-            f"mailto:{quote(to.replace('{token}', token), safe=_OF_AN_ADDRESS)}?subject={subject}"
-        )
+        address = quote(to.replace("{token}", token), safe=_OF_AN_ADDRESS)
+        return f"mailto:{address}?subject={subject}"
 
 
 def _ascii(name: str) -> str:
@@ -236,22 +213,3 @@ def _ascii(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", name):
         return name
     return hashlib.sha256(name.encode()).hexdigest()[:12]
-
-
-def shown_to_all(source: str) -> set[str]:
-    """The names that a template prints whatever a row holds: outside of every condition.
-
-    Args:
-        source: The template of one part.
-    """
-    tree = LetterEnvironment(str).parse(source)
-    printed = [node for one in tree.body if isinstance(one, nodes.Output) for node in one.nodes]
-    return set(filter(None, map(_name_of, printed)))
-
-
-def _name_of(node: nodes.Node) -> str:
-    while isinstance(node, nodes.Filter) and node.node is not None:
-        node = node.node
-    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
-        return f"{node.node.name}.{node.attr}"
-    return node.name if isinstance(node, nodes.Name) else ""

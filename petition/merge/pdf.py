@@ -29,8 +29,8 @@ from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
+from petition.merge.fill import LoadedText
 from petition.merge.mime_parts import content_id
-from petition.merge.renderer import LoadedText
 from petition.merge.template.fields import locale_of
 
 # As JSON has it: {"tag": "p", "inner": [...]} with the attributes that matter beside them.

@@ -18,6 +18,7 @@ from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.settings import Dkim
 from petition.credentials import DKIM_KEY, KeyMisplaced, Secret, find_printed_key, read_key
 from petition.errors import Level, PetitionError, Problem, ServerTrouble
+from petition.merge.headers import BULK_HEADERS
 from petition.merge.message import Email
 
 if TYPE_CHECKING:
@@ -33,11 +34,8 @@ _OVERSIGNED = (
     "From", "To", "Cc", "Subject", "Date", "Reply-To", "Message-ID", "In-Reply-To", "References",
     "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
 )  # fmt: skip
-# Signed where they stand. RFC 8058 4 demands it of the two that make the one click.
-_SIGNED = (
-    "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Feedback-ID", "Precedence",
-    "Content-Language",
-)  # fmt: skip
+# Signed if present. RFC 8058 4 requires it of the first two.
+_SIGNED = (*BULK_HEADERS, "Content-Language")
 
 _LINE = 76  # characters of a folded line
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")

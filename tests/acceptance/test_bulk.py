@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from petition.merge.headers import BULK_HEADERS
 from petition.outbox.inbound import leave
 from petition.outbox.log import Log
 from tests.acceptance.bulk_campaign import BULK, bulk_campaign, kept
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
-
-OF_BULK = ("List-Unsubscribe", "List-Unsubscribe-Post", "List-ID", "Feedback-ID", "Precedence")
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def test_the_headers_that_providers_ask_for(campaign: SmallCampaign):
 def test_a_personal_letter_has_none_of_them(campaign: SmallCampaign):
     campaign.petition("send", "open-letter", status=0)
     for letter in kept(campaign).values():
-        assert not set(OF_BULK) & set(letter.keys())
+        assert not set(BULK_HEADERS) & set(letter.keys())
         assert "unsubscribe" not in letter.as_string().lower()
 
 
@@ -166,7 +165,7 @@ def test_a_preview_shows_what_is_sent(campaign: SmallCampaign):
     campaign.petition("send", "news", status=0)
     letter = kept(campaign)["ann@x.example"]
     assert f"List-Unsubscribe: {letter['List-Unsubscribe']}" in " ".join(headers.split())
-    assert all(f"{name}: " in headers for name in OF_BULK)
+    assert all(f"{name}: " in headers for name in BULK_HEADERS)
 
 
 BROKEN = {

@@ -318,6 +318,19 @@ def _named_fields(tree: nodes.Node, name: str) -> Iterator[tuple[int, str]]:
             yield item.lineno, item.arg.value
 
 
+def shown_to_all(source: str) -> set[str]:
+    """The names that a template prints whatever a row holds: outside of every condition."""
+    tree = LetterEnvironment(str).parse(source)
+    printed = (node for one in tree.body if isinstance(one, nodes.Output) for node in one.nodes)
+    return set(filter(None, map(_printed_name, printed)))
+
+
+def _printed_name(node: nodes.Node) -> str:
+    while isinstance(node, nodes.Filter) and node.node is not None:
+        node = node.node
+    return _source_of(node)
+
+
 _ROW = "recipient"  # a letter calls the row so; a condition may
 _LIMIT = 10_000  # characters
 _OPTION = "--where"

@@ -24,9 +24,9 @@ def told(people, *texts):
     frozen = freeze_texts(*texts)
     letter = Letter("open-letter", {}, {text.language: text for text in texts})
     merger = Merger(frozen, Signer(b"k" * 32))
-    lint = Lint(letter, merger, 1, NOW)
+    lint = Lint(letter)
     for person in people:
-        lint.look_at(person, merger.merge(person, 1, NOW, full=False).subject)
+        lint.look_at(person, merger.check(person, 1, NOW))
     problems = list(lint.problems())
     assert all(problem.level is Level.WARNING for problem in problems)
     return [(problem.file, problem.line, problem.what) for problem in problems]
@@ -108,7 +108,7 @@ def test_a_sign_in_a_cell_is_wrong_where_the_letter_has_one(body, count):
 
 def test_a_letter_that_cannot_be_merged_still_has_its_rows_judged():
     text = text_of("Hello.")
-    lint = Lint(Letter("a", {}, {"en": text}), None, 1, NOW)
+    lint = Lint(Letter("a", {}, {"en": text}))
     lint.look_at(person_of(salutation="Mr Smith"), None)
     (problem,) = lint.problems()
     assert problem.what.startswith('the salutation "Mr Smith" does not fit')

@@ -151,6 +151,6 @@ def plain_of(body: str, person: Person | None = None, **around) -> str:
 
 def html_of(body: str, person: Person | None = None, **around) -> str:
     """What stands in the letter's HTML between its first and its last element."""
-    whole = merger_of(body, **around).html(person or person_of(), 1, NOW)
+    whole = merger_of(body, **around).html(person or person_of(), 1)
     inner = whole.split('class="letter"', 1)[1].split(">", 1)[1]
     return inner.rsplit("</div>", 1)[0].strip()

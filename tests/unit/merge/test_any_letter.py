@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
+from petition.merge.assemble import Assembler, read_back
 from petition.merge.headers import check_text
-from petition.merge.message import Assembler
-from petition.merge.mime_parts import read_back
+from petition.merge.mime_parts import CarriedParts
 from petition.merge.template.fields import CellRefused
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 
@@ -112,17 +112,17 @@ def test_what_the_cheap_check_lets_through_reads_back(name, subject):
     assembler = Assembler(merger._frozen.sender, None)
     try:
         check_text(subject, "the subject")
-        data = assembler.assemble(copy, filled, "en", NOW, full=False)
+        data = assembler.assemble(copy, filled, "en", NOW, CarriedParts(), full=False)
     except CellRefused:
         return
-    assert assembler.assemble(copy, filled, "en", NOW, full=True) == data
+    assert assembler.assemble(copy, filled, "en", NOW, CarriedParts(), full=True) == data
 
 
 def test_read_back_finds_what_is_different():
     merger = MERGERS["spliced"]
     sent = merger.merge(person_of(), 1, NOW, full=True)
     copy = merger._copy_for(person_of(), 1)
-    meant = merger._assembler.meant(copy, sent.subject)
+    meant = merger._assembler.meant(copy, sent.subject, CarriedParts())
     read_back(sent.data, meant)
     for old, new in [
         (b"Subject: To", b"Subject: Tu"),

@@ -73,7 +73,7 @@ def assert_sound(merger, person):
     parser.feed(html)
     parser.close()
     assert not parser.open
-    assert html == merger.html(person, 1, NOW)
+    assert html == merger.html(person, 1)
     assert text == re.sub("[\x02\x03]", "", merger.show(person, 1, NOW).text)
     assert not re.search("[\U00100000-\U0010ffff]", text + html)
     assert max(map(len, sent.data.split(b"\r\n"))) <= 76

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.merge.letters import (
-    NOW,
     html_of,
     merger_of,
     person_of,
@@ -115,7 +114,7 @@ def test_unused_reference_with_a_field_is_a_problem():
 
 
 def test_page_has_language_direction_and_nothing_remote():
-    page = merger_of("[x](https://a.example)").html(person_of(), 1, NOW)
+    page = merger_of("[x](https://a.example)").html(person_of(), 1)
     assert page.startswith('<!DOCTYPE html><html lang="en" dir="ltr">')
     assert re.findall(r"(?:src|url|href)\W+[^ >]*", page) == ['href="https://a.example"']
     assert "<link" not in page

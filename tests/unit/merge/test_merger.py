@@ -8,8 +8,8 @@ import pytest
 from petition.address import Mailbox
 from petition.errors import MergeRefused
 from petition.identity import Identity, Signer
+from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Envelope, Merger
-from petition.merge.renderer import MARK_BEGIN, MARK_END
 from tests.unit.merge.letters import (
     NOW,
     freeze_texts,
@@ -167,7 +167,7 @@ def test_shown_is_what_is_sent():
     assert all(str(message[name]) == value for name, value in shown.headers)
     assert shown.text == (f"Dear {MARK_BEGIN}Vladimir Kim{MARK_END}, {MARK_BEGIN}x{MARK_END}\n")
     assert re.sub(f"[{MARK_BEGIN}{MARK_END}]", "", shown.text) == text
-    assert merger.html(person_of(), 1, NOW) == html
+    assert merger.html(person_of(), 1) == html
 
 
 @pytest.mark.parametrize("make", ["merge", "show", "html", "trial"])
@@ -176,7 +176,7 @@ def test_refusal_is_the_same_however_the_copy_is_made(make):
     arguments = {
         "merge": lambda: send(merger),
         "show": lambda: merger.show(person_of(), 1, NOW),
-        "html": lambda: merger.html(person_of(), 1, NOW),
+        "html": lambda: merger.html(person_of(), 1),
         "trial": lambda: merger.trial(person_of(), NOW, Mailbox("", "a@b.example")),
     }
     with pytest.raises(MergeRefused, match=r"letters/open-letter.md:5: recipient.title is empty"):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from petition.errors import CampaignError, MergeRefused
 from petition.identity import Signer
 from petition.merge.fast_fill import Forms
+from petition.merge.fill import PlainEnvironment
 from petition.merge.message import Merger
-from petition.merge.renderer import PlainEnvironment
 from petition.merge.template.fields import Named
 from petition.merge.template.sandbox import template_syntax
 from petition.merge.template.tags import mark_tags

@@ -210,5 +210,5 @@ def test_blocks_cost_no_splice_and_no_marks():
 )
 def test_no_line_of_russian_begins_with_a_dash(language, mark):
     frozen = freeze_texts(text_of("a — {{ recipient.name }} — b", language=language))
-    html = Merger(frozen, Signer(b"k" * 32)).html(person_of(language=language), 1, NOW)
+    html = Merger(frozen, Signer(b"k" * 32)).html(person_of(language=language), 1)
     assert f"a{mark}Vladimir Kim{mark}b" in html

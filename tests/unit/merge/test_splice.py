@@ -94,7 +94,7 @@ def built(merger, person):
         if name not in {"MIME-Version", "Content-Type"}:
             message[name] = value
     message.set_content(re.sub("[\x02\x03]", "", shown.text), cte="quoted-printable")
-    message.add_alternative(merger.html(person, 1, NOW), subtype="html", cte="quoted-printable")
+    message.add_alternative(merger.html(person, 1), subtype="html", cte="quoted-printable")
     return message.as_bytes()
 
 
@@ -143,7 +143,7 @@ def test_what_can_be_spliced(tag, is_spliced):
     _, text, html = parts_of(sent.data)
     shown = merger.show(person_of(), 1, NOW).text
     assert text == re.sub("[\x02\x03]", "", shown)
-    assert html == merger.html(person_of(), 1, NOW)
+    assert html == merger.html(person_of(), 1)
     assert ("\x02" in shown) == is_spliced
 
 

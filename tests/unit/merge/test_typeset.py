@@ -18,6 +18,7 @@ from petition.identity import Signer
 from petition.merge.attachments import PROMISED
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
+from petition.merge.pdf import Typesetter
 from tests.unit.merge.enclosed import PNG, Enclosing, read, tree
 from tests.unit.merge.letters import NOW, merger_of, person_of, problems_of, text_of
 
@@ -233,9 +234,22 @@ def test_a_file_of_that_name_comes_first(enclosing):
     assert attached_to(enclosing.merger("letter.pdf"), person_of()) == b"%PDF- my own"
 
 
+def test_checking_reading_and_planning_a_copy_typeset_it_once(enclosing, monkeypatch):
+    made = []
+    real = Typesetter.document
+    monkeypatch.setattr(Typesetter, "document", lambda *args: made.append(1) or real(*args))
+    for full in (True, False):
+        copy = enclosing.merger("letter.pdf").check(person_of(), 1, NOW, full=full)
+        assert copy.text().strip()
+        assert copy.own_files
+        assert bool(copy.size) == full
+        assert len(made) == 1
+        made.clear()
+
+
 def test_the_log_keeps_the_hash_of_a_copys_document(enclosing):
     merger = enclosing.merger("letter.pdf", body="Dear {{ recipient.name }},\n\nHello.")
-    promise = merger.own_files(person_of())[PROMISED]
+    promise = merger.check(person_of(), 1, NOW).own_files[PROMISED]
     sha256 = hashlib.sha256(merger.typeset(person_of())).hexdigest()
     assert promise == f"{sha256}  letter.pdf\n"
     kept = merger.merge(person_of(**{PROMISED: promise}), 1, NOW, full=True)
