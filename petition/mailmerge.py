@@ -186,14 +186,11 @@ class _Reading:
             raise _Stop
         return headers, body
 
-    def _parsed(self, text: str, line: int) -> ForeignTemplate | None:
-        try:
-            return ForeignTemplate(text)
-        except UsageError as fault:
-            inner = re.match(r"line (\d+): ", fault.what)
-            at = line + int(inner[1]) - 1 if inner else line
-            self._complain(TEMPLATE, at, fault.what[inner.end() if inner else 0 :], fault.hint)
-            return None
+    def _parsed(self, text: str, first_line: int) -> ForeignTemplate | None:
+        def report(line: int, what: str, hint: str, mark: str = "") -> None:  # noqa: ARG001
+            self._complain(TEMPLATE, first_line + line - 1, what, hint)
+
+        return ForeignTemplate.read(text, report)
 
     def _judge_names(
         self, headers: Mapping[str, list[Header]], body: ForeignTemplate, columns: list[str]

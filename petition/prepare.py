@@ -17,13 +17,14 @@ from petition.checks.letter import COPIES, refused_by
 from petition.errors import CampaignError, Problem, UsageError
 from petition.identity import Signer
 from petition.merge.document import Frozen
+from petition.merge.fill import captured_in
 from petition.merge.message import Merger
 from petition.outbox.enqueue import Action, Comparison, Listing
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, suppressions
 from petition.outbox.models import FrozenLetter
-from petition.outbox.states import Mode
+from petition.outbox.states import WAITING, Mode
 from petition.plan import FollowUp, Plan, PlanRefused, RowFilter, SendOptions, plan_of, rows_of
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
@@ -194,6 +195,7 @@ class _Reading:
             campaign, self.name, server=self.server, campaign_id=campaign_id, today=today
         )
         examined.problems += suppressed_copies(examined, log)
+        examined.problems += begun_with_a_capture(examined, log)
         following = following_of(examined, log)
         plan = plan_of(examined, log, wish, begins=begins)
         merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
@@ -295,6 +297,29 @@ def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
                 what = f"{mailbox.addr_spec} is never to be written to (petition suppress)"
                 hint = f"Take it out of {key}"
                 yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
+
+
+def begun_with_a_capture(examined: Examined, log: Log) -> Iterator[Problem]:
+    """That a letter still has a statement with which an older petition froze and began it.
+
+    Args:
+        examined: The letter.
+        log: Knows whether copies of it wait.
+    """
+    letter = examined.letter
+    newest = log.newest(letter.name) if examined.frozen is None and letter.texts else None
+    keyword = captured_in(Frozen.from_json(newest.document)) if newest else ""
+    if not keyword:
+        return
+    counts = log.counts(letter.name)
+    if waiting := sum(counts[state] for state in WAITING):
+        copies = "1 copy is" if waiting == 1 else f"{waiting:,} copies are"
+        what = f'{copies} still queued with "{keyword}", which older versions of petition allowed'
+        hint = (
+            "Nothing is lost. Take it out of the letter, then send the new text to those who have"
+            f" not had the letter: petition send {letter.name} --revise"
+        )
+        yield Problem(letter.default_text.file, None, what, hint)
 
 
 def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:

@@ -75,7 +75,7 @@ def _months(language: str) -> dict[int, re.Pattern[str]]:
     }
 
 
-# Around each merged value, as `Merger.show` gives it; a letter that cannot be spliced has none.
+# Around each merged value, as `Merger.show` gives it.
 BEGIN, END = "\x02", "\x03"
 
 # Looked for only where a word begins: a cell may be one word of a hundred thousand letters.

@@ -5,32 +5,29 @@ of these pieces begins and ends at the beginning of an encoded line, so that the
 together in any order. No line is longer than 76 characters or begins with a dot: a letter never
 needs dot-stuffing (RFC 5321 4.5.2).
 
-Of two rows with the same cells empty such a letter makes copies that differ in what is printed and
-in nothing else. Where the one can be made the other can, unless a cell holds what no letter prints:
-a list is checked without merging each of its copies.
-
-All copies whose rows have the same cells empty are one form, in which other cells are printed. What
-they have in common is printed and encoded once. A copy comes out as Jinja fills it, in a fifth of
-the time. Whatever is out of the ordinary is left to Jinja, which knows the line it stands on.
+All copies whose rows have the same cells empty have one form, into which the other cells are
+printed. What they have in common is encoded once, and a list is checked without merging each copy.
+A copy comes out as Jinja fills it, in a fifth of the time. Anything out of the ordinary is left to
+Jinja, which knows the line it stands on.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from html import escape
 from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
+from petition.errors import PetitionError
 from petition.merge.template.fields import (
     EmptyCell,
-    Named,
     Value,
     ValueRefused,
+    in_html,
     is_printable,
     printed,
 )
-from petition.merge.template.sandbox import LetterEnvironment, can_grow
+from petition.merge.template.sandbox import FAULTS, LetterEnvironment, can_grow, captures
 from petition.merge.template.tags import FILTERS, Template
 
 # So that with a dot at its beginning and a soft line break at its end a line has 76 at most.
@@ -45,24 +42,11 @@ _SHORT_IN_HTML = re.compile(_ONE_SHORT_IN_HTML).fullmatch
 _ALL_SHORT_IN_HTML = re.compile(f"{_ONE_SHORT_IN_HTML}(?:\0{_ONE_SHORT_IN_HTML})*").fullmatch
 _CACHED_LENGTH = 200
 
-# Statements whose output goes through the template again, where encoded text would be taken for
-# plain: letters that have them are encoded as a whole.
-_CAPTURES: tuple[type[nodes.Node], ...] = (
-    nodes.FilterBlock,
-    nodes.AssignBlock,
-    nodes.Macro,
-    nodes.CallBlock,
-    nodes.Block,
-)
-
 
 class Filled(NamedTuple):
-    """A letter's words for one person; the text and the HTML in quoted-printable.
+    """A letter's words for one person; the text and the HTML in quoted-printable, in pieces.
 
     Args:
-        subject: The subject.
-        text: The plain text, in pieces.
-        html: The HTML, in pieces.
         is_whole: Whether both are known to be whole lines (`are_whole`).
     """
 
@@ -127,19 +111,19 @@ def print_html(value: Value) -> str:
     """A value as a piece of encoded HTML."""
     if type(value) is str and _SHORT_IN_HTML(value):
         return value + _SOFT_END
-    return encode_value(escape(printed(value)))
+    return encode_value(in_html(printed(value)))
 
 
 def encode_values(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     """Printed values as pieces of encoded plain text, and as pieces of encoded HTML.
 
-    They are those of `print_plain` and `print_html`; of most rows one look tells that they are the
-    same.
+    The same as `print_plain` and `print_html` make; for most rows one look tells that both are
+    alike.
     """
     if _ALL_SHORT_IN_HTML("\0".join(texts)):  # no text that is printed holds a NUL
         pieces = [text + _SOFT_END for text in texts]
         return pieces, pieces
-    return [encode_value(text) for text in texts], [encode_value(escape(text)) for text in texts]
+    return [encode_value(text) for text in texts], [encode_value(in_html(text)) for text in texts]
 
 
 # Lines that end with CRLF, hold no other CR or LF, and do not begin with a dot.
@@ -151,9 +135,9 @@ _LONG = 100
 def are_whole(pieces: Sequence[str]) -> bool:
     """Whether each piece is whole lines, and none of these begins with a dot.
 
-    If so, all of them together are as well, in any order: there is no bare CR or LF in them
-    (SMTP smuggling) and no dot to stuff, and nobody needs to look the whole letter over again.
-    What all copies have in common, which is most of a letter, is looked at once.
+    Then all of them together are as well, in any order: there is no bare CR or LF in them (SMTP
+    smuggling) and no dot to stuff, and the whole letter need not be looked over again. What all
+    copies have in common, which is most of a letter, is looked at once.
     """
     short = [piece for piece in pieces if len(piece) < _LONG]
     long = [piece for piece in pieces if len(piece) >= _LONG]
@@ -170,102 +154,79 @@ class SplicedEnvironment(LetterEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
+        if captures(tree):  # what is encoded already would be encoded once more
+            raise PetitionError("a statement in the letter cannot be used any more")
         for data in tree.find_all(nodes.TemplateData):
             data.data = encode(data.data)
         return tree
 
 
-def can_be_spliced(tree: nodes.Template) -> bool:
-    """Whether a template's pieces come out in the order and form in which they were put in."""
-    return not any(tree.find(capture) for capture in _CAPTURES)
-
-
-RECIPIENT = "recipient"
-KEPT = 1_000  # shapes; a list has a handful
+RECIPIENT, UNSUBSCRIBE = "recipient", "unsubscribe"
+_KEPT = 1_000  # forms; a list has a handful
 
 Shape = tuple[bool, ...]  # of the cells that a letter names, whether there is something in each
 
-# What takes a value, hands it on as it is, and asks at most whether it is empty.
-_HANDS_ON = (nodes.And, nodes.Or, nodes.Not, nodes.CondExpr)
-# What prints a value, or asks whether it is empty.
-_PRINTS = (nodes.Output, nodes.If)
 
-
-class Shapes:
-    """The shapes of copies that could be made.
+class Forms:
+    """The forms of a letter's templates, each made when the first row of its shape comes.
 
     Args:
-        templates: The templates of a letter.
+        names: What the templates can name, but for the person.
+        templates: Those of the subject, the text and the HTML, each with what it runs in.
     """
 
-    def __init__(self, templates: Iterable[Template]) -> None:
-        found = [columns_of(template) for template in templates]
-        whole = [columns for columns in found if columns is not None]
-        self._columns = sorted(frozenset().union(*whole)) if len(whole) == len(found) else None
-        self._made: set[Shape] = set()
+    def __init__(
+        self, names: Mapping[str, Any], *templates: tuple[LetterEnvironment, Template]
+    ) -> None:
+        self._names = names
+        self._trees = [(env.parse(template.source), env) for env, template in templates]
+        self._can_grow = any(
+            can_grow(tree, len(template.lines))
+            for (tree, _), (_, template) in zip(self._trees, templates, strict=True)
+        )
+        fields = [node for tree, _ in self._trees for node in tree.find_all(nodes.Getattr)]
+        self._columns = sorted({node.attr for node in fields if _is_recipient(node.node)})
+        self._forms: dict[Shape, Form | None] = {}
+        self._same_for_all: dict[nodes.Expr, Value] = {}
 
-    def can_be_made(self, cells: Mapping[str, str]) -> bool:
-        """Whether a copy is known to be one that can be made."""
-        return self._shape(cells) in self._made
+    def of(self, cells: Mapping[str, str]) -> "Form | None":
+        """The form of a row; None: its copy is left to Jinja."""
+        shape = self._shape_of(cells)
+        if shape is None:
+            return None
+        if shape not in self._forms and len(self._forms) < _KEPT:
+            self._forms[shape] = self._form_of(shape)
+        return self._forms.get(shape)
 
-    def add(self, cells: Mapping[str, str]) -> None:
-        """Remember that a row's copy could be made."""
-        shape = self._shape(cells)
-        if shape is not None and len(self._made) < KEPT:
-            self._made.add(shape)
+    def _shape_of(self, cells: Mapping[str, str]) -> Shape | None:
+        try:
+            named = [cells[column] for column in self._columns]
+        except KeyError:
+            return None
+        text = "".join(named)
+        if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
+            return None
+        return tuple([bool(cell.strip()) for cell in named])
 
-    def _shape(self, cells: Mapping[str, str]) -> Shape | None:
-        """The shape of a row; None: that does not decide all."""
-        return None if self._columns is None else shape_of(cells, self._columns)
-
-
-def shape_of(cells: Mapping[str, str], columns: Iterable[str]) -> Shape | None:
-    """The shape of a row."""
-    try:
-        named = [cells[column] for column in columns]
-    except KeyError:
-        return None
-    text = "".join(named)
-    if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
-        return None
-    return tuple([bool(cell.strip()) for cell in named])
-
-
-def columns_of(template: Template) -> frozenset[str] | None:
-    """The columns that a template prints or asks the emptiness of."""
-    tree = LetterEnvironment(str).parse(template.source)
-    if can_grow(tree, len(template.lines)):
-        return None
-    found = set(_uses(tree, is_handed_on=False))
-    return None if None in found else frozenset(filter(None, found))
-
-
-def _uses(node: nodes.Node, *, is_handed_on: bool) -> Iterator[str | None]:
-    """Each use of a cell by its column; None for a use that depends on what stands in the cell."""
-    if isinstance(node, nodes.Getattr) and is_recipient(node.node):
-        yield node.attr if is_handed_on else None
-        return
-    if isinstance(node, nodes.Name) and node.name == RECIPIENT:
-        yield None  # given to something as a whole, or another thing's name
-    if not isinstance(node, _HANDS_ON):
-        is_handed_on = isinstance(node, _PRINTS)
-    for child in node.iter_child_nodes():
-        yield from _uses(child, is_handed_on=is_handed_on)
+    def _form_of(self, shape: Shape) -> "Form | None":
+        if self._can_grow:
+            return None
+        known = self._names, dict(zip(self._columns, shape, strict=True)), self._same_for_all
+        try:
+            return Form(*(list(_Reader(*known, env).parts(tree.body)) for tree, env in self._trees))
+        except (_DoesMore, ValueRefused, *FAULTS):
+            return None
 
 
-def is_recipient(node: nodes.Node) -> bool:
-    """Whether an expression is the person that a copy is for."""
+def _is_recipient(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == RECIPIENT
-
-
-UNSUBSCRIBE = "unsubscribe"
 
 
 class Print(NamedTuple):
     """What is printed of a person.
 
     Args:
-        column: A cell that is not empty; "": the link for leaving the list.
+        column: A cell that is not empty; "": the link to leave the list.
         link: The filter that makes it a link or a part of one; "": none.
     """
 
@@ -276,13 +237,52 @@ class Print(NamedTuple):
 Part = str | Print
 
 
-class Blanks:
-    """A template's own text in pieces, and which of the prints goes into each blank among them.
+class Form:
+    """A letter as the rows of one shape fill it.
 
     Args:
-        parts: What the template is made of.
-        prints: What all templates of the letter print.
+        templates: What the subject, the text and the HTML are made of.
     """
+
+    def __init__(self, *templates: Sequence[Part]) -> None:
+        prints = [part for parts in templates for part in parts if isinstance(part, Print)]
+        self._prints = list(dict.fromkeys(prints))
+        self._subject, self._text, self._html = (_Blanks(one, self._prints) for one in templates)
+
+    def subject(self, cells: Mapping[str, str], leave: str) -> str:
+        """The subject of a row's copy, which can be made; arguments and errors as in `filled`."""
+        return "".join(self._subject.filled(self._texts(cells, leave)))
+
+    def filled(self, cells: Mapping[str, str], leave: str) -> Filled:
+        """The letter for one row of this form's shape.
+
+        Args:
+            cells: The row.
+            leave: The link to leave the list.
+
+        Raises:
+            CellRefused: A cell that has to be a link is not one.
+        """
+        texts = self._texts(cells, leave)
+        plain, page = encode_values(texts)
+        return Filled(
+            "".join(self._subject.filled(texts)),
+            self._text.filled(plain),
+            self._html.filled(page),
+            self._text.is_whole and self._html.is_whole,
+        )
+
+    def _texts(self, cells: Mapping[str, str], leave: str) -> list[str]:
+        """What the templates print of a person, each text once."""
+        texts = []
+        for column, link in self._prints:
+            text = cells[column] if column else leave
+            texts.append(FILTERS[link](text) if link else text)
+        return texts
+
+
+class _Blanks:
+    """A template's own text in pieces, and which of the letter's prints goes into each blank."""
 
     def __init__(self, parts: Sequence[Part], prints: Sequence[Print]) -> None:
         self._pieces = ["" if isinstance(part, Print) else part for part in parts]
@@ -292,108 +292,33 @@ class Blanks:
         self.is_whole = are_whole(self._pieces)
 
     def filled(self, texts: Sequence[str]) -> list[str]:
-        """The template in pieces."""
         pieces = self._pieces.copy()
         for at, which in self._blanks:
             pieces[at] = texts[which]
         return pieces
 
 
-class Form:
-    """The templates of a letter as the rows of one shape fill them.
-
-    Args:
-        templates: What each is made of.
-    """
-
-    def __init__(self, templates: Sequence[Sequence[Part]]) -> None:
-        prints = [part for parts in templates for part in parts if isinstance(part, Print)]
-        self._prints = list(dict.fromkeys(prints))
-        self.blanks = [Blanks(parts, self._prints) for parts in templates]
-
-    def texts(self, cells: Mapping[str, str], leave: str) -> list[str]:
-        """What the templates print of a person, each text once.
-
-        Args:
-            cells: The person's row, of this form's shape.
-            leave: Where their link for leaving the list leads.
-
-        Raises:
-            CellRefused: A cell that is to be a link is none.
-        """
-        texts = []
-        for column, link in self._prints:
-            text = cells[column] if column else leave
-            texts.append(FILTERS[link](text) if link else text)
-        return texts
-
-
-class Forms:
-    """The forms of a letter's templates, each made when the first row of its shape comes.
-
-    Args:
-        names: What the templates can name, but for the person.
-        templates: The templates, each with what it runs in.
-    """
-
-    def __init__(
-        self, names: Mapping[str, Any], *templates: tuple[LetterEnvironment, Template]
-    ) -> None:
-        self._names = names
-        trees = [environment.parse(template.source) for environment, template in templates]
-        self._templates = [
-            (tree, environment.finalize or str)
-            for tree, (environment, _) in zip(trees, templates, strict=True)
-        ]
-        self._can_grow = any(
-            can_grow(tree, len(template.lines))
-            for tree, (_, template) in zip(trees, templates, strict=True)
-        )
-        fields = [node for tree in trees for node in tree.find_all(nodes.Getattr)]
-        self._columns = sorted({node.attr for node in fields if is_recipient(node.node)})
-        self._forms: dict[Shape, Form | None] = {}
-
-    def of(self, cells: Mapping[str, str]) -> Form | None:
-        """The form of a row; None: its copy is left to Jinja."""
-        shape = shape_of(cells, self._columns)
-        if shape is None:
-            return None
-        if shape not in self._forms and len(self._forms) < KEPT:
-            self._forms[shape] = self._form_of(shape)
-        return self._forms.get(shape)
-
-    def _form_of(self, shape: Shape) -> Form | None:
-        if self._can_grow:
-            return None
-        is_filled = dict(zip(self._columns, shape, strict=True))
-        readers = [
-            (_Reader(self._names, is_filled, finish), tree) for tree, finish in self._templates
-        ]
-        try:
-            return Form([list(reader.parts(tree.body)) for reader, tree in readers])
-        except (_DoesMore, LookupError, ValueRefused):
-            return None
-
-
 class _DoesMore(Exception):
-    """A template does more than print, and ask what is empty."""
+    """A template does more than print, and test what is empty."""
 
 
 class _Reader:
-    """Reads what a template is for the rows of one shape."""
+    """Reads what a template comes to for the rows of one shape."""
 
     def __init__(
         self,
         names: Mapping[str, Any],
         is_filled: Mapping[str, bool],
-        finish: Callable[[Value], str],
+        same_for_all: dict[nodes.Expr, Value],
+        environment: LetterEnvironment,
     ) -> None:
         self._names = names
         self._is_filled = is_filled
-        self._finish = finish
+        self._same_for_all = same_for_all
+        self._environment = environment
+        self._finish = environment.finalize or str
 
     def parts(self, body: Sequence[nodes.Node]) -> Iterator[Part]:
-        """The parts of a template."""
         for statement in body:
             if isinstance(statement, nodes.If):
                 yield from self.parts(self._branch(statement))
@@ -415,14 +340,15 @@ class _Reader:
         return value if isinstance(value, Print) else self._finish(value)
 
     def _value(self, node: nodes.Node | None) -> Value:
-        """What an expression comes to; a `Print`, where that is what stands in a cell."""
+        """What an expression comes to; a `Print` where that is what stands in a cell."""
         match node:
             case nodes.Const():
                 value = node.value
             case nodes.Name():
-                value = self._named(node.name)
-            case nodes.Getattr(node=nodes.Name() as owner):
-                value = self._field(owner.name, node.attr)
+                value = Print("") if node.name == UNSUBSCRIBE else self._names[node.name]
+            case nodes.Getattr(node=nodes.Name() as owner) if owner.name == RECIPIENT:
+                label = f"{RECIPIENT}.{node.attr}"
+                value = Print(node.attr) if self._is_filled[node.attr] else EmptyCell(label)
             case nodes.Or():
                 value = self._value(node.left) or self._value(node.right)
             case nodes.And():
@@ -433,21 +359,11 @@ class _Reader:
                 value = self._value(node.expr1 if self._value(node.test) else node.expr2)
             case nodes.Filter(name=name) if name in FILTERS:
                 value = self._link(self._value(node.node), name)
+            case nodes.Expr():
+                value = self._same(node)
             case _:
                 raise _DoesMore
         return value
-
-    def _named(self, name: str) -> Value:
-        value = self._names[name]
-        return Print("") if name == UNSUBSCRIBE else value
-
-    def _field(self, name: str, field: str) -> Value:
-        if name == RECIPIENT:
-            return Print(field) if self._is_filled[field] else EmptyCell(f"{name}.{field}")
-        value = self._names[name]
-        if not isinstance(value, Named):
-            raise _DoesMore
-        return value.field(field)
 
     def _link(self, value: Value, name: str) -> Value:
         if not isinstance(value, Print):
@@ -455,3 +371,12 @@ class _Reader:
         if value.link:
             raise _DoesMore
         return Print(value.column, name)
+
+    def _same(self, node: nodes.Expr) -> Value:
+        """An expression that names nothing of a person, such as `signatories|length`."""
+        if node not in self._same_for_all:
+            named = {name.name for name in node.find_all(nodes.Name)}
+            if not named <= self._names.keys() - {UNSUBSCRIBE}:
+                raise _DoesMore
+            self._same_for_all[node] = self._environment.worth(node, self._names)
+        return self._same_for_all[node]

@@ -1,13 +1,12 @@
 """A frozen letter in one language, loaded and ready to be filled for one person at a time."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import Any
 
-from jinja2 import TemplateError
-from markupsafe import Markup
+from jinja2 import TemplateSyntaxError
 
 from petition.campaign.people import Person
 from petition.errors import MergeHindered, MergeRefused, Problem
@@ -15,14 +14,9 @@ from petition.merge.document import Frozen
 from petition.merge.fast_fill import (
     UNSUBSCRIBE,
     Filled,
-    Form,
     Forms,
-    Shapes,
     SplicedEnvironment,
     are_whole,
-    can_be_spliced,
-    encode,
-    encode_values,
     print_html,
     print_plain,
 )
@@ -38,12 +32,20 @@ from petition.merge.template.fields import (
     Value,
     ValueRefused,
     clean,
+    in_html,
     named_event,
     previous_names,
     printed,
     stand_in,
 )
-from petition.merge.template.sandbox import LANGUAGE, LetterEnvironment, Renderer, line_of
+from petition.merge.template.sandbox import (
+    FAULTS,
+    LANGUAGE,
+    LetterEnvironment,
+    Renderer,
+    captures,
+    line_of,
+)
 from petition.merge.template.signatories import signatories_in
 from petition.merge.template.tags import Template
 
@@ -53,33 +55,21 @@ MARK_BEGIN, MARK_END = "\x02", "\x03"
 # Where a copy is only looked at for what its row makes of it.
 _SOME_LINK = "https://example.org/u/0"
 
-# Whatever an expression of a template can raise.
-_FAULTS = (
-    TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-
 
 class PlainEnvironment(LetterEnvironment):
     """An environment whose templates come out as they are read.
 
     Args:
         finish: What becomes of each printed value.
-        autoescape: Whether what a block of a template makes is markup, not escaped again.
     """
 
-    def __init__(self, finish: Callable[[str], str], *, autoescape: bool = False) -> None:
+    def __init__(self, finish: Callable[[str], str]) -> None:
         def paid(value: Value) -> str:
             text = printed(value)
             self.budget.spend(len(text) // 64)
             return finish(text)
 
-        super().__init__(paid, autoescape=autoescape)
+        super().__init__(paid)
 
 
 @dataclass
@@ -102,11 +92,6 @@ class LoadedText:
     paths: tuple[Template, ...] = ()
     instead: Previous | None = None
 
-    @cached_property
-    def is_spliced(self) -> bool:
-        """Whether what all copies have in common is encoded once."""
-        return can_be_spliced(LetterEnvironment(str).parse(self.compiled.text.source))
-
     def fill(self, person: Person, leave: str = "") -> Filled:
         """The letter for one person.
 
@@ -117,18 +102,19 @@ class LoadedText:
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
-        form = self._forms.of(person.fields)
-        if form and (printed := self._printed(form, person, leave)):
-            return printed
+        if (form := self._forms.of(person.fields)) is not None:
+            try:
+                filled = form.filled(person.fields, clean(leave) if leave else _SOME_LINK)
+            except CellRefused:
+                pass  # a cell is not a link: Jinja tells on which line
+            else:
+                self._check_subject(filled.subject, person)
+                return filled
         names = self._names_for(person, leave)
         subject = self._subject_of(names, person)
-        if self.is_spliced:
-            text = self._pieces(self._spliced_text, names, person)
-            html = self._pieces(self._spliced_html, names, person)
-            return Filled(subject, text, html, are_whole(text) and are_whole(html))
-        text = self._pieces(self._text, names, person)
-        html = self._pieces(self._html, names, person)
-        return Filled(subject, [encode("".join(text))], [encode("".join(html))])
+        text = self._pieces(self._spliced_text, names, person)
+        html = self._pieces(self._spliced_html, names, person)
+        return Filled(subject, text, html, are_whole(text) and are_whole(html))
 
     def check(self, person: Person) -> str:
         """See whether the letter can be filled for one person, for less than it costs to fill it.
@@ -139,26 +125,23 @@ class LoadedText:
         Raises:
             MergeRefused: What `fill` would raise.
         """
-        if self._shapes.can_be_made(person.fields):
-            return self.subject_for(person)
-        subject = self.fill(person).subject
-        self._shapes.add(person.fields)
-        return subject
+        if (form := self._forms.of(person.fields)) is not None:
+            try:
+                return self._check_subject(form.subject(person.fields, _SOME_LINK), person)
+            except CellRefused:
+                pass
+        return self.fill(person).subject
 
     def shown(self, person: Person, leave: str = "") -> tuple[str, str]:
         """The subject, and the text with a mark at both ends of each merged value.
 
         Arguments are those of `fill`.
 
-        A letter that cannot be spliced has no marks: its template could see them, and the copy that
-        is shown would not be the one that is sent.
-
         Raises:
             MergeRefused: It cannot be merged for this person.
         """
         names = self._names_for(person, leave)
-        renderer = self._marked_text if self.is_spliced else self._text
-        return self._subject_of(names, person), self._render(renderer, names, person)
+        return self._subject_of(names, person), self._render(self._marked_text, names, person)
 
     def own_paths(self, person: Person) -> list[str]:
         """The paths of what a person's copy alone carries."""
@@ -169,9 +152,6 @@ class LoadedText:
 
     def subject_for(self, person: Person) -> str:
         """The subject for one person."""
-        if form := self._subject_forms.of(person.fields):
-            texts = form.texts(person.fields, _SOME_LINK)
-            return self._checked("".join(form.blanks[0].filled(texts)), person)
         return self._subject_of(self._names_for(person), person)
 
     def html(self, person: Person, leave: str = "") -> str:
@@ -181,10 +161,6 @@ class LoadedText:
             MergeRefused: It cannot be merged for this person.
         """
         return self._render(self._html, self._names_for(person, leave), person)
-
-    @cached_property
-    def _shapes(self) -> Shapes:
-        return Shapes((self.compiled.text, self.compiled.html))
 
     @cached_property
     def _own_paths(self) -> list[Renderer]:
@@ -203,12 +179,8 @@ class LoadedText:
         return SplicedEnvironment(print_html).load(self.compiled.html)
 
     @cached_property
-    def _text(self) -> Renderer:
-        return PlainEnvironment(str).load(self.compiled.text)
-
-    @cached_property
     def _html(self) -> Renderer:
-        return PlainEnvironment(_as_markup, autoescape=True).load(self.compiled.html)
+        return PlainEnvironment(in_html).load(self.compiled.html)
 
     @cached_property
     def _marked_text(self) -> Renderer:
@@ -217,31 +189,11 @@ class LoadedText:
 
     @cached_property
     def _forms(self) -> Forms:
-        text = SplicedEnvironment(print_plain), self.compiled.text
-        html = SplicedEnvironment(print_html), self.compiled.html
-        return Forms(self.names, self._subject_source, text, html)
-
-    @cached_property
-    def _subject_forms(self) -> Forms:
-        return Forms(self.names, self._subject_source)
-
-    @cached_property
-    def _subject_source(self) -> tuple[LetterEnvironment, Template]:
-        return PlainEnvironment(str), self.compiled.subject
-
-    def _printed(self, form: Form, person: Person, leave: str) -> Filled | None:
-        """The letter for one person; None: a cell is no link, which shows again with its line."""
-        try:
-            texts = form.texts(person.fields, clean(leave) if leave else _SOME_LINK)
-        except CellRefused:
-            return None
-        plain, page = encode_values(texts)
-        subject, text, html = form.blanks
-        return Filled(
-            self._checked("".join(subject.filled(texts)), person),
-            text.filled(plain),
-            html.filled(page),
-            text.is_whole and html.is_whole,
+        return Forms(
+            self.names,
+            (PlainEnvironment(str), self.compiled.subject),
+            (SplicedEnvironment(print_plain), self.compiled.text),
+            (SplicedEnvironment(print_html), self.compiled.html),
         )
 
     def _names_for(self, person: Person, leave: str = "") -> dict[str, Any]:
@@ -254,9 +206,9 @@ class LoadedText:
         return names | previous_names(person, self.instead, demands, self.language)
 
     def _subject_of(self, names: dict[str, Any], person: Person) -> str:
-        return self._checked(self._render(self._subject, names, person), person)
+        return self._check_subject(self._render(self._subject, names, person), person)
 
-    def _checked(self, subject: str, person: Person) -> str:
+    def _check_subject(self, subject: str, person: Person) -> str:
         if not subject.strip():
             empty = CellRefused("the subject is empty", "Fill the cells that it names")
             raise refused_row(person, empty)
@@ -275,7 +227,7 @@ class LoadedText:
             raise refused_row(person, refusal, f"{self.file}:{line_of(refusal)}") from None
         except ValueRefused as refusal:
             raise self._refused(refusal, refusal.what, refusal.hint, refusal.mark) from None
-        except _FAULTS as fault:
+        except FAULTS as fault:
             raise self._refused(fault, *of_failure(fault)[:3]) from None
 
     def _refused(self, fault: Exception, what: str, hint: str, mark: str = "") -> MergeRefused:
@@ -324,6 +276,16 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
     return LoadedText(frozen.file(language), language, compiled, names, paths, instead)
 
 
+def captured_in(frozen: Frozen) -> str:
+    """The keyword of a statement with which an older petition froze a letter, and we refuse."""
+    environment = LetterEnvironment(str)
+    for language in frozen.languages:
+        with suppress(TemplateSyntaxError):
+            if found := captures(environment.parse(frozen.compiled(language).text.source)):
+                return found[0][1]
+    return ""
+
+
 def refused_row(
     person: Person, refusal: CellRefused, place: str = "", verb: str = "prints"
 ) -> MergeRefused:
@@ -331,7 +293,3 @@ def refused_row(
     what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
     kind = MergeHindered if isinstance(refusal, FileRefused) else MergeRefused
     return kind(Problem(person.file, person.line, what, refusal.hint))
-
-
-def _as_markup(text: str) -> str:
-    return text if isinstance(text, Markup) else Markup(escape(text))  # noqa: S704 (escaped)

@@ -46,7 +46,6 @@ class Email(NamedTuple):
     message_id: str
     subject: str
     language: str
-    is_spliced: bool  # what all copies have in common was encoded once
     is_whole: bool = False
 
     @property
@@ -128,7 +127,7 @@ class Merger:
         """The copy for one person.
 
         With `full` it is parsed as another program would, and compared; otherwise only its headers
-        are checked. A copy that is not spliced is always parsed.
+        are checked.
         """
         loaded, copy = self._text_for(person), self._copy_for(person, revision)
         filled = loaded.fill(person, self._leave(copy))
@@ -148,7 +147,7 @@ class Merger:
         identity is left out, and of many copies of one shape only the first is filled.
         """
         loaded = self._text_for(person)
-        if full or not loaded.is_spliced:
+        if full:
             copy = self._copy_for(person, revision)
             filled = loaded.fill(person, self._leave(copy))
             carried = self._attachments.of(person, loaded, revision)
@@ -229,7 +228,6 @@ class Merger:
         full: bool,
     ) -> Email:
         loaded = self._text_for(person)
-        full = full or not loaded.is_spliced
         try:
             data = self._assembler.assemble(copy, filled, loaded.language, date, carried, full=full)
         except CellRefused as refusal:
@@ -240,7 +238,6 @@ class Merger:
             copy.message_id,
             filled.subject,
             loaded.language,
-            loaded.is_spliced,
             # The header block was checked too, and between the parts stands nothing but a boundary.
             # Files that the copy carries were not checked.
             filled.is_whole and not (carried.pictures or carried.attached),

@@ -16,6 +16,7 @@ from petition.credentials import Secret
 from petition.errors import LogDamaged, PetitionError, ServerTrouble
 from petition.identity import Signer
 from petition.merge.document import Frozen
+from petition.merge.fill import captured_in
 from petition.merge.message import Merger
 from petition.merge.pdf import layout
 from petition.outbox.log import Log
@@ -307,6 +308,10 @@ class Worker:
         if any(one != layout() for one in layouts):  # it is a program: nobody else's is run
             what = f'"{letter}" has the page of another version of petition for its PDF'
             raise LetterUnusable(what, "Use one version for send and for the workers")
+        if keyword := captured_in(frozen):
+            what = f'"{letter}" has "{keyword}", which older versions of petition allowed'
+            hint = f"Take it out of the letter, then: petition send {letter} --revise --workers"
+            raise LetterUnusable(what, hint)
         kept_files = KeptFiles()
         merger = Merger(frozen, Signer(self._log.key), kept_files)
         self._compiled = _Compiled(found.document, merger, kept_files, frozen.sender.domain)

@@ -19,7 +19,6 @@ def letter(*copies, to=TO, data=DATA, mail_from="a@b.test", smtputf8=False):
         message_id="<1@b.test>",
         subject="hello",
         language="en",
-        is_spliced=True,
     )
 
 

@@ -292,7 +292,8 @@ def test_what_mailmerge_gets_wrong_is_not_taken_over(old: Old):
         ("{% if name %}CC: x@x.example", "is no header"),
         ("CC: {{ name", '"{{" is never closed'),
         ("SUBJECT: again", "the header SUBJECT stands there twice"),
-        ("REPLY-TO: {% include 'x' %}", "the template takes in another one"),
+        ("REPLY-TO: {% include 'x' %}", "cannot include another"),
+        ("REPLY-TO: {% filter lower %}A@X.EXAMPLE{% endfilter %}", "{% filter %} cannot be used"),
     ],
 )
 def test_what_cannot_be_taken_over_is_refused_with_its_line(old: Old, line: str, what: str):
@@ -300,6 +301,15 @@ def test_what_cannot_be_taken_over_is_refused_with_its_line(old: Old, line: str,
     (found,) = old.refused()
     assert found[:2] == ("mailmerge_template.txt", 4)
     assert what in found[2]
+
+
+def test_each_block_that_a_letter_cannot_have_is_named_with_its_line(old: Old):
+    two = "{% macro m() %}x{% endmacro %}\n\n{% set y %}z{% endset %}"
+    old.write(f"{HEADERS}\nHello {{{{ m() }}}}.\n{two}\n{{% filter upper %}}a{{% endfilter %}}\n")
+    found = old.refused()
+    assert [one[:2] for one in found] == [("mailmerge_template.txt", line) for line in (6, 8, 9)]
+    for (_, _, what), keyword in zip(found, ("macro", "set", "filter"), strict=True):
+        assert f"{{% {keyword} %}}" in what
 
 
 def test_html_in_markdown_is_refused(old: Old):

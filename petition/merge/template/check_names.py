@@ -24,7 +24,12 @@ from petition.merge.template.fields import (
     Named,
     ValueRefused,
 )
-from petition.merge.template.sandbox import LetterEnvironment, known_filters, template_syntax
+from petition.merge.template.sandbox import (
+    LetterEnvironment,
+    captures,
+    known_filters,
+    template_syntax,
+)
 from petition.merge.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
 
 _FIXED = "Write a text in quotes or a number there"
@@ -124,7 +129,7 @@ class Report(Protocol):
 
 
 # What Jinja itself lets a template name.
-_JINJAS = frozenset({"range", "loop", "self", "caller", "varargs", "kwargs", "true", "false"})
+_JINJAS = frozenset({"range", "loop", "true", "false"})
 
 # Of Jinja's tests those that a letter has a use for.
 _TESTS = ("defined", "divisibleby", "even", "in", "lower", "number", "odd", "string", "upper")
@@ -154,6 +159,32 @@ _FIELDS_OF_EACH = {
 
 _OTHER_FILES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
+_INSTEAD = {
+    "macro": "Write its text where it is to stand, or repeat it with {% for %}",
+    "call": "Write its text where it is to stand",
+    "filter": "Put the filter on each field: {{ recipient.name | upper }}",
+    "set": 'Give the value in the tag, as in {% set town = "Leeds" %}, or choose with {% if %}',
+    "block": "Take {% block %} and {% endblock %} out, and leave the text",
+    "recursive": 'Take "recursive" out, and write one loop inside the other',
+}
+
+
+def check_statements(tree: nodes.Template, report: Report) -> bool:
+    """Look for statements that no letter can have; whether there are none."""
+    others, captured = list(tree.find_all(_OTHER_FILES)), captures(tree)
+    for node in others:
+        what = "a letter is one file and cannot include another"
+        report(node.lineno, what, "Write the text into the letter itself")
+    escaping = list(tree.find_all(nodes.ScopedEvalContextModifier))
+    for node in escaping:
+        what = "{% autoescape %} is not possible: fields are always escaped"
+        report(node.lineno, what, "Take it out")
+    for line, keyword in captured:
+        shown = {"set": "{% set %} without a value", "recursive": "a loop that calls itself"}
+        what = f"{shown.get(keyword, f'{{% {keyword} %}}')} cannot be used in a letter"
+        report(line, what, _INSTEAD[keyword], keyword)
+    return not (others or escaping or captured)
+
 
 def check_names(tree: nodes.Template, known: Mapping[str, Sequence[str]], report: Report) -> None:
     """Look for everything that a template names and that is not there."""
@@ -174,7 +205,6 @@ class _Names:
         self._report = report
 
     def check(self) -> None:
-        self._check_statements()
         self._check_filters()
         self._check_tests()
         self._check_top_names()
@@ -187,14 +217,6 @@ class _Names:
     def check_fields(self) -> None:
         for name, fields in self._known.items():
             self._check_fields(self._tree, name, fields)
-
-    def _check_statements(self) -> None:
-        for node in self._tree.find_all(_OTHER_FILES):
-            what = "a letter is one file and takes in no other"
-            self._report(node.lineno, what, "Write the text into the letter itself")
-        for node in self._tree.find_all(nodes.ScopedEvalContextModifier):
-            what = "{% autoescape %} is not possible: fields are always escaped"
-            self._report(node.lineno, what, "Take it out")
 
     def _check_filters(self) -> None:
         known = known_filters()
@@ -229,7 +251,7 @@ class _Names:
                 self._unknown(used.lineno, what, used.name, _TESTS)
 
     def _check_top_names(self) -> None:
-        made = set(self._made_names())
+        made = {name.name for name in self._tree.find_all(nodes.Name) if name.ctx != "load"}
         for name in self._tree.find_all(nodes.Name):
             if name.ctx != "load":
                 if name.name in self._known:
@@ -252,14 +274,6 @@ class _Names:
             self._report(name.lineno, what, f"Did you mean {near}", name.name)
         else:
             self._unknown(name.lineno, what, name.name, self._known)
-
-    def _made_names(self) -> Iterator[str]:
-        """The names that the template itself gives."""
-        for name in self._tree.find_all(nodes.Name):
-            if name.ctx != "load":
-                yield name.name
-        for macro in self._tree.find_all(nodes.Macro):
-            yield macro.name
 
     def _check_fields(self, tree: nodes.Node, name: str, fields: Sequence[str]) -> None:
         for line, field in _named_fields(tree, name):

@@ -11,7 +11,7 @@ from petition.campaign.demands import Demand
 from petition.campaign.letter import LetterText
 from petition.errors import Problem
 from petition.merge.template.bodies import write_page, write_plain
-from petition.merge.template.check_names import check_fields, check_names
+from petition.merge.template.check_names import check_fields, check_names, check_statements
 from petition.merge.template.error_texts import of_syntax
 from petition.merge.template.fields import Named, ValueRefused, clean
 from petition.merge.template.markdown import Node, Picture, read_markdown, read_plain
@@ -252,11 +252,13 @@ class _Source:
             self._report(*oversized, "Take it apart with {% set %}, or make it shorter")
             return False
         tree = self._parsed()
-        is_readable = len(self._problems) == before
-        if tree is not None:
-            check_names(tree, known, self._report)
-        else:
+        if tree is None:
             self._check_fields_alone(known)
+            return False
+        is_readable = len(self._problems) == before
+        if not check_statements(tree, self._report):
+            return False
+        check_names(tree, known, self._report)
         return is_readable
 
     def template(self) -> Template:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property
+from html import escape
 from typing import Any, Self, TypeAlias
 
 from babel import Locale, UnknownLocaleError
@@ -166,6 +167,11 @@ def is_printable(text: str) -> bool:
     """Whether a text is printed as it stands: `clean` gives it back."""
     # Nearly all is printable for Unicode too, which is seen sooner; a line end and a tab are not.
     return text.isprintable() or not _UNPRINTABLE.search(text)
+
+
+def in_html(text: str) -> str:
+    """What a field prints, as it stands in HTML: a field is escaped here and nowhere else."""
+    return escape(text)
 
 
 def _kind_of(value: Value) -> str:

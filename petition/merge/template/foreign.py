@@ -7,11 +7,14 @@ mailmerge makes of its line ends (`nl2br`).
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from typing import Self
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from petition.errors import UsageError
+from petition.merge.template.check_names import Report, check_statements
 from petition.merge.template.error_texts import of_syntax
 from petition.merge.template.markdown import first_html, soft_line_ends
 from petition.merge.template.sandbox import template_syntax
@@ -23,27 +26,25 @@ _BRACE = re.compile(r"\{(?=[{%#]|" + TAG.pattern + ")")
 
 
 class ForeignTemplate:
-    """A text with Jinja's tags.
-
-    Args:
-        text: The text.
-
-    Raises:
-        UsageError: Jinja cannot read it, or it takes in other templates; says the line in it.
-    """
+    """A text with Jinja's tags."""
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+    @classmethod
+    def read(cls, text: str, report: Report) -> Self | None:
+        """A text, if a letter can have its tags; else each problem is reported with its line."""
+        found = cls(text)
         try:
-            self._tree = template_syntax().parse(text)
+            return found if check_statements(found._tree, report) else None
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, text)
-            what = f"line {said.line or fault.lineno}: {said.what}"
-            raise UsageError(what, said.hint) from None
-        others = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-        if other := next((one for kind in others for one in self._tree.find_all(kind)), None):
-            what = f"line {other.lineno}: the template takes in another one"
-            raise UsageError(what, "Copy its text into this one")
+            report(said.line or fault.lineno, said.what, said.hint)
+            return None
+
+    @cached_property
+    def _tree(self) -> nodes.Template:
+        return template_syntax().parse(self.text)
 
     @property
     def names(self) -> set[str]:
@@ -53,8 +54,7 @@ class ForeignTemplate:
     @property
     def own_names(self) -> set[str]:
         """The names that it makes itself, in loops and assignments."""
-        stored = {one.name for one in self._tree.find_all(nodes.Name) if one.ctx != "load"}
-        return stored | {one.name for one in self._tree.find_all(nodes.Macro)}
+        return {one.name for one in self._tree.find_all(nodes.Name) if one.ctx != "load"}
 
     def marked(self) -> Marked:
         """The text with its tags put aside, and with them braces that would become one."""

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 LISTS = ("bullet_list", "ordered_list")
 
-# Statements that keep what they hold for another place.
-_CAPTURES = frozenset({"macro", "set"})
-
 # What stands inside a line of text; all other kinds are blocks.
 INLINE = frozenset(
     {"text", "field", "code_inline", "softbreak", "hardbreak", "em", "strong", "link", "image"}
@@ -107,8 +104,6 @@ def _lifted(block: Node, marked: Marked) -> Node:
     if group.kind != "group" or any(_is_middle(part, marked) for part in group.children):
         return block
     opening, *inner, closing = group.children
-    if marked.tag(opening.text).keyword in _CAPTURES:
-        return group  # what it holds is printed elsewhere, in a paragraph of that place
     paragraph = Node("paragraph", children=inner, line=block.line, is_tight=block.is_tight)
     return Node("group", children=[opening, paragraph, closing], line=block.line)
 

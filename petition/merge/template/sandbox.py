@@ -7,18 +7,18 @@ What is not listed here does not exist in a letter: neither `safe`, which would 
 markup, nor `random`, after which a preview would not be what is sent.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from functools import cache, wraps
 from typing import Any, TypeVar
 
 import jinja2
-from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2 import StrictUndefined, TemplateError, nodes, pass_context
+from jinja2.environment import TemplateExpression
 from jinja2.filters import FILTERS
 from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import _PassArg
-from markupsafe import Markup
 
 from petition.merge.template import tags
 from petition.merge.template.fields import EmptyCell, Named, Value, ValueRefused, printed
@@ -97,6 +97,17 @@ def check_bits(bits: int) -> None:
     if bits > NUMBER_LIMIT:
         raise ValueRefused("an expression makes a number that is too large", "Make it smaller")
 
+
+# Whatever an expression of a template can raise.
+FAULTS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 Filter = Callable[..., Value]
 
@@ -184,8 +195,7 @@ class Operations:
     def _concatenate(self, parts: Iterable[Value]) -> str:
         texts = [printed(part) for part in parts]
         check_length(sum(map(len, texts)))
-        is_markup = any(isinstance(text, Markup) for text in texts)
-        return self._budget.charge(Markup("").join(texts) if is_markup else "".join(texts))
+        return self._budget.charge("".join(texts))
 
     def _join(self, elements: Iterable[Value], mark: str = "", attribute: str = "") -> str:
         found = [
@@ -302,8 +312,15 @@ _TEXT_METHODS = frozenset(
         *("endswith", "isalpha", "isdigit", "islower", "isupper", "startswith"),
     }
 )
-# What can make a template's output much longer than the template.
-_GROWING = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block, nodes.AssignBlock)
+# Statements whose output goes through the template again, where encoded text would be taken for
+# plain. No letter can have one; the subject of a letter that was frozen earlier still may.
+_CAPTURES = {
+    nodes.Macro: "macro",
+    nodes.CallBlock: "call",
+    nodes.FilterBlock: "filter",
+    nodes.AssignBlock: "set",
+    nodes.Block: "block",
+}
 _FEW_TAGS = 1_000
 
 _MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
@@ -320,12 +337,11 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
     Args:
         finalize: Turns each value into what the template prints.
-        autoescape: Whether what a block of a template makes is markup, not escaped again.
     """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, finalize: Callable[[Value], str], *, autoescape: bool = False) -> None:
+    def __init__(self, finalize: Callable[[Value], str]) -> None:
         super().__init__(
             block_start_string=tags.BLOCK[0],
             block_end_string=tags.BLOCK[1],
@@ -337,7 +353,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             optimized=False,
             undefined=StrictUndefined,
             finalize=finalize,
-            autoescape=autoescape,
+            autoescape=False,  # `finalize` escapes
         )
         self.budget = Budget()
         operations = Operations(self.budget)
@@ -353,6 +369,14 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         tree = self.parse(template.source)
         grows = can_grow(tree, len(template.lines))
         return Renderer(self.from_string(tree), self.budget, can_grow=grows)
+
+    def worth(self, expression: nodes.Expr, names: Mapping[str, Value]) -> Value:
+        """What an expression of a template comes to."""
+        result = nodes.Name("result", "store", lineno=expression.lineno)
+        assign = nodes.Assign(result, expression, lineno=expression.lineno)
+        template = self.from_string(nodes.Template([assign], lineno=1))
+        self.budget.start()
+        return TemplateExpression(template, undefined_to_none=False)(names)
 
     # What follows is Jinja's: what a template may touch, and how it is read.
 
@@ -438,7 +462,15 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
 def can_grow(tree: nodes.Template, tag_count: int) -> bool:
     """Whether what comes out can be much longer than the template."""
-    return tag_count > _FEW_TAGS or any(map(tree.find, _GROWING))
+    return tag_count > _FEW_TAGS or any(map(tree.find, (nodes.For, *_CAPTURES)))
+
+
+def captures(tree: nodes.Template) -> list[tuple[int, str]]:
+    """The statements that capture output, which no letter can have: line and keyword of each."""
+    found = [(node.lineno, _CAPTURES[type(node)]) for node in tree.find_all(tuple(_CAPTURES))]
+    return found + [
+        (loop.lineno, "recursive") for loop in tree.find_all(nodes.For) if loop.recursive
+    ]
 
 
 class Renderer:

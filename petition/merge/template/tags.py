@@ -286,20 +286,7 @@ def _role(words: Iterable[tuple[str, str]]) -> Role:
         return Role.MIDDLE
     if keyword in {"include", "import", "from", "extends"}:
         return Role.ALONE
-    if keyword == "set" and _assigns(solid):
-        return Role.ALONE
-    return Role.OPEN
-
-
-def _assigns(words: list[tuple[str, str]]) -> bool:
-    """Whether a `set` has its value in the tag itself: an = outside of all brackets."""
-    depth = 0
-    for kind, word in words:
-        if kind == "operator":
-            depth += (word in "([{") - (word in ")]}")
-            if word == "=" and depth == 0:
-                return True
-    return False
+    return Role.ALONE if keyword == "set" and ("operator", "=") in solid else Role.OPEN
 
 
 def _delimited(tag: Tag) -> str:

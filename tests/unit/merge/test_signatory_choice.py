@@ -11,7 +11,6 @@ from petition.merge.message import Merger
 from tests.unit.merge.letters import (
     NOW,
     freeze_texts,
-    merged,
     person_of,
     plain_of,
     problems_of,
@@ -133,11 +132,6 @@ def test_the_order_of_the_rows_is_no_part_of_the_letter():
         freeze_texts(text_of(body), signatories=signed) for signed in (SIGNED, SIGNED[::-1])
     )
     assert there.hash == back.hash
-
-
-def test_a_count_is_spliced_like_any_field():
-    email = merged("{{ signatories | where(country='KZ') | length }}", signatories=SIGNED)
-    assert email.is_spliced
 
 
 SIGNATORIES = st.lists(

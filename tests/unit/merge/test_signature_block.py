@@ -198,10 +198,9 @@ def test_demand_without_text():
     assert plain_of("{{ demands }}", demands={"en": (demand,)}) == ("1. Title\n")
 
 
-def test_blocks_cost_no_splice_and_no_marks():
+def test_blocks_have_no_marks():
     frozen = freeze_texts(text_of("{{ demands }}\n\n{{ signatories }}"))
     merger = Merger(frozen, Signer(b"k" * 32))
-    assert merger.merge(person_of(), 1, NOW, full=True).is_spliced
     assert "\x02" not in merger.show(person_of(), 1, NOW).text
 
 

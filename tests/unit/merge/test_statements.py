@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.unit.merge.letters import html_of, person_of, plain_of, problems_of, text_of
+from tests.unit.merge.letters import BODY_LINE, html_of, person_of, plain_of, problems_of, text_of
 
 
 def bare(html):
@@ -99,18 +99,39 @@ def test_unpaired_statement_has_its_line():
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ("{% set x %}a **b** {{ recipient.name }}{% endset %}\n\n{{ x }}", "a b Vladimir Kim"),
-        ("{% filter upper %}\na {{ recipient.name }}\n{% endfilter %}", "A VLADIMIR KIM"),
-        ("{% macro m(x) %}<{{ x }}>{% endmacro %}\n\n{{ m(recipient.name) }}", "<Vladimir Kim>"),
         ("{% with x = 1 %}\n{{ x }}\n{% endwith %}", "1"),
         ("{% set x = recipient.name %}\n{{ x }}", "Vladimir Kim"),
+        ("{% set x = demands|where(id='pay')|list %}\n{{ x|length }}", "1"),
     ],
 )
-def test_blocks_of_a_template(body, text):
+def test_names_given_in_a_letter(body, text):
     assert plain_of(body).strip() == text
 
 
-def test_markup_of_a_block_is_not_escaped_again():
-    body = "{% set x %}a **b** {{ recipient.title }}{% endset %}\n\nsay {{ x }}"
-    html = bare(html_of(body, person_of(title="<i>")))
-    assert html.endswith("<p>say a <strong>b</strong> &lt;i&gt;</p>")
+CAPTURES = {
+    "macro": "{% macro m(x) %}<{{ x }}>{% endmacro %}\n\n{{ m(recipient.name) }}",
+    "call": "{% call recipient.name() %}x{% endcall %}",
+    "filter": "{% filter upper %}\na {{ recipient.name }}\n{% endfilter %}",
+    "block": "{% block b %}x{% endblock %}",
+    "set": "{% set x %}a **b** {{ recipient.name }}{% endset %}\n\n{{ x }}",
+    "recursive": "{% for a in [[1]] recursive %}{{ loop(a) }}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("keyword", CAPTURES)
+def test_what_captures_output_is_refused_with_its_line(keyword):
+    (problem,) = problems_of(text_of(f"a\n\n{CAPTURES[keyword]}"))
+    assert (problem.file, problem.line) == ("letters/open-letter.md", 7)
+    assert problem.mark == keyword
+    assert keyword in problem.what or problem.what.startswith("a loop that calls itself")
+    assert problem.hint
+    if keyword not in {"macro", "set", "recursive"}:
+        (problem,) = problems_of(text_of("a", subject=CAPTURES[keyword].replace("\n", "")))
+        assert problem.line == 3
+
+
+def test_each_of_several_is_named():
+    body = "\n\n".join(CAPTURES.values())
+    lines = [problem.line for problem in problems_of(text_of(body))]
+    expected = [BODY_LINE + body[: body.index(one)].count("\n") for one in CAPTURES.values()]
+    assert lines == expected

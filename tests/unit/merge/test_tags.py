@@ -23,7 +23,6 @@ def test_tag_becomes_one_character():
     [
         ("set x = 1", Role.ALONE),
         ("set x", Role.OPEN),
-        ("set x | replace(old='a', new='b')", Role.OPEN),
         ("else", Role.MIDDLE),
         ("elif x", Role.MIDDLE),
         ("for a in b", Role.OPEN),
