@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from petition import mail_parser
 from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import output
 from petition.cli.workspace import Json
 from petition.errors import ExitStatus, ServerTrouble, UsageError
-from petition.inbox import message
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.inbox.patterns import Finding
@@ -266,9 +266,9 @@ def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
 
 def _read(file: str) -> bytes:
     if file == "-":
-        return sys.stdin.buffer.read(message.BYTES + 1)
+        return sys.stdin.buffer.read(mail_parser.BYTES + 1)
     with Path(file).open("rb") as opened:
-        return opened.read(message.BYTES + 1)
+        return opened.read(mail_parser.BYTES + 1)
 
 
 def _more_mails(data: bytes) -> int:

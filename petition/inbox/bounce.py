@@ -18,9 +18,10 @@ from urllib.parse import unquote
 
 from flufl.bounce import all_failures
 
+from petition import mail_parser
 from petition.address import folded
-from petition.inbox import message
-from petition.inbox.message import (
+from petition.inbox.patterns import Finding, Kind, alternatives, pattern, sections
+from petition.mail_parser import (
     Headers,
     MailPart,
     decoded_header,
@@ -29,7 +30,6 @@ from petition.inbox.message import (
     read_headers,
     returned_headers,
 )
-from petition.inbox.patterns import Finding, Kind, alternatives, pattern, sections
 
 _TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ADDRESS_IN_REPORT = re.compile(
@@ -56,7 +56,7 @@ class _Notice(NamedTuple):
 def _notices(mail: MailPart) -> list[_Notice]:
     """What a mail's own report says; that of a mail that somebody forwards is not its own."""
     found: list[_Notice] = []
-    left = message.REPORT_BYTES
+    left = mail_parser.REPORT_BYTES
     for part in mail.walk():
         if part.content_type in _TYPES and not part.inside_message and left > 0:
             found += _read_report(part.beginning(left))
@@ -290,7 +290,7 @@ def takes_no_reply(mail: MailPart) -> bool:
 def returned(mail: MailPart) -> list[Headers]:
     """The headers of the first letters that a mail brings back."""
     parts = (part for part in mail.walk() if is_returned(part) and not part.inside_message)
-    return [returned_headers(part) for part in islice(parts, message.RETURNED_MAILS)]
+    return [returned_headers(part) for part in islice(parts, mail_parser.RETURNED_MAILS)]
 
 
 def _is_daemon(mail: MailPart) -> bool:

@@ -12,7 +12,8 @@ import re
 from bisect import bisect_left
 
 from petition.inbox.bounce import bounce_of, has_null_sender, returned, takes_no_reply
-from petition.inbox.message import (
+from petition.inbox.patterns import Finding, Kind, alternatives, pattern
+from petition.mail_parser import (
     QUOTE_MARK,
     Headers,
     MailPart,
@@ -22,7 +23,6 @@ from petition.inbox.message import (
     read_headers,
     read_mail,
 )
-from petition.inbox.patterns import Finding, Kind, alternatives, pattern
 
 _SHOWN = 300  # characters of an answer
 

@@ -16,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 from imap_tools import MailBox
 from imap_tools.errors import ImapToolsError, MailboxTaggedResponseError
 
+from petition import mail_parser
 from petition.campaign.settings import Inbox
 from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
-from petition.inbox import message
 from petition.inbox.mailboxes import Fetched
 
 _SECONDS = 60  # until a server begins to reply
@@ -52,7 +52,7 @@ class _Client(imaplib.IMAP4_SSL):
     def _begin(self) -> None:
         expected, self.expected = self.expected, 0
         self.is_exceeded = False
-        self._left = 2 * expected + _REPLY_BYTES + (message.BYTES if expected else 0)
+        self._left = 2 * expected + _REPLY_BYTES + (mail_parser.BYTES if expected else 0)
         self._until = time.monotonic() + _COMMAND_SECONDS + expected / _BYTES_A_SECOND
 
     def open(self, host: str = "", port: int | None = 993, timeout: float | None = None) -> None:
@@ -274,9 +274,9 @@ class Imap:
         return sizes
 
     def _fetch(self, uids: list[int], sizes: dict[int, int]) -> Iterator[Fetched]:
-        large = [uid for uid in uids if sizes[uid] > message.BYTES]
+        large = [uid for uid in uids if sizes[uid] > mail_parser.BYTES]
         for uid in large:
-            aside = f"it is larger than {message.BYTES >> 20} MB"
+            aside = f"it is larger than {mail_parser.BYTES >> 20} MB"
             yield Fetched(f"{self.validity}:{uid}", b"", uid, aside)
         wanted = [uid for uid in uids if uid not in large]
         if not wanted:

@@ -9,11 +9,12 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
 
+from petition import mail_parser
 from petition.errors import ServerTrouble, UsageError
-from petition.inbox import message
 from petition.inbox.bounce import returned
 from petition.inbox.classify import classify, feedback_report, own_words, set_aside
-from petition.inbox.message import (
+from petition.inbox.patterns import Finding, Kind
+from petition.mail_parser import (
     MailPart,
     SetAside,
     all_addresses,
@@ -21,7 +22,6 @@ from petition.inbox.message import (
     read_mail,
     tokens_in,
 )
-from petition.inbox.patterns import Finding, Kind
 from petition.outbox.inbound import Incoming, Received, Recorded, failed_on
 
 # What separates the mails of an mbox: a blank line, then "From somebody day time year".
@@ -72,7 +72,7 @@ class MaildirSource:
             # A mail that its program has moved is read the next time. Links are not followed.
             with suppress(OSError), open(path, "rb", opener=_open) as file:
                 if S_ISREG(os.fstat(file.fileno()).st_mode):
-                    data = file.read(message.BYTES + 1)
+                    data = file.read(mail_parser.BYTES + 1)
             if data is not None:
                 yield Fetched(place, data)
 
@@ -112,7 +112,7 @@ class Mbox:
                     if not is_first:
                         yield Fetched(str(number), _mail(mail))
                         number, mail = number + 1, bytearray()
-                elif len(mail) <= message.BYTES:
+                elif len(mail) <= mail_parser.BYTES:
                     mail += line[1:] if line.startswith(b">From ") else line
                 is_blank, is_first = not line.strip(), False
         if not is_first:

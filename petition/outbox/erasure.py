@@ -1,17 +1,14 @@
 """Takes one person out of the log; states, hashes and counts stay (P2)."""
 
-import email
-import email.errors
 import html
 import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from email.header import decode_header
-from email.message import Message
 
 from petition.address import folded
+from petition.mail_parser import SetAside, decoded_header, decoded_text, read_mail
 from petition.outbox import models
 from petition.outbox.database import Row
 from petition.outbox.log import Log
@@ -22,6 +19,7 @@ from petition.outbox.states import Reason
 STAND_IN = "[forgotten]"
 _AROUND = 60  # characters on either side
 _OTHERS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_MOST_BYTES = 40 * 2**20  # of a mail that is searched; a letter with all its files is smaller
 _SHORTEST = 3  # characters of a local part that is looked for by itself
 
 
@@ -91,12 +89,21 @@ class Redaction:
         return [_around(text or "", *one.span()) for one in found]
 
     def around_in_mail(self, data: bytes) -> list[str]:
-        """The same of a mail, in whichever of its parts."""
-        return list(dict.fromkeys(one for text in _texts(data) for one in self.around(text)))
+        """The same of all parts of a mail; of one that cannot be searched, why not."""
+        found: dict[str, None] = {}
+        try:
+            for text in _texts(data):
+                found |= dict.fromkeys(self.around(text))
+        except SetAside as fault:
+            found[f"[this mail cannot be searched: {fault}]"] = None
+        return list(found)
 
     def is_in_mail(self, data: bytes) -> bool:
-        """Whether a mail names them, in a header or a text, however that is encoded."""
-        return any(map(self.names_them, _texts(data)))
+        """Whether a mail names them in a header or a text, or cannot be searched for that."""
+        try:
+            return any(map(self.names_them, _texts(data)))
+        except SetAside:
+            return True
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -119,35 +126,17 @@ def _around(text: str, start: int, end: int) -> str:
 
 
 def _texts(data: bytes) -> Iterator[str]:
+    """A mail as it stands, then its headers and texts decoded; SetAside beyond a limit."""
     yield data.decode("utf-8", "replace")
-    try:
-        mail = email.message_from_bytes(data)
-        for part in mail.walk():
-            yield from (_decoded(str(value)) for value in part.values())
-            yield from _text_of(part)
-    except (RecursionError, ValueError, LookupError, email.errors.MessageError):
-        return  # what cannot be taken apart was looked through as it stands
-
-
-def _text_of(part: Message) -> Iterator[str]:
-    payload = part.get_payload(decode=True) if not part.is_multipart() else None
-    if not isinstance(payload, bytes) or part.get_content_maintype() not in {"text", "message"}:
-        return
-    try:
-        text = payload.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:
-        text = payload.decode("latin-1")
-    yield text
-    if "<" in text:  # HTML may break a name by markup
-        yield html.unescape(re.sub(r"<[^<>]*>", " ", text))  # linear, whatever the text
-
-
-def _decoded(header: str) -> str:
-    parts = [
-        piece.decode(charset or "latin-1", "replace") if isinstance(piece, bytes) else piece
-        for piece, charset in decode_header(header)
-    ]
-    return "".join(parts)
+    for part in read_mail(data, _MOST_BYTES).walk():
+        yield from (decoded_header(value, None) for _, value in part.headers.fields)
+        if part.children or part.content_type.partition("/")[0] not in {"text", "message"}:
+            continue
+        body = part.beginning(part.end - part.start)
+        text = decoded_text(body, part.parameters.get("charset", ""))
+        yield text
+        if "<" in text:  # HTML may break a name by markup
+            yield html.unescape(re.sub(r"<[^<>]*>", " ", text))  # linear, whatever the text
 
 
 def _readable(domain: str) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
-from petition.errors import LogUnusable, MergeHindered, MergeRefused, PetitionError
+from petition.errors import LogForked, LogUnusable, MergeHindered, MergeRefused, PetitionError
 from petition.merge.message import Email, Merger
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.models import Copy
@@ -227,6 +227,8 @@ class Mailer:
                 # may have put its letter back: hence the round again.
                 await self._work_together(await self._connections(letters))
             await self._finish()
+        except LogForked:
+            raise  # no dot has gone, and there is nothing to report of this run
         except LogUnusable as fault:
             self._ending.log_fault = fault
         return self._ending

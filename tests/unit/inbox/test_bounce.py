@@ -8,8 +8,8 @@ import pytest
 from petition.inbox import bounce
 from petition.inbox.bounce import Cause, judge
 from petition.inbox.classify import explain
-from petition.inbox.message import read_mail
 from petition.inbox.patterns import Kind, sections
+from petition.mail_parser import read_mail
 from tests.unit.inbox.test_classify import rows
 
 ANSWER = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: Re: x\n\nWe have read it.\n"

@@ -1,7 +1,7 @@
 import pytest
 
 from petition.inbox.classify import own_lines
-from petition.inbox.message import text_of_html
+from petition.mail_parser import text_of_html
 
 QUOTED = "> Dear Mr Kim,\n> four demands\n"
 

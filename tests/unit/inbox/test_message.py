@@ -2,7 +2,7 @@
 
 import pytest
 
-from petition.inbox.message import all_addresses, first_address
+from petition.mail_parser import all_addresses, first_address
 
 
 @pytest.mark.parametrize("form", ["Jo\u0308rg <jo\u0308rg@x.example>", "jo\u0308rg@x.example"])

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.inbox import classify, message
+from petition import mail_parser
+from petition.inbox import classify
 from petition.inbox.bounce import bounce_of
 from petition.inbox.classify import explain
 from petition.inbox.mailboxes import Fetched, received
-from petition.inbox.message import MailPart
 from petition.inbox.patterns import Finding, Kind
+from petition.mail_parser import MailPart
 from tests.unit.inbox.test_classify import SAMPLES
 
 HEAD = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: x\nMIME-Version: 1.0\n"
@@ -50,8 +51,8 @@ LONG = b"X: " + b"y" * 200_000 + b"\n\nhello\n"
 @pytest.mark.parametrize(
     ("mail", "word"),
     [
-        (HEAD + b"\n" + b"x" * message.BYTES, "25 MB"),
-        (HEAD + b"X-Long: " + b"x" * message.HEADER_BYTES + b"\n\nhello\n", "256 KB"),
+        (HEAD + b"\n" + b"x" * mail_parser.BYTES, "25 MB"),
+        (HEAD + b"X-Long: " + b"x" * mail_parser.HEADER_BYTES + b"\n\nhello\n", "256 KB"),
         (HEAD + b"X: y\n" * 60_000 + b"\nhello\n", "256 KB"),
         (nested(51), "50 deep"),
         (nested(5_000), "50 deep"),
@@ -203,7 +204,7 @@ def test_mail_that_is_made_to_take_long_takes_a_few_seconds_at_most(piece: bytes
     mails = [
         *(daemon + b"Content-Type: text/" + kind + b"\n\n" + body for kind in (b"plain", b"html")),
         HEAD + b"\n" + body,
-        HEAD + b"\n" + piece * (message.BYTES // len(piece) - 1_000),
+        HEAD + b"\n" + piece * (mail_parser.BYTES // len(piece) - 1_000),
         *(name + b": " + field + b"\n" + daemon + b"\nhello\n" for name in FIELDS),
         *(report + part for part in parts(piece)),
     ]

@@ -53,9 +53,12 @@ def decoded_text(data: bytes, charset: str) -> str:
     return _decoded(data, charset).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def decoded_header(value: str) -> str:
-    """A header's value with its encoded words decoded (RFC 2047); malformed ones stay as is."""
-    return _WORD.sub(_word, _BETWEEN_WORDS.sub(r"\1", value[:_HEADER_LENGTH]))
+def decoded_header(value: str, length: int | None = _HEADER_LENGTH) -> str:
+    """The beginning of a header's value with its encoded words decoded (RFC 2047).
+
+    Malformed words stay as they are; with `length` None all of the value is decoded.
+    """
+    return _WORD.sub(_word, _BETWEEN_WORDS.sub(r"\1", value[:length]))
 
 
 def _word(found: re.Match[str]) -> str:
@@ -263,14 +266,14 @@ class MailPart:
             waiting += reversed(part.children)
 
 
-def read_mail(data: bytes) -> MailPart:
-    """Parse a mail.
+def read_mail(data: bytes, limit: int = BYTES) -> MailPart:
+    """Parse a mail of at most `limit` bytes.
 
     Raises:
         SetAside: It exceeds a limit.
     """
-    if len(data) > BYTES:
-        raise SetAside(f"it is larger than {BYTES >> 20} MB")
+    if len(data) > limit:
+        raise SetAside(f"it is larger than {limit >> 20} MB")
     data = _of_lines(data)
     begin = _after_mbox_line(data)
     mail = _part(data, begin, len(data), depth=0, inside=False)
