@@ -26,9 +26,13 @@ def serve(
     ] = "",
 ) -> None:
     """Let people leave the list by one click, behind a web server."""
-    from petition.web.app import require_serve
+    from importlib.util import find_spec
 
-    require_serve()
+    from petition.errors import UsageError
+
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        what = "petition serve needs libraries that are not installed"
+        raise UsageError(what, 'pip install "petition[serve]"')
     with Workspace.open(context, writes=True) as place:
         _serve(place, host, port, root_path)
 

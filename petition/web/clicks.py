@@ -1,7 +1,7 @@
-"""Clicks on their way into the log: many in one commit, and none is lost where the log is busy.
+"""Records clicks in the log: many in one commit, and none is lost while the log is busy.
 
-Mail providers that click for a reader seldom try again. So a click that cannot be counted within
-some seconds is written to a file beside the log and synced before it is answered; it is counted
+Mail providers that click for a reader seldom try again. So a click that cannot be recorded within
+some seconds is written to a file beside the log and synced before it is answered. It is counted
 when the log can be written to again, by this program or by the next `send`.
 """
 
@@ -21,21 +21,21 @@ from petition.outbox.models import Copy
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 3.0  # that a person waits for the log
-_AGAIN_SECONDS = 2.0  # until a log that could not be written to is tried again
+_WAIT_SECONDS = 3.0  # that a person waits for the log
+_AGAIN_SECONDS = 2.0  # before a log that could not be written to is tried again
 _MOST = 500  # clicks in one commit
 
 
 class LogLate(Exception):
-    """The log does not answer for now. A click that this was said of is noted in the file."""
+    """The log does not answer for now. If it was a click, that is noted in the file."""
 
 
 class Clicks:
-    """Looks tokens up and counts clicks. Used on one event loop; two threads wait for the disk.
+    """Looks tokens up and counts clicks, on one event loop; two threads wait for the disk.
 
     Args:
-        log: The log; nothing but the thread of this object uses it.
-        reopen: Opens it anew: the server of its database may have been restarted.
+        log: The log; only the thread of this object uses it.
+        reopen: Opens it again, since the server of its database may have been restarted.
         file: Where clicks are noted that have to wait.
     """
 
@@ -48,50 +48,43 @@ class Clicks:
         self._counting = _Batches(self._thread, lambda some: self._ask(partial(leave_all, some)))
         self._noting = _Batches(self._pen, partial(note, file))
         self._catching_up: asyncio.Task[None] | None = None
-        if waits(file):  # an earlier run left them
-            self._thread.submit(self._ask, self._count_noted)
 
     async def find(self, token: str) -> Copy | None:
-        """The copy that a token was made for; None: nobody's.
+        """The copy that a token was made for, if there is one.
 
         Raises:
             LogLate: The log does not answer.
         """
-        if waits(self._file):
-            self._catch_up_soon()
         if self._counting.is_stuck:
             raise LogLate
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                return await loop.run_in_executor(
-                    self._thread, self._ask, partial(_copy_with, token)
-                )
+            async with asyncio.timeout(_WAIT_SECONDS):
+                look = partial(copy_with, token=token)
+                return await loop.run_in_executor(self._thread, self._ask, look)
         except (TimeoutError, LogUnusable) as fault:
             raise LogLate from fault
 
     async def count(self, token: str) -> Copy | None:
-        """Never write again to whom a token was made for; None: nobody's.
+        """Unsubscribe the address that a token was made for; returns its copy.
 
         Raises:
             LogLate: The log does not answer; the click is noted and will be counted.
             OSError: It could not be noted either.
         """
-        if waits(self._file):
-            self._catch_up_soon()
         fault: Exception | None = None
         if not self._counting.is_stuck:
             try:
-                async with asyncio.timeout(WAIT_SECONDS):
+                async with asyncio.timeout(_WAIT_SECONDS):
                     return await self._counting.add(token)
             except (TimeoutError, LogUnusable) as found:
                 fault = found
         await self._noting.add(token)
-        self._catch_up_soon()
+        self.catch_up()
         raise LogLate from fault
 
     def close(self) -> bool:
-        """Count what still waits, where the log can be written to, and close it.
+        """Count what still waits, if possible, and close the log.
 
         Returns:
             Whether clicks are left in the file.
@@ -100,12 +93,13 @@ class Clicks:
         self._pen.shutdown()
         if waits(self._file):
             with suppress(LogUnusable, OSError):
-                self._ask(self._count_noted)
+                self._ask(partial(count_noted, file=self._file))
         with suppress(LogUnusable):
             self._log.close()
         return waits(self._file)
 
-    def _catch_up_soon(self) -> None:
+    def catch_up(self) -> None:
+        """Count what was noted, by an earlier run too, as soon as the log can be written to."""
         if self._catching_up is None or self._catching_up.done():
             self._catching_up = asyncio.create_task(self._catch_up())
 
@@ -114,10 +108,8 @@ class Clicks:
         while waits(self._file):
             await asyncio.sleep(_AGAIN_SECONDS)
             with suppress(LogUnusable, OSError):
-                await loop.run_in_executor(self._thread, self._ask, self._count_noted)
-
-    def _count_noted(self, log: Log) -> int:
-        return count_noted(log, self._file)
+                count = partial(count_noted, file=self._file)
+                await loop.run_in_executor(self._thread, self._ask, count)
 
     def _ask(self, question: Callable[[Log], T]) -> T:
         try:
@@ -133,22 +125,22 @@ class Clicks:
 
 
 class _Batches(Generic[T]):
-    """Hands what gathers while a thread is at work over to it at once."""
+    """Hands over to a thread all at once what gathers while it is at work."""
 
     def __init__(self, thread: Executor, work: Callable[[Sequence[str]], Sequence[T]]) -> None:
         self._thread = thread
         self._work = work
         self._gathered: list[tuple[str, asyncio.Future[T]]] = []
         self._working: asyncio.Task[None] | None = None
-        self._begun = 0.0  # when the present work was handed over; 0: there is none
+        self._begun = 0.0  # when the current work was handed over; 0: there is none
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the present work takes longer than anybody waits."""
-        return bool(self._begun) and time.monotonic() - self._begun > WAIT_SECONDS
+        """Whether the current work takes longer than anybody waits."""
+        return bool(self._begun) and time.monotonic() - self._begun > _WAIT_SECONDS
 
     async def add(self, token: str) -> T:
-        """What the work gives for a token; whatever it raises is raised here."""
+        """What the work returns for a token, or raises."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._gathered.append((token, answer))
         if self._working is None or self._working.done():
@@ -166,7 +158,7 @@ class _Batches(Generic[T]):
             try:
                 tokens = [token for token, _ in some]
                 answers = await loop.run_in_executor(self._thread, self._work, tokens)
-            except Exception as fault:  # noqa: BLE001 (it is raised again where it is awaited)
+            except Exception as fault:  # noqa: BLE001 (raised again to those who await it)
                 for _, answer in some:
                     if not answer.done():
                         answer.set_exception(fault)
@@ -176,7 +168,3 @@ class _Batches(Generic[T]):
                         answer.set_result(given)
             finally:
                 self._begun = 0.0
-
-
-def _copy_with(token: str, log: Log) -> Copy | None:
-    return copy_with(log, token)
