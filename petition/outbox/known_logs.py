@@ -60,14 +60,14 @@ class Known:
     Args:
         epoch: The highest epoch that it was seen with.
         attempted: Whether a letter ever went out from it.
-        marked: Whether one was found in it that went out, or was about to.
+        copies: How many copies it held: none is ever taken out of a log.
         run: How its last run stands: "", `BEGUN` or `LOST`.
         at: The file that the last run began in; empty for a database server.
     """
 
     epoch: int = 0
     attempted: bool = False
-    marked: bool = False
+    copies: int = 0
     run: str = ""
     at: str = ""
 
@@ -151,7 +151,6 @@ class Memory:
         *,
         run: str | None = None,
         attempted: bool = False,
-        looks_for_marks: bool = False,
         accepts: bool = False,
     ) -> Iterator[Callable[[], None]]:
         """Around a transaction in which the log's epoch is raised; it is kept when that is durable.
@@ -180,10 +179,12 @@ class Memory:
             yield advance
             if epoch is None or self._rehearses or not log.id:
                 return
-            has_attempts = (looks_for_marks or accepts) and log.has_attempts
+            copies = log.copy_count
+            if accepts:
+                attempted = log.has_attempts
             if state is None:
                 state = held.enter_context(changed_state(FILE))
-            self._put(state, epoch, run, attempted=attempted, marked=has_attempts, accepts=accepts)
+            self._put(state, epoch, run, attempted=attempted, copies=copies, accepts=accepts)
 
     def _put(
         self,
@@ -192,7 +193,7 @@ class Memory:
         run: str | None,
         *,
         attempted: bool = False,
-        marked: bool = False,
+        copies: int = 0,
         accepts: bool = False,
     ) -> None:
         own = self._log.id or ""
@@ -202,8 +203,8 @@ class Memory:
             run = old.run
         state.setdefault("logs", {})[own] = {
             "epoch": max(old.epoch, epoch),
-            "attempted": marked if accepts else old.attempted or attempted or marked,
-            "marked": marked if accepts else old.marked or marked,
+            "attempted": attempted or (old.attempted and not accepts),
+            "copies": copies if accepts else max(old.copies, copies),
             "run": run,
             "at": _file(self._log.url) if attempted else old.at,
         }
@@ -278,7 +279,7 @@ class Memory:
     def _end(self) -> None:
         with suppress(PetitionError):
             try:
-                self._advance_and_keep(run="", looks_for_marks=True)
+                self._advance_and_keep(run="")
             except LogForked:
                 raise  # what is kept is of the other copy
             except LogUnusable:  # the disk is full; SQLite may take the `-wal` in all the same
@@ -289,10 +290,8 @@ class Memory:
             with changed_state(FILE) as state:
                 self._put(state, 0, run)
 
-    def _advance_and_keep(
-        self, *, run: str | None, looks_for_marks: bool = False, accepts: bool = False
-    ) -> None:
-        step = self.step(run=run, looks_for_marks=looks_for_marks, accepts=accepts)
+    def _advance_and_keep(self, *, run: str | None, accepts: bool = False) -> None:
+        step = self.step(run=run, accepts=accepts)
         with step as advance, self._log.database.transaction():
             advance()
 
@@ -316,16 +315,14 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
     own, name = log.id if log else None, where(url)
     known = logs.get(own) if own else None
     was_used = known is not None and known.attempted
-    is_emptied = not (log and log.has_copies) or bool(
-        known and known.marked and not log.has_attempts
-    )
-    if (expected or was_used) and is_emptied:
+    copies = log.copy_count if log and (expected or was_used) else 0
+    if (expected or was_used) and not copies:
         is_empty = f"the log in {name} is empty" if log else f"there is no log in {name}"
         return Doubt(f"{is_empty}, and letters went out from one before", _BRING_BACK)
-    if log and known and was_used and (log.epoch < known.epoch or known.run == LOST):
+    if log and known and was_used and _has_lost(log, copies, known):
         return Doubt(
             f"the log in {name} is older than the one that letters went out from: it was restored"
-            " from a copy, or lost its last changes",
+            " from a copy, or lost copies or its last changes",
             "Whoever got a letter since could get it again: bring the newest log back, or take"
             " these people out with petition withdraw",
         )
@@ -345,6 +342,11 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
             is_new_here=True,
         )
     return None
+
+
+def _has_lost(log: "Log", copies: int, known: Known) -> bool:
+    """Whether a log is not all of what is known of it."""
+    return log.epoch < known.epoch or known.run == LOST or copies < known.copies
 
 
 def _file(url: str) -> str:
@@ -376,9 +378,9 @@ def _logs(state: Mapping[str, Any]) -> dict[str, Known]:
     try:
         return {
             one: Known(
-                _epoch(about["epoch"]),
+                _number(about["epoch"]),
                 bool(about["attempted"]),
-                bool(about.get("marked")),
+                _number(about.get("copies", 0)),
                 str(about["run"]),
                 str(about.get("at", "")),
             )
@@ -388,7 +390,7 @@ def _logs(state: Mapping[str, Any]) -> dict[str, Known]:
         raise _damaged() from error
 
 
-def _epoch(value: object) -> int:
+def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value <= _MOST:
         raise ValueError(value)
     return value

@@ -170,9 +170,10 @@ class Log:
             return int(models.meta(self.database, "epoch") or 0)
 
     @property
-    def has_copies(self) -> bool:
-        """Whether a letter was ever queued in it."""
-        return self.database.one("has_copies") is not None
+    def copy_count(self) -> int:
+        """How many copies were ever queued in it."""
+        row = self.database.one("count_copies")
+        return int(row[0]) if row else 0
 
     @property
     def has_attempts(self) -> bool:

@@ -24,9 +24,9 @@ AS TEXT)
 -- Whether a letter ever went out, or was about to.
 SELECT 1 FROM copy WHERE letter_date IS NOT NULL LIMIT 1
 
--- :name has_copies
--- Whether anything was ever queued.
-SELECT 1 FROM copy LIMIT 1
+-- :name count_copies
+-- How many copies were ever queued.
+SELECT COUNT(*) FROM copy
 
 -- :name closure
 -- The note of a move that closes the log.

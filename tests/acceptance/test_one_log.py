@@ -221,12 +221,13 @@ def test_a_log_without_its_copies_is_empty(sent: SmallCampaign, server: Counting
     assert server.accepted.total() == PEOPLE
 
 
-def test_a_log_without_the_copies_that_went_out_is_empty(
-    sent: SmallCampaign, server: CountingServer
+@pytest.mark.parametrize("rows", ["state = 'sent'", "id = 1"])
+def test_a_log_without_some_of_its_copies_is_noticed(
+    sent: SmallCampaign, server: CountingServer, rows: str
 ):
     sent.list_people("p1", "p2", "p3", "p4")
     sent.through(1).petition(*SEND, status=4)
-    delete_rows(sent, "state = 'sent'")
+    delete_rows(sent, rows)
     refuses(sent)
     assert server.accepted.total() == PEOPLE
 
