@@ -120,24 +120,26 @@ def read(folder: Path) -> int:
 
     table = open_table(folder, "recipients.csv", [])
     assert table
-    return sum(1 for _ in table.rows([]))
+    return sum(1 for _ in table.rows())
 
 
 def validate(folder: Path) -> int:
     """Read and validate: addresses, names, languages, what stands twice."""
-    from petition.campaign.people import open_people
+    from petition.campaign.people import ListJudge, open_people
 
-    problems: list = []
-    people = open_people(folder, "recipients", "recipients.csv", problems)
+    people = open_people(folder, "recipients", "recipients.csv", [])
     assert people
-    count = sum(1 for _ in people.rows(problems))
-    assert not problems, problems[:3]
+    judge, count = ListJudge(people), 0
+    for rows in people.table.blocks():
+        found, problems = judge(rows)
+        assert not problems, problems[:3]
+        count += len(found)
     return count
 
 
 def queue(folder: Path) -> int:
     """Read, validate and queue: compared with the log, one transaction, on the disk."""
-    from petition.campaign.people import Person, open_people
+    from petition.campaign.people import ListJudge, Person, open_people
     from petition.outbox.enqueue import ListedRow, Listing
     from petition.outbox.log import Log
     from petition.outbox.models import FrozenLetter
@@ -160,7 +162,10 @@ def queue(folder: Path) -> int:
     database = folder / "queue.db"
     with Log(f"sqlite:///{database}") as log:
         listing = Listing(log, "letter")
-        listing.stage(map(listed, people.rows([])))
+        judge = ListJudge(people)
+        with listing.staging() as stage:
+            for rows in people.table.blocks():
+                stage([listed(person) for person in judge(rows)[0]])
         comparison = listing.compare(1, Mode.CONTINUE)
         now = datetime.now(UTC)
         listing.carry_out(
@@ -191,14 +196,16 @@ def check(folder: Path) -> int:
     from petition.checks.campaign import examine
     from petition.identity import Signer, new_key
     from petition.merge.message import Merger
+    from petition.prepare import check_list
 
     campaign, today = load_campaign(folder / "example"), datetime.now(UTC).date()
     examined = examine(campaign, "open-letter", server=None, campaign_id="many", today=today)
     assert examined.frozen
     merger = Merger(examined.frozen, Signer(new_key()), examined.files)
-    count = sum(1 for _ in examined.persons(merger, 1))
+    counts: list[int] = []
+    check_list(examined, merger, 1, lambda people: counts.append(len(people)))
     assert not examined.has_errors, examined.problems[:3]
-    return count
+    return sum(counts)
 
 
 STEPS: dict[str, tuple[str, Callable[[Path], int]]] = {

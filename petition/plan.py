@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -127,76 +127,75 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
     }
 
 
-class RowFilter:
-    """Whether a condition holds for a person, and whether it did for anybody.
-
-    Args:
-        examined: The letter and its list.
-        where: The condition, as `--where` has it; None: it holds for everybody.
-
-    Raises:
-        ConditionRefused: It is no condition over the columns of the list.
-    """
-
-    def __init__(self, examined: Examined, where: str | None) -> None:
-        self._condition: Condition | None = None
-        if where is not None and examined.people:
-            self._condition = Condition(where, examined.people.columns)
-        self._has_held = False
-
-    def __call__(self, person: Person) -> bool:
-        """Whether it holds for a person."""
-        if self._condition is None:
-            return True
-        holds = self._condition.holds(person)
-        self._has_held = self._has_held or holds
-        return holds
-
-    def refuse_nobody(self) -> None:
-        """After the last person: a condition that held for nobody is a slip.
-
-        Raises:
-            UsageError: It held for nobody.
-        """
-        if self._condition and not self._has_held:
-            hint = "Compare it with the list; capitals count"
-            raise UsageError(f"nobody on the list fits --where {self._condition}", hint)
-
-
-def rows_of(
-    examined: Examined,
-    persons: Iterator[Person],
-    merger: Merger | None,
-    choice: Choice,
-    fits: RowFilter,
-) -> Iterator[ListedRow]:
-    """The persons of a list, each as the log is to have it.
+class Selection:
+    """The people whom a send is for, by `--to` and `--where`.
 
     Args:
         examined: The letter and its list; it is told who gets it in another language.
-        persons: All of the list.
+        options: What was asked for.
         merger: Makes the copies; None: the letter cannot be merged, and nothing is queued.
-        choice: Whom `--to` names.
-        fits: For whom `--where` holds.
+
+    Raises:
+        ConditionRefused: `--where` is not a condition over the columns of the list.
     """
-    for person in persons:
-        chosen = choice.matches(person) and fits(person)
-        if chosen:
-            examined.tell_language(merger, person)
-        mailbox = person.mailbox
-        # In their order: a hundred thousand times by name would take a tenth of a second.
-        yield ListedRow(
-            mailbox.addr_spec,
-            mailbox.display_name,
-            person.language,
-            person.id,
-            person.file,
-            person.line,
-            person.fields,
-            chosen,
-            person.excluded,
-            person.address,
-        )
+
+    def __init__(self, examined: Examined, options: "SendOptions", merger: Merger | None) -> None:
+        self._examined = examined
+        self._merger = merger
+        people = examined.people
+        self._choice = people.choice(options.who) if people else Choice(options.who)
+        self._condition: Condition | None = None
+        if options.where is not None and people:
+            self._condition = Condition(options.where, people.columns)
+        self._fits_somebody = False
+        self.seen = 0
+
+    def rows(self, people: list[Person]) -> list[ListedRow]:
+        """The next people of the list as the log is to have them, those who are not chosen too."""
+        self.seen += len(people)
+        rows = []
+        for person in people:
+            chosen = self._is_for(person)
+            if chosen:
+                self._examined.fallbacks.look_at(self._merger, person)
+            mailbox = person.mailbox
+            # In their order: a hundred thousand times by name would take a tenth of a second.
+            rows.append(
+                ListedRow(
+                    mailbox.addr_spec,
+                    mailbox.display_name,
+                    person.language,
+                    person.id,
+                    person.file,
+                    person.line,
+                    person.fields,
+                    chosen,
+                    person.excluded,
+                    person.address,
+                )
+            )
+        return rows
+
+    def _is_for(self, person: Person) -> bool:
+        if not self._choice.matches(person):
+            return False
+        fits = self._condition is None or self._condition.holds(person)
+        self._fits_somebody = self._fits_somebody or fits
+        return fits
+
+    def require_somebody(self) -> None:
+        """After the last person: whoever was named must be on the list.
+
+        Raises:
+            UsageError: `--to` names somebody who is not, or `--where` holds for nobody.
+        """
+        if missed := self._choice.missed():
+            near = self._choice.nearest(missed[0])
+            hint = f"Did you mean {near}" if near else "Name an address, an id or a row number"
+            raise UsageError(f"nobody on the list is {', '.join(missed)}", hint)
+        if self._condition and not self._fits_somebody:
+            hint = "Compare it with the list; capitals count"
+            raise UsageError(f"nobody on the list fits --where {self._condition}", hint)
 
 
 _ALIKE = 0.6  # share of its lines that a renamed and edited letter has in common with what was sent

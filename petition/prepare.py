@@ -1,6 +1,7 @@
 """The only way into the log: check, plan, freeze, enqueue.
 
-`prepare` reads and compares and writes nothing; `enqueue` carries out what `prepare` showed.
+`check_list` shows the way of a row; `prepare` reads and compares and writes nothing; `enqueue`
+carries out what `prepare` showed.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +11,17 @@ from datetime import UTC, datetime
 from petition.address import Mailbox, folded
 from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
-from petition.campaign.people import Choice
+from petition.campaign.people import Person
 from petition.campaign.server import Server
-from petition.checks.campaign import READ_BACK_FIRST, Examined, examine, in_order, today_of
+from petition.checks.campaign import (
+    READ_BACK_FIRST,
+    CopyCheck,
+    Examined,
+    examine,
+    in_order,
+    nobody_on,
+    today_of,
+)
 from petition.checks.letter import COPIES, refused_by
 from petition.errors import CampaignError, Problem, UsageError
 from petition.identity import Signer
@@ -25,7 +34,7 @@ from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, suppressions
 from petition.outbox.models import FrozenLetter
 from petition.outbox.states import WAITING, Mode
-from petition.plan import FollowUp, Plan, PlanRefused, RowFilter, SendOptions, plan_of, rows_of
+from petition.plan import FollowUp, Plan, PlanRefused, Selection, SendOptions, plan_of
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.
@@ -37,13 +46,8 @@ class Prepared:
     """A letter that is ready to be queued.
 
     Args:
-        frozen: What will be sent.
-        revision: In which revision.
+        plan: Which text goes out in which revision.
         merger: What makes the copies.
-        is_new: Whether this revision has yet to be frozen.
-        mode: For whom this revision is meant.
-        widens: It was meant for fewer before.
-        resumes: A new revision was asked for, and an unfinished one goes on instead.
         comparison: What is to be done, in counts.
         listed: How many rows the list has.
     """
@@ -52,13 +56,8 @@ class Prepared:
     log: Log
     server: Server | None
     examined: Examined
-    frozen: Frozen
+    plan: Plan
     merger: Merger
-    revision: int
-    is_new: bool
-    mode: Mode
-    widens: bool
-    resumes: bool
     listing: Listing
     comparison: Comparison
     listed: int
@@ -66,22 +65,51 @@ class Prepared:
     @property
     def letter(self) -> str:
         """The letter's name."""
-        return self.frozen.letter
-
-    @property
-    def warnings(self) -> list[Problem]:
-        """What a person should look at."""
-        return self.examined.problems
+        return self.plan.frozen.letter
 
     @property
     def lost_names(self) -> list[Rehashed]:
         """When this revision lost names that were forgotten, after it was frozen."""
-        return [] if self.is_new else rehashed(self.log, self.letter, self.revision)
+        return [] if self.plan.is_new else rehashed(self.log, self.letter, self.plan.revision)
 
     @property
     def keeps_bytes(self) -> bool:
         """Whether the log keeps every copy's bytes."""
         return self.listed <= KEEP_BYTES_UP_TO
+
+
+def check_list(
+    examined: Examined,
+    merger: Merger | None,
+    revision: int,
+    stage: Callable[[list[Person]], object],
+    *,
+    read_back: int = READ_BACK_FIRST,
+) -> None:
+    """Take a letter's list through all that comes before sending; its problems become complete.
+
+    Args:
+        examined: The letter and its list.
+        merger: Merges each copy; None: the letter cannot be merged, and only rows are looked at.
+        revision: The revision that is to be sent.
+        stage: Takes the people of each block, those who are excluded too.
+        read_back: How many copies are parsed in full.
+    """
+    if examined.people is None:
+        return
+    judge, check = examined.judge(examined.people), CopyCheck(examined, merger, revision, read_back)
+    is_empty = True
+    for rows in examined.people.table.blocks():
+        people, wrong_rows = judge(rows)
+        people, wrong_copies = check(people)
+        stage(people)
+        examined.problems += wrong_rows
+        examined.problems += wrong_copies
+        is_empty = is_empty and not (people or wrong_rows)
+    if is_empty:
+        examined.problems.append(nobody_on(examined.people))
+    examined.problems += examined.passed_over.problems()
+    examined.problems += check.summary()
 
 
 def campaign_id_of(campaign: Campaign, log: Log) -> str:
@@ -122,100 +150,72 @@ def prepare(
     name: str,
     log: Log,
     server: Server | None,
-    wish: SendOptions,
+    options: SendOptions,
     *,
     read_back: int = READ_BACK_FIRST,
+    begins: bool = False,
 ) -> Prepared:
-    """Check a letter and its list, and lay the list beside the log.
+    """Check a letter and its list, and compare the list with the log.
 
     Args:
         campaign: The loaded campaign.
         name: The letter's name.
         log: Its log; nothing but temporary tables is written.
         server: Where it would go; None: the sandbox.
-        wish: What was asked for.
+        options: What was asked for.
         read_back: How many copies are parsed in full.
+        begins: Begin another revision, though the text is the same.
 
     Raises:
         CampaignError: Something is wrong in the files.
-        UsageError: The wish cannot be met: another hash, nobody chosen, a renamed letter.
+        UsageError: It cannot be done as asked: another hash, nobody chosen, a renamed letter.
     """
-    reading = _Reading(campaign, name, log, server, wish, read_back)
-    read = reading.read()
-    if read.plan.may_begin_another and not _is_unfinished(read):
-        read = reading.read(begins=True)
-    plan = read.plan
+    campaign_id = campaign_id_of(campaign, log)
+    leave_out_forgotten(campaign, log)
+    examined = examine(
+        campaign, name, server=server, campaign_id=campaign_id, today=today_of(campaign)
+    )
+    examined.problems += suppressed_copies(examined, log)
+    examined.problems += begun_with_a_capture(examined, log)
+    following = following_of(examined, log)
+    plan = plan_of(examined, log, options, begins=begins)
+    merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
+    revision = plan.revision if plan else 1
+    selection = Selection(examined, options, merger)
+    listing = Listing(log, examined.letter.name)
+    with listing.staging() as stage:
+        check_list(
+            examined,
+            merger,
+            revision,
+            lambda people: stage(selection.rows(people)),
+            read_back=read_back,
+        )
+    if examined.has_errors or plan is None or merger is None:
+        raise CampaignError(in_order(examined.problems))
+    if following:
+        following.require(examined.letter.name)
+    selection.require_somebody()
+    if plan.refusal:
+        raise plan.refusal
+    if plan.may_begin_another and not _is_unfinished(listing, plan):
+        return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
+    comparison = listing.compare(revision, plan.mode, options.limit)
     return Prepared(
-        campaign=campaign,
-        log=log,
-        server=server,
-        examined=read.examined,
-        frozen=plan.frozen,
-        merger=read.merger,
-        revision=plan.revision,
-        is_new=plan.is_new,
-        mode=plan.meant_for,
-        widens=plan.widens,
-        resumes=plan.may_begin_another,
-        listing=read.listing,
-        comparison=read.listing.compare(plan.revision, plan.mode, wish.limit),
-        listed=read.listed,
+        campaign, log, server, examined, plan, merger, listing, comparison, selection.seen
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A letter and its list, read and staged for one plan."""
+def _is_unfinished(listing: Listing, plan: Plan) -> bool:
+    """Whether the newest revision is still on its way to some of the chosen people.
 
-    examined: Examined
-    plan: Plan
-    merger: Merger
-    listing: Listing
-    listed: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """Reads a letter and its list, as often as the plan asks for it."""
-
-    campaign: Campaign
-    name: str
-    log: Log
-    server: Server | None
-    wish: SendOptions
-    read_back: int
-
-    def read(self, *, begins: bool = False) -> _Read:
-        """Check, stage, and refuse what is wrong."""
-        campaign, log, wish = self.campaign, self.log, self.wish
-        campaign_id = campaign_id_of(campaign, log)
-        leave_out_forgotten(campaign, log)
-        today = today_of(campaign)
-        examined = examine(
-            campaign, self.name, server=self.server, campaign_id=campaign_id, today=today
-        )
-        examined.problems += suppressed_copies(examined, log)
-        examined.problems += begun_with_a_capture(examined, log)
-        following = following_of(examined, log)
-        plan = plan_of(examined, log, wish, begins=begins)
-        merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
-        choice = examined.people.choice(wish.who) if examined.people else Choice(wish.who)
-        fits = RowFilter(examined, wish.where)
-        listing = Listing(log, examined.letter.name)
-        persons = examined.persons(merger, plan.revision if plan else 1, read_back=self.read_back)
-        listing.stage(rows_of(examined, persons, merger, choice, fits))
-        if examined.has_errors or plan is None or merger is None:
-            raise CampaignError(in_order(examined.problems))
-        if following:
-            following.require(examined.letter.name)
-        if missed := choice.missed():
-            near = choice.nearest(missed[0])
-            hint = f"Did you mean {near}" if near else "Name an address, an id or a row number"
-            raise UsageError(f"nobody on the list is {', '.join(missed)}", hint)
-        fits.refuse_nobody()
-        if plan.refusal:
-            raise plan.refusal
-        return _Read(examined, plan, merger, listing, choice.seen)
+    Then `--again` goes on with it, so that the same command, run again after a crash or with a
+    `--limit`, sends nobody the letter twice.
+    """
+    comparison = listing.compare(plan.revision, plan.mode)
+    if plan.mode is Mode.AGAIN:
+        return comparison.waiting > 0
+    return comparison.has_any(Action.WAITING, Action.REFRESHED, Action.DEFERRED)
 
 
 def following_of(examined: Examined, log: Log) -> FollowUp | None:
@@ -235,19 +235,6 @@ def following_of(examined: Examined, log: Log) -> FollowUp | None:
     if following.has_begun:
         examined.complete = following.complete
     return following
-
-
-def _is_unfinished(read: _Read) -> bool:
-    """Whether the newest revision is still on its way to some of the chosen people.
-
-    Then `--again` goes on with it, so that the same command, run again after a crash or with a
-    `--limit`, sends nobody the letter twice.
-    """
-    comparison = read.listing.compare(read.plan.revision, read.plan.mode)
-    if read.plan.mode is Mode.AGAIN:
-        return comparison.waiting > 0
-    on_their_way = (Action.WAITING, Action.REFRESHED, Action.DEFERRED)
-    return any(comparison[action] for action in on_their_way)
 
 
 def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
@@ -359,27 +346,23 @@ def enqueue(
     Raises:
         UsageError: The log has changed since it was prepared: nothing was done.
     """
-    mode, frozen = prepared.mode, prepared.frozen
-    freeze = frozen_letter(frozen, prepared.revision, mode) if prepared.is_new else None
-    widen = mode if prepared.widens else None
+    plan = prepared.plan
+    freeze = None
+    if plan.is_new:
+        freeze = FrozenLetter(
+            letter=plan.frozen.letter,
+            revision=plan.revision,
+            hash=plan.frozen.hash,
+            content_hash=plan.frozen.content_hash,
+            document=plan.frozen.to_json(),
+            frozen_at=datetime.now(UTC),
+            mode=plan.meant_for,
+        )
     return prepared.listing.carry_out(
         prepared.comparison,
-        frozen.campaign_id,
+        plan.frozen.campaign_id,
         freeze,
-        widen=widen,
+        widen=plan.meant_for if plan.widens else None,
         also=also,
         beside_workers=beside_workers,
-    )
-
-
-def frozen_letter(frozen: Frozen, revision: int, mode: Mode) -> FrozenLetter:
-    """A frozen letter as the log keeps it."""
-    return FrozenLetter(
-        letter=frozen.letter,
-        revision=revision,
-        hash=frozen.hash,
-        content_hash=frozen.content_hash,
-        document=frozen.to_json(),
-        frozen_at=datetime.now(UTC),
-        mode=mode,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from petition.campaign.text_file import HINT_ENCODING, unreadable
-from petition.errors import Problem
+from petition.errors import CampaignError, Problem
 
 _CHUNK = 1 << 18  # bytes read at a time
 _SAMPLE = 1 << 12  # bytes by which UTF-16 without a byte order mark is known
@@ -178,7 +178,7 @@ def _weight(word: str) -> int:
     return weight
 
 
-Record = tuple[int, list[str] | None]
+Record = tuple[int, list[str] | Problem]  # a line and its cells, or why it cannot be used
 
 _COLUMN_LIMIT = 5_000
 _LINE_LIMIT = 1_000_000  # characters; a line beyond that is no row of people
@@ -240,19 +240,19 @@ class CsvFile:
             parts.append(f"the cells are separated by {_SEPARATORS[self.separator]}")
         return ", ".join(parts)
 
-    def records(self, problems: list[Problem]) -> Iterator[Record]:
-        """The header and the rows that are not blank: line and cells, or None for unusable ones.
+    def records(self) -> Iterator[Record]:
+        """The header and the rows that are not blank, each with its line.
 
-        Args:
-            problems: Takes what is wrong with the file as it is now.
+        Raises:
+            CampaignError: Nothing from here on can be read.
         """
         # Wrong bytes are kept apart until their line is known.
         errors = "surrogateescape" if self.encoding.is_utf8 else "replace"
         try:
             with self._path.open(encoding=self.encoding.codec, errors=errors, newline="") as stream:
-                yield from self._parsed(_Blocks(stream, self.encoding), problems)
+                yield from self._parsed(_Blocks(stream, self.encoding))
         except OSError as why:
-            problems.append(Problem(self.file, None, *unreadable(why)))
+            raise CampaignError([Problem(self.file, None, *unreadable(why))]) from None
 
     def lines(self) -> Iterator[str]:
         """The lines of the file, each with its end; what is wrong with it is passed over."""
@@ -260,7 +260,7 @@ class CsvFile:
             while line := stream.readline(_LINE_LIMIT):
                 yield line
 
-    def _parsed(self, blocks: "_Blocks", problems: list[Problem]) -> Iterator[Record]:
+    def _parsed(self, blocks: "_Blocks") -> Iterator[Record]:
         text = chain.from_iterable(blocks)
         reader = csv.reader(text, delimiter=self.separator, strict=True)
         first = 1
@@ -274,23 +274,23 @@ class CsvFile:
                     for cells in reader:
                         if blocks.have_nul and any("\0" in cell for cell in cells):
                             what = "holds a NUL character"
-                            problems.append(Problem(self.file, line, what, _HINT_NUL))
-                            yield line, None
+                            yield line, Problem(self.file, line, what, _HINT_NUL)
                         elif any(map(str.strip, cells)):
                             yield line, cells
                         line = first + reader.line_num
                 except csv.Error as why:
                     spans_lines = first + reader.line_num > line + 1
-                    fault = _broken(str(why), spans_lines=spans_lines)
-                    problems.append(Problem(self.file, line, *fault))
+                    what, hint = _broken(str(why), spans_lines=spans_lines)
+                    fault = Problem(self.file, line, what, hint)
                     if spans_lines:  # a quote without its end has eaten the rows behind it
-                        return
-                    yield line, None
+                        raise CampaignError([fault]) from None
+                    yield line, fault
                     line = first + reader.line_num
                 else:
                     return
         except _Unreadable as why:
-            problems.append(Problem(self.file, first + reader.line_num, why.what, why.hint))
+            fault = Problem(self.file, first + reader.line_num, why.what, why.hint)
+            raise CampaignError([fault]) from None
 
 
 def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:

@@ -2,14 +2,13 @@
 
 import re
 import unicodedata
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from petition.campaign.demands import Demand, compare_demands, read_demands
 from petition.campaign.letter import Letter, read_letter
 from petition.campaign.names import language_tag, nearest, quoted
-from petition.campaign.people import PeopleList, open_people
+from petition.campaign.people import ListJudge, PeopleList, open_people
 from petition.campaign.settings import (
     LoadedSettings,
     Settings,
@@ -189,7 +188,9 @@ def _judge_lists(campaign: Campaign) -> None:
     letters = campaign.letters.values()
     for name in sorted({letter.front.to for letter in letters if letter.texts}):
         if people := campaign.people(name, []):
-            deque(people.rows(campaign.problems), maxlen=0)
+            judge = ListJudge(people)
+            for rows in people.table.blocks():
+                campaign.problems += judge(rows)[1]
 
 
 def _letter_files(

@@ -1,16 +1,7 @@
-"""Lists of recipients: read and validated row by row.
+"""Lists of people: rows are judged, and rows that stand there twice are found."""
 
-What was read last is a dictionary; what was read before lies sorted in a file without a name. A
-Bloom filter says of nearly every new text that the file need not be asked.
-"""
-
-import os
-import sys
-import tempfile
-import weakref
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -20,109 +11,6 @@ from petition.campaign.names import language_tag, nearest, quoted
 from petition.campaign.tables import Table, TableRow, open_table
 from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.errors import AddressRefused, Level, Problem
-
-_IN_HAND = 1 << 15  # texts in memory
-_BUCKET = 1 << 8  # keys that are read from the file at once
-_BITS = 1 << 24  # of the filter, 2 MB: of a million texts it takes some thousands for old ones
-_MASK = _BITS - 1
-_WIDTH = 8  # bytes of a key, and of a line
-
-
-class _Run(NamedTuple):
-    """A piece of the file: keys in their order, then the line of each."""
-
-    start: int
-    length: int
-    beginnings: "array[int]"  # every key that begins a bucket
-
-
-class FirstLines:
-    """A map from a text to the line where it first stood; made for some millions of texts.
-
-    It keeps a hash of 64 bits for each text; that two of a million texts share one is less likely
-    than one in ten million. Python keys its hashes by chance at each start: nobody can make two
-    texts that collide.
-    """
-
-    def __init__(self) -> None:
-        self._recent: dict[int, int] = {}
-        self._room = _IN_HAND
-        self._runs: list[_Run] = []
-        self._filter = bytearray()
-        self._file = -1
-        self._size = 0
-
-    def __len__(self) -> int:
-        return len(self._recent) + sum(run.length for run in self._runs)
-
-    def first(self, text: str, line: int) -> int:
-        """The line where a text first stood; this line, if it is new.
-
-        Args:
-            text: The text.
-            line: The line where it stands now, from 1.
-        """
-        key = hash(text)
-        known = self._recent.get(key)
-        if known is None and self._runs:
-            # Two bits for each (Bloom 1970). Here and not in a method: millions of texts are new.
-            bits, one, other = self._filter, key & _MASK, (key >> 32) & _MASK
-            if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:
-                known = self._line_in_file(key)
-        if known is not None:
-            return known
-        self._recent[key] = line
-        if len(self._recent) >= self._room:
-            self._put_aside()
-        return line
-
-    def _line_in_file(self, key: int) -> int | None:
-        for run in self._runs:
-            bucket = bisect_right(run.beginnings, key) - 1
-            if bucket < 0:
-                continue
-            begin = bucket * _BUCKET
-            keys = self._read(run.start + begin * _WIDTH, min(_BUCKET, run.length - begin))
-            at = bisect_left(keys, key)
-            if at < len(keys) and keys[at] == key:
-                return self._read(run.start + (run.length + begin + at) * _WIDTH, 1)[0]
-        return None
-
-    def _read(self, start: int, count: int) -> "array[int]":
-        return array("q", os.pread(self._file, count * _WIDTH, start))
-
-    def _put_aside(self) -> None:
-        keys = array("q", sorted(self._recent))
-        lines = array("q", map(self._recent.__getitem__, keys))
-        try:
-            if self._file < 0:
-                self._file = _nameless_file()
-                weakref.finalize(self, os.close, self._file)
-            _write(self._file, keys.tobytes() + lines.tobytes(), self._size)
-        except OSError:  # no room on the disk: memory has to do
-            self._room = sys.maxsize
-            return
-        self._runs.append(_Run(self._size, len(keys), keys[::_BUCKET]))
-        self._size += 2 * _WIDTH * len(keys)
-        self._recent.clear()
-        self._filter = bits = self._filter or bytearray(_BITS >> 3)
-        for key in keys:
-            one, other = key & _MASK, (key >> 32) & _MASK
-            bits[one >> 3] |= 1 << (one & 7)
-            bits[other >> 3] |= 1 << (other & 7)
-
-
-def _nameless_file() -> int:
-    handle, name = tempfile.mkstemp(prefix="petition-")
-    Path(name).unlink()  # it goes with the process, however that ends
-    return handle
-
-
-def _write(file: int, data: bytes, start: int) -> None:
-    while data:
-        written = os.pwrite(file, data, start)
-        data, start = data[written:], start + written
-
 
 _NAME_PARTS = ("first_name", "last_name")
 _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer one
@@ -196,36 +84,44 @@ class PeopleList:
         line = self.table.header_line
         return Problem(self.file, line, " and ".join(parts), hint, Level.NOTE)
 
-    def rows(self, problems: list[Problem]) -> Iterator[Person]:
-        """The people whose rows are right, one at a time.
+    def rows(self) -> Iterator[Person]:
+        """The people whose rows are right, one at a time, whatever is wrong with the others."""
+        judge = ListJudge(self)
+        for rows in self.table.blocks():
+            yield from judge(rows)[0]
 
-        Of two rows with one mailbox or one id the first is given, and both get a problem.
+    def person_of(self, row: TableRow) -> Person:
+        """The person of a row.
 
-        Args:
-            problems: Takes what is wrong, in the order of its discovery.
+        Raises:
+            RowRefused: The row cannot be used.
         """
-        seen = _Seen(self.file, self.cell("email"), self.cell("id"), problems)
-        for row in self.table.rows(problems):
-            text = "".join(row.cells.values())
-            try:
-                person = self._judged(row, text)
-            except RowRefused as why:
-                problems.append(self.problem_of(row, why))
-                continue
-            if seen.is_new(person):
-                if "[" in text and (warning := self._obscured(row)):
-                    problems.append(warning)
-                yield person
-
-    def judged(self, row: TableRow) -> Person:
-        """The person of a row."""
-        return self._judged(row, "".join(row.cells.values()))
-
-    def _judged(self, row: TableRow, text: str) -> Person:
-        person = self._person(row)
-        if may_reorder(text) and not person.excluded:
-            self._refuse_reordering(row.cells)
-        return person
+        fields = row.cells
+        if self._is_completed:
+            self._complete(fields)
+        excluded = self.exclusion_of(row)
+        try:
+            mailbox = self._mailbox(fields["email"], fields.get("name", ""))
+        except AddressRefused as why:
+            raise self._refusal(why, excluded) from None
+        tag = language_tag(fields["language"]) if fields.get("language") else ""
+        if not excluded:
+            if tag is None:
+                what = f"{quoted(fields['language'])} is not a language tag"
+                what = f"{self._heading('language')}: {what}"
+                raise RowRefused(what, 'Write it as "en" or "pt-BR"', "language")
+            if may_reorder("".join(fields.values())):
+                self._refuse_reordering(fields)
+        return Person(
+            self.file,
+            row.line,
+            row.number,
+            fields.get("id", ""),
+            mailbox,
+            tag or "",
+            fields,
+            excluded,
+        )
 
     def exclusion_of(self, row: TableRow) -> str:
         """Why the system that a row comes from says not to write to it, or "".
@@ -263,28 +159,9 @@ class PeopleList:
         return Choice(wanted, numbers.intersection(self._ids()))
 
     def _ids(self) -> Iterator[str]:
-        for row in self.table.rows([]):
+        for row in self.table.rows():
             self._complete(row.cells)  # an export calls its id by a name of its own
             yield row.cells["id"]
-
-    def _person(self, row: TableRow) -> Person:
-        fields = row.cells
-        if self._is_completed:
-            self._complete(fields)
-        excluded = self.exclusion_of(row)
-        try:
-            mailbox = self._mailbox(fields["email"], fields.get("name", ""))
-        except AddressRefused as why:
-            raise self._refusal(why, excluded) from None
-        tag = language_tag(fields["language"]) if fields.get("language") else ""
-        if tag is None and not excluded:
-            what = f"{quoted(fields['language'])} is not a language tag"
-            what = f"{self._heading('language')}: {what}"
-            raise RowRefused(what, 'Write it as "en" or "pt-BR"', "language")
-        identity = fields.get("id", "")
-        return Person(
-            self.file, row.line, row.number, identity, mailbox, tag or "", fields, excluded
-        )
 
     @staticmethod
     def _mailbox(address: str, name: str = "") -> Mailbox:
@@ -318,13 +195,14 @@ class PeopleList:
                 )
                 raise RowRefused(what, "Type the cell anew", column)
 
-    def _obscured(self, row: TableRow) -> Problem | None:
+    def obscured(self, row: TableRow) -> Iterator[Problem]:
+        """A warning where a cell holds what a web page shows in place of an address."""
         for column, cell in row.cells.items():
-            if found := find_obscured(cell):
+            if "[" in cell and (found := find_obscured(cell)):
                 what = f"{self._heading(column)}: {said_of_obscured(found)}"
                 mark = self.cell(column)
-                return Problem(self.file, row.line, what, HINT_OBSCURED, Level.WARNING, mark)
-        return None
+                yield Problem(self.file, row.line, what, HINT_OBSCURED, Level.WARNING, mark)
+                return
 
     def cell(self, column: str) -> int | None:
         """The number of a column from 0, under our name or the file's own."""
@@ -333,6 +211,92 @@ class PeopleList:
 
     def _heading(self, column: str) -> str:
         return self.table.heading(self._export.taken.get(column, column))
+
+
+class FirstLines:
+    """Where each text of a list stood first, in a table of SQLite in memory: some 20 bytes a text.
+
+    It keeps a hash of 64 bits for each; that two of a million texts share one is less likely than
+    one in ten million. Python keys its hashes by chance at each start: nobody can make two texts
+    that collide.
+    """
+
+    def __init__(self) -> None:
+        self._table = sqlite3.connect(":memory:", isolation_level=None)
+        self._table.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY, line INTEGER)")
+        self._table.execute("BEGIN")
+
+    def repeats(self, texts: Sequence[str], lines: Sequence[int]) -> dict[int, int]:
+        """Which texts stood in an earlier line: their index, and the line where each stood first.
+
+        Args:
+            texts: The next texts of the list; "" is none.
+            lines: The line of each, which grow.
+        """
+        keys = list(map(hash, texts))
+        new = sorted(
+            (key, line) for key, line, text in zip(keys, lines, texts, strict=True) if text
+        )
+        insert = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING"
+        if self._table.executemany(insert, new).rowcount == len(new):
+            return {}
+        find = "SELECT line FROM seen WHERE hash = ?"
+        first = [self._table.execute(find, (key,)).fetchone() for key in keys]
+        return {
+            at: one[0]
+            for at, (one, line) in enumerate(zip(first, lines, strict=True))
+            if one and one[0] != line
+        }
+
+
+class ListJudge:
+    """Judges the rows of a personal letter's list, in one pass.
+
+    Of two rows with one mailbox or one id the first is a person, and both get a problem.
+
+    Args:
+        people: The list.
+    """
+
+    def __init__(self, people: PeopleList) -> None:
+        self.people = people
+        self._addresses, self._ids = FirstLines(), FirstLines()
+        self._told: set[tuple[str, int]] = set()
+
+    def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
+        """The people of the next rows, and what is wrong with the others."""
+        listed, found, problems = self.people, list[Person](), list[Problem]()
+        for row in rows:
+            if row.fault:
+                problems.append(row.fault)
+                continue
+            try:
+                found.append(listed.person_of(row))
+            except RowRefused as why:
+                problems.append(listed.problem_of(row, why))
+            else:
+                problems += listed.obscured(row)
+        keys = [folded(one.mailbox.addr_spec) for one in found]
+        lines = [one.line for one in found]
+        twice = self._addresses.repeats(keys, lines)
+        for at, first in twice.items():
+            problems += self._twice(first, found[at], _written(found[at]), "email")
+        ids = ["" if at in twice else one.id for at, one in enumerate(found)]
+        for at, first in self._ids.repeats(ids, lines).items():
+            problems += self._twice(first, found[at], f"the id {quoted(found[at].id)}", "id")
+            twice[at] = first
+        if twice:
+            found = [one for at, one in enumerate(found) if at not in twice]
+        return found, problems
+
+    def _twice(self, first: int, person: Person, what: str, column: str) -> Iterator[Problem]:
+        hint, mark = "Delete or correct one of the rows", self.people.cell(column)
+        if (column, first) not in self._told:
+            self._told.add((column, first))
+            also = f"{what} stands in line {person.line} as well"
+            yield Problem(person.file, first, also, hint, mark=mark)
+        also = f"{what} stands in line {first} as well"
+        yield Problem(person.file, person.line, also, hint, mark=mark)
 
 
 class RowRefused(Exception):
@@ -408,43 +372,6 @@ class Choice:
             yield person.id
         if (number := str(person.number)) not in self._ids:
             yield number
-
-
-class _Seen:
-    """What earlier rows of a list had, to find what stands in it twice."""
-
-    def __init__(
-        self, file: str, email: int | None, identity: int | None, problems: list[Problem]
-    ) -> None:
-        self._file = file
-        self._email, self._identity = email, identity
-        self._problems = problems
-        self._lines = FirstLines()  # of addresses, by their keys
-        self._ids = FirstLines()
-        self._told: set[tuple[str, int]] = set()
-
-    def is_new(self, person: Person) -> bool:
-        """Whether nobody before had this person's mailbox or id; else both rows are told."""
-        address = person.mailbox.addr_spec
-        key = folded(address)
-        line = self._lines.first(key, person.line)
-        if line != person.line:
-            self._twice(line, person.line, _written(person), self._email, key)
-            return False
-        if person.id and (line := self._ids.first(person.id, person.line)) != person.line:
-            what = f"the id {quoted(person.id)}"
-            self._twice(line, person.line, what, self._identity, what)
-            return False
-        return True
-
-    def _twice(self, first: int, second: int, what: str, mark: int | None, same: str) -> None:
-        hint = "Delete or correct one of the rows"
-        if (same, first) not in self._told:
-            self._told.add((same, first))
-            also = f"{what} stands in line {second} as well"
-            self._problems.append(Problem(self._file, first, also, hint, mark=mark))
-        also = f"{what} stands in line {first} as well"
-        self._problems.append(Problem(self._file, second, also, hint, mark=mark))
 
 
 def _refuse_long(address: str) -> NoReturn:

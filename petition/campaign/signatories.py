@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +89,7 @@ def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Si
         problems.append(Problem(file, table.header_line, 'has no column "name"', hint))
         return (_STAND_IN,)
     before = len(problems)
-    found = tuple(_right_ones(file, table.rows(problems), problems))
+    found = tuple(_right_ones(file, chain.from_iterable(table.blocks()), problems))
     return found if found or len(problems) == before else (_STAND_IN,)
 
 
@@ -96,6 +97,9 @@ def _right_ones(
     file: str, rows: Iterator[TableRow], problems: list[Problem]
 ) -> Iterator[Signatory]:
     for row in rows:
+        if row.fault:
+            problems.append(row.fault)
+            continue
         values: dict[str, Any] = {}
         faults: list[Problem] = []
         for at, (column, cell) in enumerate(row.cells.items()):

@@ -9,11 +9,19 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from petition.address import Mailbox, folded
 from petition.campaign.column_aliases import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
-from petition.campaign.people import FirstLines, PeopleList, Person, RowRefused, open_people
+from petition.campaign.people import (
+    FirstLines,
+    ListJudge,
+    PeopleList,
+    Person,
+    RowRefused,
+    open_people,
+)
 from petition.campaign.tables import TableRow
 from petition.errors import Level, Problem, Problems
 
@@ -97,63 +105,64 @@ class PassedOver:
         yield Problem(self.file, first.line, what, first.hint, Level.WARNING, first.mark)
 
 
-class Supporters:
-    """A list and the consent of its people.
+class BulkJudge(ListJudge):
+    """Judges the rows of a bulk letter's list: each is a person, or is left out with a reason.
 
     Args:
         people: The list.
         consent: Reads who has agreed.
+        passed_over: Takes the rows that cannot be used.
     """
 
-    def __init__(self, people: PeopleList, consent: Consent) -> None:
-        self._people = people
+    def __init__(self, people: PeopleList, consent: Consent, passed_over: PassedOver) -> None:
+        super().__init__(people)
         self._consent = consent
+        self._passed_over = passed_over
         self._numbers: Counter[tuple[str, str]] = Counter()
+        self._said = self._said_together()
 
-    def rows(self, problems: list[Problem], passed_over: PassedOver) -> Iterator[Person]:
-        """All rows, one at a time; who must not be written to is excluded.
-
-        Args:
-            problems: Takes what is wrong with the file as a whole.
-            passed_over: Takes what is wrong with single rows.
-        """
-        self._numbers.clear()
-        said = self._said_together()
-        addresses, ids, faults = FirstLines(), FirstLines(), list[Problem]()
-        for row in self._people.table.rows(faults, whole=True):
+    def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
+        """The next rows, all of them; the problems are those of the file as a whole."""
+        found, problems = list[Person](), list[Problem]()
+        for row in rows:
+            if row.fault and not row.number:
+                problems.append(row.fault)
+                continue
             try:
-                person = None if faults else self._people.judged(row)
+                fault = row.fault
+                person = self._invalid(row) if fault else self.people.person_of(row)
             except RowRefused as why:
-                person = None
-                faults.append(self._people.problem_of(row, why))
-            if person is None:
-                passed_over.add(faults.pop(0))
-                problems += faults
-                faults.clear()
-                yield self._invalid(row)
-                continue
-            key = folded(person.mailbox.addr_spec)
-            is_first = addresses.first(key, person.line) == person.line
-            if is_first and person.id:
-                is_first = ids.first(person.id, person.line) == person.line
-            if not is_first:
-                yield self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
-                continue
-            own = person.excluded, self._consent.of(row.cells)
-            excluded, consent = said.get(key, own)
-            yield person._replace(excluded=excluded or ("" if consent else NO_CONSENT))
-        problems += faults
+                fault = self.people.problem_of(row, why)
+                person = self._invalid(row)
+            if fault:
+                self._passed_over.add(fault)
+            found.append(person)
+        keys = ["" if one.address else folded(one.mailbox.addr_spec) for one in found]
+        lines = [one.line for one in found]
+        twice = self._addresses.repeats(keys, lines)
+        ids = ["" if at in twice or not keys[at] else one.id for at, one in enumerate(found)]
+        twice |= self._ids.repeats(ids, lines)
+        for at, (person, key) in enumerate(zip(found, keys, strict=True)):
+            if at in twice:
+                found[at] = self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
+            elif key:
+                own = person.excluded, self._consent.of(person.fields)
+                excluded, consent = self._said.get(key, own)
+                excluded = excluded or ("" if consent else NO_CONSENT)
+                found[at] = person._replace(excluded=excluded) if excluded else person
+        return found, problems
 
     def _said_together(self) -> dict[str, tuple[str, bool | None]]:
         """What the rows of each address that stands there more than once say together."""
         seen, twice = FirstLines(), set[str]()
-        for row in self._people.table.rows([]):
-            key = _key(self._people.address_in(row))
-            if seen.first(key, row.line) != row.line:
-                twice.add(key)
+        for rows in self.people.table.blocks():
+            readable = [row for row in rows if not row.fault]
+            keys = [folded(self.people.address_in(row)) for row in readable]
+            repeats = seen.repeats(keys, [row.line for row in readable])
+            twice.update(keys[at] for at in repeats)
         said: dict[str, tuple[str, bool | None]] = {}
-        for row in self._people.table.rows([]) if twice else ():
-            key = _key(self._people.address_in(row))
+        for row in self.people.table.rows() if twice else ():
+            key = folded(self.people.address_in(row))
             if key not in twice:
                 continue
             excluded, consent = self._says(row)
@@ -168,13 +177,13 @@ class Supporters:
     def _says(self, row: TableRow) -> tuple[str, bool | None]:
         """What a row says of writing to its address, also one that no copy can be made for."""
         try:
-            return self._people.exclusion_of(row), self._consent.of(row.cells)
+            return self.people.exclusion_of(row), self._consent.of(row.cells)
         except RowRefused:
             return "", False  # what is not clear is no yes
 
     def _invalid(self, row: TableRow) -> Person:
         """The person of a row that cannot be used: nobody, under a name that no address has."""
-        people = self._people
+        people = self.people
         shown = _UNSEEN.sub("?", people.address_in(row))[:_SHOWN].strip() if row.cells else ""
         person = Person(
             people.file, row.line, row.number, "", Mailbox("", shown), "", row.cells, INVALID
@@ -188,11 +197,6 @@ class Supporters:
         name = f"{address} ({why})" if number == 1 else f"{address} ({why} {number})"
         box = Mailbox(person.mailbox.display_name, name)
         return person._replace(mailbox=box, excluded=why, address=address)
-
-
-def _key(text: str) -> str:
-    """What the rows of one address have in common, however each of them writes it."""
-    return folded(text)
 
 
 REASON_COLUMNS = ("reason", "unsub_reason", "suppression_reason")
@@ -234,7 +238,10 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
     if people is None:
         return found
     column = next((name for name in REASON_COLUMNS if name in people.columns), None)
-    for row in people.table.rows(found.problems):
+    for row in chain.from_iterable(people.table.blocks()):
+        if row.fault:
+            found.problems.append(row.fault)
+            continue
         # Nobody is written to by such a row: a name or a language that is wrong in it is no reason
         # to write to them after all.
         try:

@@ -19,18 +19,27 @@ from petition.address import folded
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.names import quoted
-from petition.campaign.people import FirstLines, PeopleList, Person
+from petition.campaign.people import FirstLines, ListJudge, PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.signatories import Signatory
-from petition.campaign.supporters import INVALID, PassedOver, Supporters
+from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
+from petition.campaign.tables import TableRow
 from petition.checks import letter as letter_checks
 from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
 from petition.checks.style import Lint, slips_of_campaign
-from petition.errors import CampaignError, Level, MergeRefused, Problem, Problems, UsageError
+from petition.errors import (
+    CampaignError,
+    Level,
+    MergeHindered,
+    MergeRefused,
+    Problem,
+    Problems,
+    UsageError,
+)
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
-from petition.merge.message import CheckedCopy, Merger
+from petition.merge.message import Merger
 
 _TOLD = 20  # warnings of each kind that are written out; the others are counted
 
@@ -54,21 +63,22 @@ class Duplicates:
         self._namesakes = _Told("more people have a name that stands in the list before")
         self._signing = _Told("more recipients sign the letter as well")
 
-    def look_at(self, person: Person) -> None:
-        """Look at the next person of the list."""
-        name = _folded(person.mailbox.display_name)
-        key = folded(person.mailbox.addr_spec)
-        signatory = self._signed.get(key) or self._signed.get(name)
-        if signatory and (name or signatory.email):
-            self._signing.tell(person, *self._signs(person, signatory))
-        if " " not in name:  # a first name alone says nothing
-            return
-        line = self._names.first(name, person.line)
-        if line != person.line:
-            what = f"{quoted(person.mailbox.display_name)} stands in line {line} as well"
+    def look_at(self, people: list[Person]) -> None:
+        """Look at the next people of the list."""
+        names = [_folded(person.mailbox.display_name) for person in people]
+        if self._signed:
+            for person, name in zip(people, names, strict=True):
+                key = folded(person.mailbox.addr_spec)
+                signatory = self._signed.get(key) or self._signed.get(name)
+                if signatory and (name or signatory.email):
+                    self._signing.tell(person, *self._signs(person, signatory))
+        whole = [name if " " in name else "" for name in names]  # a first name alone says nothing
+        repeats = self._names.repeats(whole, [person.line for person in people])
+        for at, line in repeats.items():
+            what = f"{quoted(people[at].mailbox.display_name)} stands in line {line} as well"
             what += ", with another address"
             hint = "Delete one of the rows if both are one person"
-            self._namesakes.tell(person, what, hint)
+            self._namesakes.tell(people[at], what, hint)
 
     def problems(self) -> list[Problem]:
         """What was found, as warnings."""
@@ -245,8 +255,12 @@ class Fallbacks:
     def __init__(self) -> None:
         self._found: dict[str, tuple[list[Person], int]] = {}
 
-    def add(self, person: Person) -> None:
-        """One more."""
+    def look_at(self, merger: Merger | None, person: Person) -> None:
+        """Count somebody for whom there is no letter in their language."""
+        if not merger or not person.language or person.excluded:
+            return
+        if not merger.language_of(person)[1]:
+            return
         named, count = self._found.get(person.language, ([], 0))
         if len(named) < PERSONS_NAMED:
             named.append(person)
@@ -256,11 +270,6 @@ class Fallbacks:
         """The languages, the most wanted first, each with its first persons and their number."""
         found = sorted(self._found.items(), key=lambda pair: -pair[1][1])
         return ((language, named, count) for language, (named, count) in found)
-
-
-def as_it_is(person: Person) -> Person:
-    """A person to whom nothing is to be added."""
-    return person
 
 
 @dataclass
@@ -274,7 +283,8 @@ class Examined:
         people: Its list; None where it cannot be read.
         fallbacks: For whom there is no letter in their language, of those asked about.
         complete: Adds to a person what the log knows (prepare.py).
-        supporters: Of a bulk letter, its list with the consent of its people.
+        consent: Of a bulk letter, reads the consent of the list's people.
+        passed_over: Of a bulk letter, the rows that cannot be used.
         largest_copy: The size in bytes of the largest copy that was parsed in full.
     """
 
@@ -286,144 +296,145 @@ class Examined:
     people: PeopleList | None = None
     problems: list[Problem] = field(default_factory=Problems)
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
-    complete: Callable[[Person], Person] = as_it_is
-    supporters: Supporters | None = None
+    complete: Callable[[Person], Person] = lambda person: person
+    consent: Consent | None = None
+    passed_over: PassedOver = field(default_factory=lambda: PassedOver(""))
     largest_copy: int = 0
-    _passed_over: PassedOver = field(default_factory=lambda: PassedOver(""))
 
     @property
     def has_errors(self) -> bool:
         """Whether the letter may not be sent as it is."""
         return any(problem.is_error for problem in self.problems)
 
-    def persons(
-        self, merger: Merger | None, revision: int, *, read_back: int = READ_BACK_FIRST
-    ) -> Iterator[Person]:
-        """The list's persons, each examined as it is read.
+    @property
+    def is_bulk(self) -> bool:
+        """Whether a row that cannot be used is left out, and keeps no letter from leaving."""
+        return self.consent is not None
 
-        Args:
-            merger: Merges the letter for each of them; None: only the rows are looked at.
-            revision: The revision that is to be sent.
-            read_back: How many copies are parsed in full.
+    def judge(
+        self, people: PeopleList
+    ) -> Callable[[list[TableRow]], tuple[list[Person], list[Problem]]]:
+        """What judges the rows of the list, in one pass, and completes its people."""
+        self.passed_over = PassedOver(people.file)
+        judge = ListJudge(people)
+        if self.consent:
+            judge = BulkJudge(people, self.consent, self.passed_over)
 
-        Yields:
-            Every person whose row is sound, with the files that their copy alone carries among
-            the fields; `problems` is complete when the last one was taken.
-        """
-        if self.people is None:
-            return
-        refusals = Refusals(self.problems)
-        now = datetime.now(zone_of(self.campaign)).replace(microsecond=0)
-        lint = Lint(self.letter)
-        alikes = Duplicates(self.campaign.signatories, self.campaign.settings.people["signatories"])
-        copied = CopiedTwice(self.letter)
-        is_judged = not takes_all(self.server)
-        before, read, merged = len(self.problems), 0, 0
-        for read, person in enumerate(self.rows(), start=1):  # noqa: B007
-            if person.excluded:  # nobody writes to it, and its cells may be in any condition
-                yield person
-                continue
-            fault = self._fault_of_address(person) if is_judged else None
-            copy = None
-            if not self.supporters:  # who sign it themselves are the ones to write to
-                alikes.look_at(person)
-            copied.look_at(person)
-            if merger is not None:
-                merged += 1
-                full = merged <= read_back
-                copy, refused = self._check_copy(merger, person, revision, now, full=full)
-                fault = fault or self._of_the_row(person, refused)
-                if refused and refused is not fault:
-                    refusals.add(refused, person)
-            if fault and self.supporters:
-                self._passed_over.add(fault)
-                yield person._replace(excluded=INVALID)
-                continue
-            if fault:
-                self.problems.append(fault)
-            lint.look_at(person, copy)
-            yield _with_own_files(person, copy)
-        if not read and len(self.problems) == before:
-            self.problems.append(_nobody(self.people))
-        self.problems += self._passed_over.problems()
-        self.problems += refusals.problems()
-        self.problems += alikes.problems()
-        self.problems += copied.problems
-        self.problems += lint.problems()
+        def judge_and_complete(rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
+            people, problems = judge(rows)
+            return [self.complete(one) for one in people], problems
+
+        return judge_and_complete
 
     def rows(self) -> Iterator[Person]:
-        """The list's persons as they are read; of a bulk letter all of them."""
+        """The list's people as they are read; of a bulk letter all of them."""
         if self.people is None:
-            return iter(())
-        self._passed_over = PassedOver(self.people.file)
-        if self.supporters:
-            rows = self.supporters.rows(self.problems, self._passed_over)
-        else:
-            rows = self.people.rows(self.problems)
-        return rows if self.complete is as_it_is else map(self.complete, rows)
-
-    def tell_language(self, merger: Merger | None, person: Person) -> None:
-        """Count a person for whom there is no letter in their language."""
-        if not person.language or person.excluded or not merger:  # most rows name no language
             return
-        if merger.language_of(person)[1]:
-            self.fallbacks.add(person)
+        judge = self.judge(self.people)
+        for rows in self.people.table.blocks():
+            people, problems = judge(rows)
+            self.problems += problems
+            yield from people
 
-    def _check_copy(
-        self, merger: Merger, person: Person, revision: int, now: datetime, *, full: bool
-    ) -> tuple[CheckedCopy | None, Problem | None]:
-        """A person's copy, or why it is refused."""
-        try:
-            copy = merger.check(person, revision, now, full=full)
-        except MergeRefused as refusal:
-            return None, refusal.problem
-        self.largest_copy = max(self.largest_copy, copy.size or 0)
-        return copy, None
 
-    def _of_the_row(self, person: Person, refused: Problem | None) -> Problem | None:
-        """A refusal that a row of a bulk letter is to blame for, and not the letter."""
-        is_row = self.supporters and refused and refused.file == person.file
-        return refused if is_row else None
+class CopyCheck:
+    """Merges a letter for the people of its list, some at a time, and looks at each copy.
+
+    Args:
+        examined: The letter and its list; its rows that cannot be used are counted there.
+        merger: Merges the letter; None: only the rows are looked at.
+        revision: The revision that is to be sent.
+        read_back: How many copies are parsed in full.
+    """
+
+    def __init__(
+        self, examined: Examined, merger: Merger | None, revision: int, read_back: int
+    ) -> None:
+        campaign, letter = examined.campaign, examined.letter
+        self._examined = examined
+        self._merger = merger
+        self._revision = revision
+        self._left_to_parse = read_back
+        self._date = datetime.now(zone_of(campaign)).replace(microsecond=0)
+        self._lint = Lint(letter)
+        signatories_file = campaign.settings.people["signatories"]
+        self._duplicates = Duplicates(campaign.signatories, signatories_file)
+        self._copied = CopiedTwice(letter)
+        self._refusals = Refusals()
+        self._judges_address = not takes_all(examined.server)
+
+    def __call__(self, people: list[Person]) -> tuple[list[Person], list[Problem]]:
+        """The same people, each with the files that their copy alone carries; and what is wrong.
+
+        Of a bulk letter, those whose row cannot be used are excluded. Who is excluded is not looked
+        at: nobody writes to them, and their cells may be in any condition.
+        """
+        if not self._examined.is_bulk:  # who sign that themselves are the ones to write to
+            self._duplicates.look_at([one for one in people if not one.excluded])
+        problems: list[Problem] = []
+        checked = [one if one.excluded else self._checked(one, problems) for one in people]
+        return checked, problems
+
+    def summary(self) -> list[Problem]:
+        """What is told once for the whole list, after its last row."""
+        found = [*self._refusals.problems(), *self._duplicates.problems()]
+        return [*found, *self._copied.problems, *self._lint.problems()]
+
+    def _checked(self, person: Person, problems: list[Problem]) -> Person:
+        self._copied.look_at(person)
+        fault = self._fault_of_address(person) if self._judges_address else None
+        copy = None
+        if self._merger:
+            full = self._left_to_parse > 0
+            self._left_to_parse -= 1
+            try:
+                copy = self._merger.check(person, self._revision, self._date, full=full)
+            except MergeRefused as refusal:
+                if refusal.problem.file != person.file:
+                    self._refusals.add(refusal.problem, person)
+                elif isinstance(refusal, MergeHindered) or not self._examined.is_bulk:
+                    problems.append(refusal.problem)  # for a file that is away no row is to blame
+                else:
+                    fault = fault or refusal.problem
+        if fault and self._examined.is_bulk:
+            self._examined.passed_over.add(fault)
+            return person._replace(excluded=INVALID)
+        if fault:
+            problems.append(fault)
+        self._lint.look_at(person, copy)
+        if not copy:
+            return person
+        self._examined.largest_copy = max(self._examined.largest_copy, copy.size or 0)
+        if copy.own_files:
+            person = person._replace(fields={**person.fields, **copy.own_files})
+        return person
 
     def _fault_of_address(self, person: Person) -> Problem | None:
-        if what := refused_by(self.server, person.mailbox):
+        if what := refused_by(self._examined.server, person.mailbox):
             return Problem(person.file, person.line, what, _HINT_ROW, mark=self._email)
         return None
 
     @cached_property
     def _email(self) -> int | None:
-        return self.people.cell("email") if self.people else None
+        return self._examined.people.cell("email") if self._examined.people else None
 
 
-def _with_own_files(person: Person, copy: CheckedCopy | None) -> Person:
-    if copy and copy.own_files:
-        return person._replace(fields={**person.fields, **copy.own_files})
-    return person
-
-
-def _nobody(people: PeopleList) -> Problem:
+def nobody_on(people: PeopleList) -> Problem:
+    """A list without a row."""
     what = "there is nobody on this list"
     hint = "Write a row for each person under the header"
     return Problem(people.file, people.table.header_line, what, hint, Level.WARNING)
 
 
 class Refusals:
-    """Merges that were refused, one problem for all the rows that have it.
+    """Merges that the letter is to blame for, one problem for all the rows that have it."""
 
-    Args:
-        problems: Takes what names its row itself.
-    """
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self._problems = problems
+    def __init__(self) -> None:
         self._places: dict[Problem, list[str]] = {}
         self._counts: Counter[Problem] = Counter()
 
     def add(self, problem: Problem, person: Person) -> None:
         """One more row with a problem."""
-        if problem.file == person.file:
-            self._problems.append(problem)
-            return
         self._counts[problem] += 1
         places = self._places.setdefault(problem, [])
         if len(places) < PERSONS_NAMED:
@@ -463,8 +474,7 @@ def examine(
     if letter.front.to in campaign.settings.people:  # else the campaign has said so
         examined.people = campaign.people(letter.front.to, examined.problems)
     if examined.people and letter.front.kind == "bulk":
-        consent = letter_checks.consent_of(campaign, letter, examined.people)
-        examined.supporters = Supporters(examined.people, consent)
+        examined.consent = letter_checks.consent_of(campaign, letter, examined.people)
     columns = examined.people.columns if examined.people else _AnyColumn(["email"])
     try:
         examined.frozen = freeze(

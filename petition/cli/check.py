@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.people import Person
 from petition.campaign.server import Server, ServerMisnamed
 from petition.campaign.settings import Rate
 from petition.checks import campaign as campaign_checks
@@ -41,6 +42,7 @@ from petition.merge.message import Merger
 from petition.outbox.log import Log
 from petition.prepare import (
     campaign_id_of,
+    check_list,
     following_of,
     leave_out_forgotten,
     refusal_of,
@@ -249,9 +251,15 @@ class _Inspector:
     def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
         count = 0
         with output.Counter(f"{examined.letter.name}: people looked at") as counter:
-            for count, person in enumerate(examined.persons(merger, revision), 1):
-                examined.tell_language(merger, person)
+
+            def look_at(people: list[Person]) -> None:
+                nonlocal count
+                count += len(people)
+                for person in people:
+                    examined.fallbacks.look_at(merger, person)
                 counter.show(count)
+
+            check_list(examined, merger, revision, look_at)
         if examined.people:
             self._people[examined.people.file] = count
             self._found.recipients[examined.letter.name] = count

@@ -89,7 +89,7 @@ def _row_number(place: "Workspace", number: str) -> Iterator[str]:
         people = campaign.people(name, [])
         if people is None:
             continue
-        for person in people.rows([]):
+        for person in people.rows():
             if str(person.number) == number:
                 yield person.mailbox.addr_spec
                 break

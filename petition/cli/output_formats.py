@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petition.campaign.csv_file import open_csv
-from petition.campaign.tables import split_name
+from petition.campaign.spreadsheet import split_name
 from petition.campaign.text_file import find_file, read_text
 from petition.errors import CampaignError, Level, PetitionError, Problem
 

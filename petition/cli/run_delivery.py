@@ -335,7 +335,7 @@ def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:
         pace=pace_of(prepared),
         retry=RetrySchedule.of(prepared.campaign.settings.pace),
         keep_bytes=prepared.keeps_bytes,
-        hello_name=prepared.frozen.sender.domain,
+        hello_name=prepared.plan.frozen.sender.domain,
     )
 
 

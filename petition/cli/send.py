@@ -52,7 +52,7 @@ def send_letter(
             prepared = prepare(
                 place.campaign, letter, place.log, place.server, wish, read_back=read_back
             )
-            output.problems(prepared.warnings)
+            output.problems(prepared.examined.problems)
             if trial_to is not None:
                 return _trial(prepared, trial_to, dry_run=dry_run, yes=yes)
             try:
@@ -142,9 +142,9 @@ def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     """Show what is about to be done."""
     if with_letter and (row := next(prepared.listing.to_send(), None)):
         output.letter(_for_reading(_shown(prepared, row)))
-    if prepared.resumes:
+    if prepared.plan.may_begin_another:
         output.say(
-            f"Revision {prepared.revision} is not finished: going on with it."
+            f"Revision {prepared.plan.revision} is not finished: going on with it."
             " --again begins another one when it is."
         )
     output.facts(send_plan.plan_lines(prepared))
@@ -303,7 +303,7 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
     if row is None:
         raise UsageError("there is nobody on the list to make a trial copy for")
     email, shown = prepared.merger.trial(
-        person_of(row), prepared.log.clock(), to, prepared.revision
+        person_of(row), prepared.log.clock(), to, prepared.plan.revision
     )
     output.letter(_for_reading(shown))
     output.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
@@ -331,7 +331,7 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
 
 
 def _shown(prepared: Prepared, row: ListedRow) -> Shown:
-    return prepared.merger.show(person_of(row), prepared.revision, prepared.log.clock())
+    return prepared.merger.show(person_of(row), prepared.plan.revision, prepared.log.clock())
 
 
 def _for_reading(shown: Shown) -> Shown:
@@ -376,7 +376,7 @@ def hand_out(
         place.log.look_at_deferred(retry.give_up, retry.longest)
     while True:
         prepared = prepare(place.campaign, letter, place.log, place.server, wish)
-        output.problems(prepared.warnings)
+        output.problems(prepared.examined.problems)
         try:
             return _queue(prepared, place.server, dry_run=dry_run, yes=yes)
         except LogChanged:
@@ -402,8 +402,8 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
     def also() -> None:
         nonlocal jobs
         dispatch.keep(log, letter)
-        keep_own_files(log.database, prepared.frozen, prepared.examined.files)
-        jobs = queue_jobs(log.database, letter, prepared.revision)
+        keep_own_files(log.database, prepared.plan.frozen, prepared.examined.files)
+        jobs = queue_jobs(log.database, letter, prepared.plan.revision)
 
     waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
     if not waiting:

@@ -30,7 +30,7 @@ _LEFT_OUT = {
 def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     """The plan as pairs of a heading and what stands beside it."""
     comparison = prepared.comparison
-    yield "letter", f"{prepared.letter}, revision {prepared.revision}{_frozen(prepared)}"
+    yield "letter", f"{prepared.letter}, revision {prepared.plan.revision}{_frozen(prepared)}"
     if lost := prepared.lost_names:
         days = ", ".join(dict.fromkeys(one.at[:10] for one in lost))
         yield "changed", f"without a name that was forgotten on {days}; it is in earlier copies"
@@ -107,9 +107,9 @@ def _rate(rate: Rate) -> str:
 
 
 def _frozen(prepared: Prepared) -> str:
-    if prepared.is_new and prepared.revision > 1:
+    if prepared.plan.is_new and prepared.plan.revision > 1:
         return " (new)" if prepared.comparison.to_send else ", which nobody would get"
-    if prepared.is_new:
+    if prepared.plan.is_new:
         return ""
     return ", as it was frozen with its first copy"
 

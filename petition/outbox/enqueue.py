@@ -7,7 +7,8 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -152,16 +153,20 @@ class Listing:
         self._database = log.database
         self._letter = letter
 
-    def stage(self, rows: Iterable[ListedRow]) -> None:
-        """Lay the rows of the list beside the log; of one person one alone is not left out."""
-        forgotten = Forgotten(self._log)
-        bind = Signer(self._log.key).binder(self._letter)
-        with self._database.transaction(temporary=True):
-            self._database.run("stage_drop")
-            self._database.run("stage_table")
-            self._database.run_many("stage", _staged(rows, forgotten, bind))
-            self._database.run("stage_index")
-            self._database.survey("listed")
+    @contextmanager
+    def staging(self) -> Iterator[Callable[[list[ListedRow]], object]]:
+        """Stage the whole list beside the log: gives what takes its rows, some at a time.
+
+        Of one person one row alone is not left out.
+        """
+        database = self._database
+        as_staged = _Staged(Forgotten(self._log), Signer(self._log.key).binder(self._letter))
+        with database.transaction(temporary=True):
+            database.run("stage_drop")
+            database.run("stage_table")
+            yield lambda rows: database.run_many("stage", map(as_staged, rows))
+            database.run("stage_index")
+            database.survey("listed")
 
     def compare(self, revision: int, mode: Mode, limit: int | None = None) -> Comparison:
         """Say what is to be done.
@@ -398,23 +403,28 @@ class _AsJson:
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 
 
-def _staged(
-    rows: Iterable[ListedRow], forgotten: Forgotten, bind: Callable[[str], bytes]
-) -> Iterator[tuple[object, ...]]:
+class _Staged:
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
-    as_json, knows_forgotten = _AsJson(), len(forgotten) > 0
-    twins: Counter[str] = Counter()
-    for position, listed in enumerate(rows, 1):
+
+    def __init__(self, forgotten: Forgotten, bind: Callable[[str], bytes]) -> None:
+        self._forgotten = forgotten if len(forgotten) else None
+        self._bind = bind
+        self._as_json = _AsJson()
+        self._twins: Counter[str] = Counter()
+        self._position = 0
+
+    def __call__(self, listed: ListedRow) -> tuple[object, ...]:
+        self._position += 1
         row, address = listed, listed.address or listed.mailbox
         key = folded(address)
-        if knows_forgotten and address in forgotten:
-            row, key = _without_person(listed, forgotten), forgotten.key(address)
+        if self._forgotten and address in self._forgotten:
+            row, key = _without_person(listed, self._forgotten), self._forgotten.key(address)
         twin = 0
         if listed.address:
-            twins[key] += 1
-            twin = twins[key]
-        yield (
-            position,
+            self._twins[key] += 1
+            twin = self._twins[key]
+        return (
+            self._position,
             row.mailbox,
             key,
             key.rpartition("@")[2],
@@ -423,12 +433,12 @@ def _staged(
             row.row_id,
             row.file,
             row.line,
-            as_json(row.fields),
+            self._as_json(row.fields),
             row.chosen,
             row.excluded,
             row.chosen,
             twin,
-            bind(row.mailbox),
+            self._bind(row.mailbox),
         )
 
 

@@ -92,7 +92,7 @@ def _in_list(
         table = open_table(root, file, [])
     if table is None:
         return
-    for row in table.rows([]):
+    for row in table.rows():
         # As it is written, and as it stands on the wire: a domain may be spelled in both ways.
         whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
         if names_them(whole):

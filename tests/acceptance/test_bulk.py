@@ -263,6 +263,23 @@ def test_reserved_addresses_of_supporters_are_passed_over_before_a_real_server(
     assert "3 rows are passed over as invalid" in " ".join(answer.out.split())
 
 
+def test_a_share_that_is_gone_stops_a_bulk_letter_and_fails_no_row(campaign: SmallCampaign):
+    campaign.change(
+        "letters/news.md",
+        "kind: bulk",
+        'kind: bulk\nattachments: ["maps/{{ recipient.name }}.txt"]',
+    )
+    campaign.write("maps/Ann.txt", "the way")
+    campaign.write("maps/Eve.txt", "the way")
+    away = (campaign.root / "maps").rename(campaign.root / "away")
+    stopped = campaign.petition("send", "news", "--yes", status=1)
+    assert "supporters.csv:2" in stopped.err
+    assert not (campaign.root / "outbox/new").exists()
+    away.rename(campaign.root / "maps")
+    campaign.petition("send", "news", "--yes", status=0)
+    assert set(kept(campaign)) == {"ann@x.example", "eve@x.example"}
+
+
 EXPORTS = {
     "table": ("email,reason\nann@x.example,asked by letter\nzed@x.example,\n", "asked by letter"),
     "mailchimp": (

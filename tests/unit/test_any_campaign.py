@@ -12,6 +12,7 @@ from petition.cli.output_formats import Excerpts
 from petition.errors import CampaignError, Problem
 from petition.identity import Signer
 from petition.merge.message import Merger
+from petition.prepare import check_list
 from tests.unit.campaign.conftest import LETTER, PEOPLE, TOML, Folder
 
 PIECES = st.sampled_from(
@@ -42,7 +43,7 @@ def problems_of(folder: Folder) -> list[Problem]:
         examined = examine(campaign, name, server=None, campaign_id="id", today=date(2015, 9, 28))
         frozen = examined.frozen
         merger = Merger(frozen, Signer(b"k" * 32), examined.files) if frozen else None
-        list(examined.persons(merger, 1))
+        check_list(examined, merger, 1, list)
         problems += examined.problems
     return in_order(problems)
 

@@ -26,6 +26,7 @@ from petition.identity import Signer
 from petition.mailmerge import files_of, read_mailmerge
 from petition.merge.message import Email, Merger
 from petition.merge.template.foreign import ForeignTemplate, plain_as_markdown, renamed
+from tests.unit.campaign.samples import judged
 from tests.unit.merge.enclosed import read
 from tests.unit.merge.letters import NOW
 
@@ -80,7 +81,7 @@ class Old:
         assert found.people is not None
         problems: list = []
         merger = Merger(found.frozen, Signer(b"k" * 32), found.files)
-        made = [merger.merge(one, 1, NOW, full=True) for one in found.people.rows(problems)]
+        made = [merger.merge(one, 1, NOW, full=True) for one in judged(found.people, problems)]
         assert [one for one in problems if one.is_error] == []
         return made
 

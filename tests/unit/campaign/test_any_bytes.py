@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from petition.campaign.folder import load_campaign
 from petition.errors import CampaignError, Problem
 from tests.unit.campaign.conftest import Folder
+from tests.unit.campaign.samples import judged
 
 PIECES = st.sampled_from(
     [b"---\n", b"subject: ", b"to: ", b"[", b"]", b"{", b"}", b"&a ", b"*a", b"!!bool ", b"? ",
@@ -27,7 +28,7 @@ def all_problems(root):
     except CampaignError as fault:
         return fault.problems
     if people := campaign.people("recipients", campaign.problems):
-        list(people.rows(campaign.problems))
+        judged(people, campaign.problems)
     return campaign.problems
 
 

@@ -5,6 +5,7 @@ import pytest
 from petition.campaign.people import open_people
 from petition.cli.output_formats import Excerpts
 from petition.errors import Problem
+from tests.unit.campaign.samples import judged
 
 
 def meant(folder, file, line, mark, content=None):
@@ -94,7 +95,7 @@ def test_every_problem_with_a_cell_knows_it(folder, problems):
         "7,f@b.example,A\u202eB,,\n",
     )
     people = open_people(folder.root, "recipients", "recipients.csv", problems)
-    list(people.rows(problems))
+    judged(people, problems)
     found = {meant(folder, one.file, one.line, one.mark) for one in problems}
     assert found >= {
         (2, "bad"),

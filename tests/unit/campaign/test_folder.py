@@ -3,6 +3,7 @@ import pytest
 from petition.campaign.folder import load_campaign
 from petition.errors import CampaignError
 from tests.unit.campaign.conftest import LETTER, TOML
+from tests.unit.campaign.samples import judged
 
 LANGUAGES = TOML.replace("[sender]", 'languages = ["en", "ru", "pt-BR"]\n[sender]')
 
@@ -39,9 +40,8 @@ def test_a_campaign_is_its_files(folder):
     }
     assert [signatory.name for signatory in campaign.signatories] == ["Kim"]
     problems = []
-    assert [person.number for person in campaign.people("recipients", problems).rows(problems)] == [
-        1
-    ]
+    people = judged(campaign.people("recipients", problems), problems)
+    assert [person.number for person in people] == [1]
     assert problems == []
 
 

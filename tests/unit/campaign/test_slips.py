@@ -9,6 +9,7 @@ from petition.campaign.people import open_people
 from petition.campaign.text_file import may_reorder, reorders
 from petition.errors import Level
 from tests.unit.campaign.conftest import LETTER
+from tests.unit.campaign.samples import judged
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_an_override_in_any_cell_is_refused_unless_nobody_writes_to_the_row(fold
         "email,town,deceased\na@b.example,Lee\u202eds,\nc@d.example,Lee\u202eds,yes\n",
     )
     people = open_people(folder.root, "recipients", "recipients.csv", problems)
-    assert [person.excluded for person in people.rows(problems)] == ["deceased"]
+    assert [person.excluded for person in judged(people, problems)] == ["deceased"]
     errors = [one for one in problems if one.is_error]
     assert [(one.line, one.what) for one in errors] == [
         (2, "town: the cell holds U+202E, which reorders what is read")
@@ -50,7 +51,7 @@ def test_an_obscured_address_is_found_wherever_it_stands(folder, problems):
     folder.write("letters/demands.md", "## One {#one}\n\nAsk [Email protected]\n")
     folder.write("recipients.csv", "email,note\na@b.example,see [email protected]\n")
     campaign = load_campaign(folder.root)
-    list(campaign.people("recipients", campaign.problems).rows(campaign.problems))
+    judged(campaign.people("recipients", campaign.problems), campaign.problems)
     found = {(one.file, one.line, one.level) for one in campaign.problems}
     assert found == {
         ("letters/open-letter.md", 6, Level.WARNING),

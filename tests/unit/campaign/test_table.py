@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from petition.campaign.tables import TableRow, open_table
 from petition.errors import Problem
+from tests.unit.campaign.samples import read_rows
 
 
 def read(folder, content, problems):
     folder.write("a.csv", content)
     table = open_table(folder.root, "a.csv", problems)
-    return table, table and list(table.rows(problems))
+    return table, table and read_rows(table, problems)
 
 
 def told(problems):
@@ -42,7 +43,7 @@ def test_every_line_end_is_one(folder, problems, end):
 def test_the_same_table_is_read_again_as_the_file_is_then(folder, problems):
     table, _ = read(folder, "a\n1\n", problems)
     folder.write("a.csv", "a\n1\n2\n")
-    assert [row.cells["a"] for row in table.rows(problems)] == ["1", "2"]
+    assert [row.cells["a"] for row in read_rows(table, problems)] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_row_numbers_count_unusable_rows(folder, problems):
 def test_a_file_that_goes_away_is_a_problem(folder, problems):
     table, _ = read(folder, "a\n1\n", problems)
     (folder.root / "a.csv").unlink()
-    assert list(table.rows(problems)) == []
+    assert read_rows(table, problems) == []
     hint = "Check the name and who may read the file"
     assert problems == [Problem("a.csv", None, "cannot be read: No such file or directory", hint)]
 
@@ -129,7 +130,7 @@ def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
     (root / "round.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
     problems = []
     table = open_table(root, "round.csv", problems)
-    read_back = [tuple(row.cells.values()) for row in table.rows(problems)]
+    read_back = [tuple(row.cells.values()) for row in read_rows(table, problems)]
     stripped = [(one.strip(), two.strip()) for one, two in rows]
     assert read_back == [row for row in stripped if any(row)]
     assert problems == []

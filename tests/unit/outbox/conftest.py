@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +51,12 @@ def listed(*names: str, only: tuple[str, ...] | None = None, **fields: str) -> l
     ]
 
 
+def stage(listing: Listing, rows: Iterable[ListedRow]) -> None:
+    """Stage a whole list at once."""
+    with listing.staging() as add:
+        add(list(rows))
+
+
 def frozen(revision: int = 1, letter: str = "open", mode: Mode = Mode.CONTINUE) -> FrozenLetter:
     return FrozenLetter(letter, revision, f"hash-{revision}", "content", "{}", NOW, mode)
 
@@ -63,7 +69,7 @@ def queue(log: Log) -> Callable[..., Listing]:
         *names: str, revision: int = 1, mode: Mode = Mode.CONTINUE, limit: int | None = None
     ) -> Listing:
         listing = Listing(log, "open")
-        listing.stage(listed(*names))
+        stage(listing, listed(*names))
         comparison = listing.compare(revision, mode, limit)
         is_new = log.frozen("open", revision) is None
         listing.carry_out(comparison, "campaign", frozen(revision) if is_new else None)

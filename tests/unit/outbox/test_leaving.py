@@ -14,7 +14,7 @@ from petition.outbox.log import Log
 from petition.outbox.manual import suppressions
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
 
 BULK = '{"document": {"kind": "bulk"}}'
@@ -24,7 +24,7 @@ BULK = '{"document": {"kind": "bulk"}}'
 def sent(log: Log) -> Log:
     """Ann has a bulk letter; Bob's waits."""
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob"))
+    stage(listing, listed("ann", "bob"))
     bulk = replace(frozen(), document=BULK)
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", bulk)
     bring_to(log, "ann", State.SENT)
@@ -72,7 +72,7 @@ def test_leaving_twice_is_leaving_once(sent: Log):
 def test_the_next_letter_to_who_left_does_not_go(sent: Log):
     """Their copy is in a run's hand, one step before its final dot."""
     listing = Listing(sent, "open")
-    listing.stage(listed("ann"))
+    stage(listing, listed("ann"))
     again = replace(frozen(2, mode=Mode.AGAIN), document=BULK)
     listing.carry_out(listing.compare(2, Mode.AGAIN), "campaign", again)
 

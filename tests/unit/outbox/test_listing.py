@@ -7,7 +7,7 @@ from petition.outbox import manual
 from petition.outbox.enqueue import Action, ListedRow, Listing
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, make_due
 
 
@@ -37,7 +37,7 @@ def test_a_person_added_removed_and_corrected_between_two_runs(
     queue("ann", "bob", "cy")
     bring_to(log, "ann", State.SENT)
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob", "dee", town="Leeds"))
+    stage(listing, listed("ann", "bob", "dee", town="Leeds"))
     comparison = listing.compare(1, Mode.CONTINUE)
     assert comparison.actions == {Action.HAS_IT: 1, Action.REFRESHED: 1, Action.NEW: 1}
     assert comparison.gone == 1
@@ -67,7 +67,7 @@ def test_a_row_that_was_attempted_keeps_its_fields(log: Log, queue: Callable[...
     queue("ann")
     bring_to(log, "ann", State.DEFERRED)
     listing = Listing(log, "open")
-    listing.stage(listed("ann", town="Leeds"))
+    stage(listing, listed("ann", town="Leeds"))
     comparison = listing.compare(1, Mode.CONTINUE)
     assert comparison.actions == {Action.DEFERRED: 1}
     make_due(log)
@@ -125,7 +125,7 @@ def test_those_who_are_not_chosen_are_neither_queued_nor_removed(
 ):
     queue("ann", "bob")
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob", "cy", only=("ann",)))
+    stage(listing, listed("ann", "bob", "cy", only=("ann",)))
     comparison = listing.compare(1, Mode.CONTINUE)
     assert (comparison.actions, comparison.gone) == ({Action.WAITING: 1}, 0)
     listing.carry_out(comparison, "campaign", None)
@@ -145,7 +145,7 @@ def test_one_who_opted_out_is_suppressed_from_the_start(log: Log, queue: Callabl
 
 def test_comparing_writes_nothing_to_the_log(log: Log):
     listing = Listing(log, "open")
-    listing.stage(listed("ann"))
+    stage(listing, listed("ann"))
     listing.compare(1, Mode.CONTINUE)
     assert (log.letters(), list(log.copies()), log.campaign_id) == ([], [], None)
 
@@ -157,7 +157,7 @@ def test_the_database_itself_refuses_a_second_copy_to_one_mailbox(
 
     queue("ann")
     listing = Listing(log, "open")
-    listing.stage(listed("ann"))
+    stage(listing, listed("ann"))
     listing.compare(1, Mode.CONTINUE)
     log.database._connection.execute("UPDATE listed SET action = 'new'")
     with pytest.raises(LogUnusable, match=r"(?i)unique"), log.database.transaction():
@@ -173,7 +173,7 @@ def test_a_letter_is_frozen_with_its_first_copy_and_the_campaign_is_fixed(
     assert kept is not None
     assert (kept.revision, kept.hash) == (1, frozen().hash)
     assert log.campaign_id == "campaign"
-    Listing(log, "open").stage([])
+    stage(Listing(log, "open"), [])
     log.database.run("set_meta", {"name": "campaign", "value": "another"})
     assert log.campaign_id == "campaign"
 
@@ -184,7 +184,7 @@ def excluding(names: tuple[str, ...], **reasons: str) -> list[ListedRow]:
 
 def carried_out(log: Log, rows: list[ListedRow], *, mode: Mode = Mode.CONTINUE) -> Listing:
     listing = Listing(log, "open")
-    listing.stage(rows)
+    stage(listing, rows)
     revision = 1 if mode is Mode.CONTINUE else 2
     is_new = log.frozen("open", revision) is None
     comparison = listing.compare(revision, mode)
@@ -195,7 +195,7 @@ def carried_out(log: Log, rows: list[ListedRow], *, mode: Mode = Mode.CONTINUE) 
 def test_a_row_that_its_list_excludes_is_suppressed_from_the_start(log: Log):
     rows = excluding(("ann", "bob", "cy", "dee"), bob="deceased", cy="on hold", dee="deceased")
     listing = Listing(log, "open")
-    listing.stage(rows)
+    stage(listing, rows)
     comparison = listing.compare(1, Mode.CONTINUE)
     assert comparison.actions == {Action.NEW: 1, Action.EXCLUDED: 3}
     assert dict(comparison.excluded) == {"deceased": 2, "on hold": 1}
@@ -257,7 +257,7 @@ def test_a_persons_own_word_comes_before_that_of_the_list(log: Log):
 
 def test_a_trial_copy_is_made_for_nobody_who_is_excluded(log: Log):
     listing = Listing(log, "open")
-    listing.stage(excluding(("ann", "bob"), ann="deceased"))
+    stage(listing, excluding(("ann", "bob"), ann="deceased"))
     listing.compare(1, Mode.CONTINUE)
     assert listing.first().row_id == "bob"
 

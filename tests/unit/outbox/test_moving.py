@@ -13,7 +13,7 @@ from petition.outbox.database import texts
 from petition.outbox.enqueue import Action, Listing
 from petition.outbox.log import Log, utc_now
 from petition.outbox.states import ARROWS, GIVE_UP, Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, make_due
 
 BY_LATER_ROOMS = {(State.SENT, State.BOUNCED), (State.UNCERTAIN, State.BOUNCED)}
@@ -139,7 +139,7 @@ def test_what_was_confirmed_is_not_done_to_a_log_that_has_changed(
     queue("ann", "bob", "cy")
     bring_to(log, "cy", State.UNCERTAIN)
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob", "cy", "dee"))
+    stage(listing, listed("ann", "bob", "cy", "dee"))
     comparison = listing.compare(1, Mode.CONTINUE)
     before = Counter(event.to_state for event in log.events())
     with Log(log.url) as beside:
@@ -151,7 +151,7 @@ def test_what_was_confirmed_is_not_done_to_a_log_that_has_changed(
             manual.resolve(beside, None, None, sent=False)
         else:
             other = Listing(beside, "open")
-            other.stage(listed("ann", "bob", "cy", "dee"))
+            stage(other, listed("ann", "bob", "cy", "dee"))
             other.carry_out(other.compare(1, Mode.CONTINUE), "campaign", None)
         changed = Counter(event.to_state for event in log.events())
     with pytest.raises(UsageError, match="the log has changed meanwhile"):
@@ -168,7 +168,7 @@ def test_what_comes_due_between_the_question_and_the_answer_is_no_change(
     queue("ann", "bob")
     bring_to(log, "ann", State.DEFERRED)
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob"))
+    stage(listing, listed("ann", "bob"))
     comparison = listing.compare(1, Mode.CONTINUE)
     assert comparison[Action.DEFERRED] == 1
     due = next(log.copies("open")).due_at
@@ -180,7 +180,7 @@ def test_what_comes_due_between_the_question_and_the_answer_is_no_change(
 
 def test_an_opt_out_holds_however_the_address_is_capitalised(log: Log):
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "cy"))
+    stage(listing, listed("ann", "cy"))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
     taken = manual.suppress(log, ["Ann@x.example"])
     assert [one.mailbox for one in taken.moved] == ["ann@x.example"]
@@ -215,7 +215,7 @@ def test_whoever_opted_out_is_not_queued_by_retry_or_resolve(
 def test_many_copies_are_withdrawn_at_once_and_each_has_its_event(log: Log):
     names = [f"p{number}" for number in range(3000)]
     listing = Listing(log, "open")
-    listing.stage(listed(*names))
+    stage(listing, listed(*names))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
     statements: list[str] = []
     log.database._connection.set_trace_callback(statements.append)

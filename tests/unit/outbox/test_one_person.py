@@ -13,7 +13,7 @@ from petition.outbox.inbound import copy_with
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.states import Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, make_due
 
 Queue = Callable[..., Listing]
@@ -25,7 +25,7 @@ def spelt(mailbox: str, **more: str) -> ListedRow:
 
 def beside(log: Log, *rows: ListedRow) -> Listing:
     listing = Listing(log, "open")
-    listing.stage(rows)
+    stage(listing, rows)
     return listing
 
 

@@ -28,7 +28,7 @@ from petition.outbox.worker_store import take_turn
 from petition.sending.job_queue import make_tables
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to
 
 OWNER = """
@@ -227,7 +227,7 @@ def test_a_claim_walks_past_nothing_that_was_sent(postgres: Postgres):
     names = [f"p{number}" for number in range(3000)]
     with Log(postgres.new_log()) as log:
         listing = Listing(log, "open")
-        listing.stage(listed(*names))
+        stage(listing, listed(*names))
         listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
         query = "EXPLAIN " + queries(POSTGRESQL_SQL)["claimable"].text
         values = {"letter": "open", "now": "2026-03-01", "limit": 100}
@@ -338,7 +338,7 @@ def test_a_login_that_may_only_read_is_told_which_setting_says_so(own_server: Po
     own_server.run("ALTER ROLE postgres SET default_transaction_read_only = on")
     with Log(url) as log:
         with pytest.raises(LogUnusable, match="default_transaction_read_only"):
-            Listing(log, "open").stage(listed("ann"))
+            stage(Listing(log, "open"), listed("ann"))
         with (
             pytest.raises(LogUnusable, match="default_transaction_read_only"),
             log.database.transaction(),

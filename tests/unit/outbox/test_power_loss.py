@@ -14,7 +14,7 @@ from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import intent_of, outcome_of
 
 Step = tuple[str, str | None, str]  # of whom, from where, to where
@@ -60,7 +60,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Disk:
             )
 
         listing = Listing(log, "open")
-        listing.stage(listed("ann", "bob", "cy"))
+        stage(listing, listed("ann", "bob", "cy"))
         listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
         acknowledge()
 

@@ -9,7 +9,7 @@ from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.sqlite import _with_rows
 from petition.outbox.states import Mode
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 
 pytestmark = pytest.mark.sqlite
 
@@ -19,7 +19,7 @@ def long_log(log: Log) -> Log:
     """A log whose list is staged and whose choice is made, as for a run."""
     names = [f"p{number}" for number in range(50)]
     listing = Listing(log, "open")
-    listing.stage(listed(*names))
+    stage(listing, listed(*names))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
     with log.database.transaction():
         index_marks(log.database)

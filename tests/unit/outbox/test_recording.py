@@ -15,7 +15,7 @@ from petition.outbox.states import Mode, State
 from petition.outbox.worker_store import keep_settings
 from petition.sending.job_queue import make_tables
 from tests.servers.postgres import Postgres
-from tests.unit.outbox.conftest import NOW, frozen, listed
+from tests.unit.outbox.conftest import NOW, frozen, listed, stage
 from tests.unit.outbox.hand import intent_of, outcome_of
 from tests.unit.outbox.test_moving import assert_events_lead_to_the_states
 
@@ -140,7 +140,7 @@ def test_a_late_deferral_waits_in_a_job(postgres: Postgres):
     with Log(postgres.new_log()) as log:
         make_tables(log)
         listing = Listing(log, "open")
-        listing.stage(listed("ann"))
+        stage(listing, listed("ann"))
         listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
         with log.database.transaction():
             keep_settings(log.database, "open", "{}", log.now)

@@ -8,7 +8,7 @@ from petition.outbox import manual
 from petition.outbox.enqueue import Action, Listing
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to
 
 
@@ -71,7 +71,7 @@ def test_a_new_revision_that_nobody_would_get_is_not_frozen(
 
 def test_the_mode_of_a_revision_is_kept_and_can_be_widened(log: Log):
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob", only=("ann",)))
+    stage(listing, listed("ann", "bob", only=("ann",)))
     comparison = listing.compare(1, Mode.CONTINUE)
     listing.carry_out(comparison, "campaign", frozen(mode=Mode.AGAIN_CHOSEN))
     assert log.newest("open").mode is Mode.AGAIN_CHOSEN
@@ -96,7 +96,7 @@ def test_a_limit_is_not_used_up_by_what_is_not_due(log: Log, queue: Callable[...
     queue("ann", "bob", "cy")
     bring_to(log, "ann", State.DEFERRED)
     listing = Listing(log, "open")
-    listing.stage(listed("ann", "bob", "cy"))
+    stage(listing, listed("ann", "bob", "cy"))
     comparison = listing.compare(1, Mode.CONTINUE, limit=1)
     assert (comparison.to_send, comparison.actions) == (1, {Action.WAITING: 1})
     assert [row.row_id for row in listing.to_send()] == ["bob"]

@@ -10,7 +10,7 @@ from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
 
 
@@ -52,7 +52,7 @@ def test_two_runs_never_claim_the_same_copy(log: Log):
     with Log(log.url) as beside:
         for one in (log, beside):
             listing = Listing(one, "open")
-            listing.stage(listed(*names))
+            stage(listing, listed(*names))
             freeze = None if one.newest("open") else frozen()
             listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", freeze)
 
@@ -129,7 +129,7 @@ def test_a_deferred_copy_is_claimed_when_it_is_due_and_before_the_queued_ones(tm
     now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     with Log(f"sqlite:///{tmp_path}/petition.db", clock=lambda: now) as log:
         listing = Listing(log, "open")
-        listing.stage(listed("ann", "bob"))
+        stage(listing, listed("ann", "bob"))
         listing.carry_out(listing.compare(1, "continue"), "campaign", frozen())
 
         async def defer(run: Run):

@@ -13,7 +13,7 @@ from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres
-from tests.unit.outbox.conftest import frozen, listed
+from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to
 
 
@@ -50,7 +50,7 @@ def test_it_is_the_same_there_and_back_again(full: Log, elsewhere: str):
         assert content_of(there) == before
         manual.unsuppress(there, ["eve@x.example"])
         listing = Listing(there, "open")
-        listing.stage(listed("ann", "bob", "eve", "fay"))
+        stage(listing, listed("ann", "bob", "eve", "fay"))
         listing.carry_out(listing.compare(1, "continue"), "campaign", None)
         assert [copy.id for copy in there.copies("open")] == [1, 2, 3, 4]
         changed = content_of(there)

@@ -19,7 +19,7 @@ from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
 from tests.privileges import bound_by_permissions
 from tests.servers.postgres import Postgres
-from tests.unit.outbox.conftest import listed
+from tests.unit.outbox.conftest import listed, stage
 from tests.unit.outbox.kept import ask, keep
 
 SCHEMA = "SELECT value FROM meta WHERE name = 'schema'"
@@ -119,12 +119,13 @@ def test_an_upgraded_log_knows_everybody_under_every_spelling(kept: str):
     rows = [listed(box)[0]._replace(mailbox=f"{box}@WATER.test") for box in boxes]
     with Log(kept) as log:
         listing = Listing(log, "open-letter")
-        listing.stage(rows)
+        stage(listing, rows)
         comparison = listing.compare(2, Mode.CONTINUE)
         assert not comparison.to_send
         assert comparison.actions == {Action.HAS_IT: 6}
         listing = Listing(log, "news")
-        listing.stage(
+        stage(
+            listing,
             [
                 listed("Ann")[0]._replace(mailbox="Ann@water.test"),
                 listed("x")[0]._replace(
@@ -132,7 +133,7 @@ def test_an_upgraded_log_knows_everybody_under_every_spelling(kept: str):
                     address="ann@water.test",
                     excluded="duplicate",
                 ),
-            ]
+            ],
         )
         comparison = listing.compare(1, Mode.CONTINUE)
         assert comparison.actions == {Action.HAS_IT: 1, Action.EXCLUDED: 1}
@@ -143,7 +144,7 @@ def test_what_an_upgraded_log_sends_is_bound(kept: str):
     with Log(kept) as log:
         ask(kept, "UPDATE copy SET due_at = '2020-01-01T00:00:00.000Z' WHERE due_at IS NOT NULL")
         listing = Listing(log, "open-letter")
-        listing.stage([listed("later")[0]._replace(mailbox="LATER@water.test")])
+        stage(listing, [listed("later")[0]._replace(mailbox="LATER@water.test")])
         listing.carry_out(listing.compare(2, Mode.CONTINUE), "water", None)
 
         async def claim() -> list[str]:

@@ -1,0 +1,448 @@
+"""Sheets of spreadsheets (.xlsx, .ods), and what keeps a small one from filling the memory."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import product
+from math import isfinite
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from xml.parsers import expat
+from zipfile import BadZipFile, ZipFile, ZipInfo
+from zlib import error as ZlibError  # noqa: N812 (it is a class)
+
+from petition.campaign.csv_file import Record
+from petition.campaign.names import nearest, quoted
+from petition.campaign.text_file import unreadable
+from petition.errors import CampaignError, Problem
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
+
+
+_NAME = re.compile(r"(?P<file>.+\.(?:xlsx|ods))(?:#(?P<sheet>.*))?", re.IGNORECASE | re.DOTALL)
+# The whole sheet is held in memory, which these keep below about 300 MB.
+_SIZE_LIMIT = 128 * 2**20  # bytes of XML, once it is unpacked
+_STRINGS_LIMIT = 48 * 2**20  # bytes of the texts that cells share
+_CELL_LIMIT = 2_000_000  # of the sheet's rectangle, empty ones too
+_TEXT_LIMIT = 96 * 2**20  # characters of all cells: each has a copy of the text that it shares
+_CELL_LENGTH = 131_072  # characters of one cell, as in CSV files
+_BYTES_IN_CELL = 6 * _CELL_LENGTH  # "&quot;" is one character
+_REPEATED_LIMIT = 1_000  # rows with something in them that .ods writes once for many
+_LONG = f"a cell of this row is longer than {_CELL_LENGTH:,} characters", "Shorten it"
+_HINT = "Open it in a spreadsheet program and save it anew"
+_HINT_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
+_NO_SHEET = "has no sheet"
+_HINT_SIZE = "Save it as CSV UTF-8, which may be of any size"
+_MARKS = re.compile(rb"sheetData|[/:]sst[\s>]")  # without them calamine finds no cells or texts
+_MARK_LENGTH = 9
+_BOM_UTF_16 = 0xFE  # or one more: no other text begins with these bytes
+_PIECE = 1 << 20  # bytes read at a time
+
+Cell = Any  # whatever calamine gives for a cell: text, number, date, yes or no
+
+
+class _Refused(Exception):
+    """The workbook cannot be used."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.what, self.hint = what, hint
+
+
+def split_name(file: str) -> tuple[str, str | None] | None:
+    """The file and the sheet of `people.xlsx#Directors`; None where it is no spreadsheet.
+
+    Args:
+        file: As it stands in [people]; without a sheet, the first one is meant.
+    """
+    found = _NAME.fullmatch(file)
+    return (found["file"], found["sheet"] or None) if found else None
+
+
+class SheetFile:
+    """One sheet of a spreadsheet; what its problems call a line is its row.
+
+    Args:
+        file: The spreadsheet's name relative to the campaign folder.
+        path: Where it is.
+        sheet: The sheet's name; None: the first one.
+    """
+
+    hint_row = "Check the row in the spreadsheet"
+
+    def __init__(self, file: str, path: Path, sheet: str | None) -> None:
+        self._name = file
+        self._path = path
+        self._wanted = sheet
+        self._others: list[str] = []
+        self._loaded: CalamineSheet | None = None
+        self._stamp: tuple[int, int] | None = None
+        self.file = f"{file}#{sheet}" if sheet else file
+
+    @property
+    def told(self) -> str:
+        """Which sheet is read, where that was not said and there are several; else ""."""
+        if self._wanted or not self._others:
+            return ""
+        others = ", ".join(map(quoted, self._others[:5]))
+        return f"this first sheet is read, and not {others}"
+
+    def records(self) -> Iterator[Record]:
+        """The header and the rows that are not blank, each with its row number.
+
+        Raises:
+            CampaignError: The sheet cannot be read.
+        """
+        try:
+            sheet = self._sheet()
+        except _Refused as why:
+            raise CampaignError([Problem(self.file, None, why.what, why.hint)]) from None
+        width = 0
+        for row, values in enumerate(sheet.iter_rows(), 1):
+            if any(isinstance(value, str) and len(value) > _CELL_LENGTH for value in values):
+                yield row, Problem(self.file, row, *_LONG)
+                continue
+            cells = [_text(value) for value in values]
+            if not any(cells):
+                continue
+            if not width:  # columns without a heading at the end are blank cells, no columns
+                width = max(at for at, cell in enumerate(cells, 1) if cell)
+            while len(cells) > width and not cells[-1]:
+                cells.pop()
+            yield row, cells
+
+    def _sheet(self) -> "CalamineSheet":
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if self._loaded is None or stamp != self._stamp:
+                self._loaded, self._stamp = self._load(), stamp
+        except OSError as why:
+            raise _Refused(*unreadable(why)) from None
+        return self._loaded
+
+    def _load(self) -> "CalamineSheet":
+        import python_calamine  # noqa: PLC0415 (most lists are CSV files)
+
+        try:
+            _refuse_too_large(self._path)
+            book = python_calamine.CalamineWorkbook.from_path(str(self._path))
+            name = self._chosen(book.sheet_names)
+            sheet = book.get_sheet_by_name(name)
+        except python_calamine.PasswordError:
+            raise _Refused("is protected by a password", "Save it without one") from None
+        except (_Refused, OSError):
+            raise
+        except BaseException as why:  # a panic of the library is no Exception
+            if isinstance(why, KeyboardInterrupt | SystemExit):
+                raise
+            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+        self.file = f"{self._name}#{name}"
+        return sheet
+
+    def _chosen(self, names: list[str]) -> str:
+        if not names:
+            raise _Refused(_NO_SHEET, _HINT)
+        if self._wanted is None:
+            self._others = names[1:]
+            return names[0]
+        if self._wanted in names:
+            return self._wanted
+        near = nearest(self._wanted, names)
+        there = ", ".join(map(quoted, names[:10]))
+        hint = f"Did you mean {quoted(near)}" if near else f"There are {there}"
+        raise _Refused(f"{_NO_SHEET} {quoted(self._wanted)}", hint)
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Refuse what would take all memory, for calamine aborts the process then."""
+    try:
+        with ZipFile(path) as packed:
+            left = _SIZE_LIMIT
+            strings: list[tuple[ZipInfo, int]] = []
+            sheets: list[tuple[ZipInfo, int]] = []
+            for part in packed.infolist():
+                part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
+                reader = _Part(left)
+                with packed.open(part) as stream:
+                    reader.read(stream)
+                left -= reader.size
+                if reader.longest_string:
+                    strings.append((part, reader.longest_string))
+                if reader.cells:
+                    sheets.append((part, reader.cells))
+                if part.filename.lower() == "content.xml":
+                    with packed.open(part) as stream:
+                        _Repeated().read(stream)
+            for (texts, longest), (sheet, count) in product(strings, sheets):
+                if count * longest > _TEXT_LIMIT:  # else they are short enough in any case
+                    _refuse_copied_texts(packed, texts, sheet)
+    except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
+        raise _Refused("is no spreadsheet of its kind", _HINT) from None
+
+
+class _Part:
+    """A part of the archive: how large it is, and the cells that calamine would find in it.
+
+    A workbook may keep a sheet under any name, so each part is looked at.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._run = 0  # bytes since the last tag
+        self._is_sheet = False
+        self._row = self._column = 0  # before the next cell that does not say where it is
+        self._rows, self._width, self._row_tags = 1, 0, 0
+        self._columns: dict[str, int] = {}
+        self._last_row = ""
+        self.size = self.cells = 0
+        self._is_broken = False  # what is no XML, such as a picture, is that too
+        self.longest_string = 0  # in bytes, with the markup
+        self._string_at = 0
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.StartDoctypeDeclHandler = self._doctype
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read the part to its end."""
+        tail = b""
+        while piece := stream.read(_PIECE):
+            # quick-xml, which calamine uses, would see other tags in UTF-16 than expat does.
+            if not self.size and (piece[0] >= _BOM_UTF_16 or 0 in piece[:4]):
+                self._is_broken = True
+            self.size += len(piece)
+            limit = min(self._limit, _STRINGS_LIMIT) if self._string_at else self._limit
+            if self.size > limit:
+                size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
+                raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
+            if not self._is_broken:
+                self._parse(piece)
+            if not self._is_broken:
+                self._refuse_long_text(piece)
+            elif _MARKS.search(tail + piece):  # calamine reads much that is not quite XML
+                raise _Refused("cannot be read as a spreadsheet", _HINT)
+            tail = piece[-_MARK_LENGTH:]
+        if self.size and not self._is_broken:
+            self._parse(b"", is_last=True)
+        if self._string_at:
+            self.longest_string = max(self.longest_string, self.size - self._string_at)
+
+    def _parse(self, piece: bytes, *, is_last: bool = False) -> None:
+        try:
+            self._parser.Parse(piece, is_last)
+        except expat.ExpatError:
+            self._is_broken = True
+            if self._is_sheet or self._string_at:
+                raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+        self._refuse_many_cells()
+
+    def _refuse_long_text(self, piece: bytes) -> None:
+        end = 0
+        while (last := piece.rfind(b"<", end, end + _BYTES_IN_CELL - self._run)) >= 0:
+            end, self._run = last + 1, 0
+        self._run += len(piece) - end
+        if self._run > _BYTES_IN_CELL:
+            what = f"has a cell, or something else, of more than {_CELL_LENGTH:,} characters"
+            raise _Refused(what, "Shorten it")
+
+    def _refuse_many_cells(self) -> None:
+        rows, width, count = self._rows, self._width, self.cells
+        if rows * width > _CELL_LIMIT and rows * width > 2 * count:
+            raise _Refused(f"has a sheet of {rows:,} rows and {width:,} columns", _HINT_CELLS)
+        if max(count, rows * width) > _CELL_LIMIT:
+            raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _HINT_SIZE)
+
+    def _doctype(self, *_: object) -> None:
+        # No sheet has one, and quick-xml may see its end elsewhere than expat does.
+        raise expat.ExpatError("a document type declaration")
+
+    def _start(self, name: str, _: dict[str, str]) -> None:
+        if name == "si" or name.endswith(":si"):
+            at = self._parser.CurrentByteIndex
+            if self._string_at:
+                self.longest_string = max(self.longest_string, at - self._string_at)
+            self._string_at = at
+        elif name.endswith("sheetData"):
+            self._is_sheet = True
+            self._parser.StartElementHandler = self._start_in_sheet
+
+    def _start_in_sheet(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "v":  # half of all
+            return
+        if name == "c" or name.endswith(":c"):
+            self.cells += 1
+            if "r" not in attributes:
+                self._place_by_position()
+                return
+            reference = attributes["r"]
+            letters = reference.rstrip("0123456789")
+            if letters not in self._columns:
+                self._columns[letters] = _column_number(letters)
+                self._width = max(self._width, self._columns[letters])
+            self._column = self._columns[letters]
+            row = reference[len(letters) :]
+            if row != self._last_row:
+                self._last_row = row
+                self._rows = max(self._rows, int(row))
+        elif name == "row" or name.endswith(":row"):
+            self._row_tags += 1
+            if "r" in attributes:
+                self._row = int(attributes["r"]) - 1
+        else:
+            self._start(name, attributes)
+
+    def _place_by_position(self) -> None:
+        if not self._parser.EndElementHandler:  # it takes long, and most files do without
+            self._parser.EndElementHandler = self._end_in_sheet
+            self._row += self._row_tags  # no fewer than the rows that have ended
+        self._column += 1
+        self._rows = max(self._rows, self._row + 1)
+        self._width = max(self._width, self._column)
+
+    def _end_in_sheet(self, name: str) -> None:
+        if name == "row" or name.endswith(":row"):
+            self._row += 1
+            self._column = 0
+
+
+class _Repeated:
+    """What a few bytes of an .ods make large: blanks, cells and rows that are written once."""
+
+    def __init__(self) -> None:
+        self._rows = self._cells = 1  # how often the present ones stand there
+        self._length = self._row_length = self._length_of_all = 0
+        self._written = self._more = 0  # rows with something in them, and their repetitions
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read a sheet."""
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._text
+        parser.EndElementHandler = self._end
+        try:
+            parser.ParseFile(stream)
+        except (expat.ExpatError, ValueError):
+            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        match name.rpartition(":")[2]:
+            case "table-row":
+                self._rows, self._row_length = _times(attributes, "number-rows-repeated"), 0
+            case "table-cell" | "covered-table-cell":
+                self._cells = _times(attributes, "number-columns-repeated")
+                self._length = max(map(len, attributes.values()), default=0)
+                self._length *= "office:string-value" in attributes
+            case "s":
+                self._length += _times(attributes, "c")
+            case "p":
+                self._length += 1
+
+    def _text(self, text: str) -> None:
+        self._length += len(text)
+
+    def _end(self, name: str) -> None:
+        match name.rpartition(":")[2]:
+            case "table-cell" | "covered-table-cell":
+                self._row_length += self._cells * self._length
+                self._length = 0
+            case "table-row" if self._row_length:
+                self._length_of_all += self._rows * self._row_length
+                self._written += 1
+                self._more += self._rows - 1
+        if max(self._length, self._row_length, self._length_of_all) > _STRINGS_LIMIT:
+            raise _Refused(f"holds more than {_STRINGS_LIMIT >> 20} MB of text", _HINT_SIZE)
+        if self._more > _REPEATED_LIMIT + 10 * self._written:
+            what = f"says of {self._more:,} rows that they are the same as others"
+            raise _Refused(what, "Delete the rows that stand there again")
+
+
+def _times(attributes: dict[str, str], name: str) -> int:
+    found = (int(value) for key, value in attributes.items() if key.rpartition(":")[2] == name)
+    return max((1, *found))
+
+
+def _refuse_copied_texts(packed: ZipFile, strings: ZipInfo, sheet: ZipInfo) -> None:
+    """Refuse long texts that many cells share."""
+    lengths = _TextLengths()
+    for part in (strings, sheet):
+        with packed.open(part) as stream:
+            lengths.read(stream)
+    if lengths.used > _TEXT_LIMIT:
+        raise _Refused("has long texts that many cells share", _HINT_SIZE)
+
+
+class _TextLengths:
+    """The lengths of the texts that cells share, and how much of them the cells of a sheet use."""
+
+    def __init__(self) -> None:
+        self.found: list[int] = []
+        self.used = 0
+        self._is_shared = self._is_index = False
+        self._index = ""
+
+    def read(self, stream: IO[bytes]) -> None:
+        """Read a part of the archive."""
+        self.used = 0
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._text
+        parser.EndElementHandler = self._end
+        try:
+            parser.ParseFile(stream)
+        except (expat.ExpatError, IndexError, ValueError):
+            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        match name.rpartition(" ")[2]:
+            case "si":
+                self.found.append(0)
+            case "c":
+                self._is_shared = attributes.get("t") == "s"
+            case "v" if self._is_shared:
+                self._is_index, self._index = True, ""
+
+    def _text(self, text: str) -> None:
+        if self._is_index:
+            self._index += text
+        elif self.found:
+            self.found[-1] += len(text)
+
+    def _end(self, name: str) -> None:
+        if self._is_index and name.rpartition(" ")[2] == "v":
+            self._is_index = False
+            self.used += self.found[int(self._index)]
+
+
+def _column_number(letters: str) -> int:
+    """The number of a column: A is 1, AA is 27."""
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number
+
+
+def _text(value: Cell) -> str:
+    """A cell as a person reads it."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, timedelta) else ""
+
+
+def _number(value: float) -> str:
+    if not isfinite(value):
+        return str(value)
+    if value == int(value):
+        return str(int(value))  # a spreadsheet has no whole numbers: 1 is 1.0 to it
+    return format(Decimal(repr(value)), "f")
