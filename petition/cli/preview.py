@@ -211,7 +211,7 @@ class Copies:
         choice = self.people.choice([] if who is None else [who])
         for person in self.rows():
             if choice.matches(person) and not (who is None and person.excluded):
-                if who is None and self.problems:
+                if who is None and any((one.line or 0) < person.line for one in self.problems):
                     output.say_error(f"Rows before this one have problems. {_CHECK}.")
                 return person
         if who is None:
