@@ -109,6 +109,15 @@ def test_looking_leaves_no_trace(campaign: SmallCampaign, server: str):
         assert found_in(campaign.root) == before, command
 
 
+def test_a_folder_brings_no_modules(campaign: SmallCampaign):
+    for name in ("platformdirs", "imaplib", "typer"):
+        campaign.write(f"{name}.py", "open('seen', 'w')")
+    with campaign.begin("check") as check:
+        check.communicate()
+    assert check.returncode == 0
+    assert not (campaign.root / "seen").exists()
+
+
 def test_what_is_previewed_before_there_is_a_log_is_what_is_sent(campaign: SmallCampaign):
     with counting_server() as server:
         campaign = campaign.through(server.port)
