@@ -16,7 +16,6 @@ from petition.campaign.names import nearest
 from petition.campaign.people import Person
 from petition.campaign.signatories import Signatory
 from petition.errors import ConditionRefused, PetitionError, UsageError
-from petition.merge.template.error_texts import of_failure
 from petition.merge.template.fields import (
     ANSWER_FIELDS,
     DEMAND_FIELDS,
@@ -396,7 +395,8 @@ class Condition:
         except PetitionError as why:
             what, hint = why.what, why.hint
         except Exception as why:  # noqa: BLE001 (an expression can raise anything)
-            what, hint = of_failure(why).what, "Cells are texts: write age|int > 17"
+            what = str(why) or type(why).__name__
+            hint = "Cells are texts: write age|int > 17"
         place = f"{person.file}:{person.line}"
         raise UsageError(f"{_OPTION} {self} cannot be worked out for {place}: {what}", hint)
 

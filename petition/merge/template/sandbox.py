@@ -393,8 +393,8 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Value, argument: Value) -> Value:
         """The same with `[]`."""
-        if isinstance(obj, Named) and isinstance(argument, str):
-            return self.getattr(obj, argument)
+        if isinstance(obj, Named):
+            return self.getattr(obj, str(argument))
         return super().getitem(obj, argument)
 
     def is_safe_attribute(self, obj: Value, attr: str, value: Value) -> bool:

@@ -175,25 +175,6 @@ def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
     return None
 
 
-def open_block(source: str, syntax: Environment) -> int | None:
-    """The line of the last block that a text opens and never closes, or None."""
-    lines: list[int] = []
-    tokens = iter(syntax.lexer.tokeniter(source, None))
-    try:
-        for line, kind, _ in tokens:
-            words = list(_until("block_end", tokens)) if kind == "block_begin" else []
-            if not any(kind != "whitespace" for kind, _ in words):
-                continue
-            role = _role(words)
-            if role is Role.OPEN:
-                lines.append(line)
-            elif role is Role.CLOSE:
-                del lines[-1:]
-    except TemplateSyntaxError:
-        return None
-    return lines[-1] if lines else None
-
-
 def _oversized(words: list[tuple[str, str]]) -> str | None:
     """What is wrong with a tag's words, of which all but the last were looked at."""
     if len(words) > _TAG_WORDS:
