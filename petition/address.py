@@ -1,4 +1,4 @@
-"""A mailbox: a display name and an addr-spec (RFC 5322 3.4). The only door to email-validator."""
+"""A mailbox: a display name and an addr-spec (RFC 5322 3.4)."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from petition.errors import AddressRefused
 
-# RFC 2606 and RFC 6761: names that never belong to a real person.
+# RFC 2606 and RFC 6761: domains that nobody can receive mail at.
 _RESERVED = re.compile(
     r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost)$", re.IGNORECASE
 )
@@ -15,19 +15,19 @@ _RESERVED = re.compile(
 # `Name <address>` and `"Name" <address>` (RFC 5322 3.4).
 _NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>,;:@\\()\[\]]*))\s*<([^<>]*)>')
 
-# What the great mass of addresses is made of; email-validator takes every one of them and would
-# need fifty times as long to say so. Whatever is any different is left to its judgement.
+# Most addresses look like this. email-validator accepts all of them, takes fifty times as long, and
+# decides about the others.
 _PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]{1,20}(?:\.[A-Za-z0-9_+-]{1,20}){0,2}")
 _PLAIN_DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,40}(?<!-)\.){1,4}"
     r"(?!(?i:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}"
 )
 
-# C0, DEL, C1, and the marks that reorder or hide text (UAX 9): none belongs in a name, and each of
-# them is a way to show a person another name or address than the one that is written to.
+# C0, DEL, C1, and the marks that reorder or hide text (UAX 9): each of them can make a name look like
+# another.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
-# What a web page's address protection leaves behind when its text is copied.
+# What the address protection of a web page leaves when its text is copied.
 _OBSCURED = re.compile(r"\[email(?:\s|\u00a0)+protected\]", re.IGNORECASE)
 
 
@@ -35,24 +35,22 @@ _OBSCURED = re.compile(r"\[email(?:\s|\u00a0)+protected\]", re.IGNORECASE)
 class Mailbox:
     """Where a letter goes to or comes from.
 
-    Args:
-        display_name: The name beside the address; may be empty.
-        addr_spec: The address as it stands on the wire: the domain in lower case and as A-labels
-            (RFC 5890), the local part untouched (RFC 5321 2.4), which may hold UTF-8 (RFC 6531).
-            Two mailboxes are the same one when `folded` says so.
+    The address is as on the wire: the domain in lower case and as A-labels (RFC 5890), the local
+    part untouched (RFC 5321 2.4), perhaps in UTF-8 (RFC 6531). Two mailboxes are the same if their
+    `folded` addresses are.
     """
 
-    display_name: str
+    display_name: str  # may be empty
     addr_spec: str
 
     @property
     def local_part(self) -> str:
-        """What stands before the @."""
+        """The part before the @."""
         return self.addr_spec.rpartition("@")[0]
 
     @property
     def domain(self) -> str:
-        """What stands behind the @, in lower case and ASCII."""
+        """The part behind the @, in lower case and ASCII."""
         return self.addr_spec.rpartition("@")[2]
 
     @property
@@ -66,7 +64,7 @@ class Mailbox:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether the domain is one of RFC 2606 that nobody can receive mail at."""
+        """Whether nobody can receive mail at the domain (RFC 2606)."""
         return is_reserved(self.domain)
 
     @property
@@ -79,21 +77,18 @@ class Mailbox:
 
 
 def find_obscured(text: str) -> str | None:
-    """What a web page's address protection left in a text in place of an address, or None."""
+    """What the address protection of a web page left in place of an address, or None."""
     found = _OBSCURED.search(text) if "[" in text else None
     return found.group() if found else None
 
 
 def folded(address: str) -> str:
-    """The key of an address: two spellings with one key are one person.
+    """The key of an address, or of any text: two spellings with one key are one person.
 
     NFC (UAX 15), the local part without case (str.casefold), the domain as A-labels in lower case.
     Dots and plus signs count. RFC 5321 2.4 leaves the case of a local part to its host, so a letter
-    goes to the address as it is written; but hardly any host tells Ann@ from ann@, and whoever has
-    a letter must not get it twice.
-
-    Args:
-        address: An address, its domain in letters or in A-labels; or a text that is none.
+    goes to the address as it is written; but hardly any host tells Ann@ from ann@, and nobody
+    should get a letter twice.
     """
     text = address.strip()
     return text.lower() if text.isascii() else _folded(text)
@@ -113,12 +108,12 @@ def _caseless(text: str) -> str:
 
 
 def is_of(text: str, addr_spec: str) -> bool:
-    """Whether a text, such as what a mail says that it comes from, is an address (`folded`)."""
+    """Whether a text, such as the sender of a mail, is this address (`folded`)."""
     return folded(text) == folded(addr_spec)
 
 
 def addr_spec_in(text: str) -> str | None:
-    """The address that a text is, with its domain in ASCII; None: it is none."""
+    """The address in a text, with its domain in ASCII; None if it is not an address."""
     try:
         return parse_address(text).addr_spec
     except AddressRefused:
@@ -132,10 +127,7 @@ def is_reserved(domain: str) -> bool:
 
 
 def clean_name(name: str) -> str:
-    """A display name without the blanks around it, else as it stands.
-
-    Args:
-        name: A name as a cell or a setting has it.
+    """A display name without the blanks around it.
 
     Raises:
         AddressRefused: The name holds a control character or a mark that reorders text.
@@ -143,19 +135,17 @@ def clean_name(name: str) -> str:
     trimmed = name.strip(" ")
     if unseen := _UNSEEN.search(trimmed):
         code = f"U+{ord(unseen.group()):04X}"
-        raise AddressRefused(f"the name holds the unseen character {code}", "Type the name anew")
+        raise AddressRefused(
+            f"the name holds the unseen character {code}", "Type the name again"
+        )
     return trimmed
 
 
 def parse_address(text: str, display_name: str = "") -> Mailbox:
-    """The mailbox of a bare address.
-
-    Args:
-        text: The address, such as `kim@kaz.example`; white space around it is dropped.
-        display_name: The name to put beside it.
+    """The mailbox of a bare address, such as `kim@kaz.example`; white space around it is dropped.
 
     Raises:
-        AddressRefused: It is no address, or the name is none.
+        AddressRefused: It is not an address, or the name cannot be one.
     """
     return Mailbox(clean_name(display_name), _addr_spec(text.strip()))
 
@@ -163,18 +153,15 @@ def parse_address(text: str, display_name: str = "") -> Mailbox:
 def parse_mailbox(text: str) -> Mailbox:
     """The mailbox of `Name <address>`, `"Name, with a comma" <address>` or a bare address.
 
-    Args:
-        text: As it stands in `[sender] from`; the name may be of any script (RFC 6532).
-
     Raises:
-        AddressRefused: It is neither.
+        AddressRefused: It is none of them.
     """
     found = _NAMED.fullmatch(text.strip())
     if found is None:
         if "<" in text:
             raise AddressRefused(
                 f'"{text.strip()}" is not a mailbox',
-                'Write it as "Name <name@host.org>", a name with a comma or the like in quotes',
+                'Write it as "Name <name@host.org>", with quotes around a name that has a comma',
             )
         return parse_address(text)
     in_quotes, bare, address = found.groups()
@@ -186,17 +173,17 @@ def _addr_spec(text: str) -> str:
     local_part, _, domain = text.rpartition("@")
     if _PLAIN_LOCAL.fullmatch(local_part) and (plain := _plain_domain(domain)):
         return f"{local_part}@{plain}"
-    return _judged_addr_spec(text)
+    return _validated(text)
 
 
 @lru_cache(maxsize=4096)
 def _plain_domain(text: str) -> str | None:
-    """A domain of plain names in lower case; None where the validator has to judge it."""
+    """A plain domain in lower case; None if email-validator has to decide."""
     return text.lower() if _PLAIN_DOMAIN.fullmatch(text) else None
 
 
 @lru_cache(maxsize=4096)
-def _judged_addr_spec(text: str) -> str:
+def _validated(text: str) -> str:
     from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 (48 ms)
 
     try:

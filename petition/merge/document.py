@@ -1,14 +1,14 @@
-"""A frozen letter as it is stored, and what changed between two of them.
+"""A frozen letter as the log keeps it, and what changed between two of them.
 
-It is kept in the log, so that a letter that was begun is finished with the very words that the
-first copy had, whatever has happened to the files since.
+A letter that was begun is finished with the words of its first copy, whatever has happened to the
+files since.
 """
 
 import hashlib
 import json
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -20,27 +20,20 @@ from petition.merge.template.tags import BLOCK, VARIABLE, Template
 
 _FORMAT = 1
 
-# Where something stood, and how it was written, is kept for people and is no part of the letter.
+# Where something stood, and how it was written, is kept for people and is not part of the letter.
 _NOT_HASHED = frozenset({"file", "lines", "source"})
-# Of an enclosure its line; and the bytes of the files, for which their hashes stand.
+# Files are hashed by their own hashes.
 _NOT_HASHED_OF_ENCLOSURES = frozenset({"line", "lines", "files"})
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A letter that will not change any more.
+    """A letter that does not change any more."""
 
-    Args:
-        letter: Its name.
-        campaign_id: The campaign's id.
-        today: The day on which it was frozen.
-        document: All else, as JSON has it.
-    """
-
-    letter: str
+    letter: str  # its name
     campaign_id: str
-    today: date
-    document: dict[str, Any]
+    today: date  # the day on which it was frozen
+    document: dict[str, Any]  # everything else, as JSON has it
 
     def to_json(self) -> str:
         """The letter as JSON."""
@@ -55,10 +48,10 @@ class Frozen:
 
     @classmethod
     def from_json(cls, text: str) -> "Frozen":
-        """The letter that `to_json` has written.
+        """The letter that `to_json` wrote.
 
         Raises:
-            LogDamaged: It has not.
+            LogDamaged: The text is something else.
         """
         try:
             whole = json.loads(text)
@@ -69,7 +62,7 @@ class Frozen:
 
     @property
     def hash(self) -> str:
-        """What tells this letter from every other, whenever and from whatever files it was made."""
+        """The hash of all that its copies are made of."""
         return _hash(self.letter, self.campaign_id, self._content)
 
     @property
@@ -85,7 +78,7 @@ class Frozen:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that it is written in, in the campaign's order."""
+        """Its languages, in the campaign's order."""
         return tuple(self.document["languages"])
 
     @property
@@ -95,28 +88,28 @@ class Frozen:
 
     @property
     def sender(self) -> Mailbox:
-        """Whom it comes from."""
+        """The header From."""
         return Mailbox(*self.document["sender"]["from"])
 
     @property
     def sender_reply_to(self) -> Mailbox | None:
-        """Where answers go, if not to the sender."""
+        """The header Reply-To."""
         reply_to = self.document["sender"]["reply_to"]
         return Mailbox(*reply_to) if reply_to else None
 
     @property
     def postal_address(self) -> str:
-        """Where the sender can be reached by post; empty where nobody said it."""
+        """The sender's postal address, or ""."""
         return str(self.document["sender"].get("postal_address") or "")
 
     @property
     def is_bulk(self) -> bool:
-        """Whether it goes to a list that people can leave."""
+        """Whether it goes to a list that people can unsubscribe from."""
         return bool(self.document["kind"] == "bulk")
 
     @property
     def unsubscribe(self) -> tuple[str | None, str | None]:
-        """How people leave the list: by a page, by a mail."""
+        """How people unsubscribe: the URL of the page, the address for mail."""
         ways = self.document["unsubscribe"]
         return ways.get("url"), ways.get("mailto")
 
@@ -127,17 +120,17 @@ class Frozen:
 
     @property
     def cc(self) -> tuple[Mailbox, ...]:
-        """Who gets a copy of each copy."""
+        """The header Cc of each copy."""
         return tuple(map(_mailbox, self.document["cc"]))
 
     @property
     def bcc(self) -> tuple[Mailbox, ...]:
-        """Who gets one unseen."""
+        """Who else gets each copy."""
         return tuple(map(_mailbox, self.document["bcc"]))
 
     @property
     def reply_by(self) -> date | None:
-        """Until when an answer is asked for."""
+        """The day by which an answer is asked for."""
         rule = self.document["reply_by"]
         if not rule:
             return None
@@ -163,7 +156,7 @@ class Frozen:
 
     @property
     def event_name(self) -> str:
-        """What petition.toml calls the event; empty where there is none."""
+        """The event's name in petition.toml, or ""."""
         return str(self.document.get("event") or "")
 
     @property
@@ -178,21 +171,18 @@ class Frozen:
 
     @property
     def attachments(self) -> list[dict[str, Any]]:
-        """The attachments in their order: those of all with `sha256`, the others a template."""
+        """The attachments in their order; those of all copies have a `sha256`."""
         return list(self.document.get("enclosures", {}).get("attachments", ()))
 
     def pictures(self, language: str) -> list[dict[str, Any]]:
-        """The pictures that a text shows, each once, in their order."""
+        """The pictures that a text shows, each once and in order."""
         return list(self.document["texts"][language].get("pictures", ()))
 
     def content(self, sha256: str) -> bytes:
-        """The bytes of a file that all copies have in common.
-
-        Args:
-            sha256: Their hash.
+        """The bytes of a file that all copies carry.
 
         Raises:
-            ValueError: They are not what was frozen.
+            ValueError: They are not the ones that were frozen.
         """
         data = b64decode(self.document["enclosures"]["files"][sha256])
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -200,15 +190,15 @@ class Frozen:
         return data
 
     def demands(self, language: str) -> list[dict[str, Any]]:
-        """The demands, as a text of this language has them."""
+        """The demands as the text in a language shows them."""
         return list(self.document["demands"].get(language, ()))
 
     def file(self, language: str) -> str:
-        """The file of a text."""
+        """The file of the text in a language."""
         return str(self.document["texts"][language]["file"])
 
     def compiled(self, language: str) -> CompiledText:
-        """The templates of a text."""
+        """The templates of the text in a language."""
         text = self.document["texts"][language]
         parts = (text["subject"], text["text"], text["html"])
         return CompiledText(*(Template(part["template"], tuple(part["lines"])) for part in parts))
@@ -228,12 +218,12 @@ class Frozen:
 
 
 def _mailbox(entry: str | list[str]) -> Mailbox:
-    """A mailbox of cc or bcc: an addr-spec, or a list of display name and addr-spec."""
+    """A mailbox of cc or bcc: an addr-spec, or a display name and an addr-spec."""
     return Mailbox("", entry) if isinstance(entry, str) else Mailbox(*entry)
 
 
 def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)
-    """A part of a document without some keys, wherever they stand."""
+    """A part of a document without some keys, however deep they are."""
     if isinstance(part, dict):
         return {key: _without(inner, keys) for key, inner in part.items() if key not in keys}
     return [_without(inner, keys) for inner in part] if isinstance(part, list) else part
@@ -253,25 +243,24 @@ def _hash(*parts: str | dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
-_TABLES = ("campaign", "sender", "unsubscribe")
-_KEYS = ("kind", "cc", "bcc", "reply_by", "event")
-
-
 def differences(old: Frozen, new: Frozen) -> list[str]:
-    """What has changed, each in a few words: "the subject (en)".
-
-    Args:
-        old: The letter that was frozen.
-        new: The letter as it would be frozen now.
-
-    Returns:
-        The changes; empty where both have the same hash.
-    """
+    """What has changed, each in a few words such as "the subject (en)"; empty if nothing has."""
     if old.hash == new.hash:
         return []
     found = [*_names(old, new), *_texts(old, new), *_demands(old, new), *_signatories(old, new)]
     found += _files(old, new)
     return [*found, *_settings(old.document, new.document)] or ["how the letter is made"]
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys that differ, each with "taken out", "new", or "" where only the value changed."""
+    for key in dict.fromkeys((*before, *after)):
+        if key not in after:
+            yield key, "taken out"
+        elif key not in before:
+            yield key, "new"
+        elif before[key] != after[key]:
+            yield key, ""
 
 
 def _names(old: Frozen, new: Frozen) -> Iterator[str]:
@@ -283,11 +272,9 @@ def _names(old: Frozen, new: Frozen) -> Iterator[str]:
 
 def _texts(old: Frozen, new: Frozen) -> Iterator[str]:
     before, after = old.document["texts"], new.document["texts"]
-    for language in dict.fromkeys((*old.languages, *new.languages)):
-        if language not in after:
-            yield f"the letter in {language} (taken out)"
-        elif language not in before:
-            yield f"the letter in {language} (new)"
+    for language, change in _changes(before, after):
+        if change:
+            yield f"the letter in {language} ({change})"
         else:
             yield from _parts(old, new, language)
     if set(before) == set(after) and old.languages != new.languages:
@@ -298,13 +285,12 @@ def _parts(old: Frozen, new: Frozen, language: str) -> Iterator[str]:
     before, after = old.document["texts"][language], new.document["texts"][language]
     if before["subject"]["template"] != after["subject"]["template"]:
         yield f"the subject ({language})"
-    changed = {
-        part for part in ("text", "html") if before[part]["template"] != after[part]["template"]
-    }
+    if all(before[part]["template"] == after[part]["template"] for part in ("text", "html")):
+        return
     others = (*_demands(old, new), *_signatories(old, new), *_files(old, new))
-    if changed and _body(before) != _body(after):
+    if _body(before) != _body(after):
         yield f"the text ({language})"
-    elif changed and not others and old.title == new.title:
+    elif not others and old.title == new.title:
         yield f"the look of the letter ({language})"
 
 
@@ -315,58 +301,40 @@ def _body(text: dict[str, Any]) -> str:
 
 def _demands(old: Frozen, new: Frozen) -> Iterator[str]:
     for language in new.languages:
-        before = {demand["id"]: demand for demand in old.demands(language)}
-        after = {demand["id"]: demand for demand in new.demands(language)}
         if language not in old.languages:
             continue
-        for name in dict.fromkeys((*before, *after)):
-            if name not in after:
-                yield f"demand {name} ({language}, taken out)"
-            elif name not in before:
-                yield f"demand {name} ({language}, new)"
-            elif before[name] != after[name]:
-                yield f"demand {name} ({language})"
+        before, after = (
+            {demand["id"]: demand for demand in letter.demands(language)} for letter in (old, new)
+        )
+        for name, change in _changes(before, after):
+            yield f"demand {name} ({', '.join(filter(None, (language, change)))})"
 
 
 def _signatories(old: Frozen, new: Frozen) -> Iterator[str]:
-    before, after = _counted(old), _counted(new)
+    before, after = (
+        Counter(tuple(sorted(one.items())) for one in letter.signatories) for letter in (old, new)
+    )
     added, removed = (after - before).total(), (before - after).total()
     unnamed = (new.signatory_count - after.total()) - (old.signatory_count - before.total())
-    told = [
-        f"{abs(number)} {what}"
-        for number, what in (
-            (added, "added"),
-            (removed, "taken out"),
-            (unnamed, f"{'more' if unnamed > 0 else 'fewer'} unnamed"),
-        )
-        if number
-    ]
-    if told:
+    more = "more" if unnamed > 0 else "fewer"
+    numbers = ((added, "added"), (removed, "taken out"), (unnamed, f"{more} unnamed"))
+    if told := [f"{abs(number)} {what}" for number, what in numbers if number]:
         yield f"the signatories ({', '.join(told)})"
     elif old.signatories != new.signatories:
         yield "the order of the signatories"
 
 
-def _counted(frozen: Frozen) -> Counter[tuple[tuple[str, str], ...]]:
-    return Counter(tuple(sorted(signatory.items())) for signatory in frozen.signatories)
-
-
 def _files(old: Frozen, new: Frozen) -> Iterator[str]:
     for kind, gather in (("attachment", _attached), ("picture", _pictured)):
         before, after = gather(old), gather(new)
-        for path in dict.fromkeys((*before, *after)):
-            if path not in after:
-                yield f"the {kind} {path} (taken out)"
-            elif path not in before:
-                yield f"the {kind} {path} (new)"
-            elif before[path] != after[path]:
-                yield f"the {kind} {path}"
+        for path, change in _changes(before, after):
+            yield f"the {kind} {path} ({change})" if change else f"the {kind} {path}"
         if before == after and list(before) != list(after) and kind == "attachment":
             yield "the order of the attachments"
 
 
 def _attached(frozen: Frozen) -> dict[str, str]:
-    """The hash of each attachment by its path; those of single rows have none here."""
+    """The hash of each attachment by its path; "" for those of single rows."""
     return {
         one.get("path") or _readable(one["template"]): one.get("sha256", "")
         for one in frozen.attachments
@@ -374,8 +342,7 @@ def _attached(frozen: Frozen) -> dict[str, str]:
 
 
 def _readable(template: str) -> str:
-    signs = zip((*VARIABLE, *BLOCK), ("{{", "}}", "{%", "%}"), strict=True)
-    for sign, shown in signs:
+    for sign, shown in zip((*VARIABLE, *BLOCK), ("{{", "}}", "{%", "%}"), strict=True):
         template = template.replace(sign, shown)
     return template
 
@@ -389,14 +356,12 @@ def _pictured(frozen: Frozen) -> dict[str, str]:
 
 
 def _settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    for key in _KEYS:
+    for key in ("kind", "cc", "bcc", "reply_by", "event"):
         if before.get(key) != after.get(key):
             yield f"{key} in the front matter"
-    for table in _TABLES:
-        old, new = before[table], after[table]
-        for key in dict.fromkeys((*old, *new)):
-            if old.get(key) != new.get(key):
+    for table in ("campaign", "sender", "unsubscribe"):
+        for key, _ in _changes(before[table], after[table]):
+            if before[table].get(key) != after[table].get(key):
                 yield f"[{table}] {key}"
-    for name in dict.fromkeys((*before["events"], *after["events"])):
-        if before["events"].get(name) != after["events"].get(name):
-            yield f"[events.{name}]"
+    for name, _ in _changes(before["events"], after["events"]):
+        yield f"[events.{name}]"

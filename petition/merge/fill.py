@@ -1,4 +1,8 @@
-"""A frozen letter in one language, loaded and ready to be filled for one person at a time."""
+"""Fills a frozen letter in one language for one person after the other.
+
+`fast_fill` fills what it can without Jinja; Jinja does the rest, and whatever is out of the
+ordinary.
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -52,16 +56,12 @@ from petition.merge.template.tags import Template
 # Around each merged value in a text that is shown; no value can hold them.
 MARK_BEGIN, MARK_END = "\x02", "\x03"
 
-# Where a copy is only looked at for what its row makes of it.
+# The unsubscribe link of a copy that is only checked.
 _SOME_LINK = "https://example.org/u/0"
 
 
 class PlainEnvironment(LetterEnvironment):
-    """An environment whose templates come out as they are read.
-
-    Args:
-        finish: What becomes of each printed value.
-    """
+    """An environment whose templates are not encoded; `finish` is applied to each value."""
 
     def __init__(self, finish: Callable[[str], str]) -> None:
         def paid(value: Value) -> str:
@@ -76,32 +76,19 @@ class PlainEnvironment(LetterEnvironment):
 class LoadedText:
     """A letter in one language.
 
-    Args:
-        file: Its file, for messages.
-        language: Its language tag.
-        compiled: Its templates.
-        names: What it can name, but for the person.
-        paths: The templates of the paths of what a person's copy alone carries.
-        instead: Of a follow-up, what counts for a person of whom nothing is known.
+    Its methods raise MergeRefused if it cannot be merged for the person. `leave` is the unsubscribe
+    link of a bulk letter.
     """
 
-    file: str
+    file: str  # for messages
     language: str
     compiled: CompiledText
-    names: Mapping[str, Any]
-    paths: tuple[Template, ...] = ()
-    instead: Previous | None = None
+    names: Mapping[str, Any]  # what it can name, except the person
+    paths: tuple[Template, ...] = ()  # of the files that a person's copy alone carries
+    instead: Previous | None = None  # in a follow-up, for a person of whom nothing is known
 
     def fill(self, person: Person, leave: str = "") -> Filled:
-        """The letter for one person.
-
-        Args:
-            person: Whom it is for.
-            leave: In a bulk letter, where their link for leaving the list leads.
-
-        Raises:
-            MergeRefused: It cannot be merged for this person.
-        """
+        """The letter for one person, encoded."""
         if (form := self._forms.of(person.fields)) is not None:
             try:
                 filled = form.filled(person.fields, clean(leave) if leave else _SOME_LINK)
@@ -117,14 +104,7 @@ class LoadedText:
         return Filled(subject, text, html, are_whole(text) and are_whole(html))
 
     def check(self, person: Person) -> str:
-        """See whether the letter can be filled for one person, for less than it costs to fill it.
-
-        Returns:
-            The subject.
-
-        Raises:
-            MergeRefused: What `fill` would raise.
-        """
+        """The subject; raises what `fill` would raise, and costs less."""
         if (form := self._forms.of(person.fields)) is not None:
             try:
                 return self._check_subject(form.subject(person.fields, _SOME_LINK), person)
@@ -133,18 +113,12 @@ class LoadedText:
         return self.fill(person).subject
 
     def shown(self, person: Person, leave: str = "") -> tuple[str, str]:
-        """The subject, and the text with a mark at both ends of each merged value.
-
-        Arguments are those of `fill`.
-
-        Raises:
-            MergeRefused: It cannot be merged for this person.
-        """
+        """The subject, and the text with a mark at both ends of each merged value."""
         names = self._names_for(person, leave)
         return self._subject_of(names, person), self._render(self._marked_text, names, person)
 
     def own_paths(self, person: Person) -> list[str]:
-        """The paths of what a person's copy alone carries."""
+        """The paths of the files that a person's copy alone carries."""
         if not self.paths:
             return []
         names = self._names_for(person)
@@ -155,11 +129,7 @@ class LoadedText:
         return self._subject_of(self._names_for(person), person)
 
     def html(self, person: Person, leave: str = "") -> str:
-        """The HTML for one person; arguments are those of `fill`.
-
-        Raises:
-            MergeRefused: It cannot be merged for this person.
-        """
+        """The HTML for one person."""
         return self._render(self._html, self._names_for(person, leave), person)
 
     @cached_property
@@ -236,7 +206,7 @@ class LoadedText:
         return MergeRefused(Problem(self.file, line, what, hint, mark=mark))
 
     def _only_tag(self, line: int | None) -> str:
-        """The tag that stands alone on a line of the letter, or "" where there are several."""
+        """The only tag on a line of the letter; "" if there are several."""
         found = self.compiled.text.tags_on(line) or self.compiled.subject.tags_on(line)
         return found[0] if len(found) == 1 else ""
 
@@ -277,7 +247,7 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
 
 
 def captured_in(frozen: Frozen) -> str:
-    """The keyword of a statement with which an older petition froze a letter, and we refuse."""
+    """The keyword of a statement that an older version froze and this one refuses, or ""."""
     environment = LetterEnvironment(str)
     for language in frozen.languages:
         with suppress(TemplateSyntaxError):
@@ -289,7 +259,7 @@ def captured_in(frozen: Frozen) -> str:
 def refused_row(
     person: Person, refusal: CellRefused, place: str = "", verb: str = "prints"
 ) -> MergeRefused:
-    """A refusal that a person's row is to blame for."""
+    """The refusal of a copy because of its row."""
     what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
     kind = MergeHindered if isinstance(refusal, FileRefused) else MergeRefused
     return kind(Problem(person.file, person.line, what, refusal.hint))

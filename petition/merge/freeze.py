@@ -1,4 +1,4 @@
-"""Freezes a letter: compiles it with everything that its copies are made of."""
+"""Freezes a letter: compiles it, with everything that its copies are made of."""
 
 import copy as copying
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ from petition.merge.template.compile import (
 from petition.merge.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
 from petition.merge.template.markdown import read_plain
 from petition.merge.template.signatories import in_order, signatories_in
-from petition.merge.template.tags import Marked, Template, find_reserved
+from petition.merge.template.tags import Marked, find_reserved
 
 __all__ = ["Frozen", "differences", "freeze"]
 
@@ -50,12 +50,12 @@ def freeze(
         campaign: The loaded campaign.
         letter: The letter.
         campaign_id: The campaign's id, as the log has fixed it.
-        today: The day it is for the campaign.
+        today: The current date in the campaign's time zone.
         columns: The columns of the list that it goes to.
-        files: Reads what it carries; None: the campaign's files.
+        files: Reads what it carries; by default the campaign's files.
 
     Raises:
-        CampaignError: Its templates hold problems: all of them, in all languages.
+        CampaignError: All problems of its templates, in all languages.
     """
     freezing = _Freezing(campaign, letter, columns, files or Files.of(campaign))
     document = freezing.document()
@@ -66,7 +66,7 @@ def freeze(
 
 
 class _Freezing:
-    """Makes a letter's document, and gathers what is wrong."""
+    """Makes a letter's document, and gathers its problems."""
 
     def __init__(
         self, campaign: Campaign, letter: Letter, columns: Sequence[str], files: Files
@@ -85,7 +85,7 @@ class _Freezing:
         """The letter as JSON has it."""
         settings, front = self._campaign.settings, self._letter.front
         sender, texts = settings.sender, self._letter.texts
-        reply_to = sender.reply_to
+        reply_to, answers = sender.reply_to, list(front.where or UNANSWERED)
         return {
             "kind": front.kind,
             "languages": list(texts),
@@ -100,38 +100,25 @@ class _Freezing:
             "unsubscribe": _table(settings.unsubscribe, "url", "mailto"),
             "cc": list(map(_copied, front.cc)),
             "bcc": list(map(_copied, front.bcc)),
-            "reply_by": _reply_by_rule(front.reply_by),
+            "reply_by": _reply_by_as_json(front.reply_by),
             "texts": {language: self._text(text) for language, text in texts.items()},
             "demands": {
                 language: [self._demand(one, language) for one in self._demands(language)]
                 for language in texts
             },
             "signatories": self._signed,
+            **({"event": front.event} if front.event in settings.events else {}),
             **self._enclosed(),
-            **self._following(),
+            **({"follows": front.follows, "answers": answers} if front.follows else {}),
         }
 
-    def _following(self) -> dict[str, Any]:
-        """Which letter it follows, and for what answers, where it does."""
-        front = self._letter.front
-        if not front.follows:
-            return {}
-        return {"follows": front.follows, "answers": list(front.where or UNANSWERED)}
-
     def _enclosed(self) -> dict[str, Any]:
-        """What is frozen of the letter's event and enclosures, where it has any."""
-        enclosed: dict[str, Any] = {}
-        if self._has_event:
-            enclosed["event"] = self._letter.front.event
+        """The attachments and pictures of the letter, whose texts are compiled by now."""
         attachments = self._gathering.attachments(self._known())
-        files = self._gathering.contents()  # those of the pictures too: the texts are compiled
-        if attachments or files:
-            enclosed["enclosures"] = {"attachments": attachments, "files": files}
-        return enclosed
-
-    @property
-    def _has_event(self) -> bool:
-        return self._letter.front.event in self._campaign.settings.events
+        files = self._gathering.contents()
+        if not (attachments or files):
+            return {}
+        return {"enclosures": {"attachments": attachments, "files": files}}
 
     def _text(self, text: LetterText) -> dict[str, Any]:
         blocks = self._blocks(text.language)
@@ -142,12 +129,15 @@ class _Freezing:
         return {
             "file": text.file,
             "source": f"{text.subject}\n{text.body}",
-            **{name: _template_as_json(template) for name, template in parts.items()},
+            **{
+                name: {"template": source, "lines": list(lines)}
+                for name, (source, lines) in parts.items()
+            },
             **({"pictures": pictures} if pictures else {}),
         }
 
     def _known(self) -> dict[str, Sequence[str]]:
-        """What a letter can name, each with its fields."""
+        """The names that a letter can use, each with its fields."""
         known: dict[str, Sequence[str]] = {
             "recipient": self._columns,
             "campaign": fields.CAMPAIGN_FIELDS,
@@ -161,7 +151,7 @@ class _Freezing:
             known["unsubscribe"] = ()
         if front.reply_by:
             known["reply_by"] = fields.DATE_FIELDS
-        if front.event:  # one that petition.toml does not have was told of
+        if front.event:  # one that petition.toml lacks is a problem already
             known["event"] = EVENT_FIELDS
         if front.follows:
             known["previous"] = PREVIOUS_FIELDS
@@ -183,7 +173,7 @@ class _Freezing:
         return self._campaign.demands.get(self._language_of_demands(language), ())
 
     def _language_of_demands(self, language: str) -> str:
-        """The language itself, or the first that there are demands in."""
+        """The language itself, or the first that has demands."""
         known = [tag for tag, demands in self._campaign.demands.items() if demands]
         return language if language in known else next(iter(known), "")
 
@@ -192,7 +182,7 @@ class _Freezing:
         suffix = "" if written_in == self._campaign.languages[0] else f".{written_in}"
         file = f"{LETTERS_FOLDER}/demands{suffix}.md"
         for words in (demand.title, demand.text):
-            self._judge(words, file, demand.line)
+            self._check(words, file, demand.line)
 
         def report(_line: int, what: str, hint: str) -> None:
             self.problems.append(Problem(file, demand.line, what, hint))
@@ -206,7 +196,7 @@ class _Freezing:
         }
 
     def _signatories(self) -> dict[str, Any]:
-        """Those who signed, as JSON has it; of those who are not to be named, numbers alone."""
+        """Those who signed, as JSON has it; of those who are not to be named only the numbers."""
         if not self._names_signatories:
             return {"published": [], "total": 0}
         everybody, language = self._campaign.signatories, self._campaign.languages[0]
@@ -214,7 +204,7 @@ class _Freezing:
         hidden = [one for one in everybody if not one.publish]
         unnamed = counted(hidden, list(self._letter.texts.values()), language)
         return {
-            # In one order, so that it is the same letter when the rows of the file change places.
+            # In a fixed order: the letter is the same when the rows of the file change places.
             "published": in_order(published, language),
             "total": len(everybody),
             **({"unnamed": unnamed} if unnamed else {}),
@@ -225,27 +215,27 @@ class _Freezing:
         if signatory.last_name:
             named["last_name"] = signatory.last_name
         file = self._campaign.settings.people["signatories"]
-        self._judge("\n".join(named.values()), file, signatory.line)
+        self._check("\n".join(named.values()), file, signatory.line)
         return named
 
     def _title(self) -> str:
         title = self._campaign.settings.campaign.title
-        self._judge(title, SETTINGS_FILE, None)
+        self._check(title, SETTINGS_FILE, None)
         return title
 
-    def _judge(self, text: str, file: str, line: int | None) -> None:
-        """Complain of what no letter can hold."""
+    def _check(self, text: str, file: str, line: int | None) -> None:
+        """Report what no letter can hold."""
         try:
             fields.clean(text)
         except ValueRefused as refusal:
             self.problems.append(Problem(file, line, refusal.what, refusal.hint))
         if find_reserved(text):
-            what = "a text holds a character of the last private-use plane"
+            what = "the text holds a character of the last private-use plane"
             self.problems.append(Problem(file, line, what, "Delete it"))
 
 
 def _table(settings: object, *keys: str) -> dict[str, Any]:
-    """A table of petition.toml as JSON has it; empty where the file has none."""
+    """A table of petition.toml as JSON has it; empty if the file has none."""
     values = {key: getattr(settings, key, None) for key in keys} if settings else {}
     return {key: _json_value(value) for key, value in values.items()}
 
@@ -266,17 +256,10 @@ def _json_value(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _template_as_json(template: Sequence[Any]) -> dict[str, Any]:
-    source, lines = template
-    return {"template": source, "lines": list(lines)}
-
-
-def _reply_by_rule(reply_by: timedelta | date | None) -> Mapping[str, Any] | None:
-    if reply_by is None:
-        return None
+def _reply_by_as_json(reply_by: timedelta | date | None) -> Mapping[str, Any] | None:
     if isinstance(reply_by, timedelta):
         return {"days": reply_by.days}
-    return {"date": reply_by.isoformat()}
+    return {"date": reply_by.isoformat()} if reply_by else None
 
 
 def without(
@@ -284,9 +267,9 @@ def without(
     is_signature: Callable[[dict[str, str]], bool],
     is_box: Callable[[str], bool],
 ) -> Frozen | None:
-    """The letter as it would have been frozen without a person; None where it has them nowhere.
+    """The letter as it would have been frozen without a person; None if they are not in it.
 
-    It is made of what was frozen alone, whatever has become of the files since.
+    It is made only of what was frozen, whatever has become of the files since.
 
     Args:
         frozen: The letter.
@@ -307,11 +290,11 @@ def without(
         return None
     if gone:
         for language, text in document["texts"].items():
-            _compile(document, language, text)
+            _recompile(document, language, text)
     return replace(frozen, document=document)
 
 
-def _compile(document: dict[str, Any], language: str, text: dict[str, Any]) -> None:
+def _recompile(document: dict[str, Any], language: str, text: dict[str, Any]) -> None:
     demands = [
         Demand(one["number"], one["id"], one["title"], one["source"], 1)
         for one in document["demands"].get(language, ())
@@ -327,10 +310,8 @@ def _compile(document: dict[str, Any], language: str, text: dict[str, Any]) -> N
     for part, template in zip(
         ("text", "html"), compile_again(text["file"], body, around, language), strict=True
     ):
-        text[part] = _refrozen_as_json(template, text[part]["lines"])
-
-
-def _refrozen_as_json(template: Template, before: list[int]) -> dict[str, Any]:
-    """A template, whose lines are those of the file again: its body begins where it began."""
-    shift = before[0] - template.lines[0] if before and template.lines else 0
-    return {"template": template.source, "lines": [line + shift for line in template.lines]}
+        before = text[part]["lines"]
+        # The lines are those of the file again: the body begins where it began.
+        shift = before[0] - template.lines[0] if before and template.lines else 0
+        lines = [line + shift for line in template.lines]
+        text[part] = {"template": template.source, "lines": lines}

@@ -1,11 +1,10 @@
 """A copy as a PDF, typeset by typst.
 
-What the letter says to one person is decided once, by the template of its HTML: whatever else is
-made of the letter is made of that page, in which every field is escaped text.
+The PDF is made from the merged HTML, in which every field is escaped text: it cannot say anything
+else than the email.
 
-The layout (`letter.typ`) is a program of ours that is given the letter as data; it can read the
-letter's own pictures and nothing else. The bytes are the same at every rendering: the document's
-date is the letter's, and its fonts are those that typst brings along.
+The layout (`letter.typ`) gets the letter as data and can read nothing but its pictures. The bytes
+are always the same: the document's date is the letter's, and the fonts are those that typst brings.
 """
 
 import json
@@ -14,7 +13,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -37,7 +36,7 @@ from petition.merge.template.fields import locale_of
 Element: TypeAlias = dict[str, Any]
 Inner: TypeAlias = str | Element
 
-LETTER = "letter"  # the class of what holds the letter
+_LETTER = "letter"  # the class of the element that holds the letter
 
 _KEPT = ("class", "href", "src", "alt", "start")
 _VOID = frozenset({"br", "hr", "img", "meta", "link"})
@@ -76,7 +75,7 @@ class _Reader(HTMLParser):
         if tag in {"td", "th"} and (found := _ALIGN.search(given.get("style", ""))):
             element["align"] = found[1]
         self._open[-1]["inner"].append(element)
-        if tag == "div" and given.get("class") == LETTER:
+        if tag == "div" and given.get("class") == _LETTER:
             self.letter = element
         if tag not in _VOID:
             self._open.append(element)
@@ -91,7 +90,7 @@ class _Reader(HTMLParser):
 
 
 def _blocks(inner: list[Inner]) -> list[Element]:
-    """Blocks alone: lines of text that stand among them become blocks as well."""
+    """Only blocks: lines of text among them become blocks as well."""
     blocks: list[Element] = []
     for is_line, run in groupby(inner, _is_inline):
         if is_line:
@@ -123,7 +122,7 @@ def _block(element: Element) -> Iterator[Element]:
 
 
 def _paragraphs(element: Element) -> Iterator[Element]:
-    """A paragraph, cut at its pictures, which stand between lines and not in them."""
+    """A paragraph, cut at its pictures: these stand between lines and not in them."""
     for is_picture, run in groupby(element["inner"], _is_picture):
         if is_picture:
             yield from (one for one in run if isinstance(one, dict))
@@ -144,7 +143,7 @@ def _raw(element: Element) -> Iterator[str]:
 
 
 def _line(inner: list[Inner]) -> list[Inner]:
-    """Inlines with one blank where there are many, and none at the ends of a line."""
+    """Inline elements with single blanks, and none at the ends of a line."""
     line = _collapsed(inner)
     for before, after in pairwise(range(len(line))):
         here, text = line[before], line[after]
@@ -167,12 +166,12 @@ def _collapsed(inner: list[Inner]) -> list[Inner]:
 
 WANTS_TYPST = 'pip install "petition[pdf]"'
 
-# PDF/UA-1 (ISO 14289-1): a document that can be read aloud. What no font can show is refused with
-# it, and not printed as an empty box.
+# PDF/UA-1 (ISO 14289-1): a document that can be read aloud. It also makes a character that no font
+# has an error, and not an empty box.
 _STANDARD = "ua-1"
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-# A salutation: a short paragraph that ends with one of these, among the first of a letter.
+# A salutation: a short paragraph near the beginning that ends with one of these.
 _SALUTATION = re.compile(r".{1,80}[,!:،，！：]", re.DOTALL)
 _HEAD_LENGTH = 4
 _DATELINE_LENGTH = 80
@@ -187,17 +186,17 @@ def can_typeset() -> bool:
 
 @cache
 def layout() -> str:
-    """The layout of a letter, as it is now."""
+    """The present layout of letters."""
     return files("petition.merge").joinpath("letter.typ").read_text("utf-8")
 
 
 class Typesetter:
-    """Makes the documents of one frozen letter; for one thread.
+    """Makes the PDFs of one frozen letter; for one thread.
 
     Args:
         frozen: The letter.
         source: Its layout.
-        place: The file and line that ask for a document, for messages.
+        place: The file and line that ask for a PDF, for messages.
     """
 
     def __init__(self, frozen: Frozen, source: str, place: tuple[str, int | None]) -> None:
@@ -210,30 +209,26 @@ class Typesetter:
     def document(self, person: Person, loaded: LoadedText) -> bytes:
         """The letter for one person, as a PDF.
 
-        Args:
-            person: Whom it is for.
-            loaded: The letter in their language.
-
         Raises:
             MergeRefused: It cannot be merged or typeset, or typst is not installed.
         """
-        said = json.dumps(self._said(person, loaded), ensure_ascii=False)
+        content = json.dumps(self._content(person, loaded), ensure_ascii=False)
         compiler = self._ready()
         today = self._frozen.today
         try:
             made = compiler.compile(
                 self._source,
                 format="pdf",
-                sys_inputs={"letter": said},
+                sys_inputs={"letter": content},
                 pdf_standards=_STANDARD,
                 timestamp=datetime(today.year, today.month, today.day, tzinfo=UTC),
             )
-        except (RuntimeError, ValueError) as fault:  # typst's own is the first
+        except (RuntimeError, ValueError) as fault:  # typst raises the first
             raise self._refused(person, str(fault)) from None
         return bytes(made)
 
-    def _said(self, person: Person, loaded: LoadedText) -> dict[str, Any]:
-        """What the document says, as the layout reads it."""
+    def _content(self, person: Person, loaded: LoadedText) -> dict[str, Any]:
+        """The content of the PDF, as the layout reads it."""
         frozen, today = self._frozen, self._frozen.today
         language = loaded.language
         locale = locale_of(language)
@@ -248,7 +243,7 @@ class Typesetter:
             "sender": frozen.sender.display_name or frozen.sender.addr_spec,
             "address": reply_to.addr_spec,
             "subject": loaded.subject_for(person),
-            "day": _numbers(today),
+            "day": [today.year, today.month, today.day],
             "dateline": dateline or day,
             "addressee": "" if head else person.mailbox.display_name,
             "head": head,
@@ -259,7 +254,7 @@ class Typesetter:
         if self._compiler is None:
             if not can_typeset():
                 raise MergeHindered(missing_typst(*self._place))
-            import typst  # noqa: PLC0415 (an extra, and 80 MB: loaded for a letter that needs it)
+            import typst  # noqa: PLC0415 (an extra, and 80 MB)
 
             self._folder = Path(tempfile.mkdtemp(prefix="petition-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -272,25 +267,21 @@ class Typesetter:
 
     def _refused(self, person: Person, why: str) -> MergeRefused:
         if unseen := _UNSEEN.search(why):
-            what = f"the PDF has no letter shape for {quoted(unseen[1])}"
-            hint = "Take it out, or attach a PDF that another program has made"
+            what = f"the fonts of the PDF have no character for {quoted(unseen[1])}"
+            hint = "Delete it, or attach a PDF made by another program"
             return MergeRefused(Problem(person.file, person.line, what, hint))
         what = f"the letter cannot be typeset for {person.mailbox.addr_spec}: {why}"
-        hint = "Attach a PDF that another program has made"
+        hint = "Attach a PDF made by another program"
         return MergeRefused(Problem(*self._place, what.rstrip("."), hint))
 
 
 def missing_typst(file: str, line: int | None) -> Problem:
-    """What is wrong where a PDF is asked for and typst is not installed."""
+    """The problem of a letter that needs typst, if that is not installed."""
     return Problem(file, line, "a letter as a PDF needs typst, which is missing", WANTS_TYPST)
 
 
-def _numbers(day: date) -> list[int]:
-    return [day.year, day.month, day.day]
-
-
 def _parted(blocks: list[Element], day: str) -> tuple[str, list[Element], list[Element]]:
-    """A letter's own dateline, what stands above its salutation, and the rest."""
+    """A letter's own dateline, the blocks above its salutation, and the rest."""
     dateline = ""
     words = words_of(blocks[0]) if blocks and blocks[0]["tag"] == "p" else ""
     if " ".join(day.split()) in words and len(words) <= _DATELINE_LENGTH:
@@ -304,8 +295,9 @@ def _parted(blocks: list[Element], day: str) -> tuple[str, list[Element], list[E
 
 
 def _ready_for_layout(element: Element) -> Element:
-    """An element with what the layout asks of it."""
-    ready: Element = {**element, "inner": [_ready_inner(one) for one in element["inner"]]}
+    """An element with what the layout needs to know of it."""
+    inner = (one if isinstance(one, str) else _ready_for_layout(one) for one in element["inner"])
+    ready: Element = {**element, "inner": list(inner)}
     tag = element["tag"]
     if tag in _HEADINGS:
         ready |= {"tag": "heading", "level": int(tag[1:])}
@@ -320,17 +312,13 @@ def _ready_for_layout(element: Element) -> Element:
     return ready
 
 
-def _ready_inner(inner: Inner) -> Inner:
-    return inner if isinstance(inner, str) else _ready_for_layout(inner)
-
-
 def _spellings(target: str) -> set[str]:
     bare = re.sub(r"^(?:https?://|mailto:)", "", target)
     return {target, bare, bare.rstrip("/"), bare.removeprefix("www.").rstrip("/")}
 
 
 def _step_headings(blocks: Sequence[Element]) -> None:
-    """Let headings go down a step at a time, below the subject (ISO 14289-1 7.4.2)."""
+    """Let headings go down one level at a time, below the subject (ISO 14289-1 7.4.2)."""
     level = 1
     for block in blocks:
         if block["tag"] == "heading":

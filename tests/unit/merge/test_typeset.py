@@ -157,7 +157,7 @@ def test_what_no_font_can_show_is_refused_with_its_row():
         typeset("Dear {{ recipient.name }},\n\nHello.", person=person_of(name="王"))
     problem = refused.value.problem
     assert (problem.file, problem.line) == ("recipients.csv", 7)
-    assert problem.what == 'the PDF has no letter shape for "王"'
+    assert "王" in problem.what
 
 
 def test_the_bytes_are_the_same_in_another_process_at_another_time(enclosing):
