@@ -23,8 +23,7 @@ _PLAIN_DOMAIN = re.compile(
     r"(?!(?i:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}"
 )
 
-# C0, DEL, C1, and the marks that reorder or hide text (UAX 9): each of them can make a name look like
-# another.
+# C0, DEL, C1, and the marks that reorder or hide text (UAX 9): each makes a name look like another.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 # What the address protection of a web page leaves when its text is copied.
@@ -135,9 +134,7 @@ def clean_name(name: str) -> str:
     trimmed = name.strip(" ")
     if unseen := _UNSEEN.search(trimmed):
         code = f"U+{ord(unseen.group()):04X}"
-        raise AddressRefused(
-            f"the name holds the unseen character {code}", "Type the name again"
-        )
+        raise AddressRefused(f"the name holds the unseen character {code}", "Type the name again")
     return trimmed
 
 
