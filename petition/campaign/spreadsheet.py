@@ -15,7 +15,7 @@ from zlib import error as ZlibError  # noqa: N812 (it is a class)
 from petition.campaign.csv_file import Record
 from petition.campaign.names import nearest, quoted
 from petition.campaign.text_file import unreadable
-from petition.errors import CampaignError, Problem
+from petition.errors import CampaignError, PetitionError, Problem
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet
@@ -31,44 +31,35 @@ _CELL_LENGTH = 131_072  # characters of one cell, as in CSV files
 _BYTES_IN_CELL = 6 * _CELL_LENGTH  # "&quot;" is one character
 _REPEATED_LIMIT = 1_000  # rows with something in them that .ods writes once for many
 _LONG = f"a cell of this row is longer than {_CELL_LENGTH:,} characters", "Shorten it"
-_HINT = "Open it in a spreadsheet program and save it anew"
-_HINT_CELLS = "Copy the table into a new sheet: a cell far below or beside it makes it so large"
-_NO_SHEET = "has no sheet"
-_HINT_SIZE = "Save it as CSV UTF-8, which may be of any size"
+_HINT = "Open it in a spreadsheet program and save it again"
+_HINT_CELLS = "Copy the table into a new sheet: a stray cell far below or to the right is the cause"
+_HINT_SIZE = "Save it as CSV UTF-8, which has no size limit"
 _MARKS = re.compile(rb"sheetData|[/:]sst[\s>]")  # without them calamine finds no cells or texts
 _MARK_LENGTH = 9
 _BOM_UTF_16 = 0xFE  # or one more: no other text begins with these bytes
 _PIECE = 1 << 20  # bytes read at a time
 
-Cell = Any  # whatever calamine gives for a cell: text, number, date, yes or no
 
-
-class _Refused(Exception):
+class _Refused(PetitionError):
     """The workbook cannot be used."""
 
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(what)
-        self.what, self.hint = what, hint
+
+_OTHER_KIND = "is not an .xlsx or .ods spreadsheet", _HINT
+_NOT_READABLE = "cannot be read as a spreadsheet", _HINT
 
 
 def split_name(file: str) -> tuple[str, str | None] | None:
-    """The file and the sheet of `people.xlsx#Directors`; None where it is no spreadsheet.
+    """The file and the sheet of `people.xlsx#Directors`; None if it is not a spreadsheet.
 
     Args:
-        file: As it stands in [people]; without a sheet, the first one is meant.
+        file: As written in [people]; without a sheet, the first one is meant.
     """
     found = _NAME.fullmatch(file)
     return (found["file"], found["sheet"] or None) if found else None
 
 
 class SheetFile:
-    """One sheet of a spreadsheet; what its problems call a line is its row.
-
-    Args:
-        file: The spreadsheet's name relative to the campaign folder.
-        path: Where it is.
-        sheet: The sheet's name; None: the first one.
-    """
+    """One sheet of a spreadsheet, by default the first; its rows are the lines of problems."""
 
     hint_row = "Check the row in the spreadsheet"
 
@@ -87,7 +78,7 @@ class SheetFile:
         if self._wanted or not self._others:
             return ""
         others = ", ".join(map(quoted, self._others[:5]))
-        return f"this first sheet is read, and not {others}"
+        return f"only this first sheet is read, not {others}"
 
     def records(self) -> Iterator[Record]:
         """The header and the rows that are not blank, each with its row number.
@@ -138,49 +129,58 @@ class SheetFile:
         except BaseException as why:  # a panic of the library is no Exception
             if isinstance(why, KeyboardInterrupt | SystemExit):
                 raise
-            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+            raise _Refused(*_NOT_READABLE) from None
         self.file = f"{self._name}#{name}"
         return sheet
 
     def _chosen(self, names: list[str]) -> str:
         if not names:
-            raise _Refused(_NO_SHEET, _HINT)
+            raise _Refused("has no sheet", _HINT)
         if self._wanted is None:
             self._others = names[1:]
             return names[0]
         if self._wanted in names:
             return self._wanted
         near = nearest(self._wanted, names)
-        there = ", ".join(map(quoted, names[:10]))
-        hint = f"Did you mean {quoted(near)}" if near else f"There are {there}"
-        raise _Refused(f"{_NO_SHEET} {quoted(self._wanted)}", hint)
+        hint = f"Did you mean {quoted(near)}" if near else "Its sheets: "
+        hint += "" if near else ", ".join(map(quoted, names[:10]))
+        raise _Refused(f"has no sheet {quoted(self._wanted)}", hint)
 
 
 def _refuse_too_large(path: Path) -> None:
     """Refuse what would take all memory, for calamine aborts the process then."""
-    try:
-        with ZipFile(path) as packed:
-            left = _SIZE_LIMIT
-            strings: list[tuple[ZipInfo, int]] = []
-            sheets: list[tuple[ZipInfo, int]] = []
-            for part in packed.infolist():
-                part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
-                reader = _Part(left)
-                with packed.open(part) as stream:
-                    reader.read(stream)
-                left -= reader.size
-                if reader.longest_string:
-                    strings.append((part, reader.longest_string))
-                if reader.cells:
-                    sheets.append((part, reader.cells))
-                if part.filename.lower() == "content.xml":
-                    with packed.open(part) as stream:
-                        _Repeated().read(stream)
-            for (texts, longest), (sheet, count) in product(strings, sheets):
-                if count * longest > _TEXT_LIMIT:  # else they are short enough in any case
-                    _refuse_copied_texts(packed, texts, sheet)
-    except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
-        raise _Refused("is no spreadsheet of its kind", _HINT) from None
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            raise _Refused(*_OTHER_KIND)
+        try:
+            with ZipFile(file) as packed:
+                _look_at_parts(packed)
+        except (BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, ZlibError):
+            raise _Refused(*_OTHER_KIND) from None
+
+
+def _look_at_parts(packed: ZipFile) -> None:
+    left = _SIZE_LIMIT
+    strings: list[tuple[ZipInfo, int]] = []
+    sheets: list[tuple[ZipInfo, int]] = []
+    for part in packed.infolist():
+        name = part.filename.lower()
+        if (
+            name == "xl/workbook.bin"
+        ):  # calamine would read it as .xlsb, whose cells are not counted
+            raise _Refused(*_OTHER_KIND)
+        part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
+        reader = _OdsContent(left) if name == "content.xml" else _Part(left)
+        with packed.open(part) as stream:
+            reader.read(stream)
+        left -= reader.size
+        if reader.longest_string:
+            strings.append((part, reader.longest_string))
+        if reader.cells:
+            sheets.append((part, reader.cells))
+    for (texts, longest), (sheet, count) in product(strings, sheets):
+        if count * longest > _TEXT_LIMIT:  # else they are short enough in any case
+            _refuse_copied_texts(packed, texts, sheet)
 
 
 class _Part:
@@ -222,7 +222,7 @@ class _Part:
             if not self._is_broken:
                 self._refuse_long_text(piece)
             elif _MARKS.search(tail + piece):  # calamine reads much that is not quite XML
-                raise _Refused("cannot be read as a spreadsheet", _HINT)
+                raise _Refused(*_NOT_READABLE)
             tail = piece[-_MARK_LENGTH:]
         if self.size and not self._is_broken:
             self._parse(b"", is_last=True)
@@ -235,7 +235,7 @@ class _Part:
         except expat.ExpatError:
             self._is_broken = True
             if self._is_sheet or self._string_at:
-                raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+                raise _Refused(*_NOT_READABLE) from None
         self._refuse_many_cells()
 
     def _refuse_long_text(self, piece: bytes) -> None:
@@ -307,38 +307,34 @@ class _Part:
             self._column = 0
 
 
-class _Repeated:
-    """What a few bytes of an .ods make large: blanks, cells and rows that are written once."""
+class _OdsContent(_Part):
+    """The sheets of an .ods, where a few bytes can stand for many blanks, cells or rows."""
 
-    def __init__(self) -> None:
-        self._rows = self._cells = 1  # how often the present ones stand there
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._repeat_rows = self._repeat_cells = 1  # how often the present ones stand there
         self._length = self._row_length = self._length_of_all = 0
         self._written = self._more = 0  # rows with something in them, and their repetitions
-
-    def read(self, stream: IO[bytes]) -> None:
-        """Read a sheet."""
-        parser = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.CharacterDataHandler = self._text
-        parser.EndElementHandler = self._end
-        try:
-            parser.ParseFile(stream)
-        except (expat.ExpatError, ValueError):
-            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+        self._parser.buffer_text = True
+        self._parser.CharacterDataHandler = self._text
+        self._parser.EndElementHandler = self._end
+        self._is_sheet = True  # so that what is not quite XML is refused
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         match name.rpartition(":")[2]:
             case "table-row":
-                self._rows, self._row_length = _times(attributes, "number-rows-repeated"), 0
+                self._repeat_rows = _times(attributes, "number-rows-repeated")
+                self._row_length = 0
             case "table-cell" | "covered-table-cell":
-                self._cells = _times(attributes, "number-columns-repeated")
+                self._repeat_cells = _times(attributes, "number-columns-repeated")
                 self._length = max(map(len, attributes.values()), default=0)
                 self._length *= "office:string-value" in attributes
             case "s":
                 self._length += _times(attributes, "c")
             case "p":
                 self._length += 1
+            case "si" | "sst" | "sheetData":  # of an .xlsx, whose cells would not be counted
+                raise _Refused(*_NOT_READABLE)
 
     def _text(self, text: str) -> None:
         self._length += len(text)
@@ -346,17 +342,16 @@ class _Repeated:
     def _end(self, name: str) -> None:
         match name.rpartition(":")[2]:
             case "table-cell" | "covered-table-cell":
-                self._row_length += self._cells * self._length
+                self._row_length += self._repeat_cells * self._length
                 self._length = 0
             case "table-row" if self._row_length:
-                self._length_of_all += self._rows * self._row_length
+                self._length_of_all += self._repeat_rows * self._row_length
                 self._written += 1
-                self._more += self._rows - 1
+                self._more += self._repeat_rows - 1
         if max(self._length, self._row_length, self._length_of_all) > _STRINGS_LIMIT:
             raise _Refused(f"holds more than {_STRINGS_LIMIT >> 20} MB of text", _HINT_SIZE)
         if self._more > _REPEATED_LIMIT + 10 * self._written:
-            what = f"says of {self._more:,} rows that they are the same as others"
-            raise _Refused(what, "Delete the rows that stand there again")
+            raise _Refused(f"repeats rows {self._more:,} times", "Delete the repeated rows")
 
 
 def _times(attributes: dict[str, str], name: str) -> int:
@@ -394,7 +389,7 @@ class _TextLengths:
         try:
             parser.ParseFile(stream)
         except (expat.ExpatError, IndexError, ValueError):
-            raise _Refused("cannot be read as a spreadsheet", _HINT) from None
+            raise _Refused(*_NOT_READABLE) from None
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         match name.rpartition(" ")[2]:
@@ -425,7 +420,7 @@ def _column_number(letters: str) -> int:
     return number
 
 
-def _text(value: Cell) -> str:
+def _text(value: Any) -> str:  # noqa: ANN401 (whatever calamine gives)
     """A cell as a person reads it."""
     if isinstance(value, str):
         return value.strip()
