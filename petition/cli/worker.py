@@ -194,14 +194,14 @@ class _Worker:
         Workers are on other machines than the campaign as a rule, and new ones come at any time.
         The person who began this one has named its log to it.
         """
-        doubt = doubt_of(log, self._url, None)
+        doubt = doubt_of(log.database, self._url, None)
         if doubt and not self._this_log:
             if doubt.is_new_here:
                 self._say("new-log", sentence(doubt.what), log=where(self._url))
             else:
                 confirm_log(doubt)
         if doubt:
-            log.memory.accept()
+            log.accept()
         self._this_log = False  # it was said of the log as it was then
 
     def _keep_late(self, bench: Worker) -> None:

@@ -183,8 +183,8 @@ class Workspace:
             looks=not self._writes,
             first_key=lambda: self._first_key(url),
             rehearses=self._is_of_rehearsals(url),
+            folder=self.root,
         )
-        log.memory.folder = self.root
         self._closing.enter_context(log)
         _say_upgraded(log)
         return log
@@ -311,7 +311,10 @@ class Workspace:
         """Why `send` asks first whether this is the right log; None: it does not."""
         from petition.outbox.known_logs import doubt_of
 
-        return None if self.is_rehearsal else doubt_of(self.log_if_any, self.url, self.root)
+        if self.is_rehearsal:
+            return None
+        log = self.log_if_any
+        return doubt_of(log.database if log else None, self.url, self.root)
 
     def vouch(self, *, this_log: bool, only_tells: bool = False) -> None:
         """Before letters leave, are queued again or moved: stop if this may be the wrong log."""
@@ -322,7 +325,7 @@ class Workspace:
             return
         if not this_log:
             confirm_log(doubt)
-        self.log.memory.accept()
+        self.log.accept()
 
     @property
     def noted_clicks(self) -> Path:

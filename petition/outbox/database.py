@@ -214,6 +214,8 @@ def _text(name: str) -> str:
     return (files("petition.outbox") / name).read_text(encoding="utf-8")
 
 
+PATIENCE = 2.0  # seconds: as long as `status` may own the log to tidy up after a crash
+PAUSE = 0.05  # seconds between two tries to own it
 Values = Mapping[str, object]
 
 
@@ -296,9 +298,26 @@ class Database(ABC):
         """A transaction that others may run beside: its queries take only rows that nobody has."""
         return self.transaction()
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Within a transaction: all that the block writes, or none of it where it fails."""
+        self._command("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if self._is_in_transaction:  # else the database has rolled all of it back
+                self._command("ROLLBACK TO attempt")
+                self._command("RELEASE attempt")
+            raise
+        self._command("RELEASE attempt")
+
     @abstractmethod
-    def attempt(self) -> AbstractContextManager[None]:
-        """Within a transaction: all that the block writes, or none of it where the block fails."""
+    def _command(self, text: str) -> None:
+        """Run a statement that is no query of the files."""
+
+    @property
+    @abstractmethod
+    def _is_in_transaction(self) -> bool: ...
 
     @abstractmethod
     def refuse_altered(self) -> None:
@@ -340,7 +359,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def ownership(self, patience: float | None = None) -> AbstractContextManager[None]:
+    def ownership(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
         """Own the log while the block runs: the one process that may send from it.
 
         The owner's death frees the log, and nothing else does.

@@ -85,15 +85,15 @@ def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
     ]
 
 
-def leave_all(tokens: Sequence[str], log: Log) -> list[Copy | None]:
+def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
     """Never write to the mailboxes again that tokens were made for; any number of times.
 
     What waits for them is skipped in the same transaction, and what a run has in hand is stopped
     where its final dot has not gone: there is no next letter.
 
     Args:
-        tokens: The tokens.
         log: The log.
+        tokens: The tokens.
 
     Returns:
         The copy that each was made for; None: nobody's that is known, and nothing was done.
@@ -103,11 +103,6 @@ def leave_all(tokens: Sequence[str], log: Log) -> list[Copy | None]:
         copies = copies_with(log, tokens)
         stop_writing(log, [copy.mailbox for copy in copies if copy], Reason.OPTED_OUT)
     return copies
-
-
-def leave(log: Log, token: str) -> Copy | None:
-    """The same for one token."""
-    return leave_all([token], log)[0]
 
 
 # ---- clicks that wait for the log in a file, a token a line
@@ -174,7 +169,7 @@ def count_noted(log: Log, file: Path) -> int:
             lines = opened.read(2 * _MOST_BYTES).decode("ascii", "replace").split()
             tokens = [line for line in lines if is_token(line)]
             for begin in range(0, len(tokens), _MOST_AT_ONCE):
-                copies = leave_all(tokens[begin : begin + _MOST_AT_ONCE], log)
+                copies = leave_all(log, tokens[begin : begin + _MOST_AT_ONCE])
                 found += sum(copy is not None for copy in copies)
             if _is_at(opened.fileno(), taken):
                 taken.unlink()

@@ -31,18 +31,16 @@ letter. A rehearsal's log is not kept here.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from petition.database_url import POSTGRESQL, PostgresAddress
 from petition.errors import LogForked, LogUnusable, PetitionError
-from petition.outbox.database import file_of, where
+from petition.outbox.database import Database, file_of, where
+from petition.outbox.models import intact, meta
 from petition.user_state import UserStateUnusable, changed_state, read_state, state_folder
-
-if TYPE_CHECKING:
-    from petition.outbox.log import Log
 
 FILE = "logs.json"
 BEGUN, LOST = "begun", "lost"  # of a log's last run; "": it has ended
@@ -97,9 +95,27 @@ class Doubt:
     is_new_here: bool = False
 
 
-def id_of(key: bytes) -> str:
-    """The id of a log, from its key, which it does not tell."""
-    return hashlib.sha256(b"petition log\0" + key).hexdigest()[:32]
+def id_of(database: Database) -> str | None:
+    """The id of a log, from its key, which it does not tell; None: it has no key yet."""
+    if (key := meta(database, "key")) is None:
+        return None
+    with intact():
+        return hashlib.sha256(b"petition log\0" + bytes.fromhex(key)).hexdigest()[:32]
+
+
+def epoch_of(database: Database) -> int:
+    """A number that grows with each letter that is queued and with each run."""
+    with intact():
+        return int(meta(database, "epoch") or 0)
+
+
+def _copies(database: Database) -> int:
+    row = database.one("count_copies")
+    return int(row[0]) if row else 0
+
+
+def _has_attempts(database: Database) -> bool:
+    return database.one("has_attempts") is not None
 
 
 def known_logs() -> dict[str, Known]:
@@ -108,26 +124,33 @@ def known_logs() -> dict[str, Known]:
 
 
 class Memory:
-    """What this account knows of a log that is open; to be made before its database is opened.
+    """What this account knows of an open log.
 
     Args:
-        log: The log.
-        rehearses: Nobody receives what is sent from it, and nothing is kept of it.
-
-    Attributes:
-        folder: The campaign folder that the log is used in; None: in none.
-        is_running: A run of this process has begun, and has not ended.
+        database: The log.
+        url: Its address.
+        folder: The campaign folder that it is used in; None: in none.
+        before: What was known before the log was opened; None: it is a rehearsal's, and nothing is
+            kept of it.
     """
 
-    def __init__(self, log: "Log", *, rehearses: bool) -> None:
-        self._log = log
-        self.folder: Path | None = None
-        self._rehearses = rehearses
-        self._before: dict[str, Known] = {}
-        self.is_running = False
+    def __init__(
+        self, database: Database, url: str, folder: Path | None, before: dict[str, Known] | None
+    ) -> None:
+        self._database = database
+        self._url = url
+        self._folder = folder
+        self._rehearses = before is None
+        self._before = before or {}
+        self.is_running = False  # a run of this process has begun, and has not ended
         self._has_lost = False
-        with suppress(UserStateUnusable):  # whoever only looks needs none of it
-            self._before = {} if rehearses else known_logs()
+        self._known_id = ""
+
+    @property
+    def _id(self) -> str:
+        """The log's id, read once: later its connection may be another thread's, or gone."""
+        self._known_id = self._known_id or id_of(self._database) or ""
+        return self._known_id
 
     @property
     def known(self) -> Known | None:
@@ -136,12 +159,12 @@ class Memory:
         Raises:
             UserStateUnusable: It cannot be read.
         """
-        return None if self._rehearses else known_logs().get(self._log.id or "")
+        return None if self._rehearses else known_logs().get(self._id)
 
     @property
     def run(self) -> str:
         """How its last run stands, as far as it can be read."""
-        with suppress(UserStateUnusable):
+        with suppress(UserStateUnusable, LogUnusable):
             return known.run if (known := self.known) else ""
         return ""
 
@@ -158,30 +181,30 @@ class Memory:
         In SQLite no other process of this account can take such a step in between: of two copies of
         a log the first goes on, and the other one is behind it.
         """
-        log, epoch = self._log, None
+        database, epoch, copies = self._database, None, 0
         state: dict[str, Any] | None = None
         with ExitStack() as held:
 
             def advance() -> None:
-                nonlocal epoch, state
+                nonlocal attempted, copies, epoch, state
                 known = Known()
                 if not self._rehearses:
                     # Workers wait for each other's rows in the database: they hold no file as well.
-                    if state is None and not log.database.takes_workers:
+                    if state is None and not database.takes_workers:
                         state = held.enter_context(changed_state(FILE))
                     now = read_state(FILE) if state is None else state
-                    known = _logs(now).get(log.id or "", known)
-                log.database.run("advance", {"floor": known.epoch if accepts else 0})
-                epoch = log.epoch
-                if not accepts and (known.epoch >= epoch or known.runs_elsewhere(log.url)):
-                    raise LogForked(log.where)
+                    known = _logs(now).get(self._id, known)
+                database.run("advance", {"floor": known.epoch if accepts else 0})
+                epoch = epoch_of(database)
+                if not accepts and (known.epoch >= epoch or known.runs_elsewhere(self._url)):
+                    raise LogForked(database.where)
+                copies = _copies(database)
+                if accepts:
+                    attempted = _has_attempts(database)
 
             yield advance
-            if epoch is None or self._rehearses or not log.id:
+            if epoch is None or self._rehearses or not self._id:
                 return
-            copies = log.copy_count
-            if accepts:
-                attempted = log.has_attempts
             if state is None:
                 state = held.enter_context(changed_state(FILE))
             self._put(state, epoch, run, attempted=attempted, copies=copies, accepts=accepts)
@@ -196,20 +219,20 @@ class Memory:
         copies: int = 0,
         accepts: bool = False,
     ) -> None:
-        own = self._log.id or ""
+        own = self._id
         old = _logs(state).get(own, Known())
-        is_of_another = old.runs_elsewhere(self._log.url) and not accepts
-        if run is None or is_of_another or self._log.database.takes_workers:  # many run at once
+        is_of_another = old.runs_elsewhere(self._url) and not accepts
+        if run is None or is_of_another or self._database.takes_workers:  # many run at once
             run = old.run
         state.setdefault("logs", {})[own] = {
             "epoch": max(old.epoch, epoch),
             "attempted": attempted or (old.attempted and not accepts),
             "copies": copies if accepts else max(old.copies, copies),
             "run": run,
-            "at": _file(self._log.url) if attempted else old.at,
+            "at": _file(self._url) if attempted else old.at,
         }
         _texts(state, "places")
-        places = dict.fromkeys(_places(self._log.url, self.folder), own)
+        places = dict.fromkeys(_places(self._url, self._folder), own)
         state.setdefault("places", {}).update(places)
 
     def accept(self) -> None:
@@ -219,9 +242,8 @@ class Memory:
             LogUnusable: It could not be written.
             UserStateUnusable: The file could not be read or written.
         """
-        _ = self._log.key  # which a new log has not made yet
         known = self.known or Known()
-        is_over = known.run == LOST or known.runs_elsewhere(self._log.url)
+        is_over = known.run == LOST or known.runs_elsewhere(self._url)
         self._advance_and_keep(run="" if is_over else None, accepts=True)
 
     def outdate_copies(self) -> None:
@@ -234,12 +256,11 @@ class Memory:
         """
         self._advance_and_keep(run=None)
 
-    def begins(self) -> AbstractContextManager[Callable[[], None]]:
-        """The `step` before a run writes its first final dot; `has_begun` is called behind it."""
-        return self.step(run=BEGUN, attempted=True)
-
-    def has_begun(self) -> None:
-        """The run has begun, and is to be ended."""
+    @contextmanager
+    def beginning(self) -> Iterator[Callable[[], None]]:
+        """The `step` before a run's first final dot; behind it the run has begun."""
+        with self.step(run=BEGUN, attempted=True) as advance:
+            yield advance
         self.is_running = True
 
     def end_run(self) -> None:
@@ -253,14 +274,13 @@ class Memory:
 
         Its `-wal` must have been there when the log was opened, and whole, if it had not ended.
         """
-        log = self._log
-        found = self._before.get(log.id or "")
-        if log.database.read_only or not found or found.run != BEGUN:
+        database, found = self._database, self._before.get(self._id)
+        if database.read_only or not found or found.run != BEGUN:
             return False
-        if found.runs_elsewhere(log.url):
+        if found.runs_elsewhere(self._url):
             return False
-        is_lost = not log.database.found_changes or log.database.drops_changes()
-        self._has_lost = is_lost and log.epoch <= found.epoch
+        is_lost = not database.found_changes or database.drops_changes()
+        self._has_lost = is_lost and epoch_of(database) <= found.epoch
         return True
 
     def end_dead_run(self) -> None:
@@ -269,9 +289,9 @@ class Memory:
             known = self.known
             if self.is_running or not known or known.run != BEGUN:
                 return
-            if known.runs_elsewhere(self._log.url):
+            if known.runs_elsewhere(self._url):
                 return
-            if self._has_lost or self._log.epoch < known.epoch:
+            if self._has_lost or epoch_of(self._database) < known.epoch:
                 self._keep_run(LOST)
             else:
                 self._end()
@@ -286,17 +306,17 @@ class Memory:
                 self._keep_run("")
 
     def _keep_run(self, run: str) -> None:
-        if not self._rehearses and self._log.id:
+        if not self._rehearses and self._id:
             with changed_state(FILE) as state:
                 self._put(state, 0, run)
 
     def _advance_and_keep(self, *, run: str | None, accepts: bool = False) -> None:
         step = self.step(run=run, accepts=accepts)
-        with step as advance, self._log.database.transaction():
+        with step as advance, self._database.transaction():
             advance()
 
 
-def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
+def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | None:
     """Why letters should not go out from a log before a person has said that it is the right one.
 
     Args:
@@ -312,14 +332,17 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
     logs, places = _logs(state), _texts(state, "places")
     here = {places[place] for place in _places(url, folder) if place in places}
     expected = {one for one in here if logs.get(one, Known()).attempted}
-    own, name = log.id if log else None, where(url)
+    own, name = id_of(log) if log else None, where(url)
     known = logs.get(own) if own else None
     was_used = known is not None and known.attempted
-    copies = log.copy_count if log and (expected or was_used) else 0
+    copies = _copies(log) if log and (expected or was_used) else 0
     if (expected or was_used) and not copies:
         is_empty = f"the log in {name} is empty" if log else f"there is no log in {name}"
         return Doubt(f"{is_empty}, and letters went out from one before", _BRING_BACK)
-    if log and known and was_used and _has_lost(log, copies, known):
+    is_behind = known and (
+        known.run == LOST or copies < known.copies or (log and epoch_of(log) < known.epoch)
+    )
+    if log and was_used and is_behind:
         return Doubt(
             f"the log in {name} is older than the one that letters went out from: it was restored"
             " from a copy, or lost copies or its last changes",
@@ -335,18 +358,13 @@ def doubt_of(log: "Log | None", url: str, folder: Path | None) -> Doubt | None:
         return Doubt(
             f"the log in {name} is not the one that letters went out from before", _BRING_BACK
         )
-    if log and known is None and log.has_attempts:
+    if log and known is None and _has_attempts(log):
         return Doubt(
             f"the log in {name} is new here: it was made on another machine or by another account",
             "Make sure that it is the newest, and that nobody sends from another copy of it",
             is_new_here=True,
         )
     return None
-
-
-def _has_lost(log: "Log", copies: int, known: Known) -> bool:
-    """Whether a log is not all of what is known of it."""
-    return log.epoch < known.epoch or known.run == LOST or copies < known.copies
 
 
 def _file(url: str) -> str:

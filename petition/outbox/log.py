@@ -1,8 +1,9 @@
 """The log of a campaign: frozen letters, copies, events, suppressions."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,8 +12,8 @@ from petition.database_url import POSTGRESQL
 from petition.errors import LogBusy, LogUnusable, PetitionError
 from petition.identity import new_key
 from petition.outbox import models, upgrades
-from petition.outbox.database import Database, Values, path_of
-from petition.outbox.known_logs import BEGUN, Memory, id_of
+from petition.outbox.database import PATIENCE, Database, Values, path_of
+from petition.outbox.known_logs import BEGUN, Known, Memory, known_logs
 from petition.outbox.models import (
     Copy,
     Counts,
@@ -28,6 +29,7 @@ from petition.outbox.models import (
 )
 from petition.outbox.states import State
 from petition.outbox.worker_store import queue_moved
+from petition.user_state import UserStateUnusable
 
 Clock = Callable[[], datetime]
 Cap = Callable[[int], int | None]
@@ -52,6 +54,7 @@ class Log:
         looks: Make no log, and upgrade none; what a dead run left is tidied up all the same.
         first_key: Gives the key of a log that has none yet.
         rehearses: Nobody receives what is sent from it.
+        folder: The campaign folder that it is used in; None: in none.
 
     Attributes:
         memory: What this account knows of it.
@@ -69,16 +72,19 @@ class Log:
         looks: bool = False,
         first_key: Callable[[], bytes] = new_key,
         rehearses: bool = False,
+        folder: Path | None = None,
     ) -> None:
         self.clock = clock
         self._looks = looks
         self._first_key = first_key
         self.url = url
-        self.memory = Memory(self, rehearses=rehearses)
+        before: dict[str, Known] | None = None if rehearses else {}
+        with suppress(UserStateUnusable):  # a command that only looks needs none of it
+            before = None if rehearses else known_logs()
         self.database = open_database(url, looks=looks)
+        self.memory = Memory(self.database, url, folder, before)
         self._key: bytes | None = None
         self._is_closed = False
-        self._id: str | None = None
         self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
         self._even_closed = even_closed
         try:
@@ -155,30 +161,15 @@ class Log:
                 self._key = self._first_key() if text is None else bytes.fromhex(text)
         return self._key
 
-    @property
-    def id(self) -> str | None:
-        """The id by which an account knows the log; None: it has no key yet."""
-        if self._id is None and (text := models.meta(self.database, "key")) is not None:
-            with intact():
-                self._id = id_of(bytes.fromhex(text))
-        return self._id
+    def accept(self) -> None:
+        """A person said that this is the right log: from now on it is the one that is known.
 
-    @property
-    def epoch(self) -> int:
-        """A number that grows with each letter that is queued and with each run (known_logs.py)."""
-        with intact():
-            return int(models.meta(self.database, "epoch") or 0)
-
-    @property
-    def copy_count(self) -> int:
-        """How many copies were ever queued in it."""
-        row = self.database.one("count_copies")
-        return int(row[0]) if row else 0
-
-    @property
-    def has_attempts(self) -> bool:
-        """Whether a letter ever went out from it."""
-        return self.database.one("has_attempts") is not None
+        Raises:
+            LogUnusable: It could not be written.
+            UserStateUnusable: What this account knows could not be read or written.
+        """
+        _ = self.key  # which a new log has not made yet
+        self.memory.accept()
 
     @property
     def campaign_id(self) -> str | None:
@@ -328,10 +319,10 @@ class Log:
             LogBusy: Another process is sending from it.
             LogUnusable: It was moved away since it was opened.
         """
-        return self._owned(None)
+        return self._owned(PATIENCE)
 
     @contextmanager
-    def _owned(self, patience: float | None) -> Iterator[None]:
+    def _owned(self, patience: float) -> Iterator[None]:
         with self.database.ownership(patience):
             if not self.closure:
                 self.recover()
@@ -420,7 +411,7 @@ class Log:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._id and self.memory.run == BEGUN and not self.database.read_only:
+        if self.memory.run == BEGUN and not self.database.read_only:
             self.tidy()
         self.database.close()
 

@@ -9,11 +9,12 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from petition.errors import LogBusy, LogUnusable
+from petition.outbox.database import PAUSE
 
 
 @contextmanager
@@ -111,31 +112,47 @@ def is_writable(path: Path) -> bool:
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
-PATIENCE = 2.0  # seconds: as long as `status` may hold the lock to tidy up after a crash
-_PAUSE = 0.05  # seconds
+_PID_LENGTH = 15  # of the lock file's first line; behind it stand the numbers of `keep_last`
 
 
 @contextmanager
-def ownership(database: Path, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Own a log while the block runs."""
-    path = database.with_name(database.name + ".lock")
+def ownership(database: Path, patience: float) -> Iterator[int]:
+    """Own a log while the block runs, by the lock file whose descriptor this yields."""
+    path = _lock_file(database)
     with explained_file(path):
         # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         with explained_file(path):
             _lock(handle, database.name, patience)
-            os.ftruncate(handle, 0)
-            os.write(handle, f"{os.getpid()}\n".encode())
-        yield
+            os.pwrite(handle, f"{os.getpid():<{_PID_LENGTH}}\n".encode(), 0)
+        yield handle
     finally:
         os.close(handle)
+
+
+def _lock_file(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def keep_last(handle: int, numbers: Iterable[int]) -> None:
+    """Note in the lock file how far the log is: unsynced, for a killed process needs no sync."""
+    text = "".join(f"{number:<19}\n" for number in numbers)
+    os.pwrite(handle, text.encode(), _PID_LENGTH + 1)
+
+
+def last_kept(database: Path) -> list[int]:
+    """What `keep_last` noted; nothing where it did not, or it cannot be read."""
+    try:
+        return list(map(int, _lock_file(database).read_bytes()[_PID_LENGTH + 1 :].split()))
+    except (OSError, ValueError):
+        return []
 
 
 def is_owned(database: Path) -> bool:
     """Whether a process owns a log; asked by whoever may only look."""
     try:
-        handle = os.open(database.with_name(database.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW)
+        handle = os.open(_lock_file(database), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
         return False  # there is no lock, or it is not for us to see
     try:
@@ -158,11 +175,11 @@ def _lock(handle: int, name: str, patience: float) -> None:
                     f"another petition command{_who(handle)} is sending from {name}",
                     "Wait until it has ended; nothing was done here",
                 ) from None
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
         else:
             return
 
 
 def _who(handle: int) -> str:
-    text = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+    text = os.pread(handle, _PID_LENGTH, 0).decode("ascii", "replace").strip()
     return f" (process {text})" if text.isdigit() else ""

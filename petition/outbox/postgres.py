@@ -24,6 +24,8 @@ from psycopg.types.string import StrDumperUnknown
 from petition.database_url import with_tls
 from petition.errors import LogBusy, LogUnusable
 from petition.outbox.database import (
+    PATIENCE,
+    PAUSE,
     POSTGRESQL_SQL,
     Database,
     Row,
@@ -36,8 +38,6 @@ from petition.outbox.database import (
 )
 from petition.outbox.upgrades import bring_up_to_date, newest
 
-_PATIENCE = 2.0  # seconds: as with the lock beside a file
-_PAUSE = 0.05  # seconds
 _OLDEST = 130000  # PostgreSQL 13
 _FETCHED = 1000  # rows at a time, where there may be millions
 _SETTINGS = ("no_time_limit", "settings", "no_idle_limit")  # of each connection, in this order
@@ -184,14 +184,12 @@ class PostgresDatabase(Database):
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's answer, or None."""
-        with self._explained():
-            row: Row | None = self._execute(name, values).fetchone()
+        row: Row | None = self._execute(name, values).fetchone()
         return row
 
     def all(self, name: str, values: Values | None = None) -> list[Row]:
         """All rows of a query's answer."""
-        with self._explained():
-            found: list[Row] = self._execute(name, values).fetchall()
+        found: list[Row] = self._execute(name, values).fetchall()
         return found
 
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
@@ -239,19 +237,9 @@ class PostgresDatabase(Database):
                     self._connection.execute(b"ROLLBACK")
                 raise
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Within a transaction: all that the block writes, or none of it where it fails."""
+    def _command(self, text: str) -> None:
         with self._explained():
-            self._connection.execute(b"SAVEPOINT attempt")
-            try:
-                yield
-            except BaseException:
-                if self._is_in_transaction:
-                    self._connection.execute(b"ROLLBACK TO attempt")
-                    self._connection.execute(b"RELEASE attempt")
-                raise
-            self._connection.execute(b"RELEASE attempt")
+            self._connection.execute(text.encode())
 
     @property
     def _is_in_transaction(self) -> bool:
@@ -262,25 +250,22 @@ class PostgresDatabase(Database):
 
     def survey(self, table: str) -> None:
         """Count at once: the server does it only a while after the transaction."""
-        with self._explained():
-            self._connection.execute(f"ANALYZE {table}".encode())
+        self._command(f"ANALYZE {table}")
 
     def renumber(self) -> None:
         """Number new rows behind those that are there."""
         for table in (table for table, columns in tables().items() if "id" in columns):
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
-            text = f"SELECT setval({sequence}, COALESCE(MAX(id), 0) + 1, false) FROM {table}"  # noqa: S608
-            with self._explained():
-                self._connection.execute(text.encode())
+            last = f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}"  # noqa: S608 (our own names)
+            self._command(f"SELECT setval({sequence}, ({last}), false)")
 
     def scrub(self) -> None:
         """Leave nothing of what was deleted in the files of the tables, which are written anew.
 
         The server's own journal forgets in its time, and its backups are its keeper's.
         """
-        with self._explained():
-            for table in tables():
-                self._connection.execute(f"VACUUM FULL {table}".encode())
+        for table in tables():
+            self._command(f"VACUUM FULL {table}")
 
     @property
     def takes_workers(self) -> bool:
@@ -293,23 +278,18 @@ class PostgresDatabase(Database):
             self._connection.execute(statements.encode(), prepare=False)
 
     @contextmanager
-    def ownership(self, patience: float | None = None) -> Iterator[None]:
+    def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by a lock that ends with this connection."""
-        deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
-        with self._explained():
-            while not self._is_owned():
-                if time.monotonic() > deadline:
-                    raise self._busy()
-                time.sleep(_PAUSE)
+        deadline = time.monotonic() + patience
+        while not ((row := self.one("own")) and row[0]):
+            if time.monotonic() > deadline:
+                raise self._busy()
+            time.sleep(PAUSE)
         try:
             yield
         finally:
             with suppress(LogUnusable):  # else it is freed with the connection
                 self.one("disown")
-
-    def _is_owned(self) -> bool:
-        row = self.one("own")
-        return bool(row and row[0])
 
     def _busy(self) -> LogBusy:
         """Who stands in the way: a command that ends by itself, or workers, which do not."""

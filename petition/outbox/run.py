@@ -460,9 +460,8 @@ class Run:
             return
         async with self._beginning:
             if not memory.is_running:
-                with memory.begins() as advance:
+                with memory.beginning() as advance:
                     await self._committer.commit(lambda _: advance())
-                memory.has_begun()
 
     def intend(self, intent: Intent) -> asyncio.Future[bool]:
         """Mark a copy before its final dot.

@@ -13,14 +13,16 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from itertools import chain, count
+from operator import lt
 from pathlib import Path
 
 from petition.errors import LogDamaged, LogUnusable
 from petition.outbox.database import (
     INDEXING,
+    PATIENCE,
     SQLITE_SQL,
     Database,
     Query,
@@ -32,10 +34,11 @@ from petition.outbox.database import (
     tables,
 )
 from petition.outbox.log_file import (
-    PATIENCE,
     explained_file,
     is_owned,
     is_writable,
+    keep_last,
+    last_kept,
     make_private,
     ownership,
     refuse_foreign,
@@ -56,6 +59,9 @@ _ID_AT = slice(68, 72)  # of the header (https://www.sqlite.org/fileformat.html#
 _OLD_TABLES = {"meta", "frozen", "copy", "event", "attempt", "suppression"}
 # A rollback journal that ends so names a further file, which SQLite deletes after the rollback.
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
+_LAST_ROWS = (
+    "SELECT (SELECT COALESCE(MAX(id), 0) FROM event), (SELECT COALESCE(MAX(id), 0) FROM attempt)"
+)
 _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
@@ -81,6 +87,7 @@ class SqliteDatabase(Database):
         self._queries = queries(SQLITE_SQL)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None
+        self._lock: int | None = None  # the lock file, while this connection owns the log
         try:
             self._open()
         except LogUnusable as fault:
@@ -244,9 +251,16 @@ class SqliteDatabase(Database):
             raise _unusable(self.path, fault) from fault
 
     def drops_changes(self) -> bool:
-        """Whether a damaged `-wal` hides what was committed behind the damage."""
-        with explained_file(self._wal):
-            return self.found_changes and not is_owned(self.path) and _drops_frames(self._wal)
+        """Whether a damaged or shortened `-wal` hides what was committed last."""
+        if not self.found_changes or is_owned(self.path):
+            return False
+        with explained(self.path):
+            is_behind = any(map(lt, self._last_rows(), last_kept(self.path)))
+            return is_behind or _drops_frames(self._wal)
+
+    def _last_rows(self) -> list[int]:
+        """The newest event and attempt: whatever a run commits, it adds one or the other."""
+        return list(self._connection.execute(_LAST_ROWS).fetchone())
 
     def examine(self) -> None:
         """Read every page, and compare each index with its table.
@@ -287,20 +301,17 @@ class SqliteDatabase(Database):
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        if self._lock is not None and not temporary:
+            with suppress(OSError, sqlite3.Error):  # it is committed all the same
+                keep_last(self._lock, self._last_rows())
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Within a transaction: all that the block writes, or none of it where it fails."""
-        with explained(self.path):
-            self._connection.execute("SAVEPOINT attempt")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:  # else SQLite has rolled all of it back
-                    self._connection.execute("ROLLBACK TO attempt")
-                    self._connection.execute("RELEASE attempt")
-                raise
-            self._connection.execute("RELEASE attempt")
+    def _command(self, text: str) -> None:
+        with self._explained():
+            self._connection.execute(text)
+
+    @property
+    def _is_in_transaction(self) -> bool:
+        return self._connection.in_transaction
 
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:
@@ -348,9 +359,15 @@ class SqliteDatabase(Database):
                 "Run the same command again when it has ended",
             )
 
-    def ownership(self, patience: float | None = None) -> AbstractContextManager[None]:
+    @contextmanager
+    def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by the lock beside its file."""
-        return ownership(self.path, patience=PATIENCE if patience is None else patience)
+        with ownership(self.path, patience) as lock:
+            self._lock = lock
+            try:
+                yield
+            finally:
+                self._lock = None
 
     def is_busy(self, fault: BaseException) -> bool:
         """Whether nothing but another process that writes stood in the way."""

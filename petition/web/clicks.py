@@ -45,7 +45,9 @@ class Clicks:
         self._file = file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._pen = ThreadPoolExecutor(1, thread_name_prefix="noted")
-        self._counting = _Batches(self._thread, lambda some: self._ask(partial(leave_all, some)))
+        self._counting = _Batches(
+            self._thread, lambda some: self._ask(lambda log: leave_all(log, some))
+        )
         self._noting = _Batches(self._pen, partial(note, file))
         self._catching_up: asyncio.Task[None] | None = None
 

@@ -371,7 +371,18 @@ def test_a_killed_run_whose_journal_was_lost_is_noticed(
         assert set(server.accepted.values()) == {1}
 
 
-def test_a_killed_run_whose_journal_was_damaged_is_noticed(tmp_path: Path):
+def flip_a_bit(wal: bytearray) -> None:
+    wal[len(wal) * 3 // 4] ^= 1
+
+
+def cut_between_frames(wal: bytearray) -> None:
+    del wal[len(wal) - 10 * (24 + 4096) :]
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_between_frames])
+def test_a_killed_run_whose_journal_was_damaged_is_noticed(
+    tmp_path: Path, damage: Callable[[bytearray], None]
+):
     """SQLite takes a frame with a wrong checksum for the end, and says nothing."""
     with counting_server(pause=0.01) as server:
         campaign = SmallCampaign.at(tmp_path, 60).through(server.port)
@@ -381,7 +392,7 @@ def test_a_killed_run_whose_journal_was_damaged_is_noticed(tmp_path: Path):
         server.wait_until_alone()
         wal = campaign.root / "petition.db-wal"
         data = bytearray(wal.read_bytes())
-        data[len(data) * 3 // 4] ^= 1
+        damage(data)
         wal.write_bytes(data)
         for _ in range(2):
             refuses(campaign)

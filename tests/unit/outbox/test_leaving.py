@@ -9,9 +9,10 @@ import pytest
 from petition.identity import Identity, Signer, selector_of
 from petition.inbox.mailboxes import Fetched, received
 from petition.outbox.enqueue import Listing
-from petition.outbox.inbound import Incoming, copy_with, leave
+from petition.outbox.inbound import Incoming, copy_with, leave_all
 from petition.outbox.log import Log
 from petition.outbox.manual import suppressions
+from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -34,6 +35,10 @@ def sent(log: Log) -> Log:
 def token_for(log: Log, name: str, revision: int = 1) -> str:
     identity = Identity("campaign", "open", revision, f"{name}@x.example")
     return Signer(log.key).unsubscribe_token(identity)
+
+
+def leave(log: Log, token: str) -> Copy | None:
+    return leave_all(log, [token])[0]
 
 
 @pytest.mark.sqlite

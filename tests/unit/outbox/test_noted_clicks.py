@@ -14,7 +14,7 @@ def counted(monkeypatch):
     """The tokens that were counted, in place of a log that they belong to."""
     tokens: list[str] = []
 
-    def leave_all(some, log):
+    def leave_all(log, some):
         tokens.extend(some)
         return [None] * len(some)
 
@@ -49,7 +49,7 @@ def test_what_could_not_be_counted_stays(tmp_path, counted, monkeypatch):
     file = tmp_path / "clicks"
     note(file, [token(1)])
     with monkeypatch.context() as patch:
-        patch.setattr(inbound, "leave_all", lambda some, log: 1 / 0)
+        patch.setattr(inbound, "leave_all", lambda log, some: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             count_noted(None, file)
     note(file, [token(2)])

@@ -1,16 +1,16 @@
 """A log that is moved from one database to another is the same log, and there is one of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from petition.errors import LogBusy, LogUnusable, UsageError
 from petition.outbox import manual, transfer
-from petition.outbox.database import tables
+from petition.outbox.database import Database, tables
 from petition.outbox.enqueue import Listing
 from petition.outbox.inbound import Incoming
-from petition.outbox.log import Log
+from petition.outbox.log import MOVED, Log
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -176,3 +176,65 @@ def test_who_opened_it_before_writes_no_more_into_it(full: Log, elsewhere: str):
             manual.suppress(opened, ["ann@x.example"])
         with pytest.raises(LogUnusable, match="was moved to"):
             Incoming(opened).record([], "maildir:in", (1, 1))
+
+
+@pytest.fixture
+def broken_off(full: Log, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """The log after a move that died when the target was complete and the source did not say so."""
+
+    def die(database: Database, name: str | None, *others: str) -> None:
+        if name == MOVED:
+            raise KeyboardInterrupt
+        note(database, name, *others)
+
+    note = transfer._note
+    with monkeypatch.context() as patch:
+        patch.setattr(transfer, "_note", die)
+        patch.setattr(transfer, "_undo", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            transfer.transfer(full, elsewhere)
+    with Log(full.url, even_closed=True) as log:
+        yield log
+
+
+def test_a_move_that_was_broken_off_is_finished_by_the_same_command(
+    broken_off: Log, elsewhere: str
+):
+    transfer.transfer(broken_off, elsewhere)
+    with Log(elsewhere) as there:
+        assert there.counts("open").total == 3
+
+
+def test_a_move_that_was_undone_may_be_made_later(broken_off: Log, elsewhere: str):
+    assert transfer.take_back(broken_off)
+    manual.withdraw(broken_off, "open", ["bob@x.example"])
+    before = content_of(broken_off)
+    transfer.transfer(broken_off, elsewhere)
+    with Log(elsewhere) as there:
+        assert content_of(there) == before
+
+
+def forget_the_last_event(log: Log) -> None:
+    """As in a copy of the log from before the last letter went out."""
+    with log.database.transaction():
+        log.database._command("DELETE FROM event WHERE id = (SELECT MAX(id) FROM event)")
+
+
+def test_what_arrived_is_not_overwritten_by_an_older_log(broken_off: Log, elsewhere: str):
+    assert transfer.take_back(broken_off)
+    forget_the_last_event(broken_off)
+    with Log(elsewhere, even_closed=True) as there:
+        before = content_of(there)
+    with pytest.raises(UsageError, match="differs"):
+        transfer.transfer(broken_off, elsewhere)
+    with Log(elsewhere, even_closed=True) as there:
+        assert content_of(there) == before
+    assert broken_off.closure is None
+
+
+def test_what_was_moved_away_is_not_overwritten_by_an_older_log(full: Log, elsewhere: str):
+    transfer.transfer(full, elsewhere)
+    with Log(elsewhere) as there:
+        forget_the_last_event(there)
+        with pytest.raises(UsageError, match="differs"):
+            transfer.transfer(there, full.url)
