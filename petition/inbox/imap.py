@@ -23,6 +23,7 @@ from petition.errors import ServerTrouble
 from petition.inbox.mailboxes import Fetched
 
 _SECONDS = 60  # until a server begins to reply
+_GOODBYE_SECONDS = 5  # until it replies to LOGOUT
 _COMMAND_SECONDS = 120  # for the whole reply to a command; fetching mails may take longer:
 _BYTES_A_SECOND = 8 * 2**10
 _REPLY_BYTES = 8 * 2**20  # of a reply without the mails in it: 800,000 UIDs
@@ -48,12 +49,13 @@ class _Client(imaplib.IMAP4_SSL):
     """
 
     expected = 0  # bytes of mails in the reply to the next command
+    patience = _COMMAND_SECONDS
 
     def _begin(self) -> None:
         expected, self.expected = self.expected, 0
         self.is_exceeded = False
         self._left = 2 * expected + _REPLY_BYTES + (mail_parser.BYTES if expected else 0)
-        self._until = time.monotonic() + _COMMAND_SECONDS + expected / _BYTES_A_SECOND
+        self._until = time.monotonic() + self.patience + expected / _BYTES_A_SECOND
 
     def open(self, host: str = "", port: int | None = 993, timeout: float | None = None) -> None:
         """Connect."""
@@ -204,7 +206,8 @@ class Imap:
         """Log out, or just close the connection in the middle of a command such as IDLE."""
         with suppress(imaplib.IMAP4.error, OSError):
             if not (self._is_idle or self._is_broken_off):
-                self._box.client.logout()
+                self._client.patience = _GOODBYE_SECONDS
+                self._client.logout()
         with suppress(OSError):
             self._box.client.shutdown()
 
@@ -281,20 +284,24 @@ class Imap:
         wanted = [uid for uid in uids if uid not in large]
         if not wanted:
             return
-        client = self._box.client
-        assert isinstance(client, _Client)  # noqa: S101 (`_Box` makes no other)
+        client = self._client
         client.expected = sum(sizes[uid] for uid in wanted) or 1
         try:
             answer, said = self._command(wanted, "(UID BODY.PEEK[])")
         except imaplib.IMAP4.abort:
-            if not client.is_exceeded:
-                raise
             # Whole mails count, up to the first that is missing: the next run starts after them.
-            # If there is none, the first one is to blame, and is not asked for again.
             found = self._fetched(client.untagged_responses.get("FETCH", []), wanted)
             whole = [found[uid] for uid in takewhile(found.__contains__, wanted)]
-            aside = "the server sends too much for it, or too slowly"
-            yield from whole or [Fetched(f"{self.validity}:{wanted[0]}", b"", wanted[0], aside)]
+            yield from whole
+            if not whole and client.is_exceeded:  # the first is to blame: it is not asked for again
+                aside = "the server sends too much for it, or too slowly"
+                yield Fetched(f"{self.validity}:{wanted[0]}", b"", wanted[0], aside)
+            elif not whole:  # which one it is, if it is a mail and not the network
+                raise ServerTrouble(
+                    f"{self._host}:{self._port} breaks off before the end of mail {wanted[0]} of"
+                    f' "{self._folder}"',
+                    "Try again later; if it happens again, move that mail out of the folder",
+                ) from None
             raise
         if answer is None and len(wanted) > 1:  # one of them is to blame
             for uid in wanted:
@@ -317,10 +324,15 @@ class Imap:
             if isinstance(line, tuple):
                 rest = after if isinstance(after, bytes) else b""
                 named = _UID.search(line[0]) or _UID.search(rest)
-                uid = int(named[1]) if named else 0
+                uid = int(named[1]) if named and rest.endswith(b")") else 0  # else it is cut off
                 if uid in wanted and uid not in found:  # nothing else, and nothing twice
                     found[uid] = Fetched(f"{self.validity}:{uid}", bytes(line[1]), uid)
         return found
+
+    @property
+    def _client(self) -> _Client:
+        assert isinstance(self._box.client, _Client)  # noqa: S101 (`_Box` makes no other)
+        return self._box.client
 
     def _command(self, uids: list[int], parts: str) -> tuple[list[Any] | None, str]:
         """What the server answers, or None and why it refuses."""

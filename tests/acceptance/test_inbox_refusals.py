@@ -4,6 +4,7 @@ import hashlib
 import json
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -232,9 +233,40 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
             time.sleep(0.2)
             yield bytes([byte])
 
-    monkeypatch.setattr(imap, "_COMMAND_SECONDS", 2)
+    monkeypatch.setattr(imap._Client, "patience", 2)
     monkeypatch.setenv("PETITION_INBOX_PASSWORD", PASSWORD)
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
     server.script = {"UID SEARCH": slowly}
     with imap.Imap(Inbox(url=server.url)) as box, pytest.raises(ServerTrouble, match="too long"):
         box.count(0, None)
+
+
+def test_mails_before_a_broken_connection_count_and_the_one_behind_it_is_named(
+    returns: Returns, server: ScriptedImap
+):
+    server.mails = {uid: returns.reply("p2", f"Number {uid}.").encode() for uid in (1, 2)}
+    first, second = (fetched(*one) for one in server.mails.items())
+    server.script = {
+        "UID FETCH 1,2 (UID BODY": lambda _: [first, second[:-30], b"\r\n* BYE corrupted\r\n"],
+        "UID FETCH 2 (UID BODY": lambda _: [second.replace(b"{", b"{1\r\n", 1)],
+    }
+    answer = returns.campaign.petition("inbox", "--json", status=4)
+    assert "Number 1." in answer.out
+    assert "mail 2" in returns.campaign.petition("inbox", "--json", status=4).err
+    server.script = {}
+    answer = returns.campaign.petition("inbox", "--json", status=0)
+    assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Number 2."]
+
+
+def test_a_server_that_never_says_goodbye_is_not_waited_for(
+    server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PETITION_INBOX_PASSWORD", PASSWORD)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
+    monkeypatch.setattr(imap, "_GOODBYE_SECONDS", 0.2)
+    released = threading.Event()
+    server.script = {"LOGOUT": lambda _: [b""] if released.wait(PATIENCE) else []}
+    begun = time.monotonic()
+    imap.Imap(Inbox(url=server.url)).close()
+    assert time.monotonic() - begun < imap._SECONDS / 2
+    released.set()
