@@ -17,7 +17,7 @@ from petition.merge.message import Shown
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.log_file import size
 from petition.outbox.states import State
-from petition.outbox.worker_store import queue_jobs
+from petition.outbox.worker_store import queue_job, waiting_unchosen
 from petition.plan import SendOptions
 from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
@@ -393,29 +393,30 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
     if dry_run:
         output.say("Dry run: nothing was queued.")
         return ExitStatus.DONE
-    confirm(prepared, sends(prepared, waiting), yes=yes)
     log, letter = prepared.log, prepared.letter
+    others = waiting_unchosen(log.database, letter)
+    if others:
+        wait = "waits" if others == 1 else "wait"
+        output.say(
+            f"Workers send all of a letter that waits: {output.count(others, 'letter')} that"
+            f" {wait} from before will go too."
+        )
+    confirm(prepared, sends(prepared, waiting + others), yes=yes)
     dispatch = _dispatch(prepared, server)  # may say that there is no key
     engine().make_tables(log)
-    jobs = 0
 
     def also() -> None:
-        nonlocal jobs
         dispatch.keep(log, letter)
-        keep_own_files(log.database, prepared.plan.frozen, prepared.examined.files)
-        jobs = queue_jobs(log.database, letter, prepared.plan.revision)
+        keep_own_files(log.database, letter, prepared.plan.frozen, prepared.examined.files)
+        queue_job(log.database, letter)
 
     waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
     if not waiting:
-        output.say("Nothing waits any more: workers had them all in hand meanwhile.")
+        output.say("Nothing waits any more: the workers have all of it in hand.")
         return ExitStatus.DONE
-    queued = f"Queued {output.count(waiting, 'letter')} in {output.count(jobs, 'job')}."
-    if not jobs:
-        wait = "waits" if waiting == 1 else "wait"
-        queued = f"{output.count(waiting, 'letter')} {wait} in jobs that were queued before."
     output.say(
-        f"{queued} Nothing was sent here: run petition worker, on any machine that reaches the"
-        " database."
+        f"Queued {output.count(waiting + others, 'letter')} for workers. Nothing was sent here: run"
+        " petition worker, on any machine that reaches the database."
     )
     if dispatch.signature:
         output.say(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ from petition.outbox.workers import companion, join, keep_servers_time, membersh
 from petition.sending.dispatch import LetterUnusable
 from petition.sending.results import CopyResult, Slowed
 from petition.sending.sender import first_of
-from petition.sending.worker import Equipment, Requeue, Task, Worker
+from petition.sending.worker import Equipment, Worker
 from petition.smtp.dkim import key_of_worker
 from petition.smtp.login import secret_of
 from petition.smtp.session import run_loop
@@ -40,7 +41,7 @@ _JOIN_SECONDS = 0.2
 _TIDY_SECONDS = 2.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-_UNUSABLE_SECONDS = 600.0  # until a job is looked at again that this worker cannot use
+_UNUSABLE_SECONDS = 600.0  # until a letter is looked at again that this worker cannot send
 
 
 def work(
@@ -57,7 +58,7 @@ def work(
     if server is None:
         raise UsageError(
             "a worker needs a server of its own: PETITION_SMTP_HOST is not set",
-            "Set PETITION_SMTP_HOST, _USERNAME and _PASSWORD; a worker knows no sandbox",
+            "Set PETITION_SMTP_HOST, _USERNAME and _PASSWORD; a worker has no sandbox",
         )
     if not is_there(url):
         raise UsageError(
@@ -65,16 +66,16 @@ def work(
             "Queue a letter first: petition send LETTER --workers; or correct PETITION_DATABASE",
         )
     own = Equipment(server, secret_of(server), key_of_worker(dkim_key), waits=not once)
-    worker = _Worker(url, own, once=once, this_log=this_log, as_json=as_json)
-    return run_loop(worker.work())
+    process = _Process(url, own, once=once, this_log=this_log, as_json=as_json)
+    return run_loop(process.work())
 
 
 def _database(environ: Mapping[str, str]) -> str:
     url = environ.get("PETITION_DATABASE", "")
     if not url.startswith(POSTGRESQL):
-        raise UsageError(  # it may hold a password: it is not quoted
+        raise UsageError(  # not quoted: it may contain a password
             "a worker needs PETITION_DATABASE, the address of a log in PostgreSQL",
-            'Set it to the like of "postgresql://host/name"',
+            'Set it to an address such as "postgresql://host/name"',
         )
     try:
         check_log_address(url)
@@ -83,8 +84,8 @@ def _database(environ: Mapping[str, str]) -> str:
     return url
 
 
-class _Worker:
-    """One process; when the database went away, it begins anew when that is back."""
+class _Process:
+    """One process; when the connection to the database is lost, it begins again as a new worker."""
 
     def __init__(
         self, url: str, own: Equipment, *, once: bool, this_log: bool, as_json: bool
@@ -96,65 +97,65 @@ class _Worker:
         self._as_json = as_json
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._stopped = asyncio.Event()
-        self._bench: Worker | None = None
+        self._worker: Worker | None = None
         self._jobs: Jobs | None = None
         self._sent = 0
-        self._became: set[State] = set()  # of letters
-        self._left: dict[Task, int] = {}  # letters of jobs that this worker did not finish
-        self._refused = False  # a job that it cannot use
+        self._states: set[State] = set()  # that copies came into
+        self._left: dict[str, int] = {}  # copies that wait, by letter
+        self._has_refused = False
         self._pause = _FIRST_PAUSE
-        self._late: list[tuple[str, list[CopyOutcome]]] = []  # by the owner whose replies they are
+        self._late: list[tuple[str, list[CopyOutcome]]] = []  # replies not written down, by owner
 
     async def work(self) -> ExitStatus:
         """Until a signal, or, `once`, until nothing is left."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._stray)
+        loop.set_exception_handler(self._report_stray)
         for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(one, self._stop)
         while not self._stopped.is_set():
             try:
                 await self._work()
             except LogUnusable as fault:
-                if self._bench is None:  # it was never there
+                if self._worker is None:  # it was never there
                     raise
-                self._keep_late(self._bench)
                 self._say("lost", f"{fault} Trying again.", reason=str(fault))
                 await first_of(self._pause, self._stopped)
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE)
                 continue
             if self._once:
                 break
-        with suppress(LogUnusable):  # it was away when the end was asked for, and may be back
-            await on_thread(self._say_late_at_the_end)
+        if self._late:
+            with suppress(LogUnusable), Log(self._url) as log:  # it may be back
+                await on_thread(self._write_late, log)
         self._say("stopped", f"Ended: {output.count(self._sent, 'letter')} sent.", sent=self._sent)
         return self._status if self._once else ExitStatus.DONE
 
     @property
     def _status(self) -> ExitStatus:
-        """As `send` ends, judged by the letters of the jobs that this worker had."""
+        """As `send` ends, judged by the letters that this worker looked at."""
         applies = [ExitStatus.DONE]
-        if self._refused or State.FAILED in self._became:
+        if self._has_refused or State.FAILED in self._states:
             applies.append(ExitStatus.PROBLEMS)
-        if any(self._left.values()) or State.UNCERTAIN in self._became:
+        if any(self._left.values()) or State.UNCERTAIN in self._states:
             applies.append(ExitStatus.LEFT)
         return max(applies)
 
     def _stop(self) -> None:
         self._stopped.set()
-        if self._bench:
-            self._bench.stop()
+        if self._worker:
+            self._worker.stop()
         if self._jobs:
             self._jobs.stop()
 
     async def _work(self) -> None:
         """As one owner, as long as its connection lasts."""
-        workers = engine()
+        queue = engine()
         async with AsyncExitStack() as closing:
             log = await on_thread(Log, self._url)
             closing.callback(log.close)
-            await on_thread(workers.make_tables, log)
+            await on_thread(queue.make_tables, log)
             await on_thread(keep_servers_time, log)
-            await on_thread(self._say_late, log)
+            await on_thread(self._write_late, log)
             if not await self._join(log):
                 return
             await on_thread(self._vouch, log)
@@ -162,8 +163,8 @@ class _Worker:
             closing.push_async_callback(on_thread, held.close)
             owner = await on_thread(held.enter_context, membership(log, self._name))
             side = await on_thread(held.enter_context, companion(self._url))
-            self._bench = bench = Worker(log, side, owner, self._own, self._tell, self._slowed)
-            await bench.tidy()
+            self._worker = worker = Worker(log, side, owner, self._own, self._tell, self._slowed)
+            await worker.tidy()
             self._pause = _FIRST_PAUSE
             self._say(
                 "started",
@@ -171,11 +172,12 @@ class _Worker:
                 log=where(self._url),
                 server=self._own.server.name,
             )
-            self._jobs = jobs = workers.Jobs(
-                self._url, self._send, bench.is_owed_a_job, log.clock, once=self._once
-            )
-            tidying = asyncio.create_task(self._tidy(bench))
-            tidying.add_done_callback(lambda _: jobs.stop())  # without it no death is found
+            has_more = worker.has_more if self._once else None
+            self._jobs = jobs = queue.Jobs(self._url, partial(self._send, worker), has_more)
+            tidying = asyncio.create_task(self._tidy(worker))
+            # Without it no death is found: the letter is put down, and all of this begins again.
+            tidying.add_done_callback(lambda _: worker.stop())
+            tidying.add_done_callback(lambda _: jobs.stop())
             try:
                 if not self._stopped.is_set():
                     await jobs.work()
@@ -183,16 +185,18 @@ class _Worker:
                 self._jobs = None
                 tidying.cancel()
                 await asyncio.wait({tidying})  # its connection is closed next
+                if worker.late:
+                    self._late.append((owner, worker.late))
             if not tidying.cancelled():
                 tidying.result()
-            if bench.fault:
-                raise bench.fault
+            if worker.fault:
+                raise worker.fault
 
     def _vouch(self, log: Log) -> None:
-        """Stop at a log that is older than this account knows, or another; one that is new is said.
+        """Stop at a log that is older than this account knows, or another; report a new one.
 
-        Workers are on other machines than the campaign as a rule, and new ones come at any time.
-        The person who began this one has named its log to it.
+        Workers usually run on other machines than the campaign, and new ones start at any time.
+        Whoever started this one has given it the address of its log.
         """
         doubt = doubt_of(log.database, self._url, None)
         if doubt and not self._this_log:
@@ -202,41 +206,27 @@ class _Worker:
                 confirm_log(doubt)
         if doubt:
             log.accept()
-        self._this_log = False  # it was said of the log as it was then
+        self._this_log = False  # it confirms the log as it was then
 
-    def _keep_late(self, bench: Worker) -> None:
-        if bench.late:
-            self._late.append((bench.owner, bench.late))
-            bench.late = []
-
-    def _say_late(self, log: Log) -> None:
-        """Write down what the server said when the log was away: nobody else has heard it."""
+    def _write_late(self, log: Log) -> None:
+        """Write down what the server said while the log was away: nobody else has heard it."""
+        keep_servers_time(log)
         while self._late:
             write_down_late(log, *self._late[0])
             del self._late[0]
 
-    def _say_late_at_the_end(self) -> None:
-        if self._late:
-            with Log(self._url) as log:
-                keep_servers_time(log)
-                self._say_late(log)
-
-    def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-        """What nobody awaited: of the database it is told where something waits for that."""
+    def _report_stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """Report an error that nothing awaits; what the database said is reported elsewhere."""
         fault = context.get("exception")
         if fault is not None and engine().is_of_database(fault):
             return
         if os.environ.get("PETITION_DEBUG"):
             loop.default_exception_handler(dict(context))
-        what = type(fault).__name__ if fault else context["message"]
-        reason = (
-            f"petition met a fault of its own beside the letters: {what}. Please report it, with"
-            " what PETITION_DEBUG=1 shows when you start the worker again."
-        )
+        reason = _internal_error(type(fault).__name__ if fault else context["message"])
         self._say("fault", reason, reason=reason)
 
     async def _join(self, log: Log) -> bool:
-        """Wait for a `send` that has the log for itself; False: the end came first."""
+        """Wait for a `send` that owns the log; False: stopped meanwhile."""
         has_said = False
         while not await on_thread(join, log):
             if not has_said:
@@ -248,88 +238,79 @@ class _Worker:
                 return False
         return True
 
-    async def _tidy(self, bench: Worker) -> None:
+    async def _tidy(self, worker: Worker) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
-            await bench.heed()
-            for number in await bench.refuse_jobs():
-                self._refuse("", f"job {number} is damaged. Queue its letter again.")
-            for owner in await bench.tidy():
-                self._say("found-dead", "The letters of a worker that died are found.", owner=owner)
+            await worker.check_settings()
+            for owner in await worker.tidy():
+                self._say("found-dead", "A worker died; its letters were recovered.", owner=owner)
 
-    @property
-    def _at_work(self) -> Worker:
-        assert self._bench is not None  # noqa: S101 (jobs are taken by one that has it)
-        return self._bench
-
-    async def _send(self, arguments: Mapping[str, object]) -> Requeue | None:
+    async def _send(self, worker: Worker, arguments: dict[str, object]) -> None:
+        letter = ""
         try:
-            return await self._do(Task.of(arguments))
-        except LetterUnusable as fault:
+            letter = engine().letter_of(arguments)
+            begun = partial(self._begun, letter)
+            left, again = await worker.send(letter, begun)
+        except (LetterUnusable, LogDamaged) as fault:
             reason = str(fault)
-        except LogDamaged as fault:  # a row of this letter cannot be read; others can
-            reason = str(fault)
-            await self._at_work.give_back()
-        except (PetitionError, OSError):  # of the log, of the server, of where it is said
+        except (PetitionError, OSError):  # of the log, of the server, of our own output
             raise
         except Exception as fault:
             if os.environ.get("PETITION_DEBUG"):
                 raise
-            reason = (  # one job must not end all workers, one after the other
-                f"petition met a fault of its own: {type(fault).__name__}. Please report it, with"
-                " what PETITION_DEBUG=1 shows when you start the worker again."
-            )
-            await self._at_work.give_back()
-        self._refuse(str(arguments.get("letter")), reason)
-        return Requeue(self._at_work.later(_UNUSABLE_SECONDS), 0)
-
-    def _refuse(self, letter: str, reason: str) -> None:
-        """Say that this worker cannot use what it was given."""
-        self._refused = True
+            reason = _internal_error(type(fault).__name__)  # one letter must not end all workers
+        else:
+            self._left[letter] = left
+            at = again.isoformat(timespec="seconds") if again else None
+            self._say("job-done", "", letter=letter, left=left, again=at)
+            if worker.fault and self._jobs:
+                self._jobs.stop()
+            return
+        self._has_refused = True
         self._say("refused", reason, letter=letter, reason=reason)
+        await worker.give_back()
+        if letter:
+            await worker.queue_job(letter, _UNUSABLE_SECONDS)
 
-    async def _do(self, task: Task) -> Requeue | None:
-        letter = task.letter
-        self._say("job", "", letter=letter, revision=task.revision, letters=len(task.copies))
-        left = await self._at_work.send(task)
-        self._left[task] = left.letters if left else 0
-        again = left.at.isoformat(timespec="seconds") if left else None
-        self._say("job-done", "", letter=letter, left=self._left[task], again=again)
-        if self._at_work.fault and self._jobs:
-            self._jobs.stop()
-        return left
+    def _begun(self, letter: str, revision: int, letters: int) -> None:
+        self._say("job", "", letter=letter, revision=revision, letters=letters)
 
     def _tell(self, told: CopyResult) -> None:
         self._sent += told.state is State.SENT
-        self._became.add(told.state)
-        copy = told.copy
+        self._states.add(told.state)
         self._say(
             "letter",
             "",
-            letter=copy.letter,
-            revision=copy.revision,
-            email=copy.mailbox,
+            letter=told.copy.letter,
+            revision=told.copy.revision,
+            email=told.copy.mailbox,
             state=told.state.value,
             reason=told.reason,
         )
 
     def _slowed(self, slowed: Slowed) -> None:
         if slowed.domain:
-            sentence = f"{slowed.domain} asks for fewer letters: {slowed.said}."
-        elif not slowed.seconds:
-            sentence = f"The server wants each letter's commands by themselves ({slowed.said})."
+            text = f"{slowed.domain} asks for fewer letters: {slowed.said}."
+        elif slowed.seconds:
+            text = f"Trouble with the server ({slowed.said}): trying again."
         else:
-            sentence = f"Trouble with the server ({slowed.said}): trying again."
-        self._say("slowed", sentence, domain=slowed.domain, reason=slowed.said)
+            text = f"The server does not accept pipelining after a letter ({slowed.said})."
+        self._say("slowed", text, domain=slowed.domain, reason=slowed.said)
 
-    def _say(self, event: str, sentence: str, **values: object) -> None:
+    def _say(self, event: str, text: str, **values: object) -> None:
         if self._as_json:
             at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            known = {"at": at, "event": event, "worker": self._name}
-            output.json_line(known | values)
-        elif sentence:
-            output.say(sentence)
+            output.json_line({"at": at, "event": event, "worker": self._name} | values)
+        elif text:
+            output.say(text)
         sys.stdout.flush()
+
+
+def _internal_error(what: str) -> str:
+    return (
+        f"Internal error: {what}. Please report it, with what PETITION_DEBUG=1 shows when you start"
+        " the worker again."
+    )
 
 
 def worker(
@@ -344,6 +325,4 @@ def worker(
     as_json: Json = False,
 ) -> None:
     """Send what `send --workers` has queued, beside other workers."""
-    import os
-
     raise typer.Exit(work(os.environ, dkim_key, once=once, this_log=this_log, as_json=as_json))

@@ -204,6 +204,8 @@ def copies_of(rows: Sequence[Row]) -> list[Copy]:
     with intact():
         fields = json.loads(f"[{','.join(values[_FIELDS] for values in found)}]")
         for values, named in zip(found, fields, strict=True):
+            if not all(type(cell) is str for cell in named.values()):
+                raise TypeError("the fields of a row are not texts")
             values[_FIELDS] = named
             values[_STATE] = _STATES[values[_STATE]]
             for place in _MOMENTS:

@@ -155,15 +155,16 @@ SELECT id, state FROM (
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
 
 -- :name log_claimed
--- Write down that copies are taken in hand.
+-- Write down that copies are taken in hand. `state || ''` is state; here and below it keeps PostgreSQL
+-- from walking through all copies in one state, those of other workers too, to find a few by id.
 INSERT INTO event (copy, at, from_state, to_state)
 SELECT id, :now, state, 'sending' FROM copy
-WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state || '' IN ('queued', 'deferred')
 
 -- :name claim
 -- Take copies in hand that still wait.
 UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, updated_at = :now
-WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state || '' IN ('queued', 'deferred')
 RETURNING id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
@@ -174,13 +175,13 @@ UPDATE copy SET intended = 1, letter_date = mark.letter_date, message_id = mark.
     sha256 = mark.sha256, token = mark.token, unsubscribe = mark.unsubscribe, updated_at = :now
 FROM :mark[copy INTEGER, letter_date TEXT, message_id TEXT, sha256 TEXT, token TEXT,
            unsubscribe TEXT]
-WHERE copy.id = mark.copy AND state = 'sending' AND owner = :owner AND stopped IS NULL
+WHERE copy.id = mark.copy AND state || '' = 'sending' AND owner = :owner AND stopped IS NULL
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
 
 -- :name intended
 -- Which of some copies this run has marked.
 SELECT id FROM copy
-WHERE id IN (:copies[]) AND state = 'sending' AND owner = :owner
+WHERE id IN (:copies[]) AND state || '' = 'sending' AND owner = :owner
   AND intended = 1
 
 -- :name keep_bytes
@@ -226,7 +227,7 @@ SELECT copy.id, :now, copy.state, done.state, done.reason, done.reply_code, done
 FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
            charge INTEGER, due_at TEXT, letter_date TEXT, server TEXT, tls TEXT, ms INTEGER]
 JOIN copy ON copy.id = done.copy
-WHERE copy.state IN ('sending', 'uncertain') AND copy.owner = :owner
+WHERE copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name record
 -- Give such copies the state that became of them; of an uncertain one the attempt is counted.
@@ -242,7 +243,7 @@ UPDATE copy SET state = done.state, reason = done.reason,
     reply = COALESCE(done.reply, copy.reply), updated_at = :now
 FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
            charge INTEGER, due_at TEXT, letter_date TEXT]
-WHERE copy.id = done.copy AND copy.state IN ('sending', 'uncertain') AND copy.owner = :owner
+WHERE copy.id = done.copy AND copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due, but for some domains.

@@ -1,40 +1,40 @@
-"""Workers that share a log: who is alive, their claims, and how they stand.
+"""Workers that share a log: who is alive, what each claims, and how they stand.
 
-A worker holds two locks of its connection: one that it shares with all other workers, and that
-keeps a `send` of one machine away; and one that is its own. Both end with the connection, which is
-also the one that it writes through: who has lost them can mark no copy any more. Whoever can take
-another's own lock has proved that it is dead, and gives the copies it had in hand their true state.
+A worker holds two advisory locks of its connection: one that it shares with all other workers, and
+that keeps a local `send` out; and one of its own. Both end with the connection, through which it
+also writes: a worker that has lost them can mark no copy. Whoever gets another worker's own lock
+has proved that it is dead, and gives the copies that it had in hand their true state.
 
-It claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its marks are allowed
-under the daily cap one worker at a time.
+A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its marks are
+allowed under the daily cap one worker at a time.
 """
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from petition.errors import LogUnusable
+from petition.errors import LogDamaged, LogUnusable
 from petition.outbox import models
 from petition.outbox.database import Database
 from petition.outbox.log import Cap, Log, utc_now
-from petition.outbox.models import moment
+from petition.outbox.models import Copy, moment, stamp
 from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import Reason, State
-from petition.outbox.worker_store import workers_are_made
+from petition.outbox.worker_store import TASK, queue_job, workers_are_made
 
 if TYPE_CHECKING:
     import asyncio
 
+DONE = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
+_LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [pace] says
+
 
 def join(log: Log) -> bool:
-    """Become one of those who send from a log, while its connection lives.
-
-    Returns:
-        Whether it came about; not while a `send` has the log for itself.
+    """Become one of those who send from a log while its connection lives; False: a `send` owns it.
 
     Raises:
         LogUnusable: The log cannot be reached, or was moved away since it was opened.
@@ -46,11 +46,7 @@ def join(log: Log) -> bool:
 
 
 def keep_servers_time(log: Log) -> None:
-    """Let a log be kept by the clock of its server: those of the workers may differ.
-
-    Raises:
-        LogUnusable: The log cannot be reached.
-    """
+    """Go by the clock of the log's server: those of the workers may differ."""
     row = log.database.one("server_time")
     ahead = timedelta(seconds=row[0] - utc_now().timestamp()) if row else timedelta()
     log.clock = lambda: utc_now() + ahead
@@ -58,17 +54,14 @@ def keep_servers_time(log: Log) -> None:
 
 @contextmanager
 def membership(log: Log, name: str) -> Iterator[str]:
-    """Be a worker by a name while the block runs, after `join`.
+    """Be a worker while the block runs, after `join`.
 
     Args:
         log: The log.
         name: What a person calls this worker.
 
     Yields:
-        As whom it has copies in hand.
-
-    Raises:
-        LogUnusable: The log cannot be reached.
+        The owner of the copies that it has in hand.
     """
     owner = uuid.uuid4().hex
     database = log.database
@@ -89,16 +82,12 @@ def membership(log: Log, name: str) -> Iterator[str]:
 
 @contextmanager
 def companion(url: str) -> Iterator[Log]:
-    """A second connection of a member, for what must not wait for the commits of its run.
+    """A second connection of a worker, for what must not wait for the commits of its run.
 
-    It shares the lock that keeps a `send` of one machine away: whoever has no lock of a member is
-    dead as long as it does.
-
-    Args:
-        url: The address of the log.
+    It shares the lock that keeps a local `send` out, so that whoever else has no lock is dead.
 
     Raises:
-        LogUnusable: It cannot be reached, or a `send` came between.
+        LogUnusable: It cannot be reached, or a `send` owns the log.
     """
     with Log(url) as log:
         keep_servers_time(log)
@@ -108,19 +97,15 @@ def companion(url: str) -> Iterator[Log]:
 
 
 def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
-    """Give the copies of workers that died their true state; the caller is a member.
+    """Give the copies of workers that died their true state; the caller is a worker.
 
     Args:
         log: The log.
         owner: The caller.
-        is_idle: Whether the caller itself has none in hand: what stands there as its own is what a
-            run of its left.
+        is_idle: Whether the caller sends nothing now: what it still has in hand was left by a run.
 
     Returns:
         The owners that were found dead.
-
-    Raises:
-        LogUnusable: The log cannot be written.
     """
     if not _dead(log, owner, is_idle=is_idle):
         return []
@@ -131,17 +116,6 @@ def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
             if one != owner:
                 log.database.run("ended", {"owner": one, "now": log.now})
     return dead
-
-
-def is_owed_a_job(log: Log, owner: str) -> bool:
-    """Whether more jobs are in hands than other workers live: one is a dead worker's still.
-
-    Args:
-        log: The log, after `recover_dead`.
-        owner: The caller, who has none.
-    """
-    row = log.database.one("jobs_and_living", {"owner": owner})
-    return bool(row and row["jobs"] > row["living"])
 
 
 def _dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
@@ -157,57 +131,90 @@ def _granted(log: Log, query: str, values: dict[str, object] | None = None) -> b
     return bool(row and row[0])
 
 
-_COUNTED = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
+def queue_missing_jobs(log: Log) -> bool:
+    """Queue a job for each letter that could be sent and has none that waits.
 
+    The job of a worker that died is lost with it, and one that a worker is doing leaves room for
+    another worker beside it.
 
-def choose(log: Log, copies: Iterable[int]) -> None:
-    """Choose the copies that this connection may claim.
-
-    Args:
-        log: The log.
-        copies: Their ids.
+    Returns:
+        Whether there was such a letter.
     """
-    with log.database.transaction(temporary=True):
-        log.database.run("chosen_drop")
-        log.database.run("chosen_table")
-        log.database.run_many("choose_copy", ((copy,) for copy in sorted(set(copies))))
-        log.database.survey("chosen")
+    log.database.run("drop_lost_jobs", {"task": TASK})
+    values = {"now": log.now, "horizon": stamp(log.clock() + _LONGEST_WAIT)}
+    if not log.database.all("letters_without_job", values):
+        return False
+    with log.database.transaction():
+        for row in log.database.all("letters_without_job", values):
+            queue_job(log.database, row["letter"])
+    return True
 
 
-def left_of_job(log: Log) -> tuple[int, datetime | None]:
-    """How many of the chosen copies wait or are in hand, and when the first is due; None: now."""
-    queued = log.database.one("queued_of_job")
-    row = log.database.one("left_of_job")
-    if row is None or not row["waiting"]:
-        return 0, None
-    is_due = bool(queued and queued[0]) or row["due_at"] is None
-    return row["waiting"], None if is_due else moment(row["due_at"])
+def revision_due(log: Log, letter: str) -> int | None:
+    """The revision of a letter that is to be sent now; None: nothing is due."""
+    row = log.database.one("revision_due", {"letter": letter, "now": log.now})
+    return row[0] if row else None
+
+
+def left_of(log: Log, letter: str) -> tuple[int, datetime | None]:
+    """How many copies of a letter wait, and when the first is due; None: now."""
+    row = log.database.one("left_of_letter", {"letter": letter, "now": log.now})
+    if row is None or row["due_now"] or row["due_at"] is None:
+        return row["waiting"] if row else 0, None
+    return row["waiting"], moment(row["due_at"])
 
 
 class SharedRun(Run):
-    """Sends the chosen copies of one letter beside other runs.
+    """Sends one revision of a letter beside other runs.
 
     Args:
         log: The log; its connection is the run's until `close`.
         letter: The letter's name.
-        owner: The worker, which holds the lock of a member (`membership`).
+        revision: The revision.
+        owner: The worker, which holds the lock of `membership`.
         cap: How many recipients a login may have in 24 hours, by the days before this one.
         loop: The event loop in which it is used; it may be made on a thread.
+
+    Attributes:
+        damage: What is wrong with a row that was left out.
     """
 
     def __init__(
-        self, log: Log, letter: str, owner: str, cap: Cap, loop: "asyncio.AbstractEventLoop"
+        self,
+        log: Log,
+        letter: str,
+        revision: int,
+        owner: str,
+        cap: Cap,
+        loop: "asyncio.AbstractEventLoop",
     ) -> None:
         super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
+        self._which: dict[str, object] = {"letter": letter, "revision": revision}
         self._cap = cap
         self._has_cap = cap(0) is not None or cap(1_000_000) is not None
+        self._found: list[int] = []  # by the last claim
+        self._damaged: list[int] = []
+        self.damage: LogDamaged | None = None
+
+    async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
+        """Take copies in hand, but for rows that cannot be read: the others go."""
+        while True:
+            try:
+                return await super().claim(limit, full, past)
+            except LogDamaged as fault:
+                self.damage = fault
+                if len(self._found) == 1:
+                    self._damaged += self._found
+                limit = 1  # until it is known which row it is
 
     def _claimable(
         self, database: Database, limit: int, full: Sequence[str], past: int
     ) -> list[int]:
-        del past  # a job is short: none need be passed by
-        values = {"limit": limit, "full": list(full), "now": self._log.now}
-        return [row["id"] for row in database.all("claimable_shared", values)]
+        del past  # what others claim comes first: none need be passed by
+        values = {"limit": limit, "full": list(full), "damaged": self._damaged}
+        values |= self._which | {"now": self._log.now}
+        self._found = [row["id"] for row in database.all("claimable_shared", values)]
+        return self._found
 
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
         within = self._within_cap(database, intents) if self._has_cap else len(intents)
@@ -231,16 +238,16 @@ class SharedRun(Run):
     def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
         answers = super()._record_all(database, outcomes)
         states = [outcome.state for outcome in outcomes]
-        counts: dict[str, object] = {state.value: states.count(state) for state in _COUNTED}
+        counts: dict[str, object] = {state.value: states.count(state) for state in DONE}
         if any(counts.values()):
             database.run("count_work", counts | {"owner": self._owner})
         return answers
 
     async def drop_unwanted(self) -> None:
-        """Suppress what waits in this job for mailboxes that are never to be written to."""
+        """Suppress what waits for mailboxes that are never to be written to."""
 
         def step(database: Database) -> None:
-            found = [row["id"] for row in database.all("unwanted_shared")]
+            found = [row["id"] for row in database.all("unwanted_shared", self._which)]
             if found:
                 values = {"copies": found, "replaced": Reason.REPLACED}
                 models.pick(database, "pick_stopped", values)
@@ -249,25 +256,18 @@ class SharedRun(Run):
         await self._committer.commit(step)
 
     async def waiting(self, limit: int) -> int:
-        """How many copies of the job could be claimed now.
-
-        Args:
-            limit: So many are enough to know of.
-        """
+        """How many copies could be claimed now; `limit` are enough to know of."""
 
         def step(database: Database) -> int:
-            row = database.one("waiting_shared", {"now": self._log.now})
+            row = database.one("waiting_shared", self._which | {"now": self._log.now})
             return min(limit, row[0]) if row else 0
 
         return await self._committer.commit(step)
 
 
-DONE = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
-
-
 @dataclass(frozen=True, slots=True)
 class AtWork:
-    """A worker, and what it has done since it began."""
+    """A worker that is alive, and what it has done since it began."""
 
     owner: str
     name: str
@@ -279,14 +279,14 @@ class Stats:
     """How a log stood.
 
     Args:
-        seconds: When it was looked at, by a clock that nobody sets.
+        seconds: When, by a monotonic clock.
         at: The same as the log keeps it.
         counts: How many copies were in each state, of one letter or of all.
-        deferred: How many waited, by the domain that put them off.
-        workers: Who was at work.
+        deferred: How many were deferred, by domain.
+        workers: The workers that were alive.
         waiting: How many jobs waited.
         doing: How many were being done.
-        lag: For how many seconds the first job that could be done had waited.
+        lag: For how many seconds a letter that could be sent had waited for its first worker.
     """
 
     seconds: float
@@ -300,39 +300,22 @@ class Stats:
 
 
 def look(log: Log, letter: str | None) -> Stats:
-    """Look at a log.
-
-    Args:
-        log: The log.
-        letter: At one letter; None: at all. Workers and jobs are those of all letters.
-    """
+    """How a log stands; copies are those of one letter, if it is named."""
     with log.database.transaction(temporary=True):  # as of one moment
-        return _looked(log, letter)
-
-
-def _looked(log: Log, letter: str | None) -> Stats:
-    counts: dict[State, int] = {}
-    for name in [letter] if letter else log.letters():
-        for state, number in log.counts(name).by_state.items():
-            counts[state] = counts.get(state, 0) + number
-    rows = log.database.all("deferred_domains", {"letter": letter})
-    deferred = {row["domain"]: row["number"] for row in rows}
-    seconds, at = time.monotonic(), log.now
-    if not workers_are_made(log.database):
-        return Stats(seconds, at, counts, deferred)
-    workers = tuple(
-        AtWork(row["owner"], row["name"], {state: row[str(state)] for state in DONE})
-        for row in log.database.all("workers_now")
-    )
-    jobs = log.database.one("jobs_now")
+        counts: dict[State, int] = {}
+        for name in [letter] if letter else log.letters():
+            for state, number in log.counts(name).by_state.items():
+                counts[state] = counts.get(state, 0) + number
+        rows = log.database.all("deferred_domains", {"letter": letter})
+        deferred = {row["domain"]: row["number"] for row in rows}
+        stats = Stats(time.monotonic(), log.now, counts, deferred)
+        if not workers_are_made(log.database):
+            return stats
+        workers = tuple(
+            AtWork(row["owner"], row["name"], {state: row[str(state)] for state in DONE})
+            for row in log.database.all("workers_now")
+        )
+        jobs = log.database.one("jobs_now")
     assert jobs is not None  # noqa: S101 (counts have one row)
-    return Stats(
-        seconds,
-        at,
-        counts,
-        deferred,
-        workers,
-        jobs["waiting"],
-        jobs["doing"],
-        max(0.0, float(jobs["lag"])),
-    )
+    lag = max(0.0, float(jobs["lag"]))
+    return replace(stats, workers=workers, waiting=jobs["waiting"], doing=jobs["doing"], lag=lag)

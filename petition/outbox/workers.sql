@@ -48,75 +48,46 @@ SELECT settings FROM dispatch WHERE letter = :letter
 -- The letter of which workers were told last.
 SELECT letter FROM dispatch ORDER BY at DESC, letter LIMIT 1
 
--- :name defer_jobs
--- Jobs of so many copies each, for those of the choice that wait and are in no job that does.
-SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
-    'letters', :task::text, 0, NULL, NULL,
-    jsonb_build_object('letter', :letter::text, 'revision', :revision::bigint, 'copies', copies),
-    NULL
-)::procrastinate_job_to_defer_v1]))
-FROM (
-    SELECT jsonb_agg(id ORDER BY id) AS copies FROM (
-        SELECT copy.id, (row_number() OVER (ORDER BY copy.id) - 1) / :size::bigint AS part
-        FROM chosen JOIN copy ON copy.id = chosen.copy
-        WHERE copy.state IN ('queued', 'deferred') AND NOT EXISTS (
-            SELECT 1 FROM procrastinate_jobs, jsonb_array_elements_text(
-                CASE jsonb_typeof(args -> 'copies') WHEN 'array' THEN args -> 'copies' ELSE '[]' END
-            ) AS held (id)
-            WHERE status = 'todo' AND task_name = :task::text AND held.id = copy.id::text
-        )
-    ) AS waiting GROUP BY part ORDER BY part
-) AS parts
+-- :name queue_job
+-- A job for a letter: one at most waits.
+SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
+    'letters', :task::text, 0, NULL, :letter::text, jsonb_build_object('letter', :letter::text),
+    COALESCE(:at::timestamptz, now())
+)::procrastinate_job_to_defer_v1])
 
--- :name wake_jobs
--- Look now at the jobs of a letter that wait for a time without being put off by a server: it may have
--- been another cap's, or other hours'.
-UPDATE procrastinate_jobs SET scheduled_at = now()
-WHERE status = 'todo' AND task_name = :task::text AND args ->> 'letter' = :letter::text
-  AND scheduled_at > now() AND EXISTS (
-      SELECT 1 FROM jsonb_array_elements_text(
-          CASE jsonb_typeof(args -> 'copies') WHEN 'array' THEN args -> 'copies' ELSE '[]' END
-      ) AS held (id) JOIN copy
-          ON copy.id = CASE WHEN length(held.id) < 19 AND held.id NOT SIMILAR TO '%[^0-9]%'
-                            THEN held.id::bigint END
-      WHERE copy.state = 'queued' AND copy.letter = :letter::text
-  )
+-- :name hasten_job
+-- Let the job that waits for a letter be due no later than this.
+UPDATE procrastinate_jobs SET scheduled_at = LEAST(scheduled_at, COALESCE(:at::timestamptz, now()))
+WHERE status = 'todo' AND queueing_lock = :letter::text
 
--- :name refuse_jobs
--- Jobs on whose arguments the engine itself fails, before they are ours: it would hold them for ever. Those
--- that nobody was given yet are not looked at: there may be many thousand.
-UPDATE procrastinate_jobs SET status = 'failed'
-WHERE status = 'doing' AND task_name = :task::text
-  AND jsonb_typeof(args) <> 'object'
-RETURNING id
+-- :name drop_lost_jobs
+-- Forget jobs whose worker was not heard of.
+DELETE FROM procrastinate_jobs
+WHERE status = 'doing' AND task_name = :task::text AND (worker_id IS NULL OR worker_id IN (
+    SELECT id FROM procrastinate_workers WHERE last_heartbeat < now() - INTERVAL '8 seconds'
+))
 
--- :name wake_misdated_jobs
--- Look now at jobs that wait for longer than any copy does: the clock of the server was ahead.
-UPDATE procrastinate_jobs SET scheduled_at = now()
-WHERE status = 'todo' AND task_name = :task::text AND scheduled_at > now() + INTERVAL '31 days'
+-- :name letters_without_job
+-- Letters for workers that have copies to be sent now, and no job that waits. What is due later than any
+-- wait makes it was put off by a clock that was ahead.
+SELECT letter FROM dispatch
+WHERE (EXISTS (SELECT 1 FROM copy WHERE copy.letter = dispatch.letter AND newest = 1
+               AND state = 'queued')
+       OR EXISTS (SELECT 1 FROM copy WHERE copy.letter = dispatch.letter AND newest = 1
+                  AND state = 'deferred' AND (due_at <= :now OR due_at > :horizon)))
+  AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs
+                  WHERE status = 'todo' AND queueing_lock = dispatch.letter
+                    AND (scheduled_at IS NULL OR scheduled_at <= :horizon::timestamptz))
 
--- :name defer_moved
--- The same for what was picked to wait again, of all letters that workers send.
-SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(
-    'letters', :task::text, 0, NULL, NULL,
-    jsonb_build_object('letter', letter, 'revision', revision, 'copies', copies),
-    NULL
-)::procrastinate_job_to_defer_v1]))
-FROM (
-    SELECT letter, revision, jsonb_agg(id ORDER BY id) AS copies FROM (
-        SELECT copy.id, copy.letter, copy.revision, (row_number() OVER (
-            PARTITION BY copy.letter, copy.revision ORDER BY copy.id
-        ) - 1) / :size::bigint AS part
-        FROM moving JOIN copy ON copy.id = moving.copy
-            JOIN dispatch ON dispatch.letter = copy.letter
-        WHERE moving.to_state IN ('queued', 'deferred') AND copy.newest = 1
-    ) AS waiting GROUP BY letter, revision, part ORDER BY letter, revision, part
-) AS parts
+-- :name letters_moved
+-- Letters for workers of which copies were picked to wait again.
+SELECT DISTINCT copy.letter
+FROM moving JOIN copy ON copy.id = moving.copy JOIN dispatch ON dispatch.letter = copy.letter
+WHERE moving.to_state IN ('queued', 'deferred') AND copy.newest = 1
 
 -- :name fields_of_waiting
--- The fields of what was chosen and waits.
-SELECT copy.fields FROM chosen JOIN copy ON copy.id = chosen.copy
-WHERE copy.state IN ('queued', 'deferred')
+-- The fields of the copies of a letter that wait.
+SELECT fields FROM copy WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
 
 -- :name keep_enclosure
 -- Keep a file that a row has.
@@ -129,10 +100,6 @@ SELECT 1 FROM enclosure WHERE sha256 = :sha256
 -- :name enclosure
 -- A file that a row has.
 SELECT data FROM enclosure WHERE sha256 = :sha256
-
--- :name choose_copy
--- Choose one copy for this connection.
-INSERT INTO chosen (copy) VALUES (?)
 
 -- :name join_senders
 -- Be one of many who send from the log, while this connection lives, if nobody owns it alone.
@@ -176,11 +143,6 @@ SELECT DISTINCT owner FROM copy WHERE state = 'sending' AND owner IS NOT NULL
 -- The workers that have not said that they ended.
 SELECT owner FROM worker WHERE ended_at IS NULL
 
--- :name jobs_and_living
--- How many jobs are being done, and how many others there are to do them.
-SELECT (SELECT COUNT(*) FROM procrastinate_jobs WHERE status = 'doing') AS jobs,
-       (SELECT COUNT(*) FROM worker WHERE ended_at IS NULL AND owner <> :owner) AS living
-
 -- :name server_time
 -- The time by the server's clock, in seconds since 1970.
 SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)
@@ -192,37 +154,66 @@ SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
        CASE intended WHEN 1 THEN :reason::text ELSE '' END
 FROM copy WHERE state = 'sending' AND owner IN (:owners[])
 
+-- :name revision_due
+-- The revision of the copy of a letter that is to be sent first.
+SELECT revision FROM (
+    SELECT * FROM (
+        SELECT revision FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
+        ORDER BY due_at LIMIT 1
+    ) AS due
+    UNION ALL
+    SELECT * FROM (
+        SELECT revision FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL
+        ORDER BY id LIMIT 1
+    ) AS waiting
+) AS both_kinds LIMIT 1
+
 -- :name claimable_shared
--- Copies of a job that can be sent now and that no other worker is about to take.
-SELECT copy.id FROM chosen JOIN copy ON copy.id = chosen.copy
-WHERE copy.newest = 1 AND copy.domain NOT IN (:full[])
-  AND (copy.state = 'queued' OR (copy.state = 'deferred' AND copy.due_at <= :now))
-ORDER BY copy.state, copy.id LIMIT :limit
-FOR UPDATE OF copy SKIP LOCKED
+-- Copies of a revision that can be sent now and that no other worker is about to take: first the deferred
+-- ones that are due, then the queued ones.
+SELECT id FROM (
+    SELECT * FROM (
+        SELECT id FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
+          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:damaged[])
+        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) AS due
+    UNION ALL
+    SELECT * FROM (
+        SELECT id FROM copy
+        WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL
+          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:damaged[])
+        ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) AS waiting
+) AS both_kinds LIMIT :limit
 
 -- :name waiting_shared
--- How many copies of a job could be claimed now.
-SELECT COUNT(*) FROM chosen JOIN copy ON copy.id = chosen.copy
-WHERE copy.newest = 1
-  AND (copy.state = 'queued' OR (copy.state = 'deferred' AND copy.due_at <= :now))
+-- How many copies of a revision could be claimed now.
+SELECT COUNT(*) FROM copy
+WHERE letter = :letter AND newest = 1 AND revision = :revision
+  AND (state = 'queued' OR (state = 'deferred' AND due_at <= :now))
 
 -- :name unwanted_shared
--- Copies of a job for mailboxes that are never to be written to, and that no other worker has.
-SELECT copy.id FROM chosen JOIN copy ON copy.id = chosen.copy
+-- Copies of a letter for mailboxes that are never to be written to, and that no other worker has.
+SELECT copy.id FROM suppression JOIN copy
+    ON copy.folded = suppression.folded AND copy.letter = :letter
 WHERE copy.state IN ('queued', 'deferred')
-  AND EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
 FOR UPDATE OF copy SKIP LOCKED
 
--- :name left_of_job
--- What is left of a job: how many copies wait or are in a worker's hand, and when the first is due.
-SELECT CAST(COUNT(*) AS BIGINT) AS waiting, MIN(copy.due_at) AS due_at
-FROM chosen JOIN copy ON copy.id = chosen.copy
-WHERE copy.newest = 1 AND copy.state IN ('queued', 'deferred', 'sending')
+-- :name left_of_letter
+-- How many copies of a letter wait, how many of these could be sent now, and when the first other is due.
+SELECT COUNT(*) AS waiting, COUNT(*) FILTER (WHERE state = 'queued' OR due_at <= :now) AS due_now,
+       MIN(due_at) AS due_at
+FROM copy WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
 
--- :name queued_of_job
--- How many copies of a job wait for nothing.
-SELECT COUNT(*) FROM chosen JOIN copy ON copy.id = chosen.copy
-WHERE copy.newest = 1 AND copy.state = 'queued'
+-- :name waiting_unchosen
+-- How many copies of a letter wait beside those that were chosen.
+SELECT COUNT(*)
+FROM copy JOIN listed ON listed.folded = copy.folded AND listed.twin = copy.twin
+WHERE copy.letter = :letter AND copy.newest = 1 AND copy.state IN ('queued', 'deferred')
+  AND listed.chosen = 0
 
 -- :name lock_cap
 -- One at a time may count against the daily cap of a login, to the end of the transaction.
@@ -261,11 +252,19 @@ WHERE EXISTS (
 ORDER BY began_at, owner
 
 -- :name jobs_now
--- How many jobs wait, how many are being done, and for how many seconds the first of those that could
--- be done has waited.
+-- How many jobs wait, how many are being done, and for how many seconds the first letter that could be
+-- sent has waited for a worker.
 SELECT COUNT(*) FILTER (WHERE status = 'todo') AS waiting,
        COUNT(*) FILTER (WHERE status = 'doing') AS doing,
        COALESCE(EXTRACT(EPOCH FROM now() - MIN(COALESCE(scheduled_at, (
-           SELECT MIN(at) FROM procrastinate_events WHERE job_id = procrastinate_jobs.id
-       ))) FILTER (WHERE status = 'todo' AND COALESCE(scheduled_at, now()) <= now())), 0) AS lag
-FROM procrastinate_jobs WHERE status IN ('todo', 'doing')
+           SELECT MIN(at) FROM procrastinate_events WHERE job_id = jobs.id
+       ))) FILTER (WHERE status = 'todo' AND COALESCE(scheduled_at, now()) <= now()
+                   AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS other
+                                   WHERE other.status = 'doing'
+                                     AND other.queueing_lock = jobs.queueing_lock))), 0) AS lag
+FROM procrastinate_jobs AS jobs WHERE status IN ('todo', 'doing')
+
+-- :name has_job_due
+-- Whether a job waits that could be done now.
+SELECT 1 FROM procrastinate_jobs
+WHERE status = 'todo' AND task_name = :task::text AND COALESCE(scheduled_at, now()) <= now() LIMIT 1

@@ -1,8 +1,7 @@
 """What workers need to send a letter: its settings and the files of single rows.
 
-It names no command, no file and no server: those are each worker's own.
-
-A worker opens no file: what a copy carries is found by the hash that stands in its row.
+It names no command, no path and no server: those belong to each worker. A worker opens no file of a
+campaign: it finds the attachments of a row in the log, by their hash.
 """
 
 import json
@@ -27,9 +26,9 @@ from petition.outbox.worker_store import (
     is_kept,
     keep,
     keep_settings,
-    keep_to,
     last_letter,
     settings_of,
+    shorten_turns,
     texts_of_waiting,
 )
 
@@ -37,17 +36,17 @@ _UNITS = {1: "s", 60: "min", 3600: "h"}
 
 
 class LetterUnusable(PetitionError):
-    """A letter of the log that workers cannot send, as it stands there."""
+    """A letter of the log that this worker cannot send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Whose DKIM signature a letter gets; the key is each worker's own.
+    """Whose DKIM signature a letter gets; each worker has the key itself.
 
     Args:
-        domain: The domain that answers for it.
+        domain: The signing domain.
         selector: The key's name in DNS.
-        public: What is published of the key there, by which a worker knows that it has it.
+        public: The published record, by which a worker knows that it has the right key.
     """
 
     domain: str
@@ -56,27 +55,22 @@ class Signature:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """What was written down.
-
-        Raises:
-            ValueError: It cannot stand in a header.
-            KeyError: A part of it is missing.
-        """
+        """From JSON; ValueError or KeyError where it makes no sense."""
         known = Dkim(domain=values["domain"], selector=values["selector"])
         return cls(known.domain, known.selector, str(values["public"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """How a letter is sent, whoever sends it.
+    """How a letter is sent, by whichever worker.
 
     Args:
         pace: [pace] of petition.toml.
         timezone: The name of the campaign's time zone.
         keep_bytes: Whether the log keeps the bytes of every copy.
-        stays_here: It was checked for a server on the same machine, where reserved domains may be
-            written to, and goes to no other kind.
-        signature: Who signs it; None: nobody does, or the servers do.
+        stays_here: It was checked for a server on the same machine, where reserved domains are
+            allowed, and may go through no other.
+        signature: The signature to add; None: the letter is not signed by petition.
     """
 
     pace: PaceSettings
@@ -86,7 +80,7 @@ class Dispatch:
     signature: Signature | None = None
 
     def keep(self, log: Log, letter: str) -> None:
-        """Write it down for the workers, inside a transaction; what was said last counts."""
+        """Write it to the log, inside a transaction; the last call counts."""
         text = json.dumps(
             {
                 "pace": _as_text(self.pace),
@@ -100,15 +94,15 @@ class Dispatch:
         known = settings_of(log.database, letter)
         if text == known:
             return
-        keep_to(log.database, self._intervals_to_keep_to(log, letter, is_new=known is None))
+        shorten_turns(log.database, self._shorter_intervals(log, letter, is_new=known is None))
         keep_settings(log.database, letter, text, log.now)
 
-    def _intervals_to_keep_to(self, log: Log, letter: str, *, is_new: bool) -> dict[str, float]:
-        """The intervals of buckets whose next turn is not waited for any more.
+    def _shorter_intervals(self, log: Log, letter: str, *, is_new: bool) -> dict[str, float]:
+        """The intervals of buckets whose next turn was given by a pace that holds no more.
 
-        Workers let go of a letter that is to be sent in another way, and of the turns that it had.
-        Turns of another letter are still waited for: a new one comes before them only where it is
-        faster than what was said last.
+        Workers put down a letter whose settings change, and the turns that they took for it. Turns
+        of other letters are still waited for: a new letter comes before them only where its pace is
+        faster than that of the last one.
         """
         try:
             before = Dispatch.of(log, last_letter(log.database) if is_new else letter)
@@ -124,11 +118,7 @@ class Dispatch:
 
     @classmethod
     def of(cls, log: Log, letter: str) -> Self:
-        """What was written down for a letter.
-
-        Raises:
-            LetterUnusable: Nothing, or what this petition cannot read.
-        """
+        """Read it from the log; LetterUnusable where that is not possible."""
         try:
             values: dict[str, Any] = json.loads(settings_of(log.database, letter) or "")
             pace, signature = PaceSettings.model_validate(values["pace"]), values.get("signature")
@@ -137,26 +127,26 @@ class Dispatch:
             _ = found.zone
         except (ValueError, TypeError, KeyError, OSError, RecursionError) as fault:
             raise LetterUnusable(
-                f'{log.where} does not say how "{letter}" is to be sent',
+                f'{log.where} does not say how to send "{letter}"',
                 f"Queue it again: petition send {letter} --workers",
             ) from fault
         return found
 
     @property
     def zone(self) -> ZoneInfo:
-        """The campaign's time zone."""
+        """That of the campaign."""
         return ZoneInfo(self.timezone)
 
 
 def _intervals(pace: PaceSettings) -> dict[str, float]:
-    """How far the turns of each bucket lie apart, in seconds."""
+    """The interval of each bucket, in seconds."""
     rates = {name.lower(): rate for name, rate in pace.per_domain.items()}
     rates |= {ALL: pace.rate} if pace.rate else {}
     return {name: rate.interval for name, rate in rates.items()}
 
 
 def _as_text(pace: PaceSettings) -> Mapping[str, object]:
-    """The table as petition.toml could have it."""
+    """The table as petition.toml would have it."""
     values: dict[str, object] = {
         "rate": _rate(pace.rate) if pace.rate else None,
         "per_day": pace.per_day,
@@ -177,14 +167,15 @@ def _span(span: timedelta) -> str:
     return f"{round(span.total_seconds())} s"
 
 
-def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
-    """Keep the files of the rows that were chosen and wait, in the transaction that queued them.
+def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files) -> None:
+    """Keep the files of single rows in the log, in the transaction that queued the rows.
 
     One that has changed since is left out: its copy will be refused, as it would be here. So is the
-    letter itself as a PDF, which the worker sets.
+    letter itself as a PDF, which the worker makes.
 
     Args:
         database: The log's.
+        letter: The letter's name.
         frozen: The letter.
         files: Reads them.
 
@@ -193,7 +184,7 @@ def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
     """
     if not any("template" in one for one in frozen.attachments):
         return
-    for promise in texts_of_waiting(database, PROMISED):
+    for promise in texts_of_waiting(database, letter, PROMISED):
         for path, sha256 in promised_files(promise).items():
             if is_kept(database, sha256):
                 continue
@@ -211,49 +202,35 @@ def keep_own_files(database: Database, frozen: Frozen, files: Files) -> None:
 
 
 class KeptFiles(Files):
-    """The files of a worker: those that stand in the log, and no path is opened.
+    """The files of a worker: they come from the log, and no path is opened.
 
-    Whoever merges a copy gives in what is `missing` before: merging waits for nothing.
+    Merging waits for nothing: what is `missing` for a copy is to be given in before.
     """
 
     def __init__(self) -> None:
         super().__init__(Path())
 
     def missing(self, fields: Mapping[str, str]) -> list[tuple[str, str]]:
-        """The files of a row that are not at hand, each by its path and its SHA-256."""
+        """The files of a row that are not in memory: path and SHA-256."""
         promised = promised_files(fields.get(PROMISED, "")).items()
         return [(path, sha) for path, sha in promised if self.kept(_key(path, sha)) is None]
 
     def take(self, path: str, sha256: str, data: bytes) -> None:
-        """Have a file of a row at hand; it is kept as long as there is room."""
+        """Hold a file of a row as long as there is space."""
         self.keep(_key(path, sha256), File(path, data))
 
-    def has(self, path: str) -> bool:  # noqa: ARG002 (whatever it is)
-        """There is none."""
+    def has(self, path: str) -> bool:  # noqa: ARG002
+        """Never: no path is opened."""
         return False
 
     def read(self, path: str) -> File:
-        """Refuse it.
-
-        Raises:
-            CellRefused: Always.
-        """
+        """Always refused."""
         raise self._missing(path)
 
     def read_own(self, path: str, promised: str | None) -> File:
-        """A row's own file, by the hash that the row has.
-
-        Args:
-            path: Its path, which is its name alone here.
-            promised: The files of the row as the log keeps them.
-
-        Raises:
-            CellRefused: It is not in the log.
-        """
+        """A row's own file, by the hash that the row has (`promised`)."""
         sha256 = promised_files(promised or "").get(path)
-        if sha256 is None:
-            raise self._missing(path)
-        if file := self.kept(_key(path, sha256)):
+        if sha256 and (file := self.kept(_key(path, sha256))):
             return file
         raise self._missing(path)
 

@@ -48,7 +48,12 @@ class Worker:
         assert "Traceback" not in err
 
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.said.read_text().splitlines()]
+        lines = self.said.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def said_of(self, event: str) -> int:
+        """How often it reported an event."""
+        return [one["event"] for one in self.events()].count(event)
 
 
 @contextmanager

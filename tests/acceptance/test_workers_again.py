@@ -12,6 +12,7 @@ from tests.acceptance.crew import (
     campaign_on,
     nobody_twice_nobody_lost,
     wait_for,
+    wait_until,
     wait_until_done,
     workers,
 )
@@ -26,14 +27,11 @@ def test_what_a_silent_worker_had_goes_when_it_dies(tmp_path: Path, postgres: Po
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 120)
         campaign.petition(*SEND, status=0)
         with workers(campaign, 1) as first:
-            wait_for(server, 20)
+            wait_until(lambda: first[0].said_of("letter") >= 20)  # and no commit is on its way
             first[0].process.send_signal(signal.SIGSTOP)
             server.hold_after = None
             with workers(campaign, 1) as second:
-                deadline = time.monotonic() + PATIENCE
-                while not any(event["event"] == "job-done" for event in second[0].events()):
-                    assert time.monotonic() < deadline
-                    time.sleep(0.1)
+                wait_until(lambda: second[0].said_of("job-done") > 0)
                 assert State.SENDING in campaign.states().values()
                 first[0].kill()
                 states = wait_until_done(campaign, uncertain=4)

@@ -128,9 +128,9 @@ def test_once_ends_as_send_does(tmp_path: Path, postgres: Postgres):
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 4)
         assert "there is no log in" in campaign.petition("worker", "--once", status=2).err
         campaign.petition(*SEND, status=0)
-        assert "in 1 job" not in campaign.petition(*SEND, status=0).out
-        campaign.petition("worker", "--once", status=3)
-        answers |= {"p5": "554 5.6.0 No"}
+        campaign.petition("worker", "--once", status=3)  # p1 is deferred
+        answers |= {"p1": "250 2.0.0 Ok", "p5": "554 5.6.0 No"}
+        on_log(campaign, "UPDATE copy SET due_at = updated_at WHERE state = 'deferred'")
         campaign.list_people("p1", "p5")
         campaign.petition(*SEND, status=0)
         campaign.petition("worker", "--once", status=1)
@@ -140,11 +140,11 @@ def test_once_ends_as_send_does(tmp_path: Path, postgres: Postgres):
 def test_the_dead_are_found_after_the_second_connection_was_lost(
     tmp_path: Path, postgres: Postgres
 ):
-    lost = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE query LIKE 'SELECT owner FROM worker%'"
-        " OR query LIKE 'UPDATE procrastinate_jobs SET status = ''failed''%'"
-    )
+    lost = """
+        SELECT pg_terminate_backend(pid) FROM pg_locks
+        WHERE locktype = 'advisory' AND classid = 2 AND mode = 'ShareLock'
+          AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)
+    """
     with counting_server(pause=0.02) as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 400)
         campaign.petition(*SEND, status=0)
@@ -174,8 +174,8 @@ def test_jobs_of_another_version_of_their_engine_are_left_alone(tmp_path: Path, 
     campaign.petition(*SEND, status=0)
     on_log(campaign, "ALTER FUNCTION procrastinate_fetch_job_v2 RENAME TO procrastinate_fetch_job")
     for command in (("worker", "--once"), SEND):
-        err = " ".join(campaign.petition(*command, status=1).err.split())
-        assert "another version of Procrastinate (procrastinate_fetch_job_v2 is not there)" in err
+        err = campaign.petition(*command, status=1).err
+        assert "procrastinate_fetch_job_v2" in err
 
 
 @pytest.mark.parametrize("damage", [BUILT_IN, """args = '{"self": 1}'"""])
@@ -194,10 +194,6 @@ def test_a_job_that_is_not_ours_is_not_run(tmp_path: Path, postgres: Postgres, d
     "statement",
     [
         "DELETE FROM dispatch",
-        "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{revision}', '9')",
-        "UPDATE procrastinate_jobs SET args = args || '{\"more\": 1}'",
-        "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{copies}', '[1, 1e30]')",
-        "UPDATE procrastinate_jobs SET args = jsonb_set(args, '{copies}', '[true]')",
         "UPDATE frozen SET document = '{}'",
         "UPDATE frozen SET document = repeat('[', 100000)",
         "UPDATE dispatch SET settings = repeat('[', 100000)",
@@ -218,29 +214,50 @@ def test_a_letter_that_a_worker_cannot_use_is_said_and_waits(
         assert server.accepted.total() == 0
 
 
-@pytest.mark.parametrize("copies", ["[7, 1e30]", '["x"]', "7", "null"])
-def test_a_job_that_nobody_can_use_does_not_keep_its_letters_from_another(
-    tmp_path: Path, postgres: Postgres, copies: str
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "[1, 2]",
+        "null",
+        '"all"',
+        '{"self": 1}',
+        '{"letter": 7}',
+        '{"letter": "open-letter", "x": 1}',
+    ],
+)
+def test_a_damaged_job_does_not_keep_letters_from_workers(
+    tmp_path: Path, postgres: Postgres, arguments: str
 ):
     with counting_server() as server:
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
         campaign.petition(*SEND, status=0)
-        damage = f"SET args = jsonb_set(args, '{{copies}}', '{copies}')"
-        on_log(campaign, f"UPDATE procrastinate_jobs {damage}")
-        campaign.petition(*SEND, status=0)
+        on_log(campaign, f"UPDATE procrastinate_jobs SET args = '{arguments}'")
         campaign.petition("worker", "--once")
-    assert server.accepted.total() == 2
+    assert server.accepted == {"p1@x.example": 1, "p2@x.example": 1}
 
 
-@pytest.mark.parametrize("arguments", ["[1, 2]", "null", '"all"'])
-def test_a_job_that_the_engine_fails_on_keeps_no_worker(
-    tmp_path: Path, postgres: Postgres, arguments: str
-):
-    campaign = campaign_on(postgres.new_log(), tmp_path, 9, 2)
-    campaign.petition(*SEND, status=0)
-    on_log(campaign, f"UPDATE procrastinate_jobs SET args = '{arguments}'")
-    assert "refused" in said_of(campaign, status=1)
-    assert "refused" not in said_of(campaign, status=0)
+def test_jobs_that_an_older_version_queued_are_done(tmp_path: Path, postgres: Postgres):
+    """They listed copies, and had no queueing lock."""
+    old = """
+        DELETE FROM procrastinate_jobs;
+        INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)
+        SELECT 'letters', 'petition.letters', jsonb_build_object(
+            'letter', letter, 'revision', revision, 'copies', jsonb_agg(id)), due
+        FROM copy, (VALUES (NULL), (now() + interval '1 day')) AS at (due)
+        GROUP BY letter, revision, id % 3, due
+    """
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 9)
+        campaign.petition(*SEND, status=0)
+        on_log(campaign, old)
+        campaign.petition("worker", "--once", status=0)
+        assert set(server.accepted.values()) == {1}
+        assert len(server.accepted) == 9
+        on_log(campaign, "UPDATE procrastinate_jobs SET scheduled_at = now()")
+        campaign.petition("worker", "--once", status=0)
+    assert server.accepted.total() == 9
+    with psycopg.connect(campaign.env["PETITION_DATABASE"]) as connection:
+        assert connection.execute("SELECT * FROM procrastinate_jobs").fetchall() == []
 
 
 @pytest.mark.parametrize("fields", ["{bad", "[1, 2]", '{"name": null, "town": 3}'])
@@ -265,7 +282,7 @@ def test_a_worker_ends_when_it_is_asked_to_whatever_it_waits_for(
     """It begins, waits for a `send` that has the log for itself, or waits for jobs."""
     campaign = campaign_on(postgres.new_log(), tmp_path, 9, 1)
     campaign.petition(*SEND, "--to", "p1", status=0)
-    on_log(campaign, "DELETE FROM procrastinate_jobs")
+    on_log(campaign, "DELETE FROM dispatch; DELETE FROM procrastinate_jobs")
     with workers(campaign, 4) as crew:
         for tenths, one in enumerate(crew):
             time.sleep(tenths / 10)
@@ -321,7 +338,7 @@ def test_a_full_disk_under_what_a_worker_says_is_no_fault_of_its_own(
         _, err = one.communicate(timeout=PATIENCE)
     assert one.returncode == 1
     assert "No space left" in err
-    assert "fault of its own" not in err
+    assert "Internal error" not in err
 
 
 def test_a_login_that_may_not_take_jobs_is_told(tmp_path: Path, postgres: Postgres):

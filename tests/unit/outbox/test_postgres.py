@@ -1,5 +1,6 @@
 """What is particular to a log in PostgreSQL; what is not, the other tests ask of it too."""
 
+import re
 import socket
 import ssl
 import subprocess
@@ -426,3 +427,31 @@ def test_a_turn_that_a_wrong_clock_gave_is_not_waited_for(postgres: Postgres):
         assert 9 < take_turn(log.database, "all", 10.0) <= 10
         log.database._connection.execute("UPDATE turn SET next_at = next_at + 365 * 86400")
         assert take_turn(log.database, "all", 10.0) == 0
+
+
+MARKING = ("log_claimed", "claim", "intend", "intended", "log_recorded", "record")
+
+
+def test_copies_in_hand_are_found_by_their_number_in_postgresql(postgres: Postgres):
+    """And not by walking through what all workers have in hand."""
+    with Log(postgres.new_log()) as log:
+        listing = Listing(log, "open")
+        stage(listing, listed(*(f"p{number}" for number in range(5000))))
+        listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
+        database = log.database
+        for state in ("queued", "sending"):
+            database._connection.execute("UPDATE copy SET state = %s WHERE id > 3000", [state])
+            database.survey("copy")
+            for name in MARKING:
+                plan = postgres_plan_of(log, name)
+                assert re.findall(r"(?:using|on) (copy_\w+)", plan) == ["copy_pkey"], plan
+                assert "Seq Scan on copy" not in plan
+
+
+def postgres_plan_of(log: Log, name: str) -> str:
+    query = queries(POSTGRESQL_SQL)[name]
+    values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", query.text), "1")
+    values |= {"copies": [3001, 3002, 3003]}
+    values |= {f"{query.table}_{at}": [None] * 3 for at in range(query.columns)}
+    text = f"EXPLAIN {query.text}"
+    return "\n".join(row[0] for row in log.database._connection.execute(text, values))
