@@ -18,8 +18,9 @@ demo-answers: .venv/installed
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_answers.sh $(BIN)/petition $(DEMO) \
 		$(BIN)/python
 
-# As many processes as cores; PYTEST_ARGS="-x -k kill" and the like choose otherwise.
-PYTEST_ARGS ?= -n logical --dist worksteal -q
+# Acceptance tests come first and are handed out one by one, so that no process is left alone with
+# the long ones at the end. PYTEST_ARGS="-x -k kill" chooses otherwise.
+PYTEST_ARGS ?= -n auto --dist load --maxschedchunk 1 -q
 PYTEST = $(BIN)/pytest $(PYTEST_ARGS)
 
 test: .venv/installed-dev

@@ -64,6 +64,7 @@ def test_a_pace_below_the_server_s_limit_never_meets_it(tmp_path: Path):
         assert set(campaign.states().values()) == {"sent"}
 
 
+@pytest.mark.slow
 def test_a_run_that_meets_the_server_s_limit_rests_and_charges_no_letter(tmp_path: Path):
     with running_postfix(LIMITED) as postfix:
         campaign = SmallCampaign.at(tmp_path, people=30).through(postfix.port)
