@@ -21,8 +21,9 @@ from petition.cli import output
 from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.merge.message import Email
+from petition.outbox.committer import on_thread
 from petition.outbox.log import DAY, Log
-from petition.outbox.run import Run, on_thread, write_down_late
+from petition.outbox.run import Run, write_down_late
 from petition.outbox.states import State
 from petition.prepare import Prepared
 from petition.sending.prefetch import Route

@@ -19,10 +19,11 @@ from petition.cli import output
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.errors import ExitStatus, LogDamaged, LogUnusable, PetitionError, UsageError, sentence
+from petition.outbox.committer import on_thread
 from petition.outbox.database import where
 from petition.outbox.known_logs import doubt_of
 from petition.outbox.log import Log, is_there
-from petition.outbox.run import CopyOutcome, on_thread, write_down_late
+from petition.outbox.run import CopyOutcome, write_down_late
 from petition.outbox.states import State
 from petition.outbox.workers import companion, join, keep_servers_time, membership
 from petition.sending.dispatch import LetterUnusable

@@ -33,11 +33,11 @@ from petition.errors import LogUnusable
 
 _FILES = (
     "queries.sql",
-    "listing.sql",
-    "moving.sql",
+    "enqueue.sql",
+    "transitions.sql",
     "inbound.sql",
     "answers.sql",
-    "privacy.sql",
+    "erasure.sql",
     "evidence.sql",
     "upgrades.sql",
 )
@@ -432,13 +432,13 @@ INDEXING = ("index_message_ids", "index_tokens", "index_selectors")
 _DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of_selectors")
 
 
-def index_marks(database: Database) -> None:
+def make_inbound_indexes(database: Database) -> None:
     """Make the indexes that are not there."""
     for query in INDEXING:
         database.run(query)
 
 
-def drop_indexes(database: Database, copies: int) -> None:
+def drop_inbound_indexes(database: Database, copies: int) -> None:
     """Drop them where that is worth making them again."""
     if copies >= LONG_RUN:
         for query in _DROPPING:

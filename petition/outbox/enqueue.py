@@ -18,7 +18,7 @@ from petition.address import folded
 from petition.errors import LogChanged
 from petition.identity import Signer
 from petition.outbox import models
-from petition.outbox.database import Row, drop_indexes
+from petition.outbox.database import Row, drop_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of, moment, state_of
@@ -267,7 +267,7 @@ class Listing:
                 values = {"letter": self._letter, "revision": revision, "mode": widen}
                 self._database.run("set_mode", values)
             self._choose(revision)
-            drop_indexes(self._database, comparison.to_send)
+            drop_inbound_indexes(self._database, comparison.to_send)
             if also:
                 also()
         return comparison

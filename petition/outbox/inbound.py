@@ -33,7 +33,7 @@ from petition.errors import LogUnusable
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import INBOX
-from petition.outbox.database import index_marks
+from petition.outbox.database import make_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.log_file import sync
 from petition.outbox.manual import Forgotten, stop_writing
@@ -99,7 +99,7 @@ def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
         The copy that each was made for; None: nobody's that is known, and nothing was done.
     """
     with log.writing():
-        index_marks(log.database)
+        make_inbound_indexes(log.database)
         copies = copies_with(log, tokens)
         stop_writing(log, [copy.mailbox for copy in copies if copy], Reason.OPTED_OUT)
     return copies
@@ -378,7 +378,7 @@ class Incoming:
         """
         with self.log.writing():
             if mails:
-                index_marks(self.log.database)
+                make_inbound_indexes(self.log.database)
             done = [found for mail in mails if (found := self._record_or_set_aside(mail))]
             if position:
                 values = {"source": source, "validity": position[0], "uid": position[1]}

@@ -1,6 +1,6 @@
 """What the log returns: copies, events, frozen letters, counts; and how copies are moved.
 
-Which copies take which arrow is picked by a query (moving.sql, listing.sql) into the temporary
+Which copies take which arrow is picked by a query (transitions.sql, enqueue.sql) into the temporary
 table `moving`; the rest is the same for all of them.
 """
 

@@ -64,7 +64,7 @@ def queue_job(database: Database, letter: str, at: datetime | None = None) -> No
 
 
 def queue_moved(database: Database) -> None:
-    """Have workers look at their letters of which copies were picked to wait again (moving.sql)."""
+    """Wake the workers for letters of which copies wait again (transitions.sql)."""
     if workers_are_made(database):
         for row in database.all("letters_moved"):
             queue_job(database, row["letter"])

@@ -270,7 +270,7 @@ class Prefetch:
             return self._pace.per_day
         hour = f"{self._run.now:%Y-%m-%d %H:%M}"[:-1]  # counting a million attempts takes a while
         if hour != self._days_before[0]:
-            self._days_before = hour, await self._run.days_before(login)
+            self._days_before = hour, await self._run.ask(lambda log: log.days_before(login))
         return self._pace.cap(self._days_before[1])
 
     async def _room_under_cap(self) -> int | None:
@@ -278,14 +278,14 @@ class Prefetch:
         cap = await self._cap(login)
         if cap is None:
             return None
-        if await self._run.count_from_now(login):
+        if await self._run.ask(lambda log: log.count_from_now(login)):
             self._ending.clock_was_ahead = True
-        spent = await self._run.spent(login)
+        spent, _ = await self._run.ask(lambda log: log.spent(login))
         room = (cap - spent) // self._each - self._unfinished
         if room < 1 and self._unfinished == 0:
             worthwhile = max(1, cap // self._each // _SHARE)
             if waiting := await self._run.waiting(worthwhile):
                 needed = spent - cap + self._each * waiting
-                leaves = await self._run.frees(login, needed)
+                leaves = await self._run.ask(lambda log: log.frees(login, needed))
                 self._ending.capped = (leaves or self._run.now) + timedelta(hours=24)
         return max(room, 0)

@@ -221,7 +221,8 @@ class Mailer:
         """
         try:
             await self._run.drop_unwanted()
-            await self._run.due_now(self._route.retry.longest)
+            longest = self._route.retry.longest
+            await self._run.ask(lambda log: log.due_now(longest, self._run.letter))
             while not self._ending.is_over and await self._supply.has_more():
                 # The connections end when nothing is left to claim. One that broke down meanwhile
                 # may have put its letter back: hence the round again.

@@ -17,9 +17,10 @@ from petition.merge.document import Frozen
 from petition.merge.fill import captured_in
 from petition.merge.message import Merger
 from petition.merge.pdf import layout
+from petition.outbox.committer import on_thread
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
-from petition.outbox.run import CopyOutcome, on_thread
+from petition.outbox.run import CopyOutcome
 from petition.outbox.states import State
 from petition.outbox.worker_store import has_job_due, kept, queue_job, take_turn
 from petition.outbox.workers import (

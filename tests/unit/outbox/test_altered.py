@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox.database import index_marks
+from petition.outbox.database import make_inbound_indexes
 from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.run import Run
@@ -70,7 +70,7 @@ def test_a_trigger_in_a_log_of_schema_8_is_refused_before_the_upgrade(tmp_path: 
 def test_what_petition_and_sqlite_add_themselves_is_no_alteration(log: Log, queue: Queue):
     queue("ann")
     with log.database.transaction():
-        index_marks(log.database)
+        make_inbound_indexes(log.database)
     log.database._connection.execute("ANALYZE")
     log.close()
     Log(log.url).close()

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from petition.errors import LogUnusable
+from petition.outbox.committer import Committer
 from petition.outbox.log import Log
-from petition.outbox.run import Committer
 
 
 def run_steps(log: Log, steps, rows=()):

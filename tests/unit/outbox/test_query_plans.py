@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from petition.outbox.database import SQLITE_SQL, Row, index_marks, queries
+from petition.outbox.database import SQLITE_SQL, Row, make_inbound_indexes, queries
 from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.sqlite import _with_rows
@@ -22,7 +22,7 @@ def long_log(log: Log) -> Log:
     stage(listing, listed(*names))
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
     with log.database.transaction():
-        index_marks(log.database)
+        make_inbound_indexes(log.database)
     return log
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from petition.outbox.database import LONG_RUN, drop_indexes, index_marks
+from petition.outbox.database import LONG_RUN, drop_inbound_indexes, make_inbound_indexes
 from petition.outbox.log import Log
 
 INDEXES = {"copy_message_id", "copy_token", "copy_unsubscribe"}
@@ -20,13 +20,13 @@ def test_who_asks_makes_the_indexes_once(log: Log) -> None:
     assert indexes_of(log) == set()
     for _ in range(2):
         with log.database.transaction():
-            index_marks(log.database)
+            make_inbound_indexes(log.database)
         assert indexes_of(log) == INDEXES
 
 
 @pytest.mark.parametrize(("copies", "left"), [(LONG_RUN - 1, INDEXES), (LONG_RUN, set())])
 def test_only_a_long_run_drops_them(log: Log, copies: int, left: set[str]) -> None:
     with log.database.transaction():
-        index_marks(log.database)
-        drop_indexes(log.database, copies)
+        make_inbound_indexes(log.database)
+        drop_inbound_indexes(log.database, copies)
     assert indexes_of(log) == left

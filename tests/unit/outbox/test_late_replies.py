@@ -17,7 +17,7 @@ from petition.sending.job_queue import make_tables
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import NOW, frozen, listed, stage
 from tests.unit.outbox.hand import intent_of, outcome_of
-from tests.unit.outbox.test_moving import assert_events_lead_to_the_states
+from tests.unit.outbox.test_transitions import assert_events_lead_to_the_states
 
 SAID = {
     State.SENT: {"reply_code": 250, "enhanced_code": "2.0.0", "reply": "queued as 7"},
