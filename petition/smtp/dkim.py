@@ -1,7 +1,6 @@
-"""Signs letters on their way out (DKIM, RFC 6376, RFC 8463). The only door to cryptography.
+"""Signs letters on their way out (DKIM, RFC 6376, RFC 8463).
 
-The log's hash and bytes are those before the signature: it says who sent the letter, and not what
-the letter is.
+The hash and bytes in the log are those before the signature.
 """
 
 import base64
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 WANTS_DKIM = 'pip install "petition[dkim]"'
 SMALLEST_RSA = 1024  # bits: below that no verifier may accept it (RFC 8301 3.2)
 
-# Signed once more often than they stand there: one that is added on the way breaks the signature
-# (RFC 6376 8.15). Programs show these, or read a letter by them.
+# Signed once more than present, so that one added on the way breaks the signature (RFC 6376 8.15):
+# mail programs show these, or interpret the letter by them.
 _OVERSIGNED = (
     "From", "To", "Cc", "Subject", "Date", "Reply-To", "Message-ID", "In-Reply-To", "References",
     "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
@@ -43,13 +42,7 @@ _BLANKS = re.compile(rb"[ \t]+")
 
 
 class KeyRefused(PetitionError):
-    """The key of [dkim] cannot be had or is none.
-
-    Args:
-        what: What is wrong.
-        hint: How to mend it.
-        key: The key of [dkim] that is to blame.
-    """
+    """The private key of [dkim] is missing or unusable; `key` is the setting that is to blame."""
 
     def __init__(self, what: str, hint: str, key: str = "domain") -> None:
         super().__init__(what, hint)
@@ -57,16 +50,10 @@ class KeyRefused(PetitionError):
 
 
 class DkimSigner:
-    """Puts a DKIM-Signature before a letter.
-
-    Args:
-        domain: The domain that answers for the letter (d=), in ASCII.
-        selector: Which of the domain's keys it is (s=).
-        key: The private key in PEM.
+    """Puts a DKIM-Signature before a letter, for a domain (d=) and selector (s=).
 
     Raises:
-        KeyRefused: The key cannot be read, is too small or of another kind, or `petition[dkim]` is
-            not installed.
+        KeyRefused: The private key (in PEM) is unusable.
     """
 
     def __init__(self, domain: str, selector: str, key: Secret) -> None:
@@ -75,53 +62,49 @@ class DkimSigner:
         self._algorithm, self._seal = _sealing(key)
 
     def signed(self, data: bytes, at: float) -> bytes:
-        """A letter with its signature before it.
-
-        Args:
-            data: The letter, with CRLF line ends.
-            at: The time of signing, in seconds since 1970.
-        """
+        """A letter with its signature before it; `at` is the time in seconds since 1970."""
         head, _, body = data.partition(b"\r\n\r\n")
-        fields = [(name, value) for name, value in _FIELD.findall(head + b"\r\n")]
-        header = self._header(_named(fields), _hash_of_body(body), int(at))
+        fields: list[tuple[bytes, bytes]] = _FIELD.findall(head + b"\r\n")
+        header = (
+            f" v=1; a={self._algorithm}; c=relaxed/relaxed; d={self._domain};"
+            f"\r\n\ts={self._selector}; t={int(at)};\r\n\th={_folded(_named(fields))};"
+            f"\r\n\tbh={_hash_of_body(body)};\r\n\tb="
+        )
         unsigned = _relaxed(b"DKIM-Signature", header.encode()).removesuffix(b"\r\n")
         mark = base64.b64encode(self._seal(_chosen(fields) + unsigned)).decode("ascii")
         return f"DKIM-Signature:{header}{_cut(mark)}\r\n".encode() + data
 
     def email(self, email: Email, at: float) -> Email:
-        """The same of an email: what goes over the wire in its place."""
+        """The signed email."""
         return email._replace(data=self.signed(email.data, at))
-
-    def _header(self, names: Iterable[str], body_hash: str, at: int) -> str:
-        tags = (
-            f" v=1; a={self._algorithm}; c=relaxed/relaxed; d={self._domain};"
-            f"\r\n\ts={self._selector}; t={at};"
-        )
-        return f"{tags}\r\n\th={_folded(names)};\r\n\tbh={body_hash};\r\n\tb="
 
 
 def load_signer(dkim: Dkim, root: Path, *, runs_command: bool = True) -> DkimSigner | None:
-    """What signs a campaign's letters.
-
-    Args:
-        dkim: [dkim] of petition.toml.
-        root: The campaign folder, in which no key may lie.
-        runs_command: Whether key_command may be run.
-
-    Returns:
-        The signer; None where only the command, which may not be run, could give the key.
-
-    Raises:
-        KeyRefused: There is no key, or no usable one.
-    """
+    """The signer of a campaign's letters; arguments, None and errors as in `load_key`."""
     key = load_key(dkim, root, runs_command=runs_command)
     return DkimSigner(dkim.domain, dkim.selector, key) if key else None
 
 
-def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | None:
-    """The private key in PEM; arguments, None and errors are those of `load_signer`."""
+def _require_cryptography(what: str) -> None:
     if find_spec("cryptography") is None:
-        raise KeyRefused("[dkim] needs a part that is not installed", WANTS_DKIM)
+        raise KeyRefused(f"{what} needs a part that is not installed", WANTS_DKIM)
+
+
+def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | None:
+    """The private key in PEM.
+
+    Args:
+        dkim: [dkim] of petition.toml.
+        root: The campaign folder, which must not hold the key.
+        runs_command: Whether key_command may be run.
+
+    Returns:
+        The key; None if only the command, which may not be run, could print it.
+
+    Raises:
+        KeyRefused: There is no key, it is unusable, or `petition[dkim]` is not installed.
+    """
+    _require_cryptography("[dkim]")
     try:
         if text := DKIM_KEY.given(os.environ):
             return Secret(text)
@@ -138,22 +121,15 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
 
 
 def key_of_worker(file: Path | None) -> Secret | None:
-    """The private key of a worker, which has no campaign: that of the environment, else of a file.
-
-    Args:
-        file: The file with the key in PEM; None: none is named.
-
-    Returns:
-        The key; None where the worker has none.
+    """The private key of a worker, which has no campaign: from the environment, else from a file.
 
     Raises:
-        KeyRefused: It is no usable one.
+        KeyRefused: It is unusable.
     """
     text = DKIM_KEY.given(os.environ)
     if not text and file is None:
         return None
-    if find_spec("cryptography") is None:
-        raise KeyRefused("to sign letters needs a part that is not installed", WANTS_DKIM)
+    _require_cryptography("signing letters")
     try:
         key = Secret(text) if text else read_key(str(file), None, "--dkim-key")
     except KeyMisplaced as fault:
@@ -163,7 +139,7 @@ def key_of_worker(file: Path | None) -> Secret | None:
 
 
 def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
-    """What is wrong with [dkim], as far as this machine can tell; no command is run.
+    """The problems of [dkim]; no command is run.
 
     Args:
         campaign: The loaded campaign.
@@ -181,24 +157,21 @@ def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
     if are_related(dkim.domain, sender) or campaign.stands_in:
         return []
     what = f"[dkim] signs for {dkim.domain}, but the letters come from {sender}"
-    hint = "Sign for the domain of the From address: for any other it counts nothing with DMARC"
+    hint = "Sign for the domain of the From address: DMARC does not count any other"
     line = campaign.lines.line_of(("dkim", "domain"))
     return [Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, "domain")]
 
 
 def are_related(one: str, other: str) -> bool:
-    """Whether two domains are the same, or one lies under the other."""
+    """Whether two domains are the same, or one is below the other."""
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
 def public_record(key_text: Secret) -> str:
-    """What to publish in DNS for a private key (RFC 6376 3.6.1, RFC 8463 4).
-
-    Args:
-        key_text: The private key in PEM.
+    """What to publish in DNS for a private key in PEM (RFC 6376 3.6.1, RFC 8463 4).
 
     Raises:
-        KeyRefused: It is no usable key.
+        KeyRefused: The key is unusable.
     """
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
@@ -221,7 +194,7 @@ def _relaxed(name: bytes, value: bytes) -> bytes:
 
 
 def _hash_of_body(body: bytes) -> str:
-    if b"  " in body or b"\t" in body:  # looking for all blanks costs more than the signature
+    if b"  " in body or b"\t" in body:  # the pattern costs more than the signature
         body = _BLANKS.sub(b" ", body)
     body = body.replace(b" \r\n", b"\r\n").rstrip(b"\r\n")
     if body:
@@ -237,7 +210,7 @@ def _named(fields: list[tuple[bytes, bytes]]) -> list[str]:
 
 
 def _chosen(fields: list[tuple[bytes, bytes]]) -> bytes:
-    """The fields that h= names, of one name the last one first; what is not there adds nothing."""
+    """The fields that h= names; of one name the last one comes first."""
     by_name: dict[bytes, list[bytes]] = {}
     for name, value in reversed(fields):
         by_name.setdefault(name.lower(), []).append(_relaxed(name, value))
@@ -263,7 +236,7 @@ def _cut(mark: str) -> str:
 
 
 def _sealing(text: Secret) -> tuple[str, Callable[[bytes], bytes]]:
-    """The algorithm's name, and what signs."""
+    """The name of the algorithm, and the function that signs."""
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
@@ -273,7 +246,7 @@ def _sealing(text: Secret) -> tuple[str, Callable[[bytes], bytes]]:
         rsa, padding, digest = key, PKCS1v15(), SHA256()
         return "rsa-sha256", lambda content: rsa.sign(content, padding, digest)
     edwards = key
-    # RFC 8463 3: what is signed is the hash.
+    # RFC 8463 3: the hash is signed.
     return "ed25519-sha256", lambda content: edwards.sign(hashlib.sha256(content).digest())
 
 
@@ -287,15 +260,14 @@ def _read(text: Secret) -> "RSAPrivateKey | Ed25519PrivateKey":
     try:
         key = load_pem_private_key(text.text.encode(), password=None)
     except TypeError:
-        what = "the key of [dkim] is locked with a password"
-        raise KeyRefused(what, "Let key_command print it unlocked") from None
+        what = "the key of [dkim] is encrypted with a password"
+        raise KeyRefused(what, "Let key_command print it decrypted") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise KeyRefused("the key of [dkim] is no private key in PEM", hint) from None
+        raise KeyRefused("the key of [dkim] is not a private key in PEM", hint) from None
     if isinstance(key, RSAPrivateKey):
         if key.key_size < SMALLEST_RSA:
-            raise KeyRefused(
-                f"the key of [dkim] has {key.key_size} bits, which nobody trusts", hint
-            )
+            what = f"the key of [dkim] has only {key.key_size} bits, which no receiver accepts"
+            raise KeyRefused(what, hint)
         return key
     if isinstance(key, Ed25519PrivateKey):
         return key

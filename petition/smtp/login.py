@@ -1,8 +1,7 @@
-"""Logging in (RFC 4954), and what an organiser is told when a connection cannot be opened.
+"""The login (RFC 4954), and the errors of a connection that cannot be opened.
 
-Only what was seen goes in and only words come out: nothing here knows a password.
-
-Nothing here knows a library: the conversation is a callable that sends a line and gives the reply.
+No error contains a secret. No library is used: the conversation is a callable that sends a line and
+returns the reply.
 """
 
 import asyncio
@@ -35,18 +34,16 @@ _CHECK_GRANT = (
 
 
 class OpeningTrouble(ServerTrouble):
-    """A connection could not be opened.
-
-    Args:
-        what: What happened.
-        hint: What to do about it.
-        stage: How far it came.
-        reply: What the server said to it, if it did.
-        is_passing: Whether the same may go well in some minutes, with nothing changed.
-    """
+    """A connection could not be opened; with `is_passing` the same may work some minutes later."""
 
     def __init__(
-        self, what: str, hint: str, stage: Stage, *, reply: Reply | None = None, is_passing: bool
+        self,
+        what: str,
+        hint: str,
+        stage: Stage = Stage.GREETING,
+        reply: Reply | None = None,
+        *,
+        is_passing: bool = False,
     ) -> None:
         super().__init__(what, hint)
         self.stage = stage
@@ -58,47 +55,42 @@ def unreachable(server: Server, fault: BaseException) -> OpeningTrouble:
     """No connection could be made."""
     if isinstance(fault, ssl.SSLError):
         return untrusted(server, fault, Stage.GREETING)
-    if isinstance(fault, socket.gaierror):
-        return _opening(
-            f"the name {server.host} is not known",
-            "Check host in [smtp] of petition.toml, and whether this machine is online",
-            is_passing=fault.errno == socket.EAI_AGAIN,
-        )
+    # The text of the fault can quote addresses of this machine.
+    what = f"the connection to {server.name} failed ({type(fault).__name__})"
+    hint, is_passing = _CHECK_HOST, True
     codes = _codes(fault)
-    if errno.ECONNREFUSED in codes:
-        return _opening(
-            f"nothing answers at {server.name}: the connection was refused",
-            f"{_CHECK_HOST}: most providers use port 587 with starttls, or 465 with tls",
-        )
-    if codes & _UNREACHABLE:
-        return _opening(f"{server.host} cannot be reached", "Check whether this machine is online")
-    if isinstance(fault, ValueError):
-        return _opening(f'"{server.host}" is no host name', _CHECK_HOST, is_passing=False)
-    # The fault's own text can quote addresses of this machine; its kind is enough.
-    return _opening(f"the connection to {server.name} failed ({type(fault).__name__})", _CHECK_HOST)
+    if isinstance(fault, socket.gaierror):
+        what = f"the host name {server.host} is unknown"
+        hint = "Check host in [smtp] of petition.toml, and whether this machine is online"
+        is_passing = fault.errno == socket.EAI_AGAIN
+    elif errno.ECONNREFUSED in codes:
+        what = f"nothing answers at {server.name}: the connection was refused"
+        hint += ": most providers use port 587 with starttls, or 465 with tls"
+    elif codes & _UNREACHABLE:
+        what = f"{server.host} cannot be reached"
+        hint = "Check whether this machine is online"
+    elif isinstance(fault, ValueError):
+        what, is_passing = f'"{server.host}" is not a host name', False
+    return OpeningTrouble(what, hint, is_passing=is_passing)
 
 
 def untrusted(server: Server, fault: ssl.SSLError, stage: Stage) -> OpeningTrouble:
-    """TLS did not come about."""
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        return OpeningTrouble(
-            f"the certificate of {server.name} is not trusted: {fault.verify_message.rstrip('.')}",
-            "Check that host is the server's real name. Nothing was sent, the password neither",
-            stage,
-            is_passing=False,
-        )
+    """TLS could not be set up."""
     reason = (fault.reason or type(fault).__name__).replace("_", " ").lower()
+    what = f"{server.name} does not speak TLS as expected: {reason}"
     hint = "Ask the provider which TLS versions the server speaks"
-    if stage is Stage.GREETING:
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        what = f"the certificate of {server.name} is not trusted"
+        what += f": {fault.verify_message.rstrip('.')}"
+        hint = "Check that host is the server's real name. Nothing was sent, not even the password"
+    elif stage is Stage.GREETING:
         hint = 'If the port is 587 or 25, set security = "starttls" in [smtp] of petition.toml'
-    return OpeningTrouble(
-        f"{server.name} does not speak TLS as expected: {reason}", hint, stage, is_passing=False
-    )
+    return OpeningTrouble(what, hint, stage)
 
 
 def broken_off(server: Server, stage: Stage, loss: Loss) -> OpeningTrouble:
     """The conversation ended before the first letter."""
-    hint = "Try again later; if it stays so, ask the provider"
+    hint = "Try again later; if the error stays, ask the provider"
     if stage is Stage.GREETING:
         hint = f"{_CHECK_HOST}; some networks close these ports to mail programs"
         if server.security != "tls":
@@ -108,15 +100,9 @@ def broken_off(server: Server, stage: Stage, loss: Loss) -> OpeningTrouble:
 
 
 def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
-    """The server said no.
-
-    Args:
-        server: The server.
-        stage: To what.
-        reply: What it said.
-    """
+    """The server refused."""
     what = {
-        Stage.GREETING: f"{server.name} does not take connections",
+        Stage.GREETING: f"{server.name} does not accept connections",
         Stage.EHLO: f"{server.name} refuses this machine's EHLO",
         Stage.STARTTLS: f"{server.name} refuses to start TLS",
         Stage.AUTH: f"{server.name} refuses the login of {server.username}",
@@ -126,64 +112,46 @@ def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
     if stage is Stage.AUTH and not is_passing:
         hint = _CHECK_GRANT if server.auth == "xoauth2" else _CHECK_LOGIN
     hint = advice(server.host, str(reply)) or hint
-    return OpeningTrouble(f"{what}: {reply}", hint, stage, reply=reply, is_passing=is_passing)
+    return OpeningTrouble(f"{what}: {reply}", hint, stage, reply, is_passing=is_passing)
 
 
 def no_starttls(server: Server) -> OpeningTrouble:
-    """STARTTLS was asked for and is not offered: there is no falling back to plain text."""
-    return OpeningTrouble(
-        f"{server.name} does not offer STARTTLS, so nothing was sent to it",
-        'Set port = 465 and security = "tls" in [smtp] of petition.toml if the provider has that',
-        Stage.STARTTLS,
-        is_passing=False,
-    )
+    """STARTTLS is required and not offered: there is no fallback to plain text."""
+    what = f"{server.name} does not offer STARTTLS, so nothing was sent to it"
+    hint = 'If the provider has that, set port = 465 and security = "tls" in [smtp]'
+    return OpeningTrouble(what, hint, Stage.STARTTLS)
 
 
 def slipped_in(server: Server) -> OpeningTrouble:
-    """Somebody said more than the reply to STARTTLS before TLS began."""
-    return OpeningTrouble(
-        f"{server.name}, or somebody on the way to it, slipped a text in between STARTTLS and TLS",
-        "Nothing was sent, the password neither. Try from another network, and tell the provider",
-        Stage.STARTTLS,
-        is_passing=False,
-    )
+    """More than the reply to STARTTLS came before TLS began."""
+    what = f"{server.name}, or somebody on the way to it, sent text between STARTTLS and TLS"
+    hint = "Nothing was sent, not even the password. Try another network, and tell the provider"
+    return OpeningTrouble(what, hint, Stage.STARTTLS)
 
 
 def no_login(server: Server, offered: list[str]) -> OpeningTrouble:
-    """The server does not offer a login that can be used."""
+    """The server does not offer a usable login."""
     what = f"{server.name} offers no login"
     if offered:
         names = ", ".join(sorted({scrub(name.encode()) for name in offered}))
         what = f"{server.name} offers no login that fits auth and username, only {names.upper()}"
-    hint = "Take username out of [smtp] if the server needs none, else check host and security"
-    return OpeningTrouble(what, hint, Stage.AUTH, is_passing=False)
+    hint = "Remove username from [smtp] if the server needs no login, or check host and security"
+    return OpeningTrouble(what, hint, Stage.AUTH)
 
 
 def no_secret(server: Server) -> OpeningTrouble:
-    """There is a username and neither password nor token."""
-    what, hint = (
-        "password",
-        (
-            f"Set PETITION_SMTP_PASSWORD, or password_command in [smtp] of petition.toml, or put it"
-            f" into the keyring: keyring set petition:{server.host} {server.username}"
-        ),
-    )
-    if server.auth == "xoauth2":
-        what, hint = "token", "Set token_command in [smtp] of petition.toml, or PETITION_SMTP_TOKEN"
-    return OpeningTrouble(
-        f"there is no {what} for {server.username} at {server.name}",
-        hint,
-        Stage.AUTH,
-        is_passing=False,
-    )
-
-
-def _opening(what: str, hint: str, *, is_passing: bool = True) -> OpeningTrouble:
-    return OpeningTrouble(what, hint, Stage.GREETING, is_passing=is_passing)
+    """There is a username, and neither password nor token."""
+    what, hint = "token", "Set token_command in [smtp] of petition.toml, or PETITION_SMTP_TOKEN"
+    if server.auth != "xoauth2":
+        what = "password"
+        hint = "Set PETITION_SMTP_PASSWORD, or password_command in [smtp] of petition.toml, or use"
+        hint += f" the keyring: keyring set petition:{server.host} {server.username}"
+    what = f"there is no {what} for {server.username} at {server.name}"
+    return OpeningTrouble(what, hint, Stage.AUTH)
 
 
 def _codes(fault: BaseException) -> set[int]:
-    """The errnos of a fault; of several addresses asyncio gives only their texts (3.11)."""
+    """The errnos of a fault; for several addresses asyncio has only their texts (3.11)."""
     found = {int(code) for code in _ERRNO.findall(str(fault))}
     if isinstance(fault, OSError) and fault.errno is not None:
         found.add(fault.errno)
@@ -191,10 +159,7 @@ def _codes(fault: BaseException) -> set[int]:
 
 
 def secret_of(server: Server) -> Secret | None:
-    """The secret of a server's login.
-
-    Args:
-        server: The server; one without a username needs none.
+    """The secret of a server's login; None without a username.
 
     Raises:
         ServerTrouble: The command that should print it does not.
@@ -207,20 +172,20 @@ def secret_of(server: Server) -> Secret | None:
     return find_password(source, server.password_command, server.host, server.username)
 
 
-# Sends the words as one line and gives the reply's code and text, the text's lines joined by LF.
+# Sends the words as one line and returns the code and text of the reply, its lines joined by LF.
 Say = Callable[..., Awaitable[tuple[int, bytes]]]
 
-# One mechanism is tried, not one after the other: each refusal counts towards a locked account.
+# Only one mechanism is tried: each refusal brings the account nearer to being locked.
 _PASSWORD_MECHANISMS = ("plain", "login", "cram-md5")
 _WELCOME = 235
 _GO_ON = 334
-_UNKNOWN_MECHANISM = 504  # RFC 4954 4: the one reply after which another may be tried
-_LINE = 512  # octets; a longer initial response goes on a line of its own (RFC 4954 4)
+_UNKNOWN_MECHANISM = 504  # RFC 4954 4: the only reply after which another is tried
+_LINE = 512  # octets; a longer initial response gets its own line (RFC 4954 4)
 _PIECE = re.compile(rb"[A-Za-z0-9+/=_-]{8,}")
 
 
 async def log_in(say: Say, offered: list[str], server: Server, secret: Secret | None) -> None:
-    """Log in, where the server has a username."""
+    """Log in, if the server has a username."""
     if server.username is None:
         return
     if secret is None:
@@ -239,11 +204,13 @@ async def log_in(say: Say, offered: list[str], server: Server, secret: Secret | 
         if reply.code == _WELCOME:
             return
         if reply.code != _UNKNOWN_MECHANISM or name == fitting[-1]:
-            raise _refusal(server, reply)
+            if 400 <= reply.code <= 599:
+                raise refused(server, Stage.AUTH, reply)
+            raise broken_off(server, Stage.AUTH, Loss.OUT_OF_STEP)
 
 
 async def _try(say: Say, name: str, server: Server, text: str) -> Reply:
-    """The last reply to one mechanism, with nothing of the secret in it."""
+    """The last reply to one mechanism, without the secret."""
     username, password = (server.username or "").encode(), text.encode()
     forms = {
         "plain": b"\0" + username + b"\0" + password,
@@ -268,7 +235,7 @@ async def _in_one(say: Say, name: str, response: bytes) -> tuple[int, bytes]:
         if code == _GO_ON:
             code, said = await say(response)
     if code == _GO_ON:
-        # XOAUTH2 tells its error in a challenge; an empty line brings the reply itself.
+        # XOAUTH2 sends its error as a challenge; the reply comes after an empty line.
         code, said = await say(b"")
     return code, said
 
@@ -297,7 +264,7 @@ async def _by_digest(
 
 
 def _without(said: bytes, hidden: list[bytes]) -> bytes:
-    """What a server said, without the secret: some quote the line that they refuse."""
+    """What a server said, without the secret: some servers quote the line that they refuse."""
     for form in hidden:
         said = said.replace(form, b"***")
     return _PIECE.sub(
@@ -305,14 +272,8 @@ def _without(said: bytes, hidden: list[bytes]) -> bytes:
     )
 
 
-def _refusal(server: Server, reply: Reply) -> ServerTrouble:
-    if 400 <= reply.code <= 599:
-        return refused(server, Stage.AUTH, reply)
-    return broken_off(server, Stage.AUTH, Loss.OUT_OF_STEP)
-
-
 async def _renew(secret: Secret, stale: str) -> bool:
     try:
         return await asyncio.to_thread(secret.renew, stale)
     except ServerTrouble as fault:
-        raise OpeningTrouble(fault.what, fault.hint, Stage.AUTH, is_passing=False) from None
+        raise OpeningTrouble(fault.what, fault.hint, Stage.AUTH) from None

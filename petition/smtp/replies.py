@@ -1,35 +1,36 @@
-"""From a server's reply to a verdict on one letter; replies of well-known providers.
+"""What a server's reply means for one letter; replies of well-known providers.
 
-A reply is judged by where in the conversation it came (RFC 5321 4.3.2), by its reply code (4.2)
-and, in few cases, by its enhanced status code (RFC 3463).
+A reply is judged by its place in the conversation (RFC 5321 4.3.2), its reply code (4.2) and, in a
+few cases, its enhanced status code (RFC 3463).
 
-Providers say the same thing in words that only their own help pages explain. Each row of the table
-is a reply as the provider gives it (docs/providers.md names where it is told of).
+Providers say the same thing in words that only their help pages explain. docs/providers.md names
+the sources of the table of well-known replies.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 TEXT_LIMIT = 500  # characters of a reply that are kept
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)", re.ASCII)
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
-# One character can take four bytes; the rest allows for codes and blanks that are taken away.
+# A character can take four bytes; the rest is for codes and blanks that are removed.
 _BYTES_LIMIT = 8 * TEXT_LIMIT
 
 
 class Stage(StrEnum):
-    """Where in the conversation with a server something happened."""
+    """A stage of the conversation with a server."""
 
-    GREETING = "greeting"  # the connection is made and the server has not yet said 220
+    GREETING = "greeting"  # connecting, until the server says 220
     EHLO = "ehlo"
     STARTTLS = "starttls"
     AUTH = "auth"
     MAIL = "mail"  # MAIL FROM, and the time between two letters
     RCPT = "rcpt"
-    DATA = "data"  # DATA was sent; 354 may have come and the body has not begun
+    DATA = "data"  # DATA was sent, and nothing of the body
     BODY = "body"  # the body is on its way, the final dot is not
     DOT = "dot"  # the final dot may have reached the server
 
@@ -37,55 +38,43 @@ class Stage(StrEnum):
 class Outcome(StrEnum):
     """What became of a letter."""
 
-    SENT = "sent"  # the server took responsibility (RFC 5321 4.2.5)
+    SENT = "sent"  # the server accepted responsibility (RFC 5321 4.2.5)
     DEFERRED = "deferred"  # refused for now
     FAILED = "failed"  # refused for good
-    RELEASED = "released"  # not sent, through no fault of the letter: no attempt is charged
-    UNCERTAIN = "uncertain"  # the dot was on its way and no answer came
+    RELEASED = "released"  # not sent, and not because of the letter: no attempt is charged
+    UNCERTAIN = "uncertain"  # the dot was on its way and no reply came
 
 
 class Scope(StrEnum):
-    """Whose trouble it is; of a letter that was sent, no more than its recipient's."""
+    """What a failure concerns; RECIPIENT for a letter that was sent."""
 
-    RECIPIENT = "recipient"  # ends this letter
-    MESSAGE = "message"  # may befall every letter of the run
-    SERVER = "server"  # befalls every letter; the connection is closed
+    RECIPIENT = "recipient"  # only this letter
+    MESSAGE = "message"  # perhaps every letter of the run
+    SERVER = "server"  # every letter; the connection is closed
 
 
 class Loss(StrEnum):
-    """How a conversation ended without a reply that could be judged; the value is what to say."""
+    """How a conversation ended without a usable reply; the value is the text for people."""
 
     DROPPED = "the connection was lost"
     SILENT = "the server stayed silent"
-    GARBLED = "the server sent what is no SMTP reply"
-    OUT_OF_STEP = "the server sent a reply that nothing had asked for"
+    GARBLED = "the server sent something that is not an SMTP reply"
+    OUT_OF_STEP = "the server sent an unexpected reply"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A server's reply, fit to be shown and kept.
+    """A server's reply, safe to show and to store."""
 
-    Args:
-        code: The reply code, 100 to 599.
-        enhanced: The enhanced status code (RFC 2034), if there is one of the code's own class.
-        text: All lines joined by a blank, without codes and control characters, at most 500
-            characters.
-    """
-
-    code: int
-    enhanced: str | None
-    text: str
+    code: int  # 100 to 599
+    enhanced: str | None  # the enhanced status code (RFC 2034), if it has the class of the code
+    text: str  # all lines, without codes and control characters, at most TEXT_LIMIT characters
 
     @classmethod
     def of(cls, code: int, lines: Sequence[bytes]) -> "Reply":
-        """Make a reply of what the server sent.
-
-        Args:
-            code: The reply code.
-            lines: The text of each line, whatever it holds.
-        """
-        shown = [scrub(line) for line in _first_bytes(lines)]
-        found = _ENHANCED.match(shown[0]) if shown else None
+        """A reply from what the server sent: its code, and the text of each line."""
+        shown = [scrub(line) for line in b"\n".join(lines)[:_BYTES_LIMIT].split(b"\n")]
+        found = _ENHANCED.match(shown[0])
         enhanced = found.group() if found and found.group(1) == str(code)[0] else None
         if enhanced:
             # RFC 2034 3: every line of a reply repeats the code.
@@ -98,36 +87,28 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a letter, and why.
-
-    Args:
-        outcome: What became of it.
-        scope: Whose trouble it is.
-        stage: Where the conversation stood.
-        reason: In words, without a full stop; the reply's text is not in it.
-        reply: The server's reply, where one decided.
-    """
+    """What became of a letter, and why."""
 
     outcome: Outcome
     scope: Scope
     stage: Stage
-    reason: str
-    reply: Reply | None = None
+    reason: str  # without a full stop, and without the text of the reply
+    reply: Reply | None = None  # the one that decided
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.reply}" if self.reply else self.reason
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the server said no, in words that fit the question."""
+        """Whether the server refused."""
         return self.reply is not None and 400 <= self.reply.code <= 599
 
     @property
     def may_be_about_pipelining(self) -> bool:
-        """Whether the server may mean how the commands came, and neither letter nor recipient.
+        """Whether the server may have refused pipelined commands, and not the letter.
 
-        503 and 5.5.1 are commands out of sequence. 500 is said where the beginning of the first
-        command was thrown away and its rest came later.
+        503 and 5.5.1 mean that commands are out of sequence. 500 comes when the server dropped the
+        beginning of the first command and read its rest later.
         """
         reply = self.reply
         return reply is not None and (
@@ -136,18 +117,18 @@ class Verdict:
 
     @property
     def ends_connection(self) -> bool:
-        """Whether nothing more may be said on the connection it came from."""
+        """Whether its connection must not be used any more."""
         return self.scope is Scope.SERVER or self.outcome is Outcome.UNCERTAIN
 
 
 def judge(stage: Stage, reply: Reply) -> Verdict | None:
-    """What a reply means for the letter."""
+    """What a reply means for the letter; None if the conversation goes on."""
     if stage is Stage.DOT:
         return judge_dot(reply)
     if reply.code in _HOPED_FOR[stage]:
         return None
     if _is_about_server(stage, reply):
-        reason = f"the server is not at our service {_WHERE[stage]}"
+        reason = f"the server is not available {_WHERE[stage]}"
         return Verdict(Outcome.RELEASED, Scope.SERVER, stage, reason, reply)
     return _refused(stage, reply) or lost(stage, Loss.GARBLED, reply)
 
@@ -155,29 +136,29 @@ def judge(stage: Stage, reply: Reply) -> Verdict | None:
 def judge_dot(reply: Reply) -> Verdict:
     """What the reply to the final dot means for the letter."""
     if 200 <= reply.code <= 299:
-        reason = "the server took the letter"
+        reason = "the server accepted the letter"
         return Verdict(Outcome.SENT, Scope.RECIPIENT, Stage.DOT, reason, reply)
     if reply.code != 421 and _is_about_server(Stage.DOT, reply):
-        # A refusal is certain even here: the letter was not taken and may go another day.
-        reason = f"the server is not at our service {_WHERE[Stage.DOT]}"
+        # A refusal is certain even here: the letter was not accepted and can go another day.
+        reason = f"the server is not available {_WHERE[Stage.DOT]}"
         return Verdict(Outcome.RELEASED, Scope.SERVER, Stage.DOT, reason, reply)
     return _refused(Stage.DOT, reply) or lost(Stage.DOT, Loss.GARBLED, reply)
 
 
 def lost(stage: Stage, loss: Loss = Loss.DROPPED, reply: Reply | None = None) -> Verdict:
-    """What it means that no reply came which could be judged."""
-    # Only after the dot can the server have taken the letter (RFC 5321 4.2.5, RFC 1047).
+    """The verdict on a letter without a usable reply."""
+    # Only after the dot can the server have accepted the letter (RFC 5321 4.2.5, RFC 1047).
     outcome = Outcome.UNCERTAIN if stage is Stage.DOT else Outcome.RELEASED
     return Verdict(outcome, Scope.SERVER, stage, f"{loss} {_WHERE[stage]}", reply)
 
 
 def unsendable(scope: Scope, reason: str) -> Verdict:
-    """The verdict on a letter that this server cannot take, so that nothing was said to it."""
+    """The verdict on a letter that this server cannot accept, before anything is sent to it."""
     return Verdict(Outcome.FAILED, scope, Stage.MAIL, reason)
 
 
 def withheld(reason: str) -> Verdict:
-    """The verdict on a letter that was stopped on our side before its body."""
+    """The verdict on a letter that we stopped before its body."""
     return Verdict(Outcome.RELEASED, Scope.RECIPIENT, Stage.DATA, reason)
 
 
@@ -192,30 +173,19 @@ def _refused(stage: Stage, reply: Reply) -> Verdict | None:
 
 
 def _is_about_server(stage: Stage, reply: Reply) -> bool:
-    """Whether every other letter would have got the same reply."""
+    """Whether every other letter would get the same reply."""
     if stage in _BEFORE_LETTERS or reply.code == 421:
         return True
-    # 530: it wants a login or TLS first (RFC 4954 6, RFC 3207 4). 5.4.5: the login's daily limit
-    # is reached (Gmail, which says so in reply to RCPT, DATA or the dot).
+    # 530: a login or TLS is required first (RFC 4954 6, RFC 3207 4). 5.4.5: the daily limit of the
+    # account is reached (Gmail, in reply to RCPT, DATA or the dot).
     if reply.code == 530 or (reply.code >= 500 and reply.enhanced == "5.4.5"):
         return True
-    # Of MAIL the server knows no recipient yet: "not so fast" (Postfix's anvil) is meant for us.
+    # At MAIL the server knows no recipient yet: a rate limit (Postfix's anvil) is meant for us.
     return stage is Stage.MAIL and reply.code < 500 and (reply.enhanced or "").startswith("4.7.")
 
 
-def _first_bytes(lines: Sequence[bytes]) -> list[bytes]:
-    kept: list[bytes] = []
-    left = _BYTES_LIMIT
-    for line in lines:
-        if left <= 0:
-            break
-        kept.append(line[:left])
-        left -= len(line) + 1
-    return kept
-
-
 def scrub(line: bytes) -> str:
-    """What a server sent, as text that can be shown: one line, every character of it visible."""
+    """What a server sent, as one line of visible characters."""
     text = line.decode("utf-8", "replace").replace("\t", " ").replace("\N{NO-BREAK SPACE}", " ")
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else _UNSEEN for letter in text)
@@ -249,13 +219,13 @@ _WHERE = {
 _WHAT = {
     Stage.MAIL: "the sender",
     Stage.RCPT: "the recipient",
-    Stage.DATA: "to take a letter",
+    Stage.DATA: "to accept a letter",
     Stage.BODY: "the letter before its end",
     Stage.DOT: "the letter",
 }
 
 
-NOBODY = "nobody receives it"  # how the sandbox answers for every letter, and is known by
+NOBODY = "nobody receives it"  # in every reply of the sandbox, which is recognised by it
 
 _GMAIL = (
     "Gmail wants an app password here: turn on 2-Step Verification, make an app password at"
@@ -307,22 +277,15 @@ _DAILY_LIMIT = "Set per_day in [pace] to the provider's limit and go on in 24 ho
 _TOO_FAST = "Set a rate in [pace] below what the server allows"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownReply:
-    """A reply that a provider is known for.
+class KnownReply(NamedTuple):
+    """A well-known reply of a provider, and what to do about it."""
 
-    Args:
-        host: A pattern for the end of the server's name; "" for any.
-        reply: A pattern for the reply: code, enhanced status code, text.
-        hint: What to do, a sentence without its full stop.
-    """
-
-    host: str
-    reply: str
-    hint: str
+    host: str  # a pattern for the end of the server's name; "" for any
+    reply: str  # a pattern for code, enhanced status code, text
+    hint: str  # without a full stop
 
 
-# The first that fits counts.
+# The first match counts.
 KNOWN = (
     KnownReply("", r"534 5\.7\.9 .*application-specific password", _GMAIL),
     KnownReply("", r"53[45] 5\.7\.(8|14) .*(support\.google|accounts\.google)", _GMAIL),
@@ -349,15 +312,7 @@ KNOWN = (
 
 
 def advice(host: str, reply: str) -> str | None:
-    """What to do about a reply, where it is a well-known one.
-
-    Args:
-        host: The server's name.
-        reply: The reply as it is shown: code, enhanced status code, text.
-
-    Returns:
-        A sentence without its full stop, or None.
-    """
+    """What to do about a well-known reply (code, enhanced status code, text) of a host, or None."""
     for known in KNOWN:
         is_host = re.search(rf"(^|\.)({known.host})$", host.lower()) if known.host else True
         if is_host and re.search(known.reply, reply, re.IGNORECASE):

@@ -22,13 +22,10 @@ _FOLDERS = ("tmp", "new", "cur")
 
 
 class Maildir:
-    """A Maildir (https://cr.yp.to/proto/maildir.html), made where it is missing.
-
-    Args:
-        path: The folder. It and its files are for its owner alone.
+    """A Maildir (https://cr.yp.to/proto/maildir.html), readable only by its owner.
 
     Raises:
-        PetitionError: It is a symbolic link or no folder, or cannot be made.
+        PetitionError: It is a symbolic link or not a folder, or cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,18 +35,14 @@ class Maildir:
             _make(folder)
 
     def keep(self, data: bytes) -> str:
-        """Write a letter, byte for byte, and make sure that it is on the disk.
-
-        Args:
-            data: The letter.
-
-        Returns:
-            The name of its file in `new`.
+        """Write a letter to the disk, byte for byte, and return the name of its file in `new`.
 
         Raises:
             OSError: It could not be written; nothing of it is left.
         """
-        name = self._unique_name()
+        moment = time.time_ns() // 1000
+        unique = f"M{moment % 10**6}P{os.getpid()}Q{next(self._numbers)}R{secrets.token_hex(4)}"
+        name = f"{moment // 10**6}.{unique}.sandbox"
         draft = self.path / "tmp" / name
         try:
             _write(draft, data)
@@ -59,11 +52,6 @@ class Maildir:
             raise
         return name
 
-    def _unique_name(self) -> str:
-        moment = time.time_ns() // 1000
-        unique = f"M{moment % 10**6}P{os.getpid()}Q{next(self._numbers)}R{secrets.token_hex(4)}"
-        return f"{moment // 10**6}.{unique}.sandbox"
-
 
 def _make(folder: Path) -> None:
     try:
@@ -71,13 +59,11 @@ def _make(folder: Path) -> None:
         kind = folder.lstat().st_mode
     except OSError as fault:
         raise PetitionError(
-            f"the folder {folder} cannot be made: {fault.strerror}", "Correct its place or rights"
+            f"cannot make the folder {folder}: {fault.strerror}", "Check its path and permissions"
         ) from None
-    # A link could lead the letters to a place where others read them.
+    # A link could lead the letters to where others can read them.
     if not stat.S_ISDIR(kind):
-        raise PetitionError(
-            f"{folder} is not a folder of its own", "Remove it; a new folder takes its place"
-        )
+        raise PetitionError(f"{folder} is a link or a file, not a folder", "Remove it")
 
 
 def _write(file: Path, data: bytes) -> None:
@@ -95,13 +81,13 @@ _CLOSING_ROUNDS = 100
 
 
 class Sandbox:
-    """The server, for as long as it is entered, in the event loop that runs.
+    """The server, while it is entered, in the running event loop.
 
-    Every letter it takes is a file in a Maildir, with exactly the bytes that came.
+    Every letter becomes a file in a Maildir, with exactly the bytes that came.
 
     Args:
-        maildir: The Maildir; made where it is missing.
-        port: The port on the loopback address; 0: the system's choice.
+        maildir: The Maildir; made if it is missing.
+        port: The port on the loopback address; 0: any free one.
     """
 
     def __init__(self, maildir: Path, port: int = 0) -> None:
@@ -114,14 +100,14 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         """Open the port."""
         self._keeper = _Keeper(Maildir(self._path))
-        # Its log speaks of connections to people who asked for letters.
+        # It logs connections, which would confuse people who send letters.
         logging.getLogger("mail.log").disabled = True
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(self._receive, HOST, self._port)
         except OSError as fault:
             raise PetitionError(
-                f"port {self._port} cannot be opened: {fault.strerror}", "Choose another port"
+                f"cannot open port {self._port}: {fault.strerror}", "Choose another port"
             ) from None
         return self
 
@@ -138,7 +124,7 @@ class Sandbox:
         for visit in self._visits:
             if isinstance(visit.transport, asyncio.Transport):
                 visit.transport.abort()
-        for _ in range(_CLOSING_ROUNDS):  # until the loop has told each connection of its end
+        for _ in range(_CLOSING_ROUNDS):  # until the loop has closed each connection
             if not any(visit.transport for visit in self._visits):
                 break
             await asyncio.sleep(0)
@@ -154,7 +140,7 @@ class Sandbox:
 
     @property
     def kept(self) -> int:
-        """How many letters it has taken since it was entered."""
+        """How many letters it has received since it was entered."""
         return self._keeper.kept if self._keeper else 0
 
     def _receive(self) -> SMTP:
@@ -183,7 +169,7 @@ class _Keeper:
         session: Visit,  # noqa: ARG002
         envelope: Envelope,
     ) -> str:
-        """Keep a letter; the reply to its final dot."""
+        """Keep a letter, and return the reply to its final dot."""
         try:
             name = await asyncio.to_thread(self._maildir.keep, envelope.original_content or b"")
         except OSError as fault:

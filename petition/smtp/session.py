@@ -1,9 +1,7 @@
 """An SMTP session: connect, STARTTLS, log in, send letters.
 
-aiosmtplib opens the connection, speaks EHLO and STARTTLS and logs in; the letters themselves go
-over our own `Wire` on the same transport, which is handed back for QUIT.
-
-The only door to uvloop, which saves about a third of the processor's time a letter.
+aiosmtplib opens the connection, does EHLO, STARTTLS and the login; the letters go over our own
+`Wire` on the same transport, which is handed back for QUIT.
 """
 
 import asyncio
@@ -29,13 +27,10 @@ from petition.smtp.wire import ReplyParser, Wire, WireError
 
 
 class StartTlsGuard(asyncio.Protocol):
-    """Stands before a transport's protocol and remembers what came in, until TLS takes its place.
+    """Records what a transport receives before its protocol gets it, until TLS replaces it.
 
-    A server says nothing between its reply to STARTTLS and TLS. What stands there is another's,
-    slipped in to be taken for part of what follows (CVE-2011-0411).
-
-    Args:
-        transport: A connected transport without TLS.
+    A server sends nothing between its reply to STARTTLS and TLS. Anything there was injected by
+    somebody else, to be taken for a part of what follows (CVE-2011-0411).
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -54,7 +49,7 @@ class StartTlsGuard(asyncio.Protocol):
         return len(replies) == 1 and not parser.is_midway
 
     def data_received(self, data: bytes) -> None:
-        """Remember and pass on."""
+        """Record and pass on."""
         self._said += data
         self._protocol.data_received(data)
 
@@ -79,31 +74,21 @@ DOT_SECONDS = 600.0  # RFC 5321 4.5.3.2.6
 QUIT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
 
-# What EHLO says where no better name is given (RFC 5321 4.1.3): this machine's own name is nobody's
-# business. Gmail's relay refuses it and wants the sender's domain.
+# The name in EHLO if there is no better one (RFC 5321 4.1.3): this machine's name stays private.
+# Gmail's relay refuses it and wants the sender's domain.
 NAMELESS = "[127.0.0.1]"
 
 
 class Transaction(NamedTuple):
-    """What became of one letter, for the log.
+    """What became of one letter, for the log."""
 
-    Args:
-        verdict: The verdict; it follows To.
-        server: The server as "host:port".
-        tls: The version of TLS, "" without.
-        milliseconds: From the first command to the verdict, the permit's time with it.
-        also_refused: The copies (cc, bcc) that the server refused, each with its reply.
-        fault: What the permit raised, if it did; the letter was not sent.
-        refused_ahead: What the server said to commands that came with the dot before, where it
-            takes none there.
-    """
-
-    verdict: Verdict
-    server: str
-    tls: str
-    milliseconds: int
-    also_refused: tuple[tuple[str, Reply], ...] = ()
-    fault: Exception | None = None
+    verdict: Verdict  # on To
+    server: str  # "host:port"
+    tls: str  # the version of TLS, "" without
+    milliseconds: int  # from the first command to the verdict, including the permit
+    also_refused: tuple[tuple[str, Reply], ...] = ()  # the copies (cc, bcc) that were refused
+    fault: Exception | None = None  # what the permit raised; the letter was not sent
+    # The reply to commands that went with the last dot, if the server refuses them there.
     refused_ahead: Reply | None = None
 
 
@@ -111,8 +96,8 @@ class Session:
     """One open connection; one letter at a time. Made by `open`.
 
     Attributes:
-        letters: How many the server has answered the dot of, whatever it said.
-        was_dismissed: Whether it said 421 between two letters: it wants no more on this connection.
+        letters: How many final dots the server has answered, with whatever reply.
+        was_dismissed: Whether it said 421 between two letters.
     """
 
     def __init__(self, server: Server, smtp: aiosmtplib.SMTP, dot_seconds: float) -> None:
@@ -140,18 +125,18 @@ class Session:
         tls_context: ssl.SSLContext | None = None,
         dot_timeout: float | None = None,
     ) -> "Session":
-        """Connect, start TLS as the server's settings ask for, and log in.
+        """Connect, start TLS as the settings say, and log in.
 
         Args:
-            server: Where to, and how.
-            secret: Password or token; needed where the server has a username.
-            hello_name: The name to give in EHLO: a domain, or an address literal.
-            tls_context: Which certificates to trust; without it, those that the system trusts.
-            dot_timeout: Seconds to wait after the final dot; without it, the server's timeout and
+            server: The server and its settings.
+            secret: Password or token; required if the server has a username.
+            hello_name: The name for EHLO: a domain or an address literal.
+            tls_context: The certificates to trust; by default those of the system.
+            dot_timeout: Seconds to wait after the final dot; by default the server's timeout, but
                 at least 600 (RFC 5321 4.5.3.2.6).
 
         Raises:
-            OpeningTrouble: It did not come about; nothing is left open.
+            OpeningTrouble: The session could not be opened; nothing is left open.
         """
         context = None
         if server.security != "none":
@@ -178,12 +163,12 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether a letter may be tried: the server has neither left nor said that it will."""
+        """Whether a letter can be tried: the server has neither hung up nor said that it will."""
         return self._wire.loss is None and (self._is_asked or not self._wire.has_spoken)
 
     @property
     def _is_asked(self) -> bool:
-        """Whether the commands of the next letter are on their way already."""
+        """Whether the commands of the next letter are already on their way."""
         return self._announced is not None
 
     @property
@@ -193,21 +178,20 @@ class Session:
 
     @property
     def offers(self) -> Offers:
-        """What the server can do."""
+        """The service extensions that the server offers."""
         return self._offers
 
     async def transact(
         self, email: Email, permit: Permit, following: Following | None = None
     ) -> Transaction:
-        """Hand over one letter. No reply and no loss raises; the verdict tells.
+        """Send one letter. Replies and losses do not raise; they are in the verdict.
 
         Args:
-            email: The letter; where one was announced by `following` before, that very letter.
-            permit: Awaited when the server is ready and before anything of the letter is written:
-                it makes the intent durable. False or an exception: the letter does not go.
-            following: The letter whose commands may go with this one's dot, or None. It is asked
-                for at the last moment; what it gives is to be handed over next, or the session
-                to be closed.
+            email: The letter; if `following` gave one before, that very letter.
+            permit: Awaited when the server is ready and before any of the letter is written: it
+                makes the intent durable. With False or an exception the letter does not go.
+            following: Called at the last moment for the letter whose commands may go with this
+                one's dot, or None. That letter must be sent next, or the session closed.
         """
         begun = time.monotonic()
         announced, self._announced = self._announced, None
@@ -224,7 +208,7 @@ class Session:
         )
         try:
             verdict = await transaction.run(permit, following)
-        except BaseException:  # cancelled: whatever was about to be written must not be
+        except BaseException:  # cancelled: nothing more may be written
             self._abandon()
             raise
         milliseconds = round((time.monotonic() - begun) * 1000)
@@ -248,7 +232,7 @@ class Session:
         )
 
     async def close(self) -> None:
-        """Say QUIT where that is still possible, and close the connection. Never raises."""
+        """Send QUIT if that is still possible, and close the connection. Never raises."""
         try:
             if self.is_open and not self._is_asked:
                 await self._say_quit()
@@ -274,9 +258,9 @@ class Session:
 
 
 async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
-    """Connect, EHLO, and where it is asked for STARTTLS and EHLO again (RFC 3207 4.2).
+    """Connect, EHLO, and if the settings say so STARTTLS and EHLO again (RFC 3207 4.2).
 
-    There is no falling back: not to HELO, which knows no extensions, and not to plain text.
+    There is no fallback to HELO, which has no extensions, nor to plain text.
     """
     with _as_trouble(server, Stage.GREETING):
         await smtp.connect()
@@ -305,7 +289,7 @@ def _saying(smtp: aiosmtplib.SMTP, server: Server) -> Say:
 
 
 async def _drop(smtp: aiosmtplib.SMTP) -> None:
-    """Close what a failed opening left, and see it gone."""
+    """Close what a failed opening left open, and wait until it is closed."""
     transport = cast("asyncio.Transport | None", smtp.transport)
     if transport is not None:
         wire = Wire(transport)
@@ -316,7 +300,7 @@ async def _drop(smtp: aiosmtplib.SMTP) -> None:
 
 @contextmanager
 def _as_trouble(server: Server, stage: Stage) -> Iterator[None]:
-    """Turn what aiosmtplib raises into what an organiser is told."""
+    """Turn the exceptions of aiosmtplib into errors that an organiser can understand."""
     try:
         yield
     except aiosmtplib.SMTPResponseException as answer:
@@ -362,7 +346,7 @@ def _offers(smtp: aiosmtplib.SMTP) -> Offers:
 
 @cache
 def _system_trust() -> ssl.SSLContext:
-    """Certificates are always verified, host names too; reading them takes some 20 ms."""
+    """Certificates and host names are always verified; loading them takes some 20 ms."""
     return ssl.create_default_context()
 
 
@@ -370,12 +354,8 @@ Answer = TypeVar("Answer")
 
 
 def run_loop(main: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run a coroutine to its end, in an event loop of its own.
-
-    Args:
-        main: What to run.
-    """
-    # What is there now stays to the end: the collector need not look at it for every few letters.
+    """Run a coroutine in a new event loop; uvloop's saves about a third of the time a letter."""
+    # What exists now stays to the end: the garbage collector need not scan it every few letters.
     gc.freeze()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(main)

@@ -1,11 +1,11 @@
 """One mail transaction (RFC 5321 3.3): MAIL, RCPT, DATA, the message, its final dot.
 
-This is the last gate before the wire: an address that could end a command early, or a bare CR or
-LF in a letter (SMTP smuggling, CVE-2023-51764), stops here. A letter that was looked over piece by
-piece when it was put together (`Email.is_whole`) is not looked over a second time.
+This is the last check before the wire: an address that could end a command early, or a bare CR or
+LF in a letter (SMTP smuggling, CVE-2023-51764), stops here. A letter that was checked when it was
+assembled (`Email.is_whole`) is not checked again.
 
-The one rule that all else serves: the final dot is written only after the caller has permitted it,
-and from then on nothing but a reply says whether the letter was taken.
+The main rule: the final dot is written only after the caller has permitted it, and from then on
+only a reply tells whether the letter was accepted.
 
 With PIPELINING the commands of the next letter may go in the same write as the dot (RFC 2920 3.1),
 so that a letter costs one round trip. They are no more than a question: whether the next letter
@@ -39,29 +39,23 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f<>\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What the server said that it can do (RFC 5321 2.2).
+    """The service extensions that the server offers (RFC 5321 2.2)."""
 
-    Args:
-        pipelining: Several commands in one write (RFC 2920).
-        eight_bit: BODY=8BITMIME (RFC 6152).
-        smtputf8: Addresses and headers in UTF-8 (RFC 6531).
-        size: The largest letter in bytes, 0 for no limit, None where SIZE is unknown (RFC 1870).
-    """
-
-    pipelining: bool = False
-    eight_bit: bool = False
-    smtputf8: bool = False
-    size: int | None = None
+    pipelining: bool = False  # RFC 2920
+    eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
+    smtputf8: bool = False  # RFC 6531
+    size: int | None = None  # bytes, 0 for no limit, None without SIZE (RFC 1870)
 
 
 def obstacle(email: Email, offers: Offers) -> Verdict | None:
-    """Why this server cannot be given this letter, or None."""
+    """Why this letter cannot go to this server, or None."""
     envelope = email.envelope
     addresses = (envelope.mail_from, *envelope.rcpt_to)
     if any(map(_UNSAFE.search, addresses)) or not all(envelope.rcpt_to):
-        return unsendable(Scope.RECIPIENT, "an address holds what no address may hold")
+        reason = "an address is empty, or has a character that no address may have"
+        return unsendable(Scope.RECIPIENT, reason)
     if not (envelope.smtputf8 or all(map(str.isascii, addresses))):
-        return unsendable(Scope.RECIPIENT, "an address needs SMTPUTF8 and is not marked so")
+        return unsendable(Scope.RECIPIENT, "an address needs SMTPUTF8, which the envelope lacks")
     if envelope.smtputf8 and not offers.smtputf8:
         return unsendable(
             Scope.RECIPIENT, "the server does not offer SMTPUTF8, which the address needs"
@@ -106,7 +100,7 @@ def _obstacle_in_data(email: Email, offers: Offers) -> Verdict | None:
     if not email.is_whole and _has_bare_ends(data):
         return unsendable(Scope.MESSAGE, "the letter has a line that does not end in CRLF")
     if offers.size and len(data) > offers.size:
-        reason = f"the letter has {len(data)} bytes and the server takes {offers.size}"
+        reason = f"the letter has {len(data)} bytes and the server accepts {offers.size}"
         return unsendable(Scope.MESSAGE, reason)
     if not (offers.eight_bit or data.isascii()):
         return unsendable(
@@ -122,7 +116,7 @@ Following = Callable[[], Email | None]
 
 
 class _Step(NamedTuple):
-    """A command, and the copy's address where a refusal of it ends only that copy."""
+    """A command; `copy_to` is the address if a refusal ends only that copy."""
 
     stage: Stage
     command: bytes
@@ -133,12 +127,7 @@ _DATA = _Step(Stage.DATA, b"DATA\r\n")
 
 
 class Announcement:
-    """The commands of one letter that go out before the server has answered any of them.
-
-    Args:
-        email: A letter without an obstacle.
-        offers: What the server can do.
-    """
+    """The commands of one letter that go out before the server has answered any of them."""
 
     def __init__(self, email: Email, offers: Offers) -> None:
         to, *copies = email.envelope.rcpt_to
@@ -148,8 +137,8 @@ class Announcement:
             _Step(Stage.RCPT, rcpt_command(to)),
         ]
         self.steps += [_Step(Stage.RCPT, rcpt_command(copy), copy_to=copy) for copy in copies]
-        # With copies DATA must wait: where To is refused and a copy is not, the 354 could be
-        # answered only by sending the letter or by closing the connection.
+        # With copies DATA must wait: if To is refused and a copy is not, only the letter or the end
+        # of the connection could follow the 354.
         self.has_data = offers.pipelining and not copies
         if self.has_data:
             self.steps.append(_DATA)
@@ -161,22 +150,22 @@ class Announcement:
 
 
 class MailTransaction:
-    """Hands one letter over and finds the verdict on it.
+    """Sends one letter and finds the verdict on it.
 
     Args:
         wire: An open connection after EHLO and login.
-        offers: What its server can do.
+        offers: What its server offers.
         email: The letter. Its first recipient is To; the others get copies.
         seconds: How long to wait for each reply.
         dot_seconds: How long to wait for the reply to the final dot.
-        announced: The letter's commands, where they went with the dot of the letter before.
+        announced: The letter's commands, if they went with the dot of the letter before.
 
     Attributes:
         also_refused: The copies that the server refused, each with its reply.
         fault: What the permit raised.
-        next: The commands of the next letter, where they went with this one's dot.
-        refused_ahead: What the server said to the commands that went with the dot before, where it
-            takes none there.
+        next: The commands of the next letter, if they went with this one's dot.
+        refused_ahead: The reply to commands that went with the last dot, if the server refuses them
+            there.
     """
 
     def __init__(
@@ -206,14 +195,13 @@ class MailTransaction:
     async def run(self, permit: Permit, following: Following | None = None) -> Verdict:
         """The whole transaction.
 
-        Afterwards the wire is at rest, or the next letter is announced on it, or it is closed and
-        has a loss.
+        Afterwards the wire is idle, or the next letter is announced on it, or it is closed.
 
         Args:
-            permit: Awaited at most once, when the server is ready for the letter. True: it may
-                go. False or an exception: it must not, and the connection is closed.
-            following: The letter whose commands may go with this one's dot, or None; it is called
-                at the last moment, and only where the server offers PIPELINING.
+            permit: Awaited at most once, when the server is ready for the letter. With False or an
+                exception the letter does not go, and the connection is closed.
+            following: Gives the letter whose commands may go with this one's dot, or None; called
+                at the last moment, and only if the server offers PIPELINING.
         """
         verdict = None if self._announced else obstacle(self._email, self._offers)
         verdict = verdict or await self._converse(permit, following)
@@ -254,7 +242,7 @@ class MailTransaction:
             refusal = await self._give(self._announced, is_written=True)
             if refusal is None or not refusal.may_be_about_pipelining:
                 return refusal
-            # Haraka 3.3.4 (GHSA-rp4q-8m6x-c43c): asked again by themselves, they may be welcome.
+            # Haraka 3.3.4 (GHSA-rp4q-8m6x-c43c): sent again alone, they may be accepted.
             self._wire.check_usable()
             self.refused_ahead = refusal.reply
             self.also_refused.clear()
@@ -262,7 +250,7 @@ class MailTransaction:
         return await self._give(Announcement(self._email, self._offers))
 
     async def _give(self, group: Announcement, *, is_written: bool = False) -> Verdict | None:
-        """Give the commands of the letter; after a refusal the connection comes to rest."""
+        """Send the commands of the letter; after a refusal, reset the transaction."""
         refusal = await self._exchange(group.steps, is_written=is_written)
         if refusal is None and not group.has_data:
             refusal = await self._exchange([_DATA])
@@ -289,7 +277,7 @@ class MailTransaction:
         return None
 
     async def _in_one_write(self, steps: list[_Step], *, is_written: bool) -> Verdict | None:
-        """A group (RFC 2920 3.1): after a refusal the other replies are read all the same."""
+        """A group (RFC 2920 3.1): all replies are read, also those after a refusal."""
         if not is_written:
             self._wire.write(b"".join([step.command for step in steps]))
         refusal: Verdict | None = None
@@ -299,7 +287,7 @@ class MailTransaction:
             except WireError as error:
                 if refusal is None or error.loss is Loss.GARBLED:
                     raise
-                break  # what was said before the connection was lost stands
+                break  # replies from before the loss count
             if found and not found.is_refusal:
                 return found  # replies and commands are out of step: no refusal can be trusted
             refusal = refusal or found
@@ -320,7 +308,7 @@ class MailTransaction:
         return verdict
 
     async def _come_to_rest(self) -> None:
-        """After a refusal, make the connection ready for the next letter, or leave a loss."""
+        """Make the connection ready for the next letter after a refusal, or close it."""
         try:
             self._wire.check_usable()
             if not self._is_data_open:
@@ -342,13 +330,13 @@ class MailTransaction:
     async def _ask(self, permit: Permit) -> Verdict | None:
         try:
             may_go = await permit()
-        except Exception as fault:  # noqa: BLE001 (whatever it is, the dot must not go)
+        except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)
             self.fault = fault
             return withheld("the letter could not be recorded, so it was not sent")
         return None if may_go else withheld("the letter was held back")
 
     async def _hand_over(self, following: Following | None) -> Verdict:
-        """The letter and its dot. Until the dot is written the server cannot have taken it."""
+        """The letter and its dot. Until the dot is written the server cannot have accepted it."""
         self._stage = Stage.BODY
         data = stuffed(self._email)
         last = 0
@@ -356,7 +344,7 @@ class MailTransaction:
             last = (len(data) - 1) // CHUNK * CHUNK
             if verdict := await self._hand_over_chunks(memoryview(data)[:last]):
                 return verdict
-        # No await between this look and the dot: what is lost from here on is uncertain.
+        # No await between this check and the dot: a connection lost from here on is uncertain.
         if verdict := self._interruption():
             return verdict
         self.next = self._next_of(following)
@@ -382,10 +370,10 @@ class MailTransaction:
         email = following()
         if email is None or obstacle(email, self._offers):
             return None
-        return Announcement(email, self._offers)  # of which `run` asks for no obstacle again
+        return Announcement(email, self._offers)  # `run` does not look for an obstacle again
 
     def _interruption(self) -> Verdict | None:
-        """What the server said or did although the letter is not at its end."""
+        """What the server said or did before the end of the letter."""
         if reply := self._wire.unread:
             return judge(Stage.BODY, reply)
         self._wire.check_usable()

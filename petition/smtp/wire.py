@@ -1,8 +1,8 @@
-"""One SMTP connection as a line that commands go out on and replies come in from, in order.
+"""One SMTP connection: commands go out, replies come in, in order.
 
-aiosmtplib waits for one reply at a time and cannot tell a connection that was lost before the
-final dot from one lost after it. So this protocol takes over the transport once the login is done.
-It knows replies and losses; what they mean is the caller's.
+aiosmtplib waits for one reply at a time and cannot tell a connection that was lost before the final
+dot from one lost after it. So this protocol takes over the transport after the login. It knows
+replies and losses; the caller decides what they mean.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ MAX_LINE = 64 * 1024  # bytes; RFC 5321 4.5.3.1.5 asks for 512
 MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply
 MAX_UNREAD = 1000  # replies; a letter has at most a dozen
 
-# A timer that comes so late is that of a program that was stopped. The event loop knows then that
-# the time is up, and not yet what arrived meanwhile.
+# A timer this late means that the program was suspended: the event loop knows that the time is up
+# and has not yet read what arrived meanwhile.
 LATE_SECONDS = 0.5
-LOOK_SECONDS = 0.1  # are enough to read that
+LOOK_SECONDS = 0.1  # enough to read it
 
 # RFC 5321 4.2: a code, then a hyphen on every line but the last; the text may be absent.
 _USUAL = re.compile(rb"([1-5][0-9]{2}) ([ -~]{1,500})\r")
@@ -28,11 +28,7 @@ _LINE = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
 class WireError(Exception):
-    """There is no reply to be had: the connection is useless from here on.
-
-    Args:
-        loss: How it ended.
-    """
+    """No reply can come any more: the connection is unusable."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss)
@@ -41,7 +37,7 @@ class WireError(Exception):
 
 @lru_cache(maxsize=256)
 def _whole_reply(line: bytes) -> Reply | None:
-    """A usual reply of one line, or None; a server says the same to most commands."""
+    """A usual reply of one line, or None; most replies of a server are the same."""
     found = _USUAL.fullmatch(line)
     return Reply.of(int(found[1]), [found[2]]) if found else None
 
@@ -61,13 +57,11 @@ class ReplyParser:
         return bool(self._rest) or self._code is not None
 
     def feed(self, data: bytes) -> Iterator[Reply]:
-        """The replies that are complete with this data; those before a fault count.
-
-        Args:
-            data: The next bytes, cut anywhere. A line may end in a bare LF.
+        """The replies that are complete with this data, however it is cut; LF may end a line.
 
         Raises:
-            WireError: It is no reply: garbage, too long, or lines with different codes.
+            WireError: It is not a reply, too long, or its lines have different codes. The replies
+                before it count.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -95,11 +89,7 @@ class ReplyParser:
 
 
 class Wire(asyncio.Protocol):
-    """Commands out, replies in. One task at a time reads from it.
-
-    Args:
-        transport: A connected transport, from which this object takes its present protocol.
-    """
+    """Commands out, replies in. Only one task at a time may read from it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -113,41 +103,30 @@ class Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._gone = self._loop.create_future()
         transport.set_protocol(self)
-        if transport.is_closing():  # it was lost before we came; nobody will tell us again
+        if transport.is_closing():  # lost before; there will be no other callback
             self.connection_lost(None)
 
     @property
     def loss(self) -> Loss | None:
-        """Why nothing more can be said here, or None."""
+        """How the connection ended, or None."""
         return self._loss
 
     @property
     def unread(self) -> Reply | None:
-        """The next reply, if it is already there; it stays there."""
+        """The next reply if it has arrived; it stays unread."""
         return self._replies[0] if self._replies else None
 
     @property
     def has_spoken(self) -> bool:
-        """Whether the server has sent anything that was not read."""
+        """Whether the server has sent anything that is unread."""
         return bool(self._replies) or self._parser.is_midway
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send bytes; whether they arrive shows in the replies.
-
-        Args:
-            data: One or more commands, or a part of a letter.
-        """
+        """Send bytes; the replies show whether they arrived."""
         self._transport.write(data)
 
     async def read(self, seconds: float) -> Reply:
-        """The next reply.
-
-        Args:
-            seconds: How long to wait for it.
-
-        Raises:
-            WireError: It did not come.
-        """
+        """The next reply; raises WireError if it does not come in time."""
         if not self._replies:
             await self._until(self._has_replies, seconds)
         return self._replies.popleft()
@@ -156,13 +135,13 @@ class Wire(asyncio.Protocol):
         return bool(self._replies)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until more may be written, or the server has said something."""
+        """Wait until more may be written, or a reply has come."""
         await self._until(lambda: not self._is_paused or bool(self._replies), seconds)
         if self._loss:
             raise WireError(self._loss)
 
     def check_in_step(self) -> None:
-        """Make sure that every reply was asked for. A connection that was lost is in step."""
+        """Make sure that there is no unexpected reply. A lost connection is in step."""
         if self.has_spoken:
             self._fail(Loss.OUT_OF_STEP)
             raise WireError(Loss.OUT_OF_STEP)
@@ -170,13 +149,13 @@ class Wire(asyncio.Protocol):
             raise WireError(self._loss)
 
     def check_usable(self) -> None:
-        """Make sure that the server is there and waits for us."""
+        """Make sure that the connection is open and in step."""
         self.check_in_step()
         if self._loss:
             raise WireError(self._loss)
 
     def abort(self) -> None:
-        """Close the connection at once; what was not yet sent is not sent any more."""
+        """Close the connection at once; what is not sent yet will not be sent."""
         self._fail(Loss.DROPPED)
         self._transport.abort()
 
@@ -208,16 +187,16 @@ class Wire(asyncio.Protocol):
             self._gone.set_result(None)
 
     def pause_writing(self) -> None:
-        """Note that the server does not keep up; called by the event loop."""
+        """Note that the server is too slow; called by the event loop."""
         self._is_paused = True
 
     def resume_writing(self) -> None:
-        """Note that it does again; called by the event loop."""
+        """Note that it has caught up; called by the event loop."""
         self._is_paused = False
         self._wake()
 
     async def _until(self, is_met: Callable[[], bool], seconds: float) -> None:
-        """Wait for a condition; replies that came before a loss still count."""
+        """Wait for a condition; replies from before a loss still count."""
         deadline = self._loop.time() + seconds
         while not is_met():
             if self._loss:
@@ -235,7 +214,7 @@ class Wire(asyncio.Protocol):
             self._waiting = None
 
     def _look_at(self, moment: float) -> None:
-        """Look for a silence then: one timer for many waits costs less than one for each."""
+        """Set the timer for silence: one for many waits costs less than one for each."""
         self._stop_timer()
         self._timer = self._loop.call_at(moment, self._note_silence)
 

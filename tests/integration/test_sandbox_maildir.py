@@ -90,7 +90,7 @@ def test_a_port_that_is_asked_for_and_taken(tmp_path):
 
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(PetitionError, match=f"port {port} cannot be opened"):
+        with pytest.raises(PetitionError, match=f"port {port}"):
             asyncio.run(scenario(port))
     assert asyncio.run(scenario(port)) == port
 
@@ -103,7 +103,7 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path, inner):
     if inner:
         maildir.mkdir()
     (maildir / inner).symlink_to(elsewhere)
-    with pytest.raises(PetitionError, match="is not a folder of its own"):
+    with pytest.raises(PetitionError, match="not a folder"):
         Maildir(maildir)
     assert list(elsewhere.iterdir()) == []
 

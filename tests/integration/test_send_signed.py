@@ -208,7 +208,7 @@ def test_a_key_in_the_campaign_or_its_repository_is_refused(tmp_path):
     [
         (["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], "neither RSA nor"),
         (["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:768"], "768 bits"),
-        (["genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:x"], "locked with a pass"),
+        (["genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:x"], "password"),
     ],
 )
 def test_a_key_that_cannot_sign_is_refused(tmp_path, content, said):

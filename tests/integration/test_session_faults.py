@@ -164,7 +164,7 @@ def test_a_server_that_takes_a_letter_and_leaves_has_taken_it():
 def test_the_reply_of_a_broken_server_is_kept_in_the_verdict():
     _, verdict, _, _ = asyncio.run(_meet(Phase.DOT, answer("354 What"), pipelining=True))
     assert verdict.reply.code == 354
-    assert str(verdict) == "the server sent what is no SMTP reply after the final dot: 354 What"
+    assert str(verdict).endswith("354 What")
 
 
 def test_what_was_refused_before_a_group_broke_off_stays_refused():

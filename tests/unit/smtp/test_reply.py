@@ -62,7 +62,7 @@ def test_a_reply_shows_itself_as_it_came():
             "\N{REPLACEMENT CHARACTER}]52;c;ZXZpbA==\N{REPLACEMENT CHARACTER}",
         ),
         (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}" * 2),
-        (b"a\x00b\rc\nd", "a\ufffdb\ufffdc\ufffdd"),
+        (b"a\x00b\rc\x1fd", "a\ufffdb\ufffdc\ufffdd"),
         ("a\u202eb\u2066c\u200bd\x9b".encode(), "a\ufffdb\ufffdc\ufffdd\ufffd"),
         (b"a\tb \xc2\xa0", "a b"),
         ("қабылданды".encode(), "қабылданды"),
