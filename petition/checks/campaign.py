@@ -1,31 +1,28 @@
-"""Everything that is wrong with a campaign and its list, at once, before anything is sent.
+"""Examines a letter and its list: everything that is wrong, at once, before anything is sent.
 
-They are pointed out and never dropped: two people may well have one name.
-
-A program that synchronises a folder copies a database while it is written; a network file system
-may neither lock nor flush it (https://www.sqlite.org/howtocorrupt.html, 1.1 and 2.1).
+Beside that the folder of the log: a program that synchronises it copies a database while it is
+written; a network file system may neither lock nor flush it
+(https://www.sqlite.org/howtocorrupt.html, 1.1 and 2.1).
 """
 
-import unicodedata
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path, PurePath
 
-from petition.address import folded
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
-from petition.campaign.names import quoted
-from petition.campaign.people import FirstLines, ListJudge, PeopleList, Person
+from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.server import Server
-from petition.campaign.signatories import Signatory
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.tables import TableRow
 from petition.checks import letter as letter_checks
-from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, takes_all, unfit, zone_of
+from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
+from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems
 from petition.checks.style import Lint, slips_of_campaign
 from petition.errors import (
     CampaignError,
@@ -41,94 +38,13 @@ from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
 from petition.merge.message import Merger
 
-_TOLD = 20  # warnings of each kind that are written out; the others are counted
-
-
-class Duplicates:
-    """Looks at one person after the other for those who were there before.
-
-    Args:
-        signatories: Who signs.
-        signatories_file: The file that names them.
-    """
-
-    def __init__(self, signatories: Iterable[Signatory], signatories_file: str) -> None:
-        self._signatories_file = signatories_file
-        self._signed: dict[str, Signatory] = {}
-        for one in signatories:
-            self._signed.setdefault(_folded(one.name), one)
-            if one.email:
-                self._signed.setdefault(folded(one.email), one)
-        self._names = FirstLines()
-        self._namesakes = _Told("more people have a name that stands in the list before")
-        self._signing = _Told("more recipients sign the letter as well")
-
-    def look_at(self, people: list[Person]) -> None:
-        """Look at the next people of the list."""
-        names = [_folded(person.mailbox.display_name) for person in people]
-        if self._signed:
-            for person, name in zip(people, names, strict=True):
-                key = folded(person.mailbox.addr_spec)
-                signatory = self._signed.get(key) or self._signed.get(name)
-                if signatory and (name or signatory.email):
-                    self._signing.tell(person, *self._signs(person, signatory))
-        whole = [name if " " in name else "" for name in names]  # a first name alone says nothing
-        repeats = self._names.repeats(whole, [person.line for person in people])
-        for at, line in repeats.items():
-            what = f"{quoted(people[at].mailbox.display_name)} stands in line {line} as well"
-            what += ", with another address"
-            hint = "Delete one of the rows if both are one person"
-            self._namesakes.tell(people[at], what, hint)
-
-    def problems(self) -> list[Problem]:
-        """What was found, as warnings."""
-        return [*self._namesakes.problems(), *self._signing.problems()]
-
-    def _signs(self, person: Person, signatory: Signatory) -> tuple[str, str]:
-        place = f"{self._signatories_file}:{signatory.line}"
-        if folded(signatory.email) == folded(person.mailbox.addr_spec):
-            what = f"{quoted(person.mailbox.addr_spec)} signs the letter as well ({place})"
-        else:
-            what = f"{quoted(person.mailbox.display_name)} signs the letter as well ({place})"
-        return what, "Look whether the letter should go to somebody who signs it"
-
-
-class _Told:
-    """Warnings of one kind, of which no more than some are written out."""
-
-    def __init__(self, rest: str) -> None:
-        self._rest = rest
-        self._problems: list[Problem] = []
-        self._more = 0
-        self._file = ""
-
-    def tell(self, person: Person, what: str, hint: str) -> None:
-        if len(self._problems) >= _TOLD:
-            self._more += 1
-            return
-        self._file = person.file
-        self._problems.append(Problem(person.file, person.line, what, hint, Level.WARNING))
-
-    def problems(self) -> list[Problem]:
-        if not self._more:
-            return self._problems
-        what = f"{self._more:,} {self._rest}"
-        hint = "Mend the ones that are named first"
-        return [*self._problems, Problem(self._file, None, what, hint, Level.WARNING)]
-
-
-def _folded(name: str) -> str:
-    """A name by which two spellings of it are the same."""
-    plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
-    return " ".join(plain.casefold().split())
-
-
 MOUNTS = Path("/proc/mounts")
 
-_NETWORK = {"afs", "cifs", "davfs", "fuse.davfs2", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4"}
-_NETWORK |= {"afpfs", "ceph", "fuse.glusterfs", "fuse.google-drive-ocamlfuse", "fuse.gvfsd-fuse"}
-_NETWORK |= {"fuse.onedriver", "fuse.s3fs", "smb3", "smbfs"}
-# The name of a folder, or how it begins, and whose it is.
+_NETWORK = re.compile(
+    r"afpfs|afs|ceph|cifs|davfs|nfs4?|smb3|smbfs"
+    r"|fuse\.(?:davfs2|glusterfs|google-drive-ocamlfuse|gvfsd-fuse|onedriver|rclone|s3fs|sshfs)"
+)
+# The name of a folder, or how it begins, and the program that synchronises it.
 _FOLDERS = {
     "dropbox": "Dropbox",
     "onedrive": "OneDrive",
@@ -139,7 +55,7 @@ _FOLDERS = {
     "iclouddrive": "iCloud",
     "mobile documents": "iCloud",
     "com~apple~clouddocs": "iCloud",
-    "cloudstorage": "macOS for a cloud",  # ~/Library/CloudStorage holds all of them
+    "cloudstorage": "a cloud provider",  # ~/Library/CloudStorage of macOS holds all of them
     "megasync": "MEGA",
     "nextcloud": "Nextcloud",
     "pclouddrive": "pCloud",
@@ -155,105 +71,63 @@ _MARKERS = {
     ".stignore": "Syncthing",
     ".owncloudsync.log": "Nextcloud",
     ".nextcloudsync.log": "Nextcloud",
+    ".sync_*.db": "Nextcloud",
 }
 
 
 def warnings(folder: Path) -> list[Problem]:
-    """What is doubtful about the place where a log is kept.
-
-    Args:
-        folder: The log's folder.
-    """
+    """What may be wrong with the folder that a log is kept in."""
+    doubts = []
+    if owner := _synced_by(folder.resolve()):
+        doubts.append(f"the folder is synchronised by {owner}")
+    if kind := _network_kind(folder.resolve()):
+        doubts.append(f"the folder is on a network file system ({kind})")
+    hint = "Keep the campaign in a folder of this machine only, or name one in [log] database"
     return [
-        Problem(
-            str(folder),
-            None,
-            f"{why}, and a log there can lose what it wrote",
-            "Keep the campaign in a folder of this machine alone, or name one in [log] database",
-            Level.WARNING,
-        )
-        for why in _doubts(folder.resolve())
+        Problem(str(folder), None, f"{why}: a log there can lose data", hint, Level.WARNING)
+        for why in doubts
     ]
-
-
-def _doubts(folder: Path) -> Iterator[str]:
-    if owner := _synced_by(folder):
-        yield f"the folder is synchronised by {owner}"
-    if kind := _network_kind(folder):
-        yield f"the folder lies on a network file system ({kind})"
 
 
 def _synced_by(folder: Path) -> str | None:
     for place in (folder, *folder.parents):
-        if owner := _owner_of_name(place.name.lower()):
-            return owner
-        for marker, owner in _MARKERS.items():
-            if _exists(place / marker):
+        name = place.name.lower()
+        for beginning, owner in _FOLDERS.items():
+            # "OneDrive - Example Ltd", "Dropbox (Personal)", but not "dropbox-client".
+            if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
                 return owner
-        if _has_sync_log(place):
-            return "Nextcloud"
+        with suppress(OSError):  # we may not read it
+            for marker, owner in _MARKERS.items():
+                if any(place.glob(marker)):
+                    return owner
     return None
-
-
-def _owner_of_name(name: str) -> str | None:
-    for beginning, owner in _FOLDERS.items():
-        # "OneDrive - Example Ltd", "Dropbox (Personal)", but no "dropbox-client".
-        if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
-            return owner
-    return None
-
-
-def _has_sync_log(folder: Path) -> bool:
-    """Whether Nextcloud or ownCloud keeps its journal there: `.sync_5f3a9c.db`."""
-    try:
-        return any(folder.glob(".sync_*.db"))
-    except OSError:
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _network_kind(folder: Path) -> str | None:
-    """The kind of the file system that a folder lies on, if other machines write to it too."""
+    """The kind of a folder's file system, if other machines write to it too."""
     try:
         lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return None
     best, kind = -1, ""
     for line in lines:
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        place = PurePath(_unescaped(fields[1]))
-        # The last one of two mounts on one place is the one that is seen.
-        if folder.is_relative_to(place) and len(place.parts) >= best:
-            best, kind = len(place.parts), fields[2]
-    return kind if kind in _NETWORK else None
+        _, mount, mounted, *_ = f"{line}   ".split(" ")
+        place = PurePath(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount))
+        # Of two mounts at one place the last one is seen.
+        if mount and folder.is_relative_to(place) and len(place.parts) >= best:
+            best, kind = len(place.parts), mounted
+    return kind if _NETWORK.fullmatch(kind) else None
 
 
-def _unescaped(place: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        place = place.replace(code, char)
-    return place
-
-
-READ_BACK_FIRST = 100  # copies that are parsed in full; of the others the header block is looked at
-
-_HINT_ROW = "Write the real address or delete the row"
-
-PERSONS_NAMED = 5  # so many rows are named in a problem that many have; the rest are counted
+READ_BACK_FIRST = 100  # copies that are parsed in full; of the others only the header
 
 
 class Fallbacks:
-    """Those for whom there is no letter in their language: some by name, and their number."""
+    """Those for whom there is no letter in their language: the first ones, and their number."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[list[Person], int]] = {}
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, list[Person]] = {}
 
     def look_at(self, merger: Merger | None, person: Person) -> None:
         """Count somebody for whom there is no letter in their language."""
@@ -261,15 +135,15 @@ class Fallbacks:
             return
         if not merger.language_of(person)[1]:
             return
-        named, count = self._found.get(person.language, ([], 0))
-        if len(named) < PERSONS_NAMED:
-            named.append(person)
-        self._found[person.language] = named, count + 1
+        self._counts[person.language] += 1
+        first = self._first.setdefault(person.language, [])
+        if len(first) < ROWS_NAMED:
+            first.append(person)
 
     def __iter__(self) -> Iterator[tuple[str, list[Person], int]]:
         """The languages, the most wanted first, each with its first persons and their number."""
-        found = sorted(self._found.items(), key=lambda pair: -pair[1][1])
-        return ((language, named, count) for language, (named, count) in found)
+        counts = self._counts.most_common()
+        return ((language, self._first[language], count) for language, count in counts)
 
 
 @dataclass
@@ -277,14 +151,14 @@ class Examined:
     """A letter, its list, and what is wrong with them so far.
 
     Args:
-        files: Reads what the letter carries.
-        frozen: The letter as it would be frozen now; None where its problems forbid it. Where
-            there are errors it serves to find further ones, and must not be sent.
-        people: Its list; None where it cannot be read.
+        files: Reads the letter's attachments.
+        frozen: The letter as it would be frozen now; None: its problems forbid it. If there are
+            errors, it serves to find further ones, and must not be sent.
+        people: Its list; None: it cannot be read.
         fallbacks: For whom there is no letter in their language, of those asked about.
         complete: Adds to a person what the log knows (prepare.py).
-        consent: Of a bulk letter, reads the consent of the list's people.
-        passed_over: Of a bulk letter, the rows that cannot be used.
+        consent: Reads the consent of the people of a bulk letter; None: the letter is personal.
+        passed_over: The invalid rows of a bulk letter.
         largest_copy: The size in bytes of the largest copy that was parsed in full.
     """
 
@@ -308,13 +182,13 @@ class Examined:
 
     @property
     def is_bulk(self) -> bool:
-        """Whether a row that cannot be used is left out, and keeps no letter from leaving."""
+        """Whether an invalid row is left out, and does not stop the letter."""
         return self.consent is not None
 
     def judge(
         self, people: PeopleList
     ) -> Callable[[list[TableRow]], tuple[list[Person], list[Problem]]]:
-        """What judges the rows of the list, in one pass, and completes its people."""
+        """What turns rows of the list into people and problems, block by block."""
         self.passed_over = PassedOver(people.file)
         judge = ListJudge(people)
         if self.consent:
@@ -327,7 +201,7 @@ class Examined:
         return judge_and_complete
 
     def rows(self) -> Iterator[Person]:
-        """The list's people as they are read; of a bulk letter all of them."""
+        """The list's people as they are read."""
         if self.people is None:
             return
         judge = self.judge(self.people)
@@ -338,11 +212,11 @@ class Examined:
 
 
 class CopyCheck:
-    """Merges a letter for the people of its list, some at a time, and looks at each copy.
+    """Merges a letter for the people of its list, a block at a time, and checks each copy.
 
     Args:
-        examined: The letter and its list; its rows that cannot be used are counted there.
-        merger: Merges the letter; None: only the rows are looked at.
+        examined: The letter and its list; invalid rows are counted there.
+        merger: Merges the letter; None: only the rows are checked.
         revision: The revision that is to be sent.
         read_back: How many copies are parsed in full.
     """
@@ -360,30 +234,32 @@ class CopyCheck:
         signatories_file = campaign.settings.people["signatories"]
         self._duplicates = Duplicates(campaign.signatories, signatories_file)
         self._copied = CopiedTwice(letter)
-        self._refusals = Refusals()
-        self._judges_address = not takes_all(examined.server)
+        self._refusals = SharedProblems()
+        self._email = examined.people.cell("email") if examined.people else None
 
     def __call__(self, people: list[Person]) -> tuple[list[Person], list[Problem]]:
-        """The same people, each with the files that their copy alone carries; and what is wrong.
+        """The same people, each with the files that their copy alone carries; and problems.
 
-        Of a bulk letter, those whose row cannot be used are excluded. Who is excluded is not looked
-        at: nobody writes to them, and their cells may be in any condition.
+        Those with an invalid row of a bulk letter are excluded. Whoever is excluded is not checked:
+        they get no letter, and their cells may hold anything.
         """
-        if not self._examined.is_bulk:  # who sign that themselves are the ones to write to
+        if not self._examined.is_bulk:  # many supporters sign as well
             self._duplicates.look_at([one for one in people if not one.excluded])
         problems: list[Problem] = []
         checked = [one if one.excluded else self._checked(one, problems) for one in people]
         return checked, problems
 
     def summary(self) -> list[Problem]:
-        """What is told once for the whole list, after its last row."""
+        """What is reported once for the whole list, after its last row."""
         found = [*self._refusals.problems(), *self._duplicates.problems()]
         return [*found, *self._copied.problems, *self._lint.problems()]
 
     def _checked(self, person: Person, problems: list[Problem]) -> Person:
         self._copied.look_at(person)
-        fault = self._fault_of_address(person) if self._judges_address else None
-        copy = None
+        copy, fault = None, None
+        if what := refused_by(self._examined.server, person.mailbox):
+            hint = "Write the real address or delete the row"
+            fault = Problem(person.file, person.line, what, hint, mark=self._email)
         if self._merger:
             full = self._left_to_parse > 0
             self._left_to_parse -= 1
@@ -393,7 +269,7 @@ class CopyCheck:
                 if refusal.problem.file != person.file:
                     self._refusals.add(refusal.problem, person)
                 elif isinstance(refusal, MergeHindered) or not self._examined.is_bulk:
-                    problems.append(refusal.problem)  # for a file that is away no row is to blame
+                    problems.append(refusal.problem)  # a missing file is not the row's fault
                 else:
                     fault = fault or refusal.problem
         if fault and self._examined.is_bulk:
@@ -409,57 +285,23 @@ class CopyCheck:
             person = person._replace(fields={**person.fields, **copy.own_files})
         return person
 
-    def _fault_of_address(self, person: Person) -> Problem | None:
-        if what := refused_by(self._examined.server, person.mailbox):
-            return Problem(person.file, person.line, what, _HINT_ROW, mark=self._email)
-        return None
-
-    @cached_property
-    def _email(self) -> int | None:
-        return self._examined.people.cell("email") if self._examined.people else None
-
 
 def nobody_on(people: PeopleList) -> Problem:
-    """A list without a row."""
-    what = "there is nobody on this list"
-    hint = "Write a row for each person under the header"
+    """The warning about a list without rows."""
+    what, hint = "there is nobody on this list", "Write a row for each person under the header"
     return Problem(people.file, people.table.header_line, what, hint, Level.WARNING)
-
-
-class Refusals:
-    """Merges that the letter is to blame for, one problem for all the rows that have it."""
-
-    def __init__(self) -> None:
-        self._places: dict[Problem, list[str]] = {}
-        self._counts: Counter[Problem] = Counter()
-
-    def add(self, problem: Problem, person: Person) -> None:
-        """One more row with a problem."""
-        self._counts[problem] += 1
-        places = self._places.setdefault(problem, [])
-        if len(places) < PERSONS_NAMED:
-            places.append(f"{person.file}:{person.line}")
-
-    def problems(self) -> list[Problem]:
-        """The problems, each with the rows that have it."""
-        return [self._with_rows(problem) for problem in self._places]
-
-    def _with_rows(self, problem: Problem) -> Problem:
-        more = self._counts[problem] - PERSONS_NAMED
-        named = ", ".join(self._places[problem]) + (f" and {more} more" if more > 0 else "")
-        return replace(problem, what=f"{problem.what} (for {named})")
 
 
 def examine(
     campaign: Campaign, name: str, *, server: Server | None, campaign_id: str, today: date
 ) -> Examined:
-    """Examine a letter, all but the rows of its list.
+    """Examine a letter, but not yet the rows of its list.
 
     Args:
         campaign: The loaded campaign.
         name: The letter's name.
         server: Where it would go; None: the sandbox.
-        campaign_id: The campaign's id, as the log has fixed it.
+        campaign_id: The campaign's id, as the log has it.
         today: The day it would be frozen on.
 
     Raises:
@@ -471,7 +313,7 @@ def examine(
     examined.problems += letter_checks.unknown_lists(campaign)
     if not letter.texts:
         return examined
-    if letter.front.to in campaign.settings.people:  # else the campaign has said so
+    if letter.front.to in campaign.settings.people:  # else `campaign.problems` says so
         examined.people = campaign.people(letter.front.to, examined.problems)
     if examined.people and letter.front.kind == "bulk":
         examined.consent = letter_checks.consent_of(campaign, letter, examined.people)
@@ -488,7 +330,7 @@ def examine(
     except CampaignError as fault:
         examined.problems += fault.problems
     if letter.front.event and letter.front.event not in campaign.settings.events:
-        examined.frozen = None  # the event was told of; that every copy lacks it follows
+        examined.frozen = None  # reported already; else every copy would lack it
     examined.problems += unfit(campaign, letter, server, today)
     examined.problems += letter_checks.problems_of(
         campaign, letter, examined.frozen, examined.people, server
@@ -498,7 +340,7 @@ def examine(
 
 
 class _AnyColumn(tuple[str, ...]):
-    """The columns of a list that cannot be read: whatever a letter names could be there."""
+    """The columns of a list that cannot be read: any name that a letter uses could be one."""
 
     __slots__ = ()
 
@@ -510,7 +352,7 @@ def find_letter(campaign: Campaign, name: str) -> Letter:
     """A letter by its name, or by its file's.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such letter.
     """
     stem = name.removeprefix(f"{LETTERS_FOLDER}/").removesuffix(".md")
     if stem in campaign.letters:
@@ -522,20 +364,13 @@ def find_letter(campaign: Campaign, name: str) -> Letter:
 
 
 def concerning(campaign: Campaign, letter: str) -> list[Problem]:
-    """The campaign's problems that concern a letter: all but those of other letters.
-
-    Args:
-        campaign: The loaded campaign.
-        letter: The letter's name.
-    """
-    own = {None, letter, DEMANDS}
-    return [problem for problem in campaign.problems if _letter_of(problem.file) in own]
-
-
-def _letter_of(file: str) -> str | None:
-    """The name of the letter that a file belongs to, or None where it is no letter's."""
-    folder, _, name = file.rpartition("/")
-    return name.split(".")[0] if folder == LETTERS_FOLDER else None
+    """The campaign's problems that concern a letter: all but those of other letters."""
+    found = []
+    for problem in campaign.problems:
+        folder, _, name = problem.file.rpartition("/")
+        if folder != LETTERS_FOLDER or name.split(".")[0] in {letter, DEMANDS}:
+            found.append(problem)
+    return found
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -546,5 +381,5 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def today_of(campaign: Campaign) -> date:
-    """The day it is for the campaign."""
+    """The date in the campaign's time zone."""
     return datetime.now(zone_of(campaign)).date()

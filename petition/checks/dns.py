@@ -1,4 +1,4 @@
-"""DNS: SPF (RFC 7208), DMARC (RFC 7489), and what is known of mail providers."""
+"""DNS: SPF (RFC 7208), DMARC (RFC 7489), and what we know about mail providers."""
 
 import ipaddress
 import re
@@ -20,19 +20,19 @@ from petition.errors import PetitionError, UsageError
 
 VARIABLE = "PETITION_RESOLVER"
 SECONDS = 5.0  # for one question, all tries
-_NO_HOPE = 2  # so many questions without any answer: nobody is there to ask
+_NO_HOPE = 2  # unanswered questions in a row, after which no more are asked
 
 _PLACE = re.compile(r"\[?([0-9a-fA-F:.]+?)\]?(?::([0-9]{1,5}))?")
 
 
 class DnsTrouble(PetitionError):
-    """A question was not answered: that says nothing of what is published."""
+    """A question was not answered, so we do not know what is published."""
 
 
 class Resolver:
-    """Asks questions and remembers the answers.
+    """Asks questions and remembers the answers, which are empty if a name does not exist.
 
-    What a question finds nothing for has an empty answer, whether the name is there or not.
+    Its methods raise DnsTrouble if there is no answer.
 
     Args:
         place: Where to ask, as "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"; "": as the
@@ -40,7 +40,7 @@ class Resolver:
         seconds: How long to wait for an answer.
 
     Raises:
-        UsageError: `place` is no such address.
+        UsageError: `place` is not such an address.
     """
 
     def __init__(self, place: str = "", seconds: float = SECONDS) -> None:
@@ -53,29 +53,22 @@ class Resolver:
         """The TXT records of a name, each with its strings joined (RFC 7208 3.3), sorted."""
         found = self._ask(name, "TXT")
         texts = (b"".join(record.strings) for record in found if isinstance(record, TXT))
-        # Servers turn the order of records with every answer.
+        # Servers rotate the records with every answer.
         return sorted(text.decode("utf-8", "replace") for text in texts)
 
     def mx(self, name: str) -> list[str]:
-        """The mail servers of a domain, the first choice first; "." is none (RFC 7505)."""
+        """The mail servers of a domain by preference; "." is none (RFC 7505)."""
         found = [record for record in self._ask(name, "MX") if isinstance(record, MX)]
         found.sort(key=lambda record: (record.preference, record.exchange))
-        return [_shown(record.exchange) for record in found]
+        names = (record.exchange.to_text().lower() for record in found)
+        return [name.removesuffix(".") or "." for name in names]
 
     def addresses(self, name: str) -> list[str]:
-        """The addresses of a host, of both families.
-
-        Raises:
-            DnsTrouble: There was no answer.
-        """
+        """The addresses of a host, of both families."""
         return [str(record) for kind in ("A", "AAAA") for record in self._ask(name, kind)]
 
     def names(self, address: str) -> list[str]:
-        """The names that an address has (PTR).
-
-        Raises:
-            DnsTrouble: There was no answer.
-        """
+        """The names of an address (PTR)."""
         found = self._ask(reverse_name(address), "PTR")
         return [str(record).lower().removesuffix(".") for record in found]
 
@@ -84,34 +77,28 @@ class Resolver:
             hint = f"Go online, or set {VARIABLE} to the address of one"
             raise DnsTrouble("this machine knows no name server", hint)
         if self._silent >= _NO_HOPE:
-            raise DnsTrouble("DNS does not answer", "See whether this machine is online")
+            raise DnsTrouble("DNS does not answer", "Check whether this machine is online")
         try:
             answer = self._resolver.resolve(
                 dns.name.from_text(name), kind, raise_on_no_answer=False, lifetime=self._seconds
             )
         except dns.resolver.NXDOMAIN:
-            found: list[object] = []
+            answer = None
         except dns.resolver.NoNameservers:
-            what = f"the name servers of {name} answer with a fault"
-            raise DnsTrouble(what, "Have whoever runs its DNS look") from None
+            what = f"the name servers of {name} report an error"
+            raise DnsTrouble(what, "Tell the administrators of its DNS") from None
         except (dns.resolver.LifetimeTimeout, dns.resolver.NoResolverConfiguration, OSError):
             self._silent += 1
             raise DnsTrouble(f"DNS does not answer for {name}", "Try again later") from None
-        except dns.exception.DNSException:  # a name that can be none, an answer that is none
-            raise DnsTrouble(f"DNS gives no sense for {name}", "Correct the name") from None
-        else:
-            found = list(answer.rrset or ())
+        except dns.exception.DNSException:  # not a name, or not an answer
+            raise DnsTrouble(f"DNS cannot look up {name}", "Correct the name") from None
         self._silent = 0
-        return found
+        return list(answer.rrset or ()) if answer else []
 
 
 def reverse_name(address: str) -> str:
-    """The name under which the names of an address are published."""
+    """The name under which the PTR records of an address are published."""
     return dns.reversename.from_address(address).to_text(omit_final_dot=True)
-
-
-def _shown(name: dns.name.Name) -> str:
-    return name.to_text().lower().removesuffix(".") or "."
 
 
 def _system_resolver() -> dns.resolver.Resolver:
@@ -130,14 +117,14 @@ def _resolver_at(place: str) -> dns.resolver.Resolver:
             host = ""
         resolver.nameservers = [dns.nameserver.Do53Nameserver(str(ip_address(host)), port)]
     except ValueError:
-        hint = "Set it to the like of 192.0.2.53 or 192.0.2.53:5353, or unset it"
-        raise UsageError(f"{VARIABLE} is no address of a name server", hint) from None
+        hint = "Set it to an address such as 192.0.2.53 or 192.0.2.53:5353, or unset it"
+        raise UsageError(f"{VARIABLE} is not the address of a name server", hint) from None
     return resolver
 
 
-MOST_LOOKUPS = 10  # RFC 7208 4.6.4; one more, and the record counts as broken
-MOST_VOID = 2  # of them that find nothing
-_ENOUGH = 40  # a record that asks for so many is not read to its end
+MOST_LOOKUPS = 10  # RFC 7208 4.6.4; with one more the record is not valid
+MOST_VOID = 2  # of these that find nothing
+_ENOUGH = 40  # a record that needs more is not read to its end
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -161,33 +148,21 @@ class _Term(NamedTuple):
 
 @dataclass
 class Spf:
-    """What a domain's SPF record says, with all that it includes.
-
-    Args:
-        domain: The domain.
-        records: Its SPF records; more than one count as none.
-        includes: Every domain that was included, at any depth.
-        networks: Who may send, as far as it stands in addresses.
-        lookups: How many questions it costs a receiver.
-        voids: How many of them find nothing.
-        ending: What becomes of all others: "-", "~", "?", "+", or "" where that is not said.
-        faults: Why a receiver takes it for broken.
-        unread: What stands in the domain's own record behind `all`.
-    """
+    """What a domain's SPF record says, with all that it includes."""
 
     domain: str
-    records: list[str] = field(default_factory=list)
-    includes: set[str] = field(default_factory=set)
-    networks: list[Network] = field(default_factory=list)
-    lookups: int = 0
-    voids: int = 0
-    ending: str = ""
-    faults: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)  # more than one count as none
+    includes: set[str] = field(default_factory=set)  # at any depth
+    networks: list[Network] = field(default_factory=list)  # that may send
+    lookups: int = 0  # questions that it costs a receiver
+    voids: int = 0  # of these that find nothing
+    ending: str = ""  # the qualifier of `all`: "-", "~", "?" or "+"
+    faults: list[str] = field(default_factory=list)  # why it is not valid
+    unread: list[str] = field(default_factory=list)  # terms of its own record after `all`
 
     def allows(self, address: str) -> bool:
         """Whether an address may send."""
-        one = ipaddress.ip_address(address)
+        one = ip_address(address)
         return any(one.version == net.version and one in net for net in self.networks)
 
 
@@ -204,19 +179,17 @@ def read_spf(resolver: Resolver, domain: str) -> Spf:
         _Walk(resolver, spf).visit(spf.records[0], begin)
         if spf.lookups > MOST_LOOKUPS:
             asked = f"more than {_ENOUGH}" if spf.lookups > _ENOUGH else str(spf.lookups)
-            spf.faults.append(f"it costs {asked} look-ups, and {MOST_LOOKUPS} are allowed")
+            spf.faults.append(f"it needs {asked} look-ups, but {MOST_LOOKUPS} are allowed")
         if spf.voids > MOST_VOID:
-            found = f"{spf.voids} of its look-ups find nothing, and {MOST_VOID} may"
+            found = f"{spf.voids} of its look-ups find nothing, but only {MOST_VOID} may"
             spf.faults.append(found)
     return spf
 
 
 class _Step(NamedTuple):
-    """Where the walk is."""
-
-    chain: tuple[str, ...]
-    counts: bool
-    decides: bool
+    chain: tuple[str, ...]  # the domains from the first one to here
+    counts: bool  # whether what is allowed here may send
+    decides: bool  # whether `all` counts here
 
     @property
     def domain(self) -> str:
@@ -224,7 +197,7 @@ class _Step(NamedTuple):
 
 
 class _Walk:
-    """Goes through a record and those that it includes, as a receiver would that finds nobody."""
+    """Reads a record and those that it includes, as for an address that none of them allows."""
 
     def __init__(self, resolver: Resolver, spf: Spf) -> None:
         self._resolver = resolver
@@ -244,7 +217,7 @@ class _Walk:
             elif found := _MODIFIER.fullmatch(word):
                 redirect = found[2] if found[1].lower() == "redirect" else redirect
             else:
-                self._fault(f'"{word}" of {step.domain} is no term of SPF')
+                self._fault(f'"{word}" of {step.domain} is not an SPF term')
         if redirect and not has_all:
             self._spf.lookups += 1
             self._enter(redirect, f"redirect={redirect}", step)
@@ -272,7 +245,7 @@ class _Walk:
         if not domain:
             self._fault(f'"{word}" of {step.domain} names no domain')
         elif domain in step.chain:
-            self._fault(f'"{word}" of {step.domain} leads back to where it began')
+            self._fault(f'"{word}" of {step.domain} includes itself')
         elif self._spf.lookups <= _ENOUGH:
             records = [text for text in self._resolver.txt(domain) if is_spf(text)]
             self._spf.includes.add(domain)
@@ -286,7 +259,7 @@ class _Walk:
         try:
             network = ipaddress.ip_network(term.domain + term.length, strict=False)
         except ValueError:
-            self._fault(f'"{term.word}" of {step.domain} is no address')
+            self._fault(f'"{term.word}" of {step.domain} is not an address')
             return
         if step.counts:
             self._spf.networks.append(network)
@@ -324,22 +297,15 @@ _MOST_STEPS = 8  # up the tree
 
 @dataclass
 class Dmarc:
-    """The DMARC record that counts for a domain.
+    """The DMARC record that counts for a domain."""
 
-    Args:
-        domain: Where it was found: the domain itself or one above it; "" for nowhere.
-        records: What is published there; more than one count as none.
-        tags: What it says.
-        policy: What is to become of letters that prove nothing; "" where it does not say so.
-    """
-
-    domain: str = ""
-    records: list[str] = field(default_factory=list)
+    domain: str = ""  # where it was found: the domain itself or one above it
+    records: list[str] = field(default_factory=list)  # more than one count as none
     tags: dict[str, str] = field(default_factory=dict)
-    policy: str = ""
+    policy: str = ""  # for mail that proves nothing; "": it has no valid one
 
     def is_aligned(self, authenticated: str, sender: str, tag: str) -> bool:
-        """Whether a proof for one domain counts for another."""
+        """Whether a domain that SPF or DKIM proves is aligned with the sender's."""
         if authenticated == sender:
             return True
         if self.tags.get(tag, "r").lower() == "s":
@@ -353,50 +319,36 @@ class Dmarc:
 
 
 def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
-    """Look for the record of a domain, and then of those above it."""
+    """The record of a domain, or else of the nearest one above it."""
     labels = domain.split(".")
     for up in range(min(max(len(labels) - 1, 1), _MOST_STEPS)):
         above = ".".join(labels[up:])
         texts = resolver.txt(f"_dmarc.{above}")
         records = [text for text in texts if text.replace(" ", "").lower().startswith("v=dmarc1")]
-        if records:
-            return _read(above, records, is_above=above != domain)
-    return Dmarc()
-
-
-def _read(domain: str, records: list[str], *, is_above: bool) -> Dmarc:
-    dmarc = Dmarc(domain, records)
-    if len(records) > 1:
+        if not records:
+            continue
+        dmarc = Dmarc(above, records)
+        for part in records[0].split(";") if len(records) == 1 else ():
+            name, mark, value = part.partition("=")
+            if mark:
+                dmarc.tags.setdefault(name.strip().lower(), value.strip())
+        policy = dmarc.tags.get("p", "")
+        if above != domain:
+            policy = dmarc.tags.get("sp", policy)
+        dmarc.policy = policy.lower() if policy.lower() in POLICIES else ""
         return dmarc
-    for part in records[0].split(";"):
-        name, mark, value = part.partition("=")
-        if mark:
-            dmarc.tags.setdefault(name.strip().lower(), value.strip())
-    policy = dmarc.tags.get("p", "")
-    if is_above:
-        policy = dmarc.tags.get("sp", policy)
-    dmarc.policy = policy.lower() if policy.lower() in POLICIES else ""
-    return dmarc
+    return Dmarc()
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A mail provider.
+    """A mail provider."""
 
-    Args:
-        host: The end of its servers' names.
-        title: What people call it.
-        spf: The domain that SPF must include; "": it sends under a return path of its own.
-        selectors: The selectors of DKIM keys that it has its customers publish; where they are
-            each customer's own, none.
-        own: The domains of addresses that it gives to everybody.
-    """
-
-    host: str
-    title: str
-    spf: str = ""
-    selectors: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()
+    host: str  # the end of its servers' names
+    title: str  # as people call it
+    spf: str = ""  # the domain that SPF must include; "": it uses a return path of its own
+    selectors: tuple[str, ...] = ()  # of the DKIM keys that all its customers publish
+    own: tuple[str, ...] = ()  # the domains of the addresses that it gives to anybody
 
 
 _ALL = (
@@ -423,15 +375,11 @@ _ALL = (
 
 
 def giver_of(domain: str) -> Known | None:
-    """The provider that gives everybody addresses of a domain."""
+    """The provider that gives anybody addresses in a domain."""
     return next((one for one in _ALL if domain in one.own), None)
 
 
 def known_of(host: str) -> Known | None:
-    """The provider that a server belongs to.
-
-    Args:
-        host: The server's name.
-    """
+    """The provider that a server belongs to, by its name."""
     name = f".{host.lower()}"
     return next((one for one in _ALL if name.endswith(f".{one.host}")), None)

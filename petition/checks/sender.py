@@ -1,4 +1,4 @@
-"""What receivers can find out about the sender, and a visit to the mail server."""
+"""What receivers see of the sender in DNS, a visit to the mail server, and its limits."""
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,6 @@ from petition.checks.dns import (
     Resolver,
     Spf,
     giver_of,
-    is_spf,
     known_of,
     read_dmarc,
     read_spf,
@@ -27,33 +26,25 @@ from petition.errors import Level, Problem, ServerTrouble
 from petition.smtp.session import Session
 from petition.smtp.transaction import Offers
 
-WELL = "Nothing to do"
-
 _STRING = 255  # bytes in one string of a TXT record (RFC 1035 3.3)
 
 
 def wrong(place: str, what: str, hint: str) -> Problem:
-    """Something that keeps letters from arriving.
-
-    Args:
-        place: The name in DNS, or the server.
-        what: What is wrong.
-        hint: What to put where.
-    """
+    """What keeps letters from arriving; the place is a name in DNS or a server."""
     return Problem(place, None, what, hint)
 
 
 def doubtful(place: str, what: str, hint: str) -> Problem:
-    """Something that a person should look at; arguments are those of `wrong`."""
+    """What a person should look at."""
     return Problem(place, None, what, hint, Level.WARNING)
 
 
-def well(place: str, what: str, hint: str = WELL) -> Problem:
-    """Something that is as it should be, or that cannot be told; arguments are those of `wrong`."""
+def well(place: str, what: str, hint: str = "Nothing to do") -> Problem:
+    """What is as it should be, or cannot be checked."""
     return Problem(place, None, what, hint, Level.NOTE)
 
 
-def publish(name: str, text: str) -> str:
+def _publish(name: str, text: str) -> str:
     """What to publish in DNS, as a line of a zone file."""
     strings = (text[at : at + _STRING] for at in range(0, len(text), _STRING))
     quoted = " ".join(f'"{each}"' for each in strings)
@@ -62,17 +53,17 @@ def publish(name: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SenderDomain:
-    """Who sends, and through which server.
+    """The sender, and the server that it sends through.
 
     Args:
         domain: The domain of the From address.
         answers: The domain of the Reply-To address.
         bounces: The domain of the return path.
-        reports: Who should get DMARC reports, where nobody does.
+        reports: The address for DMARC reports, if there is no record yet.
         server: The server; None: the sandbox.
         key_name: The name in DNS of the key that signs here; "": nothing is signed here.
         key_domain: The domain that it signs for.
-        key_record: What must be published there; None where the key is not known.
+        key_record: What must be published there; None: the key is not known.
     """
 
     domain: str
@@ -88,13 +79,7 @@ class SenderDomain:
     def of(
         cls, settings: Settings, server: Server | None, key_record: str | None
     ) -> "SenderDomain":
-        """The sender of a campaign.
-
-        Args:
-            settings: Those of the campaign.
-            server: The server; None: the sandbox.
-            key_record: What [dkim] wants published; None where there is no key.
-        """
+        """The sender of a campaign."""
         one, dkim = settings.sender, settings.dkim
         path = one.return_path or one.from_.addr_spec
         return cls(
@@ -115,14 +100,15 @@ class SenderDomain:
 
 
 def look_at_sender(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
-    """Everything that DNS says of the sender.
-
-    Args:
-        sender: The sender.
-        resolver: Whom to ask.
-    """
+    """Everything that DNS says about the sender."""
     if giver := giver_of(sender.domain):
-        yield _given(sender, giver)
+        if sender.server is None or sender.known == giver:
+            what = f"{giver.title} manages SPF, DKIM and DMARC of its own addresses"
+            yield well(sender.domain, what)
+        else:
+            what = f"the From address is from {giver.title}, but its letters go through another"
+            hint = f"Send through {giver.title}, or write from a domain of your own"
+            yield wrong(sender.domain, f"{what} server, which proves nothing", hint)
         return
     looks: tuple[tuple[str, Callable[[SenderDomain, Resolver], Iterator[Problem]]], ...] = (
         (sender.bounces, _spf),
@@ -138,35 +124,25 @@ def look_at_sender(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem
             yield doubtful(place, trouble.what, trouble.hint)
 
 
-def _given(sender: SenderDomain, giver: Known) -> Problem:
-    """What is to be said of an address that is under a provider's own domain."""
-    if sender.server is None or sender.known == giver:
-        what = f"{giver.title} looks after SPF, DKIM and DMARC of its own addresses"
-        return well(sender.domain, what)
-    what = f"the From address is {giver.title}'s, and its letters go through another server"
-    hint = f"Send through {giver.title}, or write from a domain of your own"
-    return wrong(sender.domain, f"{what}, which proves nothing", hint)
-
-
 # ---- SPF
 
 
 def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     domain, known = sender.bounces, sender.known
     if known and not known.spf:
-        yield well(domain, f"SPF: {known.title} sends under a return path of its own")
+        yield well(domain, f"SPF: {known.title} uses a return path of its own")
         return
     spf = read_spf(resolver, domain)
     if not spf.records:
-        yield doubtful(domain, "there is no SPF record", publish(domain, _new_spf(sender)))
+        yield doubtful(domain, "there is no SPF record", _publish(domain, _new_spf(sender)))
     elif len(spf.records) > 1:
-        what = f"there are {len(spf.records)} SPF records, and receivers heed neither of them"
-        yield wrong(domain, what, f"Keep one. {publish(domain, _merged(spf.records))}")
+        what = f"there are {len(spf.records)} SPF records, so receivers ignore them all"
+        yield wrong(domain, what, f"Keep one. {_publish(domain, _merged(spf.records))}")
     elif spf.faults:
-        hint = "Mend it"
+        hint = "Correct it"
         if spf.lookups > MOST_LOOKUPS:
-            hint = "Take out what you no longer send through, or write its addresses as ip4:"
-        yield wrong(domain, f"the SPF record counts as broken: {'; '.join(spf.faults)}", hint)
+            hint = "Delete what you no longer send through, or write its addresses as ip4:"
+        yield wrong(domain, f"the SPF record is not valid: {'; '.join(spf.faults)}", hint)
     else:
         yield from _sound_spf(sender, spf, resolver)
 
@@ -174,16 +150,16 @@ def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
 def _sound_spf(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Iterator[Problem]:
     domain, record = spf.domain, spf.records[0]
     if spf.ending == "+":
-        hint = publish(domain, _with_ending(record, "~all"))
-        yield wrong(domain, "SPF lets everybody send for the domain (+all)", hint)
+        hint = _publish(domain, _with_ending(record, "~all"))
+        yield wrong(domain, "SPF lets anybody send for the domain (+all)", hint)
     elif spf.unread:
-        what = f'SPF has "{" ".join(spf.unread)}" behind "all", where receivers no longer look'
-        hint = publish(domain, _with_ending(record, "-all" if spf.ending == "-" else "~all"))
+        what = f'SPF has "{" ".join(spf.unread)}" after "all", where receivers ignore it'
+        hint = _publish(domain, _with_ending(record, "-all" if spf.ending == "-" else "~all"))
         yield doubtful(domain, what, hint)
     elif spf.ending in {"?", ""}:
-        hint = publish(domain, _with_ending(record, "~all"))
-        yield doubtful(domain, "SPF does not say what becomes of mail from elsewhere", hint)
-    if spf.unread:  # whom it lets in is seen when they are read
+        hint = _publish(domain, _with_ending(record, "~all"))
+        yield doubtful(domain, "SPF does not say what to do with mail from elsewhere", hint)
+    if spf.unread:  # look again when it is corrected
         return
     if missing := _not_covered(sender, spf, resolver):
         yield missing
@@ -193,28 +169,21 @@ def _sound_spf(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Iterator[P
 
 
 def _not_covered(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Problem | None:
-    """Whether the record leaves out whom the letters are sent through."""
+    """The warning that SPF does not allow the server that the letters are sent through."""
     server, known = sender.server, sender.known
     if known:
         if known.spf in spf.includes:
             return None
-        term = f"include:{known.spf}"
-        hint = publish(spf.domain, _with_term(spf.records[0], term))
-        return doubtful(spf.domain, f"SPF leaves out {known.title}", hint)
+        hint = _publish(spf.domain, _with_term(spf.records[0], f"include:{known.spf}"))
+        return doubtful(spf.domain, f"SPF does not include {known.title}", hint)
     if server is None or server.is_loopback:
-        return None  # from which address the world sees this machine is not known here
+        return None  # this machine does not know the address that others see
     addresses = _addresses(server, resolver)
     if not addresses or any(map(spf.allows, addresses)):
         return None
-    what = f"SPF names no address of {server.host}, which may send from others"
-    term = f"a:{server.host}"
-    hint = f"Ask the provider what to include; if nothing, {_lowered(spf, term)}"
-    return doubtful(spf.domain, what, hint)
-
-
-def _lowered(spf: Spf, term: str) -> str:
-    text = publish(spf.domain, _with_term(spf.records[0], term))
-    return text[0].lower() + text[1:]
+    what = f"SPF has no address of {server.host}, though that may send from others"
+    record = _publish(spf.domain, _with_term(spf.records[0], f"a:{server.host}"))
+    return doubtful(spf.domain, what, f"Ask the provider what to include. If nothing: {record}")
 
 
 def _new_spf(sender: SenderDomain) -> str:
@@ -243,8 +212,7 @@ def _with_term(record: str, term: str) -> str:
 
 
 def _merged(records: list[str]) -> str:
-    """One record that lets in whom any of them lets in."""
-    assert all(map(is_spf, records))  # noqa: S101 (`read_spf` keeps no others)
+    """One record that allows whatever any of them allows."""
     terms = dict.fromkeys(one for record in records for one in _terms(record) if not _is_all(one))
     return " ".join(["v=spf1", *terms, "~all"])
 
@@ -259,43 +227,42 @@ def _dkim(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         names = [f"{one}._domainkey.{sender.domain}" for one in known.selectors]
         found = next((name for name in names if resolver.txt(name)), None)
         if found:
-            yield well(found, f"{known.title} has a DKIM key there, and signs with it")
+            yield well(found, f"{known.title} signs with the DKIM key there")
         else:
             what = f"no DKIM key of {known.title} is published ({', '.join(names)})"
-            hint = f"Turn DKIM on in {known.title}'s console and publish what it shows"
+            hint = f"Turn on DKIM in the console of {known.title} and publish what it shows"
             yield doubtful(sender.domain, what, hint)
     else:
-        what = "whether DKIM signs the letters cannot be told from here: the provider may"
+        what = "whether the provider signs the letters (DKIM) is not known"
         hint = f"Send a copy to yourself (--to-me) and look for dkim=pass and d={sender.domain}"
         yield well(sender.domain, what, hint)
 
 
 def _own_key(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     name, wanted = sender.key_name, sender.key_record
-    hint = publish(name, wanted) if wanted else "Publish the public half of the key there"
+    hint = _publish(name, wanted) if wanted else "Publish the public half of the key there"
     records = [text for text in resolver.txt(name) if "p=" in text]
+    tags = _tags(records[0]) if records else {}
     if not records:
         yield wrong(name, "the DKIM key is not published, so no signature can be verified", hint)
-        return
-    if len(records) > 1:
+    elif len(records) > 1:
         yield wrong(name, f"there are {len(records)} DKIM records", f"Keep one. {hint}")
-        return
-    tags = _tags(records[0])
-    if not tags.get("p"):
-        yield wrong(
-            name, "the DKIM key is revoked (p= is empty)", f"Take another selector, or {hint}"
-        )
+    elif not tags.get("p"):
+        hint = f"Use another selector. {hint}"
+        yield wrong(name, "the DKIM key is revoked (p= is empty)", hint)
     elif wanted and tags["p"] != _tags(wanted)["p"]:
-        yield wrong(name, "another DKIM key is published than the one that signs", hint)
+        yield wrong(name, "the published DKIM key is not the one that signs", hint)
     elif tags.get("k", "rsa") != (_tags(wanted)["k"] if wanted else tags.get("k", "rsa")):
-        yield wrong(name, "the DKIM record names another kind of key (k=)", hint)
+        yield wrong(name, "the DKIM record is for another type of key (k=)", hint)
     elif "sha256" not in tags.get("h", "sha256"):
         yield wrong(name, "the DKIM record does not allow sha256 (h=)", hint)
     elif "y" in tags.get("t", "").split(":"):
         what = "the DKIM record says that it is a test (t=y), and receivers may ignore it"
         yield doubtful(name, what, hint)
     elif not wanted:
-        yield well(name, "a DKIM key is published; whether it is the one that signs is not known")
+        yield well(
+            name, "a DKIM key is published; it is not known whether it is the one that signs"
+        )
     else:
         yield well(name, "the DKIM key that signs is published")
 
@@ -311,58 +278,54 @@ def _tags(record: str) -> dict[str, str]:
 def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     place = f"_dmarc.{sender.domain}"
     dmarc = read_dmarc(resolver, sender.domain)
-    new = publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
+    new = _publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
     if not dmarc.records:
-        what = "there is no DMARC record, which large providers ask of those who write to many"
+        what = "there is no DMARC record, which large providers require of bulk senders"
         yield doubtful(place, what, new)
         return
     place = f"_dmarc.{dmarc.domain}"
     if len(dmarc.records) > 1:
-        what = f"there are {len(dmarc.records)} DMARC records, and receivers heed neither of them"
+        what = f"there are {len(dmarc.records)} DMARC records, so receivers ignore them all"
         yield wrong(place, what, f'Keep one. Publish: {place}. TXT "{dmarc.records[0]}"')
         return
     if not dmarc.policy:
-        yield wrong(place, f"the DMARC record names no policy (p={' or p='.join(POLICIES)})", new)
+        yield wrong(place, f"the DMARC record has no policy (p={' or p='.join(POLICIES)})", new)
         return
     yield from _alignment(sender, dmarc, place)
     if dmarc.policy == "none":
-        hint = "Where its reports show your own mail alone, publish p=quarantine in place of p=none"
-        yield well(place, "DMARC is there and only watches (p=none)", hint)
+        hint = "When its reports show only your own mail, publish p=quarantine instead of p=none"
+        yield well(place, "DMARC is there, and only reports (p=none)", hint)
     else:
-        yield well(place, f"DMARC is there, and what proves nothing is for p={dmarc.policy}")
+        yield well(place, f"DMARC is there, with p={dmarc.policy} for mail that proves nothing")
 
 
 def _alignment(sender: SenderDomain, dmarc: Dmarc, place: str) -> Iterator[Problem]:
-    """Whether SPF or DKIM proves the very domain that readers see (RFC 7489 3.1)."""
-    by_spf = dmarc.is_aligned(sender.bounces, sender.domain, "aspf")
-    by_dkim = bool(sender.key_domain) and dmarc.is_aligned(
-        sender.key_domain, sender.domain, "adkim"
-    )
-    by_return_path = sender.known is None or bool(sender.known.spf)
-    by_spf = by_spf and by_return_path
+    """Whether SPF or DKIM is aligned with the domain that readers see (RFC 7489 3.1)."""
+    uses_our_path = sender.known is None or bool(sender.known.spf)
+    by_spf = uses_our_path and dmarc.is_aligned(sender.bounces, sender.domain, "aspf")
+    key = sender.key_domain
+    by_dkim = bool(key) and dmarc.is_aligned(key, sender.domain, "adkim")
     if by_spf and by_dkim:
-        yield well(place, "both SPF and DKIM count for the From address")
+        yield well(place, "both SPF and DKIM are aligned with the From address")
     elif by_dkim:
-        yield well(place, "DKIM counts for the From address; SPF does not, which one of them may")
-    elif by_spf and not sender.key_domain:
-        yield well(place, "SPF counts for the From address")
-    elif sender.key_domain:
-        what = f"DKIM proves {sender.key_domain}, which does not count for {sender.domain}"
+        yield well(place, "DKIM is aligned with the From address; SPF is not, but one is enough")
+    elif by_spf and not key:
+        yield well(place, "SPF is aligned with the From address")
+    elif key:
+        what = f"DKIM proves {key}, which is not aligned with {sender.domain}"
         hint = f'Write domain = "{sender.domain}" in [dkim] and publish the key there'
         if by_spf:
-            yield doubtful(place, f"{what}; SPF alone does, and not of forwarded mail", hint)
+            yield doubtful(place, f"{what}; SPF is, but not for forwarded mail", hint)
         else:
             tell = wrong if dmarc.policy != "none" else doubtful
-            yield tell(place, f"{what}, and SPF proves {sender.bounces}, which does not", hint)
+            yield tell(place, f"{what}; neither is {sender.bounces}, which SPF proves", hint)
     else:
-        proven = sender.bounces if by_return_path else f"a domain of {_title(sender)}'s own"
-        what = f"SPF proves {proven}, which does not count for {sender.domain}"
-        hint = "Have the provider sign with DKIM for that domain, or set up [dkim]"
+        proven = sender.bounces
+        if sender.known and not uses_our_path:
+            proven = f"a domain of {sender.known.title}"
+        what = f"SPF proves {proven}, which is not aligned with {sender.domain}"
+        hint = "Let the provider sign with DKIM for that domain, or set up [dkim]"
         yield doubtful(place, what, hint)
-
-
-def _title(sender: SenderDomain) -> str:
-    return sender.known.title if sender.known else "the provider"
 
 
 # ---- hosts
@@ -379,9 +342,9 @@ def _mx(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     for domain, kinds in roles.items():
         what = "mail" if len(kinds) == 3 else " and ".join(kinds)
         servers = resolver.mx(domain)
+        tell = wrong if domain == sender.answers else doubtful
         if servers == ["."]:
-            hint = "Write an address elsewhere, or publish an MX record for it"
-            tell = wrong if domain == sender.answers else doubtful
+            hint = "Use an address elsewhere, or publish an MX record for it"
             yield tell(domain, f"{what}: the domain takes no mail at all (MX .)", hint)
         elif servers:
             yield well(domain, f"{what}: the domain's mail server is {servers[0]}")
@@ -390,7 +353,6 @@ def _mx(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
             yield doubtful(domain, f"{what}: there is no MX record, only an address", hint)
         else:
             hint = f"Publish: {domain}. MX 10 mail.{domain}."
-            tell = wrong if domain == sender.answers else doubtful
             yield tell(domain, f"{what}: the domain has no mail server (MX)", hint)
 
 
@@ -399,8 +361,8 @@ def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     if server is None or sender.known:
         return
     if server.is_loopback:
-        what = "from which address this machine sends is not known here"
-        hint = "See that it has a PTR record whose name leads back to it"
+        what = "the address that this machine sends from is not known"
+        hint = "Make sure that it has a PTR record whose name leads back to it"
         yield well(server.name, what, hint)
         return
     for address in _addresses(server, resolver):
@@ -410,7 +372,7 @@ def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
             yield well(server.host, f"{address} is {name}, and back (PTR)")
         else:
             what = f"{address} has no PTR record whose name leads back to it"
-            hint = f"Ask whoever gives the address: {reverse_name(address)}. PTR {server.host}."
+            hint = f"Ask its network provider for: {reverse_name(address)}. PTR {server.host}."
             yield doubtful(server.host, what, hint)
 
 
@@ -420,19 +382,14 @@ def _addresses(server: Server, resolver: Resolver) -> list[str]:
     return resolver.addresses(server.host)
 
 
-_YOUR_ACCOUNT = "See that your account has as much"
+_YOUR_ACCOUNT = "Make sure that your account allows as much"
 
 
 class Visit(NamedTuple):
-    """What a visit showed.
-
-    Args:
-        found: What is to be said of it.
-        is_refused: Whether the server could not be reached or refused the login.
-    """
+    """What a visit to the mail server showed."""
 
     found: list[Problem]
-    is_refused: bool = False
+    is_refused: bool = False  # it could not be reached, or refused the login
 
 
 async def visit(
@@ -443,30 +400,26 @@ async def visit(
     hello_name: str,
     tls_context: ssl.SSLContext | None = None,
 ) -> Visit:
-    """Log in at the server and leave again.
+    """Log in to the server and leave again.
 
     Args:
         server: The server.
         secret: Its password or token.
         sizes: Of each letter, the bytes of its largest copy.
         hello_name: The name to give in EHLO.
-        tls_context: Which certificates to trust; without it, those that the system trusts.
+        tls_context: Which certificates to trust; None: those that the system trusts.
     """
     try:
         session = await Session.open(server, secret, hello_name=hello_name, tls_context=tls_context)
     except ServerTrouble as trouble:
         return Visit([wrong(server.name, trouble.what, trouble.hint)], is_refused=True)
     try:
-        return Visit(list(_welcome(server, session, sizes)))
+        tls = f"over {session.tls}" if session.tls else "on this machine, without encryption,"
+        login = f"accepts the login of {server.username}" if server.username else "needs no login"
+        found = [well(server.name, f"the server answers {tls} and {login}")]
+        return Visit([*found, *_sizes(server, session.offers, sizes)])
     finally:
         await session.close()
-
-
-def _welcome(server: Server, session: Session, sizes: Mapping[str, int]) -> Iterator[Problem]:
-    tls = f"over {session.tls}" if session.tls else "on this machine, without encryption,"
-    login = f"takes the login of {server.username}" if server.username else "needs no login"
-    yield well(server.name, f"the server answers {tls} and {login}")
-    yield from _sizes(server, session.offers, sizes)
 
 
 def _sizes(server: Server, offers: Offers, sizes: Mapping[str, int]) -> Iterator[Problem]:
@@ -474,11 +427,11 @@ def _sizes(server: Server, offers: Offers, sizes: Mapping[str, int]) -> Iterator
         return
     for letter, size in sizes.items():
         if size > offers.size:
-            what = f"{letter} has {_size(size)}, and the server takes at most {_size(offers.size)}"
+            what = f"{letter} has {_size(size)}, but the server accepts at most"
             hint = "Make its attachments smaller, or put them on the web and link to them"
-            yield wrong(server.name, what, hint)
+            yield wrong(server.name, f"{what} {_size(offers.size)}", hint)
     if all(size <= offers.size for size in sizes.values()):
-        yield well(server.name, f"the server takes letters of up to {_size(offers.size)}")
+        yield well(server.name, f"the server accepts letters of up to {_size(offers.size)}")
 
 
 def _size(octets: int) -> str:
@@ -486,30 +439,22 @@ def _size(octets: int) -> str:
 
 
 class Limits(NamedTuple):
-    """What a provider takes.
+    """What a provider accepts, as far as it is known."""
 
-    Args:
-        title: What people call it.
-        per_day: Recipients in 24 hours; None: it is not known.
-        rate: As [pace] has it, "" where it is not known.
-        per_minute: The same as a number of letters a minute; None likewise.
-        connections: At once; None likewise.
-    """
-
-    title: str
-    per_day: int | None = None
-    rate: str = ""
-    per_minute: float | None = None
-    connections: int | None = None
+    title: str  # of the provider
+    per_day: int | None = None  # recipients in 24 hours
+    rate: str = ""  # as [pace] has it
+    per_minute: float | None = None  # the same, in letters a minute
+    connections: int | None = None  # at once
 
 
 def look_at_pace(
     place: str, limits: Limits, pace: PaceSettings, connections: int, recipients: Mapping[str, int]
 ) -> Iterator[Problem]:
-    """What a provider's limits are, beside what the campaign will do.
+    """A provider's limits, compared with what the campaign will do.
 
     Args:
-        place: How the server is called.
+        place: The name of the server.
         limits: Those of its provider.
         pace: [pace] of petition.toml.
         connections: How many the campaign opens.
@@ -517,22 +462,22 @@ def look_at_pace(
     """
     title, cap = limits.title, limits.per_day
     if cap is not None:
-        known = f"{title} takes {cap:,} recipients in 24 hours, as far as is known"
+        known = f"{title} accepts {cap:,} recipients in 24 hours, as far as we know"
         if pace.per_day is None:
-            hint = f"Write per_day = {cap} in [pace], or what your account has"
+            hint = f"Write per_day = {cap} in [pace], or what your account allows"
             yield doubtful(place, known, hint)
         elif pace.per_day > cap:
             yield well(place, f"{known}, and per_day is more", _YOUR_ACCOUNT)
         most, a_day = max(recipients.values(), default=0), pace.per_day or cap
         if most > a_day:
             what = f"{most:,} recipients take {-(-most // a_day)} days at {a_day:,} a day"
-            yield well(place, what, "send --wait stays until they are through")
+            yield well(place, what, "send --wait goes on until all are sent")
     if limits.per_minute is not None:
-        known = f"{title} takes {limits.rate}, as far as is known"
+        known = f"{title} accepts {limits.rate}, as far as we know"
         if pace.rate is None:
             yield doubtful(place, known, f'Write rate = "{limits.rate}" in [pace]')
         elif pace.rate.count * 60 / pace.rate.seconds > limits.per_minute:
             yield well(place, f"{known}, and rate is more", _YOUR_ACCOUNT)
     if limits.connections is not None and connections > limits.connections:
-        what = f"{title} takes {limits.connections} connections at once"
+        what = f"{title} accepts {limits.connections} connections at once"
         yield doubtful(place, what, f"Write connections = {limits.connections} in [smtp]")

@@ -114,7 +114,7 @@ def test_each_who_gets_another_language_is_named(campaign: SmallCampaign):
     assert 'There is no letter in "fr": Q <q@x.example> gets it in "en".' in shown
 
 
-def test_slips_are_warned_of_and_sent_all_the_same(campaign: SmallCampaign):
+def test_slips_are_warnings_and_do_not_stop_a_letter(campaign: SmallCampaign):
     campaign.change(
         "letters/open-letter.md", "Dear {{ recipient.name }},", "Dear {{ recipient.town or '' }},"
     )
@@ -122,19 +122,16 @@ def test_slips_are_warned_of_and_sent_all_the_same(campaign: SmallCampaign):
         "signatories.csv", "name,kind,publish\nRiver Friends,organisation,yes\nANNA JONES,,yes\n"
     )
     found = campaign.petition("check", "--json", status=0).json
-    assert [(one["file"], one["line"], one["level"], one["what"]) for one in found] == [
-        (
-            "letters/open-letter.md",
-            6,
-            "warning",
-            'an empty field leaves a gap behind "Dear" (in 3 rows, first recipients.csv:2)',
-        ),
-        ("signatories.csv", 3, "warning", 'the name "ANNA JONES" is in capitals alone'),
+    assert [(one["file"], one["line"], one["level"]) for one in found] == [
+        ("letters/open-letter.md", 6, "warning"),
+        ("signatories.csv", 3, "warning"),
     ]
+    assert "recipients.csv:2, 3, 4" in found[0]["what"]
+    assert '"ANNA JONES"' in found[1]["what"]
     assert "3 sent" in campaign.petition("send", "open-letter", "--yes", status=0).out
 
 
-def test_a_synchronised_folder_is_pointed_out(campaign: SmallCampaign):
+def test_a_synchronised_folder_is_a_warning(campaign: SmallCampaign):
     (campaign.root / ".stfolder").mkdir()
     text = campaign.petition("check", status=0).out
     assert "warning: the folder is synchronised by Syncthing" in text

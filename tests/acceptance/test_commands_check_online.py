@@ -37,7 +37,7 @@ def test_a_sound_campaign_is_ready_and_each_thing_is_a_line(online):
     out = online(ZONE, status=0).out
     assert out.endswith("1 letter, 3 people: ready.\n")
     assert "campaign.example: note: SPF is there" in out
-    assert "_dmarc.campaign.example: note: SPF counts for the From address" in out
+    assert "_dmarc.campaign.example: note: SPF is aligned with the From address" in out
     assert "note: the server answers on this machine, without encryption" in out
 
 
@@ -78,7 +78,7 @@ def test_the_key_that_signs_is_compared_with_the_one_that_is_published(
     assert f'TXT "{record}".' in online(ZONE, status=1).out
     published = {"s1._domainkey.campaign.example": {"TXT": [record]}}
     out = online(ZONE | published, status=0).out
-    assert "both SPF and DKIM count for the From address" in out
+    assert "both SPF and DKIM are aligned" in out
 
 
 def test_a_rehearsal_is_looked_at_as_far_as_it_goes(campaign):

@@ -133,7 +133,7 @@ def test_promise_without_a_file_is_a_warning(campaign):
     campaign.change("letters/open-letter.md", f'attachments: ["a.pdf", {OWN}]\n', "")
     campaign.change("letters/open-letter.md", "the water", "the report is attached; the water")
     answer = campaign.petition("check", status=0)
-    assert 'letters/open-letter.md:8: warning: "attached" stands here, and nothing' in answer.out
+    assert 'letters/open-letter.md:8: warning: the text says "attached"' in answer.out
 
 
 def test_preview_names_the_attachments(campaign):

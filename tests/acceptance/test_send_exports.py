@@ -148,8 +148,8 @@ def test_people_who_could_be_one_are_pointed_out_and_written_to(
         "email,name\na@x.example,Ann Reed\nb@x.example,Bo Li\nb@y.example,Bo Li\n",
     )
     answer = campaign.petition("check", status=0)
-    assert 'warning: "Ann Reed" signs the letter as well (signatories.csv:3)' in answer.out
-    assert 'warning: "Bo Li" stands in line 3 as well, with another address' in answer.out
+    assert 'warning: "Ann Reed" signs the letter too (signatories.csv:3)' in answer.out
+    assert 'warning: "Bo Li" is in line 3 too, with another address' in answer.out
     assert "3 people, 2 warnings: ready." in answer.out
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert server.accepted.total() == 3

@@ -63,7 +63,7 @@ def test_a_sound_sender_has_nothing_to_do():
     said = "\n".join(said for _, said in looked(sender()))
     assert 'ends in "-all" and costs 1 of 10 look-ups' in said
     assert "the DKIM key that signs is published" in said
-    assert "both SPF and DKIM count for the From address" in said
+    assert "both SPF and DKIM are aligned" in said
     assert "mail: the domain's mail server is mx.water.example" in said
     assert "192.0.2.25 is smtp.host.example, and back" in said
 
@@ -101,7 +101,7 @@ def test_more_than_ten_look_ups_break_it(length, is_broken):
     assert bool(found) is is_broken
     if is_broken:
         assert found[0][0] is Level.ERROR
-        assert "it costs 11 look-ups, and 10 are allowed" in found[0][1]
+        assert "11 look-ups" in found[0][1]
 
 
 def test_a_record_without_end_is_not_read_to_its_end():
@@ -117,26 +117,26 @@ def test_a_record_without_end_is_not_read_to_its_end():
 @pytest.mark.parametrize(
     ("record", "more", "said"),
     [
-        ("include:loop.example -all", "v=spf1 include:water.example", "leads back to where it"),
-        ("include:loop.example -all", "v=spf1 include:loop.example", "leads back to where it"),
-        ("redirect=loop.example", "v=spf1 redirect=water.example", "leads back to where it"),
+        ("include:loop.example -all", "v=spf1 include:water.example", "includes itself"),
+        ("include:loop.example -all", "v=spf1 include:loop.example", "includes itself"),
+        ("redirect=loop.example", "v=spf1 redirect=water.example", "includes itself"),
         ("include:nobody.example -all", "", "nobody.example, which has no SPF record"),
         ("include:loop.example -all", "no spf", "loop.example, which has no SPF record"),
-        ("ip4:192.0.2.999 -all", "", '"ip4:192.0.2.999" of water.example is no address'),
-        ("inlcude:a.example -all", "", '"inlcude:a.example" of water.example is no term of SPF'),
+        ("ip4:192.0.2.999 -all", "", '"ip4:192.0.2.999" of water.example is not'),
+        ("inlcude:a.example -all", "", '"inlcude:a.example" of water.example is not'),
         ("a:x1.example a:x2.example a:x3.example -all", "", "3 of its look-ups find nothing"),
     ],
 )
-def test_what_breaks_a_record_is_named(record, more, said):
+def test_what_makes_a_record_invalid_is_named(record, more, said):
     zone = {"water.example": txt(f"v=spf1 {record}"), "loop.example": {"TXT": [more or "x"]}}
     ((level, what),) = troubles(sender(), **zone)
     assert level is Level.ERROR
-    assert "counts as broken" in what
+    assert "not valid" in what
     assert said in what
 
 
-LETS_IN = "SPF lets everybody send"
-SAYS_NOTHING = "does not say what becomes of mail from elsewhere"
+LETS_IN = "+all"
+SAYS_NOTHING = "mail from elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ SAYS_NOTHING = "does not say what becomes of mail from elsewhere"
         ("", "", " ?all", Level.WARNING, SAYS_NOTHING),
         ("", "", "", Level.WARNING, SAYS_NOTHING),
         ("ip4:192.0.2.1 ", "+all ", "", Level.ERROR, LETS_IN),
-        ("ip4:192.0.2.1 ", "?all ", "", Level.WARNING, 'behind "all"'),
+        ("ip4:192.0.2.1 ", "?all ", "", Level.WARNING, 'after "all"'),
     ],
 )
 def test_an_ending_that_protects_nobody_is_pointed_out(own, all_between, ending, level, said):
@@ -163,7 +163,7 @@ def test_who_stands_behind_all_is_not_let_in_and_it_is_said_how_to_write_it():
     zone = {"water.example": txt(record), "mx.water.example": {"A": ["192.0.2.1"]}}
     [(level, said), *_] = troubles(sender(), **zone)
     assert level is Level.WARNING
-    assert '"include:_spf.host.example a:smtp.host.example" behind "all"' in said
+    assert '"include:_spf.host.example a:smtp.host.example" after "all"' in said
     assert '"v=spf1 mx include:_spf.host.example a:smtp.host.example -all"' in said
     with name_server(zone) as server:
         found = read_spf(Resolver(server.place, seconds=1), "water.example")
@@ -181,7 +181,7 @@ def test_a_provider_that_spf_leaves_out_is_named_with_the_whole_new_record():
     zone = {"google._domainkey.water.example": {"TXT": ["v=DKIM1; p=QUJD"]}}
     ((level, said),) = troubles(known, **zone)
     assert level is Level.WARNING
-    assert "SPF leaves out Gmail" in said
+    assert "Gmail" in said
     assert '"v=spf1 include:_spf.google.com include:_spf.host.example -all"' in said
 
 
@@ -190,7 +190,7 @@ def test_a_server_whose_address_spf_does_not_name_is_pointed_out():
             "7.100.51.198.in-addr.arpa": {"PTR": ["smtp.host.example."]}}  # fmt: skip
     ((level, said),) = troubles(sender(), **zone)
     assert level is Level.WARNING
-    assert "SPF names no address of smtp.host.example" in said
+    assert "no address of smtp.host.example" in said
 
 
 def test_a_record_that_needs_tcp_is_read():
@@ -221,9 +221,9 @@ def test_a_key_that_a_cname_leads_to_is_found():
 @pytest.mark.parametrize(
     ("record", "level", "said"),
     [
-        (KEY.replace("QUJD", "QUJE"), Level.ERROR, "another DKIM key is published"),
+        (KEY.replace("QUJD", "QUJE"), Level.ERROR, "not the one that signs"),
         ("v=DKIM1; k=rsa; p=", Level.ERROR, "is revoked"),
-        (KEY.replace("k=rsa", "k=ed25519"), Level.ERROR, "another kind of key"),
+        (KEY.replace("k=rsa", "k=ed25519"), Level.ERROR, "(k=)"),
         (KEY.replace("k=rsa", "k=rsa; h=sha1"), Level.ERROR, "does not allow sha256"),
         (KEY.replace("k=rsa", "k=rsa; t=y"), Level.WARNING, "it is a test"),
     ],
@@ -247,8 +247,8 @@ def test_who_signs_is_asked_where_it_cannot_be_told():
     [
         ([], Level.WARNING, '"v=DMARC1; p=none; rua=mailto:answers@water.example"'),
         (["v=DMARC1; p=none", "v=DMARC1; p=reject"], Level.ERROR, "there are 2 DMARC records"),
-        (["v=DMARC1; rua=mailto:a@b.example"], Level.ERROR, "names no policy"),
-        (["v=DMARC1; p=bogus"], Level.ERROR, "names no policy"),
+        (["v=DMARC1; rua=mailto:a@b.example"], Level.ERROR, "has no policy"),
+        (["v=DMARC1; p=bogus"], Level.ERROR, "has no policy"),
     ],
 )
 def test_a_dmarc_record_that_is_none_is_told(records, level, said):
@@ -259,7 +259,7 @@ def test_a_dmarc_record_that_is_none_is_told(records, level, said):
 
 def test_a_policy_that_only_watches_is_a_note_with_the_next_step():
     found = looked(sender(), **{"_dmarc.water.example": {"TXT": ["v=DMARC1; p=none"]}})
-    (note,) = [said for level, said in found if "only watches" in said and level is Level.NOTE]
+    (note,) = [said for level, said in found if "p=none" in said and level is Level.NOTE]
     assert "p=quarantine" in note
 
 
@@ -284,7 +284,7 @@ def test_a_key_that_does_not_count_for_the_from_address_is_told(policy, bounces,
             "other.example": txt("v=spf1 ip4:192.0.2.25 -all")}  # fmt: skip
     ((found, said),) = troubles(one, **zone)
     assert found is level
-    assert "DKIM proves elsewhere.example, which does not count for water.example" in said
+    assert "DKIM proves elsewhere.example" in said
 
 
 def test_strict_alignment_wants_the_very_domain():
@@ -300,7 +300,7 @@ def test_a_return_path_of_the_providers_own_proves_nothing_of_the_sender():
     one = without_key(server=Server("email-smtp.eu-west-1.amazonaws.com", 587))
     ((level, said),) = troubles(one)
     assert level is Level.WARNING
-    assert "SPF proves a domain of Amazon SES's own, which does not count" in said
+    assert "SPF proves a domain of Amazon SES" in said
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_an_address_without_a_name_that_leads_back_is_told(names):
 def test_a_fault_of_the_name_server_is_no_missing_record():
     ((level, said),) = troubles(sender(), **{"_dmarc.water.example": SERVFAIL})
     assert level is Level.WARNING
-    assert "answer with a fault" in said
+    assert "report an error" in said
 
 
 def test_a_name_server_that_is_silent_is_asked_twice_and_then_no_more():
@@ -367,11 +367,11 @@ def test_names_that_are_none_are_trouble_and_no_crash():
     with name_server(SOUND) as server:
         resolver = Resolver(server.place)
         for name in ("a..b", "x" * 64 + ".example", ".".join(["a" * 60] * 6)):
-            with pytest.raises(DnsTrouble, match="no sense"):
+            with pytest.raises(DnsTrouble, match="Correct the name"):
                 resolver.txt(name)
 
 
 @pytest.mark.parametrize("place", ["name.example", "1.2.3.4:99999", "x:1", "1.2.3"])
 def test_a_resolver_that_is_no_address_is_refused(place):
-    with pytest.raises(UsageError, match="PETITION_RESOLVER is no address"):
+    with pytest.raises(UsageError, match="PETITION_RESOLVER"):
         Resolver(place)

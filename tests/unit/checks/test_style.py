@@ -1,4 +1,4 @@
-"""One warning a kind and place, with the line of the letter's file and the rows that have it."""
+"""One warning for each kind and place, with the line of the letter and the rows that have it."""
 
 import pytest
 
@@ -34,36 +34,28 @@ def told(people, *texts):
 
 def test_a_slip_of_many_rows_is_one_warning():
     people = [person_of(salutation="Mr Kim"), *(person_of(f"p{n}@x.example") for n in range(37))]
-    assert told(people, text_of(BODY)) == [
-        (
-            "letters/open-letter.md",
-            5,
-            'an empty field leaves a gap behind "Dear" (in 37 rows, first recipients.csv:7)',
-        )
-    ]
+    [(file, line, what)] = told(people, text_of(BODY))
+    assert (file, line) == ("letters/open-letter.md", 5)
+    assert what.startswith("an empty field")
+    assert "recipients.csv:7, 7, 7, 7, 7" in what
+    assert "32 more" in what
 
 
 def test_a_slip_of_one_row_names_it():
     person = person_of(salutation="Mr Kim", page="the page")
-    assert told([person], text_of(BODY)) == [
-        (
-            "letters/open-letter.md",
-            11,
-            'no blank stands behind the comma in "page,or" (for recipients.csv:7)',
-        )
-    ]
+    [(file, line, what)] = told([person], text_of(BODY))
+    assert (file, line) == ("letters/open-letter.md", 11)
+    assert '"page,or"' in what
+    assert "recipients.csv:7" in what
 
 
 def test_a_long_subject():
     people = [person_of(), person_of("b@x.example", name="B" * 62), person_of(name="C" * 63)]
     text = text_of("Hello.", "To {{ recipient.name }}: four demands")
-    assert told(people, text) == [
-        (
-            "letters/open-letter.md",
-            3,
-            "the subject is longer than 78 characters (in 2 rows, first recipients.csv:7)",
-        )
-    ]
+    [(file, line, what)] = told(people, text)
+    assert (file, line) == ("letters/open-letter.md", 3)
+    assert "78 characters" in what
+    assert "recipients.csv:7, 7)" in what
     assert told(people[:1], text) == []
 
 
@@ -80,15 +72,12 @@ def test_every_language_is_read():
     assert [place for *place, _ in told(people, *texts)] == [["letters/open-letter.ru.md", 5]]
 
 
-def test_a_row_that_looks_wrong_is_told_of_once():
+def test_rows_that_share_a_problem_are_one_warning():
     people = [person_of(f"p{n}@x.example", name="ANNA JONES") for n in range(3)]
-    assert told(people, text_of("Hello.")) == [
-        (
-            "recipients.csv",
-            7,
-            'the name "ANNA JONES" is in capitals alone (in 3 rows, this is the first)',
-        )
-    ]
+    [(file, line, what)] = told(people, text_of("Hello."))
+    assert (file, line) == ("recipients.csv", 7)
+    assert '"ANNA JONES"' in what
+    assert "3 rows" in what
 
 
 @pytest.mark.parametrize(
@@ -99,14 +88,13 @@ def test_a_row_that_looks_wrong_is_told_of_once():
         ("{{ recipient.salutation }}\n\nHello.", 0),
     ],
 )
-def test_a_sign_in_a_cell_is_wrong_where_the_letter_has_one(body, count):
+def test_punctuation_in_a_cell_is_wrong_if_the_letter_has_it_too(body, count):
     found = told([person_of(salutation="Mr Kim,")], text_of(body))
-    assert [what for *_, what in found] == [
-        'salutation is "Mr Kim,", with a sign at its end'
-    ] * count
+    assert len([what for *_, what in found if 'salutation is "Mr Kim,"' in what]) == count
+    assert len(found) == count
 
 
-def test_a_letter_that_cannot_be_merged_still_has_its_rows_judged():
+def test_rows_are_checked_even_if_the_letter_cannot_be_merged():
     text = text_of("Hello.")
     lint = Lint(Letter("a", {}, {"en": text}))
     lint.look_at(person_of(salutation="Mr Smith"), None)
@@ -126,6 +114,5 @@ def test_a_letter_that_cannot_be_merged_still_has_its_rows_judged():
 def test_what_a_translation_leaves_out(default, other, missing):
     texts = {"en": text_of(default), "ru": text_of(other, language="ru")}
     found = list(untranslated(Letter("a", {}, texts)))
-    assert [problem.what for problem in found] == [
-        f"letters/open-letter.md has {name}, and this translation has not" for name in missing
-    ]
+    assert [name for problem in found for name in missing if name in problem.what] == missing
+    assert len(found) == len(missing)

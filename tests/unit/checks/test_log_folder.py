@@ -28,22 +28,22 @@ def doubts(folder: Path) -> list[str]:
         ("Google Drive/campaign", "Google Drive"),
         ("Nextcloud/campaign", "Nextcloud"),
         ("Library/CloudStorage/GoogleDrive-a@b.example/My Drive/c", "Google Drive"),
-        ("Library/CloudStorage/OneDrive-Personal/c", "macOS for a cloud"),
+        ("Library/CloudStorage/OneDrive-Personal/c", "a cloud provider"),
         ("pCloudDrive/c", "pCloud"),
     ],
 )
-def test_a_folder_that_is_named_after_who_copies_it(tmp_path: Path, folder: str, owner: str):
+def test_a_folder_named_after_the_program_that_copies_it(tmp_path: Path, folder: str, owner: str):
     (what,) = doubts(tmp_path / folder)
     assert f"synchronised by {owner}" in what
 
 
 @pytest.mark.parametrize("folder", ["dropbox-client/campaign", "campaign", "My drives/c"])
-def test_other_folders_are_no_concern(tmp_path: Path, folder: str):
+def test_other_folders_are_fine(tmp_path: Path, folder: str):
     assert doubts(tmp_path / folder) == []
 
 
 @pytest.mark.parametrize("marker", [".stfolder", ".dropbox", ".sync_journal.db", ".sync_5f3a9c.db"])
-def test_a_mark_that_a_program_left_further_up(tmp_path: Path, marker: str):
+def test_a_marker_that_a_program_left_further_up(tmp_path: Path, marker: str):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / marker).touch()
     assert len(doubts(tmp_path / "shared" / "campaign")) == 1
@@ -70,12 +70,12 @@ def test_a_shared_folder_of_a_virtual_machine_is_fine(tmp_path: Path, mounts: Pa
     assert doubts(tmp_path / "campaign") == []
 
 
-def test_where_there_are_no_mounts_to_read(tmp_path: Path, mounts: Path):
+def test_without_a_list_of_mounts_nothing_is_found(tmp_path: Path, mounts: Path):
     mounts.unlink()
     assert doubts(tmp_path / "campaign") == []
 
 
-def test_it_is_a_warning_with_a_way_out(tmp_path: Path):
+def test_it_is_a_warning_with_a_hint(tmp_path: Path):
     (tmp_path / "Dropbox").mkdir()
     (problem,) = campaign_checks.warnings(tmp_path / "Dropbox")
     assert not problem.is_error

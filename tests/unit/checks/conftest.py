@@ -1,0 +1,3 @@
+from tests.unit.campaign.conftest import folder
+
+__all__ = ["folder"]
