@@ -127,7 +127,7 @@ def validate(folder: Path) -> int:
     """Read and validate: addresses, names, languages, what stands twice."""
     from petition.campaign.people import ListJudge, open_people
 
-    people = open_people(folder, "recipients", "recipients.csv", [])
+    people = open_people(folder, "recipients.csv", [])
     assert people
     judge, count = ListJudge(people), 0
     for rows in people.table.blocks():
@@ -157,7 +157,7 @@ def queue(folder: Path) -> int:
             chosen=True,
         )
 
-    people = open_people(folder, "recipients", "recipients.csv", [])
+    people = open_people(folder, "recipients.csv", [])
     assert people
     database = folder / "queue.db"
     with Log(f"sqlite:///{database}") as log:

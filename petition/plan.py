@@ -21,7 +21,7 @@ from petition.outbox.enqueue import ListedRow
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, FrozenLetter
 from petition.outbox.states import Mode, State
-from petition.report.ledger import Entry, Ledger, ledger
+from petition.report.ledger import Entry, ledger
 
 _QUOTE_LENGTH = 2_000
 _RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
@@ -31,14 +31,32 @@ _UNPRINTABLE = re.compile(
 )
 
 
-class FollowUp:
-    """Completes the rows of a follow-up's list.
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """What the caller asked for."""
 
-    Args:
-        log: What was sent and answered.
-        follows: The letter that is followed.
-        allowed: The answers that the follow-up is for.
-    """
+    who: tuple[str, ...] = ()  # addresses, ids or row numbers; empty: everybody
+    where: str | None = None  # a condition; None: everybody
+    limit: int | None = None  # at most so many copies
+    revise: bool = False  # a changed letter goes to those who have not had it
+    again: bool = False  # the letter goes to everyone, including those who have it
+    trial: bool = False  # only to look at it: the text as it is now, whatever was frozen
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it is for the whole list, even if a few at a time."""
+        return not self.who and self.where is None
+
+    @property
+    def new_revision_is_for(self) -> Mode:
+        """Whom a revision that begins now is meant for."""
+        if not self.again:
+            return Mode.REVISE
+        return Mode.AGAIN if self.is_for_all else Mode.AGAIN_CHOSEN
+
+
+class FollowUp:
+    """Completes the rows of a follow-up's list, for those whose answer is one of `allowed`."""
 
     def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
         self._log = log
@@ -52,13 +70,10 @@ class FollowUp:
         return bool(self._entries)
 
     def require(self, letter: str) -> None:
-        """Refuse to send a follow-up of nothing.
-
-        Args:
-            letter: The follow-up's name.
+        """Refuse to send a follow-up to a letter that nobody has got.
 
         Raises:
-            UsageError: Nobody has got the letter that is followed.
+            UsageError: Nobody has.
         """
         if not self.has_begun:
             what = f"{letter} follows {self._follows}, which nobody has got"
@@ -75,13 +90,9 @@ class FollowUp:
         return person._replace(fields=fields)
 
     @cached_property
-    def _ledger(self) -> Ledger | None:
-        return ledger(self._log, self._follows)
-
-    @cached_property
     def _entries(self) -> dict[str, Entry]:
-        entries = self._ledger.entries if self._ledger else ()
-        return {entry.copy.folded: entry for entry in entries}
+        found = ledger(self._log, self._follows)
+        return {entry.copy.folded: entry for entry in found.entries} if found else {}
 
     def _previous(self, entry: Entry) -> Previous:
         copy, standing = entry.copy, entry.standing
@@ -128,18 +139,13 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
 
 
 class Selection:
-    """The people whom a send is for, by `--to` and `--where`.
-
-    Args:
-        examined: The letter and its list; it is told who gets it in another language.
-        options: What was asked for.
-        merger: Makes the copies; None: the letter cannot be merged, and nothing is queued.
+    """Chooses the people whom a send is for, by `--to` and `--where`.
 
     Raises:
-        ConditionRefused: `--where` is not a condition over the columns of the list.
+        ConditionRefused: `--where` is not a condition on the columns of the list.
     """
 
-    def __init__(self, examined: Examined, options: "SendOptions", merger: Merger | None) -> None:
+    def __init__(self, examined: Examined, options: SendOptions, merger: Merger | None) -> None:
         self._examined = examined
         self._merger = merger
         people = examined.people
@@ -151,7 +157,7 @@ class Selection:
         self.seen = 0
 
     def rows(self, people: list[Person]) -> list[ListedRow]:
-        """The next people of the list as the log is to have them, those who are not chosen too."""
+        """The next people of the list as rows for the log, chosen or not."""
         self.seen += len(people)
         rows = []
         for person in people:
@@ -184,31 +190,25 @@ class Selection:
         return fits
 
     def require_somebody(self) -> None:
-        """After the last person: whoever was named must be on the list.
+        """After the last person, refuse a choice that matched nobody.
 
         Raises:
-            UsageError: `--to` names somebody who is not, or `--where` holds for nobody.
+            UsageError: `--to` names somebody who is not on the list, or `--where` fits nobody.
         """
         if missed := self._choice.missed():
             near = self._choice.nearest(missed[0])
-            hint = f"Did you mean {near}" if near else "Name an address, an id or a row number"
-            raise UsageError(f"nobody on the list is {', '.join(missed)}", hint)
+            hint = f"Did you mean {near}" if near else "Use an address, an id or a row number"
+            raise UsageError(f"not on the list: {', '.join(missed)}", hint)
         if self._condition and not self._fits_somebody:
-            hint = "Compare it with the list; capitals count"
-            raise UsageError(f"nobody on the list fits --where {self._condition}", hint)
+            hint = "Compare it with the list; it is case-sensitive"
+            raise UsageError(f"--where {self._condition} matches nobody on the list", hint)
 
 
-_ALIKE = 0.6  # share of its lines that a renamed and edited letter has in common with what was sent
+_ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
 
 
 class PlanRefused(UsageError):
-    """A letter that was sent before is not sent as it is now.
-
-    Args:
-        what: What is in the way.
-        hint: What to do about it.
-        needs: What it would take to send it, in a few words.
-    """
+    """A letter that was sent before is not sent as it is now; `needs` says what it would take."""
 
     def __init__(self, what: str, hint: str, *, needs: str) -> None:
         super().__init__(what, hint)
@@ -216,61 +216,28 @@ class PlanRefused(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class SendOptions:
-    """What the caller asked for.
-
-    Args:
-        who: Addresses, ids or row numbers; empty: everybody.
-        where: Only those for whom this condition holds (merge.condition); None: all.
-        limit: At most so many copies; None: all.
-        revise: A changed letter goes to those who have not had it.
-        again: The letter goes to everyone, also to those who have it.
-        trial: Only to look at it: the text as it is now, whatever was frozen.
-    """
-
-    who: tuple[str, ...] = ()
-    where: str | None = None
-    limit: int | None = None
-    revise: bool = False
-    again: bool = False
-    trial: bool = False
-
-    @property
-    def is_for_all(self) -> bool:
-        """Whether it is for the whole list, be it a few at a time."""
-        return not self.who and self.where is None
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """Which text goes out in which revision, and why it may not.
-
-    Args:
-        mode: For whom this send is.
-        meant_for: For whom the revision is, this send and later ones.
-        widens: The revision was meant for fewer before.
-        may_begin_another: `--again` was asked for: where this revision is finished, begin another.
-    """
+    """Which text goes out in which revision, and why it may not."""
 
     frozen: Frozen
     revision: int
     is_new: bool
-    mode: Mode = Mode.CONTINUE
-    meant_for: Mode = Mode.CONTINUE
-    widens: bool = False
-    may_begin_another: bool = False
+    mode: Mode = Mode.CONTINUE  # whom this send is for
+    meant_for: Mode = Mode.CONTINUE  # whom the revision is for, in this send and later ones
+    widens: bool = False  # the revision was meant for fewer before
+    may_begin_another: bool = False  # `--again`: begin another revision if this one is finished
     changes: tuple[str, ...] = ()
     frozen_at: datetime | None = None
     renamed_from: str | None = None
 
     @property
     def refusal(self) -> "PlanRefused | None":
-        """Why nothing is sent before a person has said what they mean; None: nothing is amiss."""
+        """Why a person must first say what they want; None: it can be sent."""
         if self.renamed_from:
             return PlanRefused(
                 f"letters/{self.frozen.letter}.md is the letter that was sent as"
-                f' "{self.renamed_from}", under another name: everyone would get it twice',
-                f"Rename it back to letters/{self.renamed_from}.md; or, if it is another letter,"
+                f' "{self.renamed_from}": under another name everyone would get it twice',
+                f"Rename it back to letters/{self.renamed_from}.md; if it is another letter,"
                 f" put letters/{self.renamed_from}.md back beside it",
                 needs=f"the name {self.renamed_from}",
             )
@@ -279,59 +246,52 @@ class Plan:
             return PlanRefused(
                 f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
                 + "; ".join(self.changes),
-                "Undo the change, or send the new text to those who have not had the letter"
-                " with --revise, or to everyone with --again",
+                "Undo the change; or send the new text with --revise to those who have not had"
+                " the letter, or with --again to everyone",
                 needs="--revise or --again",
             )
         return None
 
 
-def plan_of(examined: Examined, log: Log, wish: SendOptions, *, begins: bool) -> Plan | None:
-    """Which text goes out in which revision.
+def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool) -> Plan | None:
+    """Which text goes out in which revision; None: the letter cannot be frozen.
 
-    Args:
-        examined: The letter as it is now.
-        log: What was frozen before.
-        wish: What was asked for.
-        begins: Begin another revision, though the text is the same.
-
-    Returns:
-        The plan, which may have to be refused; None where the letter cannot be frozen at all.
+    With `begins` it is a new revision even if the text is the same.
     """
     now = examined.frozen
     if now is None:
         return None
-    if wish.trial:
+    if options.trial:
         return Plan(now, 1, is_new=True)
     if newest := log.newest(now.letter):
-        return _plan_after(newest, now, wish, begins=begins)
+        return _plan_after(newest, now, options, begins=begins)
     return Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
 
 
-def _plan_after(newest: FrozenLetter, now: Frozen, wish: SendOptions, *, begins: bool) -> Plan:
+def _plan_after(newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool) -> Plan:
     """The plan for a letter that was frozen before."""
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
-        raise LogDamaged(f'the log holds "{newest.letter}" with other words than it was sent with')
+        raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
     is_same = old.hash == now.hash
-    if begins or (not is_same and (wish.again or wish.revise)):
-        meant_for = _meant_for(wish)
-        mode = Mode.AGAIN if wish.again else meant_for
+    if begins or (not is_same and (options.again or options.revise)):
+        meant_for = options.new_revision_is_for
+        mode = Mode.AGAIN if options.again else meant_for
         return Plan(now, newest.revision + 1, is_new=True, mode=mode, meant_for=meant_for)
     if is_same:
-        return _plan_going_on(newest, old, wish)
+        return _plan_going_on(newest, old, options)
     changes = tuple(differences(old, now))
     return Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
 
 
-def _plan_going_on(newest: FrozenLetter, old: Frozen, wish: SendOptions) -> Plan:
+def _plan_going_on(newest: FrozenLetter, old: Frozen, options: SendOptions) -> Plan:
     """The plan for a letter that has not changed: its revision goes on, for whom it is meant."""
     mode = meant_for = newest.mode
     if mode in {Mode.AGAIN, Mode.AGAIN_CHOSEN}:
-        if wish.again:
+        if options.again:
             mode = Mode.AGAIN
-            meant_for = Mode.AGAIN if wish.is_for_all else meant_for
-        elif wish.revise:
+            meant_for = Mode.AGAIN if options.is_for_all else meant_for
+        elif options.revise:
             mode = Mode.REVISE
         elif mode is Mode.AGAIN_CHOSEN:
             mode = Mode.CONTINUE  # nobody said that the others are to get it once more
@@ -342,18 +302,12 @@ def _plan_going_on(newest: FrozenLetter, old: Frozen, wish: SendOptions) -> Plan
         mode=mode,
         meant_for=meant_for,
         widens=meant_for is not newest.mode,
-        may_begin_another=wish.again,
+        may_begin_another=options.again,
     )
 
 
-def _meant_for(wish: SendOptions) -> Mode:
-    if not wish.again:
-        return Mode.REVISE
-    return Mode.AGAIN if wish.is_for_all else Mode.AGAIN_CHOSEN
-
-
 def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
-    """The name under which this very letter was frozen before, if its file is gone."""
+    """The name under which this letter was frozen before, if that file is gone."""
     for name in log.letters():
         newest = log.newest(name)
         if name in examined.campaign.letters or newest is None:
@@ -367,7 +321,7 @@ def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
 
 
 def _likeness(one: str, other: str) -> float:
-    """The share of their lines that two texts have in common, wherever these stand."""
+    """The share of their lines that two texts have in common, in any order."""
     lines = [Counter(filter(None, map(str.strip, text.splitlines()))) for text in (one, other)]
     total = sum(counter.total() for counter in lines)
     return 2 * (lines[0] & lines[1]).total() / total if total else 0.0

@@ -1,7 +1,7 @@
 """The only way into the log: check, plan, freeze, enqueue.
 
-`check_list` shows the way of a row; `prepare` reads and compares and writes nothing; `enqueue`
-carries out what `prepare` showed.
+`prepare` reads and compares, and writes nothing; `enqueue` carries out what `prepare` showed. The
+steps that a list goes through, for `check` and `send` alike, are in `check_list`.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,14 +43,7 @@ READ_BACK_BEFORE_RUN = 10
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A letter that is ready to be queued.
-
-    Args:
-        plan: Which text goes out in which revision.
-        merger: What makes the copies.
-        comparison: What is to be done, in counts.
-        listed: How many rows the list has.
-    """
+    """A letter that is ready to be queued."""
 
     campaign: Campaign
     log: Log
@@ -60,7 +53,7 @@ class Prepared:
     merger: Merger
     listing: Listing
     comparison: Comparison
-    listed: int
+    listed: int  # rows of the list
 
     @property
     def letter(self) -> str:
@@ -69,7 +62,7 @@ class Prepared:
 
     @property
     def lost_names(self) -> list[Rehashed]:
-        """When this revision lost names that were forgotten, after it was frozen."""
+        """When names were erased from this revision after it was frozen."""
         return [] if self.plan.is_new else rehashed(self.log, self.letter, self.plan.revision)
 
     @property
@@ -86,14 +79,11 @@ def check_list(
     *,
     read_back: int = READ_BACK_FIRST,
 ) -> None:
-    """Take a letter's list through all that comes before sending; its problems become complete.
+    """Read a letter's list, judge its rows, check their copies and stage them, a block at a time.
 
-    Args:
-        examined: The letter and its list.
-        merger: Merges each copy; None: the letter cannot be merged, and only rows are looked at.
-        revision: The revision that is to be sent.
-        stage: Takes the people of each block, those who are excluded too.
-        read_back: How many copies are parsed in full.
+    Afterwards `examined.problems` is complete. Without a merger, of a letter that cannot be merged,
+    only the rows are judged. `stage` gets those who are excluded too; `read_back` is the number of
+    copies that are parsed in full.
     """
     if examined.people is None:
         return
@@ -128,13 +118,9 @@ def campaign_id_of(campaign: Campaign, log: Log) -> str:
 
 
 def leave_out_forgotten(campaign: Campaign, log: Log) -> None:
-    """Take those who were forgotten off the signatories, whose file may still have them.
+    """Drop forgotten people from the signatories that the file may still name.
 
-    Of those who are not to be named a letter has a number alone, and keeps it.
-
-    Args:
-        campaign: The loaded campaign.
-        log: Its log.
+    Unnamed signatories stay: a letter only counts them.
     """
     forgotten = Forgotten(log)
     if len(forgotten):
@@ -157,14 +143,7 @@ def prepare(
 ) -> Prepared:
     """Check a letter and its list, and compare the list with the log.
 
-    Args:
-        campaign: The loaded campaign.
-        name: The letter's name.
-        log: Its log; nothing but temporary tables is written.
-        server: Where it would go; None: the sandbox.
-        options: What was asked for.
-        read_back: How many copies are parsed in full.
-        begins: Begin another revision, though the text is the same.
+    With `begins` a new revision begins even if the text is the same.
 
     Raises:
         CampaignError: Something is wrong in the files.
@@ -207,10 +186,9 @@ def prepare(
 
 
 def _is_unfinished(listing: Listing, plan: Plan) -> bool:
-    """Whether the newest revision is still on its way to some of the chosen people.
+    """Whether `--again` continues the newest revision, which some of the chosen people wait for.
 
-    Then `--again` goes on with it, so that the same command, run again after a crash or with a
-    `--limit`, sends nobody the letter twice.
+    The same command, run again after a crash or with a `--limit`, must send nobody a second copy.
     """
     comparison = listing.compare(plan.revision, plan.mode)
     if plan.mode is Mode.AGAIN:
@@ -219,15 +197,7 @@ def _is_unfinished(listing: Listing, plan: Plan) -> bool:
 
 
 def following_of(examined: Examined, log: Log) -> FollowUp | None:
-    """Complete the rows of a letter that follows another with what the log knows.
-
-    Args:
-        examined: The letter.
-        log: Its log.
-
-    Returns:
-        What completes them; None: it follows no other.
-    """
+    """For a follow-up, what completes its rows with what the log knows; else None."""
     front = examined.letter.front if examined.letter.texts else None
     if front is None or not front.follows or examined.has_errors:
         return None
@@ -240,12 +210,7 @@ def following_of(examined: Examined, log: Log) -> FollowUp | None:
 def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
     """The text that a copy would be made of now, and its revision.
 
-    Args:
-        now: The letter as it would be frozen now.
-        log: Its log, if there is one.
-
-    Returns:
-        What was frozen before, with its `today`, where the letter has not changed since.
+    If the letter has not changed, that is the text frozen before, with its `today`.
     """
     newest = log.newest(now.letter) if log else None
     if newest is None:
@@ -255,23 +220,13 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
 
 
 def refusal_of(examined: Examined, log: Log) -> PlanRefused | None:
-    """Why `send` would stop at a letter that is frozen already.
-
-    Args:
-        examined: The letter as it is now.
-        log: Its log.
-    """
+    """Why `send` would refuse a letter that was frozen before, if it would."""
     plan = plan_of(examined, log, SendOptions(), begins=False)
     return plan.refusal if plan else None
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
-    """Those in cc and bcc who are never to be written to, a problem each.
-
-    Args:
-        examined: The letter.
-        log: Knows them.
-    """
+    """A problem for each address in cc and bcc that must not be written to."""
     if not examined.letter.texts:
         return
     text = examined.letter.default_text
@@ -281,18 +236,13 @@ def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
         for mailbox in getattr(text.front, key):
             box = mailbox.addr_spec
             if folded(box) in suppressed or box in forgotten:
-                what = f"{mailbox.addr_spec} is never to be written to (petition suppress)"
-                hint = f"Take it out of {key}"
-                yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
+                what = f"{box} must not be written to (petition suppress)"
+                hint = f"Remove it from {key}"
+                yield Problem(text.file, text.line_of(key), what, hint, mark=box)
 
 
 def begun_with_a_capture(examined: Examined, log: Log) -> Iterator[Problem]:
-    """That a letter still has a statement with which an older petition froze and began it.
-
-    Args:
-        examined: The letter.
-        log: Knows whether copies of it wait.
-    """
+    """The statement that an older petition allowed in a letter whose copies still wait."""
     letter = examined.letter
     newest = log.newest(letter.name) if examined.frozen is None and letter.texts else None
     keyword = captured_in(Frozen.from_json(newest.document)) if newest else ""
@@ -310,41 +260,34 @@ def begun_with_a_capture(examined: Examined, log: Log) -> Iterator[Problem]:
 
 
 def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
-    """Refuse a trial copy to a mailbox that may not be written to.
-
-    Args:
-        log: Knows who is never to be written to.
-        server: Where it would go; None: the sandbox.
-        to: The mailbox.
+    """Refuse a trial copy to a mailbox that is reserved, forgotten or suppressed.
 
     Raises:
-        UsageError: It is under a reserved domain, or suppressed.
+        UsageError: It is one of them.
     """
     if what := refused_by(server, to):
-        raise UsageError(what, "Write an address of your own; nothing was sent")
+        raise UsageError(what, "Nothing was sent; use an address of your own")
     if to.addr_spec in Forgotten(log):
-        raise UsageError(f"{to.addr_spec} was forgotten", "Write another address")
+        raise UsageError(f"{to.addr_spec} was forgotten", "Nothing was sent; use another address")
     if folded(to.addr_spec) in {folded(one.mailbox) for one in suppressions(log)}:
-        what = f"{to.addr_spec} is never to be written to"
-        hint = f"Write another address, or allow it with petition suppress --remove {to.addr_spec}"
-        raise UsageError(what, f"{hint}; nothing was sent")
+        allow = f"petition suppress --remove {to.addr_spec}"
+        hint = f"Nothing was sent; use another address, or allow it with {allow}"
+        raise UsageError(f"{to.addr_spec} must not be written to", hint)
 
 
 def enqueue(
     prepared: Prepared, also: Callable[[], None] | None = None, *, beside_workers: bool = False
 ) -> Comparison:
-    """Freeze the letter where its revision is new, and queue its copies: one transaction.
+    """Freeze the letter if its revision is new, and queue its copies, in one transaction.
 
-    Args:
-        prepared: What was prepared.
-        also: What else is written in that transaction, when the copies are there.
-        beside_workers: Whether workers may have gone on since it was prepared.
+    `also` writes something else in that transaction, once the copies are there. With
+    `beside_workers`, workers may have carried on since the letter was prepared.
 
     Returns:
-        What was done: less than was prepared, where workers have gone on.
+        What was done: less than was prepared if workers have carried on.
 
     Raises:
-        UsageError: The log has changed since it was prepared: nothing was done.
+        UsageError: The log has changed since it was prepared; nothing was done.
     """
     plan = prepared.plan
     freeze = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from petition.campaign.text_file import HINT_ENCODING, unreadable
-from petition.errors import CampaignError, Problem
+from petition.errors import CampaignError, PetitionError, Problem
 
 _CHUNK = 1 << 18  # bytes read at a time
 _SAMPLE = 1 << 12  # bytes by which UTF-16 without a byte order mark is known
@@ -37,12 +37,7 @@ _TELLING = b"".join(_UNDEFINED.values())
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a file's bytes are letters.
-
-    Args:
-        codec: Python's name of it.
-        label: What people call it.
-    """
+    """How a file's bytes are letters: Python's name of it, and what people call it."""
 
     codec: str
     label: str
@@ -67,85 +62,63 @@ _ALSO = frozenset("яыьгзбчйхжшюцщэфъёіїєґў")
 
 def find_encoding(path: Path) -> Encoding:
     """The encoding that a file was most likely saved in; reads it once, in pieces."""
+    decoder, is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
+    words: list[bytes] = []
+    seen: set[int] = set()  # bytes that one of the Windows encodings does not have
     with path.open("rb") as stream:
-        beginning = stream.read(_SAMPLE)
+        piece = stream.read(_SAMPLE)
         for mark, codec, label in _MARKS:
-            if beginning.startswith(mark):
+            if piece.startswith(mark):
                 return Encoding(codec, label)
-        if wide := _without_mark(beginning):
-            return Encoding(wide, "UTF-16 without a byte order mark")
-        pieces, piece = _Pieces(), beginning
-        while piece:
-            pieces.add(piece)
+        if codec := _utf16_without_mark(piece):
+            return Encoding(codec, "UTF-16 without a byte order mark")
+        while True:
+            if is_utf8:
+                try:
+                    decoder.decode(piece, final=not piece)
+                except UnicodeDecodeError:
+                    is_utf8 = False
+            if not piece:
+                break
+            if not piece.isascii():
+                seen.update(byte for byte in _TELLING if byte in piece)
+                if len(words) < _PIECES:
+                    words += _OTHER_WORD.findall(piece)
             piece = stream.read(_CHUNK)
-    return pieces.encoding()
+    return UTF8 if is_utf8 or _is_broken_utf8(words) else _likeliest(words, seen)
 
 
-def _without_mark(beginning: bytes) -> str | None:
+def _utf16_without_mark(beginning: bytes) -> str:
     """UTF-16 is known by the zero bytes beside its ASCII letters: each address is full of them."""
     pairs = len(beginning) // 2
     first, second = beginning[0::2].count(0), beginning[1::2].count(0)
     if pairs and second > 4 * first and 4 * second > pairs:
         return "utf-16-le"
-    if pairs and first > 4 * second and 4 * first > pairs:
-        return "utf-16-be"
-    return None
+    return "utf-16-be" if pairs and first > 4 * second and 4 * first > pairs else ""
 
 
-class _Pieces:
-    """What the bytes of a file have shown so far."""
+def _is_broken_utf8(words: list[bytes]) -> bool:
+    whole = sum(len(_WHOLE.findall(word)) for word in words)
+    stray = sum(len(re.findall(rb"[\x80-\xff]", _WHOLE.sub(b"", word))) for word in words)
+    return 0 < whole >= stray
 
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._words: list[bytes] = []
-        self._seen: set[int] = set()  # bytes that one of the encodings has not
-        self._is_utf8 = True
 
-    def add(self, piece: bytes) -> None:
-        """Look at the next piece."""
-        if self._is_utf8:
-            try:
-                self._decoder.decode(piece)
-            except UnicodeDecodeError:
-                self._is_utf8 = False
-        if not piece.isascii():
-            self._seen.update(byte for byte in _TELLING if byte in piece)
-            if len(self._words) < _PIECES:
-                self._words += _OTHER_WORD.findall(piece)
+def _likeliest(words: list[bytes], seen: set[int]) -> Encoding:
+    """The encoding of a list whose words with letters beyond ASCII are these.
 
-    def encoding(self) -> Encoding:
-        """The likeliest encoding, when all pieces were added."""
-        try:
-            self._decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            self._is_utf8 = False
-        if self._is_utf8 or self._is_broken_utf8():
-            return UTF8
-        if self._is_cyrillic():
-            likely = _likeliest_cyrillic(self._words[:_WEIGHED])
-            if likely is not WINDOWS_1251:
-                return likely  # each of the others has a letter or a sign for every byte
-        else:
-            likely = WINDOWS_1252
-        for one in (likely, WINDOWS_1252, WINDOWS_1251):
-            if not self._seen.intersection(_UNDEFINED[one.codec]):
-                return one
-        return UTF8  # neither has all these bytes: the first of them will be told of
-
-    def _is_broken_utf8(self) -> bool:
-        whole = sum(len(_WHOLE.findall(word)) for word in self._words)
-        stray = sum(len(re.findall(rb"[\x80-\xff]", _WHOLE.sub(b"", word))) for word in self._words)
-        return 0 < whole >= stray
-
-    def _is_cyrillic(self) -> bool:
-        """Whether the words are Cyrillic ones: nobody writes "Шевченko", and many write "Müller".
-
-        A word in Cyrillic has no ASCII letter, a word of a Latin script has more of them than of
-        others. On lists of names that tells the two apart better than the statistics of running
-        text do, for names are few and short, and most of a list is ASCII.
-        """
-        apart = sum(_has_cyrillic_letters(word) for word in self._words)
-        return 2 * apart > len(self._words)
+    Nobody writes "Шевченko", and many write "Müller": a word in Cyrillic has no ASCII letter, a
+    word of a Latin script has more of them than of others. On lists of names that tells the two
+    apart better than the statistics of running text do, for names are few and short.
+    """
+    likely = WINDOWS_1252
+    if 2 * sum(map(_has_cyrillic_letters, words)) > len(words):
+        likely = _likeliest_cyrillic(words[:_WEIGHED])
+        if likely is not WINDOWS_1251:
+            return likely  # each of the others has a letter or a sign for every byte
+    for one in (likely, WINDOWS_1252, WINDOWS_1251):
+        if not seen.intersection(_UNDEFINED[one.codec]):
+            return one
+    return UTF8  # neither has all these bytes: the first wrong one is reported
 
 
 def _has_cyrillic_letters(word: bytes) -> bool:
@@ -192,31 +165,17 @@ _REPLACED = "\ufffd"
 _HINT = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of today, and Excel's before 2007
 
-_SAVE = "Save the file as CSV, with one row in each line"
-_HINT_NUL = "Type the row anew, or save the file as UTF-8"
-_HINT_QUOTES = 'Put quotes around the whole cell, and write a quote within it twice ("")'
+_SAVE = "Save the file as CSV, one row per line"
+_HINT_NUL = "Retype the row, or save the file as UTF-8"
+_HINT_QUOTES = 'Put quotes around the whole cell, and double each quote inside it ("")'
 
 
-class _Unreadable(Exception):
+class _Unreadable(PetitionError):
     """Nothing from the next line on can be read."""
-
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(what)
-        self.what, self.hint = what, hint
 
 
 class CsvFile:
-    """A CSV file of which it is known how it was saved.
-
-    Args:
-        file: Its name relative to the campaign folder.
-        path: Where it is.
-        encoding: How its bytes are letters.
-        separator: What stands between its cells.
-        has_hint: Whether its first line names the separator and is no row.
-    """
-
-    hint_row = "Check its commas, and the quotes around cells that hold commas"
+    """A CSV file whose encoding and separator are known; `has_hint`: its first line names that."""
 
     def __init__(
         self, file: str, path: Path, encoding: Encoding, separator: str, *, has_hint: bool
@@ -226,18 +185,17 @@ class CsvFile:
         self.separator = separator
         self._path = path
         self._has_hint = has_hint
-        if separator != ",":
-            name = _SEPARATORS[separator]
-            self.hint_row = f"Check its {name}, and the quotes around cells that hold {name}"
+        name = _SEPARATORS[separator]
+        self.hint_row = f"Check its {name}, and the quotes around cells that contain {name}"
 
     @property
     def told(self) -> str:
-        """How the file is read, where that was guessed; else ""."""
+        """How the file is read if that was guessed; else ""."""
         parts = []
         if not self.encoding.is_utf8:
             parts.append(f"read as {self.encoding.label}")
         if self.separator != ",":
-            parts.append(f"the cells are separated by {_SEPARATORS[self.separator]}")
+            parts.append(f"cells are separated by {_SEPARATORS[self.separator]}")
         return ", ".join(parts)
 
     def records(self) -> Iterator[Record]:
@@ -255,7 +213,7 @@ class CsvFile:
             raise CampaignError([Problem(self.file, None, *unreadable(why))]) from None
 
     def lines(self) -> Iterator[str]:
-        """The lines of the file, each with its end; what is wrong with it is passed over."""
+        """The lines of the file, each with its end, whatever is wrong with it."""
         with self._path.open(encoding=self.encoding.codec, errors="replace", newline="") as stream:
             while line := stream.readline(_LINE_LIMIT):
                 yield line
@@ -273,7 +231,7 @@ class CsvFile:
                 try:
                     for cells in reader:
                         if blocks.have_nul and any("\0" in cell for cell in cells):
-                            what = "holds a NUL character"
+                            what = "contains a NUL character"
                             yield line, Problem(self.file, line, what, _HINT_NUL)
                         elif any(map(str.strip, cells)):
                             yield line, cells
@@ -294,19 +252,13 @@ class CsvFile:
 
 
 def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
-    """Find out how a CSV file was saved.
-
-    Args:
-        file: Its name relative to the campaign folder.
-        path: Where it is.
-        problems: Takes what is wrong with the file as a whole.
-    """
+    """Find out how a CSV file was saved; None, and a problem, if it cannot be read."""
     try:
         with path.open("rb") as stream:
             beginning = stream.read(4)
         if beginning in _SPREADSHEETS:
-            hint = 'Save it as "CSV UTF-8", or as .xlsx or .ods under a name that ends so'
-            problems.append(Problem(file, None, "is a spreadsheet and not a CSV file", hint))
+            hint = 'Save it as "CSV UTF-8", or give it a name that ends in .xlsx or .ods'
+            problems.append(Problem(file, None, "is a spreadsheet, not a CSV file", hint))
             return None
         encoding = find_encoding(path)
         with path.open(encoding=encoding.codec, errors="replace", newline="") as text:
@@ -318,13 +270,13 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
     separator = marked[1] if marked else _separator(header)
     if header.lstrip().partition("\n")[0].count(separator) > _COLUMN_LIMIT:
         what = f"has more than {_COLUMN_LIMIT:,} columns"
-        problems.append(Problem(file, 1, what, "Keep the columns that a letter needs"))
+        problems.append(Problem(file, 1, what, "Keep only the columns that a letter needs"))
         return None
     return CsvFile(file, path, encoding, separator, has_hint=marked is not None)
 
 
 def _separator(beginning: str) -> str:
-    """The separator that stands most often in the header outside of quotes."""
+    """The separator that is most frequent in the header, outside quotes."""
     counts = Counter({",": 0})  # where there are none, and among equals, it is the comma
     is_quoted = has_begun = False
     for char in beginning:
@@ -344,14 +296,14 @@ def _separator(beginning: str) -> str:
 
 def _broken(message: str, *, spans_lines: bool) -> tuple[str, str]:
     if spans_lines or "end of data" in message:
-        return "a quote is opened in this row and never closed", _HINT_QUOTES
+        return "a quote opened in this row is never closed", _HINT_QUOTES
     if "limit" in message:
         return "a cell of this row is longer than 131,072 characters", "Shorten it"
-    return "a quoted cell goes on behind its closing quote", _HINT_QUOTES
+    return "a quoted cell continues after its closing quote", _HINT_QUOTES
 
 
 class _Blocks:
-    """The lines of a file in blocks, which are looked over before rows are made of them."""
+    """The lines of a file in blocks, which are checked before they are parsed."""
 
     def __init__(self, stream: TextIO, encoding: Encoding) -> None:
         self._stream = stream
@@ -359,7 +311,7 @@ class _Blocks:
         self.have_nul = False
 
     def __iter__(self) -> Iterator[Iterable[str]]:
-        # Of a million lines hardly one is wrong: what is right of a whole block is so of each.
+        # Hardly one line in a million is wrong: a block without a fault needs no closer look.
         while block := self._stream.read(_BLOCK):
             block += self._stream.readline(_LINE_LIMIT)
             self.have_nul = self.have_nul or "\0" in block
@@ -382,9 +334,9 @@ class _Blocks:
         if not self._encoding.is_utf8:
             is_wrong = _REPLACED in text
             return (
-                f"holds bytes that are no letters in {self._encoding.label}" if is_wrong else None
+                f"contains bytes that are not text in {self._encoding.label}" if is_wrong else None
             )
         if wrong := _UNDECODED.search(text):
             code = ord(wrong.group()) - 0xDC00
-            return f"is not saved as UTF-8: it holds the byte 0x{code:02X}"
+            return f"is not saved as UTF-8: it contains the byte 0x{code:02X}"
         return None

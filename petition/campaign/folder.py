@@ -72,7 +72,7 @@ class Campaign:
         if file is None:
             problems.append(Problem(SETTINGS_FILE, None, *_unknown_list(self.settings, list_name)))
             return None
-        return open_people(self.root, list_name, file, problems)
+        return open_people(self.root, file, problems)
 
 
 def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:

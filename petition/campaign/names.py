@@ -13,23 +13,15 @@ _QUOTED_LENGTH = 60
 
 
 def slug(title: str) -> str:
-    """What names a thing in a file or a link: "Stop it, now!" -> `stop-it-now`.
-
-    Letters of every script stay, so that a title in Cyrillic has a slug as well.
-    """
+    """A name for files and links, in letters of any script: "Stop it, now!" -> `stop-it-now`."""
     return _joined(title, "-")
 
 
 def column_name(header: str, number: int) -> str:
     """What a letter calls a column: "First Name" -> `first_name`.
 
-    Args:
-        header: The header cell.
-        number: The column's number from 1: an empty header becomes `column_5`.
-
-    Returns:
-        A name that is an identifier and begins with no underscore: `__class__` -> `class`,
-        "2nd phone" -> `column_2nd_phone`.
+    It is an identifier without leading underscores: "2nd phone" is `column_2nd_phone`, and a fifth
+    column without a header `column_5`.
     """
     name = _joined(header, "_")
     if name.isidentifier():
@@ -40,20 +32,20 @@ def column_name(header: str, number: int) -> str:
 
 @lru_cache(maxsize=256)  # a list of a million people has a handful of languages
 def language_tag(text: str) -> str | None:
-    """A language tag in lower case with hyphens ("ru_KZ" -> `ru-kz`), or None where it is none."""
+    """A language tag in lower case with hyphens ("ru_KZ" -> `ru-kz`), or None."""
     tag = text.strip().lower().replace("_", "-")
     return tag if _LANGUAGE_TAG.fullmatch(tag) else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one was probably meant to be, or None."""
+    """The known name that a misspelt one probably meant, or None."""
     # difflib takes quadratic time, and nobody misspells a name of 100 letters.
     found = get_close_matches(name[:100].lower(), list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 def quoted(text: str) -> str:
-    """A text in quotes for a message, cut where it is long."""
+    """A text in quotes for a message, shortened if it is long."""
     cut = text if len(text) <= _QUOTED_LENGTH else text[: _QUOTED_LENGTH - 3] + "..."
     return f'"{cut}"'
 
@@ -69,8 +61,7 @@ def _stays(char: str) -> bool:
     return char.isalnum() or unicodedata.category(char).startswith("M")
 
 
-# Letters of Cyrillic, Greek and Latin that look alike in print, in lower case; the capitals decide,
-# for В and B are told apart by nobody.
+# Letters of Cyrillic, Greek and Latin that look alike in print, in lower case; the capitals decide.
 _LOOK_ALIKE = str.maketrans("авекмнорстухіѕјһԁԛԝəαβεικνορτυχ", "abekmhopctyxisjhdqwәabeikvoptux")
 # What Unicode does not take apart into a letter and a mark.
 _BARRED = str.maketrans(
@@ -82,16 +73,10 @@ _BREAKS = re.compile(r"[\W_]+")
 
 
 def folded_name(name: str) -> str:
-    """A name by which all its spellings are the same.
+    """Words of lower-case letters and digits that are the same for all spellings of a name.
 
-    Case, accents, apostrophes, blanks and punctuation make no difference, nor does a letter of
+    Case, accents, apostrophes, spaces and punctuation make no difference, nor does a letter of
     another script that looks the same: "Анна" begun with a Latin A is "Анна".
-
-    Args:
-        name: The name of a person or an organisation.
-
-    Returns:
-        Words of lower-case letters and digits; empty where the name has none.
     """
     apart = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", name).casefold())
     plain = _MARKS.sub("", apart).translate(_BARRED).translate(_LOOK_ALIKE)

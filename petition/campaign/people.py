@@ -3,14 +3,14 @@
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.column_aliases import Export, Unclear
 from petition.campaign.names import language_tag, nearest, quoted
 from petition.campaign.tables import Table, TableRow, open_table
 from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
-from petition.errors import AddressRefused, Level, Problem
+from petition.errors import AddressRefused, Level, PetitionError, Problem
 
 _NAME_PARTS = ("first_name", "last_name")
 _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer one
@@ -20,47 +20,31 @@ _CANDIDATES = 10_000
 class Person(NamedTuple):
     """One row of a list.
 
-    Args:
-        file: The list's file, relative to the campaign folder.
-        line: The line that the row begins in.
-        number: The row's number from 1.
-        id: The cell `id`, or "".
-        mailbox: The address, beside the name.
-        language: The language tag in lower case, or "".
-        fields: All cells by column; with `name` and `salutation`, where they follow from others,
-            and with our names beside those of an export.
-        excluded: Why the system that the row comes from says not to write to it, or "".
-        address: Of a row that stands in the log under another name, the address that it gives.
-        queued_as: The spelling that its copy was first queued with, where the log has one, or "".
+    `fields` has all cells by column, with `name` and `salutation` if they follow from others, and
+    with our names beside those of an export.
     """
 
-    file: str
-    line: int
-    number: int
-    id: str
+    file: str  # relative to the campaign folder
+    line: int  # where the row begins
+    number: int  # of the row, from 1
+    id: str  # the cell `id`, or ""
     mailbox: Mailbox
-    language: str
+    language: str  # a language tag in lower case, or ""
     fields: dict[str, str]
-    excluded: str = ""
-    address: str = ""
-    queued_as: str = ""
+    excluded: str = ""  # why nobody is to write to it, or ""
+    address: str = ""  # if the log has the row under another name, the address that it gives
+    queued_as: str = ""  # the spelling that its copy was first queued with, or ""
 
 
 class PeopleList:
-    """A list of people, read from its file at each pass.
+    """A list of people, read from its file at each pass."""
 
-    Args:
-        name: The list's name in [people].
-        table: Its table; has the column `email`, under this name or that of an export.
-    """
-
-    def __init__(self, name: str, table: Table) -> None:
-        self.name = name
+    def __init__(self, table: Table) -> None:
         self.file = table.file
         self.table = table
         self._export = Export(table.columns)
         columns = (*table.columns, *self._export.added)
-        self._has_name_parts = _has_name_parts(columns)
+        self._has_name_parts = any(part in columns for part in _NAME_PARTS)
         if "name" not in columns and self._has_name_parts:
             columns = (*columns, "name")
         self._greets = {"honorific", "last_name"} <= set(columns)
@@ -72,17 +56,15 @@ class PeopleList:
         self._is_completed = bool(self._export.taken) or self._has_name_parts or self._greets
 
     def note(self) -> Problem | None:
-        """Which columns were understood that are called otherwise, for a person to judge."""
+        """Which columns were understood under other names, for a person to judge."""
         export, heading = self._export, self.table.heading
         pairs = [f"{quoted(heading(theirs))} as {ours}" for ours, theirs in export.taken.items()]
         marks = [quoted(heading(column)) for column in export.marks]
-        parts = [f"takes {', '.join(pairs)}"] if pairs else []
-        parts += [f"leaves out whom {', '.join(marks)} excludes"] if marks else []
-        if not parts:
-            return None
+        parts = [f"reads {', '.join(pairs)}"] if pairs else []
+        parts += [f"leaves out people by {', '.join(marks)}"] if marks else []
         hint = "Rename a column that means something else"
-        line = self.table.header_line
-        return Problem(self.file, line, " and ".join(parts), hint, Level.NOTE)
+        what, line = " and ".join(parts), self.table.header_line
+        return Problem(self.file, line, what, hint, Level.NOTE) if parts else None
 
     def rows(self) -> Iterator[Person]:
         """The people whose rows are right, one at a time, whatever is wrong with the others."""
@@ -124,9 +106,10 @@ class PeopleList:
         )
 
     def exclusion_of(self, row: TableRow) -> str:
-        """Why the system that a row comes from says not to write to it, or "".
+        """Why not to write to a row, or ""; a refusal counts whatever else is wrong in the row.
 
-        Whatever else is wrong with the row: a refusal counts all the same.
+        Raises:
+            RowRefused: The row does not say it clearly.
         """
         try:
             return self._export.excluded(row.cells)
@@ -135,7 +118,11 @@ class PeopleList:
             raise RowRefused(what, why.hint, why.column) from None
 
     def addr_spec_of(self, row: TableRow) -> str:
-        """The address of a row, whatever else is wrong with it."""
+        """The address of a row, whatever else is wrong with it.
+
+        Raises:
+            RowRefused: It is not an address.
+        """
         try:
             return self._mailbox(self.address_in(row)).addr_spec
         except AddressRefused as why:
@@ -147,11 +134,11 @@ class PeopleList:
         return Problem(self.file, row.line, why.what, why.hint, why.level, mark)
 
     def address_in(self, row: TableRow) -> str:
-        """What stands where a row's address should, whatever it is."""
+        """What a row has in place of an address."""
         return row.cells[self._export.taken.get("email", "email")]
 
     def choice(self, texts: Iterable[str]) -> "Choice":
-        """Who of this list is meant by some WHOs; reads the list where an id could be meant."""
+        """Who on this list is meant by some WHOs; reads the list if one could be an id."""
         wanted = [text.strip() for text in texts]
         numbers = {text for text in wanted if text.isdecimal()}
         if not numbers or "id" not in self.columns:
@@ -166,7 +153,7 @@ class PeopleList:
     @staticmethod
     def _mailbox(address: str, name: str = "") -> Mailbox:
         if len(address) > _ADDRESS_LIMIT:
-            _refuse_long(address)
+            raise AddressRefused(f"the address has {len(address):,} characters", "Correct the cell")
         return parse_address(address, name)
 
     def _complete(self, fields: dict[str, str]) -> None:
@@ -183,17 +170,15 @@ class PeopleList:
         what = why.what if is_name else f"{self._heading('email')}: {why.what}"
         if not excluded:
             return RowRefused(what, why.hint, "name" if is_name else "email")
-        # Nobody would write to it: it keeps no letter from being sent.
-        what += f"; the row is marked {quoted(excluded)} and is passed over"
+        # Nobody would write to it, so it stops no letter.
+        what += f"; the row is marked {quoted(excluded)} and is skipped"
         return RowRefused(what, why.hint, "email", Level.WARNING)
 
     def _refuse_reordering(self, fields: dict[str, str]) -> None:
         for column, cell in fields.items():
             if column != "name" and (char := reorders(cell)):
-                what = (
-                    f"{self._heading(column)}: the cell holds {char}, which reorders what is read"
-                )
-                raise RowRefused(what, "Type the cell anew", column)
+                what = f"{self._heading(column)}: the cell contains {char}, which reorders text"
+                raise RowRefused(what, "Retype the cell", column)
 
     def obscured(self, row: TableRow) -> Iterator[Problem]:
         """A warning where a cell holds what a web page shows in place of an address."""
@@ -214,11 +199,10 @@ class PeopleList:
 
 
 class FirstLines:
-    """Where each text of a list stood first, in a table of SQLite in memory: some 20 bytes a text.
+    """Where each text of a list first appeared, in an SQLite table in memory: 20 bytes a text.
 
-    It keeps a hash of 64 bits for each; that two of a million texts share one is less likely than
-    one in ten million. Python keys its hashes by chance at each start: nobody can make two texts
-    that collide.
+    It keeps 64-bit hashes: the odds that two of a million texts share one are below one in ten
+    million. Python keys its hashes at random when it starts, so nobody can craft a collision.
     """
 
     def __init__(self) -> None:
@@ -227,11 +211,9 @@ class FirstLines:
         self._table.execute("BEGIN")
 
     def repeats(self, texts: Sequence[str], lines: Sequence[int]) -> dict[int, int]:
-        """Which texts stood in an earlier line: their index, and the line where each stood first.
+        """Which of the next texts appeared before: their index, and the line of the first one.
 
-        Args:
-            texts: The next texts of the list; "" is none.
-            lines: The line of each, which grow.
+        The lines must increase, and "" does not count as a text.
         """
         keys = list(map(hash, texts))
         new = sorted(
@@ -252,10 +234,7 @@ class FirstLines:
 class ListJudge:
     """Judges the rows of a personal letter's list, in one pass.
 
-    Of two rows with one mailbox or one id the first is a person, and both get a problem.
-
-    Args:
-        people: The list.
+    Of two rows with one mailbox or one id, the first is used, and both get a problem.
     """
 
     def __init__(self, people: PeopleList) -> None:
@@ -264,7 +243,7 @@ class ListJudge:
         self._told: set[tuple[str, int]] = set()
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
-        """The people of the next rows, and what is wrong with the others."""
+        """The people of the next rows, and what is wrong with other rows."""
         listed, found, problems = self.people, list[Person](), list[Problem]()
         for row in rows:
             if row.fault:
@@ -293,46 +272,41 @@ class ListJudge:
         hint, mark = "Delete or correct one of the rows", self.people.cell(column)
         if (column, first) not in self._told:
             self._told.add((column, first))
-            also = f"{what} stands in line {person.line} as well"
+            also = f"{what} is also in line {person.line}"
             yield Problem(person.file, first, also, hint, mark=mark)
-        also = f"{what} stands in line {first} as well"
-        yield Problem(person.file, person.line, also, hint, mark=mark)
+        yield Problem(person.file, person.line, f"{what} is also in line {first}", hint, mark=mark)
 
 
-class RowRefused(Exception):
-    """A row cannot be used, and which column is to blame."""
+class RowRefused(PetitionError):
+    """A row cannot be used; `column` is to blame."""
 
     def __init__(self, what: str, hint: str, column: str, level: Level = Level.ERROR) -> None:
-        super().__init__(what)
-        self.what, self.hint, self.column, self.level = what, hint, column, level
+        super().__init__(what, hint)
+        self.column, self.level = column, level
 
 
-def open_people(
-    root: Path, list_name: str, file: str, problems: list[Problem]
-) -> PeopleList | None:
+def open_people(root: Path, file: str, problems: list[Problem]) -> PeopleList | None:
     """A list of people, ready to be read."""
     table = open_table(root, file, problems)
     if table is None:
         return None
-    people = PeopleList(list_name, table)
+    people = PeopleList(table)
     if "email" in people.columns:
         if note := people.note():
             problems.append(note)
         return people
     likely = next((name for name in table.columns if "mail" in name), None)
-    hint = "Rename the column that holds the addresses to email"
+    hint = "Rename the column with the addresses to email"
     if likely:
-        hint = f'Rename the column "{likely}" to email, if it holds the addresses'
+        hint = f'Rename the column "{likely}" to email, if it has the addresses'
     problems.append(Problem(file, table.header_line, 'has no column "email"', hint))
     return None
 
 
 class Choice:
-    """The people that a command is to reach, named by address, row id or row number.
+    """The people that a command is for, named by address, row id or row number.
 
-    Args:
-        texts: What stands behind each `--to`; without any, everybody is meant.
-        ids: Those of the texts that are the id of a row: such a text is no row number.
+    Without any texts it is for everybody; a text in `ids` is the id of a row and not a row number.
     """
 
     def __init__(self, texts: Iterable[str], ids: Collection[str] = ()) -> None:
@@ -343,11 +317,9 @@ class Choice:
             if "@" in text:
                 self._addresses.setdefault(folded(text), []).append(text)
         self._candidates: list[str] = []
-        self.seen = 0  # people that were asked about
 
     def matches(self, person: Person) -> bool:
         """Whether a person is meant; remembers by which text."""
-        self.seen += 1
         if not self._texts:
             return True
         found = False
@@ -359,11 +331,11 @@ class Choice:
         return found
 
     def missed(self) -> list[str]:
-        """The texts that have matched nobody so far."""
+        """The texts that have matched nobody."""
         return [text for text, has_matched in self._texts.items() if not has_matched]
 
     def nearest(self, text: str) -> str | None:
-        """The address or id that a text which matched nobody was probably meant to be."""
+        """The address or id that a text probably meant."""
         return nearest(text, self._candidates)
 
     def _names(self, person: Person) -> Iterator[str]:
@@ -374,16 +346,8 @@ class Choice:
             yield number
 
 
-def _refuse_long(address: str) -> NoReturn:
-    raise AddressRefused(f"the address has {len(address):,} characters", "Correct the cell")
-
-
 def _written(person: Person) -> str:
-    """An address as its row has it, and how it reads where its domain is written in A-labels."""
+    """An address as its row has it, and how it reads if its domain is written in A-labels."""
     own = person.fields["email"].strip()
     read = person.mailbox.readable
     return f"{quoted(own)} ({read})" if own.isascii() and not read.isascii() else quoted(own)
-
-
-def _has_name_parts(columns: Collection[str]) -> bool:
-    return any(part in columns for part in _NAME_PARTS)

@@ -1,8 +1,7 @@
 """Lists for bulk letters: consent, opt-outs, and rows that are skipped with a reason.
 
-What keeps a letter to directors from leaving, a row that is wrong or stands there twice, is of no
-weight among a hundred thousand supporters: such a row is passed over and counted. What the rows of
-one address say of consent counts together.
+A row that is wrong or a duplicate stops a personal letter; among a hundred thousand supporters it
+is skipped and counted. What all rows of one address say about consent counts together.
 """
 
 import re
@@ -32,12 +31,7 @@ _SUBSCRIBED = "subscribed"
 
 
 class Consent:
-    """Reads the consent of a list's rows.
-
-    Args:
-        columns: The list's columns.
-        of_all: Whether everybody has agreed, unless their row says no (`[lists.NAME]`).
-    """
+    """Reads consent from rows; `of_all`: all agreed unless their row says no (`[lists.NAME]`)."""
 
     def __init__(self, columns: Collection[str], *, of_all: bool) -> None:
         self._of_all = of_all
@@ -46,14 +40,14 @@ class Consent:
 
     @property
     def can_be_known(self) -> bool:
-        """Whether there is anything that could say yes."""
+        """Whether anything could say yes."""
         return bool(self._of_all or self._answers or self._statuses)
 
     def of(self, cells: Mapping[str, str]) -> bool | None:
         """Whether a row says yes, says no, or says nothing.
 
-        A cell that is filled with anything but a yes counts for more than any yes: "nein" and "no
-        thanks" are not known as a no, and consent is not guessed.
+        A cell with anything but a yes outweighs any yes: "nein" and "no thanks" are not known as a
+        no, and consent is not guessed.
         """
         answers = [answer(cells[name]) for name in self._answers if cells[name]]
         if not all(answers):
@@ -77,11 +71,7 @@ _SHOWN = 100  # characters of what stands in place of an address
 
 @dataclass
 class PassedOver:
-    """Rows that cannot be used: one warning for all of them.
-
-    Args:
-        file: The list's file.
-    """
+    """Rows that cannot be used: one warning for all of them."""
 
     file: str
     count: int = 0
@@ -94,25 +84,19 @@ class PassedOver:
             self._first.append(problem)
 
     def problems(self) -> Iterator[Problem]:
-        """The warning, where there is something to warn of."""
+        """The warning, if there is anything to warn of."""
         if not self._first:
             return
         first = self._first[0]
         lines = ", ".join(str(one.line) for one in self._first)
         more = f" and {self.count - len(self._first):,} more" if self.count > _NAMED else ""
         rows = "row is" if self.count == 1 else "rows are"
-        what = f"{self.count:,} {rows} passed over as invalid: line {lines}{more} ({first.what})"
+        what = f"{self.count:,} {rows} skipped as invalid: line {lines}{more} ({first.what})"
         yield Problem(self.file, first.line, what, first.hint, Level.WARNING, first.mark)
 
 
 class BulkJudge(ListJudge):
-    """Judges the rows of a bulk letter's list: each is a person, or is left out with a reason.
-
-    Args:
-        people: The list.
-        consent: Reads who has agreed.
-        passed_over: Takes the rows that cannot be used.
-    """
+    """Judges the rows of a bulk letter's list: each is a person, if one excluded with a reason."""
 
     def __init__(self, people: PeopleList, consent: Consent, passed_over: PassedOver) -> None:
         super().__init__(people)
@@ -122,7 +106,7 @@ class BulkJudge(ListJudge):
         self._said = self._said_together()
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
-        """The next rows, all of them; the problems are those of the file as a whole."""
+        """All of the next rows; the problems are only those of the file as a whole."""
         found, problems = list[Person](), list[Problem]()
         for row in rows:
             if row.fault and not row.number:
@@ -153,7 +137,7 @@ class BulkJudge(ListJudge):
         return found, problems
 
     def _said_together(self) -> dict[str, tuple[str, bool | None]]:
-        """What the rows of each address that stands there more than once say together."""
+        """What the rows of each repeated address say together."""
         seen, twice = FirstLines(), set[str]()
         for rows in self.people.table.blocks():
             readable = [row for row in rows if not row.fault]
@@ -175,14 +159,14 @@ class BulkJudge(ListJudge):
         return said
 
     def _says(self, row: TableRow) -> tuple[str, bool | None]:
-        """What a row says of writing to its address, also one that no copy can be made for."""
+        """What a row says about writing to its address, even if no copy can be made for it."""
         try:
             return self.people.exclusion_of(row), self._consent.of(row.cells)
         except RowRefused:
-            return "", False  # what is not clear is no yes
+            return "", False  # what is unclear is not a yes
 
     def _invalid(self, row: TableRow) -> Person:
-        """The person of a row that cannot be used: nobody, under a name that no address has."""
+        """A stand-in for a row that cannot be used, under a name that no address has."""
         people = self.people
         shown = _UNSEEN.sub("?", people.address_in(row))[:_SHOWN].strip() if row.cells else ""
         person = Person(
@@ -191,7 +175,7 @@ class BulkJudge(ListJudge):
         return self._numbered(person, shown or "no address", INVALID)
 
     def _numbered(self, person: Person, address: str, why: str) -> Person:
-        """Somebody under a name of their own in the log: `ann@host.org (duplicate)`."""
+        """The row under a name of its own in the log: `ann@host.org (duplicate)`."""
         self._numbers[(folded(address), why)] += 1
         number = self._numbers[(folded(address), why)]
         name = f"{address} ({why})" if number == 1 else f"{address} ({why} {number})"
@@ -205,17 +189,11 @@ _REASON_LENGTH = 100
 
 @dataclass
 class OptOuts:
-    """What such a file says.
+    """What a file of opt-outs says."""
 
-    Args:
-        by_reason: The addresses, by why nothing goes there.
-        passed_over: How many rows say that they may be written to.
-        problems: What could not be read.
-    """
-
-    by_reason: dict[str, list[str]] = field(default_factory=dict)
-    passed_over: int = 0
-    problems: list[Problem] = field(default_factory=Problems)
+    by_reason: dict[str, list[str]] = field(default_factory=dict)  # addresses
+    passed_over: int = 0  # rows that say that they may be written to
+    problems: list[Problem] = field(default_factory=Problems)  # what could not be read
 
     @property
     def count(self) -> int:
@@ -224,17 +202,13 @@ class OptOuts:
 
 
 def read_opt_outs(folder: Path, file: str) -> OptOuts:
-    """Read a file of opt-outs.
+    """Read a file of opt-outs: CSV, or a sheet of a spreadsheet.
 
-    Where a column says of each row whether it may be written to, as exports have one, those that
-    may are passed over; else everybody in the file is meant.
-
-    Args:
-        folder: The folder that the file's name is relative to.
-        file: The file: CSV, or a sheet of a spreadsheet.
+    If a column says of each row whether it may be written to, as in exports, those that may are
+    left out; otherwise everybody in the file opted out.
     """
     found = OptOuts()
-    people = open_people(folder, "opt-outs", file, found.problems)
+    people = open_people(folder, file, found.problems)
     if people is None:
         return found
     column = next((name for name in REASON_COLUMNS if name in people.columns), None)
@@ -242,8 +216,7 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
         if row.fault:
             found.problems.append(row.fault)
             continue
-        # Nobody is written to by such a row: a name or a language that is wrong in it is no reason
-        # to write to them after all.
+        # A wrong name or language in the row is no reason to write to its address after all.
         try:
             excluded, addr_spec = people.exclusion_of(row), people.addr_spec_of(row)
         except RowRefused as why:

@@ -18,31 +18,19 @@ _LOOKED_AT = 10_000  # rows in which a name is looked for that shows whether the
 
 
 class TableRow(NamedTuple):
-    """One row.
+    """One row; with a fault it cannot be used and has no cells.
 
-    Args:
-        line: The line that it begins in, or its row in a spreadsheet.
-        number: Its number from 1, counted over all rows that are not blank.
-        cells: What stands in it by column, without the blanks around it.
-        fault: Why the row cannot be used; it has no cells then. Where `number` is 0, nothing from
-            here on could be read: the file itself is at fault, and no row.
+    A fault with the number 0 is about the file: nothing from here on could be read.
     """
 
-    line: int
-    number: int
-    cells: dict[str, str]
+    line: int  # where it begins, or its row in a spreadsheet
+    number: int  # from 1, counted over all rows that are not blank
+    cells: dict[str, str]  # by column, without surrounding whitespace
     fault: Problem | None = None
 
 
 class Table:
-    """A file of rows whose header is known.
-
-    Args:
-        source: The file.
-        columns: The normalised names of its columns, each once.
-        headings: The same columns as the file calls them.
-        header_line: The line that they stand in.
-    """
+    """A file of rows with a header: `columns` are its normalised names, `headings` as written."""
 
     def __init__(
         self,
@@ -97,21 +85,21 @@ class Table:
         return self.headings[self.columns.index(column)] or column
 
     def note(self) -> Problem | None:
-        """How the file is read, where a person should judge that."""
+        """How the file is read, if a person should check that."""
         if not self._source.told:
             return None
         what = self._source.told
-        hint = "Save it as UTF-8 with commas if that is wrong"
+        hint = "If that is wrong, save it as UTF-8 with commas"
         if isinstance(self._source, SheetFile):
-            hint = f"Name another one in [people] as {self.file.partition('#')[0]}#SHEET"
+            hint = f"To use another, write {self.file.partition('#')[0]}#SHEET in [people]"
         elif not self._source.encoding.is_utf8 and (found := self._telling_cell()):
             line, cell = found
-            what += f"; {quoted(cell)} stands in line {line}"
-            hint = "Save it as UTF-8 if that is not how it is written"
+            what += f"; line {line} has {quoted(cell)}"
+            hint = "If that is not how it is written, save the file as UTF-8"
         return Problem(self.file, None, what, hint, Level.NOTE)
 
     def _telling_cell(self) -> tuple[int, str] | None:
-        """The first cell with other letters than ASCII's, a name if there is one in its row."""
+        """The first cell with letters beyond ASCII, a name if its row has one."""
         for row in islice(self.rows(), _LOOKED_AT):
             cells = [(name, cell) for name, cell in row.cells.items() if not cell.isascii()]
             names = [cell for name, cell in cells if "name" in name]
@@ -121,15 +109,10 @@ class Table:
 
 
 def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
-    """The table of a CSV file or a sheet that has a header.
+    """The table of a CSV file or a sheet; None, and a problem, if it or its header is unusable.
 
-    Args:
-        root: The campaign folder.
-        file: The file's name relative to it; `people.xlsx#Directors` for a sheet.
-        problems: Takes what is wrong, and a note where it was guessed how to read the file.
-
-    Returns:
-        The table, or None where the file or its header cannot be used.
+    A file whose encoding or separator was guessed gets a note. A sheet is named as
+    `people.xlsx#Directors`.
     """
     source = _open(root, file, problems)
     if source is None:
@@ -142,7 +125,7 @@ def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
         problems += fault.problems
         return None
     if header is None:
-        hint = "Begin it with a line of column names, such as email,name,language"
+        hint = "Start it with a line of column names, such as email,name,language"
         header = Problem(source.file, line, "has no header", hint)
     if isinstance(header, Problem):
         problems.append(header)

@@ -16,25 +16,16 @@ HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimi
 
 
 def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
-    """The path of an ordinary file within the campaign folder.
-
-    Args:
-        root: The campaign folder.
-        file: The file's name relative to it, with forward slashes.
-        problems: Takes what is wrong: no such file, a folder, a device, or a link that leads out.
-
-    Returns:
-        The path, or None where there is a problem.
-    """
+    """The path of an ordinary file within the campaign folder; None, and a problem, otherwise."""
     try:
         path = (root / file).resolve()
         if not path.is_relative_to(root.resolve()):
-            fault = "lies outside the campaign folder", "Copy the file into the folder"
+            fault = "is outside the campaign folder", "Copy the file into the folder"
         elif not (root / file).exists():
-            fault = "there is no such file", "Make it, or correct its name where it is asked for"
+            fault = "there is no such file", "Create it, or correct the name"
         elif not stat.S_ISREG(path.stat().st_mode):
             # A FIFO or a device would be read for ever.
-            fault = "is no ordinary file", "Put a file there, or correct its name"
+            fault = "is not a regular file", "Put a file there, or correct the name"
         else:
             return path
     except (OSError, ValueError, RuntimeError) as why:
@@ -44,15 +35,9 @@ def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
 
 
 def read_text(root: Path, file: str, problems: list[Problem]) -> str | None:
-    """The text of a small file in UTF-8, its line ends made LF.
+    """The text of a file of at most 1 MB in UTF-8, without a byte order mark, its line ends LF.
 
-    Args:
-        root: The campaign folder.
-        file: The file's name relative to it, with forward slashes.
-        problems: Takes what is wrong: no readable file, over 1 MB, not UTF-8, or a NUL in it.
-
-    Returns:
-        The text without its byte order mark, or None where there is a problem.
+    None, and a problem, if it cannot be read.
     """
     path = find_file(root, file, problems)
     if path is None:
@@ -71,11 +56,11 @@ def read_text(root: Path, file: str, problems: list[Problem]) -> str | None:
 
 
 def unreadable(why: Exception) -> tuple[str, str]:
-    """What is wrong with a file that the system does not let us read, and how to mend it."""
+    """What is wrong with a file that the system does not let us read, and what to do."""
     if isinstance(why, RuntimeError) or getattr(why, "errno", None) == errno.ELOOP:
-        return "is a link that leads back to itself", "Put the file itself in its place"
-    reason = why.strerror if isinstance(why, OSError) and why.strerror else "its name is no path"
-    return f"cannot be read: {reason}", "Check the name and who may read the file"
+        return "is a link to itself", "Replace it with the file"
+    reason = why.strerror if isinstance(why, OSError) and why.strerror else "not a valid path"
+    return f"cannot be read: {reason}", "Check the name and its permissions"
 
 
 def is_utf16(beginning: bytes) -> bool:
@@ -91,10 +76,10 @@ def _fault_of(content: bytes) -> tuple[int | None, str, str] | None:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as why:
-        what = f"is not saved as UTF-8: it holds the byte 0x{content[why.start]:02X}"
+        what = f"is not saved as UTF-8: it contains the byte 0x{content[why.start]:02X}"
         return _line_at(content, why.start), what, HINT_ENCODING
     if (at := content.find(b"\0")) >= 0:
-        return _line_at(content, at), "holds a NUL character", "Type the line anew"
+        return _line_at(content, at), "contains a NUL character", "Retype the line"
     return None
 
 
@@ -103,43 +88,39 @@ def _line_at(content: bytes, offset: int) -> int:
     return before.count(b"\n") + 1
 
 
-# UAX 9: embeddings and overrides reorder what stands around them, and no name needs them. Isolates
-# keep their order to themselves where each is closed.
+# UAX 9: embeddings and overrides reorder the text around them, and no name needs them. Isolates do
+# not, if each is closed.
 _REORDERS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ISOLATES = "\u2066\u2067\u2068"
 _END_OF_ISOLATE = "\u2069"
 
-HINT_OBSCURED = "Copy the address itself from the page"
+HINT_OBSCURED = "Copy the real address from the page"
 
 
 def reorders(text: str) -> str | None:
-    """The first character that would show a person a text in another order than it has, or None."""
+    """The first character that would display a text in another order, or None."""
     opened = 0
     for found in _REORDERS.finditer(text):
         char = found.group()
         opened += (char in _ISOLATES) - (char == _END_OF_ISOLATE)
         if char not in f"{_ISOLATES}{_END_OF_ISOLATE}" or opened < 0:
-            return _named(char)
-    return _named(_ISOLATES[0]) if opened else None
+            return f"U+{ord(char):04X}"
+    return f"U+{ord(_ISOLATES[0]):04X}" if opened else None
 
 
 def may_reorder(text: str) -> bool:
-    """Whether `reorders` has anything to look at: most rows are done with at once."""
-    # What is printable in Python's sense has no control or format characters at all.
+    """Whether `reorders` has anything to look at; most rows have not."""
+    # What is printable in Python's sense has no control or format characters.
     return not (text.isascii() or text.isprintable()) and _REORDERS.search(text) is not None
 
 
-def _named(char: str) -> str:
-    return f"U+{ord(char):04X}"
-
-
 def said_of_obscured(found: str) -> str:
-    """What is wrong with such a text."""
-    return f'"{found}" is what a web page shows in place of an address'
+    """What is wrong with `[email protected]`."""
+    return f'"{found}" is what a web page shows instead of an address'
 
 
 def obscured(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[Problem]:
-    """The lines that hold `[email protected]` in place of an address, a warning each."""
+    """A warning for each line with `[email protected]` instead of an address."""
     for line, text in lines:
         if found := find_obscured(text):
             what = said_of_obscured(found)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from petition.campaign import csv_file
 from petition.campaign.tables import open_table
+from tests.unit.campaign.samples import Said
 
 PIECES = st.sampled_from(
     [b"a", b"kim", "ж".encode(), b'"', b'""', b",", b",", b"\n", b"\n", b"\r", b"\r\n", b" ", b"\0",
@@ -54,6 +55,6 @@ def test_a_wrong_byte_is_found_in_its_line_and_the_rows_before_it_are_read(tmp_p
     (tmp_path / "list.csv").write_bytes(b"a,b\n" + b"".join(rows))
     found, problems = found_in(tmp_path, csv_file._BLOCK)
     assert len(found) == 25_000
-    assert [(problem.line, problem.what) for problem in problems] == [
-        (25_002, "is not saved as UTF-8: it holds the byte 0xFF")
+    assert [(problem.line, Said(problem.what)) for problem in problems] == [
+        (25_002, "UTF-8 ... 0xFF")
     ]

@@ -1,6 +1,7 @@
 import pytest
 
 from petition.campaign.demands import Demand, compare_demands, read_demands
+from tests.unit.campaign.samples import Said
 
 
 def read(folder, text, problems, *, is_default=True):
@@ -9,7 +10,7 @@ def read(folder, text, problems, *, is_default=True):
 
 
 def told(problems):
-    return [(problem.line, problem.what) for problem in problems]
+    return [(problem.line, Said(problem.what)) for problem in problems]
 
 
 def test_demands_have_number_id_title_and_text(folder, problems):

@@ -94,7 +94,7 @@ def test_every_problem_with_a_cell_knows_it(folder, problems):
         "6,d@b.example,,,\n"
         "7,f@b.example,A\u202eB,,\n",
     )
-    people = open_people(folder.root, "recipients", "recipients.csv", problems)
+    people = open_people(folder.root, "recipients.csv", problems)
     judged(people, problems)
     found = {meant(folder, one.file, one.line, one.mark) for one in problems}
     assert found >= {

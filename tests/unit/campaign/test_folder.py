@@ -3,13 +3,13 @@ import pytest
 from petition.campaign.folder import load_campaign
 from petition.errors import CampaignError
 from tests.unit.campaign.conftest import LETTER, TOML
-from tests.unit.campaign.samples import judged
+from tests.unit.campaign.samples import Said, judged
 
 LANGUAGES = TOML.replace("[sender]", 'languages = ["en", "ru", "pt-BR"]\n[sender]')
 
 
 def told(problems):
-    return [(problem.file, problem.line, problem.what) for problem in problems]
+    return [(problem.file, problem.line, Said(problem.what)) for problem in problems]
 
 
 def refused(root):
@@ -72,7 +72,7 @@ def test_an_unreadable_petition_toml_does_not_hide_the_other_problems(folder):
 def test_a_folder_in_place_of_petition_toml(folder):
     (folder.root / "petition.toml").unlink()
     (folder.root / "petition.toml").mkdir()
-    assert told(refused(folder.root)) == [("petition.toml", None, "is no ordinary file")]
+    assert told(refused(folder.root)) == [("petition.toml", None, "file")]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text_is_shown_as_well_as_it_can_be(folder):
 def test_a_folder_among_the_letters(folder):
     (folder.root / "letters/appeal.md").mkdir()
     campaign = load_campaign(folder.root)
-    assert told(campaign.problems) == [("letters/appeal.md", None, "is no ordinary file")]
+    assert told(campaign.problems) == [("letters/appeal.md", None, "file")]
     assert not campaign.letters["appeal"].texts
 
 

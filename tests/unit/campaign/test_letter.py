@@ -6,6 +6,7 @@ from petition.address import Mailbox
 from petition.campaign.letter import ANSWERS, read_letter
 from petition.campaign.letter import UNANSWERED as FOLLOWED_UP
 from petition.outbox.answers import UNANSWERED, Status
+from tests.unit.campaign.samples import Said
 
 FILE = "letters/open-letter.md"
 
@@ -25,7 +26,7 @@ def front(*lines):
 
 def told(problems, file=FILE):
     assert all(problem.is_error for problem in problems)
-    return [(problem.line, problem.what) for problem in problems if problem.file == file]
+    return [(problem.line, Said(problem.what)) for problem in problems if problem.file == file]
 
 
 def test_a_letter_knows_the_lines_of_its_parts(folder, problems):
@@ -163,7 +164,7 @@ def test_each_mistake_of_the_front_matter_has_its_line(folder, problems, lines, 
         ("---\nsubject: x\nDear Kim,\n", 1, "the front matter does not end"),
         ("---\nsubject: x\n---\n \n", 4, "the letter has no text"),
         ("---\nsubject: x\n---", 4, "the letter has no text"),
-        (b"---\nsubject: x\n---\n\xff", 4, "is not saved as UTF-8: it holds the byte 0xFF"),
+        (b"---\nsubject: x\n---\n\xff", 4, "UTF-8 ... 0xFF"),
     ],
 )
 def test_each_mistake_of_the_letter_has_its_line(folder, problems, text, line, what):

@@ -2,20 +2,20 @@ import pytest
 
 from petition.address import Mailbox
 from petition.campaign.people import Choice, open_people
-from tests.unit.campaign.samples import judged
+from tests.unit.campaign.samples import Said, judged
 
 FILE = "recipients.csv"
 
 
 def read(folder, content, problems):
     folder.write(FILE, content)
-    people = open_people(folder.root, "recipients", FILE, problems)
+    people = open_people(folder.root, FILE, problems)
     return people and judged(people, problems)
 
 
 def told(problems):
     assert all(problem.file == FILE for problem in problems)
-    return [(problem.line, problem.what) for problem in problems]
+    return [(problem.line, Said(problem.what)) for problem in problems]
 
 
 def test_a_person_is_a_row_with_its_place(folder, problems):
@@ -50,7 +50,7 @@ def test_a_name_follows_from_its_parts_where_there_is_none(folder, problems, con
     people = read(folder, content, problems)
     assert [person.fields["name"] for person in people] == names
     assert [person.mailbox.display_name for person in people] == names
-    columns = open_people(folder.root, "recipients", FILE, problems).columns
+    columns = open_people(folder.root, FILE, problems).columns
     assert columns.count("name") == 1
 
 
@@ -64,15 +64,13 @@ def test_a_group_mailbox_needs_no_name(folder, problems):
 def test_without_addresses_there_is_no_list(folder, problems):
     assert read(folder, "\nname,mail_address\nKim,a@b.example\n", problems) is None
     assert told(problems) == [(2, 'has no column "email"')]
-    assert problems[0].hint == (
-        'Rename the column "mail_address" to email, if it holds the addresses'
-    )
+    assert '"mail_address"' in problems[0].hint
 
 
 @pytest.mark.parametrize("word", ["[email protected]", "[email\u00a0protected]"])
 def test_an_obscured_address_gets_its_own_sentence(folder, problems, word):
     assert read(folder, f"name,email\nKim,{word}\n", problems) == []
-    what = f'email: "{word}" is what a web page shows in place of an address'
+    what = f'email: "{word}" is what a web page shows'
     assert told(problems) == [(2, what)]
 
 
@@ -98,9 +96,9 @@ def test_one_mailbox_twice_is_told_on_both_lines(folder, problems):
     people = read(folder, content, problems)
     assert [person.line for person in people] == [2, 3]
     assert told(problems) == [
-        (2, '"a@XN--80AOH.example" (a@каз.example) stands in line 4 as well'),
-        (4, '"a@XN--80AOH.example" (a@каз.example) stands in line 2 as well'),
-        (5, '"a@Каз.EXAMPLE" stands in line 2 as well'),
+        (2, '"a@XN--80AOH.example" (a@каз.example) ... line 4'),
+        (4, '"a@XN--80AOH.example" (a@каз.example) ... line 2'),
+        (5, '"a@Каз.EXAMPLE" ... line 2'),
     ]
 
 
@@ -108,7 +106,7 @@ def test_one_id_twice_is_told_on_both_lines(folder, problems):
     people = read(folder, "id,email\nx,a@b.example\nx,c@b.example\n,d@b.example\n,e@b.example\n",
                   problems)  # fmt: skip
     assert [person.line for person in people] == [2, 4, 5]
-    what = 'the id "x" stands in line {} as well'.format
+    what = 'the id "x" ... line {}'.format
     assert told(problems) == [(2, what(3)), (3, what(2))]
 
 
@@ -131,7 +129,7 @@ def test_one_address_in_two_spellings_is_told_on_both_lines(folder, problems, ad
 def test_the_list_streams(folder, problems):
     rows = "".join(f"p{number}@a.example\n" for number in range(3000))
     folder.write(FILE, f"email\n{rows}broken\n")
-    people = open_people(folder.root, "recipients", FILE, problems)
+    people = open_people(folder.root, FILE, problems)
     assert len(next(people.table.blocks())) < 1000
     assert len(list(people.rows())) == 3000
 
@@ -146,7 +144,7 @@ a@b,info@kaz.example
 
 def chosen(folder, problems, *texts):
     folder.write(FILE, LIST)
-    people = open_people(folder.root, "recipients", FILE, problems)
+    people = open_people(folder.root, FILE, problems)
     choice = people.choice(texts)
     return [person.line for person in judged(people, problems) if choice.matches(person)], choice
 
@@ -168,10 +166,9 @@ def chosen(folder, problems, *texts):
     ],
 )
 def test_who_is_an_address_an_id_or_a_number(folder, problems, texts, lines):
-    found, choice = chosen(folder, problems, *texts)
+    found, _ = chosen(folder, problems, *texts)
     assert found == lines
     assert problems == []
-    assert choice.seen == 4
 
 
 def test_who_matched_nobody_is_told_with_the_nearest(folder, problems):

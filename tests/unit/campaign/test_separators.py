@@ -26,7 +26,7 @@ def test_the_header_tells_the_separator(folder, content, name, columns):
     assert tuple(row.cells) == columns
     assert list(row.cells.values()) == ["1", "2"]
     assert note.level is Level.NOTE
-    assert note.what == f"the cells are separated by {name}"
+    assert name in note.what
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,7 @@ def test_a_cell_may_hold_lines_quotes_and_commas():
 def test_a_row_is_mended_by_its_own_separator(folder):
     folder.write("a.csv", "a;b\n1;2;3\n")
     _, problems = rows_of("a.csv", folder.root)
-    assert (
-        problems[-1].hint
-        == "Check its semicolons, and the quotes around cells that hold semicolons"
-    )
+    assert "semicolons" in problems[-1].hint
 
 
 @pytest.mark.parametrize("name", SPECTRUM)

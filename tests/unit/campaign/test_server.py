@@ -3,6 +3,7 @@ import pytest
 from petition.campaign.server import Server, database_of, find_server
 from petition.campaign.settings import load_settings
 from petition.errors import UsageError
+from tests.unit.campaign.samples import Said
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_an_impossible_variable_is_a_usage_error(load, variable, value, what):
     environ = {"PETITION_SMTP_HOST": "a.example", f"PETITION_SMTP_{variable}": value}
     with pytest.raises(UsageError) as refused:
         find_server(load(), environ)
-    assert refused.value.what == what
+    assert Said(refused.value.what) == what
 
 
 def test_only_loopback_is_spoken_to_without_encryption(load):

@@ -3,6 +3,7 @@ from datetime import date
 import pytest
 
 from petition.campaign.signatories import Signatory, read_signatories
+from tests.unit.campaign.samples import Said
 
 
 def read(folder, content, problems):
@@ -62,13 +63,15 @@ def test_an_unclear_row_is_told_and_the_others_are_read(folder, problems, row, w
     content = f"name,kind,email,publish,updates\n{row}\nBerik,,,yes,no\n"
     (berik,) = read(folder, content, problems)
     assert berik.name == "Berik"
-    assert [(problem.line, problem.what) for problem in problems] == ([(2, what)] if what else [])
+    assert [(problem.line, Said(problem.what)) for problem in problems] == (
+        [(2, what)] if what else []
+    )
 
 
 def test_an_unclear_day_and_a_missing_column(folder, problems):
     read(folder, "name,signed_on\nKim,1.9.2015\n", problems)
     read(folder, "signatory\nKim\n", problems)
-    assert [(problem.line, problem.what) for problem in problems] == [
+    assert [(problem.line, Said(problem.what)) for problem in problems] == [
         (2, 'signed_on is "1.9.2015"'),
         (1, 'has no column "name"'),
     ]

@@ -4,6 +4,7 @@ import pytest
 
 from petition.campaign.names import folded_name
 from petition.campaign.signatories import SignedOnce, read_signatories
+from tests.unit.campaign.samples import Said
 
 
 def counted(folder, rows, problems):
@@ -53,7 +54,7 @@ def test_two_names(folder, problems, one, other):
 def test_one_address_is_one_signatory_of_a_kind(folder, problems):
     rows = "Ann,,a@x.example,yes\nAnn Reed,,A@X.example,yes\nAnn's,organisation,a@x.example,yes\n"
     assert [one.line for one in counted(folder, rows, problems)] == [2, 4]
-    assert [(problem.line, problem.what) for problem in problems] == [
+    assert [(problem.line, Said(problem.what)) for problem in problems] == [
         (3, '"A@x.example" signs in line 2 as well and is counted once')
     ]
 

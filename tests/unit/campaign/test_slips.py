@@ -9,7 +9,7 @@ from petition.campaign.people import open_people
 from petition.campaign.text_file import may_reorder, reorders
 from petition.errors import Level
 from tests.unit.campaign.conftest import LETTER
-from tests.unit.campaign.samples import judged
+from tests.unit.campaign.samples import Said, judged
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,10 @@ def test_an_override_in_any_cell_is_refused_unless_nobody_writes_to_the_row(fold
         "recipients.csv",
         "email,town,deceased\na@b.example,Lee\u202eds,\nc@d.example,Lee\u202eds,yes\n",
     )
-    people = open_people(folder.root, "recipients", "recipients.csv", problems)
+    people = open_people(folder.root, "recipients.csv", problems)
     assert [person.excluded for person in judged(people, problems)] == ["deceased"]
     errors = [one for one in problems if one.is_error]
-    assert [(one.line, one.what) for one in errors] == [
-        (2, "town: the cell holds U+202E, which reorders what is read")
-    ]
+    assert [(one.line, Said(one.what)) for one in errors] == [(2, "town: ... U+202E")]
 
 
 def test_an_obscured_address_is_found_wherever_it_stands(folder, problems):

@@ -1,7 +1,7 @@
 from petition.campaign.signatories import read_signatories
 from petition.checks.rows import Duplicates
 from petition.errors import Level
-from tests.unit.campaign.samples import people_of
+from tests.unit.campaign.samples import Said, people_of
 
 
 def told(folder, people, signatories="name\n"):
@@ -13,7 +13,7 @@ def told(folder, people, signatories="name\n"):
         duplicates.look_at(people[begin : begin + 2])
     problems = list(duplicates.problems())
     assert all(one.level is Level.WARNING and one.file == "a.csv" for one in problems)
-    return [(one.line, one.what) for one in problems]
+    return [(one.line, Said(one.what)) for one in problems]
 
 
 def test_one_name_with_two_addresses_is_reported(folder):
