@@ -5,11 +5,10 @@ take no more memory than ten. Nothing is written to the log before `carry_out`.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -305,19 +304,9 @@ class Listing:
         return {state_of(row[0]): row[1] for row in rows}
 
     def _freeze(self, freeze: FrozenLetter) -> None:
-        self._database.run(
-            "freeze",
-            {
-                "letter": freeze.letter,
-                "revision": freeze.revision,
-                "hash": freeze.hash,
-                "content_hash": freeze.content_hash,
-                "document": freeze.document,
-                "follows": _follows(freeze),
-                "mode": freeze.mode,
-                "now": self._log.now,
-            },
-        )
+        follows = freeze.content.get("follows")
+        values = asdict(freeze) | {"follows": follows, "now": self._log.now}
+        self._database.run("freeze", values)
 
     def _take_out(self, comparison: Comparison) -> None:
         """Skip what waits for those who are gone, left out, or get a newer revision."""
@@ -351,56 +340,8 @@ class Listing:
 
 
 def _listed(row: Row) -> ListedRow:
-    return ListedRow(
-        mailbox=row["mailbox"],
-        name=row["name"],
-        language=row["language"],
-        row_id=row["row_id"],
-        file=row["file"],
-        line=row["line"],
-        fields=fields_of(row["fields"]),
-        chosen=True,
-        queued_as=row["queued_as"] or "",
-    )
-
-
-def _follows(freeze: FrozenLetter) -> str | None:
-    follows: str | None = freeze.content.get("follows")
-    return follows
-
-
-class _AsJson:
-    """Fields as JSON; sorted, so that two columns that changed places are no change of the row.
-
-    The rows of a list have the same columns, and most cells nothing that JSON writes otherwise:
-    these are put into a text that was made once.
-    """
-
-    def __init__(self) -> None:
-        # One encoder for all: json.dumps makes another at each call.
-        self._encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
-        self._remember({})
-
-    def __call__(self, fields: Mapping[str, str]) -> str:
-        if len(fields) != len(self._columns):
-            self._remember(fields)
-        try:
-            cells = tuple([fields[column] for column in self._columns])
-        except KeyError:
-            self._remember(fields)
-            return self._encode(fields)
-        if _ESCAPED.search("".join(cells)):
-            return self._encode(fields)
-        return self._format % cells
-
-    def _remember(self, fields: Mapping[str, str]) -> None:
-        self._columns = tuple(sorted(fields))
-        names = (self._encode(column).replace("%", "%%") for column in self._columns)
-        self._format = "{{{}}}".format(", ".join(f'{name}: "%s"' for name in names))
-
-
-# What JSON does not write as it stands (RFC 8259 7).
-_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
+    *which, fields, queued_as = row
+    return ListedRow._make([*which, fields_of(fields), True, "", "", queued_as or ""])
 
 
 class _Staged:
@@ -409,7 +350,7 @@ class _Staged:
     def __init__(self, forgotten: Forgotten, bind: Callable[[str], bytes]) -> None:
         self._forgotten = forgotten if len(forgotten) else None
         self._bind = bind
-        self._as_json = _AsJson()
+        self._as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
         self._twins: Counter[str] = Counter()
         self._position = 0
 
@@ -444,14 +385,5 @@ class _Staged:
 
 def _without_person(row: ListedRow, forgotten: Forgotten) -> ListedRow:
     """The row of somebody who was forgotten: it counts, and brings nothing back into the log."""
-    return ListedRow(
-        mailbox=forgotten.stand_in(row.mailbox),
-        name="",
-        language="",
-        row_id="",
-        file="",
-        line=0,
-        fields={},
-        chosen=row.chosen,
-        excluded=Reason.FORGOTTEN,
-    )
+    nobody = ListedRow(forgotten.stand_in(row.mailbox), "", "", "", "", 0, {}, row.chosen)
+    return nobody._replace(excluded=Reason.FORGOTTEN)

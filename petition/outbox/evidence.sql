@@ -31,7 +31,7 @@ FROM mail WHERE copy IS NOT NULL ORDER BY id
 
 -- :name evidence_until
 -- When something last happened.
-SELECT MAX(at) FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(at) FROM answer
+SELECT MAX(at) AS until FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(at) FROM answer
                      UNION ALL SELECT MAX(seen_at) FROM mail) AS moments
 
 -- :name report_people

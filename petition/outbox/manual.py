@@ -4,7 +4,7 @@ A person's word goes by the address whatever its capitals (address.folded).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from petition.address import folded
@@ -122,7 +122,7 @@ def resolve(
             queue_moved(log.database)
             models.skip_unwanted(log.database, log.now)
             for copy, one in models.moved(log.database).items():
-                found[copy] = replace(found[copy], end=one.end, reason=one.reason)
+                found[copy] = found[copy]._replace(end=one.end, reason=one.reason)
     return list(found.values())
 
 
@@ -235,14 +235,6 @@ def _take(
         if not (None in wanted or folded(row["mailbox"]) in wanted):
             continue
         log.database.run("stop", {"copy": row["id"], "reason": reason})
-        copy = Moved(
-            row["letter"],
-            row["revision"],
-            row["mailbox"],
-            row["row_id"],
-            State.SENDING,
-            State.SKIPPED,
-            reason,
-        )
+        copy = Moved._make([*row[1:5], State.SENDING, State.SKIPPED, reason])
         (taken.too_late if row["intended"] else taken.stopped).append(copy)
     return taken

@@ -110,8 +110,7 @@ class FrozenLetter:
             return dict(json.loads(self.document).get("document", {}))
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """A copy that a person's word moved, from where to where, and why."""
 
     letter: str
@@ -230,21 +229,9 @@ def _places_of(columns: tuple[str, ...]) -> "itemgetter[Any]":
 
 def event_of(row: Row) -> Event:
     """An event from its row."""
-    return Event(
-        at=moment(row["at"]),
-        letter=row["letter"],
-        revision=row["revision"],
-        mailbox=row["mailbox"],
-        from_state=state_of(row["from_state"]) if row["from_state"] else None,
-        to_state=state_of(row["to_state"]),
-        reason=row["reason"],
-        reply_code=row["reply_code"],
-        enhanced_code=row["enhanced_code"],
-        reply=row["reply"],
-        server=row["server"],
-        tls=row["tls"],
-        milliseconds=row["ms"],
-    )
+    at, letter, revision, mailbox, start, end, *rest = row
+    states = state_of(start) if start else None, state_of(end)
+    return Event(moment(at), letter, revision, mailbox, *states, *rest)
 
 
 def frozen_of(row: Row) -> FrozenLetter:
@@ -278,16 +265,8 @@ def move(database: Database, now: str, *, by: str = "move", fresh: bool = False)
 def moved(database: Database) -> dict[int, Moved]:
     """What was picked, by the copies' ids, in the order of the log."""
     return {
-        row["id"]: Moved(
-            row["letter"],
-            row["revision"],
-            row["mailbox"],
-            row["row_id"],
-            state_of(row["from_state"]),
-            state_of(row["to_state"]),
-            row["reason"],
-        )
-        for row in database.all("moved")
+        copy: Moved._make([*which, state_of(start), state_of(end), reason])
+        for copy, *which, start, end, reason in database.all("moved")
     }
 
 

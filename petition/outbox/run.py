@@ -344,14 +344,9 @@ class Run:
         """Never write to these mailboxes again."""
 
         def step(database: Database) -> None:
-            for mailbox in mailboxes:
-                values = {
-                    "folded": folded(mailbox),
-                    "mailbox": mailbox,
-                    "reason": reason,
-                    "now": self._log.now,
-                }
-                database.run("suppress", values)
+            values = {"reason": reason, "now": self._log.now}
+            rows = [values | {"folded": folded(one), "mailbox": one} for one in mailboxes]
+            database.run_many("suppress", rows)
 
         await self._committer.commit(step)
 

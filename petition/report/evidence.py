@@ -20,7 +20,7 @@ from typing import Any
 
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox.erasure import frozen_letters, rehashed
-from petition.outbox.log import Log, Record
+from petition.outbox.log import Log
 
 FORMAT = "petition evidence 1"
 MANIFEST = "manifest.json"
@@ -330,14 +330,14 @@ def write_evidence(log: Log, path: Path) -> str:
         PackRefused: The file is there already.
         LogUnusable: The bytes of a copy are not those that were sent.
     """
-    campaign, record = log.campaign_id or "", Record(log)
-    with record.at_one_moment():
-        until = record.until
+    campaign = log.campaign_id or ""
+    with log.at_one_moment():
+        [last] = log.rows("evidence_until")
+        until = str(last["until"] or "")
         return write_pack(path, campaign, until, _entries(log, campaign, until))
 
 
 def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:
-    record = Record(log)
     yield "README.txt", [_README.format(campaign=campaign, until=until).encode()]
     yield "timeline.txt", _timeline(log)
     letters = frozen_letters(log)
@@ -355,23 +355,23 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
     )
     for one in letters:
         yield f"frozen/{one.letter}.{one.revision}.json", [one.document.encode()]
-    yield "copies.jsonl", _lines(_copy(row) for row in record.copies())
-    yield "events.jsonl", _lines(record.events())
-    yield "answers.jsonl", _lines(record.answers())
+    yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
+    yield "events.jsonl", _lines(log.rows("evidence_events"))
+    yield "answers.jsonl", _lines(log.rows("evidence_answers"))
     yield "erasures.jsonl", _lines(
         {"letter": one.letter, "revision": one.revision, "at": one.at,
          "hash_before": one.before, "hash_after": one.after}
         for one in rehashed(log)
     )  # fmt: skip
-    yield "mails.jsonl", _lines(_mail(row) for row in record.mails())
-    for row in record.letters():
+    yield "mails.jsonl", _lines(_mail(row) for row in log.rows("evidence_mails"))
+    for row in log.rows("evidence_bytes"):
         if hashlib.sha256(row["bytes"]).hexdigest() != row["sha256"]:
             raise LogUnusable(
                 f"the bytes of copy {row['id']} are not those whose SHA-256 the log has",
                 "Somebody has changed the log: compare it with a copy of it",
             )
         yield _file_of(row), [row["bytes"]]
-    for row in record.mails():
+    for row in log.rows("evidence_mails"):
         if row["bytes"]:
             yield f"mails/{row['id']}.eml", [row["bytes"]]
 
@@ -399,10 +399,12 @@ def _mail(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timeline(log: Log) -> Iterator[bytes]:
-    record = Record(log)
     parts = (
-        ((row["at"], _event_line(row)) for row in record.events()),
-        ((row["at"], _answer_line(row)) for row in sorted(record.answers(), key=_moment)),
+        ((row["at"], _event_line(row)) for row in log.rows("evidence_events")),
+        (
+            (row["at"], _answer_line(row))
+            for row in sorted(log.rows("evidence_answers"), key=_moment)
+        ),
         (
             (one.at, f"{one.letter}, revision {one.revision}: a name was forgotten; hashed anew")
             for one in rehashed(log)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from html import escape
 from importlib.resources import files
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from petition.merge.document import Frozen
 from petition.outbox import answers as answering
 from petition.outbox.answers import Answer, Standing, Status
 from petition.outbox.erasure import frozen_letters
-from petition.outbox.log import Log, Record
+from petition.outbox.log import Log
 from petition.outbox.models import Counts, fields_of, moment
 from petition.outbox.states import State
 
@@ -151,15 +151,14 @@ def figures(log: Log, title: str, *, is_public: bool) -> Figures:
         title: The campaign's title.
         is_public: Leave out addresses, and the names of those who hold no public office.
     """
-    record = Record(log)
     found = Figures(title, log.clock().date(), is_public)
-    with record.at_one_moment():
+    with log.at_one_moment():
         for name in dict.fromkeys(one.letter for one in frozen_letters(log)):
             found.letters.append(log.counts(name))
             _read_letter(log, name, found)
         found.made_on = log.clock().astimezone(found.zone).date()
-        _read_people(log, record, found)
-        found.samples = _samples(record.steps())
+        _read_people(log, found)
+        found.samples = _samples(log.rows("report_steps"))
     return found
 
 
@@ -174,11 +173,12 @@ def _read_letter(log: Log, name: str, found: Figures) -> None:
         found.demands.setdefault(demand["id"], demand["title"])
 
 
-def _read_people(log: Log, record: Record, found: Figures) -> None:
+def _read_people(log: Log, found: Figures) -> None:
     people: dict[str, ReportedPerson] = {}
     small = [one.letter for one in found.letters if one.total <= MOST_PEOPLE]
     found.too_many = len(small) < len(found.letters)
-    for row in (row for letter in small for row in record.people(letter)):
+    rows = (log.rows("report_people", {"letter": letter}) for letter in small)
+    for row in chain.from_iterable(rows):
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
         person.states[row["letter"]] = row["state"]
         if found.is_public and not person.is_named and len(row["name"].split()) > 1:
