@@ -11,11 +11,11 @@ from petition.campaign.names import nearest, quoted
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import Consent
+from petition.checks.weekdays import wrong_event_weekdays
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
 from petition.merge.template.check_names import shown_to_all
 from petition.merge.template.compile import names_in
-from petition.merge.template.fields import wrong_weekdays
 from petition.smtp import dkim as signing
 
 COPIES = ("cc", "bcc")
@@ -207,7 +207,7 @@ def _event(
     if event is None:
         return
     for translation in letter.texts.values():
-        yield from wrong_weekdays(translation, event.starts)
+        yield from wrong_event_weekdays(translation, event.starts)
     end = event.ends or event.starts
     now = datetime.now(zone_of(campaign)).replace(tzinfo=None)
     if end.date() < today or (today == now.date() and end < now):

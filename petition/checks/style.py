@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,45 +20,12 @@ from petition.checks.rows import (
     shouted_signatures,
     two_spellings,
 )
+from petition.checks.weekdays import wrong_days
 from petition.errors import Level, Problem
 from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
 from petition.merge.template.compile import names_in
-from petition.merge.template.fields import locale_of, weekday_patterns
 
 _MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
-_GAP = r"[,\s\u00a0\u202f]{1,3}"
-_YEAR = r"(?P<year>[12][0-9]{3})"
-_DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
-
-
-@cache
-def _dates(language: str) -> tuple[re.Pattern[str], ...]:
-    """The orders in which a language writes a date with its weekday."""
-    month = f"(?P<month>{'|'.join(name.pattern for name in _months(language).values())})"
-    weekday = f"(?P<weekday>{'|'.join(one.pattern for one in weekday_patterns(language))})"
-    mark = r"[\s\u00a0\u202f]*(?:г\.|года|ж\.|жылғы)?"
-    days = (
-        f"{_DAY}{_GAP}(?:of |de )?{month}{_GAP}{_YEAR}",  # 28 September 2015
-        f"{month}{_GAP}{_DAY}{_GAP}{_YEAR}",  # September 28, 2015
-        rf"{_YEAR}[\s\u00a0\u202f]*(?:ж\.|жылғы){_GAP}{_DAY}{_GAP}{month}",  # 2015 ж. 28 қыркүйек
-    )
-    orders = [f"{weekday}{_GAP}{day}" for day in days]
-    orders += [f"{day}{mark}{_GAP}{weekday}" for day in days]
-    return tuple(re.compile(rf"(?<!\w){order}", re.IGNORECASE) for order in orders)
-
-
-@cache
-def _months(language: str) -> dict[int, re.Pattern[str]]:
-    names = locale_of(language).months
-    return {
-        number: re.compile(
-            rf"(?:{re.escape(names['format']['wide'][number])}"
-            rf"|{re.escape(names['stand-alone']['wide'][number])})(?!\w)",
-            re.IGNORECASE,
-        )
-        for number in range(1, 13)
-    }
-
 
 # Looked for only where a word begins: a cell may be one word of a hundred thousand letters.
 _ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|(?<!\S)[^\s@]++@\S+|\bwww\.\S+")
@@ -181,18 +147,9 @@ def _broken_links(text: str) -> Iterator[Slip]:
 
 def _wrong_weekdays(text: str, language: str) -> Iterator[Slip]:
     """Days with a weekday that is not theirs: "Friday, 28 September 2015"."""
-    weekdays, months = weekday_patterns(language), _months(language)
-    for pattern in _dates(language):
-        for found in pattern.finditer(text):
-            month = next(number for number, name in months.items() if name.match(found["month"]))
-            try:
-                day = date(int(found["year"]), month, int(found["day"]))
-            except ValueError:
-                continue  # 31 June: not what is looked for here
-            if not weekdays[day.weekday()].fullmatch(found["weekday"]):
-                shown = " ".join(found.group().split())
-                what = f'"{shown}" does not exist: {day:%Y-%m-%d} is a {day:%A}'
-                yield Slip(*found.span(), what, "Correct the weekday or the day")
+    for found, day in wrong_days(text, language):
+        what = f'"{" ".join(found.group().split())}" does not exist: {day:%Y-%m-%d} is a {day:%A}'
+        yield Slip(*found.span(), what, "Correct the weekday or the day")
 
 
 def _is_valid(link: str) -> bool:

@@ -160,7 +160,7 @@ def _is_same(one: Path, other: Path) -> bool:
 def _check_path(path: str) -> None:
     """Refuse a path that leads, or might lead, elsewhere than it seems to."""
     if unseen := next((char for char in path if category(char) in {"Cc", "Cs", "Zl", "Zp"}), ""):
-        what = f"a path holds the control character U+{ord(unseen):04X}"
+        what = f"a path contains the control character U+{ord(unseen):04X}"
         raise CellRefused(what, "Type it again")
     if not path.strip() or len(path) > _PATH_LENGTH:
         what = "the path is empty" if not path.strip() else f"{quoted(path)} is too long for a path"

@@ -30,7 +30,7 @@ from petition.merge.template.fields import (
 from petition.merge.template.sandbox import FAULTS, LetterEnvironment, can_grow, captures
 from petition.merge.template.tags import FILTERS, Template
 
-# So that with a dot at its beginning and a soft line break at its end a line has 76 at most.
+# With an escaped dot at its beginning and a soft line break at its end a line has at most 76.
 _PIECE = 73
 _LITERAL = {*range(33, 127), 9, 10, 32} - {ord("=")}
 _TABLE = {byte: f"={byte:02X}" for byte in range(256) if byte not in _LITERAL}
@@ -38,22 +38,17 @@ _SOFT_END = "=\r\n"
 _BLANK_AT_END = re.compile(r"[ \t]\Z")
 _SHORT = re.compile(r"[!-\-/-<>-~](?:[ -<>-~]{0,72}[!-<>-~])?").fullmatch
 _ONE_SHORT_IN_HTML = r"[!#-%(-\-/-;?-~](?:[ !#-%(-;?-~]{0,72}[!#-%(-;?-~])?"
-_SHORT_IN_HTML = re.compile(_ONE_SHORT_IN_HTML).fullmatch
 _ALL_SHORT_IN_HTML = re.compile(f"{_ONE_SHORT_IN_HTML}(?:\0{_ONE_SHORT_IN_HTML})*").fullmatch
 _CACHED_LENGTH = 200
 
 
 class Filled(NamedTuple):
-    """A letter's words for one person; the text and the HTML in quoted-printable, in pieces.
-
-    Args:
-        is_whole: Whether both are known to be whole lines (`are_whole`).
-    """
+    """A letter's words for one person; the text and the HTML in quoted-printable, in pieces."""
 
     subject: str
     text: Sequence[str]
     html: Sequence[str]
-    is_whole: bool = False
+    is_whole: bool = False  # both are known to be whole lines (`are_whole`)
 
 
 def encode(text: str) -> str:
@@ -62,12 +57,8 @@ def encode(text: str) -> str:
         return ""
     *lines, last = text.encode().decode("latin-1").translate(_TABLE).split("\n")
     # A blank at a line's end is escaped; one at a piece's end stands before a soft line break.
-    whole = [_folded(_BLANK_AT_END.sub(_escaped_blank, line)) for line in lines]
+    whole = [_folded(_BLANK_AT_END.sub(lambda end: f"={ord(end[0]):02X}", one)) for one in lines]
     return "\r\n".join([*whole, _folded(last) + _SOFT_END if last else ""])
-
-
-def _escaped_blank(blank: re.Match[str]) -> str:
-    return f"={ord(blank.group()):02X}"
 
 
 def _folded(line: str) -> str:
@@ -94,7 +85,7 @@ def _encode_short(text: str) -> str:
 
 
 def encode_value(text: str) -> str:
-    """A value in quoted-printable: the same as `encode`, faster for what most values are."""
+    """A value in quoted-printable: the same as `encode`, faster for most values."""
     if _SHORT(text):
         return text + _SOFT_END
     return _encode_short(text) if len(text) < _CACHED_LENGTH else encode(text)
@@ -102,15 +93,11 @@ def encode_value(text: str) -> str:
 
 def print_plain(value: Value) -> str:
     """A value as a piece of encoded plain text."""
-    if type(value) is str and _SHORT(value):
-        return value + _SOFT_END
     return encode_value(printed(value))
 
 
 def print_html(value: Value) -> str:
     """A value as a piece of encoded HTML."""
-    if type(value) is str and _SHORT_IN_HTML(value):
-        return value + _SOFT_END
     return encode_value(in_html(printed(value)))
 
 
@@ -155,7 +142,7 @@ class SplicedEnvironment(LetterEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         if captures(tree):  # what is encoded already would be encoded once more
-            raise PetitionError("a statement in the letter cannot be used any more")
+            raise PetitionError("the letter has a statement that can no longer be used")
         for data in tree.find_all(nodes.TemplateData):
             data.data = encode(data.data)
         return tree

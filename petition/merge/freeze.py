@@ -18,13 +18,12 @@ from petition.merge.document import Frozen, differences
 from petition.merge.mime_parts import content_id
 from petition.merge.template import fields
 from petition.merge.template.bodies import write_plain
-from petition.merge.template.check_names import chosen, counted
+from petition.merge.template.check_names import counted
 from petition.merge.template.compile import (
-    Blocks,
     Surroundings,
+    blocks_of,
     compile_again,
     compile_text,
-    demand_blocks,
     names_in,
 )
 from petition.merge.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
@@ -121,7 +120,8 @@ class _Freezing:
         return {"enclosures": {"attachments": attachments, "files": files}}
 
     def _text(self, text: LetterText) -> dict[str, Any]:
-        blocks = self._blocks(text.language)
+        language = text.language
+        blocks = blocks_of(self._demands(language), signatories_in(self._signed, language))
         around = Surroundings(self._title(), self._known(), blocks, self._gathering.picture)
         compiled = compile_text(text, around, self.problems)
         parts = asdict(compiled) if compiled else {}
@@ -157,14 +157,6 @@ class _Freezing:
             known["previous"] = PREVIOUS_FIELDS
             known["open_demands"] = ()
         return known
-
-    def _blocks(self, language: str) -> Blocks:
-        demands = self._demands(language)
-        signatories = signatories_in(self._signed, language)
-        return Blocks(
-            {"demands": demand_blocks(demands) if demands else []},
-            lambda source: chosen(source, signatories),
-        )
 
     def _demands(self, language: str) -> Sequence[Demand]:
         """The demands as a text of this language shows them."""
@@ -300,10 +292,7 @@ def _recompile(document: dict[str, Any], language: str, text: dict[str, Any]) ->
         for one in document["demands"].get(language, ())
     ]
     signatories = signatories_in(document["signatories"], language)
-    blocks = Blocks(
-        {"demands": demand_blocks(demands) if demands else []},
-        lambda source: chosen(source, signatories),
-    )
+    blocks = blocks_of(demands, signatories)
     links = {one["path"]: f"cid:{content_id(one['sha256'])}" for one in text.get("pictures", ())}
     around = Surroundings(document["campaign"]["title"], {}, blocks, links.__getitem__)
     body = text["source"].partition("\n")[2]

@@ -37,7 +37,7 @@ def check_text(text: str, where: str) -> str:
     # The first test is quick, and nearly every text passes it.
     if not text.isprintable() and (unseen := _UNPRINTABLE.search(text)):
         code = f"U+{ord(unseen.group()):04X}"
-        raise CellRefused(f"{where} holds the control character {code}", "Type the text again")
+        raise CellRefused(f"{where} contains the control character {code}", "Type the text again")
     if len(text) > TEXT_LIMIT:
         what = f"{where} is longer than {TEXT_LIMIT} characters"
         raise CellRefused(what, "Make it shorter")

@@ -1,7 +1,7 @@
 """The HTML and the plain text of a letter, made from its tree."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -48,7 +48,7 @@ def write_page(nodes: Iterable[Node], marked: Marked, language: str, title: str)
     )
     inlined = _inliner().inline(page)
     # A statement between blocks, rows or entries is a comment until here: text would be moved out
-    # of a table by the parser, as a browser does.
+    # of a table by the parser, as by a browser.
     with_tags = _COMMENT.sub(r"\1", inlined)
     return with_tags.replace("</head>", f"<style>\n{at_rules}</style>\n</head>", 1).rstrip() + "\n"
 
@@ -111,9 +111,9 @@ def _inliner() -> css_inline.CSSInliner:
 @cache
 def _layout() -> tuple[Template, str, str]:
     """The page, the style that goes into its elements, and the rules that only a head can hold."""
-    room = files("petition.merge")
-    letter = room.joinpath("letter.html").read_text("utf-8")
-    style, at, rest = room.joinpath("letter.css").read_text("utf-8").partition("@media")
+    folder = files("petition.merge")
+    letter = folder.joinpath("letter.html").read_text("utf-8")
+    style, at, rest = folder.joinpath("letter.css").read_text("utf-8").partition("@media")
     return Template(letter), style, at + rest
 
 
@@ -123,7 +123,7 @@ def write_plain(nodes: Iterable[Node], marked: Marked) -> str:
 
 
 class _Plain:
-    """Writes blocks, each with the empty line behind it that parts it from the next."""
+    """Writes blocks, each with the empty line behind it that separates it from the next."""
 
     def __init__(self, marked: Marked) -> None:
         self._marked = marked
@@ -134,8 +134,8 @@ class _Plain:
     def trimmed(self, text: str) -> str:
         """A text without the line ends at its end.
 
-        They may stand before the statements that close conditions, but not before the end of a
-        loop, whose rounds they part.
+        They may stand before statements that end conditions, but not before the end of a loop,
+        whose rounds they separate.
         """
         head, closing = self._closing(text.rstrip("\n"))
         if any(self._marked.tag(mark).keyword != "endif" for mark in closing):
@@ -145,12 +145,11 @@ class _Plain:
     def _closing(self, text: str) -> tuple[str, str]:
         """A text, and the statements at its end."""
         end = len(text)
-        while end and TAG.match(text[end - 1]) and self._is_statement(text[end - 1]):
+        while end and TAG.match(mark := text[end - 1]):
+            if self._marked.tag(mark).role is Role.FIELD:
+                break
             end -= 1
         return text[:end], text[end:]
-
-    def _is_statement(self, mark: str) -> bool:
-        return self._marked.tag(mark).role is not Role.FIELD
 
     def whole(self, nodes: Iterable[Node]) -> str:
         """All blocks; the text ends with one line end, at which a loop may stand."""
@@ -158,35 +157,29 @@ class _Plain:
         return text if self._closing(text)[0].endswith("\n") else text + "\n"
 
     def _block(self, node: Node) -> str:
-        if node.kind in LISTS:
-            return self._list(node)
-        if node.kind in INLINE:
-            return self._words(node)
-        write = self._writers().get(node.kind)
-        return write(node) if write else self._paragraph(node)
-
-    def _writers(self) -> dict[str, Callable[[Node], str]]:
-        return {
-            "group": lambda node: self.blocks(node.children),
-            "statement": lambda node: node.text,
-            "hr": lambda _: "* * *\n\n",
-            "blockquote": self._quote,
-            "code_block": self._code,
-            "table": lambda node: self._rows(node.children) + "\n",
-            "signatures": self._signatures,
-        }
-
-    def _paragraph(self, node: Node) -> str:
-        return self._line(node.children) + ("\n" if node.is_tight else "\n\n")
-
-    def _quote(self, node: Node) -> str:
-        return _prefixed(self.trimmed(self.blocks(node.children)), "> ", "> ") + "\n\n"
-
-    def _code(self, node: Node) -> str:
-        return _prefixed(self.trimmed(self._line(node.children)), "    ", "    ") + "\n\n"
-
-    def _signatures(self, node: Node) -> str:
-        return "".join(f"{self._line(entry.children)}\n" for entry in node.children) + "\n"
+        children = node.children
+        match node.kind:
+            case kind if kind in LISTS:
+                text = self._list(node)
+            case kind if kind in INLINE:
+                text = self._words(node)
+            case "group":
+                text = self.blocks(children)
+            case "statement":
+                text = node.text
+            case "hr":
+                text = "* * *\n\n"
+            case "blockquote":
+                text = _prefixed(self.trimmed(self.blocks(children)), "> ", "> ") + "\n\n"
+            case "code_block":
+                text = _prefixed(self.trimmed(self._line(children)), "    ", "    ") + "\n\n"
+            case "table":
+                text = self._rows(children) + "\n"
+            case "signatures":
+                text = "".join(f"{self._line(entry.children)}\n" for entry in children) + "\n"
+            case _:
+                text = self._line(children) + ("\n" if node.is_tight else "\n\n")
+        return text
 
     def _list(self, node: Node) -> str:
         is_tight = all(_is_tight(entry) for entry in _entries(node.children))
@@ -210,17 +203,17 @@ class _Plain:
         return text, number
 
     def _entry(self, entry: Node, parent: Node, number: int) -> str:
-        is_numbered = parent.kind == "ordered_list"
-        bullet = f"{entry.text or number}. " if is_numbered else "- "
+        bullet = f"{entry.text or number}. " if parent.kind == "ordered_list" else "- "
         return _prefixed(self.trimmed(self.blocks(entry.children)), bullet, " " * len(bullet))
 
     def _rows(self, nodes: Iterable[Node]) -> str:
-        return "".join(self._row(node) for node in nodes)
-
-    def _row(self, node: Node) -> str:
-        if node.kind == "tr":
-            return " | ".join(self._line(cell.children) for cell in node.children) + "\n"
-        return node.text if node.kind == "statement" else self._rows(node.children)
+        text = ""
+        for node in nodes:
+            if node.kind == "tr":
+                text += " | ".join(self._line(cell.children) for cell in node.children) + "\n"
+            else:
+                text += node.text if node.kind == "statement" else self._rows(node.children)
+        return text
 
     def _line(self, nodes: Iterable[Node]) -> str:
         return "".join(self._words(node) for node in nodes)

@@ -1,15 +1,11 @@
-"""What a letter can name: columns, demands, signatories, dates, the event, the letter before.
-
-It differs from person to person, and is kept with the fields of their row: a copy that was
-attempted once stays the same, whatever is answered later.
-"""
+"""What a letter can name: columns, demands, signatories, dates, the event, the letter before."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from html import escape
 from typing import Any, Self, TypeAlias
 
@@ -17,19 +13,12 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, get_datetime_format
 from jinja2 import Undefined
 
-from petition.campaign.letter import LetterText
 from petition.campaign.people import Person
-from petition.errors import Level, PetitionError, Problem
+from petition.errors import PetitionError
 
 
 class ValueRefused(PetitionError):
-    """A letter asks for what cannot be printed: the letter's line is to blame.
-
-    Args:
-        what: What is wrong, a sentence without its full stop.
-        hint: How to mend it, the same.
-        mark: What of the letter's line is meant, if that is known.
-    """
+    """A letter asks for what cannot be printed: its line is to blame, or `mark` in that line."""
 
     def __init__(self, what: str, hint: str = "", mark: str = "") -> None:
         super().__init__(what, hint)
@@ -37,11 +26,11 @@ class ValueRefused(PetitionError):
 
 
 class CellRefused(ValueRefused):
-    """A value cannot be printed where it stands: the row that it comes from is to blame."""
+    """A value cannot be printed where it stands: its row is to blame."""
 
 
 class FileRefused(CellRefused):
-    """A file of this machine cannot be carried as it is: no value is to blame."""
+    """A file cannot be attached as it is: no value is to blame."""
 
 
 # All C0 controls but line end and tab; half a surrogate pair, which no encoding has.
@@ -76,11 +65,8 @@ class EmptyCell(str):
 class Named:
     """Something whose fields a letter can name: `recipient.name`.
 
-    Its fields are no attributes, so that a column may be called `items` or `get`.
-
-    Args:
-        label: What the letter calls it.
-        values: Its fields; an empty text becomes an `EmptyCell`.
+    Its fields are not attributes, so that a column can be called `items` or `get`. A field that is
+    an empty text becomes an `EmptyCell`.
     """
 
     __slots__ = ("_label", "_values")
@@ -101,13 +87,7 @@ class Named:
 
 
 class LetterDate(Named):
-    """A day; printed, it is the long date of a language.
-
-    Args:
-        label: What the letter calls it.
-        day: The day.
-        language: The language tag of the letter.
-    """
+    """A day; printed, it is the long date of a language."""
 
     __slots__ = ("__dict__", "_day", "_locale")
 
@@ -132,8 +112,6 @@ class LetterDate(Named):
 
 def printed(value: Value) -> str:
     """A value as the text that a letter shows."""
-    if type(value) is str:
-        return clean(value)
     if isinstance(value, EmptyCell):
         hint = f'Fill the cell, or write {{{{ {value.label} or "something else" }}}}'
         raise ValueRefused(f"{value.label} is empty", hint, value.label)
@@ -141,31 +119,25 @@ def printed(value: Value) -> str:
         return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float | LetterDate | Undefined):
         kind = "a yes or no" if isinstance(value, bool) else _kind_of(value)
-        raise ValueRefused(f"this is {kind}, and only text and numbers can be printed", _HINT)
+        what = f"this is {kind}, and only text and numbers can be printed"
+        raise ValueRefused(what, "Print one of its fields, or use it in a condition or a loop")
     return str(value)
 
 
-_HINT = "Print one of its fields, or use it in a condition or a loop"
-
-
 def clean(text: str) -> str:
-    r"""A text with \n for every line end.
-
-    Raises:
-        CellRefused: It holds a control character or half of a surrogate pair.
-    """
+    r"""A text with \n for every line end; one that has other control characters is refused."""
     if is_printable(text):
         return text
     whole = text.replace("\r\n", "\n").replace("\r", "\n")
     if unseen := _UNPRINTABLE.search(whole):
         code = f"U+{ord(unseen.group()):04X}"
-        raise CellRefused(f"a text holds the control character {code}", "Type the text anew")
+        raise CellRefused(f"a text contains the control character {code}", "Type the text again")
     return whole
 
 
 def is_printable(text: str) -> bool:
-    """Whether a text is printed as it stands: `clean` gives it back."""
-    # Nearly all is printable for Unicode too, which is seen sooner; a line end and a tab are not.
+    """Whether `clean` leaves a text as it is."""
+    # Nearly all text is printable for Unicode too, and that is faster; a line end or a tab is not.
     return text.isprintable() or not _UNPRINTABLE.search(text)
 
 
@@ -183,11 +155,7 @@ def _kind_of(value: Value) -> str:
 
 
 def locale_of(language: str) -> Locale:
-    """How a language writes; English, where nothing is known of it.
-
-    Args:
-        language: A language tag in lower case.
-    """
+    """The locale of a language tag in lower case; English for a language that Babel lacks."""
     for tag in (_LOCALES.get(language, language), language.partition("-")[0]):
         try:
             return Locale.parse(tag.replace("-", "_"))
@@ -205,12 +173,15 @@ ANSWER_FIELDS = ("status", "demand", "channel", "quote", "on")
 class Previous:
     """The letter that somebody had before, and where they stand with it.
 
+    It is kept with the fields of their row, so that a copy that was attempted once stays the same,
+    whatever is answered later.
+
     Args:
         subject: Its subject, without the "Re:" of a follow-up.
-        sent_on: The day of its sending.
+        sent_on: The day on which it was sent.
         days: How many days ago that was.
-        answers: What they said so far, each with `status`, `demand`, `channel`, `quote`, `on`.
-        open_demands: The ids of the demands that wait for an answer.
+        answers: What they said so far, each with `ANSWER_FIELDS`.
+        open_demands: The ids of the demands that wait for an answer; None: all.
         thread: The Message-IDs of the letters before, the latest last.
     """
 
@@ -235,18 +206,13 @@ class Previous:
 
 
 def stand_in(title: str, today: date) -> Previous:
-    """What stands for a letter that nobody has got yet, so that a follow-up can be looked at.
-
-    Args:
-        title: Stands for its subject.
-        today: The day it is.
-    """
+    """What stands for a letter that nobody has yet, so that a follow-up can be previewed."""
     stall = {"status": "stalled", "demand": "", "channel": "phone", "quote": "…"}
     return Previous(title, today, 0, ({**stall, "on": today.isoformat()},))
 
 
 def thread_of(person: Person) -> tuple[str, ...]:
-    """The Message-IDs of the letters that a person had before in this thread, the latest last."""
+    """The Message-IDs of a person's letters before in this thread, the latest last."""
     kept = person.fields.get(PREVIOUS)
     return tuple(json.loads(kept)["thread"]) if kept else ()
 
@@ -279,29 +245,9 @@ def _answer(one: Mapping[str, str], language: str) -> Named:
 
 EVENT_FIELDS = ("title", "place", "url", "day", "time", "weekday", "starts", "ends")
 
-_WEEKDAYS = range(7)  # from Monday, as datetime.weekday() counts
-# Languages whose weekdays change their ends: what stays of each, and what may follow it.
-_INFLECTED: dict[str, tuple[str, ...]] = {
-    "ru": (
-        *(r"понедельник\w{0,2}", r"вторник\w{0,2}", r"сред(?:а|ы|е|у|ой|ам|ами|ах)"),
-        *(r"четверг\w{0,2}", r"пятниц\w{0,3}", r"суббот\w{0,3}", r"воскресень\w{1,3}"),
-    ),
-    "kk": (
-        *(r"дүйсенбі\w{0,5}", r"сейсенбі\w{0,5}", r"сәрсенбі\w{0,5}", r"бейсенбі\w{0,5}"),
-        *(r"жұма(?:да|ға|дан|ның|сы|сында|ны)?", r"сенбі\w{0,5}", r"жексенбі\w{0,5}"),
-    ),
-}
-_ENDING = r"\w{0,2}"  # "Mondays", "Montags"
-
 
 class LetterTime(LetterDate):
-    """A moment; printed, it is the day and the time as a language writes them.
-
-    Args:
-        label: What the letter calls it.
-        moment: The moment, in the time zone of the campaign.
-        language: The language tag of the letter.
-    """
+    """A moment in the campaign's time zone; printed, it is the day and the time."""
 
     __slots__ = ("_moment",)
 
@@ -338,47 +284,3 @@ def named_event(event: Mapping[str, Any], language: str) -> Named:
     values |= {"weekday": begin.field("weekday"), "time": begin.field("time")}
     values["ends"] = LetterTime("event.ends", ends, language) if ends else EmptyCell("event.ends")
     return Named("event", values)
-
-
-def wrong_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem]:
-    """The weekdays that a letter's text names and that are not its event's: a warning each.
-
-    Args:
-        text: The text.
-        starts: When the event begins.
-    """
-    locale = locale_of(text.language)
-    names = locale.days["stand-alone"]["wide"]
-    patterns = weekday_patterns(text.language)
-    subject = [(text.subject_line, text.subject)]
-    body = enumerate(re.split(r"\r\n?|\n", text.body), text.body_line)
-    for line, words in [*subject, *body]:
-        for number in _WEEKDAYS:
-            found = patterns[number].search(words) if number != starts.weekday() else None
-            if found:
-                what = f'"{found.group()}" stands here, and the event is on a {_day(starts)}'
-                hint = f"Write {names[starts.weekday()]} or {{{{ event.weekday }}}}, if it is meant"
-                yield Problem(text.file, line, what, hint, Level.WARNING)
-
-
-def _day(starts: datetime) -> str:
-    return f"{starts:%A} ({starts:%Y-%m-%d})"
-
-
-@cache
-def weekday_patterns(language: str) -> tuple[re.Pattern[str], ...]:
-    """How a language writes the weekdays from Monday, in all their forms.
-
-    Args:
-        language: A language tag in lower case.
-    """
-    primary = language.partition("-")[0]
-    days = locale_of(language).days
-    patterns = _INFLECTED.get(primary) or [
-        "|".join(
-            f"{re.escape(days[context]['wide'][day])}{_ENDING}"
-            for context in ("format", "stand-alone")
-        )
-        for day in _WEEKDAYS
-    ]
-    return tuple(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE) for pattern in patterns)

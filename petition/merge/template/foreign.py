@@ -1,8 +1,8 @@
 """Templates of mailmerge, read and rewritten as letters.
 
-A plain template must come out as it was typed: what Markdown would take for its own is escaped,
-and every line end stays one. A Markdown template stays Markdown, with the line breaks that
-mailmerge makes of its line ends (`nl2br`).
+A plain template must come out as it was typed: Markdown's signs are escaped, and every line end
+stays one. A Markdown template stays Markdown, with the line breaks that mailmerge makes of its line
+ends (`nl2br`).
 """
 
 import re
@@ -48,26 +48,22 @@ class ForeignTemplate:
 
     @property
     def names(self) -> set[str]:
-        """What it calls by name and does not make itself."""
+        """The names that it uses and does not give itself."""
         return set(meta.find_undeclared_variables(self._tree))
 
     @property
     def own_names(self) -> set[str]:
-        """The names that it makes itself, in loops and assignments."""
+        """The names that it gives itself, in loops and assignments."""
         return {one.name for one in self._tree.find_all(nodes.Name) if one.ctx != "load"}
 
     def marked(self) -> Marked:
-        """The text with its tags put aside, and with them braces that would become one."""
+        """The text with its tags put aside, and with them braces that would become a tag."""
         marked = mark_tags(self.text, template_syntax())
         marked.text = _BRACE.sub(lambda _: marked.add(Tag(Role.FIELD, '"{"', 1)), marked.text)
         return marked
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The text for one row.
-
-        Raises:
-            UsageError: It cannot be filled.
-        """
+        """The text for one row; UsageError if it cannot be filled."""
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)  # no markup here
         try:
             return environment.from_string(self.text).render(values)
@@ -76,13 +72,13 @@ class ForeignTemplate:
 
 
 def written_out(text: str, marked: Marked, names: Mapping[str, str], empty: Collection[str]) -> str:
-    """A text with its tags in their places again, the names in them being other ones.
+    """A text with its tags back in their places, and new names in them.
 
     Args:
         text: The text with marks.
         marked: What they mean.
         names: The new names by the old ones.
-        empty: Old names that can be empty: a tag that prints one of them alone prints nothing then.
+        empty: Old names that can be empty: a tag that prints only one of them then prints nothing.
     """
 
     def written(mark: re.Match[str]) -> str:
@@ -124,50 +120,32 @@ _BLANKS = {" ": "&#32;", "\t": "&#9;"}
 
 
 def plain_as_markdown(marked: Marked) -> str:
-    """A plain text in Markdown that comes out as it was typed.
-
-    Args:
-        marked: The text with its tags put aside.
-
-    Returns:
-        The text with the same marks.
-    """
+    """A plain text as Markdown that comes out as it was typed; its marks stay."""
     lines = marked.text.split("\n")
-    kinds = [_kind(line, marked) for line in lines]
+    is_text = [*(_is_text(line, marked) for line in lines), False]
     made = []
     for number, line in enumerate(lines):
-        if kinds[number] != "text":
+        if is_text[number]:
+            made.append(_escaped(line, marked) + ("\\" if is_text[number + 1] else ""))
+        else:
             made.append(line.strip())
-            continue
-        goes_on = number + 1 < len(lines) and kinds[number + 1] == "text"
-        made.append(_escaped(line, marked) + ("\\" if goes_on else ""))
     return "\n".join(made).strip("\n") + "\n"
 
 
 def markdown_as_markdown(marked: Marked) -> str:
-    """A Markdown text of mailmerge, every line end of which is a line break.
-
-    Args:
-        marked: The text with its tags put aside.
-
-    Raises:
-        UsageError: It holds HTML.
-    """
+    """A Markdown text of mailmerge, where every line end is a line break; UsageError for HTML."""
     if html := first_html(TAG.sub("x", marked.text)):
-        what = f"HTML stands in the Markdown: {html.splitlines()[0][:60]}"
-        raise UsageError(what, "Write it in Markdown; petition prints HTML as it was typed")
+        what = f"there is HTML in the Markdown: {html.splitlines()[0][:60]}"
+        raise UsageError(what, "Write it in Markdown; petition shows HTML as text")
     soft = soft_line_ends(marked)
     lines = marked.text.split("\n")
     made = [f"{line.rstrip()}\\" if number in soft else line for number, line in enumerate(lines)]
     return "\n".join(made).strip("\n") + "\n"
 
 
-def _kind(line: str, marked: Marked) -> str:
-    solid = "".join(line.split())
-    if not solid:
-        return "blank"
-    is_statement = all(TAG.match(char) and not _is_field(char, marked) for char in solid)
-    return "statement" if is_statement else "text"
+def _is_text(line: str, marked: Marked) -> bool:
+    """Whether a line has more than blanks and statements."""
+    return any(not TAG.match(char) or _is_field(char, marked) for char in "".join(line.split()))
 
 
 def _is_field(mark: str, marked: Marked) -> bool:

@@ -1,7 +1,7 @@
 """Markdown as a tree of blocks and inlines, from which HTML and plain text are made.
 
-CommonMark and tables; HTML is text. A line that holds statements alone
-is a block of its own, so that a loop or a condition can stand around paragraphs, lists and rows.
+CommonMark and tables; HTML is text. A line with nothing but statements is a block of its own, so
+that a loop or a condition can stand around paragraphs, lists and rows.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Node:
             Jinja statement, `field` for an expression, `group` for what stands between the
             statements that belong together, with them.
         text: Of a `text` or code its words, of a `field` or `statement` its mark, of a `link` or
-            an `image` where it leads to, of a list item in a loop the expression that counts it.
-        children: What it holds.
+            an `image` where it leads, of a list item in a loop the expression that counts it.
+        children: The nodes in it.
         line: Where it stands in the marked text, from 0.
         number: Of an ordered list its first number, of a heading its level.
         align: How a table cell is aligned; empty: as the text runs.
@@ -61,15 +61,15 @@ class Node:
     name: str = ""
 
 
-# Tells of a statement whose partner stands elsewhere: gets its mark.
+# Reports a statement, by its mark, whose partner stands elsewhere.
 Complain = Callable[[str], None]
 
 
 def gather(nodes: list[Node], marked: Marked, complain: Complain) -> list[Node]:
     """Put what belongs to a statement into one `group` with it.
 
-    Statements must open and close among the same siblings: then the markup is sound whichever
-    branch is taken.
+    A statement must open and close among the same siblings, so that the markup is sound in every
+    branch.
     """
     top: list[Node] = []
     open_groups: list[list[Node]] = [top]
@@ -89,41 +89,38 @@ def gather(nodes: list[Node], marked: Marked, complain: Complain) -> list[Node]:
     return top
 
 
-def lift_groups(blocks: list[Node], marked: Marked) -> list[Node]:
-    """Take a condition that is a paragraph's whole text out of the paragraph.
-
-    Else a paragraph would be left, with nothing in it, where the condition is false.
-    """
-    return [_lifted(block, marked) for block in blocks]
-
-
 def _lifted(block: Node, marked: Marked) -> Node:
+    """A condition that is a paragraph's whole text stands around the paragraph.
+
+    Otherwise an empty paragraph would be left where it is false.
+    """
     if block.kind != "paragraph" or len(block.children) != 1:
         return block
     group = block.children[0]
-    if group.kind != "group" or any(_is_middle(part, marked) for part in group.children):
+    marks = [part.text for part in group.children if part.kind == "statement"]
+    if group.kind != "group" or any(marked.tag(mark).role is Role.MIDDLE for mark in marks):
         return block
     opening, *inner, closing = group.children
     paragraph = Node("paragraph", children=inner, line=block.line, is_tight=block.is_tight)
     return Node("group", children=[opening, paragraph, closing], line=block.line)
 
 
-def _is_middle(node: Node, marked: Marked) -> bool:
-    return node.kind == "statement" and marked.tag(node.text).role is Role.MIDDLE
-
-
 def join_lists(blocks: list[Node], marked: Marked) -> list[Node]:
-    """Make one list of lists that only statements part.
+    """Make one list of lists that only statements separate.
 
-    Markdown ends a list at a statement's line; the reader of `- {{ demand.title }}` in a loop
-    expects one list all the same.
+    Markdown ends a list at a statement's line, but `- {{ demand.title }}` in a loop is one list.
     """
     joined: list[Node] = []
     before = None
     for block in blocks:
         if before and _go_together(before, block):
-            joined[-1] = _one_list([joined[-1], block])
-        elif block.kind == "group" and _is_loop(block, marked) and (inner := _only_list(block)):
+            entries = [*_entries(joined[-1]), *_entries(block)]
+            joined[-1] = Node("bullet_list", children=entries, line=joined[-1].line)
+        elif (
+            block.kind == "group"
+            and marked.tag(block.children[0].text).keyword == "for"
+            and (inner := _only_list(block))
+        ):
             joined.append(_looped(block, inner, marked))
         else:
             joined.append(block)
@@ -133,9 +130,9 @@ def join_lists(blocks: list[Node], marked: Marked) -> list[Node]:
 
 def _go_together(before: Node, block: Node) -> bool:
     """Whether a block goes on with the bullet list before it."""
-    # Two lists side by side have different bullets: their author parted them.
-    is_parted = "group" not in {before.kind, block.kind}
-    return _is_bulleted(before) and _is_bulleted(block) and not is_parted
+    # Two lists side by side have different bullets: their author separated them.
+    is_one = "group" in {before.kind, block.kind}
+    return is_one and _is_bulleted(before) and _is_bulleted(block)
 
 
 def _is_bulleted(block: Node) -> bool:
@@ -143,11 +140,6 @@ def _is_bulleted(block: Node) -> bool:
         return True
     inner = [node for node in block.children if node.kind != "statement"]
     return block.kind == "group" and bool(inner) and all(_is_bulleted(node) for node in inner)
-
-
-def _one_list(blocks: list[Node]) -> Node:
-    entries = [entry for block in blocks for entry in _entries(block)]
-    return Node("bullet_list", children=entries, line=blocks[0].line)
 
 
 def _entries(block: Node) -> list[Node]:
@@ -160,10 +152,6 @@ def _entries(block: Node) -> list[Node]:
         for entry in ([node] if node.kind == "statement" else _entries(node))
     ]
     return [Node("group", children=inner, line=block.line)]
-
-
-def _is_loop(group: Node, marked: Marked) -> bool:
-    return marked.tag(group.children[0].text).keyword == "for"
 
 
 def _only_list(group: Node) -> Node | None:
@@ -211,7 +199,7 @@ def pieces(text: str, line: int, marked: Marked) -> list[Node]:
     return nodes
 
 
-# Tells of something that cannot be: its line in the marked text from 0, what it is, how to mend it.
+# Reports a problem: its line in the marked text from 0, what is wrong, what to do about it.
 Report = Callable[[int, str, str], None]
 
 # Gives the link of a picture by its path, or refuses it (ValueRefused).
@@ -224,7 +212,7 @@ DEPTH_LIMIT = 50
 
 
 def no_picture(_: str) -> str:
-    """What a text is read with that can hold no images."""
+    """Refuses every image: for a text that can have none."""
     what = "only a letter's own text can hold an image"
     raise ValueRefused(what, "Take it out, or write a link to it")
 
@@ -268,28 +256,31 @@ class _Builder:
         self._line = 0
 
     def blocks(self, tokens: Sequence[Token]) -> list[Node]:
-        return self._siblings(_Tokens(tokens))
+        """The nodes of a run of tokens."""
+        return self._siblings(iter(tokens))
 
-    def _siblings(self, tokens: _Tokens) -> list[Node]:
+    def _siblings(self, tokens: Iterator[Token]) -> list[Node]:
         """The nodes up to the token that closes their parent."""
         nodes: list[Node] = []
-        while (token := tokens.next()) is not None and token.nesting >= 0:
+        for token in tokens:
+            if token.nesting < 0:
+                break
             self._line = token.map[0] if token.map else self._line
             nodes += self._nodes(token, tokens)
-        nodes = gather(nodes, self._marked, self._unpaired)
-        return join_lists(lift_groups(nodes, self._marked), self._marked)
+        groups = gather(nodes, self._marked, self._unpaired)
+        return join_lists([_lifted(one, self._marked) for one in groups], self._marked)
 
-    def _nodes(self, token: Token, tokens: _Tokens) -> list[Node]:
+    def _nodes(self, token: Token, tokens: Iterator[Token]) -> list[Node]:
         if token.type == "inline":
             # The children of a paragraph, not a node of their own.
-            return self._siblings(_Tokens(token.children or []))
+            return self.blocks(token.children or [])
         if token.type == "tr_open":
             return self._row(tokens)
         if token.nesting > 0:
             return [self._branch(token, self._line, tokens)]
         return self._leaf(token)
 
-    def _branch(self, token: Token, line: int, tokens: _Tokens) -> Node:
+    def _branch(self, token: Token, line: int, tokens: Iterator[Token]) -> Node:
         node = Node(token.type.removesuffix("_open"), line=line, is_tight=token.hidden)
         if node.kind == "link":
             node.text = str(token.attrs["href"])
@@ -305,20 +296,18 @@ class _Builder:
         node.children = self._siblings(tokens)
         return node
 
-    def _row(self, tokens: _Tokens) -> list[Node]:
+    def _row(self, tokens: Iterator[Token]) -> list[Node]:
         """A table's row; one that holds statements alone is no row."""
-        cells = list(tokens.until("tr_close"))
+        cells = list(takewhile(lambda token: token.type != "tr_close", tokens))
         words = "".join(cell.content for cell in cells if cell.type == "inline")
         if words and all(_is_statement(char, self._marked) for char in words):
             return pieces(words, self._line, self._marked)
         line = self._line
-        return [Node("tr", children=self._siblings(_Tokens(cells)), line=line)]
+        return [Node("tr", children=self.blocks(cells), line=line)]
 
     def _leaf(self, token: Token) -> list[Node]:
         line = self._line
-        if token.type == "text":
-            return pieces(token.content, line, self._marked)
-        if token.type == "statements":
+        if token.type in {"text", "statements"}:
             return pieces(token.content, line, self._marked)
         if token.type in {"softbreak", "hardbreak"}:
             self._line += 1
@@ -330,9 +319,9 @@ class _Builder:
 
     def _image(self, token: Token, line: int) -> list[Node]:
         path = unquote(str(token.attrs["src"]))
-        words = self._siblings(_Tokens(token.children or []))
+        words = self.blocks(token.children or [])
         if TAG.search(path):
-            what = "a field stands in the path of an image, and images are alike for everybody"
+            what = "a field stands in the path of an image, and images are the same for everybody"
             self._report(line, what, "Write the path out, or attach the file")
             return words
         if not words:
@@ -354,24 +343,9 @@ class _Builder:
     def _unpaired(self, mark: str) -> None:
         tag = self._marked.tag(mark)
         what = f"{tag} and what belongs to it stand in different places of the text"
-        line = _line_of(self._marked, mark)
+        line = self._marked.text.count("\n", 0, max(self._marked.text.find(mark), 0))
         hint = "Put each of these tags on a line of its own, without blanks before it"
         self._report(line, what, hint)
-
-
-class _Tokens:
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = iter(tokens)
-
-    def next(self) -> Token | None:
-        return next(self._tokens, None)
-
-    def until(self, end: str) -> Iterator[Token]:
-        return takewhile(lambda token: token.type != end, self._tokens)
-
-
-def _line_of(marked: Marked, mark: str) -> int:
-    return marked.text.count("\n", 0, max(marked.text.find(mark), 0))
 
 
 @cache
@@ -389,8 +363,7 @@ def _parser() -> MarkdownIt:
 
 def _normalize_link(url: str) -> str:
     """A link in ASCII, its marks left as they are."""
-    # A mark stands for text that will be encoded on its own; a word in its place keeps it from
-    # being encoded with the rest.
+    # A mark stands for text that is encoded on its own: a word in its place is left as it is.
     word = "petitionmark"
     while word in url.lower():
         word += "x"

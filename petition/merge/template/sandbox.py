@@ -1,10 +1,10 @@
 """The Jinja sandbox that letters run in: its filters, its operators and its limits.
 
-A letter is the organiser's, the values in it are anybody's; neither may take the machine down.
-Work is counted and never timed: the same letter is refused on every machine, or on none.
+Neither a letter nor a value in it may bring the machine down. Work is counted and not timed: a
+letter is refused on every machine, or on none.
 
-What is not listed here does not exist in a letter: neither `safe`, which would let a cell write
-markup, nor `random`, after which a preview would not be what is sent.
+Only what is listed here exists in a letter. `safe` does not: it would let a cell write markup. Nor
+does `random`: a preview would not be what is sent.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
@@ -39,11 +39,10 @@ Made = TypeVar("Made", bound=Sized)
 class Budget:
     """Counts what a rendering costs."""
 
-    def __init__(self) -> None:
-        self.start()
+    _steps = STEPS
 
     def start(self) -> None:
-        """Begin to count anew."""
+        """Begin to count again."""
         self._steps = STEPS
 
     def spend(self, steps: int) -> None:
@@ -53,24 +52,13 @@ class Budget:
             raise ValueRefused("the template does too much work", "Make its loops shorter")
 
     def charge(self, made: Made) -> Made:
-        """Pay for a text or list that was made, and give it back.
-
-        Raises:
-            ValueRefused: It is too long, or the template does too much.
-        """
+        """Pay for a text or list that was made, and return it."""
         check_length(len(made))
         self.spend(len(made) // STEP_CHARACTERS)
         return made
 
     def weigh(self, *values: object) -> int:
-        """Pay for looking through values, lists within lists too.
-
-        Returns:
-            What was paid.
-
-        Raises:
-            ValueRefused: The template does too much.
-        """
+        """Pay for looking through values, also through lists in lists; what was paid."""
         before = self._steps
         waiting = list(values)
         while waiting:
@@ -126,11 +114,7 @@ _AS_THEY_ARE = (
 
 
 class Operations:
-    """Operators and filters that pay for what they make.
-
-    Args:
-        budget: What they are paid from.
-    """
+    """Operators and filters that pay for what they make."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -144,7 +128,7 @@ class Operations:
         return {
             **{name: self._paying(FILTERS[name]) for name in _AS_THEY_ARE.split()},
             **{name: _keeping_empty(self._paying(FILTERS[name])) for name in _KEEP_EMPTY.split()},
-            **{name: _of_printed(link) for name, link in tags.FILTERS.items()},
+            **{name: _printing(link) for name, link in tags.FILTERS.items()},
             CONCATENATE: self._concatenate,
             ROUNDS: self._rounds,
             WEIGHED: self._weighed,
@@ -260,7 +244,7 @@ class Operations:
 
 
 def bounded_range(*arguments: int) -> range:
-    """Jinja's `range`, of no more numbers than a letter can need."""
+    """Jinja's `range`, of at most RANGE_LIMIT numbers."""
     numbers = range(*arguments)
     # len() of a range can overflow; a slice of it does not.
     if numbers[RANGE_LIMIT:]:
@@ -289,8 +273,12 @@ def _round(value: float, digits: int = 0) -> float:
     return round(value, min(max(digits, 0), 9))
 
 
+def _printing(link_filter: Callable[[str], str]) -> Filter:
+    return lambda value: link_filter(printed(value))
+
+
 def _keeping_empty(text_filter: Filter) -> Filter:
-    """A filter that leaves an empty cell what it is: else it would be printed as nothing, or 0."""
+    """A filter that leaves an empty cell as it is, which else would be printed as nothing, or 0."""
 
     @wraps(text_filter)
     def kept(value: Value, *arguments: Value, **options: Value) -> Value:
@@ -299,10 +287,6 @@ def _keeping_empty(text_filter: Filter) -> Filter:
         return text_filter(value, *arguments, **options)
 
     return kept
-
-
-def _of_printed(link_filter: Callable[[str], str]) -> Filter:
-    return lambda value: link_filter(printed(value))
 
 
 _TEXT_METHODS = frozenset(
@@ -335,8 +319,7 @@ def template_syntax() -> jinja2.Environment:
 class LetterEnvironment(ImmutableSandboxedEnvironment):
     """Compiles and runs a letter's templates, one rendering at a time.
 
-    Args:
-        finalize: Turns each value into what the template prints.
+    `finalize` turns each value into what the template prints.
     """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
@@ -378,7 +361,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         self.budget.start()
         return TemplateExpression(template, undefined_to_none=False)(names)
 
-    # What follows is Jinja's: what a template may touch, and how it is read.
+    # Jinja's hooks: what a template may touch, and how it is read.
 
     def getattr(self, obj: Value, attribute: str) -> Value:
         """A field of something, or one of the few methods that a text has here."""
@@ -386,7 +369,8 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             try:
                 return obj.field(attribute)
             except KeyError:
-                return self._no_field(obj, attribute)
+                what = f"{obj!r} has no {attribute}"
+                return self.undefined(what, obj=obj, name=attribute)
         if isinstance(obj, EmptyCell) and attribute in _TEXT_METHODS:
             return lambda *_: obj
         return super().getattr(obj, attribute)
@@ -408,7 +392,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         return isinstance(obj, LoopContext) and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Value) -> None:
-        """A format could ask for a text of any width: `format` is a method like any other here."""
+        """`format` is a method like any other, and not allowed: it can ask for any width."""
 
     def call(self, context: Context, obj: Value, /, *args: Value, **kwargs: Value) -> Value:
         """Call a macro or a method."""
@@ -456,9 +440,6 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
                 shift = next(lines, token.lineno) - token.lineno
             yield token._replace(lineno=max(token.lineno + shift, 1))
 
-    def _no_field(self, named: Named, name: str) -> Value:
-        return self.undefined(f"{named!r} has no {name}", obj=named, name=name)
-
 
 def can_grow(tree: nodes.Template, tag_count: int) -> bool:
     """Whether what comes out can be much longer than the template."""
@@ -474,33 +455,22 @@ def captures(tree: nodes.Template) -> list[tuple[int, str]]:
 
 
 class Renderer:
-    """A template that can be filled, within bounds.
-
-    Args:
-        template: Jinja's template.
-        budget: What a rendering is paid from.
-        can_grow: Whether what comes out can be much longer than the template: it has loops.
-    """
+    """A template that can be filled, within bounds."""
 
     def __init__(self, template: jinja2.Template, budget: Budget, *, can_grow: bool) -> None:
         self._template = template
         self._budget = budget
         self._can_grow = can_grow
         self._globals = dict(template.globals)
-        self._environment = template.environment
-        self._fill = template.root_render_func
-
-    def render(self, names: dict[str, Any]) -> str:
-        """The template filled; argument and errors are those of `pieces`."""
-        return "".join(self.pieces(names))
 
     def pieces(self, names: dict[str, Any]) -> list[str]:
-        """The template filled, in pieces: its own text, and each value that it prints."""
+        """The template filled, in pieces: its own text and each value that it prints."""
         self._budget.start()
         template = self._template
         # Made by hand: Template.new_context goes through a ChainMap at each rendering.
         values = {**self._globals, **names}
-        chunks = self._fill(Context(self._environment, values, template.name, template.blocks))
+        context = Context(template.environment, values, template.name, template.blocks)
+        chunks = template.root_render_func(context)
         return list(_counted(chunks) if self._can_grow else chunks)
 
 
@@ -511,7 +481,7 @@ def _counted(chunks: Iterator[str]) -> Iterator[str]:
         if size > OUTPUT_LIMIT:
             what = f"a part of the letter has more than {OUTPUT_LIMIT:,} characters"
             refusal = ValueRefused(what, "Make it shorter")
-            # Raised where the template stands, so that its line is known.
+            # Raised inside the template, so that its line is known.
             if isinstance(chunks, Generator):
                 chunks.throw(refusal)
             raise refusal
@@ -519,7 +489,7 @@ def _counted(chunks: Iterator[str]) -> Iterator[str]:
 
 
 def line_of(fault: BaseException) -> int | None:
-    """The line of the letter's file on which a rendering failed; None: no one line is to blame."""
+    """The line of the letter's file on which a rendering failed; None if no line is to blame."""
     line = None
     trace = fault.__traceback__
     while trace is not None:

@@ -1,10 +1,7 @@
 """Signatories in a letter: their order in each language, country names, our own words.
 
-A letter in another language has them in English.
-
-No library does this here: PyICU and icu4py bring 30 MB of data or a compiler with them, pyuca knows
-one order for all languages, and the rules of CLDR leave the Kazakh І behind И, where that alphabet
-has it behind Ы.
+No library fits: PyICU and icu4py need a compiler or 30 MB of data, pyuca knows one order for all
+languages, and CLDR has the Kazakh І behind И, where that alphabet has it behind Ы.
 """
 
 import re
@@ -18,8 +15,8 @@ from babel.numbers import format_decimal
 
 from petition.merge.template.fields import Named, Value, locale_of
 
-# By the plural categories of CLDR. Signatures are counted in Russian, for a signatory may be a
-# person or an organisation; a Kazakh noun behind a number has one form.
+# By the plural categories of CLDR; other languages have the words in English. Russian counts
+# signatures, since a signatory can be a person or an organisation.
 _OTHERS = {
     "en": {"one": "{} other", "other": "{} others"},
     "ru": {"one": "ещё {} подпись", "few": "ещё {} подписи", "other": "ещё {} подписей"},
@@ -39,7 +36,7 @@ _DISCLAIMERS = {
     ),
     "kk": "Кәсібі мен ұйымы қол қоюшылардың кім екенін білдіру үшін ғана көрсетілген.",
 }
-# What parts the pieces of a line: not every script has our comma.
+# What separates the parts of a line: not every script has our comma.
 _COMMAS = {"ar": "، ", "fa": "، ", "ur": "، ", "zh": "，", "ja": "、"}
 
 
@@ -56,7 +53,7 @@ def unnamed_line(number: int, language: str, *, follows: bool) -> str:
 
 
 def disclaimer(language: str) -> str:
-    """That roles and organisations beside a person's name speak for nobody else."""
+    """That people's roles and organisations are given for identification only."""
     return _DISCLAIMERS[_spoken(language)]
 
 
@@ -66,7 +63,7 @@ def listed(parts: Sequence[str], language: str) -> str:
 
 
 def comma(language: str) -> str:
-    """What parts the pieces of a line, with its blank."""
+    """What separates the parts of a line, with its blank."""
     return _COMMAS.get(language.partition("-")[0], ", ")
 
 
@@ -229,10 +226,10 @@ _TITLES = re.compile(
 
 
 class SignatoryList:
-    """Those who signed: as many as did, of whom a letter can name those who agreed to it.
+    """Those who signed: as long as all of them, and a loop over it gives those who may be named.
 
     Args:
-        published: Whose names may be shown, in their order.
+        published: Those who may be named, in their order.
         unnamed: The others, counted by what the letter chooses by.
         language: The language of the letter.
         shown: How many are named at most; None: all who may be.
@@ -266,11 +263,7 @@ class SignatoryList:
         return len(self) - len(self._named)
 
     def where(self, **conditions: Value) -> "SignatoryList":
-        """Those of whom all of this is true.
-
-        Args:
-            conditions: What a field is to be, however it is written: `country="KZ"`.
-        """
+        """Those of whom all of this is true: `country="KZ"`, however that is written."""
         key = tuple((name, repr(value)) for name, value in conditions.items())
         if key not in self._choices:
             if len(self._choices) >= _CHOICES:
@@ -279,20 +272,15 @@ class SignatoryList:
         return self._choices[key]
 
     def _where(self, conditions: Mapping[str, Value]) -> "SignatoryList":
-        published = [
-            one
-            for one in self._published
-            if all(self._is(name, one.field(name), value) for name, value in conditions.items())
-        ]
-        unnamed = [
-            (one, count)
-            for one, count in self._unnamed
-            if all(self._is(name, one.get(name), value) for name, value in conditions.items())
-        ]
+        def fits(field: Callable[[str], str | None]) -> bool:
+            return all(self._is(name, field(name), value) for name, value in conditions.items())
+
+        published = [one for one in self._published if fits(one.field)]
+        unnamed = [(one, count) for one, count in self._unnamed if fits(one.get)]
         return SignatoryList(published, unnamed, self.language, self._shown)
 
     def limit(self, number: int) -> "SignatoryList":
-        """The same, of whom no more than a number are named; they count all the same."""
+        """The same list, of whom at most so many are named; the others still count."""
         shown = max(number, 0) if self._shown is None else min(max(number, 0), self._shown)
         return SignatoryList(self._published, self._unnamed, self.language, shown)
 
@@ -307,7 +295,7 @@ class SignatoryList:
 
 
 def is_same(name: str, field: str, value: str, language: str) -> bool:
-    """Whether a field of a signatory is what is asked for, however both are written."""
+    """Whether a signatory's field has a value, however both are written."""
     one, other = (" ".join(text.casefold().split()) for text in (field, value))
     if one == other or _AS_WRITTEN.get(one, one) == _AS_WRITTEN.get(other, other):
         return True
@@ -329,10 +317,7 @@ def signatories_in(part: Mapping[str, Any], language: str) -> SignatoryList:
 
 
 def in_order(published: Sequence[dict[str, str]], language: str) -> list[dict[str, str]]:
-    """Organisations before persons, each by name as the language sorts them.
-
-    Persons stand by their family names where the file tells which those are.
-    """
+    """Organisations before persons, each by name; persons by family name where the file has it."""
     order = name_order(language)
 
     def key(one: dict[str, str]) -> tuple[bool, object, object]:

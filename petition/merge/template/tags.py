@@ -1,10 +1,10 @@
-"""Jinja tags and links in a letter's text, found before Markdown sees them.
+"""Jinja tags and links in a letter's text, put aside before Markdown sees them.
 
-So that Markdown sees a field as one plain letter: nothing in an expression is taken for emphasis,
-a table's bar or a link's end, and nothing that a field will hold is Markdown.
+Markdown sees a field as one plain letter: nothing in an expression is taken for emphasis, a table's
+bar or a link's end, and nothing that a field will hold is Markdown.
 
-A field that begins a link is a whole address, and only the web and mail are let through; any other
-field is a part of one, and can neither end it nor change its host.
+A field that begins a link is a whole address, of the web or mail only. Any other field is a part of
+one, and can neither end it nor change its host.
 """
 
 import re
@@ -32,7 +32,7 @@ COMMENT = ("\U0010f005", "\U0010f006")
 _COMPILED_TAG = re.compile("[\U0010f001\U0010f003] (.*?) [\U0010f002\U0010f004]", re.DOTALL)
 
 
-# What a letter's tags may grow to; Jinja and Python give up some way beyond, each in its own words.
+# How large a letter's tags may be; Jinja and Python give up some way beyond.
 _TAG_WORDS = 300
 _TAG_DEPTH = 20
 _BLOCK_DEPTH = 15  # Python has 20 for loops
@@ -52,17 +52,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag.
-
-    Args:
-        role: What it is.
-        source: What stands between its delimiters.
-        line: The line where it begins, from 1.
-    """
+    """One tag."""
 
     role: Role
-    source: str
-    line: int
+    source: str  # what stands between its delimiters
+    line: int  # where it begins, from 1
 
     @property
     def keyword(self) -> str:
@@ -90,15 +84,10 @@ class Template(NamedTuple):
 
 @dataclass(slots=True)
 class Marked:
-    """A text whose tags are put aside.
+    """A text whose tags are put aside."""
 
-    Args:
-        text: The text, a private-use character for each tag.
-        lines: For each line of `text` its number in the letter.
-    """
-
-    text: str = ""
-    lines: list[int] = field(default_factory=lambda: [1])
+    text: str = ""  # a private-use character for each tag
+    lines: list[int] = field(default_factory=lambda: [1])  # of each line its number in the letter
     _tags: list[Tag] = field(default_factory=list)
 
     def tag(self, mark: str) -> Tag:
@@ -110,16 +99,9 @@ class Marked:
         return (chr(_FIRST + number) for number in range(len(self._tags)))
 
     def add(self, tag: Tag) -> str:
-        """Put a tag aside.
-
-        Returns:
-            The character that stands for it.
-
-        Raises:
-            OverflowError: There are over 60,000 tags.
-        """
+        """Put a tag aside; the character that stands for it."""
         if len(self._tags) > _LAST - _FIRST:
-            raise OverflowError("the letter has too many tags")
+            raise OverflowError("the letter has over 60,000 tags")
         self._tags.append(tag)
         return chr(_FIRST + len(self._tags) - 1)
 
@@ -137,7 +119,8 @@ class Marked:
 
 def find_reserved(text: str) -> int | None:
     """Where a text holds one of the characters that stand for tags, plainly or as an entity."""
-    found = _RESERVED.search(text) or next(filter(_names_reserved, _entities(text)), None)
+    entities = _NUMERIC_ENTITY.finditer(text)
+    found = _RESERVED.search(text) or next(filter(_names_reserved, entities), None)
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
 
@@ -201,54 +184,34 @@ def _is_endless(number: str) -> bool:
 
 def mark_tags(source: str, syntax: Environment) -> Marked:
     """Put the tags of a text aside."""
-    marked = _Marking()
+    marked = Marked()
+    drops_line = False
     tokens = iter(syntax.lexer.tokeniter(source, None))
-    for line, kind, value in tokens:
-        if kind == "data":
-            marked.data(value, line)
-        elif kind == "variable_begin":
+    for line, kind, text in tokens:
+        first, value = line, text
+        if kind == "comment_begin":
+            list(_until("comment_end", tokens))
+            # A comment on a line of its own goes with its line: an empty one would end a paragraph.
+            before = marked.text.rstrip(" \t")
+            if not before or before.endswith("\n"):
+                marked.text, drops_line = before, True
+            continue
+        if kind == "variable_begin":
             inner = "".join(word for _, word in _until("variable_end", tokens))
-            marked.tag(Tag(Role.FIELD, inner.strip(), line))
+            value = marked.add(Tag(Role.FIELD, inner.strip(), line))
         elif kind == "block_begin":
             words = list(_until("block_end", tokens))
-            inner = "".join(word for _, word in words).strip()
-            marked.tag(Tag(_role(words), inner, line))
-        elif kind == "comment_begin":
-            list(_until("comment_end", tokens))
-            marked.comment()
-    return marked.marked
-
-
-class _Marking:
-    """A marked text while it grows."""
-
-    def __init__(self) -> None:
-        self.marked = Marked()
-        self._drops_line = False
-
-    def data(self, value: str, line: int) -> None:
-        rest = re.match(r"[ \t]*\n", value) if self._drops_line else None
-        if rest:
-            value, line = value[rest.end() :], line + 1
-        self._drops_line = False
-        marked = self.marked
+            value = marked.add(Tag(_role(words), "".join(word for _, word in words).strip(), line))
+        elif kind != "data":
+            continue
+        elif drops_line and (rest := re.match(r"[ \t]*\n", text)):
+            first, value = line + 1, text[rest.end() :]
+        drops_line = False
         if marked.text.endswith("\n") or not marked.text:
-            marked.lines[-1] = line
+            marked.lines[-1] = first
         marked.text += value
-        marked.lines += range(line + 1, line + 1 + value.count("\n"))
-
-    def tag(self, tag: Tag) -> None:
-        self._drops_line = False
-        if self.marked.text.endswith("\n") or not self.marked.text:
-            self.marked.lines[-1] = tag.line
-        self.marked.text += self.marked.add(tag)
-
-    def comment(self) -> None:
-        # A comment with a line of its own goes with its line: an empty one would end a paragraph.
-        before = self.marked.text.rstrip(" \t")
-        if not before or before.endswith("\n"):
-            self.marked.text = before
-            self._drops_line = True
+        marked.lines += range(first + 1, first + 1 + value.count("\n"))
+    return marked
 
 
 def _until(end: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[str, str]]:
@@ -259,25 +222,21 @@ def _until(end: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[s
 
 
 def _role(words: Iterable[tuple[str, str]]) -> Role:
-    solid = [(kind, word) for kind, word in words if kind != "whitespace"]
-    keyword = solid[0][1]
+    solid = [word for kind, word in words if kind != "whitespace"]
+    keyword = solid[0]
     if keyword.startswith("end"):
         return Role.CLOSE
     if keyword in {"else", "elif"}:
         return Role.MIDDLE
     if keyword in {"include", "import", "from", "extends"}:
         return Role.ALONE
-    return Role.ALONE if keyword == "set" and ("operator", "=") in solid else Role.OPEN
+    return Role.ALONE if keyword == "set" and "=" in solid else Role.OPEN
 
 
 def _delimited(tag: Tag) -> str:
     begin, end = VARIABLE if tag.role is Role.FIELD else BLOCK
     # The blanks keep a minus at either end from being taken for white space control.
     return f"{begin} {tag.source} {end}"
-
-
-def _entities(text: str) -> Iterator[re.Match[str]]:
-    return _NUMERIC_ENTITY.finditer(text)
 
 
 def _names_reserved(entity: re.Match[str]) -> bool:
@@ -322,7 +281,8 @@ def fault_of(link: str, marked: Marked) -> str | None:
     """Why a link cannot stand in a letter, or None."""
     if not _is_balanced(link, marked):
         return "a statement begins in a link and ends outside of it"
-    static, fields = _beginning(link, marked)
+    fields = [mark for mark in TAG.findall(link) if marked.tag(mark).role is Role.FIELD]
+    static = TAG.sub("", link.split(fields[0], 1)[0] if fields else link)
     if not static and fields:
         return None
     if not _STATIC.match(static):
@@ -336,10 +296,7 @@ def fault_of(link: str, marked: Marked) -> str | None:
 def escape_link(link: str, marked: Marked) -> str:
     """A link whose fields pass the filter that makes each a whole link or a part of one."""
     part = "mail_link_part" if link.lower().startswith("mailto:") else "link_part"
-    return "".join(_escaped(link, part, marked))
-
-
-def _escaped(link: str, part: str, marked: Marked) -> Iterator[str]:
+    made = ""
     is_first = True
     before: list[bool] = []  # for each statement that is open: whether nothing stood before it
     for char in link:
@@ -352,11 +309,12 @@ def _escaped(link: str, part: str, marked: Marked) -> Iterator[str]:
             before.pop()
             is_first = False
         if role is Role.FIELD:
-            yield marked.filtered(char, "whole_link" if is_first else part)
+            made += marked.filtered(char, "whole_link" if is_first else part)
         else:
-            yield char
+            made += char
         if role in {None, Role.FIELD}:
             is_first = False
+    return made
 
 
 def _is_balanced(link: str, marked: Marked) -> bool:
@@ -367,10 +325,3 @@ def _is_balanced(link: str, marked: Marked) -> bool:
             return False
         depth += (role is Role.OPEN) - (role is Role.CLOSE)
     return depth == 0
-
-
-def _beginning(link: str, marked: Marked) -> tuple[str, list[str]]:
-    """What stands before the first field, statements left out; and the fields."""
-    fields = [mark for mark in TAG.findall(link) if marked.tag(mark).role is Role.FIELD]
-    static = link.split(fields[0], 1)[0] if fields else link
-    return TAG.sub("", static), fields

@@ -192,7 +192,7 @@ def test_subject_is_one_line_of_text():
 
 
 def test_name_that_cannot_stand_in_a_header_is_refused_with_its_row():
-    with pytest.raises(MergeRefused, match=r"recipients\.csv:7: the name holds the control"):
+    with pytest.raises(MergeRefused, match=r"recipients\.csv:7: the name contains the control"):
         send(merger_of("x"), person_of(name="a\x85b"))
 
 

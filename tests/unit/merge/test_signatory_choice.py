@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from petition.identity import Signer
 from petition.merge.message import Merger
+from petition.merge.template.signatories import CHOICE_FIELDS
 from tests.unit.merge.letters import (
     NOW,
     freeze_texts,
@@ -78,29 +79,17 @@ def test_a_loop_over_a_choice():
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "hint"),
     [
-        (
-            "signatories | where(contry='KZ') | length",
-            "where cannot choose by contry. Did you mean country",
-        ),
-        (
-            "signatories | where(name='Hidden Hana') | length",
-            (
-                "where does not choose signatories by name: not all of them are to be named."
-                " Choose by kind, role, organisation, place, country"
-            ),
-        ),
-        (
-            "signatories | where('KZ') | length",
-            'where is not told what to choose by. Write it as where(country="KZ")',
-        ),
-        ("demands | where(name='x') | length", "where cannot choose by name"),
+        ("signatories | where(contry='KZ') | length", "Did you mean country"),
+        ("signatories | where(name='Hidden Hana') | length", ", ".join(CHOICE_FIELDS)),
+        ("signatories | where('KZ') | length", 'where(country="KZ")'),
+        ("demands | where(name='x') | length", "Did you mean number"),
     ],
 )
-def test_a_choice_that_cannot_be(expression, told):
+def test_a_choice_that_cannot_be(expression, hint):
     (problem,) = problems_of(text_of(f"a {{{{ {expression} }}}}"), signatories=SIGNED)
-    assert f"{problem.what}. {problem.hint}".startswith(told)
+    assert hint in problem.hint
 
 
 @pytest.mark.parametrize(
