@@ -1,7 +1,7 @@
-"""When a run slows down or stops: too much trouble in a row.
+"""When a run slows down or stops: too many errors in a row.
 
-Connections that are lost together are one trouble. So troubles are counted by episode: one begins
-with the first trouble of a connection that was opened since the last one began.
+Connections that are lost together count once: trouble with the server is counted in episodes. One
+begins with the first trouble of a connection that was opened since the last one began.
 """
 
 import math
@@ -13,40 +13,30 @@ from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome, Reply, Scope, Stage, Verdict
 
 EPISODES_IN_A_ROW = 6  # of trouble with the server
-# After each of them but the last, in units of the route's pause: about two minutes together.
+# The wait after each but the last, in units of the route's pause: about two minutes in all.
 RESTS = (1, 5, 15, 30, 60)
-# Between such rows, where a person said to wait; the last one again and again.
+# With --wait, before the server is tried again; the last one repeats.
 RETURNS = (2 * 60, 5 * 60, 10 * 60, 20 * 60, 30 * 60)
 REFUSALS_IN_A_ROW = 5  # of the message
-UNKNOWN_IN_A_ROW = 20  # recipients: a broken relay is not a dead list
+UNKNOWN_IN_A_ROW = 20  # recipients: a relay is broken, not the list
 _TAKING_KEPT = 100
-_FIRST = 20  # letters of a run, of which not half may be refused for their recipients
+_FIRST = 20  # letters of a run: half of them refused for their recipients end it
 _NO_MAILBOX = frozenset({"5.1.1", "5.1.10"})  # RFC 3463 3.2, RFC 7505 4.2
 
 
 class CircuitBreaker:
-    """Counts what goes wrong, and ends the run where it is enough.
+    """Counts errors, and writes to the result of the run why it ends."""
 
-    Args:
-        ending: How the run ends; written to here.
-
-    Attributes:
-        troubles: How many episodes of trouble there were in a row.
-        episode: The number of the present episode; a connection keeps that of its opening.
-        has_opened: Whether any connection ever stood.
-        said: What was said at the last trouble, or what happened.
-    """
-
-    def __init__(self, ending: RunResult) -> None:
-        self.troubles = 0
-        self.episode = 0
-        self.has_opened = False
-        self.said = ""
-        self._ending = ending
+    def __init__(self, result: RunResult) -> None:
+        self.troubles = 0  # episodes in a row
+        self.episode = 0  # the present one; a connection keeps that of its opening
+        self.has_opened = False  # a connection, ever
+        self.said = ""  # the reply at the last trouble, or what happened
+        self._result = result
         self._returns = 0
         self._refusals = 0
-        self._refusing: set[str] = set()  # the providers of those in a row; "" for the server
-        self._has_put_off = False  # one of them did, and did not refuse for good
+        self._refusing: set[str] = set()  # the providers of those in a row; "": the server
+        self._has_deferred = False  # one of them was not refused for good
         self._taking: set[str] = set()  # some providers that took letters
         self._tried = 0
         self._unknown = 0
@@ -55,62 +45,57 @@ class CircuitBreaker:
 
     @property
     def is_calm(self) -> bool:
-        """Whether the server is known to be there and the last letter met no trouble of it."""
+        """Whether the server is known to work, and the last letter met no trouble with it."""
         return self.has_opened and not self.troubles
 
     @property
     def rest(self) -> int:
-        """How long to rest before the server is called again, in units of the route's pause."""
+        """How long to wait before the next connection, in units of the route's pause."""
         return rest_after(self.troubles)
 
     @property
     def has_returned(self) -> bool:
-        """Whether the server was given up and waited for, and has taken nothing since."""
+        """Whether the server was waited for after it was given up, and took nothing since."""
         return self._returns > 0
 
     def give_time(self) -> int:
-        """Begin anew, some time after the server was given up.
+        """Start again after the server was given up: the next failed connection ends it again.
 
-        One connection is tried then; where it does not come about, that is the end again.
+        Returns:
+            How long to wait before, in units of the route's pause.
         """
         wait = RETURNS[min(self._returns, len(RETURNS) - 1)]
         self._returns += 1
         self.troubles = 0
         self.has_opened = False
-        self._ending.trouble = self._ending.broken = None
+        self._result.trouble = self._result.broken = None
         return wait
 
     def not_opened(self, trouble: OpeningTrouble) -> None:
-        """A connection could not be opened; one at a time is tried while there is trouble."""
+        """A connection could not be opened."""
         self.said = str(trouble.reply or trouble.what)
         self._begin_episode()
-        # A server that was never reached is more likely misspelt than out of breath.
+        # A server that was never reached is more likely misspelt than overloaded.
         is_hopeless = not trouble.is_passing or not (self.has_opened or trouble.reply)
         if is_hopeless or self.troubles >= EPISODES_IN_A_ROW:
-            self._ending.trouble = trouble
+            self._result.trouble = trouble
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
-        """Look at what became of a letter.
-
-        Args:
-            verdict: What became of it.
-            episode: That in which its connection was opened.
-            mailbox: Whom it was for.
-        """
+        """Count what became of a letter, whose connection was opened in an episode."""
         said = str(verdict.reply or verdict.reason)
         if verdict.scope is Scope.SERVER and verdict.outcome is not Outcome.SENT:
             self.said = said
             if episode >= self.episode:
                 self._begin_episode()
             if self.troubles >= EPISODES_IN_A_ROW:
-                self._ending.broken = said
+                self._result.broken = said
             return
         self.troubles = self._returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
         is_of_message = is_refused and verdict.scope is Scope.MESSAGE
         self._weigh_refusal(verdict, mailbox, is_refused=is_of_message)
         if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
-            self._ending.refused = said
+            self._result.refused = said
         if verdict.outcome is not Outcome.RELEASED:
             self._weigh_recipient(verdict, mailbox, said)
 
@@ -119,28 +104,28 @@ class CircuitBreaker:
         if is_refused:
             self._refusals += 1
             self._refusing.add(provider if _is_refused_by_policy(verdict) else "")
-            self._has_put_off = self._has_put_off or verdict.outcome is Outcome.DEFERRED
+            self._has_deferred = self._has_deferred or verdict.outcome is Outcome.DEFERRED
             return
         self._refusals = 0
         self._refusing.clear()
-        self._has_put_off = False
+        self._has_deferred = False
         if len(self._taking) < _TAKING_KEPT:
             self._taking.add(provider)
 
     @property
     def _is_of_one_provider(self) -> bool:
-        """Whether one alone refuses: the pace sees to that.
+        """Whether only one provider refuses: the pace deals with that.
 
-        One that refuses for good gets no more, and the next letter asks another: a list may well
-        begin with one provider. One that puts off is asked again and again, so that others must
-        have taken letters.
+        One that refuses for good gets no more, and the next letter goes to another: a list may
+        begin with one provider. One that defers is tried again and again, so that others must have
+        taken letters.
         """
         is_one = len(self._refusing) == 1 and "" not in self._refusing
-        return is_one and (not self._has_put_off or bool(self._taking - self._refusing))
+        return is_one and (not self._has_deferred or bool(self._taking - self._refusing))
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
-        """The mailboxes that are known not to exist, each told once."""
-        if self._ending.unknown:
+        """The mailboxes that proved not to exist, each once."""
+        if self._result.unknown:
             return []
         if not at_end and (self._unknown_in_a_row or self._tried < _FIRST):
             return []
@@ -163,7 +148,7 @@ class CircuitBreaker:
             self._doubtful.append(mailbox)
         half_of_the_first = self._tried <= _FIRST and self._unknown >= _FIRST // 2
         if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW or half_of_the_first:
-            self._ending.unknown = said
+            self._result.unknown = said
 
     def _begin_episode(self) -> None:
         self.episode += 1
@@ -173,35 +158,30 @@ class CircuitBreaker:
 def _is_refused_by_policy(verdict: Verdict) -> bool:
     """Whether the letter was read and refused by a policy (RFC 3463 3.8).
 
-    A sender that is refused, or a disk that is full, is the same to whomever the letter goes.
+    A refused sender or a full disk does not depend on the recipient.
     """
     enhanced = (verdict.reply and verdict.reply.enhanced) or ""
     return verdict.stage is Stage.DOT and enhanced.startswith(("4.7.", "5.7."))
 
 
 def rest_after(troubles: int) -> int:
-    """How long to rest after so many troubles in a row, in units of the route's pause."""
+    """How long to wait after so many troubles in a row, in units of the route's pause."""
     return RESTS[min(troubles, len(RESTS)) - 1] if troubles else 0
 
 
-_NOTED_SECONDS = 5.0  # a shorter rest is not worth a line
+_NOTED_SECONDS = 5.0  # a shorter wait is not reported
 
 
 class Slowing:
-    """Minds what a provider or the server says about how fast letters come.
-
-    Args:
-        pace: What is slowed.
-        note: Is called when letters begin to go more slowly.
-    """
+    """Slows the pace when a provider or the server asks for it, and reports that once."""
 
     def __init__(self, pace: Pace, note: Callable[[Slowed], None]) -> None:
         self._pace = pace
         self._note = note
-        self._noted: set[str | int] = set()  # domains, and episodes of trouble with the server
+        self._noted: set[str | int] = set()  # domains, and episodes of trouble
 
     def mind(self, domain: str, verdict: Verdict) -> None:
-        """Slow down for a provider that asks for it, and for no other."""
+        """Slow down for the provider of a letter if it asks for that."""
         if verdict.outcome is Outcome.SENT:
             self._pace.ease(domain)
         elif verdict.reply and verdict.stage in {Stage.RCPT, Stage.DOT}:
@@ -209,16 +189,18 @@ class Slowing:
             if _asks_for_less(verdict.reply):
                 self._pace.slow_down(domain)
                 self._note_once(domain, Slowed(domain, said, SLOWED_SECONDS))
-            elif _is_slowed_by_policy(verdict.reply) and self._pace.refused_by_policy(domain):
+            elif (verdict.reply.enhanced or "").startswith("5.7.") and self._pace.refused_by_policy(
+                domain
+            ):
                 self._note(Slowed(provider_of(domain), said, math.inf))
 
     def rest(self, episode: int, said: str, seconds: float) -> None:
-        """The run is about to rest because the server is in trouble."""
+        """The run is about to wait because of trouble with the server."""
         if seconds >= _NOTED_SECONDS:
             self._note_once(episode, Slowed("", said, seconds))
 
     def dot_goes_alone(self, reply: Reply) -> None:
-        """The server refuses commands that come with a final dot: a letter is two round trips."""
+        """The server refuses commands behind a final dot: one round trip more for each letter."""
         self._note(Slowed("", str(reply), 0))
 
     def _note_once(self, reason: str | int, slowed: Slowed) -> None:
@@ -228,14 +210,9 @@ class Slowing:
 
 
 def _asks_for_less(reply: Reply) -> bool:
-    """Whether a provider wants letters more slowly (RFC 3463 3.8)."""
+    """Whether a provider wants fewer letters (RFC 3463 3.8)."""
     if reply.code == 421:
         return True
     if "greylist" in reply.text.lower():
-        return False  # each recipient waits by themselves: less haste helps nobody
+        return False  # each recipient waits separately: going slower does not help
     return (reply.enhanced or "").startswith("4.7.")
-
-
-def _is_slowed_by_policy(reply: Reply) -> bool:
-    """Whether a reply says that the provider does not want the letter (RFC 3463 3.8)."""
-    return (reply.enhanced or "").startswith("5.7.")

@@ -1,4 +1,4 @@
-"""Copies claimed a few ahead, and the route that they take."""
+"""The next copies, claimed a few ahead, and the route that they take."""
 
 import asyncio
 import math
@@ -19,12 +19,12 @@ from petition.sending.retry import RetrySchedule
 from petition.smtp.dkim import DkimSigner
 from petition.smtp.session import NAMELESS, Session
 
-_UNHEARD_SECONDS = 0.5
+_CANCEL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class Route:
-    """Which way the letters go.
+    """Where and how letters go.
 
     Args:
         server: The server.
@@ -32,13 +32,13 @@ class Route:
         pace: How fast.
         retry: When a deferred letter is due.
         keep_bytes: Whether the log keeps the bytes of every copy.
-        hello_name: What to call ourselves in EHLO; a relay may want the sender's domain.
-        tls_context: Whom to trust, where it is not the system's own list.
+        hello_name: Our name in EHLO; a relay may want the sender's domain.
+        tls_context: Whom to trust; None: the system's own list.
         dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
-        signer: Signs the letters on their way out; None: nobody does.
-        pause: The first rest after trouble with the server, in seconds; those after it are
+        signer: Signs the letters; None: they go unsigned.
+        pause: The first wait after trouble with the server, in seconds; those after it are
             multiples of it (circuit_breaker.py).
-        dot_goes_alone: Whether the server refuses commands that come with a final dot; learnt.
+        dot_goes_alone: Whether the server refuses commands behind a final dot; learnt.
     """
 
     server: Server
@@ -59,20 +59,11 @@ class Route:
         return f"{self.server.username or ''}@{self.server.host}"
 
     def outgoing(self, email: Email, at: datetime) -> Email:
-        """What goes over the wire for a letter: itself, or itself signed.
-
-        Args:
-            email: The letter as the log has it.
-            at: The time.
-        """
+        """What goes over the wire: the letter, signed if there is a signer."""
         return self.signer.email(email, at.timestamp()) if self.signer else email
 
     async def open(self) -> Session:
-        """A new connection.
-
-        Raises:
-            OpeningTrouble: It did not come about.
-        """
+        """A new connection, or OpeningTrouble."""
         return await Session.open(
             self.server,
             self.secret,
@@ -82,7 +73,7 @@ class Route:
         )
 
     async def open_unless(self, stopped: asyncio.Event) -> Session | None:
-        """The same; None where the end comes first, for no letter waits for an answer yet."""
+        """The same; None when stopped first: no letter is in flight on it yet."""
         opening = asyncio.ensure_future(self.open())
         stop = asyncio.ensure_future(stopped.wait())
         opened: Session | None = None
@@ -93,43 +84,35 @@ class Route:
             return opened
         finally:
             stop.cancel()
-            # To be cancelled in the very moment in which the connection stands can go unheard.
+            # A cancellation at the very moment in which the connection opens can get lost.
             while not opening.done():
                 opening.cancel()
-                await asyncio.wait({opening}, timeout=_UNHEARD_SECONDS)
+                await asyncio.wait({opening}, timeout=_CANCEL_SECONDS)
             [left] = await asyncio.gather(opening, return_exceptions=True)
-            # It may have come about in the very moment in which nobody wanted it any more.
             if isinstance(left, Session) and left is not opened:
                 await left.close()
 
 
-# Copies in hand for each connection. What is in hand cannot be withdrawn, so a slow run has few.
+# Copies in hand for each connection: few in a slow run, as they can no longer be withdrawn.
 AHEAD = 8
 AHEAD_WHEN_PACED = 2
-_SHARE = 20  # of a daily cap that is reached: so large a part is worth another round
-HELD = 64  # copies of one provider that wait for it while others go past them
+_SHARE = 20  # once a daily cap is reached, waiting is worth it for this part of it
+HELD = 64  # copies of one provider that wait while others go past them
 
 
 class Prefetch:
-    """What comes next.
+    """The next copies of a run; it ends the run where a daily cap is reached."""
 
-    Args:
-        run: Claims copies.
-        route: Its pace and login say how many there may be today.
-        recipients_each: To how many mailboxes a copy goes, at most.
-        ending: How the run ends; a daily cap that is reached ends it.
-    """
-
-    def __init__(self, run: Run, route: Route, recipients_each: int, ending: RunResult) -> None:
+    def __init__(self, run: Run, route: Route, recipients_each: int, result: RunResult) -> None:
         self._run = run
         self._route = route
         self._each = recipients_each
-        self._ending = ending
+        self._result = result
         self._pace = route.pace
         self._in_hand: deque[Copy] = deque()
         self._held: dict[str, deque[Copy]] = {}
-        self._aside: list[Copy] = []  # to the end of this run
-        self._is_dry = False  # the last claim brought less than was asked for
+        self._aside: list[Copy] = []  # until the end of this run
+        self._is_dry = False  # the last claim returned less than was asked for
         self._unfinished = 0  # claimed, and not yet recorded
         self._claiming = asyncio.Lock()
         self._ahead: asyncio.Task[None] | None = None
@@ -137,14 +120,14 @@ class Prefetch:
         each = AHEAD if route.pace.is_free else AHEAD_WHEN_PACED
         connections = min(route.server.connections, route.pace.connections)
         self._batch = each * connections
-        self._past = 0  # the last copy that was looked at while claiming past full domains
+        self._past = 0  # the last copy that was seen while claiming past full domains
         self._full: list[str] = []
         self._days_before: tuple[str, int] = ("", 0)  # at an hour, how many
 
     def take(self) -> Copy | None:
-        """The next copy, if there is one in hand; more are claimed meanwhile.
+        """The next copy in hand, if any; more are claimed meanwhile.
 
-        One whose provider is slowed down lets others go past it, as long as there are others.
+        Copies whose provider is slowed down let others pass, as long as there are others.
         """
         if self._held and (copy := self._first_held(0.0)):
             return copy
@@ -158,7 +141,7 @@ class Prefetch:
         return None
 
     def _is_held(self, copy: Copy) -> bool:
-        """Whether a copy waits for its provider alone; it is then put aside."""
+        """Whether a copy waits only for its provider; it is then held back."""
         if self._pace.is_free_for_all:
             return False
         domain = copy.domain
@@ -167,11 +150,11 @@ class Prefetch:
         self._held.setdefault(domain, deque()).append(copy)
         return True
 
-    def _first_held(self, patience: float) -> Copy | None:
-        """The copy put aside whose turn is next, if it comes within so many seconds."""
+    def _first_held(self, seconds: float) -> Copy | None:
+        """The held copy whose turn is next, if it comes within so many seconds."""
         delays = {domain: self._pace.own_delay(domain) for domain in self._may_go()}
         first = min(delays, key=delays.__getitem__, default=None)
-        if first is None or delays[first] > patience:
+        if first is None or delays[first] > seconds:
             return None
         copy = self._held[first].popleft()
         if not self._held[first]:
@@ -179,14 +162,14 @@ class Prefetch:
         return copy
 
     def _may_go(self) -> list[str]:
-        """The domains of which copies were put aside that may go in this run."""
+        """The domains of held copies that may go in this run."""
         return [domain for domain in self._held if not self._pace.is_paused(domain)]
 
     async def _claim_past_full(self, batch: int) -> list[Copy]:
-        """Claim copies, but none of a domain of which enough wait already.
+        """Claim copies, except to domains of which enough are held already.
 
-        Nobody else queues copies of this run: those behind which it looked last are all of these
-        domains, unless one was put back.
+        Nobody else queues copies of this run, so that all before the last seen are to these domains
+        unless one was put back.
         """
         held = (domain for domain, copies in self._held.items() if len(copies) >= HELD)
         full = sorted({*held, *self._pace.paused})
@@ -204,14 +187,14 @@ class Prefetch:
             self._ahead = asyncio.create_task(self._claim_more())
 
     def give_back(self, copy: Copy) -> None:
-        """Put a copy back that was taken and not begun."""
+        """Return a copy that was taken and not begun."""
         if self._pace.is_spaced(copy.domain):
             self._held.setdefault(copy.domain, deque()).appendleft(copy)  # it is the next one there
         else:
             self._in_hand.appendleft(copy)
 
     def put_aside(self, copy: Copy) -> None:
-        """Keep a copy that was taken out of this run; it waits again when that ends."""
+        """Leave a copy that was taken out of this run; it is queued again at the end."""
         self._aside.append(copy)
         self._unfinished -= 1
 
@@ -220,19 +203,19 @@ class Prefetch:
         self._unfinished -= 1
 
     async def has_more(self) -> bool:
-        """Whether a copy is in hand, after claiming some where there was none."""
+        """Whether a copy is in hand, after claiming some if there was none."""
         async with self._claiming:
             if self._fault:
                 raise self._fault
             return bool(self._in_hand) or await self._claim() or bool(self._may_go())
 
     async def room(self) -> int:
-        """How many letters there may be now, those in hand counted: all, without a daily cap."""
+        """How many letters may go now, with those in hand; NO_CAP without a daily cap."""
         room = await self._room_under_cap()
         return NO_CAP if room is None else self._unfinished + room
 
     async def take_all(self) -> list[Copy]:
-        """What is still in hand at the end of a run."""
+        """All that is still in hand, at the end of a run."""
         async with self._claiming:
             left = [*self._in_hand, *chain.from_iterable(self._held.values())]
             self._in_hand.clear()
@@ -255,7 +238,7 @@ class Prefetch:
         batch = self._batch
         if (room := await self._room_under_cap()) is not None:
             batch = min(batch, room)
-        if batch < 1 or self._ending.is_over:
+        if batch < 1 or self._result.is_over:
             self._is_dry = True
             return False
         claimed = await self._claim_past_full(batch)
@@ -265,7 +248,7 @@ class Prefetch:
         return bool(claimed)
 
     async def _cap(self, login: str) -> int | None:
-        """The cap of this day: that of [pace], or of the login's warm-up."""
+        """Today's cap: that of [pace], or of the login's warm-up."""
         if not self._pace.warm_up:
             return self._pace.per_day
         hour = f"{self._run.now:%Y-%m-%d %H:%M}"[:-1]  # counting a million attempts takes a while
@@ -279,7 +262,7 @@ class Prefetch:
         if cap is None:
             return None
         if await self._run.ask(lambda log: log.count_from_now(login)):
-            self._ending.clock_was_ahead = True
+            self._result.clock_was_ahead = True
         spent, _ = await self._run.ask(lambda log: log.spent(login))
         room = (cap - spent) // self._each - self._unfinished
         if room < 1 and self._unfinished == 0:
@@ -287,5 +270,5 @@ class Prefetch:
             if waiting := await self._run.waiting(worthwhile):
                 needed = spent - cap + self._each * waiting
                 leaves = await self._run.ask(lambda log: log.frees(login, needed))
-                self._ending.capped = (leaves or self._run.now) + timedelta(hours=24)
+                self._result.capped = (leaves or self._run.now) + timedelta(hours=24)
         return max(room, 0)

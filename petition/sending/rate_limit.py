@@ -1,9 +1,9 @@
-"""When the next letter may go: rates, windows, daily caps, warm-up, providers that slow us down.
+"""When the next letter may go: rates, hours, daily caps, warm-up, providers that slow us down.
 
-Rates are kept by strict spacing: 10/s is one letter every 100 ms, and what was missed while nothing
-was sent is not made up for. A turn is given by the schedule and not by when its letter woke up, so
-that late wake-ups do not add up to a slower rate. Letters that were late do not go together either:
-neither their beginnings nor their dots are more than the rate and one in the time that it is for.
+Rates are kept by strict spacing: 10/s is one letter every 100 ms, and idle time is not made up for.
+Turns follow the schedule and not the moment at which a letter woke up, so that late wake-ups do not
+add up to a slower rate. Late letters do not go in a burst either: in the time of a rate no more
+transactions and no more final dots begin than it says, and one.
 """
 
 import asyncio
@@ -35,31 +35,24 @@ _PROVIDER = {domain: name for name, domains in _DOMAINS.items() for domain in do
 
 
 def provider_of(domain: str) -> str:
-    """The provider's name: that of its best-known domain; else the domain itself.
-
-    Args:
-        domain: A domain in lower case.
-    """
+    """A provider's best-known domain, or the domain itself (in lower case)."""
     return _PROVIDER.get(domain, domain)
 
 
 def domains_of(provider: str) -> tuple[str, ...]:
-    """The domains of a provider, as far as they are known."""
+    """The known domains of a provider."""
     return _DOMAINS.get(provider, (provider,))
 
 
-# By so much one letter may take longer to the server than another, and still be no letter too many.
+# Letters may take longer to the server than others by so much without exceeding the rate there.
 MARGIN_SECONDS = 0.01
 
 
 class Turns:
-    """Moments that lie at least an interval apart; a gap between two that are taken may be used.
+    """Moments at least an interval (in seconds) apart; gaps between taken ones may be used.
 
-    One that was handed back may be used although it is past, so that a letter that is late by the
-    time of opening a connection does not make those after it later.
-
-    Args:
-        interval: Seconds.
+    One that was handed back may be used although it is past: a letter that was late because a
+    connection had to be opened does not delay those after it.
     """
 
     def __init__(self, interval: float) -> None:
@@ -68,13 +61,13 @@ class Turns:
         self._handed_back: float | None = None
 
     def first_from(self, moment: float) -> float:
-        """The first free moment that is not before this one, or the one that was handed back."""
+        """The first free moment from this one on, or the one that was handed back."""
         if self._handed_back is not None and self._handed_back <= moment:
             return self._handed_back
         return self.free_from(moment)
 
     def free_from(self, moment: float) -> float:
-        """The first free moment that is not before this one, whatever was handed back."""
+        """The first free moment from this one on."""
         for taken in self._taken:
             if moment + self.interval <= taken:
                 break
@@ -82,14 +75,14 @@ class Turns:
         return moment
 
     def take(self, moment: float) -> "TakenMoment":
-        """Use a free moment."""
+        """Take a free moment."""
         self._handed_back = None
         if self.interval:
             bisect.insort(self._taken, moment)
         return TakenMoment(self, moment)
 
     def hand_back(self, moment: float, now: float) -> None:
-        """Free a moment that was taken; nobody has it any more where another came after it."""
+        """Free a moment that was taken; once a later one is past, it is lost."""
         place = bisect.bisect_left(self._taken, moment)
         if place == len(self._taken) or self._taken[place] != moment:
             return
@@ -98,20 +91,17 @@ class Turns:
             self._handed_back = moment
 
     def forget(self, now: float) -> None:
-        """Drop the moments that lie an interval back and bar no other."""
+        """Drop the moments that are too old to matter."""
         del self._taken[: bisect.bisect_right(self._taken, now - self.interval)]
         if self._handed_back is not None and self._handed_back <= now - self.interval:
             self._handed_back = None
 
 
 class Window:
-    """One letter more than the rate in its time, by when they went and not by the schedule.
+    """At most one letter more than the rate in its time, by when they really went.
 
-    Of letters that keep to the schedule none has to wait here, up to a hundred a second; above that
-    the margin takes up to a hundredth off the rate.
-
-    Args:
-        rate: The rate.
+    Letters on schedule do not wait here, up to a hundred a second; above that the margin takes up
+    to a hundredth off the rate.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -119,82 +109,66 @@ class Window:
         self._gone: deque[float] = deque(maxlen=rate.count + 1)
 
     def left(self, now: float) -> float:
-        """How many seconds the next letter has to wait."""
+        """For how many seconds the next letter has to wait."""
         if len(self._gone) < (self._gone.maxlen or 0):
             return 0.0
         return self._gone[0] + self._seconds - now
 
     def take(self, moment: float) -> "TakenMoment":
-        """A letter goes."""
+        """Count a letter."""
         self._gone.append(moment)
         return TakenMoment(self, moment)
 
     def hand_back(self, moment: float, now: float) -> None:
-        """It did not go after all."""
+        """Do not count it: it did not go."""
         del now
-        with suppress(ValueError):  # so many went after it that it is forgotten
+        with suppress(ValueError):  # forgotten: so many went after it
             self._gone.remove(moment)
 
 
 class TakenMoment(NamedTuple):
-    """A moment, and of which moments it is one."""
+    """A moment, and what it was taken from."""
 
     of: Turns | Window
     moment: float
 
 
 class Turn(NamedTuple):
-    """A letter's turn.
-
-    Args:
-        taken: The moments that it took, in that order.
-        buckets: The names of the buckets that it took a turn from (`SharedPace`).
-    """
+    """A letter's turn: the moments that it took, in order, and the buckets (`SharedPace`)."""
 
     taken: tuple[TakenMoment, ...] = ()
     buckets: tuple[str, ...] = ()
 
     def hand_back(self, now: float) -> None:
-        """Free its moments, the last first: one of them may bar another."""
+        """Free its moments, the last first."""
         for each in reversed(self.taken):
             each.of.hand_back(each.moment, now)
 
 
 NO_CAP = sys.maxsize
-# How long a slow server takes for one letter: more connections than that keeps busy would only
-# stand idle until the server closes them.
+# What a slow server takes for one letter: more connections than that keeps busy would be idle.
 LETTER_SECONDS = 3
-# A connection on which nothing would be said for longer is closed: many servers, and the routers on
-# the way to them, drop one that is idle, some of these without a word.
+# A connection that would be idle for longer is closed: many servers, and routers on the way, drop
+# it, some of them silently.
 IDLE_SECONDS = 30.0
-# Between two letters to a provider that said "not so fast": at first, and at the most.
+# Between two letters to a provider that asked for fewer: at first, and at most.
 SLOWED_SECONDS = 1.0
 SLOWEST_SECONDS = 64.0
-# Refusals by a provider's policy in a row after which no more letters go there in this run: each of
-# them would fail, and speak against the sender.
+# After so many refusals by a provider's policy in a row no more letters go there in this run: each
+# would fail and harm the sender's reputation.
 POLICY_REFUSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """No letter may go now.
-
-    Args:
-        opens_at: When letters may go again, in the campaign's time zone.
-    """
+    """No letter may go before `opens_at`, which is in the campaign's time zone."""
 
     opens_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Tells the time and waits; a test has one of its own.
-
-    Args:
-        now: The time of day, aware.
-        monotonic: Seconds from any beginning, which nobody can set back.
-        sleep: Waits for so many seconds.
-    """
+    """Tells the time, by the clock (aware) and in monotonic seconds, and waits."""
 
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     monotonic: Callable[[], float] = time.monotonic
@@ -207,7 +181,7 @@ class Pace:
     Args:
         settings: [pace] of petition.toml.
         timezone: That of the campaign, for `between`.
-        clock: What tells the time.
+        clock: Tells the time.
     """
 
     def __init__(
@@ -220,7 +194,7 @@ class Pace:
         self.keep_to(settings, timezone)
 
     def keep_to(self, settings: PaceSettings, timezone: tzinfo) -> None:
-        """Go by these settings from now on; what providers have asked for holds on."""
+        """Use these settings from now on; what providers asked for still holds."""
         self.per_day = settings.per_day
         self.warm_up = settings.warm_up or ()
         self._rate = settings.rate
@@ -233,52 +207,46 @@ class Pace:
 
     @classmethod
     def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":
-        """The pace of a campaign.
-
-        Args:
-            settings: [pace] of petition.toml; None: as fast as it goes, at any time.
-            timezone: The name of a zone, such as "Asia/Almaty".
-            clock: What tells the time.
-        """
+        """The pace of a campaign; without settings as fast as possible, at any time."""
         return cls(settings or PaceSettings(), ZoneInfo(timezone), clock)
 
     @property
     def connections(self) -> int:
-        """How many connections can be of use at this rate."""
+        """How many connections are useful at this rate."""
         if self._rate is None:
             return NO_CAP
         return max(1, math.ceil(LETTER_SECONDS * self._rate.count / self._rate.seconds))
 
     @property
     def is_free(self) -> bool:
-        """Whether letters may go at any time, as fast as they can; but for single domains."""
+        """Whether letters may go at any time, as fast as possible, apart from single domains."""
         return self._rate is None and self._between is None
 
     @property
     def is_free_for_all(self) -> bool:
-        """Whether no letter need wait for its turn, wherever it goes."""
+        """Whether no letter has to wait for its turn."""
         return self.is_free and not (self._domains or self._slowed or self._paused)
 
     def is_free_for(self, domain: str) -> bool:
-        """Whether a letter need not wait for its turn."""
+        """Whether a letter to a domain does not have to wait for its turn."""
         return self.is_free and not (self.is_spaced(domain) or self.is_paused(domain))
 
     def delay(self, domain: str) -> float:
-        """How many seconds a letter would wait for its turn now."""
+        """For how many seconds a letter would wait for its turn now."""
         now = self._clock.monotonic()
         return self._first(now, domain, self._all) - now
 
     def own_delay(self, domain: str) -> float:
-        """How many seconds of its delay a letter would wait for its domain and provider alone."""
+        """The part of that which is due to its domain and provider alone."""
         now = self._clock.monotonic()
-        return self._first(now, domain, Turns(0.0)) - now  # as if all others were free
+        return self._first(now, domain, Turns(0.0)) - now
 
     def is_spaced(self, domain: str) -> bool:
-        """Whether letters to a domain wait for it or its provider, beside what all wait for."""
+        """Whether letters to a domain have turns of their own."""
         return bool(self._turns_for(domain))
 
     def slow_down(self, domain: str) -> None:
-        """A provider said that letters come too fast: those to it alone are spaced, ever wider."""
+        """A provider asked for fewer letters: space those to it, each time wider."""
         provider = provider_of(domain)
         turns = self._slowed.get(provider)
         if turns is None:
@@ -287,13 +255,13 @@ class Pace:
         turns.take(self._clock.monotonic())
 
     def hold_slowed(self) -> None:
-        """All have rested, for what somebody said: who is slowed is not due by that."""
+        """The whole run has waited: that does not count as waiting for slowed providers."""
         now = self._clock.monotonic()
         for turns in self._slowed.values():
             turns.take(now)
 
     def ease(self, domain: str) -> None:
-        """A letter to a provider that was slowed down went well."""
+        """A provider took a letter."""
         provider = provider_of(domain)
         self._refusals.pop(provider, None)
         if turns := self._slowed.get(provider):
@@ -302,7 +270,7 @@ class Pace:
                 del self._slowed[provider]
 
     def refused_by_policy(self, domain: str) -> bool:
-        """A provider refused a letter by its policy; after several in a row it gets no more."""
+        """A provider refused a letter by its policy; returns whether it gets no more from now."""
         provider = provider_of(domain)
         self._refusals[provider] = self._refusals.get(provider, 0) + 1
         if self._refusals[provider] < POLICY_REFUSALS or provider in self._paused:
@@ -311,41 +279,33 @@ class Pace:
         return True
 
     def is_paused(self, domain: str) -> bool:
-        """Whether no more letters go to a domain in this run."""
+        """Whether a domain gets no more letters in this run."""
         return bool(self._paused) and provider_of(domain) in self._paused
 
     @property
     def paused(self) -> set[str]:
-        """The domains that no more letters go to in this run."""
+        """The domains that get no more letters in this run."""
         return {domain for provider in self._paused for domain in domains_of(provider)}
 
     def cap(self, days: int) -> int | None:
-        """How many recipients there may be in 24 hours; None: as many as there are.
+        """How many recipients a login may have in 24 hours; None: any number.
 
         Args:
-            days: On how many days before letters went out under this login.
+            days: On how many days before this one letters went out under it.
         """
         if days >= len(self.warm_up):
             return self.per_day
         return min(self.warm_up[days], self.per_day or NO_CAP)
 
     def opens_at(self) -> datetime | None:
-        """When letters may go again, in the campaign's time zone; None if they may go now."""
+        """When letters may go again, in the campaign's time zone; None: now."""
         return self._opens_after(self._clock.now())
 
     async def wait(self, domain: str) -> Turn | Closed:
-        """Wait for a letter's turn.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-
-        Returns:
-            Its turn when the letter may go; Closed, at once, when that would come outside the hours
-            of `between`.
-        """
+        """Wait for the turn of a letter to a domain; Closed, at once, outside the hours."""
         now = self._clock.monotonic()
         at = self._first(now, domain, self._all)
-        # One that was handed back is past, and the letter goes now.
+        # A turn that was handed back is past: the letter goes now.
         moment = self._clock.now() + timedelta(seconds=max(0.0, at - now))
         if opens_at := self._opens_after(moment):
             return Closed(opens_at)
@@ -358,13 +318,13 @@ class Pace:
         return Turn((*taken, *await self._hold(self._begun)))
 
     def hand_back(self, turn: Turn) -> None:
-        """A letter's turn came and it could not begin: the turn is free again."""
+        """Free the turn of a letter that could not go."""
         turn.hand_back(self._clock.monotonic())
 
     async def wait_for_dot(self) -> None:
-        """Wait, where others were late, until the dot of a letter whose turn it was may go too.
+        """Wait until the final dot of a letter may go, where letters before it were late.
 
-        The disk makes several letters ready at once, and some servers count dots.
+        One commit makes several letters ready at once, and some servers count dots.
         """
         await self._hold(self._ended)
 
@@ -376,13 +336,13 @@ class Pace:
         return [window.take(self._clock.monotonic())]
 
     def _first(self, now: float, domain: str, of_all: Turns) -> float:
-        """The first moment that suits what all letters wait for and those to this domain."""
+        """The first moment that is free both for all letters and for this domain."""
         own = self._turns_for(domain)
         for turns in (of_all, *own):
             turns.forget(now)
         moment = of_all.first_from(now)
         while (later := max([moment, *(turns.first_from(moment) for turns in own)])) > moment:
-            # One that was handed back lies before it, and would be found again and again.
+            # A moment that was handed back is before it, and would be found again and again.
             moment = of_all.free_from(later)
         return moment
 
@@ -393,7 +353,7 @@ class Pace:
         return [turns for _, turns in self._named_turns(domain)]
 
     def _named_turns(self, domain: str) -> list[tuple[str, Turns]]:
-        """Those of a domain and of its provider, as far as there are such, and a name for each."""
+        """The turns of a domain and of its provider, if any, by name."""
         provider = provider_of(domain)
         own, slowed = self._domains.get(domain), self._slowed.get(provider)
         known = ((domain, own), (f"provider {provider}", slowed))
@@ -413,17 +373,16 @@ def _turns_of(rates: Mapping[str, Rate]) -> dict[str, Turns]:
 
 
 def _next(between: Between, local: datetime) -> datetime:
-    """The next moment at which the hours begin."""
+    """When the hours begin next."""
     days = (local.date() + timedelta(days=number) for number in range(3))
     openings = (datetime.combine(day, between.start, local.tzinfo) for day in days)
-    # Compared in UTC: two times of one zone are compared by what the clock on the wall shows.
+    # In UTC: times of one zone are compared by local time, which is wrong around a change of DST.
     now = local.astimezone(UTC)
     opening = min(opening for each in openings if (opening := each.astimezone(UTC)) > now)
     return opening.astimezone(local.tzinfo)
 
 
-# How long a provider that refuses letters by its policy gets none from this worker.
-PAUSE_SECONDS = 3600.0
+PAUSE_SECONDS = 3600.0  # without letters from a worker, for a provider that refuses by policy
 
 Take = Callable[[str, float], Awaitable[float]]
 
@@ -431,15 +390,15 @@ Take = Callable[[str, float], Awaitable[float]]
 class SharedPace(Pace):
     """Gives every letter of this worker its turn among those of all workers.
 
-    That a provider wants fewer letters each worker hears for itself; those that have heard it share
-    its turns. A provider that wants none (`refused_by_policy`) each keeps away from by itself.
+    Each worker learns by itself that a provider wants fewer letters, and shares its turns with the
+    others that have learnt it. Each pauses by itself for a provider that refuses by policy.
 
     Args:
         settings: [pace] of petition.toml, as it was when the letter was queued.
         timezone: That of the campaign, for `between`.
-        take: Takes the next turn of a bucket, by its name and interval, and says how many seconds
-            it is until then.
-        clock: What tells the time.
+        take: Takes the next turn of a bucket, by its name and interval, and returns how many
+            seconds it is until then.
+        clock: Tells the time.
     """
 
     def __init__(
@@ -448,10 +407,10 @@ class SharedPace(Pace):
         super().__init__(settings, timezone, clock)
         self._from_bucket = take
         self._paused_at: dict[str, float] = {}  # by provider
-        self._handed_back: dict[str, float] = {}  # by bucket, when; of each one turn at the most
+        self._handed_back: dict[str, float] = {}  # when, by bucket; one turn of each
 
     def refused_by_policy(self, domain: str) -> bool:
-        """The same; but a worker lives on, so such a provider is only paused for a while."""
+        """The same; but a worker does not end, so that the provider is only paused."""
         is_too_many = super().refused_by_policy(domain)
         if is_too_many:
             self._paused_at[provider_of(domain)] = self._clock.monotonic()
@@ -459,14 +418,14 @@ class SharedPace(Pace):
 
     @property
     def pause_left(self) -> float | None:
-        """Seconds until the first provider that is paused is tried again; None: none is."""
+        """Seconds until the first paused provider is tried again; None: none is paused."""
         if not self._paused_at:
             return None
         end = min(self._paused_at.values()) + PAUSE_SECONDS
         return max(0.0, end - self._clock.monotonic())
 
     def try_paused_again(self) -> None:
-        """Try providers again whose pause is over; one refusal more and it begins anew."""
+        """Try providers again whose pause is over; one more refusal starts it again."""
         before = self._clock.monotonic() - PAUSE_SECONDS
         for provider in [name for name, at in self._paused_at.items() if at <= before]:
             del self._paused_at[provider]
@@ -474,18 +433,14 @@ class SharedPace(Pace):
             self._refusals[provider] = POLICY_REFUSALS - 1
 
     async def wait(self, domain: str) -> Turn | Closed:
-        """Wait for a letter's turn, first in this worker and then among all.
-
-        Args:
-            domain: Where the letter goes to, in lower case.
-        """
+        """Wait for a letter's turn, first in this worker and then among all."""
         own = await super().wait(domain)
         if isinstance(own, Closed):
             return own
         taken, buckets = list(own.taken), []
         for name, turns in self._named_turns(domain):
             delay = await self._turn_in(name, turns.interval)
-            taken.append(turns.take(self._clock.monotonic() + delay))  # others go past it meanwhile
+            taken.append(turns.take(self._clock.monotonic() + delay))  # others pass it meanwhile
             buckets.append(name)
             await self._sleep(delay)
         if self._rate:
@@ -495,14 +450,14 @@ class SharedPace(Pace):
         return Closed(opens_at) if opens_at else Turn(tuple(taken), tuple(buckets))
 
     def hand_back(self, turn: Turn) -> None:
-        """As ever; the turns taken from the buckets are for this worker's next letter."""
+        """The same; this worker's next letter gets the turns of the buckets."""
         super().hand_back(turn)
         self._handed_back.update(dict.fromkeys(turn.buckets, self._clock.monotonic()))
 
     async def _turn_in(self, name: str, interval: float) -> float:
-        """How many seconds it is until this worker's next turn of a bucket."""
+        """Seconds until this worker's next turn of a bucket."""
         handed_back = self._handed_back.pop(name, None)
-        # Not one of long ago: many workers that come back to a server would all begin with it.
+        # Not an old one: many workers that return to a server would all start with one.
         if handed_back is not None and self._clock.monotonic() - handed_back < interval:
             return 0.0
         return await self._from_bucket(name, interval)

@@ -1,4 +1,4 @@
-"""What a run tells of itself: what became of each copy, and how it ended."""
+"""What a run reports: what became of each copy, and how it ended."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +12,7 @@ from petition.smtp.replies import Reply
 
 
 class CopyResult(NamedTuple):
-    """What became of one copy, for whoever watches the run."""
+    """What became of one copy."""
 
     copy: Copy
     state: State
@@ -20,25 +20,20 @@ class CopyResult(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """A run waits and then goes on.
-
-    Args:
-        until: Until when.
-        is_for_server: For a server that could not be reached or kept breaking off.
-    """
+    """A run waits and then continues."""
 
     until: datetime
-    is_for_server: bool
+    is_for_server: bool  # which could not be reached or kept closing connections
 
 
 class Slowed(NamedTuple):
     """Letters go more slowly than they could.
 
     Args:
-        domain: The provider that asked for it, alone; "": the trouble is the server's.
-        said: What was said, or what happened.
+        domain: The provider that asked for it; "": the server itself.
+        said: The reply, or what happened.
         seconds: Between two letters to the provider, or until the server is tried again. 0: the
-            server refuses the next letter's commands where they come with a final dot.
+            server refuses commands that are pipelined behind a final dot.
     """
 
     domain: str
@@ -52,18 +47,18 @@ class RunResult:
 
     Args:
         trouble: The server could not be reached or refused the login.
-        broken: It was reached and kept breaking off; how.
-        refused: What the server said of the message, five times in a row.
-        unknown: What it said of recipients, too often to be true of all of them.
-        capped: The daily cap is reached; when it frees the first letter.
-        closed: The sending window is closed; when it opens.
-        hindrance: Why a copy could not be put together on this machine, for the last one.
+        broken: It was reached and kept closing connections: how.
+        refused: Its reply to the message, five times in a row.
+        unknown: Its reply to recipients, too often to be true of all of them.
+        capped: The daily cap is reached: when it allows the next letter.
+        closed: It is outside the sending hours: when they begin.
+        hindrance: Why the last of the hindered copies could not be put together on this machine.
         hindered: How many could not, and wait.
         is_hindered: They were too many, and ended the run.
         log_fault: The log could no longer be written.
-        stopped: Somebody asked for the end: a person, or a worker whose letter has another pace.
+        stopped: By a person, or by a worker because the letter has other settings now.
         clock_was_ahead: Letters were counted by a clock that was more than a day ahead.
-        also_refused: The copies (cc, bcc) of letters that went out which the server refused.
+        also_refused: Recipients in cc or bcc that the server refused, of letters that were sent.
     """
 
     trouble: OpeningTrouble | None = None
@@ -97,7 +92,7 @@ class RunResult:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing would go better later by itself."""
+        """Whether waiting would not help."""
         return bool(
             self.stopped
             or self.refused

@@ -19,7 +19,7 @@ class RetrySchedule:
 
     Args:
         waits: After the first attempt, the second and so on; the last one repeats.
-        give_up: How long after the first attempt a letter that is still deferred fails.
+        give_up: How long after its first attempt a deferred letter fails.
     """
 
     waits: tuple[timedelta, ...] = tuple(timedelta(minutes=minutes) for minutes in _MINUTES)
@@ -27,11 +27,7 @@ class RetrySchedule:
 
     @classmethod
     def of(cls, settings: PaceSettings) -> Self:
-        """The schedule of a campaign.
-
-        Args:
-            settings: [pace] of petition.toml.
-        """
+        """The schedule that [pace] of petition.toml asks for."""
         usual = cls()
         return cls(settings.retry or usual.waits, settings.give_up or usual.give_up)
 

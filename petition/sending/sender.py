@@ -1,9 +1,9 @@
 """Sends the copies that a run claims: merge, transact, record.
 
 A few connections share the work. Each takes the next copy, merges it, waits for its turn, hands it
-to the server and writes down what the server said; where nothing bars it, the commands of the copy
-after that go with the dot. Trouble of one letter ends that letter; trouble of the server closes the
-connection, puts the letter back and, when it stays, ends the run.
+to the server and records the reply; where nothing prevents it, the commands of the next copy go
+with the final dot. An error of one letter ends that letter; an error of the server closes the
+connection, puts the letter back and, if it persists, ends the run.
 """
 
 import asyncio
@@ -42,23 +42,16 @@ _STATE_OF = {
 
 
 class MergedCopy(NamedTuple):
-    """A copy that is merged and may be handed over.
-
-    Args:
-        copy: Its row.
-        email: The letter as the log has it.
-        outgoing: The same as it goes over the wire: signed, where letters are.
-        date: Its Date.
-    """
+    """A copy that may be handed over."""
 
     copy: Copy
-    email: Email
-    outgoing: Email
+    email: Email  # as the log has it
+    outgoing: Email  # as it goes over the wire: perhaps signed
     date: datetime
 
 
 def person_of(row: Copy | ListedRow) -> Person:
-    """The person that a copy, or a row that is to become one, is for."""
+    """The person whom a copy, or a row that is to become one, is for."""
     mailbox = Mailbox(row.name, row.mailbox)
     return Person(
         row.file,
@@ -75,7 +68,7 @@ def person_of(row: Copy | ListedRow) -> Person:
 def outcome_of(
     letter: MergedCopy, done: Transaction, retry: RetrySchedule, now: datetime
 ) -> CopyOutcome:
-    """What the log is to keep of a letter that was handed over, or was to be."""
+    """What the log keeps of a transaction."""
     verdict, reply = done.verdict, done.verdict.reply
     state, due = _STATE_OF[verdict.outcome], None
     reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
@@ -102,45 +95,35 @@ def outcome_of(
 
 @dataclass(slots=True)
 class Connection:
-    """One connection, and what is under way on it.
-
-    Args:
-        session: The connection.
-        episode: That in which it was opened (circuit_breaker.py).
-        ahead: The letter after the present one, where it is merged already.
-        recorded: What was said of letters and is not yet known to be durable.
-    """
+    """A connection, and what is under way on it."""
 
     session: Session
-    episode: int
-    ahead: MergedCopy | None = None
+    episode: int  # in which it was opened (circuit_breaker.py)
+    ahead: MergedCopy | None = None  # the letter after the present one, if it is merged already
+    # What became of letters, until it is durable.
     recorded: deque[tuple["asyncio.Future[None]", CopyResult]] = field(default_factory=deque)
 
 
 class Dismissals:
-    """Learns after how many letters the server ends a connection: what it did twice."""
+    """Learns after how many letters the server closes a connection, once it did so twice."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
         self._most = NO_CAP
 
     def note(self, letters: int) -> None:
-        """The server has ended a connection after so many letters."""
+        """The server closed a connection after so many letters."""
         if letters and letters in self._seen:
             self._most = min(self._most, letters)
         self._seen.add(letters)
 
     def allow(self, letters: int) -> bool:
-        """Whether a letter may follow so many on one connection: else it is for us to say goodbye.
-
-        Args:
-            letters: How many the connection has had.
-        """
+        """Whether a letter may follow so many on one connection: otherwise it is time to QUIT."""
         return letters < self._most
 
 
 async def first_of(seconds: float, *events: asyncio.Event) -> None:
-    """Wait so many seconds, or until one of these comes true."""
+    """Wait so many seconds, or until one of these events."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -151,8 +134,8 @@ async def first_of(seconds: float, *events: asyncio.Event) -> None:
 
 HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine
 HINDERED_IN_ALL = 50
-READ_BACK_FIRST = 100  # so many copies of a run are parsed back in full
-_LONGEST_SLEEP = 30.0  # seconds after which the clock is looked at again
+READ_BACK_FIRST = 100  # copies of a run that are parsed back in full
+_LONGEST_SLEEP = 30.0  # seconds until the clock is read again
 
 
 class Mailer:
@@ -161,15 +144,15 @@ class Mailer:
     Args:
         run: Claims copies and records what became of them.
         merger: Makes a copy's bytes.
-        route: Which way they go.
+        route: Where and how they go.
         tell: Is called with what became of each copy.
-        clock: What tells the time, aware.
+        clock: Returns the time, aware.
         note: Is called when letters begin to go more slowly, once for each reason.
-        merged: How many copies this merger has made before, which were read back.
-        provide: Is awaited before a copy is merged; gets what that needs and may take long.
+        merged: How many copies this merger has made before.
+        provide: Is awaited before a copy is merged, to fetch what that needs.
 
     Attributes:
-        merged: The same, with those of this run.
+        merged: How many it has made, with those of this run.
     """
 
     def __init__(  # noqa: PLR0913 (what a run is made of)
@@ -189,18 +172,18 @@ class Mailer:
         self._route = route
         self._tell = tell
         self._slowing = Slowing(route.pace, note)
-        self._rested_for = 0  # the episode of trouble after which letters go again
+        self._rested_for = 0  # the episode of trouble that was waited out last
         self._clock = clock
         self._login = route.login
-        self._ending = RunResult()
-        self._patience = CircuitBreaker(self._ending)
-        self._supply = Prefetch(run, route, merger.recipients_each, self._ending)
+        self._result = RunResult()
+        self._breaker = CircuitBreaker(self._result)
+        self._prefetch = Prefetch(run, route, merger.recipients_each, self._result)
         self._stop = asyncio.Event()
         self._is_done = asyncio.Event()  # one of the connections found nothing left
         self._opening = asyncio.Lock()
         self._provide = provide
         self._providing = asyncio.Lock()  # what was got is there until it is merged
-        self._lines = 0  # that are open
+        self._open_connections = 0  # that are open
         self.merged = merged
         self._date = clock().replace(microsecond=0)
         self._hindered_in_a_row = 0
@@ -210,20 +193,20 @@ class Mailer:
 
     def stop(self) -> None:
         """Begin no further letter; those in flight are finished."""
-        self._ending.stopped = True
+        self._result.stopped = True
         self._stop.set()
 
     async def deliver(self, letters: int) -> RunResult:
         """Send until nothing is left that can be sent now.
 
         Args:
-            letters: How many there are about; no more connections than that are opened.
+            letters: About how many there are; no more connections than that are opened.
         """
         try:
             await self._run.drop_unwanted()
             longest = self._route.retry.longest
             await self._run.ask(lambda log: log.due_now(longest, self._run.letter))
-            while not self._ending.is_over and await self._supply.has_more():
+            while not self._result.is_over and await self._prefetch.has_more():
                 # The connections end when nothing is left to claim. One that broke down meanwhile
                 # may have put its letter back: hence the round again.
                 await self._work_together(await self._connections(letters))
@@ -231,192 +214,182 @@ class Mailer:
         except LogForked:
             raise  # no dot has gone, and there is nothing to report of this run
         except LogUnusable as fault:
-            self._ending.log_fault = fault
-        return self._ending
+            self._result.log_fault = fault
+        return self._result
 
     async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> RunResult:
         """Send until nothing is left that could still be sent, however long that takes.
 
         Args:
-            letters: How many there are about.
-            note: Is called with what is waited for; of an outage of the server once.
+            letters: About how many there are.
+            note: Is called with what is waited for; once for an outage of the server.
         """
         while True:
-            ending = await self.deliver(letters)
-            is_outage = self._patience.has_returned
+            result = await self.deliver(letters)
+            is_outage = self._breaker.has_returned
             wait = await self._next_chance()
             if wait is None:
-                return ending
+                return result
             if not (wait.is_for_server and is_outage):
                 note(wait)
             await self._wait_until(wait.until)
-            if ending.stopped:
-                return ending
-            ending.capped = ending.closed = None
+            if result.stopped:
+                return result
+            result.capped = result.closed = None
             self._stop.clear()
 
     async def _wait_until(self, moment: datetime) -> None:
-        """Wait by the clock, which may be set, but no longer than it was when this began."""
+        """Wait by the clock, but no longer than it was at first: the clock may be set back."""
         end = time.monotonic() + (moment - self._clock()).total_seconds()
-        while not self._ending.stopped:
+        while not self._result.stopped:
             left = min((moment - self._clock()).total_seconds(), end - time.monotonic())
             if left <= 0:
                 return
-            await self._rest(min(left, _LONGEST_SLEEP))
+            await first_of(min(left, _LONGEST_SLEEP), self._stop)
 
     async def _next_chance(self) -> Wait | None:
-        ending = self._ending
-        if ending.is_final:
+        result = self._result
+        if result.is_final:
             return None
-        if ending.trouble or ending.broken:
-            seconds = self._route.pause * self._patience.give_time()
+        if result.trouble or result.broken:
+            seconds = self._route.pause * self._breaker.give_time()
             return Wait(self._clock() + timedelta(seconds=seconds), is_for_server=True)
-        full = sorted(self._route.pace.paused)  # what is due there cannot go in this run
-        moment = ending.closed or ending.capped or await self._next_due(full)
+        moment = result.closed or result.capped
+        if moment is None:
+            # What is due to a provider that is paused cannot go in this run.
+            due = await self._run.next_due(sorted(self._route.pace.paused))
+            moment = min(due, self._clock() + self._route.retry.longest) if due else None
         return Wait(moment, is_for_server=False) if moment else None
 
-    async def _next_due(self, full: list[str]) -> datetime | None:
-        due = await self._run.next_due(full)
-        return min(due, self._clock() + self._route.retry.longest) if due else None
-
     async def _connections(self, letters: int) -> int:
-        """How many are of use for what is left and may go now."""
-        left = min(letters - self._finished, await self._supply.room())
+        """How many are useful for what is left and may go now."""
+        left = min(letters - self._finished, await self._prefetch.room())
         return max(1, min(self._route.server.connections, left, self._route.pace.connections))
 
     async def _work_together(self, connections: int) -> None:
-        """Whatever befalls one connection, what is behind its dot on the others gets its reply."""
+        """If one connection fails, letters past their dot on the others still get their reply."""
         self._is_done.clear()
-        crew = [asyncio.create_task(self._work()) for _ in range(connections)]
+        tasks = [asyncio.create_task(self._work()) for _ in range(connections)]
         try:
-            await asyncio.gather(*crew)
-        finally:  # cancelled: a person has no more patience
-            for member in crew:
-                member.cancel()
-            await asyncio.gather(*crew, return_exceptions=True)
+            await asyncio.gather(*tasks)
+        finally:  # cancelled: Ctrl-C twice
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if self._fault:
             raise self._fault
 
     async def _work(self) -> None:
         refusals = 0
         try:
-            while not self._is_halted and await self._supply.has_more():
-                line = await self._open()
-                if line is None:
+            while not self._is_halted and await self._prefetch.has_more():
+                connection = await self._open()
+                if connection is None:
                     refusals += 1
                     if not await self._others_work_on(refusals):
                         return
                     continue
                 refusals = 0
                 try:
-                    await self._use(line)
+                    await self._use(connection)
                 finally:
-                    self._lines -= 1
-                    await line.session.close()
-        except Exception as fault:  # noqa: BLE001 (raised again when all connections are at rest)
+                    self._open_connections -= 1
+                    await connection.session.close()
+        except Exception as fault:  # noqa: BLE001 (raised again when all connections have ended)
             self._fault = self._fault or fault
-            self._halt()
+            self._stop.set()
         finally:
             self._is_done.set()
 
     async def _others_work_on(self, refusals: int) -> bool:
-        """Let the server, which has enough of us, get its breath while other connections work."""
-        if self._lines and not self._is_done.is_set():
+        """Wait while other connections work: the server accepts no more of them."""
+        if self._open_connections and not self._is_done.is_set():
             pause = self._route.pause * rest_after(refusals)
             await first_of(pause, self._stop, self._is_done)
         return not self._is_done.is_set()
-
-    def _halt(self) -> None:
-        """Begin no further letter, for a reason that `_ending` or `_fault` knows."""
-        self._stop.set()
 
     # ---- one connection
 
     async def _open(self) -> Connection | None:
         """A new connection, or None where there is trouble.
 
-        Until one stands, and again while there is trouble, they are opened one at a time: a wrong
-        password is tried once, and a server that is out of breath is not called by many.
+        Until one is open, and again while there is trouble, they are opened one at a time: a wrong
+        password is tried once, and an overloaded server gets one connection.
         """
         async with self._opening:
-            if not self._patience.is_calm:
+            if not self._breaker.is_calm:
                 return await self._try_to_open()
         return await self._try_to_open()
 
     async def _try_to_open(self) -> Connection | None:
-        if rest := self._patience.rest:
+        if rest := self._breaker.rest:
             seconds = self._route.pause * rest
-            self._slowing.rest(self._patience.episode, self._patience.said, seconds)
-            await self._rest(seconds)
+            self._slowing.rest(self._breaker.episode, self._breaker.said, seconds)
+            await first_of(seconds, self._stop)
         if self._is_halted:
             return None
         try:
             session = await self._route.open_unless(self._stop)
         except OpeningTrouble as trouble:
-            if not (self._lines and trouble.is_passing):
-                self._patience.not_opened(trouble)
-                self._look_at_ending()
+            if not (self._open_connections and trouble.is_passing):
+                self._breaker.not_opened(trouble)
+                self._look_at_result()
             return None
         if session is None:
             return None
-        if rest and self._rested_for != self._patience.episode:
-            # Another goes first: is the server in trouble, or one provider alone?
-            self._rested_for = self._patience.episode
+        if rest and self._rested_for != self._breaker.episode:
+            # Letters to other providers go first: is the server in trouble, or one provider?
+            self._rested_for = self._breaker.episode
             self._route.pace.hold_slowed()
-        self._patience.has_opened = True
-        self._lines += 1
-        return Connection(session, self._patience.episode)
+        self._breaker.has_opened = True
+        self._open_connections += 1
+        return Connection(session, self._breaker.episode)
 
-    async def _use(self, line: Connection) -> None:
-        """Letters, until the connection is lost, none is left or the run ends."""
+    async def _use(self, connection: Connection) -> None:
+        """Send until the connection is lost, no letter is left or the run ends."""
         try:
-            while letter := await self._next(line):
-                done = await line.session.transact(
+            while letter := await self._next(connection):
+                done = await connection.session.transact(
                     letter.outgoing,
-                    partial(self._permit, line, letter),
-                    partial(self._following, line),
+                    partial(self._permit, connection, letter),
+                    partial(self._following, connection),
                 )
-                await self._write_down(line, letter, done)
+                await self._write_down(connection, letter, done)
                 if done.fault:
                     raise done.fault
         finally:
-            if line.session.was_dismissed:
-                self._dismissals.note(line.session.letters)
-            if line.ahead:
-                self._supply.give_back(line.ahead.copy)
-            await self._settle(line)
+            if connection.session.was_dismissed:
+                self._dismissals.note(connection.session.letters)
+            if connection.ahead:
+                self._prefetch.give_back(connection.ahead.copy)
+            await self._settle(connection)
 
-    async def _next(self, line: Connection) -> MergedCopy | None:
-        """The next letter, when its turn has come; None where this connection is to be closed."""
-        if self._is_halted or not line.session.is_open:
+    async def _next(self, connection: Connection) -> MergedCopy | None:
+        """The next letter, when its turn has come; None: close this connection."""
+        session = connection.session
+        if self._is_halted or not (session.is_open and self._dismissals.allow(session.letters)):
             return None
-        if not self._dismissals.allow(line.session.letters):
-            return None
-        if line.ahead:
-            return self._take_ahead(line)
+        if ahead := connection.ahead:
+            if self._route.pace.is_paused(ahead.copy.domain):  # since it was merged
+                return None
+            connection.ahead = None
+            return ahead
         while True:
-            copy = self._supply.take()
+            copy = self._prefetch.take()
             if copy is None:
-                await self._settle(line)
-                if self._is_halted or not await self._supply.has_more():
+                await self._settle(connection)
+                if self._is_halted or not await self._prefetch.has_more():
                     return None
                 continue
-            if not (self._is_free_for(copy) or await self._turn_has_come(line, copy)):
-                self._supply.give_back(copy)
+            if not (self._is_free_for(copy) or await self._turn_has_come(connection, copy)):
+                self._prefetch.give_back(copy)
                 return None
-            letter = await self._provided_letter(line, copy)
-            if letter or self._ending.is_hindered:
+            letter = await self._provided_letter(connection, copy)
+            if letter or self._result.is_hindered:
                 return letter
 
-    def _take_ahead(self, line: Connection) -> MergedCopy | None:
-        """The letter that was merged ahead; None where its provider wants no more since then."""
-        if (letter := line.ahead) and not self._route.pace.is_paused(letter.copy.domain):
-            line.ahead = None
-            return letter
-        return None
-
-    async def _permit(self, line: Connection, letter: MergedCopy) -> bool:
-        """Make the intent durable, and with it what the server said of the letter before."""
+    async def _permit(self, connection: Connection, letter: MergedCopy) -> bool:
+        """Make the intent durable, and with it the result of the letter before."""
         email = letter.email
         await self._run.begin()
         marked = self._run.intend(
@@ -430,38 +403,42 @@ class Mailer:
                 recipients=len(email.envelope.rcpt_to),
             )
         )
-        await self._read_ahead(line)  # while the disk works
-        await self._settle(line)
+        await self._read_ahead(connection)  # while the disk works
+        await self._settle(connection)
         if may_go := await marked:
             await self._route.pace.wait_for_dot()
         return may_go
 
-    async def _read_ahead(self, line: Connection) -> None:
-        """Merge the letter after the present one, where nothing could keep it back."""
-        if self._is_halted or not line.session.offers.pipelining:
+    async def _read_ahead(self, connection: Connection) -> None:
+        """Merge the letter after the present one, unless it might have to wait."""
+        if self._is_halted or not connection.session.offers.pipelining:
             return
-        if not self._dismissals.allow(line.session.letters + 1):
+        if not self._dismissals.allow(connection.session.letters + 1):
             return
-        while line.ahead is None and not self._ending.is_hindered and (copy := self._supply.take()):
+        while (
+            connection.ahead is None
+            and not self._result.is_hindered
+            and (copy := self._prefetch.take())
+        ):
             if not self._is_free_for(copy):
-                self._supply.give_back(copy)
+                self._prefetch.give_back(copy)
                 return
-            line.ahead = await self._provided_letter(line, copy)
+            connection.ahead = await self._provided_letter(connection, copy)
 
-    def _following(self, line: Connection) -> Email | None:
-        """The letter whose commands go with the dot of the present one."""
+    def _following(self, connection: Connection) -> Email | None:
+        """The letter whose commands are pipelined behind the present one's dot."""
         if self._is_halted or self._route.dot_goes_alone:
             return None
-        return line.ahead.outgoing if line.ahead else None
+        return connection.ahead.outgoing if connection.ahead else None
 
-    async def _provided_letter(self, line: Connection, copy: Copy) -> MergedCopy | None:
+    async def _provided_letter(self, connection: Connection, copy: Copy) -> MergedCopy | None:
         if self._provide is None:
-            return self._merged_letter(line, copy)
+            return self._merged_letter(connection, copy)
         async with self._providing:
             await self._provide(copy)
-            return self._merged_letter(line, copy)
+            return self._merged_letter(connection, copy)
 
-    def _merged_letter(self, line: Connection, copy: Copy) -> MergedCopy | None:
+    def _merged_letter(self, connection: Connection, copy: Copy) -> MergedCopy | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept
         self.merged += 1
         full = self.merged <= READ_BACK_FIRST
@@ -472,25 +449,25 @@ class Mailer:
             self._put_aside(copy, _hindrance(fault))
             return None
         except MergeRefused as refusal:
-            self._record(line, copy, CopyOutcome(copy.id, State.FAILED, False, str(refusal)))
+            self._record(connection, copy, CopyOutcome(copy.id, State.FAILED, False, str(refusal)))
             return None
         self._hindered_in_a_row = 0
         return MergedCopy(copy, email, outgoing, date)
 
     def _put_aside(self, copy: Copy, why: PetitionError) -> None:
-        """Leave out of this run what cannot be put together here: a share may have gone away."""
-        self._supply.put_aside(copy)
+        """Leave out of this run a copy that cannot be put together here: a share may be gone."""
+        self._prefetch.put_aside(copy)
         self._hindered_in_a_row += 1
-        ending = self._ending
-        ending.hindrance, ending.hindered = why, ending.hindered + 1
-        ending.is_hindered = (
-            self._hindered_in_a_row >= HINDERED_IN_A_ROW or ending.hindered >= HINDERED_IN_ALL
+        result = self._result
+        result.hindrance, result.hindered = why, result.hindered + 1
+        result.is_hindered = (
+            self._hindered_in_a_row >= HINDERED_IN_A_ROW or result.hindered >= HINDERED_IN_ALL
         )
-        self._look_at_ending()
+        self._look_at_result()
         self._tell(CopyResult(copy, State.QUEUED, str(why)))
 
     def _date_now(self) -> datetime:
-        """The Date of a letter that has none: whole seconds, one object for all of a second."""
+        """The Date of a letter that has none yet: one object for all letters of a second."""
         now = self._clock().replace(microsecond=0)
         if now != self._date:
             self._date = now
@@ -500,17 +477,17 @@ class Mailer:
 
     @property
     def _is_halted(self) -> bool:
-        return self._stop.is_set() or self._ending.is_over
+        return self._stop.is_set() or self._result.is_over
 
     def _is_free_for(self, copy: Copy) -> bool:
         pace = self._route.pace
         return pace.is_free_for_all or pace.is_free_for(copy.domain)
 
-    async def _turn_has_come(self, line: Connection, copy: Copy) -> bool:
-        """Wait for a letter's turn; False where this connection is to be closed before it."""
-        await self._settle(line)
+    async def _turn_has_come(self, connection: Connection, copy: Copy) -> bool:
+        """Wait for a letter's turn; False: close this connection before it."""
+        await self._settle(connection)
         if self._route.pace.delay(copy.domain) > IDLE_SECONDS:
-            await line.session.close()
+            await connection.session.close()
         waiting = asyncio.ensure_future(self._route.pace.wait(copy.domain))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
@@ -522,56 +499,55 @@ class Mailer:
             waiting.cancel()
             stop.cancel()
         if isinstance(turn, Closed):
-            self._ending.closed = turn.opens_at
-            self._halt()
-        elif not (self._is_halted or line.session.is_open):
-            # The server hung up while the letter waited, or we did: it goes on the next one.
+            self._result.closed = turn.opens_at
+            self._stop.set()
+        elif not (self._is_halted or connection.session.is_open):
+            # The connection was closed while the letter waited: it goes on the next one.
             self._route.pace.hand_back(turn)
-        return not self._is_halted and line.session.is_open
-
-    async def _rest(self, seconds: float) -> None:
-        await first_of(seconds, self._stop)
+        return not self._is_halted and connection.session.is_open
 
     # ---- what became of it
 
-    async def _write_down(self, line: Connection, letter: MergedCopy, done: Transaction) -> None:
+    async def _write_down(
+        self, connection: Connection, letter: MergedCopy, done: Transaction
+    ) -> None:
         copy, verdict = letter.copy, done.verdict
-        self._record(line, copy, outcome_of(letter, done, self._route.retry, self._clock()))
-        self._patience.weigh(verdict, line.episode, copy.mailbox)
+        self._record(connection, copy, outcome_of(letter, done, self._route.retry, self._clock()))
+        self._breaker.weigh(verdict, connection.episode, copy.mailbox)
         if done.also_refused and verdict.outcome is Said.SENT:
-            self._ending.also_refused.extend(done.also_refused)
-        self._look_at_ending()
+            self._result.also_refused.extend(done.also_refused)
+        self._look_at_result()
         if done.refused_ahead and not self._route.dot_goes_alone:
             self._route.dot_goes_alone = True
             self._slowing.dot_goes_alone(done.refused_ahead)
         self._slowing.mind(copy.domain, verdict)
-        if unknown := self._patience.to_suppress():
+        if unknown := self._breaker.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
-    def _record(self, line: Connection, copy: Copy, outcome: CopyOutcome) -> None:
+    def _record(self, connection: Connection, copy: Copy, outcome: CopyOutcome) -> None:
         self._finished += outcome.state not in WAITING
         told = CopyResult(copy, outcome.state, outcome.reply or outcome.reason)
-        line.recorded.append((self._run.record(outcome), told))
+        connection.recorded.append((self._run.record(outcome), told))
 
-    async def _settle(self, line: Connection) -> None:
-        """Wait until what was recorded is durable, and tell of it."""
-        while line.recorded:
-            durable, told = line.recorded.popleft()
+    async def _settle(self, connection: Connection) -> None:
+        """Wait until what was recorded is durable, and report it."""
+        while connection.recorded:
+            durable, told = connection.recorded.popleft()
             await durable
-            self._supply.note_recorded()
+            self._prefetch.note_recorded()
             self._tell(told)
 
-    def _look_at_ending(self) -> None:
-        if self._ending.is_over:
-            self._halt()
+    def _look_at_result(self) -> None:
+        if self._result.is_over:
+            self._stop.set()
 
     async def _finish(self) -> None:
-        """Put back what is still in hand, and suppress the mailboxes that proved not to exist."""
-        left = await self._supply.take_all()
+        """Put back what is still in hand, and suppress mailboxes that do not exist."""
+        left = await self._prefetch.take_all()
         await asyncio.gather(
             *(self._run.record(CopyOutcome(copy.id, State.QUEUED, False)) for copy in left)
         )
-        if unknown := self._patience.to_suppress(at_end=True):
+        if unknown := self._breaker.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
 
@@ -579,6 +555,6 @@ def _hindrance(fault: MergeHindered | OSError | MemoryError) -> PetitionError:
     if isinstance(fault, MergeHindered):
         return fault
     if isinstance(fault, MemoryError):
-        return PetitionError("there is not enough memory", "End other programs, then send again")
+        return PetitionError("out of memory", "Close other programs, then send again")
     file = f"{fault.filename}: " if fault.filename else ""
-    return PetitionError(f"{file}{fault.strerror or fault}", "Look at the disk, then send again")
+    return PetitionError(f"{file}{fault.strerror or fault}", "Check the disk, then send again")

@@ -91,7 +91,7 @@ def seen(scene: Scene, ending, server: ScriptedServer) -> tuple[str, str, str]:
         if event.mailbox == first.mailbox and event.from_state == "sending"
     ]
     run = "goes on"
-    if scene.mailer._patience.episode:
+    if scene.mailer._breaker.episode:
         run = "ends" if ending.is_over else "pauses"
     letter_is = went[0] if went else "queued"
     is_second = first.reply is not None and first.mailbox.encode() not in _first_heard(server)

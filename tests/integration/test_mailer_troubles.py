@@ -147,7 +147,7 @@ def test_ctrl_c_ends_the_rest_after_trouble(tmp_path: Path, is_waiting: bool):
     async def main():
         async with ScriptedServer({Phase.MAIL: [HANG_UP] * 9}) as server:
             running = asyncio.ensure_future(scene.run(server))
-            await until(lambda: scene.mailer is not None and scene.mailer._patience.troubles)
+            await until(lambda: scene.mailer is not None and scene.mailer._breaker.troubles)
             scene.mailer.stop()
             return await running
 

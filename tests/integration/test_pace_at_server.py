@@ -41,7 +41,7 @@ class Simulation:
         if mailer is None or self.server is None or not self._sleepers:
             return
         # One that the server has open and the mailer not yet is about to be used.
-        if len(self._sleepers) < max(mailer._lines, self.server.open):
+        if len(self._sleepers) < max(mailer._open_connections, self.server.open):
             return
         self.seconds, _, woken = self._sleepers.pop(0)
         woken.set_result(None)
