@@ -25,13 +25,13 @@ VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author)
 -- :name sent_to
 -- The copies that somebody may have got, the latest last.
 SELECT * FROM copy
-WHERE folded = :folded AND state IN ('sent', 'bounced', 'uncertain')
+WHERE folded = :folded AND state IN MAY_HAVE_ARRIVED
 ORDER BY letter_date, id
 
 -- :name sent_to_row
 -- The copies that the person with this id of the list may have got, the latest last.
 SELECT * FROM copy
-WHERE row_id = :row_id AND state IN ('sent', 'bounced', 'uncertain')
+WHERE row_id = :row_id AND state IN MAY_HAVE_ARRIVED
 ORDER BY letter_date, id
 
 -- :name had
@@ -40,18 +40,18 @@ SELECT copy.*, COALESCE((SELECT MAX(event.at) FROM event
                          WHERE event.copy = copy.id AND event.from_state = 'sending'
                            AND event.to_state = 'sent'), copy.letter_date) AS had_at
 FROM copy
-WHERE letter = :letter AND twin = 0 AND state IN ('sent', 'bounced', 'uncertain')
+WHERE letter = :letter AND twin = 0 AND state IN MAY_HAVE_ARRIVED
   AND NOT EXISTS (
     SELECT 1 FROM copy AS newer
     WHERE newer.letter = copy.letter AND newer.folded = copy.folded AND newer.twin = 0
-      AND newer.revision > copy.revision AND newer.state IN ('sent', 'bounced', 'uncertain'))
+      AND newer.revision > copy.revision AND newer.state IN MAY_HAVE_ARRIVED)
 ORDER BY copy.id
 
 -- :name newest_had
 -- The state of the newest copy of a letter that a mailbox may have got.
 SELECT state FROM copy
 WHERE folded = :folded AND letter = :letter AND twin = 0
-  AND state IN ('sent', 'bounced', 'uncertain')
+  AND state IN MAY_HAVE_ARRIVED
 ORDER BY revision DESC LIMIT 1
 
 -- :name stored_mails

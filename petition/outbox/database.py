@@ -7,6 +7,7 @@ A query is written once for all databases. Only its parameters are put as each l
     :name[]    a list of numbers or texts, behind IN or NOT IN alone
     :name[copy INTEGER, reason TEXT]
                rows with these columns as a table of that name, for `Database.run_rows`
+    IN WAITING the states that states.py groups under that name
 
 All kinds run the same queries. `sqlite.py` and `postgres.py` are the only doors to
 their libraries; each is loaded when an address asks for it.
@@ -30,6 +31,7 @@ from typing import Any, Protocol, Self, overload
 
 from petition.database_url import POSTGRESQL, SQLITE, AddressUnreadable, PostgresAddress
 from petition.errors import LogUnusable
+from petition.outbox import states
 
 _FILES = (
     "queries.sql",
@@ -43,6 +45,7 @@ _FILES = (
 )
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
+_STATES = re.compile(r"\bIN (WAITING|MAY_HAVE_ARRIVED)\b")  # of states.py
 # A text in quotes is left as it is, but for what a library would take for a parameter.
 _PARTS = re.compile(
     r"(?P<quoted>'(?:[^']|'')*')"
@@ -211,7 +214,8 @@ def _schema_text() -> str:
 
 
 def _text(name: str) -> str:
-    return (files("petition.outbox") / name).read_text(encoding="utf-8")
+    text = (files("petition.outbox") / name).read_text(encoding="utf-8")
+    return _STATES.sub(lambda found: f"IN {tuple(map(str, getattr(states, found[1])))}", text)
 
 
 PATIENCE = 2.0  # seconds: as long as `status` may own the log to tidy up after a crash

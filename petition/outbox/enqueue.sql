@@ -47,12 +47,12 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
     SELECT
         CASE
             WHEN out.folded IS NOT NULL
-                 AND (copy.id IS NULL OR copy.state IN ('queued', 'deferred')) THEN 'opted-out'
+                 AND (copy.id IS NULL OR copy.state IN WAITING) THEN 'opted-out'
             WHEN listed.excluded <> ''
                  AND (copy.id IS NULL OR copy.state IN ('queued', 'deferred', 'sending', 'failed'))
                 THEN 'excluded'
             WHEN copy.id IS NULL THEN 'new'
-            WHEN copy.state IN ('sent', 'bounced', 'uncertain')
+            WHEN copy.state IN MAY_HAVE_ARRIVED
                 THEN CASE WHEN :mode = 'again' AND copy.revision < :revision
                                AND out.folded IS NULL AND listed.excluded = '' THEN 'another'
                           WHEN :mode = 'again' AND out.folded IS NOT NULL THEN 'opted-out'
@@ -111,7 +111,7 @@ GROUP BY excluded ORDER BY COUNT(*) DESC, excluded
 -- :name count_newly_excluded
 -- How many copies wait for chosen rows that the list has come to exclude.
 SELECT COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
-WHERE listed.chosen = 1 AND listed.action = 'excluded' AND copy.state IN ('queued', 'deferred')
+WHERE listed.chosen = 1 AND listed.action = 'excluded' AND copy.state IN WAITING
 
 -- :name count_as_queued
 -- How many copies go out as they were queued, because an attempt was made, though the list differs.
@@ -157,14 +157,14 @@ WHERE chosen = 1 AND excluded = '' ORDER BY position LIMIT 1
 -- :name gone
 -- How many copies wait for somebody who is no longer on the list.
 SELECT COUNT(*) FROM copy
-WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+WHERE letter = :letter AND newest = 1 AND state IN WAITING
   AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.folded = copy.folded AND listed.twin = copy.twin)
 
 -- :name pick_gone
 -- What waits for somebody who is no longer on the list.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'skipped', :reason FROM copy
-WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+WHERE letter = :letter AND newest = 1 AND state IN WAITING
   AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.folded = copy.folded AND listed.twin = copy.twin)
 
 -- :name pick_left_out
@@ -176,7 +176,7 @@ SELECT copy.id, copy.state, 'skipped',
                           ELSE (SELECT reason FROM suppression WHERE suppression.folded = listed.folded) END
 FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action IN ('excluded', 'replaced', 'opted-out')
-  AND copy.state IN ('queued', 'deferred')
+  AND copy.state IN WAITING
 
 -- :name pick_returned
 -- Skipped copies of chosen rows that nothing keeps from being sent any more.

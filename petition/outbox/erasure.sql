@@ -130,7 +130,7 @@ WHERE letter = :letter AND revision = :revision
 -- :name gone_out
 -- How many copies of a revision may have arrived, and between which moments.
 SELECT COUNT(*), MIN(letter_date), MAX(letter_date) FROM copy
-WHERE letter = :letter AND revision = :revision AND state IN ('sent', 'bounced', 'uncertain')
+WHERE letter = :letter AND revision = :revision AND state IN MAY_HAVE_ARRIVED
 
 -- :name notes
 -- What was kept for the whole log under names that begin alike.

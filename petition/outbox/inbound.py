@@ -38,7 +38,7 @@ from petition.outbox.log import Log
 from petition.outbox.log_file import sync
 from petition.outbox.manual import Forgotten, stop_writing
 from petition.outbox.models import Copy, copies_of, copy_of, moment, stamp
-from petition.outbox.states import Reason, State
+from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _MOST_AT_ONCE = 500  # clicks in one commit
@@ -529,7 +529,7 @@ class Incoming:
         return matched_by == "Message-ID" and is_from_them
 
     def _answer(self, mail: Received, copy: Copy, number: int, status: str) -> tuple[str, ...]:
-        if copy.state not in _HAVE_IT:
+        if copy.state not in MAY_HAVE_ARRIVED:
             return ()
         values = {"copy": copy.id, "mail": number, "status": status, "demand": ""}
         said = {"channel": "mail", "quote": mail.words, "author": INBOX, "now": self.log.now}
@@ -586,7 +586,6 @@ _NOBODY: dict[str, Any] = {
     "recipient": None,
     "reason": "forgotten",
 }
-_HAVE_IT = frozenset({State.SENT, State.BOUNCED, State.UNCERTAIN})
 _MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
 _BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

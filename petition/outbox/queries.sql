@@ -159,12 +159,12 @@ SELECT id, state FROM (
 -- from walking through all copies in one state, those of other workers too, to find a few by id.
 INSERT INTO event (copy, at, from_state, to_state)
 SELECT id, :now, state, 'sending' FROM copy
-WHERE id IN (:copies[]) AND state || '' IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state || '' IN WAITING
 
 -- :name claim
 -- Take copies in hand that still wait.
 UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, updated_at = :now
-WHERE id IN (:copies[]) AND state || '' IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state || '' IN WAITING
 RETURNING id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding

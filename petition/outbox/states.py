@@ -45,7 +45,9 @@ ARROWS: dict[tuple[State, State], str] = {
     (State.SKIPPED, State.QUEUED): "a person asked: still skipped, ask again",
 }
 
+# Queries name these as `state IN WAITING` (database.py).
 WAITING = (State.QUEUED, State.DEFERRED)
+MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 
 
 class Reason(StrEnum):

@@ -99,7 +99,7 @@ UPDATE moving SET from_state = 'queued', to_state = 'skipped', reason = (
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'skipped', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced)
 FROM copy
-WHERE id IN (:copies[]) AND state IN ('queued', 'deferred')
+WHERE id IN (:copies[]) AND state IN WAITING
   AND (stopped IS NOT NULL OR newest = 0
        OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
 
@@ -134,20 +134,20 @@ WHERE folded = :folded AND letter = :letter AND newest = 1
 -- All copies of a letter that wait.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'skipped', :reason FROM copy
-WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+WHERE letter = :letter AND newest = 1 AND state IN WAITING
 
 -- :name pick_waiting_to
 -- The copies that wait for one mailbox, of one letter or of all.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'skipped', :reason FROM copy
-WHERE folded = :folded AND state IN ('queued', 'deferred') AND (letter = :letter OR :letter IS NULL)
+WHERE folded = :folded AND state IN WAITING AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_unwanted
 -- What waits for mailboxes that are never to be written to.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'skipped', suppression.reason
 FROM suppression JOIN copy ON copy.folded = suppression.folded || ''
-WHERE copy.state IN ('queued', 'deferred')
+WHERE copy.state IN WAITING
 
 -- :name in_hand
 -- Copies that a run has in hand: of one letter or all, to one mailbox or all.

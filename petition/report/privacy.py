@@ -33,7 +33,7 @@ from petition.outbox.erasure import (
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of
-from petition.outbox.states import State
+from petition.outbox.states import MAY_HAVE_ARRIVED, State
 
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 
@@ -99,7 +99,6 @@ def _in_list(
             yield Trace(file, row.line, not has_address(whole), row.cells)
 
 
-_MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 _MAILDIR = ("new", "cur", "tmp")
 
 
@@ -264,7 +263,7 @@ def _is_box(entry: str | list[str], mailbox: str) -> bool:
 
 def _received(log: Log, person: DataSubject) -> Iterator[Disclosure]:
     for row in held(log, person.mailbox)["copies"]:
-        if row["state"] in _MAY_HAVE_ARRIVED:
+        if row["state"] in MAY_HAVE_ARRIVED:
             day = str(row["letter_date"]) if row["letter_date"] else None
             yield Disclosure(
                 str(row["letter"]), int(str(row["revision"])), "recipient", 1, day, day

@@ -1,6 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from petition.outbox.states import ARROWS, State, arrow
+import petition
+from petition.outbox.database import _FILES, texts
+from petition.outbox.states import ARROWS, MAY_HAVE_ARRIVED, WAITING, State, arrow
+from petition.report.page import _GROUPS
 
 
 def test_every_state_can_be_reached_and_only_bounced_is_an_end():
@@ -29,3 +35,45 @@ def test_uncertain_is_left_by_a_person_a_proof_or_the_owners_late_reply_alone():
 def test_an_arrow_that_is_not_in_the_table_is_refused():
     with pytest.raises(ValueError, match="no arrow leads from sent to queued"):
         arrow(State.SENT, State.QUEUED)
+
+
+ROOT = Path(petition.__file__).parent
+
+
+def table_of_states(text: str) -> set[str]:
+    return set(re.findall(r"^\| `(\w+)` \| \w[^|]+ \|", text, re.MULTILINE))
+
+
+PLACES = {
+    "docs/delivery-log.md": table_of_states,
+    "petition/report/page.py, _GROUPS": lambda _: {s for group in _GROUPS.values() for s in group},
+    "petition/cli/status.py, _next": lambda text: {
+        State.SENT,  # there is nothing to do
+        *(State[name] for name in re.findall(r"^        State\.(\w+): ", text, re.MULTILINE)),
+    },
+    "petition/outbox/enqueue.sql, compare": lambda text: set(
+        re.findall(r"'(\w+)'", text.partition("-- :name compare\n")[2].partition("-- :name ")[0])
+    ).union(WAITING, MAY_HAVE_ARRIVED),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_state_is_known_wherever_all_of_them_are_listed(place: str):
+    """Who adds a state has these places to change besides states.py."""
+    text = (ROOT.parent / place.partition(",")[0]).read_text(encoding="utf-8")
+    assert set(State) <= set(PLACES[place](text))
+
+
+def test_the_documentation_lists_every_arrow():
+    text = (ROOT.parent / "docs" / "delivery-log.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(found) == sorted((str(start), str(end)) for start, end in ARROWS)
+
+
+def test_queries_compare_states_with_states_alone():
+    """An upgrade names states as they were when it was written."""
+    compared = re.compile(r"\b\w*state(?: = | <> | IN \()((?:'\w+'(?:, )?)+)")
+    for name, text in texts((*_FILES, "workers.sql")):
+        if not name.startswith("to_"):
+            for literals in compared.findall(text):
+                assert set(re.findall(r"\w+", literals)) <= set(State), name
