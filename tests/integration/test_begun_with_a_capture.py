@@ -7,11 +7,13 @@ import pytest
 from petition.merge import fast_fill
 from petition.merge.document import Frozen
 from petition.merge.fill import captured_in
+from petition.merge.freeze import without
 from petition.merge.template import compile as compiling
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
+from tests.unit.merge.letters import freeze_texts, text_of
 
 FILTERED = "{% filter upper %}the water{% endfilter %}"
 SUBJECT = "one {% filter lower %}DEMAND{% endfilter %}"
@@ -75,3 +77,15 @@ def test_a_letter_that_was_sent_is_followed_and_reported_on(campaign: SmallCampa
     assert "P1: one demand" in shown
     campaign.petition("status", "open-letter", status=0)
     campaign.petition("report", status=0)
+
+
+def test_a_signatory_of_it_can_be_forgotten(monkeypatch: pytest.MonkeyPatch):
+    body = f"{{% set x %}}x{{% endset %}}{FILTERED} {{{{ x }}}}\n\n{{{{ signatories }}}}\n"
+    with monkeypatch.context() as older:
+        older.setattr(compiling, "check_statements", lambda *_: True)
+        frozen = freeze_texts(text_of(body))
+    left = without(frozen, lambda one: one["name"] == "Hazel Thorn", lambda _: False)
+    assert left
+    assert "Hazel" in frozen.to_json()
+    assert "Hazel" not in left.to_json()
+    assert captured_in(left) == captured_in(frozen) != ""

@@ -118,8 +118,7 @@ def printed(value: Value) -> str:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float | LetterDate | Undefined):
-        kind = "a yes or no" if isinstance(value, bool) else _kind_of(value)
-        what = f"this is {kind}, and only text and numbers can be printed"
+        what = f"this is {_kind_of(value)}, and only text and numbers can be printed"
         raise ValueRefused(what, "Print one of its fields, or use it in a condition or a loop")
     return str(value)
 
@@ -147,8 +146,8 @@ def in_html(text: str) -> str:
 
 
 def _kind_of(value: Value) -> str:
-    if value is None:
-        return "nothing"
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else "a yes or no"
     if isinstance(value, Named):
         return f"{value!r} as a whole"
     return "a function" if callable(value) else "a list"
@@ -222,7 +221,10 @@ def previous_names(
 ) -> dict[str, Any]:
     """What a follow-up can name for one person: `previous` and `open_demands`."""
     kept = json.loads(person.fields.get(PREVIOUS) or instead.to_json())
-    answers = [_answer(one, language) for one in kept["answers"]]
+    answers = []
+    for one in kept["answers"]:
+        on = LetterDate("answer.on", date.fromisoformat(one["on"]), language)
+        answers.append(Named("answer", {**one, "on": on}))
     stalls = [one for one in answers if one.field("status") == "stalled"]
     values = {
         "subject": kept["subject"],
@@ -236,11 +238,6 @@ def previous_names(
         "previous": Named("previous", values),
         "open_demands": tuple(one for one, yes in zip(demands, is_open, strict=True) if yes),
     }
-
-
-def _answer(one: Mapping[str, str], language: str) -> Named:
-    on = LetterDate("answer.on", date.fromisoformat(one["on"]), language)
-    return Named("answer", {**one, "on": on})
 
 
 EVENT_FIELDS = ("title", "place", "url", "day", "time", "weekday", "starts", "ends")

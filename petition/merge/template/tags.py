@@ -105,11 +105,6 @@ class Marked:
         self._tags.append(tag)
         return chr(_FIRST + len(self._tags) - 1)
 
-    def filtered(self, mark: str, filter_name: str) -> str:
-        """The same expression passed through one more filter."""
-        tag = self.tag(mark)
-        return self.add(Tag(tag.role, f"({tag.source})|{filter_name}", tag.line))
-
     def template(self, text: str) -> Template:
         """A compiled template of a text in which this text's marks stand."""
         marks = TAG.findall(text)
@@ -300,7 +295,8 @@ def escape_link(link: str, marked: Marked) -> str:
     is_first = True
     before: list[bool] = []  # for each statement that is open: whether nothing stood before it
     for char in link:
-        role = marked.tag(char).role if TAG.match(char) else None
+        tag = marked.tag(char) if TAG.match(char) else None
+        role = tag.role if tag else None
         if role is Role.OPEN:
             before.append(is_first)
         elif role is Role.MIDDLE and before:
@@ -308,8 +304,9 @@ def escape_link(link: str, marked: Marked) -> str:
         elif role is Role.CLOSE and before:
             before.pop()
             is_first = False
-        if role is Role.FIELD:
-            made += marked.filtered(char, "whole_link" if is_first else part)
+        if tag and role is Role.FIELD:
+            link_filter = "whole_link" if is_first else part
+            made += marked.add(Tag(role, f"({tag.source})|{link_filter}", tag.line))
         else:
             made += char
         if role in {None, Role.FIELD}:
