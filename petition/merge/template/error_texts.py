@@ -1,7 +1,7 @@
 """What authors are told of a template that cannot be read or filled.
 
 The slips that authors really make are found in the letter itself and explained. Anything else is
-told in Jinja's or Python's own words, with its line: their messages differ between versions.
+given in Jinja's or Python's own words, which differ between versions, with its line.
 """
 
 import re
@@ -32,7 +32,7 @@ class TemplateFault(NamedTuple):
 _TAGS = ("if", "elif", "else", "endif", "for", "endfor", "set", "with", "endwith", "raw", "endraw")
 _OPENING = frozenset({"if", "for", "with", "macro", "call", "filter", "block"})
 
-# A comment or what is raw, as a whole; else a tag. Nothing is looked through twice.
+# A whole comment or raw block, or else a tag; in time linear in the length of the text.
 _TAG = re.compile(
     r"\{\#(?:(?!\{\#).)*?\#\}"
     r"|\{%[-+]?\s*raw\b(?:(?!\{%[-+]?\s*raw\b).)*?\{%[-+]?\s*endraw\s*[-+]?%\}"
@@ -44,28 +44,25 @@ _TAG = re.compile(
 _TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 _WORD = r"(?:(?!(?:and|or|not|in|is|if|else)\b)[\w.]+)"
 
-_LONE_NAME = "Write the name alone, as in {{ recipient.name }}"
-_STRAIGHT = "Write straight quotation marks in a tag"
-_ELIF = "Write {% elif ... %}"
+_FOREIGN = r"(?P<mark>&&?|\|\||->|\?+|!(?!=)|[;$@#“”„«»‘’‚])"
+_FOREIGN_HINTS = {
+    "&": 'Write "and"',
+    "|": 'Write "or"',
+    "!": 'Write "not"',
+    "?": 'Write {{ "one text" if recipient.town else "another" }}',
+    "-": "Write a dot, as in recipient.name",
+    ";": "Take it out",
+    **dict.fromkeys("$@#", "Write the name alone, as in {{ recipient.name }}"),
+    **dict.fromkeys("“”„«»‘’‚", "Write straight quotation marks in a tag"),
+}
 
-# In a tag, its texts emptied: what is wrong, and what to write. The group `mark` is what is meant.
+# In a tag whose texts are left out: what is wrong, and what to write; `mark` is what is meant.
 _SLIPS = [
     (re.compile(pattern), what, hint)
     for pattern, what, hint in (
         (r"^\{\{\s*(?P<mark>\}\})", "the field is empty", "Name what it is to print"),
         (r"^\{%\s*(?P<mark>%\})", "the tag is empty", "Write if, for or set into it"),
-        (r"(?P<mark>[“”„«»‘’‚])", '"{}" means nothing in a tag', _STRAIGHT),
-        (r"(?P<mark>&&?)", '"{}" means nothing in a tag', 'Write "and"'),
-        (r"(?P<mark>\|\|)", '"{}" means nothing in a tag', 'Write "or"'),
-        (r"(?P<mark>!(?!=))", '"{}" means nothing in a tag', 'Write "not"'),
-        (
-            r"(?P<mark>\?+)",
-            '"{}" means nothing in a tag',
-            'Write {{ "one text" if recipient.town else "another" }}',
-        ),
-        (r"(?P<mark>->)", '"{}" means nothing in a tag', "Write a dot, as in recipient.name"),
-        (r"(?P<mark>;)", '"{}" means nothing in a tag', "Take it out"),
-        (r"(?P<mark>[$@#])", '"{}" means nothing in a tag', _LONE_NAME),
+        (_FOREIGN, '"{}" means nothing in a tag', ""),
         (
             r"^\{%\s*(?:if|elif)\b[^(]*[^=!<>(](?P<mark>={1}|={3})(?!=)",
             '"{}" does not compare',
@@ -76,7 +73,7 @@ _SLIPS = [
             '"=" cannot stand in a field',
             "Give a name a value with {% set town = ... %}, and compare with ==",
         ),
-        (r"^\{%\s*(?P<mark>else if|else?s?if)\b", 'there is no tag "{}"', _ELIF),
+        (r"^\{%\s*(?P<mark>else if|else?s?if)\b", 'there is no tag "{}"', "Write {% elif ... %}"),
         (
             r"^\{%\s*for\b(?!.*\bin\b).*?(?P<mark>\bof\b|[%}]\})",
             'the loop has no "in"',
@@ -160,7 +157,8 @@ def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
         if found := pattern.search(plain):
             mark = found["mark"]
             at = line + plain.count("\n", 0, found.start("mark"))
-            return TemplateFault(what.format(mark), hint.replace("{}", mark), mark, at)
+            said = hint.replace("{}", mark) or _FOREIGN_HINTS[mark[0]]
+            return TemplateFault(what.format(mark), said, mark, at)
     word = _keyword(tag)
     if tag["begin"] == "{{" or word in {*_TAGS, *_OPENING} or word.startswith("end"):
         return None

@@ -155,7 +155,7 @@ def _entries(block: Node) -> list[Node]:
 
 
 def _only_list(group: Node) -> Node | None:
-    """The list that is all a loop holds, if it can become one list."""
+    """The list that is all a loop has, if it can become one list."""
     inner = group.children[1:-1]
     if len(inner) != 1 or inner[0].kind not in LISTS:
         return None
@@ -205,15 +205,14 @@ Report = Callable[[int, str, str], None]
 # Gives the link of a picture by its path, or refuses it (ValueRefused).
 Picture = Callable[[str], str]
 
-
-# markdown-it bounds the nesting of blocks alone.
+# markdown-it itself limits only the nesting of blocks.
 COLUMN_LIMIT = 100  # of a table
 DEPTH_LIMIT = 50
 
 
 def no_picture(_: str) -> str:
     """Refuses every image: for a text that can have none."""
-    what = "only a letter's own text can hold an image"
+    what = "only a letter's own text can have an image"
     raise ValueRefused(what, "Take it out, or write a link to it")
 
 
@@ -221,8 +220,9 @@ def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture)
     """The blocks of a text."""
     tokens = _parser().parse(marked.text, {"marked": marked})
     for token in tokens:
-        if _depth(token.children or []) > DEPTH_LIMIT:
-            what = f"marks of emphasis and links stand more than {DEPTH_LIMIT} deep in each other"
+        depths = accumulate((child.nesting for child in token.children or ()), initial=0)
+        if max(depths) > DEPTH_LIMIT:
+            what = f"emphasis and links are nested more than {DEPTH_LIMIT} deep"
             report(token.map[0] if token.map else 0, what, "Take some of them out")
             return []
     line = columns = 0
@@ -238,12 +238,8 @@ def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture)
 
 
 def read_plain(text: str, report: Report | None = None) -> list[Node]:
-    """The blocks of a text that is no template: a demand's."""
+    """The blocks of a text that is not a template: of a demand."""
     return read_markdown(Marked(without_reserved(text)), report or (lambda *_: None))
-
-
-def _depth(tokens: Sequence[Token]) -> int:
-    return max(accumulate((token.nesting for token in tokens), initial=0))
 
 
 class _Builder:
@@ -297,7 +293,7 @@ class _Builder:
         return node
 
     def _row(self, tokens: Iterator[Token]) -> list[Node]:
-        """A table's row; one that holds statements alone is no row."""
+        """A table's row, or the statements that are all it has."""
         cells = list(takewhile(lambda token: token.type != "tr_close", tokens))
         words = "".join(cell.content for cell in cells if cell.type == "inline")
         if words and all(_is_statement(char, self._marked) for char in words):

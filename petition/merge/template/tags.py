@@ -113,7 +113,7 @@ class Marked:
 
 
 def find_reserved(text: str) -> int | None:
-    """Where a text holds one of the characters that stand for tags, plainly or as an entity."""
+    """The line of the first character that stands for tags, or of an entity for one."""
     entities = _NUMERIC_ENTITY.finditer(text)
     found = _RESERVED.search(text) or next(filter(_names_reserved, entities), None)
     return None if found is None else text.count("\n", 0, found.start()) + 1
@@ -128,7 +128,7 @@ def without_reserved(text: str) -> str:
 
 
 def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
-    """Where a text has a tag that is too long, or tags that are too deep in each other."""
+    """Where a text has too many tags, or one that is too long or nested too deep."""
     tokens = iter(syntax.lexer.tokeniter(source, None))
     blocks = count = 0
     try:
@@ -147,14 +147,14 @@ def find_oversized(source: str, syntax: Environment) -> tuple[int, str] | None:
                 role = _role(words)
                 blocks += (role is Role.OPEN) - (role is Role.CLOSE)
                 if blocks > _BLOCK_DEPTH:
-                    return line, f"blocks stand more than {_BLOCK_DEPTH} deep in each other"
+                    return line, f"blocks are nested more than {_BLOCK_DEPTH} deep"
     except TemplateSyntaxError:
-        pass  # whoever parses it tells
+        pass  # parsing it tells
     return None
 
 
 def _oversized(words: list[tuple[str, str]]) -> str | None:
-    """What is wrong with a tag's words, of which all but the last were looked at."""
+    """What the last of a tag's words makes too large."""
     if len(words) > _TAG_WORDS:
         return f"a tag has more than {_TAG_WORDS} words and signs"
     kind, word = words[-1] if words else ("", "")
@@ -164,7 +164,7 @@ def _oversized(words: list[tuple[str, str]]) -> str | None:
         signs = "".join(word for kind, word in words if kind == "operator")
         depth = sum(map(signs.count, "([{")) - sum(map(signs.count, ")]}"))
         if depth > _TAG_DEPTH:
-            return f"brackets stand more than {_TAG_DEPTH} deep in each other"
+            return f"brackets are nested more than {_TAG_DEPTH} deep"
     return None
 
 
