@@ -29,11 +29,12 @@ from petition.merge.fill import LoadedText, refused_row
 from petition.merge.mime_parts import (
     CarriedParts,
     Part,
+    Picture,
     attachment_of,
     calendar_part,
     content_id,
     picture_of,
-    picture_type,
+    read_picture,
     type_of,
 )
 from petition.merge.pdf import Typesetter, can_typeset, layout, missing_typst
@@ -42,6 +43,7 @@ from petition.merge.template.fields import CellRefused, FileRefused, ValueRefuse
 
 FILE_LIMIT = 10_000_000  # bytes of one file
 LETTER_LIMIT = 20_000_000  # bytes of all files of one copy, before they are encoded
+PIXEL_LIMIT = 40_000_000  # of all pictures of a letter; typst takes 8 bytes for each
 
 _KEPT = 64_000_000  # bytes of files and their encoded forms that stay in memory
 _ENCODED = 2.4  # the size of a file with its encoded form, relative to the file
@@ -199,6 +201,7 @@ class Gathering:
         self._problems = problems
         self._contents: dict[str, File] = {}
         self._pictures: dict[str, dict[str, Any]] = {}
+        self._pixels = 0
 
     def attachments(self, known: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The attachments as JSON has them; their paths can name what is `known`."""
@@ -207,6 +210,8 @@ class Gathering:
         described: list[dict[str, Any]] = []
         size = sum(len(self._contents[sha].data) for sha in self._pictures)
         for path in self._letter.front.attachments:
+            if size > LETTER_LIMIT:  # no more of them is read into memory
+                break
             before = len(self._problems)
             template = compile_path(text.file, line, path, known, self._problems)
             if len(self._problems) > before:
@@ -259,15 +264,29 @@ class Gathering:
             raise ValueRefused(what, hint)
         try:
             found = self._files.read(path)
+            picture = read_picture(found.data)
         except CellRefused as refusal:
             raise ValueRefused(f"the image {refusal.what}", refusal.hint) from None
-        kind = picture_type(found.data)
-        if kind is None:
+        except ValueRefused as refusal:
+            raise ValueRefused(f"the image {quoted(path)}: {refusal.what}", refusal.hint) from None
+        if picture is None:
             what = f"the image {quoted(path)} is not a PNG, JPEG or GIF"
             raise ValueRefused(what, "Save it as one of these: many mail programs show no others")
-        self._contents[found.sha256] = found
-        self._pictures[found.sha256] = {"path": path, "type": kind, "sha256": found.sha256}
+        if found.sha256 not in self._pictures:
+            self._add_picture(found, picture)
+        self._pictures[found.sha256] = {"path": path, "type": picture.type, "sha256": found.sha256}
         return f"cid:{content_id(found.sha256)}"
+
+    def _add_picture(self, found: File, picture: Picture) -> None:
+        self._pixels += picture.pixels
+        if self._pixels > PIXEL_LIMIT:
+            what = f"the pictures of the letter have {self._pixels / 1_000_000:.1f} megapixels"
+            hint = f"Make them smaller: at most {PIXEL_LIMIT // 1_000_000} megapixels together"
+            raise ValueRefused(what, hint)
+        if len(found.data) + sum(len(one.data) for one in self._contents.values()) > LETTER_LIMIT:
+            what = f"the pictures of the letter have more than {LETTER_LIMIT // 1_000_000} MB"
+            raise ValueRefused(what, "Make them smaller, or write links to them")
+        self._contents[found.sha256] = found
 
     def pictures_in(self, page: str) -> list[dict[str, Any]]:
         """The pictures that a page shows, each once and in order, as JSON has them."""
@@ -283,9 +302,8 @@ class Gathering:
 def refuse_large(size: int) -> None:
     """Refuse a copy that carries too many bytes."""
     if size > LETTER_LIMIT:
-        what = f"the letter carries {size / 1_000_000:.1f} MB"
-        hint = f"Attach at most {LETTER_LIMIT // 1_000_000} MB, and write links to the rest"
-        raise CellRefused(what, hint)
+        what = f"the letter carries more than {LETTER_LIMIT // 1_000_000} MB"
+        raise CellRefused(what, "Attach less, and write links to the rest")
 
 
 def promise_of(files: Sequence[File]) -> str:
@@ -339,15 +357,19 @@ class Attachments:
 
     def _own(self, person: Person, loaded: LoadedText) -> list[File]:
         promised = person.fields.get(PROMISED)
-        paths = loaded.own_paths(person)
+        found: list[File] = []
+        size = self._shared_size
         try:
-            found = [self._read_own(path, promised) for path in paths]
+            for path in loaded.own_paths(person):
+                found.append(self._read_own(path, promised))
+                size += len(found[-1].data)
+                refuse_large(size)
             if self._letter_pdf:
                 document = self.typesetter.document(person, loaded)
                 found.append(File(LETTER_PDF, document))
+                refuse_large(size + len(document))
             if promised not in {None, promise_of(found)}:
                 self._refuse_changed(found, promised or "")
-            refuse_large(self._shared_size + sum(len(file.data) for file in found))
         except CellRefused as refusal:
             raise refused_row(person, refusal, self._place, "attaches") from None
         return found

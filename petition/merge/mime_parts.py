@@ -7,19 +7,23 @@ is made.
 
 import hashlib
 import re
+import struct
 import uuid
+import zlib
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from functools import cache
 from mimetypes import MimeTypes
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import normalize
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from petition.merge.document import Frozen
+from petition.merge.template.fields import ValueRefused
 
 _LINE = 76  # RFC 2045 6.8
 _PARAMETER_LINE = 70
@@ -46,7 +50,8 @@ _MORE_TYPES = {
 }
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
-_PICTURES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"))
+_PNG, _JPEG, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"
+_PROFILE_LIMIT = 4_000_000  # bytes of a colour profile, which a PNG holds compressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +106,69 @@ def content_id(sha256: str) -> str:
     return f"{sha256[:32]}@picture.invalid"
 
 
-def picture_type(data: bytes) -> str | None:
-    """The MIME type of a picture by its content; None unless every mail program shows it."""
-    kind = next((kind for magic, kind in _PICTURES if data.startswith(magic)), None)
-    return f"image/{kind}" if kind else None
+class Picture(NamedTuple):
+    """What is known of a picture without decoding it."""
+
+    type: str
+    pixels: int
+
+
+def read_picture(data: bytes) -> Picture | None:
+    """A picture that every mail program shows; None for any other file, and for a broken one.
+
+    Whatever decodes it needs memory for each pixel, however few bytes the file has.
+    """
+    kinds = {_PNG: ("png", _png_pixels), _JPEG: ("jpeg", _jpeg_pixels), _GIF: ("gif", _gif_pixels)}
+    for magic, (kind, count) in kinds.items():
+        if data.startswith(magic):
+            with suppress(struct.error, IndexError):
+                pixels = count(data)
+                return Picture(f"image/{kind}", pixels) if pixels else None
+    return None
+
+
+def _png_pixels(data: bytes) -> int:
+    width, height = struct.unpack_from(">II", data, 16)
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"iCCP":
+            _, _, packed = data[at + 8 : at + 8 + length].partition(b"\0")
+            unpacking = zlib.decompressobj()
+            with suppress(zlib.error):
+                unpacking.decompress(packed[1:], _PROFILE_LIMIT)
+            if unpacking.unconsumed_tail:
+                raise ValueRefused("it holds a huge colour profile", "Save it without the profile")
+        at += 12 + length
+    return int(width * height)
+
+
+def _jpeg_pixels(data: bytes) -> int:
+    """The largest size that a frame header names before the first scan (ITU-T T.81 B.2.2)."""
+    at, pixels = 2, 0
+    while data[at] == 0xFF and data[at + 1] != 0xDA:
+        marker, length = struct.unpack_from(">xBH", data, at)
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            pixels = max(pixels, height * width)
+        at += 2 + length
+    return pixels
+
+
+def _gif_pixels(data: bytes) -> int:
+    """The size of the screen or of the first frame, whichever is larger (GIF89a 18, 20)."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[at] == 0x21:  # an extension, in blocks that begin with their length
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    frame_width, frame_height = struct.unpack_from("<HH", data, at + 5)
+    return int(max(width, frame_width) * max(height, frame_height))
 
 
 def type_of(name: str, data: bytes) -> str:

@@ -40,7 +40,8 @@ _LETTER = "letter"  # the class of the element that holds the letter
 
 _KEPT = ("class", "href", "src", "alt", "start")
 _VOID = frozenset({"br", "hr", "img", "meta", "link"})
-_INLINE = frozenset({"a", "br", "code", "em", "strong"})
+_STYLED = frozenset({"a", "code", "em", "strong"})
+_INLINE = _STYLED | {"br"}
 _HOLD_BLOCKS = frozenset({"div", "blockquote", "li"})
 _HOLD_ELEMENTS = frozenset({"ul", "ol", "table", "thead", "tbody", "tr"})
 _BLANKS = re.compile(r"[ \t\r\n]+")
@@ -164,6 +165,7 @@ def _collapsed(inner: list[Inner]) -> list[Inner]:
     ]
 
 
+_HINT = "Attach a PDF made by another program"
 WANTS_TYPST = 'pip install "petition[pdf]"'
 
 # PDF/UA-1 (ISO 14289-1): a document that can be read aloud. It also makes a character that no font
@@ -175,6 +177,11 @@ _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _SALUTATION = re.compile(r".{1,80}[,!:،，！：]", re.DOTALL)
 _HEAD_LENGTH = 4
 _DATELINE_LENGTH = 80
+
+# What typst lays out in some seconds and 300 MB: elements of a letter, and those of one paragraph
+# that change the font.
+_ELEMENT_LIMIT = 30_000
+_STYLED_LIMIT = 2_000
 
 _UNSEEN = re.compile(r'the text `"(.+?)"` could not be displayed')
 
@@ -233,6 +240,9 @@ class Typesetter:
         language = loaded.language
         locale = locale_of(language)
         blocks = [_ready_for_layout(block) for block in read_page(loaded.html(person))]
+        if _is_too_large(blocks):
+            what = "the letter has too many elements to be typeset as a PDF"
+            raise MergeRefused(Problem(*self._place, what, _HINT))
         _step_headings(blocks)
         day = format_date(today, "long", locale=locale)
         dateline, head, body = _parted(blocks, day)
@@ -271,13 +281,24 @@ class Typesetter:
             hint = "Delete it, or attach a PDF made by another program"
             return MergeRefused(Problem(person.file, person.line, what, hint))
         what = f"the letter cannot be typeset for {person.mailbox.addr_spec}: {why}"
-        hint = "Attach a PDF made by another program"
-        return MergeRefused(Problem(*self._place, what.rstrip("."), hint))
+        return MergeRefused(Problem(*self._place, what.rstrip("."), _HINT))
 
 
 def missing_typst(file: str, line: int | None) -> Problem:
     """The problem of a letter that needs typst, if that is not installed."""
     return Problem(file, line, "a letter as a PDF needs typst, which is missing", WANTS_TYPST)
+
+
+def _is_too_large(blocks: list[Element]) -> bool:
+    elements, waiting = 0, [*blocks]
+    while waiting:
+        inner = [one for one in waiting.pop()["inner"] if isinstance(one, dict)]
+        elements += 1
+        styled = sum(one["tag"] in _STYLED for one in inner)
+        if styled > _STYLED_LIMIT or elements > _ELEMENT_LIMIT:
+            return True
+        waiting += inner
+    return False
 
 
 def _parted(blocks: list[Element], day: str) -> tuple[str, list[Element], list[Element]]:

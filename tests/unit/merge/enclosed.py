@@ -2,6 +2,8 @@
 
 import email
 import email.policy
+import struct
+import zlib
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -20,9 +22,28 @@ from tests.unit.merge.letters import (
     text_of,
 )
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-GIF = b"GIF89a" + bytes(100)
-JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+
+def png(width: int = 9, height: int = 9, *chunks: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join((chunk(b"IHDR", header), *chunks))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def gif(width: int = 9, height: int = 9, frame: tuple[int, int] = (9, 9)) -> bytes:
+    comment = b"!\xfe\x02hi\0"
+    start = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
+    return start + comment + b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02D\x01\0;"
+
+
+def jpeg(width: int = 9, height: int = 9) -> bytes:
+    frame = struct.pack(">BHHB", 8, height, width, 1) + b"\x01\x11\0"
+    return b"\xff\xd8\xff\xe0\0\x04ab\xff\xff\xc2" + struct.pack(">H", 11) + frame + b"\xff\xda"
+
+
+PNG, GIF, JPEG = png() + bytes(range(256)), gif() + bytes(100), jpeg() + bytes(100)
 
 
 @dataclass

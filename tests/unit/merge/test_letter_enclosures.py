@@ -5,6 +5,7 @@ import email
 import os
 import re
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,18 @@ from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
 from petition.merge.mime_parts import attachment_of, plain_name, type_of
 from petition.merge.template.fields import CellRefused
-from tests.unit.merge.enclosed import GIF, JPEG, PNG, Enclosing, read, tree
+from tests.unit.merge.enclosed import (
+    GIF,
+    JPEG,
+    PNG,
+    Enclosing,
+    chunk,
+    gif,
+    jpeg,
+    png,
+    read,
+    tree,
+)
 from tests.unit.merge.letters import NOW, person_of
 
 OWN = "briefings/{{ recipient.id }}.pdf"
@@ -136,9 +148,9 @@ def test_too_much_in_all_is_a_problem(letter):
     for name in "abc":
         letter.write(f"{name}.pdf", bytes(7_000_000))
     (problem,) = letter.problems("a.pdf", "b.pdf", "c.pdf")
-    assert problem.what == "the letter carries 21.0 MB"
+    assert "more than 20 MB" in problem.what
     letter.write("briefings/kim.pdf", bytes(7_000_000))
-    with pytest.raises(MergeRefused, match=r"recipients.csv:7: the letter carries 21.0 MB"):
+    with pytest.raises(MergeRefused, match=r"recipients.csv:7: .* more than 20 MB"):
         letter.merged("a.pdf", "b.pdf", OWN, person=person_of(id="kim"))
 
 
@@ -322,6 +334,53 @@ def test_alternative_text_cannot_leave_its_attribute(letter):
     person = person_of(title='x" onerror="y')
     page = letter.merger(body="![{{ recipient.title }}](a.gif)").html(person, 1)
     assert 'onerror="' not in page
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png(30_000, 30_000),
+        gif(30_000, 30_000),
+        gif(9, 9, (30_000, 30_000)),
+        jpeg(30_000, 30_000),
+        png(9, 9, chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(5_000_000)))),
+    ],
+)
+def test_a_small_file_that_is_a_large_picture_is_refused(letter, data):
+    letter.write("a", data)
+    (problem,) = letter.problems(body="a\n\n![x](a)")
+    assert (problem.file, problem.line) == ("letters/open-letter.md", 7)
+    assert re.search("megapixels|profile", problem.what)
+
+
+def test_pictures_are_counted_together_and_each_once(letter):
+    for name in "ab":
+        letter.write(name, png(6_000, 6_000, chunk(b"tEXt", name.encode())))
+    assert not letter.problems(body="![x](a) ![x](a)")
+    assert "megapixels" in letter.problems(body="![x](a) ![y](b)")[0].what
+
+
+@pytest.mark.parametrize("data", [PNG[:15], GIF[:9], JPEG[:12], gif(0, 0, (0, 0)), PNG[:8]])
+def test_a_broken_picture_is_a_problem(letter, data):
+    letter.write("a", data)
+    assert len(letter.problems(body="![x](a)")) == 1
+
+
+def test_no_more_is_read_than_a_letter_can_carry(letter, monkeypatch):
+    real, read_files = files_room._read, []
+    monkeypatch.setattr(files_room, "_read", lambda path: read_files.append(path) or real(path))
+    numbers = range(5)
+    for number in numbers:
+        letter.write(f"p{number}", PNG + bytes([number]) + bytes(9_000_000))
+    (problem,) = letter.problems(*(f"p{number}" for number in numbers))
+    assert "more than 20 MB" in problem.what
+    body = " ".join(f"![x](p{number})" for number in numbers)
+    assert "more than 20 MB" in letter.problems(body=body)[0].what
+    read_files.clear()
+    merger = letter.merger(*(f"{{{{ recipient.id }}}}{number}" for number in numbers))
+    with pytest.raises(MergeRefused, match="more than 20 MB"):
+        merger.merge(person_of(id="p"), 1, NOW, full=True)
+    assert len(read_files) == 3
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,12 @@ def test_a_picture_of_the_letter_is_in_its_document(enclosing):
     assert "Text on." in " ".join(page.extract_text().split())
 
 
+@pytest.mark.parametrize("body", ["**a** *b* " * 1_500, "- a\n" * 16_000])
+def test_a_letter_of_very_many_elements_is_refused(enclosing, body):
+    with pytest.raises(MergeRefused, match="too many elements"):
+        enclosing.merger(body=body).typeset(person_of())
+
+
 def test_a_picture_that_cannot_be_read_is_told_of_at_the_letter(enclosing):
     enclosing.write("bad.png", PNG)
     merger = enclosing.merger("letter.pdf", body="Dear all,\n\n![Bad](bad.png)")
