@@ -140,7 +140,7 @@ def _of_log(settings: Settings, environ: Mapping[str, str], root: Path) -> Itera
 
 
 def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
-    server = find_server(settings, environ)
+    server = find_server(settings.smtp, environ)
     if server is None:
         return
     source = SecretSource.of_login("smtp", server.auth)

@@ -165,7 +165,7 @@ _LABELLED = re.compile(r"([a-z]+)(?:,? [a-z]+)?(?: ?[(;].*)?")
 
 
 class Unclear(Exception):
-    """A cell does not say clearly whether its row may be written to."""
+    """A cell does not clearly say whether its row may be written to."""
 
     def __init__(self, column: str, hint: str) -> None:
         super().__init__(column)
@@ -176,11 +176,7 @@ Mark = Callable[[str], str | None]
 
 
 class Export:
-    """What petition understands of one table's columns.
-
-    Args:
-        columns: Their normalised names.
-    """
+    """What petition understands of a table's columns, by their normalised names."""
 
     def __init__(self, columns: Collection[str]) -> None:
         self.taken = {ours: theirs for ours, theirs in _taken(columns) if ours not in columns}
@@ -189,11 +185,7 @@ class Export:
         self.marks = tuple(column for column, _, _ in self._marks)
 
     def complete(self, cells: dict[str, str]) -> None:
-        """Add our names to a row.
-
-        Args:
-            cells: What stands in it by column.
-        """
+        """Add our names to the cells of a row."""
         for ours, theirs in self.taken.items():
             cells[ours] = cells[theirs]
         if "language" in self.taken:
@@ -224,16 +216,13 @@ def _taken(columns: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
-    for reason, flags in _FLAGS.items():
-        for column in flags:
-            if column in columns:
-                yield column, _flag(yes=reason, no=""), 'Write "yes" or "no"'
-    for column in OPT_INS:
+    marks: dict[str, Mark] = {
+        column: _flag(yes=reason, no="") for reason, flags in _FLAGS.items() for column in flags
+    }
+    marks |= dict.fromkeys(OPT_INS, _flag(yes="", no=OPTED_OUT)) | dict.fromkeys(_HOLDS, _hold)
+    for column, mark in marks.items():
         if column in columns:
-            yield column, _flag(yes="", no=OPTED_OUT), 'Write "yes" or "no"'
-    for column in _HOLDS:
-        if column in columns:
-            yield column, _hold, 'Write "yes" or "no"'
+            yield column, mark, 'Write "yes" or "no"'
     for column in STATUSES:
         if column in columns:
             known = ", ".join(f'"{word}"' for word in _STATUS_WORDS if word)
@@ -252,7 +241,7 @@ def _hold(text: str) -> str | None:
 
 
 def _tag_of(text: str) -> str:
-    """The language tag that a label means; a text that is none is left for the reader to judge."""
+    """The language tag that a label means, or the text as it is."""
     if not text or language_tag(text):
         return text
     found = _LABELLED.fullmatch(text.lower())

@@ -20,21 +20,13 @@ _TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One demand in one language.
+    """One demand in one language."""
 
-    Args:
-        number: From 1.
-        id: The same in every language, and in the answers to the demand.
-        title: Its heading.
-        text: Its Markdown, without the heading; may be empty.
-        line: The line of its heading.
-    """
-
-    number: int
-    id: str
+    number: int  # from 1
+    id: str  # the same in every language, and in the answers to the demand
     title: str
-    text: str
-    line: int
+    text: str  # Markdown, without the heading; may be empty
+    line: int  # of the heading
 
 
 def read_demands(
@@ -46,8 +38,8 @@ def read_demands(
         return ()
     problems.extend(obscured(file, enumerate(text.split("\n"), start=1)))
     drafts = list(_drafts(text))
-    if len(drafts) > _LIMIT + 1:  # one stands before the first heading
-        what = f"holds {len(drafts) - 1:,} demands"
+    if len(drafts) > _LIMIT + 1:  # one is before the first heading
+        what = f"has {len(drafts) - 1:,} demands"
         problems.append(Problem(file, None, what, f"Write at most {_LIMIT:,}"))
         return ()
     demands: list[Demand] = []
@@ -64,7 +56,7 @@ def read_demands(
 def compare_demands(
     demands: Mapping[str, tuple[Demand, ...]], files: Mapping[str, str], problems: list[Problem]
 ) -> None:
-    """Finds languages whose demands are not those of the first language."""
+    """Find languages whose demands are not those of the first language."""
     if not demands:
         return
     first = next(iter(demands))
@@ -90,13 +82,13 @@ def _differences(
         for demand, expected in zip(demands, ids, strict=True):
             if demand.id != expected:
                 what = f"demand {demand.number} is {quoted(expected)} in {file}"
-                yield demand.line, what, "Put the demands into one order"
+                yield demand.line, what, "Put the demands in the same order"
                 return
 
 
 @dataclass
 class _Draft:
-    """What stands between two headings; line 0 and no title for what stands before the first."""
+    """The text between two headings; before the first, line 0 and no title."""
 
     line: int = 0
     title: str = ""
@@ -139,20 +131,20 @@ def _faults(
         return
     identity = draft.id if draft.id is not None else slug(draft.title)
     if not draft.title:
-        yield draft.line, "this demand has no title", "Write one behind the ##"
+        yield draft.line, "this demand has no title", "Write one after the ##"
     elif draft.id is None and not is_default:
-        hint = "Write {#...} behind the title, with the id that it has in the default language"
+        hint = "Write {#...} after the title, with its id in the default language"
         yield draft.line, "this demand has no id", hint
     elif not _ID.fullmatch(identity):
         what = f"{quoted(identity)} is not an id"
         yield draft.line, what, "Use letters, digits, - and _: {#stop-it}"
     elif twin := next((demand for demand in earlier if demand.id == identity), None):
-        what = f"the id {quoted(identity)} is also that of line {twin.line}"
-        yield draft.line, what, "Give each demand an id of its own"
+        what = f"the id {quoted(identity)} is also used in line {twin.line}"
+        yield draft.line, what, "Give each demand its own id"
 
 
 def _mark_of(what: str) -> str:
-    """What a problem quotes at its beginning is what of the line is meant."""
+    """The text that a problem quotes at its beginning is what to mark in the line."""
     found = re.match(r'(?:the id )?"([^"]*)"', what)
     return found[1] if found else ""
 
@@ -160,13 +152,13 @@ def _mark_of(what: str) -> str:
 def _template_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:
     for line, content in enumerate([draft.title, *draft.text], start=draft.line):
         if mark := _TEMPLATE.search(content):
-            what = f"{quoted(mark.group())} begins a template, and a demand cannot hold one"
-            yield line, what, "Write the text itself"
+            what = f"{quoted(mark.group())} starts a template, which a demand cannot have"
+            yield line, what, "Write plain text"
 
 
 def _stray_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:
     for line, content in enumerate(draft.text, start=1):
         # A heading for the whole file is fine; other text would be in no letter.
         if content.strip() and not re.match(r" {0,3}#(?:[ \t]|$)", content):
-            yield line, "this text belongs to no demand", "Put it under a heading ## Title {#id}"
+            yield line, "this text is not in a demand", "Put it under a heading ## Title {#id}"
             return

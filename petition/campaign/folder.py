@@ -16,7 +16,7 @@ from petition.campaign.settings import (
     load_settings,
     stand_in_settings,
 )
-from petition.campaign.signatories import Signatory, SignedOnce, read_signatories
+from petition.campaign.signatories import Signatory, count_once, read_signatories
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, Problem
 
@@ -30,31 +30,20 @@ _DEFAULT_SIGNATORIES = "signatories.csv"
 
 @dataclass(slots=True)
 class Campaign:
-    """A campaign as it stands in its folder.
+    """A campaign as its folder has it.
 
-    Where one of the problems is an error, settings and texts are there only to look for further
-    problems: nothing may be sent with them.
-
-    Args:
-        root: The folder.
-        settings: petition.toml.
-        letters: The letters by name.
-        demands: The demands by language, in the order of languages.
-        signatories: Everybody who signs, those who are not to be named too.
-        problems: What is wrong in any file but the lists of people, which are read as they are
-            needed.
-        lines: Where the tables and keys of petition.toml stand.
-        stands_in: Whether settings stand in for wrong ones, so that nothing follows from them.
+    If a problem is an error, settings and texts only serve to find further problems, and nothing
+    may be sent with them.
     """
 
     root: Path
     settings: Settings
-    letters: dict[str, Letter] = field(default_factory=dict)
-    demands: dict[str, tuple[Demand, ...]] = field(default_factory=dict)
-    signatories: tuple[Signatory, ...] = ()
-    problems: list[Problem] = field(default_factory=list)
-    lines: TomlLines = field(default_factory=TomlLines)
-    stands_in: bool = False
+    letters: dict[str, Letter] = field(default_factory=dict)  # by name
+    demands: dict[str, tuple[Demand, ...]] = field(default_factory=dict)  # by language, in order
+    signatories: tuple[Signatory, ...] = ()  # including those who are not to be named
+    problems: list[Problem] = field(default_factory=list)  # of all files except the lists
+    lines: TomlLines = field(default_factory=TomlLines)  # of petition.toml
+    stands_in: bool = False  # settings stand in for wrong ones: nothing follows from them
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -62,12 +51,7 @@ class Campaign:
         return self.settings.campaign.languages
 
     def people(self, list_name: str, problems: list[Problem]) -> PeopleList | None:
-        """A list of [people], ready to be read.
-
-        Args:
-            list_name: Its name.
-            problems: Takes what is wrong with it.
-        """
+        """A list in [people], ready to be read; None, and a problem, if it cannot be."""
         file = self.settings.people.get(list_name)
         if file is None:
             problems.append(Problem(SETTINGS_FILE, None, *_unknown_list(self.settings, list_name)))
@@ -76,14 +60,12 @@ class Campaign:
 
 
 def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
-    """Reads every file of a campaign folder save the lists of people.
+    """Read every file of a campaign folder except the lists of people.
 
-    Args:
-        root: The folder.
-        loaded: What `read_settings` has made of its petition.toml; None: read it now.
+    `loaded` is the result of `read_settings`, if that was called before.
 
     Raises:
-        CampaignError: petition.toml is not there or is no TOML; with what else was found.
+        CampaignError: petition.toml is missing or is not TOML; with what else was found.
     """
     loaded = loaded or read_settings(root)
     settings = loaded.settings or stand_in_settings(_languages_seen(root))
@@ -100,34 +82,26 @@ def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
 def read_settings(root: Path) -> LoadedSettings:
     """petition.toml of a campaign folder.
 
-    Args:
-        root: The folder.
-
     Raises:
         CampaignError: There is none.
     """
-    _refuse_absent(root)
-    return load_settings(root / SETTINGS_FILE)
-
-
-def _refuse_absent(root: Path) -> None:
     try:
         if (root / SETTINGS_FILE).exists():
-            return
-        what = f"there is none in {root.resolve()}"
-        fault = what, "Begin a campaign with petition init, or name its folder with -C"
+            return load_settings(root / SETTINGS_FILE)
+        what = f"not found in {root.resolve()}"
+        fault = what, "Start a campaign with petition init, or name its folder with -C"
     except (OSError, ValueError) as why:
         fault = unreadable(why)
     raise CampaignError([Problem(SETTINGS_FILE, None, *fault)])
 
 
 def _read_letters(campaign: Campaign) -> None:
-    """Reads letters and demands into the campaign."""
+    """Read letters and demands into the campaign."""
     problems = campaign.problems
     files = _letter_files(campaign.root, campaign.languages, problems)
     demands = files.pop(_DEMANDS, {})
     if not files and not problems:
-        hint = "Write one as letters/open-letter.md"
+        hint = "Write one, such as letters/open-letter.md"
         problems.append(Problem(LETTERS_FOLDER, None, "there is no letter", hint))
     for name, by_language in files.items():
         letter = campaign.letters[name] = read_letter(campaign.root, name, by_language, problems)
@@ -144,10 +118,10 @@ def _read_demands(campaign: Campaign, files: dict[str, str]) -> None:
         campaign.demands[language] = read_demands(
             campaign.root, file, problems, is_default=is_default
         )
-    if not problems:  # a demand without an id would be missed a second time
+    if not problems:  # a demand without an id would be reported twice
         compare_demands(campaign.demands, files, problems)
     for language, demands in campaign.demands.items():
-        if problems and not demands:  # so that no letter is blamed for naming none
+        if problems and not demands:  # so that no letter is blamed for missing demands
             campaign.demands[language] = (Demand(1, "stand-in", "stand-in", "", 1),)
     campaign.problems += problems
 
@@ -179,9 +153,9 @@ def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:
 def _read_signatories(campaign: Campaign) -> None:
     file = campaign.settings.people["signatories"]
     if file == _DEFAULT_SIGNATORIES and not (campaign.root / file).exists():
-        return  # a letter need not be signed by others
-    once = SignedOnce(file, campaign.problems)
-    campaign.signatories = once.of(read_signatories(campaign.root, file, campaign.problems))
+        return  # others need not sign a letter
+    signatories = read_signatories(campaign.root, file, campaign.problems)
+    campaign.signatories = count_once(file, signatories, campaign.problems)
 
 
 def _judge_lists(campaign: Campaign) -> None:
@@ -203,7 +177,7 @@ def _letter_files(
         found = _FILE_NAME.fullmatch(unicodedata.normalize("NFC", entry))
         if found is None:
             shown = file.encode("utf-8", "replace").decode()
-            what = "the name of a letter has letters, digits, - and _ alone"
+            what = "the name of a letter may only have letters, digits, - and _"
             problems.append(Problem(shown, None, what, "Rename the file"))
             continue
         name, suffix = found["name"], found["language"]
@@ -240,7 +214,7 @@ def _unknown_language(suffix: str, languages: tuple[str, ...]) -> tuple[str, str
 
 
 def _languages_seen(root: Path) -> list[str]:
-    """The languages that the letters' files are called by, where petition.toml does not tell."""
+    """The languages in the names of the letters, if petition.toml cannot be read."""
     found = map(_FILE_NAME.fullmatch, _markdown_files(root, []))
     tags = (language_tag(name["language"] or "") for name in found if name)
     return sorted({tag for tag in tags if tag} - {"en"})

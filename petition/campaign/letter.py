@@ -1,16 +1,16 @@
 """A letter: its YAML front matter and its Markdown text, in each language.
 
-YAML's guesses are not wanted here (`no` is not False, 2015-10-01 is a text that we read ourselves),
-nor its tags, which can make objects, nor its aliases, which can make a small file endless: only
-texts, lists and mappings are built.
+Only texts, lists and mappings are built from YAML: none of its guesses (`no` as False, 2015-10-01
+as a date), of its tags, which can make objects, or of its aliases, which can make a small file
+endless.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import (
@@ -36,53 +36,39 @@ from petition.campaign.validation import (
     read_on,
     text_of,
 )
-from petition.errors import Problem
+from petition.errors import PetitionError, Problem
 
 _LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
 
 _BRACKETS = 200  # 5,000 of them in a row take PyYAML 5 s
 
 
-class FrontMatterRefused(Exception):
-    """A front matter cannot be read.
-
-    Args:
-        line: The line in the letter's file.
-        what: What is wrong.
-        hint: How to mend it.
-    """
+class FrontMatterRefused(PetitionError):
+    """A front matter cannot be read, from a line of the letter's file."""
 
     def __init__(self, line: int, what: str, hint: str) -> None:
-        super().__init__(what)
-        self.line, self.what, self.hint = line, what, hint
+        super().__init__(what, hint)
+        self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class SplitLetter:
-    """A letter's file in its two parts.
+class SplitLetter(NamedTuple):
+    """A letter's file in its two parts."""
 
-    Args:
-        values: The front matter: texts, lists and mappings.
-        lines: The line of each key.
-        body: What stands below it.
-        body_line: The line of the body's first line.
-    """
-
-    values: dict[str, Any]
-    lines: dict[str, int]
+    values: dict[str, Any]  # the front matter: texts, lists and mappings
+    lines: dict[str, int]  # of its keys
     body: str
-    body_line: int
+    body_line: int  # of its first line
 
 
 def split_letter(text: str) -> SplitLetter:
     """The front matter and the body of a letter."""
     lines = text.split("\n")
     if lines[0].rstrip() != "---":
-        hint = 'Begin it with a line ---, then subject: "...", then a line ---'
+        hint = 'Start it with a line ---, then subject: "...", then a line ---'
         raise FrontMatterRefused(1, "has no front matter", hint)
     end = next((at for at, line in enumerate(lines) if at and line.rstrip() == "---"), None)
     if end is None:
-        raise FrontMatterRefused(1, "the front matter does not end", "Put a line --- behind it")
+        raise FrontMatterRefused(1, "the front matter does not end", "Put a line --- after it")
     values, keys = _mapping("\n".join(lines[1:end]))
     return SplitLetter(values, keys, "\n".join(lines[end + 1 :]), end + 2)
 
@@ -92,7 +78,7 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         what = f"the front matter is longer than {_LIMIT:,} characters"
         raise FrontMatterRefused(1, what, "Shorten it")
     if text.count("[") + text.count("{") > _BRACKETS:
-        raise FrontMatterRefused(1, "the front matter has too many brackets", "Take some out")
+        raise FrontMatterRefused(1, "the front matter has too many brackets", "Remove some")
     try:
         _refuse_aliases(text)
         loader = yaml.BaseLoader(text)
@@ -105,8 +91,8 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         raise FrontMatterRefused(line, f"this is not YAML: {_reason(why)}", _HINT) from None
     except yaml.reader.ReaderError as why:
         line = text.count("\n", 0, why.position) + 2
-        what = f"holds the unseen character U+{why.character:04X}"
-        raise FrontMatterRefused(line, what, "Type the line anew") from None
+        what = f"contains the invisible character U+{why.character:04X}"
+        raise FrontMatterRefused(line, what, "Retype the line") from None
     except (RecursionError, ValueError, OverflowError):
         raise FrontMatterRefused(1, "this is not YAML", _HINT) from None
 
@@ -114,8 +100,8 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
 def _refuse_aliases(text: str) -> None:
     for token in yaml.scan(text, Loader=yaml.BaseLoader):
         if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            hint = "Put a value that begins with & or * in quotes"
-            raise FrontMatterRefused(token.start_mark.line + 2, "& and * have no use here", hint)
+            hint = "Put a value that starts with & or * in quotes"
+            raise FrontMatterRefused(token.start_mark.line + 2, "& and * are not used here", hint)
 
 
 def _key_lines(node: yaml.Node | None) -> dict[str, int]:
@@ -129,7 +115,7 @@ def _key_lines(node: yaml.Node | None) -> dict[str, int]:
         if not isinstance(key, yaml.ScalarNode):
             raise FrontMatterRefused(line, "this is not a key", _HINT)
         if key.value in lines:
-            what = f"{quoted(key.value)} stands in line {lines[key.value]} as well"
+            what = f"{quoted(key.value)} is also in line {lines[key.value]}"
             raise FrontMatterRefused(line, what, "Delete one of the two")
         lines[key.value] = line
     return lines
@@ -139,7 +125,9 @@ def _reason(why: yaml.MarkedYAMLError) -> str:
     return " ".join(str(why.problem or why.context).split())
 
 
-_HINT = 'Write lines of key: value, and put a value that holds ": " or begins with a sign in quotes'
+_HINT = (
+    'Write lines of key: value, with quotes around a value that has ": " or starts with a symbol'
+)
 
 
 FOLLOW_UP_SUBJECT = "Re: {{ previous.subject }}"
@@ -148,7 +136,7 @@ COPIES_LIMIT = 10  # cc and bcc together
 
 ATTACHMENTS_LIMIT = 20
 
-# What somebody can have answered (outbox.answers.Status); a follow-up is for some of them.
+# What people can have answered (outbox.answers.Status); a follow-up is for some of these.
 ANSWERS = (
     *("none", "acknowledged", "stalled", "clarification", "meeting", "refused", "partial", "met"),
     "withdrawn",
@@ -170,7 +158,7 @@ def _addresses(value: object) -> object:
 def _copied(value: object) -> Mailbox:
     text = text_of(value)
     if re.search(r"\{[{%#]", text):
-        what = f"{quoted(text)} is a template, and copies are alike for everybody"
+        what = f"{quoted(text)} is a template, but copies are the same for everybody"
         raise fault(what, "Write an address")
     return mailbox_of(text)
 
@@ -199,12 +187,12 @@ def _where(value: object) -> tuple[str, ...]:
     for one in named:
         if one == UNCLASSIFIED:
             what = "an unclassified answer always holds the letter back"
-            raise fault(what, "Say what it is with petition answer, and leave it out here")
+            raise fault(what, "Remove it here; classify the answer with petition answer")
         if one not in ANSWERS:
-            raise fault(f"{quoted(one)} is no answer", f"Answers: {', '.join(ANSWERS)}")
+            raise fault(f"{quoted(one)} is not an answer", f"Answers: {', '.join(ANSWERS)}")
     chosen = tuple(one for one in ANSWERS if (one in named) is not is_not)
     if not chosen:
-        raise fault(f"{quoted(text)} leaves nobody", _WHERE_HINT)
+        raise fault(f"{quoted(text)} matches nobody", _WHERE_HINT)
     return chosen
 
 
@@ -213,10 +201,10 @@ def _attachments(value: object) -> tuple[str, ...]:
         raise fault("this is not a list", 'Write it in square brackets: ["annex/report.pdf"]')
     paths = tuple(one_line(text) for text in value)
     if len(paths) > ATTACHMENTS_LIMIT:
-        what = f"{len(paths)} attachments, and only {ATTACHMENTS_LIMIT} are possible"
-        raise fault(what, "Put some of them together in one file")
+        what = f"{len(paths)} attachments, but at most {ATTACHMENTS_LIMIT} are possible"
+        raise fault(what, "Combine some of them into one file")
     if twice := next((path for path in paths if paths.count(path) > 1), None):
-        raise fault(f"{quoted(twice)} stands there twice", "Leave one of them out")
+        raise fault(f"{quoted(twice)} is listed twice", "Remove one of them")
     return paths
 
 
@@ -226,7 +214,7 @@ Copies = Annotated[
 
 
 class FrontMatter(BaseModel):
-    """The front matter of a letter: to whom it goes, under which subject, and how."""
+    """The front matter of a letter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -246,59 +234,42 @@ class FrontMatter(BaseModel):
     def _few_copies(cls, copies: tuple[Mailbox, ...], known: ValidationInfo) -> tuple[Mailbox, ...]:
         everybody = [folded(one.addr_spec) for one in (*known.data.get("cc", ()), *copies)]
         if len(everybody) > COPIES_LIMIT:
-            what = f"{len(everybody)} copies of a letter, and only {COPIES_LIMIT} are possible"
-            raise fault(what, "Give people who shall have the letter a row of the list")
+            what = f"{len(everybody)} copies of a letter, but at most {COPIES_LIMIT} are possible"
+            raise fault(what, "Add people who should get the letter to the list")
         if twice := next((one for one in everybody if everybody.count(one) > 1), None):
-            raise fault(f"{quoted(twice)} stands there twice", "Leave one of them out")
+            raise fault(f"{quoted(twice)} is listed twice", "Remove one of them")
         return copies
 
 
 @dataclass(frozen=True, slots=True)
 class LetterText:
-    """A letter in one language.
+    """A letter in one language."""
 
-    Args:
-        file: Its file, relative to the campaign folder.
-        language: The language tag in lower case.
-        subject: The subject's template.
-        subject_line: The line of the key `subject`.
-        body: The text's template, in Markdown.
-        body_line: The line of the file that the body's first line is.
-        front: The front matter, with defaults where this file is silent.
-        lines: The line of each key of the front matter.
-    """
-
-    file: str
-    language: str
-    subject: str
+    file: str  # relative to the campaign folder
+    language: str  # a tag in lower case
+    subject: str  # a template
     subject_line: int
-    body: str
-    body_line: int
-    front: FrontMatter
-    lines: Mapping[str, int]
+    body: str  # a template, in Markdown
+    body_line: int  # of its first line
+    front: FrontMatter  # with defaults for missing keys
+    lines: Mapping[str, int]  # of the keys of the front matter
 
     def line_of(self, key: str) -> int:
-        """The line of a key of the front matter; the first one where the file is silent."""
+        """The line of a key of the front matter; 1 if it is missing."""
         return self.lines.get(key, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A letter in all its languages.
+    """A letter in all its languages, in the campaign's order."""
 
-    Args:
-        name: Its name: `open-letter` for `letters/open-letter.ru.md`.
-        files: Its files by language, in the campaign's order of languages; never empty.
-        texts: Those of its texts that can be read at all, in the same order.
-    """
-
-    name: str
-    files: Mapping[str, str]
-    texts: Mapping[str, LetterText]
+    name: str  # `open-letter` for `letters/open-letter.ru.md`
+    files: Mapping[str, str]  # by language; never empty
+    texts: Mapping[str, LetterText]  # those that can be read
 
     @property
     def default_text(self) -> LetterText:
-        """The text in the default language, or else in the first that there is.
+        """The text in the default language, or else in the first one.
 
         Raises:
             StopIteration: The letter has no text.
@@ -307,7 +278,7 @@ class Letter:
 
     @property
     def front(self) -> FrontMatter:
-        """What counts for every language: the front matter of the default text."""
+        """The front matter of the default text, which counts for every language."""
         return self.default_text.front
 
 
@@ -355,23 +326,23 @@ def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatte
         values.setdefault("subject", FOLLOW_UP_SUBJECT)
     elif "where" in values:
         what = "where in the front matter is for a letter that follows another"
-        hint = "Write follows: and the other letter's name, or leave the key out"
+        hint = "Write follows: and the other letter's name, or remove the key"
         problems.append(Problem(file, split.lines["where"], what, hint))
-    faults = Faults(FrontMatter, file, _line_finder(split), lambda _: " in the front matter")
+
+    def line_of(path: KeyPath) -> int:
+        return split.lines.get(str(path[0]), 1)
+
+    faults = Faults(FrontMatter, file, line_of, lambda _: " in the front matter")
     front, found = read_on(FrontMatter, values, faults, {("subject",): "untitled"})
     problems.extend(found)
     return front
 
 
-def _line_finder(split: SplitLetter) -> Callable[[KeyPath], int]:
-    return lambda path: split.lines.get(str(path[0]), 1)
-
-
 def _differences(letter: Letter) -> Iterator[Problem]:
-    """What a translation says otherwise than the default text; only the subject may differ."""
+    """What differs in a translation's front matter; only the subject may."""
     default = letter.default_text
     for text in letter.texts.values():
         for key in text.front.model_fields_set - {"subject"}:
             if getattr(text.front, key) != getattr(default.front, key):
-                what = f"{key} in the front matter is not what {default.file} says"
-                yield Problem(text.file, text.line_of(key), what, "Leave it out here")
+                what = f"{key} in the front matter differs from {default.file}"
+                yield Problem(text.file, text.line_of(key), what, "Remove it here")

@@ -21,13 +21,7 @@ from petition.errors import UsageError
 
 
 class ServerMisnamed(UsageError):
-    """What names the server is wrong.
-
-    Args:
-        what: What is wrong.
-        hint: How to mend it.
-        key: The key of [smtp] that is to blame; None: an environment variable is.
-    """
+    """The server is not named correctly: in `key` of [smtp], or in an environment variable."""
 
     def __init__(self, what: str, hint: str, key: str | None = None) -> None:
         super().__init__(what, hint)
@@ -43,29 +37,17 @@ _NUMBERS = ("port", "connections", "timeout")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A mail server and how to speak to it.
+    """A mail server and how to talk to it."""
 
-    Args:
-        host: Its name or address; an IPv6 address without brackets.
-        port: Its port.
-        security: "starttls" and "tls" demand a certificate; "none" is for loopback alone.
-        username: The login; None where none is asked for.
-        password_command: A command that prints the password.
-        auth: Whether the login takes a password or a token.
-        token_command: A command that prints the token.
-        connections: How many may be open at once.
-        timeout: Seconds to wait for a reply; never shortens the wait after the final dot.
-    """
-
-    host: str
+    host: str  # name or address; an IPv6 address without brackets
     port: int
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    username: str | None = None
-    password_command: str | None = None
+    security: Literal["starttls", "tls", "none"] = "starttls"  # "none" for loopback only
+    username: str | None = None  # None: no login
+    password_command: str | None = None  # prints the password
     auth: Literal["password", "xoauth2"] = "password"
-    token_command: str | None = None
-    connections: int = 4
-    timeout: float = 60.0
+    token_command: str | None = None  # prints the token
+    connections: int = 4  # at once
+    timeout: float = 60.0  # seconds for a reply; never shortens the wait after the final dot
 
     @property
     def is_loopback(self) -> bool:
@@ -82,37 +64,16 @@ class Server:
         return f"{host}:{self.port}"
 
 
-def find_server(settings: Settings, environ: Mapping[str, str]) -> Server | None:
-    """The server that `send` would use now.
+def find_server(smtp: Smtp | None, environ: Mapping[str, str]) -> Server | None:
+    """The server that `send` would use now; None: the sandbox.
 
-    Args:
-        settings: Those of the campaign.
-        environ: The environment; its PETITION_SMTP_HOST, _PORT, _SECURITY, _USERNAME,
-            _CONNECTIONS and _TIMEOUT win over [smtp] one by one, and empty ones count as absent.
-
-    Returns:
-        The server, or None for the sandbox: neither [smtp] nor PETITION_SMTP_HOST is there.
+    PETITION_SMTP_HOST, _PORT, _SECURITY, _USERNAME, _CONNECTIONS and _TIMEOUT win over [smtp] one
+    by one; empty ones count as absent.
 
     Raises:
-        ServerMisnamed: A variable has an impossible value, or a server that is not on this machine
-            would be spoken to without encryption.
+        ServerMisnamed: A variable has an impossible value, or a server elsewhere would be used
+            without encryption.
     """
-    return _server(settings.smtp, environ)
-
-
-def server_of_environment(environ: Mapping[str, str]) -> Server | None:
-    """The server that the environment names by itself, where there is no campaign folder.
-
-    Args:
-        environ: The environment.
-
-    Raises:
-        ServerMisnamed: As `find_server` does.
-    """
-    return _server(None, environ)
-
-
-def _server(smtp: Smtp | None, environ: Mapping[str, str]) -> Server | None:
     given = _given(environ)
     if smtp is None and "host" not in given:
         return None
@@ -125,48 +86,41 @@ def _server(smtp: Smtp | None, environ: Mapping[str, str]) -> Server | None:
 
 
 def _without_encryption(server: Server, given: Mapping[str, Any]) -> ServerMisnamed:
-    """Which of host and security is to blame: the one that the environment has, else the file's."""
-    what = f"{server.name} would be spoken to without encryption"
-    why = "only a server on this machine needs neither"
+    """Which of host and security is to blame: the one in the environment, else in the file."""
+    what = f"the connection to {server.name} would not be encrypted"
+    why = "only a server on this machine may be used without"
     if "security" in given:
         return ServerMisnamed(
             f"{_PREFIX}SECURITY is none: {what}", f"Set it to starttls or tls; {why}"
         )
     if "host" in given:
         hint = f"Set {_PREFIX}SECURITY to starttls or tls; {why}"
-        return ServerMisnamed(f'{what}, for security is "none" in [smtp]', hint)
+        return ServerMisnamed(f'{what}: security is "none" in [smtp]', hint)
     hint = f'Write "starttls" or "tls"; {why}'
     return ServerMisnamed(f'security in [smtp] is "none": {what}', hint, "security")
 
 
 def names_server(environ: Mapping[str, str]) -> bool:
-    """Whether the environment names the mail server, and not petition.toml."""
+    """Whether the environment, and not petition.toml, names the mail server."""
     return "host" in _given(environ)
 
 
 def names_log(environ: Mapping[str, str]) -> bool:
-    """Whether the environment names the log, and not petition.toml."""
+    """Whether the environment, and not petition.toml, names the log."""
     return bool(environ.get(_DATABASE))
 
 
 def database_of(
     settings: Settings, environ: Mapping[str, str], root: Path, server: Server | None
 ) -> str:
-    """The URL of the log that `send` would use now.
+    """The URL of the log that `send` would use now; for SQLite with an absolute, unescaped path.
 
-    Args:
-        settings: Those of the campaign.
-        environ: The environment; its PETITION_DATABASE wins over [log] database, save in the
-            sandbox, whose log must not be a real one.
-        root: The campaign folder, which a relative path of SQLite is counted from.
-        server: What `find_server` found.
-
-    Returns:
-        The URL; for SQLite `sqlite:///` and an absolute path as it is, nothing in it escaped.
+    PETITION_DATABASE wins over [log] database, except in the sandbox, whose log must not be a real
+    one. A relative path of SQLite is relative to the campaign folder `root`.
 
     Raises:
-        UsageError: PETITION_DATABASE is no URL of a database, or the log of a real server would be
-            that of the rehearsals.
+        UsageError: PETITION_DATABASE is not the URL of a database, or a real server would use the
+            log of the rehearsals.
     """
     rehearsals = _absolute("sqlite:///rehearsal.db", root)
     if server is None:
@@ -174,7 +128,7 @@ def database_of(
     url = _real_database_of(settings, environ, root)
     if url.startswith("sqlite") and _real_path(url) == _real_path(rehearsals):
         raise UsageError(
-            "rehearsal.db is the log of the rehearsals: letters to real people have another one",
+            "rehearsal.db is the log of rehearsals and cannot be the log of real letters",
             "Name another file in [log] database or PETITION_DATABASE, or none",
         )
     return url

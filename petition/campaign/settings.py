@@ -14,36 +14,30 @@ from petition.address import parse_address
 from petition.campaign import validation as kinds
 from petition.campaign.names import quoted, slug
 from petition.campaign.text_file import read_text
-from petition.campaign.validation import Faults, KeyPath, Model, StandIns, fault, fault_of, read_on
-from petition.errors import AddressRefused, Problem
+from petition.campaign.validation import Faults, KeyPath, fault, fault_of, read_on
+from petition.errors import AddressRefused, PetitionError, Problem
 
 TomlPath = tuple[str | int, ...]
 
-# What a line break or a bracket in it does not count for, then what does.
+# Texts and comments, in which line breaks and brackets do not count; then those that do.
 _TOKEN = re.compile(
     r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*'''
     r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
     re.DOTALL,
 )
 
-# tomllib needs memory in the square of a dotted key's length: a small file could take all of it.
+# tomllib's memory grows with the square of a dotted key's length: a small file could take it all.
 _LONG_KEY = re.compile(
     r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){20}""", re.ASCII
 )
 
 
-class TomlRefused(Exception):
-    """A text is not TOML.
-
-    Args:
-        line: Where reading failed, from 1; None where that is not known.
-        reason: Why, as a part of a sentence.
-    """
+class TomlRefused(PetitionError):
+    """A text is not TOML: where reading failed, if that is known, and why."""
 
     def __init__(self, line: int | None, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(f"this is not TOML: {reason}", "Correct it; texts are in quotes")
         self.line = line
-        self.reason = reason
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -53,44 +47,32 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise TomlRefused(None, "it is nested too deep") from None
+        raise TomlRefused(None, "it is nested too deeply") from None
     except ValueError as why:  # its own error, and an integer with too many digits
         raise _refusal(text, str(why)) from None
 
 
 class TomlLines:
-    """The line of each table and key of a TOML text.
-
-    Args:
-        text: A text that tomllib reads.
-    """
+    """The line of each table and key of a TOML text."""
 
     def __init__(self, text: str = "") -> None:
         self._lines: dict[TomlPath, int] = {}
         table: TomlPath = ()
         for line, statement in _statements(text):
-            document = parse_toml(statement)
+            paths = list(_paths(parse_toml(statement)))
             if statement.startswith("["):
-                table = _only_path(document)
-                self._note(table, line)
+                table = paths[-1]
             else:
-                for path in _paths(document):
-                    self._note(table + path, line)
+                paths = [table + path for path in paths]
+            for path in paths:
+                self._lines.setdefault(path, line)
 
     def line_of(self, path: TomlPath) -> int | None:
-        """The line of a key or table; where it has none, that of the table around it.
-
-        Args:
-            path: The keys from the outermost table inwards: `("smtp", "port")`.
-        """
+        """The line of a key or table such as `("smtp", "port")`, or else of the table around it."""
         for length in range(len(path), 0, -1):
             if line := self._lines.get(path[:length]):
                 return line
         return None
-
-    def _note(self, path: TomlPath, line: int) -> None:
-        for length in range(1, len(path) + 1):
-            self._lines.setdefault(path[:length], line)
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
@@ -108,18 +90,6 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         start = token.end()
 
 
-def _only_path(header: dict[str, Any]) -> TomlPath:
-    path: list[str] = []
-    inner: Any = header
-    while inner:
-        if isinstance(inner, list):  # [[name]]
-            inner = inner[0]
-            continue
-        key, inner = next(iter(inner.items()))
-        path.append(key)
-    return tuple(path)
-
-
 def _paths(document: dict[str, Any]) -> Iterator[TomlPath]:
     for key, value in document.items():
         yield (key,)
@@ -134,81 +104,27 @@ def _refusal(text: str, message: str) -> TomlRefused:
     if not found:
         return TomlRefused(None, message)
     line = int(found[2]) if found[2] else text.rstrip("\n").count("\n") + 1
-    reason = re.sub(r"\(('[^()]*',?)\)", _header, found[1])
+    # A table or key is shown as TOML has it, not as tomllib's tuple.
+    keys = re.compile(r"\('([^()]*)',?\)")
+    reason = keys.sub(lambda shown: "[{}]".format(shown[1].replace("', '", ".")), found[1])
     return TomlRefused(line, reason[:1].lower() + reason[1:])
 
 
-def _header(found: re.Match[str]) -> str:
-    """A table or key as TOML has it, where tomllib shows a tuple of Python."""
-    keys = ".".join(re.findall("'([^']*)'", found[1]))
-    return f"[{keys}]"
-
-
-_LIMIT = 50_000  # characters; the longest petition.toml that makes sense is a tenth of it
+_LIMIT = 50_000  # characters; ten times the longest petition.toml that makes sense
 _SECRETS = {"password", "passwd", "secret", "token"}
 
 
-class SettingsFile:
-    """A document of TOML that knows its lines.
-
-    Args:
-        file: The file's name.
-        text: Its text.
-
-    Raises:
-        TomlRefused: The text is no TOML.
-    """
-
-    def __init__(self, file: str, text: str) -> None:
-        self._file = file
-        self._document = parse_toml(text)
-        self._lines = TomlLines(text)
-
-    @classmethod
-    def read(cls, path: Path, problems: list[Problem]) -> Self | None:
-        """The document of a file, or None and a problem where it cannot be read."""
-        text = read_text(path.parent, path.name, problems)
-        if text is not None and len(text) > _LIMIT:
-            what = f"is longer than {_LIMIT:,} characters"
-            problems.append(Problem(path.name, None, what, "Keep to the settings of a campaign"))
-            return None
-        try:
-            return None if text is None else cls(path.name, text)
-        except TomlRefused as why:
-            what = f"this is not TOML: {why.reason}"
-            hint = "Correct it; texts stand in quotes"
-            problems.append(Problem(path.name, why.line, what, hint, mark=""))
-        return None
-
-    @property
-    def lines(self) -> TomlLines:
-        """Where its tables and keys stand."""
-        return self._lines
-
-    def settings(self, model: type[Model], stand_ins: StandIns) -> tuple[Model, list[Problem]]:
-        """The settings, made in spite of their faults, and the faults.
-
-        Args:
-            model: What to make.
-            stand_ins: Values for required keys, by their path.
-        """
-        problems: list[Problem] = []
-        self._take_secrets(self._document, (), problems)
-        faults = Faults(model, self._file, self._lines.line_of, _place)
-        settings, found = read_on(model, self._document, faults, stand_ins)
-        return settings, problems + found
-
-    def _take_secrets(
-        self, table: dict[str, Any], path: tuple[str, ...], problems: list[Problem]
-    ) -> None:
-        for key, value in list(table.items()):
-            if isinstance(value, dict):
-                self._take_secrets(value, (*path, key), problems)
-            elif key.lower() in _SECRETS:
-                what = f"{quoted(key)}{_place(path)} is a secret, and this file is no place for one"
-                line = self._lines.line_of((*path, key))
-                problems.append(Problem(self._file, line, what, _hint_secret(path, key), mark=key))
-                del table[key]
+def _take_secrets(
+    table: dict[str, Any], path: tuple[str, ...], lines: TomlLines
+) -> Iterator[tuple[int | None, str, str, str]]:
+    """Remove what looks like a secret: its line and key, and what to say about it."""
+    for key, value in list(table.items()):
+        if isinstance(value, dict):
+            yield from _take_secrets(value, (*path, key), lines)
+        elif key.lower() in _SECRETS:
+            what = f"{quoted(key)}{_place(path)} is a secret and does not belong in this file"
+            yield lines.line_of((*path, key)), key, what, _hint_secret(path, key)
+            del table[key]
 
 
 def _place(table: KeyPath) -> str:
@@ -218,7 +134,7 @@ def _place(table: KeyPath) -> str:
 def _hint_secret(path: tuple[str, ...], key: str) -> str:
     table = ".".join(path) or "smtp"
     command = "token_command" if key.lower() == "token" else "password_command"
-    hint = f"Take it out, change it, and name a {command} in [{table}] that prints it"
+    hint = f"Remove it, change it, and name a {command} in [{table}] that prints it"
     if (table, command) == ("smtp", "password_command"):
         hint += ", or set the environment variable PETITION_SMTP_PASSWORD"
     return hint
@@ -242,11 +158,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The rate of "10/s", "20/min" or "500/h".
-
-        Raises:
-            PydanticCustomError: It is none.
-        """
+        """The rate of "10/s", "20/min" or "500/h"; for pydantic."""
         found = re.fullmatch(r"([0-9]{1,9})\s*/\s*(s|min|h)", text)
         if not found or int(found[1]) == 0:
             raise fault(f"{quoted(text)} is not a rate", 'Write it as "10/s", "20/min" or "500/h"')
@@ -255,25 +167,21 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The hours of the day in which letters go; `start` after `end` means over midnight."""
+    """The hours of the day in which letters go; past midnight if `start` is after `end`."""
 
     start: time
     end: time
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The hours of "08:00-20:00"; "24:00" is midnight.
-
-        Raises:
-            PydanticCustomError: It is no such span, or an empty one.
-        """
+        """The hours of "08:00-20:00"; "24:00" is midnight; for pydantic."""
         clock = r"([01]?[0-9]|2[0-3]|24(?=:00)):([0-5][0-9])"
         found = re.fullmatch(rf"{clock}\s*-\s*{clock}", text)
         span = found and cls(
             time(int(found[1]) % 24, int(found[2])), time(int(found[3]) % 24, int(found[4]))
         )
         if not span or span.start == span.end:
-            raise fault(f"{quoted(text)} is not a span of hours", 'Write it as "08:00-20:00"')
+            raise fault(f"{quoted(text)} is not a range of hours", 'Write it as "08:00-20:00"')
         return span
 
     def __str__(self) -> str:
@@ -296,14 +204,14 @@ def _span(value: object) -> timedelta:
     found = re.fullmatch(r"([0-9]{1,7})\s*(s|min|h|hours?|days?)", text)
     seconds = int(found[1]) * _SPANS[found[2]] if found else 0
     if not 0 < seconds <= _LONGEST_SPAN:
-        what = f"{quoted(text)} is not a span of time of at most 30 days"
+        what = f"{quoted(text)} is not a duration of at most 30 days"
         raise fault(what, 'Write it as "5 min", "2 h" or "5 days"')
     return timedelta(seconds=seconds)
 
 
 def _spans(value: object) -> tuple[timedelta, ...]:
     if not isinstance(value, list | tuple) or not value:
-        raise fault("this is not a list of waits", 'Write it as ["5 min", "10 min", "1 h"]')
+        raise fault("this is not a list of durations", 'Write it as ["5 min", "10 min", "1 h"]')
     return tuple(map(_span, value))
 
 
@@ -321,7 +229,7 @@ def _domain(name: str) -> str:
 
 
 def _id_of_title(known: dict[str, Any]) -> str:
-    # A title of signs alone has an empty slug, which is refused: the id is then a person's to give.
+    # A title without letters has an empty slug, which is refused: a person must choose the id.
     return slug(known.get("title", "untitled"))[:100].rstrip("-")
 
 
@@ -333,8 +241,8 @@ def _warm_up(value: object) -> tuple[int, ...]:
     days = tuple(value) if isinstance(value, list | tuple) else ()
     is_right = days and all(type(day) is int and day > 0 for day in days)
     if not is_right or len(days) > _LONGEST_WARM_UP or sorted(days) != list(days):
-        what = f"this is not a list of at most {_LONGEST_WARM_UP} numbers that grow"
-        raise fault(what, "Write how many letters may go on each day: [200, 400, 800, 1500]")
+        what = f"this is not a list of at most {_LONGEST_WARM_UP} increasing numbers"
+        raise fault(what, "Write how many letters may go each day: [200, 400, 800, 1500]")
     return days
 
 
@@ -347,7 +255,7 @@ HoursText = Annotated[Between, PlainValidator(lambda value: Between.parse(kinds.
 
 
 class SettingsTable(BaseModel):
-    """A table of petition.toml: frozen, and without keys that nobody knows."""
+    """A table of petition.toml: frozen, and without unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
@@ -355,7 +263,7 @@ class SettingsTable(BaseModel):
 
 
 class About(SettingsTable):
-    """[campaign]: what the campaign is called, and the languages that it speaks."""
+    """[campaign]: its title and languages."""
 
     title: kinds.OneLine = Field(examples=['title = "What the campaign is about"'])
     id: kinds.CampaignId = Field(default_factory=_id_of_title, validate_default=True)
@@ -364,7 +272,7 @@ class About(SettingsTable):
 
 
 class SenderSettings(SettingsTable):
-    """[sender]: whom the letters come from."""
+    """[sender]: who the letters are from."""
 
     from_: kinds.MailboxText = Field(alias="from", examples=['from = "Name <name@your.domain>"'])
     reply_to: kinds.MailboxText | None = None
@@ -387,7 +295,7 @@ class Smtp(SettingsTable):
 
 
 class Dkim(SettingsTable):
-    """[dkim]: who signs the letters, where no relay does it."""
+    """[dkim]: who signs the letters, if no relay does."""
 
     domain: kinds.DomainName = Field(examples=['domain = "your.domain"'])
     selector: kinds.Selector = Field(examples=['selector = "petition"'])
@@ -397,7 +305,7 @@ class Dkim(SettingsTable):
     @model_validator(mode="after")
     def _one_key(self) -> Self:
         if self.key_file and self.key_command:
-            raise fault("key_file and key_command both name a key", "Leave one of them out")
+            raise fault("key_file and key_command both name a key", "Remove one of them")
         return self
 
 
@@ -440,7 +348,7 @@ class Inbox(SettingsTable):
 
 
 class ListTable(SettingsTable):
-    """[lists.NAME]: what is true of everybody on a list of [people]."""
+    """[lists.NAME]: what is true of everybody on a list in [people]."""
 
     consent: Literal["all"] = Field(examples=['consent = "all"'])
     reason: kinds.OneLine = Field(examples=['reason = "how they said yes, and when"'])
@@ -491,15 +399,11 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
 class LoadedSettings(NamedTuple):
     """What was read of petition.toml.
 
-    Args:
-        settings: The settings. Where a problem is an error, they are there only to look for
-            further ones: a wrong value is left out, and a missing title or sender has a stand-in,
-            so that nothing may be sent with them. None where the file cannot be read at all.
-        problems: Everything that is wrong in them.
-        lines: Where its tables and keys stand.
+    If a problem is an error, the settings only serve to find further problems: a wrong value is
+    left out, and a missing title or sender has a stand-in, so nothing may be sent with them.
     """
 
-    settings: Settings | None
+    settings: Settings | None  # None: the file cannot be read
     problems: list[Problem]
     lines: TomlLines
 
@@ -511,16 +415,27 @@ class LoadedSettings(NamedTuple):
 
 def load_settings(path: Path) -> LoadedSettings:
     """The settings of a campaign, with everything that is wrong in them."""
-    problems: list[Problem] = []
-    document = SettingsFile.read(path, problems)
-    if document is None:
+    file, problems = path.name, list[Problem]()
+    text = read_text(path.parent, file, problems)
+    if text is not None and len(text) > _LIMIT:
+        what = f"is longer than {_LIMIT:,} characters"
+        problems.append(Problem(file, None, what, "Keep to the settings of a campaign"))
+    if text is None or problems:
         return LoadedSettings(None, problems, TomlLines())
-    settings, problems = document.settings(Settings, _STAND_INS)
-    in_order = sorted(problems, key=lambda problem: problem.line or 0)
-    return LoadedSettings(settings, in_order, document.lines)
+    try:
+        document, lines = parse_toml(text), TomlLines(text)
+    except TomlRefused as why:
+        problem = Problem(file, why.line, why.what, why.hint, mark="")
+        return LoadedSettings(None, [problem], TomlLines())
+    for line, key, what, hint in _take_secrets(document, (), lines):
+        problems.append(Problem(file, line, what, hint, mark=key))
+    faults = Faults(Settings, file, lines.line_of, _place)
+    settings, found = read_on(Settings, document, faults, _STAND_INS)
+    in_order = sorted(problems + found, key=lambda problem: problem.line or 0)
+    return LoadedSettings(settings, in_order, lines)
 
 
 def stand_in_settings(languages: list[str]) -> Settings:
-    """Settings to look for problems in other files with, where petition.toml cannot be read."""
+    """Settings for finding problems in other files when petition.toml cannot be read."""
     about = {"title": "untitled", "languages": ["en", *languages]}
     return Settings.model_validate({"campaign": about, "sender": _STAND_INS["sender",]})

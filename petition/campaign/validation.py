@@ -22,44 +22,34 @@ KeyPath = tuple[str | int, ...]
 
 _OWN = "petition"
 
-# pydantic's kind of error -> what to say behind the key, and how to mend it.
+# A kind of pydantic's errors, what to say after the key, and the hint.
 _WORDS: list[tuple[str, str, str]] = [
     ("string_type", "must be a text", "Put it in quotes"),
-    ("string_too_short", "is empty", "Write something, or leave the key out"),
+    ("(string_)?too_short", "is empty", "Write something, or remove the key"),
     ("(int|float)_.*", "must be a number", "Write a number without quotes"),
     ("(list|tuple)_type", "must be a list", "Put it in square brackets"),
     ("(model|dict)_.*type", "must be a table", "Write it as a [table] with keys under it"),
     ("greater_than_equal", "must be at least {ge:g}", "Correct it"),
     ("greater_than", "must be more than {gt:g}", "Correct it"),
     ("less_than_equal", "must be at most {le:g}", "Correct it"),
-    ("too_long", "holds more than {max_length}", "Shorten it"),
-    ("too_short", "is empty", "Write something, or leave the key out"),
+    ("too_long", "has more than {max_length}", "Shorten it"),
 ]
 
 
 def fault(what: str, hint: str) -> PydanticCustomError:
-    """An error for a validator to raise.
-
-    Args:
-        what: What is wrong with the value, as a clause that stands behind "key: ".
-        hint: How to mend it.
-    """
+    """An error for a validator to raise: `what` follows "key: ", and `hint` says what to do."""
     return PydanticCustomError(_OWN, "{what}", {"what": what, "hint": hint})
 
 
 def fault_of(refusal: PetitionError) -> PydanticCustomError:
-    """The error for a validator to raise where one of our own was raised beneath it."""
+    """The same from one of our own errors."""
     return fault(refusal.what, refusal.hint)
 
 
 class Faults:
-    """Turns pydantic's errors about one document into problems.
+    """Turns pydantic's errors about a document into problems.
 
-    Args:
-        model: The model that was to be made.
-        file: The document's file.
-        line_of: The line of a key by its path.
-        place: How the place of a key is called, by the path of the table around it.
+    `line_of` gives the line of a key by its path, `place` says where a key is by that of its table.
     """
 
     def __init__(
@@ -75,14 +65,14 @@ class Faults:
         self._place = place
 
     def problems(self, error: ValidationError) -> list[tuple[KeyPath, Problem]]:
-        """The problems of a validation error, with the path of the key that each is about."""
+        """The problems of a validation error, each with the path of its key."""
         details = error.errors(include_url=False)
         unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
         meant = {(*path[:-1], self._near(path)) for path in unknown}
         return [
             (detail["loc"], self._problem(detail["loc"], detail))
             for detail in details
-            # A misspelt key is not missing as well, and a wrong title makes no id.
+            # A misspelt key is not also missing, and a wrong title makes no id.
             if not (detail["type"] == "missing" and detail["loc"] in meant)
             and detail["type"] != "default_factory_not_called"
         ]
@@ -114,7 +104,7 @@ class Faults:
             return what, f'Did you mean "{near}"'
         if elsewhere := self._table_with(key):
             return what, f"It belongs{self._place((elsewhere,))}"
-        return what, f"Leave it out; known here are {', '.join(known)}"
+        return what, f"Remove it; known here are {', '.join(known)}"
 
     def _near(self, path: KeyPath) -> str | None:
         return nearest(str(path[-1]), known_keys(self._model, path[:-1]))
@@ -176,9 +166,9 @@ StandIns = Mapping[tuple[str, ...], Any]
 def read_on(
     model: type[Model], document: dict[str, Any], faults: Faults, stand_ins: StandIns
 ) -> tuple[Model, list[Problem]]:
-    """A model of a document, and everything that is wrong with the document.
+    """A model of a document, and everything that is wrong with it.
 
-    Each round takes out what was found wrong, and the next one finds what stood behind it.
+    Each round removes what is wrong, and the next one finds what was hidden behind it.
     """
     draft = _copy(document)
     problems: list[Problem] = []
@@ -195,14 +185,14 @@ def read_on(
 
 
 def _heal(draft: dict[str, Any], path: KeyPath, stand_ins: StandIns) -> KeyPath:
-    """Takes a wrong value out, or puts a stand-in there; the path of what it changed."""
+    """Remove or replace a wrong value; the path of what was changed."""
     table, keys = draft, tuple(map(str, path))
     for depth, key in enumerate(keys, start=1):
         if depth == len(keys) and keys in stand_ins:
             stand_in = stand_ins[keys]
             table[key] = _copy(stand_in) if isinstance(stand_in, dict) else stand_in
         elif depth == len(keys) > 1 and key not in table:
-            # A required key that nothing stands in for: the table goes with it.
+            # A required key without a stand-in: the table goes with it.
             return _heal(draft, keys[:-1], stand_ins)
         elif depth == len(keys) or not isinstance(table.get(key), dict):
             table.pop(key, None)
@@ -213,26 +203,26 @@ def _heal(draft: dict[str, Any], path: KeyPath, stand_ins: StandIns) -> KeyPath:
 
 
 def _copy(table: dict[str, Any]) -> dict[str, Any]:
-    # Of tables alone: copying lists that are nested deep could run out of stack.
+    # Tables only: copying deeply nested lists could overflow the stack.
     return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items()}
 
 
 _LENGTH = 1_000  # RFC 5322 2.1.1 ends a line at 998
 
-# As long as identity.Signer's token and made of its letters, so that lengths are judged rightly.
-_TOKEN_STAND_IN = "petition2token2stand2in2"  # noqa: S105 (a token's place, no secret)
-_LEAVE_STAND_IN = "petition2token2stand2in2to2leave"  # the same of an unsubscribe token
+# As long as identity.Signer's tokens and with their letters, so that lengths are checked correctly.
+_TOKEN_STAND_IN = "petition2token2stand2in2"  # noqa: S105 (not a secret)
+_LEAVE_STAND_IN = "petition2token2stand2in2to2leave"  # an unsubscribe token
 
 
 def text_of(value: object) -> str:
-    """A value that has to be a text."""
+    """A value that must be a text."""
     if not isinstance(value, str):
         raise fault("this is not a text", "Put it in quotes")
     return value
 
 
 def one_line(value: object) -> str:
-    """A text of one line without the blanks around it."""
+    """A text of one line, without surrounding whitespace."""
     text = text_of(value).strip()
     if not text:
         raise fault("this is empty", "Write something")
@@ -245,8 +235,8 @@ def one_line(value: object) -> str:
 def _refuse_unseen(text: str) -> None:
     for char in text:
         if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
-            what = f"this holds the unseen character U+{ord(char):04X}"
-            raise fault(what, "Write it in one line of ordinary characters")
+            what = f"this contains the invisible character U+{ord(char):04X}"
+            raise fault(what, "Retype it in one line")
 
 
 def mailbox_of(value: object) -> Mailbox:
@@ -257,20 +247,15 @@ def mailbox_of(value: object) -> Mailbox:
         raise fault_of(refusal) from None
 
 
-def bare_address(value: object) -> str:
-    """An address without a display name, as it stands on the wire."""
-    try:
-        return parse_address(one_line(value)).addr_spec
-    except AddressRefused as refusal:
-        raise fault_of(refusal) from None
-
-
 def _return_path(value: object, stand_in: str = _TOKEN_STAND_IN) -> str:
     text = one_line(value)
     for name in re.findall(r"\{[^}]*\}", text):
         if name != "{token}":
-            raise fault(f"{quoted(name)} is not known here", "Only {token} can stand there")
-    address = bare_address(text.replace("{token}", stand_in))
+            raise fault(f"{quoted(name)} is not known here", "Use only {token}")
+    try:
+        address = parse_address(text.replace("{token}", stand_in)).addr_spec
+    except AddressRefused as refusal:
+        raise fault_of(refusal) from None
     return address.replace(stand_in, "{token}")
 
 
@@ -288,9 +273,8 @@ def _language(value: object) -> str:
 
 
 def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
-    if twice := sorted({tag for tag in tags if tags.count(tag) > 1}):
-        stand = "stands" if len(twice) == 1 else "stand"
-        raise fault(f"{', '.join(map(quoted, twice))} {stand} there twice", "Leave one of them out")
+    if twice := next((tag for tag in tags if tags.count(tag) > 1), None):
+        raise fault(f"{quoted(twice)} is listed twice", "Remove one of them")
     return tags
 
 
@@ -308,7 +292,7 @@ def _timezone(value: object) -> str:
 def _campaign_id(value: object) -> str:
     text = one_line(value)
     if not re.fullmatch(r"\w[\w.-]{0,99}", text):
-        raise fault(f"{quoted(text)} is not an id", 'Use letters, digits, ".", "-" and "_" alone')
+        raise fault(f"{quoted(text)} is not an id", 'Use only letters, digits, ".", "-" and "_"')
     return text
 
 
@@ -316,8 +300,8 @@ def _inner_path(value: object) -> str:
     text = one_line(value)
     posix, windows = PurePosixPath(text), PureWindowsPath(text)
     if posix.is_absolute() or windows.anchor or ".." in windows.parts:
-        what = f"{quoted(text)} lies outside the campaign folder"
-        raise fault(what, "Copy the file into the folder and write its name alone")
+        what = f"{quoted(text)} is outside the campaign folder"
+        raise fault(what, "Copy the file into the folder and write only its name")
     return posix.as_posix()
 
 
@@ -329,7 +313,7 @@ def _host(value: object) -> str:
     except ValueError:
         pass
     if not re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.?", text):
-        hint = 'Write the name alone, as "smtp.host.org"; the port is a key of its own'
+        hint = 'Write only the name, as "smtp.host.org"; the port is a separate key'
         raise fault(f"{quoted(text)} is not the name of a server", hint)
     return text.lower().removesuffix(".")
 
@@ -346,7 +330,7 @@ def _selector(value: object) -> str:
     text = one_line(value).lower()
     label = "[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
     if not re.fullmatch(rf"{label}(?:\.{label})*", text):
-        hint = 'Use letters, digits and hyphens alone, as "petition"'
+        hint = 'Use only letters, digits and hyphens, as "petition"'
         raise fault(f"{quoted(text)} is not a selector", hint)
     return text
 
@@ -354,8 +338,8 @@ def _selector(value: object) -> str:
 def _outer_path(value: object) -> str:
     text = one_line(value)
     if not text.startswith(("/", "~")):
-        what = f"{quoted(text)} begins neither with / nor with ~"
-        raise fault(what, "Keep the key outside the campaign and write its whole path")
+        what = f"{quoted(text)} starts with neither / nor ~"
+        raise fault(what, "Keep the key outside the campaign folder and write its full path")
     return text
 
 
@@ -364,11 +348,11 @@ def _url_parts(text: str) -> SplitResult:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        # The text itself may hold a password: it is not quoted.
+        # The text may contain a password: it is not quoted.
         raise fault("this is not a URL", "Correct it") from None
     if parts.password is not None:
-        hint = "Leave the password out; name a password_command or use an environment variable"
-        raise fault("a password stands in the file", hint)
+        hint = "Remove the password; use a password_command or an environment variable"
+        raise fault("this contains a password", hint)
     return parts
 
 
@@ -382,10 +366,10 @@ def _web_address(value: object) -> str:
 
 def _local_time(value: object) -> datetime:
     if not isinstance(value, datetime):
-        raise fault("this is not a day and a time", "Write it without quotes: 2015-09-28T16:00:00")
+        raise fault("this is not a date and time", "Write it without quotes: 2015-09-28T16:00:00")
     if value.tzinfo is not None:
-        hint = "Leave the offset out: the time zone is that of [campaign] timezone"
-        raise fault("this time has an offset of its own", hint)
+        hint = "Remove the offset: the time zone is that of [campaign] timezone"
+        raise fault("this time has an offset", hint)
     return value
 
 
@@ -395,9 +379,9 @@ def _inbox_url(value: object) -> str:
     is_imap = parts.scheme == "imaps" and parts.username and parts.hostname
     if not is_imap and not re.match(r"(?:maildir|mbox):.", text):
         hint = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
-        raise fault(f"{quoted(text)} is not a mailbox to read", hint)
+        raise fault(f"{quoted(text)} is not a mailbox that can be read", hint)
     if is_imap:
-        _refuse_unseen(unquote(text))  # the end of a line in it would begin another command
+        _refuse_unseen(unquote(text))  # a line end in it would start another command
     return text
 
 
@@ -415,11 +399,11 @@ def _database_url(value: object) -> str:
         return text
     address = PostgresAddress.parse(text)
     if address.has_password:
-        hint = "Leave the password out: it belongs into PETITION_DATABASE or ~/.pgpass"
-        raise fault("a password stands in the file", hint)
+        hint = "Remove the password: it belongs in PETITION_DATABASE or ~/.pgpass"
+        raise fault("this contains a password", hint)
     if option := address.outlandish():
-        hint = "Leave it out here; PETITION_DATABASE may name it"
-        raise fault(f"{quoted(option)} in the address of a database may not stand here", hint)
+        hint = "Remove it here; PETITION_DATABASE may have it"
+        raise fault(f"{quoted(option)} is not allowed here in the address of a database", hint)
     return text
 
 

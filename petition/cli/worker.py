@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from petition.campaign.server import server_of_environment
+from petition.campaign.server import find_server
 from petition.cli import output
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
@@ -55,7 +55,7 @@ def work(
 ) -> ExitStatus:
     """Work until a signal asks for the end."""
     url = _database(environ)
-    server = server_of_environment(environ)
+    server = find_server(None, environ)
     if server is None:
         raise UsageError(
             "a worker needs a server of its own: PETITION_SMTP_HOST is not set",

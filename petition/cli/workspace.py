@@ -126,7 +126,7 @@ class Workspace:
         """
         from petition.campaign.server import find_server
 
-        return find_server(self.settings, os.environ)
+        return find_server(self.settings.smtp, os.environ)
 
     @cached_property
     def url(self) -> str:

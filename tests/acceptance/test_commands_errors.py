@@ -33,7 +33,7 @@ def test_a_script_reads_why_there_is_nothing_to_read(command: tuple[str, ...], t
     assert list(problem) == ["file", "line", "what", "hint", "level"]
     assert (problem["file"], problem["line"]) == ("petition.toml", None)
     assert "petition init" in problem["hint"]
-    assert answer.err.startswith("petition.toml: there is none in ")
+    assert answer.err.startswith("petition.toml: not found in ")
 
 
 def test_a_script_reads_what_was_wrong_with_a_call(campaign: SmallCampaign):

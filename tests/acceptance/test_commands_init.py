@@ -113,9 +113,9 @@ def test_without_a_campaign_every_command_says_how_to_begin(tmp_path: Path):
         ["retry", "x"],
     ):
         answer = place.petition(*arguments, status=1)
-        assert "petition.toml: there is none in" in answer.err
+        assert "petition.toml: not found" in answer.err
         assert "petition init" in answer.err
-    assert "petition.toml: there is none in" in place.petition("check", status=1).out
+    assert "petition.toml: not found" in place.petition("check", status=1).out
     assert list(tmp_path.iterdir()) == []
 
 

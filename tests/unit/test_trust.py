@@ -139,7 +139,7 @@ def test_a_long_word_hides_no_script_behind_it(tmp_path: Path):
 
 def read_secrets(settings: Settings, root: Path) -> None:
     """Read each secret that the settings name, as `send` and `inbox` do."""
-    if server := find_server(settings, os.environ):
+    if server := find_server(settings.smtp, os.environ):
         secret_of(server)
     if settings.dkim:
         load_key(settings.dkim, root)
