@@ -143,7 +143,7 @@ def test_a_synchronised_folder_is_a_warning(campaign: SmallCampaign):
         (b"name\nKim\n", 'has no column "email"'),
         (b"", "no header"),
         ("email,name,town\nk@x.example,Jörg,".encode() + b"\xff\n", "not saved as UTF-8"),
-        (b"PK\x03\x04", "is a spreadsheet and not a CSV file"),
+        (b"PK\x03\x04", "spreadsheet"),
         (b"email,email,town\nk@x.example,K,\n", 'both called "email"'),
         (b'email,name,town\nk@x.example,"K,\n', "never closed"),
     ],

@@ -163,7 +163,7 @@ def test_a_list_without_anybody_is_pointed_out(campaign: SmallCampaign):
 def test_a_link_that_leads_back_to_itself(campaign: SmallCampaign):
     (campaign.root / "recipients.csv").unlink()
     (campaign.root / "recipients.csv").symlink_to("recipients.csv")
-    assert "recipients.csv: is a link that leads back to itself" in "\n".join(check(campaign, 1))
+    assert "recipients.csv: is a link to itself" in "\n".join(check(campaign, 1))
 
 
 def test_what_a_letter_may_name_is_listed_and_nothing_else(campaign: SmallCampaign):

@@ -249,7 +249,7 @@ def test_the_nearest_key_is_named_or_the_table_that_a_key_belongs_in(folder):
     text = '[campaign]\ntitle = "x"\n[sender]\nfrom = "a@b.example"\n'
     assert hint_of(folder, text + 'repyl_to = "a@b.example"') == 'Did you mean "reply_to"'
     assert hint_of(folder, text + 'timezone = "UTC"') == "It belongs in [campaign]"
-    assert hint_of(folder, text + "[log]\nxyz = 1") .endswith("known here are database")
+    assert hint_of(folder, text + "[log]\nxyz = 1").endswith("known here are database")
     assert hint_of(folder, text + "[sendr]\na = 1") == 'Did you mean "sender"'
     assert hint_of(folder, text + "[campaign.timezne]") == 'Did you mean "timezone"'
 
