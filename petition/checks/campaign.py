@@ -23,7 +23,7 @@ from petition.campaign.tables import TableRow
 from petition.checks import letter as letter_checks
 from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
 from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems
-from petition.checks.style import Lint, slips_of_campaign
+from petition.checks.style import StyleCheck, slips_of_campaign
 from petition.errors import (
     CampaignError,
     Level,
@@ -230,7 +230,7 @@ class CopyCheck:
         self._revision = revision
         self._left_to_parse = read_back
         self._date = datetime.now(zone_of(campaign)).replace(microsecond=0)
-        self._lint = Lint(letter)
+        self._style = StyleCheck(letter)
         signatories_file = campaign.settings.people["signatories"]
         self._duplicates = Duplicates(campaign.signatories, signatories_file)
         self._copied = CopiedTwice(letter)
@@ -252,7 +252,7 @@ class CopyCheck:
     def summary(self) -> list[Problem]:
         """What is reported once for the whole list, after its last row."""
         found = [*self._refusals.problems(), *self._duplicates.problems()]
-        return [*found, *self._copied.problems, *self._lint.problems()]
+        return [*found, *self._copied.problems, *self._style.problems()]
 
     def _checked(self, person: Person, problems: list[Problem]) -> Person:
         self._copied.look_at(person)
@@ -277,7 +277,7 @@ class CopyCheck:
             return person._replace(excluded=INVALID)
         if fault:
             problems.append(fault)
-        self._lint.look_at(person, copy)
+        self._style.look_at(person, copy)
         if not copy:
             return person
         self._examined.largest_copy = max(self._examined.largest_copy, copy.size or 0)

@@ -232,7 +232,7 @@ _MARKUP = re.compile(r"[*_`\\]")
 _PARAGRAPH_END = re.compile(r"(?<=\n\n)(?=[^\n])")
 
 
-class Lint:
+class StyleCheck:
     """Looks at one person's row and copy of a letter after the other."""
 
     def __init__(self, letter: Letter) -> None:

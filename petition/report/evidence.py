@@ -1,7 +1,7 @@
-"""Evidence: letters, events and answers in a ZIP archive whose changes show.
+"""Evidence: letters, events and answers in a ZIP archive that shows every change.
 
-The seal stands for every byte of every entry and for their order. Whoever has noted it, on paper or
-with a witness, can tell the pack from any other; whoever has not still finds what was damaged.
+The seal depends on every byte of every entry and on their order. With a note of it, on paper or
+with a witness, the pack can be told from any other; without it, damage is still found.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ FORMAT = "petition evidence 1"
 MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 32 * 1024 * 1024  # bytes; an entry of it has about 300
 _LINE_LIMIT = 4 << 20  # bytes of a line of copies.jsonl
-_DAY = (1980, 1, 1, 0, 0, 0)  # ZIP's first: the same log gives the same bytes
+_DAY = (1980, 1, 1, 0, 0, 0)  # the first of ZIP: the same log gives the same bytes
 _BLOCK = 1 << 20
-_MOST_INFLATED = 100  # times the archive's size, and beyond that a bomb
+_MOST_INFLATED = 100  # times the archive's size; beyond that it is a zip bomb
 _SMALL = 64 * 1024 * 1024  # bytes that are unpacked whatever the ratio
 _END, _END_BYTES = b"PK\5\6", 22  # of an archive without a comment
 _FAULTS = (
@@ -38,107 +38,78 @@ _FAULTS = (
 
 
 class PackRefused(PetitionError):
-    """A pack cannot be written or is not whole."""
+    """A pack cannot be written, or is not intact."""
 
 
 @dataclass(slots=True)
 class Verified:
-    """What the look at a pack has found.
+    """What was found in a pack."""
 
-    Args:
-        campaign: Whose letters these are.
-        until: When the last thing in it happened.
-        entries: How many entries it has.
-        seal: What stands for all of it.
-        faults: What differs, an entry each; empty: the pack is whole.
-    """
-
-    campaign: str = ""
-    until: str = ""
+    campaign: str = ""  # its id
+    until: str = ""  # when the last thing in it happened
     entries: int = 0
     seal: str = ""
-    faults: list[str] = field(default_factory=list)
-
-
-class Pack:
-    """A pack that is being written.
-
-    Args:
-        archive: The archive.
-        campaign: The campaign's id.
-        until: When the last thing in it happened.
-    """
-
-    def __init__(self, archive: zipfile.ZipFile, campaign: str, until: str) -> None:
-        self._archive = archive
-        self._head = {"format": FORMAT, "campaign": campaign, "until": until}
-        self._entries: list[dict[str, object]] = []
-        self.seal = _first_link(campaign, until)
-
-    def add(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Add an entry.
-
-        Args:
-            name: Its name.
-            pieces: Its bytes, as they come.
-        """
-        digest, size = hashlib.sha256(), 0
-        with self._archive.open(_info(name), "w", force_zip64=True) as stream:
-            for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
-                stream.write(piece)
-        self.seal = _link(self.seal, name, size, digest.hexdigest())
-        entry = {"name": name, "size": size, "sha256": digest.hexdigest(), "chain": self.seal}
-        self._entries.append(entry)
-
-    def close(self) -> None:
-        """Write the manifest."""
-        manifest = self._head | {"entries": self._entries, "seal": self.seal}
-        text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        data = text.encode()
-        if len(data) > _MANIFEST_LIMIT:  # nobody could verify it
-            what = f"{len(self._entries):,} entries are more than a pack can hold"
-            raise PackRefused(what, "Keep the log file itself as evidence")
-        self._archive.writestr(_info(MANIFEST), data)
+    faults: list[str] = field(default_factory=list)  # what differs; none: the pack is intact
 
 
 def write_pack(
     path: Path, campaign: str, until: str, entries: Iterable[tuple[str, Iterable[bytes]]]
 ) -> str:
-    """Write a pack that is for its owner alone; nothing is overwritten."""
+    """Write a pack that only its owner can read; nothing is overwritten."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         handle = os.open(path, flags, 0o600)
     except FileExistsError:
-        raise PackRefused(f"{path} is there already", "Name a file that is not there") from None
+        raise PackRefused(f"{path} exists already", "Name a new file") from None
     try:
         with os.fdopen(handle, "wb") as stream:
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-                pack = Pack(archive, campaign, until)
-                for name, pieces in entries:
-                    pack.add(name, pieces)
-                pack.close()
+                seal = _write(archive, campaign, until, entries)
             stream.flush()
             os.fsync(stream.fileno())
     except BaseException:
         with suppress(OSError):
-            path.unlink()  # it is ours: it was not there before
+            path.unlink()  # it is ours: it did not exist before
         raise
-    return pack.seal
+    return seal
+
+
+def _write(
+    archive: zipfile.ZipFile,
+    campaign: str,
+    until: str,
+    entries: Iterable[tuple[str, Iterable[bytes]]],
+) -> str:
+    """Write the entries and the manifest; returns the seal."""
+    listed, seal = [], _first_link(campaign, until)
+    for name, pieces in entries:
+        digest, size = hashlib.sha256(), 0
+        with archive.open(_info(name), "w", force_zip64=True) as stream:
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                stream.write(piece)
+        sha256 = digest.hexdigest()
+        seal = _link(seal, name, size, sha256)
+        listed.append({"name": name, "size": size, "sha256": sha256, "chain": seal})
+    head = {"format": FORMAT, "campaign": campaign, "until": until}
+    manifest = head | {"entries": listed, "seal": seal}
+    data = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+    if len(data) > _MANIFEST_LIMIT:  # nobody could verify it
+        what = f"{len(listed):,} entries are more than a pack can hold"
+        raise PackRefused(what, "Keep the log file itself as evidence")
+    archive.writestr(_info(MANIFEST), data)
+    return seal
 
 
 def verify(path: Path) -> Verified:
-    """See whether a pack is as it was written, without unpacking it to the disk.
+    """Check whether a pack is as it was written, without unpacking it to the disk.
 
-    Whatever the file is, this ends: no entry is read further than its manifest says, and none
-    that would inflate beyond measure.
-
-    Args:
-        path: The pack.
+    Whatever the file is, this ends: no entry is read beyond the size in its manifest, and a zip
+    bomb is not unpacked.
 
     Raises:
-        PackRefused: It cannot be opened, is no pack, or is made to do harm.
+        PackRefused: It cannot be opened, is not a pack, or is made to do harm.
     """
     found = Verified()
     try:
@@ -150,13 +121,13 @@ def verify(path: Path) -> Verified:
             found.campaign, found.until = str(manifest["campaign"]), str(manifest["until"])
             _compare(archive, infos, manifest, found)
             if not _is_alone(archive, path, infos):
-                found.faults.append("the file holds something beside the archive")
+                found.faults.append("the file contains more than the archive")
     except PackRefused:
         raise
     except FileNotFoundError:
-        raise PackRefused(f"there is no {path}", "Name a pack of evidence") from None
+        raise PackRefused(f"there is no {path}", "Name an evidence pack") from None
     except (*_FAULTS, RecursionError) as fault:
-        raise PackRefused(f"{path} is no whole pack of evidence: {fault}") from None
+        raise PackRefused(f"{path} is not an intact evidence pack: {fault}") from None
     return found
 
 
@@ -180,7 +151,7 @@ def _compare(
             digests[name] = digest
         seal = _link(seal, name, size, sha256)
         if seal != entry["chain"]:
-            found.faults.append(f"{name}: the chain of the manifest breaks here")
+            found.faults.append(f"{name}: the chain of the manifest is broken here")
             seal = str(entry["chain"])
     found.faults += [f"{name}: was added later" for name in known]
     packed = [info.filename for info in infos]
@@ -195,7 +166,7 @@ def _compare(
 
 
 def _is_alone(archive: zipfile.ZipFile, path: Path, infos: list[zipfile.ZipInfo]) -> bool:
-    """Whether nothing stands before the archive's first entry, behind its end, or in a comment."""
+    """Whether there is nothing before the archive's first entry, after its end, or in a comment."""
     with path.open("rb") as stream:
         stream.seek(-_END_BYTES, os.SEEK_END)
         end = stream.read()
@@ -204,13 +175,13 @@ def _is_alone(archive: zipfile.ZipFile, path: Path, infos: list[zipfile.ZipInfo]
 
 
 def _wrong_letters(archive: zipfile.ZipFile, digests: dict[str, str]) -> Iterator[str]:
-    """Letters whose bytes are not those that the log says were sent."""
+    """Letters whose bytes are not those that were sent, by the SHA-256 of the log."""
     with archive.open("copies.jsonl") as lines:
         while line := lines.readline(_LINE_LIMIT):
             copy = json.loads(line)
             name = copy.get("file")
             if name and digests.get(name) not in {None, copy["sha256"]}:
-                yield f"{name}: is not the letter whose SHA-256 stands in the log"
+                yield f"{name}: is not the letter whose SHA-256 is in the log"
 
 
 def _refuse_hostile(infos: list[zipfile.ZipInfo], size: int) -> None:
@@ -222,27 +193,27 @@ def _refuse_hostile(infos: list[zipfile.ZipInfo], size: int) -> None:
             raise PackRefused(f"{info.filename!r} {what}")
         seen.add(info.filename)
     if MANIFEST not in seen:
-        raise PackRefused("it has no manifest: it is no pack of evidence")
-    # Entries that share their bytes, and bytes that inflate beyond measure: bombs.
+        raise PackRefused("it has no manifest: it is not an evidence pack")
+    # Zip bombs: entries that share their bytes, and bytes that inflate too much.
     if sum(info.compress_size for info in infos) > size:
         raise PackRefused("its entries overlap")
     if sum(info.file_size for info in infos) > max(_SMALL, _MOST_INFLATED * size):
-        raise PackRefused("it would inflate beyond measure")
+        raise PackRefused("it would inflate too much")
 
 
 def _hostile(info: zipfile.ZipInfo) -> str | None:
-    """What is wrong with an entry that no pack has; None: nothing."""
+    """Why no pack has such an entry; None: it is fine."""
     name, mode = info.filename, info.external_attr >> 16
     parts = name.split("/")
     leads_elsewhere = {"..", ".", ""} & set(parts) or "\\" in name or ":" in parts[0]
     if leads_elsewhere or "\0" in info.orig_filename:
-        return "is a name that leads elsewhere"
+        return "is a name outside of the pack"
     if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
-        return "is no ordinary file"
+        return "is not a regular file"
     if info.flag_bits & 0x1:
         return "is encrypted"
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        return "is compressed in another way than a pack is"
+        return "is compressed in another way than in a pack"
     return None
 
 
@@ -251,18 +222,18 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
         text = stream.read(_MANIFEST_LIMIT + 1)
     if len(text) > _MANIFEST_LIMIT:
         raise PackRefused(f"its manifest is larger than {_MANIFEST_LIMIT >> 20} MB")
-    # An entry has four values; of more, each would take many times its bytes of memory.
+    # An entry has four values; any more would each take many times its bytes of memory.
     most = 8 * len(archive.infolist()) + 100
     if any(text.count(mark) > most for mark in (b",", b"[", b"{")):
-        raise PackRefused("its manifest holds more than the pack")
+        raise PackRefused("its manifest has more than the pack")
     manifest = json.loads(text)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise PackRefused("it is no pack of evidence that this version knows")
+        raise PackRefused("it is not an evidence pack of a version that we know")
     return manifest
 
 
 def _digest(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> str | None:
-    """The SHA-256 of an entry; None where it is not of the size that it should be."""
+    """The SHA-256 of an entry; None: its size is not as it should be."""
     digest, left = hashlib.sha256(), size
     try:
         with archive.open(info) as stream:
@@ -301,9 +272,9 @@ timeline.txt   everything that happened, oldest first
 letters.jsonl  the letters: each revision, its hash, and when it was frozen
 frozen/        each revision as it was frozen, with its demands and signatories
 copies.jsonl   every copy: for whom, its state, its Message-ID, the SHA-256 of its bytes, and the
-               entry that holds these; or when they were erased; or neither, where the list was
-               so long that only hashes are kept
-letters/       the very bytes that were handed to the mail server (before a DKIM signature)
+               entry that has them; or when they were erased; or neither, for a list so long that
+               only hashes are kept
+letters/       the exact bytes that were handed to the mail server (before a DKIM signature)
 events.jsonl   every step of every copy, with the server's reply
 answers.jsonl  what was answered
 mails.jsonl    the mails that came back, their bytes in mails/
@@ -311,23 +282,16 @@ erasures.jsonl letters that lost a name because somebody asked to be forgotten
 manifest.json  the SHA-256 of every entry, chained in this order; the end of the chain is the seal
 
 Each link of the chain is the SHA-256 of a JSON array: the link before, name, size, SHA-256.
-`petition evidence --verify FILE` does all of that by itself, on any machine, without the log.
-A seal that was noted elsewhere on the day of the pack proves that nothing was changed since.
+`petition evidence --verify FILE` checks all of this, on any machine, without the log.
+A seal that was noted elsewhere on the day of the pack proves that nothing has changed since.
 """
 
 
 def write_evidence(log: Log, path: Path) -> str:
-    """Write all that a log can prove into a new file.
-
-    Args:
-        log: The log.
-        path: The file.
-
-    Returns:
-        The seal of the pack.
+    """Write all that a log can prove into a new file, and return its seal.
 
     Raises:
-        PackRefused: The file is there already.
+        PackRefused: The file exists already.
         LogUnusable: The bytes of a copy are not those that were sent.
     """
     campaign = log.campaign_id or ""
@@ -341,18 +305,11 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
     yield "README.txt", [_README.format(campaign=campaign, until=until).encode()]
     yield "timeline.txt", _timeline(log)
     letters = frozen_letters(log)
-    yield (
-        "letters.jsonl",
-        _lines(
-            {
-                "letter": one.letter,
-                "revision": one.revision,
-                "hash": one.hash,
-                "frozen_at": one.frozen_at.isoformat(),
-            }
-            for one in letters
-        ),
-    )
+    yield "letters.jsonl", _lines(
+        {"letter": one.letter, "revision": one.revision, "hash": one.hash,
+         "frozen_at": one.frozen_at.isoformat()}
+        for one in letters
+    )  # fmt: skip
     for one in letters:
         yield f"frozen/{one.letter}.{one.revision}.json", [one.document.encode()]
     yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
@@ -399,33 +356,21 @@ def _mail(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timeline(log: Log) -> Iterator[bytes]:
+    answered = sorted(log.rows("evidence_answers"), key=lambda row: str(row["at"]))
+    forgotten = "a name was forgotten; hashed again"
     parts = (
         ((row["at"], _event_line(row)) for row in log.rows("evidence_events")),
-        (
-            (row["at"], _answer_line(row))
-            for row in sorted(log.rows("evidence_answers"), key=_moment)
-        ),
-        (
-            (one.at, f"{one.letter}, revision {one.revision}: a name was forgotten; hashed anew")
-            for one in rehashed(log)
-        ),
+        ((row["at"], _answer_line(row)) for row in answered),
+        ((one.at, f"{one.letter}, revision {one.revision}: {forgotten}") for one in rehashed(log)),
     )
     for at, line in heapq.merge(*parts, key=lambda one: one[0]):
         yield f"{at[:19].replace('T', ' ')}  {_UNSEEN.sub('?', line)}\n".encode()
 
 
-def _moment(row: dict[str, Any]) -> str:
-    return str(row["at"])
-
-
 def _event_line(row: dict[str, Any]) -> str:
-    step = (
-        row["to_state"]
-        if row["from_state"] is None
-        else f"{row['from_state']} -> {row['to_state']}"
-    )
-    if row["from_state"] == row["to_state"]:
-        step = "bytes erased"
+    before, after = row["from_state"], row["to_state"]
+    step = after if before is None else f"{before} -> {after}"
+    step = "bytes erased" if before == after else step
     codes = (row["reply_code"], row["enhanced_code"], row["reply"])
     said = " ".join(str(part) for part in codes if part)
     told = "; ".join(filter(None, (row["reason"], said, row["server"])))

@@ -1,8 +1,8 @@
-"""Answers by person and demand: who waits for an answer, since when, and what is overdue."""
+"""The answers to a letter, by person and demand: who has not answered, and what is overdue."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from petition.merge.document import Frozen
@@ -19,8 +19,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.states import State
 
-_WEEK = 7
-_WORKDAYS = 5
+_AWAITED = UNANSWERED | {Status.UNCLASSIFIED}  # what is unclassified may be no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,10 @@ class Entry:
     """One person who has the letter, and where they stand with it.
 
     Args:
-        copy: Their copy, the newest that may have arrived.
+        copy: Their newest copy that may have arrived.
         had_on: The day on which it was handed over; None: it is not known.
-        reply_by: Until when it asks for an answer.
-        today: The day it is for the campaign.
+        reply_by: The letter's reply-by date.
+        today: The date in the campaign's time zone.
         standing: What they answered.
         demands: The demands of the letter.
         zone: The campaign's time zone.
@@ -56,7 +55,7 @@ class Entry:
 
     @property
     def who(self) -> str:
-        """Their name, or else their address; the log has neither of who was forgotten."""
+        """Their name, or else their address; of a forgotten person the log has neither."""
         if "@" not in self.copy.mailbox:
             return "somebody forgotten"
         return self.copy.name or self.copy.mailbox
@@ -68,35 +67,34 @@ class Entry:
 
     @property
     def is_bounced(self) -> bool:
-        """Whether the letter did not reach them, and they have not answered for all that."""
+        """Whether the letter bounced, and they have not answered all the same."""
         return self.copy.state is State.BOUNCED and self.status is Status.NONE
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an answer is still waited for; what is unclassified may be one."""
-        return not self.is_bounced and self.status in UNANSWERED | {Status.UNCLASSIFIED}
+        """Whether they have not answered yet."""
+        return not self.is_bounced and self.status in _AWAITED
 
     @property
     def days(self) -> int | None:
-        """How many days an answer has been waited for, or was until the first one."""
+        """The days from the letter to the first answer, or to today."""
         return (self._until - self.had_on).days if self.had_on else None
 
     @property
     def working_days(self) -> int | None:
-        """The same, Monday to Friday alone."""
+        """The same from Monday to Friday."""
         return working_days(self.had_on, self._until) if self.had_on else None
 
     @property
     def overdue(self) -> int:
-        """For how many days the answer has been overdue; 0: it is not."""
+        """By how many days the answer is overdue; 0: it is not."""
         if not self.is_waiting or self.status is Status.UNCLASSIFIED or self.reply_by is None:
             return 0
         return max(0, (self.today - self.reply_by).days)
 
     @property
     def _until(self) -> date:
-        awaited = UNANSWERED | {Status.UNCLASSIFIED}
-        given = [one for one in self.standing.answers if one.status not in awaited]
+        given = [one for one in self.standing.answers if one.status not in _AWAITED]
         if self.is_waiting or not given:
             return self.today
         return given[0].at.astimezone(self.zone).date()
@@ -107,10 +105,10 @@ class Ledger:
     """The answers to one letter.
 
     Args:
-        letter: The letter's name.
+        letter: Its name.
         demands: Its demands, in the campaign's first language.
         entries: Those who have it, in the order of the list.
-        without: How many have not got it, by the state of their copy.
+        without: How many do not have it, by the state of their copy.
     """
 
     letter: str
@@ -120,36 +118,28 @@ class Ledger:
 
     @property
     def waiting(self) -> list[Entry]:
-        """Those whose answer is waited for."""
+        """Those who have not answered yet."""
         return [entry for entry in self.entries if entry.is_waiting]
 
     @property
     def overdue(self) -> list[Entry]:
-        """Those whose answer is overdue, the longest first."""
+        """Those whose answer is overdue, by how long."""
         late = [entry for entry in self.entries if entry.overdue]
         return sorted(late, key=lambda entry: -entry.overdue)
 
     @property
     def pending(self) -> Iterator[tuple[Entry, Answer]]:
-        """What nobody has classified."""
+        """The answers that nobody has classified."""
         return ((entry, answer) for entry in self.entries for answer in entry.standing.pending)
 
     @property
     def stalls(self) -> Iterator[tuple[Entry, Answer]]:
-        """Every time that somebody put it off, person by person."""
+        """The answers that put it off, person by person."""
         return ((entry, answer) for entry in self.entries for answer in entry.standing.stalls)
 
 
 def ledger(log: Log, letter: str) -> Ledger | None:
-    """The answers to a letter and to those that follow it.
-
-    Args:
-        log: The log.
-        letter: The letter's name.
-
-    Returns:
-        The answers; None where the letter was never queued.
-    """
+    """The answers to a letter and to those that follow it; None: it was never queued."""
     newest = log.newest(letter)
     if newest is None:
         return None
@@ -164,27 +154,17 @@ def ledger(log: Log, letter: str) -> Ledger | None:
         if copy.revision not in texts:
             old = log.frozen(letter, copy.revision)
             texts[copy.revision] = Frozen.from_json(old.document) if old else frozen
-        entries.append(
-            Entry(
-                copy=copy,
-                had_on=_day(at, zone),
-                reply_by=texts[copy.revision].reply_by,
-                today=today,
-                standing=said.get(copy.folded, Standing()),
-                demands=demands,
-                zone=zone,
-            )
-        )
-    return Ledger(letter, demands, tuple(entries), _without(log, letter))
+        had_on = at.astimezone(zone).date() if at else None
+        reply_by, standing = texts[copy.revision].reply_by, said.get(copy.folded, Standing())
+        entries.append(Entry(copy, had_on, reply_by, today, standing, demands, zone))
+    has_it = {State.SENT, State.BOUNCED, State.UNCERTAIN}
+    counts = log.counts(letter).by_state
+    without = {state: number for state, number in counts.items() if state not in has_it}
+    return Ledger(letter, demands, tuple(entries), without)
 
 
 def demands_of(log: Log, frozen: Frozen) -> tuple[QuotedDemand, ...]:
-    """The demands that a letter quotes, or else the letter that it follows.
-
-    Args:
-        log: The log.
-        frozen: The letter.
-    """
+    """The demands that a letter quotes, or else the letter that it follows."""
     listed = frozen.demands(frozen.languages[0])
     if not listed and (first := frozen.document.get("follows")):
         followed = log.newest(first)
@@ -193,20 +173,7 @@ def demands_of(log: Log, frozen: Frozen) -> tuple[QuotedDemand, ...]:
 
 
 def working_days(start: date, end: date) -> int:
-    """How many days from Monday to Friday there are behind `start` and up to `end`.
-
-    Holidays are not known: each country has its own.
-    """
-    weeks, rest = divmod(max(0, (end - start).days), _WEEK)
+    """The days from Monday to Friday after `start`, up to `end`; holidays are not known."""
+    weeks, rest = divmod(max(0, (end - start).days), 7)
     days = (start + timedelta(days=number) for number in range(1, rest + 1))
-    return weeks * _WORKDAYS + sum(day.weekday() < _WORKDAYS for day in days)
-
-
-def _day(at: datetime | None, zone: ZoneInfo) -> date | None:
-    return at.astimezone(zone).date() if at else None
-
-
-def _without(log: Log, letter: str) -> dict[State, int]:
-    has_it = {State.SENT, State.BOUNCED, State.UNCERTAIN}
-    found = log.counts(letter).by_state
-    return {state: number for state, number in found.items() if state not in has_it}
+    return weeks * 5 + sum(day.weekday() < 5 for day in days)

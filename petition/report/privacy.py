@@ -1,4 +1,4 @@
-"""Finds, exports and forgets a person: in the log, in frozen letters, in the campaign's files."""
+"""Finds, exports and erases a person: in the log, in frozen letters, in the campaign's files."""
 
 import csv
 import email
@@ -39,19 +39,12 @@ _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 
 
 class Trace(NamedTuple):
-    """A line that names a person.
-
-    Args:
-        file: The file as the organiser would name it.
-        line: Its line from 1, or the row of a spreadsheet.
-        by_name: By their name alone: it could be somebody else of that name.
-        cells: The row, where the file is a list of people.
-    """
+    """A line that names a person."""
 
     file: str
-    line: int
-    by_name: bool
-    cells: dict[str, str]
+    line: int  # from 1, or the row of a spreadsheet
+    by_name: bool  # only by name: it could be a namesake
+    cells: dict[str, str]  # the row of a list of people
 
 
 def traces(
@@ -65,8 +58,8 @@ def traces(
     Args:
         root: The campaign folder.
         settings: Name the lists.
-        has_address: Whether a text holds their address.
-        names_them: Whether a text holds their address or their name.
+        has_address: Whether a text contains their address.
+        names_them: Whether a text contains their address or their name.
     """
     lists = dict.fromkeys(settings.people.values())
     found = [trace for file in lists for trace in _in_list(root, file, has_address, names_them)]
@@ -93,7 +86,7 @@ def _in_list(
     if table is None:
         return
     for row in table.rows():
-        # As it is written, and as it stands on the wire: a domain may be spelled in both ways.
+        # The address as it is written, and as it is sent: the domain may be spelled in two ways.
         whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
         if names_them(whole):
             yield Trace(file, row.line, not has_address(whole), row.cells)
@@ -104,19 +97,12 @@ _MAILDIR = ("new", "cur", "tmp")
 
 @dataclass(frozen=True, slots=True)
 class DataSubject:
-    """Who is to be forgotten.
+    """The person who is to be forgotten."""
 
-    Args:
-        mailbox: The address (addr_spec).
-        names: What they are called, by the people files and the log.
-        signed: How they signed, by the file of the signatories.
-        strangers: What others, with another address, are called, in lower case.
-    """
-
-    mailbox: str
-    names: frozenset[str] = frozenset()
+    mailbox: str  # addr_spec
+    names: frozenset[str] = frozenset()  # in the people files and the log
     signed: tuple[Signatory, ...] = ()
-    strangers: frozenset[str] = frozenset()
+    strangers: frozenset[str] = frozenset()  # the names of others, in lower case
 
     @classmethod
     def of(
@@ -126,17 +112,10 @@ class DataSubject:
         names: Iterable[str] = (),
         strangers: Iterable[str] = (),
     ) -> "DataSubject":
-        """The person of an address, as the file of the signatories has them.
-
-        Args:
-            mailbox: The address.
-            signatories: Everybody who signs.
-            names: What else they are called.
-            strangers: What others are called, in lower case.
-        """
+        """The person of an address, with what the signatories' file knows of them."""
         everybody = list(signatories)
         signed = tuple(one for one in everybody if folded(one.email) == folded(mailbox))
-        # Beside a row that is theirs, every other row of that name is somebody else.
+        # If a row is theirs, every other row with their name is somebody else's.
         others = {
             one.name.casefold() for one in everybody if one not in signed and (one.email or signed)
         }
@@ -146,52 +125,42 @@ class DataSubject:
 
     @property
     def own_names(self) -> frozenset[str]:
-        """The names that are nobody else's."""
+        """The names that nobody else has."""
         return frozenset(one for one in self.names if one.casefold() not in self.strangers)
 
     def is_signature(self, published: dict[str, str]) -> bool:
         """Whether an entry of a frozen signature block is theirs."""
-        if self.signed:
-            return any(
-                all(published[name] == getattr(one, name) for name in SIGNATORY_FIELDS)
-                for one in self.signed
-            ) or self._is_named(published["name"], {one.name for one in self.signed})
-        return self._is_named(published["name"], self.names)
-
-    def _is_named(self, name: str, names: Iterable[str]) -> bool:
-        key = name.casefold()
-        return key in {one.casefold() for one in names} - self.strangers
+        if any(
+            all(published[name] == getattr(one, name) for name in SIGNATORY_FIELDS)
+            for one in self.signed
+        ):
+            return True
+        names = {one.name for one in self.signed} or self.names
+        return published["name"].casefold() in {one.casefold() for one in names} - self.strangers
 
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """Where a name had gone before it was forgotten.
-
-    Args:
-        role: As what: recipient, signatory, cc or bcc.
-        copies: How many copies that named them may have arrived.
-        first: When the first one went, as the log has it.
-        last: When the last one went.
-    """
+    """Where a name had been sent before it was forgotten."""
 
     letter: str
     revision: int
-    role: str
-    copies: int
-    first: str | None
+    role: str  # recipient, signatory, cc or bcc
+    copies: int  # that named them and may have arrived
+    first: str | None  # when the first one was sent, as the log has it
     last: str | None
 
 
 @dataclass(slots=True)
 class Receipt:
-    """What was erased from one log, and where the name had gone."""
+    """What was erased from one log, and where the name had been sent."""
 
     log: str
     erased: Erased
     gone: list[Disclosure] = field(default_factory=list)
-    is_uncertain: bool = False  # of some of these copies nobody knows whether they arrived
+    is_uncertain: bool = False  # whether all of these copies arrived is not known
     rehashed: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)  # letters whose own words name them
+    texts: list[str] = field(default_factory=list)  # letters whose own text names them
     files: int = 0  # letters of the sandbox
 
 
@@ -201,19 +170,19 @@ def names_in_log(log: Log, mailbox: str) -> set[str]:
 
 
 def strangers_in_log(log: Log, mailbox: str, names: Iterable[str]) -> set[str]:
-    """Those of some names that the log also calls others by, in lower case."""
+    """Those of some names that others in the log have too, in lower case."""
     return {one.casefold() for one in names} & namesakes(log, mailbox)
 
 
 def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
-    """Erase a person from a log and, where it is a rehearsal's, from the sandbox's letters.
+    """Erase a person from a log, and from the sandbox's letters.
 
     The caller owns the log. What was erased is overwritten on the disk before this returns.
 
     Args:
         log: The log.
-        person: Whom.
-        outbox: The sandbox's Maildir; None: this log has none.
+        person: The person.
+        outbox: The sandbox's Maildir; None: the log is not a rehearsal's.
 
     Raises:
         LogUnusable: The log could not be written.
@@ -234,12 +203,7 @@ def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
 
 
 def without(letter: FrozenLetter, person: DataSubject) -> Change | None:
-    """A frozen letter that names a person no more; None where it does not name them.
-
-    Args:
-        letter: The letter.
-        person: Whom.
-    """
+    """A frozen letter without a person; None: it does not name them."""
     new = freeze.without(
         Frozen.from_json(letter.document),
         person.is_signature,
@@ -257,17 +221,12 @@ def _source(letter: FrozenLetter) -> str:
     return "\n".join([frozen.source, *demands])
 
 
-def _is_box(entry: str | list[str], mailbox: str) -> bool:
-    return folded(entry if isinstance(entry, str) else entry[-1]) == folded(mailbox)
-
-
 def _received(log: Log, person: DataSubject) -> Iterator[Disclosure]:
     for row in held(log, person.mailbox)["copies"]:
         if row["state"] in MAY_HAVE_ARRIVED:
             day = str(row["letter_date"]) if row["letter_date"] else None
-            yield Disclosure(
-                str(row["letter"]), int(str(row["revision"])), "recipient", 1, day, day
-            )
+            letter, revision = str(row["letter"]), int(str(row["revision"]))
+            yield Disclosure(letter, revision, "recipient", 1, day, day)
 
 
 def _is_uncertain(log: Log, person: DataSubject, gone: Disclosure) -> bool:
@@ -282,7 +241,7 @@ def _named_in(
 ) -> Iterator[Disclosure]:
     for letter in letters:
         document = Frozen.from_json(letter.document).document
-        roles = [key for key in ("cc", "bcc") if _has_box(document[key], person.mailbox)]
+        roles = [key for key in ("cc", "bcc") if _has_mailbox(document[key], person.mailbox)]
         if any(map(person.is_signature, document["signatories"]["published"])):
             roles.append("signatory")
         copies, first, last = gone_out(log, letter) if roles else (0, None, None)
@@ -290,14 +249,15 @@ def _named_in(
             yield Disclosure(letter.letter, letter.revision, role, copies, first, last)
 
 
-def _has_box(entries: Iterable[str | list[str]], mailbox: str) -> bool:
-    return any(_is_box(entry, mailbox) for entry in entries)
+def _has_mailbox(entries: Iterable[str | list[str]], mailbox: str) -> bool:
+    addresses = (entry if isinstance(entry, str) else entry[-1] for entry in entries)
+    return folded(mailbox) in map(folded, addresses)
 
 
 def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
     """Delete the sandbox's letters to a person, and those that name them."""
     count = 0
-    # A link could lead to mail that is not the sandbox's.
+    # A link could lead to mail that does not belong to the sandbox.
     own = [outbox / name for name in _MAILDIR if not (outbox / name).is_symlink()]
     for path in (path for one in own for path in sorted(one.glob("*")) if not outbox.is_symlink()):
         if path.is_symlink() or not path.is_file():
@@ -310,17 +270,12 @@ def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
 
 
 def export(log: Log, person: DataSubject) -> dict[str, Any]:
-    """Everything that a log holds about a person, as JSON has it.
-
-    Args:
-        log: The log.
-        person: Whom.
-    """
+    """Everything that a log holds about a person, as JSON."""
     rows = held(log, person.mailbox)
     kept: dict[Any, Any] = {row["id"]: row["bytes"] for row in rows["copies"] if row["bytes"]}
     found: dict[str, Any] = {name: list(map(_readable, some)) for name, some in rows.items()}
     for copy in found["copies"]:
-        copy["text"] = _plain(kept[copy["id"]]) if copy["id"] in kept else None
+        copy["text"] = _text_of(kept[copy["id"]]) if copy["id"] in kept else None
         copy["fields"] = fields_of(copy["fields"])
     named = _named_in(log, frozen_letters(log), person)
     return {
@@ -332,20 +287,18 @@ def export(log: Log, person: DataSubject) -> dict[str, Any]:
     }
 
 
-def _plain(data: bytes) -> str:
-    """What a person reads of a letter."""
+def _text_of(data: bytes) -> str:
+    """The plain text of a letter."""
     body = email.message_from_bytes(data, policy=email.policy.default).get_body(("plain",))
     return str(body.get_content()) if body else ""
 
 
 def _readable(row: dict[str, object]) -> dict[str, object]:
-    return {
-        name: _text(value) if isinstance(value, bytes) else value for name, value in row.items()
-    }
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return f"base64:{b64encode(data).decode('ascii')}"
+    found = dict(row)
+    for name, value in row.items():
+        if isinstance(value, bytes):
+            try:
+                found[name] = value.decode("utf-8")
+            except UnicodeDecodeError:
+                found[name] = f"base64:{b64encode(value).decode('ascii')}"
+    return found

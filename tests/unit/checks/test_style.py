@@ -3,7 +3,7 @@
 import pytest
 
 from petition.campaign.letter import Letter
-from petition.checks.style import Lint, untranslated
+from petition.checks.style import StyleCheck, untranslated
 from petition.errors import Level
 from petition.identity import Signer
 from petition.merge.message import Merger
@@ -24,10 +24,10 @@ def told(people, *texts):
     frozen = freeze_texts(*texts)
     letter = Letter("open-letter", {}, {text.language: text for text in texts})
     merger = Merger(frozen, Signer(b"k" * 32))
-    lint = Lint(letter)
+    style = StyleCheck(letter)
     for person in people:
-        lint.look_at(person, merger.check(person, 1, NOW))
-    problems = list(lint.problems())
+        style.look_at(person, merger.check(person, 1, NOW))
+    problems = list(style.problems())
     assert all(problem.level is Level.WARNING for problem in problems)
     return [(problem.file, problem.line, problem.what) for problem in problems]
 
@@ -96,9 +96,9 @@ def test_punctuation_in_a_cell_is_wrong_if_the_letter_has_it_too(body, count):
 
 def test_rows_are_checked_even_if_the_letter_cannot_be_merged():
     text = text_of("Hello.")
-    lint = Lint(Letter("a", {}, {"en": text}))
-    lint.look_at(person_of(salutation="Mr Smith"), None)
-    (problem,) = lint.problems()
+    style = StyleCheck(Letter("a", {}, {"en": text}))
+    style.look_at(person_of(salutation="Mr Smith"), None)
+    (problem,) = style.problems()
     assert problem.what.startswith('the salutation "Mr Smith" does not fit')
 
 
