@@ -18,7 +18,7 @@ from petition.campaign.settings import (
 )
 from petition.campaign.signatories import Signatory, count_once, read_signatories
 from petition.campaign.text_file import unreadable
-from petition.errors import CampaignError, Problem
+from petition.errors import CampaignError, Problem, UsageError
 
 SETTINGS_FILE = "petition.toml"
 LETTERS_FOLDER = "letters"
@@ -49,6 +49,20 @@ class Campaign:
     def languages(self) -> tuple[str, ...]:
         """The languages of the campaign, the default one first."""
         return self.settings.campaign.languages
+
+    def find_letter(self, name: str) -> Letter:
+        """A letter by its name, or by its file's.
+
+        Raises:
+            UsageError: There is none.
+        """
+        stem = name.removeprefix(f"{LETTERS_FOLDER}/").removesuffix(".md")
+        if stem in self.letters:
+            return self.letters[stem]
+        near = nearest(stem, self.letters)
+        known = ", ".join(sorted(self.letters)) or "none"
+        hint = f"Did you mean {near}" if near else f"Letters here: {known}"
+        raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', hint)
 
     def people(self, list_name: str, problems: list[Problem]) -> PeopleList | None:
         """A list in [people], ready to be read; None, and a problem, if it cannot be."""

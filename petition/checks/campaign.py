@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from difflib import get_close_matches
 from pathlib import Path, PurePath
 
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
@@ -31,7 +30,6 @@ from petition.errors import (
     MergeRefused,
     Problem,
     Problems,
-    UsageError,
 )
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
@@ -307,7 +305,7 @@ def examine(
     Raises:
         UsageError: There is no such letter.
     """
-    letter = find_letter(campaign, name)
+    letter = campaign.find_letter(name)
     examined = Examined(campaign, letter, server, Files.of(campaign))
     examined.problems += concerning(campaign, letter.name)
     examined.problems += letter_checks.unknown_lists(campaign)
@@ -346,21 +344,6 @@ class _AnyColumn(tuple[str, ...]):
 
     def __contains__(self, name: object) -> bool:
         return True
-
-
-def find_letter(campaign: Campaign, name: str) -> Letter:
-    """A letter by its name, or by its file's.
-
-    Raises:
-        UsageError: There is no such letter.
-    """
-    stem = name.removeprefix(f"{LETTERS_FOLDER}/").removesuffix(".md")
-    if stem in campaign.letters:
-        return campaign.letters[stem]
-    near = get_close_matches(stem, campaign.letters, n=1)
-    known = ", ".join(sorted(campaign.letters)) or "none"
-    hint = f"Did you mean {near[0]}" if near else f"Letters here: {known}"
-    raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', hint)
 
 
 def concerning(campaign: Campaign, letter: str) -> list[Problem]:

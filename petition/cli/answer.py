@@ -1,26 +1,35 @@
 """petition answer: records what somebody answered; and the table of answers."""
 
+import os
+import pwd
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
+from petition.campaign.names import nearest
 from petition.cli import output
-from petition.cli.workspace import Json, Workspace
-from petition.outbox.answers import Answer, Status
+from petition.cli.workspace import Json, Workspace, addresses, letter_name
+from petition.errors import UsageError
+from petition.merge.document import Frozen
+from petition.outbox.answers import (
+    RECORDED,
+    Answer,
+    Channel,
+    NewAnswer,
+    Status,
+    StoredMail,
+    copies_got,
+    stored_mails,
+    write_down,
+)
 from petition.outbox.inbound import Incoming, Unmatched
 from petition.outbox.log import Log
-from petition.outbox.models import stamp
+from petition.outbox.models import Copy, stamp
 from petition.outbox.states import State
-from petition.report.ledger import Entry, Ledger, QuotedDemand, ledger
-
-if TYPE_CHECKING:
-    from enum import StrEnum
-
-    from petition.outbox.answers import NewAnswer, StoredMail
-    from petition.outbox.models import Copy
-
+from petition.report.ledger import Entry, Ledger, QuotedDemand, demands_of, ledger
 
 _NARROWEST_NAME = 8  # columns
 _WIDEST_NAME = 32
@@ -341,11 +350,6 @@ def answer(
     as_json: Json = False,
 ) -> None:
     """Write down what somebody answered by phone or at the door."""
-    from petition.cli import output
-    from petition.cli.workspace import Workspace
-    from petition.errors import UsageError
-    from petition.outbox.answers import RECORDED, Channel, NewAnswer, Status, write_down
-
     said = Status(_one_of(status, RECORDED, "answer"))
     came = _one_of(channel, tuple(Channel), "channel") if channel else ""
     # Half a surrogate pair stands for a byte that is no UTF-8, and no database takes it.
@@ -379,10 +383,7 @@ def answer(
         place.say_which()
 
 
-def _one_of(text: str, known: "tuple[StrEnum, ...]", noun: str) -> "StrEnum":
-    from petition.campaign.names import nearest
-    from petition.errors import UsageError
-
+def _one_of(text: str, known: tuple[StrEnum, ...], noun: str) -> StrEnum:
     for one in known:
         if text.lower() == one:
             return one
@@ -391,10 +392,7 @@ def _one_of(text: str, known: "tuple[StrEnum, ...]", noun: str) -> "StrEnum":
     raise UsageError(f'"{text}" is no {noun}; nothing was recorded', hint)
 
 
-def _mail(log: "Log", which: str) -> "StoredMail":
-    from petition.errors import UsageError
-    from petition.outbox.answers import stored_mails
-
+def _mail(log: Log, which: str) -> StoredMail:
     found = stored_mails(log, which)
     if not found:
         hint = "See petition status --answers and petition inbox --unmatched"
@@ -405,12 +403,8 @@ def _mail(log: "Log", which: str) -> "StoredMail":
     return found[0]
 
 
-def _copy(place: "Workspace", who: str, letter: str | None, stored: "StoredMail | None") -> "Copy":
+def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | None) -> Copy:
     """The copy that is answered: by the letter's name, by the mail, else the latest."""
-    from petition.cli.workspace import addresses, letter_name
-    from petition.errors import UsageError
-    from petition.outbox.answers import copies_got
-
     named = addresses([who])[0] if "@" in who else who
     copies = copies_got(place.existing_log, named)
     if not copies:
@@ -437,13 +431,9 @@ def _copy(place: "Workspace", who: str, letter: str | None, stored: "StoredMail 
     return fitting[-1]
 
 
-def _demands(log: "Log", copy: "Copy", asked: list[str]) -> list[str]:
+def _demands(log: Log, copy: Copy, asked: list[str]) -> list[str]:
     if not asked:
         return []
-    from petition.campaign.names import nearest
-    from petition.errors import UsageError
-    from petition.merge.document import Frozen
-    from petition.report.ledger import demands_of
 
     frozen = log.frozen(copy.letter, copy.revision)
     known = [one.id for one in demands_of(log, Frozen.from_json(frozen.document))] if frozen else []
@@ -461,9 +451,6 @@ def _demands(log: "Log", copy: "Copy", asked: list[str]) -> list[str]:
 
 def _login() -> str:
     """The login name of whoever runs the program, which the environment cannot change."""
-    import os
-    import pwd
-
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # an account without an entry, as in some containers
@@ -471,7 +458,7 @@ def _login() -> str:
 
 
 def _answer_as_json(
-    copy: "Copy", said: "NewAnswer", stored: "StoredMail | None", at: str
+    copy: Copy, said: NewAnswer, stored: StoredMail | None, at: str
 ) -> dict[str, object]:
     return {
         "email": copy.mailbox,
@@ -489,9 +476,7 @@ def _answer_as_json(
     }
 
 
-def _say(copy: "Copy", said: "NewAnswer", stored: "StoredMail | None") -> None:
-    from petition.cli import output
-
+def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
     about = f" ({', '.join(said.demands)})" if said.demands else ""
     came = f", {CAME[said.channel]}" if said.channel else ""
     who = copy.name or copy.mailbox

@@ -12,7 +12,7 @@ from petition.campaign.people import Person
 from petition.campaign.server import Server, ServerMisnamed
 from petition.campaign.settings import Rate
 from petition.checks import campaign as campaign_checks
-from petition.checks.campaign import Examined, examine, find_letter, in_order, today_of
+from petition.checks.campaign import Examined, examine, in_order, today_of
 from petition.checks.dns import VARIABLE, Resolver, known_of
 from petition.checks.sender import (
     Limits,
@@ -30,6 +30,7 @@ from petition.cli.send_plan import fallback_lines
 from petition.cli.workspace import Json, Workspace
 from petition.errors import (
     CampaignError,
+    ExitStatus,
     Level,
     LogUnusable,
     PetitionError,
@@ -59,16 +60,18 @@ SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
 
 
 def look_online(place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]) -> Visit:
-    """Look at all that only the world outside can tell."""
+    """Look at what only DNS and the server know."""
     campaign = place.campaign
-    if campaign.stands_in:  # petition.toml is wrong: nothing follows from what stands in
+    if campaign.stands_in:  # the settings are not those of petition.toml, which has errors
         return Visit([])
     resolver = Resolver(os.environ.get(VARIABLE, ""))
     sender = SenderDomain.of(campaign.settings, place.server, _key_record(place))
     found = list(look_at_sender(sender, resolver))
     if place.server is None:
         hint = "Name it in [smtp] of petition.toml"
-        return Visit([*found, well("petition.toml", "no mail server is named to visit", hint)])
+        return Visit(
+            [*found, well("petition.toml", "no mail server is set that could be checked", hint)]
+        )
     if campaign.settings.dkim:
         sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
     seen = _visit(place.server, sizes, sender.domain)
@@ -95,7 +98,7 @@ def _key_record(place: Workspace) -> str | None:
     try:
         key = load_key(dkim, place.campaign.root)
         return public_record(key) if key else None
-    except KeyRefused:  # `check` tells of it
+    except KeyRefused:  # `check` reports it
         return None
 
 
@@ -125,47 +128,33 @@ ENVIRONMENT = "environment"  # stands where a file would, for what an environmen
 
 @dataclass
 class Inspection:
-    """What was looked at.
-
-    Args:
-        problems: What is wrong, by file and line, each once.
-        letters: How many letters were looked at.
-        people: How many people they go to; a list that several letters go to counts once.
-        fallbacks: Who gets a letter in another language than their own.
-        is_rehearsal: Whether letters would go to the sandbox.
-        sizes: Of each letter, the bytes of its largest copy; only where the server is asked.
-        recipients: How many people each letter goes to.
-        online: What DNS and the server said, in its own order; `send` does not ask them.
-        is_refused: Whether the server could not be reached or refused the login.
-        held: The letters that nothing is wrong with, and at which `send` would stop all the same,
-            each with what it would take.
-    """
+    """What was looked at."""
 
     problems: list[Problem] = field(default_factory=list)
     letters: int = 0
-    people: int = 0
-    fallbacks: list[str] = field(default_factory=list)
+    people: int = 0  # a list that several letters go to counts once
+    fallbacks: list[str] = field(default_factory=list)  # who gets a letter in another language
     is_rehearsal: bool = False
-    held: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)  # letters without errors, and what they need
+    sizes: dict[str, int] = field(default_factory=dict)  # bytes of each letter's largest copy
     recipients: dict[str, int] = field(default_factory=dict)
-    is_refused: bool = False
-    online: list[Problem] = field(default_factory=list)
+    is_refused: bool = False  # the server could not be reached or refused the login
+    online: list[Problem] = field(default_factory=list)  # what DNS and the server said
 
     @property
     def errors(self) -> int:
-        """How many of the problems keep a letter from being sent."""
+        """How many problems stop a letter from being sent."""
         return sum(problem.count for problem in self.problems if problem.is_error)
 
     @property
     def warnings(self) -> int:
-        """How many of all a person should look at."""
+        """How many of all problems are warnings."""
         found = (*self.problems, *self.online)
         return sum(problem.count for problem in found if problem.level is Level.WARNING)
 
     @property
     def online_errors(self) -> int:
-        """How much keeps letters from arriving that nothing keeps from being sent."""
+        """How many problems stop letters from arriving, though not from being sent."""
         return sum(problem.is_error for problem in self.online)
 
 
@@ -186,7 +175,6 @@ def inspect(
 
 
 def _look_online(place: Workspace, inspection: Inspection, *, asks: bool) -> None:
-
     try:
         place.allow(Part.SERVER, Part.SIGNATURE, asks=asks)
         seen = look_online(place, inspection.sizes, inspection.recipients)
@@ -206,7 +194,7 @@ class _Inspector:
 
     def look(self, names: list[str]) -> None:
         campaign = self._place.campaign
-        letters = [find_letter(campaign, name).name for name in names]
+        letters = [campaign.find_letter(name).name for name in names]
         if not names:
             self._found.problems += campaign.problems
         log = self._log()
@@ -250,14 +238,14 @@ class _Inspector:
 
     def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
         count = 0
-        with output.Counter(f"{examined.letter.name}: people looked at") as counter:
+        with output.counter(f"{examined.letter.name}: people checked") as show:
 
             def look_at(people: list[Person]) -> None:
                 nonlocal count
                 count += len(people)
                 for person in people:
                     examined.fallbacks.look_at(merger, person)
-                counter.show(count)
+                show(count)
 
             check_list(examined, merger, revision, look_at)
         if examined.people:
@@ -265,7 +253,7 @@ class _Inspector:
             self._found.recipients[examined.letter.name] = count
 
     def _log(self) -> Log | None:
-        """The log, if there is one and it can be told which one it is."""
+        """The log, if there is one and it can be used."""
         log = None
         try:
             self._found.is_rehearsal = self._place.is_rehearsal
@@ -296,8 +284,8 @@ class _Inspector:
         for one in self._place.unconfirmed(*uses):
             table, _, key = one.key.partition("] ")
             line = self._place.campaign.lines.line_of((table.removeprefix("["), key))
-            what = f"{one.key} is not confirmed yet: send asks before it {one.effect}"
-            hint = "petition trust shows what the folder asks for"
+            what = f"{one.key} is not confirmed yet: send will ask before it {one.effect}"
+            hint = "Run petition trust to see what the folder asks for"
             warning = Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark=key)
             self._found.problems.append(warning)
 
@@ -305,10 +293,10 @@ class _Inspector:
         try:
             path = self._place.log_file
             file = path.name if path else self._place.log_name
-        except LogUnusable:  # it is no file: what petition.toml names is of another kind
+        except LogUnusable:  # not a file: petition.toml names another kind of log
             self._add(SETTINGS_FILE, fault, "log", "database")
             return
-        # The fault names the file, and so does the place of the problem.
+        # Both the error and the place of the problem name the file.
         what = fault.what.removeprefix(f"{file}: ")
         what = f"it {what[len(file) + 1 :]}" if what.startswith(f"{file} ") else what
         self._add(file, LogUnusable(what, fault.hint))
@@ -334,19 +322,15 @@ def check(
     context: typer.Context,
     letter: Annotated[
         list[str] | None,
-        typer.Argument(metavar="LETTER", help="Only these letters; else all of them."),
+        typer.Argument(metavar="LETTER", help="Only these letters (default: all)."),
     ] = None,
     online: Annotated[
         bool,
-        typer.Option("--online", help="Ask DNS and the server too; nothing is sent."),
+        typer.Option("--online", help="Ask DNS and the mail server too; nothing is sent."),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Find everything that is wrong, in all files at once."""
-    from petition.cli import output
-    from petition.cli.workspace import Workspace
-    from petition.errors import ExitStatus
-
     with Workspace.open(context, reads_on=True) as place:
         inspection = inspect(place, letter or [], online=online, asks=not as_json)
         found = [*inspection.problems, *inspection.online]
@@ -363,30 +347,25 @@ def check(
     raise typer.Exit(ExitStatus.PROBLEMS if is_wrong else ExitStatus.DONE)
 
 
-def _sum_up(inspection: "Inspection") -> None:
-    from petition.cli import output
-
+def _sum_up(inspection: Inspection) -> None:
     for line in inspection.fallbacks:
         output.say(line)
-    if outside := inspection.online_errors:
-        stand = "it stands" if outside == 1 else "they stand"
-        found = output.count(outside, "problem")
-        output.say(f"{found} online: letters may not arrive while {stand}.", "bold")
+    if online := inspection.online_errors:
+        output.say(f"{output.count(online, 'error')} online: letters may not arrive.", "bold")
     errors, warnings = inspection.errors, inspection.warnings
     warned = f", {output.count(warnings, 'warning')}" if warnings else ""
     if errors:
-        stand = "it stands" if errors == 1 else "they stand"
-        output.say(f"{output.count(errors, 'problem')}{warned}: nothing is sent while {stand}.")
+        until = "it is" if errors == 1 else "they are"
+        output.say(f"{output.count(errors, 'error')}{warned}: nothing is sent until {until} fixed.")
         return
+    if not inspection.people:
+        verdict = "there is nobody to write to"
+    elif inspection.held:
+        verdict = "; ".join(f"{name} needs {needs}" for name, needs in inspection.held.items())
+        is_all = len(inspection.held) == inspection.letters
+        verdict = f"not ready: {verdict}" if is_all else f"{verdict}; the others are ready"
+    else:
+        verdict = "ready"
     letters = output.count(inspection.letters, "letter")
     people = output.count(inspection.people, "person", "people")
-    if not inspection.people:
-        output.say(f"{letters}, {people}{warned}: there is nobody to write to.", "bold")
-        return
-    if not inspection.held:
-        output.say(f"{letters}, {people}{warned}: ready.", "bold")
-        return
-    held = "; ".join(f"{name} needs {needs}" for name, needs in inspection.held.items())
-    is_all = len(inspection.held) == inspection.letters
-    ready = f"not ready: {held}" if is_all else f"{held}; the others are ready"
-    output.say(f"{letters}, {people}{warned}: {ready}.", "bold")
+    output.say(f"{letters}, {people}{warned}: {verdict}.", "bold")

@@ -1,15 +1,19 @@
 """petition forget and petition export: a person's data erased, or shown."""
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from petition.address import folded
-from petition.cli import output, workspace
-from petition.cli.workspace import Json, Workspace, logs
+from petition.campaign.server import Server, database_of
+from petition.campaign.signatories import Signatory
+from petition.cli import output
+from petition.cli.workspace import OUTBOX, Json, Workspace, addresses
 from petition.errors import CampaignError, UsageError
 from petition.outbox.erasure import Erased, Redaction
 from petition.outbox.log import Log
@@ -17,64 +21,78 @@ from petition.outbox.manual import Forgotten
 from petition.report import privacy
 from petition.report.privacy import DataSubject, Disclosure, Receipt, Trace, traces
 
-if TYPE_CHECKING:
-    from petition.campaign.signatories import Signatory
-
-
 _SHOWN = ("copies", "events", "answers", "mails")
 
 
-def forget_person(place: Workspace, address: str, *, yes: bool, as_json: bool) -> None:
-    """Ask, erase a person from every log of the campaign, and print the receipt."""
-    mailbox = _whom(place, address)
-    with ExitStack() as owning:
-        known = logs(place, make=True)
+def forget(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDR", help="The person's address.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase a person from the log, and never write to them again."""
+    with Workspace.open(context, writes=True) as place, ExitStack() as owning:
+        (mailbox,) = addresses([address])
+        sender = place.settings.sender
+        own = {folded(box.addr_spec) for box in (sender.from_, sender.reply_to) if box}
+        if folded(mailbox) in own:
+            raise UsageError(
+                f"{mailbox} is the campaign's own address, which is in every letter",
+                "Change [sender] in petition.toml first",
+            )
+        known = _logs(place, make=True)
         for log, _ in known:
             owning.enter_context(log.owned())
         person = _person(place, mailbox, [log for log, _ in known])
         if not yes:
-            _ask(mailbox, [log for log, _ in known])
+            _confirm(mailbox, [log for log, _ in known])
         receipts = [privacy.forget(log, person, outbox) for log, outbox in known]
-    found = _traces(place, person)
-    if as_json:
-        output.json(_receipt_json(mailbox, receipts, found))
-    else:
-        _show(mailbox, receipts, found)
+        owning.close()
+        found = _traces(place, person)
+        if as_json:
+            output.json(_receipt_json(mailbox, receipts, found))
+        else:
+            _show(mailbox, receipts, found)
 
 
-def export_person(place: Workspace, address: str, *, as_json: bool) -> None:
-    """Show everything that the logs and the people files hold about a person."""
-    (mailbox,) = workspace.addresses([address])
-    known = [log for log, _ in logs(place, make=False)]
-    person = _person(place, mailbox, known)
-    held = [privacy.export(log, person) for log in known]
-    found = _traces(place, person)
-    if as_json:
-        files = [asdict_of(one) | {"cells": one.cells} for one in found]
-        output.json({"email": mailbox, "logs": held, "files": files})
-        return
-    for log, one in zip(known, held, strict=True):
-        output.say(f"{log.where}: {_counted(one)}", "bold")
-        for copy in one["copies"]:
-            output.say(f"  {copy['letter']}, revision {copy['revision']}: {copy['state']}")
-        for signed in one["named_in"]:
-            output.say(f"  named in {signed['letter']} as {signed['role']}")
-        if day := one["forgotten_at"]:
-            output.say(f"  forgotten on {day[:10]}: a salted hash of the address is kept")
-    _say_files(found, "Your own files:")
-    output.say(f"All of it: petition export {mailbox} --json")
+def export(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDR", help="The person's address.")],
+    as_json: Json = False,
+) -> None:
+    """Show everything that is held about a person."""
+    with Workspace.open(context) as place:
+        (mailbox,) = addresses([address])
+        known = [log for log, _ in _logs(place, make=False)]
+        person = _person(place, mailbox, known)
+        held = [privacy.export(log, person) for log in known]
+        found = _traces(place, person)
+        if as_json:
+            files = [_trace_json(one) | {"cells": one.cells} for one in found]
+            output.json({"email": mailbox, "logs": held, "files": files})
+            return
+        for log, one in zip(known, held, strict=True):
+            output.say(f"{log.where}: {_counted(one)}", "bold")
+            for copy in one["copies"]:
+                output.say(f"  {copy['letter']}, revision {copy['revision']}: {copy['state']}")
+            for signed in one["named_in"]:
+                output.say(f"  named in {signed['letter']} as {signed['role']}")
+            if day := one["forgotten_at"]:
+                output.say(f"  forgotten on {day[:10]}: a salted hash of the address is kept")
+        _say_files(found, "Your own files:")
+        output.say(f"For everything: petition export {mailbox} --json")
 
 
-def _whom(place: Workspace, address: str) -> str:
-    (mailbox,) = workspace.addresses([address])
-    sender = place.settings.sender
-    own = {box.addr_spec for box in (sender.from_, sender.reply_to) if box}
-    if folded(mailbox) in map(folded, own):
-        raise UsageError(
-            f"{mailbox} is the campaign's own address, which stands in every letter",
-            "Change [sender] in petition.toml first",
-        )
-    return mailbox
+def _logs(place: Workspace, *, make: bool) -> list[tuple[Log, Path | None]]:
+    """The logs of a campaign, that of the present server first; the rehearsals' has an outbox."""
+    server = Server(host="localhost", port=25, security="none")  # any: there is one log for all
+    real = database_of(place.settings, os.environ, place.root, place.server or server)
+    found: list[tuple[Log, Path | None]] = []
+    for url, outbox in ((real, None), (place.rehearsal_url, place.root / OUTBOX)):
+        is_present = url == place.url
+        if place.has_log(url) or (is_present and make):
+            found.append((place.log if is_present else place.open_log(url), outbox))
+    return found[::-1] if place.is_rehearsal else found
 
 
 def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject:
@@ -83,14 +101,12 @@ def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject
         signatories = place.campaign.signatories
     except CampaignError as fault:  # the log can be erased all the same
         output.problems(fault.problems, on_stderr=True)
-    names = {name for log in known for name in privacy.names_in_log(log, mailbox)}
     redaction = Redaction(mailbox)
-    named = {
+    names = {name for log in known for name in privacy.names_in_log(log, mailbox)} | {
         trace.cells.get("name", "")
         for trace in _traces(place, DataSubject(mailbox))
         if redaction.has_address(trace.cells.get("email", ""))
     }
-    names |= named
     strangers = {one for log in known for one in privacy.strangers_in_log(log, mailbox, names)}
     return DataSubject.of(mailbox, signatories, names, strangers)
 
@@ -100,18 +116,12 @@ def _traces(place: Workspace, person: DataSubject) -> list[Trace]:
     return traces(place.root, place.settings, redaction.has_address, redaction.names_them)
 
 
-def _ask(mailbox: str, known: Iterable[Log]) -> None:
+def _confirm(mailbox: str, known: Iterable[Log]) -> None:
     for log in known:
         output.say(f"{log.where}: {_counted(privacy.export(log, DataSubject(mailbox)))}")
         if day := Forgotten(log).day(mailbox):
             output.say(f"  forgotten before, on {day[:10]}")
-    if not output.can_ask():
-        raise UsageError(
-            "nothing was erased: nobody is there to confirm it",
-            "Run it in a terminal, or add --yes",
-        )
-    if not output.ask(f"Erase {mailbox} for good? It cannot be taken back."):
-        raise UsageError("nothing was erased: it was declined")
+    output.confirm(f"Erase {mailbox} for good? This cannot be undone.", "nothing was erased")
 
 
 def _counted(held: dict[str, list[object]]) -> str:
@@ -121,7 +131,7 @@ def _counted(held: dict[str, list[object]]) -> str:
         for name in _SHOWN
         if held[name]
     ]
-    return ", ".join(parts) or "nothing is held"
+    return ", ".join(parts) or "holds nothing"
 
 
 def _show(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> None:
@@ -129,20 +139,20 @@ def _show(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> None:
     for receipt in receipts:
         output.say(f"{receipt.log}: {_erased(receipt.erased)}")
         if receipt.files:
-            output.say(f"  {output.count(receipt.files, 'letter')} of the sandbox deleted")
+            output.say(f"  deleted {output.count(receipt.files, 'letter')} in the sandbox's outbox")
         for letter in receipt.rehashed:
-            output.say(f"  {letter}: the name is taken out, and what waits goes without it")
+            output.say(f"  {letter}: removed the name; waiting copies will go without it")
     if gone := [one for receipt in receipts for one in receipt.gone]:
         is_known = not any(receipt.is_uncertain for receipt in receipts)
-        output.say(f"It had already gone{'' if is_known else ', or may have'}:")
+        output.say(f"Already sent{'' if is_known else ', or possibly sent'}:")
         rows = [(one.letter, one.revision, one.role, one.copies, _days(one)) for one in gone]
         output.table(["letter", "revision", "as", "copies", "when"], rows)
     for letter in sorted({letter for receipt in receipts for letter in receipt.texts}):
-        output.say(f"The words of {letter} name them: the log keeps that text as it was sent.")
-    _say_files(found, "Your own files still hold it; they are yours to edit:")
+        output.say(f"The text of {letter} names them: the log keeps that text as it was sent.")
+    _say_files(found, "Your own files still name them; edit them yourself:")
     output.say(
-        "Copies of the log, reports and packs of evidence made before, your inbox, and mail that"
-        " has gone out are beyond this command."
+        "This command cannot reach copies of the log, earlier reports and evidence packs, your"
+        " inbox, or mail that was sent."
     )
 
 
@@ -150,12 +160,12 @@ def _say_files(found: list[Trace], heading: str) -> None:
     if found:
         output.say(heading)
     for one in found:
-        output.say(f"  {one.file}:{one.line}{' (the name alone)' if one.by_name else ''}")
+        output.say(f"  {one.file}:{one.line}{' (only the name)' if one.by_name else ''}")
 
 
 def _erased(erased: Erased) -> str:
     if erased.is_nothing:
-        return "nothing was held; the hash of the address is kept"
+        return "held nothing; keeps a hash of the address"
     parts = {
         ("copy to them", "copies to them"): erased.copies,
         ("mail", "mails"): erased.mails,
@@ -164,7 +174,7 @@ def _erased(erased: Erased) -> str:
         ("other text", "other texts"): erased.texts,
     }
     told = ", ".join(output.count(number, *words) for words, number in parts.items() if number)
-    stopped = f"; {erased.waiting:,} of them waited and will not go" if erased.waiting else ""
+    stopped = f"; {erased.waiting:,} of them waited and will not be sent" if erased.waiting else ""
     return f"erased from {told}{stopped}"
 
 
@@ -173,8 +183,7 @@ def _days(gone: Disclosure) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def asdict_of(trace: Trace) -> dict[str, object]:
-    """A line that names somebody, as JSON has it."""
+def _trace_json(trace: Trace) -> dict[str, object]:
     return {"file": trace.file, "line": trace.line, "by_name": trace.by_name}
 
 
@@ -195,30 +204,5 @@ def _receipt_json(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> 
             }
             for receipt in receipts
         ],
-        "files": [asdict_of(one) for one in found],
+        "files": [_trace_json(one) for one in found],
     }
-
-
-def forget(
-    context: typer.Context,
-    address: Annotated[str, typer.Argument(metavar="ADDR", help="Whom.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for a script.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Erase a person from the log, and never write to them again."""
-    from petition.cli.workspace import Workspace
-
-    with Workspace.open(context, writes=True) as place:
-        forget_person(place, address, yes=yes, as_json=as_json)
-
-
-def export(
-    context: typer.Context,
-    address: Annotated[str, typer.Argument(metavar="ADDR", help="About whom.")],
-    as_json: Json = False,
-) -> None:
-    """Show everything that is held about a person."""
-    from petition.cli.workspace import Workspace
-
-    with Workspace.open(context) as place:
-        export_person(place, address, as_json=as_json)

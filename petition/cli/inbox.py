@@ -4,8 +4,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import typer
 
@@ -13,123 +14,160 @@ from petition import mail_parser
 from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import output
-from petition.cli.workspace import Json
+from petition.cli.answer import show_unmatched
+from petition.cli.workspace import Json, Workspace
 from petition.errors import ExitStatus, ServerTrouble, UsageError
 from petition.inbox.classify import explain, set_aside
+from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.inbox.patterns import Finding
 from petition.outbox.inbound import Incoming, Recorded, sent_since
-from petition.outbox.log import Log
-
-if TYPE_CHECKING:
-    from petition.cli.workspace import Workspace
-
+from petition.trust import Part
 
 _POLL_SECONDS = 60
 _PAUSE_SECONDS = 5  # before a lost connection is made again; doubled each time that fails
 _LONGEST_PAUSE_SECONDS = 600
 _TELL_EVERY = 1_000  # mails
-_PILE_SHOWN = 20
+_UNMATCHED_SHOWN = 20
 _OF_PEOPLE = frozenset({"answer", "auto-reply", "unsubscribe"})
 _UNCLASSIFIED = "unclassified"
 _PLURALS = {"auto-reply": "auto-replies", "set aside": "set aside"}
 
 
-def listen(log: Log, settings: Inbox, root: Path, *, watch: bool, as_json: bool) -> None:
-    """Read the inbox; with `watch` until the person stops it."""
-    incoming = Incoming(log)
+def inbox(
+    context: typer.Context,
+    file: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="Mails for --explain.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what the mails in FILE are; record nothing.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Read what is there (the default).")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep reading what comes.")] = False,
+    unmatched: Annotated[
+        bool, typer.Option("--unmatched", help="List mails that could not be matched to a letter.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read what comes back: bounces, answers and requests to leave."""
+    if sum((explain, once, watch, unmatched)) > 1:
+        what = "--explain, --once, --watch and --unmatched exclude each other"
+        raise UsageError(what, "Choose one of them")
+    if explain != bool(file):
+        what = "--explain needs a file" if explain else "a file needs --explain"
+        raise UsageError(what, "For example: petition inbox --explain mail.eml")
+    if file:
+        raise typer.Exit(explain_files(file, as_json=as_json))
+    with Workspace.open(context, writes=not unmatched) as place:
+        if unmatched:
+            show_unmatched(place, as_json=as_json)
+            return
+        settings = place.settings.inbox
+        if settings is None:
+            hint = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
+            raise UsageError("no inbox is set", hint)
+        place.allow(Part.LOG, Part.INBOX, asks=not as_json)
+        _listen(place, settings, watch=watch, as_json=as_json)
+        if not as_json:
+            place.say_which()
+
+
+def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) -> None:
+    incoming = Incoming(place.existing_log)
     since = sent_since(incoming.first_sent())
     if since is None:
-        raise UsageError("nothing has been sent yet", "There is nothing to wait an answer for")
+        raise UsageError("nothing has been sent yet", "There can be no answers")
+    reader = _Reader(incoming, settings, place.root, since, watch, as_json)
     shown = _Shown(incoming, as_json=as_json)
     is_first = True
     try:
-        for batch in _batches(incoming, settings, root, since, watch=watch, as_json=as_json):
+        for batch in reader.batches():
             if batch is not None:
                 shown.add(batch)
                 continue
             shown.end(even_nothing=is_first)
             is_first = False
     except ServerTrouble:
-        shown.end(even_nothing=False)  # what was written down before it
+        shown.end(even_nothing=False)  # what was recorded before it
         raise
 
 
-def _batches(
-    incoming: Incoming, settings: Inbox, root: Path, since: str, *, watch: bool, as_json: bool
-) -> Iterator[list[Recorded] | None]:
-    """What is new, as it is written down, and None where there is no more for now."""
-    kind, _, path = settings.url.partition(":")
-    if kind == "imaps":
-        yield from _of_imap(incoming, settings, since, watch=watch, as_json=as_json)
-        return
-    source = MaildirSource(root / path) if kind == "maildir" else Mbox(root / path)
-    while True:
-        incoming.log.tidy()  # what a dead run had in hand is so no more
-        known = incoming.known_places(source.name)
-        with _Told(source.count(known), as_json=as_json) as told:
-            yield from read_into(incoming, source.mails(known), source.name, told=told)
-        yield None
-        if not watch:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads an inbox, once or until Ctrl-C.
+
+    Its generators give what is new as it is recorded, and None when there is no more for now.
+    """
+
+    incoming: Incoming
+    settings: Inbox
+    root: Path
+    since: str
+    watch: bool
+    as_json: bool
+
+    def batches(self) -> Iterator[list[Recorded] | None]:
+        """All mail of the inbox."""
+        kind, _, path = self.settings.url.partition(":")
+        if kind == "imaps":
+            yield from self._of_imap()
             return
-        time.sleep(_POLL_SECONDS)
-
-
-def _of_imap(
-    incoming: Incoming, settings: Inbox, since: str, *, watch: bool, as_json: bool
-) -> Iterator[list[Recorded] | None]:
-    """The same of a mailbox of IMAP; who watches is connected again when the connection is lost."""
-    from petition.inbox.imap import IdleRefused
-
-    pause = 0
-    may_idle = True
-    while True:
-        try:
-            for new in _of_connection(
-                incoming, settings, since, watch=watch, as_json=as_json, may_idle=may_idle
-            ):
-                yield new
-                pause = _PAUSE_SECONDS
-            return  # noqa: TRY300 (the loop begins anew only after trouble)
-        except IdleRefused:
-            may_idle = False  # a new connection, which looks every minute
-        except ServerTrouble as trouble:
-            if not (watch and pause):  # what has never worked does not begin to by itself
-                raise
-            yield None
-            output.say_error(f"{trouble.what}; trying again in {pause} seconds")
-            sys.stderr.flush()
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def _of_connection(
-    incoming: Incoming, settings: Inbox, since: str, *, watch: bool, as_json: bool, may_idle: bool
-) -> Iterator[list[Recorded] | None]:
-    from petition.inbox.imap import Imap
-
-    with Imap(settings, may_idle=may_idle) as box:
+        source = MaildirSource(self.root / path) if kind == "maildir" else Mbox(self.root / path)
         while True:
-            incoming.log.tidy()  # what a dead run had in hand is so no more
-            known = incoming.position(box.name)
-            # Another UIDVALIDITY: the numbers mean other mails now, and all are looked at again.
-            after = known[1] if known and known[0] == box.validity else 0
-            with _Told(box.count(after, since), as_json=as_json) as told:
-                mails = box.mails(after, since, incoming.timed_out(box.name))
-                yield from read_into(incoming, mails, box.name, box.validity, told)
+            self.incoming.log.tidy()  # what a dead run had in hand has its true state now
+            known = self.incoming.known_places(source.name)
+            with _Told(source.count(known), as_json=self.as_json) as told:
+                yield from read_into(self.incoming, source.mails(known), source.name, told=told)
             yield None
-            if not watch:
+            if not self.watch:
                 return
-            box.wait()
+            time.sleep(_POLL_SECONDS)
+
+    def _of_imap(self) -> Iterator[list[Recorded] | None]:
+        """Of an IMAP mailbox; with --watch, a lost connection is made again."""
+        pause = 0
+        may_idle = True
+        while True:
+            try:
+                for new in self._of_connection(may_idle=may_idle):
+                    yield new
+                    pause = _PAUSE_SECONDS
+                return  # noqa: TRY300 (the loop is repeated only after trouble)
+            except IdleRefused:
+                may_idle = False  # a new connection, which looks every minute
+            except ServerTrouble as trouble:
+                if not (self.watch and pause):  # what has never worked will not start to
+                    raise
+                yield None
+                output.say_error(f"{trouble.what}; trying again in {pause} seconds")
+                sys.stderr.flush()
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _of_connection(self, *, may_idle: bool) -> Iterator[list[Recorded] | None]:
+        incoming = self.incoming
+        with Imap(self.settings, may_idle=may_idle) as box:
+            while True:
+                incoming.log.tidy()  # what a dead run had in hand has its true state now
+                known = incoming.position(box.name)
+                # Another UIDVALIDITY: the numbers mean other mails now, and all are read again.
+                after = known[1] if known and known[0] == box.validity else 0
+                with _Told(box.count(after, self.since), as_json=self.as_json) as told:
+                    mails = box.mails(after, self.since, incoming.timed_out(box.name))
+                    yield from read_into(incoming, mails, box.name, box.validity, told)
+                yield None
+                if not self.watch:
+                    return
+                box.wait()
 
 
 class _Told:
-    """Tells how far a long inbox is read: a bar on a terminal, else now and then a line."""
+    """Tells how far a long inbox is read: a bar on a terminal, else a line now and then."""
 
     def __init__(self, total: int, *, as_json: bool) -> None:
         self._total = total
         self._done = 0
-        # What a script reads may go to the same terminal, and a bar would draw over it.
+        # The JSON may go to the same terminal, and a bar would draw over it.
         is_alone = sys.stderr.isatty() and not as_json
         self._bar = output.bar() if is_alone and total >= _TELL_EVERY else None
         self._task = self._bar.add_task("", total=total, tally="mails") if self._bar else None
@@ -154,7 +192,7 @@ class _Told:
 
 
 class _Shown:
-    """Shows what came: with JSON at once, else when there is no more for now."""
+    """Shows what came: as JSON at once, else when there is no more for now."""
 
     def __init__(self, incoming: Incoming, *, as_json: bool) -> None:
         self._incoming = incoming
@@ -168,21 +206,19 @@ class _Shown:
         self._other_count = 0
 
     def add(self, batch: list[Recorded]) -> None:
-        """Take in what was written down."""
         for one in batch:
             kind = one.mail.kind or "set aside"
             if self._as_json:
-                output.json_line(_recorded_as_json(one))
+                output.json_line(_recorded_json(one))
             elif one.copy:
                 self._kinds[kind] += 1
                 self._ours.append(_row(one))
             else:
                 self._other_count += 1
-                if len(self._others) < _PILE_SHOWN:
+                if len(self._others) < _UNMATCHED_SHOWN:
                     self._others.append((one.mail.sender, kind, one.mail.subject[:60]))
 
     def end(self, *, even_nothing: bool) -> None:
-        """Tell of all that was taken in; where it is nothing, only with `even_nothing`."""
         if self._as_json:
             return
         number = len(self._ours) + self._other_count
@@ -191,17 +227,17 @@ class _Shown:
                 output.count(number, kind, _PLURALS.get(kind, ""))
                 for kind, number in self._kinds.items()
             )
-            of_them = f", {len(self._ours)} of them about our letters: {told}" if told else ""
+            of_them = f", {len(self._ours)} of them about your letters: {told}" if told else ""
             output.say(f"{output.count(number, 'new mail')}{of_them}.")
         elif even_nothing:
-            output.say("Nothing new has come.")
+            output.say("No new mail.")
         if self._ours:
-            output.table(["who", "letter", "what", "so"], self._ours)
+            output.table(["who", "letter", "what", "result"], self._ours)
             if any(_UNCLASSIFIED in so for *_, so in self._ours):
-                output.say("To say what they answered: petition status --answers")
+                output.say("To classify the answers: petition status --answers")
         if self._others:
             output.say(
-                f"{output.count(self._other_count, 'mail')} could not be matched with a letter and"
+                f"{output.count(self._other_count, 'mail')} could not be matched to a letter and"
                 f" changed nothing ({self._incoming.unmatched_count():,} so far):"
             )
             output.table(["from", "what", "subject"], self._others)
@@ -210,9 +246,9 @@ class _Shown:
 
 def _row(one: Recorded) -> tuple[str, str, str, str]:
     copy, mail = one.copy, one.mail
-    assert copy is not None  # noqa: S101 (only those that belong to a copy are shown)
+    assert copy is not None  # noqa: S101 (only mails about a copy are shown)
     said = " ".join((mail.words or mail.reason).split())[:80]
-    # Whoever the letter was passed on to can answer it, and is not the one who was written to.
+    # Somebody whom the letter was passed on to can answer it.
     is_strange = mail.kind in _OF_PEOPLE and not is_of(mail.sender, copy.mailbox)
     by = f" from {mail.sender}" if is_strange and mail.sender else ""
     return (
@@ -223,7 +259,7 @@ def _row(one: Recorded) -> tuple[str, str, str, str]:
     )
 
 
-def _recorded_as_json(one: Recorded) -> dict[str, object]:
+def _recorded_json(one: Recorded) -> dict[str, object]:
     mail, copy = one.mail, one.copy
     return {
         "kind": mail.kind,
@@ -242,23 +278,23 @@ def _recorded_as_json(one: Recorded) -> dict[str, object]:
 
 
 def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
-    """Say of each file what it is, one after the other, and record nothing."""
+    """Say what each file is, and record nothing."""
     status = ExitStatus.DONE
     for file in files:
         try:
             data = _read(file)
         except (OSError, ValueError) as fault:
             what = (fault.strerror if isinstance(fault, OSError) else None) or "no such file"
-            output.say_error(f"{file}: {what}. Name a file that holds one mail.")
+            output.say_error(f"{file}: {what}. Name a file with one mail in it.")
             status = ExitStatus.PROBLEMS
             if as_json:
-                output.json_line(_finding_as_json(file, set_aside(f"not read: {what}")))
+                output.json_line(_finding_json(file, set_aside(f"not read: {what}")))
             continue
-        if number := _more_mails(data):
-            output.say_error(f"{file}: the first of {number:,} mails. A file is for one mail.")
+        if (number := mails_in(data)) > 1:
+            output.say_error(f"{file}: read only the first of {number:,} mails.")
         found = explain(first_mail(data))
         if as_json:
-            output.json_line(_finding_as_json(file, found))
+            output.json_line(_finding_json(file, found))
         else:
             _say(file, found)
     return status
@@ -271,21 +307,9 @@ def _read(file: str) -> bytes:
         return opened.read(mail_parser.BYTES + 1)
 
 
-def _more_mails(data: bytes) -> int:
-    """How many mails an mbox file holds, where there are several."""
-    number = mails_in(data)
-    return number if number > 1 else 0
-
-
-def _finding_as_json(file: str, found: Finding) -> dict[str, object]:
-    return {
-        "file": file,
-        "kind": found.kind,
-        "recipient": found.recipient,
-        "status": found.status,
-        "permanent": found.permanent,
-        "reason": found.reason,
-    }
+def _finding_json(file: str, found: Finding) -> dict[str, object]:
+    names = ("kind", "recipient", "status", "permanent", "reason")
+    return {"file": file} | {name: getattr(found, name) for name in names}
 
 
 def _say(file: str, found: Finding) -> None:
@@ -297,59 +321,3 @@ def _say(file: str, found: Finding) -> None:
     if who:
         output.say(f"    {who}")
     output.say(f"    {output.clean(found.reason.removeprefix('set aside: '))}", "dim")
-
-
-def inbox(
-    context: typer.Context,
-    file: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="Mails for --explain.")
-    ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say what the mails in FILE are; record nothing.")
-    ] = False,
-    once: Annotated[bool, typer.Option("--once", help="Read what is there (the default).")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on reading what comes.")] = False,
-    unmatched: Annotated[
-        bool, typer.Option("--unmatched", help="List the mails that belong to no letter.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Read what comes back: bounces, answers and requests to leave."""
-    from petition.cli.workspace import Workspace
-    from petition.errors import UsageError
-
-    if explain and (once or watch or unmatched):
-        hint = "Leave --once, --watch and --unmatched out"
-        raise UsageError("--explain reads files, not the inbox", hint)
-    if once and watch:
-        raise UsageError("--once and --watch are two wishes", "Choose one of them")
-    if explain:
-        if not file:
-            raise UsageError("--explain needs a file", "Name the mails, such as mail.eml")
-        raise typer.Exit(explain_files(file, as_json=as_json))
-    if file:
-        raise UsageError("a file alone is not understood", "Write --explain before it")
-    if unmatched and (once or watch):
-        raise UsageError("--unmatched reads the log, not the inbox", "Leave --once and --watch out")
-    with Workspace.open(context, writes=not unmatched) as place:
-        if unmatched:
-            from petition.cli.answer import show_unmatched
-
-            show_unmatched(place, as_json=as_json)
-            return
-        _listen(place, watch=watch, as_json=as_json)
-
-
-def _listen(place: "Workspace", *, watch: bool, as_json: bool) -> None:
-    from petition.errors import UsageError
-    from petition.trust import Part
-
-    settings = place.settings.inbox
-    if settings is None:
-        hint = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
-        raise UsageError("no inbox is set", hint)
-    place.allow(Part.LOG, Part.INBOX, asks=not as_json)
-    log = place.existing_log
-    listen(log, settings, place.root, watch=watch, as_json=as_json)
-    if not as_json:
-        place.say_which()

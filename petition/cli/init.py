@@ -2,20 +2,26 @@
 
 import json
 import re
+import tomllib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from shlex import quote
+from typing import Annotated, Any
 
 import typer
 
+from petition.campaign.folder import read_settings
+from petition.cli import output
 from petition.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from importlib.resources.abc import Traversable
+from petition.mailmerge import files_of, read_mailmerge
+from petition.trust import confirm, requests
+from petition.user_state import UserStateUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,6 @@ class Provider:
 
 def providers() -> dict[str, Provider]:
     """All providers, by name."""
-    import tomllib
-    from importlib.resources import files
-
     text = (files("petition") / "providers.toml").read_text(encoding="utf-8")
     return {name: _provider(name, table) for name, table in tomllib.loads(text).items()}
 
@@ -132,8 +135,6 @@ def init(
     ] = None,
 ) -> None:
     """Begin a campaign: a small one that works at once, to be changed."""
-    from petition.errors import UsageError
-
     target = folder or Path()
     if mailmerge and provider is not None:
         raise UsageError(
@@ -148,10 +149,6 @@ def init(
 
 
 def _begin(folder: Path | None, provider: str | None) -> None:
-    from importlib.resources import files
-
-    from petition.cli import output
-
     target = folder or Path()
     starter = {name: file.read_bytes() for name, file in _files(files("petition") / "starter")}
     chosen = find_provider(provider) if provider is not None else None
@@ -186,29 +183,18 @@ def _begin(folder: Path | None, provider: str | None) -> None:
 
 def _trust(target: Path) -> None:
     """What the person has just named needs no further word."""
-    from petition.campaign.folder import read_settings
-    from petition.trust import confirm, requests
-    from petition.user_state import UserStateUnusable
-
     if settings := read_settings(target).settings:
         with suppress(UserStateUnusable):  # it is asked for then
             confirm(requests(settings, {}, target), target)
 
 
 def _say_next(folder: Path | None, *commands: str) -> None:
-    from shlex import quote
-
-    from petition.cli import output
-
     output.say("Next:")
     for command in (f"cd {quote(str(folder))}",) * bool(folder) + commands:
         output.say(f"  {command}")
 
 
 def _take_over(old: Path, target: Path) -> None:
-    from petition.cli import output
-    from petition.mailmerge import files_of, read_mailmerge
-
     campaign = read_mailmerge(old)
     made, notes = files_of(campaign, old.resolve().name or "mailmerge")
     _write(target, {name: text.encode() for name, text in made.items()})
@@ -220,10 +206,8 @@ def _take_over(old: Path, target: Path) -> None:
         output.say(note)
 
 
-def _write(target: Path, made: "Mapping[str, bytes]") -> None:
+def _write(target: Path, made: Mapping[str, bytes]) -> None:
     """Write new files."""
-    from petition.errors import UsageError
-
     if there := [name for name in made if _exists(target / name)]:
         raise UsageError(
             f"{', '.join(there)} would be overwritten in {target.absolute()}",
@@ -236,7 +220,7 @@ def _write(target: Path, made: "Mapping[str, bytes]") -> None:
             stream.write(data)
 
 
-def _files(folder: "Traversable", prefix: str = "") -> "Iterator[tuple[str, Traversable]]":
+def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _files(entry, f"{prefix}{entry.name}/")

@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of an error."""
+"""The program: its commands, and how its errors are shown."""
 
 import contextlib
 import os
@@ -22,10 +22,10 @@ AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called wi
 
 
 class Formatter(Protocol):
-    """What Typer hands to a command to write its help with."""
+    """What Typer gives a command to write its help with."""
 
     def section(self, name: str) -> AbstractContextManager[None]:
-        """A heading with what is written under it."""
+        """A heading with what belongs under it."""
         ...
 
     def write_dl(self, rows: list[tuple[str, str]]) -> None:
@@ -34,15 +34,15 @@ class Formatter(Protocol):
 
 
 class Command(TyperCommand):
-    """A command whose help names an argument by what it is, not by its type."""
+    """A command whose help names an argument by its meaning, not by its type."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
-        """Run it; whoever tells of its errors knows then whether a script reads them."""
+        """Run it; its errors are shown as JSON too if it was called with --json."""
         ctx.meta[AS_JSON] = bool(ctx.params.get("as_json"))
         return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        """What the line of usage shows behind the command: LETTER, not {letter}."""
+        """What the usage line shows after the command: LETTER, not {letter}."""
         pieces = super().collect_usage_pieces(ctx)
         return [piece[1:-1].upper() if piece.startswith("{") else piece for piece in pieces]
 
@@ -67,52 +67,53 @@ class Command(TyperCommand):
 
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: whoever read the output has gone
+BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: nobody reads the output any more
 
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of such bytes on a command line
 
-# Each command with the module that has it, which is loaded when the command is called, and its
-# line in `petition --help`: help and a mistyped name load none of them.
+# Each command with its module, which is loaded when the command is called, and its line in
+# `petition --help`, which loads none of them.
 COMMANDS = {
-    "init": ("init", "Begin a campaign: a small one that works at once, to be changed."),
+    "init": ("init", "Start a campaign: a small one that works at once, to be changed."),
     "trust": ("trust", "Confirm the commands and servers that a folder asks for."),
     "check": ("check", "Find everything that is wrong, in all files at once."),
-    "preview": ("preview", "Show a letter as somebody would get it, byte for byte."),
+    "preview": ("preview", "Show a letter as a recipient would get it, byte for byte."),
     "send": ("send", "Send a letter to everyone on its list who does not have it yet."),
     "status": ("status", "Show how many letters are queued, sent, failed and so on."),
-    "log": ("log", "Show every event of every letter, oldest first."),
+    "log": ("status", "Show every event of every letter, oldest first."),
     "inbox": ("inbox", "Read what comes back: bounces, answers and requests to leave."),
-    "answer": ("answer", "Write down what somebody answered by phone or at the door."),
-    "resolve": ("manual", "Say of uncertain letters whether they arrived."),
+    "answer": ("answer", "Record what somebody answered, by mail, by phone or in person."),
+    "resolve": ("manual", "Record whether uncertain letters arrived."),
     "retry": ("manual", "Queue failed letters again, for the next send or the workers."),
     "withdraw": ("manual", "Take letters that are queued or deferred out of the queue."),
     "suppress": ("manual", "Never write to a mailbox again, whatever the list says."),
     "export": ("forget", "Show everything that is held about a person."),
     "forget": ("forget", "Erase a person from the log, and never write to them again."),
-    "report": ("report", "Tell on one page what became of the letters and the answers."),
+    "report": ("report", "Show on one page what became of the letters and the answers."),
     "evidence": ("report", "Pack letters, events and answers as evidence; or verify a pack."),
     "migrate": ("migrate", "Move the log to another database, whole or not at all."),
-    "sandbox": ("sandbox", "Run a mail server that keeps letters and delivers none."),
-    "serve": ("serve", "Let people leave the list by one click, behind a web server."),
+    "sandbox": ("servers", "Run a mail server that keeps letters and delivers none."),
+    "serve": ("servers", "Let people leave the list by one click, behind a web server."),
     "worker": ("worker", "Send what `send --workers` has queued, beside other workers."),
 }
 
 
 def load(name: str) -> TyperCommand:
     """A command, from the function of its name in its module."""
-    module, _ = COMMANDS[name]
+    module, summary = COMMANDS[name]
     alone = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings=_CONTEXT,
     )
-    alone.command(name, cls=Command)(getattr(import_module(f"petition.cli.{module}"), name))
+    command = getattr(import_module(f"petition.cli.{module}"), name)
+    alone.command(name, cls=Command, help=summary)(command)
     return cast("TyperCommand", get_command(alone))
 
 
 class Commands(TyperGroup):
-    """The commands, whose errors end the program with a sentence and an exit status."""
+    """The commands; an error ends the program with a sentence and an exit status."""
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # noqa: ANN401 (as in Typer)
         """Load the command that is called."""
@@ -127,7 +128,7 @@ class Commands(TyperGroup):
             _say(error, ctx)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt:
-            typer.echo("Interrupted; what was done is recorded.", err=True)
+            typer.echo("Interrupted; everything that was done is recorded.", err=True)
             raise typer.Exit(ExitStatus.INTERRUPTED) from None
         except BrokenPipeError:
             _be_quiet()
@@ -135,15 +136,15 @@ class Commands(TyperGroup):
         except UnicodeEncodeError:
             if not any(map(_UNDECODED.search, sys.argv)):
                 raise
-            what = "the command holds bytes that are no text in UTF-8"
-            _say(UsageError(what, "Type it anew; nothing was done"), ctx)
+            what = "the command line is not valid UTF-8"
+            _say(UsageError(what, "Type it again; nothing was done"), ctx)
             raise typer.Exit(ExitStatus.NOTHING_DONE) from None
         except MemoryError:
-            what = "there is not enough memory; what was done is recorded"
-            _say(PetitionError(what, "End other programs, then run the same command again"), ctx)
+            what = "there is not enough memory; everything that was done is recorded"
+            _say(PetitionError(what, "Close other programs and run the command again"), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
         except OSError as fault:
-            hint = "Look at the file and the disk, then try again"
+            hint = "Check the file and the disk, then try again"
             _say(PetitionError(_reason(fault), hint), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
 
@@ -154,14 +155,14 @@ app = typer.Typer(
     help="Send an open letter, personally addressed, and know what became of each copy.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # help needs no rich, whose import would take longer than the help
+    rich_markup_mode=None,  # importing rich would take longer than the help
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,
 )
 
 
 def _is_loaded_when_called() -> None:
-    """Stands for each command until `Commands.resolve_command` loads it."""
+    """Stands in for each command until `Commands.resolve_command` loads it."""
 
 
 for name, (_, summary) in COMMANDS.items():
@@ -179,7 +180,7 @@ def petition(
     context: typer.Context,
     folder: Annotated[
         Path | None,
-        typer.Option("-C", metavar="DIR", help="Work as if started in DIR.", show_default=False),
+        typer.Option("-C", metavar="DIR", help="Run as if started in DIR.", show_default=False),
     ] = None,
     version: Annotated[  # noqa: ARG001 (its callback has answered it)
         bool,
@@ -191,7 +192,7 @@ def petition(
         try:
             os.chdir(folder)
         except (OSError, ValueError) as fault:
-            _say(PetitionError(f"{folder} cannot be entered: {_strerror(fault)}"))
+            _say(PetitionError(f"cannot change to {folder}: {_strerror(fault)}"))
             raise typer.Exit(ExitStatus.NOTHING_DONE) from None
     context.obj = Path.cwd()
 
@@ -204,7 +205,7 @@ def run() -> NoReturn:
         get_command(app).main(prog_name="petition")
     except SystemExit as end:
         status = end.code
-    except OSError as fault:  # in a help text: of all else `Commands.invoke` tells
+    except OSError as fault:  # in a help text: `Commands.invoke` handles the others
         status = _unwritten(fault)
     except Exception:
         if os.environ.get("PETITION_DEBUG"):
@@ -215,19 +216,19 @@ def run() -> NoReturn:
 
 
 def _prepare_streams() -> None:
-    # Closed by whoever started the program: what is said goes nowhere, and is no error.
+    # Closed by the parent process: output is discarded, which is not an error.
     if not (sys.stdout and sys.stderr):
         nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end)
         sys.stdout = sys.stdout or nowhere
         sys.stderr = sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):
-        # A terminal without Unicode shows a mark for a letter that it lacks.
+        # A terminal without Unicode shows a replacement for a letter that it lacks.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _flush() -> int:
-    """Write what is left of the output; the exit status where that fails, else 0."""
+    """Write what is left of the output; the exit status if that fails, else 0."""
     try:
         sys.stdout.flush()
     except OSError as fault:
@@ -245,24 +246,25 @@ def _unwritten(fault: OSError) -> int:
 def _report() -> None:
     kind, error, trace = sys.exc_info()
     last = traceback.extract_tb(trace)[-1]
-    what = f"petition met a fault of its own: {kind.__name__ if kind else error} in {last.name}"
-    hint = "Please report it, with what PETITION_DEBUG=1 shows when you run the command again"
+    what = f"Internal error: {kind.__name__ if kind else error} in {last.name}"
+    hint = "Please report it, with what the command shows when PETITION_DEBUG=1 is set"
     _say(PetitionError(what, hint))
 
 
 def _say(error: PetitionError, context: typer.Context | None = None) -> None:
-    from petition.cli import output
+    # Here, since --help needs no rich, whose import would take longer than the help.
+    from petition.cli import output  # noqa: PLC0415
 
     if isinstance(error, CampaignError):
         output.problems(error.problems, on_stderr=True)
         errors = sum(problem.is_error for problem in error.problems)
         is_send = context and context.invoked_subcommand == "send"
         unsent = "; nothing was sent" if is_send else ""
-        output.say_error(f"{output.count(errors, 'problem')} to mend{unsent}.")
+        output.say_error(f"{output.count(errors, 'error')}{unsent}.")
     else:
         output.say_error(f"petition: {error}")
     if context and context.meta.get(AS_JSON):
-        with contextlib.suppress(OSError):  # what went wrong may be the output itself
+        with contextlib.suppress(OSError):  # the output itself may be what failed
             output.json_error(error)
 
 
@@ -276,7 +278,7 @@ def _strerror(fault: Exception) -> str:
 
 
 def _be_quiet() -> None:
-    """Nobody reads any more: what is still to be written goes nowhere, without an error."""
+    """Discard what is still to be written: nobody reads it any more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

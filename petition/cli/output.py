@@ -1,66 +1,83 @@
-"""Terminal output: messages, tables, the letter, progress, JSON.
+"""Terminal output: messages, tables, the letter, progress, JSON, CSV.
 
 Whatever comes from a cell, a file, a server or a mail passes `clean` and reaches rich as `Text`,
 never as markup: rich passes escape sequences through, and a cell with brackets in it would be a
-style or an error. What is for a person or a script goes to stdout; progress and errors go to
+style or an error. What a person or a script asked for goes to stdout; progress and errors go to
 stderr.
 """
 
+import csv as csv_format
 import errno
+import json as json_format
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING
 
-from petition.cli.output_formats import (
-    Excerpt,
-    Excerpts,
-    clean,
-    csv,
-    json,
-    json_error,
-    json_line,
-    json_of,
-    json_rows,
-)
-from petition.errors import Level, Problem, sentence
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from petition.cli.excerpts import Excerpt, Excerpts
+from petition.errors import CampaignError, Level, PetitionError, Problem, UsageError, sentence
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.status import Status
-    from rich.table import Table
-    from rich.text import Text
+    from rich.progress import Progress
+
+_UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
+_NARROWEST = 20  # columns that a cut column has at the least
+
+# C0, DEL, C1, the marks that reorder text (UAX 9), line and paragraph separators, the byte order
+# mark, and halves of surrogate pairs, which cannot be written at all.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_UNSEEN_BUT_LF = re.compile(f"(?!\n){_UNSEEN.pattern}")
+_FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """A text without anything that a terminal would obey."""
+    if not lines:
+        return _UNSEEN.sub(_picture, text.replace("\t", " "))
+    return _UNSEEN_BUT_LF.sub(_picture, text.replace("\r\n", "\n").replace("\t", "    "))
+
+
+def _picture(found: re.Match[str]) -> str:
+    number = ord(found.group())
+    if number < 0x20:
+        return chr(0x2400 + number)  # Unicode's block Control Pictures
+    return "\u2421" if number == 0x7F else f"<U+{number:04X}>"
+
+
+def harmless(text: str, style: str = "") -> Text:
+    """A text of which neither rich nor the terminal obeys anything."""
+    return Text(clean(text, lines=True), style)
+
+
+# ---- words
 
 
 def when(moment: datetime) -> str:
-    """A moment in the words of the person's own clock.
-
-    Args:
-        moment: An aware moment.
-    """
+    """A moment by the person's own clock."""
     local = moment.astimezone()
     return f"{local:%Y-%m-%d %H:%M} {local.tzname()}".rstrip()
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: `1 letter`, `2 letters`, `3 people`.
-
-    Args:
-        number: How many.
-        noun: What one of them is called.
-        plural: What several are called, where an s does not do it.
-    """
+    """A number with its noun: `1 letter`, `2 letters`, `3 people`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def rate(letters_a_second: float) -> str:
-    """A rate in the words of a person: `12/s`, `30/min`."""
+    """A rate: `12/s`, `30/min`."""
     if letters_a_second >= 1:
         return f"{letters_a_second:,.0f}/s"
     return f"{letters_a_second * 60:.0f}/min" if letters_a_second else ""
@@ -75,57 +92,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-__all__ = [
-    "ask",
-    "can_ask",
-    "clean",
-    "clear",
-    "count",
-    "csv",
-    "difference",
-    "duration",
-    "err",
-    "facts",
-    "fitted",
-    "harmless",
-    "is_terminal",
-    "json",
-    "json_error",
-    "json_line",
-    "json_of",
-    "json_rows",
-    "letter",
-    "problems",
-    "rate",
-    "say",
-    "say_error",
-    "source",
-    "table",
-    "when",
-    "width",
-]
-
-_UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
-_NARROWEST = 20  # columns that a cut column has at the least
-
-
-class Viewable(Protocol):
-    """A letter to be looked at (merge.message.Shown)."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, str]]:
-        """Its headers."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """Its text, with marks around each merge field."""
-        ...
-
-    @property
-    def attached(self) -> Sequence[str]:
-        """The names of the files that come with it."""
-        ...
+# ---- what a person reads
 
 
 def say(text: str, style: str = "") -> None:
@@ -140,28 +107,26 @@ def say_error(text: str) -> None:
 
 
 def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
-    """Show problems as FILE:LINE: what. mend, a warning and a note marked as such.
+    """Show problems of the campaign in the working directory as FILE:LINE: what. hint.
 
-    On a terminal the line that is meant follows, with a caret; a pipe gets one line a problem, so
-    that it can be counted and searched.
-
-    Args:
-        found: The problems, in the order in which they are to be read, of the campaign in the
-            working directory.
-        on_stderr: They are why the command ends, and not what was asked for.
+    On a terminal the line follows, with a caret; a pipe gets one line a problem, so that it can be
+    counted and searched.
     """
     console = err() if on_stderr else _out()
     excerpts = Excerpts(Path.cwd()) if console.is_terminal else None
     for problem in found:
-        _print(console, _problem_text(problem))
+        line = harmless("").append(f"{clean(problem.place)}: ", "bold")
+        if not problem.is_error:
+            style = "yellow" if problem.level is Level.WARNING else "cyan"
+            line.append(f"{problem.level}: ", style)
+        line.append(f"{sentence(clean(problem.what))} ")
+        _print(console, line.append(sentence(clean(problem.hint)), "dim"))
         if excerpts and (excerpt := excerpts.of(problem)):
             _print(console, _excerpt_text(excerpt, console.width))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
-    """Show headings with what stands beside each."""
-    from rich.table import Table
-
+    """Show headings with what belongs to each."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -177,21 +142,21 @@ def table(
     cut_last: bool = False,
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Show a table; a column of numbers alone is set to the right.
+    """Show a table, in which columns of numbers are set to the right and None is empty.
 
     Args:
         columns: Its headings.
-        rows: Its cells, a text or a number each; None is shown as nothing.
+        rows: Its cells.
         cut_last: Keep each row to one line: what does not fit of the last column is left out.
-        styles: The style of rich that a cell of this very text has.
+        styles: The style of rich for cells with this very text.
     """
-    from rich.table import Table
-
     cells = [["" if cell is None else cell for cell in row] for row in rows]
     styles = styles or {}
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for at, heading in enumerate(columns):
-        is_number = _is_of_numbers([row[at] for row in cells])
+        column = [row[at] for row in cells]
+        has_numbers = any(isinstance(cell, int) for cell in column)
+        is_number = has_numbers and all(isinstance(cell, int) or cell == "" for cell in column)
         is_cut = cut_last and at == len(columns) - 1
         grid.add_column(
             harmless(heading),
@@ -205,11 +170,6 @@ def table(
     _print_grid(grid)
 
 
-def _is_of_numbers(cells: Sequence[object]) -> bool:
-    has_some = any(isinstance(cell, int) for cell in cells)
-    return has_some and all(isinstance(cell, int) or cell == "" for cell in cells)
-
-
 def width() -> int:
     """How many columns a line of stdout has."""
     return _out().width
@@ -217,8 +177,6 @@ def width() -> int:
 
 def fitted(text: str, columns: int) -> str:
     """A text in so many columns of a terminal, cut with a mark where it is longer."""
-    from rich.text import Text
-
     fitting = Text(clean(text))
     fitting.truncate(columns, overflow="ellipsis")
     return fitting.plain
@@ -226,8 +184,6 @@ def fitted(text: str, columns: int) -> str:
 
 def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
     """How much of a line the columns before the last one leave."""
-    from rich.cells import cell_len
-
     before = [
         max(cell_len(clean(str(cell))) for cell in column)
         for column in zip(columns, *rows, strict=True)
@@ -235,17 +191,28 @@ def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> i
     return max(_NARROWEST, _out().width - sum(width + 2 for width in before[:-1]))
 
 
-def letter(shown: Viewable) -> None:
-    """Show a letter as a person reads it, with its merge fields marked if it is on a terminal."""
-    for name, value in shown.headers:
+def letter(headers: Iterable[tuple[str, str]], text: str, attached: Sequence[str]) -> None:
+    """Show a letter as a person reads it; on a terminal its merge fields are highlighted."""
+    for name, value in headers:
         _print(_out(), harmless("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))
-    if shown.attached:
-        names = ", ".join(clean(name) for name in shown.attached)
+    if attached:
+        names = ", ".join(clean(name) for name in attached)
         _print(_out(), harmless("").append("Attached: ", "dim").append(names))
     _print(_out(), harmless(""))
-    for line in _marked(shown.text.rstrip("\n")).split("\n", allow_blank=True):
+    for line in _marked(text.rstrip("\n")).split("\n", allow_blank=True):
         _print_indented(line)
     _print(_out(), harmless(""))
+
+
+def _marked(text: str) -> Text:
+    # Here, since it brings Jinja2, which only the commands that show a letter need.
+    from petition.merge.fill import MARK_BEGIN, MARK_END  # noqa: PLC0415
+
+    line = harmless("")
+    for at, piece in enumerate(re.split(f"[{MARK_BEGIN}{MARK_END}]", text)):
+        # Marks do not nest: every second piece is between two of them.
+        line.append_text(harmless(piece, "underline bold" if at % 2 and is_terminal() else ""))
+    return line
 
 
 def clear() -> None:
@@ -271,11 +238,7 @@ def source(data: bytes) -> None:
 
 
 def ask(question: str) -> bool:
-    """Ask the person at the terminal; anything but y or yes is no.
-
-    Args:
-        question: What would be done, as a question.
-    """
+    """Ask the person at the terminal; anything but y or yes is no."""
     err().print(harmless(f"{question} [y/N] "), end="")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
@@ -286,33 +249,52 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
+def confirm(question: str, undone: str) -> None:
+    """Ask the person to confirm what is about to be done.
+
+    Args:
+        question: What would be done, as a question.
+        undone: What is said if they do not, such as "nothing was sent".
+
+    Raises:
+        UsageError: They declined, or there is no terminal to ask them in.
+    """
+    if not can_ask():
+        what = f"{undone}: there is no terminal to ask you in"
+        raise UsageError(what, "Run it in a terminal, or add --yes")
+    if not ask(question):
+        raise UsageError(f"{undone}: you declined")
+
+
 def is_terminal() -> bool:
     """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
+# ---- consoles
+
+
+class _Console(Console):
+    """A console that leaves it to main.py what to do about a broken pipe."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 @cache
-def _out() -> "Console":
+def _out() -> Console:
     return _console(on_stderr=False)
 
 
 @cache
-def err() -> "Console":
+def err() -> Console:
     """Where progress and errors are shown."""
     return _console(on_stderr=True)
 
 
-def _console(*, on_stderr: bool) -> "Console":
-    from rich.console import Console
-
-    class Plain(Console):
-        """A console that leaves it to main.py what to do when nobody reads any more."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
+def _console(*, on_stderr: bool) -> Console:
     is_seen = (sys.stderr if on_stderr else sys.stdout).isatty()
-    return Plain(
+    return _Console(
         stderr=on_stderr,
         # rich would also take FORCE_COLOR for a terminal, and colour would end up in files.
         force_terminal=is_seen,
@@ -323,15 +305,13 @@ def _console(*, on_stderr: bool) -> "Console":
     )
 
 
-def _print(console: "Console", text: "Text") -> None:
-    # Beyond a terminal rich would also cut or pad; a line of a pipe is left as it is.
+def _print(console: Console, text: Text) -> None:
+    # Rich would also cut or pad the lines of a pipe.
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _print_indented(line: "Text") -> None:
-    """One line, of which what is wrapped stays under its beginning."""
-    from rich.padding import Padding
-
+def _print_indented(line: Text) -> None:
+    """One line; where it is wrapped, the rest stays under its beginning."""
     indent = len(line.plain) - len(line.plain.lstrip(" "))
     if indent and _out().is_terminal:
         _out().print(Padding(line[indent:], (0, 0, 0, indent)))
@@ -339,7 +319,7 @@ def _print_indented(line: "Text") -> None:
         _print(_out(), line)
 
 
-def _print_grid(grid: "Table") -> None:
+def _print_grid(grid: Table) -> None:
     console = _out()
     with console.capture() as drawn:
         console.print(grid)
@@ -347,25 +327,8 @@ def _print_grid(grid: "Table") -> None:
     sys.stdout.write("".join(line.rstrip() + "\n" for line in drawn.get().splitlines()))
 
 
-def harmless(text: str, style: str = "") -> "Text":
-    """A text of which neither rich nor the terminal obeys anything."""
-    from rich.text import Text
-
-    return Text(clean(text, lines=True), style)
-
-
-def _problem_text(problem: Problem) -> "Text":
-    line = harmless("").append(f"{clean(problem.place)}: ", "bold")
-    if not problem.is_error:
-        line.append(f"{problem.level}: ", "yellow" if problem.level is Level.WARNING else "cyan")
-    line.append(f"{sentence(clean(problem.what))} ")
-    return line.append(sentence(clean(problem.hint)), "dim")
-
-
-def _excerpt_text(excerpt: Excerpt, width: int) -> "Text":
-    """A line and a caret under what is meant of it, no wider than a terminal."""
-    from rich.cells import cell_len, set_cell_size
-
+def _excerpt_text(excerpt: Excerpt, width: int) -> Text:
+    """A line with carets under a part of it, no wider than a terminal."""
     number = f"{excerpt.line:>5} | "
     room = max(width - len(number) - 1, _NARROWEST)
     before, meant, after = (
@@ -391,64 +354,35 @@ def _excerpt_text(excerpt: Excerpt, width: int) -> "Text":
     return text.append(margin, "dim").append(" " * start + carets, "bold red")
 
 
-def _marked(text: str) -> "Text":
-    from petition.merge.fill import MARK_BEGIN, MARK_END
-
-    line = harmless("")
-    for at, piece in enumerate(re.split(f"[{MARK_BEGIN}{MARK_END}]", text)):
-        # Marks do not nest: every second piece stands between two of them.
-        line.append_text(harmless(piece, "underline bold" if at % 2 and is_terminal() else ""))
-    return line
+# ---- progress
 
 
-_TIMES_A_SECOND = 10  # that a progress bar is drawn at the most
-_COUNTED = 1_000  # rows between two looks of a counter
+@contextmanager
+def counter(label: str) -> Iterator[Callable[[int], None]]:
+    """Counts on stderr while a list of more than 1,000 rows is read: on a terminal alone."""
+    is_seen = sys.stderr.isatty()
+    status = err().status("")
+
+    def show(count: int) -> None:
+        if is_seen and count >= 1_000:
+            status.update(harmless(f"{label}: {count:,}"))
+            status.start()
+
+    try:
+        yield show
+    finally:
+        status.stop()
 
 
-class Counter:
-    """Counts on stderr while a long list is read: on a terminal alone, and gone at the end.
-
-    Args:
-        label: What is counted.
-    """
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._status: Status | None = None
-        self._next = _COUNTED if sys.stderr.isatty() else sys.maxsize
-
-    def show(self, count: int) -> None:
-        """Say how many there were."""
-        if count < self._next:
-            return
-        self._next = count + _COUNTED
-        if self._status is None:
-            self._status = err().status("")
-            self._status.start()
-        self._status.update(harmless(f"{self._label}: {count:,}"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._status:
-            self._status.stop()
-
-
-def bar() -> "Bar":
+def bar() -> "Progress":
     """A progress bar on stderr; its one task has a field `tally`."""
-    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
-    from rich.progress import Progress as Bar
+    # Here, since it takes as long to import as the rest of rich.
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn  # noqa: PLC0415
 
     class Done(ProgressColumn):
         """How many of them there are."""
 
-        def render(self, task: Task) -> "Text":
+        def render(self, task: Task) -> Text:
             return harmless(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
 
     class Pace(ProgressColumn):
@@ -456,20 +390,93 @@ def bar() -> "Bar":
 
         max_refresh = 0.5  # seconds: figures that jump cannot be read
 
-        def render(self, task: Task) -> "Text":
+        def render(self, task: Task) -> Text:
             if not task.speed or task.finished:
                 return harmless(rate(task.finished_speed or 0) if task.finished else "")
             left = duration(task.time_remaining or 0)
             return harmless(f"{rate(task.speed)}, {left} left")
 
-    return Bar(
+    return Progress(
         BarColumn(bar_width=None),
         Done(),
         TextColumn("{task.fields[tally]}", markup=False),
         Pace(),
         console=err(),
         expand=True,
-        refresh_per_second=_TIMES_A_SECOND,
         redirect_stdout=False,
         redirect_stderr=False,
     )
+
+
+# ---- what a script reads
+
+
+def json(value: object) -> None:
+    """Write a value as JSON, on stdout."""
+    _write_json(_dumped(value, indent=2) + "\n")
+
+
+def json_of(problem: Problem) -> dict[str, object]:
+    """A problem as a script reads it."""
+    names = ("file", "line", "what", "hint", "level")
+    return {name: getattr(problem, name) for name in names}
+
+
+def json_error(error: PetitionError) -> None:
+    """Write why a command ended as one line of JSON on stdout, unless other JSON was begun."""
+    if _JSON.is_begun:
+        return
+    if isinstance(error, CampaignError):
+        found = [json_of(problem) for problem in error.problems]
+    else:
+        what = {"file": None, "line": None, "what": error.what, "hint": error.hint}
+        found = [{**what, "level": Level.ERROR}]
+    json_line({"problems": found})
+
+
+def json_line(value: object) -> None:
+    """Write a value as JSON in one line that a script can read while the command runs on."""
+    sys.stdout.write(_dumped(value) + "\n")
+    sys.stdout.flush()
+
+
+def json_rows(rows: Iterable[Mapping[str, object]]) -> None:
+    """Write objects as a JSON array, one object a line, as they come: there may be a million."""
+    divider = "[\n  "
+    for row in rows:
+        _write_json(divider + _dumped(row))
+        divider = ",\n  "
+    _write_json("[]\n" if divider.startswith("[") else "\n]\n")
+
+
+def csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV, on stdout, with nothing that a spreadsheet would compute."""
+    writer = csv_format.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+
+
+class _JSON:
+    """Whether stdout holds JSON already, to which nothing can be added."""
+
+    is_begun = False
+
+
+def _write_json(text: str) -> None:
+    _JSON.is_begun = True
+    sys.stdout.write(text)
+
+
+def _dumped(value: object, indent: int | None = None) -> str:
+    """JSON in which every control character is written as its escape (RFC 8259 7)."""
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json_format.dumps(value, ensure_ascii=not is_unicode, indent=indent)
+    return _UNSEEN_BUT_LF.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = clean(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from watchfiles import Change, watch
 
-from petition.campaign.folder import LETTERS_FOLDER
+from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import concerning, examine, in_order, today_of
 from petition.checks.letter import zone_of
@@ -28,17 +28,14 @@ from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
 from petition.outbox.log import Log
 from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
+from petition.sending.sender import person_of
 
 _TOGETHER = 200  # milliseconds in which several changes count as one
-_PATIENCE = 200  # milliseconds after which the wait begins anew
+_WAIT = 200  # milliseconds after which the folders are looked at again
 
 
 class Sources:
-    """The files that a letter was made of when it was last shown.
-
-    Args:
-        root: The campaign folder.
-    """
+    """The files that a letter was made of when it was last shown."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -47,12 +44,12 @@ class Sources:
 
     @property
     def folders(self) -> set[Path]:
-        """The folders that they are in, as far as these are there."""
+        """The folders that they are in, as far as these exist."""
         places = {self._root, self._letters, *((self._root / name).parent for name in self.names)}
         return {place for place in places if place.is_dir()}
 
     def __call__(self, change: Change, path: str) -> bool:
-        """Whether a change of this file is one of a letter; what other programs do is none."""
+        """Whether a change of this file concerns a letter."""
         del change
         file = Path(path)
         is_letter = file.parent == self._letters and file.suffix == ".md"
@@ -70,18 +67,18 @@ def show_again(root: Path, show: Callable[[set[str]], None]) -> None:
 
 
 def _watch(sources: Sources, show: Callable[[set[str]], None]) -> None:
-    """Show it after every change, and at the beginning, until there are other folders to watch."""
+    """Show it now and after every change, until there are other folders to watch."""
     folders = sources.folders
     changes = watch(
         *folders,
         watch_filter=sources,
         debounce=_TOGETHER,
-        rust_timeout=_PATIENCE,
+        rust_timeout=_WAIT,
         yield_on_timeout=True,
         raise_interrupt=True,
         recursive=False,  # a folder of programs or of sent letters may lie beside the letters
     )
-    next(changes)  # begun before the first look: what is changed meanwhile is not missed
+    next(changes)  # started before the first look, so that no change is missed
     _shown(show, sources)
     while sources.folders == folders:
         if next(changes):
@@ -97,11 +94,11 @@ def _shown(show: Callable[[set[str]], None], sources: Sources) -> None:
         output.problems(error.problems)
     except PetitionError as error:
         output.say(f"petition: {error}")
-    output.say("Watching the files of the campaign. Ctrl-C ends it.", "dim")
+    output.say("Watching the campaign's files. Ctrl-C ends it.", "dim")
 
 
 class As(StrEnum):
-    """In which form a letter is shown."""
+    """The form in which a letter is shown."""
 
     TEXT = "text"
     HTML = "html"
@@ -117,7 +114,7 @@ def preview(
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="WHO", help="For WHO: an address, an id or a row number; else row 1."
+            "--to", metavar="WHO", help="WHO: an address, an id or a row number (default: row 1)."
         ),
     ] = None,
     form: Annotated[
@@ -125,7 +122,7 @@ def preview(
     ] = None,
     diff: Annotated[
         tuple[str, str] | None,
-        typer.Option("--diff", metavar="WHO WHO", help="What differs between two copies."),
+        typer.Option("--diff", metavar="WHO WHO", help="Show how two copies differ."),
     ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open it in a web browser.")] = False,
     save: Annotated[
@@ -133,42 +130,42 @@ def preview(
         typer.Option(
             "--save",
             metavar="DIR",
-            help="Save each copy as a file for a mail program.",
+            help="Save each copy as a file that mail programs open.",
             show_default=False,
         ),
     ] = None,
     pdf: Annotated[
         Path | None,
-        typer.Option("--pdf", metavar="FILE", help="Typeset it as FILE.", show_default=False),
+        typer.Option("--pdf", metavar="FILE", help="Save it as a PDF.", show_default=False),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again whenever a file changes.")
+        bool, typer.Option("--watch", help="Show it again when a file changes.")
     ] = False,
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
-    from petition.cli.workspace import Workspace
-    from petition.errors import UsageError
-
     if sum(map(bool, (form, diff, browser, save, pdf))) > 1:
         what = "--as, --diff, --browser, --save and --pdf exclude each other"
-        raise UsageError(what, "Choose one")
-    if diff and to is not None:
-        raise UsageError("--diff names its two people itself", "Leave out --to")
-    if watch and any((browser, save, pdf)):
-        raise UsageError("--watch shows a letter here", "Leave out --browser, --save and --pdf")
+        raise UsageError(what, "Choose one of them")
+    if (diff and to is not None) or (watch and any((browser, save, pdf))):
+        what = "--diff excludes --to, and --watch excludes --browser, --save and --pdf"
+        raise UsageError(what, "Choose one of them")
 
     def show(read: set[str]) -> None:
         with Workspace.open(context) as place:
             try:
                 copies = open_copies(place, letter, read)
             finally:
-                read |= place.files
+                read |= {SETTINGS_FILE, *_lists(place)}
             if diff:
                 show_difference(copies, *diff)
-            elif save or pdf or browser:
-                make(copies, to, save, pdf)
+            elif save:
+                save_copies(copies, to, save)
+            elif pdf:
+                typeset(copies, to, pdf)
+            elif browser:
+                open_in_browser(copies, to)
             else:
-                show_copies(copies, to, form or As.TEXT)
+                show_copy(copies, to, form or As.TEXT)
                 if form in {None, As.TEXT}:
                     place.say_rehearsal()
 
@@ -178,32 +175,28 @@ def preview(
         show(set())
 
 
+def _lists(place: Workspace) -> set[str]:
+    """The files of the lists of people; none if the campaign could not be loaded."""
+    known: Campaign | None = vars(place).get("campaign")
+    files = known.settings.people.values() if known else ()
+    return {name.partition("#")[0] for name in files}
+
+
 _FILE_NAME_LENGTH = 40
 _READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
 
 
 @dataclass
 class Copies:
-    """A letter's copies, made as they are asked for.
-
-    Args:
-        merger: Makes them.
-        people: For whom.
-        revision: In which revision they would be sent.
-        date: Their header Date, save for those whose Date was set by an attempt.
-        log: Knows whose was.
-        letter: The letter's name.
-        problems: What is wrong with rows that were read on the way.
-        rows: Reads the list, each person with what the log knows.
-    """
+    """A letter's copies, made as they are asked for."""
 
     merger: Merger
     people: PeopleList
     revision: int
-    date: datetime
+    date: datetime  # of copies that were never attempted
     log: Log
     letter: str
-    problems: list[Problem]
+    problems: list[Problem]  # of rows that were read on the way
     rows: Callable[[], Iterator[Person]]
 
     def person(self, who: str | None) -> Person:
@@ -212,10 +205,10 @@ class Copies:
         for person in self.rows():
             if choice.matches(person) and not (who is None and person.excluded):
                 if who is None and any((one.line or 0) < person.line for one in self.problems):
-                    output.say_error(f"Rows before this one have problems. {_CHECK}.")
+                    output.say_error(f"Rows before this one have errors. {_CHECK}.")
                 return person
         if who is None:
-            raise UsageError(f"{self.people.file} has no row that can be used", _CHECK)
+            raise UsageError(f"{self.people.file} has no usable row", _CHECK)
         near = choice.nearest(who)
         hint = f'Did you mean "{near}"' if near else _CHECK
         raise UsageError(f'nobody in {self.people.file} is "{who}"', hint)
@@ -244,8 +237,6 @@ class Copies:
 
     def _made_of(self, person: Person) -> tuple[Person, int, datetime]:
         """P7: Date is set at the first attempt and then kept, and so are the merge fields."""
-        from petition.sending.sender import person_of  # brings aiosmtplib, which preview can spare
-
         date = self.date
         for copy in self.log.copies_to(self.letter, person.mailbox.addr_spec):
             if copy.revision == self.revision and copy.twin == 0:
@@ -256,7 +247,7 @@ class Copies:
         return person, self.revision, date
 
 
-_CHECK = "petition check names what is wrong with the list"
+_CHECK = "petition check shows what is wrong with the list"
 
 
 def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
@@ -285,7 +276,7 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     following = following_of(examined, log)
     if following and not following.has_begun:
         output.say_error(
-            f"Nobody has got {frozen.follows} yet: what this letter says of it is a stand-in."
+            f"{frozen.follows} has not been sent yet: what this letter says about it is made up."
         )
     return Copies(
         merger,
@@ -305,11 +296,11 @@ def _first_letter(place: Workspace) -> str:
         raise CampaignError(in_order(place.campaign.problems))
     if len(names) > 1:
         others = ", ".join(names[1:])
-        output.say_error(f"This is {names[0]}; there are also: {others}.")
+        output.say_error(f"Showing {names[0]}; other letters: {others}.")
     return names[0]
 
 
-def show_copies(copies: Copies, who: str | None, form: As) -> None:
+def show_copy(copies: Copies, who: str | None, form: As) -> None:
     """Show a person's copy in one form."""
     person = copies.person(who)
     if person.excluded:
@@ -324,7 +315,7 @@ def show_copies(copies: Copies, who: str | None, form: As) -> None:
     else:
         shown = copies.shown(person)
         headers = [(name, value) for name, value in shown.headers if name in _READING]
-        output.letter(Shown(headers, shown.text, shown.attached))
+        output.letter(headers, shown.text, shown.attached)
 
 
 def _tell_language(copies: Copies, person: Person) -> None:
@@ -352,16 +343,6 @@ def _lines(shown: Shown) -> list[str]:
     return [*(f"{name}: {value}" for name, value in shown.headers), "", *text.split("\n")]
 
 
-def make(copies: Copies, who: str | None, folder: Path | None, pdf: Path | None) -> None:
-    """Make what is looked at elsewhere: files in a folder, a PDF, or else a page in a browser."""
-    if folder:
-        save(copies, who, folder)
-    elif pdf:
-        typeset(copies, who, pdf)
-    else:
-        open_in_browser(copies, who)
-
-
 def open_in_browser(copies: Copies, who: str | None) -> None:
     """Show the HTML of a person's copy in a web browser."""
     person = copies.person(who)
@@ -369,7 +350,7 @@ def open_in_browser(copies: Copies, who: str | None) -> None:
     handle, file = tempfile.mkstemp(prefix="petition-", suffix=".html")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(copies.html(person))
-    drop_secrets()  # or the browser would have them in its environment
+    drop_secrets()  # the browser gets our environment
     if webbrowser.open(Path(file).as_uri()):
         output.say(f"Opened in the browser: {file}")
     else:
@@ -386,7 +367,7 @@ def typeset(copies: Copies, who: str | None, file: Path) -> None:
     output.say(f"Saved as {file}, as {person.mailbox} would get it. Nothing was sent.")
 
 
-def save(copies: Copies, who: str | None, folder: Path) -> None:
+def save_copies(copies: Copies, who: str | None, folder: Path) -> None:
     """Save one file for each chosen person."""
     copies.person(who)
     there = [name for person in copies.chosen(who) if _exists(folder / (name := _name(person)))]

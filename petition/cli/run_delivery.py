@@ -1,6 +1,6 @@
-"""Runs a delivery in the terminal: sandbox, signals, progress, result.
+"""Runs a delivery in the terminal: sandbox, signals, progress.
 
-Whatever becomes of the terminal, nothing here may raise: letters are on their way meanwhile.
+Whatever happens to the terminal, nothing here may raise: letters are on their way.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import Self
 
 from petition.campaign.server import Server
 from petition.cli import output
+from petition.cli.workspace import OUTBOX
 from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.merge.message import Email
@@ -42,11 +43,7 @@ _PAUSE = 1.0  # seconds between two lines at the least, so that a short list mak
 
 
 class Progress:
-    """Shows how many letters became what.
-
-    Args:
-        total: How many letters there are to send.
-    """
+    """Shows how many letters of a total were sent, failed and so on."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -59,12 +56,7 @@ class Progress:
         self._task = self._bar.add_task("", total=total, tally="") if self._bar else None
 
     def told(self, state: State, copy: int | None = None) -> None:
-        """Count what became of one letter.
-
-        Args:
-            state: Where it is now.
-            copy: Its id, so that one that was deferred and is sent later counts once.
-        """
+        """Count a letter; by the id of its copy, one that was deferred and is sent counts once."""
         if copy in self._deferred:
             self._deferred.remove(copy)
             self._by_state[State.DEFERRED] -= 1
@@ -76,7 +68,7 @@ class Progress:
         self._try(self._show)
 
     def note(self, text: str) -> None:
-        """Say something beside the progress."""
+        """Say something without disturbing the progress bar."""
         self._try(lambda: self._say(text))
 
     def __enter__(self) -> Self:
@@ -94,12 +86,12 @@ class Progress:
             self._try(self._bar.stop)
 
     def _try(self, show: Callable[[], None]) -> None:
-        """Show something, unless nobody is there any more: a closed pipe, a terminal that went."""
+        """Show something, unless the pipe or terminal was closed."""
         if not self._is_seen:
             return
         try:
             show()
-        except (OSError, ValueError, SystemExit):  # rich ends the program where a pipe is closed
+        except (OSError, ValueError, SystemExit):  # rich ends the program if a pipe is closed
             self._is_seen = False
 
     @property
@@ -122,7 +114,7 @@ class Progress:
         if self._bar:
             output.say_error(text)
             return
-        # Not by rich, which makes stdout silent too where stderr is a closed pipe.
+        # Not by rich, which silences stdout too if stderr is a closed pipe.
         sys.stderr.write(f"{output.clean(text)}\n")
         sys.stderr.flush()
 
@@ -142,25 +134,19 @@ class Progress:
         return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
 
 
-OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
-_LATE_SECONDS = 5  # in which a database is started anew; whoever waits for a disk waits for hours
+_LATE_SECONDS = 5  # enough for a database to restart; a full disk takes hours
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a run must have before anything is queued.
-
-    Args:
-        login: The password or token of the server.
-        signer: What signs the letters; it holds the key.
-    """
+    """What a run must have before anything is queued: a password or token, and the DKIM key."""
 
     login: Secret | None = None
     signer: DkimSigner | None = None
 
 
 def secrets_for(prepared: Prepared) -> Secrets:
-    """The secrets of a run; a rehearsal needs none, and its letters are not signed."""
+    """The secrets of a run; a rehearsal needs none, since its letters are not signed."""
     if prepared.server is None:
         return Secrets()
     campaign = prepared.campaign
@@ -177,14 +163,14 @@ def deliver(
     *,
     wait: bool = False,
 ) -> RunResult:
-    """Deliver what was queued.
+    """Deliver what was queued, while this process owns the log.
 
     Args:
-        prepared: What was prepared and enqueued; this process owns its log.
+        prepared: What was prepared and enqueued.
         secrets: What `secrets_for` found.
-        tell: Is called with what became of each copy.
-        note: Is called with a sentence for the person who watches.
-        wait: Stay until nothing is left that could still be sent.
+        tell: Called with the result of each copy.
+        note: Called with a sentence for the person who watches.
+        wait: Keep running until nothing is left that could be sent.
     """
     ending = RunResult()
     try:
@@ -192,7 +178,7 @@ def deliver(
     except asyncio.CancelledError:
         ending = RunResult(stopped=True)
     finally:
-        # After a second Ctrl-C letters may still be in hand: give them their true state now.
+        # After a second Ctrl-C some letters may still be `sending`: give them their true state.
         try:
             prepared.log.recover()
         except LogUnusable as fault:  # the next command that opens the log does it
@@ -206,7 +192,7 @@ def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict
 
 
 def bar_to_trial(prepared: Prepared) -> RunResult:
-    """What keeps a trial from being sent now: it is a letter like any other to the server."""
+    """What keeps a trial from being sent now: to the server it is a letter like any other."""
     ending, pace = RunResult(), pace_of(prepared)
     if prepared.server is None:
         return ending
@@ -272,17 +258,17 @@ async def _deliver(
 
 
 async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> None:
-    """Write down what the server said when the log could not be written, if it soon can be.
+    """Record replies that came while the log could not be written, if it soon can be.
 
-    Over another connection: that of the run may be gone with its database. Without it these copies
-    would be uncertain, although somebody has heard what became of them.
+    Over another connection: that of the run may be gone with its database. Without this these
+    copies would be uncertain, although the server has answered.
     """
 
     def write() -> None:
         with Log(url) as log:
             write_down_late(log, run.owner, run.late)
 
-    note(f"The log cannot be written; trying for {_LATE_SECONDS} seconds to keep the last replies.")
+    note(f"The log cannot be written; trying for {_LATE_SECONDS} s to record the last replies.")
     deadline = time.monotonic() + _LATE_SECONDS
     while True:
         try:
@@ -292,7 +278,7 @@ async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> N
                 return
             await asyncio.sleep(1)
         else:
-            note("They are kept.")
+            note("They are recorded.")
             return
 
 
@@ -300,7 +286,7 @@ def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
     def noting(wait: Wait) -> None:
         until = output.when(wait.until)
         if wait.is_for_server:
-            note(f"The server cannot be reached; trying again at {until}, then ever more rarely.")
+            note(f"The server cannot be reached; trying again at {until}, then less often.")
         else:
             note(f"Waiting until {until}. Ctrl-C ends it.")
 
@@ -308,24 +294,24 @@ def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
 
 
 def _told(slowed: Slowed) -> str:
-    """That letters go more slowly, and why: one line."""
+    """Why letters go more slowly now."""
     if math.isinf(slowed.seconds):
         return (
-            f"{slowed.domain} refuses letters by its policy ({slowed.said}): no more go there in"
-            " this run, and what waits for it stays queued."
+            f"{slowed.domain} refuses letters by policy ({slowed.said}): this run sends no more"
+            " there, and what is waiting for it stays queued."
         )
     if not slowed.seconds:
         return (
-            f"The server refuses commands that come together with the end of a letter"
-            f" ({slowed.said}): from now on they wait for its reply, one round trip more a letter."
+            f"The server refuses commands that arrive with the end of a letter ({slowed.said}):"
+            " from now on they wait for its reply, which takes one more round trip a letter."
         )
     seconds = output.duration(slowed.seconds)
     if slowed.domain:
         return (
-            f"{slowed.domain} asks for fewer letters ({slowed.said}): letters to it go"
+            f"{slowed.domain} asks us to slow down ({slowed.said}): letters to it are now sent"
             f" {seconds} apart, or more if it asks again."
         )
-    return f"Trouble with the server ({slowed.said}): trying again in {seconds}."
+    return f"The connection failed ({slowed.said}): trying again in {seconds}."
 
 
 def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:
@@ -342,24 +328,25 @@ def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:
 
 @asynccontextmanager
 async def reachable(server: Server | None, root: Path) -> AsyncIterator[Server]:
-    """The server to speak to: the one that is named, or the sandbox, which is started."""
+    """The server that is named, or the sandbox, which is started."""
     if server is not None:
         yield server
         return
-    from petition.smtp.sandbox import Sandbox  # here: a live send needs none of it
+    # Here, since a live send needs no aiosmtpd.
+    from petition.smtp.sandbox import Sandbox  # noqa: PLC0415
 
     async with Sandbox(root / OUTBOX) as sandbox:
         yield Server(host="127.0.0.1", port=sandbox.port, security="none")
 
 
 def pace_of(prepared: Prepared) -> Pace:
-    """How fast: the campaign's pace, or, in a rehearsal, as fast as it goes."""
+    """The campaign's pace, or, in a rehearsal, as fast as possible."""
     settings = prepared.campaign.settings
     return Pace.of(settings.pace if prepared.server else None, settings.campaign.timezone)
 
 
 def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:
-    """The first Ctrl-C finishes the letters in flight, the second one stops at once."""
+    """The first Ctrl-C finishes the letters in flight, the second stops at once."""
     loop = asyncio.get_running_loop()
     here = asyncio.current_task()
     interrupts = 0
@@ -369,12 +356,12 @@ def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:
         interrupts += 1
         if interrupts == 1:
             mailer.stop()
-            note("Finishing the letters in flight. Ctrl-C again stops at once.")
+            note("Finishing the letters in flight. Press Ctrl-C again to stop at once.")
         elif here is not None:
             here.cancel()
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, mailer.stop)
-    # A terminal that is closed ends the run as politely, unless nohup said that it should not.
+    # Closing the terminal ends the run in the same way, unless nohup prevents it.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         loop.add_signal_handler(signal.SIGHUP, mailer.stop)

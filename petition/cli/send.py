@@ -1,5 +1,6 @@
 """petition send: prepare, ask, deliver or queue for workers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -11,10 +12,10 @@ from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import output, run_delivery, send_plan
 from petition.cli.run_delivery import Progress
-from petition.cli.workspace import ThisLog, Workspace, engine
+from petition.cli.status import next_step
+from petition.cli.workspace import OUTBOX, Letter, ThisLog, Workspace, engine
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
-from petition.outbox.enqueue import ListedRow
 from petition.outbox.log_file import size
 from petition.outbox.states import State
 from petition.outbox.worker_store import queue_job, waiting_unchosen
@@ -26,15 +27,88 @@ from petition.sending.retry import RetrySchedule
 from petition.sending.sender import person_of
 from petition.smtp.dkim import load_key, public_record
 from petition.smtp.replies import NOBODY, Outcome, advice
+from petition.trust import Part
 
-_LARGE = 100  # megabytes, from which on it takes more than a second to look a log through
+_LARGE = 100  # megabytes; to check a log of this size takes more than a second
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
+
+
+_ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
+
+
+def send(
+    context: typer.Context,
+    letter: Letter,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="WHO", help="Only to WHO: an address, an id or a row number."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only to people like \"country == 'GB' and language != 'en'\".",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N letters now.")
+    ] = None,
+    to_me: Annotated[
+        str | None,
+        typer.Option("--to-me", metavar="ADDR", help="Send one trial copy to ADDR instead."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent; queue and send nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts.")] = False,
+    revise: Annotated[
+        bool,
+        typer.Option("--revise", help="Send the changed letter to those who do not have it yet."),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send the letter to everyone once more.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Keep running until nothing is left that could be sent.")
+    ] = False,
+    workers: Annotated[
+        bool, typer.Option("--workers", help="Queue it for petition worker (PostgreSQL).")
+    ] = False,
+    this_log: ThisLog = False,
+) -> None:
+    """Send a letter to everyone on its list who does not have it yet."""
+    if revise and again:
+        raise UsageError("--revise and --again exclude each other", "Choose one of them")
+    if workers and (wait or to_me is not None):
+        raise UsageError("--workers cannot be combined with --wait or --to-me", "Omit them")
+    options = SendOptions(
+        who=tuple(to or ()),
+        where=where,
+        limit=limit and min(limit, _ALL),
+        revise=revise,
+        again=again,
+        trial=to_me is not None,
+    )
+    with Workspace.open(context, writes=True) as place:
+        if not place.is_rehearsal:
+            uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
+            place.allow(*uses, asks=not yes)
+        if to_me is None:
+            place.vouch(this_log=this_log, only_tells=dry_run)
+        if workers:
+            status = hand_out(place, letter, options, dry_run=dry_run, yes=yes)
+        else:
+            status = send_letter(
+                place, letter, options, to_me=to_me, dry_run=dry_run, yes=yes, wait=wait
+            )
+    raise typer.Exit(status)
 
 
 def send_letter(
     place: Workspace,
     letter: str,
-    wish: SendOptions,
+    options: SendOptions,
     *,
     to_me: str | None,
     dry_run: bool,
@@ -50,7 +124,7 @@ def send_letter(
             place.count_noted_clicks()
         while True:
             prepared = prepare(
-                place.campaign, letter, place.log, place.server, wish, read_back=read_back
+                place.campaign, letter, place.log, place.server, options, read_back=read_back
             )
             output.problems(prepared.examined.problems)
             if trial_to is not None:
@@ -60,21 +134,21 @@ def send_letter(
             except LogChanged:
                 if not yes:  # a person confirmed something else
                     raise
-                output.say_error("The log has changed meanwhile: planning again.")
+                output.say_error("The log has changed in the meantime: planning again.")
 
 
 @contextmanager
 def _ownership(place: Workspace, *, only_looks: bool) -> Iterator[None]:
-    """Own the log while it is sent from, after a look at all of it.
+    """Own the log, and check all of it first.
 
-    One wrong bit in an index can make somebody new who has the letter.
+    One wrong bit in an index could make a person who has the letter look new.
     """
     if only_looks:
         yield
         return
     with place.log.owned():
         if (megabytes := (size(place.log_file) if place.log_file else 0) // 1_000_000) > _LARGE:
-            output.say_error(f"Looking the log through for damage ({megabytes:,} MB).")
+            output.say_error(f"Checking the log for damage ({megabytes:,} MB).")
         place.log.database.examine()
         retry = RetrySchedule.of(place.settings.pace)
         place.log.look_at_deferred(retry.give_up, retry.longest)
@@ -89,7 +163,7 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
     confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=yes)
-    secrets = run_delivery.secrets_for(prepared)  # while nothing is queued that would wait for them
+    secrets = run_delivery.secrets_for(prepared)  # before anything is queued
     enqueue(prepared)
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
@@ -118,7 +192,7 @@ def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus
         if removed:
             confirm(prepared, f"Skip {output.count(removed, 'waiting letter')} now?", yes=yes)
         if removed or comparison.actions:
-            enqueue(prepared)  # those who opted out are written down all the same
+            enqueue(prepared)  # opt-outs are recorded all the same
     states = prepared.listing.states()
     _say_why_nothing(prepared, states, is_shown=removed > 0)
     _next_steps(prepared, states)
@@ -130,10 +204,10 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
     have = sum(states.get(state, 0) for state in (State.SENT, State.BOUNCED))
     total = sum(prepared.comparison.actions.values())
     if total and have == total:
-        who = "Everybody on the list has" if total > 1 else "The one chosen has"
-        output.say(f'{who} "{prepared.letter}" already: {have} sent. Nothing was sent.')
+        who = "Everybody on the list" if total > 1 else "This person"
+        output.say(f'{who} already has "{prepared.letter}": {have} sent. Nothing was sent.')
         return
-    output.say(f'"{prepared.letter}": there is nobody to send to. Nothing was sent.')
+    output.say(f'There is nobody to send "{prepared.letter}" to. Nothing was sent.')
     if not is_shown:
         output.facts(send_plan.plan_lines(prepared))
 
@@ -141,11 +215,12 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
 def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     """Show what is about to be done."""
     if with_letter and (row := next(prepared.listing.to_send(), None)):
-        output.letter(_for_reading(_shown(prepared, row)))
+        clock = prepared.log.clock()
+        _show_letter(prepared.merger.show(person_of(row), prepared.plan.revision, clock))
     if prepared.plan.may_begin_another:
         output.say(
-            f"Revision {prepared.plan.revision} is not finished: going on with it."
-            " --again begins another one when it is."
+            f"Revision {prepared.plan.revision} is not finished and goes on now."
+            " After it, --again starts another one."
         )
     output.facts(send_plan.plan_lines(prepared))
 
@@ -155,21 +230,14 @@ def sends(prepared: Prepared, count: int) -> str:
     name = prepared.server.name if prepared.server else "the sandbox"
     what = output.count(count, "letter")
     if prepared.lost_names:
-        what += ", without the name that was forgotten,"
+        what += ", without the forgotten name,"
     return f"Send {what} through {name} now?"
 
 
 def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
-    """P6: nothing leaves the machine that nobody confirmed; a rehearsal does not leave it."""
-    if yes or prepared.server is None:
-        return
-    if not output.can_ask():
-        raise UsageError(
-            "nothing was sent: nobody is there to confirm it",
-            "Run it in a terminal, or add --yes",
-        )
-    if not output.ask(question):
-        raise UsageError("nothing was sent: it was declined")
+    """Ask, unless --yes or a rehearsal, which does not leave the machine (P6)."""
+    if not yes and prepared.server is not None:
+        output.confirm(question, "nothing was sent")
 
 
 def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
@@ -177,81 +245,64 @@ def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
     counted = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
     output.say(f"{prepared.letter}: {counted}.")
     if ending.stopped:
-        output.say("Stopped; everything is recorded. The same command goes on where this ended.")
-    if ending.trouble:
-        output.say_error(str(ending.trouble))
-    if ending.broken:
-        output.say_error(f"The server kept breaking off: {ending.broken}.")
-        _say_advice(prepared, ending.broken)
-    if ending.refused:
-        output.say_error(f"Stopped after several letters in a row were refused: {ending.refused}.")
-        _say_advice(prepared, ending.refused)
-    if ending.unknown:
-        output.say_error(
-            f"Stopped: too many recipients in a row were refused, as a broken server does it:"
-            f" {ending.unknown}. Look at the list and ask the provider; then petition retry"
-            f" {prepared.letter}."
-        )
-    if ending.hindrance:
-        letters = output.count(ending.hindered, "letter")
-        output.say_error(
-            f"{'Stopped: ' if ending.is_hindered else ''}{letters} could not be put together on"
-            f" this machine and will wait. The last one: {ending.hindrance} Then run the same"
-            f" command again."
-        )
-    if fault := ending.log_fault:
-        why = "" if isinstance(fault, LogDamaged) else ", for the log could not be written"
-        output.say_error(
-            f"Stopped{why}: {fault} The next command tells which letters are uncertain, if any."
-        )
+        output.say("Stopped; everything is recorded. Run the same command again to go on.")
+    for error in _errors(prepared.letter, ending):
+        output.say_error(error)
+    for reply in filter(None, (ending.broken, ending.refused)):
+        if prepared.server and (hint := advice(prepared.server.host, reply)):
+            output.say_error(f"{hint}.")
     _say_waiting(ending)
-    _say_refused_copies(ending)
+    # A letter counts as sent when its To was accepted; that a cc was not must be said.
+    numbers = Counter(who for who, _ in ending.also_refused)
+    for who, said in dict(ending.also_refused).items():
+        letters = output.count(numbers[who], "letter")
+        output.say_error(f"Warning: the server refused {who} as cc or bcc of {letters}: {said}.")
     _next_steps(prepared, states)
     _say_rehearsal(prepared)
     return status_of(states, ending)
 
 
-def _say_advice(prepared: Prepared, said: str) -> None:
-    if prepared.server and (hint := advice(prepared.server.host, said)):
-        output.say_error(f"{hint}.")
+def _errors(letter: str, ending: RunResult) -> Iterator[str]:
+    """Why a run stopped, or what went wrong in it."""
+    if ending.trouble:
+        yield str(ending.trouble)
+    if ending.broken:
+        yield f"The server kept closing the connection: {ending.broken}."
+    if ending.refused:
+        yield f"Stopped: the server refused several letters in a row: {ending.refused}."
+    if ending.unknown:
+        yield (
+            "Stopped: the server refused so many recipients in a row that it may be broken:"
+            f" {ending.unknown}. Check the list and ask the provider; then petition retry {letter}."
+        )
+    if ending.hindrance:
+        stopped = "Stopped: " if ending.is_hindered else ""
+        yield (
+            f"{stopped}{output.count(ending.hindered, 'letter')} could not be built on this machine"
+            f" and will wait. The last one: {ending.hindrance} Then run the same command again."
+        )
+    if fault := ending.log_fault:
+        why = "" if isinstance(fault, LogDamaged) else "the log could not be written: "
+        yield f"Stopped: {why}{fault} The next command shows which letters are uncertain, if any."
 
 
 def _say_waiting(ending: RunResult) -> None:
     if ending.clock_was_ahead:
         output.say_error(
             "Warning: the clock was more than a day ahead when letters were sent. They count"
-            " against the daily cap from now on."
+            " towards the daily cap from now on."
         )
     if ending.capped:
-        output.say(f"The daily cap is reached; it frees at {output.when(ending.capped)}.")
+        output.say(f"The daily cap is reached; more can be sent at {output.when(ending.capped)}.")
     if ending.closed:
-        output.say(f"It is outside the hours of sending until {output.when(ending.closed)}.")
-
-
-def _say_refused_copies(ending: RunResult) -> None:
-    """A letter counts as sent when its To was taken; that a cc was not must be said."""
-    by_address = dict(ending.also_refused)
-    for who, reply in by_address.items():
-        number = sum(one == who for one, _ in ending.also_refused)
-        letters = output.count(number, "letter")
-        output.say_error(f"Warning: the server refused {who} as cc or bcc of {letters}: {reply}.")
+        output.say(f"Outside the sending hours until {output.when(ending.closed)}.")
 
 
 def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
-    letter = prepared.letter
-    if states.get(State.UNCERTAIN):
-        output.say(
-            f"Uncertain: the answer to the last dot is not known. Ask the person or the server,"
-            f" then: petition resolve ADDR --sent | --not-sent --letter {letter}"
-        )
-    if states.get(State.DEFERRED) and (due := prepared.log.next_due(letter)):
-        output.say(
-            f"Deferred: the server said later. Run the same command from {output.when(due)} on."
-        )
-    if states.get(State.FAILED):
-        output.say(
-            f"Failed: see petition status {letter} --state failed; then petition retry {letter}"
-        )
+    for state in (State.UNCERTAIN, State.DEFERRED, State.FAILED):
+        if states.get(state):
+            step = next_step(prepared.log, prepared.letter, state)
+            output.say(f"{state.capitalize()}: {step}")
 
 
 def _is_of_sandbox(prepared: Prepared, told: CopyResult) -> bool:
@@ -268,8 +319,8 @@ def _say_sandbox(prepared: Prepared) -> None:
 def _say_rehearsal(prepared: Prepared) -> None:
     if prepared.server is None:
         output.say(
-            f"This was a rehearsal: nobody received anything. The letters are in"
-            f" {prepared.campaign.root / run_delivery.OUTBOX}."
+            "This was a rehearsal: nobody received anything. The letters are in"
+            f" {prepared.campaign.root / OUTBOX}."
         )
 
 
@@ -278,9 +329,7 @@ def status_of(states: dict[State, int], ending: RunResult) -> ExitStatus:
     applies = [ExitStatus.DONE]
     if states.get(State.FAILED) or ending.refused or ending.hindrance:
         applies.append(ExitStatus.PROBLEMS)
-    if any(states.get(state) for state in LEFT):
-        applies.append(ExitStatus.LEFT)
-    if ending.log_fault:
+    if ending.log_fault or any(states.get(state) for state in LEFT):
         applies.append(ExitStatus.LEFT)
     if ending.trouble:
         applies.append(ExitStatus.SERVER)
@@ -297,30 +346,26 @@ def _trial_address(text: str) -> Mailbox:
 
 
 def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> ExitStatus:
-    """One copy to oneself, with an identity of its own; no row, nothing frozen."""
+    """Send one copy to oneself, with its own identity: no row is made and nothing frozen."""
     refuse_trial(prepared.log, prepared.server, to)
     row = prepared.listing.first()
     if row is None:
-        raise UsageError("there is nobody on the list to make a trial copy for")
+        raise UsageError("there is nobody on the list whose copy could be the trial")
     email, shown = prepared.merger.trial(
         person_of(row), prepared.log.clock(), to, prepared.plan.revision
     )
-    output.letter(_for_reading(shown))
+    _show_letter(shown)
     output.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
     output.facts([("through", send_plan.through(prepared))])
     if dry_run:
         output.say("Dry run: nothing was sent.")
         return ExitStatus.DONE
-    bar = run_delivery.bar_to_trial(prepared)
-    if bar.is_over:
-        _say_waiting(bar)
-        output.say("The trial copy was not sent.")
+    if _is_trial_barred(prepared):
         return ExitStatus.LEFT
     confirm(prepared, sends(prepared, 1), yes=yes)
     verdict = run_delivery.deliver_trial(prepared, run_delivery.secrets_for(prepared), email)
-    if verdict.outcome is Outcome.RELEASED and (bar := run_delivery.bar_to_trial(prepared)).is_over:
-        _say_waiting(bar)  # others have reached the cap meanwhile
-        output.say("The trial copy was not sent.")
+    # Another process may have reached the cap meanwhile.
+    if verdict.outcome is Outcome.RELEASED and _is_trial_barred(prepared):
         return ExitStatus.LEFT
     said = str(verdict.reply or verdict.reason)
     output.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")
@@ -330,22 +375,26 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
     return _TRIAL_STATUS[verdict.outcome]
 
 
-def _shown(prepared: Prepared, row: ListedRow) -> Shown:
-    return prepared.merger.show(person_of(row), prepared.plan.revision, prepared.log.clock())
+def _is_trial_barred(prepared: Prepared) -> bool:
+    bar = run_delivery.bar_to_trial(prepared)
+    if bar.is_over:
+        _say_waiting(bar)
+        output.say("The trial copy was not sent.")
+    return bar.is_over
 
 
-def _for_reading(shown: Shown) -> Shown:
+def _show_letter(shown: Shown) -> None:
     headers = [(name, value) for name, value in shown.headers if name in _CONFIRMED]
-    return Shown(headers, shown.text, shown.attached)
+    output.letter(headers, shown.text, shown.attached)
 
 
 _CONFIRMED = ("From", "To", "Cc", "Subject")
 _TRIAL_WORDS = {
-    Outcome.SENT: "the server took it",
-    Outcome.DEFERRED: "the server said later",
+    Outcome.SENT: "the server accepted it",
+    Outcome.DEFERRED: "the server asked us to retry later",
     Outcome.FAILED: "the server refused it",
     Outcome.RELEASED: "it was not sent",
-    Outcome.UNCERTAIN: "it is not known whether the server took it",
+    Outcome.UNCERTAIN: "the server may or may not have accepted it",
 }
 _TRIAL_STATUS = {
     Outcome.SENT: ExitStatus.DONE,
@@ -357,13 +406,13 @@ _TRIAL_STATUS = {
 
 
 def hand_out(
-    place: Workspace, letter: str, wish: SendOptions, *, dry_run: bool, yes: bool
+    place: Workspace, letter: str, options: SendOptions, *, dry_run: bool, yes: bool
 ) -> ExitStatus:
-    """Queue a letter for workers, and say how to go on."""
+    """Queue a letter for workers."""
     if place.server is None:
         raise UsageError(
-            "a rehearsal has no workers: no mail server is set",
-            "Name one in [smtp] or PETITION_SMTP_HOST, or leave out --workers",
+            "workers need a mail server, and none is set",
+            "Name one in [smtp] or PETITION_SMTP_HOST, or omit --workers",
         )
     if place.log_file:
         raise UsageError(
@@ -375,14 +424,14 @@ def hand_out(
         retry = RetrySchedule.of(place.settings.pace)
         place.log.look_at_deferred(retry.give_up, retry.longest)
     while True:
-        prepared = prepare(place.campaign, letter, place.log, place.server, wish)
+        prepared = prepare(place.campaign, letter, place.log, place.server, options)
         output.problems(prepared.examined.problems)
         try:
             return _queue(prepared, place.server, dry_run=dry_run, yes=yes)
         except LogChanged:
             if not yes:  # a person confirmed something else
                 raise
-            output.say_error("The log has changed meanwhile: planning again.")
+            output.say_error("The log has changed in the meantime: planning again.")
 
 
 def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> ExitStatus:
@@ -396,13 +445,12 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
     log, letter = prepared.log, prepared.letter
     others = waiting_unchosen(log.database, letter)
     if others:
-        wait = "waits" if others == 1 else "wait"
         output.say(
-            f"Workers send all of a letter that waits: {output.count(others, 'letter')} that"
-            f" {wait} from before will go too."
+            "Workers send everything of a letter that is waiting, so"
+            f" {output.count(others, 'letter')} from before will be sent too."
         )
     confirm(prepared, sends(prepared, waiting + others), yes=yes)
-    dispatch = _dispatch(prepared, server)  # may say that there is no key
+    dispatch = _dispatch(prepared, server)  # fails if there is no key
     engine().make_tables(log)
 
     def also() -> None:
@@ -412,109 +460,28 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
 
     waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
     if not waiting:
-        output.say("Nothing waits any more: the workers have all of it in hand.")
+        output.say("Nothing is waiting any more: workers have taken all of it.")
         return ExitStatus.DONE
     output.say(
-        f"Queued {output.count(waiting + others, 'letter')} for workers. Nothing was sent here: run"
-        " petition worker, on any machine that reaches the database."
+        f"Queued {output.count(waiting + others, 'letter')} for workers. Next: run petition worker,"
+        " on any machine that can reach the database."
     )
     if dispatch.signature:
         output.say(
-            "Each worker needs the key of [dkim]: in PETITION_DKIM_KEY, or in a file that"
-            " petition worker --dkim-key FILE names."
+            "Each worker needs the key of [dkim]: set PETITION_DKIM_KEY, or use --dkim-key FILE."
         )
     return ExitStatus.DONE
 
 
 def _dispatch(prepared: Prepared, server: Server) -> Dispatch:
     settings = prepared.campaign.settings
+    dkim = settings.dkim
+    key = load_key(dkim, prepared.campaign.root) if dkim else None
+    signature = Signature(dkim.domain, dkim.selector, public_record(key)) if dkim and key else None
     return Dispatch(
         pace=settings.pace,
         timezone=settings.campaign.timezone,
         keep_bytes=prepared.keeps_bytes,
         stays_here=server.is_loopback,
-        signature=_signature(prepared),
+        signature=signature,
     )
-
-
-def _signature(prepared: Prepared) -> Signature | None:
-    """Whose signature the workers put to it, by this campaign's key."""
-    dkim = prepared.campaign.settings.dkim
-    key = load_key(dkim, prepared.campaign.root) if dkim else None
-    return Signature(dkim.domain, dkim.selector, public_record(key)) if dkim and key else None
-
-
-_ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
-
-
-def send(
-    context: typer.Context,
-    letter: Annotated[str, typer.Argument(help="The letter's name.")],
-    to: Annotated[
-        list[str] | None,
-        typer.Option("--to", metavar="WHO", help="Only to WHO: an address, an id or a row number."),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where",
-            metavar="CONDITION",
-            help="Only to those it holds for: \"country == 'GB' and language != 'en'\".",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="At most N letters now.")
-    ] = None,
-    to_me: Annotated[
-        str | None,
-        typer.Option("--to-me", metavar="ADDR", help="Send the first copy to ADDR as a trial."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Do everything but open a connection.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
-    revise: Annotated[
-        bool,
-        typer.Option("--revise", help="A changed letter, to those who have not had it."),
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="The letter to everyone, once more.")
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Stay until nothing is left that could still be sent.")
-    ] = False,
-    workers: Annotated[
-        bool, typer.Option("--workers", help="Queue it for petition worker, on PostgreSQL.")
-    ] = False,
-    this_log: ThisLog = False,
-) -> None:
-    """Send a letter to everyone on its list who does not have it yet."""
-    from petition.errors import UsageError
-    from petition.plan import SendOptions
-    from petition.trust import Part
-
-    if revise and again:
-        raise UsageError("--revise and --again are two wishes", "Choose one of them")
-    if workers and (wait or to_me is not None):
-        raise UsageError("--workers sends nothing by itself", "Leave out --wait and --to-me")
-    wish = SendOptions(
-        who=tuple(to or ()),
-        where=where,
-        limit=limit and min(limit, _ALL),
-        revise=revise,
-        again=again,
-        trial=to_me is not None,
-    )
-    with Workspace.open(context, writes=True) as place:
-        if not place.is_rehearsal:
-            uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
-            place.allow(*uses, asks=not yes)
-        if to_me is None:
-            place.vouch(this_log=this_log, only_tells=dry_run)
-        if workers:
-            status = hand_out(place, letter, wish, dry_run=dry_run, yes=yes)
-        else:
-            status = send_letter(
-                place, letter, wish, to_me=to_me, dry_run=dry_run, yes=yes, wait=wait
-            )
-    raise typer.Exit(status)

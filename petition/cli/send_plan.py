@@ -1,12 +1,13 @@
-"""What a `send` would do, said before it is asked for."""
+"""The plan of a `send`, shown before it asks."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from petition.campaign.settings import PaceSettings, Rate
 from petition.checks.campaign import Fallbacks
 from petition.cli import output
 from petition.merge.message import Merger
-from petition.outbox.enqueue import Action, Comparison
+from petition.outbox.enqueue import Action
 from petition.prepare import Prepared
 
 _NAMED = 3  # recipients that are named; the rest are counted
@@ -14,41 +15,45 @@ _NAMED = 3  # recipients that are named; the rest are counted
 _SENT_TO = {
     Action.NEW: "new",
     Action.ANOTHER: "in this new revision",
-    Action.REPLACED: "in place of an earlier revision that waits",
+    Action.REPLACED: "in place of an earlier revision that is waiting",
     Action.RETURNED: "no longer skipped",
-    Action.REFRESHED: "waiting, brought up to date with the list",
+    Action.REFRESHED: "waiting, updated from the list",
     Action.WAITING: "waiting from before",
 }
 _LEFT_OUT = {
     Action.HAS_IT: "have it already",
     Action.FAILED: "failed before (petition retry)",
     Action.WITHDRAWN: "withdrawn",
-    Action.OPTED_OUT: "never to be written to",
+    Action.OPTED_OUT: "suppressed",
 }
 
 
 def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
-    """The plan as pairs of a heading and what stands beside it."""
+    """The plan as pairs of a heading and its text."""
     comparison = prepared.comparison
     yield "letter", f"{prepared.letter}, revision {prepared.plan.revision}{_frozen(prepared)}"
     if lost := prepared.lost_names:
         days = ", ".join(dict.fromkeys(one.at[:10] for one in lost))
-        yield "changed", f"without a name that was forgotten on {days}; it is in earlier copies"
+        yield "changed", f"without a name forgotten on {days}, which earlier copies show"
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
-    if comparison.as_queued:
-        yield "as queued", _as_queued(comparison.as_queued)
+    if queued := comparison.as_queued:
+        go = "was attempted before and goes" if queued == 1 else "were attempted before and go"
+        yield "as queued", f"{queued} {go} out unchanged, although the list has changed since"
     if deferred := comparison[Action.DEFERRED]:
-        yield "deferred", f"{deferred:,}, next due at {_when(comparison)}"
+        due = output.when(comparison.due_at) if comparison.due_at else "an unknown time"
+        yield "deferred", f"{deferred:,}, next due at {due}"
     if uncertain := comparison[Action.UNCERTAIN]:
-        yield "uncertain", f"{uncertain:,}: not known whether delivered, see petition resolve"
+        yield "uncertain", f"{uncertain:,}: may or may not have arrived, see petition resolve"
     excluded = (f"{count:,} {reason}" for reason, count in comparison.excluded.items())
     if left_out := ", ".join(filter(None, (_counted(prepared, _LEFT_OUT), *excluded))):
         yield "leave out", left_out
     yield from _declared_consent(prepared)
     if gone := comparison.gone:
         yield "skip", f"{gone:,} who {'is' if gone == 1 else 'are'} no longer on the list"
-    if names := _names(prepared):
-        yield "to", names
+    names = [row.name or row.mailbox for row in islice(prepared.listing.to_send(), _NAMED)]
+    if names:
+        rest = comparison.to_send - len(names)
+        yield "to", ", ".join([*names, f"{rest:,} more"] if rest > 0 else names)
     fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)
     yield from (("language", text) for text in fallbacks)
     yield "through", through(prepared)
@@ -63,11 +68,11 @@ def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:
     front = prepared.examined.letter.front
     declared = prepared.campaign.settings.lists.get(front.to)
     if declared and front.kind == "bulk":
-        yield "consent", f"of all on {front.to}, as petition.toml says: {declared.reason}"
+        yield "consent", f"everyone on {front.to}, says petition.toml: {declared.reason}"
 
 
 def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
-    """Who gets the letter in another language than their own: a line a language."""
+    """Who gets the letter in a language other than their own, a line for each language."""
     for language, persons, count in fallbacks:
         used, _ = merger.language_of(persons[0])
         who = ", ".join(str(person.mailbox) for person in persons)
@@ -77,7 +82,7 @@ def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
 
 
 def through(prepared: Prepared) -> str:
-    """The server, in the words of a person."""
+    """The server, for people."""
     server = prepared.server
     if server is None:
         return "the sandbox: a rehearsal on this machine, nobody receives anything"
@@ -87,8 +92,8 @@ def through(prepared: Prepared) -> str:
 
 
 def pace_text(pace: PaceSettings) -> str:
-    """The pace, in the words of a person."""
-    parts = [_rate(pace.rate) if pace.rate else "as fast as the server takes them"]
+    """The pace, for people."""
+    parts = [_rate(pace.rate) if pace.rate else "as fast as the server accepts them"]
     parts += [f"{_rate(rate)} to {domain}" for domain, rate in pace.per_domain.items()]
     if pace.per_day:
         parts.append(f"at most {pace.per_day:,} in 24 hours")
@@ -108,23 +113,10 @@ def _rate(rate: Rate) -> str:
 
 def _frozen(prepared: Prepared) -> str:
     if prepared.plan.is_new and prepared.plan.revision > 1:
-        return " (new)" if prepared.comparison.to_send else ", which nobody would get"
+        return " (new)" if prepared.comparison.to_send else " (nobody would get it)"
     if prepared.plan.is_new:
         return ""
-    return ", as it was frozen with its first copy"
-
-
-def _as_queued(number: int) -> str:
-    if number == 1:
-        return "1 was already attempted and goes out as it was queued; the list has changed since"
-    return (
-        f"{number} were already attempted and go out as they were queued; the list has changed"
-        " since"
-    )
-
-
-def _when(comparison: Comparison) -> str:
-    return output.when(comparison.due_at) if comparison.due_at else "a time that is not known"
+    return ", as frozen with its first copy"
 
 
 def _counted(prepared: Prepared, words: dict[Action, str]) -> str:
@@ -132,12 +124,3 @@ def _counted(prepared: Prepared, words: dict[Action, str]) -> str:
     return ", ".join(
         f"{comparison[action]:,} {text}" for action, text in words.items() if comparison[action]
     )
-
-
-def _names(prepared: Prepared) -> str:
-    rows = prepared.listing.to_send()
-    names = [row.name or row.mailbox for row, _ in zip(rows, range(_NAMED), strict=False)]
-    rest = prepared.comparison.to_send - len(names)
-    if rest > 0:
-        names.append(f"{rest:,} more")
-    return ", ".join(names)

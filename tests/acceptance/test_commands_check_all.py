@@ -181,7 +181,7 @@ def test_one_problem_is_one(campaign: SmallCampaign):
     campaign.write("letters/open-letter.md", "---\nto: nobody\nsubject: S\n---\nText\n")
     said = check(campaign, 1)
     assert said[0].endswith('Name its file there: nobody = "nobody.csv".')
-    assert said[1] == "1 problem: nothing is sent while it stands."
+    assert said[1] == "1 error: nothing is sent until it is fixed."
     assert "outbox" not in said[2]
 
 
@@ -216,7 +216,7 @@ def test_of_very_many_bad_rows_the_first_are_told_and_the_rest_counted(campaign:
     said = check(campaign, 1)
     assert len([line for line in said if line.startswith("recipients.csv:")]) == 1_001
     assert "recipients.csv:1002: 2,000 more problems" in "\n".join(said)
-    assert "3,000 problems" in "\n".join(said)
+    assert "3,000 errors" in "\n".join(said)
     assert len(campaign.petition("send", "open-letter", "--yes", status=1).err.splitlines()) < 1_010
 
 

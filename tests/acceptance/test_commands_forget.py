@@ -93,7 +93,7 @@ def test_what_waits_for_them_is_not_sent(signed: SmallCampaign):
         live = signed.through(server.port)
         live.petition("send", "open-letter", "--yes", status=3)
         said = live.petition("forget", "p1@x.example", "--yes", status=0).out
-        assert "1 of them waited and will not go" in said
+        assert "1 of them waited" in said
         counts = live.petition("status", "open-letter", "--json").json
         assert (counts["sent"], counts["skipped"], counts["total"]) == (2, 1, 3)
         live.petition("send", "open-letter", "--yes", status=0)
@@ -125,7 +125,7 @@ def test_a_signatory_is_taken_out_of_the_letter_and_the_rest_go_without_the_name
         rows(signed.root, "UPDATE copy SET due_at = '2020' WHERE due_at <> ''", "petition.db")
         # Nobody confirms it: nothing goes without the name before somebody was asked.
         declined = live.petition("send", "open-letter", status=2)
-        assert "without a name that was forgotten" in declined.out
+        assert "a name forgotten on" in declined.out
         live.petition("send", "open-letter", "--yes", status=0)
     ((letter,),) = rows(
         signed.root, "SELECT bytes FROM copy WHERE bytes IS NOT NULL", "petition.db"
@@ -146,7 +146,7 @@ def test_a_mail_that_comes_later_brings_nothing_back(returns: Returns):
     left = kept_by_the_log(returns.campaign.root)
     assert b"p1@x.example" not in left
     assert b"secret subject" not in left
-    assert "Nothing new" in returns.campaign.petition("inbox", status=0).out
+    assert "No new mail" in returns.campaign.petition("inbox", status=0).out
 
 
 def test_both_logs_forget(signed: SmallCampaign):
@@ -163,7 +163,7 @@ def test_nothing_is_erased_that_nobody_confirmed(signed: SmallCampaign):
     signed.petition("send", "open-letter", status=0)
     before = kept_by_the_log(signed.root)
     refused = signed.petition("forget", "p1@x.example", status=2)
-    assert "nobody is there to confirm it" in refused.err
+    assert "nothing was erased" in refused.err
     assert "1 copy" in refused.out
     assert rows(signed.root, "SELECT 1 FROM copy WHERE mailbox = 'p1@x.example'") == [(1,)]
     assert b"p1@x.example" in before
@@ -195,7 +195,7 @@ def test_forgetting_twice_and_forgetting_a_stranger_change_nothing_more(signed: 
     signed.petition("forget", "p1@x.example", "--yes", status=0)
     states = signed.states()
     again = signed.petition("forget", "p1@x.example", "--yes", status=0).out
-    assert "nothing was held" in again
+    assert "held nothing" in again
     signed.petition("forget", "stranger@y.example", "--yes", status=0)
     assert signed.states() == states
 

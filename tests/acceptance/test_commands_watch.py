@@ -76,4 +76,4 @@ def test_ctrl_c_ends_it(campaign: SmallCampaign, child: "pexpect.spawn[str]"):
 
 def test_it_shows_and_saves_nothing(campaign: SmallCampaign):
     answer = campaign.petition("preview", "--watch", "--save", "copies", status=2)
-    assert "--watch shows a letter here" in answer.err
+    assert "--watch" in answer.err

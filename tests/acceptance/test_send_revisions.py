@@ -101,7 +101,7 @@ def test_nobody_leaves_the_queue_without_a_question(
     assert "1 who is no longer on the list" in dry.out
     answer = campaign.petition("send", "open-letter", status=2)
     assert "1 who is no longer on the list" in answer.out
-    assert "nobody is there to confirm it" in answer.err
+    assert "nothing was sent" in answer.err
     assert campaign.states()["p3"] == "queued"
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert campaign.states()["p3"] == "skipped"
@@ -116,7 +116,8 @@ def test_the_plan_tells_deferred_uncertain_and_attempted_copies_apart(tmp_path: 
     said = " ".join(campaign.petition("send", "open-letter", "--dry-run", status=0).out.split())
     assert "send 1 waiting from before" in said
     assert "deferred 1, next due at 2099-01-01" in said
-    assert "uncertain 1: not known whether delivered, see petition resolve" in said
+    assert "uncertain 1: " in said
+    assert "petition resolve" in said
     assert "leave out 1 have it already" in said
 
 
@@ -134,6 +135,6 @@ def test_a_copy_that_was_attempted_is_shown_and_sent_as_it_was_queued(
     connection.close()
     said = campaign.petition("send", "open-letter", "--dry-run", status=0).out
     assert "the water of our town" in said
-    assert "1 was already attempted and goes out as it was queued" in " ".join(said.split())
+    assert "1 was attempted before and goes out unchanged" in " ".join(said.split())
     assert "Hull" not in said
     assert "Hull" not in campaign.petition("preview", "open-letter", status=0).out

@@ -41,4 +41,4 @@ def test_a_server_takes_all_letters_but_the_two_that_it_refuses(tmp_path: Path, 
     assert states == dict.fromkeys(everybody - {NOBODY, LATER}, ("sent", "1"))
     assert answer.status == 3  # letters are left: the one that is deferred
     said = " ".join(answer.err.split())
-    assert ("come together with the end of a letter" in said) == (name == "haraka"), said
+    assert ("arrive with the end of a letter" in said) == (name == "haraka"), said

@@ -122,7 +122,7 @@ def test_what_a_worker_heard_while_postgresql_was_away_is_kept(tmp_path: Path):
 
 def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):
     rehearsal = SmallCampaign.at(tmp_path / "campaign")
-    assert "rehearsal has no workers" in rehearsal.petition(*SEND, status=2).err
+    assert "mail server" in rehearsal.petition(*SEND, status=2).err
     on_file = rehearsal.through(9)
     assert "workers need a log in PostgreSQL" in on_file.petition(*SEND, status=2).err
     assert "PETITION_DATABASE" in on_file.petition("worker", status=2).err

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from petition.campaign.folder import load_campaign
 from petition.checks.campaign import examine, in_order
-from petition.cli.output_formats import Excerpts
+from petition.cli.excerpts import Excerpts
 from petition.errors import CampaignError, Problem
 from petition.identity import Signer
 from petition.merge.message import Merger

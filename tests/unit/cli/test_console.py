@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from petition.cli import output
 from petition.errors import Level, Problem
-from petition.merge.message import Shown
 
 OBEYED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
@@ -117,7 +116,7 @@ def test_a_pipe_gets_whole_lines_without_blanks_at_their_ends(capsys):
 
 
 def test_a_letter_loses_its_marks_where_there_is_no_terminal(capsys):
-    output.letter(Shown([("To", "Kim <kim@x.example>")], "Dear \x02Kim\x03,\n\n  indented\n"))
+    output.letter([("To", "Kim <kim@x.example>")], "Dear \x02Kim\x03,\n\n  indented\n", ())
     assert capsys.readouterr().out == ("To: Kim <kim@x.example>\n\nDear Kim,\n\n  indented\n\n")
 
 

@@ -15,7 +15,7 @@ from petition.errors import (
 )
 
 PROBLEM = Problem("recipients.csv", 3, "what is wrong", "Mend it")
-SUM = "1 problem to mend.\n"
+SUM = "1 error.\n"
 WARNING = Problem("recipients.csv", 4, "what is odd", "Look", Level.WARNING)
 
 
@@ -48,7 +48,7 @@ def end_of(error: BaseException, monkeypatch) -> int:
             1,
             f"{PROBLEM}\nrecipients.csv:4: warning: what is odd. Look.\n{SUM}",
         ),
-        (KeyboardInterrupt(), 130, "Interrupted; what was done is recorded.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted; everything that was done is recorded.\n"),
         (PetitionError("a \x1b[2J cell"), 1, "petition: a ␛[2J cell.\n"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -71,7 +71,7 @@ def test_a_fault_of_our_own_asks_to_be_reported(monkeypatch, capsys):
     monkeypatch.delenv("PETITION_DEBUG", raising=False)
     assert end_of(ZeroDivisionError("x"), monkeypatch) == ExitStatus.PROBLEMS
     said = capsys.readouterr().err
-    assert "a fault of its own: ZeroDivisionError in fail" in said
+    assert "Internal error: ZeroDivisionError in fail" in said
     assert "Please report it" in said
     assert "Traceback" not in said
 

@@ -3,7 +3,7 @@
 import pytest
 
 from petition.campaign.people import open_people
-from petition.cli.output_formats import Excerpts
+from petition.cli.excerpts import Excerpts
 from petition.errors import Problem
 from tests.unit.campaign.samples import judged
 

@@ -1,0 +1,125 @@
+"""petition sandbox and petition serve: servers that run until Ctrl-C."""
+
+import asyncio
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from petition.cli import output
+from petition.cli.workspace import OUTBOX, Json, Workspace
+from petition.errors import LogUnusable, UsageError
+from petition.outbox.log import Log, is_there
+from petition.smtp.sandbox import HOST, Sandbox
+from petition.web.clicks import Clicks
+from petition.web.pages import Pages
+
+DATABASE = "sqlite:///sandbox.db"  # not rehearsal.db, which no server of its own can share
+
+
+def sandbox(
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Listen on port N instead of a free one.",
+            show_default=False,
+        ),
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Run a mail server that keeps letters and delivers none."""
+    asyncio.run(_run_sandbox(Path.cwd() / OUTBOX, port, as_json=as_json))
+
+
+async def _run_sandbox(maildir: Path, port: int, *, as_json: bool) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with Sandbox(maildir, port) as server:
+        if as_json:
+            address = {"host": HOST, "port": server.port, "security": "none"}
+            output.json_line({**address, "maildir": str(maildir), "database": DATABASE})
+        else:
+            output.say(f"A mail server on {HOST}, port {server.port}, that delivers nothing.")
+            output.say(f"It keeps the letters in {maildir}. Ctrl-C ends it.")
+            output.say("To send letters to it from another terminal:")
+            output.say(
+                f"  export PETITION_SMTP_HOST={HOST} PETITION_SMTP_PORT={server.port} \\\n"
+                f"         PETITION_SMTP_SECURITY=none PETITION_DATABASE={DATABASE}"
+            )
+        await ended.wait()
+        kept = server.kept
+    if as_json:
+        output.json_line({"kept": kept})
+    else:
+        output.say(f"Kept {output.count(kept, 'letter')}. Nobody received anything.")
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDR", help="Listen on ADDR.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="On port N; 0: a free one.")
+    ] = 8058,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            "--root-path", metavar="PATH", help="The proxy's path before /u/.", show_default=False
+        ),
+    ] = "",
+) -> None:
+    """Let people leave the list by one click, behind a web server."""
+    with Workspace.open(context, writes=True) as place:
+        _run_serve(place, host, port, root_path.strip("/"))
+
+
+def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
+    try:
+        from petition.web.app import Endpoint, listen, run  # noqa: PLC0415 (needs an extra)
+    except ImportError as fault:
+        what = "petition serve needs libraries that are not installed"
+        raise UsageError(what, 'Run: pip install "petition[serve]"') from fault
+    prefix = f"/{root_path}" if root_path else ""
+    log, campaign, sender = place.existing_log, place.settings.campaign, place.settings.sender
+    contact = sender.reply_to or sender.from_
+    pages = Pages(sender.from_.display_name or campaign.title, contact.addr_spec)
+    with listen(host, port) as sock:
+        name = f"[{host}]" if ":" in host else host
+        place.say_which()
+        output.say(f"Listening on http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
+        output.say("Put a web server with TLS in front of it. Ctrl-C ends it.")
+        sys.stdout.flush()
+        clicks = Clicks(log, lambda: _reopened(place), place.noted_clicks)
+        endpoint = Endpoint(clicks, pages, campaign.languages, _note)
+        try:
+            run(endpoint.application(prefix), sock)
+        finally:
+            is_left = clicks.close()
+    if is_left:
+        output.say(
+            f"Ended. Clicks that the log could not take are in {place.noted_clicks.name}: the"
+            " next petition serve or petition send here will count them."
+        )
+    else:
+        output.say("Ended; every click is recorded.")
+
+
+def _reopened(place: Workspace) -> Log:
+    if not is_there(place.url):  # a new one would know nobody
+        raise LogUnusable(f"there is no log in {place.log_name} any more", "Restore it")
+    return Log(place.url)
+
+
+def _note(what: str) -> None:
+    """A line for whoever runs the server; it identifies nobody."""
+    output.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {what}")
+    sys.stdout.flush()
