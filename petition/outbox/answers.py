@@ -1,7 +1,7 @@
-"""What people answered: each answer is written down once, and where a person stands follows.
+"""What people answered: each answer is recorded once, and where a person stands follows from it.
 
-Nothing of an answer is ever changed. What counts is the newest record of a person, a letter and a
-demand; what a program answered counts only as long as no person has.
+A record is never changed. The newest one of a person, a letter and a demand counts; an automatic
+reply counts only until a person has answered.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,27 +16,27 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy, copy_of, moment
 from petition.outbox.states import Reason, State
 
-INBOX = "petition inbox"  # the author of what was read and not said by a person
+INBOX = "petition inbox"  # the author of answers that came by mail
 
 
 class Status(StrEnum):
     """What somebody answered."""
 
-    NONE = "none"  # nothing; never written down
-    UNCLASSIFIED = "unclassified"  # nobody has said yet what it is
+    NONE = "none"  # never recorded
+    UNCLASSIFIED = "unclassified"  # no person has classified it yet
     ACKNOWLEDGED = "acknowledged"  # the letter arrived, no more
-    STALLED = "stalled"  # neither a refusal nor an answer
-    CLARIFICATION = "clarification"  # they ask something
-    MEETING = "meeting"  # they offer to meet
+    STALLED = "stalled"  # put off
+    CLARIFICATION = "clarification"  # they asked a question
+    MEETING = "meeting"  # they offered to meet
     REFUSED = "refused"
     PARTIAL = "partial"  # some of it is met
     MET = "met"
-    WITHDRAWN = "withdrawn"  # nobody asks it of them any more
+    WITHDRAWN = "withdrawn"  # the demand was dropped
 
 
 RECORDED = tuple(status for status in Status if status is not Status.NONE)
 UNANSWERED = frozenset({Status.NONE, Status.ACKNOWLEDGED, Status.STALLED})
-# What is said of a whole letter and leaves no demand of it open.
+# Said of a letter as a whole, these leave no demand open.
 SETTLED = frozenset({Status.MET, Status.REFUSED, Status.WITHDRAWN})
 
 
@@ -51,62 +51,42 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One thing that was said to a letter.
-
-    Args:
-        mail: The number of the mail that it came in, if it did.
-        demand: The demand's id; empty: the letter as a whole.
-        channel: How it came; empty: nobody said.
-        author: Who wrote it down.
-        letter: The letter that it was said to.
-        folded: Who said it (address.folded).
-        message_id: That of the mail.
-        sender: The address that the mail came from, where it is not theirs.
-    """
+    """One thing that somebody said to a letter."""
 
     id: int
-    mail: int | None
+    mail: int | None  # the number of the mail that it came in
     at: datetime
     status: Status
-    demand: str
-    channel: str
+    demand: str  # its id; empty: the letter as a whole
+    channel: str  # empty: unknown
     quote: str
-    author: str
+    author: str  # who recorded it
     letter: str
-    folded: str
-    message_id: str
-    sender: str
+    folded: str  # who said it (address.folded)
+    message_id: str  # that of the mail
+    sender: str  # of the mail, where it is not their own address
 
     @property
     def is_automatic(self) -> bool:
-        """Whether a program gave it."""
+        """Whether a program sent it."""
         return self.author == INBOX and self.status is Status.ACKNOWLEDGED
 
 
 @dataclass(frozen=True, slots=True)
 class NewAnswer:
-    """What a person writes down.
-
-    Args:
-        status: What it is.
-        demands: The ids of the demands; none: it is about the letter as a whole.
-        channel: How it came; empty: nobody said.
-        quote: The very words.
-        mail: The number of the mail that it came in.
-        author: Who writes it down.
-    """
+    """What a person records."""
 
     status: Status
-    demands: tuple[str, ...]
-    channel: str
+    demands: tuple[str, ...]  # their ids; none: the letter as a whole
+    channel: str  # empty: unknown
     quote: str
-    mail: int | None
+    mail: int | None  # its number
     author: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMail:
-    """A mail of the log, with the first words of an answer that it is."""
+    """A mail in the log, with the first words of the answer that it is."""
 
     id: int
     message_id: str
@@ -117,11 +97,7 @@ class StoredMail:
 
 
 class Standing:
-    """Where one person stands with one letter.
-
-    Args:
-        answers: What they said to it, oldest first.
-    """
+    """Where one person stands with one letter, by their answers, oldest first."""
 
     def __init__(self, answers: Sequence[Answer] = ()) -> None:
         self.answers = tuple(answers)
@@ -137,11 +113,11 @@ class Standing:
 
     @property
     def stalls(self) -> list[Answer]:
-        """How often they put it off."""
+        """The answers that put it off."""
         return [answer for answer in self.answers if answer.status is Status.STALLED]
 
     def said(self, demand: str = "") -> Status:
-        """What was last said to one demand itself; "": to the letter as a whole."""
+        """The last answer to one demand itself; "": to the letter as a whole."""
         if any(one.demand == demand for one in self.pending):
             return Status.UNCLASSIFIED
         said = [
@@ -154,23 +130,20 @@ class Standing:
         return last[0].status if last else Status.NONE
 
     def to_demand(self, demand: str) -> Status:
-        """Where a demand stands: what was said to it, or to the whole letter once and for all."""
+        """Where a demand stands: what was said to it, or to the whole letter for good."""
         own, whole = self.said(demand), self.said()
         return whole if own in UNANSWERED and whole in SETTLED else own
 
     def is_open(self, demand: str) -> bool:
-        """Whether a demand still waits for an answer."""
+        """Whether a demand has no final answer yet."""
         return self.to_demand(demand) in UNANSWERED
 
     def overall(self, demands: Iterable[str]) -> Status:
-        """Where the person stands, in one word.
+        """Where the person stands, in one word, given the ids of the letter's demands.
 
-        Unclassified while anything is; what was said to the letter as a whole, once that is an
-        answer; what was said to the demands, once each of them has one (`partial` where they
-        differ); else how far it has come.
-
-        Args:
-            demands: The ids of the letter's demands.
+        Unclassified while any answer is; else a final answer to the letter as a whole; else the
+        answers to the demands, once each has one (`partial` where they differ); else how far it has
+        come.
         """
         whole = self.said()
         if self.pending:
@@ -187,11 +160,9 @@ class Standing:
 
 
 def answers(log: Log, letters: Iterable[str]) -> dict[str, Standing]:
-    """Where everybody stands with a letter, by their folded mailbox.
+    """Where everybody stands with some letters, by their folded mailbox.
 
-    Args:
-        log: The log.
-        letters: The letter, and those that follow it: what is said to one is said to the first.
+    The letters are one and those that follow it: an answer to any counts for the first.
     """
     wanted, found = set(letters), dict[str, list[Answer]]()
     for row in log.database.each("answers"):
@@ -201,12 +172,7 @@ def answers(log: Log, letters: Iterable[str]) -> dict[str, Standing]:
 
 
 def thread(log: Log, letter: str) -> list[str]:
-    """A letter and all that follow it, directly or one after the other.
-
-    Args:
-        log: The log.
-        letter: The letter that they begin with.
-    """
+    """A letter and all that follow it, directly or one after the other."""
     follows = {row["letter"]: row["follows"] for row in log.database.all("follows")}
     found = [letter]
     for name in found:
@@ -215,18 +181,13 @@ def thread(log: Log, letter: str) -> list[str]:
 
 
 def copies_had(log: Log, letter: str) -> Iterator[tuple[Copy, datetime | None]]:
-    """Everybody's newest copy of a letter that may have arrived, and when it was handed over."""
+    """Everybody's newest copy of a letter that may have arrived, and when it was sent."""
     for row in log.database.each("had", {"letter": letter}):
         yield copy_of(row), moment(row["had_at"]) if row["had_at"] else None
 
 
 def copies_got(log: Log, who: str) -> list[Copy]:
-    """The copies that somebody may have got, the latest last.
-
-    Args:
-        log: The log.
-        who: Their address, however capitalised, or the id of their row.
-    """
+    """The copies that somebody may have got, the latest last; by address or row id."""
     if "@" in who:
         rows = log.database.all("sent_to", {"folded": folded(who)})
     else:
@@ -235,12 +196,7 @@ def copies_got(log: Log, who: str) -> list[Copy]:
 
 
 def stored_mails(log: Log, which: str) -> list[StoredMail]:
-    """The mails of the log that a number or a Message-ID names.
-
-    Args:
-        log: The log.
-        which: `3`, or `<id@host>`, in angle brackets or without.
-    """
+    """The mails with a number (`3`) or a Message-ID (`<id@host>`, angle brackets optional)."""
     number = int(which) if which.isascii() and which.isdigit() and len(which) < 19 else None
     message_id = "" if "@" not in which else f"<{which.strip().strip('<>')}>"
     values = {"number": number, "message_id": message_id}
@@ -251,12 +207,12 @@ def stored_mails(log: Log, which: str) -> list[StoredMail]:
 
 
 class Gate:
-    """Who may get a letter that follows another, by what they have answered so far.
+    """Who may get a follow-up, judged by their answers so far.
 
     Args:
         log: The log.
         follows: The letter that it follows.
-        allowed: The answers (Status) that it is for.
+        allowed: The answers (Status) of those who get it.
     """
 
     def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
@@ -267,20 +223,20 @@ class Gate:
 
     @classmethod
     def of(cls, log: Log, letter: str) -> "Gate | None":
-        """The gate of a letter as it was last frozen; None: it follows no other."""
+        """The gate of a letter as it was last frozen; None: it is not a follow-up."""
         document = _document(log, letter)
         follows = document.get("follows")
         return cls(log, follows, document["answers"]) if follows else None
 
     def bars(self, standing: Standing) -> str:
-        """Why somebody who stands so does not get the letter, or ""."""
+        """Why somebody with this standing does not get the letter, or ""."""
         status = standing.overall(self._demands)
         if status is Status.UNCLASSIFIED:
             return Reason.UNCLASSIFIED
         return "" if status in self._allowed else Reason.ANSWERED
 
     def look(self, database: Database, folded_mailbox: str) -> str:
-        """The same for a mailbox, as the log has it at this moment, or that it has not got that."""
+        """The same for a mailbox now; also where it has not got the letter before."""
         newest = database.one("newest_had", {"letter": self._follows, "folded": folded_mailbox})
         if newest and newest["state"] == State.BOUNCED:
             return did_not_get(self._follows)
@@ -299,7 +255,7 @@ def _document(log: Log, letter: str) -> dict[str, Any]:
 
 
 def _demand_ids(log: Log, letter: str) -> list[str]:
-    """The demands that a letter quotes, or else the one that it follows."""
+    """The demands of a letter, or else of the one that it follows."""
     document = _document(log, letter)
     listed: list[dict[str, Any]] = next(iter(document.get("demands", {}).values()), [])
     if not listed and (first := document.get("follows")):
@@ -308,12 +264,7 @@ def _demand_ids(log: Log, letter: str) -> list[str]:
 
 
 def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
-    """Write down an answer: a record for each demand, all or none.
-
-    Args:
-        log: The log.
-        copy: The copy that it answers.
-        said: The answer.
+    """Record an answer, once for each demand, all or none.
 
     Returns:
         When, as the log keeps it.

@@ -1,21 +1,21 @@
 """The database of a log: its interface, and the queries of the .sql files by name.
 
-A query is written once for all databases. Only its parameters are put as each library reads them:
+A query is written once for both databases. Only its parameters are written as each library wants:
 
     :name      one value
     ?          one value of many in order, for `Database.run_many`
-    :name[]    a list of numbers or texts, behind IN or NOT IN alone
+    :name[]    a list of numbers or texts, only after IN or NOT IN
     :name[copy INTEGER, reason TEXT]
                rows with these columns as a table of that name, for `Database.run_rows`
     IN WAITING the states that states.py groups under that name
 
-All kinds run the same queries. `sqlite.py` and `postgres.py` are the only doors to
-their libraries; each is loaded when an address asks for it.
+`sqlite.py` and `postgres.py` are the only modules that import the libraries; each is loaded when an
+address needs it.
 
-A Message-ID and the tokens of a copy are HMACs, and so stand anywhere in their indexes. While a run
-marks copies, nearly every mark is a page of each index to write. So these indexes are dropped
-before a long run, and made of all copies at once for the first who asks; until then a mark is found
-too, more slowly.
+A Message-ID and the tokens of a copy are HMACs, so they are scattered over their indexes, and while
+a run marks copies nearly every mark writes a page of each. So these indexes are dropped before a
+long run, and created again when mail or a click needs them; without them a copy is found too, more
+slowly.
 """
 
 import re
@@ -46,7 +46,7 @@ _FILES = (
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
 _STATES = re.compile(r"\bIN (WAITING|MAY_HAVE_ARRIVED)\b")  # of states.py
-# A text in quotes is left as it is, but for what a library would take for a parameter.
+# Quoted texts stay as they are, apart from what a library would take for a parameter.
 _PARTS = re.compile(
     r"(?P<quoted>'(?:[^']|'')*')"
     r"|(?P<not>NOT )?IN \(:(?P<list>\w+)\[\]\)"
@@ -59,42 +59,25 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query as one kind of database wants it.
-
-    Args:
-        text: Its SQL.
-        lists: Which of its parameters are lists.
-        table: The parameter that is a table, or "".
-        columns: How many columns that has.
-    """
+    """A query as one kind of database wants it."""
 
     text: str
-    lists: tuple[str, ...]
-    table: str = ""
-    columns: int = 0
+    lists: tuple[str, ...]  # which parameters are lists
+    table: str = ""  # the parameter that is a table
+    columns: int = 0  # how many columns that has
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one kind of database wants what the .sql files say.
+    """How one kind of database wants what the .sql files say."""
 
-    Args:
-        files: The .sql files that are for it alone.
-        value: A parameter, by its name.
-        place: A parameter of many in order.
-        in_list: A list behind IN, by its name and whether NOT stands before it.
-        table: A table of rows, by its name and the names and types of its columns.
-        types: The types of columns that it calls by another name.
-        escaped: A text in quotes.
-    """
-
-    files: tuple[str, ...]
-    value: Callable[[str], str]
-    place: str
-    in_list: Callable[[str, bool], str]
-    table: Callable[[str, list[list[str]]], str]
-    types: tuple[tuple[str, str], ...]
-    escaped: Callable[[str], str]
+    files: tuple[str, ...]  # the .sql files for it alone
+    value: Callable[[str], str]  # a parameter, by its name
+    place: str  # one of many parameters in order
+    in_list: Callable[[str, bool], str]  # by its name, and whether NOT precedes it
+    table: Callable[[str, list[list[str]]], str]  # by its name, and the names and types of columns
+    types: tuple[tuple[str, str], ...]  # column types with another name
+    escaped: Callable[[str], str]  # a text in quotes
 
     def translate(self, text: str) -> Query:
         """A query of the files as this database wants it."""
@@ -129,7 +112,7 @@ def _array(name: str, is_not: bool) -> str:
 
 
 def _values(name: str, columns: list[list[str]]) -> str:
-    """How many values there are is not known before there are rows: `sqlite.py` puts them in."""
+    """The number of rows is not known yet: `sqlite.py` adds the values."""
     named = (f"column{at} AS {one}" for at, (one, _) in enumerate(columns, 1))
     return f"(SELECT {', '.join(named)} FROM (VALUES :{name})) AS {name}"  # noqa: S608 (ours)
 
@@ -163,7 +146,7 @@ POSTGRESQL_SQL = Dialect(
 
 @cache
 def queries(dialect: Dialect) -> dict[str, Query]:
-    """All queries of a kind of database, by name."""
+    """All queries for a kind of database, by name."""
     found: dict[str, Query] = {}
     for name, text in texts(_FILES + dialect.files):
         if name in found:
@@ -173,7 +156,7 @@ def queries(dialect: Dialect) -> dict[str, Query]:
 
 
 def _of_whole_tables() -> Iterator[tuple[str, str]]:
-    """What transfer.py asks: each table read, emptied, filled and counted, by its columns."""
+    """The queries of transfer.py: read, empty, fill and count each table."""
     for table, columns in tables().items():
         names, places = ", ".join(columns), ", ".join("?" * len(columns))
         yield f"whole_{table}", f"SELECT {names} FROM {table} ORDER BY {columns[0]}"  # noqa: S608
@@ -183,7 +166,7 @@ def _of_whole_tables() -> Iterator[tuple[str, str]]:
 
 
 def texts(names: tuple[str, ...] = _FILES) -> list[tuple[str, str]]:
-    """The names and texts of all queries, as they stand in some files."""
+    """The names and texts of all queries in some files."""
     text = "\n".join(map(_text, names))
     heads = list(_HEAD.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)]
@@ -195,14 +178,14 @@ def texts(names: tuple[str, ...] = _FILES) -> list[tuple[str, str]]:
 
 @cache
 def schema(dialect: Dialect) -> tuple[str, ...]:
-    """The statements that make an empty log."""
+    """The statements that create an empty log."""
     statements = map(str.strip, _schema_text().split(";"))
     return tuple(dialect.translate(one).text for one in statements if one)
 
 
 @cache
 def tables() -> dict[str, tuple[str, ...]]:
-    """The tables of the log and their columns; none comes before one that it refers to."""
+    """The tables of the log and their columns, each after those that it refers to."""
     found = {}
     for head, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\);", _schema_text(), re.DOTALL):
         found[head] = tuple(re.findall(r"^    ([a-z]\w*) ", body, re.MULTILINE))
@@ -218,13 +201,13 @@ def _text(name: str) -> str:
     return _STATES.sub(lambda found: f"IN {tuple(map(str, getattr(states, found[1])))}", text)
 
 
-PATIENCE = 2.0  # seconds: as long as `status` may own the log to tidy up after a crash
+PATIENCE = 2.0  # seconds: `status` may own the log that long to tidy up after a crash
 PAUSE = 0.05  # seconds between two tries to own it
 Values = Mapping[str, object]
 
 
 class Row(Protocol):
-    """A row of an answer: its values in order, and by the names of their columns."""
+    """A row of a result: its values in order, and by the names of their columns."""
 
     @overload
     def __getitem__(self, key: int | str, /) -> Any: ...  # noqa: ANN401 (what the column holds)
@@ -240,11 +223,11 @@ class Database(ABC):
     """One connection to a log, which runs the named queries and nothing else.
 
     Attributes:
-        read_only: It can be looked at, and not changed.
-        looks: Whoever opened it only looks: no log is made, and no old one upgraded.
-        where: The log as a person would name it, without any password.
+        read_only: It cannot be changed.
+        looks: Its command only looks: no log is created or upgraded.
+        where: The log's name for people, without any password.
         upgraded: What was upgraded when it was opened.
-        found_changes: When it was opened, changes of an earlier process waited beside it.
+        found_changes: Changes of an earlier process were waiting in a `-wal` when it was opened.
     """
 
     read_only: bool
@@ -267,7 +250,7 @@ class Database(ABC):
 
     @abstractmethod
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
-        """Run a query once for each of many sets of parameters; `?` stands for those in order."""
+        """Run a query once for each of many sets of parameters, in order where it says `?`."""
 
     @abstractmethod
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
@@ -275,19 +258,19 @@ class Database(ABC):
 
     @abstractmethod
     def one(self, name: str, values: Values | None = None) -> Row | None:
-        """The first row of a query's answer, or None."""
+        """The first row of a query's result, or None."""
 
     @abstractmethod
     def all(self, name: str, values: Values | None = None) -> list[Row]:
-        """All rows of a query's answer."""
+        """All rows of a query's result."""
 
     @abstractmethod
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
-        """The rows of a query's answer, one at a time: there may be millions."""
+        """The rows of a query's result, one at a time: there may be millions."""
 
     @abstractmethod
     def transaction(self, *, temporary: bool = False) -> AbstractContextManager[None]:
-        """All of it or nothing; durable when the block is left. No two write at once."""
+        """All or nothing, durable when the block is left; one writer at a time."""
 
     @property
     def takes_workers(self) -> bool:
@@ -295,11 +278,11 @@ class Database(ABC):
         return False
 
     def install(self, statements: str) -> None:
-        """Make the tables of a library that keeps its own beside ours, in a transaction."""
+        """Create another library's tables beside ours, in a transaction."""
         raise NotImplementedError(statements)
 
     def shared_transaction(self) -> AbstractContextManager[None]:
-        """A transaction that others may run beside: its queries take only rows that nobody has."""
+        """A transaction beside others of its kind, each on rows of its own."""
         return self.transaction()
 
     @contextmanager
@@ -317,7 +300,7 @@ class Database(ABC):
 
     @abstractmethod
     def _command(self, text: str) -> None:
-        """Run a statement that is no query of the files."""
+        """Run a statement that is not one of the named queries."""
 
     @property
     @abstractmethod
@@ -325,9 +308,9 @@ class Database(ABC):
 
     @abstractmethod
     def refuse_altered(self) -> None:
-        """Refuse a log in which something is that petition did not make, such as a trigger.
+        """Refuse a log with something that petition did not create, such as a trigger.
 
-        It could send letters elsewhere while all that is shown looks right.
+        It could send letters elsewhere while every screen looks right.
         """
 
     @contextmanager
@@ -336,11 +319,11 @@ class Database(ABC):
         yield None
 
     def drops_changes(self) -> bool:
-        """Whether changes of an earlier process are lost to damage; asked before any is written."""
+        """Whether an earlier process's changes were lost to damage; asked before any write."""
         return False
 
-    def examine(self) -> None:  # noqa: B027 (a server sees to its own files)
-        """Look through the whole log for damage, where it is a file.
+    def examine(self) -> None:  # noqa: B027 (a server checks its own files)
+        """Check the whole log for damage, where it is a file.
 
         Raises:
             LogUnusable: It is damaged.
@@ -348,38 +331,34 @@ class Database(ABC):
 
     @abstractmethod
     def survey(self, table: str) -> None:
-        """Let the database count what was just written, before it plans queries over it."""
+        """Update the statistics of a table that was just filled, before queries are planned."""
 
     @abstractmethod
     def renumber(self) -> None:
-        """Within a transaction that wrote rows with their numbers: new ones come behind these."""
+        """Within a transaction that wrote rows with their ids: new ones get higher ids."""
 
     @abstractmethod
     def scrub(self) -> None:
-        """Leave nothing of what was deleted where the database keeps the log.
+        """Remove what was deleted from where the database keeps the log.
 
         Raises:
-            LogUnusable: It could not be written, or another process goes on reading what was.
+            LogUnusable: It could not be written, or another process is reading it.
         """
 
     @abstractmethod
     def ownership(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
-        """Own the log while the block runs: the one process that may send from it.
+        """Own the log while the block runs: only its owner may send from it.
 
-        The owner's death frees the log, and nothing else does.
+        Its death frees the log, and nothing else does.
         """
 
     @abstractmethod
     def is_busy(self, fault: BaseException) -> bool:
-        """Whether nothing but another process that writes stood in the way.
-
-        Args:
-            fault: What a transaction raised.
-        """
+        """Whether an error of a transaction means only that another process was writing."""
 
     @property
     def hindrance(self) -> LogUnusable | None:
-        """What keeps the log from being written to although no other process owns it."""
+        """Why the log cannot be written although no process owns it."""
         return None
 
     @abstractmethod
@@ -399,15 +378,15 @@ class Database(ABC):
 
 
 def altered(place: str, what: str) -> LogUnusable:
-    """Of a log in which there is what petition did not make, such as `trigger divert`."""
+    """The error for a log with something that petition did not create: `trigger divert`."""
     return LogUnusable(
-        f"{place} has something in it that petition did not make: {what}",
-        "It could send letters elsewhere: nothing was done. Ask whoever made the log, or drop it",
+        f"{place} contains something that petition did not create: {what}",
+        "Nothing was done, as it could send letters elsewhere. Ask the log's owner, or drop it",
     )
 
 
 def where(url: str) -> str:
-    """A log as a person would name it: the path of its file, or its address without a password."""
+    """A log's name for people: the path of its file, or its address without a password."""
     if not url.startswith(POSTGRESQL):
         return str(path_of(url))
     try:
@@ -417,7 +396,7 @@ def where(url: str) -> str:
 
 
 def file_of(url: str) -> Path | None:
-    """The file of a log; None: it is in no file of ours."""
+    """The file of a log; None: it is on a server."""
     return None if url.startswith(POSTGRESQL) else path_of(url)
 
 
@@ -425,7 +404,7 @@ def path_of(url: str) -> Path:
     """The file of a `sqlite:///PATH` address."""
     if not url.startswith(SQLITE) or url == SQLITE:
         raise LogUnusable(
-            f'"{url.partition(":")[0]}" is no kind of database that petition can use',
+            f'petition cannot use a database of the kind "{url.partition(":")[0]}"',
             'Write database = "sqlite:///petition.db"',
         )
     return Path(url.removeprefix(SQLITE))
@@ -437,13 +416,13 @@ _DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of
 
 
 def make_inbound_indexes(database: Database) -> None:
-    """Make the indexes that are not there."""
+    """Create the indexes that are missing."""
     for query in INDEXING:
         database.run(query)
 
 
 def drop_inbound_indexes(database: Database, copies: int) -> None:
-    """Drop them where that is worth making them again."""
+    """Drop them if that many copies make it worth creating them again."""
     if copies >= LONG_RUN:
         for query in _DROPPING:
             database.run(query)
@@ -451,14 +430,8 @@ def drop_inbound_indexes(database: Database, copies: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """An upgrade that was made.
+    """An upgrade that was made."""
 
-    Args:
-        before: The schema that the log had.
-        after: The one that it has now.
-        kept: Where the log is as it was before; None: the server's own backups are all there is.
-    """
-
-    before: int
-    after: int
-    kept: str | None
+    before: int  # the schema that the log had
+    after: int  # the one that it has now
+    kept: str | None  # the copy of the log from before; None on a server

@@ -1,4 +1,4 @@
-"""A list compared with the log: what is to be done for whom, and doing it.
+"""A list compared with the log: what to do for whom, and doing it.
 
 The rows are staged in a temporary table and compared by the database, so that a million of them
 take no more memory than ten. Nothing is written to the log before `carry_out`.
@@ -54,40 +54,30 @@ TO_SEND = (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a send would do: how many chosen rows of each action, and how many copies are gone.
-
-    Args:
-        limit: Only the first so many rows that there is something to send to; None: all.
-        at: When it was made, as the log keeps it: what is due is judged by that time.
-        gone: Copies that wait for somebody who is no longer on the list.
-        newly_excluded: Copies that wait for somebody whom the list has come to exclude.
-        as_queued: Copies that go out as they were queued, though the list has changed since.
-        due_at: When the first of the deferred copies is due.
-        excluded: How many chosen rows the list itself excludes, by reason.
-    """
+    """What a send would do: how many chosen rows have each action, and how many copies are gone."""
 
     letter: str
     revision: int
     mode: Mode
     limit: int | None
-    at: str
+    at: str  # when it was made: what is due is judged by that time
     actions: dict[Action, int]
-    gone: int = 0
-    newly_excluded: int = 0
-    as_queued: int = 0
-    due_at: datetime | None = None
-    excluded: Mapping[str, int] = field(default_factory=dict)
+    gone: int = 0  # copies that wait for somebody who is no longer on the list
+    newly_excluded: int = 0  # copies that wait for somebody whom the list excludes by now
+    as_queued: int = 0  # copies that go out as they were queued, though the list has changed
+    due_at: datetime | None = None  # of the first deferred copy
+    excluded: Mapping[str, int] = field(default_factory=dict)  # excluded rows, by reason
 
     def __getitem__(self, action: Action) -> int:
         return self.actions.get(action, 0)
 
     def has_any(self, *actions: Action) -> bool:
-        """Whether one of some actions is to be done for anybody."""
+        """Whether any row has one of these actions."""
         return any(map(self.__getitem__, actions))
 
     @property
     def to_send(self) -> int:
-        """How many copies there are to send."""
+        """How many copies can be sent now."""
         return sum(self[action] for action in TO_SEND)
 
     @property
@@ -96,10 +86,10 @@ class Comparison:
         return self.to_send + self[Action.DEFERRED]
 
     def is_within(self, shown: "Comparison") -> bool:
-        """Whether no more comes of it than of another that was shown before.
+        """Whether this sends nothing more than another comparison that a person was shown.
 
-        What workers do meanwhile makes fewer letters of it: a copy that waited is in hand, sent,
-        put off or failed. Where a limit chooses and others would move up, nobody was shown them.
+        Workers that go on meanwhile make it less: a copy that waited is in hand, sent, deferred or
+        failed. Where a limit chooses, others would move up that nobody was shown.
         """
         return (
             self.waiting <= shown.waiting
@@ -116,15 +106,7 @@ _QUEUED = (Action.NEW, Action.ANOTHER, Action.REPLACED)  # a row of the log is m
 
 
 class ListedRow(NamedTuple):
-    """One row of a list.
-
-    Args:
-        fields: Its merge fields.
-        chosen: Whether this send is for it.
-        excluded: Why the list itself says not to write to it, or "".
-        address: Where `mailbox` is only the row's name in the log, the address that it gives.
-        queued_as: The spelling that its copy was first queued with, or "".
-    """
+    """One row of a list."""
 
     mailbox: str
     name: str
@@ -134,18 +116,13 @@ class ListedRow(NamedTuple):
     line: int
     fields: Mapping[str, str]
     chosen: bool
-    excluded: str = ""
-    address: str = ""
-    queued_as: str = ""
+    excluded: str = ""  # why the list itself says not to write to it
+    address: str = ""  # the address in the row, where `mailbox` is only its name in the log
+    queued_as: str = ""  # the spelling that its copy was first queued with
 
 
 class Listing:
-    """A letter's list beside the log.
-
-    Args:
-        log: The log.
-        letter: The letter's name.
-    """
+    """A letter's list beside the log."""
 
     def __init__(self, log: Log, letter: str) -> None:
         self._log = log
@@ -168,13 +145,7 @@ class Listing:
             database.survey("listed")
 
     def compare(self, revision: int, mode: Mode, limit: int | None = None) -> Comparison:
-        """Say what is to be done.
-
-        Args:
-            revision: The revision that is to be sent.
-            mode: For whom.
-            limit: Choose only the first so many rows that there is something to send to.
-        """
+        """Compare the staged list with the log; a limit chooses the first rows that can be sent."""
         with self._database.transaction(temporary=True):
             return self._compared(revision, mode, limit, self._log.now)
 
@@ -211,11 +182,11 @@ class Listing:
         return row[0] if row else 0
 
     def to_send(self) -> Iterator[ListedRow]:
-        """The chosen rows that there is something to send to, in the order of the list."""
+        """The chosen rows that can be sent, in the order of the list."""
         yield from map(_listed, self._database.each("chosen_persons"))
 
     def first(self) -> ListedRow | None:
-        """The first chosen row that is not excluded, whatever there is to do for it."""
+        """The first chosen row that is not excluded, whatever its action."""
         row = self._database.one("first_chosen")
         return _listed(row) if row else None
 
@@ -229,18 +200,18 @@ class Listing:
         also: Callable[[], None] | None = None,
         beside_workers: bool = False,
     ) -> Comparison:
-        """Do it: one transaction, so that a crash leaves all of it or nothing.
+        """Do what `compare` said, in one transaction.
 
         A new revision that nobody would get is not frozen.
 
         Args:
             comparison: What `compare` said.
-            campaign_id: The campaign's id, which is fixed from now on.
+            campaign_id: The campaign's id, fixed from now on.
             freeze: The letter, where this revision is new.
             widen: For whom the revision is meant from now on; None: as before.
             also: What else is written in the same transaction, when the copies are there.
-            beside_workers: Whether workers may have gone on since: what they have done is no reason
-                to stop, as long as no more comes of it than was shown.
+            beside_workers: Whether workers may have gone on since: that is no reason to stop, as
+                long as nothing more is sent than was shown.
 
         Returns:
             What was done: the same, or less where workers have gone on.
@@ -279,10 +250,10 @@ class Listing:
         *,
         beside_workers: bool,
     ) -> None:
-        """Refuse what was not shown: a person may have been asked in the meantime.
+        """Refuse what was not shown: a person may have confirmed something else.
 
-        Workers change the log without a pause: were that refused too, nothing could be queued while
-        they are at work, and a correction least of all.
+        Workers change the log all the time: if that were refused too, nothing could be queued while
+        they run, not even a correction.
         """
         newest = self._log.newest(self._letter)
         last = newest.revision if newest else 0
@@ -384,6 +355,6 @@ class _Staged:
 
 
 def _without_person(row: ListedRow, forgotten: Forgotten) -> ListedRow:
-    """The row of somebody who was forgotten: it counts, and brings nothing back into the log."""
+    """The row of somebody who was forgotten: it counts, and brings nothing back."""
     nobody = ListedRow(forgotten.stand_in(row.mailbox), "", "", "", "", 0, {}, row.chosen)
     return nobody._replace(excluded=Reason.FORGOTTEN)

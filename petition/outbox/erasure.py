@@ -1,4 +1,4 @@
-"""Takes one person out of the log; states, hashes and counts stay (P2)."""
+"""Removes one person from the log; states, hashes and counts stay (P2)."""
 
 import html
 import json
@@ -28,7 +28,7 @@ class Redaction:
 
     Args:
         mailbox: The address (addr_spec).
-        names: Full names; a single word is none, for it would be found everywhere.
+        names: Full names; a single word is ignored, as it would be found everywhere.
     """
 
     def __init__(self, mailbox: str, names: Iterable[str] = ()) -> None:
@@ -36,7 +36,7 @@ class Redaction:
         domains = {domain, _readable(domain)}
         spelled = {mailbox, *(f"{local_part}{at}{one}" for one in domains for at in ("@", "%40"))}
         addresses = [re.escape(one) for one in sorted(spelled)]
-        # In the return paths of lists it stands behind their own name (VERP): list+ann=host@list.
+        # In the return paths of lists it follows their own name (VERP): list+ann=host@list.
         returned = "|".join(re.escape(f"{local_part}={one}") for one in sorted(domains))
         verp = rf"(?<![\w.])(?:{returned})(?![\w-])"
         full = sorted({form for name in names for form in _forms(name)})
@@ -52,7 +52,7 @@ class Redaction:
         self._own = pattern(*addresses, *words, *alone)
 
     def is_them(self, mailbox: str | None) -> bool:
-        """Whether an address is theirs, however it is capitalised."""
+        """Whether an address is theirs, in any spelling."""
         return mailbox is not None and folded(mailbox) == self._key
 
     def names_them(self, text: str | None) -> bool:
@@ -60,22 +60,17 @@ class Redaction:
         return text is not None and self._either.search(text) is not None
 
     def has_address(self, text: str) -> bool:
-        """Whether a text holds their address."""
+        """Whether a text contains their address."""
         return self._address.search(text) is not None
 
     def without(self, text: str | None, *, own: bool = False) -> str | None:
-        """A text that names them no more.
-
-        Args:
-            text: The text.
-            own: It is about them: the local part of their address alone is theirs too.
-        """
+        """A text without them; if it is their `own`, without the local part alone too."""
         return None if text is None else (self._own if own else self._either).sub(STAND_IN, text)
 
     def without_in(self, fields: str) -> str:
-        """The merge fields of somebody else, as JSON, that name them no more.
+        """The merge fields of somebody else, as JSON, without them.
 
-        What a follow-up tells of answers is among the fields.
+        The fields of a follow-up contain answers.
         """
         if not self.names_them(fields):
             return fields
@@ -84,12 +79,12 @@ class Redaction:
         return json.dumps(less, ensure_ascii=False, sort_keys=True)
 
     def around(self, text: str | None) -> list[str]:
-        """What stands around each place where a text names them: nobody else's whole words."""
+        """The words around each place where a text names them, without others' addresses."""
         found = self._either.finditer(text or "")
         return [_around(text or "", *one.span()) for one in found]
 
     def around_in_mail(self, data: bytes) -> list[str]:
-        """The same of all parts of a mail; of one that cannot be searched, why not."""
+        """The same for all parts of a mail; for one that cannot be searched, why not."""
         found: dict[str, None] = {}
         try:
             for text in _texts(data):
@@ -107,7 +102,7 @@ class Redaction:
 
 
 def _forms(name: str) -> Iterator[str]:
-    """A full name as people and mail programs write it; a single word is none."""
+    """A full name as people and mail programs write it."""
     words = name.split()
     if len(words) > 1:
         for form in (" ".join(words), f"{words[-1]}, {' '.join(words[:-1])}"):
@@ -115,7 +110,6 @@ def _forms(name: str) -> Iterator[str]:
 
 
 def _around(text: str, start: int, end: int) -> str:
-    """A piece of a text, cut between words."""
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
     if start > _AROUND:
         before = f"…{before.partition(' ')[2]}"
@@ -126,7 +120,7 @@ def _around(text: str, start: int, end: int) -> str:
 
 
 def _texts(data: bytes) -> Iterator[str]:
-    """A mail as it stands, then its headers and texts decoded; SetAside beyond a limit."""
+    """A mail as it is, then its headers and texts decoded; SetAside beyond a limit."""
     yield data.decode("utf-8", "replace")
     for part in read_mail(data, _MOST_BYTES).walk():
         yield from (decoded_header(value, None) for _, value in part.headers.fields)
@@ -140,7 +134,7 @@ def _texts(data: bytes) -> Iterator[str]:
 
 
 def _readable(domain: str) -> str:
-    """A domain as people write it, where the wire has A-labels (RFC 5890)."""
+    """A domain as people write it, without A-labels (RFC 5890)."""
     try:
         return domain.encode("ascii").decode("idna")
     except (UnicodeError, ValueError):
@@ -158,28 +152,16 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place in a row of somebody else that names a person.
-
-    Args:
-        table: The table.
-        row: The row's id.
-        column: The column.
-        text: The words around it.
-    """
+    """A place in somebody else's row that names a person."""
 
     table: str
-    row: int
+    row: int  # its id
     column: str
-    text: str
+    text: str  # the words around it
 
 
 def held(log: Log, mailbox: str) -> dict[str, list[dict[str, object]]]:
-    """The rows about a person: copies, events, answers, mails, and whether they opted out.
-
-    Args:
-        log: The log.
-        mailbox: The address, however it is capitalised.
-    """
+    """The rows about a person: copies, events, answers, mails, and whether they opted out."""
     values, database = {"folded": folded(mailbox)}, log.database
     found = {
         name.removeprefix("held_"): [dict(row) for row in database.all(name, values)]
@@ -192,13 +174,7 @@ def held(log: Log, mailbox: str) -> dict[str, list[dict[str, object]]]:
 
 
 def mentions(log: Log, mailbox: str, names: frozenset[str]) -> Iterator[Mention]:
-    """Where rows of others name a person.
-
-    Args:
-        log: The log.
-        mailbox: Their address.
-        names: What they alone are called.
-    """
+    """Where others' rows name a person, by their address and the names that only they have."""
     redaction, rows = Redaction(mailbox, names), held(log, mailbox)
     own = {
         table: {row["id"] for row in rows[name]}
@@ -216,12 +192,7 @@ def mentions(log: Log, mailbox: str, names: frozenset[str]) -> Iterator[Mention]
 
 
 def namesakes(log: Log, mailbox: str) -> frozenset[str]:
-    """What people with another address are called, in lower case.
-
-    Args:
-        log: The log.
-        mailbox: The address.
-    """
+    """The names of people with another address, in lower case."""
     rows = log.database.each("others_names", {"folded": folded(mailbox)})
     return frozenset(row[0].casefold() for row in rows)
 
@@ -255,12 +226,7 @@ NOTES = "hashed anew: "  # before the names of notes on frozen letters that lost
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A frozen letter that is to lose a name.
-
-    Args:
-        before: The letter as it is.
-        after: The letter without the name.
-    """
+    """A frozen letter before and after it loses a name."""
 
     before: FrozenLetter
     after: FrozenLetter
@@ -279,25 +245,15 @@ class Rehashed:
 
 @dataclass(slots=True)
 class Erased:
-    """What was erased, in numbers.
+    """What was erased, in numbers."""
 
-    Args:
-        copies: Copies to the person.
-        waiting: Those among them that waited and will not be sent.
-        mails: Mails from them, or about them, whose text is gone.
-        answers: Answers whose words are gone.
-        letters: Copies to others whose kept bytes named the person.
-        texts: Other places that named them.
-        digests: SHA-256 of the bytes that are gone.
-    """
-
-    copies: int = 0
-    waiting: int = 0
-    mails: int = 0
-    answers: int = 0
-    letters: int = 0
-    texts: int = 0
-    digests: set[str] = field(default_factory=set)
+    copies: int = 0  # to the person
+    waiting: int = 0  # of these, those that will not be sent
+    mails: int = 0  # from them or about them, whose text is gone
+    answers: int = 0  # whose words are gone
+    letters: int = 0  # copies to others whose kept bytes named the person
+    texts: int = 0  # other places that named them
+    digests: set[str] = field(default_factory=set)  # SHA-256 of the bytes that are gone
 
     @property
     def is_nothing(self) -> bool:
@@ -318,15 +274,14 @@ def gone_out(log: Log, letter: FrozenLetter) -> tuple[int, str | None, str | Non
 
 
 def erase(log: Log, mailbox: str, names: Iterable[str], changes: Iterable[Change]) -> Erased:
-    """Take a person out of the log, all in one transaction.
+    """Remove a person from the log, all in one transaction.
 
-    The caller owns the log, so that no run has a copy in hand, and calls `Database.scrub`
-    afterwards.
+    The caller owns the log, so that no run has a copy in hand, and then calls `Database.scrub`.
 
     Args:
         log: The log.
-        mailbox: The address, however it is capitalised.
-        names: What they alone are called, for texts that name them.
+        mailbox: The address, in any spelling.
+        names: The names that only they have.
         changes: Frozen letters that lose their name.
     """
     forgotten = Forgotten(log)
@@ -338,13 +293,7 @@ def erase(log: Log, mailbox: str, names: Iterable[str], changes: Iterable[Change
 
 
 def rehashed(log: Log, letter: str | None = None, revision: int | None = None) -> list[Rehashed]:
-    """The frozen letters that lost names, oldest first.
-
-    Args:
-        log: The log.
-        letter: Only this one.
-        revision: Only in this revision.
-    """
+    """The frozen letters that lost names, or one of them, oldest first."""
     notes = [
         Rehashed(**json.loads(row["value"]))
         for row in log.database.all("notes", {"beginning": NOTES})
@@ -380,7 +329,7 @@ class _Erasing:
         return self._done
 
     def _stop(self) -> None:
-        """What waits for them is not sent; every copy has its event, for its bytes go."""
+        """Skip what waits for them, and record an event for every copy, as its bytes go."""
         values = {"folded": folded(self._mailbox), "reason": Reason.FORGOTTEN, "letter": None}
         models.pick(self._database, "pick_waiting_to", values)
         models.move(self._database, self._log.now)
@@ -428,7 +377,7 @@ class _Erasing:
             self._done.texts += not own
 
     def _erase_letters(self) -> None:
-        """The kept bytes of copies to others that name them, as their rows did."""
+        """Erase the kept bytes of copies to others that name them."""
         named = [
             row["id"]
             for row in self._database.each("copies_kept")

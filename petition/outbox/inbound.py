@@ -1,17 +1,17 @@
-"""What came back, recorded: whose copy a mail belongs to, and what it changes.
+"""Mail that came back: whose copy it belongs to, and what it changes; and people who leave.
 
 A token is an HMAC of its copy's identity (identity.py) and holds no personal data. Its first half,
-the selector, is kept with the copy and has an index; the second half is kept nowhere: the copy that
-the selector finds must give the whole token once more, which is compared in constant time. A token
-works as long as the log and its key do.
+the selector, is indexed with the copy; the second half is not stored: the token is computed again
+for the copy that the selector finds, and compared in constant time. A token works as long as the
+log and its key do.
 
-A mail changes a copy only when it proves that it answers a letter that went out: by the token of
-its return path or by its Message-ID, which are HMACs that nobody can guess (identity.py). Whom it
-is about is the mailbox of that copy, whatever the mail says.
+A mail changes a copy only if it proves that it answers a letter that went out: by the token of its
+return path or by its Message-ID, which nobody can guess. The mail is about the mailbox of that
+copy, whatever it says itself.
 
 Everybody who has seen the letter knows the Message-ID, and who gets a copy of it (cc, bcc) knows
-the token too. So only the token, of a letter that went to one mailbox alone, proves enough to stop
-all writing to it; the Message-ID proves enough for the state of the copy.
+the token too. So only the token, of a letter that went to one mailbox alone, proves enough to
+suppress an address; the Message-ID proves enough to change the state of the copy.
 """
 
 import errno
@@ -42,27 +42,22 @@ from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _MOST_AT_ONCE = 500  # clicks in one commit
-_MOST_BYTES = 100_000_000  # of clicks that wait: about three million
+_MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
 
 def is_token(text: str) -> bool:
-    """Whether a text has the form of a token, in small letters or capitals."""
+    """Whether a text has the form of a token, in either case."""
     return _TOKEN.fullmatch(text.lower()) is not None
 
 
 def is_bulk(log: Log, letter: str) -> bool:
-    """Whether a letter as it was last frozen is one that people can leave the list of."""
+    """Whether a letter as it was last frozen has a list that people can leave."""
     newest = log.newest(letter)
     return bool(newest and newest.content.get("kind") == "bulk")
 
 
 def copy_with(log: Log, token: str) -> Copy | None:
-    """The copy that an unsubscribe token was made for; None: nobody's that is known.
-
-    Args:
-        log: The log.
-        token: What stands in a link, or in an address; in capitals too.
-    """
+    """The copy that an unsubscribe token was made for, in either case; None: unknown."""
     return copies_with(log, [token])[0]
 
 
@@ -86,17 +81,13 @@ def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
 
 
 def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
-    """Never write to the mailboxes again that tokens were made for; any number of times.
+    """Suppress the mailboxes that tokens were made for; any number of times.
 
     What waits for them is skipped in the same transaction, and what a run has in hand is stopped
-    where its final dot has not gone: there is no next letter.
-
-    Args:
-        log: The log.
-        tokens: The tokens.
+    unless its final dot has gone.
 
     Returns:
-        The copy that each was made for; None: nobody's that is known, and nothing was done.
+        The copy that each was made for; None: unknown, and nothing was done.
     """
     with log.writing():
         make_inbound_indexes(log.database)
@@ -109,21 +100,17 @@ def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
 
 
 def note(file: Path, tokens: Sequence[str]) -> Sequence[None]:
-    """Write tokens to a file and sync it: they are not lost from here on.
-
-    Args:
-        file: It; made where it is not there.
-        tokens: The tokens.
+    """Append tokens to a file and sync it: they are not lost from here on.
 
     Raises:
         OSError: They could not be written.
     """
-    # A crash can have left half a line, which must not spoil the next one.
+    # A crash may have left half a line, which must not spoil the next one.
     lines = "".join(f"\n{token}\n" for token in tokens).encode()
     while True:
         opened = _open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
-            # Not patiently: a file that was taken away to be counted stays locked for long.
+            # Without waiting: a file that was renamed to be counted stays locked for long.
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(opened, file):
                 _append(opened, lines)
@@ -144,21 +131,17 @@ def _append(opened: int, lines: bytes) -> None:
 
 
 def count_noted(log: Log, file: Path) -> int:
-    """Count the clicks that were noted in a file, and remove it.
-
-    Args:
-        log: The log.
-        file: The file; it need not be there.
+    """Count the clicks that were noted in a file, and remove it; it need not exist.
 
     Returns:
-        How many there were that the log knows.
+        How many tokens the log knows.
 
     Raises:
-        LogUnusable: The log cannot be written to; nothing is lost.
+        LogUnusable: The log cannot be written; nothing is lost.
     """
     found = 0
     taken = _taken(file)
-    # What an earlier count left comes first, and then what gathered since.
+    # What an earlier count left comes first.
     for path in (taken, file):
         with suppress(FileNotFoundError), os.fdopen(_open(path, os.O_RDONLY), "rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX)
@@ -177,7 +160,7 @@ def count_noted(log: Log, file: Path) -> int:
 
 
 def waits(file: Path) -> bool:
-    """Whether clicks that were noted in a file wait to be counted."""
+    """Whether clicks that were noted in a file have yet to be counted."""
     return file.exists() or _taken(file).exists()
 
 
@@ -186,7 +169,7 @@ def _taken(file: Path) -> Path:
 
 
 def _open(path: Path, flags: int) -> int:
-    """Open a file of our own: no link is followed, and no pipe is waited for."""
+    """Open a file of our own, following no link and waiting for no pipe."""
     opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
@@ -202,7 +185,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
-WAITS = "waits"  # for its copy, which is in hand
+WAITS = "waits"  # until its copy is no longer in hand
 _REPLY_LENGTH = 500
 _CLOCK_WAS_AHEAD = timedelta(days=30)
 _TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with a timer gave
@@ -210,84 +193,49 @@ _TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A mail and what was found in it.
-
-    Args:
-        data: Its bytes.
-        source: Where it was read.
-        place: What the source calls it.
-        message_id: Its own Message-ID, or an empty text.
-        sender: The address that it comes from, or an empty text.
-        subject: Its subject, decoded.
-        kind: What it is (inbox.patterns.Kind); None: it was set aside.
-        recipient: Whom it names.
-        status: The enhanced status code of a bounce or delay.
-        permanent: Whether a bounce says that there is no such address.
-        reason: Why it was taken for that.
-        words: What its sender wrote themselves.
-        is_notice: Whether it only says that the letter was delivered or opened.
-        tokens: What could be the token of a return path, or that to leave by, in the addresses it
-            was sent to.
-        message_ids: The Message-IDs that it answers or brings back, the likeliest first.
-    """
+    """A mail and what was found in it."""
 
     data: bytes
     source: str
-    place: str
+    place: str  # what the source calls it
     message_id: str = ""
     sender: str = ""
-    subject: str = ""
-    kind: str | None = None
-    recipient: str | None = None
-    status: str | None = None
-    permanent: bool | None = None
-    reason: str = ""
-    words: str = ""
-    is_notice: bool = False
-    tokens: tuple[str, ...] = ()
-    message_ids: tuple[str, ...] = ()
+    subject: str = ""  # decoded
+    kind: str | None = None  # inbox.patterns.Kind; None: it was set aside
+    recipient: str | None = None  # whom it names
+    status: str | None = None  # the enhanced status code of a bounce or delay
+    permanent: bool | None = None  # whether a bounce says that there is no such address
+    reason: str = ""  # why it was classified so
+    words: str = ""  # what its sender wrote themselves
+    is_notice: bool = False  # it only says that the letter was delivered or opened
+    tokens: tuple[str, ...] = ()  # possible tokens in the addresses that it was sent to
+    message_ids: tuple[str, ...] = ()  # that it answers or returns, the likeliest first
 
     @property
     def digest(self) -> str:
-        """What tells it from every other mail, from whichever source it is read."""
+        """Its identity, whichever source it is read from."""
         return hashlib.sha256(self.data.replace(b"\r\n", b"\n")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a mail that was new has changed.
+    """What a new mail has changed."""
 
-    Args:
-        mail: The mail, without its bytes: there may be many.
-        copy: Whose copy it belongs to, as it was before; None: nobody knows.
-        matched_by: How that is known: leave token, token, Message-ID or sender.
-        effects: What was changed, in words.
-    """
-
-    mail: Received
-    copy: Copy | None
-    matched_by: str
-    effects: tuple[str, ...] = ()
+    mail: Received  # without its bytes: there may be many
+    copy: Copy | None  # as it was before; None: the mail belongs to no copy that is known
+    matched_by: str  # leave token, token, Message-ID or sender
+    effects: tuple[str, ...] = ()  # what was changed
 
 
 class Waiting(NamedTuple):
-    """A mail that came while its copy was in hand.
-
-    Args:
-        id: The mail's id.
-        source: Where it was read.
-        place: What the source calls it.
-        data: Its bytes.
-        matched_by: How it is known whose copy it belongs to.
-        copy: The copy's id.
-    """
+    """A mail that came while its copy was in hand."""
 
     id: int
     source: str
     place: str
     data: bytes
     matched_by: str
-    copy: int
+    copy: int  # its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +252,7 @@ class Unmatched:
 
 @dataclass
 class Incoming:
-    """Writes down what comes back.
-
-    Args:
-        log: The log.
-    """
+    """Records incoming mail."""
 
     log: Log
     _others: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
@@ -318,19 +262,19 @@ class Incoming:
         self._forgotten = Forgotten(self.log)
 
     def position(self, source: str) -> tuple[int, int] | None:
-        """UIDVALIDITY and the last UID that was read of a mailbox of IMAP."""
+        """UIDVALIDITY and the last UID that was read of an IMAP mailbox."""
         row = self.log.database.one("inbox_position", {"source": source})
         return (row[0], row[1]) if row else None
 
     def known_places(self, source: str) -> set[str]:
-        """What a source calls the mails that were read from it."""
+        """The places of the mails that were read from a source."""
         rows = self.log.database.all("known_places", {"source": source})
         return {row[0] for row in rows} - self.timed_out(source)
 
     def timed_out(self, source: str) -> set[str]:
-        """What a source calls the mails that an earlier version set aside for the time they took.
+        """The places of mails that an earlier version set aside for the time they took.
 
-        They are read once more: `knows` and `record` take them for new ones from now on.
+        They are read again: `knows` and `record` treat them as new from now on.
         """
         values = {"source": source, "reason": f"{_TIMED_OUT}%"}
         rows = self.log.database.all("timed_out", values)
@@ -340,7 +284,7 @@ class Incoming:
     def first_sent(self) -> str | None:
         """When the first letter went out, as the log has it; None: none did.
 
-        By a clock that was ahead it is a day that is yet to come: then some time ago.
+        Where a clock was ahead and that is in the future, some time ago.
         """
         row = self.log.database.one("first_sent")
         if not row or not row[0]:
@@ -349,16 +293,16 @@ class Incoming:
         return str(row[0]) if moment(row[0]) <= now else stamp(now - _CLOCK_WAS_AHEAD)
 
     def unmatched(self, limit: int) -> list[Unmatched]:
-        """The mails that belong to nobody's copy, the newest first."""
+        """The mails that belong to no copy, the newest first."""
         return [Unmatched(*row) for row in self.log.database.all("unmatched", {"limit": limit})]
 
     def unmatched_count(self) -> int:
-        """How many these are."""
+        """How many there are."""
         row = self.log.database.one("count_unmatched")
         return int(row[0]) if row else 0
 
     def knows(self, mail: Received) -> bool:
-        """Whether a mail was recorded before, from whatever source."""
+        """Whether a mail was recorded before, from any source."""
         digest = mail.digest
         row = self.log.database.one("has_mail", {"sha256": digest})
         return row is not None and digest not in self._again
@@ -366,7 +310,7 @@ class Incoming:
     def record(
         self, mails: list[Received], source: str = "", position: tuple[int, int] | None = None
     ) -> list[Recorded]:
-        """Write down mails, all or none of them; one that is known already counts no more.
+        """Record mails, all or none; one that is known already is ignored.
 
         Args:
             mails: The mails.
@@ -374,7 +318,7 @@ class Incoming:
             position: UIDVALIDITY and UID up to which the source is read now.
 
         Returns:
-            What the new ones among them have changed.
+            What the new ones have changed.
         """
         with self.log.writing():
             if mails:
@@ -386,11 +330,7 @@ class Incoming:
         return done
 
     def find(self, mail: Received) -> tuple[Copy | None, str]:
-        """Whose copy a mail belongs to, and how that is known.
-
-        Args:
-            mail: The mail.
-        """
+        """Whose copy a mail belongs to, and how that is known."""
         database = self.log.database
         for token in mail.tokens:
             if copy := copy_with(self.log, token):
@@ -407,13 +347,13 @@ class Incoming:
         return None, ""
 
     def _record_or_set_aside(self, mail: Received) -> Recorded | None:
-        """Record a mail; where that fails, set this one aside: the others are not held up."""
+        """Record a mail, or set it aside: it must not stop the others."""
         try:
             with self.log.database.attempt():
                 return self._record_one(mail)
         except LogUnusable:
-            raise  # it is the log that fails, and not the mail
-        except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
+            raise  # the log failed, not the mail
+        except Exception as fault:  # noqa: BLE001 (see above)
             return self._record_one(failed_on(mail, fault))
 
     def _record_one(self, mail: Received) -> Recorded | None:
@@ -423,8 +363,10 @@ class Incoming:
         if self.log.database.one("has_mail", {"sha256": digest}):
             return None
         copy, matched_by = self.find(mail)
-        if matched_by == LEAVE_TOKEN:  # nothing else is sent there, whoever or whatever sends it
-            mail = replace(mail, kind="unsubscribe", reason="it was sent to the address for that")
+        if matched_by == LEAVE_TOKEN:  # that address serves nothing else
+            mail = replace(
+                mail, kind="unsubscribe", reason="it was sent to the unsubscribe address"
+            )
         if is_forgotten := self._is_forgotten(mail, copy):
             mail = replace(mail, **_NOBODY)
         values = {
@@ -436,7 +378,7 @@ class Incoming:
         values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
         values |= {"bytes": mail.data if copy and not is_forgotten else None}
         values |= {"sha256": digest, "now": self.log.now}
-        # What is in hand may have arrived already, and only its run can say so.
+        # A copy in hand may have arrived already; only its run knows.
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
         self.log.database.run("add_mail", values | {"waits": int(waits)})
         if copy is None or waits:
@@ -447,19 +389,11 @@ class Incoming:
         return Recorded(_light(mail), copy, matched_by, effects)
 
     def waiting(self) -> list[Waiting]:
-        """The mails that came while their copy was in hand, where that is over."""
+        """The mails that came while their copy was in hand, and no longer is."""
         return [Waiting(*row) for row in self.log.database.all("waiting")]
 
     def settle(self, waiting: Waiting, mail: Received) -> Recorded:
-        """Let a mail count that came while its copy was in hand.
-
-        Args:
-            waiting: The mail, as the log has it.
-            mail: The same, read once more.
-
-        Returns:
-            What it has changed.
-        """
+        """Apply a mail that came while its copy was in hand, read once more."""
         database = self.log.database
         with self.log.writing():
             database.run("waits_no_more", {"mail": waiting.id})
@@ -477,7 +411,7 @@ class Incoming:
             return Recorded(_light(mail), copy, waiting.matched_by, effects)
 
     def _is_forgotten(self, mail: Received, copy: Copy | None) -> bool:
-        """Whether a mail is from, or about, somebody whom the log was told to forget."""
+        """Whether a mail is from, or about, somebody who was forgotten."""
         boxes = filter(None, map(addr_spec_in, (mail.sender, mail.recipient or "")))
         return (copy is not None and "@" not in copy.mailbox) or any(
             box in self._forgotten for box in boxes
@@ -501,7 +435,7 @@ class Incoming:
     def _bounce(self, mail: Received, copy: Copy, *, is_theirs: bool) -> tuple[str, ...]:
         claimed = folded(mail.recipient or "")
         if claimed != copy.folded and claimed in self._other_recipients(copy):
-            return ()  # it is the cc that bounced: the state of a copy follows To
+            return ()  # a cc bounced: the state of a copy follows To
         values = {"copy": copy.id, "reason": mail.reason[:_REPLY_LENGTH]}
         models.pick(self.log.database, "pick_bounced", values)
         if not models.move(self.log.database, self.log.now, by="bounce"):
@@ -516,10 +450,10 @@ class Incoming:
         return ("suppressed",)
 
     def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
-        """Whether a request to leave comes from the one who was written to.
+        """Whether a request to leave comes from the person who was written to.
 
-        A Message-ID is also seen by those whom they passed the letter on to, and a sender alone is
-        easily forged: neither may take them off the list.
+        People to whom they passed the letter on see its Message-ID too, and a sender is easily
+        forged: neither may take them off the list.
         """
         if matched_by == LEAVE_TOKEN:
             return True
@@ -550,13 +484,8 @@ class Incoming:
 
 
 def failed_on(mail: Received, fault: Exception) -> Received:
-    """A mail that a fault of the program keeps from being recorded whole, with the reason.
-
-    Args:
-        mail: What is known of it.
-        fault: What went wrong.
-    """
-    reason = f"set aside: the program failed on it ({type(fault).__name__}: {fault})"
+    """A mail that could not be recorded because of an internal error, with the reason."""
+    reason = f"set aside: internal error ({type(fault).__name__}: {fault})"
     return Received(
         mail.data,
         mail.source,
@@ -580,7 +509,7 @@ def sent_since(text: str | None) -> str | None:
     return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}"
 
 
-# What is kept of a mail by somebody who was forgotten: that it came, so that it is read once.
+# Of a mail from somebody who was forgotten only its digest is kept, so that it is read once.
 _NOBODY: dict[str, Any] = {
     **dict.fromkeys(("message_id", "sender", "subject", "words"), ""),
     "recipient": None,

@@ -1,12 +1,12 @@
-"""Which logs this account has sent from: what no log can tell of itself.
+"""What this account knows of the logs that it sent from, and a log cannot know of itself.
 
 A log can be emptied, deleted or replaced by an older copy, and a write-ahead log can be lost. So
-each log has a number, its epoch, that only grows. It stands in the log (`meta`) and, by the log's
-id, in `logs.json` in the user's state folder; there too stands which log a campaign folder, or the
-address of a PostgreSQL database, had last. The log is written first, so that its epoch is lower
-than the one kept here only where the log itself went back:
+each log has a number that only grows, its epoch. It is in the log (`meta`) and, by the log's id, in
+`logs.json` in the user's state folder, which also says which log a campaign folder, or the address
+of a PostgreSQL database, used last. The log is written first, so its epoch is lower than the one in
+`logs.json` only if the log itself went back:
 
-    moment                        log       logs.json     a crash behind it leaves
+    moment                        log       logs.json     a crash after it leaves
     copies are queued             epoch + 1               log ahead: nothing was sent, no doubt
                                             epoch         the same in both
     before a run's first dot      epoch + 1               log ahead: no dot went out
@@ -15,18 +15,18 @@ than the one kept here only where the log itself went back:
     the run ends                  epoch + 1               log ahead: the next command ends the run
                                             epoch, ""     the same in both
 
-In SQLite the file of the state folder is locked from before the log is written until after it, and
-a log that is behind is refused (`LogForked`): two copies of a log can both have been found right
-while neither had begun. Only `accept` lifts a log over what is known of it. Where a run began is
-kept too: a copy of its log does not end it.
+With SQLite, `logs.json` is locked from before the log is written until after it, and a log that is
+behind is refused (`LogForked`): of two copies both can have been found right before either began.
+Only `accept` lifts a log over what is known of it. The file that a run began in is kept too: a copy
+of its log does not end it.
 
-Nothing is written for a single commit. What a run wrote after its first dot may be in the file of
-the log already or in its `-wal` alone, and the epoch would be the same where only the `-wal` is
-lost. But a run that was killed leaves its `-wal`: where a run has begun, has not ended, and there
-is none, what it wrote last is lost (`LOST`). The next command that opens the log ends a dead run.
+Nothing is written for a single commit. What a run wrote after its first dot may be in its `-wal`
+alone, and the epoch does not change where only that is lost. But a run that was killed leaves its
+`-wal`: if there is none, or it is damaged or ends too early (sqlite.py), changes are lost (`LOST`).
+The next command that opens the log ends a dead run.
 
 A log from which nothing was ever attempted can be lost or restored without harm: nobody has the
-letter. A rehearsal's log is not kept here.
+letter. Logs of rehearsals are not kept here.
 """
 
 import hashlib
@@ -43,60 +43,45 @@ from petition.outbox.models import intact, meta
 from petition.user_state import UserStateUnusable, changed_state, read_state, state_folder
 
 FILE = "logs.json"
-BEGUN, LOST = "begun", "lost"  # of a log's last run; "": it has ended
-_MOST = 2**62  # a database counts no further than 2^63
+BEGUN, LOST = "begun", "lost"  # states of a log's last run; "": it has ended
+_MOST = 2**62  # a database counts to 2^63
 _BRING_BACK = (
-    "Everybody who has a letter could get it again: bring that log back, or name it in [log]"
-    " database"
+    "Everybody who has a letter could get it again: restore that log, or name it in [log] database"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What this account knows of a log.
+    """What this account knows of a log."""
 
-    Args:
-        epoch: The highest epoch that it was seen with.
-        attempted: Whether a letter ever went out from it.
-        copies: How many copies it held: none is ever taken out of a log.
-        run: How its last run stands: "", `BEGUN` or `LOST`.
-        at: The file that the last run began in; empty for a database server.
-    """
-
-    epoch: int = 0
-    attempted: bool = False
-    copies: int = 0
-    run: str = ""
-    at: str = ""
+    epoch: int = 0  # the highest that it was seen with
+    attempted: bool = False  # a letter went out from it
+    copies: int = 0  # that it held: none is ever deleted
+    run: str = ""  # the state of its last run: "", `BEGUN` or `LOST`
+    at: str = ""  # the file that the last run began in; empty for a database server
 
     def runs_elsewhere(self, url: str) -> bool:
-        """Whether a run has begun, and not ended, in another copy of a log that is still there."""
+        """Whether a run has begun, and not ended, in another copy of the log."""
         if self.run != BEGUN or self.at in {"", _file(url)}:
             return False
         try:
             Path(self.at).stat()
-        except OSError:  # gone, or in a folder that cannot be read any more
+        except OSError:  # it is gone, or its folder cannot be read
             return False
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a log may not be the one that knows who has a letter already.
-
-    Args:
-        what: What is wrong, a sentence without its full stop.
-        hint: What to do about it, the same.
-        is_new_here: Nothing speaks against it but that this account has never sent from it.
-    """
+    """Why a log may not be the one that knows who has a letter already."""
 
     what: str
     hint: str
-    is_new_here: bool = False
+    is_new_here: bool = False  # nothing is wrong but that this account never sent from it
 
 
 def id_of(database: Database) -> str | None:
-    """The id of a log, from its key, which it does not tell; None: it has no key yet."""
+    """The id of a log, a hash of its key; None: it has no key yet."""
     if (key := meta(database, "key")) is None:
         return None
     with intact():
@@ -163,7 +148,7 @@ class Memory:
 
     @property
     def run(self) -> str:
-        """How its last run stands, as far as it can be read."""
+        """The state of its last run, as far as it can be read."""
         with suppress(UserStateUnusable, LogUnusable):
             return known.run if (known := self.known) else ""
         return ""
@@ -176,10 +161,10 @@ class Memory:
         attempted: bool = False,
         accepts: bool = False,
     ) -> Iterator[Callable[[], None]]:
-        """Around a transaction in which the log's epoch is raised; it is kept when that is durable.
+        """Around a transaction that raises the log's epoch, which is kept here once it is durable.
 
-        In SQLite no other process of this account can take such a step in between: of two copies of
-        a log the first goes on, and the other one is behind it.
+        With SQLite no other process of this account can take such a step at the same time: of two
+        copies of a log the first goes on, and the other one is behind it.
         """
         database, epoch, copies = self._database, None, 0
         state: dict[str, Any] | None = None
@@ -189,7 +174,7 @@ class Memory:
                 nonlocal attempted, copies, epoch, state
                 known = Known()
                 if not self._rehearses:
-                    # Workers wait for each other's rows in the database: they hold no file as well.
+                    # Workers wait for each other in the database, and hold no file besides.
                     if state is None and not database.takes_workers:
                         state = held.enter_context(changed_state(FILE))
                     now = read_state(FILE) if state is None else state
@@ -236,35 +221,35 @@ class Memory:
         state.setdefault("places", {}).update(places)
 
     def accept(self) -> None:
-        """A person said that this is the right log: from now on it is the one that is known.
+        """A person said that this is the right log: from now on it is the known one.
 
         Raises:
             LogUnusable: It could not be written.
-            UserStateUnusable: The file could not be read or written.
+            UserStateUnusable: `logs.json` could not be read or written.
         """
         known = self.known or Known()
         is_over = known.run == LOST or known.runs_elsewhere(self._url)
         self._advance_and_keep(run="" if is_over else None, accepts=True)
 
     def outdate_copies(self) -> None:
-        """Raise the epoch: every copy of the log from before is an older one from now on.
+        """Raise the epoch: every copy of the log made before is an older one from now on.
 
         Raises:
-            LogForked: It is one itself.
+            LogForked: It is an older one itself.
             LogUnusable: It could not be written.
-            UserStateUnusable: The file could not be read or written.
+            UserStateUnusable: `logs.json` could not be read or written.
         """
         self._advance_and_keep(run=None)
 
     @contextmanager
     def beginning(self) -> Iterator[Callable[[], None]]:
-        """The `step` before a run's first final dot; behind it the run has begun."""
+        """The `step` before a run's first final dot; after it the run has begun."""
         with self.step(run=BEGUN, attempted=True) as advance:
             yield advance
         self.is_running = True
 
     def end_run(self) -> None:
-        """The run has ended, if one had begun; if that cannot be kept, the next command does it."""
+        """End the run, if one has begun; if that cannot be kept, the next command does it."""
         if self.is_running:
             self.is_running = False
             self._end()
@@ -272,7 +257,7 @@ class Memory:
     def finds_dead_run(self) -> bool:
         """Whether a run seems never to have ended; to be asked as soon as the log is open.
 
-        Its `-wal` must have been there when the log was opened, and whole, if it had not ended.
+        If it has not, its `-wal` must have been there when the log was opened, and whole.
         """
         database, found = self._database, self._before.get(self._id)
         if database.read_only or not found or found.run != BEGUN:
@@ -317,7 +302,7 @@ class Memory:
 
 
 def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | None:
-    """Why letters should not go out from a log before a person has said that it is the right one.
+    """Why a person has to confirm that this is the right log before letters go out from it.
 
     Args:
         log: The log; None: there is none.
@@ -328,7 +313,7 @@ def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | Non
         UserStateUnusable: What this account knows cannot be read.
         LogUnusable: The log cannot be read.
     """
-    state = read_state(FILE)  # before the log, which is ahead where a run goes on meanwhile
+    state = read_state(FILE)  # before the log, which is ahead where a run is going on
     logs, places = _logs(state), _texts(state, "places")
     here = {places[place] for place in _places(url, folder) if place in places}
     expected = {one for one in here if logs.get(one, Known()).attempted}
@@ -346,13 +331,13 @@ def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | Non
         return Doubt(
             f"the log in {name} is older than the one that letters went out from: it was restored"
             " from a copy, or lost copies or its last changes",
-            "Whoever got a letter since could get it again: bring the newest log back, or take"
+            "Everybody who got a letter since could get it again: restore the newest log, or take"
             " these people out with petition withdraw",
         )
     if known and known.runs_elsewhere(url):
         return Doubt(
             f"a run has begun in another copy of this log, {known.at}, and has not ended",
-            "Whoever gets a letter from that one could get it again: go on there, or delete it",
+            "Everybody who gets a letter from that copy could get it again: use or delete that one",
         )
     if expected - {own}:
         return Doubt(
@@ -361,7 +346,7 @@ def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | Non
     if log and known is None and _has_attempts(log):
         return Doubt(
             f"the log in {name} is new here: it was made on another machine or by another account",
-            "Make sure that it is the newest, and that nobody sends from another copy of it",
+            "Make sure that it is the newest copy, and that nobody sends from another one",
             is_new_here=True,
         )
     return None
@@ -374,7 +359,7 @@ def _file(url: str) -> str:
 
 
 def _places(url: str, folder: Path | None) -> Iterator[str]:
-    """Under which names it is kept which log was used last."""
+    """The names under which the log that was used last is kept."""
     if folder:
         yield str(folder.resolve())
     if url.startswith(POSTGRESQL):
@@ -382,7 +367,7 @@ def _places(url: str, folder: Path | None) -> Iterator[str]:
 
 
 def _without_password(url: str) -> str:
-    """The address of a database and of a schema in it, whatever the login and the password are."""
+    """The address of a database and its schema, without login and password."""
     address = PostgresAddress.parse(url)
     options = sorted(
         f"{one}={value}"

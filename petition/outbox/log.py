@@ -1,4 +1,4 @@
-"""The log of a campaign: frozen letters, copies, events, suppressions."""
+"""The log of a campaign: frozen letters, copies, events, daily caps, and who owns it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -34,7 +34,7 @@ from petition.user_state import UserStateUnusable
 Clock = Callable[[], datetime]
 Cap = Callable[[int], int | None]
 DAY = timedelta(hours=24)
-# Notes that close a log (transfer.py), each with where the other database is.
+# Notes that close a log (transfer.py), each with the name of the other database.
 MOVED, MOVING, ARRIVING = "moved", "moving", "arriving"
 _MANY = 5  # copies that a provider refused or put off
 
@@ -48,16 +48,13 @@ class Log:
     """An open log.
 
     Args:
-        url: Its address, `sqlite:///PATH` or `postgresql://...`; it is made where there is none.
-        clock: What tells the time.
-        even_closed: Open it also where a move has closed it.
-        looks: Make no log, and upgrade none; what a dead run left is tidied up all the same.
+        url: Its address, `sqlite:///PATH` or `postgresql://...`; it is created where missing.
+        clock: Tells the time.
+        even_closed: Open it even if a move has closed it.
+        looks: Create and upgrade nothing; what a dead run left is tidied up all the same.
         first_key: Gives the key of a log that has none yet.
         rehearses: Nobody receives what is sent from it.
         folder: The campaign folder that it is used in; None: in none.
-
-    Attributes:
-        memory: What this account knows of it.
 
     Raises:
         LogUnusable: It cannot be opened, or a move has closed it.
@@ -85,7 +82,7 @@ class Log:
         self.memory = Memory(self.database, url, folder, before)
         self._key: bytes | None = None
         self._is_closed = False
-        self.hindrance: LogUnusable | None = None  # to giving a dead run's copies their true state
+        self.hindrance: LogUnusable | None = None  # why `tidy` could not write
         self._even_closed = even_closed
         try:
             if not even_closed:
@@ -104,7 +101,7 @@ class Log:
         return (row["name"], row["value"]) if row else None
 
     def refuse_closed(self) -> None:
-        """Refuse a log that a move has closed: letters leave from the other one, or neither."""
+        """Refuse a log that a move has closed."""
         if not (closure := self.closure):
             return
         note, other = closure
@@ -127,11 +124,10 @@ class Log:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction of whoever may have opened the log long ago, and does not own it.
+        """A transaction of a process that may have opened the log long ago and does not own it.
 
         Raises:
-            LogUnusable: It was moved away since, so that nobody would read what is written here,
-                or a newer version of petition has upgraded it.
+            LogUnusable: It was moved away since, or upgraded by a newer version of petition.
         """
         with self.database.transaction():
             self.refuse_closed()
@@ -140,7 +136,7 @@ class Log:
 
     @property
     def where(self) -> str:
-        """The log as a person would name it: the path of its file, or where its database is."""
+        """The log's name for people: the path of its file, or its address without a password."""
         return self.database.where
 
     @property
@@ -162,7 +158,7 @@ class Log:
         return self._key
 
     def accept(self) -> None:
-        """A person said that this is the right log: from now on it is the one that is known.
+        """A person said that this is the right log (known_logs.py).
 
         Raises:
             LogUnusable: It could not be written.
@@ -210,12 +206,12 @@ class Log:
                 yield copy_of(row)
 
     def copies_to(self, letter: str, mailbox: str) -> list[Copy]:
-        """The copies of a letter to one mailbox, the newest last; capitals make no difference."""
+        """The copies of a letter to one mailbox, the newest last."""
         rows = self.database.all("copies_to", {"letter": letter, "folded": folded(mailbox)})
         return [copy_of(row) for row in rows]
 
     def events(self, who: str | None = None) -> Iterator[Event]:
-        """All events, oldest first, or those of one address, however capitalised, or row id."""
+        """All events, oldest first, or those of one address or row id."""
         if who is None:
             rows = self.database.each("events")
         elif "@" in who:
@@ -225,15 +221,15 @@ class Log:
         yield from map(event_of, rows)
 
     def marked_in_hand(self, letter: str) -> int:
-        """Of how many copies that a run has in hand the final dot may be on its way."""
+        """Of how many copies in hand the final dot may be on its way."""
         rows = self.database.all("in_hand", {"letter": letter, "folded": None})
         return sum(row["intended"] for row in rows)
 
     def slow_providers(self, letter: str) -> list[tuple[str, State, int, str]]:
-        """Domains that refused copies by their policy (failed) or asked for fewer (deferred).
+        """Domains that refused copies by policy or asked for fewer, those with most copies first.
 
         Returns:
-            Domain, state, how many copies, and what was said of one of them; the most first.
+            Domain, state, how many copies, and the reply to one of them.
         """
         rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
         return [(row[0], state_of(row[1]), row[2], row[3] or "") for row in rows]
@@ -252,7 +248,7 @@ class Log:
             cap: How many there may be in 24 hours, by the days before this one; None: any number.
 
         Returns:
-            Whether there was room for it; else it is not counted, and must not go.
+            Whether the cap allows it; else it is not counted, and must not go.
         """
         with self.writing():
             self.count_from_now(login)
@@ -268,9 +264,9 @@ class Log:
         self.database.run("add_attempt", values)
 
     def count_from_now(self, login: str) -> bool:
-        """Count from now what a clock counted that was more than a day ahead.
+        """Count as sent now what was counted by a clock that was more than a day ahead.
 
-        To be called inside a transaction.
+        Must be called inside a transaction.
 
         Returns:
             Whether there was any.
@@ -286,8 +282,7 @@ class Log:
         """What counts against the daily cap of a login.
 
         Returns:
-            How many recipients were written to in the last 24 hours, and when the oldest of these
-            was.
+            The number of recipients of the last 24 hours, and when the oldest attempt of these was.
         """
         values = {"login": login, "since": stamp(self.clock() - DAY)}
         used = self.database.one("attempted", values)
@@ -295,9 +290,9 @@ class Log:
         return (used[0] if used else 0), (moment(oldest[0]) if oldest and oldest[0] else None)
 
     def days_before(self, login: str) -> int:
-        """On how many days before this one letters went out under a login.
+        """On how many earlier days letters went out under a login.
 
-        A day begins each 24 hours after the first attempt of all; one without letters is none.
+        Days are counted from the first attempt of all; those without letters are left out.
         """
         rows = self.database.all("attempted_hours", {"login": login})
         hours = [moment(f"{row[0]}:00:00Z") for row in rows]
@@ -347,8 +342,7 @@ class Log:
     def tidy(self) -> None:
         """Give the copies of a run that died their true state, if no run is alive.
 
-        Whoever can only look is not kept from looking: what stands in the way is kept in
-        `hindrance`.
+        Read-only access works all the same: what prevents it is kept in `hindrance`.
         """
         self.hindrance = self.database.hindrance
         if self.database.read_only or not (self._has_orphans() or self.memory.run == BEGUN):
@@ -372,12 +366,12 @@ class Log:
             self.adopt("pick_orphans", {})
 
     def look_at_deferred(self, give_up: timedelta, longest: timedelta) -> None:
-        """Fail what has been deferred for too long, without another attempt; for who sends alone.
+        """Fail copies that have been deferred for too long, without another attempt.
 
-        A person may want it no more. Who only looks does none of this: the clock may be wrong.
+        Only commands that send do this: elsewhere the clock may be wrong.
 
         Args:
-            give_up: How long after its first attempt a copy that is still deferred has failed.
+            give_up: How long after its first attempt a deferred copy fails.
             longest: The longest wait after an attempt; what is due later is due now.
         """
         now = self.clock()
@@ -395,7 +389,7 @@ class Log:
             models.move(self.database, self.now)
 
     def due_now(self, longest: timedelta, letter: str | None = None) -> None:
-        """Let copies be due, inside a transaction, that a clock put off which was ahead.
+        """Make copies due, inside a transaction, that a clock put off which was ahead.
 
         Args:
             longest: The longest wait after an attempt.
@@ -409,7 +403,7 @@ class Log:
         return self.database.one("has_orphans") is not None
 
     def adopt(self, query: str, values: Values) -> None:
-        """Move what a dead run had in hand, inside a transaction in which nobody else writes."""
+        """Move what a dead run had in hand, in a transaction in which nobody else writes."""
         reason = {"reason": "the program ended while the letter was being handed over"}
         models.pick(self.database, query, {**values, **reason})
         if models.move(self.database, self.now, by="adopt"):
@@ -417,7 +411,7 @@ class Log:
             models.skip_unwanted(self.database, self.now)
 
     def close(self) -> None:
-        """Close the log, once; a run that died beside it is ended before its `-wal` is gone."""
+        """Close the log, once; a run that died meanwhile is ended before its `-wal` is gone."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -436,7 +430,7 @@ class Log:
     ) -> None:
         try:
             if isinstance(error, Exception) and not isinstance(error, PetitionError | OSError):
-                self.database.examine()  # a damaged log can fail in any place that believes it
+                self.database.examine()  # damage can cause an error anywhere
         finally:
             self.close()
 
@@ -452,10 +446,10 @@ def open_database(url: str, *, looks: bool = False) -> Database:
 
 
 def is_there(url: str) -> bool:
-    """Whether there is a log: nothing is made.
+    """Whether there is a log; nothing is created.
 
     Raises:
-        LogUnusable: What is there is something else, or the server of the database does not answer.
+        LogUnusable: Something else is there, or the database server does not answer.
     """
     if url.startswith(POSTGRESQL):
         return bool(_postgres().is_there(url))

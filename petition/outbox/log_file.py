@@ -1,7 +1,7 @@
-"""The file of a log: its permissions, its lock, and what a file system says when it fails.
+"""The file of a log: its permissions, its lock, and what a file system error means.
 
-The lock is the kernel's (flock), so that the owner's death frees it and nothing else does: no
-clock, no process id that another process could have got meanwhile, no laptop that slept.
+The lock is the kernel's (flock), so the owner's death frees it and nothing else does: no clock, no
+process id that another process may have got since, no laptop that slept.
 """
 
 import errno
@@ -19,43 +19,42 @@ from petition.outbox.database import PAUSE
 
 @contextmanager
 def explained_file(path: Path) -> Iterator[None]:
-    """Turn what the file system says of a file into what a person can do about it."""
+    """Turn an error of the file system into what a person can do about it."""
     try:
         yield
     except OSError as fault:
         reason = fault.strerror or str(fault)
-        hint = _HINTS.get(fault.errno or 0, "Give it a folder that you may write to")
+        hint = _HINTS.get(fault.errno or 0, "Use a folder that you may write to")
         raise LogUnusable(f"{path.name} cannot be used: {reason}", hint) from fault
 
 
 _HINTS = {
     errno.ENOSPC: "Free some space on the disk and run the same command again",
     errno.EDQUOT: "Free some space on the disk and run the same command again",
-    errno.EFBIG: "Look whether the disk or your share of it is full",
-    errno.EIO: "Look whether the disk is failing",
-    errno.ENOLCK: "Put it on a disk of this machine: its file system knows no locks",
-    errno.ENOTSUP: "Put it on a disk of this machine: its file system knows no locks",
+    errno.EFBIG: "Check whether the disk or your quota is full",
+    errno.EIO: "Check whether the disk is failing",
+    errno.ENOLCK: "Put it on a local disk: its file system has no locks",
+    errno.ENOTSUP: "Put it on a local disk: its file system has no locks",
 }
 
 
-_SIDES = ("-wal", "-shm")  # what SQLite keeps beside it
+_SIDES = ("-wal", "-shm")  # what SQLite keeps beside the file
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse what could be somebody else's or another log's, even to look at it.
+    """Refuse a file that may be somebody else's or another log's, even to look at it.
 
-    A log that is a link could be led to a file of another person, and one that another person owns
-    could be changed behind our back: both hold names and addresses. A file with two names has two
-    locks beside it, so two commands could send from it at once; each would keep its changes in a
-    write-ahead log of its own.
+    A link can lead to another person's file, and the owner of a file can change it: it has names
+    and addresses. A file with two names has two locks beside it, so two commands could send from it
+    at once; each would keep its changes in a write-ahead log of its own.
     """
     for side in ("", *_SIDES, "-journal", ".lock"):
         _refuse_link(path.with_name(path.name + side))
     if not hasattr(os, "geteuid") or not path.exists():
         return
-    if path.stat().st_uid != os.geteuid():  # root too: it reads what is not its own by mistake
-        hint = "Use a log of your own, or work as the person whose it is"
-        raise LogUnusable(f"{path.name} belongs to another person", hint)
+    if path.stat().st_uid != os.geteuid():  # root too: it can read every file by mistake
+        hint = "Use a log of your own, or run petition as that user"
+        raise LogUnusable(f"{path.name} belongs to another user", hint)
 
 
 def _refuse_link(path: Path) -> None:
@@ -74,7 +73,7 @@ def _refuse_link(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Create the file as 0600, and take from others what rights they have to it."""
+    """Create the file as 0600, and remove the rights of others."""
     if not path.exists():
         with suppress(FileExistsError):  # another process makes it at this moment
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -84,8 +83,7 @@ def make_private(path: Path) -> None:
 
 
 def _close_to_others(path: Path) -> None:
-    """Take from others what rights an earlier hand or a copy from elsewhere gave them."""
-    # What belongs to another person or lies on a disk that knows no rights is not ours to change.
+    # Another person's file, or a disk without permissions, cannot be changed.
     with suppress(FileNotFoundError, PermissionError):
         found = path.lstat()
         is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
@@ -103,12 +101,12 @@ def sync(path: Path) -> None:
 
 
 def size(path: Path) -> int:
-    """How many bytes a file has; 0: it is not there."""
+    """How many bytes a file has; 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def is_writable(path: Path) -> bool:
-    """Whether the log can be written to, or created: SQLite needs the folder for it too."""
+    """Whether the log can be written or created: SQLite needs the folder for it too."""
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
@@ -136,13 +134,13 @@ def _lock_file(database: Path) -> Path:
 
 
 def keep_last(handle: int, numbers: Iterable[int]) -> None:
-    """Note in the lock file how far the log is: unsynced, for a killed process needs no sync."""
+    """Note in the lock file how far the log is, unsynced: SIGKILL loses no write."""
     text = "".join(f"{number:<19}\n" for number in numbers)
     os.pwrite(handle, text.encode(), _PID_LENGTH + 1)
 
 
 def last_kept(database: Path) -> list[int]:
-    """What `keep_last` noted; nothing where it did not, or it cannot be read."""
+    """What `keep_last` noted; empty if it did not, or it cannot be read."""
     try:
         return list(map(int, _lock_file(database).read_bytes()[_PID_LENGTH + 1 :].split()))
     except (OSError, ValueError):
@@ -150,11 +148,11 @@ def last_kept(database: Path) -> list[int]:
 
 
 def is_owned(database: Path) -> bool:
-    """Whether a process owns a log; asked by whoever may only look."""
+    """Whether a process owns a log."""
     try:
         handle = os.open(_lock_file(database), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
-        return False  # there is no lock, or it is not for us to see
+        return False  # there is no lock, or it cannot be read
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

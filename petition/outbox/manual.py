@@ -1,6 +1,6 @@
 """What a person decides about copies: resolve, retry, withdraw, suppress.
 
-A person's word goes by the address whatever its capitals (address.folded).
+Mailboxes are compared by their folded form (address.folded).
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,33 +17,29 @@ from petition.outbox.worker_store import queue_moved
 
 
 class Forgotten:
-    """Whom a log has forgotten, as it was when this was made.
-
-    Args:
-        log: The log; its key is the salt.
-    """
+    """Whom a log has forgotten, as it was when this was made."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._days: dict[str, str] = dict(map(tuple, log.database.all("forgotten")))
 
     def __contains__(self, mailbox: str) -> bool:
-        # Nobody, as a rule: then a list of a million costs nothing.
+        # Usually nobody: then a list of a million costs nothing.
         return bool(self._days) and self.key(mailbox) in self._days
 
     def __len__(self) -> int:
         return len(self._days)
 
     def day(self, mailbox: str) -> str | None:
-        """When somebody was forgotten, as the log has it; None: never."""
+        """When somebody was forgotten, as the log keeps it; None: never."""
         return self._days.get(self.key(mailbox)) if self._days else None
 
     def stand_in(self, mailbox: str) -> str:
-        """What stands in place of an address as it is written."""
+        """What replaces an address as it is written."""
         return self._signer.stand_in(mailbox)
 
     def key(self, mailbox: str) -> str:
-        """What stands in place of an address, however it is spelt."""
+        """What replaces an address in any spelling."""
         key = self._signer.stand_in(folded(mailbox))
         if key not in self._days and not mailbox.isascii():
             before = self._signer.stand_in(mailbox.lower())  # the key of schema 8
@@ -51,11 +47,7 @@ class Forgotten:
         return key
 
     def add(self, mailbox: str) -> str:
-        """Never write there again, and keep no address for that; within a transaction.
-
-        Returns:
-            What stands in its place.
-        """
+        """Suppress a mailbox, in a transaction, without keeping its address; the stand-in."""
         key = self.key(mailbox)
         values = {"folded": key, "mailbox": key, "reason": Reason.FORGOTTEN, "now": self._log.now}
         self._log.database.run("erase_suppression", {"folded": folded(mailbox)})
@@ -79,36 +71,27 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """What a person's word took out of the queue.
+    """What a person took out of the queue."""
 
-    Args:
-        moved: Copies that waited.
-        stopped: Copies that a run had in hand, and whose final dot will not go: they are skipped
-            as soon as it puts them down.
-        too_late: Copies that a run had in hand, and whose final dot may be on its way.
-    """
-
-    moved: list[Moved] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)  # they waited
+    # In hand, but their final dot will not go: they are skipped as soon as the run puts them down.
     stopped: list[Moved] = field(default_factory=list)
-    too_late: list[Moved] = field(default_factory=list)
+    too_late: list[Moved] = field(default_factory=list)  # their final dot may be on its way
 
 
 def resolve(
     log: Log, mailboxes: Iterable[str] | None, letter: str | None, *, sent: bool
 ) -> list[Moved]:
-    """A person's word on uncertain copies: the letter arrived, or it did not and is queued.
+    """Record that uncertain copies arrived, or that they did not and are queued again.
 
-    What is not to be sent for all that is skipped at once: a newer revision is in its place, or
+    A copy that must not be sent after all is skipped at once: a newer revision replaces it, or
     the person opted out.
 
     Args:
         log: The log.
         mailboxes: Whose copies (addr_spec); None: everybody's.
         letter: Only of this letter; None: of all.
-        sent: What the person says.
-
-    Returns:
-        The copies that were moved.
+        sent: Whether they arrived.
     """
     end = State.SENT if sent else State.QUEUED
     values = {"letter": letter, "to_state": end, "reason": "a person said so"}
@@ -127,12 +110,9 @@ def resolve(
 
 
 def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]:
-    """Queue copies again that failed; of named mailboxes also those that were withdrawn.
+    """Queue failed copies again; of named mailboxes also withdrawn ones.
 
-    Whoever opted out meanwhile is left out.
-
-    Returns:
-        The copies that were moved.
+    People who opted out meanwhile are left out.
     """
     values = {"letter": letter, "reason": "a person asked"}
     with log.writing():
@@ -148,11 +128,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
 
 
 def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdrawn:
-    """Skip copies that wait, and stop those that a run has in hand.
-
-    Returns:
-        What became of them.
-    """
+    """Skip copies that wait, and stop those that a run has in hand."""
     values = {"letter": letter, "reason": Reason.WITHDRAWN}
     with log.writing():
         if mailboxes is None:
@@ -166,22 +142,13 @@ def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdraw
 
 
 def suppress(log: Log, mailboxes: Iterable[str]) -> Withdrawn:
-    """Never write to these mailboxes again; what waits for them is skipped.
-
-    Returns:
-        What became of their copies.
-    """
+    """Never write to these mailboxes again; what waits for them is skipped."""
     with log.writing():
         return stop_writing(log, mailboxes, Reason.OPTED_OUT)
 
 
 def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Withdrawn:
-    """The same for many at once, all or none; who is suppressed already keeps the old reason.
-
-    Args:
-        log: The log.
-        by_reason: The mailboxes, by why nothing goes there any more.
-    """
+    """The same for many, by reason, all or none; an earlier reason is kept."""
     taken = Withdrawn()
     with log.writing():
         for reason, mailboxes in by_reason.items():
@@ -193,8 +160,8 @@ def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Withdrawn:
 
 
 def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Withdrawn:
-    """The same, for any reason; within a transaction of the caller's."""
-    forgotten = Forgotten(log)  # nobody writes to them as it is, and their address stays away
+    """The same for any reason, in a transaction of the caller."""
+    forgotten = Forgotten(log)  # these are suppressed already, without their address
     names = {folded(box): box for box in mailboxes if box not in forgotten}
     values = {"reason": reason, "now": log.now, "letter": None}
     log.database.run("moving_clear")
@@ -205,10 +172,10 @@ def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Withdrawn:
 
 
 def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
-    """These mailboxes may be written to again; the next `send` queues what they missed.
+    """Allow these mailboxes again; the next `send` queues what they missed.
 
     Returns:
-        Those that had been suppressed, as they were named then.
+        Those that were suppressed, as they were spelled then.
     """
     with log.writing():
         rows = [log.database.one("unsuppress", {"folded": key}) for key in _keys(mailboxes)]
@@ -216,7 +183,7 @@ def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
 
 
 def suppressions(log: Log) -> list[Suppression]:
-    """All mailboxes that are never written to."""
+    """All suppressed mailboxes."""
     return [Suppression(*row) for row in log.database.all("suppressions")]
 
 
@@ -227,7 +194,7 @@ def _keys(mailboxes: Iterable[str]) -> list[str]:
 def _take(
     log: Log, letter: str | None, keys: Iterable[str | None], *, reason: str = Reason.WITHDRAWN
 ) -> Withdrawn:
-    """Move what was picked; tell the run that has the others in hand."""
+    """Move what was picked, and stop what a run has in hand."""
     models.move(log.database, log.now)
     taken = Withdrawn(list(models.moved(log.database).values()))
     wanted = set(keys)

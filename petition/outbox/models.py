@@ -1,7 +1,7 @@
 """What the log returns: copies, events, frozen letters, counts; and how copies are moved.
 
-Which copies take which arrow is picked by a query (transitions.sql, enqueue.sql) into the temporary
-table `moving`; the rest is the same for all of them.
+A query picks which copies take which arrow into the temporary table `moving` (transitions.sql,
+enqueue.sql); the rest is the same for all.
 """
 
 import json
@@ -21,9 +21,7 @@ from petition.outbox.states import Mode, Reason, State, arrow
 class Copy(NamedTuple):
     """One letter in one revision to one mailbox, as the log has it (schema.sql, `copy`).
 
-    `folded` is the key of its person, `queued_as` the spelling that its identity is made of where
-    that is not the mailbox. Times are aware datetimes in UTC; `fields` are the merge fields of the
-    row it was queued from; `waiting_since` is its first attempt since a person last queued it.
+    Times are aware datetimes in UTC.
     """
 
     id: int
@@ -35,12 +33,12 @@ class Copy(NamedTuple):
     row_id: str
     file: str
     line: int
-    fields: dict[str, str]
+    fields: dict[str, str]  # the merge fields of the row that it was queued from
     state: State
     reason: str
     attempts: int
     due_at: datetime | None
-    waiting_since: datetime | None
+    waiting_since: datetime | None  # its first attempt since a person last queued it
     letter_date: datetime | None
     message_id: str | None
     sha256: str | None
@@ -49,8 +47,8 @@ class Copy(NamedTuple):
     enhanced_code: str | None
     reply: str | None
     updated_at: datetime
-    folded: str
-    queued_as: str | None
+    folded: str  # its key (address.folded)
+    queued_as: str | None  # the spelling of its identity, where that is not the mailbox
     twin: int
     binding: bytes | None
 
@@ -67,7 +65,7 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One arrow that a copy took (schema.sql, `event`); `from_state` None: it came into being."""
+    """One arrow that a copy took (schema.sql, `event`); `from_state` None: it was created."""
 
     at: datetime
     letter: str
@@ -86,22 +84,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class FrozenLetter:
-    """A letter as it was when its first copy in this revision was queued.
-
-    Args:
-        document: What merge.frozen made of it, as JSON.
-        hash: The SHA-256 of what the document says, in hex.
-        content_hash: The same without the letter's name, which tells a renamed letter.
-        mode: For whom this revision is meant.
-    """
+    """A letter as it was when its first copy in this revision was queued."""
 
     letter: str
     revision: int
-    hash: str
-    content_hash: str
-    document: str
+    hash: str  # SHA-256 of what the document says, in hex
+    content_hash: str  # the same without the letter's name: it tells a renamed letter
+    document: str  # JSON (merge/freeze.py)
     frozen_at: datetime
-    mode: Mode = Mode.CONTINUE
+    mode: Mode = Mode.CONTINUE  # for whom this revision is meant
 
     @property
     def content(self) -> dict[str, Any]:
@@ -111,7 +102,7 @@ class FrozenLetter:
 
 
 class Moved(NamedTuple):
-    """A copy that a person's word moved, from where to where, and why."""
+    """A copy that a person moved, from where to where, and why."""
 
     letter: str
     revision: int
@@ -167,25 +158,23 @@ def fields_of(text: str) -> dict[str, str]:
 
 @contextmanager
 def intact() -> Iterator[None]:
-    """Read what only petition writes: where it makes no sense, the log is damaged."""
+    """Read what only petition writes; if it cannot be read, the log is damaged."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as fault:
-        raise LogDamaged(f"the log is damaged: it holds what cannot be read ({fault})") from fault
+        raise LogDamaged(
+            f"the log is damaged: it has a value that cannot be read ({fault})"
+        ) from fault
 
 
 def meta(database: Database, name: str) -> str | None:
-    """What a log says of itself under a name; None: nothing.
-
-    Raises:
-        LogDamaged: It is no text.
-    """
+    """A value that holds for the whole log; None: it has none. LogDamaged: it is not a text."""
     row = database.one("meta", {"name": name})
     if row is None:
         return None
     with intact():
         if not isinstance(row[0], str):
-            raise TypeError(f"{name} is no text")
+            raise TypeError(f"{name} is not a text")
         return row[0]
 
 
@@ -198,7 +187,7 @@ def copies_of(rows: Sequence[Row]) -> list[Copy]:
     """Copies from their rows, all of which have the same columns."""
     if not rows:
         return []
-    # By place: a row looks for a column's name among all of them, at each asking.
+    # By place: looking a column up by its name takes longer.
     found = [list(some) for some in map(_places_of(tuple(rows[0].keys())), rows)]
     with intact():
         fields = json.loads(f"[{','.join(values[_FIELDS] for values in found)}]")
@@ -222,13 +211,13 @@ _MOMENTS = [
 
 @lru_cache(maxsize=8)
 def _places_of(columns: tuple[str, ...]) -> "itemgetter[Any]":
-    """What takes the values of a copy, in their order, out of a row with these columns."""
+    """What takes the values of a copy, in order, out of a row with these columns."""
     named = ("bytes" if name == "data" else name for name in Copy._fields)
     return itemgetter(*map(columns.index, named))
 
 
 def event_of(row: Row) -> Event:
-    """An event from its row."""
+    """An event from a row of the queries `events`."""
     at, letter, revision, mailbox, start, end, *rest = row
     states = state_of(start) if start else None, state_of(end)
     return Event(moment(at), letter, revision, mailbox, *states, *rest)
@@ -252,7 +241,7 @@ def pick(database: Database, query: str, values: Values = _NOTHING) -> None:
 
 
 def move(database: Database, now: str, *, by: str = "move", fresh: bool = False) -> bool:
-    """Move what was picked, and write down each step."""
+    """Move what was picked, and write an event for each."""
     arrows = database.all("moving_arrows")
     for start, end in arrows:
         arrow(state_of(start), state_of(end))
@@ -273,8 +262,7 @@ def moved(database: Database) -> dict[int, Moved]:
 def skip_unwanted(database: Database, now: str) -> None:
     """Of the copies just queued, skip those that must not be sent after all.
 
-    It was stopped while it was in hand, its mailbox is never to be written to, or a newer revision
-    is in its place.
+    They were stopped while in hand, their mailbox is suppressed, or a newer revision replaces them.
     """
     database.run("forget_wanted")
     database.run("turn_unwanted", {"replaced": Reason.REPLACED})

@@ -1,10 +1,11 @@
-"""The log in a server's database: PostgreSQL. The only door to psycopg.
+"""The log in a server's database: PostgreSQL. The only module that imports psycopg.
 
-It behaves as SQLite does: one writes at a time, in transactions that see all that was written
-before; what was committed is on the disk. One log is one schema: the first of `search_path`.
+It behaves as SQLite does: one process writes at a time, in transactions that see everything that
+was committed before, and a commit is on the disk. One log is one schema, the first of
+`search_path`.
 
-What an owner is (`Database.ownership`) holds by the connection: the lock lives in the session that
-also writes, so that whoever has lost it can write nothing any more.
+The lock of an owner (`Database.ownership`) belongs to the session that also writes: who has lost
+the lock cannot write any more.
 """
 
 import re
@@ -46,7 +47,7 @@ _INSERTED = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)\s+VALUES \((?:%s,\s*)*%s\
 
 
 class _Bool(Dumper):
-    """A truth as the number that the log keeps it as."""
+    """A boolean as the number that the log keeps it as."""
 
     oid = psycopg.adapters.types["int2"].oid
 
@@ -55,14 +56,14 @@ class _Bool(Dumper):
 
 
 class _Text(StrDumperUnknown):
-    """A text; NUL, which PostgreSQL cannot keep, becomes the replacement character."""
+    """A text; NUL, which PostgreSQL cannot store, becomes the replacement character."""
 
     def dump(self, obj: str) -> Buffer | None:
         return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
 class _Row(tuple[Any, ...]):
-    """A row of an answer: its values in order, and by the names of their columns."""
+    """A row of a result: its values in order, and by the names of their columns."""
 
     __slots__ = ()
     columns: Mapping[str, int]
@@ -81,21 +82,17 @@ def _rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
 
 @cache
 def _kind_of_row(names: tuple[str, ...]) -> type[_Row]:
-    """A class for the rows of answers with these columns."""
+    """A class for rows with these columns."""
     columns = {name: place for place, name in enumerate(names)}
     return type("Row", (_Row,), {"__slots__": (), "columns": columns})
 
 
 class PostgresDatabase(Database):
-    """A log in the database of a server.
-
-    Args:
-        url: `postgresql://...` as libpq reads it.
-        looks: Make no log where there is none.
+    """A log in a database of a server, by an address as libpq reads it.
 
     Raises:
-        LogUnusable: It cannot be reached, is not ours, was made by another petition, or does not
-            keep what it has committed.
+        LogUnusable: It cannot be reached, is not ours, was made by a newer petition, or is not
+            durable.
     """
 
     def __init__(self, url: str, *, looks: bool = False) -> None:
@@ -123,17 +120,17 @@ class PostgresDatabase(Database):
             self.run("moving_table")
 
     def refuse_altered(self) -> None:
-        """Look for what hooks into our tables, which changes rows or hides them."""
+        """Look for what is attached to our tables, and changes or hides rows."""
         for row in self.all("altered", {"tables": [*tables(), *_OF_WORKERS]}):
             raise altered(self.where, row[0])
 
     def _check(self, promises: Row) -> None:
-        """Refuse a server that loses what it has committed, or cannot keep every name."""
+        """Refuse a server that is not durable, or cannot store every name."""
         self._require_durable(promises)
         if promises["encoding"] != "UTF8":
             raise LogUnusable(
-                f"{self.where} keeps text as {promises['encoding']}",
-                "Make a database with ENCODING 'UTF8'",
+                f"{self.where} stores text as {promises['encoding']}",
+                "Create a database with ENCODING 'UTF8'",
             )
         if int(promises["version"]) < _OLDEST:
             raise LogUnusable(f"{self.where} is older than PostgreSQL 13", "Use a newer server")
@@ -144,8 +141,8 @@ class PostgresDatabase(Database):
         for setting in ("synchronous_commit", "fsync"):
             if settings[setting] == "off":
                 raise LogUnusable(
-                    f"{self.where} has {setting} = off: what it has committed can be lost, and a"
-                    " letter could go out twice",
+                    f"{self.where} has {setting} = off: committed changes can be lost, and a letter"
+                    " could go out twice",
                     f"Set {setting} = on for this database",
                 )
 
@@ -153,7 +150,7 @@ class PostgresDatabase(Database):
         if self.read_only or self.looks:
             raise LogUnusable(f"there is no log in {self.where}", "Name another database")
         with self.transaction():
-            if self.one("is_made"):  # by another process, a moment ago
+            if self.one("is_made"):  # by another process meanwhile
                 return
             for statement in schema(POSTGRESQL_SQL):
                 self._connection.execute(statement.encode())
@@ -165,7 +162,7 @@ class PostgresDatabase(Database):
         return self._execute(name, values).rowcount
 
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
-        """Run a query once for each of many sets of parameters; plain rows are copied in."""
+        """Run a query once for each of many sets of parameters; plain rows go by COPY."""
         text = self._queries[name].text
         with self._explained(), self._connection.cursor() as cursor:
             if found := _INSERTED.fullmatch(text):
@@ -193,7 +190,7 @@ class PostgresDatabase(Database):
         return found
 
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
-        """The rows of a query's answer, some at a time; the server keeps the others."""
+        """The rows of a result, fetched some at a time."""
         cursor: psycopg.ServerCursor[Any] = self._connection.cursor(
             f"each_{name}_{time.monotonic_ns()}", withhold=True, row_factory=_rows
         )
@@ -203,7 +200,7 @@ class PostgresDatabase(Database):
                 cursor.execute(self._queries[name].text.encode(), values or {})
                 yield from cursor
         finally:
-            with suppress(psycopg.Error):  # the connection may be what failed
+            with suppress(psycopg.Error):  # the connection may have failed
                 cursor.close()
 
     def _execute(self, name: str, values: Values | None) -> psycopg.Cursor[Any]:
@@ -211,11 +208,11 @@ class PostgresDatabase(Database):
             return self._connection.execute(self._queries[name].text.encode(), values)
 
     def transaction(self, *, temporary: bool = False) -> AbstractContextManager[None]:
-        """All of it or nothing; a lock of the log lets one write at a time."""
+        """All or nothing; an advisory lock allows one writer at a time."""
         return self._transaction("begin_looking" if temporary else "begin_writing")
 
     def shared_transaction(self) -> AbstractContextManager[None]:
-        """All of it or nothing, beside others of the same kind, which the rows keep apart."""
+        """All or nothing, beside others of its kind, each on rows of its own."""
         return self._transaction("begin_sharing")
 
     @contextmanager
@@ -249,31 +246,31 @@ class PostgresDatabase(Database):
         }
 
     def survey(self, table: str) -> None:
-        """Count at once: the server does it only a while after the transaction."""
+        """Run ANALYZE: autovacuum does so only a while after the transaction."""
         self._command(f"ANALYZE {table}")
 
     def renumber(self) -> None:
-        """Number new rows behind those that are there."""
+        """Number new rows after the highest id."""
         for table in (table for table, columns in tables().items() if "id" in columns):
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
             last = f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}"  # noqa: S608 (our own names)
             self._command(f"SELECT setval({sequence}, ({last}), false)")
 
     def scrub(self) -> None:
-        """Leave nothing of what was deleted in the files of the tables, which are written anew.
+        """Rewrite the tables, so that their files keep nothing of what was deleted.
 
-        The server's own journal forgets in its time, and its backups are its keeper's.
+        The WAL and the backups of the server are its administrator's.
         """
         for table in tables():
             self._command(f"VACUUM FULL {table}")
 
     @property
     def takes_workers(self) -> bool:
-        """It does."""
+        """It can be shared."""
         return True
 
     def install(self, statements: str) -> None:
-        """Make the tables of a library that keeps its own beside ours, in a transaction."""
+        """Create another library's tables beside ours, in a transaction."""
         with self._explained():
             self._connection.execute(statements.encode(), prepare=False)
 
@@ -288,18 +285,17 @@ class PostgresDatabase(Database):
         try:
             yield
         finally:
-            with suppress(LogUnusable):  # else it is freed with the connection
+            with suppress(LogUnusable):  # else it ends with the connection
                 self.one("disown")
 
     def _busy(self) -> LogBusy:
-        """Who stands in the way: a command that ends by itself, or workers, which do not."""
+        """Name who is in the way: a command that ends by itself, or workers, which do not."""
         row = self.one("owner")
         who = f" (connection {row['pid']} from {row['client']})" if row else ""
         if row and row["is_shared"]:
             return LogBusy(
                 f"petition worker{who} is sending from {self.where}",
-                "End all workers first (SIGTERM); only send --workers needs no pause of theirs."
-                " Nothing was done here",
+                "Nothing was done. Stop all workers first (SIGTERM), or use send --workers",
             )
         return LogBusy(
             f"another petition command{who} is sending from {self.where}",
@@ -307,7 +303,7 @@ class PostgresDatabase(Database):
         )
 
     def is_busy(self, fault: BaseException) -> bool:
-        """Whether nothing but another process that writes stood in the way."""
+        """Whether only another writer was in the way."""
         return isinstance(fault.__cause__, errors.LockNotAvailable | errors.DeadlockDetected)
 
     def close(self) -> None:
@@ -326,7 +322,7 @@ class PostgresDatabase(Database):
         if self._is_standby:
             return LogUnusable(
                 f"{self.where} can only be read: it is a standby server",
-                "Name the server that takes changes",
+                "Name the primary server",
             )
         return LogUnusable(
             f"{self.where} can only be read: default_transaction_read_only is on for this login,"
@@ -359,26 +355,22 @@ def is_there(url: str) -> bool:
 
 
 async def settle(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Give a connection of the jobs' engine the settings that those of a log have.
-
-    Args:
-        connection: The connection, idle.
-    """
+    """Give an idle connection of the job library the settings of a log's connection."""
     for name in _SETTINGS:
         await connection.execute(queries(POSTGRESQL_SQL)[name].text.encode())
     await connection.commit()
 
 
 def is_of_server(fault: BaseException) -> bool:
-    """Whether an error is of a database's server, or of the way there."""
+    """Whether an error comes from a database server, or from the network to it."""
     return isinstance(fault, psycopg.Error)
 
 
 def _no_schema(name: str) -> LogUnusable:
-    """Of a schema that is misspelt, or that this login may not use, nothing is said to be there."""
+    """PostgreSQL hides a schema that is misspelt or that this login may not use."""
     return LogUnusable(
         f"{name} has no schema that its search_path names and this login may use",
-        "Make it, name another, or give this login the right to it",
+        "Create it, name another, or grant this login USAGE on it",
     )
 
 
@@ -392,12 +384,12 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
             fallback_application_name="petition",
         )
     except psycopg.OperationalError as fault:
-        hint = "Look whether the server runs, and whether address, name and password are right"
+        hint = "Check that the server is running, and that address, name and password are right"
         raise LogUnusable(f"{name}: {said(fault)}", hint) from fault
     except psycopg.Error:
-        # What libpq says of an address that it cannot read quotes it, with the password.
+        # libpq's message would quote the address, with the password.
         raise LogUnusable(
-            f"{name} is no address that PostgreSQL's library can read",
+            f"{name} is not an address that PostgreSQL's library can read",
             "Write it as postgresql://name@host/database",
         ) from None
     connection.adapters.register_dumper(bool, _Bool)
@@ -426,11 +418,7 @@ def _copy_in(
 
 
 def said(fault: BaseException) -> str:
-    """What the server says went wrong, on one line.
-
-    Args:
-        fault: psycopg's error, or what a library has made of it.
-    """
+    """The server's message, on one line, from psycopg's error or one made of it."""
     known = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
     text = known or next(iter(str(fault).strip().splitlines()), "")
     return " ".join(text.split()) or "the connection was lost"
@@ -440,30 +428,30 @@ def _hint(fault: psycopg.Error) -> str:
     for kind, advice in _ADVICE:
         if isinstance(fault, kind):
             return advice
-    return "Look at the server's log"
+    return "See the server's log"
 
 
 _AGAIN = "Run the same command again"
-_DAMAGED = "Restore the database from a backup; what was sent since, your mail server knows"
-_NOT_OURS = "Name a database or a schema of its own: this is no log of petition"
+_DAMAGED = "Restore the database from a backup; your mail server's log says what was sent since"
+_NOT_OURS = "Name a database or a schema of its own: this is not a log of petition"
 _ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
-    (errors.InsufficientPrivilege, "Give this login the right to it"),
+    (errors.InsufficientPrivilege, "Grant this login the privilege"),
     (errors.DiskFull, "Free some space on the server's disk and run the same command again"),
     (errors.UndefinedColumn, _NOT_OURS),
     (errors.UndefinedTable, _NOT_OURS),
     (errors.DataCorrupted, _DAMAGED),
     (errors.IndexCorrupted, _DAMAGED),
-    (errors.ReadOnlySqlTransaction, "Name a server that takes changes, or let this one take them"),
+    (errors.ReadOnlySqlTransaction, "Name a server that can be written, or make this one writable"),
     (
         errors.IdleInTransactionSessionTimeout,
-        f"This command stood still for a minute in the middle of a change: it is undone. {_AGAIN}",
+        f"This command stopped for a minute in the middle of a change, which was undone. {_AGAIN}",
     ),
-    (errors.QueryCanceled, f"Somebody, or a limit of time, broke it off. {_AGAIN}"),
+    (errors.QueryCanceled, f"A person or a time limit cancelled it. {_AGAIN}"),
     (errors.DeadlockDetected, _AGAIN),
     (errors.SerializationFailure, _AGAIN),
     (errors.InFailedSqlTransaction, _AGAIN),
-    (errors.TooManyConnections, f"Wait until other programs have ended. {_AGAIN}"),
+    (errors.TooManyConnections, f"Close other connections to the server. {_AGAIN}"),
     (errors.DuplicateTable, _NOT_OURS),
     (errors.LockNotAvailable, "Wait until the other petition command has ended"),
-    (psycopg.OperationalError, "Look whether the server runs, then run the same command again"),
+    (psycopg.OperationalError, "Check that the server is running, then run the same command again"),
 )

@@ -32,24 +32,14 @@ Answer = TypeVar("Answer")
 
 
 class CopyOutcome(NamedTuple):
-    """What became of a copy in hand.
+    """What became of a copy in hand."""
 
-    Args:
-        copy: The copy's id.
-        state: Where it goes: sent, deferred, failed, uncertain, or queued (released).
-        charge: Whether this was an attempt.
-        reason: In words, where there is no reply to say it.
-        due_at: When a deferred copy is due.
-        letter_date: Its Date header, which is kept from the first attempt on.
-        milliseconds: How long the transaction took.
-    """
-
-    copy: int
-    state: State
-    charge: bool
-    reason: str = ""
-    due_at: datetime | None = None
-    letter_date: datetime | None = None
+    copy: int  # its id
+    state: State  # sent, deferred, failed, uncertain, or queued (released)
+    charge: bool  # whether this was an attempt
+    reason: str = ""  # in words, where there is no reply
+    due_at: datetime | None = None  # of a deferred copy
+    letter_date: datetime | None = None  # its Date header, kept from the first attempt on
     reply_code: int | None = None
     enhanced_code: str | None = None
     reply: str | None = None
@@ -59,28 +49,22 @@ class CopyOutcome(NamedTuple):
 
 
 def write_down(database: Database, owner: str, now: str, outcomes: Sequence[CopyOutcome]) -> None:
-    """Write down what became of copies in hand; of each the first outcome counts."""
-    # What a copy became is one arrow, and one event.
+    """Record what became of copies in hand; the first outcome of each counts."""
     became = {outcome.copy: _row_of(outcome) for outcome in reversed(outcomes)}
     rows, values = [*became.values()], {"owner": owner, "now": now}
     database.run_rows("log_recorded", rows, values)
     database.run_rows("record", rows, values)
     waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
-    if waiting:  # and somebody may have stopped one of them meanwhile
+    if waiting:  # somebody may have stopped one of them meanwhile
         models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
         models.move(database, now)
 
 
 def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
-    """Write down replies that could not be written when they came.
+    """Record replies that could not be recorded when they came.
 
-    A copy is changed that is still in hand, or that was called uncertain because its owner seemed
-    to be gone; what a person said of it meanwhile stands.
-
-    Args:
-        log: The log, over a connection that works.
-        owner: Who had the copies in hand.
-        outcomes: What the server said of them.
+    A copy changes if it is still in hand, or became uncertain because its owner seemed to be gone;
+    what a person decided meanwhile stands.
 
     Raises:
         LogUnusable: It still cannot be written.
@@ -116,25 +100,15 @@ _BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
 
 
 class Intent(NamedTuple):
-    """What is marked before the final dot of a copy may go.
+    """What is marked before the final dot of a copy may go."""
 
-    Args:
-        copy: The copy's id.
-        letter_date: Its Date header.
-        message_id: Its Message-ID.
-        data: Its bytes, whose hash the log has.
-        is_kept: Whether it has the bytes themselves too.
-        login: Under which login it goes, for the daily cap.
-        recipients: How many RCPT commands it has.
-    """
-
-    copy: int
-    letter_date: datetime
+    copy: int  # its id
+    letter_date: datetime  # its Date header
     message_id: str
-    data: bytes
-    is_kept: bool
-    login: str
-    recipients: int
+    data: bytes  # whose hash the log keeps
+    is_kept: bool  # whether it keeps the bytes too
+    login: str  # whose daily cap it counts against
+    recipients: int  # how many RCPT commands it has
 
 
 class Run:
@@ -143,9 +117,9 @@ class Run:
     Args:
         log: The log, which this process owns; its connection is the run's until `close`.
         letter: The letter's name.
-        owner: As whom it has copies in hand; None: as nobody who was there before.
+        owner: As whom it has copies in hand; None: as somebody new.
         is_shared: Whether other runs send from the log at the same time.
-        loop: The event loop in which it is used; None: the one in which it is made.
+        loop: The event loop in which it is used; None: the running one.
     """
 
     def __init__(
@@ -164,8 +138,8 @@ class Run:
         self._owner = owner or uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._bind = self._signer.binder(letter)
-        self._campaign = log.campaign_id or ""  # none: nothing was queued, and nothing is marked
-        # Results before intents: what is known of one letter is durable with the next one's mark.
+        self._campaign = log.campaign_id or ""  # none: nothing was queued
+        # Results before intents: a letter's result is durable with the mark of the next.
         self._beginning = asyncio.Lock()
         self._in_hand: dict[int, Identity] = {}  # of the committer's thread
         self._committer = Committer(
@@ -184,9 +158,9 @@ class Run:
         """Take copies in hand: deferred ones that are due, then queued ones.
 
         Args:
-            limit: How many at the most.
-            full: Domains to which none are taken, in lower case.
-            past: The id behind which queued ones are looked for.
+            limit: The maximum number.
+            full: Domains to leave out, in lower case.
+            past: Only queued copies with a higher id.
         """
 
         def step(database: Database) -> list[Copy]:
@@ -205,7 +179,7 @@ class Run:
         return await self._committer.commit(step)
 
     def _refuse_altered(self, copies: Sequence[Copy]) -> None:
-        """Refuse to send where something else has put other addresses into the log."""
+        """Refuse to send if something else has put other addresses into the log."""
         for copy in copies:
             if copy.binding != self._bind(copy.mailbox) or copy.folded != folded(copy.mailbox):
                 raise LogDamaged(
@@ -216,7 +190,7 @@ class Run:
     def _claimable(
         self, database: Database, limit: int, full: Sequence[str], past: int
     ) -> list[int]:
-        """The ids of the copies that are claimed next."""
+        """The ids of the copies to claim next."""
         values: dict[str, object] = {"letter": self.letter, "limit": limit, "now": self._log.now}
         if full:
             values |= {"full": list(full), "past": past}
@@ -243,13 +217,13 @@ class Run:
         """Mark a copy before its final dot.
 
         Returns:
-            Whether it may go: the mark is durable, the copy is still this run's, and nobody
+            Whether the dot may go: the mark is durable, the copy is still this run's, and nobody
             withdrew it or opted out.
         """
         return self._committer.add(self._intend_all, intent)
 
     def record(self, outcome: CopyOutcome) -> asyncio.Future[None]:
-        """Write down what became of a copy; done when that is durable."""
+        """Record what became of a copy; done when that is durable."""
         arrow(State.SENDING, outcome.state)
         return self._committer.add(self._record_all, outcome)
 
@@ -259,7 +233,7 @@ class Run:
         rows = [self._row_of_intent(intent) for intent in intents]
         changed = database.run_rows("intend", rows, {"owner": self._owner, "now": now})
         marked = {intent.copy for intent in intents}
-        if changed < len(marked):  # which is rare, so that the others need not be asked for
+        if changed < len(marked):  # which is rare
             values = {"copies": sorted(marked), "owner": self._owner}
             marked = {row[0] for row in database.all("intended", values)}
         counts: dict[str, int] = {}
@@ -274,7 +248,7 @@ class Run:
         return [intent.copy in marked for intent in intents]
 
     def _stop_answered(self, database: Database, copies: list[int]) -> None:
-        """Stop those of a follow-up whose person has answered since they were queued."""
+        """Stop copies of a follow-up whose person has answered since they were queued."""
         if not self._gate:
             return
         for row in database.all("mailboxes", {"copies": copies}):
@@ -282,15 +256,15 @@ class Run:
                 database.run("stop", {"copy": row["id"], "reason": reason})
 
     def _row_of_intent(self, intent: Intent) -> tuple[object, ...]:
-        """An intent as `intend` reads it, with the marks that a mail's copy is known by."""
-        identity = self._in_hand.get(intent.copy)  # None: not this run's, and not marked either
+        """An intent as `intend` reads it, with the tokens that mail is matched by."""
+        identity = self._in_hand.get(intent.copy)  # None: not this run's, so not marked
         token = self._signer.return_path_token(identity) if identity else None
         own = self._signer.unsubscribe_token(identity) if identity and self._is_bulk else None
         return (
             intent.copy,
             stamp(intent.letter_date),
             intent.message_id,
-            hashlib.sha256(intent.data).hexdigest(),  # here: not while the event loop waits
+            hashlib.sha256(intent.data).hexdigest(),  # here, off the event loop
             token,
             selector_of(own) if own else None,
         )
@@ -305,7 +279,7 @@ class Run:
         return [None] * len(outcomes)
 
     async def drop_unwanted(self) -> None:
-        """Suppress what waits for mailboxes that are never to be written to any more."""
+        """Skip what waits for mailboxes that were suppressed."""
 
         def step(database: Database) -> None:
             models.pick(database, "pick_unwanted")
@@ -314,11 +288,7 @@ class Run:
         await self._committer.commit(step)
 
     async def next_due(self, full: Sequence[str] = ()) -> datetime | None:
-        """When the first deferred copy of the choice is due.
-
-        Args:
-            full: Domains of which none are meant, in lower case.
-        """
+        """When the first deferred copy is due, apart from some domains."""
 
         def step(database: Database) -> datetime | None:
             values = {"letter": self.letter, "full": list(full)}
@@ -328,11 +298,7 @@ class Run:
         return await self._committer.commit(step)
 
     async def waiting(self, limit: int) -> int:
-        """How many copies could be claimed now.
-
-        Args:
-            limit: So many are enough to know of.
-        """
+        """How many copies could be claimed now, counted up to a limit."""
 
         def step(database: Database) -> int:
             values = {"letter": self.letter, "limit": limit, "now": self._log.now}
@@ -351,11 +317,11 @@ class Run:
         await self._committer.commit(step)
 
     async def ask(self, question: Callable[[Log], Answer]) -> Answer:
-        """What a question to the log answers, in a transaction on the thread of its connection."""
+        """The answer to a question to the log, in a transaction on its connection's thread."""
         return await self._committer.commit(lambda _: question(self._log))
 
     async def close(self) -> None:
-        """Write what is left, then give the log's connection back."""
+        """Commit what is left, then give the log's connection back."""
         await self._committer.close()
 
     @property
@@ -365,6 +331,6 @@ class Run:
 
     @property
     def late(self) -> list[CopyOutcome]:
-        """The replies that could not be written down, once it is closed (`write_down_late`)."""
+        """The replies that could not be recorded, once it is closed (`write_down_late`)."""
         lost = [row for rows, row in self._committer.lost if rows == self._record_all]
         return [one for one in lost if one.state in _BY_REPLY and one.reply_code is not None]

@@ -1,7 +1,7 @@
-"""The log in a file of this machine: SQLite. The only door to sqlite3.
+"""The log in a local file: SQLite. The only module that imports sqlite3.
 
-SQLite in WAL mode with synchronous=FULL: a commit that returned survives the loss of power, as far
-as the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
+SQLite in WAL mode with synchronous=FULL: a commit that returned survives a power loss, as far as
+the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 import json
@@ -48,16 +48,16 @@ from petition.outbox.log_file import (
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _BUSY_SECONDS = 10
-_CACHE_KIBIBYTES = 4 * 1024  # many times as much makes queueing a million a sixth faster
+_CACHE_KIBIBYTES = 4 * 1024  # many times more makes queueing a million a sixth faster
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-_ROWS = 64  # at a time; a statement is kept prepared for each number of rows up to that
+_ROWS = 64  # in one statement; one is kept prepared for each number of rows
 _STATEMENTS = 256  # that are kept prepared
 APPLICATION_ID = 0x70657469  # "peti": whose the file is (https://www.sqlite.org/pragma.html)
 _MAGIC = b"SQLite format 3\0"
 _ID_AT = slice(68, 72)  # of the header (https://www.sqlite.org/fileformat.html#database_header)
-# What a log had before it had an application id. No other program has all of them.
+# Logs of early versions have no application id, but these tables; no other program has all.
 _OLD_TABLES = {"meta", "frozen", "copy", "event", "attempt", "suppression"}
-# A rollback journal that ends so names a further file, which SQLite deletes after the rollback.
+# A rollback journal with this end names another file, which SQLite deletes after the rollback.
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 _LAST_ROWS = (
     "SELECT (SELECT COALESCE(MAX(id), 0) FROM event), (SELECT COALESCE(MAX(id), 0) FROM attempt)"
@@ -66,11 +66,7 @@ _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
 class SqliteDatabase(Database):
-    """A log in a file.
-
-    Args:
-        path: The file; where it may not be written to, it is only looked at.
-        looks: Make no log, and change neither the kind of an old one nor its rights.
+    """A log in a file; if the file is not writable, it can only be read.
 
     Raises:
         LogUnusable: It cannot be opened, is not ours, or was made by a newer petition.
@@ -107,10 +103,10 @@ class SqliteDatabase(Database):
                 raise
 
     def _open_for_reading(self, fault: LogUnusable) -> None:
-        """Open a log that is whole without its side files, where these cannot be made.
+        """Open a log that is complete without its side files, where these cannot be created.
 
-        In a read-only folder or on a full disk SQLite cannot make them; to look at the log they
-        are not needed, as long as no change waits in one of them.
+        In a read-only folder or on a full disk SQLite cannot create them. For reading they are not
+        needed, unless one of them has changes.
         """
         code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code not in _NO_ROOM | _NO_RIGHT or not size(self.path):
@@ -118,15 +114,15 @@ class SqliteDatabase(Database):
         if size(self.path.with_name(self.path.name + "-wal")):
             raise LogUnusable(
                 f"{self.path.name} cannot be read here: its last changes are in"
-                f" {self.path.name}-wal, and taking them in needs a folder that can be written to",
-                "Copy both files to such a folder, or make room on the disk",
+                f" {self.path.name}-wal, and to apply them SQLite needs a writable folder",
+                "Copy both files to such a folder, or free some space on the disk",
             ) from fault
         self.read_only, self._hindrance = True, fault
         if code in _NO_RIGHT:
             self._hindrance = _read_only(self.path)
         with explained(self.path):
             self._connection = _connect(self.path, "mode=ro&immutable=1")
-            if not self._is_made():  # there was no room to make it
+            if not self._is_made():  # there was no space to create it
                 raise fault
             self._prepare()
 
@@ -134,12 +130,12 @@ class SqliteDatabase(Database):
         if not self.read_only:
             if not self.looks:
                 if not self._is_made():
-                    self._claim()  # before WAL, so that the header itself has it
-                # WAL first: it is what lets `status` look while `send` writes.
+                    self._claim()  # before WAL, so that it is in the header
+                # WAL lets `status` read while `send` writes.
                 _patiently(self._connection, "PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
-            if sys.platform == "darwin":  # there fsync alone leaves the disk's cache unwritten
+            if sys.platform == "darwin":  # its fsync does not flush the disk's cache
                 self._connection.execute("PRAGMA fullfsync = ON")
         self._refuse_added()
         if not self._is_made():
@@ -150,13 +146,15 @@ class SqliteDatabase(Database):
         self.run("moving_table")
 
     def _claim(self) -> None:
-        """Say in the file whose it is: logs of before have no id."""
+        """Mark the file as ours; logs of early versions have no application id."""
         if self._connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
             return
         try:
             self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         except sqlite3.OperationalError as fault:
-            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # else the next one does it
+            if (
+                fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+            ):  # else the next command does it
                 raise
 
     def _is_made(self) -> bool:
@@ -167,15 +165,15 @@ class SqliteDatabase(Database):
         if self.read_only or self.looks:
             raise _no_log(self.path)
         with self.transaction():
-            if self._is_made():  # by another process, a moment ago
+            if self._is_made():  # by another process meanwhile
                 return
             for statement in schema(SQLITE_SQL):
                 self._connection.execute(statement)
             self.run("set_meta", {"name": "schema", "value": str(newest())})
-            self.refuse_altered()  # what is there besides is another program's
+            self.refuse_altered()  # any other table is another program's
 
     def _refuse_added(self) -> None:
-        """Refuse what no schema of ours has, before anything is asked of the log."""
+        """Refuse what no schema of ours has, before any query."""
         found = "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
         for kind, name in self._connection.execute(found):
             raise altered(self.where, f"{kind} {name}")
@@ -191,7 +189,7 @@ class SqliteDatabase(Database):
                 raise altered(self.where, f"{kind} {name}")
             there.add(name)
         if missing := sorted(ours.keys() - there):
-            raise LogDamaged(f"{self.path.name} is damaged: {', '.join(missing)} is not there")
+            raise LogDamaged(f"{self.path.name} is damaged: {', '.join(missing)} is missing")
 
     def run(self, name: str, values: Values | None = None) -> int:
         """Run a query that changes something, and count the rows that it changed."""
@@ -199,14 +197,14 @@ class SqliteDatabase(Database):
             return self._execute(name, values).rowcount
 
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
-        """Run a query once for each of many sets of parameters; lists are none of them."""
+        """Run a query once for each of many sets of parameters, none of which is a list."""
         with self._explained():
             return self._connection.executemany(self._texts[name], values).rowcount
 
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
         """Run a query by a table of rows, in one statement for some of them at a time.
 
-        Once for each row would be slower, and would ask for Python's lock as often.
+        Once for each row would be slower, and take the GIL as often.
         """
         query, changed = self._queries[name], 0
         for begin in range(0, len(rows), _ROWS):
@@ -231,8 +229,8 @@ class SqliteDatabase(Database):
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
         """The rows of a query's answer, one at a time."""
         with self._explained():
-            # No `yield from`: it would close the cursor where nobody wants the rest, which SQLite
-            # refuses when the connection was closed before.
+            # Not `yield from`: an abandoned generator would close the cursor, which SQLite refuses
+            # once the connection is closed.
             for row in self._execute(name, values):  # noqa: UP028
                 yield row
 
@@ -244,14 +242,14 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """SQLite's errors alone: where a block reads other files too, theirs are not the log's."""
+        """Only SQLite's errors: a block may read other files too."""
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as fault:
             raise _unusable(self.path, fault) from fault
 
     def drops_changes(self) -> bool:
-        """Whether a damaged or shortened `-wal` hides what was committed last."""
+        """Whether a damaged or shortened `-wal` lost what was committed last."""
         if not self.found_changes or is_owned(self.path):
             return False
         with explained(self.path):
@@ -259,14 +257,13 @@ class SqliteDatabase(Database):
             return is_behind or _drops_frames(self._wal)
 
     def _last_rows(self) -> list[int]:
-        """The newest event and attempt: whatever a run commits, it adds one or the other."""
+        """The newest event and attempt: each commit of a run adds one or the other."""
         return list(self._connection.execute(_LAST_ROWS).fetchone())
 
     def examine(self) -> None:
         """Read every page, and compare each index with its table.
 
-        `quick_check` would leave the indexes out, and a row that its index does not find is queued
-        once more.
+        `quick_check` leaves the indexes out, and a row that an index does not find is queued again.
         """
         with self._explained():
             [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -289,7 +286,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def transaction(self, *, temporary: bool = False) -> Iterator[None]:
-        """All of it or nothing; SQLite itself lets one write at a time."""
+        """All or nothing; SQLite itself allows one writer at a time."""
         if self._hindrance and not temporary:
             raise self._hindrance
         with explained(self.path):
@@ -322,8 +319,8 @@ class SqliteDatabase(Database):
             with explained(copy):
                 partial.unlink(missing_ok=True)
                 make_private(partial)
-                # By another connection, for VACUUM is not for a transaction. It sees what was
-                # committed, and ours lets nobody else write.
+                # By another connection: VACUUM is not allowed in a transaction. It sees what was
+                # committed, and nobody else can write meanwhile.
                 with closing(_connect(self.path, "mode=ro")) as reader:
                     reader.execute("VACUUM INTO ?", [str(partial)])
                 sync(partial)
@@ -336,15 +333,15 @@ class SqliteDatabase(Database):
             raise
 
     def survey(self, table: str) -> None:
-        """Count nothing: the plans of SQLite do not depend on it."""
+        """Do nothing: SQLite's plans do not depend on it."""
 
     def renumber(self) -> None:
-        """Number new rows behind those that are there, as SQLite does by itself."""
+        """Do nothing: SQLite numbers new rows after the highest id."""
 
     def scrub(self) -> None:
-        """Leave nothing of what was deleted: not in the file's free pages, not in its WAL.
+        """Remove what was deleted from the free pages of the file and from its WAL.
 
-        The file is written anew, for what was freed earlier was not overwritten.
+        The file is rewritten, because pages that were freed earlier were not overwritten.
         """
         if self._hindrance:
             raise self._hindrance
@@ -356,7 +353,7 @@ class SqliteDatabase(Database):
             raise LogUnusable(
                 f"another command is reading {self.path.name}, which keeps what was erased in"
                 f" {self.path.name}-wal",
-                "Run the same command again when it has ended",
+                "Wait until it has ended, then run the same command again",
             )
 
     @contextmanager
@@ -370,7 +367,7 @@ class SqliteDatabase(Database):
                 self._lock = None
 
     def is_busy(self, fault: BaseException) -> bool:
-        """Whether nothing but another process that writes stood in the way."""
+        """Whether only another writer was in the way."""
         cause = fault.__cause__
         # The lower byte is the kind of the error (https://www.sqlite.org/rescode.html).
         return isinstance(cause, sqlite3.OperationalError) and (
@@ -379,7 +376,7 @@ class SqliteDatabase(Database):
 
     @property
     def hindrance(self) -> LogUnusable | None:
-        """What keeps the log from being written to although no other process owns it."""
+        """Why the log cannot be written although no process owns it."""
         if not self.read_only or is_owned(self.path):
             return None
         return self._hindrance or _read_only(self.path)
@@ -390,10 +387,10 @@ class SqliteDatabase(Database):
 
 
 def _drops_frames(wal: Path) -> bool:
-    """Whether SQLite leaves out frames of a `-wal` because one before them is damaged.
+    """Whether SQLite ignores frames of a `-wal` because one before them is damaged.
 
-    It says nothing of a wrong checksum and takes that frame for the end. What an earlier round
-    left behind the end has another salt; a process killed in mid-frame left none behind it.
+    It takes a frame with a wrong checksum for the end, without an error. Frames that an earlier
+    round left there have another salt; a process killed while writing a frame left none after it.
     (https://www.sqlite.org/fileformat2.html#the_write_ahead_log)
     """
     with wal.open("rb") as file:
@@ -423,10 +420,9 @@ def _checksum(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file is a log; a file with nothing in it is not.
+    """Whether a file is a log; an empty file is not.
 
-    Nothing is written for it, not even the files that SQLite keeps beside a database while it
-    reads it: the file may be another program's.
+    Nothing is written, not even the side files of SQLite: the file may be another program's.
     """
     with explained(path):
         refuse_foreign(path)
@@ -441,8 +437,8 @@ def is_there(path: Path) -> bool:
             return False
         if not header.startswith(_MAGIC):
             raise LogUnusable(
-                f"{path.name}: file is not a database; it is damaged, or not a log of petition",
-                "Restore it from a copy if it was one; else move it away",
+                f"{path.name} is not a database: it is damaged, or not a log of petition",
+                "Restore it from a backup if it was a log; otherwise move it away",
             )
         number = int.from_bytes(header[_ID_AT], "big")
         if number == APPLICATION_ID:
@@ -457,10 +453,10 @@ def is_there(path: Path) -> bool:
 
 
 def _tables(path: Path) -> set[str]:
-    """The names of a database's tables, read without touching anything beside it."""
+    """The names of the tables, read without touching anything beside the file."""
     found: set[str] = set()
-    # Of a run that was killed early all may be in the -wal, which "immutable" leaves aside; and
-    # with "readonly_shm" it can be read only where SQLite's shared memory is still there.
+    # After a run that was killed early everything may be in the -wal, which "immutable" ignores;
+    # "readonly_shm" reads it only if SQLite's shared memory file is still there.
     for how in ("immutable=1", "mode=ro&readonly_shm=1"):
         with suppress(sqlite3.Error), closing(_connect(path, how)) as connection:
             rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -471,25 +467,25 @@ def _tables(path: Path) -> set[str]:
 
 
 def _refuse_trap(journal: Path) -> None:
-    """Refuse a rollback journal by which SQLite would delete a file of the journal's choice."""
+    """Refuse a rollback journal by which SQLite would delete a file that the journal names."""
     with suppress(FileNotFoundError), journal.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - len(_NAMES_ANOTHER)))
         if file.read() == _NAMES_ANOTHER:
             raise LogUnusable(
-                f"{journal.name} was left by another program: it names a further file",
-                "Ask whoever gave you the folder for the log alone, without that file",
+                f"{journal.name} was left by another program: it names another file",
+                "Ask the person who gave you the folder for the log without that file",
             )
 
 
 def _no_log(path: Path) -> LogUnusable:
     return LogUnusable(
-        f"there is no log in {path.name}", "The first letter that is queued makes it"
+        f"there is no log in {path.name}", "It is created when the first letter is queued"
     )
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a file into what a person can do about it."""
+    """Turn an error of SQLite into what a person can do about it."""
     try:
         with explained_file(path):
             yield
@@ -498,11 +494,11 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _unusable(path: Path, fault: sqlite3.Error | UnicodeDecodeError) -> LogUnusable:
-    if isinstance(fault, UnicodeDecodeError):  # in a message of SQLite that quotes the file
+    if isinstance(fault, UnicodeDecodeError):  # of a message that quotes the file
         return LogDamaged(f"{path.name} is damaged, or not a log of petition")
     text = str(fault)
     if isinstance(fault, sqlite3.ProgrammingError | sqlite3.NotSupportedError):
-        raise fault  # of the program: nothing is wrong with the file
+        raise fault  # an internal error: the file is fine
     for sign, advice in _ADVICE.items():
         if sign in text:
             return LogUnusable(f"{path.name}: {text}", advice)
@@ -513,22 +509,22 @@ _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _NO_RIGHT = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _ADVICE = {
     "full": "Free some space on the disk and run the same command again",
-    "disk I/O": "Look whether the disk is full or failing, then run the same command again",
-    "readonly": "Give yourself the right to write to it",
-    "read-only": "Give yourself the right to write to it",
-    "unable to open": "Look whether the folder is there and is yours",
+    "disk I/O": "Check whether the disk is full or failing, then run the same command again",
+    "readonly": "Give yourself write access to it",
+    "read-only": "Give yourself write access to it",
+    "unable to open": "Check that the folder exists and is yours",
     "locked": "Wait until the other petition command has ended",
 }
 
 
-# What SQLite itself makes; all else with a name is ours.
+# What SQLite creates itself; everything else must be ours.
 _OF_SQLITE = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat4"})
 _MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) (?:IF NOT EXISTS )?(\w+)")
 
 
 @cache
 def _own_schema() -> tuple[dict[str, str], dict[str, str]]:
-    """What a log consists of, by name, and what else may be there: indexes that come and go."""
+    """The schema of a log, by name, and the indexes that may be missing."""
     now_and_then = (queries(SQLITE_SQL)[name].text for name in INDEXING)
     return _by_name(schema(SQLITE_SQL)), _by_name(now_and_then)
 
@@ -538,12 +534,12 @@ def _by_name(statements: Iterable[str]) -> dict[str, str]:
 
 
 def _bare(sql: str) -> str:
-    """A statement without what SQLite leaves out or an upgrade writes otherwise."""
+    """A statement without spaces and what SQLite or an upgrade writes differently."""
     return re.sub(r"\s|IF NOT EXISTS ", "", sql)
 
 
 def _free_name(path: Path, name: str) -> Path:
-    """A name beside a log that no file has yet: `petition.schema-8.db`."""
+    """An unused name beside a log: `petition.schema-8.db`."""
     numbers = chain([""], (f"-{number}" for number in count(2)))
     names = (path.with_name(f"{path.stem}.{name}{number}{path.suffix}") for number in numbers)
     return next(one for one in names if not one.exists())
@@ -558,7 +554,7 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         cached_statements=_STATEMENTS,
     )
     connection.row_factory = sqlite3.Row
-    # What a stranger has put into the file calls no function that does anything.
+    # A schema from somebody else calls no function that does anything.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
@@ -587,7 +583,7 @@ def _with_rows(query: Query, rows: int, width: int) -> tuple[str, list[str]]:
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Run a statement that SQLite's own patience (busy_timeout) is not for: a change of mode."""
+    """Run a statement that `busy_timeout` does not cover: a change of the journal mode."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -613,5 +609,5 @@ def _require_sqlite() -> None:
 def _read_only(path: Path) -> LogUnusable:
     return LogUnusable(
         f"{path.name} cannot be written to here",
-        "Give yourself the right to write to it and to its folder",
+        "Give yourself write access to it and to its folder",
     )

@@ -1,35 +1,35 @@
 """The state table: where a copy can be, how it moves, and what a crash at each arrow means.
 
-An arrow is one transaction with one event. What stands in the database after a crash is either
-the state before the arrow or the state behind it, never a third.
+An arrow is one transaction with one event. After a crash the database has the state before the
+arrow or the state after it, never a third.
 """
 
 from datetime import timedelta
 from enum import StrEnum
 
-GIVE_UP = timedelta(days=5)  # after the first attempt a copy that is still deferred has failed
+GIVE_UP = timedelta(days=5)  # after its first attempt a copy that is still deferred fails
 
 
 class State(StrEnum):
-    """Where a copy is; `sent`: the server took responsibility, no more (RFC 5321 4.2.5)."""
+    """Where a copy is."""
 
-    QUEUED = "queued"  # waits to be sent
-    SENDING = "sending"  # a run has it in hand; once marked, its final dot may be on its way
-    SENT = "sent"  # the server answered the final dot with 2xx
-    DEFERRED = "deferred"  # the server said "later"; waits until it is due
-    FAILED = "failed"  # the server refused it for good, or said "later" for five days
+    QUEUED = "queued"  # to be sent
+    SENDING = "sending"  # in the hand of a run; once marked, its final dot may be on its way
+    SENT = "sent"  # the server took responsibility: 2xx to the final dot (RFC 5321 4.2.5)
+    DEFERRED = "deferred"  # the server asked us to retry later; waits until it is due
+    FAILED = "failed"  # the server refused it for good, or deferred it for five days
     UNCERTAIN = "uncertain"  # the connection or the process was lost after the final dot
-    BOUNCED = "bounced"  # accepted, and a proven delivery status notification said no
-    SKIPPED = "skipped"  # is not to be sent; the reason says why
+    BOUNCED = "bounced"  # accepted, then a proven delivery status notification said failed
+    SKIPPED = "skipped"  # not to be sent; the reason says why
 
 
 # (from, to): what a crash at this arrow leaves behind.
 ARROWS: dict[tuple[State, State], str] = {
     (State.QUEUED, State.SENDING): "still queued, or sending without a mark: queued again",
     (State.DEFERRED, State.SENDING): "still deferred, or sending without a mark: queued again",
-    (State.SENDING, State.SENT): "sending with a mark: uncertain, for the answer was not kept",
-    (State.SENDING, State.DEFERRED): "before the mark: queued again; behind it: uncertain",
-    (State.SENDING, State.FAILED): "before the mark: queued again; behind it: uncertain",
+    (State.SENDING, State.SENT): "sending with a mark: uncertain, as the reply was not kept",
+    (State.SENDING, State.DEFERRED): "before the mark: queued again; after it: uncertain",
+    (State.SENDING, State.FAILED): "before the mark: queued again; after it: uncertain",
     (State.SENDING, State.UNCERTAIN): "sending with a mark: the next run makes it uncertain",
     (State.SENDING, State.QUEUED): "sending without a mark: the next run makes it queued",
     (State.DEFERRED, State.FAILED): "still deferred: failed when the next run looks",
@@ -53,7 +53,7 @@ MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 class Reason(StrEnum):
     """Why a copy is skipped, in the words that a person reads.
 
-    A row that its own list excludes brings other words with it: `deceased`, `on hold`.
+    A row that its own list excludes has another reason: `deceased`, `on hold`.
     """
 
     OPTED_OUT = "opted out"

@@ -1,7 +1,7 @@
-"""Moves a whole log from one database to another, of whichever kinds.
+"""Moves a whole log from one database to another, of either kind.
 
 Two databases have no common transaction, so a move is five commits, in an order in which at most
-one of the two logs is ever open. The note of each step carries the id of this move.
+one of the two logs is ever open. The note of each step carries the id of the move.
 
     commit                         source               target
     0  before                      open                 empty, or closed
@@ -12,7 +12,7 @@ one of the two logs is ever open. The note of each step carries the id of this m
     5  target loses its note       closed: moved        open
 
 A crash after 1 leaves the source as it was. After 2 and 3 nothing is sent from either; the same
-command does all of it again, and moving the log to where it is undoes it, which is safe because no
+command does everything again, and moving the log to where it is undoes the move, which is safe: no
 target opens before its source says `moved` with the id of the same move. After 4 the same command
 does what is left, which is 5.
 """
@@ -42,20 +42,16 @@ class Transferred:
 
 
 def transfer(log: Log, url: str) -> Transferred:
-    """Move a log, and close it; or finish a move that was broken off.
+    """Move a log, and close it; or finish a move that was interrupted.
 
     Args:
         log: The log; it may be closed by a move (`Log(url, even_closed=True)`).
-        url: The address of the database that is to hold it: one without a log, or one that this
-            log was moved away from.
-
-    Returns:
-        What was moved.
+        url: The address of a database without a log, or with one that this log was moved from.
 
     Raises:
-        LogBusy: Somebody is sending from one of them.
+        LogBusy: A command is sending from one of them.
         LogUnusable: One of them cannot be read or written, or the log is closed for another reason.
-        UsageError: The other database holds a log that is not this one's past.
+        UsageError: The other database has a log that is not the past of this one.
     """
     source = log.database
     with log.owned(), open_database(url) as target:
@@ -72,7 +68,7 @@ def transfer(log: Log, url: str) -> Transferred:
 
 
 def take_back(log: Log) -> bool:
-    """Undo a move of a log that was broken off before it was complete: the log stays where it is.
+    """Undo an interrupted move: the log stays where it is.
 
     Returns:
         Whether there was one.
@@ -130,7 +126,7 @@ def _undo(source: Database, target: Database) -> None:
 
 
 def _note(database: Database, name: str | None, where: str = "", move: str = "") -> None:
-    """Write how far a move is, within a transaction; None: the log is open."""
+    """Write how far a move is, in a transaction; None: the log is open."""
     for old in _NOTES:
         database.run("drop_meta", {"name": old})
     if name:
@@ -139,7 +135,7 @@ def _note(database: Database, name: str | None, where: str = "", move: str = "")
 
 
 def _check(own: bytes, source: Database, target: Database) -> None:
-    """Refuse to write over a log that is not the past of this one."""
+    """Refuse to overwrite a log that is not the past of this one."""
     key = target.one("meta", {"name": "key"})
     if not _holds_rows(target) and not target.one("meta", {"name": MOVED}):
         return  # looking at a letter there makes a key, which nobody has seen
@@ -194,7 +190,7 @@ def _rows(source: Database, table: str) -> Iterator[tuple[object, ...]]:
 
 
 def _digests(database: Database) -> dict[str, int]:
-    """What each table holds, whatever the order of its rows, without the notes and the epoch."""
+    """What each table holds, in any order of rows, without the notes and the epoch."""
     return {
         table: sum(
             int.from_bytes(hashlib.sha256(repr(row).encode()).digest())

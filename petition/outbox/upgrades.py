@@ -1,9 +1,9 @@
 """Upgrades of the schema, by number: each takes a log of either database to the next schema.
 
-Schema 8 is the first one. To change the schema, change `schema.sql`, which makes a new log, and add
-one step to `_STEPS` that takes an older log there; its statements are in `upgrades.sql`. A log is
-upgraded by the first command that opens it for writing: in one transaction, while nobody sends from
-it, and after a file was copied.
+Schema 8 is the first. To change the schema, change `schema.sql`, which creates a new log, and add a
+step to `_STEPS` for existing logs; its statements are in `upgrades.sql`. A log is upgraded by the
+first command that opens it for writing: in one transaction, while nobody sends from it, and after a
+file was copied.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ FIRST = 8
 
 
 def newest() -> int:
-    """The schema that this version of petition makes and uses."""
+    """The schema that this version of petition creates and uses."""
     return max(_STEPS, default=FIRST)
 
 
 def schema_of(database: Database) -> int:
-    """The number of a log's schema; 0: it says none."""
+    """The number of a log's schema; 0: unknown."""
     with intact():
         return int(meta(database, "schema") or 0)
 
 
 def bring_up_to_date(database: Database) -> Upgraded | None:
-    """Take a log to the newest schema."""
+    """Upgrade a log to the newest schema."""
     if not _is_old(database):
         database.refuse_altered()
         return None
@@ -39,12 +39,12 @@ def bring_up_to_date(database: Database) -> Upgraded | None:
         why = "it can only be read here" if database.read_only else "this command only looks"
         raise LogUnusable(
             f"{database.where} was made by an older version of petition (schema"
-            f" {schema_of(database)}) and has to be upgraded, but {why}",
-            "Run a command that changes it, such as petition send or petition inbox, where it may"
-            " be written to; that upgrades it",
+            f" {schema_of(database)}) and must be upgraded, but {why}",
+            "Run a command that writes to it, such as petition send or petition inbox, where it is"
+            " writable: that upgrades it",
         )
     with database.ownership(), database.transaction():
-        if not _is_old(database):  # another process was quicker
+        if not _is_old(database):  # another process upgraded it meanwhile
             return None
         before = schema_of(database)
         with database.copy_kept(f"schema-{before}") as kept:
@@ -59,8 +59,8 @@ def refuse_other(database: Database) -> None:
     """Refuse a log that a newer version upgraded while this one had it open."""
     if schema_of(database) != newest():
         raise LogUnusable(
-            f"{database.where} was upgraded by a newer version of petition meanwhile",
-            "Nothing was done; start this command again with that version",
+            f"{database.where} has been upgraded by a newer version of petition",
+            "Nothing was done; run this command again with that version",
         )
 
 
@@ -94,7 +94,7 @@ def _to_9(database: Database) -> None:
 
 
 def _to_10(database: Database) -> None:
-    """The state of a copy that is not to be sent was called suppressed."""
+    """The state `skipped` was called `suppressed`."""
     database.run("to_10_copies")
     database.run("to_10_events")
 
@@ -114,7 +114,7 @@ def _is_old(database: Database) -> bool:
         )
     if number < FIRST:
         raise LogUnusable(
-            f"{database.where} was made by a version of petition before its first release",
+            f"{database.where} was made by a version of petition from before its first release",
             "Use the version that made it",
         )
     return number < newest()

@@ -53,7 +53,7 @@ def test_a_file_with_another_schema_is_refused(log: Log, queue: Queue, statement
     with sqlite3.connect(log.url.removeprefix("sqlite:///")) as stranger:
         stranger.executescript(statement)
     stranger.close()
-    with pytest.raises(LogUnusable, match=r"did not make|is damaged"):
+    with pytest.raises(LogUnusable, match=r"did not create|is damaged"):
         Log(log.url)
 
 
@@ -90,7 +90,7 @@ def test_what_hooks_into_a_table_of_postgresql_is_refused(postgres: Postgres, st
     url = postgres.new_log()
     Log(url).close()
     ask(url, statements)
-    with pytest.raises(LogUnusable, match="did not make"):
+    with pytest.raises(LogUnusable, match="did not create"):
         Log(url)
 
 

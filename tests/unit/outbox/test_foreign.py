@@ -52,7 +52,7 @@ def test_a_log_of_another_person_is_refused(
         capture_output=True,
         check=False,
     )
-    assert b"belongs to another person" in done.stderr
+    assert b"belongs to another user" in done.stderr
     assert path.read_bytes() == before
     assert path.stat().st_mode & 0o777 == mode
 
@@ -62,7 +62,7 @@ def test_root_too_is_refused_a_log_of_another_person(tmp_path: Path):
     path = tmp_path / "petition.db"
     Log(f"sqlite:///{path}").close()
     os.chown(path, SOMEBODY, SOMEBODY)
-    with pytest.raises(LogUnusable, match="belongs to another person"):
+    with pytest.raises(LogUnusable, match="belongs to another user"):
         Log(f"sqlite:///{path}")
 
 

@@ -17,7 +17,7 @@ from petition.outbox.log_file import ownership
 @pytest.mark.parametrize(
     ("number", "hint"),
     [
-        (errno.ENOLCK, "its file system knows no locks"),
+        (errno.ENOLCK, "Put it on a local disk"),
         (errno.ENOSPC, "Free some space"),
         (errno.EROFS, "a folder that you may write to"),
     ],
