@@ -32,7 +32,7 @@ _KNOWN = frozenset(
     {"to", "subject", "from", "reply-to", "cc", "bcc", "attachment", "content-type", "mime-version"}
 )
 _TYPES = ("text/plain", "text/markdown")
-_HTML = "Write the letter in Markdown, of which petition makes the HTML"
+_HTML = "Write the letter in Markdown, from which petition makes the HTML"
 # Columns that petition would act on, and that mailmerge only prints.
 _ACTED_ON = {
     ours: frozenset({ours, *ALIASES[ours]})
@@ -83,20 +83,17 @@ class MailmergeCampaign:
 
 
 def read_mailmerge(folder: Path) -> MailmergeCampaign:
-    """A mailmerge campaign.
-
-    Args:
-        folder: Holds the three files; no other file is read.
+    """The mailmerge campaign of a folder; only its three files are read.
 
     Raises:
-        CampaignError: A file is missing, cannot be read, or asks for what petition cannot do: all
-            of it, and nothing is left out in silence.
+        CampaignError: A file is missing, cannot be read, or needs what petition cannot do: all of
+            it, and nothing is left out silently.
     """
     return _Reading(folder).campaign()
 
 
 class _Stop(Exception):
-    """What was found makes looking further useless."""
+    """What was found makes further checks useless."""
 
 
 class _Reading:
@@ -164,23 +161,23 @@ class _Reading:
         for line, whole in _unfolded(head):
             found = _HEADER.fullmatch(whole)
             if not found:
-                what = f"{quoted(whole)} is no header, and the headers end with an empty line"
-                self._complain(TEMPLATE, line, what, "Write NAME: VALUE, or put it into the text")
+                what = f"{quoted(whole)} is not a header, and the headers end with an empty line"
+                self._complain(TEMPLATE, line, what, "Write NAME: VALUE, or move it into the text")
                 continue
             name = found[1].lower()
             if name not in _KNOWN:
                 what = f"petition does not set the header {found[1]}"
-                self._complain(TEMPLATE, line, what, "Delete it, if the letter can do without")
+                self._complain(TEMPLATE, line, what, "Delete it if the letter does not need it")
                 continue
             if name in headers and name != "attachment":
-                what = f"the header {found[1]} stands there twice"
-                self._complain(TEMPLATE, line, what, "Put both into one")
+                what = f"there are two headers {found[1]}"
+                self._complain(TEMPLATE, line, what, "Write them as one")
             if value := self._parsed(found[2], line):
                 headers.setdefault(name, []).append(Header(line, value))
         for name in ("to", "subject", "from"):
             if name not in headers:
                 what = f"has no header {name.upper()}"
-                self._complain(TEMPLATE, None, what, f"Add a line {name.upper()}: at its beginning")
+                self._complain(TEMPLATE, None, what, f"Add a line {name.upper()}: at the top")
         body = self._parsed(rest, head.count("\n") + 3)
         if body is None or self._problems:
             raise _Stop
@@ -203,8 +200,8 @@ class _Reading:
                 what = f"the database has no column {quoted(name)}"
                 self._complain(TEMPLATE, line, what, hint)
             for name in sorted(part.own_names & {*columns}):
-                what = f"{quoted(name)} is a column and a name that the template makes itself"
-                self._complain(TEMPLATE, line, what, "Call one of them otherwise")
+                what = f"{quoted(name)} is both a column and a name that the template gives"
+                self._complain(TEMPLATE, line, what, "Rename one of them")
 
     def _is_markdown(self, header: Header | None) -> bool:
         if header is None:
@@ -243,7 +240,7 @@ class _Reading:
             if len(found) == 1 and "," not in found[0][1]:
                 return found[0]
             what = "the row is sent to several people at once (TO)"
-            hint = "Keep one address in TO, and give the others a row or the header CC"
+            hint = "Keep one address in TO, and put the others into rows of their own or into CC"
             self._complain(DATABASE, line, what, hint)
         if not address:
             self._complain(DATABASE, line, "the row has no address", "Fill or delete the row")
@@ -252,7 +249,7 @@ class _Reading:
     def _same(
         self, header: Header | None, name: str, rows: list[tuple[int, dict[str, str]]]
     ) -> list[tuple[str, str]]:
-        """The mailboxes of a header, which are to be the same in every row."""
+        """The mailboxes of a header, which must be the same in every row."""
         if header is None:
             return []
         try:
@@ -262,7 +259,7 @@ class _Reading:
             return []
         if len(values) > 1:
             what = f"{name.upper()} differs from row to row, and a letter has one for everybody"
-            hint = "Make a letter and a list for each, or give those people a row of their own"
+            hint = "Make a letter and a list for each, or give those people their own rows"
             self._complain(TEMPLATE, header.line, what, hint)
             return []
         return [one for one in getaddresses(sorted(values)) if one[1]]
@@ -286,7 +283,7 @@ class _Reading:
 
     def _database(self, text: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         try:
-            # As mailmerge does: a look at the first 1,024 characters, else commas.
+            # As mailmerge does: guessed from the first 1,024 characters, or else commas.
             dialect = csv.Sniffer().sniff(text[:1024], delimiters=",;\t")
             delimiter, skips = dialect.delimiter, dialect.skipinitialspace
         except csv.Error:
@@ -308,9 +305,9 @@ class _Reading:
         except csv.Error as fault:
             self._complain(DATABASE, reader.line_num, str(fault), "Check the quotes of this row")
         if len(set(columns)) < len(columns):
-            self._complain(DATABASE, 1, "two columns have one name", "Rename one of them")
+            self._complain(DATABASE, 1, "two columns have the same name", "Rename one of them")
         if not rows and not self._problems:
-            self._complain(DATABASE, None, "has no rows", "Add somebody to write to")
+            self._complain(DATABASE, None, "has no rows", "Add people to write to")
         if self._problems:
             raise _Stop
         return columns, rows
@@ -325,13 +322,13 @@ class _Reading:
             self._complain(SERVER, None, what, "Correct the file")
             return {}
         for key in found.keys() - {"host", "port", "security", "username", "ratelimit"}:
-            self._complain(SERVER, None, f"the key {quoted(key)} is not known", "Delete it")
+            self._complain(SERVER, None, f"the key {quoted(key)} is unknown", "Delete it")
         for key in ("host", "port"):
             if not found.get(key):
                 self._complain(SERVER, None, f"has no {key}", f"Add it to [smtp_server]: {key} =")
         for key in ("port", "ratelimit"):
             if not found.get(key, "0").isdecimal():
-                self._complain(SERVER, None, f"{key} is no number", "Correct it")
+                self._complain(SERVER, None, f"{key} is not a number", "Correct it")
         return found
 
     def _text(self, name: str) -> str:
@@ -362,7 +359,7 @@ class _Reading:
 
 
 def _unfolded(head: str) -> Iterator[tuple[int, str]]:
-    """The headers with the lines that they begin in; a line that begins with a blank goes on."""
+    """The headers, each with its first line; a line that begins with a blank continues one."""
     begun, whole = 1, ""
     for number, line in enumerate(head.split("\n"), 1):
         if line[:1] in {" ", "\t"} and whole:
@@ -378,7 +375,7 @@ def _unfolded(head: str) -> Iterator[tuple[int, str]]:
 def _new_names(
     columns: list[str], rows: list[tuple[int, dict[str, str]]], to: list[tuple[str, str]]
 ) -> dict[str, str]:
-    """What each column is called in the new list, where nothing acts on it that did not before."""
+    """The name of each column in the new list, on which nothing acts that did not before."""
     taken: dict[str, str] = {}
     is_named = all(name for name, _ in to)
     for number, column in enumerate(columns, 1):
@@ -406,11 +403,7 @@ _SECURITY = {"SSL/TLS": "tls", "STARTTLS": "starttls", "XOAUTH": "starttls"}
 
 
 def files_of(campaign: MailmergeCampaign, title: str) -> tuple[dict[str, str], list[str]]:
-    """The files of the new folder, and what a person should know of them.
-
-    Args:
-        campaign: What mailmerge would send.
-        title: What the new campaign is called.
+    """The files of the new folder, and notes on them for a person; `title` is the campaign's.
 
     Raises:
         CampaignError: The letter cannot be written in Markdown.
@@ -422,13 +415,13 @@ def files_of(campaign: MailmergeCampaign, title: str) -> tuple[dict[str, str], l
     ]
     letter = _letter(campaign)
     notes += [
-        f'The letter says nothing where "{column}" is empty (line {line} is the first).'
+        f'The letter prints nothing where "{column}" is empty (first in line {line}).'
         for column, line in campaign.can_be_empty.items()
     ]
-    notes += [f"Of {name} the copy shows the address alone." for name in campaign.dropped_names]
+    notes += [f"In CC, only the address of {name} is kept." for name in campaign.dropped_names]
     if campaign.attachments:
         paths = ", ".join(one.text for one in campaign.attachments)
-        notes.append(f"Copy what the letter attaches into the folder: {paths}.")
+        notes.append(f"Copy the files that the letter attaches into the folder: {paths}.")
     settings = _settings(campaign, title, notes)
     files = {
         "petition.toml": settings,
@@ -480,7 +473,7 @@ def _settings(campaign: MailmergeCampaign, title: str, notes: list[str]) -> str:
         "[campaign]",
         f"title = {_quoted(title)}",
         "",
-        "# Where answers go must be said before a letter is sent; mailmerge left it to From.",
+        "# petition needs to know where answers go; in mailmerge they went to From.",
         "[sender]",
         f"from = {_quoted(campaign.sender)}",
         f"reply_to = {_quoted(campaign.reply_to or campaign.sender)}",

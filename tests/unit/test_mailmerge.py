@@ -212,7 +212,7 @@ def test_an_empty_cell_is_printed_as_nothing(old: Old):
     database = "email,name,more\na@x.example,Ann,\nb@x.example,Bob,well\n"
     compare(old.write(HEADERS + "\nHi {{name}}{{ more }}. {% if more %}Yes{% endif %}\n", database))
     _, notes = files_of(read_mailmerge(old.root), "x")
-    assert 'The letter says nothing where "more" is empty (line 2 is the first).' in notes
+    assert any('"more" is empty' in note and "line 2" in note for note in notes)
 
 
 class Words(HTMLParser):
@@ -290,9 +290,9 @@ def test_what_mailmerge_gets_wrong_is_not_taken_over(old: Old):
         ("ATTACHMENT: /etc/passwd", 'the attachment "/etc/passwd" is not in the folder'),
         ("ATTACHMENT: ../x", 'the attachment "../x" is not in the folder'),
         ("BCC: {{nobody}}", 'the database has no column "nobody"'),
-        ("{% if name %}CC: x@x.example", "is no header"),
+        ("{% if name %}CC: x@x.example", "is not a header"),
         ("CC: {{ name", '"{{" is never closed'),
-        ("SUBJECT: again", "the header SUBJECT stands there twice"),
+        ("SUBJECT: again", "two headers SUBJECT"),
         ("REPLY-TO: {% include 'x' %}", "cannot include another"),
         ("REPLY-TO: {% filter lower %}A@X.EXAMPLE{% endfilter %}", "{% filter %} cannot be used"),
     ],
@@ -326,7 +326,7 @@ def test_html_in_markdown_is_refused(old: Old):
         ("email,name,number\n,Ann,1\n", 2, "the row has no address"),
         ('email,name,number\n"a@x.example, b@x.example",Ann,1\n', 2, "several people at once"),
         ("email,name,number\n", None, "has no rows"),
-        ("email,name,name\na@x.example,Ann,1\n", 1, "two columns have one name"),
+        ("email,name,name\na@x.example,Ann,1\n", 1, "two columns have the same name"),
     ],
 )
 def test_a_row_that_cannot_be_taken_over_is_told(old: Old, database: str, line, what: str):
