@@ -24,6 +24,7 @@ HEARTBEAT_SECONDS = 2.0
 SILENT_SECONDS = 8.0
 _QUEUE = "letters"
 _POLL_SECONDS = 2.0
+_POOL_SECONDS = 5.0  # until a database that is away is noticed
 
 
 def make_tables(log: Log) -> None:
@@ -50,7 +51,7 @@ class Jobs:
             logging.getLogger(name).addHandler(logging.NullHandler())
             logging.getLogger(name).propagate = False
         connector = PsycopgConnector(
-            conninfo=with_tls(url), min_size=1, max_size=3, configure=settle
+            conninfo=with_tls(url), min_size=1, max_size=3, timeout=_POOL_SECONDS, configure=settle
         )
         self._app = App(connector=connector)
         self._app.tasks.clear()  # the engine's own, which anybody who can write could queue

@@ -8,7 +8,7 @@ import pytest
 
 from petition.outbox.states import State
 from tests.acceptance.bulk_campaign import BULK, bulk_campaign
-from tests.acceptance.crew import at_pace, wait_for, wait_until, workers
+from tests.acceptance.crew import at_pace, states_of, wait_for, wait_until, workers
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 from tests.servers.endpoint import running_endpoint
@@ -50,7 +50,7 @@ def test_one_post_by_curl_stops_the_next_letter_of_every_worker(tmp_path: Path, 
             )
             before = server.accepted.total()
             server.pause = 0.0
-            wait_until(lambda: set(campaign.states("more").values()) <= ENDS)
+            wait_until(lambda: set(states_of(campaign, "more").values()) <= ENDS)
     assert done.stdout == "200"
     assert before < PEOPLE - 1  # they were still on their way to the others
     assert server.accepted.total() == PEOPLE - 1

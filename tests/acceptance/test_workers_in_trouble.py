@@ -20,6 +20,7 @@ from tests.acceptance.crew import (
     at_pace,
     campaign_on,
     nobody_twice_nobody_lost,
+    states_of,
     wait_for,
     wait_until,
     wait_until_done,
@@ -75,10 +76,7 @@ def test_a_server_that_does_not_answer_is_said(tmp_path: Path, postgres: Postgre
         campaign.petition(*SEND, status=0)
         assert "127.0.0.1" in campaign.petition("worker", "--once", status=4).err
         with workers(campaign, 1) as crew:
-            deadline = time.monotonic() + PATIENCE
-            while not any(event["event"] == "slowed" for event in crew[0].events()):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_until(lambda: crew[0].said_of("slowed") > 0)
             crew[0].stop()
     assert set(campaign.states().values()) == {State.QUEUED}
 
@@ -403,7 +401,7 @@ def test_a_send_that_is_stopped_while_it_queues_stops_no_worker(tmp_path: Path, 
                 wait_until(lambda: is_stopped(stopped.pid))
                 with workers(campaign, 2) as crew:
                     wait_for(server, 2)
-                    wait_until(lambda: set(campaign.states().values()) == {State.SENT})
+                    wait_until(lambda: set(states_of(campaign).values()) == {State.SENT})
                     for one in crew:
                         one.stop()
             finally:

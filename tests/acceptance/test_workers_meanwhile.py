@@ -30,6 +30,7 @@ def test_a_correction_reaches_workers_that_are_at_work(tmp_path: Path, postgres:
         with workers(campaign, 2):
             wait_for(server, 5)
             campaign.change("letters/open-letter.md", "the water of", "the rivers of")
+            campaign.change("petition.toml", "10/s", "100/s")
             answer = campaign.petition(*SEND, "--revise", status=0)
             assert "planning again" not in answer.err
             gone = server.accepted.total()
@@ -46,6 +47,7 @@ def test_a_person_can_confirm_it_in_their_own_time(tmp_path: Path, postgres: Pos
         with workers(campaign, 1):
             wait_for(server, 5)
             campaign.list_people(*(f"p{number}" for number in range(1, PEOPLE + 4)))
+            campaign.change("petition.toml", "10/s", "100/s")
             child = pexpect.spawn(
                 sys.executable,
                 ["-m", "petition", *SEND[:-1]],
