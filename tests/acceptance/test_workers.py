@@ -19,15 +19,14 @@ from tests.acceptance.crew import (
     begin,
     campaign_on,
     nobody_twice_nobody_lost,
-    states_of,
     wait_for,
     wait_until,
     wait_until_done,
     workers,
 )
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import Gate, counting_server
-from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.counting import counting_server
+from tests.servers.postgres import Postgres
 
 KILLS = int(os.environ.get("WORKERS_KILLED", "7"))  # of two workers, and of four
 
@@ -87,38 +86,30 @@ def test_a_letter_queued_twice_at_once_goes_once(tmp_path: Path, postgres: Postg
     nobody_twice_nobody_lost(server, states, 120)
 
 
-def test_a_restart_of_postgresql_is_survived(tmp_path: Path):
-    with running_postgres() as database, counting_server(hold_after=60) as server:
-        campaign = campaign_on(database.new_log(), tmp_path, server.port, 300)
+def test_the_same_people_in_capitals_get_it_once_and_can_leave(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 3)
+        campaign.petition(*SEND, "--to", "p1", status=0)
+        campaign.petition("worker", "--once", status=0)
+        campaign.change("recipients.csv", "p1@x.example", "P1@X.Example")
         campaign.petition(*SEND, status=0)
-        with workers(campaign, 2) as both:
-            wait_for(server, 60)
-            database.stop()
-            server.hold_after = None
-            database.start()
-            states = wait_until_done(campaign, uncertain=8)
-            for one in both:
-                one.stop()
-    nobody_twice_nobody_lost(server, states, 300)
-    assert any(event["event"] == "lost" for one in both for event in one.events())
+        campaign.petition("suppress", "P2@X.Example", status=0)
+        campaign.petition("worker", "--once", status=0)
+    assert server.accepted == {"p1@x.example": 1, "p3@x.example": 1}
 
 
-def test_what_a_worker_heard_while_postgresql_was_away_is_kept(tmp_path: Path):
-    gate = Gate()
-    with running_postgres() as database, counting_server() as server:
-        server.sleep = gate.wait
-        campaign = campaign_on(database.new_log(), tmp_path, server.port, 1)
-        campaign.petition(*SEND, status=0)
-        with workers(campaign, 1) as [one]:
-            assert gate.arrived.wait(PATIENCE)
-            database.stop()
-            gate.opened.set()
-            wait_until(lambda: any(event["event"] == "lost" for event in one.events()))
-            database.start()
-            # Whoever looks first may call it uncertain; the worker knows better.
-            wait_until(lambda: set(states_of(campaign).values()) == {State.SENT})
-            one.stop()
-    assert server.accepted.total() == 1
+def test_what_a_send_left_waiting_is_shown_and_goes_with_workers(
+    tmp_path: Path, postgres: Postgres
+):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 4)
+        at_pace(campaign, "per_day = 1").petition("send", "open-letter", "--yes", status=3)
+        campaign.change("petition.toml", "per_day = 1", "per_day = 9")
+        said = campaign.petition(*SEND, "--to", "p3", status=0).out
+        assert "2 letters" in said  # p2 and p4
+        assert "Queued 3" in said
+        campaign.petition("worker", "--once", status=0)
+    assert server.accepted == {f"p{number}@x.example": 1 for number in (1, 2, 3, 4)}
 
 
 def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):

@@ -381,11 +381,11 @@ def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postg
 STOPS = """
 import os, runpy, signal
 from petition.cli import send
-queue = send.queue_jobs
+queue = send.queue_job
 def stopped(*arguments):
     os.kill(os.getpid(), signal.SIGSTOP)
     return queue(*arguments)
-send.queue_jobs = stopped
+send.queue_job = stopped
 runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 

@@ -8,6 +8,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -107,12 +108,21 @@ class Postgres:
                 return
         raise AssertionError((self.root / "log").read_text())
 
-    def stop(self) -> None:
-        """End it at once, as a restart does that waits for nobody."""
+    def stop(self, *, is_killed: bool = False) -> None:
+        """End it at once: by a fast shutdown, or by the death of its first process."""
         assert self._process is not None
-        self._process.send_signal(2)  # SIGINT: a fast shutdown
+        others = self._children()
+        self._process.send_signal(signal.SIGKILL if is_killed else signal.SIGINT)
         self._process.wait(PATIENCE)
         self._process = None
+        deadline = time.monotonic() + PATIENCE
+        while any(Path(f"/proc/{pid}").exists() for pid in others):  # they notice it soon
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def _children(self) -> list[int]:
+        tasks = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in tasks.read_text().split()] if tasks.exists() else []
 
 
 @contextmanager

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from petition.errors import LogUnusable
-from petition.outbox.committer import Committer
+from petition.outbox.committer import Committer, on_thread
 from petition.outbox.log import Log
+from tests import PATIENCE
 
 
 def run_steps(log: Log, steps, rows=()):
@@ -122,3 +123,26 @@ def test_after_its_end_nothing_is_taken(log: Log):
             await committer.commit(note("late"))
 
     run_steps(log, steps)
+
+
+def test_a_thread_that_nobody_waits_for_any_more_keeps_its_connection_until_it_has_ended():
+    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def query() -> None:
+        began.set()
+        may_end.wait(PATIENCE)
+        ended.set()
+
+    async def steps() -> None:
+        waiting = asyncio.ensure_future(on_thread(query))
+        await asyncio.to_thread(began.wait, PATIENCE)
+        for _ in range(3):
+            waiting.cancel()
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert ended.is_set()
+
+    asyncio.run(steps())
