@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
 from petition.identity import Signer
-from petition.merge import attachments as files_room
+from petition.merge import attachments
 from petition.merge.assemble import read_back
 from petition.merge.attachments import PROMISED
 from petition.merge.document import Frozen, differences
@@ -104,7 +104,7 @@ def test_files_that_cannot_be_carried_are_problems_with_the_line(letter):
     (letter.root / "loop.pdf").symlink_to("loop.pdf")
     os.mkfifo(letter.root / "pipe.pdf")
     letter.write("empty.pdf", b"")
-    letter.write("large.pdf", bytes(files_room.FILE_LIMIT + 1))
+    letter.write("large.pdf", bytes(attachments.FILE_LIMIT + 1))
     for name in ("petition.toml", "recipients.csv", "petition.db", ".env", "outbox/new/1"):
         letter.write(name)
     (letter.root / "people.pdf").symlink_to("recipients.csv")
@@ -139,7 +139,7 @@ def test_unreadable_file_is_a_problem(letter, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files_room, "_read", refuse)
+    monkeypatch.setattr(attachments, "_read", refuse)
     (problem,) = letter.problems("a.pdf")
     assert "cannot be read: Permission denied" in problem.what
 
@@ -231,13 +231,13 @@ def test_own_file_that_changed_since_it_was_queued_is_refused(letter):
 
 def test_each_file_is_read_once_a_run(letter, monkeypatch):
     read_paths = []
-    real = files_room._read
+    real = attachments._read
 
     def counted(path):
         read_paths.append(path.name)
         return real(path)
 
-    monkeypatch.setattr(files_room, "_read", counted)
+    monkeypatch.setattr(attachments, "_read", counted)
     letter.write("a.pdf")
     letter.write("briefings/kim.pdf")
     merger = letter.merger("a.pdf", OWN)
@@ -247,7 +247,7 @@ def test_each_file_is_read_once_a_run(letter, monkeypatch):
 
 
 def test_large_files_are_not_all_kept(letter, monkeypatch):
-    monkeypatch.setattr(files_room, "_KEPT", 24_000)
+    monkeypatch.setattr(attachments, "_KEPT", 24_000)
     files = letter.files
     for number in range(20):
         letter.write(f"{number}.pdf", bytes(1_000))
@@ -367,8 +367,8 @@ def test_a_broken_picture_is_a_problem(letter, data):
 
 
 def test_no_more_is_read_than_a_letter_can_carry(letter, monkeypatch):
-    real, read_files = files_room._read, []
-    monkeypatch.setattr(files_room, "_read", lambda path: read_files.append(path) or real(path))
+    real, read_files = attachments._read, []
+    monkeypatch.setattr(attachments, "_read", lambda path: read_files.append(path) or real(path))
     numbers = range(5)
     for number in numbers:
         letter.write(f"p{number}", PNG + bytes([number]) + bytes(9_000_000))
