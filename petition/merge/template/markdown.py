@@ -44,7 +44,6 @@ class Node:
         text: Of a `text` or code its words, of a `field` or `statement` its mark, of a `link` or
             an `image` where it leads, of a list item in a loop the expression that counts it.
         children: The nodes in it.
-        line: Where it stands in the marked text, from 0.
         number: Of an ordered list its first number, of a heading its level.
         align: How a table cell is aligned; empty: as the text runs.
         is_tight: Whether a paragraph stands without space around it, as in a list of short lines.
@@ -54,123 +53,10 @@ class Node:
     kind: str
     text: str = ""
     children: list[Node] = field(default_factory=list)
-    line: int = 0
     number: int = 1
     align: str = ""
     is_tight: bool = False
     name: str = ""
-
-
-# Reports a statement, by its mark, whose partner stands elsewhere.
-Complain = Callable[[str], None]
-
-
-def gather(nodes: list[Node], marked: Marked, complain: Complain) -> list[Node]:
-    """Put what belongs to a statement into one `group` with it.
-
-    A statement must open and close among the same siblings, so that the markup is sound in every
-    branch.
-    """
-    top: list[Node] = []
-    open_groups: list[list[Node]] = [top]
-    for node in nodes:
-        role = marked.tag(node.text).role if node.kind == "statement" else None
-        if role is Role.OPEN:
-            open_groups.append([node])
-        elif role in {Role.CLOSE, Role.MIDDLE} and len(open_groups) == 1:
-            complain(node.text)
-        elif role is Role.CLOSE:
-            group = [*open_groups.pop(), node]
-            open_groups[-1].append(Node("group", children=group, line=group[0].line))
-        else:
-            open_groups[-1].append(node)
-    for group in open_groups[1:]:
-        complain(group[0].text)
-    return top
-
-
-def _lifted(block: Node, marked: Marked) -> Node:
-    """A condition that is a paragraph's whole text stands around the paragraph.
-
-    Otherwise an empty paragraph would be left where it is false.
-    """
-    if block.kind != "paragraph" or len(block.children) != 1:
-        return block
-    group = block.children[0]
-    marks = [part.text for part in group.children if part.kind == "statement"]
-    if group.kind != "group" or any(marked.tag(mark).role is Role.MIDDLE for mark in marks):
-        return block
-    opening, *inner, closing = group.children
-    paragraph = Node("paragraph", children=inner, line=block.line, is_tight=block.is_tight)
-    return Node("group", children=[opening, paragraph, closing], line=block.line)
-
-
-def join_lists(blocks: list[Node], marked: Marked) -> list[Node]:
-    """Make one list of lists that only statements separate.
-
-    Markdown ends a list at a statement's line, but `- {{ demand.title }}` in a loop is one list.
-    """
-    joined: list[Node] = []
-    before = None
-    for block in blocks:
-        if before and _go_together(before, block):
-            entries = [*_entries(joined[-1]), *_entries(block)]
-            joined[-1] = Node("bullet_list", children=entries, line=joined[-1].line)
-        elif (
-            block.kind == "group"
-            and marked.tag(block.children[0].text).keyword == "for"
-            and (inner := _only_list(block))
-        ):
-            joined.append(_looped(block, inner, marked))
-        else:
-            joined.append(block)
-        before = block
-    return joined
-
-
-def _go_together(before: Node, block: Node) -> bool:
-    """Whether a block goes on with the bullet list before it."""
-    # Two lists side by side have different bullets: their author separated them.
-    is_one = "group" in {before.kind, block.kind}
-    return is_one and _is_bulleted(before) and _is_bulleted(block)
-
-
-def _is_bulleted(block: Node) -> bool:
-    if block.kind == "bullet_list":
-        return True
-    inner = [node for node in block.children if node.kind != "statement"]
-    return block.kind == "group" and bool(inner) and all(_is_bulleted(node) for node in inner)
-
-
-def _entries(block: Node) -> list[Node]:
-    """A list's entries, with the statements around them."""
-    if block.kind == "bullet_list":
-        return block.children
-    inner = [
-        entry
-        for node in block.children
-        for entry in ([node] if node.kind == "statement" else _entries(node))
-    ]
-    return [Node("group", children=inner, line=block.line)]
-
-
-def _only_list(group: Node) -> Node | None:
-    """The list that is all a loop has, if it can become one list."""
-    inner = group.children[1:-1]
-    if len(inner) != 1 or inner[0].kind not in LISTS:
-        return None
-    return inner[0] if inner[0].kind == "bullet_list" or len(inner[0].children) == 1 else None
-
-
-def _looped(group: Node, inner: Node, marked: Marked) -> Node:
-    if inner.kind == "ordered_list":
-        entry = inner.children[0]
-        loop = marked.tag(group.children[0].text)
-        counted = f"loop.index + {inner.number - 1}" if inner.number > 1 else "loop.index"
-        entry.text = marked.add(type(loop)(Role.FIELD, counted, loop.line))
-    body = [group.children[0], *inner.children, group.children[-1]]
-    inner.children = [Node("group", children=body, line=group.line)]
-    return inner
 
 
 def plain_words(nodes: list[Node]) -> str:
@@ -182,21 +68,6 @@ def plain_words(nodes: list[Node]) -> str:
         else plain_words(node.children)
         for node in nodes
     )
-
-
-def pieces(text: str, line: int, marked: Marked) -> list[Node]:
-    """A text cut at its marks: `text`, `field` and `statement` nodes."""
-    nodes: list[Node] = []
-    end = 0
-    for found in TAG.finditer(text):
-        if found.start() > end:
-            nodes.append(Node("text", text[end : found.start()], line=line))
-        is_field = marked.tag(found.group()).role is Role.FIELD
-        nodes.append(Node("field" if is_field else "statement", found.group(), line=line))
-        end = found.end()
-    if end < len(text):
-        nodes.append(Node("text", text[end:], line=line))
-    return nodes
 
 
 # Reports a problem: its line in the marked text from 0, what is wrong, what to do about it.
@@ -263,8 +134,8 @@ class _Builder:
                 break
             self._line = token.map[0] if token.map else self._line
             nodes += self._nodes(token, tokens)
-        groups = gather(nodes, self._marked, self._unpaired)
-        return join_lists([_lifted(one, self._marked) for one in groups], self._marked)
+        groups = self._grouped(nodes)
+        return _joined([_lifted(one, self._marked) for one in groups], self._marked)
 
     def _nodes(self, token: Token, tokens: Iterator[Token]) -> list[Node]:
         if token.type == "inline":
@@ -273,16 +144,16 @@ class _Builder:
         if token.type == "tr_open":
             return self._row(tokens)
         if token.nesting > 0:
-            return [self._branch(token, self._line, tokens)]
+            return [self._branch(token, tokens)]
         return self._leaf(token)
 
-    def _branch(self, token: Token, line: int, tokens: Iterator[Token]) -> Node:
-        node = Node(token.type.removesuffix("_open"), line=line, is_tight=token.hidden)
+    def _branch(self, token: Token, tokens: Iterator[Token]) -> Node:
+        node = Node(token.type.removesuffix("_open"), is_tight=token.hidden)
         if node.kind == "link":
             node.text = str(token.attrs["href"])
             node.name = token.markup
             if what := fault_of(node.text, self._marked):
-                self._report(line, what, "Write the whole address into the letter")
+                self._report(self._line, what, "Write the whole address into the letter")
         elif node.kind == "heading":
             node.number = int(token.tag[1:])
         elif node.kind == "ordered_list":
@@ -297,21 +168,20 @@ class _Builder:
         cells = list(takewhile(lambda token: token.type != "tr_close", tokens))
         words = "".join(cell.content for cell in cells if cell.type == "inline")
         if words and all(_is_statement(char, self._marked) for char in words):
-            return pieces(words, self._line, self._marked)
-        line = self._line
-        return [Node("tr", children=self.blocks(cells), line=line)]
+            return self._pieces(words)
+        return [Node("tr", children=self.blocks(cells))]
 
     def _leaf(self, token: Token) -> list[Node]:
-        line = self._line
         if token.type in {"text", "statements"}:
-            return pieces(token.content, line, self._marked)
+            return self._pieces(token.content)
+        if token.type == "image":
+            return self._image(token, self._line)
+        if token.type in {"code_inline", "code_block", "fence"}:
+            kind = "code_inline" if token.type == "code_inline" else "code_block"
+            return [Node(kind, children=self._grouped(self._pieces(token.content)))]
         if token.type in {"softbreak", "hardbreak"}:
             self._line += 1
-        if token.type == "image":
-            return self._image(token, line)
-        if token.type in {"code_inline", "code_block", "fence"}:
-            return [self._code(token, line)]
-        return [Node(token.type, line=line)]
+        return [Node(token.type)]
 
     def _image(self, token: Token, line: int) -> list[Node]:
         path = unquote(str(token.attrs["src"]))
@@ -326,15 +196,47 @@ class _Builder:
             self._report(line, what, hint)
             return []
         try:
-            return [Node("image", self._picture(path), words, line=line)]
+            return [Node("image", self._picture(path), words)]
         except ValueRefused as refusal:
             self._report(line, refusal.what, refusal.hint)
             return words
 
-    def _code(self, token: Token, line: int) -> Node:
-        kind = "code_inline" if token.type == "code_inline" else "code_block"
-        words = pieces(token.content, line, self._marked)
-        return Node(kind, children=gather(words, self._marked, self._unpaired), line=line)
+    def _pieces(self, text: str) -> list[Node]:
+        """A text cut at its marks: `text`, `field` and `statement` nodes."""
+        nodes: list[Node] = []
+        end = 0
+        for found in TAG.finditer(text):
+            if found.start() > end:
+                nodes.append(Node("text", text[end : found.start()]))
+            is_statement = _is_statement(found.group(), self._marked)
+            nodes.append(Node("statement" if is_statement else "field", found.group()))
+            end = found.end()
+        if end < len(text):
+            nodes.append(Node("text", text[end:]))
+        return nodes
+
+    def _grouped(self, nodes: list[Node]) -> list[Node]:
+        """The nodes, with what belongs to a statement in one `group` with it.
+
+        A statement must open and close among the same siblings, so that the markup is sound in
+        every branch.
+        """
+        top: list[Node] = []
+        open_groups: list[list[Node]] = [top]
+        for node in nodes:
+            role = self._marked.tag(node.text).role if node.kind == "statement" else None
+            if role is Role.OPEN:
+                open_groups.append([node])
+            elif role in {Role.CLOSE, Role.MIDDLE} and len(open_groups) == 1:
+                self._unpaired(node.text)
+            elif role is Role.CLOSE:
+                group = [*open_groups.pop(), node]
+                open_groups[-1].append(Node("group", children=group))
+            else:
+                open_groups[-1].append(node)
+        for group in open_groups[1:]:
+            self._unpaired(group[0].text)
+        return top
 
     def _unpaired(self, mark: str) -> None:
         tag = self._marked.tag(mark)
@@ -342,6 +244,90 @@ class _Builder:
         line = self._marked.text.count("\n", 0, max(self._marked.text.find(mark), 0))
         hint = "Put each of these tags on a line of its own, without blanks before it"
         self._report(line, what, hint)
+
+
+def _lifted(block: Node, marked: Marked) -> Node:
+    """A condition that is a paragraph's whole text stands around the paragraph.
+
+    Otherwise an empty paragraph would be left where it is false.
+    """
+    if block.kind != "paragraph" or len(block.children) != 1:
+        return block
+    group = block.children[0]
+    marks = [part.text for part in group.children if part.kind == "statement"]
+    if group.kind != "group" or any(marked.tag(mark).role is Role.MIDDLE for mark in marks):
+        return block
+    opening, *inner, closing = group.children
+    paragraph = Node("paragraph", children=inner, is_tight=block.is_tight)
+    return Node("group", children=[opening, paragraph, closing])
+
+
+def _joined(blocks: list[Node], marked: Marked) -> list[Node]:
+    """Make one list of lists that only statements separate.
+
+    Markdown ends a list at a statement's line, but `- {{ demand.title }}` in a loop is one list.
+    """
+    joined: list[Node] = []
+    before = None
+    for block in blocks:
+        if before and _go_together(before, block):
+            entries = [*_entries(joined[-1]), *_entries(block)]
+            joined[-1] = Node("bullet_list", children=entries)
+        elif (
+            block.kind == "group"
+            and marked.tag(block.children[0].text).keyword == "for"
+            and (inner := _only_list(block))
+        ):
+            joined.append(_looped(block, inner, marked))
+        else:
+            joined.append(block)
+        before = block
+    return joined
+
+
+def _go_together(before: Node, block: Node) -> bool:
+    """Whether a block goes on with the bullet list before it."""
+    # Two lists side by side have different bullets: their author separated them.
+    is_one = "group" in {before.kind, block.kind}
+    return is_one and _is_bulleted(before) and _is_bulleted(block)
+
+
+def _is_bulleted(block: Node) -> bool:
+    if block.kind == "bullet_list":
+        return True
+    inner = [node for node in block.children if node.kind != "statement"]
+    return block.kind == "group" and bool(inner) and all(_is_bulleted(node) for node in inner)
+
+
+def _entries(block: Node) -> list[Node]:
+    """A list's entries, with the statements around them."""
+    if block.kind == "bullet_list":
+        return block.children
+    inner = [
+        entry
+        for node in block.children
+        for entry in ([node] if node.kind == "statement" else _entries(node))
+    ]
+    return [Node("group", children=inner)]
+
+
+def _only_list(group: Node) -> Node | None:
+    """The list that is all a loop has, if it can become one list."""
+    inner = group.children[1:-1]
+    if len(inner) != 1 or inner[0].kind not in LISTS:
+        return None
+    return inner[0] if inner[0].kind == "bullet_list" or len(inner[0].children) == 1 else None
+
+
+def _looped(group: Node, inner: Node, marked: Marked) -> Node:
+    if inner.kind == "ordered_list":
+        entry = inner.children[0]
+        loop = marked.tag(group.children[0].text)
+        counted = f"loop.index + {inner.number - 1}" if inner.number > 1 else "loop.index"
+        entry.text = marked.add(type(loop)(Role.FIELD, counted, loop.line))
+    body = [group.children[0], *inner.children, group.children[-1]]
+    inner.children = [Node("group", children=body)]
+    return inner
 
 
 @cache
