@@ -60,13 +60,186 @@ _STYLES = {
 _CELL_STYLES = {_WORDS[status]: style for status, style in _STYLES.items()}
 CAME = {"phone": "by phone", "door": "at the door", "letter": "by letter", "mail": "by mail"}
 
+_STATUSES = (
+    "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"
+)
+_NOTHING = "Nothing was recorded"
+
+
+def answer(
+    context: typer.Context,
+    who: Annotated[str, typer.Argument(metavar="ADDR", help="Their address, or the row's id.")],
+    status: Annotated[str, typer.Argument(metavar="STATUS", help=f"{_STATUSES.capitalize()}.")],
+    letter: Annotated[
+        str | None,
+        typer.Option("--letter", metavar="LETTER", help="To this letter instead of the latest."),
+    ] = None,
+    demand: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--demand", metavar="ID", help="About this demand; can be given several times."
+        ),
+    ] = None,
+    quote: Annotated[
+        str | None, typer.Option("--quote", metavar="TEXT", help="Their exact words.")
+    ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            "--channel", metavar="CHANNEL", help="How it came: phone, door, letter or mail."
+        ),
+    ] = None,
+    mail: Annotated[
+        str | None,
+        typer.Option(
+            "--mail", metavar="ID", help="The mail they answered with: its number or Message-ID."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Record what somebody answered, by mail, by phone or in person."""
+    said = Status(_one_of(status, RECORDED, "statuses"))
+    came = _one_of(channel, tuple(Channel), "channels") if channel else ""
+    # A byte that is not UTF-8 comes as half a surrogate pair, which databases refuse.
+    words = (quote or "").strip().encode("utf-8", "replace").decode("utf-8")
+    if not words and mail is None:
+        raise UsageError(
+            "an answer needs its evidence",
+            'Use --quote "their exact words", or --mail with the number of a mail',
+        )
+    with Workspace.open(context, writes=True) as place:
+        log = place.existing_log
+        stored = _mail(log, mail) if mail is not None else None
+        copy = _copy(place, who, letter, stored)
+        words = words or (stored.quote if stored else "")
+        if stored and not words and not stored.message_id:
+            what = f"mail {stored.id} has neither words nor a Message-ID"
+            raise UsageError(what, f"Use --quote with its words. {_NOTHING}")
+        answered = NewAnswer(
+            Status(said),
+            tuple(_demands(log, copy, demand or [])),
+            came or ("mail" if stored else ""),
+            words,
+            stored.id if stored else None,
+            _login(),
+        )
+        at = write_down(log, copy, answered)
+        if as_json:
+            output.json(_record_json(copy, answered, stored, at) | {"log": place.log_name})
+            return
+        _say(copy, answered, stored)
+        place.say_which()
+
+
+def _one_of(text: str, known: tuple[StrEnum, ...], noun: str) -> StrEnum:
+    for one in known:
+        if text.lower() == one:
+            return one
+    near = nearest(text.lower(), known)
+    hint = f"Did you mean {near}" if near else f"Use one of: {', '.join(known)}"
+    raise UsageError(f'"{text}" is not one of the {noun}; nothing was recorded', hint)
+
+
+def _mail(log: Log, which: str) -> StoredMail:
+    found = stored_mails(log, which)
+    if not found:
+        hint = "See petition status --answers and petition inbox --unmatched"
+        raise UsageError(f'the log has no mail "{which}"', f"{hint}. {_NOTHING}")
+    if len(found) > 1:
+        numbers = ", ".join(str(one.id) for one in found)
+        raise UsageError(f"mails {numbers} have this Message-ID", f"Name one of them. {_NOTHING}")
+    return found[0]
+
+
+def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | None) -> Copy:
+    """The copy that was answered: by the letter's name, by the mail, else the latest."""
+    named = addresses([who])[0] if "@" in who else who
+    copies = copies_got(place.existing_log, named)
+    if not copies:
+        raise UsageError(f"no letter has been sent to {named}", _NOTHING)
+    boxes = {copy.folded: copy.mailbox for copy in copies}
+    if len(boxes) > 1:
+        hint = f"Use the address: {', '.join(sorted(boxes.values()))}. {_NOTHING}"
+        raise UsageError(f"several people have the id {named}", hint)
+    answered = None
+    if stored and stored.copy is not None:
+        answered = next((copy for copy in copies if copy.id == stored.copy), None)
+        if answered is None:
+            raise UsageError(
+                f"mail {stored.id} from {stored.sender} answers no letter to {named}",
+                f"See petition status --answers. {_NOTHING}",
+            )
+    if letter is None:
+        return answered or copies[-1]
+    name = letter_name(place, letter)
+    fitting = [copy for copy in copies if copy.letter == name]
+    if not fitting:
+        got = ", ".join(dict.fromkeys(copy.letter for copy in copies))
+        raise UsageError(f"{name} was not sent to {named}", f"They got: {got}. {_NOTHING}")
+    return fitting[-1]
+
+
+def _demands(log: Log, copy: Copy, asked: list[str]) -> list[str]:
+    if not asked:
+        return []
+
+    frozen = log.frozen(copy.letter, copy.revision)
+    known = [one.id for one in demands_of(log, Frozen.from_json(frozen.document))] if frozen else []
+    for one in asked:
+        if one in known:
+            continue
+        if not known:
+            hint = f"Omit --demand. {_NOTHING}"
+            raise UsageError(f"{copy.letter} quotes no demands", hint)
+        near = nearest(one, known)
+        hint = f"Did you mean {near}" if near else f"Its demands: {', '.join(known)}"
+        raise UsageError(f'{copy.letter} has no demand "{one}"; nothing was recorded', hint)
+    return list(dict.fromkeys(asked))
+
+
+def _login() -> str:
+    """The login name of the account, which the environment cannot change."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # an account without an entry, as in some containers
+        return f"uid {os.getuid()}"
+
+
+def _record_json(
+    copy: Copy, said: NewAnswer, stored: StoredMail | None, at: str
+) -> dict[str, object]:
+    return {
+        "email": copy.mailbox,
+        "name": copy.name,
+        "letter": copy.letter,
+        "revision": copy.revision,
+        "status": said.status,
+        "demands": list(said.demands),
+        "channel": said.channel or None,
+        "quote": said.quote,
+        "mail": said.mail,
+        "message_id": (stored.message_id or None) if stored else None,
+        "at": at,
+        "author": said.author,
+    }
+
+
+def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
+    about = f" ({', '.join(said.demands)})" if said.demands else ""
+    came = f", {CAME[said.channel]}" if said.channel else ""
+    who = copy.name or copy.mailbox
+    output.say(output.clean(f"{who}, {copy.letter}{about}: {said.status}{came}."))
+    words = " ".join(said.quote.split())
+    evidence = f"“{words}”" if words else stored.message_id if stored else ""
+    output.say(f"    {output.clean(evidence)}")
+
 
 def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
     """Show who answered what to a letter, or to each."""
     log = place.log_if_any
     found = list(_ledgers(log, name)) if log else []
     if as_json:
-        objects = [_ledger_as_json(one, place.log_name) for one in found]
+        objects = [_ledger_json(one, place.log_name) for one in found]
         empty: dict[str, object] = {"letter": name, "people": [], "log": place.log_name}
         output.json((objects[0] if objects else empty) if name else objects)
         return
@@ -80,7 +253,7 @@ def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
 
 
 def show_unmatched(place: Workspace, *, as_json: bool) -> None:
-    """List the mails that belong to no letter as far as the log knows."""
+    """List the mails that could not be matched to a letter."""
     incoming = Incoming(place.log) if place.log_if_any else None
     size = incoming.unmatched_count() if incoming else 0
     if as_json:
@@ -90,7 +263,7 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
     if not mails:
         output.say("Each mail that came belongs to a letter.")
     else:
-        output.say(f"{output.count(size, 'mail')} could not be matched with a letter:")
+        output.say(f"{output.count(size, 'mail')} could not be matched to a letter:")
         rows = [
             (one.id, one.seen_at[:10], one.sender, one.kind or "set aside", one.subject)
             for one in mails
@@ -115,8 +288,9 @@ def _ledgers(log: Log, name: str | None) -> Iterator[Ledger]:
 
 def _show(found: Ledger) -> None:
     output.say(_summary(found), "bold")
-    if without := _without(found):
-        output.say(without)
+    if found.without:
+        told = ", ".join(f"{number:,} {state}" for state, number in found.without.items())
+        output.say(f"Not sent: {told}.")
     if found.entries:
         output.say("")
         used = {cell for demands in _fitting(found) for cell in _show_matrix(found, demands)}
@@ -143,13 +317,8 @@ def _summary(found: Ledger) -> str:
     return f"{found.letter}: {people}{': ' if told else ''}{told}{late}."
 
 
-def _without(found: Ledger) -> str:
-    told = ", ".join(f"{number:,} {state}" for state, number in found.without.items())
-    return f"Not sent: {told}." if told else ""
-
-
 def _fitting(found: Ledger) -> list[Sequence[QuotedDemand]]:
-    """The demands in groups that the terminal has room for."""
+    """The demands in groups that fit the terminal."""
     demand = max(map(len, _WORDS.values()))
     room = (
         output.width() - _NARROWEST_NAME - sum(map(len, _before(found))) - 2 * 5 - len("stall ×9")
@@ -160,12 +329,12 @@ def _fitting(found: Ledger) -> list[Sequence[QuotedDemand]]:
 
 
 def _before(found: Ledger) -> list[str]:
-    """The headings of the columns between a name and the letter."""
+    """The headings between a name and the letter."""
     return ["days", "work", *(["late"] if found.overdue else [])]
 
 
 def _show_matrix(found: Ledger, demands: Sequence[QuotedDemand]) -> set[object]:
-    """Show the matrix of some demands, and their titles; the cells that it has."""
+    """Show the matrix of some demands, and their titles; returns its cells."""
     headings = ["who", *_before(found), "letter", *(str(one.number) for one in demands)]
     rows = [_row(entry, found, demands) for entry in found.entries]
     taken = sum(
@@ -193,7 +362,7 @@ def _legend(found: Ledger, used: set[object]) -> list[str]:
 
 
 def _in_lines(parts: Sequence[str]) -> Iterator[str]:
-    """Texts side by side, none of them broken, as many in a line as the terminal has room for."""
+    """Texts side by side, as many in a line as fit the terminal."""
     line = ""
     for part in parts:
         longer = f"{line}   {part}" if line else part
@@ -230,14 +399,14 @@ def _say_pending(found: Ledger) -> None:
     if not pending:
         return
     output.say("")
-    output.say("To be classified: say what it is, with the command under it.", "bold yellow")
+    output.say("To be classified, with the command under each:", "bold yellow")
     for entry, answer in pending:
         output.say(f"  {_said(entry, answer)}")
         output.say(f"    {command_for(entry, answer)}", "cyan")
 
 
 def command_for(entry: Entry, answer: Answer) -> str:
-    """The command that classifies an answer, but for its status."""
+    """The command that classifies an answer, without its status."""
     # An address may hold what a shell would run, such as a backquote (RFC 5322 3.2.3, atext).
     start = f"petition answer {shlex.quote(entry.copy.mailbox)} STATUS"
     if answer.mail is not None:
@@ -270,7 +439,7 @@ def _said(entry: Entry, answer: Answer) -> str:
     return output.clean(f"{entry.who}, {day:%Y-%m-%d}{came}{about}: {quoted}")
 
 
-def _ledger_as_json(found: Ledger, log: str) -> dict[str, object]:
+def _ledger_json(found: Ledger, log: str) -> dict[str, object]:
     return {
         "letter": found.letter,
         "demands": [
@@ -316,171 +485,3 @@ def _answer_json(answer: Answer) -> dict[str, object]:
         "sender": answer.sender or None,
         "author": answer.author,
     }
-
-
-_STATUSES = (
-    "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"
-)
-_NOTHING = "Nothing was recorded"
-
-
-def answer(
-    context: typer.Context,
-    who: Annotated[str, typer.Argument(metavar="ADDR", help="Their address, or the row's id.")],
-    status: Annotated[str, typer.Argument(metavar="STATUS", help=f"{_STATUSES.capitalize()}.")],
-    letter: Annotated[
-        str | None,
-        typer.Option("--letter", metavar="LETTER", help="To this letter, not the latest."),
-    ] = None,
-    demand: Annotated[
-        list[str] | None,
-        typer.Option("--demand", metavar="ID", help="About this demand; can be repeated."),
-    ] = None,
-    quote: Annotated[
-        str | None, typer.Option("--quote", metavar="TEXT", help="The very words.")
-    ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option("--channel", metavar="CHANNEL", help="phone, door, letter or mail."),
-    ] = None,
-    mail: Annotated[
-        str | None,
-        typer.Option("--mail", metavar="ID", help="The mail it stands in: number or Message-ID."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Write down what somebody answered by phone or at the door."""
-    said = Status(_one_of(status, RECORDED, "answer"))
-    came = _one_of(channel, tuple(Channel), "channel") if channel else ""
-    # Half a surrogate pair stands for a byte that is no UTF-8, and no database takes it.
-    words = (quote or "").strip().encode("utf-8", "replace").decode("utf-8")
-    if not words and mail is None:
-        raise UsageError(
-            "an answer needs its evidence",
-            'Write --quote "the very words", or --mail with the number of a mail',
-        )
-    with Workspace.open(context, writes=True) as place:
-        log = place.existing_log
-        stored = _mail(log, mail) if mail is not None else None
-        copy = _copy(place, who, letter, stored)
-        words = words or (stored.quote if stored else "")
-        if stored and not words and not stored.message_id:
-            what = f"mail {stored.id} has neither words nor a Message-ID"
-            raise UsageError(what, f"Write --quote with its words. {_NOTHING}")
-        answered = NewAnswer(
-            Status(said),
-            tuple(_demands(log, copy, demand or [])),
-            came or ("mail" if stored else ""),
-            words,
-            stored.id if stored else None,
-            _login(),
-        )
-        at = write_down(log, copy, answered)
-        if as_json:
-            output.json(_answer_as_json(copy, answered, stored, at) | {"log": place.log_name})
-            return
-        _say(copy, answered, stored)
-        place.say_which()
-
-
-def _one_of(text: str, known: tuple[StrEnum, ...], noun: str) -> StrEnum:
-    for one in known:
-        if text.lower() == one:
-            return one
-    near = nearest(text.lower(), known)
-    hint = f"Did you mean {near}" if near else f"Write one of these: {', '.join(known)}"
-    raise UsageError(f'"{text}" is no {noun}; nothing was recorded', hint)
-
-
-def _mail(log: Log, which: str) -> StoredMail:
-    found = stored_mails(log, which)
-    if not found:
-        hint = "See petition status --answers and petition inbox --unmatched"
-        raise UsageError(f'the log has no mail "{which}"', f"{hint}. {_NOTHING}")
-    if len(found) > 1:
-        numbers = ", ".join(str(one.id) for one in found)
-        raise UsageError(f"mails {numbers} have this Message-ID", f"Name one of them. {_NOTHING}")
-    return found[0]
-
-
-def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | None) -> Copy:
-    """The copy that is answered: by the letter's name, by the mail, else the latest."""
-    named = addresses([who])[0] if "@" in who else who
-    copies = copies_got(place.existing_log, named)
-    if not copies:
-        raise UsageError(f"no letter has been sent to {named}", _NOTHING)
-    boxes = {copy.folded: copy.mailbox for copy in copies}
-    if len(boxes) > 1:
-        hint = f"Write the address: {', '.join(sorted(boxes.values()))}. {_NOTHING}"
-        raise UsageError(f"several people have the id {named}", hint)
-    answered = None
-    if stored and stored.copy is not None:
-        answered = next((copy for copy in copies if copy.id == stored.copy), None)
-        if answered is None:
-            raise UsageError(
-                f"mail {stored.id} from {stored.sender} answers no letter to {named}",
-                f"See petition status --answers. {_NOTHING}",
-            )
-    if letter is None:
-        return answered or copies[-1]
-    name = letter_name(place, letter)
-    fitting = [copy for copy in copies if copy.letter == name]
-    if not fitting:
-        got = ", ".join(dict.fromkeys(copy.letter for copy in copies))
-        raise UsageError(f"{named} has not got {name}", f"They got: {got}. {_NOTHING}")
-    return fitting[-1]
-
-
-def _demands(log: Log, copy: Copy, asked: list[str]) -> list[str]:
-    if not asked:
-        return []
-
-    frozen = log.frozen(copy.letter, copy.revision)
-    known = [one.id for one in demands_of(log, Frozen.from_json(frozen.document))] if frozen else []
-    for one in asked:
-        if one in known:
-            continue
-        if not known:
-            hint = f"Leave --demand out. {_NOTHING}"
-            raise UsageError(f"{copy.letter} quotes no demands", hint)
-        near = nearest(one, known)
-        hint = f"Did you mean {near}" if near else f"Its demands: {', '.join(known)}"
-        raise UsageError(f'{copy.letter} has no demand "{one}"; nothing was recorded', hint)
-    return list(dict.fromkeys(asked))
-
-
-def _login() -> str:
-    """The login name of whoever runs the program, which the environment cannot change."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # an account without an entry, as in some containers
-        return f"uid {os.getuid()}"
-
-
-def _answer_as_json(
-    copy: Copy, said: NewAnswer, stored: StoredMail | None, at: str
-) -> dict[str, object]:
-    return {
-        "email": copy.mailbox,
-        "name": copy.name,
-        "letter": copy.letter,
-        "revision": copy.revision,
-        "status": said.status,
-        "demands": list(said.demands),
-        "channel": said.channel or None,
-        "quote": said.quote,
-        "mail": said.mail,
-        "message_id": (stored.message_id or None) if stored else None,
-        "at": at,
-        "author": said.author,
-    }
-
-
-def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
-    about = f" ({', '.join(said.demands)})" if said.demands else ""
-    came = f", {CAME[said.channel]}" if said.channel else ""
-    who = copy.name or copy.mailbox
-    output.say(output.clean(f"{who}, {copy.letter}{about}: {said.status}{came}."))
-    words = " ".join(said.quote.split())
-    evidence = f"“{words}”" if words else stored.message_id if stored else ""
-    output.say(f"    {output.clean(evidence)}")

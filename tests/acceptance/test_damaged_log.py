@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.forked import Forks, forks
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
@@ -37,28 +36,22 @@ PEOPLE = 12
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with forks(tmp_path_factory.mktemp("said")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[CountingServer]:
     with counting_server(answers={"p3": "550 5.1.1 No", "p4": "451 4.2.0 Later"}) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, server: CountingServer, running: Forks) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, server: CountingServer) -> Path:
     """A campaign of which one half has been sent; its WAL still holds what came last."""
     root = tmp_path_factory.mktemp("whole")
     campaign = SmallCampaign.at(root, PEOPLE).through(server.port)
-    running.petition(campaign, *SEND, "--limit", "8")
-    running.petition(campaign, "answer", "p1@x.example", "met", "--quote", "Yes.")
+    campaign.petition(*SEND, "--limit", "8")
+    campaign.petition("answer", "p1@x.example", "met", "--quote", "Yes.")
     with sqlite3.connect(root / "petition.db") as reading:
         reading.execute("SELECT * FROM copy").fetchone()  # keeps the WAL from being taken in
-        running.petition(campaign, "suppress", "p9@x.example")
-        running.petition(campaign, "suppress", "p10@x.example")
+        campaign.petition("suppress", "p9@x.example")
+        campaign.petition("suppress", "p10@x.example")
         shutil.copy(root / "petition.db-wal", root / "wal")
     reading.close()
     return root
@@ -174,11 +167,11 @@ FEW = {
 AT_ONCE = ("header", "middle", "undecodable", "mailbox", "key")
 
 
-def try_all(campaign: SmallCampaign, running: Forks, server: CountingServer, what: object) -> None:
+def try_all(campaign: SmallCampaign, server: CountingServer, what: object) -> None:
     """Run every command on a damaged log; each says what is wrong, and nobody gets it twice."""
     have = server.accepted.copy()
     for command in COMMANDS:
-        answer = running.petition(campaign, *command)
+        answer = campaign.petition(*command)
         said = answer.out + answer.err
         assert "Traceback" not in said, (what, command, said)
         assert "fault of its own" not in said, (what, command, said)
@@ -194,25 +187,21 @@ def try_all(campaign: SmallCampaign, running: Forks, server: CountingServer, wha
     "name",
     [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in FEW],
 )
-def test_a_damaged_log_is_told(
-    name: str, whole: Path, tmp_path: Path, running: Forks, server: CountingServer
-):
+def test_a_damaged_log_is_told(name: str, whole: Path, tmp_path: Path, server: CountingServer):
     campaign = damaged(whole, tmp_path / "campaign", FEW[name], server.port)
-    try_all(campaign, running, server, name)
+    try_all(campaign, server, name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(10))
-def test_damage_of_any_kind_is_told(
-    part: int, whole: Path, tmp_path: Path, running: Forks, server: CountingServer
-):
+def test_damage_of_any_kind_is_told(part: int, whole: Path, tmp_path: Path, server: CountingServer):
     for seed in range(part, 60, 10):
         campaign = damaged(whole, tmp_path / "campaign", random_damage(seed), server.port)
-        try_all(campaign, running, server, seed)
+        try_all(campaign, server, seed)
 
 
 def test_one_bit_of_an_index_sends_nobody_twice(
-    whole: Path, tmp_path: Path, running: Forks, server: CountingServer
+    whole: Path, tmp_path: Path, server: CountingServer
 ):
     """The index finds somebody under another address: the list would call him new."""
     root = tmp_path / "campaign"
@@ -230,6 +219,6 @@ def test_one_bit_of_an_index_sends_nobody_twice(
 
     campaign = damaged(whole, root, damage, server.port)
     have = server.accepted.copy()
-    answer = running.petition(campaign, *SEND)
+    answer = campaign.petition(*SEND)
     assert server.accepted == have
     assert (answer.status, "petition.db is damaged" in answer.err) == (1, True)
