@@ -1,7 +1,7 @@
-"""Addresses of logs; those of PostgreSQL taken apart without a connection or its library.
+"""Addresses of logs; those of PostgreSQL are parsed without a connection or its library.
 
 This is stricter than libpq, which reads an "@" in a password as the beginning of the host and then
-quotes the rest of the password in its error. What both read in the same way is the only way.
+quotes the rest of the password in its error. Only what both read in the same way is accepted.
 """
 
 import ipaddress
@@ -28,23 +28,19 @@ _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@,]*)(?::(?P<port>[0-9]
 _UNSEEN = re.compile(r"[\s\\\x00-\x1f\x7f]")
 _SEARCH_PATH = re.compile(r"-c ?search_path=[\w,]+")
 
-# What a campaign folder may say beside the host. Not: what sends a password or the connection
-# elsewhere (password, hostaddr, service, passfile), and what reads files of this machine (ssl*).
+# What a campaign folder may set beside the host. Not what sends a password or the connection
+# elsewhere (password, hostaddr, service, passfile), or reads files of this machine (ssl*).
 _HARMLESS = frozenset(
-    {"application_name", "connect_timeout", "host", "keepalives", "keepalives_count"}
-    | {
-        "keepalives_idle",
-        "keepalives_interval",
-        "options",
-        "port",
-        "sslmode",
+    (
+        "application_name", "connect_timeout", "host", "keepalives", "keepalives_count",
+        "keepalives_idle", "keepalives_interval", "options", "port", "sslmode",
         "target_session_attrs",
-    }
-)
+    )
+)  # fmt: skip
 
 
 class AddressUnreadable(LogUnusable):
-    """A text is not the address of a log; it may hold a password, and is not quoted."""
+    """A text is not the address of a log. It is not quoted, since it may contain a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +48,10 @@ class PostgresAddress:
     """An address of PostgreSQL.
 
     Args:
-        hosts: Its hosts with their ports, as they are written; an empty one is the local socket.
+        hosts: Its hosts with their ports, as written; an empty one is the local socket.
         database: The name of the database.
-        has_password: Whether a password stands in it.
-        options: What stands behind the question mark.
+        has_password: Whether it contains a password.
+        options: What follows the question mark.
     """
 
     hosts: tuple[tuple[str, str], ...]
@@ -65,10 +61,10 @@ class PostgresAddress:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take an address apart.
+        """Parse an address.
 
         Raises:
-            AddressUnreadable: It is not one, or libpq could read it in another way.
+            AddressUnreadable: It is not one, or libpq could read it differently.
         """
         found = None if _UNSEEN.search(url) else _FORM.fullmatch(url)
         if not found:
@@ -89,7 +85,7 @@ class PostgresAddress:
 
     @property
     def name(self) -> str:
-        """The address as a person would name it, without the login and the options."""
+        """The address without the login and the options."""
         hosts = ",".join(f"{host}:{port}" if port else host for host, port in self.hosts)
         return f"postgresql://{hosts}{'/' if self.database else ''}{self.database}"
 
@@ -104,11 +100,11 @@ class PostgresAddress:
 
     @property
     def is_verified(self) -> bool:
-        """Whether nobody else can pose as the server."""
+        """Whether the server has to prove its identity, or is on this machine."""
         return self.is_local or self.options.get("sslmode", "verify-full") == "verify-full"
 
-    def outlandish(self) -> str | None:
-        """The first option that no campaign folder may name, or None."""
+    def forbidden_option(self) -> str | None:
+        """The first option that a campaign folder must not set, or None."""
         for name, value in self.options.items():
             is_socket = name != "host" or (
                 value.startswith("/") and "," not in value and self.hosts == (("", ""),)
@@ -120,11 +116,7 @@ class PostgresAddress:
 
 
 def check_log_address(text: str) -> None:
-    """See that a text is the address of a log.
-
-    Raises:
-        AddressUnreadable: It is not.
-    """
+    """Raise AddressUnreadable if a text is not the address of a log."""
     if text.startswith(POSTGRESQL):
         PostgresAddress.parse(text)
     elif not text.startswith(SQLITE) or text == SQLITE:
@@ -135,13 +127,10 @@ def check_log_address(text: str) -> None:
 
 
 def with_tls(url: str) -> str:
-    """An address as it is connected to: beyond this machine the server has to prove who it is.
-
-    Args:
-        url: An address; what it says itself of `sslmode` stays.
+    """An address to connect to: off this machine, unless it sets `sslmode`, TLS is verified.
 
     Raises:
-        AddressUnreadable: It is no address.
+        AddressUnreadable: It is not an address.
     """
     address = PostgresAddress.parse(url)
     if address.is_local or {"sslmode", "service"} & set(address.options):
@@ -155,8 +144,8 @@ def with_tls(url: str) -> str:
 def without_ambient_secrets(url: str) -> str:
     """An address of a campaign folder, to which no password of the environment is given.
 
-    PGPASSWORD and a service's password were not given for this host; what ~/.pgpass holds for the
-    host is. libpq takes an option that is there and empty from nowhere else.
+    PGPASSWORD and a service's password were not meant for this host; an entry in ~/.pgpass was.
+    libpq looks nowhere else for an option that is given and empty.
     """
     return _with(url, "password=&hostaddr=")
 
@@ -166,7 +155,7 @@ def _with(url: str, more: str) -> str:
 
 
 def _authorities() -> str:
-    """The authorities of the system, where libpq would look in a file that is not there."""
+    """The system's certificate authorities, if the file that libpq would read does not exist."""
     if (Path.home() / ".postgresql" / "root.crt").exists():
         return ""
     return f"&sslrootcert={ssl.get_default_verify_paths().cafile or 'system'}"

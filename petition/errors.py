@@ -1,20 +1,20 @@
-"""What can go wrong, in one tree; each error knows the exit status that it ends the program with.
+"""What can go wrong, in one tree; each error has the exit status that it ends the program with.
 
-PetitionError                 our own error: what happened, how to mend it
-├── CampaignError             problems in the files of a campaign, all of them at once (1)
-├── AddressRefused            a text is no mail address (1)
+PetitionError                 our own error: what happened, how to fix it
+├── CampaignError             problems in the files of a campaign, all at once (1)
+├── AddressRefused            a text is not a mail address (1)
 ├── MergeRefused              one copy cannot be built or does not read back as written (1)
-│   └── MergeHindered         something of this machine is missing: no row is to blame (1)
-├── UsageError                a wrong call, or one that nobody confirmed: nothing was done (2)
-│   ├── ConditionRefused      a condition cannot be read or worked out: nothing was done (2)
+│   └── MergeHindered         a file or library is missing on this machine (1)
+├── UsageError                a wrong call, or one that was not confirmed: nothing was done (2)
+│   ├── ConditionRefused      a condition cannot be parsed or evaluated: nothing was done (2)
 │   └── LogBusy               another process owns the log: nothing was done (2)
 ├── LogUnusable               the log cannot be read or written (1)
 │   ├── LogForked             letters went out from another copy of it since (1)
-│   └── LogDamaged            it holds what petition never wrote there (1)
+│   └── LogDamaged            it holds what petition never wrote (1)
 └── ServerTrouble             the server cannot be reached or refuses the login (4)
 
-A refusal by a server is no exception but a `smtp.replies.Verdict`; an exception means that we
-could not do our part.
+A refusal by a server is not an exception but a `smtp.replies.Verdict`; an exception means that
+we could not do our part.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from typing import Self
 
 
 class ExitStatus(IntEnum):
-    """How a command ends; of several that apply the highest counts (docs/send-safely.md)."""
+    """How a command ends: the highest of those that apply (docs/send-safely.md)."""
 
     DONE = 0  # all done; there may have been warnings
     PROBLEMS = 1  # problems were found, or some letters failed
@@ -35,26 +35,26 @@ class ExitStatus(IntEnum):
 
 
 class Level(StrEnum):
-    """How grave a problem is."""
+    """How serious a problem is."""
 
-    ERROR = "error"  # nothing is sent while it stands
-    WARNING = "warning"  # a person should look; it stops nothing
+    ERROR = "error"  # nothing is sent until it is fixed
+    WARNING = "warning"  # worth a look; it stops nothing
     NOTE = "note"  # how something was understood; nothing is wrong
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong in a campaign, or that a person should know of it.
+    """One thing that is wrong in a campaign, or that a person should know about it.
 
     Args:
-        file: The file as the organiser would name it, relative to the campaign folder.
-        line: Its line, counted from 1; None where the whole file is meant.
+        file: The file, relative to the campaign folder.
+        line: Its line, counted from 1; None for the whole file.
         what: What is wrong, a sentence without its full stop.
         hint: What to do about it, a sentence without its full stop.
         level: Whether it stops a letter.
-        mark: What of the line is meant: a text that stands in it ("": all of it), or the number of
-            the cell from 0. It is only shown, and makes no two problems of one.
-        count: How many problems it stands for.
+        mark: The part of the line that is shown: a text in it ("": all of it), or the number of the
+            cell from 0. It does not count in comparisons.
+        count: How many problems it counts for.
     """
 
     file: str
@@ -70,27 +70,27 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """FILE:LINE, or the file where the whole of it is meant."""
+        """FILE:LINE, or only FILE."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
     @property
     def is_error(self) -> bool:
-        """Whether it keeps a letter from being sent."""
+        """Whether it stops a letter from being sent."""
         return self.level is Level.ERROR
 
 
 class Problems(list[Problem]):
-    """Problems of which each file has a bounded number; the last one counts the rest."""
+    """Problems, of which a limited number is kept for each file; the last one counts the rest."""
 
     LIMIT = 1_000  # of one file and level
 
     def __init__(self) -> None:
         super().__init__()
         self._told: dict[tuple[str, Level], int] = {}
-        self._rest: dict[tuple[str, Level], int] = {}  # where the problem stands that counts them
+        self._rest: dict[tuple[str, Level], int] = {}  # the index of the problem that counts them
 
     def append(self, problem: Problem) -> None:
-        """One more problem."""
+        """Add a problem."""
         key = problem.file, problem.level
         self._told[key] = told = self._told.get(key, 0) + 1
         if told <= self.LIMIT:
@@ -100,7 +100,7 @@ class Problems(list[Problem]):
         line = self[at].line if at < len(self) else problem.line
         more = told - self.LIMIT
         what = f"{more:,} more {'problem' if more == 1 else 'problems'} from here on"
-        hint = "Correct the ones before first"
+        hint = "Fix the ones above first"
         self[at : at + 1] = [Problem(problem.file, line, what, hint, problem.level, count=more)]
 
     def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[misc,override]
@@ -110,7 +110,7 @@ class Problems(list[Problem]):
 
 
 def sentence(text: str) -> str:
-    """A sentence with its full stop, or with its question mark."""
+    """A sentence with its full stop or question mark."""
     if text.startswith("Did you mean ") and "?" not in text:
         return f"{text}?"
     return text if text.endswith((".", "?", "!")) else f"{text}."
@@ -136,7 +136,7 @@ class CampaignError(PetitionError):
     def __init__(self, problems: list[Problem]) -> None:
         number = sum(problem.count for problem in problems)
         count = "1 problem" if number == 1 else f"{number:,} problems"
-        super().__init__(f"{count} in the campaign", "Mend what is wrong and try again")
+        super().__init__(f"{count} in the campaign", "Fix what is wrong and try again")
         self.problems = problems
 
 
@@ -145,7 +145,7 @@ class AddressRefused(PetitionError):
 
 
 class MergeRefused(PetitionError):
-    """One copy cannot be built, or would not be read back as it was meant."""
+    """One copy cannot be built, or would not be read back as intended."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.what, problem.hint)
@@ -156,9 +156,9 @@ class MergeRefused(PetitionError):
 
 
 class MergeHindered(MergeRefused):
-    """One copy cannot be built here and now: a file of its row or a library is not there.
+    """One copy cannot be built now: a file of its row or a library is missing.
 
-    Neither the letter nor the row is to blame, and the copy can be built when it is back.
+    The letter and the row are fine, and the copy can be built once it is there.
     """
 
 
@@ -169,14 +169,7 @@ class UsageError(PetitionError):
 
 
 class ConditionRefused(UsageError):
-    """A condition cannot be read.
-
-    Args:
-        what: What is wrong.
-        hint: How to mend it.
-        text: The condition, in one line.
-        at: Where in it, from 0.
-    """
+    """A condition (`text`, in one line) is wrong at the index `at`."""
 
     def __init__(self, what: str, hint: str, text: str, at: int) -> None:
         super().__init__(what, hint)
@@ -200,38 +193,30 @@ class LogUnusable(PetitionError):
 
 
 class LogForked(LogUnusable):
-    """Letters went out, or were queued, from another copy of the log since it was looked at.
-
-    Args:
-        where: The log.
-    """
+    """Letters were sent or queued from another copy of the log since this one was last used."""
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"{where} is not the newest copy of this log any more: letters went out, or were"
-            " queued, from another one meanwhile",
-            "No letter of this command was sent. Go on with the other copy, and delete this one",
+            f"{where} is no longer the newest copy of this log: letters were sent or queued from"
+            " another one meanwhile",
+            "This command sent no letter. Use the other copy, and delete this one",
         )
 
 
 class LogDamaged(LogUnusable):
-    """The log holds what petition never wrote there: a disk or another program did.
-
-    Args:
-        what: What was found.
-    """
+    """The log holds what petition never wrote: a disk or another program changed it."""
 
     def __init__(self, what: str) -> None:
         # A new log would know of nobody that the letter went to.
         super().__init__(
             what,
-            "Keep it, put a copy from before the damage in its place, and do not begin a new log:"
-            " everybody would get the letter again. What was sent since that copy, your mail"
-            " server knows",
+            "Keep it, replace it by a copy from before the damage, and do not start a new log:"
+            " everybody would get the letter again. Your mail server knows what was sent since"
+            " that copy",
         )
 
 
 class ServerTrouble(PetitionError):
-    """The server cannot be reached, is not who it should be, or refuses the login."""
+    """The server cannot be reached, has a wrong certificate, or refuses the login."""
 
     exit_status = ExitStatus.SERVER

@@ -1,7 +1,7 @@
 """Small JSON files in the user's state folder: what must outlive a campaign folder.
 
-A campaign folder can be copied, restored or sent by a stranger; what is kept here cannot change
-with it. The folder is the platform's own (`XDG_STATE_HOME`, `~/.local/state/petition` on Linux).
+A campaign folder can be copied, restored or sent by a stranger; what is kept here does not change
+with it. The platform names the folder (`XDG_STATE_HOME`, `~/.local/state/petition` on Linux).
 """
 
 import fcntl
@@ -22,15 +22,12 @@ class UserStateUnusable(PetitionError):
 
 
 def state_folder() -> Path:
-    """The folder, whether it is there or not."""
+    """The folder, whether it exists or not."""
     return platformdirs.user_state_path("petition", appauthor=False)
 
 
 def read_state(name: str) -> dict[str, Any]:
-    """What a file of the state folder holds; empty if there is no such file.
-
-    Args:
-        name: The file's name, such as "logs.json".
+    """What a file of the state folder, such as "logs.json", holds; empty if it does not exist.
 
     Raises:
         UserStateUnusable: It cannot be read, or is not a JSON object.
@@ -53,11 +50,8 @@ def read_state(name: str) -> dict[str, Any]:
 def changed_state(name: str) -> Iterator[dict[str, Any]]:
     """Change a file of the state folder: what the block leaves in the dict is written and synced.
 
-    Only one process at a time is inside such a block, and a crash leaves the old file or the new
-    one. If the block raises, nothing is written.
-
-    Args:
-        name: The file's name, such as "logs.json".
+    Only one process at a time is inside such a block. A crash leaves the old file or the new one;
+    if the block raises, nothing is written.
 
     Raises:
         UserStateUnusable: It cannot be read or written.
@@ -101,7 +95,7 @@ def _replace(path: Path, text: str) -> None:
 def _unusable(path: Path, error: OSError) -> UserStateUnusable:
     return UserStateUnusable(
         f"{path} cannot be used: {error.strerror or error}",
-        "Give yourself the right to write to that folder, or make room on the disk",
+        "Check the permissions of that folder and the space on the disk",
     )
 
 

@@ -401,7 +401,7 @@ def _database_url(value: object) -> str:
     if address.has_password:
         hint = "Remove the password: it belongs in PETITION_DATABASE or ~/.pgpass"
         raise fault("this contains a password", hint)
-    if option := address.outlandish():
+    if option := address.forbidden_option():
         hint = "Remove it here; PETITION_DATABASE may have it"
         raise fault(f"{quoted(option)} is not allowed here in the address of a database", hint)
     return text

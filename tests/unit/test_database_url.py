@@ -105,12 +105,14 @@ def test_a_person_can_say_otherwise_of_tls():
     ],
 )
 def test_what_a_folder_may_say_of_a_database(options: str, refused: str | None):
-    assert PostgresAddress.parse(f"postgresql://h.example/x?{options}").outlandish() == refused
+    assert (
+        PostgresAddress.parse(f"postgresql://h.example/x?{options}").forbidden_option() == refused
+    )
 
 
 def test_a_folder_names_no_server_behind_a_socket():
     address = PostgresAddress.parse("postgresql:///x?host=/run/postgresql,db.example")
-    assert address.outlandish() == "host"
+    assert address.forbidden_option() == "host"
 
 
 def test_nothing_of_the_environment_goes_to_what_a_folder_names():
