@@ -136,12 +136,12 @@ def _is_whole(piece: str) -> bool:
     return "\0" not in piece and _PIECES_OF_LINES(piece) is not None
 
 
-class SplicedEnvironment(LetterEnvironment):
+class EncodedEnvironment(LetterEnvironment):
     """An environment whose templates come out encoded."""
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        if captures(tree):  # what is encoded already would be encoded once more
+        if captures(tree):  # what is already encoded would be encoded again
             raise PetitionError("the letter has a statement that can no longer be used")
         for data in tree.find_all(nodes.TemplateData):
             data.data = encode(data.data)
@@ -151,15 +151,15 @@ class SplicedEnvironment(LetterEnvironment):
 RECIPIENT, UNSUBSCRIBE = "recipient", "unsubscribe"
 _KEPT = 1_000  # forms; a list has a handful
 
-Shape = tuple[bool, ...]  # of the cells that a letter names, whether there is something in each
+Shape = tuple[bool, ...]  # of each cell that the letter names, whether it has a text
 
 
 class Forms:
-    """The forms of a letter's templates, each made when the first row of its shape comes.
+    """The forms of a letter, each made for the first row of its shape.
 
     Args:
-        names: What the templates can name, but for the person.
-        templates: Those of the subject, the text and the HTML, each with what it runs in.
+        names: What the templates can name, except the person.
+        templates: Those of the subject, the text and the HTML, each with its environment.
     """
 
     def __init__(
@@ -210,26 +210,17 @@ def _is_recipient(node: nodes.Node) -> bool:
 
 
 class Print(NamedTuple):
-    """What is printed of a person.
+    """What is printed of a person."""
 
-    Args:
-        column: A cell that is not empty; "": the link to leave the list.
-        link: The filter that makes it a link or a part of one; "": none.
-    """
-
-    column: str
-    link: str = ""
+    column: str  # whose cell is not empty; "": the link to leave the list
+    link: str = ""  # the filter that makes it a link or a part of one
 
 
 Part = str | Print
 
 
 class Form:
-    """A letter as the rows of one shape fill it.
-
-    Args:
-        templates: What the subject, the text and the HTML are made of.
-    """
+    """A letter for the rows of one shape, made of the parts of its subject, text and HTML."""
 
     def __init__(self, *templates: Sequence[Part]) -> None:
         prints = [part for parts in templates for part in parts if isinstance(part, Print)]
@@ -237,7 +228,7 @@ class Form:
         self._subject, self._text, self._html = (_Blanks(one, self._prints) for one in templates)
 
     def subject(self, cells: Mapping[str, str], leave: str) -> str:
-        """The subject of a row's copy, which can be made; arguments and errors as in `filled`."""
+        """The subject of a copy that can be made; arguments and errors are those of `filled`."""
         return "".join(self._subject.filled(self._texts(cells, leave)))
 
     def filled(self, cells: Mapping[str, str], leave: str) -> Filled:
@@ -290,7 +281,7 @@ class _DoesMore(Exception):
 
 
 class _Reader:
-    """Reads what a template comes to for the rows of one shape."""
+    """Reads the parts of a template for the rows of one shape."""
 
     def __init__(
         self,
@@ -327,12 +318,13 @@ class _Reader:
         return value if isinstance(value, Print) else self._finish(value)
 
     def _value(self, node: nodes.Node | None) -> Value:
-        """What an expression comes to; a `Print` where that is what stands in a cell."""
+        """The value of an expression; a `Print` if it is what a cell has."""
         match node:
             case nodes.Const():
                 value = node.value
             case nodes.Name():
-                value = Print("") if node.name == UNSUBSCRIBE else self._names[node.name]
+                value = self._names[node.name]
+                value = Print("") if node.name == UNSUBSCRIBE else value
             case nodes.Getattr(node=nodes.Name() as owner) if owner.name == RECIPIENT:
                 label = f"{RECIPIENT}.{node.attr}"
                 value = Print(node.attr) if self._is_filled[node.attr] else EmptyCell(label)

@@ -19,7 +19,7 @@ from petition.merge.fast_fill import (
     UNSUBSCRIBE,
     Filled,
     Forms,
-    SplicedEnvironment,
+    EncodedEnvironment,
     are_whole,
     print_html,
     print_plain,
@@ -99,8 +99,8 @@ class LoadedText:
                 return filled
         names = self._names_for(person, leave)
         subject = self._subject_of(names, person)
-        text = self._pieces(self._spliced_text, names, person)
-        html = self._pieces(self._spliced_html, names, person)
+        text = self._pieces(self._encoded_text, names, person)
+        html = self._pieces(self._encoded_html, names, person)
         return Filled(subject, text, html, are_whole(text) and are_whole(html))
 
     def check(self, person: Person) -> str:
@@ -141,12 +141,12 @@ class LoadedText:
         return PlainEnvironment(str).load(self.compiled.subject)
 
     @cached_property
-    def _spliced_text(self) -> Renderer:
-        return SplicedEnvironment(print_plain).load(self.compiled.text)
+    def _encoded_text(self) -> Renderer:
+        return EncodedEnvironment(print_plain).load(self.compiled.text)
 
     @cached_property
-    def _spliced_html(self) -> Renderer:
-        return SplicedEnvironment(print_html).load(self.compiled.html)
+    def _encoded_html(self) -> Renderer:
+        return EncodedEnvironment(print_html).load(self.compiled.html)
 
     @cached_property
     def _html(self) -> Renderer:
@@ -162,8 +162,8 @@ class LoadedText:
         return Forms(
             self.names,
             (PlainEnvironment(str), self.compiled.subject),
-            (SplicedEnvironment(print_plain), self.compiled.text),
-            (SplicedEnvironment(print_html), self.compiled.html),
+            (EncodedEnvironment(print_plain), self.compiled.text),
+            (EncodedEnvironment(print_html), self.compiled.html),
         )
 
     def _names_for(self, person: Person, leave: str = "") -> dict[str, Any]:
