@@ -17,9 +17,9 @@ from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fast_fill import (
     UNSUBSCRIBE,
+    EncodedEnvironment,
     Filled,
     Forms,
-    EncodedEnvironment,
     are_whole,
     print_html,
     print_plain,
