@@ -26,7 +26,7 @@ _AROUND = len("=?utf-8?B??=")
 # C0, DEL and C1, Unicode's line ends, half a surrogate pair.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# Text that reads back as it stands: single blanks between words that are not encoded words.
+# Text that reads back as it stands: single spaces between words that are not encoded words.
 _PLAIN = re.compile(r"[!-~]{1,60}(?: [!-~]{1,60})*")
 # RFC 5322 3.2.3: words that need no quotes.
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -47,7 +47,7 @@ def check_text(text: str, where: str) -> str:
 def check_name(name: str) -> str:
     """A display name that can stand in a header."""
     if name != name.strip(" "):
-        raise CellRefused("the name begins or ends with a blank", "Delete the blanks")
+        raise CellRefused("the name begins or ends with a space", "Delete the spaces")
     return check_text(name, "the name")
 
 

@@ -87,28 +87,31 @@ class Sandbox:
 
     Args:
         maildir: The Maildir; made if it is missing.
-        port: The port on the loopback address; 0: any free one.
+        port: The port on the loopback address; 0: any free one, which it has when entered.
+
+    Attributes:
+        kept: How many letters it has received.
     """
 
     def __init__(self, maildir: Path, port: int = 0) -> None:
-        self._path = maildir
-        self._port = port
-        self._keeper: _Keeper | None = None
+        self._maildir = Maildir(maildir)
+        self.port = port
+        self.kept = 0
         self._listener: asyncio.Server | None = None
         self._visits: weakref.WeakSet[SMTP] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
         """Open the port."""
-        self._keeper = _Keeper(Maildir(self._path))
-        # It logs connections, which would confuse people who send letters.
+        # aiosmtpd logs connections, which would confuse people who send letters.
         logging.getLogger("mail.log").disabled = True
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(self._receive, HOST, self._port)
+            self._listener = await loop.create_server(self._receive, HOST, self.port)
         except OSError as fault:
             raise PetitionError(
-                f"cannot open port {self._port}: {fault.strerror}", "Choose another port"
+                f"cannot open port {self.port}: {fault.strerror}", "Choose another port"
             ) from None
+        self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -130,22 +133,9 @@ class Sandbox:
             await asyncio.sleep(0)
         await self._listener.wait_closed()
 
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        if self._listener is None:
-            return self._port
-        port: int = self._listener.sockets[0].getsockname()[1]
-        return port
-
-    @property
-    def kept(self) -> int:
-        """How many letters it has received since it was entered."""
-        return self._keeper.kept if self._keeper else 0
-
     def _receive(self) -> SMTP:
         visit = SMTP(
-            self._keeper,
+            self,
             data_size_limit=SIZE_LIMIT,
             enable_SMTPUTF8=True,
             hostname=HOST_NAME,
@@ -154,14 +144,6 @@ class Sandbox:
         )
         self._visits.add(visit)
         return visit
-
-
-class _Keeper:
-    """What aiosmtpd calls for every letter."""
-
-    def __init__(self, maildir: Maildir) -> None:
-        self._maildir = maildir
-        self.kept = 0
 
     async def handle_DATA(  # noqa: N802 (the name that aiosmtpd looks for)
         self,

@@ -96,6 +96,8 @@ class Session:
     """One open connection; one letter at a time. Made by `open`.
 
     Attributes:
+        tls: The version of TLS, such as "TLSv1.3"; "" without.
+        offers: The service extensions that the server offers.
         letters: How many final dots the server has answered, with whatever reply.
         was_dismissed: Whether it said 421 between two letters.
     """
@@ -107,8 +109,8 @@ class Session:
         self._name = server.name
         self._smtp = smtp
         self._dot_seconds = dot_seconds
-        self._tls = tls_object.version() or "" if tls_object else ""
-        self._offers = _offers(smtp)
+        self.tls = tls_object.version() or "" if tls_object else ""
+        self.offers = _offers(smtp)
         self._transport = transport
         self._wire = Wire(transport)
         self._announced: Announcement | None = None
@@ -171,16 +173,6 @@ class Session:
         """Whether the commands of the next letter are already on their way."""
         return self._announced is not None
 
-    @property
-    def tls(self) -> str:
-        """The version of TLS, such as "TLSv1.3"; "" without."""
-        return self._tls
-
-    @property
-    def offers(self) -> Offers:
-        """The service extensions that the server offers."""
-        return self._offers
-
     async def transact(
         self, email: Email, permit: Permit, following: Following | None = None
     ) -> Transaction:
@@ -200,7 +192,7 @@ class Session:
             raise ValueError("another letter was announced to the server")
         transaction = MailTransaction(
             self._wire,
-            self._offers,
+            self.offers,
             email,
             seconds=self._server.timeout,
             dot_seconds=self._dot_seconds,
@@ -224,7 +216,7 @@ class Session:
         return Transaction(
             verdict=verdict,
             server=self._name,
-            tls=self._tls,
+            tls=self.tls,
             milliseconds=milliseconds,
             also_refused=tuple(transaction.also_refused),
             fault=transaction.fault,

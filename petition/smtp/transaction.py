@@ -8,9 +8,9 @@ The main rule: the final dot is written only after the caller has permitted it, 
 only a reply tells whether the letter was accepted.
 
 With PIPELINING the commands of the next letter may go in the same write as the dot (RFC 2920 3.1),
-so that a letter costs one round trip. They are no more than a question: whether the next letter
-goes is decided when its own permit is asked for. Some servers refuse what comes with a dot, as a
-guard against SMTP smuggling; then the same commands are given again in a write of their own.
+so that a letter costs one round trip. They commit to nothing: the permit of the next letter decides
+whether it goes. Some servers refuse commands that come with a dot, as a protection against SMTP
+smuggling; then the same commands are sent again in a separate write.
 """
 
 import re

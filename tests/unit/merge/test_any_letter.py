@@ -71,7 +71,7 @@ def test_letter_reads_back_or_its_row_is_refused(kind, name, title, salutation):
     assert checked(MERGERS[kind], person) == refused  # what `check` says is what `send` meets
     if refused:
         assert (refused.file, refused.line) == ("recipients.csv", 7)
-        assert re.search("control character|longer than|ends with a blank", refused.what)
+        assert re.search("control character|longer than|ends with a space", refused.what)
         return
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\r\n\.", sent.data)
     assert sent.is_whole  # piece by piece the same was seen
