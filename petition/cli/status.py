@@ -14,9 +14,9 @@ from petition.errors import UsageError, sentence
 from petition.identity import Identity, Signer
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, Counts, Event, stamp
-from petition.outbox.states import WAITING, State
+from petition.outbox.states import DONE, WAITING, State
+from petition.outbox.stats import AtWork, Stats, look
 from petition.outbox.worker_store import settings_of
-from petition.outbox.workers import DONE, AtWork, Stats, look
 from petition.sending.rate_limit import provider_of
 
 COLUMNS = (

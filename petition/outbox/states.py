@@ -47,6 +47,7 @@ ARROWS: dict[tuple[State, State], str] = {
 
 # Queries name these as `state IN WAITING` (database.py).
 WAITING = (State.QUEUED, State.DEFERRED)
+DONE = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)  # where an attempt ends
 MAY_HAVE_ARRIVED = (State.SENT, State.BOUNCED, State.UNCERTAIN)
 
 

@@ -1,4 +1,4 @@
-"""Workers that share a log: who is alive, what each claims, and how they stand.
+"""Workers that share a log: who is alive, and what each claims.
 
 A worker holds two advisory locks of its connection: one that it shares with all other workers, and
 that keeps a local `send` out; and one of its own. Both end with the connection, through which it
@@ -9,11 +9,9 @@ A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and
 allowed under the daily cap one worker at a time.
 """
 
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,13 +21,12 @@ from petition.outbox.database import Database
 from petition.outbox.log import Cap, Log, utc_now
 from petition.outbox.models import Copy, moment, stamp
 from petition.outbox.run import CopyOutcome, Intent, Run
-from petition.outbox.states import Reason, State
-from petition.outbox.worker_store import TASK, queue_job, workers_are_made
+from petition.outbox.states import DONE, Reason
+from petition.outbox.worker_store import TASK, queue_job
 
 if TYPE_CHECKING:
     import asyncio
 
-DONE = (State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN)
 _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [pace] says
 
 
@@ -263,59 +260,3 @@ class SharedRun(Run):
             return min(limit, row[0]) if row else 0
 
         return await self._committer.commit(step)
-
-
-@dataclass(frozen=True, slots=True)
-class AtWork:
-    """A worker that is alive, and what it has done since it began."""
-
-    owner: str
-    name: str
-    done: Mapping[State, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How a log stood.
-
-    Args:
-        seconds: When, by a monotonic clock.
-        at: The same as the log keeps it.
-        counts: How many copies were in each state, of one letter or of all.
-        deferred: How many were deferred, by domain.
-        workers: The workers that were alive.
-        waiting: How many jobs waited.
-        doing: How many were being done.
-        lag: For how many seconds a letter that could be sent had waited for its first worker.
-    """
-
-    seconds: float
-    at: str
-    counts: Mapping[State, int]
-    deferred: Mapping[str, int]
-    workers: tuple[AtWork, ...] = field(default=())
-    waiting: int = 0
-    doing: int = 0
-    lag: float = 0.0
-
-
-def look(log: Log, letter: str | None) -> Stats:
-    """How a log stands; copies are those of one letter, if it is named."""
-    with log.database.transaction(temporary=True):  # as of one moment
-        counts: dict[State, int] = {}
-        for name in [letter] if letter else log.letters():
-            for state, number in log.counts(name).by_state.items():
-                counts[state] = counts.get(state, 0) + number
-        rows = log.database.all("deferred_domains", {"letter": letter})
-        deferred = {row["domain"]: row["number"] for row in rows}
-        stats = Stats(time.monotonic(), log.now, counts, deferred)
-        if not workers_are_made(log.database):
-            return stats
-        workers = tuple(
-            AtWork(row["owner"], row["name"], {state: row[str(state)] for state in DONE})
-            for row in log.database.all("workers_now")
-        )
-        jobs = log.database.one("jobs_now")
-    assert jobs is not None  # noqa: S101 (counts have one row)
-    lag = max(0.0, float(jobs["lag"]))
-    return replace(stats, workers=workers, waiting=jobs["waiting"], doing=jobs["doing"], lag=lag)

@@ -83,11 +83,11 @@ WHERE (EXISTS (SELECT 1 FROM copy WHERE copy.letter = dispatch.letter AND newest
 -- Letters for workers of which copies were picked to wait again.
 SELECT DISTINCT copy.letter
 FROM moving JOIN copy ON copy.id = moving.copy JOIN dispatch ON dispatch.letter = copy.letter
-WHERE moving.to_state IN ('queued', 'deferred') AND copy.newest = 1
+WHERE moving.to_state IN WAITING AND copy.newest = 1
 
 -- :name fields_of_waiting
 -- The fields of the copies of a letter that wait.
-SELECT fields FROM copy WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+SELECT fields FROM copy WHERE letter = :letter AND newest = 1 AND state IN WAITING
 
 -- :name keep_enclosure
 -- Keep a file that a row has.
@@ -199,20 +199,20 @@ WHERE letter = :letter AND newest = 1 AND revision = :revision
 -- Copies of a letter for mailboxes that are never to be written to, and that no other worker has.
 SELECT copy.id FROM suppression JOIN copy
     ON copy.folded = suppression.folded AND copy.letter = :letter
-WHERE copy.state IN ('queued', 'deferred')
+WHERE copy.state IN WAITING
 FOR UPDATE OF copy SKIP LOCKED
 
 -- :name left_of_letter
 -- How many copies of a letter wait, how many of these could be sent now, and when the first other is due.
 SELECT COUNT(*) AS waiting, COUNT(*) FILTER (WHERE state = 'queued' OR due_at <= :now) AS due_now,
        MIN(due_at) AS due_at
-FROM copy WHERE letter = :letter AND newest = 1 AND state IN ('queued', 'deferred')
+FROM copy WHERE letter = :letter AND newest = 1 AND state IN WAITING
 
 -- :name waiting_unchosen
 -- How many copies of a letter wait beside those that were chosen.
 SELECT COUNT(*)
 FROM copy JOIN listed ON listed.folded = copy.folded AND listed.twin = copy.twin
-WHERE copy.letter = :letter AND copy.newest = 1 AND copy.state IN ('queued', 'deferred')
+WHERE copy.letter = :letter AND copy.newest = 1 AND copy.state IN WAITING
   AND listed.chosen = 0
 
 -- :name lock_cap

@@ -145,26 +145,20 @@ def _intervals(pace: PaceSettings) -> dict[str, float]:
     return {name: rate.interval for name, rate in rates.items()}
 
 
-def _as_text(pace: PaceSettings) -> Mapping[str, object]:
-    """The table as petition.toml would have it."""
-    values: dict[str, object] = {
-        "rate": _rate(pace.rate) if pace.rate else None,
-        "per_day": pace.per_day,
-        "warm_up": list(pace.warm_up) if pace.warm_up else None,
-        "per_domain": {name: _rate(rate) for name, rate in pace.per_domain.items()},
-        "between": str(pace.between) if pace.between else None,
-        "retry": [_span(wait) for wait in pace.retry] if pace.retry else None,
-        "give_up": _span(pace.give_up) if pace.give_up else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.count}/{_UNITS[rate.seconds]}"
-
-
-def _span(span: timedelta) -> str:
-    return f"{round(span.total_seconds())} s"
+def _as_text(value: object) -> object:
+    """A value of [pace] as petition.toml would have it."""
+    match value:
+        case PaceSettings():
+            return {name: _as_text(one) for name, one in value if one is not None}
+        case Rate():
+            return f"{value.count}/{_UNITS[value.seconds]}"
+        case timedelta():
+            return f"{round(value.total_seconds())} s"
+        case dict():
+            return {name: _as_text(one) for name, one in value.items()}
+        case tuple():
+            return [_as_text(one) for one in value]
+    return value if isinstance(value, int) else str(value)
 
 
 def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files) -> None:
