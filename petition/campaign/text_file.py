@@ -10,7 +10,9 @@ from pathlib import Path
 from petition.address import find_obscured
 from petition.errors import Level, Problem
 
-TEXT_LIMIT = 1_000_000  # bytes of a letter, the demands or petition.toml
+# Of a letter, the demands or petition.toml. What a parser makes of one line takes kilobytes.
+TEXT_LIMIT = 256_000  # bytes
+LINE_LIMIT = 20_000
 
 HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'
 
@@ -35,7 +37,7 @@ def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
 
 
 def read_text(root: Path, file: str, problems: list[Problem]) -> str | None:
-    """The text of a file of at most 1 MB in UTF-8, without a byte order mark, its line ends LF.
+    """The text of a file in UTF-8, without a byte order mark, its line ends LF.
 
     None, and a problem, if it cannot be read.
     """
@@ -70,7 +72,9 @@ def is_utf16(beginning: bytes) -> bool:
 
 def _fault_of(content: bytes) -> tuple[int | None, str, str] | None:
     if len(content) > TEXT_LIMIT:
-        return None, "is larger than 1 MB", "Shorten it"
+        return None, f"is larger than {TEXT_LIMIT // 1000} kB", "Shorten it"
+    if max(content.count(b"\n"), content.count(b"\r")) > LINE_LIMIT:
+        return None, f"has more than {LINE_LIMIT:,} lines", "Shorten it"
     if is_utf16(content):
         return 1, "is saved as UTF-16", HINT_ENCODING
     try:

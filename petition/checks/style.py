@@ -227,7 +227,7 @@ _READ = 500  # copies whose text is searched
 _SHAPES = 100  # further ones, of which each has other cells empty
 _NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
 # A field with punctuation behind it: there a cell needs none of its own.
-_BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]*\}\}\s?[,;:!?]")
+_BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]{0,500}\}\}\s?[,;:!?]")
 _MARKUP = re.compile(r"[*_`\\]")
 _PARAGRAPH_END = re.compile(r"(?<=\n\n)(?=[^\n])")
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from petition.campaign.text_file import find_file, read_text
+from petition.campaign.text_file import LINE_LIMIT, TEXT_LIMIT, find_file, read_text
 from tests.privileges import bound_by_permissions
 from tests.unit.campaign.samples import Said
 
@@ -24,7 +24,8 @@ def test_line_ends_and_byte_order_mark_do_not_count(folder, problems, end):
         ("one".encode("utf-16"), 1, "is saved as UTF-16"),
         ("one".encode("utf-16-be"), 1, "NUL"),
         (b"one\ntwo\0", 2, "NUL"),
-        (b"x" * 1_000_001, None, "is larger than 1 MB"),
+        (b"x" * (TEXT_LIMIT + 1), None, "is larger than 256 kB"),
+        (b"\r\n" * (LINE_LIMIT + 1), None, "has more than 20,000 lines"),
     ],
 )
 def test_a_file_that_is_no_text_is_one_problem(folder, problems, content, line, what):
