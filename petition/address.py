@@ -193,7 +193,7 @@ def _validated(text: str) -> str:
 def _refusal(text: str, fault: Exception) -> AddressRefused:
     if find_obscured(text):
         return AddressRefused(
-            f'"{text.strip()}" is what a web page shows in place of an address',
+            f'"{text.strip()}" is what a web page shows instead of an address',
             "Copy the address itself from the page",
         )
     if not text.strip():
