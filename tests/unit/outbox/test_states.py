@@ -64,12 +64,6 @@ def test_a_state_is_known_wherever_all_of_them_are_listed(place: str):
     assert set(State) <= set(PLACES[place](text))
 
 
-def test_the_documentation_lists_every_arrow():
-    text = (ROOT.parent / "docs" / "delivery-log.md").read_text(encoding="utf-8")
-    found = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", text, re.MULTILINE)
-    assert sorted(found) == sorted((str(start), str(end)) for start, end in ARROWS)
-
-
 def test_queries_compare_states_with_states_alone():
     """An upgrade names states as they were when it was written."""
     compared = re.compile(r"\b\w*state(?: = | <> | IN \()((?:'\w+'(?:, )?)+)")
