@@ -187,7 +187,7 @@ def test_a_table_of_somebody_else_is_left_alone(postgres: Postgres):
     url = postgres.new_log()
     schema = url.rpartition("%3D")[2]
     postgres.run(f"CREATE TABLE {schema}.copy (id int)")
-    with pytest.raises(LogUnusable, match="this is no log of petition"):
+    with pytest.raises(LogUnusable, match="not a log of petition"):
         Log(url)
     assert not is_there(url)
 

@@ -47,9 +47,9 @@ def table_of_states(text: str) -> set[str]:
 PLACES = {
     "docs/delivery-log.md": table_of_states,
     "petition/report/page.py, _GROUPS": lambda _: {s for group in _GROUPS.values() for s in group},
-    "petition/cli/status.py, _next": lambda text: {
+    "petition/cli/status.py": lambda text: {
         State.SENT,  # there is nothing to do
-        *(State[name] for name in re.findall(r"^        State\.(\w+): ", text, re.MULTILINE)),
+        *(State[name] for name in re.findall(r"\bState\.([A-Z]+)\b", text)),
     },
     "petition/outbox/enqueue.sql, compare": lambda text: set(
         re.findall(r"'(\w+)'", text.partition("-- :name compare\n")[2].partition("-- :name ")[0])
