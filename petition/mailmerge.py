@@ -225,7 +225,7 @@ class _Reading:
     # ---- the mailboxes
 
     def _recipient(self, header: Header, line: int, row: dict[str, str]) -> tuple[str, str]:
-        """Name and address of a row; the parts are filled apart, so that a comma stays a comma."""
+        """Name and address of a row; filled separately, so that a comma in a name stays one."""
         parts = _NAMED.fullmatch(header.value.text)
         source = (parts["name"].strip(), parts["address"]) if parts else ("", header.value.text)
         try:

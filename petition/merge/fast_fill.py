@@ -8,7 +8,7 @@ needs dot-stuffing (RFC 5321 4.5.2).
 All copies whose rows have the same cells empty have one form, into which the other cells are
 printed. What they have in common is encoded once, and a list is checked without merging each copy.
 A copy comes out as Jinja fills it, in a fifth of the time. Anything out of the ordinary is left to
-Jinja, which knows the line it stands on.
+Jinja, which knows its line.
 """
 
 import re
@@ -56,7 +56,7 @@ def encode(text: str) -> str:
     if not text:
         return ""
     *lines, last = text.encode().decode("latin-1").translate(_TABLE).split("\n")
-    # A blank at a line's end is escaped; one at a piece's end stands before a soft line break.
+    # A blank at the end of a line is escaped; at the end of a piece a soft line break follows it.
     whole = [_folded(_BLANK_AT_END.sub(lambda end: f"={ord(end[0]):02X}", one)) for one in lines]
     return "\r\n".join([*whole, _folded(last) + _SOFT_END if last else ""])
 
@@ -107,13 +107,13 @@ def encode_values(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     The same as `print_plain` and `print_html` make; for most rows one look tells that both are
     alike.
     """
-    if _ALL_SHORT_IN_HTML("\0".join(texts)):  # no text that is printed holds a NUL
+    if _ALL_SHORT_IN_HTML("\0".join(texts)):  # no text that is printed has a NUL
         pieces = [text + _SOFT_END for text in texts]
         return pieces, pieces
     return [encode_value(text) for text in texts], [encode_value(in_html(text)) for text in texts]
 
 
-# Lines that end with CRLF, hold no other CR or LF, and do not begin with a dot.
+# Lines that end with CRLF, have no other CR or LF, and do not begin with a dot.
 _LINES = r"(?:(?:[^.\r\n\0][^\r\n\0]*)?\r\n)*"
 _PIECES_OF_LINES = re.compile(rf"{_LINES}(?:\0{_LINES})*").fullmatch
 _LONG = 100

@@ -110,7 +110,7 @@ def _inliner() -> css_inline.CSSInliner:
 
 @cache
 def _layout() -> tuple[Template, str, str]:
-    """The page, the style that goes into its elements, and the rules that only a head can hold."""
+    """The page, the style that goes into its elements, and the rules that can only be in a head."""
     folder = files("petition.merge")
     letter = folder.joinpath("letter.html").read_text("utf-8")
     style, at, rest = folder.joinpath("letter.css").read_text("utf-8").partition("@media")
@@ -123,7 +123,7 @@ def write_plain(nodes: Iterable[Node], marked: Marked) -> str:
 
 
 class _Plain:
-    """Writes blocks, each with the empty line behind it that separates it from the next."""
+    """Writes blocks, each with an empty line after it."""
 
     def __init__(self, marked: Marked) -> None:
         self._marked = marked
@@ -134,7 +134,7 @@ class _Plain:
     def trimmed(self, text: str) -> str:
         """A text without the line ends at its end.
 
-        They may stand before statements that end conditions, but not before the end of a loop,
+        They can go before statements that end conditions, but not before the end of a loop,
         whose rounds they separate.
         """
         head, closing = self._closing(text.rstrip("\n"))
@@ -152,7 +152,7 @@ class _Plain:
         return text[:end], text[end:]
 
     def whole(self, nodes: Iterable[Node]) -> str:
-        """All blocks; the text ends with one line end, at which a loop may stand."""
+        """All blocks; the text ends with one line end, after which a loop can end."""
         text = self.trimmed(self.blocks(nodes))
         return text if self._closing(text)[0].endswith("\n") else text + "\n"
 

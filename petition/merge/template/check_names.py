@@ -54,7 +54,7 @@ _ABSENT = {
     "reply_by": ("the letter has no reply-by date", "Write reply_by: 14 days in its front matter"),
 }
 
-# Filters after which a list still holds the same things.
+# Filters that leave the things in a list as they are.
 _SAME_THINGS = frozenset(
     {
         *("limit", "list", "reject", "rejectattr", "reverse", "select", "selectattr"),
@@ -74,8 +74,8 @@ _PRINTED_WHOLE = frozenset({"demands", "signatories", "today", "reply_by", "unsu
 _OTHER_FILES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
 _INSTEAD = {
-    "macro": "Write its text where it is to stand, or repeat it with {% for %}",
-    "call": "Write its text where it is to stand",
+    "macro": "Write its text where it belongs, or repeat it with {% for %}",
+    "call": "Write its text where it belongs",
     "filter": "Put the filter on each field: {{ recipient.name | upper }}",
     "set": 'Give the value in the tag, as in {% set town = "Leeds" %}, or choose with {% if %}',
     "block": "Take {% block %} and {% endblock %} out, and leave the text",
@@ -171,7 +171,7 @@ class NameCheck:
         if name in _ABSENT:
             self.report(line, *_ABSENT[name], name)
         elif name in self.known.get("recipient", ()):
-            what = f"{name} cannot stand alone"
+            what = f"there is no {name} on its own"
             self.report(line, what, f"Write recipient.{name}", name)
         elif near := nearest(name, {*made, *self.known}):
             self.report(line, f"there is no {name}", f"Did you mean {near}", name)
@@ -280,7 +280,7 @@ def _number(limit: nodes.Filter) -> int:
 
 def _fixed(value: nodes.Expr, name: str) -> Any:  # noqa: ANN401 (whatever a constant is)
     if not isinstance(value, nodes.Const):
-        what = f"{name} takes only fixed values where the signatories stand as a block"
+        what = f"{name} takes only fixed values where the signatories are a list of their own"
         raise ValueRefused(what, "Write a text in quotes or a number there")
     return value.value
 
@@ -358,7 +358,7 @@ class Condition:
         return self._text
 
     def holds(self, person: Person) -> bool:
-        """Whether it holds for a person; UsageError if that cannot be worked out."""
+        """Whether it holds for a person; UsageError if that cannot be evaluated."""
         self._environment.budget.start()
         names = {_ROW: Named(_ROW, person.fields), **person.fields}
         try:
@@ -369,7 +369,7 @@ class Condition:
             what = str(why) or type(why).__name__
             hint = "Cells are texts: write age|int > 17"
         place = f"{person.file}:{person.line}"
-        raise UsageError(f"{_OPTION} {self} cannot be worked out for {place}: {what}", hint)
+        raise UsageError(f"{_OPTION} {self} cannot be evaluated for {place}: {what}", hint)
 
     def _compiled(self, columns: Collection[str]) -> TemplateExpression:
         if len(self._text) > _LIMIT:
@@ -382,7 +382,7 @@ class Condition:
         except TemplateSyntaxError as fault:
             raise self._unreadable(fault) from None
         except RecursionError:
-            what = f"{_OPTION} is nested too deep"
+            what = f"{_OPTION} is nested too deeply"
             raise UsageError(what, "Write it with fewer brackets") from None
 
     def _check_names(self, tree: nodes.Expr, columns: Collection[str]) -> None:

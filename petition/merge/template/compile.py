@@ -101,7 +101,7 @@ def compile_again(
 def compile_path(
     file: str, line: int, path: str, known: Mapping[str, Sequence[str]], problems: list[Problem]
 ) -> Template:
-    """Compile the path of an attachment, which may hold fields."""
+    """Compile the path of an attachment, which can contain fields."""
     source = _Source(file, line, path, problems)
     return source.template() if source.check(known) else Template("", ())
 
@@ -176,7 +176,7 @@ class _Source:
             for mark in sorted(marks - set(_marks_in(tree))):
                 tag = marked.tag(mark)
                 hint = "Put it into the text of a paragraph, a list, a table or a link"
-                self._report(tag.line, f"{tag} stands where nothing is printed", hint)
+                self._report(tag.line, f"{tag} is in a place where nothing is printed", hint)
         tree = _put_blocks(tree, around.block, marked, complain)
         text = marked.template(write_plain(tree, marked))
         html = marked.template(write_page(tree, marked, language, around.title))
@@ -213,12 +213,12 @@ def _marks_in(tree: Iterable[Node]) -> Iterable[str]:
         yield from _marks_in(node.children)
 
 
-# Reports a field that cannot stand where it does: its mark, what is wrong, what to do about it.
+# Reports a field in the wrong place: its mark, what is wrong, what to do about it.
 _Complain = Callable[[str, str, str], None]
 
 
 def _put_blocks(tree: list[Node], block: Block, marked: Marked, complain: _Complain) -> list[Node]:
-    """Put blocks in place of the paragraphs that hold nothing but what stands for them."""
+    """Put blocks in place of the paragraphs that have only an expression for one."""
     made: list[Node] = []
     for node in tree:
         if mark := _only_mark(node):
@@ -233,7 +233,7 @@ def _put_blocks(tree: list[Node], block: Block, marked: Marked, complain: _Compl
                 made += blocks
                 continue
         if node.kind == "field" and _is_block(node, block, marked):
-            what = f"{marked.tag(node.text)} does not stand alone in its paragraph"
+            what = f"{marked.tag(node.text)} is not alone in its paragraph"
             complain(node.text, what, "Give it a paragraph of its own, or take it out")
         node.children = _put_blocks(node.children, block, marked, complain)
         made.append(node)
@@ -241,7 +241,7 @@ def _put_blocks(tree: list[Node], block: Block, marked: Marked, complain: _Compl
 
 
 def _only_mark(node: Node) -> str:
-    """The mark that is all a paragraph holds, or nothing."""
+    """The mark of the only field in a paragraph that has nothing else; or nothing."""
     if node.kind != "paragraph" or len(node.children) != 1 or node.children[0].kind != "field":
         return ""
     return node.children[0].text
@@ -261,7 +261,7 @@ def _empty(tag: Tag) -> tuple[str, str]:
 
 
 def blocks_of(demands: Sequence[Demand], signatories: SignatoryList) -> Block:
-    """What stands for a block: `demands`, and the signatories that an expression chooses."""
+    """Gives the blocks of `demands`, and of the signatories that an expression chooses."""
     of_demands = [Node("ordered_list", name="demands", children=list(map(_demand, demands)))]
 
     def block(source: str) -> list[Node] | None:

@@ -1,4 +1,4 @@
-"""What authors are told of a template that cannot be read or filled.
+"""Explains to authors why a template cannot be read or filled.
 
 The slips that authors really make are found in the letter itself and explained. Anything else is
 given in Jinja's or Python's own words, which differ between versions, with its line.
@@ -70,7 +70,7 @@ _SLIPS = [
         ),
         (
             r"^\{\{[^(]*[^=!<>(](?P<mark>=)(?!=)",
-            '"=" cannot stand in a field',
+            '"=" cannot be used in a field',
             "Give a name a value with {% set town = ... %}, and compare with ==",
         ),
         (r"^\{%\s*(?P<mark>else if|else?s?if)\b", 'there is no tag "{}"', "Write {% elif ... %}"),
@@ -80,10 +80,10 @@ _SLIPS = [
             "Write it as {% for demand in demands %}",
         ),
         (r"^\{%\s*(?:el)?if\b.*(?P<mark>\bthen\b)", '"{}" means nothing in a tag', "Take it out"),
-        (r"(?P<mark>[\"'])", "a quotation mark is never closed", "Write {} behind the text"),
+        (r"(?P<mark>[\"'])", "a quotation mark is never closed", "Write {} after the text"),
         (
             rf"^\{{(?:\{{|%\s*(?:el)?if\b).*?(?<!\bis )(?<![\w.]){_WORD}\s+(?P<mark>(?!\d){_WORD})",
-            '"{}" cannot stand there',
+            '"{}" is not expected there',
             "Write a name as one word, as in recipient.first_name",
         ),
     )
@@ -92,7 +92,7 @@ _SLIPS = [
 
 def of_syntax(fault: TemplateSyntaxError, source: str) -> TemplateFault:
     """Why a template cannot be read."""
-    here: list[str] = []  # what stands in the tags on the line that Jinja says
+    here: list[str] = []  # what is in the tags on the line that Jinja says
     begun: list[tuple[str, int]] = []  # the blocks that are open, each with its line
     for tag in _TAG.finditer(source):
         line = source.count("\n", 0, tag.start()) + 1
@@ -125,21 +125,21 @@ def _unclosed(tag: re.Match[str], line: int) -> TemplateFault | None:
         what = f'"{begin}" is closed by "{tag["end"]}"'
         return TemplateFault(what, f'Write "{end}" there', tag["end"], line)
     if not inner.strip() and tag.string.startswith("{{", tag.end()):
-        return TemplateFault("a field stands within a field", "Write {{ and }} once", begin, line)
+        return TemplateFault("a field is inside another field", "Write {{ and }} once", begin, line)
     if begin == "{{" and re.match(r"[^{}\n]*\}", inner):
         return TemplateFault('a field ends with "}" alone', 'Write "}}" there', "}", line)
     return TemplateFault(f'"{begin}" is never closed', f'Write "{end}" where it ends', begin, line)
 
 
 def _mispaired(tag: re.Match[str], line: int, begun: list[tuple[str, int]]) -> TemplateFault | None:
-    """A tag that ends or divides another block than the one that is open."""
+    """A tag that does not fit the block that is open."""
     word, last = _keyword(tag), begun[-1][0] if begun else ""
     if word in _OPENING or (word == "set" and "=" not in tag["inner"]):
         begun.append((word, line))
     elif last and word == f"end{last}":
         begun.pop()
     elif last and word.startswith("end"):
-        what = f"{{% {word} %}} stands where {{% end{last} %}} is missing"
+        what = f"{{% {word} %}} comes before {{% end{last} %}}"
         return TemplateFault(what, f"Write {{% end{last} %}} first", word, line)
     elif word.startswith("end") or (word in {"else", "elif"} and last not in {"if", "for"}):
         hint = "Write the tag that begins its block before it, or take it out"
@@ -148,7 +148,7 @@ def _mispaired(tag: re.Match[str], line: int, begun: list[tuple[str, int]]) -> T
 
 
 def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
-    """What authors forget in a tag, or write who know another language."""
+    """What authors forget in a tag, or write as in another language."""
     if tag["inner"].startswith("%"):
         hint = "Write {{ ... }} or {% ... %}"
         return TemplateFault(f'"{tag["begin"]}%" means nothing', hint, f"{tag['begin']}%", line)
@@ -163,7 +163,9 @@ def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
     if tag["begin"] == "{{" or word in {*_TAGS, *_OPENING} or word.startswith("end"):
         return None
     near = nearest(word, _TAGS)
-    hint = f"Did you mean {near}" if near else "Known are if, for and set; a field stands in {{ }}"
+    hint = (
+        f"Did you mean {near}" if near else "Known are if, for and set; a field is written in {{ }}"
+    )
     return TemplateFault(f'there is no tag "{word}"', hint, word, line)
 
 
@@ -193,7 +195,7 @@ def of_failure(fault: Exception) -> TemplateFault:
         # Python names the function behind a filter: `do_truncate()`, `Operations._limit()`.
         message = f"{re.sub('^(?:sync_)?(?:do_|test_|_)', '', called[1])}{message[called.end(1) :]}"
         hint = ""
-    told = message if isinstance(fault, TemplateError) else f"this cannot be worked out: {message}"
+    told = message if isinstance(fault, TemplateError) else f"this cannot be evaluated: {message}"
     return TemplateFault(_sentence(told), hint or "Compare it with docs/write-a-letter.md")
 
 

@@ -26,7 +26,7 @@ class ValueRefused(PetitionError):
 
 
 class CellRefused(ValueRefused):
-    """A value cannot be printed where it stands: its row is to blame."""
+    """A value cannot be printed in its place: its row is to blame."""
 
 
 class FileRefused(CellRefused):
@@ -141,7 +141,7 @@ def is_printable(text: str) -> bool:
 
 
 def in_html(text: str) -> str:
-    """What a field prints, as it stands in HTML: a field is escaped here and nowhere else."""
+    """What a field prints, in HTML; a field is escaped only here."""
     return escape(text)
 
 
@@ -205,7 +205,7 @@ class Previous:
 
 
 def stand_in(title: str, today: date) -> Previous:
-    """What stands for a letter that nobody has yet, so that a follow-up can be previewed."""
+    """A stand-in for a letter that nobody has yet, so that a follow-up can be previewed."""
     stall = {"status": "stalled", "demand": "", "channel": "phone", "quote": "…"}
     return Previous(title, today, 0, ({**stall, "on": today.isoformat()},))
 

@@ -20,7 +20,7 @@ from petition.merge.template.markdown import first_html, soft_line_ends
 from petition.merge.template.sandbox import template_syntax
 from petition.merge.template.tags import TAG, Marked, Role, Tag, mark_tags
 
-# A name behind one of these is an attribute or a filter, and no variable.
+# A name after one of these is an attribute or a filter, not a variable.
 _NO_NAME_BEHIND = frozenset({".", "|"})
 _BRACE = re.compile(r"\{(?=[{%#]|" + TAG.pattern + ")")
 
@@ -175,7 +175,7 @@ def _pieces(text: str, marked: Marked) -> Iterator[str]:
 
 
 def _is_whole(link: str, marked: Marked) -> bool:
-    """Whether a link leads to a host that the letter itself names, whatever the fields hold."""
+    """Whether a link leads to a host that the letter itself names, whatever is in the fields."""
     host = re.split(r"[/?#]", link.partition("://")[2])[0]
     marks = TAG.findall(link)
     return bool(host) and not TAG.search(host) and all(_is_field(mark, marked) for mark in marks)

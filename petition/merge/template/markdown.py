@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LISTS = ("bullet_list", "ordered_list")
 
-# What stands inside a line of text; all other kinds are blocks.
+# What is inside a line of text; all other kinds are blocks.
 INLINE = frozenset(
     {"text", "field", "code_inline", "softbreak", "hardbreak", "em", "strong", "link", "image"}
 )
@@ -39,14 +39,14 @@ class Node:
 
     Args:
         kind: Markdown's own name for it (`paragraph`, `strong`, `text` ...); and `statement` for a
-            Jinja statement, `field` for an expression, `group` for what stands between the
+            Jinja statement, `field` for an expression, `group` for what is between the
             statements that belong together, with them.
         text: Of a `text` or code its words, of a `field` or `statement` its mark, of a `link` or
             an `image` where it leads, of a list item in a loop the expression that counts it.
         children: The nodes in it.
         number: Of an ordered list its first number, of a heading its level.
         align: How a table cell is aligned; empty: as the text runs.
-        is_tight: Whether a paragraph stands without space around it, as in a list of short lines.
+        is_tight: Whether a paragraph has no space around it, as in a list of short lines.
         name: What a style sheet may call it.
     """
 
@@ -187,7 +187,7 @@ class _Builder:
         path = unquote(str(token.attrs["src"]))
         words = self.blocks(token.children or [])
         if TAG.search(path):
-            what = "a field stands in the path of an image, and images are the same for everybody"
+            what = "the path of an image has a field, and images are the same for everybody"
             self._report(line, what, "Write the path out, or attach the file")
             return words
         if not words:
@@ -240,14 +240,14 @@ class _Builder:
 
     def _unpaired(self, mark: str) -> None:
         tag = self._marked.tag(mark)
-        what = f"{tag} and what belongs to it stand in different places of the text"
+        what = f"{tag} and its matching tags are in different parts of the text"
         line = self._marked.text.count("\n", 0, max(self._marked.text.find(mark), 0))
-        hint = "Put each of these tags on a line of its own, without blanks before it"
+        hint = "Put each of these tags on a line of its own, without spaces before it"
         self._report(line, what, hint)
 
 
 def _lifted(block: Node, marked: Marked) -> Node:
-    """A condition that is a paragraph's whole text stands around the paragraph.
+    """Put a condition that is all the text of a paragraph around the paragraph.
 
     Otherwise an empty paragraph would be left where it is false.
     """
@@ -334,7 +334,7 @@ def _looped(group: Node, inner: Node, marked: Marked) -> Node:
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     # A link keeps its marks, and is judged where it is written (tags.py), not silently left as it
-    # is; and text decoded from a link could hold characters that stand for tags.
+    # is; and text decoded from a link could contain characters that stand for tags.
     parser.normalizeLink = _normalize_link  # type: ignore[method-assign]
     parser.validateLink = lambda url: True  # type: ignore[method-assign]  # noqa: ARG005
     parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
@@ -356,7 +356,7 @@ def _normalize_link(url: str) -> str:
 
 
 def _statement_lines(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
-    """A line that holds statements alone is a block."""
+    """A line with nothing but statements is a block."""
     if silent and state.parentType == "table":
         return False  # a table's row, which `_statements_of` makes statements again
     marked: Marked = state.env["marked"]

@@ -1,7 +1,7 @@
 """Signatories in a letter: their order in each language, country names, our own words.
 
 No library fits: PyICU and icu4py need a compiler or 30 MB of data, pyuca knows one order for all
-languages, and CLDR has the Kazakh І behind И, where that alphabet has it behind Ы.
+languages, and CLDR has the Kazakh І after И, where that alphabet has it after Ы.
 """
 
 import re
@@ -145,7 +145,7 @@ def _key(name: str, places: dict[str, tuple[int, int]], scripts: list[str]) -> K
             weights += _weights(piece[0], places, scripts)
         elif not all(unicodedata.category(char).startswith("M") for char in piece[0]):
             weights.append(_BLANK)
-    while weights and weights[0] == _BLANK:  # a name in quotes stands where it would without
+    while weights and weights[0] == _BLANK:  # a name in quotes is sorted as without them
         del weights[0]
     while weights and weights[-1] == _BLANK:
         del weights[-1]

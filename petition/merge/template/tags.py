@@ -1,7 +1,7 @@
 """Jinja tags and links in a letter's text, put aside before Markdown sees them.
 
 Markdown sees a field as one plain letter: nothing in an expression is taken for emphasis, a table's
-bar or a link's end, and nothing that a field will hold is Markdown.
+bar or a link's end, and nothing in a field is Markdown.
 
 A field that begins a link is a whole address, of the web or mail only. Any other field is a part of
 one, and can neither end it nor change its host.
@@ -24,8 +24,8 @@ TAG = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
 _RESERVED = re.compile("[\U00100000-\U0010ffff]")
 _NUMERIC_ENTITY = re.compile(r"&#(?:([0-9]{1,8})|[xX]([0-9a-fA-F]{1,8}));")
 
-# What opens and closes a tag in a compiled template. A letter cannot hold these characters, so its
-# own text is never taken for a tag, whatever it holds.
+# What opens and closes a tag in a compiled template. A letter cannot contain these characters, so
+# its own text is never taken for a tag.
 VARIABLE = ("\U0010f001", "\U0010f002")
 BLOCK = ("\U0010f003", "\U0010f004")
 COMMENT = ("\U0010f005", "\U0010f006")
@@ -55,7 +55,7 @@ class Tag:
     """One tag."""
 
     role: Role
-    source: str  # what stands between its delimiters
+    source: str  # what is between its delimiters
     line: int  # where it begins, from 1
 
     @property
@@ -75,7 +75,7 @@ class Template(NamedTuple):
     lines: tuple[int, ...]
 
     def tags_on(self, line: int | None) -> list[str]:
-        """What stands in each of the tags on a line of the letter."""
+        """What is in each of the tags on a line of the letter."""
         if line not in self.lines:
             return []
         inner = _COMPILED_TAG.findall(self.source)
@@ -106,7 +106,7 @@ class Marked:
         return chr(_FIRST + len(self._tags) - 1)
 
     def template(self, text: str) -> Template:
-        """A compiled template of a text in which this text's marks stand."""
+        """A compiled template of a text with these marks."""
         marks = TAG.findall(text)
         source = TAG.sub(lambda mark: _delimited(self.tag(mark.group())), text)
         return Template(source, tuple(self.tag(mark).line for mark in marks))
@@ -244,7 +244,7 @@ _STATIC = re.compile(r"(?:https?://|mailto:|tel:)", re.IGNORECASE)
 _WHOLE = re.compile(r"(?:https?://[^/?#@\s]+(?:[/?#].*)?|mailto:.+)", re.IGNORECASE)
 _HOST_UNFINISHED = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
-# RFC 3986: what a whole URL is made of. A part of one keeps the unreserved characters alone.
+# RFC 3986: what a whole URL can consist of. A part of one keeps only unreserved characters.
 _OF_A_URL = "%/:=&?~#+!$,;'@()*[]"
 _AS_IT_IS = re.compile(f"[A-Za-z0-9_.{re.escape(_OF_A_URL)}-]*")
 
@@ -260,12 +260,12 @@ def whole_link(value: str) -> str:
 
 
 def link_part(value: str) -> str:
-    """A value as a part of a link: every character with a meaning of its own is encoded."""
+    """A value as a part of a link: every reserved character is encoded."""
     return quote(value, safe="")
 
 
 def mail_link_part(value: str) -> str:
-    """A value as a part of a `mailto:` link, where @ means nothing but itself."""
+    """A value as a part of a `mailto:` link, where @ is not reserved."""
     return quote(value, safe="@")
 
 
@@ -273,7 +273,7 @@ FILTERS = {"whole_link": whole_link, "link_part": link_part, "mail_link_part": m
 
 
 def fault_of(link: str, marked: Marked) -> str | None:
-    """Why a link cannot stand in a letter, or None."""
+    """Why a letter cannot have a link, or None."""
     if not _is_balanced(link, marked):
         return "a statement begins in a link and ends outside of it"
     fields = [mark for mark in TAG.findall(link) if marked.tag(mark).role is Role.FIELD]

@@ -105,7 +105,7 @@ def test_field_that_would_not_be_printed_is_a_problem():
     body = "x\n\n[a](https://a.example '{{ recipient.name }}')"
     (problem,) = problems_of(text_of(body))
     assert problem.line == 7
-    assert problem.what == "{{ recipient.name }} stands where nothing is printed"
+    assert "{{ recipient.name }}" in problem.what
 
 
 def test_unused_reference_with_a_field_is_a_problem():

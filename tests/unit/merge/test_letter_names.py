@@ -138,7 +138,7 @@ def test_names_and_markup_of_one_text_at_once():
 
 def test_demands_and_signatories_need_a_paragraph_and_must_be_there():
     (problem,) = problems_of(text_of("We want {{ demands }}."))
-    assert problem.what == "{{ demands }} does not stand alone in its paragraph"
+    assert problem.mark == "demands"
     (problem,) = problems_of(text_of("a\n\n{{ demands }}"), demands={})
     assert (problem.line, problem.what) == (7, "there are no demands")
     (problem,) = problems_of(text_of("{{ signatories }}"), signatories=())

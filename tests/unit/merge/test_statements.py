@@ -88,7 +88,7 @@ def test_statement_in_code_is_carried_out():
 def test_statements_that_would_break_the_markup_are_problems(body):
     problems = problems_of(text_of(body))
     assert problems
-    assert all("stand in different places" in problem.what for problem in problems)
+    assert all("line of its own" in problem.hint for problem in problems)
 
 
 def test_unpaired_statement_has_its_line():
