@@ -129,7 +129,6 @@ class Assembler:
         cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
         kind = "mixed" if carried.attached else "alternative"
         mailing = self._mailing.headers(copy.token) if self._mailing else ""
-        date = date.replace(microsecond=0)
         block = (
             f"{date_header(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
             f"{subject_header(subject)}Message-ID: {copy.message_id}\r\n"

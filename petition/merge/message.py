@@ -25,7 +25,6 @@ from petition.identity import (
 from petition.merge.assemble import Assembler, CopyIdentity, Envelope
 from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
-from petition.merge.fast_fill import Filled
 from petition.merge.fill import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.headers import Mailing, check_name, date_header
 from petition.merge.mime_parts import CarriedParts
@@ -129,10 +128,7 @@ class Merger:
         With `full` it is parsed as another program would, and compared; otherwise only its headers
         are checked.
         """
-        loaded, copy = self._text_for(person), self._copy_for(person, revision)
-        filled = loaded.fill(person, self._leave(copy))
-        carried = self._attachments.of(person, loaded, revision)
-        return self._assemble(person, copy, filled, carried, date, full=full)
+        return self._make(person, self._copy_for(person, revision), revision, date, full=full)[0]
 
     def subject(self, person: Person) -> str:
         """The subject of a person's copy."""
@@ -149,9 +145,7 @@ class Merger:
         loaded = self._text_for(person)
         if full:
             copy = self._copy_for(person, revision)
-            filled = loaded.fill(person, self._leave(copy))
-            carried = self._attachments.of(person, loaded, revision)
-            email = self._assemble(person, copy, filled, carried, date, full=True)
+            email, carried = self._make(person, copy, revision, date, full=True)
             subject, size = email.subject, len(email.data)
         else:
             subject, size = loaded.check(person), None
@@ -173,10 +167,7 @@ class Merger:
         message_id = chance_message_id(self._domain)
         token = chance_unsubscribe_token() if self._mailing else ""
         copy = CopyIdentity(to, self._sender.addr_spec, message_id, chance_boundary(), token=token)
-        loaded = self._text_for(person)
-        filled = loaded.fill(person, self._leave(copy))
-        carried = self._attachments.of(person, loaded, revision)
-        email = self._assemble(person, copy, filled, carried, date, full=True)
+        email, carried = self._make(person, copy, revision, date, full=True)
         return email, self._show(person, copy, carried, date)
 
     def show(self, person: Person, revision: int, date: datetime) -> Shown:
@@ -217,31 +208,23 @@ class Merger:
     def _leave(self, copy: CopyIdentity) -> str:
         return self._mailing.link(copy.token) if self._mailing else ""
 
-    def _assemble(
-        self,
-        person: Person,
-        copy: CopyIdentity,
-        filled: Filled,
-        carried: CarriedParts,
-        date: datetime,
-        *,
-        full: bool,
-    ) -> Email:
+    def _make(
+        self, person: Person, copy: CopyIdentity, revision: int, date: datetime, *, full: bool
+    ) -> tuple[Email, CarriedParts]:
+        """Fill, assemble and check a copy."""
         loaded = self._text_for(person)
+        filled = loaded.fill(person, self._leave(copy))
+        carried = self._attachments.of(person, loaded, revision)
         try:
             data = self._assembler.assemble(copy, filled, loaded.language, date, carried, full=full)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
-        return Email(
-            self._assembler.envelope(copy),
-            data,
-            copy.message_id,
-            filled.subject,
-            loaded.language,
-            # The header block was checked too, and between the parts stands nothing but a boundary.
-            # Files that the copy carries were not checked.
-            filled.is_whole and not (carried.pictures or carried.attached),
-        )
+        # The header block was checked too, and between the parts stands nothing but a boundary.
+        # Files that the copy carries were not checked.
+        is_whole = filled.is_whole and not (carried.pictures or carried.attached)
+        envelope = self._assembler.envelope(copy)
+        email = Email(envelope, data, copy.message_id, filled.subject, loaded.language, is_whole)
+        return email, carried
 
     def _check_headers(
         self, person: Person, subject: str, language: str, date: datetime, carried: CarriedParts
