@@ -1,8 +1,9 @@
 """petition send: prepare, ask, deliver or queue for workers."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -122,19 +123,33 @@ def send_letter(
     with _ownership(place, only_looks=only_looks):
         if not only_looks:
             place.count_noted_clicks()
-        while True:
-            prepared = prepare(
-                place.campaign, letter, place.log, place.server, options, read_back=read_back
-            )
-            output.problems(prepared.examined.problems)
-            if trial_to is not None:
-                return _trial(prepared, trial_to, dry_run=dry_run, yes=yes)
-            try:
-                return _send(prepared, dry_run=dry_run, yes=yes, wait=wait)
-            except LogChanged:
-                if not yes:  # a person confirmed something else
-                    raise
-                output.say_error("The log has changed in the meantime: planning again.")
+        go = partial(_send, dry_run=dry_run, yes=yes, wait=wait)
+        if trial_to is not None:
+            go = partial(_trial, to=trial_to, dry_run=dry_run, yes=yes)
+        return _planned(place, letter, options, read_back, go, yes=yes)
+
+
+def _planned(
+    place: Workspace,
+    letter: str,
+    options: SendOptions,
+    read_back: int,
+    go: Callable[[Prepared], ExitStatus],
+    *,
+    yes: bool,
+) -> ExitStatus:
+    """Plan a letter and carry the plan out; plan again if the log has changed in between."""
+    while True:
+        prepared = prepare(
+            place.campaign, letter, place.log, place.server, options, read_back=read_back
+        )
+        output.problems(prepared.examined.problems)
+        try:
+            return go(prepared)
+        except LogChanged:
+            if not yes:  # a person confirmed something else
+                raise
+            output.say_error("The log has changed in the meantime: planning again.")
 
 
 @contextmanager
@@ -409,7 +424,8 @@ def hand_out(
     place: Workspace, letter: str, options: SendOptions, *, dry_run: bool, yes: bool
 ) -> ExitStatus:
     """Queue a letter for workers."""
-    if place.server is None:
+    server = place.server
+    if server is None:
         raise UsageError(
             "workers need a mail server, and none is set",
             "Name one in [smtp] or PETITION_SMTP_HOST, or omit --workers",
@@ -423,15 +439,8 @@ def hand_out(
         place.count_noted_clicks()
         retry = RetrySchedule.of(place.settings.pace)
         place.log.look_at_deferred(retry.give_up, retry.longest)
-    while True:
-        prepared = prepare(place.campaign, letter, place.log, place.server, options)
-        output.problems(prepared.examined.problems)
-        try:
-            return _queue(prepared, place.server, dry_run=dry_run, yes=yes)
-        except LogChanged:
-            if not yes:  # a person confirmed something else
-                raise
-            output.say_error("The log has changed in the meantime: planning again.")
+    go = partial(_queue, server=server, dry_run=dry_run, yes=yes)
+    return _planned(place, letter, options, READ_BACK_FIRST, go, yes=yes)
 
 
 def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> ExitStatus:

@@ -51,7 +51,7 @@ def test_an_unknown_provider_makes_nothing_and_tells_the_nearest(asked: str, tmp
     answer = SmallCampaign(tmp_path).petition("init", "c", "--provider", asked, status=2)
     near = {"gmial": "gmail", "fastmial": "fastmail", "mailgunn": "mailgun", "posmark": "postmark"}
     said = " ".join(answer.err.split())
-    assert f"the nearest is {near.get(asked, 'microsoft365')}." in said
+    assert f"Did you mean {near.get(asked, 'microsoft365')}?" in said
     assert not (tmp_path / "c").exists()
 
 
