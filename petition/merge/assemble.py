@@ -80,6 +80,7 @@ class Assembler:
         self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
         self._is_ascii = self._from_lines.isascii()
         self._read: set[Part] = set()  # parts of all copies that were read back
+        self._date: tuple[datetime, str] | None = None
 
     def envelope(self, copy: CopyIdentity) -> Envelope:
         """Where a copy goes: to each mailbox once."""
@@ -130,7 +131,7 @@ class Assembler:
         kind = "mixed" if carried.attached else "alternative"
         mailing = self._mailing.headers(copy.token) if self._mailing else ""
         block = (
-            f"{date_header(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
+            f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
             f"{subject_header(subject)}Message-ID: {copy.message_id}\r\n"
             f"{thread_headers(copy.thread)}MIME-Version: 1.0\r\n"
             f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}{mailing}"
@@ -160,6 +161,12 @@ class Assembler:
         pictures = tuple(part.meant for part in carried.pictures)
         attached = tuple(part.meant for part in carried.attached)
         return Expected(self.header_names(copy), subject, mailboxes, pictures, attached)
+
+    def _date_line(self, date: datetime) -> str:
+        # The letters of a second share one object; equal dates can differ in their zone.
+        if self._date is None or self._date[0] is not date:
+            self._date = (date, date_header(date))
+        return self._date[1]
 
 
 def _multipart(kind: str, boundary: str, parameter: str = "") -> str:

@@ -10,7 +10,6 @@ from binascii import b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
-from functools import lru_cache
 from urllib.parse import quote
 
 from petition.address import Mailbox
@@ -70,7 +69,6 @@ def mailbox_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
     return _folded(f"{name}:", words)
 
 
-@lru_cache(maxsize=4)  # the letters of one second share it: 7 us of some 600 a letter
 def date_header(date: datetime) -> str:
     """The header Date."""
     return f"Date: {format_datetime(date.replace(microsecond=0))}\r\n"
