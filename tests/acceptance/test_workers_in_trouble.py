@@ -11,6 +11,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from petition.merge.template.tags import BLOCK
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from petition.outbox.workers import keep_servers_time
@@ -46,6 +47,9 @@ ISOLATED = """
         END LOOP;
     END $$
 """
+
+# In a compiled template, which an older version could have made.
+FILTERED = "{0} filter upper {1}the water{0} endfilter {1}".format(*BLOCK)
 
 BUILT_IN = "task_name = 'builtin:procrastinate.builtin_tasks.remove_old_jobs', args = '{}'"
 
@@ -196,6 +200,7 @@ def test_a_job_that_is_not_ours_is_not_run(tmp_path: Path, postgres: Postgres, d
         "UPDATE frozen SET document = repeat('[', 100000)",
         "UPDATE dispatch SET settings = repeat('[', 100000)",
         'UPDATE frozen SET document = replace(document, \'"layout": "\', \'"layout": "x\')',
+        f"UPDATE frozen SET document = replace(document, 'the water', '{FILTERED}')",
     ],
 )
 def test_a_letter_that_a_worker_cannot_use_is_said_and_waits(
