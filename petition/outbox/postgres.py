@@ -166,7 +166,10 @@ class PostgresDatabase(Database):
         text = self._queries[name].text
         with self._explained(), self._connection.cursor() as cursor:
             if found := _INSERTED.fullmatch(text):
-                return _copy_in(cursor, found[1], found[2], values)
+                with cursor.copy(f"COPY {found[1]} ({found[2]}) FROM STDIN".encode()) as copy:
+                    for row in values:
+                        copy.write_row(row)  # type: ignore[arg-type]  # those of `?` are in order
+                return cursor.rowcount
             rows = iter(values)
             if (first := next(rows, None)) is None:
                 return 0
@@ -337,7 +340,8 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as fault:
-        raise LogUnusable(f"{name}: {said(fault)}", _hint(fault)) from fault
+        advice = (text for kind, text in _ADVICE if isinstance(fault, kind))
+        raise LogUnusable(f"{name}: {said(fault)}", next(advice, "See the server's log")) from fault
 
 
 def is_there(url: str) -> bool:
@@ -404,31 +408,11 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
     return connection
 
 
-def _copy_in(
-    cursor: psycopg.Cursor[Any],
-    table: str,
-    columns: str,
-    values: Iterable[Values | Sequence[object]],
-) -> int:
-    """Insert many rows by COPY."""
-    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
-        for row in values:
-            copy.write_row(row)  # type: ignore[arg-type]  # those of `?` are in order
-    return cursor.rowcount
-
-
 def said(fault: BaseException) -> str:
     """The server's message, on one line, from psycopg's error or one made of it."""
     known = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
     text = known or next(iter(str(fault).strip().splitlines()), "")
     return " ".join(text.split()) or "the connection was lost"
-
-
-def _hint(fault: psycopg.Error) -> str:
-    for kind, advice in _ADVICE:
-        if isinstance(fault, kind):
-            return advice
-    return "See the server's log"
 
 
 _AGAIN = "Run the same command again"

@@ -32,6 +32,10 @@ SELECT COUNT(*) FROM copy
 -- The note of a move that closes the log.
 SELECT name, value FROM meta WHERE name IN ('moved', 'moving', 'arriving')
 
+-- :name last_rows
+-- The newest event and attempt: each commit of a run adds one or the other.
+SELECT (SELECT COALESCE(MAX(id), 0) FROM event), (SELECT COALESCE(MAX(id), 0) FROM attempt)
+
 -- :name newest_frozen
 -- A letter in its newest revision.
 SELECT letter, revision, hash, content_hash, document, mode, frozen_at

@@ -59,9 +59,6 @@ _ID_AT = slice(68, 72)  # of the header (https://www.sqlite.org/fileformat.html#
 _OLD_TABLES = {"meta", "frozen", "copy", "event", "attempt", "suppression"}
 # A rollback journal with this end names another file, which SQLite deletes after the rollback.
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
-_LAST_ROWS = (
-    "SELECT (SELECT COALESCE(MAX(id), 0) FROM event), (SELECT COALESCE(MAX(id), 0) FROM attempt)"
-)
 _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
@@ -253,12 +250,8 @@ class SqliteDatabase(Database):
         if not self.found_changes or is_owned(self.path):
             return False
         with explained(self.path):
-            is_behind = any(map(lt, self._last_rows(), last_kept(self.path)))
+            is_behind = any(map(lt, self.one("last_rows") or (), last_kept(self.path)))
             return is_behind or _drops_frames(self._wal)
-
-    def _last_rows(self) -> list[int]:
-        """The newest event and attempt: each commit of a run adds one or the other."""
-        return list(self._connection.execute(_LAST_ROWS).fetchone())
 
     def examine(self) -> None:
         """Read every page, and compare each index with its table.
@@ -299,8 +292,8 @@ class SqliteDatabase(Database):
                     self._connection.execute("ROLLBACK")
                 raise
         if self._lock is not None and not temporary:
-            with suppress(OSError, sqlite3.Error):  # it is committed all the same
-                keep_last(self._lock, self._last_rows())
+            with suppress(OSError, LogUnusable):  # it is committed all the same
+                keep_last(self._lock, self.one("last_rows") or ())
 
     def _command(self, text: str) -> None:
         with self._explained():
