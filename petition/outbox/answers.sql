@@ -1,7 +1,7 @@
--- What people answered (answers.py): who has a letter, what they said to it, and writing it down.
+-- What people answered (answers.py): who has a letter, and their answers.
 
 -- :name answers
--- Everything that was said to any letter, oldest first.
+-- All answers, oldest first.
 SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
        answer.quote, answer.author, copy.letter, copy.folded, mail.message_id, mail.sender
 FROM answer JOIN copy ON copy.id = answer.copy
@@ -9,7 +9,7 @@ LEFT JOIN mail ON mail.id = answer.mail
 ORDER BY answer.id
 
 -- :name answers_from
--- Everything that one mailbox said, oldest first.
+-- All answers of one mailbox, oldest first.
 SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
        answer.quote, answer.author, copy.letter, copy.folded, mail.message_id, mail.sender
 FROM copy JOIN answer ON answer.copy = copy.id
@@ -18,7 +18,7 @@ WHERE copy.folded = :folded
 ORDER BY answer.id
 
 -- :name add_answer
--- Write down what was said to a letter.
+-- Record an answer.
 INSERT INTO answer (copy, mail, at, status, demand, channel, quote, author)
 VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author)
 
@@ -35,7 +35,7 @@ WHERE row_id = :row_id AND state IN MAY_HAVE_ARRIVED
 ORDER BY letter_date, id
 
 -- :name had
--- Of everybody who may have got a letter, the newest copy of it that they may have got.
+-- Everybody's newest copy of a letter that may have arrived.
 SELECT copy.*, COALESCE((SELECT MAX(event.at) FROM event
                          WHERE event.copy = copy.id AND event.from_state = 'sending'
                            AND event.to_state = 'sent'), copy.letter_date) AS had_at
@@ -55,7 +55,7 @@ WHERE folded = :folded AND letter = :letter AND twin = 0
 ORDER BY revision DESC LIMIT 1
 
 -- :name stored_mails
--- The mails with this number or this Message-ID, and what is known of each.
+-- The mails with this number or this Message-ID.
 SELECT mail.id, mail.message_id, mail.sender, mail.subject, mail.copy,
        (SELECT quote FROM answer WHERE answer.mail = mail.id ORDER BY id LIMIT 1) AS quote
 FROM mail WHERE mail.id = :number OR (:message_id <> '' AND mail.message_id = :message_id)
@@ -68,5 +68,5 @@ WHERE revision = (SELECT MAX(other.revision) FROM frozen AS other
                   WHERE other.letter = frozen.letter)
 
 -- :name mailboxes
--- Whose some copies are.
+-- The mailboxes of some copies.
 SELECT id, folded FROM copy WHERE id IN (:copies[])

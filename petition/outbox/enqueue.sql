@@ -1,8 +1,8 @@
--- The list of a letter laid beside the log (enqueue.py). `-- :name` begins a query, as in queries.sql.
--- `x || ''` is x, but keeps SQLite from beginning with the other table of a join, which is the longer.
+-- A letter's list compared with the log (enqueue.py). `-- :name` begins a query, as in queries.sql.
+-- `x || ''` is x, but keeps SQLite from starting a join with the other table, which is longer.
 
 -- :name stage_table
--- The list of a letter as it is now, for this connection only.
+-- The letter's list as it is now, for this connection only.
 CREATE TEMPORARY TABLE listed (
     position INTEGER PRIMARY KEY,
     mailbox  TEXT NOT NULL,
@@ -14,35 +14,35 @@ CREATE TEMPORARY TABLE listed (
     file     TEXT NOT NULL,
     line     INTEGER NOT NULL,
     fields   TEXT NOT NULL,
-    wanted   INTEGER NOT NULL, -- this send is for it
+    wanted   INTEGER NOT NULL, -- this send is for this row
     excluded TEXT NOT NULL,
-    chosen   INTEGER NOT NULL, -- and the limit lets it in
-    twin     INTEGER NOT NULL, -- 0, or which of the rows that are left out beside another
+    chosen   INTEGER NOT NULL, -- and it is within the limit
+    twin     INTEGER NOT NULL, -- 0, or its number among the rows left out beside another
     binding  BLOB NOT NULL,
-    action   TEXT NOT NULL DEFAULT 'new', -- as for somebody of whom the log knows nothing
+    action   TEXT NOT NULL DEFAULT 'new', -- as for somebody who is not in the log
     copy     INTEGER
 )
 
 -- :name stage_index
--- One row of the list, one person.
+-- One row for each person.
 CREATE UNIQUE INDEX listed_folded ON listed (folded, twin)
 
 -- :name stage_drop
--- Forget an earlier list.
+-- Drop an earlier list.
 DROP TABLE IF EXISTS listed
 
 -- :name stage
--- Lay one row of the list beside the log.
+-- Stage one row of the list.
 INSERT INTO listed (position, mailbox, folded, domain, name, language, row_id, file, line, fields,
                     wanted, excluded, chosen, twin, binding)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name compare_anew
--- Forget what was to be done by an earlier comparison.
+-- Reset an earlier comparison.
 UPDATE listed SET chosen = wanted, action = 'new', copy = NULL WHERE action <> 'new' OR chosen <> wanted
 
 -- :name compare
--- What is to be done for each chosen row of which the log or the list says anything, and its copy.
+-- The action for each chosen row that the log or the list says anything about, and its copy.
 UPDATE listed SET chosen = wanted, (action, copy) = (
     SELECT
         CASE
@@ -89,7 +89,7 @@ WHERE excluded <> ''
    OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = listed.folded)
 
 -- :name choose_first
--- Where more rows than that want a letter, keep only the first of them.
+-- If more rows than the limit get a letter, keep only the first of them.
 UPDATE listed SET chosen = 0
 WHERE chosen = 1
   AND (SELECT COUNT(*) FROM listed WHERE chosen = 1 AND action IN ('new', 'another', 'returned', 'replaced', 'refreshed', 'waiting')) > :limit
@@ -100,7 +100,7 @@ WHERE chosen = 1
 )
 
 -- :name count_actions
--- How many chosen rows there are of each action.
+-- How many chosen rows have each action.
 SELECT action, COUNT(*) FROM listed WHERE chosen = 1 GROUP BY action
 
 -- :name count_excluded
@@ -109,19 +109,19 @@ SELECT excluded, COUNT(*) FROM listed WHERE chosen = 1 AND action = 'excluded'
 GROUP BY excluded ORDER BY COUNT(*) DESC, excluded
 
 -- :name count_newly_excluded
--- How many copies wait for chosen rows that the list has come to exclude.
+-- How many copies wait for chosen rows that the list excludes by now.
 SELECT COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action = 'excluded' AND copy.state IN WAITING
 
 -- :name count_as_queued
--- How many copies go out as they were queued, because an attempt was made, though the list differs.
+-- How many copies go out as they were queued, after an attempt, although the list has changed.
 SELECT COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action IN ('waiting', 'returned') AND copy.attempts > 0
   AND (copy.fields <> listed.fields OR copy.name <> listed.name OR copy.language <> listed.language
        OR copy.mailbox <> listed.mailbox)
 
 -- :name deferred_until
--- When the first of the chosen rows that the server deferred is due.
+-- When the first deferred copy of the chosen rows is due.
 SELECT MIN(copy.due_at) FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action = 'deferred'
 
@@ -134,8 +134,7 @@ LEFT JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded
 WHERE listed.chosen = 1 GROUP BY copy.state HAVING COUNT(copy.id) > 0
 
 -- :name chosen_persons
--- The chosen rows that there is something to send to, as it will go out: what was attempted before
--- goes out as it was queued.
+-- The chosen rows to send to, as they will go out: after an attempt, as they were queued.
 SELECT CASE WHEN copy.attempts > 0 THEN copy.mailbox ELSE listed.mailbox END AS mailbox,
        CASE WHEN copy.attempts > 0 THEN copy.name ELSE listed.name END AS name,
        CASE WHEN copy.attempts > 0 THEN copy.language ELSE listed.language END AS language,
@@ -150,7 +149,7 @@ WHERE listed.chosen = 1 AND listed.action IN ('new', 'another', 'returned', 'rep
 ORDER BY listed.position
 
 -- :name first_chosen
--- The first chosen row that the list does not exclude, whatever there is to do for it.
+-- The first chosen row that the list does not exclude, whatever its action.
 SELECT mailbox, name, language, row_id, file, line, fields, NULL AS queued_as FROM listed
 WHERE chosen = 1 AND excluded = '' ORDER BY position LIMIT 1
 
@@ -168,7 +167,7 @@ WHERE letter = :letter AND newest = 1 AND state IN WAITING
   AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.folded = copy.folded AND listed.twin = copy.twin)
 
 -- :name pick_left_out
--- What waits for chosen rows that are excluded or opted out, or that a newer revision replaces.
+-- What waits for chosen rows that are excluded, have opted out, or get a newer revision.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'skipped',
        CASE listed.action WHEN 'excluded' THEN listed.excluded
@@ -179,7 +178,7 @@ WHERE listed.chosen = 1 AND listed.action IN ('excluded', 'replaced', 'opted-out
   AND copy.state IN WAITING
 
 -- :name pick_returned
--- Skipped copies of chosen rows that nothing keeps from being sent any more.
+-- Skipped copies of chosen rows that may be sent again.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'queued',
        CASE copy.reason WHEN 'removed from the list' THEN 'on the list again'
@@ -188,12 +187,12 @@ FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action = 'returned'
 
 -- :name outdate
--- A copy in a newer revision is about to be made: the one before is no longer the newest.
+-- A copy in a newer revision is about to be created: the older one is no longer the newest.
 UPDATE copy SET newest = 0
 WHERE id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('another', 'replaced'))
 
 -- :name refresh
--- Bring the row of a copy that was never attempted up to date with the list; its identity stays.
+-- Update copies that were never attempted from the list; their identity stays.
 UPDATE copy SET (mailbox, binding, name, language, row_id, file, line, fields, queued_as) = (
     SELECT listed.mailbox, listed.binding, listed.name, listed.language, listed.row_id, listed.file,
            listed.line, listed.fields,
@@ -205,7 +204,7 @@ WHERE attempts = 0 AND state IN ('queued', 'skipped')
   AND id IN (SELECT copy FROM listed WHERE chosen = 1 AND action IN ('refreshed', 'returned'))
 
 -- :name count_enqueued
--- How many chosen rows have yet to come into the log.
+-- How many chosen rows have yet to be queued.
 SELECT COUNT(*) FROM listed
 WHERE chosen = 1
   AND (action IN ('new', 'another', 'replaced') OR (action IN ('opted-out', 'excluded') AND copy IS NULL))
@@ -224,12 +223,12 @@ WHERE chosen = 1
 ORDER BY position
 
 -- :name log_enqueued
--- Write down that copies came into being: those that have no event yet.
+-- Record that copies were created.
 INSERT INTO event (copy, at, from_state, to_state, reason)
 SELECT id, :now, NULL, state, reason FROM copy WHERE id > :last
 
 -- :name last_copy
--- The copy that was made last.
+-- The copy that was created last.
 SELECT COALESCE(MAX(id), 0) FROM copy
 
 -- :name chosen_table
@@ -237,11 +236,11 @@ SELECT COALESCE(MAX(id), 0) FROM copy
 CREATE TEMPORARY TABLE chosen (copy INTEGER PRIMARY KEY)
 
 -- :name chosen_drop
--- Forget an earlier choice.
+-- Drop an earlier choice.
 DROP TABLE IF EXISTS chosen
 
 -- :name choose
--- The copies of the chosen rows in this revision; none of those that the list excludes.
+-- The copies of the chosen rows in this revision, without those that the list excludes.
 INSERT INTO chosen (copy)
 SELECT copy.id FROM listed
 JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded || ''

@@ -1,11 +1,11 @@
--- What is held about one person, and its erasure (erasure.py).
+-- What is held about one person, and how it is erased (erasure.py).
 
 -- :name held_copies
--- Every copy to one mailbox however it is capitalised.
+-- Every copy to one mailbox.
 SELECT * FROM copy WHERE folded = :folded ORDER BY id
 
 -- :name held_events
--- What happened to these.
+-- The events of these.
 SELECT event.* FROM copy JOIN event ON event.copy = copy.id
 WHERE copy.folded = :folded ORDER BY event.id
 
@@ -15,7 +15,7 @@ SELECT answer.* FROM copy JOIN answer ON answer.copy = copy.id
 WHERE copy.folded = :folded ORDER BY answer.id
 
 -- :name held_suppression
--- Whether a mailbox is never written to.
+-- Whether a mailbox is suppressed.
 SELECT mailbox, reason, at FROM suppression WHERE folded = :folded
 
 -- :name forgotten
@@ -23,11 +23,11 @@ SELECT mailbox, reason, at FROM suppression WHERE folded = :folded
 SELECT folded, at FROM suppression WHERE reason = 'forgotten'
 
 -- :name event_texts
--- Whatever a server or a person said at an event.
+-- The texts of events.
 SELECT id, reason, reply FROM event WHERE reason <> '' OR reply IS NOT NULL
 
 -- :name copy_texts
--- Whatever stands in a copy but its letter.
+-- The texts of copies, without their letters.
 SELECT id, reason, reply, fields, stopped FROM copy
 
 -- :name copies_kept
@@ -39,11 +39,11 @@ SELECT id, bytes FROM copy WHERE bytes IS NOT NULL ORDER BY id
 SELECT id, bytes FROM mail WHERE bytes IS NOT NULL ORDER BY id
 
 -- :name others_names
--- What those with another address are called.
+-- The names of people with another address.
 SELECT DISTINCT name FROM copy WHERE folded <> :folded AND name <> ''
 
 -- :name mail_texts
--- Every mail but its bytes.
+-- Every mail without its bytes.
 SELECT id, place, message_id, sender, subject, recipient, reason, copy,
        bytes IS NOT NULL AS has_bytes
 FROM mail
@@ -53,53 +53,53 @@ FROM mail
 SELECT * FROM mail WHERE id = :mail
 
 -- :name answer_texts
--- Whatever people said.
+-- The words of all answers.
 SELECT id, copy, mail, quote FROM answer
 
 -- :name redact_event
--- An event in which somebody is no longer named.
+-- Remove a name from an event.
 UPDATE event SET reason = :reason, reply = :reply WHERE id = :id
 
 -- :name redact_copy
--- A copy in which somebody else is no longer named.
+-- Remove a name from a copy.
 UPDATE copy SET reason = :reason, reply = :reply, fields = :fields, stopped = :stopped
 WHERE id = :id
 
 -- :name redact_mail
--- A mail in which somebody is no longer named.
+-- Remove a name from a mail.
 UPDATE mail SET place = :place, message_id = :message_id, sender = :sender, subject = :subject,
     reason = :reason, bytes = CASE WHEN :keeps_bytes = 1 THEN bytes END,
     waits = CASE WHEN :keeps_bytes = 1 THEN waits ELSE 0 END
 WHERE id = :id
 
 -- :name erase_mail
--- A mail from somebody who was forgotten: that it came stays, so that it is not read again.
+-- Erase a mail, but not its digest, so that it is not read again.
 UPDATE mail SET place = :place, message_id = '', sender = '', subject = '', recipient = NULL,
     reason = 'forgotten', bytes = NULL, waits = 0
 WHERE id = :id
 
 -- :name redact_answer
--- An answer in which somebody is no longer named.
+-- Remove a name from an answer.
 UPDATE answer SET quote = :quote WHERE id = :id
 
 -- :name erase_copies
--- The copies to one mailbox: their states and hashes stay, the person does not.
+-- Erase a person from the copies to one mailbox; states and hashes stay.
 UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '',
     language = '', row_id = '', file = '', line = 0, fields = '{}', token = NULL, bytes = NULL,
     queued_as = NULL, binding = NULL, owner = NULL, updated_at = :now
 WHERE folded = :folded AND mailbox = :mailbox
 
 -- :name erase_enclosure
--- A file that rows had, where none has it any more.
+-- Delete a file of single rows, if no row has it any more.
 DELETE FROM enclosure WHERE sha256 = :sha256
   AND NOT EXISTS (SELECT 1 FROM copy WHERE copy.fields LIKE '%' || :sha256 || '%')
 
 -- :name erase_suppression
--- The address of somebody who is never written to; a stand-in takes its place.
+-- Delete a suppressed address; a stand-in replaces it.
 DELETE FROM suppression WHERE folded = :folded
 
 -- :name log_forgotten
--- Write down that a copy, which stays in its state, lost its bytes.
+-- Record that a copy lost its bytes and keeps its state.
 INSERT INTO event (copy, at, from_state, to_state, reason)
 SELECT id, :now, state, state, :reason FROM copy
 WHERE id IN (:copies[])
@@ -110,11 +110,11 @@ SELECT id, sha256 FROM copy
 WHERE letter = :letter AND revision = :revision AND bytes IS NOT NULL
 
 -- :name erase_bytes
--- The bytes of all copies of a revision.
+-- Erase the bytes of all copies of a revision.
 UPDATE copy SET bytes = NULL WHERE letter = :letter AND revision = :revision
 
 -- :name erase_bytes_of
--- The bytes of one copy.
+-- Erase the bytes of one copy.
 UPDATE copy SET bytes = NULL WHERE id = :copy
 
 -- :name all_frozen
@@ -123,15 +123,15 @@ SELECT letter, revision, hash, content_hash, document, mode, frozen_at FROM froz
 ORDER BY frozen_at, letter, revision
 
 -- :name refreeze
--- A frozen letter that lost a name.
+-- Replace a frozen letter by one without a name.
 UPDATE frozen SET hash = :hash, content_hash = :content_hash, document = :document
 WHERE letter = :letter AND revision = :revision
 
 -- :name gone_out
--- How many copies of a revision may have arrived, and between which moments.
+-- How many copies of a revision may have arrived, and when the first and the last were sent.
 SELECT COUNT(*), MIN(letter_date), MAX(letter_date) FROM copy
 WHERE letter = :letter AND revision = :revision AND state IN MAY_HAVE_ARRIVED
 
 -- :name notes
--- What was kept for the whole log under names that begin alike.
+-- The values that hold for the whole log, by the beginning of their names.
 SELECT name, value FROM meta WHERE substr(name, 1, length(:beginning)) = :beginning ORDER BY name

@@ -1,7 +1,7 @@
--- What a pack of evidence holds (report/evidence.py), in the order of the log.
+-- The rows of reports and evidence packs (report/), in the order of the log.
 
 -- :name evidence_copies
--- Every copy but its bytes and its fields.
+-- Every copy without its bytes and its fields.
 SELECT id, letter, revision, mailbox, name, language, state, reason, attempts, letter_date,
        message_id, sha256, bytes IS NOT NULL AS has_bytes,
        (SELECT MIN(event.at) FROM event WHERE event.copy = copy.id
@@ -14,12 +14,12 @@ SELECT id, letter, revision, sha256, bytes FROM copy
 WHERE bytes IS NOT NULL AND sha256 IS NOT NULL ORDER BY id
 
 -- :name evidence_events
--- Everything that happened to copies.
+-- All events.
 SELECT event.*, copy.letter, copy.revision, copy.mailbox
 FROM event JOIN copy ON copy.id = event.copy ORDER BY event.id
 
 -- :name evidence_answers
--- Everything that was answered.
+-- All answers.
 SELECT answer.*, copy.letter, copy.revision, copy.mailbox
 FROM answer JOIN copy ON copy.id = answer.copy ORDER BY answer.id
 
@@ -35,7 +35,7 @@ SELECT MAX(at) AS until FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT M
                      UNION ALL SELECT MAX(seen_at) FROM mail) AS moments
 
 -- :name report_people
--- To whom a letter went or is to go, each in the newest revision; without the bytes.
+-- The newest copy of a letter to each person, without its bytes.
 SELECT copy.id, copy.letter, copy.mailbox, copy.folded, copy.name, copy.fields, copy.state,
        copy.letter_date
 FROM copy WHERE copy.newest = 1 AND copy.letter = :letter ORDER BY copy.id

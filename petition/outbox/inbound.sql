@@ -1,30 +1,30 @@
--- What comes back (inbound.py): the mails that were read, whose copies they belong to, the answers.
+-- Mail that comes back (inbound.py), and whose copies it belongs to.
 
 -- :name inbox_position
--- How far a mailbox of IMAP was read.
+-- How far an IMAP mailbox was read.
 SELECT validity, uid FROM inbox_position WHERE source = :source
 
 -- :name set_inbox_position
--- Keep how far a mailbox of IMAP was read.
+-- Keep how far an IMAP mailbox was read.
 INSERT INTO inbox_position (source, validity, uid, at) VALUES (:source, :validity, :uid, :now)
 ON CONFLICT (source) DO UPDATE SET validity = :validity, uid = :uid, at = :now
 
 -- :name known_places
--- What a source calls the mails that were read from it.
+-- The places of the mails that were read from a source.
 SELECT place FROM mail WHERE source = :source
 
 -- :name timed_out
--- Mails that an earlier version set aside because the clock ran out, and that no person has sorted.
+-- Mails that an earlier version set aside after a timeout, and that no person has classified.
 SELECT id, sha256, place FROM mail
 WHERE source = :source AND kind IS NULL AND copy IS NULL AND reason LIKE :reason
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 
 -- :name drop_mail
--- Forget a mail that is recorded anew.
+-- Delete a mail that is recorded again.
 DELETE FROM mail WHERE id = :mail
 
 -- :name has_mail
--- Whether a mail was read before, from whatever source.
+-- Whether a mail was read before, from any source.
 SELECT id FROM mail WHERE sha256 = :sha256
 
 -- :name add_mail
@@ -35,13 +35,13 @@ VALUES (:sha256, :source, :place, :message_id, :sender, :subject, :kind, :recipi
         :permanent, :reason, :copy, :matched_by, :bytes, :waits, :now)
 
 -- :name waiting
--- Mails whose copy was in hand when they came and is so no more.
+-- Mails whose copy was in hand when they came, and no longer is.
 SELECT mail.id, mail.source, mail.place, mail.bytes, mail.matched_by, mail.copy
 FROM mail JOIN copy ON copy.id = mail.copy
 WHERE mail.waits = 1 AND copy.state <> 'sending' ORDER BY mail.id
 
 -- :name waits_no_more
--- A mail has counted.
+-- A mail was applied.
 UPDATE mail SET waits = 0 WHERE id = :mail
 
 -- :name one_copy
@@ -49,13 +49,13 @@ UPDATE mail SET waits = 0 WHERE id = :mail
 SELECT * FROM copy WHERE id = :copy
 
 -- :name unmatched
--- Mails that belong to no copy, and of which no person said whose they are; the newest first.
+-- Mails that belong to no copy, and that no person has assigned; the newest first.
 SELECT id, kind, sender, subject, reason, seen_at FROM mail
 WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 ORDER BY id DESC LIMIT :limit
 
 -- :name count_unmatched
--- How many these are.
+-- How many there are.
 SELECT COUNT(*) FROM mail
 WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 
@@ -68,31 +68,31 @@ SELECT * FROM copy WHERE message_id = :message_id
 SELECT * FROM copy WHERE token = :token
 
 -- :name copies_by_selector
--- The copies, seldom more than one each, whose unsubscribe token begins with one of these.
+-- The copies whose unsubscribe token begins with one of these, seldom more than one each.
 SELECT * FROM copy WHERE unsubscribe IN (:selectors[])
 
 -- :name index_message_ids
--- Find copies by Message-ID at once (database.py).
+-- Index copies by Message-ID (database.py).
 CREATE INDEX IF NOT EXISTS copy_message_id ON copy (message_id) WHERE message_id IS NOT NULL
 
 -- :name index_tokens
--- Find copies by the token of their return path at once.
+-- Index copies by the token of their return path.
 CREATE INDEX IF NOT EXISTS copy_token ON copy (token) WHERE token IS NOT NULL
 
 -- :name index_selectors
--- Find copies by the token to leave the list by at once.
+-- Index copies by their unsubscribe token.
 CREATE INDEX IF NOT EXISTS copy_unsubscribe ON copy (unsubscribe) WHERE unsubscribe IS NOT NULL
 
 -- :name drop_index_of_message_ids
--- Keep no index while many copies are marked.
+-- Drop an index while many copies are marked.
 DROP INDEX IF EXISTS copy_message_id
 
 -- :name drop_index_of_tokens
--- The same of tokens.
+-- The same for return paths.
 DROP INDEX IF EXISTS copy_token
 
 -- :name drop_index_of_selectors
--- The same of the tokens to leave by.
+-- The same for unsubscribe tokens.
 DROP INDEX IF EXISTS copy_unsubscribe
 
 -- :name first_sent
@@ -100,13 +100,13 @@ DROP INDEX IF EXISTS copy_unsubscribe
 SELECT MIN(letter_date) FROM copy WHERE message_id IS NOT NULL
 
 -- :name pick_bounced
--- A copy that a proven notification says did not arrive.
+-- A copy that bounced, by a proven notification.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'bounced', :reason FROM copy
 WHERE id = :copy AND state IN ('sent', 'uncertain')
 
 -- :name bounce
--- Keep why it did not arrive.
+-- Keep why it bounced.
 UPDATE copy SET (state, reason) = (
         SELECT to_state, moving.reason FROM moving WHERE moving.copy = copy.id
     ),

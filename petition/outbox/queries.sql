@@ -1,5 +1,5 @@
--- What is asked of the log, and what a run writes down. `-- :name` begins a query; the line under it
--- says what it is for.
+-- Queries about the log, and what a run records. `-- :name` begins a query; the next line says what it
+-- is for.
 
 -- :name meta
 -- A value that holds for the whole log.
@@ -10,11 +10,11 @@ SELECT value FROM meta WHERE name = :name
 INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING
 
 -- :name drop_meta
--- Keep a value no longer.
+-- Delete a value.
 DELETE FROM meta WHERE name = :name
 
 -- :name advance
--- Raise the log's epoch (known_logs.py) above what it is and above a floor.
+-- Raise the log's epoch (known_logs.py) above its value and above a floor.
 INSERT INTO meta (name, value) VALUES ('epoch', CAST(:floor + 1 AS TEXT))
 ON CONFLICT (name) DO UPDATE SET value = CAST(1 +
     CASE WHEN CAST(meta.value AS INTEGER) < :floor THEN :floor ELSE CAST(meta.value AS INTEGER) END
@@ -56,7 +56,7 @@ INSERT INTO frozen (letter, revision, hash, content_hash, document, follows, mod
 VALUES (:letter, :revision, :hash, :content_hash, :document, :follows, :mode, :now)
 
 -- :name set_mode
--- A revision that was begun for some is now meant for others too.
+-- Change for whom a revision is meant.
 UPDATE frozen SET mode = :mode WHERE letter = :letter AND revision = :revision
 
 -- :name counts
@@ -72,7 +72,7 @@ SELECT * FROM copy WHERE letter = :letter AND newest = 1 ORDER BY id
 SELECT * FROM copy WHERE letter = :letter AND newest = 1 AND state = :state ORDER BY id
 
 -- :name copies_to
--- The copies of one letter to one mailbox however it is capitalised, the newest last.
+-- The copies of one letter to one mailbox, the newest last.
 SELECT * FROM copy WHERE folded = :folded AND letter = :letter ORDER BY newest, revision, id
 
 -- :name events
@@ -84,7 +84,7 @@ FROM event JOIN copy ON copy.id = event.copy
 ORDER BY event.id
 
 -- :name events_to
--- Every event of the copies to one mailbox however it is capitalised, oldest first.
+-- Every event of the copies to one mailbox, oldest first.
 SELECT event.at, copy.letter, copy.revision, copy.mailbox, event.from_state, event.to_state,
        event.reason, event.reply_code, event.enhanced_code, event.reply, event.server, event.tls,
        event.ms
@@ -102,7 +102,7 @@ WHERE event.copy IN (SELECT one.id FROM copy AS one WHERE one.row_id = :row_id)
 ORDER BY event.id
 
 -- :name slow_providers
--- Which domains refused many copies of a letter by their policy, or asked for fewer letters.
+-- Which domains refused many copies of a letter by policy, or asked for fewer letters.
 SELECT domain, state, COUNT(*) AS number, MAX(reply) AS reply FROM copy
 WHERE letter = :letter AND newest = 1 AND state IN ('failed', 'deferred')
   AND ((state = 'failed' AND enhanced_code LIKE '5.7.%')
@@ -110,7 +110,7 @@ WHERE letter = :letter AND newest = 1 AND state IN ('failed', 'deferred')
 GROUP BY domain, state HAVING COUNT(*) >= :least ORDER BY COUNT(*) DESC, domain LIMIT 5
 
 -- :name deferred_domains
--- How many copies wait until they are due, by the domain that put them off.
+-- How many deferred copies there are, by domain.
 SELECT domain, COUNT(*) AS number FROM copy
 WHERE state = 'deferred' AND newest = 1 AND (letter = :letter OR :letter IS NULL)
 GROUP BY domain ORDER BY COUNT(*) DESC, domain LIMIT 100
@@ -121,7 +121,7 @@ SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = '
 
 -- :name claimable
 -- The copies that can be sent now: first the deferred ones that are due, then the queued ones.
--- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the choice past what was sent.
+-- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the whole choice.
 SELECT id, state FROM (
     SELECT * FROM (
         SELECT id, state, 0 AS turn FROM copy
@@ -139,7 +139,7 @@ SELECT id, state FROM (
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
 
 -- :name claimable_past
--- The same, but for some domains, and of the queued ones those behind an id.
+-- The same without some domains, and of the queued ones those after an id.
 SELECT id, state FROM (
     SELECT * FROM (
         SELECT id, state, 0 AS turn FROM copy
@@ -159,7 +159,7 @@ SELECT id, state FROM (
 ) AS both_kinds ORDER BY turn, id LIMIT :limit
 
 -- :name log_claimed
--- Write down that copies are taken in hand. `state || ''` is state; here and below it keeps PostgreSQL
+-- Record that copies are taken in hand. `state || ''` is state; here and below it keeps PostgreSQL
 -- from walking through all copies in one state, those of other workers too, to find a few by id.
 INSERT INTO event (copy, at, from_state, to_state)
 SELECT id, :now, state, 'sending' FROM copy
@@ -174,7 +174,7 @@ RETURNING id, letter, revision, mailbox, name, language, row_id, file, line, fie
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
 
 -- :name intend
--- Mark copies whose final dot is about to go, if this run still owns them and nobody stopped them.
+-- Mark copies before their final dot, if this run still owns them and nobody stopped them.
 UPDATE copy SET intended = 1, letter_date = mark.letter_date, message_id = mark.message_id,
     sha256 = mark.sha256, token = mark.token, unsubscribe = mark.unsubscribe, updated_at = :now
 FROM :mark[copy INTEGER, letter_date TEXT, message_id TEXT, sha256 TEXT, token TEXT,
@@ -193,14 +193,14 @@ WHERE id IN (:copies[]) AND state || '' = 'sending' AND owner = :owner
 UPDATE copy SET bytes = :bytes WHERE id = :copy AND state = 'sending' AND intended = 1
 
 -- :name add_attempt
--- Count what is about to go against the cap of this login, never before what was counted last,
--- unless that is more than a day ahead: then the clock was wrong.
+-- Count what is about to go against the cap of this login, not before what was counted last, unless
+-- that is more than a day ahead: then the clock was wrong.
 INSERT INTO attempt (at, login, recipients)
 SELECT CASE WHEN latest.at > :now THEN latest.at ELSE :now END, :login, :recipients
 FROM (SELECT MAX(at) AS at FROM attempt WHERE login = :login AND at <= :horizon) AS latest
 
 -- :name attempts_from_now
--- Count from now what a clock counted that was more than a day ahead.
+-- Count as sent now what was counted by a clock that was more than a day ahead.
 UPDATE attempt SET at = :now WHERE login = :login AND at > :horizon
 
 -- :name attempted
@@ -223,7 +223,7 @@ SELECT COALESCE(MIN(CASE WHEN so_far >= :recipients THEN at END), MAX(at)) FROM 
 ) AS counted
 
 -- :name log_recorded
--- Write down what became of copies in hand, or of uncertain ones whose owner has heard the reply.
+-- Record what became of copies in hand, or of uncertain ones whose owner got the reply.
 INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
                    server, tls, ms)
 SELECT copy.id, :now, copy.state, done.state, done.reason, done.reply_code, done.enhanced_code,
@@ -234,7 +234,7 @@ JOIN copy ON copy.id = done.copy
 WHERE copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name record
--- Give such copies the state that became of them; of an uncertain one the attempt is counted.
+-- Give these copies their new state; the attempt of an uncertain one is counted already.
 UPDATE copy SET state = done.state, reason = done.reason,
     attempts = attempts + CASE copy.state WHEN 'sending' THEN done.charge ELSE 0 END,
     waiting_since = CASE WHEN done.charge = 1 AND (waiting_since IS NULL OR waiting_since > :now)
@@ -250,7 +250,7 @@ FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_c
 WHERE copy.id = done.copy AND copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name next_due_chosen
--- When the first deferred copy of the choice is due, but for some domains.
+-- When the first deferred copy of the choice is due, without some domains.
 SELECT MIN(due_at) FROM copy
 WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND domain NOT IN (:full[])
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)

@@ -1,6 +1,6 @@
 -- The log. Times are UTC in ISO 8601 with milliseconds, so that text order is time order.
 
--- What holds for the whole log: its key, its campaign, the version of this schema.
+-- Values for the whole log: its key, its campaign, the version of this schema.
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -13,7 +13,7 @@ CREATE TABLE frozen (
     hash         TEXT NOT NULL,
     content_hash TEXT NOT NULL,
     document     TEXT NOT NULL,
-    follows      TEXT,                        -- the letter that it follows
+    follows      TEXT,                        -- the letter before, of a follow-up
     mode         TEXT NOT NULL,               -- for whom this revision is meant (states.Mode)
     frozen_at    TEXT NOT NULL,
     PRIMARY KEY (letter, revision)
@@ -24,7 +24,7 @@ CREATE TABLE copy (
     id            INTEGER PRIMARY KEY,
     letter        TEXT NOT NULL,
     revision      INTEGER NOT NULL,
-    newest        INTEGER NOT NULL,           -- 1: the one that counts for this mailbox; else 0
+    newest        INTEGER NOT NULL,           -- 1: the one that counts for this mailbox
     mailbox       TEXT NOT NULL,              -- as it goes on the wire
     folded        TEXT NOT NULL,              -- its key (address.folded): whose copy this is
     domain        TEXT NOT NULL,              -- that of the mailbox, in lower case
@@ -38,10 +38,10 @@ CREATE TABLE copy (
     reason        TEXT NOT NULL DEFAULT '',
     attempts      INTEGER NOT NULL DEFAULT 0,
     due_at        TEXT,
-    waiting_since TEXT,                       -- its first attempt since a person last queued it
-    owner         TEXT,                       -- who has it in hand; of an uncertain one who had it
+    waiting_since TEXT,                       -- first attempt since a person last queued it
+    owner         TEXT,                       -- who has it in hand; if uncertain, who had it
     intended      INTEGER NOT NULL DEFAULT 0, -- 1: its final dot may be on its way
-    stopped       TEXT,                       -- why it must not go, said while it was in hand
+    stopped       TEXT,                       -- why it must not go, set while it is in hand
     letter_date   TEXT,                       -- its Date header, from the first attempt on
     message_id    TEXT,
     token         TEXT,                       -- of its return path, from the first attempt on
@@ -52,33 +52,33 @@ CREATE TABLE copy (
     enhanced_code TEXT,
     reply         TEXT,
     updated_at    TEXT NOT NULL,
-    queued_as     TEXT,                       -- the spelling of its identity, if not the mailbox
-    -- 0: the copy that its person gets. Others of the same key are never sent: 1, 2, ... are rows
-    -- of the list that are left out, -1, -2, ... what schema 8 kept for another spelling.
+    queued_as     TEXT,                       -- the spelling of its identity, if it differs
+    -- 0: the copy that its person gets. Others with the same key are never sent: 1, 2, ... are
+    -- duplicates in the list, -1, -2, ... copies that schema 8 had for another spelling.
     twin          INTEGER NOT NULL DEFAULT 0,
     binding       BLOB,                       -- of the letter and mailbox to the key (identity.py)
     FOREIGN KEY (letter, revision) REFERENCES frozen (letter, revision)
 );
--- Of no state: it would be written anew with each arrow, at a place by chance.
+-- Without the state: each transition would write a random place of the index again.
 CREATE UNIQUE INDEX copy_once ON copy (folded, letter, revision, twin);
 CREATE INDEX copy_state ON copy (letter, state, due_at, newest) WHERE newest = 1;
--- Few at any time, and asked for by every command that opens the log.
+-- Few rows, which every command that opens the log asks for.
 CREATE INDEX copy_in_hand ON copy (letter) WHERE state = 'sending';
 CREATE INDEX copy_deferred ON copy (waiting_since) WHERE state = 'deferred';
 CREATE INDEX copy_uncertain ON copy (letter) WHERE state = 'uncertain';
 
--- A file that single rows have, and which workers get from here; the rows name it by its hash.
+-- A file of single rows, for workers; the rows name it by its hash.
 CREATE TABLE enclosure (
     sha256 TEXT PRIMARY KEY,
     data   BLOB NOT NULL
 );
 
--- Every arrow that a copy took.
+-- Every transition of a copy.
 CREATE TABLE event (
     id            INTEGER PRIMARY KEY,
     copy          INTEGER NOT NULL REFERENCES copy (id),
     at            TEXT NOT NULL,
-    from_state    TEXT,                       -- NULL: the copy came into being
+    from_state    TEXT,                       -- NULL: the copy was created
     to_state      TEXT NOT NULL,
     reason        TEXT NOT NULL DEFAULT '',
     reply_code    INTEGER,
@@ -90,7 +90,7 @@ CREATE TABLE event (
 );
 CREATE INDEX event_copy ON event (copy);
 
--- What counts against a daily cap: every time a final dot was allowed to go.
+-- What counts against a daily cap: every final dot that was allowed to go.
 CREATE TABLE attempt (
     id         INTEGER PRIMARY KEY,
     at         TEXT NOT NULL,
@@ -99,7 +99,7 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_at ON attempt (login, at);
 
--- Mailboxes that are never written to, by their key.
+-- Suppressed mailboxes, by their key.
 CREATE TABLE suppression (
     folded  TEXT PRIMARY KEY,
     mailbox TEXT NOT NULL,
@@ -107,7 +107,7 @@ CREATE TABLE suppression (
     at      TEXT NOT NULL
 );
 
--- How far a mailbox of IMAP was read: its UIDVALIDITY, and the last UID (RFC 9051 2.3.1.1).
+-- How far an IMAP mailbox was read: its UIDVALIDITY, and the last UID (RFC 9051 2.3.1.1).
 CREATE TABLE inbox_position (
     source   TEXT PRIMARY KEY,
     validity INTEGER NOT NULL,
@@ -115,41 +115,41 @@ CREATE TABLE inbox_position (
     at       TEXT NOT NULL
 );
 
--- What came back: every mail that was read, once.
+-- Every mail that was read, once.
 CREATE TABLE mail (
     id         INTEGER PRIMARY KEY,
     sha256     TEXT NOT NULL UNIQUE,       -- of its bytes, line ends as LF
     source     TEXT NOT NULL,
-    place      TEXT NOT NULL,              -- what its source calls it
+    place      TEXT NOT NULL,              -- its name in the source
     message_id TEXT NOT NULL,
     sender     TEXT NOT NULL,
     subject    TEXT NOT NULL,
     kind       TEXT,                       -- NULL: set aside
-    recipient  TEXT,                       -- whom the mail itself names
+    recipient  TEXT,                       -- the address that the mail names
     status     TEXT,
     permanent  INTEGER,
     reason     TEXT NOT NULL,
     copy       INTEGER REFERENCES copy (id),
     matched_by TEXT NOT NULL DEFAULT '',   -- leave token, token, Message-ID or sender
     bytes      BLOB,                       -- only of a mail that belongs to a copy
-    waits      INTEGER NOT NULL DEFAULT 0, -- 1: its copy was in hand, and it counts later
+    waits      INTEGER NOT NULL DEFAULT 0, -- 1: its copy was in hand; it is applied later
     seen_at    TEXT NOT NULL
 );
 CREATE INDEX mail_waits ON mail (id) WHERE waits = 1;
 CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
 
--- What a person said to a letter, oldest first; nothing of it is ever changed.
+-- Answers to a letter; a record is never changed.
 CREATE TABLE answer (
     id      INTEGER PRIMARY KEY,
     copy    INTEGER NOT NULL REFERENCES copy (id),
-    mail    INTEGER REFERENCES mail (id),  -- where it came by mail
+    mail    INTEGER REFERENCES mail (id),  -- if it came by mail
     at      TEXT NOT NULL,
     status  TEXT NOT NULL,
     demand  TEXT NOT NULL DEFAULT '',
     channel TEXT NOT NULL,
     quote   TEXT NOT NULL DEFAULT '',
-    author  TEXT NOT NULL                  -- who wrote it down
+    author  TEXT NOT NULL                  -- who recorded it
 );
 CREATE INDEX answer_copy ON answer (copy);
 CREATE INDEX answer_mail ON answer (mail) WHERE mail IS NOT NULL;

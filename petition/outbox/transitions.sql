@@ -1,7 +1,7 @@
--- Arrows that copies take many at once (models.py, manual.py): which copies, and taking them.
+-- Transitions of many copies at once (models.py, manual.py): picking the copies, and moving them.
 
 -- :name moving_table
--- Copies that are about to take an arrow, for this connection only.
+-- Copies that are about to move, for this connection only.
 CREATE TEMPORARY TABLE moving (
     copy       INTEGER PRIMARY KEY,
     from_state TEXT NOT NULL,
@@ -10,20 +10,20 @@ CREATE TEMPORARY TABLE moving (
 )
 
 -- :name moving_clear
--- Forget those that were moved before.
+-- Clear what was moved before.
 DELETE FROM moving
 
 -- :name moving_arrows
--- Which arrows are about to be taken.
+-- Which transitions are about to happen.
 SELECT DISTINCT from_state, to_state FROM moving
 
 -- :name log_moving
--- Write down that each took its arrow.
+-- Record each transition.
 INSERT INTO event (copy, at, from_state, to_state, reason)
 SELECT copy, :now, from_state, to_state, reason FROM moving ORDER BY copy
 
 -- :name move
--- Move copies along arrows that no server's reply caused; a queued one has no reason.
+-- Move copies without a server's reply; a queued one has no reason.
 UPDATE copy SET (state, reason) = (
         SELECT to_state, CASE WHEN to_state IN ('skipped', 'failed') THEN moving.reason ELSE '' END
         FROM moving WHERE moving.copy = copy.id
@@ -49,21 +49,21 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND waiting_s
             OR EXISTS (SELECT 1 FROM copy WHERE state = 'deferred' AND due_at > :horizon)
 
 -- :name due_now
--- Let deferred copies be due that are due later than any wait makes them: a clock was ahead.
+-- Make copies due that are due later than any wait allows: a clock was ahead.
 UPDATE copy SET due_at = CASE WHEN due_at > :horizon THEN :now ELSE due_at END,
     waiting_since = CASE WHEN waiting_since > :now THEN :now ELSE waiting_since END
 WHERE state = 'deferred' AND (due_at > :horizon OR waiting_since > :now)
   AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_orphans
--- Copies in the hand of a run that is no more (the caller owns the log, so every other run is gone).
+-- Copies in the hand of a dead run (the caller owns the log, so every other run is dead).
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
        CASE intended WHEN 1 THEN :reason ELSE '' END
 FROM copy WHERE state = 'sending'
 
 -- :name adopt
--- Give each orphan the state that its mark proves; of an uncertain one the owner may have heard more.
+-- Give each orphan the state that its mark proves; the owner of an uncertain one may know more.
 UPDATE copy SET (state, reason) = (
         SELECT to_state, moving.reason FROM moving WHERE moving.copy = copy.id
     ),
@@ -72,13 +72,13 @@ UPDATE copy SET (state, reason) = (
 WHERE id IN (SELECT moving.copy FROM moving)
 
 -- :name pick_late
--- Of some copies, those that are uncertain and of which their owner has heard that they wait.
+-- Of some copies, those that are uncertain and whose owner heard that the server deferred them.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'deferred', '' FROM copy
 WHERE id IN (:copies[]) AND state = 'uncertain' AND owner = :owner
 
 -- :name forget_wanted
--- Of copies that were just queued, leave those that are not to be sent for all that.
+-- Of copies that were just queued, keep those that must not be sent after all.
 DELETE FROM moving WHERE to_state <> 'queued' OR NOT EXISTS (
     SELECT 1 FROM copy WHERE copy.id = moving.copy
       AND (copy.newest = 0 OR copy.stopped IS NOT NULL
@@ -86,7 +86,7 @@ DELETE FROM moving WHERE to_state <> 'queued' OR NOT EXISTS (
 )
 
 -- :name turn_unwanted
--- And say why they are not.
+-- And say why.
 UPDATE moving SET from_state = 'queued', to_state = 'skipped', reason = (
     SELECT COALESCE((SELECT reason FROM suppression WHERE suppression.folded = copy.folded),
                     copy.stopped, :replaced)
@@ -94,8 +94,7 @@ UPDATE moving SET from_state = 'queued', to_state = 'skipped', reason = (
 )
 
 -- :name pick_stopped
--- Of some copies that wait again, those that somebody stopped, or put a newer one in the place of,
--- while they were in hand.
+-- Of some copies that wait again, those that were stopped or replaced while they were in hand.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'skipped', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced)
 FROM copy
@@ -143,7 +142,7 @@ SELECT id, state, 'skipped', :reason FROM copy
 WHERE folded = :folded AND state IN WAITING AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_unwanted
--- What waits for mailboxes that are never to be written to.
+-- What waits for suppressed mailboxes.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT copy.id, copy.state, 'skipped', suppression.reason
 FROM suppression JOIN copy ON copy.folded = suppression.folded || ''
@@ -156,18 +155,18 @@ WHERE state = 'sending' AND (letter = :letter OR :letter IS NULL)
   AND (folded = :folded OR :folded IS NULL)
 
 -- :name stop
--- A copy in hand is not to go; the run that has it looks here before its final dot.
+-- Stop a copy in hand: its run checks this before the final dot.
 UPDATE copy SET stopped = :reason WHERE id = :copy AND state = 'sending'
 
 -- :name suppress
--- Never write to a mailbox again, however it is capitalised.
+-- Suppress a mailbox.
 INSERT INTO suppression (folded, mailbox, reason, at) VALUES (:folded, :mailbox, :reason, :now)
 ON CONFLICT (folded) DO NOTHING
 
 -- :name unsuppress
--- A mailbox may be written to again.
+-- Allow a mailbox again.
 DELETE FROM suppression WHERE folded = :folded RETURNING mailbox
 
 -- :name suppressions
--- All mailboxes that are never written to.
+-- All suppressed mailboxes.
 SELECT mailbox, reason, at FROM suppression ORDER BY mailbox

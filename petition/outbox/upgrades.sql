@@ -1,7 +1,7 @@
 -- Upgrades of the schema (upgrades.py), by the number that each leads to.
 
 -- :name set_schema
--- The log has this schema from now on.
+-- Set the number of the schema.
 UPDATE meta SET value = :value WHERE name = 'schema'
 
 -- :name to_9_queued_as
@@ -17,15 +17,15 @@ ALTER TABLE copy ADD COLUMN twin INTEGER NOT NULL DEFAULT 0
 ALTER TABLE copy ADD COLUMN binding BLOB
 
 -- :name to_9_drop_once
--- It was of the address as it is written.
+-- It was on the address as it is written.
 DROP INDEX copy_once
 
 -- :name to_9_drop_folded
--- The new one serves for it too.
+-- The new index replaces it too.
 DROP INDEX copy_folded
 
 -- :name to_9_some
--- Some copies, in their order.
+-- Some copies, in order.
 SELECT id, letter, mailbox, folded FROM copy WHERE id > :last ORDER BY id LIMIT 1000
 
 -- :name to_9_keys
@@ -35,8 +35,8 @@ FROM :known[copy INTEGER, folded TEXT, binding BLOB]
 WHERE copy.id = known.copy
 
 -- :name to_9_twins
--- Of the copies of one key in one letter and revision, the one that got furthest counts; rows of a list
--- that were left out keep their order behind it.
+-- Of the copies with one key in one letter and revision, the one that got furthest counts; rows of the
+-- list that were left out keep their order after it.
 UPDATE copy SET twin = placed.twin
 FROM (
     SELECT id, CASE WHEN is_left_out = 1 THEN place - others ELSE 1 - place END AS twin
@@ -61,8 +61,8 @@ FROM (
 WHERE copy.id = placed.id AND placed.twin <> 0
 
 -- :name to_9_had_before
--- Nor does a copy count that waits for somebody who has an earlier revision under another spelling, unless
--- its revision is meant for them too.
+-- A copy that waits for somebody who has an earlier revision under another spelling does not count
+-- either, unless its revision is meant for them too.
 UPDATE copy SET twin = (
     SELECT MIN(other.twin) - 1 FROM copy AS other
     WHERE other.folded = copy.folded AND other.letter = copy.letter
@@ -79,11 +79,11 @@ WHERE twin = 0 AND intended = 0 AND state IN ('queued', 'deferred', 'sending')
         AND frozen.mode NOT IN ('again', 'again-chosen'))
 
 -- :name to_9_index
--- One row of a person in each letter and revision.
+-- One row for each person in each letter and revision.
 CREATE UNIQUE INDEX copy_once ON copy (folded, letter, revision, twin)
 
 -- :name to_9_newest
--- One row of a person in each letter is the newest.
+-- One row for each person in each letter is the newest.
 UPDATE copy SET newest = CASE
     WHEN twin < 0 THEN 0
     WHEN EXISTS (SELECT 1 FROM copy AS newer
@@ -93,7 +93,7 @@ UPDATE copy SET newest = CASE
 WHERE newest = 1 OR twin = 0
 
 -- :name to_9_log_duplicates
--- Write down that copies of another spelling are not sent.
+-- Record that copies of another spelling are not sent.
 INSERT INTO event (copy, at, from_state, to_state, reason)
 SELECT id, :now, state, 'suppressed', 'duplicate' FROM copy
 WHERE twin < 0 AND intended = 0 AND state IN ('queued', 'deferred', 'sending', 'failed') ORDER BY id
@@ -105,24 +105,24 @@ UPDATE copy SET state = 'suppressed', reason = 'duplicate', due_at = NULL, waiti
 WHERE twin < 0 AND intended = 0 AND state IN ('queued', 'deferred', 'sending', 'failed')
 
 -- :name to_9_suppressions
--- The keys of all mailboxes that are never written to.
+-- The keys of all suppressed mailboxes.
 SELECT folded FROM suppression ORDER BY folded
 
 -- :name to_9_merge_suppression
--- A mailbox is there under the new key already.
+-- Delete a suppressed mailbox that has the new key already.
 DELETE FROM suppression WHERE folded = :old
   AND EXISTS (SELECT 1 FROM suppression AS other WHERE other.folded = :new)
 
 -- :name to_9_suppression
--- Give a mailbox that is never written to its new key.
+-- Give a suppressed mailbox its new key.
 UPDATE suppression SET folded = :new WHERE folded = :old
 
 -- :name to_10_copies
--- The state of a copy that is not to be sent has another name.
+-- Rename the state of copies that are not sent.
 UPDATE copy SET state = 'skipped' WHERE state = 'suppressed'
 
 -- :name to_10_events
--- It has that name in the events too.
+-- Rename it in events.
 UPDATE event SET
     from_state = CASE from_state WHEN 'suppressed' THEN 'skipped' ELSE from_state END,
     to_state = CASE to_state WHEN 'suppressed' THEN 'skipped' ELSE to_state END
