@@ -76,18 +76,18 @@ class FollowUp:
             UsageError: Nobody has.
         """
         if not self.has_begun:
-            what = f"{letter} follows {self._follows}, which nobody has got"
+            what = f"{letter} follows {self._follows}, which has not been sent"
             raise UsageError(what, f"Send that first: petition send {self._follows}")
 
     def complete(self, person: Person) -> Person:
         """A person with what their follow-up says of the letter before, or why they get none."""
         entry = self._entries.get(folded(person.mailbox.addr_spec))
         if entry is None or entry.copy.state is not State.SENT:
-            return _without(person, did_not_get(self._follows))
-        fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
-        if reason := self._gate.bars(entry.standing):
-            return _without(person._replace(fields=fields), reason)
-        return person._replace(fields=fields)
+            reason = did_not_get(self._follows)
+        else:
+            fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
+            person, reason = person._replace(fields=fields), self._gate.bars(entry.standing)
+        return person._replace(excluded=person.excluded or reason) if reason else person
 
     @cached_property
     def _entries(self) -> dict[str, Entry]:
@@ -117,10 +117,6 @@ class FollowUp:
             return self._mergers[copy.revision].subject(_person_of(copy))
         except MergeRefused:  # it was merged before it was sent
             return self._log.campaign_id or ""
-
-
-def _without(person: Person, reason: str) -> Person:
-    return person._replace(excluded=person.excluded or reason)
 
 
 def _person_of(copy: Copy) -> Person:

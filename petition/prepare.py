@@ -34,7 +34,7 @@ from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, suppressions
 from petition.outbox.models import FrozenLetter
 from petition.outbox.states import WAITING, Mode
-from petition.plan import FollowUp, Plan, PlanRefused, Selection, SendOptions, plan_of
+from petition.plan import FollowUp, Plan, Selection, SendOptions, plan_of
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.
@@ -217,12 +217,6 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
         return now, 1
     old = Frozen.from_json(newest.document)
     return (old, newest.revision) if old.hash == now.hash else (now, newest.revision + 1)
-
-
-def refusal_of(examined: Examined, log: Log) -> PlanRefused | None:
-    """Why `send` would refuse a letter that was frozen before, if it would."""
-    plan = plan_of(examined, log, SendOptions(), begins=False)
-    return plan.refusal if plan else None
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:

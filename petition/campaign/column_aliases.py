@@ -132,35 +132,13 @@ _STATUS_WORDS = {
 }
 
 # CiviCRM exports "English (United Kingdom)"; these are the languages of letters, not all there are.
-_LANGUAGES = {
-    "arabic": "ar",
-    "catalan": "ca",
-    "chinese": "zh",
-    "czech": "cs",
-    "danish": "da",
-    "dutch": "nl",
-    "english": "en",
-    "finnish": "fi",
-    "french": "fr",
-    "german": "de",
-    "greek": "el",
-    "hebrew": "he",
-    "hungarian": "hu",
-    "italian": "it",
-    "japanese": "ja",
-    "kazakh": "kk",
-    "norwegian": "no",
-    "polish": "pl",
-    "portuguese": "pt",
-    "romanian": "ro",
-    "russian": "ru",
-    "slovak": "sk",
-    "spanish": "es",
-    "swedish": "sv",
-    "turkish": "tr",
-    "ukrainian": "uk",
-    "welsh": "cy",
-}
+_LANGUAGE_NAMES = """
+    arabic=ar catalan=ca chinese=zh czech=cs danish=da dutch=nl english=en finnish=fi french=fr
+    german=de greek=el hebrew=he hungarian=hu italian=it japanese=ja kazakh=kk norwegian=no
+    polish=pl portuguese=pt romanian=ro russian=ru slovak=sk spanish=es swedish=sv turkish=tr
+    ukrainian=uk welsh=cy
+"""
+_LANGUAGES = dict(pair.split("=") for pair in _LANGUAGE_NAMES.split())
 _LABELLED = re.compile(r"([a-z]+)(?:,? [a-z]+)?(?: ?[(;].*)?")
 
 

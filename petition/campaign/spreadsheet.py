@@ -74,11 +74,9 @@ class SheetFile:
 
     @property
     def told(self) -> str:
-        """Which sheet is read, where that was not said and there are several; else ""."""
-        if self._wanted or not self._others:
-            return ""
+        """Which sheet is read if none was named and there are several; else ""."""
         others = ", ".join(map(quoted, self._others[:5]))
-        return f"only this first sheet is read, not {others}"
+        return f"only this first sheet is read, not {others}" if others else ""
 
     def records(self) -> Iterator[Record]:
         """The header and the rows that are not blank, each with its row number.
@@ -165,9 +163,7 @@ def _look_at_parts(packed: ZipFile) -> None:
     sheets: list[tuple[ZipInfo, int]] = []
     for part in packed.infolist():
         name = part.filename.lower()
-        if (
-            name == "xl/workbook.bin"
-        ):  # calamine would read it as .xlsb, whose cells are not counted
+        if name == "xl/workbook.bin":  # an .xlsb, whose cells nothing here counts
             raise _Refused(*_OTHER_KIND)
         part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
         reader = _OdsContent(left) if name == "content.xml" else _Part(left)
@@ -198,7 +194,7 @@ class _Part:
         self._columns: dict[str, int] = {}
         self._last_row = ""
         self.size = self.cells = 0
-        self._is_broken = False  # what is no XML, such as a picture, is that too
+        self._is_broken = False  # not XML: a picture is not either
         self.longest_string = 0  # in bytes, with the markup
         self._string_at = 0
         self._parser = expat.ParserCreate()
@@ -216,12 +212,12 @@ class _Part:
             limit = min(self._limit, _STRINGS_LIMIT) if self._string_at else self._limit
             if self.size > limit:
                 size = f"{_SIZE_LIMIT >> 20} MB, or its texts more than {_STRINGS_LIMIT >> 20} MB,"
-                raise _Refused(f"holds more than {size} when it is unpacked", _HINT_SIZE)
+                raise _Refused(f"is larger than {size} when it is unpacked", _HINT_SIZE)
             if not self._is_broken:
                 self._parse(piece)
             if not self._is_broken:
                 self._refuse_long_text(piece)
-            elif _MARKS.search(tail + piece):  # calamine reads much that is not quite XML
+            elif self._is_sheet or _MARKS.search(tail + piece):  # calamine reads broken XML too
                 raise _Refused(*_NOT_READABLE)
             tail = piece[-_MARK_LENGTH:]
         if self.size and not self._is_broken:
@@ -244,7 +240,7 @@ class _Part:
             end, self._run = last + 1, 0
         self._run += len(piece) - end
         if self._run > _BYTES_IN_CELL:
-            what = f"has a cell, or something else, of more than {_CELL_LENGTH:,} characters"
+            what = f"has a cell or other text of more than {_CELL_LENGTH:,} characters"
             raise _Refused(what, "Shorten it")
 
     def _refuse_many_cells(self) -> None:
@@ -349,7 +345,7 @@ class _OdsContent(_Part):
                 self._written += 1
                 self._more += self._repeat_rows - 1
         if max(self._length, self._row_length, self._length_of_all) > _STRINGS_LIMIT:
-            raise _Refused(f"holds more than {_STRINGS_LIMIT >> 20} MB of text", _HINT_SIZE)
+            raise _Refused(f"has more than {_STRINGS_LIMIT >> 20} MB of text", _HINT_SIZE)
         if self._more > _REPEATED_LIMIT + 10 * self._written:
             raise _Refused(f"repeats rows {self._more:,} times", "Delete the repeated rows")
 

@@ -41,12 +41,12 @@ from petition.errors import (
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
+from petition.plan import SendOptions, plan_of
 from petition.prepare import (
     campaign_id_of,
     check_list,
     following_of,
     leave_out_forgotten,
-    refusal_of,
     suppressed_copies,
     text_to_send,
 )
@@ -230,7 +230,8 @@ class _Inspector:
             ]
 
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
-        if why := refusal_of(examined, log):
+        plan = plan_of(examined, log, SendOptions(), begins=False)
+        if plan and (why := plan.refusal):
             text = examined.letter.default_text
             warning = Problem(text.file, None, why.what, why.hint, Level.WARNING)
             examined.problems.append(warning)

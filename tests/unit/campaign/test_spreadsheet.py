@@ -316,6 +316,16 @@ def test_a_sheet_that_would_be_much_larger_than_its_file_is_refused(folder, rows
     assert problem.line is None
 
 
+def test_a_sheet_that_repeats_rows_is_refused_in_other_encodings_too(
+    folder, calamine_must_not_be_called
+):
+    content = ODS % (ROW % (b' table:number-rows-repeated="9999"', CELL % (b"", b"a@b.example")))
+    with zipfile.ZipFile(folder.root / "people.ods", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("content.xml", content.decode().encode("utf-16"))
+    _, (problem,) = rows_of("people.ods", folder.root)
+    assert problem.is_error
+
+
 def test_empty_rows_that_are_repeated_and_blanks_are_no_fault(folder):
     empty = ROW % (b' table:number-rows-repeated="1048570"', b"<table:table-cell/>")
     person = CELL % (b"", b'a@b.example<text:s text:c="3"/>')
