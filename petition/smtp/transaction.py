@@ -150,22 +150,11 @@ class Announcement:
 
 
 class MailTransaction:
-    """Sends one letter and finds the verdict on it.
+    """Sends one letter over a connection after EHLO and login, and finds the verdict on it.
 
-    Args:
-        wire: An open connection after EHLO and login.
-        offers: What its server offers.
-        email: The letter. Its first recipient is To; the others get copies.
-        seconds: How long to wait for each reply.
-        dot_seconds: How long to wait for the reply to the final dot.
-        announced: The letter's commands, if they went with the dot of the letter before.
-
-    Attributes:
-        also_refused: The copies that the server refused, each with its reply.
-        fault: What the permit raised.
-        next: The commands of the next letter, if they went with this one's dot.
-        refused_ahead: The reply to commands that went with the last dot, if the server refuses them
-            there.
+    `announced` has the letter's commands if they went with the dot of the letter before; `next`
+    those of the next letter, if they went with this one's dot. The other results are those of a
+    `Transaction`.
     """
 
     def __init__(
@@ -193,15 +182,9 @@ class MailTransaction:
         self._is_data_open = False
 
     async def run(self, permit: Permit, following: Following | None = None) -> Verdict:
-        """The whole transaction.
+        """The whole transaction; arguments as in `Session.transact`.
 
         Afterwards the wire is idle, or the next letter is announced on it, or it is closed.
-
-        Args:
-            permit: Awaited at most once, when the server is ready for the letter. With False or an
-                exception the letter does not go, and the connection is closed.
-            following: Gives the letter whose commands may go with this one's dot, or None; called
-                at the last moment, and only if the server offers PIPELINING.
         """
         verdict = None if self._announced else obstacle(self._email, self._offers)
         verdict = verdict or await self._converse(permit, following)
