@@ -1,6 +1,6 @@
 """What the log returns: copies, events, frozen letters, counts; and how copies are moved.
 
-A query picks which copies take which arrow into the temporary table `moving` (transitions.sql,
+A query picks which copies make which transition into the temporary table `moving` (transitions.sql,
 enqueue.sql); the rest is the same for all.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from petition.errors import LogDamaged
 from petition.outbox.database import Database, Row, Values
-from petition.outbox.states import Mode, Reason, State, arrow
+from petition.outbox.states import Mode, Reason, State, check_transition
 
 
 class Copy(NamedTuple):
@@ -65,7 +65,7 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One arrow that a copy took (schema.sql, `event`); `from_state` None: it was created."""
+    """One transition of a copy (schema.sql, `event`); `from_state` None: it was created."""
 
     at: datetime
     letter: str
@@ -242,13 +242,13 @@ def pick(database: Database, query: str, values: Values = _NOTHING) -> None:
 
 def move(database: Database, now: str, *, by: str = "move", fresh: bool = False) -> bool:
     """Move what was picked, and write an event for each."""
-    arrows = database.all("moving_arrows")
-    for start, end in arrows:
-        arrow(state_of(start), state_of(end))
-    if arrows:
+    transitions = database.all("moving_transitions")
+    for start, end in transitions:
+        check_transition(state_of(start), state_of(end))
+    if transitions:
         database.run("log_moving", {"now": now})
         database.run(by, {"now": now, "fresh": int(fresh)} if by == "move" else {"now": now})
-    return bool(arrows)
+    return bool(transitions)
 
 
 def moved(database: Database) -> dict[int, Moved]:

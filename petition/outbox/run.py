@@ -25,7 +25,7 @@ from petition.outbox.database import Database
 from petition.outbox.inbound import is_bulk
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, copies_of, moment, stamp
-from petition.outbox.states import WAITING, Reason, State, arrow
+from petition.outbox.states import WAITING, Reason, State, check_transition
 from petition.outbox.worker_store import queue_moved
 
 Answer = TypeVar("Answer")
@@ -70,7 +70,7 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> No
         LogUnusable: It still cannot be written.
     """
     for outcome in outcomes:
-        arrow(State.UNCERTAIN, outcome.state)
+        check_transition(State.UNCERTAIN, outcome.state)
     deferred = [outcome.copy for outcome in outcomes if outcome.state is State.DEFERRED]
     with log.writing():
         models.pick(log.database, "pick_late", {"copies": deferred, "owner": owner})
@@ -224,7 +224,7 @@ class Run:
 
     def record(self, outcome: CopyOutcome) -> asyncio.Future[None]:
         """Record what became of a copy; done when that is durable."""
-        arrow(State.SENDING, outcome.state)
+        check_transition(State.SENDING, outcome.state)
         return self._committer.add(self._record_all, outcome)
 
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:

@@ -1,7 +1,7 @@
-"""The state table: where a copy can be, how it moves, and what a crash at each arrow means.
+"""The state table: where a copy can be, how it moves, and what a crash at each transition means.
 
-An arrow is one transaction with one event. After a crash the database has the state before the
-arrow or the state after it, never a third.
+A transition is one transaction with one event. After a crash a copy is in the state before the
+transition or in the one after it, never in a third.
 """
 
 from datetime import timedelta
@@ -23,8 +23,8 @@ class State(StrEnum):
     SKIPPED = "skipped"  # not to be sent; the reason says why
 
 
-# (from, to): what a crash at this arrow leaves behind.
-ARROWS: dict[tuple[State, State], str] = {
+# (from, to): what a crash at this transition leaves behind.
+TRANSITIONS: dict[tuple[State, State], str] = {
     (State.QUEUED, State.SENDING): "still queued, or sending without a mark: queued again",
     (State.DEFERRED, State.SENDING): "still deferred, or sending without a mark: queued again",
     (State.SENDING, State.SENT): "sending with a mark: uncertain, as the reply was not kept",
@@ -77,8 +77,7 @@ class Mode(StrEnum):
     AGAIN_CHOSEN = "again-chosen"  # for those alone whom each send with --again names
 
 
-def arrow(start: State, end: State) -> tuple[State, State]:
-    """The arrow from one state to another."""
-    if (start, end) not in ARROWS:
-        raise ValueError(f"no arrow leads from {start} to {end}")
-    return start, end
+def check_transition(start: State, end: State) -> None:
+    """Raise ValueError if a copy cannot move from one state to another."""
+    if (start, end) not in TRANSITIONS:
+        raise ValueError(f"there is no transition from {start} to {end}")

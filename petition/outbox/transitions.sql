@@ -13,7 +13,7 @@ CREATE TEMPORARY TABLE moving (
 -- Clear what was moved before.
 DELETE FROM moving
 
--- :name moving_arrows
+-- :name moving_transitions
 -- Which transitions are about to happen.
 SELECT DISTINCT from_state, to_state FROM moving
 

@@ -37,7 +37,7 @@ from petition.cli import status
 from petition.cli.main import app, load
 from petition.errors import ExitStatus
 from petition.merge.template import fields
-from petition.outbox.states import ARROWS, State
+from petition.outbox.states import TRANSITIONS, State
 from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
@@ -248,7 +248,7 @@ def test_every_column_of_the_signatories_is_named():
 def test_every_state_and_every_arrow_is_named():
     assert set(rows("docs/delivery-log.md", "States")) == set(State)
     table = re.findall(r"\n\| `(\w+)` \| `(\w+)` \|", PAGES["docs/delivery-log.md"])
-    assert sorted(table) == sorted((str(start), str(end)) for start, end in ARROWS)
+    assert sorted(table) == sorted((str(start), str(end)) for start, end in TRANSITIONS)
 
 
 def test_every_key_that_a_script_reads_is_named():

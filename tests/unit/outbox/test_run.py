@@ -170,7 +170,7 @@ def test_an_outcome_that_no_arrow_leads_to_is_a_fault_of_ours(
 
     async def steps(run: Run):
         [copy] = await run.claim(1)
-        with pytest.raises(ValueError, match="no arrow"):
+        with pytest.raises(ValueError, match="no transition"):
             await run.record(outcome_of(copy, State.BOUNCED))
 
     run_steps(log, steps)

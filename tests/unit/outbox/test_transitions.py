@@ -1,4 +1,4 @@
-"""Moving copies: every arrow that anything takes stands in the table, and the log stays sound."""
+"""Moving copies: every transition is in the table, and the log stays sound."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from petition.outbox import manual, models
 from petition.outbox.database import texts
 from petition.outbox.enqueue import Action, Listing
 from petition.outbox.log import Log, utc_now
-from petition.outbox.states import ARROWS, GIVE_UP, Mode, State
+from petition.outbox.states import GIVE_UP, TRANSITIONS, Mode, State
 from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, make_due
 
@@ -53,7 +53,7 @@ def test_every_arrow_of_the_table_is_taken_and_no_other(log: Log, queue: Callabl
         after_five_days.look_at_deferred(GIVE_UP, LONGEST)
     queue(*names, revision=2, mode=Mode.AGAIN)
     assert {pair for pair in taken(log) if pair[0]} == set(
-        ARROWS
+        TRANSITIONS
     ) - BY_LATER_ROOMS - BY_A_LATE_REPLY
     assert {end for start, end in taken(log) if start is None} == {State.QUEUED, State.SKIPPED}
     assert_events_lead_to_the_states(log)
@@ -73,7 +73,7 @@ def assert_events_lead_to_the_states(log: Log) -> None:
 
 
 def test_no_query_writes_a_state_behind_the_tables_back():
-    """A query that sets a state by name is one of these, whose arrows the steps above check."""
+    """Only these queries set a state by name; the steps above check their transitions."""
     sets = re.compile(r"\bSET\s+state\s*=\s*'", re.IGNORECASE)
     found = [name for name, text in texts() if sets.search(text)]
     assert found == ["claim", "to_9_duplicates", "to_10_copies"]
@@ -88,7 +88,7 @@ def test_an_arrow_that_is_not_in_the_table_is_not_taken(log: Log, queue: Callabl
     queue("ann")
     bring_to(log, "ann", State.SENT)
     log.database._connection.execute("INSERT INTO moving SELECT id, state, 'queued', '' FROM copy")
-    with pytest.raises(ValueError, match="no arrow leads from sent to queued"):
+    with pytest.raises(ValueError, match="from sent to queued"):
         models.move(log.database, log.now)
     assert [copy.state for copy in log.copies("open")] == [State.SENT]
 
