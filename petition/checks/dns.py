@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -46,7 +47,7 @@ class Resolver:
     def __init__(self, place: str = "", seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._silent = 0
-        self._resolver = _system_resolver() if not place else _resolver_at(place)
+        self._resolver = _resolver_at(place)
         self._ask = lru_cache(maxsize=1_000)(self._asked)
 
     def txt(self, name: str) -> list[str]:
@@ -101,16 +102,13 @@ def reverse_name(address: str) -> str:
     return dns.reversename.from_address(address).to_text(omit_final_dot=True)
 
 
-def _system_resolver() -> dns.resolver.Resolver:
-    try:
-        return dns.resolver.Resolver()
-    except dns.resolver.NoResolverConfiguration:
-        return dns.resolver.Resolver(configure=False)
-
-
 def _resolver_at(place: str) -> dns.resolver.Resolver:
-    found = _PLACE.fullmatch(place)
     resolver = dns.resolver.Resolver(configure=False)
+    if not place:
+        with suppress(dns.resolver.NoResolverConfiguration):
+            resolver = dns.resolver.Resolver()
+        return resolver
+    found = _PLACE.fullmatch(place)
     try:
         host, port = (found[1], int(found[2] or 53)) if found else ("", 0)
         if port not in range(1, 65536):
@@ -166,14 +164,14 @@ class Spf:
         return any(one.version == net.version and one in net for net in self.networks)
 
 
-def is_spf(text: str) -> bool:
-    """Whether a TXT record is an SPF record (RFC 7208 4.5)."""
-    return text.lower() == "v=spf1" or text.lower().startswith("v=spf1 ")
+def _records(resolver: Resolver, domain: str) -> list[str]:
+    """The SPF records of a domain (RFC 7208 4.5)."""
+    return [text for text in resolver.txt(domain) if f"{text} ".lower().startswith("v=spf1 ")]
 
 
 def read_spf(resolver: Resolver, domain: str) -> Spf:
     """Read a domain's record and everything that it includes."""
-    spf = Spf(domain, [text for text in resolver.txt(domain) if is_spf(text)])
+    spf = Spf(domain, _records(resolver, domain))
     if len(spf.records) == 1:
         begin = _Step((domain.lower(),), counts=True, decides=True)
         _Walk(resolver, spf).visit(spf.records[0], begin)
@@ -247,7 +245,7 @@ class _Walk:
         elif domain in step.chain:
             self._fault(f'"{word}" of {step.domain} includes itself')
         elif self._spf.lookups <= _ENOUGH:
-            records = [text for text in self._resolver.txt(domain) if is_spf(text)]
+            records = _records(self._resolver, domain)
             self._spf.includes.add(domain)
             if len(records) == 1:
                 self.visit(records[0], step._replace(chain=(*step.chain, domain)))

@@ -52,19 +52,12 @@ _GREETED_TWICE = re.compile(
     re.IGNORECASE,
 )
 # What is wrong, and what to do.
+_LEFT, _NO_LINK = "{} is left in the letter", "{} is text in the letter, not a link"
 _KINDS = (
-    (
-        _PLACEHOLDER,
-        "{} is left in the letter",
-        "Write a merge field such as {{ recipient.name }}, or correct the cell",
-    ),
-    (_DRAFT, "{} is left in the letter", "Finish it"),
-    (_GREETED_TWICE, "{} greets twice", "Take the greeting out of the letter or out of the cell"),
-    (
-        _MARKDOWN_LINK,
-        "{} is text in the letter, not a link",
-        "Write it as [words](https://host.org/), without spaces",
-    ),
+    (_PLACEHOLDER, _LEFT, "Write a field such as {{ recipient.name }}, or correct the cell"),
+    (_DRAFT, _LEFT, "Finish it"),
+    (_GREETED_TWICE, "{} greets twice", "Delete the greeting in the letter or in the cell"),
+    (_MARKDOWN_LINK, _NO_LINK, "Write it as [words](https://host.org/), without spaces"),
 )
 _MOST = 20  # slips of one kind in one paragraph: its author will look at all of it
 _SPANISH = frozenset({"es", "pt", "gl", "ca"})  # where "todo" is a word

@@ -20,7 +20,6 @@ _INFLECTED: dict[str, tuple[str, ...]] = {
         *(r"жұма(?:да|ға|дан|ның|сы|сында|ны)?", r"сенбі\w{0,5}", r"жексенбі\w{0,5}"),
     ),
 }
-_ENDING = r"\w{0,2}"  # "Mondays", "Montags"
 
 _GAP = r"[,\s\u00a0\u202f]{1,3}"
 _YEAR = r"(?P<year>[12][0-9]{3})"
@@ -60,14 +59,11 @@ def _dates(language: str) -> tuple[re.Pattern[str], ...]:
 @cache
 def _months(language: str) -> dict[int, re.Pattern[str]]:
     names = locale_of(language).months
-    return {
-        number: re.compile(
-            rf"(?:{re.escape(names['format']['wide'][number])}"
-            rf"|{re.escape(names['stand-alone']['wide'][number])})(?!\w)",
-            re.IGNORECASE,
-        )
-        for number in range(1, 13)
-    }
+    found = {}
+    for number in range(1, 13):
+        forms = (re.escape(names[kind]["wide"][number]) for kind in ("format", "stand-alone"))
+        found[number] = re.compile(rf"(?:{'|'.join(forms)})(?!\w)", re.IGNORECASE)
+    return found
 
 
 def wrong_event_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem]:
@@ -93,7 +89,7 @@ def _weekdays(language: str) -> tuple[re.Pattern[str], ...]:
     days = locale_of(language).days
     patterns = _INFLECTED.get(primary) or [
         "|".join(
-            f"{re.escape(days[context]['wide'][day])}{_ENDING}"
+            rf"{re.escape(days[context]['wide'][day])}\w{{0,2}}"  # "Mondays", "Montags"
             for context in ("format", "stand-alone")
         )
         for day in range(7)
