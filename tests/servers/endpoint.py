@@ -36,7 +36,7 @@ def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str
     try:
         for line in running.stdout:
             said.append(line)
-            if line.startswith("Listening at "):
+            if line.startswith("Listening "):
                 break
         else:
             raise AssertionError(said)
