@@ -260,8 +260,8 @@ class Listing:
         is_same_text = last < shown.revision if freeze else last == shown.revision
         if not (beside_workers and is_same_text and now.is_within(shown)):
             raise LogChanged(
-                "the log has changed meanwhile: another petition command was at work",
-                "Nothing was done; run this one again",
+                "another petition command has changed the log meanwhile",
+                "Nothing was done; run this command again",
             )
 
     def _has_rows(self, comparison: Comparison, freeze: FrozenLetter | None) -> bool:

@@ -113,13 +113,13 @@ class Log:
         if note == MOVING:
             raise LogUnusable(
                 f"the log in {self.where} is being moved to {other}: nothing is sent meanwhile",
-                "If no petition migrate is running, it was broken off: run the same one again to"
-                " finish it, or name the address of this log in its place to undo it",
+                "If no petition migrate is running, it was interrupted: run it again to finish it,"
+                " or with the address of this log to undo it",
             )
         raise LogUnusable(
             f"a log is being moved to {self.where} from {other}: nothing is sent meanwhile",
-            f"If no petition migrate is running, it was broken off: run the same one again, where"
-            f" [log] database or PETITION_DATABASE names {other}",
+            "If no petition migrate is running, it was interrupted: run it again, where [log]"
+            f" database or PETITION_DATABASE names {other}",
         )
 
     @contextmanager

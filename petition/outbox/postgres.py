@@ -133,7 +133,9 @@ class PostgresDatabase(Database):
                 "Create a database with ENCODING 'UTF8'",
             )
         if int(promises["version"]) < _OLDEST:
-            raise LogUnusable(f"{self.where} is older than PostgreSQL 13", "Use a newer server")
+            raise LogUnusable(
+                f"{self.where} is older than PostgreSQL 13", "Use PostgreSQL 13 or newer"
+            )
         if promises["schema"] is None:
             raise _no_schema(self.where)
 

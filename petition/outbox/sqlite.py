@@ -594,7 +594,7 @@ def _require_sqlite() -> None:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         oldest = ".".join(map(str, _OLDEST_SQLITE))
         raise LogUnusable(
-            f"the log needs SQLite {oldest}, and this Python brings {sqlite3.sqlite_version}",
+            f"the log needs SQLite {oldest}, and this Python has {sqlite3.sqlite_version}",
             "Use a newer Python",
         )
 

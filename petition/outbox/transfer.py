@@ -149,8 +149,8 @@ def _check(own: bytes, source: Database, target: Database) -> None:
     if not is_past:
         raise UsageError(
             f"{target.where} holds another copy of this log, which differs from it",
-            "Nothing was done. Find out which of the two knows who got a letter; to go on with this"
-            " one, empty the other database or name another",
+            "Nothing was done. Find out which has all letters that went out; to keep this one, empty"
+            " the other database or name another",
         )
 
 
@@ -179,7 +179,7 @@ def _require(rows: dict[str, int], target: Database) -> None:
     if _counts(target) != rows:
         raise LogUnusable(
             f"{target.where} did not keep every row of the log",
-            "Nothing was moved; look at its server's log",
+            "Nothing was moved; see its server's log",
         )
 
 
