@@ -149,7 +149,7 @@ def _check(own: bytes, source: Database, target: Database) -> None:
     if not is_past:
         raise UsageError(
             f"{target.where} holds another copy of this log, which differs from it",
-            "Nothing was done. Find out which has all letters that went out; to keep this one, empty"
+            "Nothing was done. Find out which has all letters that went out; to keep this, empty"
             " the other database or name another",
         )
 
