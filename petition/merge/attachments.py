@@ -106,7 +106,7 @@ class Files:
         self.asked.add(path)
         return self.keep(path, File(path, self._content(path)))
 
-    def read_own(self, path: str, promised: str | None) -> File:  # noqa: ARG002 (for workers)
+    def read_own(self, path: str, queued: str | None) -> File:  # noqa: ARG002 (for workers)
         """A file of a single row."""
         return self.read(path)
 
@@ -184,7 +184,7 @@ def _read(path: Path) -> bytes:
 
 
 # The key under which the log keeps a row's own files beside its fields; no column has such a name.
-PROMISED = "_enclosures"
+OWN_FILES = "_enclosures"
 
 # The attachment that is the letter itself, if the campaign has no such file.
 LETTER_PDF = "letter.pdf"
@@ -306,14 +306,14 @@ def refuse_large(size: int) -> None:
         raise CellRefused(what, "Attach less, and write links to the rest")
 
 
-def promise_of(files: Sequence[File]) -> str:
+def list_of(files: Sequence[File]) -> str:
     """A row's own files as the log keeps them: one line each, as sha256sum writes it."""
     return "".join(f"{file.sha256}  {file.path}\n" for file in files)
 
 
-def promised_files(promise: str) -> dict[str, str]:
-    """The hashes of a row's own files by their paths, read from what `promise_of` wrote."""
-    lines = (line.partition("  ") for line in promise.splitlines())
+def hashes_in(listed: str) -> dict[str, str]:
+    """The hashes of a row's own files by their paths, read from what `list_of` wrote."""
+    lines = (line.partition("  ") for line in listed.splitlines())
     return {path: sha256 for sha256, _, path in lines}
 
 
@@ -336,7 +336,7 @@ class Attachments:
             return shared
         own = self._own(person, loaded)
         attached = (*shared.attached, *(file.part for file in own))
-        return CarriedParts(shared.pictures, attached, shared.shared, {PROMISED: promise_of(own)})
+        return CarriedParts(shared.pictures, attached, shared.shared, {OWN_FILES: list_of(own)})
 
     def with_pictures(self, page: str, language: str) -> str:
         """A page whose pictures are in it, and not in the email around it."""
@@ -356,33 +356,33 @@ class Attachments:
         return Typesetter(self._frozen, layout(), (file, None))
 
     def _own(self, person: Person, loaded: LoadedText) -> list[File]:
-        promised = person.fields.get(PROMISED)
+        queued = person.fields.get(OWN_FILES)
         found: list[File] = []
         size = self._shared_size
         try:
             for path in loaded.own_paths(person):
-                found.append(self._read_own(path, promised))
+                found.append(self._read_own(path, queued))
                 size += len(found[-1].data)
                 refuse_large(size)
             if self._letter_pdf:
                 document = self.typesetter.document(person, loaded)
                 found.append(File(LETTER_PDF, document))
                 refuse_large(size + len(document))
-            if promised not in {None, promise_of(found)}:
-                self._refuse_changed(found, promised or "")
+            if queued not in {None, list_of(found)}:
+                self._refuse_changed(found, queued or "")
         except CellRefused as refusal:
             raise refused_row(person, refusal, self._place, "attaches") from None
         return found
 
-    def _read_own(self, path: str, promised: str | None) -> File:
+    def _read_own(self, path: str, queued: str | None) -> File:
         try:
-            return self._files.read_own(path, promised)
+            return self._files.read_own(path, queued)
         except CellRefused as refusal:
             raise type(refusal)(f"the attachment {refusal.what}", refusal.hint) from None
 
-    def _refuse_changed(self, found: Sequence[File], promised: str) -> NoReturn:
+    def _refuse_changed(self, found: Sequence[File], queued: str) -> NoReturn:
         """Refuse files other than those that were queued."""
-        lines = set(promised.splitlines())
+        lines = set(queued.splitlines())
         other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
         named = quoted(other[0]) if other else "of the row"
         what = f"the attachment {named} has changed since the letter was queued"

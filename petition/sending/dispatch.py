@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from petition.campaign.names import quoted
 from petition.campaign.settings import Dkim, PaceSettings, Rate
 from petition.errors import PetitionError
-from petition.merge.attachments import LETTER_PDF, PROMISED, File, Files, promised_files
+from petition.merge.attachments import LETTER_PDF, OWN_FILES, File, Files, hashes_in
 from petition.merge.document import Frozen
 from petition.merge.template.fields import CellRefused, FileRefused
 from petition.outbox.database import Database
@@ -178,8 +178,8 @@ def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files
     """
     if not any("template" in one for one in frozen.attachments):
         return
-    for promise in texts_of_waiting(database, letter, PROMISED):
-        for path, sha256 in promised_files(promise).items():
+    for listed in texts_of_waiting(database, letter, OWN_FILES):
+        for path, sha256 in hashes_in(listed).items():
             if is_kept(database, sha256):
                 continue
             try:
@@ -206,8 +206,8 @@ class KeptFiles(Files):
 
     def missing(self, fields: Mapping[str, str]) -> list[tuple[str, str]]:
         """The files of a row that are not in memory: path and SHA-256."""
-        promised = promised_files(fields.get(PROMISED, "")).items()
-        return [(path, sha) for path, sha in promised if self.kept(_key(path, sha)) is None]
+        queued = hashes_in(fields.get(OWN_FILES, "")).items()
+        return [(path, sha) for path, sha in queued if self.kept(_key(path, sha)) is None]
 
     def take(self, path: str, sha256: str, data: bytes) -> None:
         """Hold a file of a row as long as there is space."""
@@ -221,9 +221,9 @@ class KeptFiles(Files):
         """Always refused."""
         raise self._missing(path)
 
-    def read_own(self, path: str, promised: str | None) -> File:
-        """A row's own file, by the hash that the row has (`promised`)."""
-        sha256 = promised_files(promised or "").get(path)
+    def read_own(self, path: str, queued: str | None) -> File:
+        """A row's own file, by the hash that the row has (`queued`)."""
+        sha256 = hashes_in(queued or "").get(path)
         if sha256 and (file := self.kept(_key(path, sha256))):
             return file
         raise self._missing(path)

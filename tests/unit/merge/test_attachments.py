@@ -16,7 +16,7 @@ from petition.errors import MergeRefused
 from petition.identity import Signer
 from petition.merge import attachments
 from petition.merge.assemble import read_back
-from petition.merge.attachments import PROMISED
+from petition.merge.attachments import OWN_FILES
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
 from petition.merge.mime_parts import attachment_of, plain_name, type_of
@@ -218,7 +218,7 @@ def test_own_file_that_changed_since_it_was_queued_is_refused(letter):
     frozen = letter.freeze(OWN)
     person = person_of(id="kim")
     queued = Merger(frozen, Signer(b"k"), letter.files).check(person, 1, NOW).own_files
-    assert re.fullmatch(r"[0-9a-f]{64}  briefings/kim\.pdf\n", queued[PROMISED])
+    assert re.fullmatch(r"[0-9a-f]{64}  briefings/kim\.pdf\n", queued[OWN_FILES])
     later = person._replace(fields={**person.fields, **queued})
     before = Merger(frozen, Signer(b"k"), letter.files).merge(later, 1, NOW, full=False)
     path.write_bytes(b"second")

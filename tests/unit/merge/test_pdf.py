@@ -15,7 +15,7 @@ from pypdf import PdfReader
 from petition.campaign.people import Person
 from petition.errors import MergeRefused
 from petition.identity import Signer
-from petition.merge.attachments import PROMISED
+from petition.merge.attachments import OWN_FILES
 from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.merge.pdf import Typesetter
@@ -255,16 +255,16 @@ def test_checking_reading_and_planning_a_copy_typeset_it_once(enclosing, monkeyp
 
 def test_the_log_keeps_the_hash_of_a_copys_document(enclosing):
     merger = enclosing.merger("letter.pdf", body="Dear {{ recipient.name }},\n\nHello.")
-    promise = merger.check(person_of(), 1, NOW).own_files[PROMISED]
+    listed = merger.check(person_of(), 1, NOW).own_files[OWN_FILES]
     sha256 = hashlib.sha256(merger.typeset(person_of())).hexdigest()
-    assert promise == f"{sha256}  letter.pdf\n"
-    kept = merger.merge(person_of(**{PROMISED: promise}), 1, NOW, full=True)
+    assert listed == f"{sha256}  letter.pdf\n"
+    kept = merger.merge(person_of(**{OWN_FILES: listed}), 1, NOW, full=True)
     assert tree(read(kept.data))[-1] == "application/pdf"
 
 
 def test_a_document_that_came_out_otherwise_is_not_sent(enclosing):
     merger = enclosing.merger("letter.pdf", body="Dear {{ recipient.name }},\n\nHello.")
-    person = person_of(**{PROMISED: f"{'0' * 64}  letter.pdf\n"})
+    person = person_of(**{OWN_FILES: f"{'0' * 64}  letter.pdf\n"})
     with pytest.raises(MergeRefused) as refused:
         merger.merge(person, 1, NOW, full=True)
     assert "has changed since the letter was queued" in refused.value.problem.what
