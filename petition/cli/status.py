@@ -203,11 +203,11 @@ def next_step(log: Log, name: str, state: State) -> str:
     return {
         State.QUEUED: f"petition send {name}",
         State.DEFERRED: f"{from_then}petition send {name}",
-        State.FAILED: f"petition status {name} --state failed; then: petition retry {name}",
-        State.UNCERTAIN: "the server's reply was lost, so they may have arrived; ask, then:"
-        f" petition resolve ADDR --sent | --not-sent --letter {name}",
-        State.BOUNCED: f"petition status {name} --state bounced",
-        State.SKIPPED: f"petition status {name} --state skipped",
+        State.FAILED: f"see petition status --state failed, then petition retry {name}",
+        State.UNCERTAIN: "may have arrived, for the server's reply was lost: ask, then petition"
+        f" resolve ADDR --sent | --not-sent --letter {name}",
+        State.BOUNCED: "see petition status --state bounced",
+        State.SKIPPED: "see petition status --state skipped",
     }.get(state, "")
 
 

@@ -87,8 +87,8 @@ def test_an_answer_is_kept_with_its_words_its_channel_and_who_wrote_it_down(retu
         (["p1@x.example", "stalled"], "an answer needs its evidence"),
         (["p1@x.example", "stalled", "--quote", "  "], "an answer needs its evidence"),
         (["p1@x.example", "stald", "--quote", "x"], "Did you mean stalled"),
-        (["p1@x.example", "none", "--quote", "x"], '"none" is no answer'),
-        (["p1@x.example", "met", "--quote", "x", "--channel", "fax"], '"fax" is no channel'),
+        (["p1@x.example", "none", "--quote", "x"], '"none" is not'),
+        (["p1@x.example", "met", "--quote", "x", "--channel", "fax"], '"fax" is not'),
         (["p1@x.example", "met", "--quote", "x", "--demand", "rivr"], "Did you mean river"),
         (["p9@x.example", "met", "--quote", "x"], "no letter has been sent to p9@x.example"),
         (["p9", "met", "--quote", "x"], "no letter has been sent to p9"),
@@ -122,7 +122,7 @@ def test_an_answer_belongs_to_the_latest_letter_unless_one_is_named(returns: Ret
     missed = campaign.petition(
         "answer", "p2", "met", "--letter", "second", "--quote", "x", status=2
     )
-    assert "p2 has not got second" in missed.err
+    assert "second was not sent to p2" in missed.err
 
 
 def test_a_mail_is_classified_once_and_its_words_are_the_evidence(returns: Returns):

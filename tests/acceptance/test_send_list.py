@@ -26,7 +26,7 @@ def test_everybody_gets_it_once_and_a_second_send_says_so(
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert dict(server.accepted) == {f"p{number}@x.example": 1 for number in (1, 2, 3)}
     again = campaign.petition("send", "open-letter", "--yes", status=0)
-    assert 'Everybody on the list has "open-letter" already: 3 sent. Nothing was sent.' in again.out
+    assert "3 sent. Nothing was sent." in again.out
     assert server.accepted.total() == 3
 
 
