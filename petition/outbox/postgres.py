@@ -160,7 +160,6 @@ class PostgresDatabase(Database):
             self.run("set_meta", {"name": "schema", "value": str(newest())})
 
     def run(self, name: str, values: Values | None = None) -> int:
-        """Run a query that changes something, and count the rows that it changed."""
         return self._execute(name, values).rowcount
 
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
@@ -185,12 +184,10 @@ class PostgresDatabase(Database):
         return self._execute(name, {**values, **columns}).rowcount
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
-        """The first row of a query's answer, or None."""
         row: Row | None = self._execute(name, values).fetchone()
         return row
 
     def all(self, name: str, values: Values | None = None) -> list[Row]:
-        """All rows of a query's answer."""
         found: list[Row] = self._execute(name, values).fetchall()
         return found
 
@@ -271,11 +268,9 @@ class PostgresDatabase(Database):
 
     @property
     def takes_workers(self) -> bool:
-        """It can be shared."""
         return True
 
     def install(self, statements: str) -> None:
-        """Create another library's tables beside ours, in a transaction."""
         with self._explained():
             self._connection.execute(statements.encode(), prepare=False)
 
@@ -308,11 +303,9 @@ class PostgresDatabase(Database):
         )
 
     def is_busy(self, fault: BaseException) -> bool:
-        """Whether only another writer was in the way."""
         return isinstance(fault.__cause__, errors.LockNotAvailable | errors.DeadlockDetected)
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     @contextmanager

@@ -189,12 +189,10 @@ class SqliteDatabase(Database):
             raise LogDamaged(f"{self.path.name} is damaged: {', '.join(missing)} is missing")
 
     def run(self, name: str, values: Values | None = None) -> int:
-        """Run a query that changes something, and count the rows that it changed."""
         with self._explained():
             return self._execute(name, values).rowcount
 
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
-        """Run a query once for each of many sets of parameters, none of which is a list."""
         with self._explained():
             return self._connection.executemany(self._texts[name], values).rowcount
 
@@ -213,18 +211,15 @@ class SqliteDatabase(Database):
         return changed
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
-        """The first row of a query's answer, or None."""
         with self._explained():
             row: Row | None = self._execute(name, values).fetchone()
         return row
 
     def all(self, name: str, values: Values | None = None) -> list[Row]:
-        """All rows of a query's answer."""
         with self._explained():
             return self._execute(name, values).fetchall()
 
     def each(self, name: str, values: Values | None = None) -> Iterator[Row]:
-        """The rows of a query's answer, one at a time."""
         with self._explained():
             # Not `yield from`: an abandoned generator would close the cursor, which SQLite refuses
             # once the connection is closed.
@@ -305,7 +300,6 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:
-        """Within a transaction: keep a copy of the file beside it, unless the block fails."""
         copy = _free_name(self.path, name)
         partial = copy.with_name(f"{copy.name}.partial")
         try:
@@ -360,7 +354,6 @@ class SqliteDatabase(Database):
                 self._lock = None
 
     def is_busy(self, fault: BaseException) -> bool:
-        """Whether only another writer was in the way."""
         cause = fault.__cause__
         # The lower byte is the kind of the error (https://www.sqlite.org/rescode.html).
         return isinstance(cause, sqlite3.OperationalError) and (
@@ -369,13 +362,11 @@ class SqliteDatabase(Database):
 
     @property
     def hindrance(self) -> LogUnusable | None:
-        """Why the log cannot be written although no process owns it."""
         if not self.read_only or is_owned(self.path):
             return None
         return self._hindrance or _read_only(self.path)
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
 
