@@ -30,6 +30,7 @@ letter. Logs of rehearsals are not kept here.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -65,10 +66,12 @@ class Known:
         if self.run != BEGUN or self.at in {"", _file(url)}:
             return False
         try:
-            Path(self.at).stat()
+            there = Path(self.at).stat()
         except OSError:  # it is gone, or its folder cannot be read
             return False
-        return True
+        here = file_of(url)
+        # It can be the same file where a disk is mounted twice, or knows no capitals.
+        return not (here and here.exists() and os.path.samestat(there, here.stat()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,3 +32,12 @@ def test_a_run_in_a_folder_that_cannot_be_read_stops_nobody(monkeypatch: pytest.
     known = Known(run=BEGUN, at="/elsewhere/petition.db")
     monkeypatch.setattr(Path, "stat", denied)
     assert not known.runs_elsewhere("sqlite:////here/petition.db")
+
+
+def test_a_run_is_not_elsewhere_where_its_file_has_another_path(tmp_path: Path):
+    first, second = tmp_path / "petition.db", tmp_path / "Petition.db"
+    first.write_bytes(b"")
+    known = Known(run=BEGUN, at=str(first))
+    assert known.runs_elsewhere(f"sqlite:///{second}")
+    second.hardlink_to(first)  # as a disk without capitals, or one that is mounted twice, shows it
+    assert not known.runs_elsewhere(f"sqlite:///{second}")
