@@ -393,7 +393,7 @@ def test_no_more_is_read_than_a_letter_can_carry(letter, monkeypatch):
         ("![x](missing.png)", "there is no such file"),
         ("![x](../a.gif)", "leads out of the campaign folder"),
         ("![x](a.svg)", "PNG"),
-        ("![x]({{ recipient.id }}.png)", "a field stands in the path of an image"),
+        ("![x]({{ recipient.id }}.png)", "the path of an image"),
     ],
 )
 def test_image_that_cannot_be_shown_is_a_problem_with_its_line(letter, image, why):
