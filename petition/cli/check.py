@@ -267,6 +267,8 @@ class _Inspector:
                 name = self._place.log_file.name if self._place.log_file else self._place.log_name
                 hint = f"{doubt.hint}. If it is the right log: petition send LETTER --this-log"
                 self._add(name, LogUnusable(doubt.what, hint))
+            if log and not self._place.is_rehearsal:
+                log.database.examine()
         except LogUntrusted as fault:
             self._add(SETTINGS_FILE, fault, "log", "database")
         except LogUnusable as fault:

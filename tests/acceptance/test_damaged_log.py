@@ -219,6 +219,9 @@ def test_one_bit_of_an_index_sends_nobody_twice(
 
     campaign = damaged(whole, root, damage, server.port)
     have = server.accepted.copy()
+    checked = campaign.petition("check", status=1)
+    assert "is damaged" in checked.out
+    assert "ready" not in checked.out
     answer = campaign.petition(*SEND)
     assert server.accepted == have
     assert (answer.status, "petition.db is damaged" in answer.err) == (1, True)
