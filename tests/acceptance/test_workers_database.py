@@ -79,7 +79,7 @@ def test_connections_that_are_killed_at_random_cost_nobody_a_letter(
     chance, url, people = random.Random(11), postgres.new_log(), 2000
     victims = """
         SELECT pid FROM pg_stat_activity
-        WHERE application_name = 'petition' AND pid <> pg_backend_pid() ORDER BY pid
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid
     """
     with counting_server(pause=0.01) as server:
         campaign = campaign_on(url, tmp_path, server.port, people)
