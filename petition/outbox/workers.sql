@@ -71,10 +71,15 @@ WHERE status = 'doing' AND task_name = :task::text AND (worker_id IS NULL OR wor
 -- Letters for workers that have copies to be sent now, and no job that waits. What is due later than any
 -- wait makes it was put off by a clock that was ahead.
 SELECT letter FROM dispatch
-WHERE (EXISTS (SELECT 1 FROM copy WHERE copy.letter = dispatch.letter AND newest = 1
-               AND state = 'queued')
-       OR EXISTS (SELECT 1 FROM copy WHERE copy.letter = dispatch.letter AND newest = 1
-                  AND state = 'deferred' AND (due_at <= :now OR due_at > :horizon)))
+WHERE ((SELECT state FROM copy
+        WHERE copy.letter = dispatch.letter AND newest = 1 AND state = 'queued'
+        ORDER BY due_at LIMIT 1) IS NOT NULL
+       OR (SELECT due_at FROM copy
+           WHERE copy.letter = dispatch.letter AND newest = 1 AND state = 'deferred'
+           ORDER BY due_at LIMIT 1) <= :now
+       OR (SELECT due_at FROM copy
+           WHERE copy.letter = dispatch.letter AND newest = 1 AND state = 'deferred'
+           ORDER BY due_at DESC LIMIT 1) > :horizon)
   AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs
                   WHERE status = 'todo' AND queueing_lock = dispatch.letter
                     AND (scheduled_at IS NULL OR scheduled_at <= :horizon::timestamptz))

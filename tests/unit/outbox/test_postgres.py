@@ -430,11 +430,16 @@ def test_a_turn_that_a_wrong_clock_gave_is_not_waited_for(postgres: Postgres):
 
 
 MARKING = ("log_claimed", "claim", "intend", "intended", "log_recorded", "record")
+LOOKING = ("claimable_shared", "revision_due", "letters_without_job")
 
 
-def test_copies_in_hand_are_found_by_their_number_in_postgresql(postgres: Postgres):
-    """And not by walking through what all workers have in hand."""
+def test_workers_find_copies_by_an_index(postgres: Postgres):
+    """Those in hand by their number, and not by walking through what all workers have in hand.
+
+    Nor do workers walk past what was sent, which the server may not have counted yet.
+    """
     with Log(postgres.new_log()) as log:
+        make_tables(log)
         listing = Listing(log, "open")
         stage(listing, listed(*(f"p{number}" for number in range(5000))))
         listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
@@ -443,15 +448,18 @@ def test_copies_in_hand_are_found_by_their_number_in_postgresql(postgres: Postgr
             database._connection.execute("UPDATE copy SET state = %s WHERE id > 3000", [state])
             database.survey("copy")
             for name in MARKING:
-                plan = postgres_plan_of(log, name)
+                plan = plan_of(log, name)
                 assert re.findall(r"(?:using|on) (copy_\w+)", plan) == ["copy_pkey"], plan
-                assert "Seq Scan on copy" not in plan
+                assert "Seq Scan on copy" not in plan, plan
+            for name in LOOKING:
+                assert "Seq Scan on copy" not in plan_of(log, name), name
 
 
-def postgres_plan_of(log: Log, name: str) -> str:
+def plan_of(log: Log, name: str) -> str:
     query = queries(POSTGRESQL_SQL)[name]
     values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", query.text), "1")
-    values |= {"copies": [3001, 3002, 3003]}
+    values |= {"copies": [3001, 3002, 3003], "full": [], "damaged": [], "revision": 1, "limit": 32}
+    values |= {"letter": "open", "horizon": log.now}
     values |= {f"{query.table}_{at}": [None] * 3 for at in range(query.columns)}
     text = f"EXPLAIN {query.text}"
     return "\n".join(row[0] for row in log.database._connection.execute(text, values))
