@@ -39,6 +39,7 @@ _HINTS = {
 
 
 _SIDES = ("-wal", "-shm")  # what SQLite keeps beside the file
+_BESIDE = (*_SIDES, "-journal", ".lock")
 
 
 def refuse_foreign(path: Path) -> None:
@@ -48,7 +49,12 @@ def refuse_foreign(path: Path) -> None:
     and addresses. A file with two names has two locks beside it, so two commands could send from it
     at once; each would keep its changes in a write-ahead log of its own.
     """
-    for side in ("", *_SIDES, "-journal", ".lock"):
+    if path.name.endswith(_BESIDE):  # SQLite would write it over the log that it belongs to
+        raise LogUnusable(
+            f"{path.name} is the name of a file that belongs to a log",
+            f"Name a file that does not end in {', '.join(_BESIDE)}",
+        )
+    for side in ("", *_BESIDE):
         _refuse_link(path.with_name(path.name + side))
     if not hasattr(os, "geteuid") or not path.exists():
         return

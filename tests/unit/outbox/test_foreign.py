@@ -13,6 +13,7 @@ import pytest
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
 from petition.outbox.sqlite import APPLICATION_ID, is_there
+from petition.outbox.transfer import transfer
 from tests.unit.outbox.kept import keep
 
 NOBODY, SOMEBODY = 65534, 12345
@@ -157,3 +158,15 @@ def test_who_only_looks_makes_no_log(tmp_path: Path, content: bytes | None):
     with pytest.raises(LogUnusable, match="there is no log"):
         Log(f"sqlite:///{path}", looks=True)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("side", ["-wal", "-shm", "-journal", ".lock"])
+def test_a_file_that_belongs_to_a_log_becomes_no_other(tmp_path: Path, side: str):
+    with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+        assert log.key
+        with pytest.raises(LogUnusable, match="belongs to a log"):
+            transfer(log, f"sqlite:///{tmp_path}/petition.db{side}")
+        log.database.examine()
+    assert not (tmp_path / "petition.db-journal").exists()
+    with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+        log.database.examine()
