@@ -253,10 +253,12 @@ def write(found: Figures, path: Path) -> None:
     With addresses it is readable by its owner only; a public one by everybody.
 
     Raises:
-        PetitionError: The path is a symbolic link.
+        PetitionError: The path is a symbolic link, or a file that is not a page.
     """
     if path.is_symlink():
         raise PetitionError(f"{path} is a symbolic link", "Name the file itself")
+    if path.exists() and not _is_page(path):
+        raise PetitionError(f"{path} exists already, and is not a report", "Name another file")
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -268,6 +270,16 @@ def write(found: Figures, path: Path) -> None:
         with suppress(OSError):
             Path(draft).unlink()
         raise
+
+
+_BEGINNING = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING.encode()
 
 
 class _Html(str):
@@ -292,7 +304,7 @@ def page(found: Figures) -> str:
     style = (files("petition.report") / "style.css").read_text(encoding="utf-8")
     title = _tag("title", f"{found.title}: report")
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{_BEGINNING}"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<meta name="referrer" content="no-referrer">\n'

@@ -232,3 +232,14 @@ def test_a_browser_shows_the_page_and_asks_nobody_for_anything(
     # ... and without the policy this test would see it.
     bare = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", foreign.read_text())
     assert browse(answered.write("bare.html", bare), profile)[1] != []
+
+
+@pytest.mark.parametrize("file", ["rehearsal.db", "petition.toml", "letters"])
+def test_it_replaces_no_file_that_is_not_a_report(answered: SmallCampaign, file: str):
+    page(answered)
+    page(answered)  # its own it replaces
+    path = answered.root / file
+    before = path.read_bytes() if path.is_file() else None
+    refused = answered.petition("report", "--html", file, status=1)
+    assert file in refused.err
+    assert before == (path.read_bytes() if path.is_file() else None)
