@@ -216,9 +216,9 @@ class FirstLines:
         The lines must increase, and "" does not count as a text.
         """
         keys = list(map(hash, texts))
-        new = sorted(
-            (key, line) for key, line, text in zip(keys, lines, texts, strict=True) if text
-        )
+        new = list(zip(keys, lines, strict=True))
+        if "" in texts:
+            new = [pair for pair, text in zip(new, texts, strict=True) if text]
         insert = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING"
         if self._table.executemany(insert, new).rowcount == len(new):
             return {}
@@ -254,7 +254,8 @@ class ListJudge:
             except RowRefused as why:
                 problems.append(listed.problem_of(row, why))
             else:
-                problems += listed.obscured(row)
+                if "[" in "".join(row.cells.values()):
+                    problems += listed.obscured(row)
         keys = [folded(one.mailbox.addr_spec) for one in found]
         lines = [one.line for one in found]
         twice = self._addresses.repeats(keys, lines)
