@@ -185,9 +185,7 @@ def public_record(key_text: Secret) -> str:
     return f"v=DKIM1; k=ed25519; p={base64.b64encode(raw).decode('ascii')}"
 
 
-# ---- the letter (RFC 6376 3.4.2, 3.4.4, 3.5, 5.4.2)
-
-
+# Canonicalisation: RFC 6376 3.4.2, 3.4.4, 3.5, 5.4.2.
 def _relaxed(name: bytes, value: bytes) -> bytes:
     unfolded = _BLANKS.sub(b" ", value.replace(b"\r\n", b""))
     return name.lower() + b":" + unfolded.strip(b" ") + b"\r\n"
@@ -230,9 +228,6 @@ def _folded(names: Iterable[str]) -> str:
 
 def _cut(mark: str) -> str:
     return "\r\n\t".join(mark[at : at + _LINE - 4] for at in range(0, len(mark), _LINE - 4))
-
-
-# ---- the key
 
 
 def _sealing(text: Secret) -> tuple[str, Callable[[bytes], bytes]]:
