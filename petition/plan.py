@@ -25,7 +25,7 @@ from petition.report.ledger import Entry, ledger
 
 _QUOTE_LENGTH = 2_000
 _RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
-# What a letter cannot hold, and line ends, which a quotation does without.
+# What a letter cannot contain, and line ends, which a quotation does not need.
 _UNPRINTABLE = re.compile(
     r"[\x00-\x20\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
 )

@@ -1,7 +1,7 @@
 """Column names and yes/no values in the exports of campaigning systems.
 
 The one table of them. Names are normalised (names.column_name): "No Bulk Emails (User Opt Out)" is
-`no_bulk_emails_user_opt_out`. A column keeps its own name beside ours.
+`no_bulk_emails_user_opt_out`. A column keeps its own name besides ours.
 
     Action Network   https://help.actionnetwork.org, report exports: can2_ and core fields
     ActionKit        core_user and its query reports
@@ -22,12 +22,12 @@ ANSWERS = dict.fromkeys(("yes", "y", "true", "t", "1", "да", "иә"), True) | 
 
 
 def answer(text: str) -> bool | None:
-    """What a cell says: yes, no (an empty one too), or None where it is not clear."""
+    """Whether a cell says yes, or no (as an empty one does); None: it is unclear."""
     return ANSWERS.get(text.strip().lower())
 
 
-# Ours -> theirs, the likeliest first. `title` is not among them: in a target list it is a job title
-# and no form of address.
+# Our names, and other programs' names for them, the likeliest first. `title` is not among them: in a
+# list of targets it is a job title, not a form of address.
 ALIASES: dict[str, tuple[str, ...]] = {
     "email": (
         "user_email_address",  # Mobilize: user__email_address
@@ -94,7 +94,7 @@ BOUNCED = "bounced before"
 ON_HOLD = "on hold"
 REASONS = (DECEASED, OPTED_OUT, UNSUBSCRIBED, BOUNCED, ON_HOLD)
 
-# Columns that say yes where a row must not be written to.
+# Columns with a yes if a row must not be written to.
 _FLAGS = {
     DECEASED: ("is_deceased", "deceased", "deceased_closed"),
     OPTED_OUT: (
@@ -110,10 +110,10 @@ _FLAGS = {
     UNSUBSCRIBED: ("unsubscribed", "is_unsubscribed"),
     BOUNCED: ("bounced", "bouncing", "is_bouncing", "email1_is_bad", "email_is_bad"),
 }
-# Columns that say yes where a row may be written to; an empty cell is no consent.
+# Columns with a yes if a row may be written to; an empty cell is not consent.
 OPT_INS = ("email_opt_in", "signup_email_opt_in", "user_email_opt_in")
 
-# Columns that hold a word.
+# Columns with a word.
 _HOLDS = ("on_hold", "email_on_hold")
 STATUSES = ("can2_subscription_status", "subscription_status", "email_subscription_status")
 

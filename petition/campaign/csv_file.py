@@ -27,7 +27,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
-# Looked for only where a word begins: a cell of a hundred thousand letters is gone through once.
+# Only matched at the start of a word, so that a cell of a hundred thousand letters is scanned once.
 _OTHER_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*")
 # Two bytes and more that are a letter in UTF-8.
 _WHOLE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -129,10 +129,10 @@ def _has_cyrillic_letters(word: bytes) -> bool:
 
 
 def _likeliest_cyrillic(words: list[bytes]) -> Encoding:
-    """The encoding in which words look most like Russian ones, in doubt the first.
+    """The encoding in which words look most like Russian ones; if in doubt, the first.
 
-    The same bytes are other letters in each: small ones are capitals in KOI8, and signs or rare
-    letters stand where another encoding has its capitals.
+    The same bytes are different letters in each: lower case in one is upper case in KOI8, and
+    symbols or rare letters in others.
     """
     weights = {one: sum(_weight(word.decode(one.codec, "replace")) for word in words)
                for one in _CYRILLIC}  # fmt: skip
@@ -154,11 +154,11 @@ def _weight(word: str) -> int:
 Record = tuple[int, list[str] | Problem]  # a line and its cells, or why it cannot be used
 
 _COLUMN_LIMIT = 5_000
-_LINE_LIMIT = 1_000_000  # characters; a line beyond that is no row of people
+_LINE_LIMIT = 1_000_000  # characters; no row of people is longer
 _BLOCK = 1 << 16  # characters that are looked over together
 _HEADER_LIMIT = 1 << 16  # characters that the separator is looked for in
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# What "surrogateescape" and "replace" make of a wrong byte.
+# A wrong byte, as "surrogateescape" and "replace" decode it.
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _REPLACED = "\ufffd"
 # Excel writes and reads this line before the header: `sep=;`.
@@ -189,7 +189,7 @@ class CsvFile:
         self.hint_row = f"Check its {name}, and the quotes around cells that contain {name}"
 
     @property
-    def told(self) -> str:
+    def guessed(self) -> str:
         """How the file is read if that was guessed; else ""."""
         parts = []
         if not self.encoding.is_utf8:
@@ -240,7 +240,7 @@ class CsvFile:
                     spans_lines = first + reader.line_num > line + 1
                     what, hint = _broken(str(why), spans_lines=spans_lines)
                     fault = Problem(self.file, line, what, hint)
-                    if spans_lines:  # a quote without its end has eaten the rows behind it
+                    if spans_lines:  # an unclosed quote has swallowed the rows after it
                         raise CampaignError([fault]) from None
                     yield line, fault
                     line = first + reader.line_num
@@ -277,7 +277,7 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
 
 def _separator(beginning: str) -> str:
     """The separator that is most frequent in the header, outside quotes."""
-    counts = Counter({",": 0})  # where there are none, and among equals, it is the comma
+    counts = Counter({",": 0})  # the comma if there are none, and in a tie
     is_quoted = has_begun = False
     for char in beginning:
         if char == '"':

@@ -1,4 +1,4 @@
-"""Lists of people: rows are judged, and rows that stand there twice are found."""
+"""Lists of people: rows are judged, and duplicates are found."""
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -181,7 +181,7 @@ class PeopleList:
                 raise RowRefused(what, "Retype the cell", column)
 
     def obscured(self, row: TableRow) -> Iterator[Problem]:
-        """A warning where a cell holds what a web page shows in place of an address."""
+        """A warning if a cell contains what a web page shows instead of an address."""
         for column, cell in row.cells.items():
             if "[" in cell and (found := find_obscured(cell)):
                 what = f"{self._heading(column)}: {said_of_obscured(found)}"

@@ -73,7 +73,7 @@ class SheetFile:
         self.file = f"{file}#{sheet}" if sheet else file
 
     @property
-    def told(self) -> str:
+    def guessed(self) -> str:
         """Which sheet is read if none was named and there are several; else ""."""
         others = ", ".join(map(quoted, self._others[:5]))
         return f"only this first sheet is read, not {others}" if others else ""
@@ -124,7 +124,7 @@ class SheetFile:
             raise _Refused("is protected by a password", "Save it without one") from None
         except (_Refused, OSError):
             raise
-        except BaseException as why:  # a panic of the library is no Exception
+        except BaseException as why:  # a panic of the library is not an Exception
             if isinstance(why, KeyboardInterrupt | SystemExit):
                 raise
             raise _Refused(*_NOT_READABLE) from None
@@ -189,7 +189,7 @@ class _Part:
         self._limit = limit
         self._run = 0  # bytes since the last tag
         self._is_sheet = False
-        self._row = self._column = 0  # before the next cell that does not say where it is
+        self._row = self._column = 0  # before the next cell without a reference
         self._rows, self._width, self._row_tags = 1, 0, 0
         self._columns: dict[str, int] = {}
         self._last_row = ""
@@ -205,7 +205,7 @@ class _Part:
         """Read the part to its end."""
         tail = b""
         while piece := stream.read(_PIECE):
-            # quick-xml, which calamine uses, would see other tags in UTF-16 than expat does.
+            # calamine's parser, quick-xml, would see other tags in UTF-16 than expat does.
             if not self.size and (piece[0] >= _BOM_UTF_16 or 0 in piece[:4]):
                 self._is_broken = True
             self.size += len(piece)
@@ -251,7 +251,7 @@ class _Part:
             raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _HINT_SIZE)
 
     def _doctype(self, *_: object) -> None:
-        # No sheet has one, and quick-xml may see its end elsewhere than expat does.
+        # No sheet has one, and quick-xml may disagree with expat about where it ends.
         raise expat.ExpatError("a document type declaration")
 
     def _start(self, name: str, _: dict[str, str]) -> None:
@@ -308,13 +308,13 @@ class _OdsContent(_Part):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
-        self._repeat_rows = self._repeat_cells = 1  # how often the present ones stand there
+        self._repeat_rows = self._repeat_cells = 1  # how often the current ones are repeated
         self._length = self._row_length = self._length_of_all = 0
         self._written = self._more = 0  # rows with something in them, and their repetitions
         self._parser.buffer_text = True
         self._parser.CharacterDataHandler = self._text
         self._parser.EndElementHandler = self._end
-        self._is_sheet = True  # so that what is not quite XML is refused
+        self._is_sheet = True  # so that broken XML is refused
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         match name.rpartition(":")[2]:

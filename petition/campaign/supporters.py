@@ -66,7 +66,7 @@ INVALID, DUPLICATE = "invalid", "duplicate"
 
 _NAMED = 5  # lines that are named in a warning; the rest are counted
 _UNSEEN = re.compile(r"[^\w.@+ -]+")
-_SHOWN = 100  # characters of what stands in place of an address
+_SHOWN = 100  # characters of what a row has instead of an address
 
 
 @dataclass

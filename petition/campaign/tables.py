@@ -74,7 +74,7 @@ class Table:
 
     def _misfit(self, line: int, count: int) -> Problem:
         width = len(self.columns)
-        what = f"this row has {count} cells where the header has {width}"
+        what = f"this row has {count} {'cell' if count == 1 else 'cells'}, the header {width}"
         mark = min(count, width + 1) - 1
         return Problem(self.file, line, what, self._source.hint_row, mark=mark)
 
@@ -86,9 +86,9 @@ class Table:
 
     def note(self) -> Problem | None:
         """How the file is read, if a person should check that."""
-        if not self._source.told:
+        if not self._source.guessed:
             return None
-        what = self._source.told
+        what = self._source.guessed
         hint = "If that is wrong, save it as UTF-8 with commas"
         if isinstance(self._source, SheetFile):
             hint = f"To use another, write {self.file.partition('#')[0]}#SHEET in [people]"

@@ -26,7 +26,7 @@ def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
         elif not (root / file).exists():
             fault = "there is no such file", "Create it, or correct the name"
         elif not stat.S_ISREG(path.stat().st_mode):
-            # A FIFO or a device would be read for ever.
+            # A FIFO or a device would be read forever.
             fault = "is not a regular file", "Put a file there, or correct the name"
         else:
             return path

@@ -54,7 +54,7 @@ def test_consent_is_never_assumed(folder, problems, content):
         ("Kim,,kim,,", 'email: "kim" is not a mail address: An email address must have an @-sign'),
         (
             "Kim,,[email protected],,",
-            'email: "[email protected]" is what a web page shows in place of an address',
+            'email: "[email protected]" is what a web page shows',
         ),
         ('"Kim\nLee",,,,', "the name holds the unseen character U+000A"),
     ],

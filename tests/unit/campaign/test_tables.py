@@ -68,8 +68,8 @@ def test_a_header_that_cannot_be_used(folder, problems, content, line, what):
 @pytest.mark.parametrize(
     ("content", "faults", "left"),
     [
-        ("1,2\n3\n4,5\n", [(3, "1 cells ... header ... 2")], ["1", "4"]),
-        ("1,2,3\n4,5\n", [(2, "3 cells ... header ... 2")], ["4"]),
+        ("1,2\n3\n4,5\n", [(3, "1 cell, ... header 2")], ["1", "4"]),
+        ("1,2,3\n4,5\n", [(2, "3 cells, ... header 2")], ["4"]),
         ("1,2\n\0,3\n4,5\n", [(3, "NUL")], ["1", "4"]),
         (
             b"1,2\n" + b"\xff,3\n" + "ё,Ё\n4,5\n".encode(),
