@@ -26,8 +26,8 @@ def answer(text: str) -> bool | None:
     return ANSWERS.get(text.strip().lower())
 
 
-# Our names, and other programs' names for them, the likeliest first. `title` is not among them: in a
-# list of targets it is a job title, not a form of address.
+# Our names, and the names in exports, the likeliest first. `title` is not among them: in a list of
+# targets it is a job title, not a form of address.
 ALIASES: dict[str, tuple[str, ...]] = {
     "email": (
         "user_email_address",  # Mobilize: user__email_address
