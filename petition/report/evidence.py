@@ -61,17 +61,26 @@ def write_pack(
         handle = os.open(path, flags, 0o600)
     except FileExistsError:
         raise PackRefused(f"{path} exists already", "Name a new file") from None
+    except OSError as fault:
+        raise _unwritable(path, fault) from None
     try:
         with os.fdopen(handle, "wb") as stream:
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
                 seal = _write(archive, campaign, until, entries)
             stream.flush()
             os.fsync(stream.fileno())
-    except BaseException:
+    except BaseException as fault:
         with suppress(OSError):
             path.unlink()  # it is ours: it did not exist before
+        if isinstance(fault, OSError):
+            raise _unwritable(path, fault) from None
         raise
     return seal
+
+
+def _unwritable(path: Path, fault: OSError) -> PackRefused:
+    hint = "Name a file in a folder that you may write to, on a disk with room for it"
+    return PackRefused(f"{path} cannot be written: {fault.strerror or fault}", hint)
 
 
 def _write(
@@ -112,6 +121,8 @@ def verify(path: Path) -> Verified:
         PackRefused: It cannot be opened, is not a pack, or is made to do harm.
     """
     found = Verified()
+    if path.exists() and not path.is_file():  # a device may have no end
+        raise PackRefused(f"{path} is not a file", "Name an evidence pack")
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:

@@ -77,6 +77,9 @@ def test_a_pack_is_verified_without_the_campaign_and_never_overwritten(
     path = packed(returns.campaign)
     before = path.read_bytes()
     assert "exists already" in returns.campaign.petition("evidence", "pack.zip", status=1).err
+    for nowhere in ("none/pack.zip", "recipients.csv/pack.zip"):
+        refused = returns.campaign.petition("evidence", nowhere, status=1).err
+        assert f"{nowhere} cannot be written" in refused
     assert path.read_bytes() == before
     elsewhere = SmallCampaign(tmp_path_factory.mktemp("another machine"))
     shutil.copy(path, elsewhere.root / "pack.zip")
@@ -281,6 +284,8 @@ def test_two_entries_of_one_name_and_a_file_that_is_no_archive_are_refused(tmp_p
         verify(path)
     with pytest.raises(PackRefused, match="there is no"):
         verify(tmp_path / "none.zip")
+    with pytest.raises(PackRefused, match="is not a file"):
+        verify(Path("/dev/zero"))
 
 
 def test_entries_that_share_their_bytes_are_refused(tmp_path: Path):
