@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -37,11 +37,6 @@ _PROVIDER = {domain: name for name, domains in _DOMAINS.items() for domain in do
 def provider_of(domain: str) -> str:
     """A provider's best-known domain, or the domain itself (in lower case)."""
     return _PROVIDER.get(domain, domain)
-
-
-def domains_of(provider: str) -> tuple[str, ...]:
-    """The known domains of a provider."""
-    return _DOMAINS.get(provider, (provider,))
 
 
 # Letters may take longer to the server than others by so much without exceeding the rate there.
@@ -139,11 +134,6 @@ class Turn(NamedTuple):
     taken: tuple[TakenMoment, ...] = ()
     buckets: tuple[str, ...] = ()
 
-    def hand_back(self, now: float) -> None:
-        """Free its moments, the last first."""
-        for each in reversed(self.taken):
-            each.of.hand_back(each.moment, now)
-
 
 NO_CAP = sys.maxsize
 # What a slow server takes for one letter: more connections than that keeps busy would be idle.
@@ -203,7 +193,9 @@ class Pace:
         self._all = Turns(settings.rate.interval if settings.rate else 0.0)
         self._begun = Window(settings.rate) if settings.rate else None
         self._ended = Window(settings.rate) if settings.rate else None
-        self._domains = _turns_of(settings.per_domain)
+        self._domains = {
+            domain.lower(): Turns(rate.interval) for domain, rate in settings.per_domain.items()
+        }
 
     @classmethod
     def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":
@@ -285,7 +277,7 @@ class Pace:
     @property
     def paused(self) -> set[str]:
         """The domains that get no more letters in this run."""
-        return {domain for provider in self._paused for domain in domains_of(provider)}
+        return {name for one in self._paused for name in _DOMAINS.get(one, (one,))}
 
     def cap(self, days: int) -> int | None:
         """How many recipients a login may have in 24 hours; None: any number.
@@ -319,7 +311,9 @@ class Pace:
 
     def hand_back(self, turn: Turn) -> None:
         """Free the turn of a letter that could not go."""
-        turn.hand_back(self._clock.monotonic())
+        now = self._clock.monotonic()
+        for each in reversed(turn.taken):
+            each.of.hand_back(each.moment, now)
 
     async def wait_for_dot(self) -> None:
         """Wait until the final dot of a letter may go, where letters before it were late.
@@ -366,10 +360,6 @@ class Pace:
         if self._between.contains(local.time()):
             return None
         return _next(self._between, local)
-
-
-def _turns_of(rates: Mapping[str, Rate]) -> dict[str, Turns]:
-    return {domain.lower(): Turns(rate.interval) for domain, rate in rates.items()}
 
 
 def _next(between: Between, local: datetime) -> datetime:

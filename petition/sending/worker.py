@@ -32,7 +32,7 @@ from petition.outbox.workers import (
 )
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
 from petition.sending.prefetch import Route
-from petition.sending.rate_limit import Clock, SharedPace
+from petition.sending.rate_limit import NO_CAP, Clock, SharedPace
 from petition.sending.results import CopyResult, RunResult, Slowed
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer, first_of
@@ -143,7 +143,10 @@ class Worker:
             return
         letter, dispatch = in_hand = self._in_hand
         async with self._side_lock:
-            now = await on_thread(_dispatch_of, self._side, letter)
+            try:
+                now = await on_thread(Dispatch.of, self._side, letter)
+            except LetterUnusable:  # the next job says why
+                now = None
         if now != dispatch and self._mailer and self._in_hand is in_hand:
             self._mailer.stop()
 
@@ -151,11 +154,9 @@ class Worker:
         """Give what a run that broke off has left in hand its true state."""
         await on_thread(partial(recover_dead, self._log, self.owner, is_idle=True))
 
-    async def queue_job(self, letter: str, seconds: float) -> datetime:
-        """Have this or another worker look at a letter in so many seconds; returns when."""
-        at = self._later(seconds)
-        await on_thread(self._queue_job, letter, at)
-        return at
+    async def queue_job(self, letter: str, seconds: float) -> None:
+        """Have this or another worker look at a letter in so many seconds."""
+        await on_thread(self._queue_job, letter, self._later(seconds))
 
     def _queue_job(self, letter: str, at: datetime) -> None:
         with self._log.database.transaction():
@@ -244,7 +245,7 @@ class Worker:
         try:
             if self._stopped.is_set():
                 mailer.stop()
-            letters = await run.waiting(_ALL)
+            letters = await run.waiting(NO_CAP)
             begun(revision, letters)
             result = await mailer.deliver(letters)
         finally:
@@ -359,14 +360,3 @@ class Worker:
             self._note(Slowed("", str(trouble), self._pause_seconds))
         await first_of(self._pause_seconds, self._stopped)
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
-
-
-_ALL = 1_000_000_000
-
-
-def _dispatch_of(log: Log, letter: str) -> Dispatch | None:
-    """How a letter is sent; None: that cannot be read any more."""
-    try:
-        return Dispatch.of(log, letter)
-    except LetterUnusable:
-        return None
