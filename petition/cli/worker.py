@@ -86,8 +86,8 @@ class _Process:
             if self.once:
                 break
         if self.late:
-            with suppress(LogUnusable), Log(self.url) as log:  # it may be back
-                await on_thread(self._write_late, log)
+            with suppress(LogUnusable):  # it may be back
+                await on_thread(self._write_late_at_the_end)
         self._say("stopped", f"Ended: {output.count(self.sent, 'letter')} sent.", sent=self.sent)
         return self._status if self.once else ExitStatus.DONE
 
@@ -175,6 +175,10 @@ class _Process:
         while self.late:
             write_down_late(log, *self.late[0])
             del self.late[0]
+
+    def _write_late_at_the_end(self) -> None:
+        with Log(self.url) as log:
+            self._write_late(log)
 
     def _report_stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """Report an error that nothing awaits; what the database said is reported elsewhere."""
