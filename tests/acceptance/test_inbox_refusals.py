@@ -270,3 +270,15 @@ def test_a_server_that_never_says_goodbye_is_not_waited_for(
     imap.Imap(Inbox(url=server.url)).close()
     assert time.monotonic() - begun < imap._SECONDS / 2
     released.set()
+
+
+def test_a_server_that_promises_nothing_of_its_numbers_is_read_whole(
+    returns: Returns, server: ScriptedImap
+):
+    server.script = {"EXAMINE": lambda tag: [f"* 1 EXISTS\r\n{tag} OK done\r\n".encode()]}
+    words: list[str] = []
+    for uid, text in ((5, "First."), (3, "Second.")):
+        server.mails = {uid: returns.reply("p2", text).encode()}
+        answer = returns.campaign.petition("inbox", "--json", status=0)
+        words += [json.loads(line)["words"] for line in answer.out.splitlines()]
+    assert words == ["First.", "Second."]
