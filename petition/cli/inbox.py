@@ -150,8 +150,8 @@ class _Reader:
             while True:
                 incoming.log.tidy()  # what a dead run had in hand has its true state now
                 known = incoming.position(box.name)
-                # Another UIDVALIDITY, or none: the numbers can mean other mails now, and all are read
-                # again (RFC 9051 2.3.1.1).
+                # With another UIDVALIDITY, or none, the numbers can mean other mails now, and all
+                # are read again (RFC 9051 2.3.1.1).
                 after = known[1] if known and known[0] == box.validity != 0 else 0
                 with _Told(box.count(after, self.since), as_json=self.as_json) as told:
                     mails = box.mails(after, self.since, incoming.timed_out(box.name))
