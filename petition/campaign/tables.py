@@ -131,11 +131,13 @@ def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
         problems.append(header)
         return None
     columns = tuple(column_name(cell, at) for at, cell in enumerate(header, start=1))
-    faults = [
-        Problem(source.file, line, what, hint, mark=at)
-        for at, what, hint in _header_faults(columns)
-    ]
-    problems.extend(faults)
+    faults, places = list[Problem](), dict[str, int]()
+    for at, name in enumerate(columns):
+        if (first := places.setdefault(name, at)) < at:
+            what = f"columns {first + 1} and {at + 1} are both called {quoted(name)}"
+            hint = "Rename or delete one of them"
+            faults.append(Problem(source.file, line, what, hint, mark=at))
+    problems += faults
     if faults:
         return None
     table = Table(source, columns, tuple(map(str.strip, header)), line)
@@ -152,11 +154,3 @@ def _open(root: Path, file: str, problems: list[Problem]) -> CsvFile | SheetFile
     if spreadsheet:
         return SheetFile(spreadsheet[0], path, spreadsheet[1])
     return open_csv(file, path, problems)
-
-
-def _header_faults(columns: tuple[str, ...]) -> Iterator[tuple[int, str, str]]:
-    places: dict[str, int] = {}
-    for at, name in enumerate(columns, start=1):
-        if (first := places.setdefault(name, at)) < at:
-            what = f"columns {first} and {at} are both called {quoted(name)}"
-            yield at - 1, what, "Rename or delete one of them"

@@ -65,17 +65,12 @@ def unreadable(why: Exception) -> tuple[str, str]:
     return f"cannot be read: {reason}", "Check the name and its permissions"
 
 
-def is_utf16(beginning: bytes) -> bool:
-    """Whether a file begins with the byte order mark of UTF-16 (UTF-32's begins alike)."""
-    return beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-
-
 def _fault_of(content: bytes) -> tuple[int | None, str, str] | None:
     if len(content) > TEXT_LIMIT:
         return None, f"is larger than {TEXT_LIMIT // 1000} kB", "Shorten it"
     if max(content.count(b"\n"), content.count(b"\r")) > LINE_LIMIT:
         return None, f"has more than {LINE_LIMIT:,} lines", "Shorten it"
-    if is_utf16(content):
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # UTF-32 too
         return 1, "is saved as UTF-16", HINT_ENCODING
     try:
         content.decode("utf-8")

@@ -4,6 +4,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -46,29 +47,23 @@ def fault_of(refusal: PetitionError) -> PydanticCustomError:
     return fault(refusal.what, refusal.hint)
 
 
+@dataclass(frozen=True, slots=True)
 class Faults:
-    """Turns pydantic's errors about a document into problems.
+    """Turns pydantic's errors about a document into problems."""
 
-    `line_of` gives the line of a key by its path, `place` says where a key is by that of its table.
-    """
-
-    def __init__(
-        self,
-        model: type[BaseModel],
-        file: str,
-        line_of: Callable[[KeyPath], int | None],
-        place: Callable[[KeyPath], str],
-    ) -> None:
-        self._model = model
-        self._file = file
-        self._line_of = line_of
-        self._place = place
+    model: type[BaseModel]
+    file: str
+    line_of: Callable[[KeyPath], int | None]  # of a key by its path
+    place: Callable[[KeyPath], str]  # where a key is, by the path of its table
 
     def problems(self, error: ValidationError) -> list[tuple[KeyPath, Problem]]:
         """The problems of a validation error, each with the path of its key."""
         details = error.errors(include_url=False)
         unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
-        meant = {(*path[:-1], self._near(path)) for path in unknown}
+        meant = {
+            (*path[:-1], nearest(str(path[-1]), known_keys(self.model, path[:-1])))
+            for path in unknown
+        }
         return [
             (detail["loc"], self._problem(detail["loc"], detail))
             for detail in details
@@ -78,46 +73,35 @@ class Faults:
         ]
 
     def _problem(self, path: KeyPath, detail: ErrorDetails) -> Problem:
+        keys = tuple(part for part in path if isinstance(part, str) and part != "[key]")
+        mark = keys[-1] if keys else None
+        if isinstance(path[-1] if path else None, int) and isinstance(detail["input"], str):
+            mark = detail["input"]
         if detail["type"] == "extra_forbidden":
             what, hint = self._unknown(path, is_table=isinstance(detail["input"], dict))
         elif detail["type"] == "missing":
             what, hint = self._missing(path)
+            mark = None
         else:
             what, hint = _wrong(detail)
-            what = f"{self._called(path)}{what}"
-        keys = [part for part in path if isinstance(part, str) and part != "[key]"]
-        mark = keys[-1] if keys and detail["type"] != "missing" else None
-        if isinstance(path[-1] if path else None, int) and isinstance(detail["input"], str):
-            mark = detail["input"]
-        return Problem(self._file, self._line_of(path), what, hint, mark=mark)
-
-    def _called(self, path: KeyPath) -> str:
-        names = [part for part in path if isinstance(part, str) and part != "[key]"]
-        place = self._place(tuple(names[:-1]))
-        return f"{names[-1]}{place}" if names else "the document"
+            what = (f"{keys[-1]}{self.place(keys[:-1])}" if keys else "the document") + what
+        return Problem(self.file, self.line_of(path), what, hint, mark=mark)
 
     def _unknown(self, path: KeyPath, *, is_table: bool) -> tuple[str, str]:
         table, key = path[:-1], str(path[-1])
-        known = list(known_keys(self._model, table))
-        what = f"unknown {'table' if is_table else 'key'} {quoted(key)}{self._place(table)}"
-        if near := self._near(path):
+        known = known_keys(self.model, table)
+        what = f"unknown {'table' if is_table else 'key'} {quoted(key)}{self.place(table)}"
+        if near := nearest(key, known):
             return what, f'Did you mean "{near}"'
-        if elsewhere := self._table_with(key):
-            return what, f"It belongs{self._place((elsewhere,))}"
+        for other in known_keys(self.model, ()):
+            if key in known_keys(self.model, (other,)):
+                return what, f"It belongs{self.place((other,))}"
         return what, f"Remove it; known here are {', '.join(known)}"
-
-    def _near(self, path: KeyPath) -> str | None:
-        return nearest(str(path[-1]), known_keys(self._model, path[:-1]))
 
     def _missing(self, path: KeyPath) -> tuple[str, str]:
         table, key = path[:-1], str(path[-1])
-        field = known_keys(self._model, table)[key]
-        example = field.examples[0] if field.examples else "..."
-        return f'"{key}" is missing{self._place(table)}', f"Write {example}"
-
-    def _table_with(self, key: str) -> str | None:
-        tables = known_keys(self._model, ())
-        return next((name for name in tables if key in known_keys(self._model, (name,))), None)
+        examples = known_keys(self.model, table)[key].examples
+        return f'"{key}" is missing{self.place(table)}', f"Write {(examples or ['...'])[0]}"
 
 
 def known_keys(model: type[BaseModel], table: KeyPath) -> dict[str, Any]:
@@ -125,7 +109,10 @@ def known_keys(model: type[BaseModel], table: KeyPath) -> dict[str, Any]:
     here: object = model
     for part in table:
         fields = _fields(here)
-        here = fields[part].annotation if part in fields else _value_type(here)
+        if part in fields:
+            here = fields[part].annotation
+        else:
+            here = get_args(here)[1] if get_origin(here) is dict else None
     return _fields(here)
 
 
@@ -136,27 +123,20 @@ def _fields(annotation: object) -> dict[str, Any]:
     return {}
 
 
-def _value_type(annotation: object) -> object:
-    return get_args(annotation)[1] if get_origin(annotation) is dict else None
-
-
 def _wrong(detail: ErrorDetails) -> tuple[str, str]:
     context = detail.get("ctx", {})
     if detail["type"] == _OWN:
         return f": {context['what']}", context["hint"]
     if detail["type"] == "literal_error":
-        given = detail["input"]
-        return _wrong_word(given if isinstance(given, str) else "", context["expected"])
+        text = detail["input"] if isinstance(detail["input"], str) else ""
+        expected = context["expected"].replace("'", '"')
+        near = nearest(text, re.findall('"([^"]*)"', expected))
+        what = f": {quoted(text) if text else 'this'} is not {expected}"
+        return what, f'Did you mean "{near}"' if near else "Write one of them"
     for kind, what, hint in _WORDS:
         if re.fullmatch(kind, detail["type"]):
             return f" {what.format(**context)}", hint
     return f": {detail['msg']}", "Correct it"
-
-
-def _wrong_word(text: str, expected: str) -> tuple[str, str]:
-    what = f": {quoted(text) if text else 'this'} is not {expected.replace(chr(39), chr(34))}"
-    near = nearest(text, re.findall("'([^']*)'", expected))
-    return what, f'Did you mean "{near}"' if near else "Write one of them"
 
 
 Model = TypeVar("Model", bound=BaseModel)
