@@ -55,7 +55,10 @@ def kill_who(url: str, statement: str) -> None:
     raise AssertionError(statement)
 
 
-@pytest.mark.parametrize("doing", DOING)
+@pytest.mark.parametrize(
+    "doing",
+    [pytest.param(one, marks=[] if one == "marks" else pytest.mark.slow) for one in DOING],
+)
 def test_a_connection_that_is_killed_while_it_writes_costs_nobody_a_letter(
     tmp_path: Path, postgres: Postgres, doing: str
 ):
@@ -98,7 +101,9 @@ def test_connections_that_are_killed_at_random_cost_nobody_a_letter(
     nobody_twice_nobody_lost(server, states, people)
 
 
-@pytest.mark.parametrize("is_killed", [False, True], ids=["restarted", "killed"])
+@pytest.mark.parametrize(
+    "is_killed", [pytest.param(False, id="restarted", marks=pytest.mark.slow), True]
+)
 def test_an_end_of_postgresql_is_survived(tmp_path: Path, is_killed: bool):
     with running_postgres() as database, counting_server(hold_after=60) as server:
         campaign = campaign_on(database.new_log(), tmp_path, server.port, 300)

@@ -102,7 +102,7 @@ def test_the_job_of_a_worker_that_died_just_now_is_done_too(tmp_path: Path, post
     nobody_twice_nobody_lost(server, states, 60)
 
 
-@pytest.mark.parametrize("days", [-1, 1])
+@pytest.mark.parametrize("days", [-1, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_wrong_clock_of_a_worker_puts_no_job_off(tmp_path: Path, postgres: Postgres, days: int):
     """Neither that of a worker that died, nor one that it cannot use itself."""
     with counting_server(pause=0.05) as server:
