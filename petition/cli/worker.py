@@ -157,7 +157,7 @@ class _Process:
         """Stop at a log that is older than this account knows, or another; report a new one.
 
         Workers usually run on other machines than the campaign, and new ones start at any time.
-        Whoever started this one has given it the address of its log.
+        The person who started this one gave it the address of its log.
         """
         doubt = doubt_of(log.database, self.url, None)
         if doubt and not self.this_log:

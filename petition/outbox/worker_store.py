@@ -103,7 +103,7 @@ def shorten_turns(database: Database, intervals: Mapping[str, float]) -> None:
 
 
 def take_turn(database: Database, name: str, interval: float) -> float:
-    """Take the next turn of a bucket; turns are at least an interval apart, whoever takes them.
+    """Take the next turn of a bucket; turns are at least an interval apart.
 
     Args:
         database: The log's, on a connection that no run commits through: a turn must not wait.

@@ -2,8 +2,8 @@
 
 A worker holds two advisory locks of its connection: one that it shares with all other workers, and
 that keeps a local `send` out; and one of its own. Both end with the connection, through which it
-also writes: a worker that has lost them can mark no copy. Whoever gets another worker's own lock
-has proved that it is dead, and gives the copies that it had in hand their true state.
+also writes: a worker that lost them cannot mark a copy. A worker that gets the own lock of another
+has proved that the other is dead, and gives the copies that it had in hand their true state.
 
 A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its marks are
 allowed under the daily cap one worker at a time.
@@ -81,7 +81,7 @@ def membership(log: Log, name: str) -> Iterator[str]:
 def companion(url: str) -> Iterator[Log]:
     """A second connection of a worker, for what must not wait for the commits of its run.
 
-    It shares the lock that keeps a local `send` out, so that whoever else has no lock is dead.
+    It too holds the lock that keeps a local `send` out.
 
     Raises:
         LogUnusable: It cannot be reached, or a `send` owns the log.

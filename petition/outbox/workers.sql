@@ -123,7 +123,7 @@ SELECT pg_advisory_lock(hashtextextended(current_schema() || ':' || :owner, 0))
 SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || ':' || :owner, 0))
 
 -- :name end_living
--- An owner is no more.
+-- End being an owner.
 SELECT pg_advisory_unlock(hashtextextended(current_schema() || ':' || :owner, 0))
 
 -- :name began

@@ -380,8 +380,8 @@ Take = Callable[[str, float], Awaitable[float]]
 class SharedPace(Pace):
     """Gives every letter of this worker its turn among those of all workers.
 
-    Each worker learns by itself that a provider wants fewer letters, and shares its turns with the
-    others that have learnt it. Each pauses by itself for a provider that refuses by policy.
+    Each worker learns separately that a provider wants fewer letters, and shares its turns with the
+    others that have learnt it. Each pauses separately for a provider that refuses by policy.
 
     Args:
         settings: [pace] of petition.toml, as it was when the letter was queued.
