@@ -49,7 +49,8 @@ def read_demands(
             Problem(file, line, what, hint, mark=_mark_of(what)) for line, what, hint in faults
         )
         if draft.line and not faults:
-            demands.append(draft.demand(len(demands) + 1))
+            body = "\n".join(draft.text).strip("\n")
+            demands.append(Demand(len(demands) + 1, draft.identity, draft.title, body, draft.line))
     return tuple(demands)
 
 
@@ -95,10 +96,10 @@ class _Draft:
     id: str | None = None
     text: list[str] = field(default_factory=list)
 
-    def demand(self, number: int) -> Demand:
-        """The demand, once it is found to be one."""
-        identity = slug(self.title) if self.id is None else self.id
-        return Demand(number, identity, self.title, "\n".join(self.text).strip("\n"), self.line)
+    @property
+    def identity(self) -> str:
+        """The id, made from the title if none is given."""
+        return slug(self.title) if self.id is None else self.id
 
 
 def _drafts(text: str) -> Iterator[_Draft]:
@@ -125,11 +126,18 @@ def _title_and_id(heading: str) -> tuple[str, str | None]:
 def _faults(
     draft: _Draft, earlier: list[Demand], *, is_default: bool
 ) -> Iterator[tuple[int, str, str]]:
-    yield from _template_faults(draft)
+    for line, content in enumerate([draft.title, *draft.text], start=draft.line):
+        if mark := _TEMPLATE.search(content):
+            what = f"{quoted(mark.group())} starts a template, which a demand cannot have"
+            yield line, what, "Write plain text"
     if not draft.line:
-        yield from _stray_faults(draft)
+        for line, content in enumerate(draft.text, start=1):
+            # A heading for the whole file is fine; other text would be in no letter.
+            if content.strip() and not re.match(r" {0,3}#(?:[ \t]|$)", content):
+                yield line, "this text is not in a demand", "Put it under a heading ## Title {#id}"
+                return
         return
-    identity = draft.id if draft.id is not None else slug(draft.title)
+    identity = draft.identity
     if not draft.title:
         yield draft.line, "this demand has no title", "Write one after the ##"
     elif draft.id is None and not is_default:
@@ -147,18 +155,3 @@ def _mark_of(what: str) -> str:
     """The text that a problem quotes at its beginning is what to mark in the line."""
     found = re.match(r'(?:the id )?"([^"]*)"', what)
     return found[1] if found else ""
-
-
-def _template_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:
-    for line, content in enumerate([draft.title, *draft.text], start=draft.line):
-        if mark := _TEMPLATE.search(content):
-            what = f"{quoted(mark.group())} starts a template, which a demand cannot have"
-            yield line, what, "Write plain text"
-
-
-def _stray_faults(draft: _Draft) -> Iterator[tuple[int, str, str]]:
-    for line, content in enumerate(draft.text, start=1):
-        # A heading for the whole file is fine; other text would be in no letter.
-        if content.strip() and not re.match(r" {0,3}#(?:[ \t]|$)", content):
-            yield line, "this text is not in a demand", "Put it under a heading ## Title {#id}"
-            return
