@@ -62,7 +62,8 @@ def test_only_send_says_that_nothing_was_sent(campaign: SmallCampaign):
 def test_a_log_that_is_none_is_named_once(campaign: SmallCampaign):
     campaign.write("rehearsal.db", "no database\n" * 100)
     first = campaign.petition("check", status=1).out.splitlines()[0]
-    assert first.startswith("rehearsal.db: file is not a database")
+    assert first.startswith("rehearsal.db: ")
+    assert "not a database" in first
     (campaign.root / "rehearsal.db").unlink()
     campaign.write("elsewhere.db", "")
     (campaign.root / "rehearsal.db").symlink_to("elsewhere.db")
