@@ -14,7 +14,7 @@ from petition.campaign.column_aliases import ALIASES
 from petition.campaign.names import column_name, nearest, quoted
 from petition.campaign.text_file import HINT_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
-from petition.merge.template.foreign import (
+from petition.template.foreign import (
     ForeignTemplate,
     markdown_as_markdown,
     plain_as_markdown,

@@ -14,14 +14,14 @@ from petition.errors import LogDamaged, MergeRefused, UsageError
 from petition.identity import Signer
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
-from petition.merge.template.check_names import Condition
-from petition.merge.template.fields import PREVIOUS, Previous, thread_of
 from petition.outbox.answers import Answer, Gate, did_not_get
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, FrozenLetter
 from petition.outbox.states import Mode, State
 from petition.report.ledger import Entry, ledger
+from petition.template.check_names import Condition
+from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000
 _RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)

@@ -14,9 +14,9 @@ from petition.campaign.supporters import Consent
 from petition.checks.weekdays import wrong_event_weekdays
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
-from petition.merge.template.check_names import shown_to_all
-from petition.merge.template.compile import names_in
 from petition.smtp import dkim as signing
+from petition.template.check_names import shown_to_all
+from petition.template.compile import names_in
 
 COPIES = ("cc", "bcc")
 

@@ -23,7 +23,7 @@ from petition.checks.rows import (
 from petition.checks.weekdays import wrong_days
 from petition.errors import Level, Problem
 from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
-from petition.merge.template.compile import names_in
+from petition.template.compile import names_in
 
 _MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from petition.campaign.letter import LetterText
 from petition.errors import Level, Problem
-from petition.merge.template.fields import locale_of
+from petition.template.fields import locale_of
 
 # Languages that inflect their weekdays: the stem of each, and the endings it can have.
 _INFLECTED: dict[str, tuple[str, ...]] = {

@@ -1,7 +1,6 @@
-"""MERGE: a letter and a person make one email.
+"""A compiled letter and a person become one email.
 
-A letter is compiled once (`freeze.freeze`): its Jinja tags are put aside, its Markdown becomes one
-tree, and from that tree come the HTML and the plain text, both templates again. `message.Merger`
-then fills the templates for one person after the other; what is the same in every copy was encoded
-when the template was loaded.
+`freeze.freeze` compiles a letter (see `petition.template`) and fixes all that its copies are made
+of. `message.Merger` then fills it for one person after the other; what is the same in every copy
+was encoded when the letter was loaded.
 """

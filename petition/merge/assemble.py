@@ -38,7 +38,7 @@ from petition.merge.headers import (
     thread_headers,
 )
 from petition.merge.mime_parts import CarriedParts, ExpectedPart, Part
-from petition.merge.template.fields import CellRefused
+from petition.template.fields import CellRefused
 
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
 _OF_HTML = ' type="text/html";'

@@ -38,8 +38,8 @@ from petition.merge.mime_parts import (
     type_of,
 )
 from petition.merge.pdf import Typesetter, can_typeset, layout, missing_typst
-from petition.merge.template.compile import compile_path
-from petition.merge.template.fields import CellRefused, FileRefused, ValueRefused
+from petition.template.compile import compile_path
+from petition.template.fields import CellRefused, FileRefused, ValueRefused
 
 FILE_LIMIT = 10_000_000  # bytes of one file
 LETTER_LIMIT = 20_000_000  # bytes of all files of one copy, before they are encoded

@@ -15,8 +15,8 @@ from typing import Any
 
 from petition.address import Mailbox
 from petition.errors import LogDamaged
-from petition.merge.template.compile import CompiledText
-from petition.merge.template.tags import BLOCK, VARIABLE, Template
+from petition.template.compile import CompiledText
+from petition.template.tags import BLOCK, VARIABLE, Template
 
 _FORMAT = 1
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from jinja2 import nodes
 
 from petition.errors import PetitionError
-from petition.merge.template.fields import (
+from petition.template.fields import (
     EmptyCell,
     Value,
     ValueRefused,
@@ -27,8 +27,8 @@ from petition.merge.template.fields import (
     is_printable,
     printed,
 )
-from petition.merge.template.sandbox import FAULTS, LetterEnvironment, can_grow, captures
-from petition.merge.template.tags import FILTERS, Template
+from petition.template.sandbox import FAULTS, LetterEnvironment, can_grow, captures
+from petition.template.tags import FILTERS, Template
 
 # With an escaped dot at its beginning and a soft line break at its end a line has at most 76.
 _PIECE = 73

@@ -25,9 +25,9 @@ from petition.merge.fast_fill import (
     print_plain,
 )
 from petition.merge.headers import check_text
-from petition.merge.template.compile import CompiledText
-from petition.merge.template.error_texts import of_failure
-from petition.merge.template.fields import (
+from petition.template.compile import CompiledText
+from petition.template.error_texts import of_failure
+from petition.template.fields import (
     CellRefused,
     FileRefused,
     LetterDate,
@@ -42,7 +42,7 @@ from petition.merge.template.fields import (
     printed,
     stand_in,
 )
-from petition.merge.template.sandbox import (
+from petition.template.sandbox import (
     FAULTS,
     LANGUAGE,
     LetterEnvironment,
@@ -50,8 +50,8 @@ from petition.merge.template.sandbox import (
     captures,
     line_of,
 )
-from petition.merge.template.signatories import signatories_in
-from petition.merge.template.tags import Template
+from petition.template.signatories import signatories_in
+from petition.template.tags import Template
 
 # Around each merged value in a text that is shown; no value can hold them.
 MARK_BEGIN, MARK_END = "\x02", "\x03"

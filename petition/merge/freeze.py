@@ -16,20 +16,20 @@ from petition.errors import CampaignError, Problem
 from petition.merge.attachments import Files, Gathering
 from petition.merge.document import Frozen, differences
 from petition.merge.mime_parts import content_id
-from petition.merge.template import fields
-from petition.merge.template.bodies import write_plain
-from petition.merge.template.check_names import counted
-from petition.merge.template.compile import (
+from petition.template import fields
+from petition.template.bodies import write_plain
+from petition.template.check_names import counted
+from petition.template.compile import (
     Surroundings,
     blocks_of,
     compile_again,
     compile_text,
     names_in,
 )
-from petition.merge.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
-from petition.merge.template.markdown import read_plain
-from petition.merge.template.signatories import in_order, signatories_in
-from petition.merge.template.tags import Marked, find_reserved
+from petition.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
+from petition.template.markdown import read_plain
+from petition.template.signatories import in_order, signatories_in
+from petition.template.tags import Marked, find_reserved
 
 __all__ = ["Frozen", "differences", "freeze"]
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from petition.address import Mailbox
 from petition.identity import chance_unsubscribe_token
 from petition.merge.document import Frozen
-from petition.merge.template.fields import CellRefused
+from petition.template.fields import CellRefused
 
 LINE_LENGTH = 76
 TEXT_LIMIT = 900  # characters of a subject or display name

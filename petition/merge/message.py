@@ -28,7 +28,7 @@ from petition.merge.document import Frozen
 from petition.merge.fill import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
 from petition.merge.headers import Mailing, check_name, date_header
 from petition.merge.mime_parts import CarriedParts
-from petition.merge.template.fields import CellRefused, thread_of
+from petition.template.fields import CellRefused, thread_of
 
 __all__ = ["MARK_BEGIN", "MARK_END", "CheckedCopy", "Email", "Envelope", "Merger", "Shown"]
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from petition.merge.document import Frozen
-from petition.merge.template.fields import ValueRefused
+from petition.template.fields import ValueRefused
 
 _LINE = 76  # RFC 2045 6.8
 _PARAMETER_LINE = 70

@@ -30,7 +30,7 @@ from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fill import LoadedText
 from petition.merge.mime_parts import content_id
-from petition.merge.template.fields import locale_of
+from petition.template.fields import locale_of
 
 # As JSON has it: {"tag": "p", "inner": [...]} with the attributes that matter beside them.
 Element: TypeAlias = dict[str, Any]

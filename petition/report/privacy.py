@@ -18,7 +18,6 @@ from petition.campaign.tables import open_table
 from petition.campaign.text_file import read_text
 from petition.merge import freeze
 from petition.merge.document import Frozen
-from petition.merge.template.fields import SIGNATORY_FIELDS
 from petition.outbox.erasure import (
     Change,
     Erased,
@@ -34,6 +33,7 @@ from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
+from petition.template.fields import SIGNATORY_FIELDS
 
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 

@@ -18,7 +18,6 @@ from petition.campaign.settings import Dkim, PaceSettings, Rate
 from petition.errors import PetitionError
 from petition.merge.attachments import LETTER_PDF, OWN_FILES, File, Files, hashes_in
 from petition.merge.document import Frozen
-from petition.merge.template.fields import CellRefused, FileRefused
 from petition.outbox.database import Database
 from petition.outbox.log import Log
 from petition.outbox.worker_store import (
@@ -31,6 +30,7 @@ from petition.outbox.worker_store import (
     shorten_turns,
     texts_of_waiting,
 )
+from petition.template.fields import CellRefused, FileRefused
 
 _UNITS = {1: "s", 60: "min", 3600: "h"}
 

@@ -36,8 +36,8 @@ from petition.campaign.signatories import Signatory
 from petition.cli import status
 from petition.cli.main import app, load
 from petition.errors import ExitStatus
-from petition.merge.template import fields
 from petition.outbox.states import TRANSITIONS, State
+from petition.template import fields
 from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from petition.merge.template.tags import BLOCK
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from petition.outbox.workers import keep_servers_time
+from petition.template.tags import BLOCK
 from tests.acceptance.crew import (
     PATIENCE,
     SEND,

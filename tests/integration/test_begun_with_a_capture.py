@@ -8,9 +8,9 @@ from petition.merge import fast_fill
 from petition.merge.document import Frozen
 from petition.merge.fill import captured_in
 from petition.merge.freeze import without
-from petition.merge.template import compile as compiling
 from petition.outbox.log import Log
 from petition.outbox.states import State
+from petition.template import compile as compiling
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 from tests.unit.merge.letters import freeze_texts, text_of

@@ -25,7 +25,7 @@ from petition.errors import CampaignError, Level
 from petition.identity import Signer
 from petition.mailmerge import files_of, read_mailmerge
 from petition.merge.message import Email, Merger
-from petition.merge.template.foreign import ForeignTemplate, plain_as_markdown, renamed
+from petition.template.foreign import ForeignTemplate, plain_as_markdown, renamed
 from tests.unit.campaign.samples import judged
 from tests.unit.merge.enclosed import read
 from tests.unit.merge.letters import NOW
@@ -412,9 +412,9 @@ LINES = st.lists(
 
 @given(LINES)
 def test_any_plain_line_comes_out_as_it_was_typed(lines: list[str]):
-    from petition.merge.template.bodies import write_plain
-    from petition.merge.template.markdown import read_markdown
-    from petition.merge.template.tags import TAG
+    from petition.template.bodies import write_plain
+    from petition.template.markdown import read_markdown
+    from petition.template.tags import TAG
 
     text = "\n".join(lines)
     try:

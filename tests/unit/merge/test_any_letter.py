@@ -11,7 +11,7 @@ from petition.errors import MergeRefused
 from petition.merge.assemble import Assembler, read_back
 from petition.merge.headers import check_text
 from petition.merge.mime_parts import CarriedParts
-from petition.merge.template.fields import CellRefused
+from petition.template.fields import CellRefused
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 
 NASTY = st.sampled_from(

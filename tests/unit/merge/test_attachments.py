@@ -20,7 +20,7 @@ from petition.merge.attachments import OWN_FILES
 from petition.merge.document import Frozen, differences
 from petition.merge.message import Merger
 from petition.merge.mime_parts import attachment_of, plain_name, type_of
-from petition.merge.template.fields import CellRefused
+from petition.template.fields import CellRefused
 from tests.unit.merge.enclosed import (
     GIF,
     JPEG,

@@ -12,9 +12,9 @@ from petition.identity import Signer
 from petition.merge.fast_fill import Forms
 from petition.merge.fill import PlainEnvironment
 from petition.merge.message import Merger
-from petition.merge.template.fields import Named
-from petition.merge.template.sandbox import template_syntax
-from petition.merge.template.tags import mark_tags
+from petition.template.fields import Named
+from petition.template.sandbox import template_syntax
+from petition.template.tags import mark_tags
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 
 SUBJECT = "To {{ recipient.name or 'all' }} of {{ campaign.title }}"

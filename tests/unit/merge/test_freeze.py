@@ -45,8 +45,8 @@ def test_thawed_letter_is_the_frozen_one():
 
 def test_thawing_compiles_no_markdown(monkeypatch):
     text = frozen().to_json()
-    monkeypatch.setattr("petition.merge.template.markdown.MarkdownIt", None)
-    monkeypatch.setattr("petition.merge.template.bodies.css_inline", None)
+    monkeypatch.setattr("petition.template.markdown.MarkdownIt", None)
+    monkeypatch.setattr("petition.template.bodies.css_inline", None)
     Merger(Frozen.from_json(text), Signer(b"k" * 32)).merge(person_of(), 1, NOW, full=False)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from petition.address import Mailbox
 from petition.merge.assemble import check_block
 from petition.merge.headers import check_text, date_header, mailbox_header, subject_header
-from petition.merge.template.fields import CellRefused
+from petition.template.fields import CellRefused
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=300

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from petition.merge.template.fields import LetterDate
+from petition.template.fields import LetterDate
 
 DAY = date(2015, 10, 12)
 

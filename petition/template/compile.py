@@ -19,18 +19,18 @@ from jinja2 import TemplateSyntaxError, nodes
 from petition.campaign.demands import Demand
 from petition.campaign.letter import LetterText
 from petition.errors import Problem
-from petition.merge.template.bodies import write_page, write_plain
-from petition.merge.template.check_names import (
+from petition.template.bodies import write_page, write_plain
+from petition.template.check_names import (
     NameCheck,
     check_statements,
     chosen,
 )
-from petition.merge.template.error_texts import of_syntax
-from petition.merge.template.fields import Named, ValueRefused, clean
-from petition.merge.template.markdown import Node, Picture, read_markdown, read_plain
-from petition.merge.template.sandbox import LetterEnvironment, template_syntax
-from petition.merge.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
-from petition.merge.template.tags import (
+from petition.template.error_texts import of_syntax
+from petition.template.fields import Named, ValueRefused, clean
+from petition.template.markdown import Node, Picture, read_markdown, read_plain
+from petition.template.sandbox import LetterEnvironment, template_syntax
+from petition.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
+from petition.template.tags import (
     TAG,
     Marked,
     Tag,

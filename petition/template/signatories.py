@@ -13,7 +13,7 @@ from typing import Any
 from babel.lists import format_list
 from babel.numbers import format_decimal
 
-from petition.merge.template.fields import Named, Value, locale_of
+from petition.template.fields import Named, Value, locale_of
 
 # By the plural categories of CLDR; other languages have the words in English. Russian counts
 # signatures, since a signatory can be a person or an organisation.

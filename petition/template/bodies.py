@@ -9,9 +9,9 @@ from string import Template
 
 import css_inline
 
-from petition.merge.template.fields import locale_of
-from petition.merge.template.markdown import INLINE, LISTS, Node, plain_words
-from petition.merge.template.tags import TAG, Marked, Role, escape_link, without_reserved
+from petition.template.fields import locale_of
+from petition.template.markdown import INLINE, LISTS, Node, plain_words
+from petition.template.tags import TAG, Marked, Role, escape_link, without_reserved
 
 _NAMES = {
     "paragraph": "p",
@@ -111,7 +111,7 @@ def _inliner() -> css_inline.CSSInliner:
 @cache
 def _layout() -> tuple[Template, str, str]:
     """The page, the style that goes into its elements, and the rules that can only be in a head."""
-    folder = files("petition.merge")
+    folder = files("petition.template")
     letter = folder.joinpath("letter.html").read_text("utf-8")
     style, at, rest = folder.joinpath("letter.css").read_text("utf-8").partition("@media")
     return Template(letter), style, at + rest

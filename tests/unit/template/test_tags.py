@@ -2,8 +2,8 @@
 
 import pytest
 
-from petition.merge.template.sandbox import template_syntax
-from petition.merge.template.tags import TAG, Role, find_reserved, mark_tags
+from petition.template.sandbox import template_syntax
+from petition.template.tags import TAG, Role, find_reserved, mark_tags
 
 
 def marked(source):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, TemplateSyntaxError
 
-from petition.merge.template.fields import CellRefused
+from petition.template.fields import CellRefused
 
 # The last plane of Unicode is private use throughout, and no font or program is known to use it.
 _FIRST, _LAST = 0x100000, 0x10EFFF

@@ -14,11 +14,11 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, no
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from petition.errors import UsageError
-from petition.merge.template.check_names import Report, check_statements
-from petition.merge.template.error_texts import of_syntax
-from petition.merge.template.markdown import first_html, soft_line_ends
-from petition.merge.template.sandbox import template_syntax
-from petition.merge.template.tags import TAG, Marked, Role, Tag, mark_tags
+from petition.template.check_names import Report, check_statements
+from petition.template.error_texts import of_syntax
+from petition.template.markdown import first_html, soft_line_ends
+from petition.template.sandbox import template_syntax
+from petition.template.tags import TAG, Marked, Role, Tag, mark_tags
 
 # A name after one of these is an attribute or a filter, not a variable.
 _NO_NAME_BEHIND = frozenset({".", "|"})

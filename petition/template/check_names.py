@@ -18,20 +18,20 @@ from petition.campaign.names import nearest
 from petition.campaign.people import Person
 from petition.campaign.signatories import Signatory
 from petition.errors import ConditionRefused, PetitionError, UsageError
-from petition.merge.template.fields import (
+from petition.template.fields import (
     ANSWER_FIELDS,
     DEMAND_FIELDS,
     SIGNATORY_FIELDS,
     Named,
     ValueRefused,
 )
-from petition.merge.template.sandbox import (
+from petition.template.sandbox import (
     LetterEnvironment,
     captures,
     known_filters,
     template_syntax,
 )
-from petition.merge.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
+from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
 
 
 class Report(Protocol):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
-from petition.merge.template.tags import whole_link
+from petition.template.tags import whole_link
 from tests.unit.merge.letters import (
     html_of,
     merged,

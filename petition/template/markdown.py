@@ -18,8 +18,8 @@ from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink
 
 from petition.campaign.names import quoted
-from petition.merge.template.fields import ValueRefused
-from petition.merge.template.tags import TAG, Marked, Role, fault_of, without_reserved
+from petition.template.fields import ValueRefused
+from petition.template.tags import TAG, Marked, Role, fault_of, without_reserved
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock

@@ -20,9 +20,9 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import _PassArg
 
-from petition.merge.template import tags
-from petition.merge.template.fields import EmptyCell, Named, Value, ValueRefused, printed
-from petition.merge.template.signatories import SignatoryList, listed, others
+from petition.template import tags
+from petition.template.fields import EmptyCell, Named, Value, ValueRefused, printed
+from petition.template.signatories import SignatoryList, listed, others
 
 OUTPUT_LIMIT = 1_000_000  # characters of one part of a letter
 TEXT_LIMIT = 100_000  # characters of a text, or elements of a list, that an expression makes

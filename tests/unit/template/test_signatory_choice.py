@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from petition.identity import Signer
 from petition.merge.message import Merger
-from petition.merge.template.signatories import CHOICE_FIELDS
+from petition.template.signatories import CHOICE_FIELDS
 from tests.unit.merge.letters import (
     NOW,
     freeze_texts,
