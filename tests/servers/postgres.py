@@ -150,5 +150,6 @@ def running_postgres() -> Iterator[Postgres]:
         yield server
     finally:
         if server._process:
-            server.stop()
+            server._process.send_signal(signal.SIGQUIT)  # it need not keep anything
+            server._process.wait(PATIENCE)
         shutil.rmtree(root, ignore_errors=True)
