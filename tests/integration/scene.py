@@ -17,6 +17,7 @@ from petition.sending.rate_limit import Clock, Pace
 from petition.sending.results import RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.scripted import ScriptedServer
 
@@ -33,13 +34,13 @@ class Scene:
     Args:
         root: The campaign's folder.
         people: How many there are on its list.
-        settings: What the server's settings say beside connections and timeout.
+        settings: Those of the server, if they differ from one connection.
     """
 
     def __init__(self, root: Path, people: int = 3, **settings: object) -> None:
         self.campaign = SmallCampaign.at(root, people)
         self.root = root
-        self.settings = {"connections": 1, "timeout": 0.3} | settings
+        self.settings = {"connections": 1} | settings
         self.pace = PaceSettings()
         self.retry = RetrySchedule()
         self.now = datetime.now(UTC)
@@ -55,11 +56,15 @@ class Scene:
         self.pause = 0.002  # seconds; what it is multiplied by makes minutes of it in a live run
         self.waits: list[Wait] | None = None  # a list: stay until nothing is left (--wait)
 
-    async def run(self, server: ScriptedServer, dot_seconds: float | None = 0.3) -> RunResult:
+    async def run(self, server: ScriptedServer, dot_seconds: float | None = PATIENCE) -> RunResult:
+        timeout = getattr(server, "reply_seconds", PATIENCE)
+        settings = {"security": "none", "timeout": timeout} | self.settings
+        if dot_seconds is not None:
+            dot_seconds = min(dot_seconds, timeout)
         with Log(f"sqlite:///{self.root}/petition.db", clock=self.clock) as log, log.owned():
             self.log = log
             log.look_at_deferred(self.retry.give_up, self.retry.longest)
-            where = Server("127.0.0.1", server.port, **{"security": "none"} | self.settings)
+            where = Server("127.0.0.1", server.port, **settings)
             prepared = prepare(load_campaign(self.root), "open-letter", log, where, SendOptions())
             enqueue(prepared)
             run = Run(log, "open-letter")
@@ -101,8 +106,8 @@ class Scene:
         return [copy.state for copy in self.copies()]
 
 
-def play(scene: Scene, script, dot_seconds: float | None = 0.3, **options):
-    """A run against a scripted server: its ending, and the server."""
+def play(scene: Scene, script, dot_seconds: float | None = PATIENCE, **options):
+    """A run against a scripted server: its result, and the server."""
 
     async def main():
         async with ScriptedServer(script, **options) as server:

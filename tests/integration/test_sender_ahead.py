@@ -29,7 +29,8 @@ NEXT_GROUP = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<next@kaz.test>\r\nDATA\r\n"
 
 async def two_letters(server):
     """Two letters, the commands of the second with the dot of the first; and the session."""
-    session = await Session.open(address(server, timeout=0.3), dot_timeout=0.3)
+    where = address(server, timeout=server.reply_seconds)
+    session = await Session.open(where, dot_timeout=server.reply_seconds)
     first = await session.transact(letter(), allow, lambda: NEXT)
     was_open = session.is_open
     second = await session.transact(NEXT, allow) if was_open else None

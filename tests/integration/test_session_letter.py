@@ -57,7 +57,7 @@ def test_pipelined_commands_go_in_one_write_and_others_wait_for_each_reply():
 
     async def heard(extensions):
         async with ScriptedServer(script, extensions=extensions) as server:
-            await visit(server, letter(), timeout=0.3)
+            await visit(server, letter(), timeout=server.reply_seconds)
             return server.conversations[0].raw
 
     mail, rcpt = b"MAIL FROM:<a@b.test>\r\n", b"RCPT TO:<kim@kaz.test>\r\n"

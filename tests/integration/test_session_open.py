@@ -477,7 +477,7 @@ def test_the_name_for_ehlo_can_be_given():
 def test_close_never_raises(act):
     async def scenario():
         async with ScriptedServer({Phase.QUIT: act}) as server:
-            session = await Session.open(address(server, timeout=0.3))
+            session = await Session.open(address(server, timeout=server.reply_seconds))
             await session.transact(letter(), Permit())
             await session.close()
             assert not session.is_open

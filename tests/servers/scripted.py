@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
+from tests import PATIENCE
+
 AHEAD_SECONDS = 0.05  # in which what was written together with a dot has arrived
 BODY_GLANCE = 1000  # bytes of a letter that are read before the script of BODY is followed
 
@@ -156,6 +158,12 @@ class ScriptedServer:
     @property
     def commands(self) -> list[bytes]:
         return [command for each in self.conversations for command in each.commands]
+
+    @property
+    def reply_seconds(self) -> float:
+        """How long a client should wait: not long, but only if the script is silent somewhere."""
+        acts = [act for acts in self._script.values() for act in acts]
+        return 1 if any(act.then is Then.STAY_SILENT for act in acts) else PATIENCE
 
     def next_act(self, phase: Phase) -> Act:
         acts = self._script.get(phase, ())
