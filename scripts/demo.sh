@@ -12,7 +12,7 @@ show preview open-letter --to kim
 show check
 show send open-letter
 show status open-letter
-echo "That was a rehearsal in $folder: nobody received anything. Go on with"
+echo "That was a rehearsal in $folder: nobody received anything. Try next:"
 echo "  $petition -C $folder log kim"
 echo "  $petition -C $folder preview open-letter --to secretariat --browser"
 echo "  $petition init my-campaign"

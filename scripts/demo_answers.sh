@@ -11,7 +11,7 @@ show() {
 printf '\n[inbox]\nurl = "maildir:answers"\n' >>"$folder/petition.toml"
 show send open-letter
 "$python" scripts/come_back.py "$folder"
-echo "Now an acknowledgement, a bounce and an offer of a meeting come back; a telephone is answered."
+echo "Now an acknowledgement, a bounce and an offer of a meeting come back; a phone call is answered."
 echo
 show inbox --once
 show answer weissenfels meeting --mail '<offer@kaz-minerals.example>'
