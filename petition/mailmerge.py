@@ -50,35 +50,20 @@ class Header:
 
 @dataclass
 class MailmergeCampaign:
-    """What mailmerge would send.
-
-    Args:
-        sender: The header From.
-        reply_to: The header Reply-To; empty where it has none.
-        cc: The addresses of Cc.
-        bcc: The addresses of Bcc.
-        subject: Its template.
-        attachments: Their paths.
-        is_markdown: Whether the text is Markdown.
-        body: The text's template.
-        columns: What a letter of petition calls each column of the database.
-        can_be_empty: The columns that are empty somewhere, with the lines of the first such rows.
-        rows: The rows of the new list: `email`, `name`, and the columns.
-        server: The keys of `[smtp_server]`.
-    """
+    """What mailmerge would send."""
 
     sender: str
-    reply_to: str
+    reply_to: str  # "": no header Reply-To
     cc: list[str]
     bcc: list[str]
     subject: ForeignTemplate
     attachments: list[ForeignTemplate]
     is_markdown: bool
     body: ForeignTemplate
-    columns: dict[str, str]
-    can_be_empty: dict[str, int]
-    rows: list[dict[str, str]]
-    server: dict[str, str]
+    columns: dict[str, str]  # what a letter of petition calls each column of the database
+    can_be_empty: dict[str, int]  # the columns with empty cells, and the first line with one
+    rows: list[dict[str, str]]  # of the new list: `email`, `name` and the columns
+    server: dict[str, str]  # the keys of [smtp_server]
     dropped_names: list[str] = field(default_factory=list)
 
 
@@ -111,8 +96,7 @@ class _Reading:
         return made
 
     def _read(self) -> MailmergeCampaign:
-        texts = {name: self._text(name) for name in (TEMPLATE, SERVER)}
-        texts[DATABASE] = self._long_text(DATABASE)
+        texts = {name: self._text(name) for name in (TEMPLATE, SERVER, DATABASE)}
         if self._problems:
             raise _Stop
         headers, body = self._template(texts[TEMPLATE])
@@ -332,27 +316,23 @@ class _Reading:
         return found
 
     def _text(self, name: str) -> str:
+        """The text of a file; the database may have any size."""
         found: list[Problem] = []
-        text = read_text(self._folder, name, found)
+        text, path = None, None
+        if name == DATABASE:
+            path = find_file(self._folder, name, found)
+        else:
+            text = read_text(self._folder, name, found)
         for one in found:
             self._complain(name, one.line, one.what, one.hint)
-        return text or ""
-
-    def _long_text(self, name: str) -> str:
-        """The same for a file of any size."""
-        found: list[Problem] = []
-        path = find_file(self._folder, name, found)
-        for one in found:
-            self._complain(name, one.line, one.what, one.hint)
-        if path is None:
-            return ""
         try:
-            return re.sub(r"\r\n?", "\n", path.read_bytes().decode("utf-8-sig"))
+            if path:
+                text = re.sub(r"\r\n?", "\n", path.read_bytes().decode("utf-8-sig"))
         except OSError as why:
             self._complain(name, None, *unreadable(why))
         except UnicodeDecodeError:
             self._complain(name, None, "is not saved as UTF-8", HINT_ENCODING)
-        return ""
+        return text or ""
 
     def _complain(self, file: str, line: int | None, what: str, hint: str) -> None:
         self._problems.append(Problem(str(self._folder / file), line, what, hint))
