@@ -25,6 +25,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +44,7 @@ from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _MOST_AT_ONCE = 500  # clicks in one commit
+_LINE_BYTES = 200  # of a noted click, which has 33
 _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
 
@@ -149,10 +152,10 @@ def count_noted(log: Log, file: Path) -> int:
                 if taken.exists() or not _is_at(opened.fileno(), file):
                     continue  # another process counts
                 file.rename(taken)
-            lines = opened.read(2 * _MOST_BYTES).decode("ascii", "replace").split()
-            tokens = [line for line in lines if is_token(line)]
-            for begin in range(0, len(tokens), _MOST_AT_ONCE):
-                copies = leave_all(log, tokens[begin : begin + _MOST_AT_ONCE])
+            lines = iter(partial(opened.readline, _LINE_BYTES), b"")
+            tokens = filter(is_token, (line.decode("ascii", "replace").strip() for line in lines))
+            while some := list(islice(tokens, _MOST_AT_ONCE)):
+                copies = leave_all(log, some)
                 found += sum(copy is not None for copy in copies)
             if _is_at(opened.fileno(), taken):
                 taken.unlink()

@@ -65,7 +65,7 @@ def test_a_command_that_prints_no_password_is_looked_for_where_it_stands(returns
     returns.campaign.write("petition.toml", f'{toml}password_command = "false"\n')
     returns.campaign.trust()
     told = returns.campaign.petition("inbox", status=4).err
-    assert "correct password_command in [inbox]" in " ".join(told.split())
+    assert "[inbox] password_command" in " ".join(told.split())
 
 
 def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: ScriptedImap):
