@@ -1,1 +1,1 @@
-"""What is told of a campaign: answers by person and demand, evidence; and what is erased of it."""
+"""What became of a campaign: answers by person and demand, a report, evidence; and erasure."""

@@ -15,8 +15,15 @@ from tests.acceptance.small import SmallCampaign
 
 
 @contextmanager
-def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str, list[str]]]:
+def running_endpoint(
+    campaign: SmallCampaign, *words: str, before: str = "pass"
+) -> Iterator[tuple[str, list[str]]]:
     """Run it until the block is left.
+
+    Args:
+        campaign: Whose log it uses.
+        words: Further options.
+        before: Python that runs before it, such as to change a limit.
 
     Yields:
         Where it listens, as "http://127.0.0.1:PORT"; and a list that holds, afterwards, every line
@@ -24,8 +31,9 @@ def running_endpoint(campaign: SmallCampaign, *words: str) -> Iterator[tuple[str
     """
     said: list[str] = []
     reading: threading.Thread | None = None
+    program = f"{before}\nfrom petition.cli.main import run\nrun()"
     running = subprocess.Popen(
-        [sys.executable, "-m", "petition", "serve", "--port", "0", *words],
+        [sys.executable, "-c", program, "serve", "--port", "0", *words],
         cwd=campaign.root,
         env=campaign.environment,
         stdin=subprocess.DEVNULL,
