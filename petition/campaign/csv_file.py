@@ -157,12 +157,14 @@ _COLUMN_LIMIT = 5_000
 _LINE_LIMIT = 1_000_000  # characters; no row of people is longer
 _BLOCK = 1 << 16  # characters that are looked over together
 _HEADER_LIMIT = 1 << 16  # characters that the separator is looked for in
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+# Blanks between a closing quote and the separator; an even number of quotes closes no cell.
+_BEHIND_QUOTE = re.compile(r"(?<=[^\s\",;|])((?:\"\")*\") +(?=[,;|\t\r\n]|$)")
 # A wrong byte, as "surrogateescape" and "replace" decode it.
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _REPLACED = "\ufffd"
 # Excel writes and reads this line before the header: `sep=;`.
-_HINT = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
+_HINT = re.compile(r"\s*\"?sep=([,;\t|])\"?\s*", re.IGNORECASE)
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of today, and Excel's before 2007
 
 _SAVE = "Save the file as CSV, one row per line"
@@ -220,7 +222,7 @@ class CsvFile:
 
     def _parsed(self, blocks: "_Blocks") -> Iterator[Record]:
         text = chain.from_iterable(blocks)
-        reader = csv.reader(text, delimiter=self.separator, strict=True)
+        reader = csv.reader(text, delimiter=self.separator, skipinitialspace=True, strict=True)
         first = 1
         try:
             if self._has_hint:
@@ -315,6 +317,8 @@ class _Blocks:
         while block := self._stream.read(_BLOCK):
             block += self._stream.readline(_LINE_LIMIT)
             self.have_nul = self.have_nul or "\0" in block
+            if '" ' in block:
+                block = _BEHIND_QUOTE.sub(r"\1", block)
             lines = StringIO(block, newline="")
             is_right = len(block) < _LINE_LIMIT and self._fault_in(block) is None
             yield lines if is_right else self._until_fault(lines)

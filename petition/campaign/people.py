@@ -154,6 +154,9 @@ class PeopleList:
     def _mailbox(address: str, name: str = "") -> Mailbox:
         if len(address) > _ADDRESS_LIMIT:
             raise AddressRefused(f"the address has {len(address):,} characters", "Correct the cell")
+        if address.startswith("#"):
+            what = f"{quoted(address)} looks commented out"
+            raise AddressRefused(what, "Delete the row, or only the #")
         return parse_address(address, name)
 
     def _complete(self, fields: dict[str, str]) -> None:
@@ -254,8 +257,12 @@ class ListJudge:
             except RowRefused as why:
                 problems.append(listed.problem_of(row, why))
             else:
-                if "[" in "".join(row.cells.values()):
+                text = "".join(row.cells.values())
+                if "[" in text:
                     problems += listed.obscured(row)
+                if text.startswith("#"):
+                    what, hint = "this row looks commented out, but is used", "Delete it, or its #"
+                    problems.append(Problem(listed.file, row.line, what, hint, Level.WARNING))
         keys = [folded(one.mailbox.addr_spec) for one in found]
         lines = [one.line for one in found]
         twice = self._addresses.repeats(keys, lines)
@@ -297,10 +304,7 @@ def open_people(root: Path, file: str, problems: list[Problem]) -> PeopleList | 
             problems.append(note)
         return people
     likely = next((name for name in table.columns if "mail" in name), None)
-    hint = "Rename the column with the addresses to email"
-    if likely:
-        hint = f'Rename the column "{likely}" to email, if it has the addresses'
-    problems.append(Problem(file, table.header_line, 'has no column "email"', hint))
+    problems.append(table.without_column("email", "addresses", likely))
     return None
 
 

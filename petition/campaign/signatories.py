@@ -66,8 +66,7 @@ def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Si
     if table is None:
         return (_STAND_IN,)
     if not set(_NAMED_BY).intersection(table.columns):
-        hint = "Rename the column with the names to name"
-        problems.append(Problem(file, table.header_line, 'has no column "name"', hint))
+        problems.append(table.without_column("name", "names"))
         return (_STAND_IN,)
     before = len(problems)
     found = tuple(_right_ones(file, chain.from_iterable(table.blocks()), problems))

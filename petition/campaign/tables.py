@@ -1,11 +1,14 @@
 """Tables of people, from CSV files and spreadsheets (.xlsx, .ods): rows that know their line."""
 
+import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
+from petition.address import addr_spec_in
+from petition.campaign.column_aliases import ALIASES
 from petition.campaign.csv_file import CsvFile, open_csv
 from petition.campaign.names import column_name, quoted
 from petition.campaign.spreadsheet import SheetFile, split_name
@@ -14,6 +17,7 @@ from petition.errors import CampaignError, Level, Problem
 
 BLOCK = 250  # rows that go through the pipeline together
 
+_HEADER_ROWS = 20  # in which a header is looked for if the first row has none
 _LOOKED_AT = 10_000  # rows in which a name is looked for that shows whether the letters are right
 
 
@@ -56,7 +60,7 @@ class Table:
                 if isinstance(cells, Problem):
                     block.append(TableRow(line, number, {}, cells))
                 elif len(cells) != width:
-                    block.append(TableRow(line, number, {}, self._misfit(line, len(cells))))
+                    block.append(TableRow(line, number, {}, self._misfit(line, cells)))
                 else:  # to let zip see to that would take half as long again
                     fields = dict(zip(columns, map(strip, cells)))  # noqa: B905
                     block.append(TableRow(line, number, fields))
@@ -72,11 +76,48 @@ class Table:
         """The rows that can be read, one at a time."""
         return (row for row in chain.from_iterable(self.blocks()) if row.fault is None)
 
-    def _misfit(self, line: int, count: int) -> Problem:
-        width = len(self.columns)
+    def _misfit(self, line: int, cells: list[str]) -> Problem:
+        width, count = len(self.columns), len(cells)
         what = f"this row has {count} {'cell' if count == 1 else 'cells'}, the header {width}"
+        hint = self._source.hint_row
+        if count > width and not any(map(str.strip, cells[width:])):
+            extra = count - width
+            what += "; the extra cell is empty" if extra == 1 else "; the extra cells are empty"
+            hint = f"Delete the {'separator' if extra == 1 else 'separators'} at the end of the row"
         mark = min(count, width + 1) - 1
-        return Problem(self.file, line, what, self._source.hint_row, mark=mark)
+        return Problem(self.file, line, what, hint, mark=mark)
+
+    def without_column(self, column: str, what_it_has: str, likely: str | None = None) -> Problem:
+        """The problem of a table without a column that it needs: its header may not be the first.
+
+        Args:
+            column: Our name of the column.
+            what_it_has: What is in the column.
+            likely: Another column that may be meant.
+        """
+        if any(addr_spec_in(cell) for cell in self.headings):
+            what = "the first row has an address and no column names"
+            hint = "Put a line of column names above it, such as email,name"
+            return Problem(self.file, self.header_line, what, hint)
+        hint = f"Rename the column with the {what_it_has} to {column}"
+        if likely:
+            hint = f"Rename the column {quoted(likely)} to {column}, if it has the {what_it_has}"
+        elif line := self._line_of_header(column):
+            hint = f"The column names seem to be in line {line}: delete the lines above it"
+        return Problem(self.file, self.header_line, f'has no column "{column}"', hint)
+
+    def _line_of_header(self, column: str) -> int | None:
+        """The line, of the first ones, that looks like a header with a column."""
+        known = {column, *ALIASES.get(column, ())}
+        with suppress(CampaignError), closing(self._source.records()) as records:  # type: ignore[type-var]
+            for line, cells in islice(records, 1, _HEADER_ROWS):
+                if isinstance(cells, Problem):
+                    continue
+                # A title without separators has hidden which one the file has.
+                words = cells if len(cells) > 1 else re.split(r"[,;\t|]", cells[0])
+                if known.intersection(column_name(word, 1) for word in words):
+                    return line
+        return None
 
     def heading(self, column: str) -> str:
         """What the file itself calls a column."""

@@ -2,6 +2,7 @@ import pytest
 
 from petition.address import Mailbox
 from petition.campaign.people import Choice, open_people
+from petition.errors import Level
 from tests.unit.campaign.samples import Said, judged
 
 FILE = "recipients.csv"
@@ -182,3 +183,42 @@ def test_a_number_is_a_number_where_no_row_has_it_as_its_id(folder, problems):
     (person,) = read(folder, "email\nkim@kaz.example\n", problems)
     assert Choice(["1"]).matches(person)
     assert not Choice(["1"], ids={"1"}).matches(person)
+
+
+def test_a_first_row_with_an_address_is_not_taken_for_a_header(folder, problems):
+    folder.write(FILE, "ann@mail.example,Ann\nbob@mail.example,Bob\n")
+    assert open_people(folder.root, FILE, problems) is None
+    (problem,) = problems
+    assert problem.line == 1
+    assert "column names" in problem.what
+    assert "above it" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("Members of the council,,\n,,\nemail,name,ward\nann@mail.example,Ann,North\n", 3),
+        ("Members of the council\n\nE-Mail;Name\nann@mail.example;Ann\n", 3),
+        ("As of today,,\nname,email,\n", 2),
+    ],
+)
+def test_a_title_above_the_header_is_recognised(folder, problems, content, line):
+    folder.write(FILE, content)
+    assert open_people(folder.root, FILE, problems) is None
+    (problem,) = problems
+    assert problem.is_error
+    assert f"line {line}:" in problem.hint
+
+
+def test_an_address_that_is_commented_out_gets_no_letter(folder, problems):
+    people = read(folder, "email,name\n#bob@mail.example,Bob\nann@mail.example,Ann\n", problems)
+    assert [person.line for person in people] == [3]
+    (problem,) = problems
+    assert problem.is_error
+    assert (problem.line, problem.mark) == (2, 0)
+
+
+def test_a_row_that_begins_with_a_number_sign_is_used_with_a_warning(folder, problems):
+    people = read(folder, "name,email\n# Bob,bob@mail.example\nAnn,ann@mail.example\n", problems)
+    assert len(people) == 2
+    assert [(problem.line, problem.level) for problem in problems] == [(2, Level.WARNING)]

@@ -132,3 +132,53 @@ def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
     stripped = [(one.strip(), two.strip()) for one, two in rows]
     assert read_back == [row for row in stripped if any(row)]
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ('a, b\n1, "two, ""three"""\n', [("1", 'two, "three"')]),
+        ('"a" , "b" \n"1" , "two"  \r\n"x"" , y" ,""\n', [("1", "two"), ('x" , y', "")]),
+        ('a|b\n"1" | "two"\n', [("1", "two")]),
+    ],
+)
+def test_blanks_around_quotes_are_not_part_of_a_cell(folder, problems, content, rows):
+    table, found = read(folder, content, problems)
+    assert table.columns == ("a", "b")
+    assert [tuple(row.cells.values()) for row in found] == rows
+    assert not [problem for problem in problems if problem.is_error]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(*[st.text('a", ;|\n', max_size=6).map(str.strip).map("x{}x".format)] * 2),
+        max_size=4,
+    ),
+    blanks=st.tuples(*[st.sampled_from(["", " ", "  "])] * 2),
+)
+def test_blanks_change_no_quoted_cell(tmp_path_factory, rows, blanks):
+    root, problems = tmp_path_factory.mktemp("any"), []
+    before, behind = blanks
+    lines = [
+        ",".join(before + '"' + cell.replace('"', '""') + '"' + behind for cell in row) + "\n"
+        for row in [("a", "b"), *rows]
+    ]
+    (root / "a.csv").write_text("".join(lines), newline="")
+    found = read_rows(open_table(root, "a.csv", problems), problems)
+    assert [tuple(row.cells.values()) for row in found] == rows
+    assert problems == []
+
+
+def test_vertical_bars_separate_cells_and_that_is_told(folder, problems):
+    _, rows = read(folder, "email|name\nann@mail.example|Reed, Ann\n", problems)
+    assert rows[0].cells == {"email": "ann@mail.example", "name": "Reed, Ann"}
+    (note,) = problems
+    assert "vertical bars" in note.what
+
+
+def test_a_separator_too_many_is_recognised(folder, problems):
+    read(folder, "email,name\na@x.example,Ann,\nb@x.example,Bob,x\n", problems)
+    empty, full = problems
+    assert "empty" in empty.what
+    assert "separator" in empty.hint
+    assert "empty" not in full.what

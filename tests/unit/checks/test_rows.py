@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from petition.campaign.signatories import Signatory
 from petition.checks.rows import (
     brings_along,
+    gathered,
     may_be_odd,
     odd_cells,
     odd_names,
     shouted_signatures,
     two_spellings,
 )
+from petition.errors import Problem
 
 COLUMNS = ("name", "town", "salutation")
 
@@ -222,3 +224,14 @@ def test_a_row_that_may_not_be_odd_is_not(cells):
 )
 def test_most_cells_need_no_closer_look(cell):
     assert not may_be_odd([cell, "Hull"])
+
+
+def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
+    lines = [3, *range(5, 305), 310, 400]
+    many = [Problem("a.csv", line, "the address is empty", "Write one") for line in lines]
+    few = [Problem("a.csv", line, "is broken", "Correct it") for line in (1, 2)]
+    found = list(gathered([*many, *few]))
+    assert len(found) == 3
+    (told,) = [problem for problem in found if problem not in few]
+    assert (told.line, told.count) == (3, len(lines))
+    assert "5 to 304, 310, 400" in told.what
