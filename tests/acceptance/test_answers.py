@@ -44,7 +44,7 @@ def after(campaign: SmallCampaign, days: int) -> Ledger:
     return found
 
 
-def test_an_answer_is_kept_with_its_words_its_channel_and_who_wrote_it_down(returns: Returns):
+def test_an_answer_is_recorded_with_its_words_channel_and_author(returns: Returns):
     campaign = returns.campaign
     told = campaign.petition(
         "answer", "P1@X.example", "stalled", "--channel", "phone", "--quote", "Nobody is here.",
@@ -96,7 +96,7 @@ def test_an_answer_is_kept_with_its_words_its_channel_and_who_wrote_it_down(retu
         (["p1@x.example", "met", "--mail", "77"], 'the log has no mail "77"'),
     ],
 )
-def test_what_cannot_be_written_down_is_a_usage_error(
+def test_an_answer_that_cannot_be_recorded_is_a_usage_error(
     returns: Returns, arguments: list[str], said: str
 ):
     answer = returns.campaign.petition("answer", *arguments, status=2)
@@ -104,7 +104,7 @@ def test_what_cannot_be_written_down_is_a_usage_error(
     assert recorded(returns.campaign) == []
 
 
-def test_who_has_got_nothing_answers_nothing(campaign: SmallCampaign):
+def test_people_without_a_letter_cannot_answer(campaign: SmallCampaign):
     answer = campaign.petition("answer", "p1@x.example", "met", "--quote", "x", status=2)
     assert "nothing has been sent yet" in answer.err
     assert not (campaign.root / "rehearsal.db").exists()
@@ -192,7 +192,7 @@ def test_what_is_overdue_is_computed_from_the_letter_as_it_was_sent(returns: Ret
     assert [entry.working_days for entry in late.entries] == [15, 0, 15]
 
 
-def test_who_did_not_get_the_letter_is_not_waited_for(returns: Returns):
+def test_people_whose_letter_bounced_are_not_waited_for(returns: Returns):
     campaign = returns.campaign
     returns.arrive(returns.dsn("p1", "5.1.1", "550 5.1.1 User unknown"))
     campaign.petition("inbox", status=0)
@@ -222,7 +222,7 @@ def test_an_answer_from_another_address_says_so(returns: Returns):
     ]  # fmt: skip
 
 
-def test_who_was_forgotten_counts_without_a_name(returns: Returns):
+def test_a_forgotten_person_counts_without_a_name(returns: Returns):
     campaign = returns.campaign
     campaign.petition("forget", "p2@x.example", "--yes", status=0)
     shown = campaign.petition("status", "--answers", status=0).out

@@ -61,7 +61,7 @@ def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaig
     assert "\x00" not in text
 
 
-def test_a_named_letter_is_told_of_its_own_problems_alone(campaign: SmallCampaign):
+def test_a_named_letter_shows_only_its_own_problems(campaign: SmallCampaign):
     campaign.write("letters/draft.md", '---\nsubject: "S"\n---\n{{ recipient.nothing }}\n')
     assert "ready" in campaign.petition("check", "open-letter", status=0).out
     assert "letters/draft.md:4" in campaign.petition("check", "draft", status=1).out
@@ -97,7 +97,7 @@ def test_without_a_letter_in_their_language_people_are_named(campaign: SmallCamp
     assert 'open-letter: no letter in "de": P1 <p1@x.example> gets it in "en"' in text
 
 
-def test_each_who_gets_another_language_is_named(campaign: SmallCampaign):
+def test_everybody_who_gets_another_language_is_named(campaign: SmallCampaign):
     rows = "".join(f"p{n}@x.example,P{n},,de\n" for n in range(1, 8))
     campaign.write("recipients.csv", f"email,name,town,language\n{rows}q@x.example,Q,,fr\n")
     people = [f"P{n} <p{n}@x.example>" for n in range(1, 6)]
@@ -158,14 +158,14 @@ def test_a_list_that_cannot_be_read(campaign: SmallCampaign, content: bytes, wha
     assert not (campaign.root / "outbox").exists()
 
 
-def test_an_empty_name_is_no_dear_comma(campaign: SmallCampaign):
+def test_an_empty_name_is_not_merged_into_dear_comma(campaign: SmallCampaign):
     campaign.write("recipients.csv", "email,name,town\nk@x.example,,\n")
     text = campaign.petition("check", status=1).out
     assert "name" in text
     assert "recipients.csv:2" in text
 
 
-def test_a_wrong_setting_hides_no_problem_of_another_file(campaign: SmallCampaign):
+def test_a_wrong_setting_does_not_hide_problems_of_other_files(campaign: SmallCampaign):
     campaign.write("petition.toml", "this is = = no TOML\n")
     campaign.write("letters/broken.md", "---\nsubject: [\n---\nText\n")
     campaign.write("recipients.csv", BAD_PEOPLE)

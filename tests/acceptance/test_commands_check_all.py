@@ -15,7 +15,7 @@ def check(campaign: SmallCampaign, status: int | None = None) -> list[str]:
     return campaign.petition("check", status=status).out.splitlines()
 
 
-def test_a_caret_stands_under_the_name_on_a_terminal_alone(campaign: SmallCampaign):
+def test_a_caret_is_under_the_name_only_on_a_terminal(campaign: SmallCampaign):
     campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
     text = STYLE.sub("", on_terminal(campaign, ["check"]))
     begun = text.index("8 | the water of {{ recipient.twon or")
@@ -36,7 +36,7 @@ def test_a_long_line_is_cut_around_its_caret(campaign: SmallCampaign, cell: str)
     assert lines[at + 1].count("^") == 3
 
 
-def test_a_broken_statement_hides_no_field(campaign: SmallCampaign):
+def test_a_broken_statement_does_not_hide_fields(campaign: SmallCampaign):
     campaign.write(
         "letters/open-letter.md",
         '---\nsubject: "{{ recipient.nam }}"\ncc: ["one", "two"]\n---\n'
@@ -48,28 +48,28 @@ def test_a_broken_statement_hides_no_field(campaign: SmallCampaign):
     assert said.count("letters/open-letter.md:3") == 2
 
 
-def test_every_cell_of_a_signatory_is_told(campaign: SmallCampaign):
+def test_every_bad_cell_of_a_signatory_is_reported(campaign: SmallCampaign):
     campaign.write("signatories.csv", "name,kind,publish,email\n,thing,perhaps,x\n")
     said = check(campaign, 1)
     assert sum(line.startswith("signatories.csv:2: ") for line in said) == 4
     assert "no signatories" not in "\n".join(said)  # the letter's list is not to blame
 
 
-def test_bad_demands_are_not_missed_in_the_letter(campaign: SmallCampaign):
+def test_bad_demands_are_not_reported_as_missing(campaign: SmallCampaign):
     campaign.write("letters/demands.md", "##\n\nText\n")
     said = "\n".join(check(campaign, 1))
     assert "letters/demands.md:1" in said
     assert "no demands" not in said
 
 
-def test_every_language_is_judged(campaign: SmallCampaign):
+def test_every_language_is_checked(campaign: SmallCampaign):
     campaign.change("petition.toml", "[sender]", 'languages = ["en", "Englisch!", "7"]\n[sender]')
     said = "\n".join(check(campaign, 1))
     assert '"Englisch!" is not a language tag' in said
     assert '"7" is not a language tag' in said
 
 
-def test_what_stands_in_for_a_wrong_sender_is_not_judged(campaign: SmallCampaign):
+def test_the_placeholder_for_a_wrong_sender_is_not_checked(campaign: SmallCampaign):
     campaign.change("petition.toml", "letter@campaign.example", "nobody")
     campaign.env["PETITION_SMTP_HOST"] = SERVER
     said = [line for line in check(campaign, 1) if line.startswith("petition.toml")]
@@ -77,7 +77,7 @@ def test_what_stands_in_for_a_wrong_sender_is_not_judged(campaign: SmallCampaign
     assert "sender.example" not in said[0]
 
 
-def test_a_live_letter_is_judged_with_the_lines_of_its_settings(campaign: SmallCampaign):
+def test_a_live_letter_is_checked_against_its_settings(campaign: SmallCampaign):
     campaign.env["PETITION_SMTP_HOST"] = SERVER
     campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["kim@copies.example"]\nreply_by:')
     said = "\n".join(check(campaign, 1))
@@ -89,7 +89,7 @@ def test_a_live_letter_is_judged_with_the_lines_of_its_settings(campaign: SmallC
     assert "petition.toml:5: [sender] has no reply_to" in "\n".join(check(campaign, 1))
 
 
-def test_no_encryption_is_blamed_on_who_asked_for_it(campaign: SmallCampaign):
+def test_missing_encryption_is_reported_where_it_is_set(campaign: SmallCampaign):
     smtp = f'\n[smtp]\nhost = "{SERVER}"\nsecurity = "none"\n'
     campaign.write("petition.toml", SETTINGS + smtp)
     assert 'petition.toml:11: security in [smtp] is "none"' in "\n".join(check(campaign, 1))
@@ -100,7 +100,7 @@ def test_no_encryption_is_blamed_on_who_asked_for_it(campaign: SmallCampaign):
     assert "Set it to starttls or tls" in said
 
 
-def test_a_table_that_stands_twice_is_named_as_it_stands(campaign: SmallCampaign):
+def test_a_duplicate_table_is_named(campaign: SmallCampaign):
     campaign.write("petition.toml", SETTINGS + '[campaign]\ntitle = "b"\n')
     assert any("cannot declare [campaign] twice" in line for line in check(campaign, 1))
 
@@ -122,7 +122,7 @@ def test_a_letter_that_send_would_stop_at(campaign: SmallCampaign):
     assert said[1].endswith("not ready: other needs the name open-letter.")
 
 
-def test_nobody_who_opted_out_gets_a_copy(campaign: SmallCampaign):
+def test_people_who_opted_out_get_no_copy(campaign: SmallCampaign):
     campaign.change("letters/open-letter.md", "reply_by:", 'bcc: ["kim@x.example"]\nreply_by:')
     campaign.petition("suppress", "kim@x.example", status=0)
     assert any("letters/open-letter.md:4: kim@x.example" in one for one in check(campaign))
@@ -133,7 +133,7 @@ def test_nobody_who_opted_out_gets_a_copy(campaign: SmallCampaign):
     assert answer.status != 0
 
 
-def test_no_trial_copy_goes_to_a_mailbox_that_may_not_have_it(campaign: SmallCampaign):
+def test_no_trial_copy_is_sent_to_a_suppressed_mailbox(campaign: SmallCampaign):
     campaign.petition("suppress", "me@y.example", status=0)
     answer = campaign.petition("send", "open-letter", "--to-me", "me@y.example", status=2)
     assert "me@y.example" in answer.err
@@ -145,7 +145,7 @@ def test_no_trial_copy_goes_to_a_mailbox_that_may_not_have_it(campaign: SmallCam
     assert "reserved for examples" in campaign.petition(*arguments, status=2).err
 
 
-def test_demands_in_another_language_are_pointed_out(campaign: SmallCampaign):
+def test_demands_in_another_language_are_a_warning(campaign: SmallCampaign):
     campaign.change("petition.toml", "[sender]", 'languages = ["en", "ru"]\n[sender]')
     campaign.write("letters/open-letter.ru.md", '---\nsubject: "S"\n---\nТекст\n\n{{ demands }}\n')
     said = check(campaign, 0)
@@ -153,7 +153,7 @@ def test_demands_in_another_language_are_pointed_out(campaign: SmallCampaign):
     assert any(line.startswith(what) for line in said)
 
 
-def test_a_list_without_anybody_is_pointed_out(campaign: SmallCampaign):
+def test_an_empty_list_is_a_warning(campaign: SmallCampaign):
     campaign.write("recipients.csv", "email,name,town\n")
     said = check(campaign, 0)
     assert said[0].startswith("recipients.csv:1: warning: there is nobody on this list")
@@ -166,7 +166,7 @@ def test_a_link_that_leads_back_to_itself(campaign: SmallCampaign):
     assert "recipients.csv: is a link to itself" in "\n".join(check(campaign, 1))
 
 
-def test_what_a_letter_may_name_is_listed_and_nothing_else(campaign: SmallCampaign):
+def test_only_names_that_a_letter_can_use_are_listed(campaign: SmallCampaign):
     campaign.write(
         "letters/open-letter.md",
         '---\nsubject: "S"\n---\n{% for one in demands %}{{ one.title }}{% endfor %}\n\n'
@@ -177,7 +177,7 @@ def test_what_a_letter_may_name_is_listed_and_nothing_else(campaign: SmallCampai
     assert "It is a list: write {% for one in demands %}{{ one.xyz }}{% endfor %}." in said
 
 
-def test_one_problem_is_one(campaign: SmallCampaign):
+def test_one_problem_is_counted_as_one(campaign: SmallCampaign):
     campaign.write("letters/open-letter.md", "---\nto: nobody\nsubject: S\n---\nText\n")
     said = check(campaign, 1)
     assert said[0].endswith('Name its file there: nobody = "nobody.csv".')
@@ -185,7 +185,7 @@ def test_one_problem_is_one(campaign: SmallCampaign):
     assert "outbox" not in said[2]
 
 
-def test_a_database_of_another_kind_hides_no_other_problem(campaign: SmallCampaign):
+def test_an_unknown_kind_of_database_does_not_hide_other_problems(campaign: SmallCampaign):
     settings = (campaign.root / "petition.toml").read_text("utf-8")
     campaign.write("petition.toml", settings + '\n[log]\ndatabase = "mysql://x/y"\n')
     campaign.change("letters/open-letter.md", "{{ recipient.name }}", "{{ recipient.nam }}")
@@ -195,7 +195,7 @@ def test_a_database_of_another_kind_hides_no_other_problem(campaign: SmallCampai
     assert "recipient.nam" in said
 
 
-def test_an_event_that_is_not_there_is_told_once(campaign: SmallCampaign):
+def test_an_unknown_event_is_reported_once(campaign: SmallCampaign):
     campaign.write(
         "letters/open-letter.md",
         '---\nsubject: "S"\nevent: protest\n---\nCome to {{ event.place }} on {{ event.day }}.\n',
@@ -204,14 +204,14 @@ def test_an_event_that_is_not_there_is_told_once(campaign: SmallCampaign):
     assert [line for line in said if "open-letter.md" in line and "event" in line] == [said[0]]
 
 
-def test_who_gets_a_copy_and_a_letter_too_is_pointed_out(campaign: SmallCampaign):
+def test_people_in_cc_who_are_on_the_list_are_a_warning(campaign: SmallCampaign):
     campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["P2@x.example"]\nreply_by:')
     said = check(campaign, 0)
     what = "p2@x.example is in cc of every letter, and on the list too (recipients.csv:3)"
     assert f"letters/open-letter.md:4: warning: {what}. Delete it from cc" in said[0]
 
 
-def test_of_very_many_bad_rows_the_first_are_told_and_the_rest_counted(campaign: SmallCampaign):
+def test_the_first_of_many_bad_rows_are_listed_and_the_rest_counted(campaign: SmallCampaign):
     campaign.write("recipients.csv", "email,name,town\n" + "a,b,c\n" * 3_000)
     said = check(campaign, 1)
     assert len([line for line in said if line.startswith("recipients.csv:")]) == 1_001
@@ -220,7 +220,7 @@ def test_of_very_many_bad_rows_the_first_are_told_and_the_rest_counted(campaign:
     assert len(campaign.petition("send", "open-letter", "--yes", status=1).err.splitlines()) < 1_010
 
 
-def test_of_very_many_bad_opt_outs_the_first_are_told(campaign: SmallCampaign):
+def test_the_first_of_many_bad_opt_outs_are_listed(campaign: SmallCampaign):
     campaign.petition("send", "open-letter", "--yes", status=0)
     campaign.write("out.csv", "email\n" + "a\n" * 3_000 + "b@x.example\n")
     done = campaign.petition("suppress", "--from", "out.csv", status=1)

@@ -33,7 +33,7 @@ def online(campaign: SmallCampaign):
     return run
 
 
-def test_a_sound_campaign_is_ready_and_each_thing_is_a_line(online):
+def test_a_sound_campaign_is_ready_with_a_line_for_each_finding(online):
     out = online(ZONE, status=0).out
     assert out.endswith("1 letter, 3 people: ready.\n")
     assert "campaign.example: note: SPF is there" in out
@@ -41,7 +41,7 @@ def test_a_sound_campaign_is_ready_and_each_thing_is_a_line(online):
     assert "note: the server answers on this machine, without encryption" in out
 
 
-def test_what_is_missing_is_told_with_the_record_to_publish(online):
+def test_a_missing_record_is_reported_with_what_to_publish(online):
     out = online(ZONE | {"_dmarc.campaign.example": {}}, status=0).out
     assert (
         "Publish: _dmarc.campaign.example. TXT"
@@ -49,7 +49,7 @@ def test_what_is_missing_is_told_with_the_record_to_publish(online):
     ) in out
 
 
-def test_what_is_wrong_ends_with_1_and_a_script_can_read_it(online):
+def test_errors_exit_with_1_and_are_in_the_json(online):
     two = {"campaign.example": ZONE["campaign.example"] | {"TXT": ["v=spf1 -all", "v=spf1 mx"]}}
     found = online(ZONE | two, "--json", status=1).json
     (wrong,) = [problem for problem in found if problem["level"] == "error"]
@@ -57,7 +57,7 @@ def test_what_is_wrong_ends_with_1_and_a_script_can_read_it(online):
     assert wrong["hint"].endswith('campaign.example. TXT "v=spf1 mx ~all"')
 
 
-def test_a_server_that_refuses_the_login_ends_with_4(campaign, online):
+def test_a_refused_login_exits_with_4(campaign, online):
     campaign.env |= {"PETITION_SMTP_USERNAME": "ann", "PETITION_SMTP_PASSWORD": "not-this-one"}
     answer = online(ZONE, status=4, login="535 5.7.8 No")
     assert "535 5.7.8 No" in answer.out
@@ -81,7 +81,7 @@ def test_the_key_that_signs_is_compared_with_the_one_that_is_published(
     assert "both SPF and DKIM are aligned" in out
 
 
-def test_a_rehearsal_is_looked_at_as_far_as_it_goes(campaign):
+def test_a_rehearsal_is_checked_as_far_as_possible(campaign):
     with name_server(ZONE) as names:
         campaign.env["PETITION_RESOLVER"] = names.place
         out = campaign.petition("check", "--online", status=0).out
@@ -89,13 +89,13 @@ def test_a_rehearsal_is_looked_at_as_far_as_it_goes(campaign):
     assert "SPF is there" in out
 
 
-def test_faults_of_the_files_are_told_with_the_rest(campaign, online):
+def test_errors_in_files_are_reported_with_the_rest(campaign, online):
     campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
     out = online(ZONE, status=1).out
     assert "recipient.twon" in out
     assert "SPF is there" in out
 
 
-def test_a_resolver_that_is_no_address_is_wrong_usage(campaign):
+def test_a_resolver_that_is_not_an_address_is_wrong_usage(campaign):
     campaign.env["PETITION_RESOLVER"] = "somewhere"
     assert "PETITION_RESOLVER" in campaign.petition("check", "--online", status=2).err

@@ -51,7 +51,7 @@ def rewritten(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
     return path.with_name("changed.zip")
 
 
-def test_a_pack_holds_the_letters_as_sent_and_all_that_became_of_them(returns: Returns):
+def test_a_pack_has_the_letters_as_sent_and_what_became_of_them(returns: Returns):
     path = packed(returns.campaign)
     copies = lines(path, "copies.jsonl")
     assert [copy["state"] for copy in copies] == ["sent", "bounced", "sent"]
@@ -159,7 +159,7 @@ def test_a_manifest_in_another_order_breaks_the_chain(returns: Returns):
     assert "timeline.txt: the chain of the manifest is broken here" in verify(path).faults
 
 
-def test_a_letter_that_is_not_the_one_of_the_log_shows_though_all_was_sealed_anew(
+def test_a_replaced_letter_shows_even_under_a_new_seal(
     returns: Returns,
 ):
     path = packed(returns.campaign)
@@ -195,7 +195,7 @@ def test_a_flipped_byte_shows_wherever_it_changes_an_entry(returns: Returns):
 
 
 @pytest.mark.parametrize(("before", "behind"), [(b"", b"more"), (b"#!/bin/sh\n", b"")])
-def test_bytes_beside_the_archive_show(returns: Returns, before: bytes, behind: bytes):
+def test_bytes_outside_of_the_archive_show(returns: Returns, before: bytes, behind: bytes):
     path = packed(returns.campaign)
     longer = path.with_name("longer.zip")
     longer.write_bytes(before + path.read_bytes() + behind)
@@ -274,7 +274,7 @@ def test_a_hostile_archive_is_refused(tmp_path: Path, entries: list, word: str):
         verify(hostile(tmp_path, *entries))
 
 
-def test_two_entries_of_one_name_and_a_file_that_is_no_archive_are_refused(tmp_path: Path):
+def test_duplicate_entries_and_files_that_are_not_archives_are_refused(tmp_path: Path):
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = hostile(tmp_path, ("x", b"x"), ("x", b"y"), (MANIFEST, b"{}"))
     with pytest.raises(PackRefused, match="two entries"):
@@ -302,7 +302,7 @@ def test_entries_that_share_their_bytes_are_refused(tmp_path: Path):
         verify(path)
 
 
-def test_a_pack_can_be_checked_with_other_programs(returns: Returns):
+def test_other_programs_can_verify_a_pack(returns: Returns):
     path = packed(returns.campaign)
     with zipfile.ZipFile(path) as archive:
         manifest = json.loads(archive.read(MANIFEST))

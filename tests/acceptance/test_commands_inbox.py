@@ -9,7 +9,7 @@ SAMPLES = Path(__file__).parents[1] / "samples" / "mail"
 KEYS = ["file", "kind", "recipient", "status", "permanent", "reason"]
 
 
-def test_each_file_gives_one_object_a_line(tmp_path: Path):
+def test_each_file_is_one_json_line(tmp_path: Path):
     files = [str(SAMPLES / f"{name}.eml") for name in ("qmail-quota", "answer-plain")]
     answer = SmallCampaign(tmp_path).petition("inbox", "--explain", *files, "--json", status=0)
     bounce, reply = map(json.loads, answer.out.splitlines())
@@ -27,7 +27,7 @@ def test_each_file_gives_one_object_a_line(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_read_does_not_keep_the_others(tmp_path: Path):
+def test_an_unreadable_file_does_not_stop_the_others(tmp_path: Path):
     file = str(SAMPLES / "qmail-quota.eml")
     place = SmallCampaign(tmp_path)
     answer = place.petition("inbox", "--explain", "none.eml", str(tmp_path), file, status=1)
@@ -57,7 +57,7 @@ def test_a_script_gets_an_object_for_every_file(tmp_path: Path):
     ]
 
 
-def test_of_an_mbox_the_first_mail_is_explained_and_said_so(tmp_path: Path):
+def test_of_an_mbox_file_only_the_first_mail_is_explained(tmp_path: Path):
     place = SmallCampaign(tmp_path)
     mails = ((SAMPLES / f"{name}.eml").read_text() for name in ("qmail-quota", "answer-plain"))
     line = "From a@b.example Mon Sep 28 12:00:00 2015\n"

@@ -62,7 +62,7 @@ def text_of(markup: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", body).split())
 
 
-def test_the_page_tells_deliveries_answers_stalls_and_days(answered: SmallCampaign):
+def test_the_page_shows_deliveries_answers_stalls_and_days(answered: SmallCampaign):
     markup = page(answered)
     text = text_of(markup)
     assert "sent 3 not delivered 0 answered 1 unanswered 2 overdue 2 times put off 3" in text
@@ -86,7 +86,7 @@ def test_the_public_page_has_no_address_and_no_name_without_an_office(answered: 
     assert "Clerk [address]" in markup
 
 
-def test_nothing_of_a_cell_or_an_answer_is_markup_and_nothing_is_asked_for(
+def test_cells_and_answers_are_escaped_and_nothing_is_loaded(
     answered: SmallCampaign,
 ):
     markup = page(answered)
@@ -104,7 +104,7 @@ def test_a_forgotten_person_is_not_named(answered: SmallCampaign):
     assert "somebody who was forgotten" in markup
 
 
-def test_a_page_is_made_anew_and_not_through_a_link(answered: SmallCampaign):
+def test_a_page_is_replaced_but_not_through_a_link(answered: SmallCampaign):
     page(answered)
     page(answered, "--public")
     (answered.root / "link.html").symlink_to(answered.root / "petition.toml")
@@ -123,7 +123,7 @@ def test_a_page_is_made_anew_and_not_through_a_link(answered: SmallCampaign):
         ({"title": " ", "name": "Ann"}, ""),
     ],
 )
-def test_an_office_is_no_form_of_address(fields: dict[str, str], office: str):
+def test_a_form_of_address_is_not_an_office(fields: dict[str, str], office: str):
     assert office_of(fields) == office
 
 
@@ -216,7 +216,7 @@ def browse(path: Path, profile: Path) -> tuple[str, list[bytes]]:
 
 
 @pytest.mark.component("chromium")
-def test_a_browser_shows_the_page_and_asks_nobody_for_anything(
+def test_a_browser_shows_the_page_and_loads_nothing(
     answered: SmallCampaign, tmp_path_factory: pytest.TempPathFactory
 ):
     markup = page(answered)

@@ -63,7 +63,7 @@ def stand(tmp_path_factory):
         yield Stand(campaign, base, said)
 
 
-def test_looking_at_the_page_unsubscribes_nobody(stand):
+def test_opening_the_page_unsubscribes_nobody(stand):
     url = stand.url("p1")
     page = ask(url)
     assert page.status == 200
@@ -74,7 +74,7 @@ def test_looking_at_the_page_unsubscribes_nobody(stand):
     assert not stand.is_suppressed("p1")
 
 
-def test_one_click_is_enough_and_may_come_again(stand):
+def test_one_click_is_enough_and_can_be_repeated(stand):
     url = stand.url("p2")
     for _ in range(3):
         done = click(url)
@@ -85,7 +85,7 @@ def test_one_click_is_enough_and_may_come_again(stand):
     assert not stand.is_suppressed("p3")
 
 
-def test_a_click_may_come_as_a_form_of_parts(stand):
+def test_a_click_can_be_multipart(stand):
     body = (
         b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
         b"One-Click\r\n--x--\r\n"
@@ -96,7 +96,7 @@ def test_a_click_may_come_as_a_form_of_parts(stand):
 
 
 @pytest.mark.parametrize("body", [b"", b"x=y", b"List-Unsubscribe=Two-Click", b"\xff\xfe\x00"])
-def test_a_post_that_is_no_click_does_nothing(stand, body):
+def test_any_other_post_does_nothing(stand, body):
     assert click(stand.url("p4"), body).status == 400
     assert not stand.is_suppressed("p4")
 
@@ -114,7 +114,7 @@ def test_other_methods_do_nothing(stand, method):
     ["0" * 32, "abc", "x" * 5_000, "%00", "..%2f..%2fetc", "%F0%9F%92%A3", "'; DROP TABLE copy;--"],
 )
 @pytest.mark.parametrize("how", [ask, click])
-def test_an_unknown_link_is_told_plainly(stand, token, how):
+def test_an_unknown_link_is_a_404(stand, token, how):
     page = how(f"{stand.base}/u/{token.replace(' ', '%20')}")
     assert page.status == 404
     if "%2f" not in token:
@@ -122,13 +122,13 @@ def test_an_unknown_link_is_told_plainly(stand, token, how):
         assert 'href="mailto:answers@campaign.example"' in page.text
 
 
-def test_half_a_token_that_is_right_is_not_enough(stand):
+def test_half_a_token_is_not_enough(stand):
     url = stand.url("p4")
     assert click(url[:-16] + "0" * 16).status == 404
     assert not stand.is_suppressed("p4")
 
 
-def test_nothing_else_is_there(stand):
+def test_there_are_no_other_pages(stand):
     for path in ("/", "/u/", "/u", "/docs", "/openapi.json", "/u/a/b", "/favicon.ico"):
         assert ask(stand.base + path).status == 404, path
 
@@ -187,14 +187,14 @@ def test_headers_that_are_too_large_are_refused(stand):
     assert not stand.is_suppressed("p4")
 
 
-def test_what_somebody_says_of_their_address_or_host_is_not_believed(stand):
+def test_forwarded_and_host_headers_are_ignored(stand):
     page = ask(stand.url("p1"), X_Forwarded_For="6.6.6.6", X_Forwarded_Host="evil.example",
                Host="evil.example", X_Forwarded_Proto="https")  # fmt: skip
     assert page.status == 200
     assert "evil.example" not in page.text + str(page.headers)
 
 
-def test_half_a_request_and_noise_do_not_stop_it(stand):
+def test_broken_requests_do_not_stop_it(stand):
     parts = urlsplit(stand.base)
     for noise in (b"", b"GET /u/", b"\x16\x03\x01\x00\xff", b"POST /u/0 HTTP/1.1\r\nHost: a\r\n"):
         with socket.create_connection((parts.hostname, parts.port), 10) as connection:
@@ -202,7 +202,7 @@ def test_half_a_request_and_noise_do_not_stop_it(stand):
     assert ask(stand.url("p1")).status == 200
 
 
-def test_whoever_was_unsubscribed_gets_no_next_letter(stand):
+def test_an_unsubscribed_address_gets_no_next_letter(stand):
     text = (stand.campaign.root / "letters/open-letter.md").read_text(encoding="utf-8")
     stand.campaign.write("letters/second.md", text)
     assert click(stand.url("p5")).status == 200
@@ -212,7 +212,7 @@ def test_whoever_was_unsubscribed_gets_no_next_letter(stand):
     assert states["p6"] == "sent"
 
 
-def test_its_log_tells_of_nobody(tmp_path):
+def test_its_output_identifies_nobody(tmp_path):
     campaign = SmallCampaign.at(tmp_path, people=2)
     campaign.petition("send", "open-letter", status=0)
     with running_endpoint(campaign) as (base, said):
@@ -229,7 +229,7 @@ def test_its_log_tells_of_nobody(tmp_path):
         assert secret not in text
 
 
-def test_behind_a_proxy_the_path_before_it_is_answered(tmp_path):
+def test_paths_are_answered_with_and_without_the_proxys_prefix(tmp_path):
     campaign = SmallCampaign.at(tmp_path, people=1)
     campaign.petition("send", "open-letter", status=0)
     with running_endpoint(campaign, "--root-path", "/water/") as (base, _):
@@ -240,7 +240,7 @@ def test_behind_a_proxy_the_path_before_it_is_answered(tmp_path):
         assert click(f"{base}/u/{token}").status == 200
 
 
-def test_what_cannot_be_served_is_told(campaign: SmallCampaign):
+def test_it_says_why_it_cannot_serve(campaign: SmallCampaign):
     assert "nothing has been sent yet" in campaign.petition("serve", status=2).err
     campaign.petition("send", "open-letter", status=0)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -29,7 +29,7 @@ def test_a_bounce_of_a_cc_with_or_without_a_name_changes_nothing(returns: Return
     assert returns.campaign.states()["p1"] == "sent"
 
 
-def test_who_gets_a_copy_knows_the_token_and_can_take_nobody_off_the_list(returns: Returns):
+def test_those_in_cc_know_the_token_but_cannot_suppress_anybody(returns: Returns):
     to = f"bounces+{returns.token('p1')}@campaign.example"
     returns.arrive(
         returns.dsn("p1", "5.1.1", UNKNOWN, to=to, returned=""),

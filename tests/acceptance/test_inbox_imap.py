@@ -58,7 +58,7 @@ def test_mails_are_read_once_and_left_unread(returns: Returns, dovecot: Dovecot)
     assert sorted(path.name for path in (dovecot.root / "mail/new").iterdir()) == dovecot.names()
 
 
-def test_a_mailbox_that_is_numbered_anew_is_read_again_and_counts_once(
+def test_a_mailbox_with_a_new_uidvalidity_is_read_again_and_counts_once(
     returns: Returns, dovecot: Dovecot
 ):
     first = returns.reply("p1", "First.").encode()
@@ -88,30 +88,30 @@ def test_more_mails_than_one_portion_are_all_read(returns: Returns, dovecot: Dov
     assert sorted(words) == sorted(f"No, {number} times." for number in range(620))
 
 
-def test_a_server_that_nobody_vouches_for_is_not_spoken_to(returns: Returns):
+def test_a_server_with_an_untrusted_certificate_is_refused(returns: Returns):
     del returns.campaign.env["SSL_CERT_FILE"]
     assert "is not trusted" in returns.campaign.petition("inbox", status=4).err
 
 
-def test_a_wrong_password_is_told_and_not_shown(returns: Returns):
+def test_a_wrong_password_is_reported_but_not_shown(returns: Returns):
     returns.campaign.env["PETITION_INBOX_PASSWORD"] = "wrong horse"
     answer = returns.campaign.petition("inbox", status=4)
     assert "refuses the login" in answer.err
     assert "horse" not in answer.err
 
 
-def test_without_a_password_it_is_said_where_to_put_it(returns: Returns):
+def test_without_a_password_it_says_where_to_put_it(returns: Returns):
     del returns.campaign.env["PETITION_INBOX_PASSWORD"]
     assert "Set PETITION_INBOX_PASSWORD" in returns.campaign.petition("inbox", status=4).err
 
 
-def test_a_folder_that_is_not_there_is_told(returns: Returns):
+def test_a_missing_folder_is_reported(returns: Returns):
     returns.campaign.change("petition.toml", "/INBOX", "/Elsewhere")
     returns.campaign.trust()
     assert 'no folder "Elsewhere"' in returns.campaign.petition("inbox", status=4).err
 
 
-def test_who_watches_sees_what_comes_and_ends_it_with_ctrl_c(returns: Returns, dovecot: Dovecot):
+def test_watch_shows_new_mail_until_ctrl_c(returns: Returns, dovecot: Dovecot):
     with watching(returns.campaign) as watch:
         dovecot.deliver("1.a", returns.reply("p1", "First.").encode())
         assert watch.words() == "First."

@@ -91,7 +91,7 @@ def test_a_token_of_the_environment_opens_the_mailbox(returns: Returns):
     assert "Number" in campaign.petition("inbox", status=0).out
 
 
-def test_a_token_that_has_run_out_is_asked_for_again(returns: Returns):
+def test_an_expired_token_is_renewed(returns: Returns):
     root = returns.campaign.root
     printer = (
         "import pathlib\n"
@@ -106,14 +106,14 @@ def test_a_token_that_has_run_out_is_asked_for_again(returns: Returns):
     assert (root / "asked").read_text() == "xx"
 
 
-def test_a_token_that_is_refused_twice_ends_it_and_is_not_shown(returns: Returns):
+def test_a_token_that_is_refused_twice_stops_it_and_is_not_shown(returns: Returns):
     campaign = settle(returns, 'auth = "xoauth2"', "token_command = \"echo 'stale token'\"")
     answer = campaign.petition("inbox", status=4)
     assert "refuses the login" in answer.err
     assert "stale" not in answer.err
 
 
-def test_without_a_token_it_is_said_where_to_put_it(returns: Returns):
+def test_without_a_token_it_says_where_to_put_it(returns: Returns):
     campaign = settle(returns, 'auth = "xoauth2"')
     told = " ".join(campaign.petition("inbox", status=4).err.split())
     assert "there is no token for answers@campaign.example" in told

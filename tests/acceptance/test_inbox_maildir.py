@@ -36,7 +36,7 @@ def answers(returns: Returns) -> list[tuple[str, str, str]]:
     return rows
 
 
-def test_each_kind_of_mail_changes_what_it_may(returns: Returns):
+def test_each_kind_of_mail_has_its_effect(returns: Returns):
     returns.arrive(
         returns.dsn("p1", "5.1.1", UNKNOWN, to=f"bounces+{returns.token('p1')}@campaign.example"),
         returns.dsn("p2", "5.2.2", FULL, to=f"bounces+{returns.token('p2')}@campaign.example"),
@@ -90,7 +90,7 @@ def test_a_token_proves_a_bounce_and_names_the_recipient(returns: Returns):
     assert returns.suppressed == {"p2": "no such mailbox"}
 
 
-def test_who_knows_the_message_id_alone_moves_the_copy_and_suppresses_nobody(returns: Returns):
+def test_a_message_id_alone_bounces_a_copy_and_suppresses_nobody(returns: Returns):
     complaint = (
         "From: fbl@isp.example\nSubject: complaint\nMIME-Version: 1.0\n"
         'Content-Type: multipart/report; report-type=feedback-report; boundary="b"\n\n'
@@ -126,7 +126,7 @@ def test_a_thousand_forged_bounces_change_nothing(returns: Returns):
     assert returns.suppressed == {}
 
 
-def test_a_bounce_of_a_copy_that_never_went_changes_nothing(returns: Returns):
+def test_a_bounce_of_a_copy_that_was_not_sent_changes_nothing(returns: Returns):
     returns.campaign.list_people("p1", "p2", "p3", "p4")
     to = f"bounces+{returns.token('p4')}@campaign.example"
     returns.arrive(returns.dsn("p4", "5.1.1", UNKNOWN, to=to, returned=""))
@@ -145,7 +145,9 @@ def test_an_answer_without_a_thread_is_matched_by_its_sender_and_a_bounce_is_not
     assert returns.campaign.states()["p2"] == "sent"
 
 
-def test_each_of_two_fields_can_name_the_letter_and_what_is_no_mail_is_no_answer(returns: Returns):
+def test_either_of_two_fields_names_the_letter_and_a_file_without_headers_is_not_an_answer(
+    returns: Returns,
+):
     to_other = "In-Reply-To: <other@y.example>\n"
     by = "From: home@y.example\n"
     theirs = returns.sent("p1")["Message-ID"]
@@ -164,7 +166,9 @@ def test_each_of_two_fields_can_name_the_letter_and_what_is_no_mail_is_no_answer
     ]
 
 
-def test_who_asks_to_leave_is_suppressed_and_who_was_passed_the_letter_on_is_not(returns: Returns):
+def test_an_unsubscribe_request_suppresses_the_recipient_and_nobody_it_was_forwarded_to(
+    returns: Returns,
+):
     returns.arrive(
         returns.reply("p1", "Please remove me from your list."),
         returns.reply("p2", "Unsubscribe me.", sender="passed.on@y.example"),
@@ -175,7 +179,7 @@ def test_who_asks_to_leave_is_suppressed_and_who_was_passed_the_letter_on_is_not
     assert returns.suppressed == {"p1": "opted out"}
 
 
-def test_a_poisoned_mail_is_set_aside_and_the_next_is_read(returns: Returns):
+def test_a_malicious_mail_is_set_aside_and_the_next_is_read(returns: Returns):
     returns.arrive("X: " + "y" * 300_000 + "\n\n", returns.reply("p1", "No."))
     first, second = read(returns)
     assert first["kind"] is None
@@ -192,7 +196,7 @@ def test_pipes_and_links_in_a_maildir_are_left_alone(returns: Returns):
     assert path.exists()
 
 
-def test_an_mbox_file_is_read_from_its_beginning_and_left_as_it_is(returns: Returns):
+def test_an_mbox_file_is_read_from_its_beginning_and_not_changed(returns: Returns):
     mails = [returns.reply("p1", "No.\n\n>From here on nothing."), returns.reply("p2", "Yes.")]
     text = "".join(f"From x@y.example Mon Sep 28 09:12:43 2015\n{mail}\n" for mail in mails)
     file = returns.campaign.write("answers.mbox", text)
@@ -202,7 +206,7 @@ def test_an_mbox_file_is_read_from_its_beginning_and_left_as_it_is(returns: Retu
     assert file.read_text() == text
 
 
-def test_a_person_is_told_what_came_and_what_could_not_be_matched(returns: Returns):
+def test_it_shows_what_came_and_what_could_not_be_matched(returns: Returns):
     returns.arrive(
         returns.dsn("p1", "5.1.1", UNKNOWN), "From: s@y.example\nSubject: \x1b[31mhello\n\nWho?\n"
     )
@@ -222,9 +226,7 @@ def test_a_person_is_told_what_came_and_what_could_not_be_matched(returns: Retur
         (["x.eml"], "--explain"),
     ],
 )
-def test_a_call_that_makes_no_sense_is_wrong_usage(
-    returns: Returns, arguments: list[str], word: str
-):
+def test_contradicting_options_are_wrong_usage(returns: Returns, arguments: list[str], word: str):
     assert word in returns.campaign.petition("inbox", *arguments, status=2).err
 
 
@@ -264,7 +266,7 @@ def test_mail_that_was_set_aside_for_time_is_read_again_once(returns: Returns):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 there")
-def test_odd_files_in_a_maildir_do_not_end_the_run(returns: Returns):
+def test_odd_files_in_a_maildir_do_not_stop_the_run(returns: Returns):
     returns.arrive(returns.reply("p1", "We can meet."))
     new = returns.maildir / "new"
     odd = Path(os.fsdecode(bytes(new) + b"/1.\xff\xfe.host:2,S"))

@@ -59,7 +59,7 @@ def test_reading_stops_before_a_mail_that_is_refused_and_goes_on_there(
     assert words == ["Number 3.", "Number 4."]
 
 
-def test_a_command_that_prints_no_password_is_looked_for_where_it_stands(returns: Returns):
+def test_a_password_command_that_prints_nothing_is_named(returns: Returns):
     del returns.campaign.env["PETITION_INBOX_PASSWORD"]
     toml = (returns.campaign.root / "petition.toml").read_text()
     returns.campaign.write("petition.toml", f'{toml}password_command = "false"\n')
@@ -68,7 +68,7 @@ def test_a_command_that_prints_no_password_is_looked_for_where_it_stands(returns
     assert "[inbox] password_command" in " ".join(told.split())
 
 
-def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: ScriptedImap):
+def test_watch_reconnects(returns: Returns, server: ScriptedImap):
     server.hang_ups = 1
     server.mails = {1: returns.reply("p1", "First.").encode()}
     with watching(returns.campaign) as watch:
@@ -80,9 +80,7 @@ def test_who_watches_is_connected_again_after_a_loss(returns: Returns, server: S
         assert watch.interrupt(30) == 130  # the server does not answer to the end of IDLE
 
 
-def test_who_watches_a_server_that_refuses_idle_goes_on_without_a_word(
-    returns: Returns, server: ScriptedImap
-):
+def test_watch_polls_if_the_server_refuses_idle(returns: Returns, server: ScriptedImap):
     server.refuses_idle = True
     server.mails = {1: returns.reply("p1", "First.").encode()}
     running = returns.campaign.begin("inbox", "--watch", "--json")
@@ -154,7 +152,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_a_reply_that_makes_no_sense_ends_the_run_and_not_the_next(
+def test_a_malformed_reply_stops_the_run_but_not_the_next(
     returns: Returns, server: ScriptedImap, what: str
 ):
     command, reply = ENDLESS[what]
@@ -168,7 +166,7 @@ def test_a_reply_that_makes_no_sense_ends_the_run_and_not_the_next(
     assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Yes."]
 
 
-def test_a_mail_without_an_end_is_set_aside_and_those_behind_it_are_read(
+def test_an_endless_mail_is_set_aside_and_those_after_it_are_read(
     returns: Returns, server: ScriptedImap
 ):
     server.mails = {uid: returns.reply("p2", f"Number {uid}.").encode() for uid in (1, 2, 3)}
@@ -191,9 +189,7 @@ def test_a_mail_without_an_end_is_set_aside_and_those_behind_it_are_read(
     assert found == ["Number 1.", aside, "Number 3."]
 
 
-def test_what_came_whole_behind_a_mail_without_an_end_is_read_later(
-    returns: Returns, server: ScriptedImap
-):
+def test_mails_after_an_endless_mail_are_read_later(returns: Returns, server: ScriptedImap):
     server.mails = {uid: returns.reply("p2", f"Number {uid}.").encode() for uid in (1, 2, 3)}
     whole = {uid: fetched(uid, mail) for uid, mail in server.mails.items()}
     bomb = b"* 2 FETCH (UID 2 BODY[] {3000000000}\r\n" + b"x" * 1_000_000
@@ -205,9 +201,7 @@ def test_what_came_whole_behind_a_mail_without_an_end_is_read_later(
     assert list(filter(None, found)) == ["Number 1.", "Number 2.", "Number 3."]
 
 
-def test_odd_uids_and_mails_nobody_asked_for_are_passed_over(
-    returns: Returns, server: ScriptedImap
-):
+def test_odd_uids_and_unrequested_mails_are_ignored(returns: Returns, server: ScriptedImap):
     server.mails = {1: returns.reply("p2", "Yes.").encode()}
     stranger = fetched(4_294_967_295, returns.reply("p3", "No.").encode())
     odd = b"* SEARCH 99999999999999999999 -7 x 0 4294967296 " + b"9" * 5_000 + b" 1 1\r\n"
@@ -225,7 +219,7 @@ def test_odd_uids_and_mails_nobody_asked_for_are_passed_over(
     database.close()
 
 
-def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
+def test_a_server_that_trickles_bytes_is_given_up(
     server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
 ):
     def slowly(tag: str) -> Iterator[bytes]:
@@ -241,7 +235,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
         box.count(0, None)
 
 
-def test_mails_before_a_broken_connection_count_and_the_one_behind_it_is_named(
+def test_mails_before_a_lost_connection_count_and_the_next_one_is_named(
     returns: Returns, server: ScriptedImap
 ):
     server.mails = {uid: returns.reply("p2", f"Number {uid}.").encode() for uid in (1, 2)}
@@ -258,7 +252,7 @@ def test_mails_before_a_broken_connection_count_and_the_one_behind_it_is_named(
     assert [json.loads(line)["words"] for line in answer.out.splitlines()] == ["Number 2."]
 
 
-def test_a_server_that_never_says_goodbye_is_not_waited_for(
+def test_a_server_that_does_not_answer_logout_is_not_waited_for(
     server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PETITION_INBOX_PASSWORD", PASSWORD)
@@ -272,7 +266,7 @@ def test_a_server_that_never_says_goodbye_is_not_waited_for(
     released.set()
 
 
-def test_a_server_that_promises_nothing_of_its_numbers_is_read_whole(
+def test_a_server_without_uidvalidity_is_read_from_the_start(
     returns: Returns, server: ScriptedImap
 ):
     server.script = {"EXAMINE": lambda tag: [f"* 1 EXISTS\r\n{tag} OK done\r\n".encode()]}

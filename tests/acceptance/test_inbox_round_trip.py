@@ -142,7 +142,7 @@ def reply(way: Way) -> None:
         server.send_message(answer)
 
 
-def test_each_of_those_who_were_written_to_ends_in_the_right_state(way: Way):
+def test_every_recipient_ends_in_the_right_state(way: Way):
     way.campaign.petition("send", "open-letter", "--yes", status=0)
     assert set(way.campaign.states().values()) == {"sent"}
     wait_until(lambda: way.others.accepted["well@x.example"] == 1, way)

@@ -52,7 +52,7 @@ def style(browser, selector: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_the_keyboard_alone_is_enough(browser, campaign, base, key):
+def test_the_keyboard_is_enough(browser, campaign, base, key):
     who = {"Enter": "p1@x.example", "Space": "p2@x.example"}[key]
     browser.become(1280, 800)
     browser.open(f"{base}/u/{give_token(campaign.root, who)}")
@@ -69,7 +69,7 @@ def test_the_keyboard_alone_is_enough(browser, campaign, base, key):
     assert who in campaign.petition("suppress", status=0).out
 
 
-def test_nothing_but_the_page_itself_is_asked_for(browser, campaign, base):
+def test_the_page_loads_nothing_else(browser, campaign, base):
     browser.requests.clear()
     url = f"{base}/u/{give_token(campaign.root, 'p3@x.example')}"
     browser.open(url)

@@ -126,7 +126,7 @@ def test_the_next_send_counts_what_a_killed_endpoint_had_noted(mailed):
     assert set(leaving) <= suppressed(campaign)
 
 
-def test_connections_that_say_nothing_keep_nobody_out(mailed):
+def test_silent_connections_do_not_block_others(mailed):
     campaign, tokens = mailed
     with ExitStack() as idle, running_endpoint(campaign) as (base, _):
         parts = urlsplit(base)
@@ -168,7 +168,7 @@ def test_connections_without_a_body_make_room_for_others(mailed):
 
 
 @pytest.mark.slow
-def test_headers_that_never_end_are_not_waited_for(mailed):
+def test_endless_headers_are_not_waited_for(mailed):
     campaign, _ = mailed
     with running_endpoint(campaign) as (base, _):
         parts = urlsplit(base)

@@ -71,7 +71,7 @@ def test_a_sound_sender_has_nothing_to_do():
 # ---- SPF
 
 
-def test_what_to_publish_where_there_is_no_spf_is_said():
+def test_without_spf_it_says_what_to_publish():
     ((level, said),) = troubles(sender(), **{"water.example": txt("unrelated=1")})
     assert level is Level.WARNING
     assert said == (
@@ -95,7 +95,7 @@ def chain(length: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("length", "is_broken"), [(9, False), (10, True)])
-def test_more_than_ten_look_ups_break_it(length, is_broken):
+def test_more_than_ten_look_ups_are_an_error(length, is_broken):
     zone = {"water.example": txt("v=spf1 include:i0.example -all")} | chain(length)
     found = troubles(sender(), **zone)
     assert bool(found) is is_broken
@@ -104,7 +104,7 @@ def test_more_than_ten_look_ups_break_it(length, is_broken):
         assert "11 look-ups" in found[0][1]
 
 
-def test_a_record_without_end_is_not_read_to_its_end():
+def test_an_endless_record_is_not_read_to_its_end():
     many = {f"m{at}.example": {"TXT": [" ".join(["v=spf1"] + [
         f"include:m{next_}.example" for next_ in range(at + 1, 60)
     ])]} for at in range(60)}  # fmt: skip
@@ -150,7 +150,7 @@ SAYS_NOTHING = "mail from elsewhere"
         ("ip4:192.0.2.1 ", "?all ", "", Level.WARNING, 'after "all"'),
     ],
 )
-def test_an_ending_that_protects_nobody_is_pointed_out(own, all_between, ending, level, said):
+def test_an_ending_that_protects_nothing_is_reported(own, all_between, ending, level, said):
     record = f"v=spf1 {own}{all_between}include:_spf.host.example{ending}"
     ((found, what),) = troubles(sender(), **{"water.example": txt(record)})
     assert found is level
@@ -158,7 +158,7 @@ def test_an_ending_that_protects_nobody_is_pointed_out(own, all_between, ending,
     assert f'"v=spf1 {own}include:_spf.host.example ~all"' in what
 
 
-def test_who_stands_behind_all_is_not_let_in_and_it_is_said_how_to_write_it():
+def test_terms_after_all_are_reported_with_a_correct_record():
     record = "v=spf1 mx -all include:_spf.host.example a:smtp.host.example"
     zone = {"water.example": txt(record), "mx.water.example": {"A": ["192.0.2.1"]}}
     [(level, said), *_] = troubles(sender(), **zone)
@@ -176,7 +176,7 @@ def test_the_ending_of_a_redirect_counts_and_that_of_an_include_does_not():
     assert troubles(sender(), **zone) == []
 
 
-def test_a_provider_that_spf_leaves_out_is_named_with_the_whole_new_record():
+def test_a_missing_provider_is_named_with_the_whole_new_record():
     known = without_key(server=Server("smtp.gmail.com", 587))
     zone = {"google._domainkey.water.example": {"TXT": ["v=DKIM1; p=QUJD"]}}
     ((level, said),) = troubles(known, **zone)
@@ -185,7 +185,7 @@ def test_a_provider_that_spf_leaves_out_is_named_with_the_whole_new_record():
     assert '"v=spf1 include:_spf.google.com include:_spf.host.example -all"' in said
 
 
-def test_a_server_whose_address_spf_does_not_name_is_pointed_out():
+def test_a_server_that_spf_does_not_cover_is_reported():
     zone = {"smtp.host.example": {"A": ["198.51.100.7"]},
             "7.100.51.198.in-addr.arpa": {"PTR": ["smtp.host.example."]}}  # fmt: skip
     ((level, said),) = troubles(sender(), **zone)
@@ -201,7 +201,7 @@ def test_a_record_that_needs_tcp_is_read():
 # ---- DKIM
 
 
-def test_a_missing_selector_is_wrong_and_the_record_is_cut_as_a_zone_file_wants_it():
+def test_a_missing_selector_is_an_error_and_its_record_is_split_as_in_a_zone_file():
     ((level, said),) = troubles(sender(), **{"s1._domainkey.water.example": None})
     assert level is Level.ERROR
     assert "Publish: s1._domainkey.water.example. TXT" in said
@@ -228,13 +228,13 @@ def test_a_key_that_a_cname_leads_to_is_found():
         (KEY.replace("k=rsa", "k=rsa; t=y"), Level.WARNING, "it is a test"),
     ],
 )
-def test_a_key_record_that_does_not_fit_is_told(record, level, said):
+def test_a_wrong_key_record_is_reported(record, level, said):
     ((found, what),) = troubles(sender(), **{"s1._domainkey.water.example": txt(record)})
     assert found is level
     assert said in what
 
 
-def test_who_signs_is_asked_where_it_cannot_be_told():
+def test_an_unknown_signer_is_a_note():
     found = [said for _, said in looked(without_key())]
     assert any("look for dkim=pass and d=water.example" in said for said in found)
 
@@ -251,13 +251,13 @@ def test_who_signs_is_asked_where_it_cannot_be_told():
         (["v=DMARC1; p=bogus"], Level.ERROR, "has no policy"),
     ],
 )
-def test_a_dmarc_record_that_is_none_is_told(records, level, said):
+def test_an_invalid_dmarc_record_is_reported(records, level, said):
     ((found, what),) = troubles(sender(), **{"_dmarc.water.example": {"TXT": records}})
     assert found is level
     assert said in what
 
 
-def test_a_policy_that_only_watches_is_a_note_with_the_next_step():
+def test_a_policy_that_only_reports_is_a_note_with_the_next_step():
     found = looked(sender(), **{"_dmarc.water.example": {"TXT": ["v=DMARC1; p=none"]}})
     (note,) = [said for level, said in found if "p=none" in said and level is Level.NOTE]
     assert "p=quarantine" in note
@@ -278,7 +278,7 @@ def test_the_record_of_a_domain_above_counts():
         ("p=reject", "water.example", Level.WARNING),
     ],
 )
-def test_a_key_that_does_not_count_for_the_from_address_is_told(policy, bounces, level):
+def test_a_key_that_is_not_aligned_is_reported(policy, bounces, level):
     one = sender(key_domain="elsewhere.example", bounces=bounces)
     zone = {"_dmarc.water.example": {"TXT": [f"v=DMARC1; {policy}"]},
             "other.example": txt("v=spf1 ip4:192.0.2.25 -all")}  # fmt: skip
@@ -287,7 +287,7 @@ def test_a_key_that_does_not_count_for_the_from_address_is_told(policy, bounces,
     assert "DKIM proves elsewhere.example" in said
 
 
-def test_strict_alignment_wants_the_very_domain():
+def test_strict_alignment_requires_the_same_domain():
     one = sender(key_domain="mail.water.example", bounces="bounce.water.example")
     zone = {"bounce.water.example": txt("v=spf1 ip4:192.0.2.25 -all")}
     assert troubles(one, **zone) == []
@@ -296,7 +296,7 @@ def test_strict_alignment_wants_the_very_domain():
     assert level is Level.ERROR
 
 
-def test_a_return_path_of_the_providers_own_proves_nothing_of_the_sender():
+def test_a_providers_own_return_path_is_not_aligned():
     one = without_key(server=Server("email-smtp.eu-west-1.amazonaws.com", 587))
     ((level, said),) = troubles(one)
     assert level is Level.WARNING
@@ -306,7 +306,7 @@ def test_a_return_path_of_the_providers_own_proves_nothing_of_the_sender():
 @pytest.mark.parametrize(
     ("host", "level"), [("smtp.gmail.com", Level.NOTE), ("smtp.host.example", Level.ERROR)]
 )
-def test_an_address_that_a_provider_gives_to_all_goes_through_that_provider(host, level):
+def test_a_freemail_address_must_be_sent_through_its_provider(host, level):
     one = without_key(domain="gmail.com", bounces="gmail.com", server=Server(host, 587))
     ((found, said),) = looked(one)
     assert found is level
@@ -324,14 +324,14 @@ def test_an_address_that_a_provider_gives_to_all_goes_through_that_provider(host
         ({"A": ["192.0.2.1"]}, Level.WARNING, "there is no MX record, only an address"),
     ],
 )
-def test_answers_that_would_arrive_nowhere_are_told(kinds, level, said):
+def test_a_reply_domain_without_mail_is_reported(kinds, level, said):
     ((found, what),) = troubles(sender(answers="y.example"), **{"y.example": kinds})
     assert found is level
     assert said in what
 
 
 @pytest.mark.parametrize("names", [[], ["other.example."]])
-def test_an_address_without_a_name_that_leads_back_is_told(names):
+def test_an_address_without_a_matching_ptr_is_reported(names):
     ((level, said),) = troubles(sender(), **{"25.2.0.192.in-addr.arpa": {"PTR": names}})
     assert level is Level.WARNING
     assert "25.2.0.192.in-addr.arpa. PTR smtp.host.example" in said
@@ -340,13 +340,13 @@ def test_an_address_without_a_name_that_leads_back_is_told(names):
 # ---- DNS itself
 
 
-def test_a_fault_of_the_name_server_is_no_missing_record():
+def test_a_name_server_error_is_not_a_missing_record():
     ((level, said),) = troubles(sender(), **{"_dmarc.water.example": SERVFAIL})
     assert level is Level.WARNING
     assert "report an error" in said
 
 
-def test_a_name_server_that_is_silent_is_asked_twice_and_then_no_more():
+def test_a_silent_name_server_is_asked_twice():
     zone = dict.fromkeys(SOUND, SILENT)
     with name_server(zone) as server:
         found = list(look_at_sender(sender(), Resolver(server.place, seconds=0.3)))
@@ -363,7 +363,7 @@ def test_a_machine_without_a_name_server_says_so():
         resolver.txt("water.example")
 
 
-def test_names_that_are_none_are_trouble_and_no_crash():
+def test_invalid_names_are_reported():
     with name_server(SOUND) as server:
         resolver = Resolver(server.place)
         for name in ("a..b", "x" * 64 + ".example", ".".join(["a" * 60] * 6)):
@@ -372,6 +372,6 @@ def test_names_that_are_none_are_trouble_and_no_crash():
 
 
 @pytest.mark.parametrize("place", ["name.example", "1.2.3.4:99999", "x:1", "1.2.3"])
-def test_a_resolver_that_is_no_address_is_refused(place):
+def test_a_resolver_that_is_not_an_address_is_refused(place):
     with pytest.raises(UsageError, match="PETITION_RESOLVER"):
         Resolver(place)

@@ -45,7 +45,7 @@ def test_a_visit_logs_in_and_sends_nothing(authority):
     assert server.verbs == ["EHLO", "EHLO", "QUIT"]  # STARTTLS and AUTH have no hook there
 
 
-def test_a_login_that_is_refused_is_told_with_what_to_do(authority):
+def test_a_refused_login_is_reported_with_a_hint(authority):
     seen, server = visited(authority, password="wrong")
     assert seen.is_refused
     (problem,) = seen.found
@@ -55,7 +55,7 @@ def test_a_login_that_is_refused_is_told_with_what_to_do(authority):
     assert server.letters == []
 
 
-def test_a_certificate_that_nobody_vouches_for_ends_the_visit(authority):
+def test_an_untrusted_certificate_ends_the_visit(authority):
     seen, server = visited(authority, trust=False)
     assert seen.is_refused
     assert "is not trusted" in seen.found[0].what
@@ -68,7 +68,7 @@ def test_a_letter_that_is_too_large_is_named(authority):
     assert problem.what.startswith("large has 40.0 MB, but the server accepts at most 33.6 MB")
 
 
-def test_a_server_that_names_no_size_is_not_judged_by_it():
+def test_a_server_without_size_is_not_checked_for_it():
     async def main():
         async with ScriptedServer({}, extensions=("PIPELINING",)) as server:
             where = Server("127.0.0.1", server.port, security="none", timeout=5)
@@ -92,17 +92,17 @@ def paced(connections=1, recipients=10, **pace):
     return [(problem.level, problem.what, problem.hint) for problem in found]
 
 
-def test_limits_that_are_kept_say_nothing():
+def test_limits_that_are_kept_are_not_mentioned():
     assert paced(rate="20/min", per_day=500) == []
 
 
-def test_more_than_is_known_is_a_note_for_an_account_may_have_more():
+def test_more_than_the_known_limit_is_a_note():
     found = paced(rate="1/s", per_day=2_000, recipients=2_000)
     assert [level for level, _, _ in found] == [Level.NOTE] * 2
     assert found[0][1].endswith("and per_day is more")
 
 
-def test_limits_that_are_not_kept_say_what_to_write():
+def test_exceeded_limits_say_what_to_write():
     hints = [hint for _, _, hint in paced(connections=4)]
     assert hints == [
         "Write per_day = 500 in [pace], or what your account allows",
@@ -111,7 +111,7 @@ def test_limits_that_are_not_kept_say_what_to_write():
     ]
 
 
-def test_a_list_that_takes_days_is_told():
+def test_a_list_that_takes_days_is_a_note():
     ((level, what, _),) = paced(rate="20/min", per_day=400, recipients=1_000)
     assert level is Level.NOTE
     assert what == "1,000 recipients take 3 days at 400 a day"

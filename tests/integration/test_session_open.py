@@ -388,7 +388,7 @@ def test_a_refused_token_is_told_by_the_last_reply():
     assert "PETITION_SMTP_TOKEN" in trouble.hint
 
 
-def test_a_token_that_has_run_out_is_asked_for_again():
+def test_an_expired_token_is_renewed():
     ask = Tokens("fresh")
     server, trouble = with_token({Phase.AUTH: RUN_OUT}, Secret("stale", ask))
     assert trouble is None

@@ -36,19 +36,19 @@ def test_a_refusal_says_whether_there_is_such_an_address(row: dict[str, str]):
 
 
 @pytest.mark.parametrize(("first", "second"), [*pairwise(WORDS)])
-def test_the_heading_that_comes_first_decides(first: str, second: str):
+def test_the_first_heading_that_matches_decides(first: str, second: str):
     (cause, words), (other, more) = WORDS[first], WORDS[second]
     assert judge("", words)[0] is cause
     assert judge("", more)[0] is other
     assert judge("", f"{more}; {words}")[0] is cause
 
 
-def test_the_headings_stand_in_the_order_in_which_they_count():
+def test_the_headings_are_in_the_order_in_which_they_count():
     assert [name for name in sections() if name in WORDS] == list(WORDS)
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_the_code_counts_for_more_than_vague_words_and_for_less_than_clear_ones(name: str):
+def test_a_code_outweighs_vague_words_but_not_clear_ones(name: str):
     cause, words = WORDS[name]
     is_vague = list(WORDS).index(name) >= list(WORDS).index("loop")
     assert judge("5.2.2", words)[0] is (Cause.FULL if is_vague else cause)
@@ -65,7 +65,7 @@ def test_a_persons_answer_is_not_searched_for_a_servers_words(
     assert searched != []
 
 
-def test_a_detector_that_fails_on_a_header_ends_neither_the_others_nor_the_silence(
+def test_a_detector_that_fails_stops_no_other_and_logs_nothing(
     caplog: pytest.LogCaptureFixture,
 ):
     mail = (

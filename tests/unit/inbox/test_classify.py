@@ -42,7 +42,7 @@ def test_every_sample_has_an_answer():
 
 
 @pytest.mark.parametrize("row", rows("replies.csv"), ids=lambda row: row["subject"][:60])
-def test_a_programs_reply_is_told_from_a_persons(row: dict[str, str]):
+def test_automatic_replies_and_answers_are_told_apart(row: dict[str, str]):
     header = f"{row['header']}\n" if row["header"] else ""
     mail = (
         f"From: {row['sender']}\nTo: answers@campaign.example\nSubject: {row['subject']}\n"

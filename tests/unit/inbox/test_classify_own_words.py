@@ -22,7 +22,7 @@ QUOTED = "> Dear Mr Kim,\n> four demands\n"
     ],
 )
 @pytest.mark.parametrize("quoted", [QUOTED, QUOTED.replace("> ", "")])
-def test_what_follows_an_attribution_is_not_the_persons_own(line: str, quoted: str):
+def test_text_after_an_attribution_is_quoted(line: str, quoted: str):
     assert own_lines(f"We can meet.\n\n{line}\n\n{quoted}") == "We can meet."
 
 
@@ -45,7 +45,7 @@ def test_what_follows_an_attribution_is_not_the_persons_own(line: str, quoted: s
         "Ce message est confidentiel.",
     ],
 )
-def test_what_mail_programs_and_offices_add_is_not_their_own(block: str):
+def test_signatures_and_disclaimers_are_left_out(block: str):
     assert own_lines(f"We can meet.\n\n{block}") == "We can meet."
 
 
@@ -54,11 +54,11 @@ def test_answers_between_the_quoted_lines_are_kept():
     assert own_lines(text) == "No.\nNever."
 
 
-def test_a_letter_that_speaks_of_what_somebody_wrote_is_kept_whole():
+def test_a_letter_about_what_somebody_wrote_is_kept_whole():
     text = "On Friday I was told what you wrote.\nFrom: here we go on.\nWe refuse."
     assert own_lines(text) == text
 
 
-def test_html_is_read_as_lines_and_its_quotation_is_marked():
+def test_html_is_read_as_lines_with_its_quotation_marked():
     html = "<p>Yes &amp; no</p><script>alert(1)</script><blockquote>Dear Mr Kim</blockquote>"
     assert own_lines(text_of_html(html)) == "Yes & no"

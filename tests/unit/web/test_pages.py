@@ -40,7 +40,7 @@ def test_a_sender_cannot_add_markup(language, page):
     assert f"<style>{STYLE}</style>" in text  # the very text that the policy has the hash of
 
 
-def test_the_policy_allows_no_source_of_another_site():
+def test_the_policy_allows_nothing_from_another_site():
     assert "http" not in HEADERS["Content-Security-Policy"]
 
 
@@ -54,10 +54,10 @@ def test_the_policy_allows_no_source_of_another_site():
         ("fr;q=0", ["es"], "es"),
     ],
 )
-def test_the_row_speaks_where_the_browser_wants_none_of_ours(accepted, others, language):
+def test_the_row_decides_if_the_browser_accepts_none_of_our_languages(accepted, others, language):
     assert language_for(accepted, others) == language
 
 
 @given(st.text(max_size=200))
-def test_whatever_a_browser_asks_for_there_is_a_page(accepted):
+def test_any_accept_language_gets_a_page(accepted):
     assert language_for(accepted, []) in WORDS

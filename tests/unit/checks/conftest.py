@@ -1,3 +1,0 @@
-from tests.unit.campaign.conftest import folder
-
-__all__ = ["folder"]
