@@ -320,10 +320,10 @@ def _summary(found: Ledger) -> str:
 def _fitting(found: Ledger) -> list[Sequence[QuotedDemand]]:
     """The demands in groups that fit the terminal."""
     demand = max(map(len, _WORDS.values()))
-    room = (
+    space = (
         output.width() - _NARROWEST_NAME - sum(map(len, _before(found))) - 2 * 5 - len("stall ×9")
     )
-    each = max(1, room // (demand + 2))
+    each = max(1, space // (demand + 2))
     groups = [found.demands[at : at + each] for at in range(0, len(found.demands), each)]
     return list(groups) or [()]
 

@@ -123,7 +123,7 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-ENVIRONMENT = "environment"  # stands where a file would, for what an environment variable says
+ENVIRONMENT = "environment"  # in place of a file, for environment variables
 
 
 @dataclass
@@ -178,7 +178,7 @@ def _look_online(place: Workspace, inspection: Inspection, *, asks: bool) -> Non
     try:
         place.allow(Part.SERVER, Part.SIGNATURE, asks=asks)
         seen = look_online(place, inspection.sizes, inspection.recipients)
-    except ServerMisnamed:  # it was told of
+    except ServerMisnamed:  # reported above
         return
     inspection.online = seen.found
     inspection.is_refused = seen.is_refused

@@ -116,8 +116,8 @@ class _Reader:
         while True:
             self.incoming.log.tidy()  # what a dead run had in hand has its true state now
             known = self.incoming.known_places(source.name)
-            with _Told(source.count(known), as_json=self.as_json) as told:
-                yield from read_into(self.incoming, source.mails(known), source.name, told=told)
+            with _Progress(source.count(known), as_json=self.as_json) as progress:
+                yield from read_into(self.incoming, source.mails(known), source.name, told=progress)
             yield None
             if not self.watch:
                 return
@@ -153,16 +153,16 @@ class _Reader:
                 # With another UIDVALIDITY, or none, the numbers can mean other mails now, and all
                 # are read again (RFC 9051 2.3.1.1).
                 after = known[1] if known and known[0] == box.validity != 0 else 0
-                with _Told(box.count(after, self.since), as_json=self.as_json) as told:
+                with _Progress(box.count(after, self.since), as_json=self.as_json) as progress:
                     mails = box.mails(after, self.since, incoming.timed_out(box.name))
-                    yield from read_into(incoming, mails, box.name, box.validity, told)
+                    yield from read_into(incoming, mails, box.name, box.validity, progress)
                 yield None
                 if not self.watch:
                     return
                 box.wait()
 
 
-class _Told:
+class _Progress:
     """Tells how far a long inbox is read: a bar on a terminal, else a line now and then."""
 
     def __init__(self, total: int, *, as_json: bool) -> None:

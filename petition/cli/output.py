@@ -330,7 +330,7 @@ def _print_grid(grid: Table) -> None:
 def _excerpt_text(excerpt: Excerpt, width: int) -> Text:
     """A line with carets under a part of it, no wider than a terminal."""
     number = f"{excerpt.line:>5} | "
-    room = max(width - len(number) - 1, _NARROWEST)
+    space = max(width - len(number) - 1, _NARROWEST)
     before, meant, after = (
         clean(part)
         for part in (
@@ -340,15 +340,15 @@ def _excerpt_text(excerpt: Excerpt, width: int) -> Text:
         )
     )
     before = before.lstrip()
-    if cell_len(before) > room // 2:
-        before = "…" + before[-(room // 2 - 1) :]
-        while cell_len(before) > room // 2:
+    if cell_len(before) > space // 2:
+        before = "…" + before[-(space // 2 - 1) :]
+        while cell_len(before) > space // 2:
             before = "…" + before[2:]
     shown = f"{before}{meant}{after}"
-    if cell_len(shown) > room:
-        shown = set_cell_size(shown, room - 1) + "…"
+    if cell_len(shown) > space:
+        shown = set_cell_size(shown, space - 1) + "…"
     start = cell_len(before)
-    carets = "^" * max(1, min(cell_len(meant), room - start))
+    carets = "^" * max(1, min(cell_len(meant), space - start))
     margin = f"{'|':>{len(number) - 1}} "
     text = harmless("").append(number, "dim").append(f"{shown}\n")
     return text.append(margin, "dim").append(" " * start + carets, "bold red")

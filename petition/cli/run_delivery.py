@@ -55,7 +55,7 @@ class Progress:
         self._bar = output.bar() if sys.stderr.isatty() else None
         self._task = self._bar.add_task("", total=total, tally="") if self._bar else None
 
-    def told(self, state: State, copy: int | None = None) -> None:
+    def count(self, state: State, copy: int | None = None) -> None:
         """Count a letter; by the id of its copy, one that was deferred and is sent counts once."""
         if copy in self._deferred:
             self._deferred.remove(copy)

@@ -183,10 +183,10 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
 
-        def tell(told: CopyResult) -> None:
+        def tell(result: CopyResult) -> None:
             nonlocal kept
-            kept = kept or (told if told.state is State.SENT else None)
-            progress.told(told.state, told.copy.id)
+            kept = kept or (result if result.state is State.SENT else None)
+            progress.count(result.state, result.copy.id)
 
         ending = run_delivery.deliver(prepared, secrets, tell, progress.note, wait=wait)
     status = _report(prepared, ending)
@@ -320,10 +320,10 @@ def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
             output.say(f"{state.capitalize()}: {step}")
 
 
-def _is_of_sandbox(prepared: Prepared, told: CopyResult) -> bool:
+def _is_of_sandbox(prepared: Prepared, result: CopyResult) -> bool:
     """Whether the server that took a copy said that nobody receives it."""
-    copies = prepared.log.copies_to(prepared.letter, told.copy.mailbox)
-    return any(copy.id == told.copy.id and (copy.reply or "").endswith(NOBODY) for copy in copies)
+    copies = prepared.log.copies_to(prepared.letter, result.copy.mailbox)
+    return any(copy.id == result.copy.id and (copy.reply or "").endswith(NOBODY) for copy in copies)
 
 
 def _say_sandbox(prepared: Prepared) -> None:
