@@ -25,9 +25,10 @@ from petition.outbox.answers import (
     stored_mails,
     write_down,
 )
+from petition.outbox.database import stamp
 from petition.outbox.inbound import Incoming, Unmatched
 from petition.outbox.log import Log
-from petition.outbox.models import Copy, stamp
+from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.report.ledger import Entry, Ledger, QuotedDemand, demands_of, ledger
 

@@ -10,8 +10,9 @@ from petition.cli import output
 from petition.cli.workspace import Csv, Json, Workspace, addresses, letter_name, one_format
 from petition.errors import UsageError, sentence
 from petition.identity import Identity, Signer
+from petition.outbox.database import stamp
 from petition.outbox.log import Log
-from petition.outbox.models import Copy, Counts, Event, stamp
+from petition.outbox.models import Copy, Counts, Event
 from petition.outbox.states import WAITING, State
 from petition.outbox.worker_store import settings_of
 

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from petition.address import folded, is_of
-from petition.outbox.database import Database, Row
+from petition.outbox.database import Database, Row, moment
 from petition.outbox.log import Log
-from petition.outbox.models import Copy, copy_of, moment
+from petition.outbox.models import Copy, copy_of
 from petition.outbox.states import Reason, State
 
 INBOX = "petition inbox"  # the author of answers that came by mail

@@ -23,14 +23,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from datetime import UTC, datetime
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, overload
 
 from petition.database_url import POSTGRESQL, SQLITE, AddressUnreadable, PostgresAddress
-from petition.errors import LogUnusable
+from petition.errors import LogDamaged, LogUnusable
 from petition.outbox import states
 
 _FILES = (
@@ -435,3 +436,39 @@ class Upgraded:
     before: int  # the schema that the log had
     after: int  # the one that it has now
     kept: str | None  # the copy of the log from before; None on a server
+
+
+@lru_cache(maxsize=64)
+def stamp(moment: datetime) -> str:
+    """A moment as the log keeps it: UTC, ISO 8601, milliseconds."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=64)
+def moment(text: str) -> datetime:
+    """A moment that the log kept."""
+    with intact():
+        return datetime.fromisoformat(text)
+
+
+@contextmanager
+def intact() -> Iterator[None]:
+    """Read what only petition writes; if it cannot be read, the log is damaged."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as fault:
+        raise LogDamaged(
+            f"the log is damaged: it has a value that cannot be read ({fault})"
+        ) from fault
+
+
+def meta(database: Database, name: str) -> str | None:
+    """A value that holds for the whole log; None: it has none. LogDamaged: it is not a text."""
+    row = database.one("meta", {"name": name})
+    if row is None:
+        return None
+    with intact():
+        if not isinstance(row[0], str):
+            raise TypeError(f"{name} is not a text")
+        return row[0]

@@ -17,10 +17,10 @@ from petition.address import folded
 from petition.errors import LogChanged
 from petition.identity import Signer
 from petition.outbox import models
-from petition.outbox.database import Row, drop_inbound_indexes
+from petition.outbox.database import Row, drop_inbound_indexes, moment
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
-from petition.outbox.models import FrozenLetter, fields_of, moment, state_of
+from petition.outbox.models import FrozenLetter, fields_of, state_of
 from petition.outbox.states import Mode, Reason, State
 
 

@@ -35,11 +35,11 @@ from petition.errors import LogUnusable
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import INBOX
-from petition.outbox.database import make_inbound_indexes
+from petition.outbox.database import make_inbound_indexes, moment, stamp
 from petition.outbox.log import Log
 from petition.outbox.log_file import sync
 from petition.outbox.manual import Forgotten, stop_writing
-from petition.outbox.models import Copy, copies_of, copy_of, moment, stamp
+from petition.outbox.models import Copy, copies_of, copy_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
@@ -51,12 +51,6 @@ _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 def is_token(text: str) -> bool:
     """Whether a text has the form of a token, in either case."""
     return _TOKEN.fullmatch(text.lower()) is not None
-
-
-def is_bulk(log: Log, letter: str) -> bool:
-    """Whether a letter as it was last frozen has a list that people can leave."""
-    newest = log.newest(letter)
-    return bool(newest and newest.content.get("kind") == "bulk")
 
 
 def copy_with(log: Log, token: str) -> Copy | None:

@@ -39,8 +39,7 @@ from typing import Any
 
 from petition.database_url import POSTGRESQL, PostgresAddress
 from petition.errors import LogForked, LogUnusable, PetitionError
-from petition.outbox.database import Database, file_of, where
-from petition.outbox.models import intact, meta
+from petition.outbox.database import Database, file_of, intact, meta, where
 from petition.user_state import UserStateUnusable, changed_state, read_state, state_folder
 
 FILE = "logs.json"

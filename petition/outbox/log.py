@@ -12,7 +12,16 @@ from petition.database_url import POSTGRESQL
 from petition.errors import LogBusy, LogUnusable, PetitionError
 from petition.identity import new_key
 from petition.outbox import models, upgrades
-from petition.outbox.database import PATIENCE, Database, Values, path_of
+from petition.outbox.database import (
+    PATIENCE,
+    Database,
+    Values,
+    intact,
+    meta,
+    moment,
+    path_of,
+    stamp,
+)
 from petition.outbox.known_logs import BEGUN, Known, Memory, known_logs
 from petition.outbox.models import (
     Copy,
@@ -22,9 +31,6 @@ from petition.outbox.models import (
     copy_of,
     event_of,
     frozen_of,
-    intact,
-    moment,
-    stamp,
     state_of,
 )
 from petition.outbox.states import State
@@ -148,11 +154,11 @@ class Log:
     def key(self) -> bytes:
         """The key of all identities (identity.py), made with the log."""
         if self._key is None:
-            text = models.meta(self.database, "key")
+            text = meta(self.database, "key")
             if text is None and not (self.database.read_only or self._looks):
                 with self.database.transaction():
                     self.database.run("set_meta", {"name": "key", "value": self._first_key().hex()})
-                text = models.meta(self.database, "key")
+                text = meta(self.database, "key")
             with intact():
                 self._key = self._first_key() if text is None else bytes.fromhex(text)
         return self._key
@@ -170,7 +176,7 @@ class Log:
     @property
     def campaign_id(self) -> str | None:
         """The campaign's id, fixed with the first queued letter; None before."""
-        return models.meta(self.database, "campaign")
+        return meta(self.database, "campaign")
 
     # ---- frozen letters
 

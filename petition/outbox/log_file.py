@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox.database import PAUSE
 
 
 @contextmanager
@@ -120,15 +119,18 @@ _PID_LENGTH = 15  # of the lock file's first line; behind it stand the numbers o
 
 
 @contextmanager
-def ownership(database: Path, patience: float) -> Iterator[int]:
-    """Own a log while the block runs, by the lock file whose descriptor this yields."""
+def ownership(database: Path, patience: float, pause: float) -> Iterator[int]:
+    """Own a log while the block runs, by the lock file whose descriptor this yields.
+
+    Tries for `patience` seconds, with a `pause` between two tries.
+    """
     path = _lock_file(database)
     with explained_file(path):
         # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         with explained_file(path):
-            _lock(handle, database.name, patience)
+            _lock(handle, database.name, patience, pause)
             os.pwrite(handle, f"{os.getpid():<{_PID_LENGTH}}\n".encode(), 0)
         yield handle
     finally:
@@ -168,7 +170,7 @@ def is_owned(database: Path) -> bool:
     return False
 
 
-def _lock(handle: int, name: str, patience: float) -> None:
+def _lock(handle: int, name: str, patience: float, pause: float) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -179,7 +181,7 @@ def _lock(handle: int, name: str, patience: float) -> None:
                     f"another petition command{_who(handle)} is sending from {name}",
                     "Wait until it has ended; nothing was done here",
                 ) from None
-            time.sleep(PAUSE)
+            time.sleep(pause)
         else:
             return
 

@@ -5,16 +5,14 @@ enqueue.sql); the rest is the same for all.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from petition.errors import LogDamaged
-from petition.outbox.database import Database, Row, Values
+from petition.outbox.database import Database, Row, Values, intact, moment
 from petition.outbox.states import Mode, Reason, State, check_transition
 
 
@@ -130,20 +128,6 @@ class Counts:
         return self.by_state.get(state, 0)
 
 
-@lru_cache(maxsize=64)
-def stamp(moment: datetime) -> str:
-    """A moment as the log keeps it: UTC, ISO 8601, milliseconds."""
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-@lru_cache(maxsize=64)
-def moment(text: str) -> datetime:
-    """A moment that the log kept."""
-    with intact():
-        return datetime.fromisoformat(text)
-
-
 def state_of(text: str) -> State:
     """A state that the log kept."""
     with intact():
@@ -154,28 +138,6 @@ def fields_of(text: str) -> dict[str, str]:
     """The merge fields that the log kept for a row."""
     with intact():
         return dict(json.loads(text))
-
-
-@contextmanager
-def intact() -> Iterator[None]:
-    """Read what only petition writes; if it cannot be read, the log is damaged."""
-    try:
-        yield
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as fault:
-        raise LogDamaged(
-            f"the log is damaged: it has a value that cannot be read ({fault})"
-        ) from fault
-
-
-def meta(database: Database, name: str) -> str | None:
-    """A value that holds for the whole log; None: it has none. LogDamaged: it is not a text."""
-    row = database.one("meta", {"name": name})
-    if row is None:
-        return None
-    with intact():
-        if not isinstance(row[0], str):
-            raise TypeError(f"{name} is not a text")
-        return row[0]
 
 
 def copy_of(row: Row) -> Copy:

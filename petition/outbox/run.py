@@ -21,11 +21,10 @@ from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer
-from petition.outbox.database import Database
-from petition.outbox.inbound import is_bulk
-from petition.outbox.log import Log
-from petition.outbox.models import Copy, copies_of, moment, stamp
-from petition.outbox.states import WAITING, Reason, State, check_transition
+from petition.outbox.database import Database, moment, stamp
+from petition.outbox.log import Cap, Log
+from petition.outbox.models import Copy, copies_of
+from petition.outbox.states import DONE, WAITING, Reason, State, check_transition
 from petition.outbox.worker_store import queue_moved
 
 Answer = TypeVar("Answer")
@@ -134,7 +133,8 @@ class Run:
         self._log = log
         self.letter = letter
         self._gate = Gate.of(log, letter)
-        self._is_bulk = is_bulk(log, letter)
+        newest = log.newest(letter)
+        self._is_bulk = bool(newest and newest.content.get("kind") == "bulk")
         self._owner = owner or uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._bind = self._signer.binder(letter)
@@ -334,3 +334,104 @@ class Run:
         """The replies that could not be recorded, once it is closed (`write_down_late`)."""
         lost = [row for rows, row in self._committer.lost if rows == self._record_all]
         return [one for one in lost if one.state in _BY_REPLY and one.reply_code is not None]
+
+
+class SharedRun(Run):
+    """Sends one revision of a letter beside other runs.
+
+    Args:
+        log: The log; its connection is the run's until `close`.
+        letter: The letter's name.
+        revision: The revision.
+        owner: The worker, which holds the lock of `membership`.
+        cap: How many recipients a login may have in 24 hours, by the days before this one.
+        loop: The event loop in which it is used; it may be made on a thread.
+
+    Attributes:
+        damage: What is wrong with a row that was left out.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        letter: str,
+        revision: int,
+        owner: str,
+        cap: Cap,
+        loop: "asyncio.AbstractEventLoop",
+    ) -> None:
+        super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
+        self._which: dict[str, object] = {"letter": letter, "revision": revision}
+        self._cap = cap
+        self._has_cap = cap(0) is not None or cap(1_000_000) is not None
+        self._found: list[int] = []  # by the last claim
+        self._damaged: list[int] = []
+        self.damage: LogDamaged | None = None
+
+    async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
+        """Take copies in hand, but for rows that cannot be read: the others go."""
+        while True:
+            try:
+                return await super().claim(limit, full, past)
+            except LogDamaged as fault:
+                self.damage = fault
+                if len(self._found) == 1:
+                    self._damaged += self._found
+                limit = 1  # until it is known which row it is
+
+    def _claimable(
+        self, database: Database, limit: int, full: Sequence[str], past: int
+    ) -> list[int]:
+        del past  # what others claim comes first: none need be passed by
+        values = {"limit": limit, "full": list(full), "damaged": self._damaged}
+        values |= self._which | {"now": self._log.now}
+        self._found = [row["id"] for row in database.all("claimable_shared", values)]
+        return self._found
+
+    def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
+        within = self._within_cap(database, intents) if self._has_cap else len(intents)
+        answers = super()._intend_all(database, intents[:within]) if within else []
+        return answers + [False] * (len(intents) - within)
+
+    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> int:
+        """How many of the first ones the cap allows; all are under one login."""
+        login = intents[0].login
+        database.one("lock_cap", {"login": login})
+        cap = self._cap(self._log.days_before(login))
+        if cap is None:
+            return len(intents)
+        room = cap - self._log.spent(login)[0]
+        for number, intent in enumerate(intents):
+            room -= intent.recipients
+            if room < 0:
+                return number
+        return len(intents)
+
+    def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
+        answers = super()._record_all(database, outcomes)
+        states = [outcome.state for outcome in outcomes]
+        counts: dict[str, object] = {state.value: states.count(state) for state in DONE}
+        if any(counts.values()):
+            database.run("count_work", counts | {"owner": self._owner})
+        return answers
+
+    async def drop_unwanted(self) -> None:
+        """Suppress what waits for mailboxes that are never to be written to."""
+
+        def step(database: Database) -> None:
+            found = [row["id"] for row in database.all("unwanted_shared", self._which)]
+            if found:
+                values = {"copies": found, "replaced": Reason.REPLACED}
+                models.pick(database, "pick_stopped", values)
+                models.move(database, self._log.now)
+
+        await self._committer.commit(step)
+
+    async def waiting(self, limit: int) -> int:
+        """How many copies could be claimed now; `limit` are enough to know of."""
+
+        def step(database: Database) -> int:
+            row = database.one("waiting_shared", self._which | {"now": self._log.now})
+            return min(limit, row[0]) if row else 0
+
+        return await self._committer.commit(step)

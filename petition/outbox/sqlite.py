@@ -23,6 +23,7 @@ from petition.errors import LogDamaged, LogUnusable
 from petition.outbox.database import (
     INDEXING,
     PATIENCE,
+    PAUSE,
     SQLITE_SQL,
     Database,
     Query,
@@ -346,7 +347,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by the lock beside its file."""
-        with ownership(self.path, patience) as lock:
+        with ownership(self.path, patience, PAUSE) as lock:
             self._lock = lock
             try:
                 yield

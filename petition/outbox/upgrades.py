@@ -13,8 +13,7 @@ from functools import cache
 from petition.address import folded
 from petition.errors import LogUnusable
 from petition.identity import Signer, new_key
-from petition.outbox.database import Database, Upgraded
-from petition.outbox.models import intact, meta, stamp
+from petition.outbox.database import Database, Upgraded, intact, meta, stamp
 
 FIRST = 8
 

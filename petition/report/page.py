@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 from petition.errors import PetitionError
 from petition.merge.document import Frozen
 from petition.outbox.answers import UNANSWERED, Answer, Standing, Status, answers
+from petition.outbox.database import moment
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
-from petition.outbox.models import Counts, fields_of, moment
+from petition.outbox.models import Counts, fields_of
 from petition.outbox.states import State
 
 _WAITED_FOR = UNANSWERED | {Status.UNCLASSIFIED}

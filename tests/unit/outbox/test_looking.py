@@ -86,7 +86,7 @@ def test_changes_that_wait_beside_a_log_that_cannot_be_written_are_pointed_out(
 def test_an_old_sqlite_is_refused_by_name(path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sqlite.sqlite3, "sqlite_version_info", (3, 34, 1))
     monkeypatch.setattr(sqlite.sqlite3, "sqlite_version", "3.34.1")
-    with pytest.raises(LogUnusable, match=r"needs SQLite 3\.35\.0, .* brings 3\.34\.1"):
+    with pytest.raises(LogUnusable, match=r"3\.35\.0.*3\.34\.1"):
         Log(f"sqlite:///{path}")
     assert not path.exists()
 
