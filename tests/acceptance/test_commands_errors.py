@@ -75,7 +75,7 @@ def test_bytes_that_are_no_text_are_refused(campaign: SmallCampaign):
     campaign.petition("send", "open-letter", status=0)
     for command in (("log",), ("retry", "open-letter"), ("preview", "open-letter", "--to")):
         answer = campaign.petition(*command, "\udcff", status=2)
-        assert "fault of its own" not in answer.err
+        assert "Internal error" not in answer.err
     answer = campaign.petition("log", "\udcff", "--json", status=2)
     assert "UTF-8" in answer.json["problems"][0]["what"]
 
@@ -120,4 +120,4 @@ def test_a_help_text_that_cannot_be_written_is_an_error(arguments: str):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
-    assert "fault of its own" not in done.stderr
+    assert "Internal error" not in done.stderr

@@ -193,7 +193,7 @@ def checked(folder: Path, bodies: list[str]) -> list[set[int]]:
     )
     assert done.returncode == 1, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     assert "Traceback" not in done.stderr
-    assert "fault of its own" not in done.stderr
+    assert "Internal error" not in done.stderr
     assert "root:" not in done.stdout
     problems = errors_in(done.stdout)
     return [

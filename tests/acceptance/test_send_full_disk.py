@@ -103,7 +103,7 @@ def test_what_a_run_left_on_a_full_disk_is_explained(tmp_path: Path):
         assert "sending" in said
         assert "left by a run that has ended" in said
         assert "may have arrived; the log cannot be written now. Free some space" in said
-        assert "is at work" not in said
+        assert "is running" not in said
         assert "open-letter, sending: left by" in campaign.petition("status", status=0).out
         refused = campaign.petition(*SEND, status=1)
         assert "Free some space on the disk" in refused.err

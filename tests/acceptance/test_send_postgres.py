@@ -185,5 +185,5 @@ def test_a_connection_that_is_lost_while_rows_are_read_is_told(tmp_path: Path, p
             _, err = run.communicate(timeout=100)
     assert run.returncode == 1
     assert "Traceback" not in err
-    assert "fault of its own" not in err
+    assert "Internal error" not in err
     assert "postgresql:///postgres: " in err

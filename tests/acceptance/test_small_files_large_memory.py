@@ -61,7 +61,7 @@ def is_bounded(done: Done, *words: str, statuses: tuple[int, ...] = (1,)) -> Non
     told = done.text[-1_000:]
     assert done.status in statuses, (done.status, told)
     assert "Traceback" not in done.text, told
-    assert "fault of its own" not in done.text, told
+    assert "Internal error" not in done.text, told
     assert all(word in done.text for word in words), told
     assert done.megabytes < MEMORY, done.megabytes
     assert done.seconds < SECONDS, done.seconds
