@@ -29,7 +29,7 @@ def test_a_lock_that_cannot_be_had_is_explained(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(LogUnusable, match=hint), ownership(tmp_path / "petition.db", 0):
+    with pytest.raises(LogUnusable, match=hint), ownership(tmp_path / "petition.db", 0, 0):
         pass
 
 
@@ -41,7 +41,7 @@ def test_a_lock_that_cannot_be_written_is_explained(tmp_path: Path):
         from petition.outbox.log_file import ownership
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         try:
-            with ownership(Path({str(tmp_path / "petition.db")!r}), 0):
+            with ownership(Path({str(tmp_path / "petition.db")!r}), 0, 0):
                 pass
         except LogUnusable as fault:
             print(fault)
@@ -53,7 +53,7 @@ def test_a_lock_that_cannot_be_written_is_explained(tmp_path: Path):
 
 
 def test_what_goes_wrong_while_it_is_owned_is_left_as_it_is(tmp_path: Path):
-    with pytest.raises(ConnectionResetError), ownership(tmp_path / "petition.db", 0):
+    with pytest.raises(ConnectionResetError), ownership(tmp_path / "petition.db", 0, 0):
         raise ConnectionResetError
 
 
@@ -65,7 +65,7 @@ def test_the_lock_is_free_again_when_it_could_not_be_written(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", refuse)
-        with pytest.raises(LogUnusable), ownership(tmp_path / "petition.db", 0):
+        with pytest.raises(LogUnusable), ownership(tmp_path / "petition.db", 0, 0):
             pass
-    with ownership(tmp_path / "petition.db", patience=0):
+    with ownership(tmp_path / "petition.db", patience=0, pause=0):
         pass
