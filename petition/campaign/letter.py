@@ -80,7 +80,7 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     if text.count("[") + text.count("{") > _BRACKETS:
         raise FrontMatterRefused(1, "the front matter has too many brackets", "Remove some")
     try:
-        _refuse_aliases(text)
+        _refuse_unquoted(text)
         loader = yaml.BaseLoader(text)
         node = loader.get_single_node()
         lines = _key_lines(node)
@@ -97,11 +97,28 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         raise FrontMatterRefused(1, "this is not YAML", _HINT) from None
 
 
-def _refuse_aliases(text: str) -> None:
+def _refuse_unquoted(text: str) -> None:
+    """Refuse aliases, and values that a comment cuts off."""
     for token in yaml.scan(text, Loader=yaml.BaseLoader):
+        line = token.end_mark.line + 2
         if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
             hint = "Put a value that starts with & or * in quotes"
-            raise FrontMatterRefused(token.start_mark.line + 2, "& and * are not used here", hint)
+            raise FrontMatterRefused(line, "& and * are not used here", hint)
+        is_plain = isinstance(token, yaml.ScalarToken) and token.plain
+        ends_early = is_plain or isinstance(token, yaml.ValueToken | yaml.BlockEntryToken)
+        if ends_early and (comment := _COMMENT.match(text, token.end_mark.index)):
+            what = f"{quoted(comment[1])} is a comment in YAML, and not part of the value"
+            raise FrontMatterRefused(line, what, _quoted_value(text.split("\n")[line - 2]))
+
+
+_COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
+
+
+def _quoted_value(line: str) -> str:
+    key, _, value = line.strip().partition(" ")
+    escaped = value.strip().replace("\\", "\\\\").replace('"', '\\"')
+    form = "Put the value in quotes" if value.startswith("[") else f'Write {key} "{escaped}"'
+    return f"{form}, or put the comment on a line of its own"
 
 
 def _key_lines(node: yaml.Node | None) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Slips in the text of a letter, as its readers get it: one warning for each kind and place."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple
@@ -31,7 +31,15 @@ _MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
 _ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|(?<!\S)[^\s@]++@\S+|\bwww\.\S+")
 _LINK = re.compile(r"\bhttps?:[^\s<>\u201c\u201d\"]+", re.IGNORECASE)
 _LINK_END = ".,;:!?)]}’”»'*_"
-_MARKDOWN_LINK = re.compile(r"\[[^\]\n]{1,80}\]\s*\((?:https?:|www\.|mailto:)[^)\n]{0,80}\)?")
+_MARKDOWN_LINK = re.compile(
+    r"\[[^\]\n]{1,80}\]\s*\((?:https?:|www\.|mailto:)[^)\n]{0,80}\)?"
+    r"|\([^()\n]{1,80}\)\s*\[(?:https?:|www\.|mailto:)[^\]\n]{0,80}\]"
+)
+_MARKDOWN = re.compile(
+    r"\*\*(?=[^\W\d])|(?<=[^\W\d])\*\*|^#{1,6}(?=[^\W\d][^#\n]*$)|^[-*](?=[^\W\d])"
+    r"|^[•·‣◦▪●](?=\s?\w)",
+    re.MULTILINE,
+)
 _STRAY_MARK = re.compile(r"(?<=[^\W_])[)”»’]? +(?:,(?!\d)|\.(?![.\w]))(?=\s|$)", re.MULTILINE)
 _EMPTY_BRACKETS = re.compile(r"(?<!\w)\([ \xa0]*\)")
 _EMPTY_FIELD = re.compile(
@@ -39,10 +47,17 @@ _EMPTY_FIELD = re.compile(
     re.MULTILINE,
 )
 _TIGHT_COMMA = re.compile(r"(?<!\w)[\d_]*+[^\W\d_]\w*+,(?=([^\W\d_]\w*))")
+# The marks of other programs around a name, or too few braces. A single letter, a number, a lower
+# case word in square brackets are left to the author.
+_NAME = r"[^\W\d_][\w.'’ -]{1,40}"
 _PLACEHOLDER = re.compile(
-    r"\{[{%][^{}\n]{0,60}[}%]\}|\{ ?\{|\} ?\}|\{%|%\}|\*\|\w+\|\*|%%\w+%%|<<[\w ]+>>"
+    r"\{[{%][^{}\n]{0,60}[}%]\}|\*\|\w+\|\*|%%\w+%%|<<[\w ]+>>"
+    rf"|\$?\{{+ ?{_NAME}(?: ?\|[^{{}}\n]{{0,40}})? ?\}}+|\{{ ?\{{|\}} ?\}}|\{{%|%\}}"
+    rf"|<{_NAME}(?<!\.)>|«\w+_\w+»|(?<!\w)(?:\|\w{{2,40}}\||(?:@@|##)\w{{2,40}}(?:@@|##))(?!\w)"
+    r"|(?<![\w$])(?P<sign>[%$]|\$\$)(?!\d)\w{2,40}(?P=sign)(?![\w$])"
     r"|[\[{<«](?:first|last|full|your|recipient)?[ _-]?name[\]}>»]"
-    r"|\[(?:insert|your|add|date|town|city|address|вставить|имя|есімі)\b[^\]\n]{0,40}\]",
+    r"|\[(?:insert|your|add|date|town|city|address|вставить|имя|есімі)\b[^\]\n]{0,40}\]"
+    rf"|(?<!\w)\[(?-i:[A-ZА-ЯЁӘІҢҒҮҰҚӨҺ]){_NAME}\](?![\w(\[:])|(?<=\w[ \xa0])_{{3,}}|_{{3,}}(?=,)",
     re.IGNORECASE,
 )
 _DRAFT = re.compile(r"\b(?:FIXME|XXX+)\b|\bTODO\b(?=[:\s]|$)|(?<![\w!?])\?{3,}|\b[Ll]orem ipsum\b")
@@ -57,8 +72,15 @@ _KINDS = (
     (_PLACEHOLDER, _LEFT, "Write a field such as {{ recipient.name }}, or correct the cell"),
     (_DRAFT, _LEFT, "Finish it"),
     (_GREETED_TWICE, "{} greets twice", "Delete the greeting in the letter or in the cell"),
+    (
+        _MARKDOWN,
+        "{} is shown as it is",
+        'Write "# Title" and "- item" with a space, and ** before and after the words',
+    ),
     (_MARKDOWN_LINK, _NO_LINK, "Write it as [words](https://host.org/), without spaces"),
 )
+# What a letter can name beside the columns of its list.
+_KNOWN = ("demands", "signatories", "today", "replyby", "unsubscribe", "sendername")
 _MOST = 20  # slips of one kind in one paragraph: its author will look at all of it
 _SPANISH = frozenset({"es", "pt", "gl", "ca"})  # where "todo" is a word
 
@@ -70,6 +92,7 @@ class Slip(NamedTuple):
     end: int
     what: str
     hint: str
+    name: str = ""  # what a placeholder names, as `_bare_name` writes it
 
 
 @lru_cache(maxsize=1024)
@@ -98,7 +121,13 @@ def _slips_of_kind(
     pattern, what, hint = kind
     for found in pattern.finditer(text):
         if found.group() != "TODO" or language.partition("-")[0] not in _SPANISH:
-            yield Slip(*found.span(), what.format(quoted(found.group())), hint)
+            name = _bare_name(found.group()) if pattern is _PLACEHOLDER else ""
+            yield Slip(*found.span(), what.format(quoted(found.group())), hint, name)
+
+
+def _bare_name(text: str) -> str:
+    """A name without owner, filters, signs and capitals: `firstname` of `{First_Name|upper}`."""
+    return re.sub(r" ?\|[^|]*$|[\W_]", "", text.casefold()).removeprefix("recipient")
 
 
 def _empty_fields(text: str) -> Iterator[Slip]:
@@ -259,7 +288,7 @@ class StyleCheck:
             hint = "Shorten it: most programs cut it off in the list of letters"
             slips.append(Problem(text.file, text.subject_line, what, hint, Level.WARNING))
         if self._is_read(person, copy.language) or (is_odd and brings_along(cells)):
-            slips += _slips_in(copy, text)
+            slips += _slips_in(copy, text, {*map(_bare_name, person.fields), *_KNOWN})
         for problem in dict.fromkeys(slips):
             self._in_letter.add(problem, person)
 
@@ -282,13 +311,14 @@ class StyleCheck:
         return self._seen <= _READ
 
 
-def _slips_in(copy: CheckedCopy, text: LetterText) -> Iterator[Problem]:
-    for slip in slips_of(copy.subject, text.language):
-        yield Problem(text.file, text.subject_line, slip.what, slip.hint, Level.WARNING)
-    for words in _PARAGRAPH_END.split(copy.text()):
-        for slip in slips_of(words, text.language):
-            line = _line_of(slip, words, text)
-            yield Problem(text.file, line, slip.what, slip.hint, Level.WARNING)
+def _slips_in(copy: CheckedCopy, text: LetterText, known: Container[str]) -> Iterator[Problem]:
+    """All slips of a copy; a placeholder of the author's with a `known` name is an error."""
+    for words in (None, *_PARAGRAPH_END.split(copy.text())):
+        for slip in slips_of(copy.subject if words is None else words, text.language):
+            line = text.subject_line if words is None else _line_of(slip, words, text)
+            own = (words or copy.subject)[slip.start : slip.end] in f"{text.subject}\n{text.body}"
+            level = Level.ERROR if own and slip.name in known else Level.WARNING
+            yield Problem(text.file, line, slip.what, slip.hint, level)
 
 
 def _line_of(slip: Slip, words: str, text: LetterText) -> int:

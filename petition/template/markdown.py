@@ -1,7 +1,8 @@
 """Markdown as a tree of blocks and inlines, from which HTML and plain text are made.
 
-CommonMark and tables; HTML is text. A line with nothing but statements is a block of its own, so
-that a loop or a condition can stand around paragraphs, lists and rows.
+CommonMark and tables; bare addresses are links, and HTML is refused. A line with nothing but
+statements is a block of its own, so that a loop or a condition can stand around paragraphs, lists
+and rows.
 """
 
 from __future__ import annotations
@@ -81,6 +82,41 @@ COLUMN_LIMIT = 100  # of a table
 DEPTH_LIMIT = 50
 
 
+# What to write instead of HTML. A word in angle brackets that is no element of HTML is text.
+_BREAK, _EMPTY_LINE = "End the line with a backslash", "Put an empty line between paragraphs"
+_INSTEAD_OF_HTML = {
+    "!--": "Write {# ... #} for a note that nobody gets",
+    "a": "Write [words](https://host.org/)",
+    "b": "Write **words**",
+    "br": _BREAK,
+    "div": _EMPTY_LINE,
+    "em": "Write *words*",
+    "i": "Write *words*",
+    "img": "Write ![what it shows](annex/picture.png)",
+    "li": "Begin the line with a dash and a space",
+    "p": _EMPTY_LINE,
+    "strong": "Write **words**",
+    "u": "Write *words*: underlined words look like a link",
+}
+_MORE_HTML = frozenset(
+    {
+        *("blockquote", "body", "center", "code", "del", "font", "head", "hr", "html", "iframe"),
+        *("h1", "h2", "h3", "h4", "h5", "h6", "ins", "link", "mark", "meta", "ol", "pre", "q", "s"),
+        *("script", "small", "span", "strike", "style", "sub", "sup", "table", "tbody", "td"),
+        *("tfoot", "th", "thead", "tr", "tt", "ul", "video"),
+    }
+)
+_HTML_NAME = re.compile(r"</?([a-z][a-z0-9]*)", re.IGNORECASE)
+
+# An address of the web or of mail in a text, without the punctuation after it.
+_BARE = re.compile(
+    r"\bhttps?://[^\s<>\"“”«»\\]+"
+    r"|(?<![\w.+/@%-])[a-z0-9](?:[\w.+-]{0,62}[a-z0-9])?@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,63}\b(?![@-])",
+    re.IGNORECASE | re.ASCII,
+)
+_BARE_END = ".,;:!?*_'’”»)]}"
+
+
 def no_picture(_: str) -> str:
     """Refuses every image: for a text that can have none."""
     what = "only a letter's own text can have an image"
@@ -121,6 +157,7 @@ class _Builder:
         self._report = report
         self._picture = picture
         self._line = 0
+        self._is_in_link = False
 
     def blocks(self, tokens: Sequence[Token]) -> list[Node]:
         """The nodes of a run of tokens."""
@@ -160,7 +197,9 @@ class _Builder:
             node.number = int(token.attrs.get("start", 1))
         elif node.kind in {"th", "td"}:
             node.align = str(token.attrs.get("style", "")).removeprefix("text-align:")
+        self._is_in_link = self._is_in_link or node.kind == "link"
         node.children = self._siblings(tokens)
+        self._is_in_link = self._is_in_link and node.kind != "link"
         return node
 
     def _row(self, tokens: Iterator[Token]) -> list[Node]:
@@ -172,7 +211,10 @@ class _Builder:
         return [Node("tr", children=self.blocks(cells))]
 
     def _leaf(self, token: Token) -> list[Node]:
-        if token.type in {"text", "statements"}:
+        if token.type in {"text", "html_inline"}:
+            self._refuse_html(token)
+            return self._linked(token.content)
+        if token.type == "statements":
             return self._pieces(token.content)
         if token.type == "image":
             return self._image(token, self._line)
@@ -200,6 +242,46 @@ class _Builder:
         except ValueRefused as refusal:
             self._report(line, refusal.what, refusal.hint)
             return words
+
+    def _refuse_html(self, token: Token) -> None:
+        found = _HTML_NAME.match(token.content) if token.type == "html_inline" else None
+        name = "!--" if "<!--" in token.content else found[1].lower() if found else ""
+        if name in _INSTEAD_OF_HTML or name in _MORE_HTML:
+            what = (
+                f'"<{name}{" -->" if name == "!--" else ">"}" is HTML, which would be shown as text'
+            )
+            hint = _INSTEAD_OF_HTML.get(name, "Write it in Markdown, or leave it out")
+            self._report(self._line, what, hint)
+
+    def _linked(self, text: str) -> list[Node]:
+        """A text cut at its marks, in which bare addresses are links."""
+        nodes: list[Node] = []
+        end = 0
+        for found in () if self._is_in_link else _BARE.finditer(text):
+            if bare := self._bare_link(found.group(), text[: found.start()], text[found.end() :]):
+                nodes += self._pieces(text[end : found.start()])
+                link = bare if "://" in bare else f"mailto:{bare}"
+                inner = self._grouped(self._pieces(bare))
+                nodes.append(Node("link", _normalize_link(link), inner, name="autolink"))
+                end = found.start() + len(bare)
+        return nodes + self._pieces(text[end:])
+
+    def _bare_link(self, bare: str, before: str, after: str) -> str:
+        """A bare address as far as it is a link; "" if it is not sure where it leads."""
+        if self._is_field(before[-1:]) or ("://" not in bare and self._is_field(after[:1])):
+            return ""
+        for at, char in enumerate(bare + after[:1]):
+            if _is_statement(char, self._marked):
+                if self._marked.tag(char).role is Role.OPEN:
+                    return ""
+                bare = bare[:at]
+                break
+        while bare and bare[-1] in _BARE_END and not bare.count("(") >= bare.count(")") > 0:
+            bare = bare[:-1]
+        return "" if "://" in bare and fault_of(bare, self._marked) else bare
+
+    def _is_field(self, char: str) -> bool:
+        return TAG.match(char) is not None and not _is_statement(char, self._marked)
 
     def _pieces(self, text: str) -> list[Node]:
         """A text cut at its marks: `text`, `field` and `statement` nodes."""
@@ -332,7 +414,7 @@ def _looped(group: Node, inner: Node, marked: Marked) -> Node:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser = MarkdownIt("commonmark").enable("table").disable("html_block")
     # A link keeps its marks, and is judged where it is written (tags.py), not silently left as it
     # is; and text decoded from a link could contain characters that stand for tags.
     parser.normalizeLink = _normalize_link  # type: ignore[method-assign]

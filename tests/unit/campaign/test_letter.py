@@ -44,6 +44,26 @@ def test_a_letter_knows_the_lines_of_its_parts(folder, problems):
     assert english.line_of("reply_by") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("subject: Save our library #SaveOurLibrary", '"Save our library #SaveOurLibrary"'),
+        ("subject: #SaveOurLibrary", 'subject: "#SaveOurLibrary"'),
+        ('subject: No #7 of "ours"', r'"No #7 of \"ours\""'),
+    ],
+)
+def test_a_comment_that_cuts_a_value_off_is_a_problem(line, form, folder, problems):
+    read(folder, front("to: recipients", line), problems)
+    assert [(one.line, form in one.hint) for one in problems] == [(3, True)]
+
+
+def test_other_comments_and_hashes_are_allowed(folder, problems):
+    lines = ("# a note", 'subject: "No #7" # quoted', "cc: [a@b.example] # a list", "to: a#b")
+    letter = read(folder, front(*lines), problems)
+    assert problems == []
+    assert (letter.front.subject, letter.front.to) == ("No #7", "a#b")
+
+
 def test_every_key_is_read(folder, problems):
     letter = read(
         folder,

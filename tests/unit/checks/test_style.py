@@ -21,15 +21,19 @@ See {{ recipient.page }},or not.
 
 
 def told(people, *texts):
+    problems = found(people, *texts)
+    assert all(problem.level is Level.WARNING for problem in problems)
+    return [(problem.file, problem.line, problem.what) for problem in problems]
+
+
+def found(people, *texts):
     frozen = freeze_texts(*texts)
     letter = Letter("open-letter", {}, {text.language: text for text in texts})
     merger = Merger(frozen, Signer(b"k" * 32))
     style = StyleCheck(letter)
     for person in people:
         style.look_at(person, merger.check(person, 1, NOW))
-    problems = list(style.problems())
-    assert all(problem.level is Level.WARNING for problem in problems)
-    return [(problem.file, problem.line, problem.what) for problem in problems]
+    return list(style.problems())
 
 
 def test_a_slip_of_many_rows_is_one_warning():
@@ -47,6 +51,19 @@ def test_a_slip_of_one_row_names_it():
     assert (file, line) == ("letters/open-letter.md", 11)
     assert '"page,or"' in what
     assert "recipients.csv:7" in what
+
+
+@pytest.mark.parametrize("mark", ["{recipient.name}", "[Name]", "%NAME%", "<name>", "{demands}"])
+def test_a_placeholder_that_holds_a_known_name_is_an_error(mark):
+    [problem] = found([person_of()], text_of(f"Dear {mark},"))
+    assert (problem.level, problem.line) == (Level.ERROR, 5)
+
+
+def test_any_other_placeholder_is_a_warning():
+    [problem] = found([person_of()], text_of("To [Recipient Body]."))
+    assert problem.level is Level.WARNING
+    [problem] = found([person_of(title="{name}")], text_of("Dear {{ recipient.title }},"))
+    assert problem.level is Level.WARNING  # it is in a cell, and any row may hold one
 
 
 def test_a_long_subject():

@@ -23,6 +23,21 @@ WRONG = [
     ("ru", "Уважаемая Анна,пишем", 'the comma in "Анна,пишем"'),
     ("en", "Dear {{ name }},", '"{{ name }}" is left'),
     ("en", "Dear \x02*|FNAME|*\x03,", '"*|FNAME|*" is left'),
+    *(
+        ("en", f"the {mark}, and", f'"{mark}" is left')
+        for mark in (
+            *("{recipient.name}", "{ recipient.name }", "{recipient.name}}", "{{recipient.name}"),
+            *("%FIRSTNAME%", "${name}", "$name$", "$$name$$", "{City}", "[Organisation]"),
+            *("|FIRST_NAME|", "<First Name>", "<name>", "@@name@@", "##name##", "«First_Name»"),
+            "_____",
+        )
+    ),
+    ("en", "**Bold words", '"**" is shown'),
+    ("en", "and bold** words", '"**" is shown'),
+    ("en", "#Title", '"#" is shown'),
+    ("en", "-item", '"-" is shown'),
+    ("en", "• item", '"•" is shown'),
+    ("en", "the (page)[https://a.example/]", "is text in the letter"),
     ("en", "Dear [First Name],", '"[First Name]" is left'),
     ("en", "Dear {name},", '"{name}" is left'),
     ("en", "on [insert date]", '"[insert date]" is left'),
@@ -65,6 +80,8 @@ RIGHT = [
     ("en", "https://a.example/x,y and a,b@x.example"),
     ("en", "[1] the name {a} <b> 100 % of [our] names"),
     ("en", "Todo is a word; what? why??? XX"),
+    ("en", "50 % of 20%, $5 and $6$, 2**3, [T]he, a | b | c, snake_case and <a@b.example>"),
+    ("en", "- item\n\n______\n\n* * *\n\n#one #two\n\n[Title: x] [sic] «слово»"),
     ("es", "TODO el mundo"),
     ("en", "Dear friends, hello."),
     (

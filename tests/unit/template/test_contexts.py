@@ -69,8 +69,28 @@ def test_any_value_is_data_in_the_html(value):
     assert len(re.findall("[<>]", html_of(body, person))) == len(re.findall("[<>]", plain))
 
 
-def test_static_markup_is_text():
-    assert html_of("<b>x</b> &amp;").endswith("&lt;b&gt;x&lt;/b&gt; &amp;</p>")
+def test_escaped_html_is_text():
+    assert html_of(r"\<b>x\</b> &amp; <x>").endswith("&lt;b&gt;x&lt;/b&gt; &amp; &lt;x&gt;</p>")
+    assert "&lt;br&gt;" in html_of("`<br>`")
+
+
+@pytest.mark.parametrize(
+    ("html", "instead"),
+    [
+        ("<br>", "backslash"),
+        ("<BR />", "backslash"),
+        ("<b>x</b>", "**words**"),
+        ('<a href="https://a.example">x</a>', "[words](https://"),
+        ("<u>x</u>", "*words*"),
+        ("<div>\nx\n</div>", "empty line"),
+        ("<!-- {{ recipient.name }} -->", "{#"),
+        ("x <!-- a\n\nb -->", "{#"),
+    ],
+)
+def test_html_in_a_letter_is_a_problem_with_what_to_write(html, instead):
+    problem, *_ = problems_of(text_of(f"First.\n\n- {html}"))
+    assert problem.line == 7
+    assert instead in problem.hint
 
 
 def test_raw_text_is_no_template():

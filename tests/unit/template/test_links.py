@@ -134,8 +134,35 @@ def test_international_host_is_written_in_ascii():
     assert re.fullmatch("https://xn--[a-z0-9-]+.example/1", links(body, "1")[0])
 
 
-def test_bare_address_is_no_link():
-    assert "<a " not in html_of("https://a.example and www.b.example")
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("at https://a.example/x, or www.b.example", "https://a.example/x"),
+        ("(https://a.example/x(y)). **https://a.example/x(y)**", "https://a.example/x(y)"),
+        ("write to Info@a.example.", "mailto:Info@a.example"),
+        ("https://a.example/?q={{ recipient.page }}.", "https://a.example/?q=a%20b"),
+        ("{% if recipient.page %}https://a.example{% endif %}", "https://a.example"),
+        ("[https://a.example/](https://b.example/)", "https://b.example/"),
+    ],
+)
+def test_a_bare_address_is_a_link(body, expected):
+    assert {*links(body, "a b")} == {expected}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ recipient.page }}",
+        "https://{{ recipient.page }}/x",
+        "https://a.example{{ recipient.page }}",
+        "https://a.example/{% if recipient.page %}x{% endif %}",
+        "info@{{ recipient.page }} info@a.example{{ recipient.page }}",
+        "`https://a.example/`",
+        "https://",
+    ],
+)
+def test_no_cell_makes_a_link_or_chooses_where_one_leads(body):
+    assert links(body, "https://evil.example") == []
 
 
 @given(rest=st.text(st.characters(max_codepoint=0x17F)) | st.text("/:=&?~#+!$,;'@()*[]%-_. aé<>\""))
