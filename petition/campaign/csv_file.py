@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from petition.campaign.text_file import HINT_ENCODING, unreadable
 from petition.errors import CampaignError, PetitionError, Problem
@@ -150,6 +150,15 @@ def _weight(word: str) -> int:
             weight -= 3
     return weight
 
+
+class Reading(NamedTuple):
+    """What [people] says about reading its files."""
+
+    hidden: str | None = None  # "skip" or "include" the hidden rows of sheets; None: ask
+    keeps_errors: bool = False  # what error cells show is text, for a search
+
+
+AS_IT_IS = Reading()
 
 Record = tuple[int, list[str] | Problem]  # a line and its cells, or why it cannot be used
 

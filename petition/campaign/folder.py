@@ -70,7 +70,7 @@ class Campaign:
         if file is None:
             problems.append(Problem(SETTINGS_FILE, None, *_unknown_list(self.settings, list_name)))
             return None
-        return open_people(self.root, file, problems)
+        return open_people(self.root, file, problems, self.settings.reading)
 
 
 def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
@@ -168,7 +168,9 @@ def _read_signatories(campaign: Campaign) -> None:
     file = campaign.settings.people["signatories"]
     if file == _DEFAULT_SIGNATORIES and not (campaign.root / file).exists():
         return  # others need not sign a letter
-    signatories = read_signatories(campaign.root, file, campaign.problems)
+    signatories = read_signatories(
+        campaign.root, file, campaign.problems, campaign.settings.reading
+    )
     campaign.signatories = count_once(file, signatories, campaign.problems)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from petition.address import Mailbox, find_obscured, folded, parse_address
 from petition.campaign.column_aliases import Export, Unclear
+from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import language_tag, nearest, quoted
 from petition.campaign.tables import Table, TableRow, open_table
 from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
@@ -293,9 +294,11 @@ class RowRefused(PetitionError):
         self.column, self.level = column, level
 
 
-def open_people(root: Path, file: str, problems: list[Problem]) -> PeopleList | None:
+def open_people(
+    root: Path, file: str, problems: list[Problem], reading: Reading = AS_IT_IS
+) -> PeopleList | None:
     """A list of people, ready to be read."""
-    table = open_table(root, file, problems)
+    table = open_table(root, file, problems, reading)
     if table is None:
         return None
     people = PeopleList(table)

@@ -8,10 +8,19 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
 
 from petition.address import parse_address
 from petition.campaign import validation as kinds
+from petition.campaign.csv_file import Reading
 from petition.campaign.names import quoted, slug
 from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, fault_of, read_on
@@ -233,6 +242,23 @@ def _id_of_title(known: dict[str, Any]) -> str:
     return slug(known.get("title", "untitled"))[:100].rstrip("-")
 
 
+class Lists(dict[str, str]):
+    """[people]: the file of each list by its name, and how the files are read."""
+
+    reading = Reading()
+
+    @classmethod
+    def of(cls, table: dict[str, str]) -> Self:
+        """The lists of the table; for pydantic."""
+        lists = cls(table)
+        hidden = lists.pop("hidden", None)
+        if hidden not in {None, "skip", "include"}:
+            what = f'hidden is {quoted(str(hidden))}, not "skip" or "include"'
+            raise fault(what, "Write one of them")
+        lists.reading = Reading(hidden)
+        return lists
+
+
 def _lists(value: object) -> object:
     return {**_LISTS, **value} if isinstance(value, dict) else value
 
@@ -374,9 +400,9 @@ class Settings(SettingsTable):
     sender: SenderSettings = Field(
         examples=['[sender] and under it from = "Name <name@your.domain>"']
     )
-    people: Annotated[dict[str, kinds.InnerPath], BeforeValidator(_lists)] = Field(
-        default_factory=_LISTS.copy
-    )
+    people: Annotated[
+        dict[str, kinds.InnerPath], BeforeValidator(_lists), AfterValidator(Lists.of)
+    ] = Field(default_factory=lambda: Lists(_LISTS))
     lists: dict[str, ListTable] = Field(default_factory=dict)
     smtp: Smtp | None = None
     dkim: Dkim | None = None
@@ -385,6 +411,11 @@ class Settings(SettingsTable):
     inbox: Inbox | None = None
     unsubscribe: Unsubscribe | None = None
     log: LogSettings = Field(default_factory=LogSettings)
+
+    @property
+    def reading(self) -> Reading:
+        """How the files of [people] are read."""
+        return self.people.reading if isinstance(self.people, Lists) else Reading()
 
 
 _STAND_INS: dict[tuple[str, ...], Any] = {

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from petition.address import clean_name, folded, parse_address
 from petition.campaign.column_aliases import answer
+from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import folded_name, quoted
 from petition.campaign.tables import TableRow, open_table
 from petition.errors import AddressRefused, Level, PetitionError, Problem
@@ -60,9 +61,11 @@ class _Unclear(PetitionError):
     """A cell cannot be understood."""
 
 
-def read_signatories(root: Path, file: str, problems: list[Problem]) -> tuple[Signatory, ...]:
+def read_signatories(
+    root: Path, file: str, problems: list[Problem], reading: Reading = AS_IT_IS
+) -> tuple[Signatory, ...]:
     """The signatories whose rows are right, in the order of the file."""
-    table = open_table(root, file, problems)
+    table = open_table(root, file, problems, reading)
     if table is None:
         return (_STAND_IN,)
     if not set(_NAMED_BY).intersection(table.columns):

@@ -3,17 +3,17 @@
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from itertools import product
-from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
-from petition.campaign.csv_file import Record
+from petition.campaign.csv_file import Reading, Record
 from petition.campaign.names import nearest, quoted
+from petition.campaign.number_format import plain_number
+from petition.campaign.sheet_look import ErrorCell, Look, column_letters, column_number, look_of
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, PetitionError, Problem
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
 
-_NAME = re.compile(r"(?P<file>.+\.(?:xlsx|ods))(?:#(?P<sheet>.*))?", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(
+    r"(?P<file>.+\.(?:xls[xmb]?|ods|numbers))(?:#(?P<sheet>.*))?", re.IGNORECASE | re.DOTALL
+)
 # The whole sheet is held in memory, which these keep below about 300 MB.
 _SIZE_LIMIT = 128 * 2**20  # bytes of XML, once it is unpacked
 _STRINGS_LIMIT = 48 * 2**20  # bytes of the texts that cells share
@@ -45,6 +47,13 @@ class _Refused(PetitionError):
 
 
 _OTHER_KIND = "is not an .xlsx or .ods spreadsheet", _HINT
+_PASSWORD = "is protected by a password", "Open it, remove the password and save it again"
+_AS_XLSX = "Open it in a spreadsheet program and save it as .xlsx"
+_OLD_KIND = "is an .xls workbook of Excel before 2007", _AS_XLSX
+_BINARY_KIND = "is a binary workbook (.xlsb)", _AS_XLSX
+_NUMBERS = "is a document of Apple Numbers", "Open it in Numbers and export it as Excel (.xlsx)"
+_OLE = b"\xd0\xcf\x11\xe0"  # Excel's files before 2007, and those that a password encrypts
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _NOT_READABLE = "cannot be read as a spreadsheet", _HINT
 
 
@@ -63,8 +72,10 @@ class SheetFile:
 
     hint_row = "Check the row in the spreadsheet"
 
-    def __init__(self, file: str, path: Path, sheet: str | None) -> None:
+    def __init__(self, file: str, path: Path, sheet: str | None, reading: Reading) -> None:
         self._name = file
+        self._reading = reading
+        self._look = Look()
         self._path = path
         self._wanted = sheet
         self._others: list[str] = []
@@ -76,7 +87,20 @@ class SheetFile:
     def guessed(self) -> str:
         """Which sheet is read if none was named and there are several; else ""."""
         others = ", ".join(map(quoted, self._others[:5]))
-        return f"only this first sheet is read, not {others}" if others else ""
+        return f"only this sheet is read, not {others}" if others else ""
+
+    def hidden_rows(self) -> int:
+        """How many rows under the header hold something and are hidden.
+
+        Raises:
+            CampaignError: The sheet cannot be read.
+        """
+        sheet = self._sheet()
+        if not self._look.hidden_rows:
+            return 0
+        filled = (row for row, values in enumerate(sheet.iter_rows(), 1) if any(map(_text, values)))
+        next(filled, None)  # the header
+        return sum(row in self._look.hidden_rows for row in filled)
 
     def records(self) -> Iterator[Record]:
         """The header and the rows that are not blank, each with its row number.
@@ -84,20 +108,26 @@ class SheetFile:
         Raises:
             CampaignError: The sheet cannot be read.
         """
-        try:
-            sheet = self._sheet()
-        except _Refused as why:
-            raise CampaignError([Problem(self.file, None, why.what, why.hint)]) from None
-        width = 0
+        sheet, width = self._sheet(), 0
         for row, values in enumerate(sheet.iter_rows(), 1):
             if any(isinstance(value, str) and len(value) > _CELL_LENGTH for value in values):
                 yield row, Problem(self.file, row, *_LONG)
                 continue
-            cells = [_text(value) for value in values]
+            cells = self._look.of(row, values, _text)
             if not any(cells):
                 continue
             if not width:  # columns without a heading at the end are blank cells, no columns
                 width = max(at for at, cell in enumerate(cells, 1) if cell)
+            elif self._reading.hidden == "skip" and row in self._look.hidden_rows:
+                continue
+            errors = (at for at, cell in enumerate(cells[:width]) if isinstance(cell, ErrorCell))
+            if (at := next(errors, None)) is not None and not self._reading.keeps_errors:
+                what = f"the cell {column_letters(at + 1)}{row} shows the error {cells[at]}"
+                yield (
+                    row,
+                    Problem(self.file, row, what, "Correct its formula, or empty it", mark=at),
+                )
+                continue
             while len(cells) > width and not cells[-1]:
                 cells.pop()
             yield row, cells
@@ -109,7 +139,9 @@ class SheetFile:
             if self._loaded is None or stamp != self._stamp:
                 self._loaded, self._stamp = self._load(), stamp
         except OSError as why:
-            raise _Refused(*unreadable(why)) from None
+            raise CampaignError([Problem(self.file, None, *unreadable(why))]) from None
+        except _Refused as why:
+            raise CampaignError([Problem(self.file, None, why.what, why.hint)]) from None
         return self._loaded
 
     def _load(self) -> "CalamineSheet":
@@ -118,10 +150,14 @@ class SheetFile:
         try:
             _refuse_too_large(self._path)
             book = python_calamine.CalamineWorkbook.from_path(str(self._path))
-            name = self._chosen(book.sheet_names)
+            visible = python_calamine.SheetVisibleEnum.Visible
+            shown = [one.name for one in book.sheets_metadata if one.visible == visible]
+            name = self._chosen(book.sheet_names, shown)
             sheet = book.get_sheet_by_name(name)
+            with ZipFile(self._path) as packed:
+                self._look = look_of(packed, name)
         except python_calamine.PasswordError:
-            raise _Refused("is protected by a password", "Save it without one") from None
+            raise _Refused(*_PASSWORD) from None
         except (_Refused, OSError):
             raise
         except BaseException as why:  # a panic of the library is not an Exception
@@ -131,12 +167,13 @@ class SheetFile:
         self.file = f"{self._name}#{name}"
         return sheet
 
-    def _chosen(self, names: list[str]) -> str:
+    def _chosen(self, names: list[str], shown: list[str]) -> str:
         if not names:
             raise _Refused("has no sheet", _HINT)
         if self._wanted is None:
-            self._others = names[1:]
-            return names[0]
+            first = (shown or names)[0]
+            self._others = [name for name in names if name != first]
+            return first
         if self._wanted in names:
             return self._wanted
         near = nearest(self._wanted, names)
@@ -148,7 +185,11 @@ class SheetFile:
 def _refuse_too_large(path: Path) -> None:
     """Refuse what would take all memory, for calamine aborts the process then."""
     with path.open("rb") as file:
-        if file.read(2) != b"PK":
+        beginning = file.read(4)
+        if beginning == _OLE:
+            is_encrypted = _ENCRYPTED in file.read(_SIZE_LIMIT)
+            raise _Refused(*(_PASSWORD if is_encrypted else _OLD_KIND))
+        if beginning[:2] != b"PK":
             raise _Refused(*_OTHER_KIND)
         try:
             with ZipFile(file) as packed:
@@ -163,8 +204,14 @@ def _look_at_parts(packed: ZipFile) -> None:
     sheets: list[tuple[ZipInfo, int]] = []
     for part in packed.infolist():
         name = part.filename.lower()
-        if name == "xl/workbook.bin":  # an .xlsb, whose cells nothing here counts
-            raise _Refused(*_OTHER_KIND)
+        if name == "xl/workbook.bin":  # its cells are not counted here
+            raise _Refused(*_BINARY_KIND)
+        if name in {"index.zip", "index/document.iwa"}:
+            raise _Refused(*_NUMBERS)
+        if name == "meta-inf/manifest.xml":
+            with packed.open(part) as stream:
+                if b"encryption-data" in stream.read(_PIECE):
+                    raise _Refused(*_PASSWORD)
         part.file_size = _SIZE_LIMIT + 1  # what the archive says may be a lie
         reader = _OdsContent(left) if name == "content.xml" else _Part(left)
         with packed.open(part) as stream:
@@ -275,7 +322,7 @@ class _Part:
             reference = attributes["r"]
             letters = reference.rstrip("0123456789")
             if letters not in self._columns:
-                self._columns[letters] = _column_number(letters)
+                self._columns[letters] = column_number(letters)
                 self._width = max(self._width, self._columns[letters])
             self._column = self._columns[letters]
             row = reference[len(letters) :]
@@ -408,14 +455,6 @@ class _TextLengths:
             self.used += self.found[int(self._index)]
 
 
-def _column_number(letters: str) -> int:
-    """The number of a column: A is 1, AA is 27."""
-    number = 0
-    for letter in letters.upper():
-        number = 26 * number + ord(letter) - ord("A") + 1
-    return number
-
-
 def _text(value: Any) -> str:  # noqa: ANN401 (whatever calamine gives)
     """A cell as a person reads it."""
     if isinstance(value, str):
@@ -423,17 +462,9 @@ def _text(value: Any) -> str:  # noqa: ANN401 (whatever calamine gives)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return _number(value)
+        return plain_number(value)
     if isinstance(value, datetime):
         return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value) if isinstance(value, timedelta) else ""
-
-
-def _number(value: float) -> str:
-    if not isfinite(value):
-        return str(value)
-    if value == int(value):
-        return str(int(value))  # a spreadsheet has no whole numbers: 1 is 1.0 to it
-    return format(Decimal(repr(value)), "f")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from petition.address import Mailbox, folded
 from petition.campaign.column_aliases import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
+from petition.campaign.csv_file import Reading
 from petition.campaign.people import (
     FirstLines,
     ListJudge,
@@ -208,7 +209,8 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
     left out; otherwise everybody in the file opted out.
     """
     found = OptOuts()
-    people = open_people(folder, file, found.problems)
+    # Somebody in a hidden row opted out as well.
+    people = open_people(folder, file, found.problems, Reading(hidden="include"))
     if people is None:
         return found
     column = next((name for name in REASON_COLUMNS if name in people.columns), None)

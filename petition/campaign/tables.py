@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from petition.address import addr_spec_in
 from petition.campaign.column_aliases import ALIASES
-from petition.campaign.csv_file import CsvFile, open_csv
+from petition.campaign.csv_file import AS_IT_IS, CsvFile, Reading, open_csv
 from petition.campaign.names import column_name, quoted
 from petition.campaign.spreadsheet import SheetFile, split_name
 from petition.campaign.text_file import find_file
@@ -17,6 +17,7 @@ from petition.errors import CampaignError, Level, Problem
 
 BLOCK = 250  # rows that go through the pipeline together
 
+_CHOICES = {"skip": "left out", "include": "used like the others"}  # for [people] hidden
 _HEADER_ROWS = 20  # in which a header is looked for if the first row has none
 _LOOKED_AT = 10_000  # rows in which a name is looked for that shows whether the letters are right
 
@@ -149,19 +150,23 @@ class Table:
         return None
 
 
-def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
+def open_table(
+    root: Path, file: str, problems: list[Problem], reading: Reading = AS_IT_IS
+) -> Table | None:
     """The table of a CSV file or a sheet; None, and a problem, if it or its header is unusable.
 
     A file whose encoding or separator was guessed gets a note. A sheet is named as
     `people.xlsx#Directors`.
     """
-    source = _open(root, file, problems)
+    source = _open(root, file, problems, reading)
     if source is None:
         return None
     line, header = 1, None
     try:
         with closing(source.records()) as records:  # type: ignore[type-var]
             line, header = next(records, (1, None))
+        if isinstance(source, SheetFile) and (count := source.hidden_rows()):
+            problems.append(_hidden(source.file, count, reading.hidden))
     except CampaignError as fault:
         problems += fault.problems
         return None
@@ -187,11 +192,23 @@ def open_table(root: Path, file: str, problems: list[Problem]) -> Table | None:
     return table
 
 
-def _open(root: Path, file: str, problems: list[Problem]) -> CsvFile | SheetFile | None:
+def _hidden(file: str, count: int, choice: str | None) -> Problem:
+    rows = "1 row is" if count == 1 else f"{count:,} rows are"
+    if choice:
+        what = f"{rows} hidden, by a filter or by hand, and {_CHOICES[choice]}"
+        hint = f'[people] hidden = "{choice}" says so'
+        return Problem(file, None, what, hint, Level.NOTE)
+    hint = 'Write hidden = "skip" or hidden = "include" in [people], or show them'
+    return Problem(file, None, f"{rows} hidden, by a filter or by hand", hint)
+
+
+def _open(
+    root: Path, file: str, problems: list[Problem], reading: Reading
+) -> CsvFile | SheetFile | None:
     spreadsheet = split_name(file)
     path = find_file(root, spreadsheet[0] if spreadsheet else file, problems)
     if path is None:
         return None
     if spreadsheet:
-        return SheetFile(spreadsheet[0], path, spreadsheet[1])
+        return SheetFile(spreadsheet[0], path, spreadsheet[1], reading)
     return open_csv(file, path, problems)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from petition.address import addr_spec_in, folded
+from petition.campaign.csv_file import Reading
 from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory
 from petition.campaign.tables import open_table
@@ -35,6 +36,7 @@ from petition.outbox.models import FrozenLetter, fields_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
 from petition.template.fields import SIGNATORY_FIELDS
 
+_EVERY_ROW = Reading(hidden="include", keeps_errors=True)
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 
 
@@ -82,7 +84,7 @@ def _in_list(
 ) -> Iterator[Trace]:
     table = None
     with suppress(OSError, ValueError, csv.Error):
-        table = open_table(root, file, [])
+        table = open_table(root, file, [], _EVERY_ROW)
     if table is None:
         return
     for row in table.rows():

@@ -344,3 +344,15 @@ def test_no_value_of_any_key_is_a_traceback(tmp_path_factory, values):
     path.write_text("\n".join(f"{key} = {value}" for key, value in values.items()))
     loaded, problems, _ = load_settings(path)
     assert loaded is not None or problems
+
+
+def test_what_people_says_of_hidden_rows_is_not_a_list(folder):
+    settings, problems = load(folder, MINIMAL + '[people]\nhidden = "skip"\n')
+    assert problems == []
+    assert settings.reading.hidden == "skip"
+    assert "hidden" not in settings.people
+    assert load(folder, MINIMAL)[0].reading.hidden is None
+    assert faults(folder, '[people]\nhidden = "maybe"\n') == [(1, "hidden ... skip")]
+
+
+MINIMAL = '[campaign]\ntitle = "x"\n[sender]\nfrom = "kim@a.example"\n'

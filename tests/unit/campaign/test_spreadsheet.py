@@ -239,7 +239,8 @@ def test_the_sheet_is_read_again_when_the_file_has_changed(folder):
         ("a/b.ODS#Two words", ("a/b.ODS", "Two words")),
         ("a.xlsx#", ("a.xlsx", None)),
         ("a.csv#b", None),
-        ("a.xls", None),
+        ("a.xls", ("a.xls", None)),
+        ("a.txt", None),
     ],
 )
 def test_a_name_with_a_sheet(name, parts):

@@ -1,0 +1,310 @@
+"""What a sheet shows and calamine does not tell: formats of numbers, error cells, hidden rows.
+
+The XML of the chosen sheet is read once more, within the limits that spreadsheet.py has checked.
+"""
+
+import re
+from array import array
+from collections.abc import Callable
+from datetime import time
+from typing import Any
+from xml.parsers import expat
+from zipfile import ZipFile
+
+from petition.campaign.number_format import code_of, shown_number, shows_no_seconds
+
+_WIDTH = 16_384  # columns of a sheet; further ones cannot be filled
+_ODS_VALUES = frozenset({"float", "percentage", "currency", "time"})
+_UNCLEAR = re.compile(r"###|[0-9][eE][+-]?[0-9]")  # a column too narrow, and an exponent
+
+
+class ErrorCell(str):
+    """What a cell shows whose formula failed: `#N/A`."""
+
+    __slots__ = ()
+
+
+class _Code(str):
+    """The code of a cell's number format."""
+
+    __slots__ = ()
+
+
+class Look:
+    """How cells and rows of a sheet are shown, where that is not the plain value."""
+
+    def __init__(self) -> None:
+        self.hidden_rows: set[int] = set()
+        self._looks: list[str] = [""]
+        self._numbers: dict[str, int] = {}
+        self._rows: dict[int, array[int]] = {}  # for each column the index of its look
+
+    def add(self, row: int, column: int, look: str, times: int = 1) -> None:
+        """Note how a cell is shown, and the same ones to the right of it; from 1."""
+        number = self._numbers.setdefault(f"{type(look)}{look}", len(self._looks))
+        if number == len(self._looks):
+            self._looks.append(look)
+        numbers = self._rows.setdefault(row, array("I"))
+        last = min(column + times - 1, _WIDTH)
+        numbers.extend([0] * (last - len(numbers)))
+        numbers[column - 1 : last] = array("I", [number]) * (last - column + 1)
+
+    def repeat(self, row: int, times: int) -> None:
+        """Let the rows after a row be like it."""
+        for other in range(row + 1, row + times):
+            if row in self._rows:
+                self._rows[other] = self._rows[row]
+            if row in self.hidden_rows:
+                self.hidden_rows.add(other)
+
+    def of(self, row: int, values: list[Any], plain: Callable[[Any], str]) -> list[str]:
+        """The cells of a row as they are shown."""
+        if row not in self._rows:
+            return list(map(plain, values))
+        looks = self._rows[row]
+        looks.extend([0] * (len(values) - len(looks)))
+        return [
+            _shown(value, self._looks[number], plain) if number else plain(value)
+            for value, number in zip(values, looks, strict=False)
+        ]
+
+
+def _shown(value: Any, look: str, plain: Callable[[Any], str]) -> str:  # noqa: ANN401 (calamine's)
+    if not isinstance(look, _Code):
+        return look
+    if isinstance(value, time) and shows_no_seconds(look):
+        return f"{value:%H:%M}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return shown_number(value, look)
+    return plain(value)
+
+
+def look_of(packed: ZipFile, sheet: str) -> Look:
+    """How a sheet of a workbook is shown.
+
+    Raises:
+        KeyError: A part of the workbook is missing.
+        expat.ExpatError: A part is not XML.
+        ValueError: A number in it is none.
+    """
+    parts = {name.lower(): name for name in packed.namelist()}
+    look = Look()
+    if "content.xml" in parts:
+        _read(packed, parts["content.xml"], _Ods(sheet, look))
+        return look
+    targets, book, styles = _Targets(), _Book(sheet), _Styles()
+    _read(packed, parts["xl/workbook.xml"], book)
+    _read(packed, parts["xl/_rels/workbook.xml.rels"], targets)
+    if "xl/styles.xml" in parts:
+        _read(packed, parts["xl/styles.xml"], styles)
+    target = targets.found[book.relation].lstrip("/")
+    part = target if target.startswith("xl/") else f"xl/{target}"
+    _read(packed, parts[part.lower()], _Xlsx(styles.codes(), look))
+    return look
+
+
+class _Reader:
+    """Gets the tags of a part by their local names."""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """A tag begins."""
+
+    def text(self, text: str) -> None:
+        """Text between tags."""
+
+    def end(self, tag: str) -> None:
+        """A tag ends."""
+
+
+def _read(packed: ZipFile, part: str, reader: _Reader) -> None:
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = lambda tag, attributes: reader.start(_local(tag), attributes)
+    parser.CharacterDataHandler = reader.text
+    parser.EndElementHandler = lambda tag: reader.end(_local(tag))
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    with packed.open(part) as stream:
+        parser.ParseFile(stream)
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise expat.ExpatError("a document type declaration")
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition(":")[2]
+
+
+def _get(attributes: dict[str, str], name: str) -> str:
+    """An attribute by its local name, or ""."""
+    return next((value for key, value in attributes.items() if _local(key) == name), "")
+
+
+class _Book(_Reader):
+    def __init__(self, sheet: str) -> None:
+        self._sheet, self.relation = sheet, ""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "sheet" and attributes.get("name") == self._sheet:
+            self.relation = next(value for key, value in attributes.items() if key.endswith(":id"))
+
+
+class _Targets(_Reader):
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "Relationship":
+            self.found[attributes["Id"]] = attributes["Target"]
+
+
+class _Styles(_Reader):
+    """styles.xml: the number format of each style of cells."""
+
+    def __init__(self) -> None:
+        self._written: dict[int, str] = {}
+        self._formats: list[int] = []
+        self._is_of_cells = False
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "numFmt":
+            self._written.setdefault(int(attributes["numFmtId"]), attributes["formatCode"])
+        elif tag == "cellXfs":
+            self._is_of_cells = True
+        elif tag == "xf" and self._is_of_cells:
+            self._formats.append(int(attributes.get("numFmtId", "0")))
+
+    def end(self, tag: str) -> None:
+        if tag == "cellXfs":
+            self._is_of_cells = False
+
+    def codes(self) -> list[_Code | None]:
+        """By the number of a style; None: nothing to say of it."""
+        codes = [code_of(number, self._written.get(number)) for number in self._formats]
+        return [code and _Code(code) for code in codes]  # type: ignore[misc]
+
+
+class _Xlsx(_Reader):
+    def __init__(self, codes: list[_Code | None], look: Look) -> None:
+        self._codes, self._look = dict(enumerate(codes)), look
+        self._row = self._column = 0
+        self._columns: dict[str, int] = {}
+        self._is_error = self._is_value = False
+        self._text = ""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "c":
+            self._column += 1
+            if "r" in attributes:
+                letters = attributes["r"].rstrip("0123456789")
+                if letters not in self._columns:
+                    self._columns[letters] = column_number(letters)
+                self._column = self._columns[letters]
+                self._row = int(attributes["r"][len(letters) :])
+            kind = attributes.get("t", "n")
+            self._is_error = kind == "e"
+            if kind in {"n", "d"} and (code := self._codes.get(int(attributes.get("s", "0")))):
+                self._look.add(self._row, self._column, code)
+        elif tag == "v":
+            self._is_value, self._text = self._is_error, ""
+        elif tag == "row":
+            self._row = int(attributes["r"]) if "r" in attributes else self._row + 1
+            self._column = 0
+            if attributes.get("hidden", "0") in {"1", "true"}:
+                self._look.hidden_rows.add(self._row)
+
+    def text(self, text: str) -> None:
+        if self._is_value:
+            self._text += text
+
+    def end(self, tag: str) -> None:
+        if self._is_value and tag == "v":
+            self._is_value = False
+            self._look.add(self._row, self._column, ErrorCell(self._text.strip() or "#ERROR"))
+
+
+class _Ods(_Reader):
+    def __init__(self, sheet: str, look: Look) -> None:
+        self._sheet, self._look = sheet, look
+        self._is_wanted = False
+        self._row, self._row_times, self._column = 0, 0, 0
+        self._is_row_hidden = self._has_cells = False
+        self._hidden_groups: list[bool] = []
+        self._times = 1
+        self._kind = ""
+        self._paragraphs: list[str] = []
+        self._notes = self._in_paragraph = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "table":
+            self._is_wanted = _get(attributes, "name") == self._sheet
+        elif not self._is_wanted:
+            return
+        elif tag == "table-row-group":
+            self._hidden_groups.append(_get(attributes, "display") == "false")
+        elif tag == "table-row":
+            self._row += 1
+            self._row_times = int(_get(attributes, "number-rows-repeated") or 1)
+            self._column, self._has_cells = 1, False
+            is_shown = _get(attributes, "visibility") in {"", "visible"}
+            self._is_row_hidden = not is_shown or any(self._hidden_groups)
+        elif tag in {"table-cell", "covered-table-cell"}:
+            self._times = int(_get(attributes, "number-columns-repeated") or 1)
+            is_error = attributes.get("calcext:value-type") == "error"
+            self._kind = "error" if is_error else attributes.get("office:value-type", "")
+            self._paragraphs = []
+        elif tag == "annotation":
+            self._notes += 1
+        elif tag == "p" and not self._notes:
+            self._paragraphs.append("")
+            self._in_paragraph += 1
+
+    def text(self, text: str) -> None:
+        if self._in_paragraph and not self._notes:
+            self._paragraphs[-1] += text
+
+    def end(self, tag: str) -> None:
+        if not self._is_wanted:
+            return
+        if tag in {"table-cell", "covered-table-cell"}:
+            self._end_cell(" ".join("\n".join(self._paragraphs).split()))
+        elif tag == "p" and not self._notes:
+            self._in_paragraph -= 1
+        elif tag == "annotation":
+            self._notes -= 1
+        elif tag == "table-row-group":
+            self._hidden_groups.pop()
+        elif tag == "table-row":
+            if self._is_row_hidden and self._has_cells:
+                self._look.hidden_rows.add(self._row)
+            if self._has_cells:  # else nobody looks at them, and there may be a million
+                self._look.repeat(self._row, self._row_times)
+            self._row += self._row_times - 1
+        elif tag == "table":
+            self._is_wanted = False
+
+    def _end_cell(self, text: str) -> None:
+        self._has_cells = self._has_cells or bool(self._kind)
+        if self._kind == "error":
+            self._look.add(self._row, self._column, ErrorCell(text or "#ERROR"), self._times)
+        elif self._kind in _ODS_VALUES and text and not _UNCLEAR.search(text):
+            self._look.add(self._row, self._column, text, self._times)
+        self._column += self._times
+        self._kind = ""
+
+
+def column_number(letters: str) -> int:
+    """The number of a column: A is 1, AA is 27."""
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number
+
+
+def column_letters(number: int) -> str:
+    """The letters of a column: 1 is A, 27 is AA."""
+    letters = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
