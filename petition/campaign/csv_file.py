@@ -1,161 +1,25 @@
 """CSV files (RFC 4180) in whatever encoding and with whatever separator they were saved."""
 
-import codecs
 import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from petition.campaign.encoding import Encoding, EncodingUnclear, encoding_named, find_encoding
 from petition.campaign.text_file import HINT_ENCODING, unreadable
 from petition.errors import CampaignError, PetitionError, Problem
-
-_CHUNK = 1 << 18  # bytes read at a time
-_SAMPLE = 1 << 12  # bytes by which UTF-16 without a byte order mark is known
-_PIECES = 20_000  # words with other than ASCII letters that the guess looks at
-_WEIGHED = 2_000  # of them, to tell the Cyrillic encodings apart
-
-# Longest first: the mark of UTF-32 begins with that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
-    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
-    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8"),
-    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
-    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
-)
-# Only matched at the start of a word, so that a cell of a hundred thousand letters is scanned once.
-_OTHER_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*")
-# Two bytes and more that are a letter in UTF-8.
-_WHOLE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_UNDEFINED = {"cp1251": b"\x98", "cp1252": b"\x81\x8d\x8f\x90\x9d"}
-_TELLING = b"".join(_UNDEFINED.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How a file's bytes are letters: Python's name of it, and what people call it."""
-
-    codec: str
-    label: str
-
-    @property
-    def is_utf8(self) -> bool:
-        """Whether it is what a file should be saved as."""
-        return self.codec == "utf-8-sig"
-
-
-UTF8 = Encoding("utf-8-sig", "UTF-8")
-WINDOWS_1251 = Encoding("cp1251", "Windows-1251 (Cyrillic)")
-WINDOWS_1252 = Encoding("cp1252", "Windows-1252 (Western European)")
-KOI8 = Encoding("koi8_u", "KOI8 (Cyrillic)")
-MAC_CYRILLIC = Encoding("mac_cyrillic", "Mac Cyrillic")
-DOS_CYRILLIC = Encoding("cp866", "DOS 866 (Cyrillic)")
-_CYRILLIC = (WINDOWS_1251, KOI8, MAC_CYRILLIC, DOS_CYRILLIC)
-
-_OFTEN = frozenset("оеаинтсрвлкмдпу")  # nine of ten letters of a Russian or Ukrainian text
-_ALSO = frozenset("яыьгзбчйхжшюцщэфъёіїєґў")
-
-
-def find_encoding(path: Path) -> Encoding:
-    """The encoding that a file was most likely saved in; reads it once, in pieces."""
-    decoder, is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
-    words: list[bytes] = []
-    seen: set[int] = set()  # bytes that one of the Windows encodings does not have
-    with path.open("rb") as stream:
-        piece = stream.read(_SAMPLE)
-        for mark, codec, label in _MARKS:
-            if piece.startswith(mark):
-                return Encoding(codec, label)
-        if codec := _utf16_without_mark(piece):
-            return Encoding(codec, "UTF-16 without a byte order mark")
-        while True:
-            if is_utf8:
-                try:
-                    decoder.decode(piece, final=not piece)
-                except UnicodeDecodeError:
-                    is_utf8 = False
-            if not piece:
-                break
-            if not piece.isascii():
-                seen.update(byte for byte in _TELLING if byte in piece)
-                if len(words) < _PIECES:
-                    words += _OTHER_WORD.findall(piece)
-            piece = stream.read(_CHUNK)
-    return UTF8 if is_utf8 or _is_broken_utf8(words) else _likeliest(words, seen)
-
-
-def _utf16_without_mark(beginning: bytes) -> str:
-    """UTF-16 is known by the zero bytes beside its ASCII letters: each address is full of them."""
-    pairs = len(beginning) // 2
-    first, second = beginning[0::2].count(0), beginning[1::2].count(0)
-    if pairs and second > 4 * first and 4 * second > pairs:
-        return "utf-16-le"
-    return "utf-16-be" if pairs and first > 4 * second and 4 * first > pairs else ""
-
-
-def _is_broken_utf8(words: list[bytes]) -> bool:
-    whole = sum(len(_WHOLE.findall(word)) for word in words)
-    stray = sum(len(re.findall(rb"[\x80-\xff]", _WHOLE.sub(b"", word))) for word in words)
-    return 0 < whole >= stray
-
-
-def _likeliest(words: list[bytes], seen: set[int]) -> Encoding:
-    """The encoding of a list whose words with letters beyond ASCII are these.
-
-    Nobody writes "Шевченko", and many write "Müller": a word in Cyrillic has no ASCII letter, a
-    word of a Latin script has more of them than of others. On lists of names that tells the two
-    apart better than the statistics of running text do, for names are few and short.
-    """
-    likely = WINDOWS_1252
-    if 2 * sum(map(_has_cyrillic_letters, words)) > len(words):
-        likely = _likeliest_cyrillic(words[:_WEIGHED])
-        if likely is not WINDOWS_1251:
-            return likely  # each of the others has a letter or a sign for every byte
-    for one in (likely, WINDOWS_1252, WINDOWS_1251):
-        if not seen.intersection(_UNDEFINED[one.codec]):
-            return one
-    return UTF8  # neither has all these bytes: the first wrong one is reported
-
-
-def _has_cyrillic_letters(word: bytes) -> bool:
-    return len(word) > 1 and any(
-        all("\u0400" <= char <= "\u04ff" for char in word.decode(one.codec, "replace"))
-        for one in _CYRILLIC
-    )
-
-
-def _likeliest_cyrillic(words: list[bytes]) -> Encoding:
-    """The encoding in which words look most like Russian ones; if in doubt, the first.
-
-    The same bytes are different letters in each: lower case in one is upper case in KOI8, and
-    symbols or rare letters in others.
-    """
-    weights = {one: sum(_weight(word.decode(one.codec, "replace")) for word in words)
-               for one in _CYRILLIC}  # fmt: skip
-    best = max(_CYRILLIC, key=lambda one: weights[one])
-    is_clear = weights[best] > weights[WINDOWS_1251] + sum(map(len, words)) / 4
-    return best if is_clear else WINDOWS_1251
-
-
-def _weight(word: str) -> int:
-    weight = 0
-    for before, char in zip(" " + word, word, strict=False):
-        lower = char.lower()
-        weight += 3 if lower in _OFTEN else 1 if lower in _ALSO else -2 if char.isalpha() else -4
-        if before.islower() and char.isupper():
-            weight -= 3
-    return weight
 
 
 class Reading(NamedTuple):
     """What [people] says about reading its files."""
 
     hidden: str | None = None  # "skip" or "include" the hidden rows of sheets; None: ask
-    keeps_errors: bool = False  # what error cells show is text, for a search
+    encoding: str | None = None  # of CSV files that are in neither UTF-8 nor UTF-16; None: guess
+    is_search: bool = False  # nothing may be missed: error cells are text, a guess is good enough
 
 
 AS_IT_IS = Reading()
@@ -262,7 +126,9 @@ class CsvFile:
             raise CampaignError([fault]) from None
 
 
-def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
+def open_csv(
+    file: str, path: Path, problems: list[Problem], reading: Reading = AS_IT_IS
+) -> CsvFile | None:
     """Find out how a CSV file was saved; None, and a problem, if it cannot be read."""
     try:
         with path.open("rb") as stream:
@@ -271,11 +137,14 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
             hint = 'Save it as "CSV UTF-8", or give it a name that ends in .xlsx or .ods'
             problems.append(Problem(file, None, "is a spreadsheet, not a CSV file", hint))
             return None
-        encoding = find_encoding(path)
+        encoding = _encoding(path, reading)
         with path.open(encoding=encoding.codec, errors="replace", newline="") as text:
             header = text.read(_HEADER_LIMIT)
     except OSError as why:
         problems.append(Problem(file, None, *unreadable(why)))
+        return None
+    except EncodingUnclear as why:
+        problems.append(Problem(file, None, why.what, why.hint))
         return None
     marked = _HINT.fullmatch(header.partition("\n")[0].partition("\r")[0])
     separator = marked[1] if marked else _separator(header)
@@ -284,6 +153,15 @@ def open_csv(file: str, path: Path, problems: list[Problem]) -> CsvFile | None:
         problems.append(Problem(file, 1, what, "Keep only the columns that a letter needs"))
         return None
     return CsvFile(file, path, encoding, separator, has_hint=marked is not None)
+
+
+def _encoding(path: Path, reading: Reading) -> Encoding:
+    try:
+        return find_encoding(path, encoding_named(reading.encoding or ""))
+    except EncodingUnclear as why:
+        if reading.is_search:
+            return why.guess
+        raise
 
 
 def _separator(beginning: str) -> str:

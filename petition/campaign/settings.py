@@ -21,6 +21,7 @@ from pydantic import (
 from petition.address import parse_address
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
+from petition.campaign.encoding import encoding_named
 from petition.campaign.names import quoted, slug
 from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, fault_of, read_on
@@ -255,7 +256,11 @@ class Lists(dict[str, str]):
         if hidden not in {None, "skip", "include"}:
             what = f'hidden is {quoted(str(hidden))}, not "skip" or "include"'
             raise fault(what, "Write one of them")
-        lists.reading = Reading(hidden)
+        encoding = lists.pop("encoding", None)
+        if encoding and not encoding_named(encoding):
+            what = f"encoding is {quoted(encoding)}, which is not known"
+            raise fault(what, 'Write one as "cp1250" or "mac_roman"')
+        lists.reading = Reading(hidden, encoding)
         return lists
 
 

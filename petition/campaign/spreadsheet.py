@@ -121,7 +121,7 @@ class SheetFile:
             elif self._reading.hidden == "skip" and row in self._look.hidden_rows:
                 continue
             errors = (at for at, cell in enumerate(cells[:width]) if isinstance(cell, ErrorCell))
-            if (at := next(errors, None)) is not None and not self._reading.keeps_errors:
+            if (at := next(errors, None)) is not None and not self._reading.is_search:
                 what = f"the cell {column_letters(at + 1)}{row} shows the error {cells[at]}"
                 yield (
                     row,

@@ -209,8 +209,8 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
     left out; otherwise everybody in the file opted out.
     """
     found = OptOuts()
-    # Somebody in a hidden row opted out as well.
-    people = open_people(folder, file, found.problems, Reading(hidden="include"))
+    # Somebody in a hidden row opted out as well, and no name matters.
+    people = open_people(folder, file, found.problems, Reading(hidden="include", is_search=True))
     if people is None:
         return found
     column = next((name for name in REASON_COLUMNS if name in people.columns), None)

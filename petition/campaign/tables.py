@@ -211,4 +211,4 @@ def _open(
         return None
     if spreadsheet:
         return SheetFile(spreadsheet[0], path, spreadsheet[1], reading)
-    return open_csv(file, path, problems)
+    return open_csv(file, path, problems, reading)

@@ -36,7 +36,7 @@ from petition.outbox.models import FrozenLetter, fields_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
 from petition.template.fields import SIGNATORY_FIELDS
 
-_EVERY_ROW = Reading(hidden="include", keeps_errors=True)
+_EVERY_ROW = Reading(hidden="include", is_search=True)
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 
 

@@ -1,16 +1,20 @@
 import codecs
+import re
 
 import pytest
 
-from petition.campaign.csv_file import (
+from petition.campaign.csv_file import Reading
+from petition.campaign.encoding import (
     DOS_CYRILLIC,
     KOI8,
     MAC_CYRILLIC,
     UTF8,
     WINDOWS_1251,
     WINDOWS_1252,
+    encoding_named,
     find_encoding,
 )
+from petition.campaign.tables import open_table
 from petition.errors import Level
 from tests.unit.campaign.samples import rows_of
 
@@ -104,3 +108,77 @@ def test_a_word_of_a_million_letters_is_looked_at_once(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"x" * 1_000_000 + " Ольга Щукина".encode("cp1251"))
     assert find_encoding(path) == WINDOWS_1251
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("José Muñoz\nZoë Grüner\nFrançois Lefèvre\n", "mac_roman"),
+        ("Jörg Müller\nZoë Grüner\n", "cp850"),
+        ("Łukasz Wiśniewski\nJiří Dvořák\n", "cp1250"),
+        ("Małgorzata Zając\nMichał Wójcik\nŁukasz Stępień\n", "iso8859_2"),
+        ("Erdős László\nLőrinc Szabó\n", "cp1250"),
+        ("Şahin Yıldız\nOğuz Çelik\n", "cp1254"),
+        ("Guðrún Þórðardóttir\nSigríður Jónsdóttir\n", "cp1252"),
+        ("Jānis Bērziņš\nĒriks Kalniņš\n", "cp1257"),
+        ("Γιάννης Παπαδόπουλος\nΜαρία Νικολάου\n", "cp1253"),
+        ("יוסי כהן\nדוד לוי\n", "cp1255"),
+        ("محمد علي\nحسن كريم\n", "cp1256"),
+    ],
+)
+def test_what_makes_no_words_is_not_guessed(folder, problems, text, codec):
+    folder.write("a.csv", f"name\n{text}".encode(codec))
+    assert open_table(folder.root, "a.csv", problems) is None
+    (problem,) = problems
+    assert problem.is_error
+    named = [encoding_named(name) for name in re.findall('"([^"]*)"', problem.hint)]
+    readings = [text.encode(codec).decode(one.codec, "replace") for one in named]
+    assert text in readings
+    assert 1 <= len(readings) <= 4
+
+
+def test_each_encoding_is_offered_with_a_name_that_tells_it_apart(folder, problems):
+    folder.write("a.csv", "name\nŠimek\nŁukasz Wiśniewski\n".encode("cp1250"))
+    open_table(folder.root, "a.csv", problems)
+    shown = re.findall(r"\(([^)]*)\)", problems[0].hint)
+    assert len(shown) == len(set(shown)) > 1
+
+
+def test_the_encoding_that_is_declared_is_used(folder, problems):
+    folder.write("a.csv", "name\nJosé Muñoz\n".encode("mac_roman"))
+    table = open_table(folder.root, "a.csv", problems, Reading(encoding="mac_roman"))
+    assert [row.cells["name"] for row in table.rows()] == ["José Muñoz"]
+    (note,) = problems
+    assert note.level is Level.NOTE
+    assert "José Muñoz" in note.what
+
+
+def test_utf8_is_utf8_whatever_is_declared(folder, problems):
+    folder.write("a.csv", "name\nJosé\n")
+    table = open_table(folder.root, "a.csv", problems, Reading(encoding="mac_roman"))
+    assert [row.cells["name"] for row in table.rows()] == ["José"]
+
+
+def test_a_search_reads_by_the_guess(folder, problems):
+    folder.write("a.csv", "name,email\nJosé Muñoz,a@x.example\n".encode("mac_roman"))
+    table = open_table(folder.root, "a.csv", problems, Reading(is_search=True))
+    assert [row.cells["email"] for row in table.rows()] == ["a@x.example"]
+
+
+@pytest.mark.parametrize("name", ["", "none-such", "base64", "hex", "utf-16"])
+def test_what_is_not_an_encoding_of_lists(name):
+    assert encoding_named(name) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "José Muñoz, Zoë Grüner, François Lefèvre, Åse Sørensen, João Simões, Niamh O’Brien",
+        "Agnès Lefèvre, Benoît Chênevert, Noël Fœssel, Søren Kierkegård",
+        "Šimek, Žižka, Dušan, 5 €, “North” – South",
+    ],
+)
+def test_names_of_western_europe_are_windows_1252(tmp_path, text):
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"name\n{text}\n".encode("cp1252"))
+    assert find_encoding(path) == WINDOWS_1252

@@ -353,6 +353,8 @@ def test_what_people_says_of_hidden_rows_is_not_a_list(folder):
     assert "hidden" not in settings.people
     assert load(folder, MINIMAL)[0].reading.hidden is None
     assert faults(folder, '[people]\nhidden = "maybe"\n') == [(1, "hidden ... skip")]
+    assert load(folder, MINIMAL + '[people]\nencoding = "cp1250"\n')[0].reading.encoding == "cp1250"
+    assert faults(folder, '[people]\nencoding = "cp9"\n') == [(1, "encoding ... cp9")]
 
 
 MINIMAL = '[campaign]\ntitle = "x"\n[sender]\nfrom = "kim@a.example"\n'

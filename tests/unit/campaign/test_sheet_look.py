@@ -135,7 +135,7 @@ def test_an_error_cell_of_an_ods(folder, problems):
 
 def test_an_error_cell_is_found_by_a_search(folder, problems):
     write_xlsx(folder.root, [("visible", xlsx_row("<c t='e'><v>#N/A</v></c>"))])
-    assert notes(folder.root, "a.xlsx", problems, keeps_errors=True) == ["#N/A"]
+    assert notes(folder.root, "a.xlsx", problems, is_search=True) == ["#N/A"]
     assert problems == []
 
 
