@@ -1,11 +1,13 @@
 """Lists of people: rows are judged, and duplicates are found."""
 
+import re
 import sqlite3
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from petition.address import Mailbox, find_obscured, folded, parse_address
+from petition.address import Mailbox, addr_spec_in, find_obscured, folded, parse_address
 from petition.campaign.column_aliases import Export, Unclear
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import language_tag, nearest, quoted
@@ -16,6 +18,9 @@ from petition.errors import AddressRefused, Level, PetitionError, Problem
 _NAME_PARTS = ("first_name", "last_name")
 _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer one
 _CANDIDATES = 10_000
+_ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
+_LABEL_END = re.compile(r"[@.+]")
+_ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 
 
 class Person(NamedTuple):
@@ -86,7 +91,7 @@ class PeopleList:
         try:
             mailbox = self._mailbox(fields["email"], fields.get("name", ""))
         except AddressRefused as why:
-            raise self._refusal(why, excluded) from None
+            raise self._refusal(why, excluded, fields["email"]) from None
         tag = language_tag(fields["language"]) if fields.get("language") else ""
         if not excluded:
             if tag is None:
@@ -127,7 +132,7 @@ class PeopleList:
         try:
             return self._mailbox(self.address_in(row)).addr_spec
         except AddressRefused as why:
-            raise self._refusal(why, self.exclusion_of(row)) from None
+            raise self._refusal(why, self.exclusion_of(row), self.address_in(row)) from None
 
     def problem_of(self, row: TableRow, why: "RowRefused") -> Problem:
         """A refusal as a problem of its row."""
@@ -158,7 +163,10 @@ class PeopleList:
         if address.startswith("#"):
             what = f"{quoted(address)} looks commented out"
             raise AddressRefused(what, "Delete the row, or only the #")
-        return parse_address(address, name)
+        mailbox = parse_address(address, name)
+        if not address.isascii() or "xn--" in mailbox.addr_spec:
+            _refuse_two_scripts(mailbox)
+        return mailbox
 
     def _complete(self, fields: dict[str, str]) -> None:
         self._export.complete(fields)
@@ -169,11 +177,12 @@ class PeopleList:
             honorific, last_name = fields["honorific"], fields["last_name"]
             fields["salutation"] = f"{honorific} {last_name}" if honorific and last_name else ""
 
-    def _refusal(self, why: AddressRefused, excluded: str) -> "RowRefused":
+    def _refusal(self, why: AddressRefused, excluded: str, address: str) -> "RowRefused":
         is_name = why.what.startswith("the name")
         what = why.what if is_name else f"{self._heading('email')}: {why.what}"
         if not excluded:
-            return RowRefused(what, why.hint, "name" if is_name else "email")
+            hint = why.hint if is_name else _hint_for(address) or why.hint
+            return RowRefused(what, hint, "name" if is_name else "email")
         # Nobody would write to it, so it stops no letter.
         what += f"; the row is marked {quoted(excluded)} and is skipped"
         return RowRefused(what, why.hint, "email", Level.WARNING)
@@ -184,14 +193,22 @@ class PeopleList:
                 what = f"{self._heading(column)}: the cell contains {char}, which reorders text"
                 raise RowRefused(what, "Retype the cell", column)
 
-    def obscured(self, row: TableRow) -> Iterator[Problem]:
-        """A warning if a cell contains what a web page shows instead of an address."""
+    def doubts(self, row: TableRow) -> Iterator[Problem]:
+        """Warnings about a row that is used."""
         for column, cell in row.cells.items():
-            if "[" in cell and (found := find_obscured(cell)):
-                what = f"{self._heading(column)}: {said_of_obscured(found)}"
-                mark = self.cell(column)
-                yield Problem(self.file, row.line, what, HINT_OBSCURED, Level.WARNING, mark)
-                return
+            if "[" in cell and (obscured := find_obscured(cell)):
+                what = f"{self._heading(column)}: {said_of_obscured(obscured)}"
+                yield self._doubt(row, what, HINT_OBSCURED, column)
+                break
+        if next(filter(None, row.cells.values())).startswith("#"):
+            what = "this row looks commented out, but is used"
+            yield self._doubt(row, what, "Delete the row, or only the #", self.table.columns[0])
+        if (address := row.cells["email"]).startswith("'"):
+            what = f"{self._heading('email')}: {quoted(address)} begins with an apostrophe"
+            yield self._doubt(row, what, "Delete it if it is not part of the address", "email")
+
+    def _doubt(self, row: TableRow, what: str, hint: str, column: str) -> Problem:
+        return Problem(self.file, row.line, what, hint, Level.WARNING, self.cell(column))
 
     def cell(self, column: str) -> int | None:
         """The number of a column from 0, under our name or the file's own."""
@@ -259,11 +276,8 @@ class ListJudge:
                 problems.append(listed.problem_of(row, why))
             else:
                 text = "".join(row.cells.values())
-                if "[" in text:
-                    problems += listed.obscured(row)
-                if text.startswith("#"):
-                    what, hint = "this row looks commented out, but is used", "Delete it, or its #"
-                    problems.append(Problem(listed.file, row.line, what, hint, Level.WARNING))
+                if "[" in text or text.startswith("#") or row.cells["email"].startswith("'"):
+                    problems += listed.doubts(row)
         keys = [folded(one.mailbox.addr_spec) for one in found]
         lines = [one.line for one in found]
         twice = self._addresses.repeats(keys, lines)
@@ -279,11 +293,40 @@ class ListJudge:
 
     def _twice(self, first: int, person: Person, what: str, column: str) -> Iterator[Problem]:
         hint, mark = "Delete or correct one of the rows", self.people.cell(column)
+        if column == "email" and person.mailbox.display_name:
+            name = person.mailbox.display_name
+            hint += "; if two people share it, write to both in one row, with a name such as "
+            hint += quoted(f"Ann and {name}")
         if (column, first) not in self._told:
             self._told.add((column, first))
             also = f"{what} is also in line {person.line}"
             yield Problem(person.file, first, also, hint, mark=mark)
         yield Problem(person.file, person.line, f"{what} is also in line {first}", hint, mark=mark)
+
+
+def _hint_for(cell: str) -> str:
+    """What to write instead of a name with an address, or of several addresses."""
+    found = [one for one in dict.fromkeys(_ADDRESS.findall(cell)) if addr_spec_in(one)]
+    if len(found) == 1 and found[0] != cell:
+        return f"Write only {found[0]}"
+    return f"Write one of them in each row: {', '.join(found[:5])}" if len(found) > 1 else ""
+
+
+def _refuse_two_scripts(mailbox: Mailbox) -> None:
+    """Refuse a label of Latin, Cyrillic and Greek letters, which look alike (UTS 39, 5.1)."""
+    for label in _LABEL_END.split(mailbox.readable):
+        scripts: dict[str, list[str]] = {}
+        for char in label:
+            script = "" if not char.isalpha() else unicodedata.name(char, "").partition(" ")[0]
+            if script in _ALIKE:
+                scripts.setdefault(script, []).append(char)
+        if len(scripts) > 1:
+            fewest = min(scripts, key=lambda script: len(scripts[script]))
+            char = scripts[fewest][0]
+            others = " and ".join(script.capitalize() for script in scripts if script != fewest)
+            what = f"{quoted(mailbox.readable)} has the {fewest.capitalize()} letter {char}"
+            what += f" (U+{ord(char):04X}) among {others} ones in {quoted(label)}"
+            raise AddressRefused(what, "Type the address again")
 
 
 class RowRefused(PetitionError):

@@ -159,10 +159,32 @@ _NO_VALUE = re.compile(
 )
 _NO_VALUES = re.compile(rf"\n(?:{_NO_VALUE.pattern})(?=\n)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-f]{2,4});", re.IGNORECASE)
-# UTF-8 that was read as Windows-1252 or -1251: "Ã©", "â€™", "Ð°", "Рђ".
+# UTF-8 that was read as Windows-1252, Windows-1251 or Mac Roman: "Ã©", "â€™", "Ð°", "Рђ", "√©".
 _TWICE_ENCODED = re.compile(
     r"Ã[\x80-\xbf\u00a0-\u00bf\u2018-\u2122]|â€.|[ÐÑ][\x80-\xbf\u00a0-\u00bf\u2018-\u2122]"
     r"|(?:[РС][\u0080-\u00bf\u0402-\u040f\u0452-\u045f\u2018-\u2122]){2,}"
+    r"|√[^\x00-\x7f]|‚Ä[^\x00-\x7f]"
+)
+# What programs leave in a cell, and what to do about it.
+_SPOILT = (
+    (
+        re.compile(r"\ufffd|^[^/@]*[^\W\d_]\?(?=[^\W\d_])"),
+        "in which a letter is lost",
+        "Write the letter again, or export the list as UTF-8",
+    ),
+    (re.compile(r'^="[^"]*"$'), "which is a formula", "Write only the text between its quotes"),
+    (re.compile(r"^'[\d+=@-]"), "which begins with an apostrophe", "Delete the apostrophe"),
+    (
+        re.compile(r"^[-+]?\d(?:[.,]\d+)?[eE]\+\d{1,3}$"),
+        "of which a spreadsheet has cut off the last digits",
+        "Write the number in full, and format the column as text",
+    ),
+    (
+        re.compile(r"_x[0-9A-Fa-f]{4}_"),
+        "which has the code of a character",
+        "Write the character instead of its code",
+    ),
+    (re.compile(r"""\\['"\\nrt]"""), "which has a backslash", "Delete the backslash"),
 )
 # What a cell may bring into a letter that nobody meant to write.
 _ODD = re.compile(
@@ -183,6 +205,7 @@ def may_be_odd(cells: Iterable[str]) -> bool:
         or _NO_VALUES.search(text)
         or ("ear" in text or "orem" in text or "XXX" in text)
         or ("TODO" in text or "FIXME" in text or "www." in text)
+        or ("\n'" in text or "_x" in text or "E+" in text or "e+" in text)
         or (not text.isascii() and _TWICE_ENCODED.search(text))
     )
 
@@ -223,6 +246,9 @@ def odd_cells(
             yield f"{what}, which was encoded twice", "Export the list again as UTF-8"
         elif "&" in cell and _ENTITY.search(cell):
             yield f"{what}, as in a web page", "Write the character itself"
+        for spoilt, why, hint in _SPOILT:
+            if spoilt.search(cell):
+                yield f"{what}, {why}", hint
         if column in before_sign and cell.endswith((",", ";", ":")):
             hint = "Delete it: the letter has one already"
             yield f"{what}, with a punctuation mark at its end", hint

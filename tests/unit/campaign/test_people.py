@@ -222,3 +222,54 @@ def test_a_row_that_begins_with_a_number_sign_is_used_with_a_warning(folder, pro
     people = read(folder, "name,email\n# Bob,bob@mail.example\nAnn,ann@mail.example\n", problems)
     assert len(people) == 2
     assert [(problem.line, problem.level) for problem in problems] == [(2, Level.WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("address", "letter"),
+    [
+        ("аnn@mail.example", "U+0430"),  # a Cyrillic а
+        ("bob@xn--mil-6cd.example", "U+0430"),
+        ("ann@mаil.example", "U+0430"),
+        ("annα@mail.example", "U+03B1"),
+        ("аннa@mail.example", "U+0061"),  # a Latin a
+    ],
+)
+def test_letters_of_two_scripts_in_an_address_are_an_error(folder, problems, address, letter):
+    assert read(folder, f"email,name\n{address},Ann\n", problems) == []
+    (problem,) = problems
+    assert (problem.line, problem.is_error, problem.mark) == (2, True, 0)
+    assert letter in problem.what
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["анна@почта.example", "анна.smith@mail.example", "ann@почта.example", "josé@mail.example"],
+)
+def test_labels_of_one_script_are_right(folder, problems, address):
+    assert len(read(folder, f"email\n{address}\n", problems)) == 1
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("Ann Reed <ann@mail.example>", "only ann@mail.example"),
+        ("mailto:ann@mail.example", "only ann@mail.example"),
+        ("ann@mail.example; bob@mail.example", "ann@mail.example, bob@mail.example"),
+        ("ann@mail.example / bob@mail.example", "ann@mail.example, bob@mail.example"),
+    ],
+)
+def test_what_holds_an_address_gets_a_hint_to_copy(folder, problems, cell, hint):
+    assert read(folder, f"email|name\n{cell}|Ann\n", problems) == []
+    assert hint in problems[-1].hint
+
+
+def test_two_people_with_one_mailbox_are_offered_one_letter(folder, problems):
+    read(folder, "email,name\no@x.example,Ann Reed\nO@x.example,Bob Lee\n", problems)
+    assert [problem.line for problem in problems] == [2, 3]
+    assert all("and Bob Lee" in problem.hint for problem in problems)
+
+
+def test_an_apostrophe_before_an_address_is_a_warning(folder, problems):
+    assert len(read(folder, "email\n'ann@mail.example\n", problems)) == 1
+    assert [(problem.line, problem.level) for problem in problems] == [(2, Level.WARNING)]

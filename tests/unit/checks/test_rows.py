@@ -235,3 +235,44 @@ def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
     (told,) = [problem for problem in found if problem not in few]
     assert (told.line, told.count) == (3, len(lines))
     assert "5 to 304, 310, 400" in told.what
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Jos√© Ruiz",
+        "Fran\ufffdois",
+        "Fran?ois",
+        '="00123"',
+        "'00123",
+        "'+44 20 7946 0000",
+        "4.477E+11",
+        "4,477E+11",
+        "Ann_x000D_Reed",
+        "O\\'Brien",
+        "first\\nsecond",
+    ],
+)
+def test_a_cell_that_a_program_has_spoilt(cell):
+    cells = {"name": "Ann", "town": cell}
+    assert may_be_odd(cells.values())
+    assert len(found_in(cells)) == 1
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "How are you?",
+        "https://x.example/page?id=a",
+        "’t Hooft",
+        "'t Hooft",
+        "E+E",
+        "2E5",
+        "7E",
+        "C\\O",
+        "√2",
+        "_x_",
+    ],
+)
+def test_a_cell_that_only_looks_spoilt(cell):
+    assert found_in({"name": "Ann", "town": cell}) == []
