@@ -23,7 +23,7 @@ from petition.checks.rows import (
 from petition.checks.weekdays import wrong_days
 from petition.errors import Level, Problem
 from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
-from petition.template.compile import names_in
+from petition.template.compile import joined_lines, names_in
 
 _MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
 
@@ -212,6 +212,7 @@ def slips_of_campaign(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
     """All slips that can be found without a row."""
     yield from broken_promises(letter)
     yield from untranslated(letter)
+    yield from run_on(letter)
     if "signatories" in names_in(letter.default_text):
         file = campaign.settings.people["signatories"]
         yield from two_spellings(file, campaign.signatories)
@@ -241,6 +242,34 @@ def untranslated(letter: Letter) -> Iterator[Problem]:
         for name in (name for name in _BLOCKS if name in left_out):
             what = f"{default.file} has {{{{ {name} }}}}, and this translation does not"
             yield Problem(text.file, None, what, "Add it, if it belongs there", Level.WARNING)
+
+
+_OWN_LINE = re.compile(r"[^\w({]*(?:\{\{|\S+@|www\.|https?:|(?P<first>\w))")
+_WRAPPED_AT = 50  # characters; no narrower text is taken for wrapped
+
+
+def run_on(letter: Letter) -> Iterator[Problem]:
+    """Lines that Markdown joins and their author meant apart: a signature, an address."""
+    for text in letter.texts.values():
+        lines = [line.strip(" \t>") for line in re.split(r"\r\n?|\n", text.body)]
+        joined = joined_lines(text)
+        width = max([_WRAPPED_AT, *(len(lines[line]) for line, _ in joined)])
+        apart = {
+            below: line for line, below in joined if _is_apart(lines[line], lines[below], width)
+        }
+        for line in (line for line in apart.values() if line not in apart):
+            what = f"{quoted(lines[line])} and the line below it become one line"
+            hint = "End each line that is to stay apart with a backslash"
+            yield Problem(text.file, text.body_line + line, what, hint, Level.WARNING)
+
+
+def _is_apart(line: str, below: str, width: int) -> bool:
+    """Whether a line goes on with no sentence, and was not wrapped for lack of space."""
+    begins = _OWN_LINE.match(below)
+    is_own = begins is not None and not (begins["first"] or "").islower()
+    fits = len(line) + 1 + len(below.split(" ", maxsplit=1)[0]) <= width
+    is_short = max(len(line), len(below)) <= _WRAPPED_AT
+    return is_own and is_short and fits and not line.endswith((".", "!", "?", "…"))
 
 
 SUBJECT_LIMIT = 78  # characters, the limit that RFC 5322 2.1.1 recommends for a line

@@ -21,7 +21,8 @@ from petition.template.tags import BLOCK, VARIABLE, Template
 _FORMAT = 1
 
 # Where something stood, and how it was written, is kept for people and is not part of the letter.
-_NOT_HASHED = frozenset({"file", "lines", "source"})
+# Nor is `breaks`: a letter that was begun without it is finished so, and has not changed.
+_NOT_HASHED = frozenset({"breaks", "file", "lines", "source"})
 # Files are hashed by their own hashes.
 _NOT_HASHED_OF_ENCLOSURES = frozenset({"line", "lines", "files"})
 
@@ -196,6 +197,10 @@ class Frozen:
     def file(self, language: str) -> str:
         """The file of the text in a language."""
         return str(self.document["texts"][language]["file"])
+
+    def breaks_lines(self, language: str) -> bool:
+        """Whether the HTML shows the line ends of cells; letters of older versions do not."""
+        return bool(self.document["texts"][language].get("breaks"))
 
     def compiled(self, language: str) -> CompiledText:
         """The templates of the text in a language."""

@@ -12,7 +12,7 @@ Jinja, which knows its line.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -23,7 +23,6 @@ from petition.template.fields import (
     EmptyCell,
     Value,
     ValueRefused,
-    in_html,
     is_printable,
     printed,
 )
@@ -96,21 +95,17 @@ def print_plain(value: Value) -> str:
     return encode_value(printed(value))
 
 
-def print_html(value: Value) -> str:
-    """A value as a piece of encoded HTML."""
-    return encode_value(in_html(printed(value)))
-
-
-def encode_values(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+def encode_values(
+    texts: Sequence[str], to_html: Callable[[str], str]
+) -> tuple[list[str], list[str]]:
     """Printed values as pieces of encoded plain text, and as pieces of encoded HTML.
 
-    The same as `print_plain` and `print_html` make; for most rows one look tells that both are
-    alike.
+    For most rows one look tells that both are alike.
     """
     if _ALL_SHORT_IN_HTML("\0".join(texts)):  # no text that is printed has a NUL
         pieces = [text + _SOFT_END for text in texts]
         return pieces, pieces
-    return [encode_value(text) for text in texts], [encode_value(in_html(text)) for text in texts]
+    return [encode_value(text) for text in texts], [encode_value(to_html(text)) for text in texts]
 
 
 # Lines that end with CRLF, have no other CR or LF, and do not begin with a dot.
@@ -159,12 +154,17 @@ class Forms:
 
     Args:
         names: What the templates can name, except the person.
+        to_html: What a value becomes in HTML.
         templates: Those of the subject, the text and the HTML, each with its environment.
     """
 
     def __init__(
-        self, names: Mapping[str, Any], *templates: tuple[LetterEnvironment, Template]
+        self,
+        names: Mapping[str, Any],
+        to_html: Callable[[str], str],
+        *templates: tuple[LetterEnvironment, Template],
     ) -> None:
+        self._to_html = to_html
         self._names = names
         self._trees = [(env.parse(template.source), env) for env, template in templates]
         self._can_grow = any(
@@ -200,7 +200,10 @@ class Forms:
             return None
         known = self._names, dict(zip(self._columns, shape, strict=True)), self._same_for_all
         try:
-            return Form(*(list(_Reader(*known, env).parts(tree.body)) for tree, env in self._trees))
+            return Form(
+                self._to_html,
+                *(list(_Reader(*known, env).parts(tree.body)) for tree, env in self._trees),
+            )
         except (_DoesMore, ValueRefused, *FAULTS):
             return None
 
@@ -213,7 +216,8 @@ class Print(NamedTuple):
     """What is printed of a person."""
 
     column: str  # whose cell is not empty; "": the link to leave the list
-    link: str = ""  # the filter that makes it a link or a part of one
+    printer: str = ""  # the filter for its place, such as that of a link
+    arguments: tuple[str, ...] = ()
 
 
 Part = str | Print
@@ -222,7 +226,8 @@ Part = str | Print
 class Form:
     """A letter for the rows of one shape, made of the parts of its subject, text and HTML."""
 
-    def __init__(self, *templates: Sequence[Part]) -> None:
+    def __init__(self, to_html: Callable[[str], str], *templates: Sequence[Part]) -> None:
+        self._to_html = to_html
         prints = [part for parts in templates for part in parts if isinstance(part, Print)]
         self._prints = list(dict.fromkeys(prints))
         self._subject, self._text, self._html = (_Blanks(one, self._prints) for one in templates)
@@ -242,7 +247,7 @@ class Form:
             CellRefused: A cell that has to be a link is not one.
         """
         texts = self._texts(cells, leave)
-        plain, page = encode_values(texts)
+        plain, page = encode_values(texts, self._to_html)
         return Filled(
             "".join(self._subject.filled(texts)),
             self._text.filled(plain),
@@ -253,9 +258,9 @@ class Form:
     def _texts(self, cells: Mapping[str, str], leave: str) -> list[str]:
         """What the templates print of a person, each text once."""
         texts = []
-        for column, link in self._prints:
+        for column, printer, arguments in self._prints:
             text = cells[column] if column else leave
-            texts.append(FILTERS[link](text) if link else text)
+            texts.append(FILTERS[printer](text, *arguments) if printer else text)
         return texts
 
 
@@ -337,19 +342,20 @@ class _Reader:
             case nodes.CondExpr():
                 value = self._value(node.expr1 if self._value(node.test) else node.expr2)
             case nodes.Filter(name=name) if name in FILTERS:
-                value = self._link(self._value(node.node), name)
+                arguments = tuple(str(one.as_const()) for one in node.args)
+                value = self._filtered(self._value(node.node), name, arguments)
             case nodes.Expr():
                 value = self._same(node)
             case _:
                 raise _DoesMore
         return value
 
-    def _link(self, value: Value, name: str) -> Value:
+    def _filtered(self, value: Value, name: str, arguments: tuple[str, ...]) -> Value:
         if not isinstance(value, Print):
-            return FILTERS[name](printed(value))
-        if value.link:
+            return FILTERS[name](printed(value), *arguments)
+        if value.printer:
             raise _DoesMore
-        return Print(value.column, name)
+        return Print(value.column, name, arguments)
 
     def _same(self, node: nodes.Expr) -> Value:
         """An expression that names nothing of a person, such as `signatories|length`."""

@@ -21,7 +21,7 @@ from petition.merge.fast_fill import (
     Filled,
     Forms,
     are_whole,
-    print_html,
+    encode_value,
     print_plain,
 )
 from petition.merge.headers import check_text
@@ -37,6 +37,7 @@ from petition.template.fields import (
     ValueRefused,
     clean,
     in_html,
+    lines_in_html,
     named_event,
     previous_names,
     printed,
@@ -85,6 +86,7 @@ class LoadedText:
     compiled: CompiledText
     names: Mapping[str, Any]  # what it can name, except the person
     paths: tuple[Template, ...] = ()  # of the files that a person's copy alone carries
+    breaks_lines: bool = False  # whether its HTML shows the line ends of cells
     instead: Previous | None = None  # in a follow-up, for a person of whom nothing is known
 
     def fill(self, person: Person, leave: str = "") -> Filled:
@@ -146,11 +148,18 @@ class LoadedText:
 
     @cached_property
     def _encoded_html(self) -> Renderer:
-        return EncodedEnvironment(print_html).load(self.compiled.html)
+        return self._html_environment().load(self.compiled.html)
+
+    def _html_environment(self) -> EncodedEnvironment:
+        return EncodedEnvironment(lambda value: encode_value(self._to_html(printed(value))))
+
+    @property
+    def _to_html(self) -> Callable[[str], str]:
+        return lines_in_html if self.breaks_lines else in_html
 
     @cached_property
     def _html(self) -> Renderer:
-        return PlainEnvironment(in_html).load(self.compiled.html)
+        return PlainEnvironment(self._to_html).load(self.compiled.html)
 
     @cached_property
     def _marked_text(self) -> Renderer:
@@ -161,9 +170,10 @@ class LoadedText:
     def _forms(self) -> Forms:
         return Forms(
             self.names,
+            self._to_html,
             (PlainEnvironment(str), self.compiled.subject),
             (EncodedEnvironment(print_plain), self.compiled.text),
-            (EncodedEnvironment(print_html), self.compiled.html),
+            (self._html_environment(), self.compiled.html),
         )
 
     def _names_for(self, person: Person, leave: str = "") -> dict[str, Any]:
@@ -243,7 +253,8 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
     )
     compiled = frozen.compiled(language)
     instead = stand_in(frozen.title, frozen.today) if frozen.follows else None
-    return LoadedText(frozen.file(language), language, compiled, names, paths, instead)
+    file, breaks = frozen.file(language), frozen.breaks_lines(language)
+    return LoadedText(file, language, compiled, names, paths, breaks, instead)
 
 
 def captured_in(frozen: Frozen) -> str:

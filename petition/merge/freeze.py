@@ -128,6 +128,7 @@ class _Freezing:
         pictures = self._gathering.pictures_in(compiled.html.source) if compiled else []
         return {
             "file": text.file,
+            "breaks": True,
             "source": f"{text.subject}\n{text.body}",
             **{
                 name: {"template": source, "lines": list(lines)}

@@ -139,6 +139,8 @@ def _raw(element: Element) -> Iterator[str]:
     for one in element["inner"]:
         if isinstance(one, str):
             yield one
+        elif one["tag"] == "br":
+            yield "\n"
         else:
             yield from _raw(one)
 

@@ -11,7 +11,15 @@ import css_inline
 
 from petition.template.fields import locale_of
 from petition.template.markdown import INLINE, LISTS, Node, plain_words
-from petition.template.tags import TAG, Marked, Role, escape_link, without_reserved
+from petition.template.tags import (
+    LINK_FILTERS,
+    TAG,
+    Marked,
+    Role,
+    Tag,
+    escape_link,
+    without_reserved,
+)
 
 _NAMES = {
     "paragraph": "p",
@@ -67,7 +75,7 @@ class _Html:
             return node.text if is_line else f"<!--{node.text}-->"
         if node.kind == "group":
             return self.nodes(node.children, is_line=is_line)
-        if node.kind in {"text", "field", "softbreak", "hardbreak", "hr", "image"}:
+        if node.kind in {"text", "field", "softbreak", "hardbreak", "hr", "image", "signature"}:
             leaf = _leaf(node)
             return leaf.replace(" — ", "\u00a0— ") if self._binds_dash else leaf
         inner = self.nodes(node.children, is_line=node.kind in _LINES)
@@ -99,7 +107,7 @@ def _leaf(node: Node) -> str:
     if node.kind == "image":
         words = escape(plain_words(node.children))
         return f'<img src="{escape(node.text)}" alt="{words}" class="picture">'
-    breaks = {"softbreak": "\n", "hardbreak": "<br>\n", "hr": "<hr>\n"}
+    breaks = {"softbreak": "\n", "hardbreak": "<br>\n", "hr": "<hr>\n", "signature": "<p>-- </p>\n"}
     return breaks.get(node.kind) or escape(node.text, quote=False)
 
 
@@ -167,12 +175,12 @@ class _Plain:
                 text = self.blocks(children)
             case "statement":
                 text = node.text
-            case "hr":
-                text = "* * *\n\n"
+            case "hr" | "signature":
+                text = "* * *\n\n" if node.kind == "hr" else "-- \n"
             case "blockquote":
-                text = _prefixed(self.trimmed(self.blocks(children)), "> ", "> ") + "\n\n"
+                text = self._prefixed(self.trimmed(self.blocks(children)), "> ", "> ") + "\n\n"
             case "code_block":
-                text = _prefixed(self.trimmed(self._line(children)), "    ", "    ") + "\n\n"
+                text = self._prefixed(self.trimmed(self._line(children)), "    ", "    ") + "\n\n"
             case "table":
                 text = self._rows(children) + "\n"
             case "signatures":
@@ -204,7 +212,24 @@ class _Plain:
 
     def _entry(self, entry: Node, parent: Node, number: int) -> str:
         bullet = f"{entry.text or number}. " if parent.kind == "ordered_list" else "- "
-        return _prefixed(self.trimmed(self.blocks(entry.children)), bullet, " " * len(bullet))
+        return self._prefixed(self.trimmed(self.blocks(entry.children)), bullet, " " * len(bullet))
+
+    def _prefixed(self, text: str, first: str, rest: str) -> str:
+        """A text with something before its first line and something before all further lines.
+
+        A field prints that too before the further lines of a value that has several.
+        """
+        hung = TAG.sub(lambda mark: self._hung(mark.group(), rest), text)
+        lines = (
+            ((rest if number else first) + line) for number, line in enumerate(hung.split("\n"))
+        )
+        return "\n".join(line if line.endswith("-- ") else line.rstrip(" ") for line in lines)
+
+    def _hung(self, mark: str, rest: str) -> str:
+        tag = self._marked.tag(mark)
+        if tag.role is not Role.FIELD or tag.source.endswith(LINK_FILTERS):
+            return mark
+        return self._marked.add(Tag(tag.role, f'({tag.source})|hung("{rest}")', tag.line))
 
     def _rows(self, nodes: Iterable[Node]) -> str:
         text = ""
@@ -251,10 +276,3 @@ def _entries(nodes: Iterable[Node]) -> Iterable[Node]:
 
 def _is_tight(entry: Node) -> bool:
     return all(child.is_tight for child in entry.children if child.kind == "paragraph")
-
-
-def _prefixed(text: str, first: str, rest: str) -> str:
-    lines = text.split("\n")
-    return "\n".join(
-        ((rest if number else first) + line).rstrip(" ") for number, line in enumerate(lines)
-    )

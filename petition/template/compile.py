@@ -27,7 +27,13 @@ from petition.template.check_names import (
 )
 from petition.template.error_texts import of_syntax
 from petition.template.fields import Named, ValueRefused, clean
-from petition.template.markdown import Node, Picture, read_markdown, read_plain
+from petition.template.markdown import (
+    Node,
+    Picture,
+    read_markdown,
+    read_plain,
+    soft_line_ends,
+)
 from petition.template.sandbox import LetterEnvironment, template_syntax
 from petition.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
 from petition.template.tags import (
@@ -114,6 +120,15 @@ def names_in(text: LetterText) -> set[str]:
             tree = template_syntax().parse(source)
             names |= {name.name for name in tree.find_all(nodes.Name)}
     return names
+
+
+def joined_lines(text: LetterText) -> list[tuple[int, int]]:
+    """The lines of a letter's body, from 0, that become one with the line after them, and that."""
+    with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
+        marked = mark_tags(re.sub(r"\r\n?", "\n", text.body), template_syntax())
+        ends = sorted(soft_line_ends(marked))
+        return [(marked.lines[end] - 1, marked.lines[end + 1] - 1) for end in ends]
+    return []
 
 
 class _Source:

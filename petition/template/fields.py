@@ -145,6 +145,11 @@ def in_html(text: str) -> str:
     return escape(text)
 
 
+def lines_in_html(text: str) -> str:
+    """The same, with the line ends of a cell."""
+    return escape(text).replace("\n", "<br>")
+
+
 def _kind_of(value: Value) -> str:
     if value is None or isinstance(value, bool):
         return "nothing" if value is None else "a yes or no"

@@ -1,8 +1,8 @@
 """Markdown as a tree of blocks and inlines, from which HTML and plain text are made.
 
-CommonMark and tables; bare addresses are links, and HTML is refused. A line with nothing but
-statements is a block of its own, so that a loop or a condition can stand around paragraphs, lists
-and rows.
+CommonMark and tables, but bare addresses are links, HTML is refused, and indented lines are text. A
+line with nothing but statements is a block of its own, so that a loop or a condition can stand
+around paragraphs, lists and rows.
 """
 
 from __future__ import annotations
@@ -180,9 +180,16 @@ class _Builder:
             return self.blocks(token.children or [])
         if token.type == "tr_open":
             return self._row(tokens)
+        if token.type == "heading_open" and self._is_above_signature(token):
+            return [Node("paragraph", children=self._siblings(tokens)), Node("signature")]
         if token.nesting > 0:
             return [self._branch(token, tokens)]
         return self._leaf(token)
+
+    def _is_above_signature(self, token: Token) -> bool:
+        """Whether Markdown takes lines for a heading that have only `-- ` below them."""
+        end = token.map[1] if token.map else 0
+        return token.markup == "-" and self._marked.text.split("\n")[end - 1].strip(" >") == "--"
 
     def _branch(self, token: Token, tokens: Iterator[Token]) -> Node:
         node = Node(token.type.removesuffix("_open"), is_tight=token.hidden)
@@ -414,7 +421,7 @@ def _looped(group: Node, inner: Node, marked: Marked) -> Node:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark").enable("table").disable("html_block")
+    parser = MarkdownIt("commonmark").enable("table").disable(["html_block", "code"])
     # A link keeps its marks, and is judged where it is written (tags.py), not silently left as it
     # is; and text decoded from a link could contain characters that stand for tags.
     parser.normalizeLink = _normalize_link  # type: ignore[method-assign]
@@ -422,6 +429,7 @@ def _parser() -> MarkdownIt:
     parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     stops = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("table", "statements", _statement_lines, stops)  # type: ignore[arg-type]
+    parser.block.ruler.before("table", "signature", _signature_line, stops)  # type: ignore[arg-type]
     return parser
 
 
@@ -451,6 +459,16 @@ def _statement_lines(state: StateBlock, start: int, _end: int, silent: bool) -> 
         token = state.push("statements", "", 0)
         token.content = marks
         token.map = [start, state.line]
+    return True
+
+
+def _signature_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """A line `-- ` begins the signature (RFC 3676 4.3)."""
+    if state.src[state.bMarks[start] : state.eMarks[start]].rstrip() != "--":
+        return False
+    if not silent:
+        state.line = start + 1
+        state.push("signature", "", 0).map = [start, state.line]
     return True
 
 

@@ -273,8 +273,8 @@ def _round(value: float, digits: int = 0) -> float:
     return round(value, min(max(digits, 0), 9))
 
 
-def _printing(link_filter: Callable[[str], str]) -> Filter:
-    return lambda value: link_filter(printed(value))
+def _printing(print_filter: Callable[..., str]) -> Filter:
+    return lambda value, *arguments: print_filter(printed(value), *arguments)
 
 
 def _keeping_empty(text_filter: Filter) -> Filter:

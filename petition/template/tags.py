@@ -8,7 +8,7 @@ one, and can neither end it nor change its host.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -269,7 +269,15 @@ def mail_link_part(value: str) -> str:
     return quote(value, safe="@")
 
 
-FILTERS = {"whole_link": whole_link, "link_part": link_part, "mail_link_part": mail_link_part}
+def hung(value: str, before: str) -> str:
+    """A value whose further lines are in the same quotation or entry of a list as its first."""
+    return value.replace("\n", f"\n{before}")
+
+
+# What a compiled template does with a field in its place; no letter can name these.
+_OF_LINKS = {"whole_link": whole_link, "link_part": link_part, "mail_link_part": mail_link_part}
+LINK_FILTERS = tuple(f"|{name}" for name in _OF_LINKS)
+FILTERS: dict[str, Callable[..., str]] = {**_OF_LINKS, "hung": hung}
 
 
 def fault_of(link: str, marked: Marked) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from petition.campaign.letter import Letter
-from petition.checks.style import StyleCheck, untranslated
+from petition.checks.style import StyleCheck, run_on, untranslated
 from petition.errors import Level
 from petition.identity import Signer
 from petition.merge.message import Merger
@@ -64,6 +64,38 @@ def test_any_other_placeholder_is_a_warning():
     assert problem.level is Level.WARNING
     [problem] = found([person_of(title="{name}")], text_of("Dear {{ recipient.title }},"))
     assert problem.level is Level.WARNING  # it is in a cell, and any row may hold one
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ("Dear Ann,\n\nBest regards,\nDion Example\nFriends\n12 High Street, Leeds", [7]),
+        ("{{ sender.name }}\n{{ sender.address }}", [5]),
+        ("Leeds,\n12 October 2026\n\n- Ann Reed\n  Chair\n\n> To\n> Ann", [5, 8, 11]),
+        ("Friends of the Harbour\ninfo@friends.example", [5]),
+        ("{% if recipient.name %}\nС уважением,\nАнна Рид\n{% endif %}", [6]),
+    ],
+)
+def test_short_lines_that_become_one_are_warned_of(body, lines):
+    assert [one.line for one in run_on(letter_of(body))] == lines
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Best regards,\\\nDion Example  \nFriends of the Harbour",
+        "- Ann Reed\n- Dion Example\n\n| A |\n| - |\n| B |",
+        f"{'One case may stand for others ' * 3}and\nThe Network asked long ago. We\n{'Y' * 60}",
+        "we write to *you*\nabout {{ recipient.title or 'this' }}.",
+        "```\nA\nB\n```",
+    ],
+)
+def test_wrapped_lines_and_lines_that_stay_apart_are_not(body):
+    assert list(run_on(letter_of(body))) == []
+
+
+def letter_of(body):
+    return Letter("open-letter", {}, {"en": text_of(body)})
 
 
 def test_a_long_subject():

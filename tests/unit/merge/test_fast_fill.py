@@ -12,7 +12,7 @@ from petition.identity import Signer
 from petition.merge.fast_fill import Forms
 from petition.merge.fill import PlainEnvironment
 from petition.merge.message import Merger
-from petition.template.fields import Named
+from petition.template.fields import Named, in_html
 from petition.template.sandbox import template_syntax
 from petition.template.tags import mark_tags
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
@@ -25,6 +25,7 @@ CELL = st.sampled_from(
         "",
         " ",
         "a\r\nb",
+        "a\n<b",
         "\x00",
         "=3D",
         ".",
@@ -45,6 +46,7 @@ PIECES = st.sampled_from(
             "Dear ",
             "\n\n",
             "> ",
+            "- ",
             ".*жж* ",
             "=",
             "{{ demands }}\n\n",
@@ -116,7 +118,7 @@ NAMES = {
 def filled(text, **cells):
     marked = mark_tags(text, template_syntax())
     template = PlainEnvironment(str), marked.template(marked.text)
-    form = Forms(NAMES, template, template, template).of(cells)
+    form = Forms(NAMES, in_html, template, template, template).of(cells)
     return form and form.subject(cells, "LEAVE")
 
 

@@ -14,9 +14,9 @@ from petition.merge.fast_fill import (
     encode,
     encode_value,
     encode_values,
-    print_html,
     print_plain,
 )
+from petition.template.fields import in_html, lines_in_html
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of
 
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
@@ -55,7 +55,7 @@ def test_values_are_encoded_as_all_text_is(text):
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_printed_values_read_back(text):
     assert decoded(print_plain(text)) == text
-    assert decoded(print_html(text)) == text.translate(
+    assert decoded(encode_value(in_html(text))) == text.translate(
         {34: "&quot;", 38: "&amp;", 39: "&#x27;", 60: "&lt;", 62: "&gt;"}
     )
 
@@ -162,10 +162,12 @@ def test_a_long_piece_is_looked_at_like_a_short_one(bad):
 
 @given(pieces=PIECES)
 def test_what_is_encoded_is_whole(pieces):
-    plain, page = encode_values(pieces)
+    plain, page = encode_values(pieces, in_html)
     assert are_whole([*map(encode, pieces), *map(encode_value, pieces), *plain, *page])
 
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.text("a'.<=&")))
 def test_values_are_encoded_together_as_they_are_one_by_one(texts):
-    assert encode_values(texts) == ([*map(print_plain, texts)], [*map(print_html, texts)])
+    for to_html in (in_html, lines_in_html):
+        pages = [encode_value(to_html(text)) for text in texts]
+        assert encode_values(texts, to_html) == ([*map(print_plain, texts)], pages)
