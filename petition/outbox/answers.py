@@ -160,10 +160,7 @@ class Standing:
 
 
 def answers(log: Log, letters: Iterable[str]) -> dict[str, Standing]:
-    """Where everybody stands with some letters, by their folded mailbox.
-
-    The letters are one and those that follow it: an answer to any counts for the first.
-    """
+    """Where everybody stands, by folded mailbox; an answer to any of the letters counts."""
     wanted, found = set(letters), dict[str, list[Answer]]()
     for row in log.database.each("answers"):
         if row["letter"] in wanted:
@@ -207,13 +204,7 @@ def stored_mails(log: Log, which: str) -> list[StoredMail]:
 
 
 class Gate:
-    """Who may get a follow-up, judged by their answers so far.
-
-    Args:
-        log: The log.
-        follows: The letter that it follows.
-        allowed: The answers (Status) of those who get it.
-    """
+    """Who may get a follow-up to a letter: those whose answer to it so far is one of `allowed`."""
 
     def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
         self._follows = follows
@@ -264,11 +255,7 @@ def _demand_ids(log: Log, letter: str) -> list[str]:
 
 
 def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
-    """Record an answer, once for each demand, all or none.
-
-    Returns:
-        When, as the log keeps it.
-    """
+    """Record an answer, once for each demand, all or none; returns when, as the log keeps it."""
     now = log.now
     values = {"copy": copy.id, "mail": said.mail, "status": said.status, "channel": said.channel}
     values |= {"quote": said.quote, "author": said.author, "now": now}

@@ -49,18 +49,10 @@ def _take_steps(database: Database, steps: Sequence[Callable[[Database], object]
 class Committer:
     """Runs steps in transactions on a thread of its own.
 
-    The database belongs to that thread until `close` has returned. What gathers is handed to the
-    thread at the end of a turn of the event loop, and not again before its commit is back: the
-    fewer commits, the less each letter costs.
-
-    Args:
-        database: The connection that the thread writes through.
-        kinds: What takes many rows at once, in the order in which they run; steps come last.
-        is_shared: Whether others write at the same time, each to rows of its own.
-        loop: The event loop; None: the running one.
-
-    Attributes:
-        lost: The rows that could not be made durable, each with what was to take it.
+    The database belongs to that thread until `close` has returned. What gathers is handed to
+    the thread at the end of a turn of the event loop, and not again before its commit is back:
+    the fewer commits, the less each letter costs. The kinds run in their order, steps last.
+    `lost` are the rows that could not be made durable, each with what was to take it.
     """
 
     def __init__(
@@ -122,7 +114,6 @@ class Committer:
             self._gathered = {}
 
     def _tell(self, told: Iterable[_Told]) -> None:
-        """Resolve what a commit was awaited for, and hand over what gathered meanwhile."""
         self._is_committing = False
         for future, answer, fault in told:
             if future.done():  # cancelled
@@ -165,7 +156,7 @@ class Committer:
                 return told
 
     def _alone(self, kind: Rows, row: Any, future: "asyncio.Future[Any]") -> _Told:  # noqa: ANN401
-        """After a commit that failed: an error of one row is not an error of the others."""
+        """An error of one row is not an error of the others in the commit that failed."""
         try:
             [told] = self._in_one_commit({kind: [(row, future)]})
         except BaseException as fault:  # noqa: BLE001 (it is raised again where it is awaited)

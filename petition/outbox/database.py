@@ -119,7 +119,6 @@ def _values(name: str, columns: list[list[str]]) -> str:
 
 
 def _unnested(name: str, columns: list[list[str]]) -> str:
-    """The values of each column are an array; its parameter has the column's name."""
     kinds = {"INTEGER": "BIGINT", "BLOB": "BYTEA"}
     arrays = (
         f"CAST(%({name}_{at})s AS {kinds.get(kind, kind)}[])"
@@ -221,33 +220,17 @@ class Row(Protocol):
 
 
 class Database(ABC):
-    """One connection to a log, which runs the named queries and nothing else.
-
-    Attributes:
-        read_only: It cannot be changed.
-        looks: Its command only looks: no log is created or upgraded.
-        where: The log's name for people, without any password.
-        upgraded: What was upgraded when it was opened.
-        found_changes: Changes of an earlier process were waiting in a `-wal` when it was opened.
-    """
+    """One connection to a log, which runs the named queries and nothing else."""
 
     read_only: bool
-    looks: bool
-    where: str
-    upgraded: "Upgraded | None" = None
-    found_changes: bool = False
+    looks: bool  # its command only looks: no log is created or upgraded
+    where: str  # the log's name for people, without any password
+    upgraded: "Upgraded | None" = None  # what was upgraded when it was opened
+    found_changes: bool = False  # of an earlier process waited in a `-wal` when it was opened
 
     @abstractmethod
     def run(self, name: str, values: Values | None = None) -> int:
-        """Run a query that changes something.
-
-        Args:
-            name: A query of the .sql files.
-            values: Its parameters; a list where the query says `:name[]`.
-
-        Returns:
-            How many rows it changed.
-        """
+        """Run a query that changes something; returns how many rows it changed."""
 
     @abstractmethod
     def run_many(self, name: str, values: Iterable[Values | Sequence[object]]) -> int:
@@ -324,11 +307,7 @@ class Database(ABC):
         return False
 
     def examine(self) -> None:  # noqa: B027 (a server checks its own files)
-        """Check the whole log for damage, where it is a file.
-
-        Raises:
-            LogUnusable: It is damaged.
-        """
+        """Check the whole log for damage, where it is a file; LogUnusable if there is any."""
 
     @abstractmethod
     def survey(self, table: str) -> None:
@@ -340,18 +319,11 @@ class Database(ABC):
 
     @abstractmethod
     def scrub(self) -> None:
-        """Remove what was deleted from where the database keeps the log.
-
-        Raises:
-            LogUnusable: It could not be written, or another process is reading it.
-        """
+        """Remove what was deleted from the storage; LogUnusable if that is not possible now."""
 
     @abstractmethod
     def ownership(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
-        """Own the log while the block runs: only its owner may send from it.
-
-        Its death frees the log, and nothing else does.
-        """
+        """Own the log while the block runs: only its owner may send. Its death frees the log."""
 
     @abstractmethod
     def is_busy(self, fault: BaseException) -> bool:

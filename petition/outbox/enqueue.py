@@ -133,7 +133,7 @@ class Listing:
     def staging(self) -> Iterator[Callable[[list[ListedRow]], object]]:
         """Stage the whole list beside the log: gives what takes its rows, some at a time.
 
-        Of one person one row alone is not left out.
+        Only one row of each person counts.
         """
         database = self._database
         as_staged = _Staged(Forgotten(self._log), Signer(self._log.key).binder(self._letter))
@@ -200,21 +200,12 @@ class Listing:
         also: Callable[[], None] | None = None,
         beside_workers: bool = False,
     ) -> Comparison:
-        """Do what `compare` said, in one transaction.
+        """Do what `compare` said, in one transaction; returns what was done.
 
-        A new revision that nobody would get is not frozen.
-
-        Args:
-            comparison: What `compare` said.
-            campaign_id: The campaign's id, fixed from now on.
-            freeze: The letter, where this revision is new.
-            widen: For whom the revision is meant from now on; None: as before.
-            also: What else is written in the same transaction, when the copies are there.
-            beside_workers: Whether workers may have gone on since: that is no reason to stop, as
-                long as nothing more is sent than was shown.
-
-        Returns:
-            What was done: the same, or less where workers have gone on.
+        A new revision that nobody would get is not frozen. `widen` says for whom the
+        revision is meant from now on; `also` writes in the same transaction, when the
+        copies are there. `beside_workers`: that workers have gone on since is no reason to
+        stop, as long as nothing more is sent than was shown.
 
         Raises:
             LogChanged: The log has changed since: nothing was done.
@@ -250,11 +241,7 @@ class Listing:
         *,
         beside_workers: bool,
     ) -> None:
-        """Refuse what was not shown: a person may have confirmed something else.
-
-        Workers change the log all the time: if that were refused too, nothing could be queued while
-        they run, not even a correction.
-        """
+        """Refuse what was not shown. While workers run, the log may change, but only to less."""
         newest = self._log.newest(self._letter)
         last = newest.revision if newest else 0
         is_same_text = last < shown.revision if freeze else last == shown.revision

@@ -24,12 +24,7 @@ _SHORTEST = 3  # characters of a local part that is looked for by itself
 
 
 class Redaction:
-    """One person, as texts can name them.
-
-    Args:
-        mailbox: The address (addr_spec).
-        names: Full names; a single word is ignored, as it would be found everywhere.
-    """
+    """One person, as texts can name them; a single word as a name would be found everywhere."""
 
     def __init__(self, mailbox: str, names: Iterable[str] = ()) -> None:
         local_part, _, domain = mailbox.rpartition("@")
@@ -68,10 +63,7 @@ class Redaction:
         return None if text is None else (self._own if own else self._either).sub(STAND_IN, text)
 
     def without_in(self, fields: str) -> str:
-        """The merge fields of somebody else, as JSON, without them.
-
-        The fields of a follow-up contain answers.
-        """
+        """The merge fields of somebody else (JSON) without them: a follow-up's contain answers."""
         if not self.names_them(fields):
             return fields
         known = fields_of(fields)
@@ -274,15 +266,10 @@ def gone_out(log: Log, letter: FrozenLetter) -> tuple[int, str | None, str | Non
 
 
 def erase(log: Log, mailbox: str, names: Iterable[str], changes: Iterable[Change]) -> Erased:
-    """Remove a person from the log, all in one transaction.
+    """Remove a person, and the names that only they have, from the log, all in one transaction.
 
     The caller owns the log, so that no run has a copy in hand, and then calls `Database.scrub`.
-
-    Args:
-        log: The log.
-        mailbox: The address, in any spelling.
-        names: The names that only they have.
-        changes: Frozen letters that lose their name.
+    `changes` are the frozen letters that lose their name.
     """
     forgotten = Forgotten(log)
     forgotten.key(mailbox)  # reads the log's key, which needs a transaction of its own
@@ -377,7 +364,6 @@ class _Erasing:
             self._done.texts += not own
 
     def _erase_letters(self) -> None:
-        """Erase the kept bytes of copies to others that name them."""
         named = [
             row["id"]
             for row in self._database.each("copies_kept")

@@ -80,11 +80,9 @@ def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
 def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
     """Suppress the mailboxes that tokens were made for; any number of times.
 
-    What waits for them is skipped in the same transaction, and what a run has in hand is stopped
-    unless its final dot has gone.
-
-    Returns:
-        The copy that each was made for; None: unknown, and nothing was done.
+    What waits for them is skipped in the same transaction, and what a run has in hand is
+    stopped unless its final dot has gone. Returns the copy of each token; None for an unknown
+    one.
     """
     with log.writing():
         make_inbound_indexes(log.database)
@@ -97,11 +95,7 @@ def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
 
 
 def note(file: Path, tokens: Sequence[str]) -> Sequence[None]:
-    """Append tokens to a file and sync it: they are not lost from here on.
-
-    Raises:
-        OSError: They could not be written.
-    """
+    """Append tokens to a file and sync it, so that they cannot be lost; OSError if that fails."""
     # A crash may have left half a line, which must not spoil the next one.
     lines = "".join(f"\n{token}\n" for token in tokens).encode()
     while True:
@@ -128,13 +122,10 @@ def _append(opened: int, lines: bytes) -> None:
 
 
 def count_noted(log: Log, file: Path) -> int:
-    """Count the clicks that were noted in a file, and remove it; it need not exist.
+    """Count the clicks that were noted in a file, if there is one, and remove it; returns how many.
 
-    Returns:
-        How many tokens the log knows.
-
-    Raises:
-        LogUnusable: The log cannot be written; nothing is lost.
+    Only tokens that the log knows count. Where it cannot be written (LogUnusable), nothing is
+    lost.
     """
     found = 0
     taken = _taken(file)
@@ -175,7 +166,6 @@ def _open(path: Path, flags: int) -> int:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file still has this name."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False
@@ -269,20 +259,14 @@ class Incoming:
         return {row[0] for row in rows} - self.timed_out(source)
 
     def timed_out(self, source: str) -> set[str]:
-        """The places of mails that an earlier version set aside for the time they took.
-
-        They are read again: `knows` and `record` treat them as new from now on.
-        """
+        """Where mails are that an earlier version set aside for taking too long, to read again."""
         values = {"source": source, "reason": f"{_TIMED_OUT}%"}
         rows = self.log.database.all("timed_out", values)
         self._again |= {sha256: mail for mail, sha256, _ in rows}
         return {place for _, _, place in rows}
 
     def first_sent(self) -> str | None:
-        """When the first letter went out, as the log has it; None: none did.
-
-        Where a clock was ahead and that is in the future, some time ago.
-        """
+        """When the first letter went out, if any; never in the future, where a clock was ahead."""
         row = self.log.database.one("first_sent")
         if not row or not row[0]:
             return None
@@ -307,15 +291,9 @@ class Incoming:
     def record(
         self, mails: list[Received], source: str = "", position: tuple[int, int] | None = None
     ) -> list[Recorded]:
-        """Record mails, all or none; one that is known already is ignored.
+        """Record mails, all or none, and return what they changed; known ones are ignored.
 
-        Args:
-            mails: The mails.
-            source: Where they were read, with `position`.
-            position: UIDVALIDITY and UID up to which the source is read now.
-
-        Returns:
-            What the new ones have changed.
+        `position` is the UIDVALIDITY and UID up to which `source` is read now.
         """
         with self.log.writing():
             if mails:
@@ -344,7 +322,6 @@ class Incoming:
         return None, ""
 
     def _record_or_set_aside(self, mail: Received) -> Recorded | None:
-        """Record a mail, or set it aside: it must not stop the others."""
         try:
             with self.log.database.attempt():
                 return self._record_one(mail)
@@ -449,8 +426,8 @@ class Incoming:
     def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
         """Whether a request to leave comes from the person who was written to.
 
-        People to whom they passed the letter on see its Message-ID too, and a sender is easily
-        forged: neither may take them off the list.
+        People to whom they passed the letter on see its Message-ID too, and a sender is
+        easily forged: neither may take them off the list.
         """
         if matched_by == LEAVE_TOKEN:
             return True

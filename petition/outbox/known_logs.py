@@ -113,12 +113,8 @@ def known_logs() -> dict[str, Known]:
 class Memory:
     """What this account knows of an open log.
 
-    Args:
-        database: The log.
-        url: Its address.
-        folder: The campaign folder that it is used in; None: in none.
-        before: What was known before the log was opened; None: it is a rehearsal's, and nothing is
-            kept of it.
+    `before` is what it knew before the log was opened; None for a rehearsal, which is not
+    recorded.
     """
 
     def __init__(
@@ -135,17 +131,13 @@ class Memory:
 
     @property
     def _id(self) -> str:
-        """The log's id, read once: later its connection may be another thread's, or gone."""
+        """Read once: later the connection may be another thread's, or gone."""
         self._known_id = self._known_id or id_of(self._database) or ""
         return self._known_id
 
     @property
     def known(self) -> Known | None:
-        """What is known now; None: nothing.
-
-        Raises:
-            UserStateUnusable: It cannot be read.
-        """
+        """What is known now, if anything; UserStateUnusable if it cannot be read."""
         return None if self._rehearses else known_logs().get(self._id)
 
     @property
@@ -165,8 +157,8 @@ class Memory:
     ) -> Iterator[Callable[[], None]]:
         """Around a transaction that raises the log's epoch, which is kept here once it is durable.
 
-        With SQLite no other process of this account can take such a step at the same time: of two
-        copies of a log the first goes on, and the other one is behind it.
+        With SQLite no other process of this account can take such a step at the same time:
+        of two copies of a log the first goes on, and the other one is behind it.
         """
         database, epoch, copies = self._database, None, 0
         state: dict[str, Any] | None = None
@@ -223,24 +215,13 @@ class Memory:
         state.setdefault("places", {}).update(places)
 
     def accept(self) -> None:
-        """A person said that this is the right log: from now on it is the known one.
-
-        Raises:
-            LogUnusable: It could not be written.
-            UserStateUnusable: `logs.json` could not be read or written.
-        """
+        """A person said that this is the right log: from now on it is the known one."""
         known = self.known or Known()
         is_over = known.run == LOST or known.runs_elsewhere(self._url)
         self._advance_and_keep(run="" if is_over else None, accepts=True)
 
     def outdate_copies(self) -> None:
-        """Raise the epoch: every copy of the log made before is an older one from now on.
-
-        Raises:
-            LogForked: It is an older one itself.
-            LogUnusable: It could not be written.
-            UserStateUnusable: `logs.json` could not be read or written.
-        """
+        """Raise the epoch, so that copies made before are older ones; LogForked if this is one."""
         self._advance_and_keep(run=None)
 
     @contextmanager
@@ -305,11 +286,6 @@ class Memory:
 
 def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | None:
     """Why a person has to confirm that this is the right log before letters go out from it.
-
-    Args:
-        log: The log; None: there is none.
-        url: Its address.
-        folder: The campaign folder; None: there is none.
 
     Raises:
         UserStateUnusable: What this account knows cannot be read.

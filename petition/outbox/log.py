@@ -51,19 +51,16 @@ def utc_now() -> datetime:
 
 
 class Log:
-    """An open log.
+    """An open log; LogUnusable if it cannot be opened, or a move has closed it.
 
     Args:
-        url: Its address, `sqlite:///PATH` or `postgresql://...`; it is created where missing.
+        url: `sqlite:///PATH` or `postgresql://...`; it is created where missing.
         clock: Tells the time.
         even_closed: Open it even if a move has closed it.
         looks: Create and upgrade nothing; what a dead run left is tidied up all the same.
         first_key: Gives the key of a log that has none yet.
         rehearses: Nobody receives what is sent from it.
         folder: The campaign folder that it is used in; None: in none.
-
-    Raises:
-        LogUnusable: It cannot be opened, or a move has closed it.
     """
 
     def __init__(
@@ -132,8 +129,7 @@ class Log:
     def writing(self) -> Iterator[None]:
         """A transaction of a process that may have opened the log long ago and does not own it.
 
-        Raises:
-            LogUnusable: It was moved away since, or upgraded by a newer version of petition.
+        LogUnusable if it was moved away since, or upgraded by a newer version of petition.
         """
         with self.database.transaction():
             self.refuse_closed()
@@ -164,12 +160,7 @@ class Log:
         return self._key
 
     def accept(self) -> None:
-        """A person said that this is the right log (known_logs.py).
-
-        Raises:
-            LogUnusable: It could not be written.
-            UserStateUnusable: What this account knows could not be read or written.
-        """
+        """A person said that this is the right log (known_logs.py)."""
         _ = self.key  # which a new log has not made yet
         self.memory.accept()
 
@@ -234,8 +225,7 @@ class Log:
     def slow_providers(self, letter: str) -> list[tuple[str, State, int, str]]:
         """Domains that refused copies by policy or asked for fewer, those with most copies first.
 
-        Returns:
-            Domain, state, how many copies, and the reply to one of them.
+        Each with the state, how many copies, and the reply to one of them.
         """
         rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
         return [(row[0], state_of(row[1]), row[2], row[3] or "") for row in rows]
@@ -246,15 +236,10 @@ class Log:
         return moment(row[0]) if row and row[0] else None
 
     def count_attempt(self, login: str, recipients: int, cap: Cap = lambda _: None) -> bool:
-        """Count a letter that has no row, such as a trial, against the daily cap of a login.
+        """Count a letter that has no row, such as a trial, against a login's daily cap.
 
-        Args:
-            login: The login.
-            recipients: How many the letter has.
-            cap: How many there may be in 24 hours, by the days before this one; None: any number.
-
-        Returns:
-            Whether the cap allows it; else it is not counted, and must not go.
+        Returns False if the cap does not allow it. `cap` gives the recipients allowed in 24
+        hours by the number of days before this one on which the login sent.
         """
         with self.writing():
             self.count_from_now(login)
@@ -270,12 +255,9 @@ class Log:
         self.database.run("add_attempt", values)
 
     def count_from_now(self, login: str) -> bool:
-        """Count as sent now what was counted by a clock that was more than a day ahead.
+        """Count as sent now what a clock more than a day ahead counted; whether there was any.
 
         Must be called inside a transaction.
-
-        Returns:
-            Whether there was any.
         """
         values = {"login": login} | self._now_and_horizon()
         return self.database.run("attempts_from_now", values) > 0
@@ -285,21 +267,14 @@ class Log:
         return {"now": stamp(now), "horizon": stamp(now + DAY)}
 
     def spent(self, login: str) -> tuple[int, datetime | None]:
-        """What counts against the daily cap of a login.
-
-        Returns:
-            The number of recipients of the last 24 hours, and when the oldest attempt of these was.
-        """
+        """A login's recipients in the last 24 hours, and when the oldest of its attempts was."""
         values = {"login": login, "since": stamp(self.clock() - DAY)}
         used = self.database.one("attempted", values)
         oldest = self.database.one("attempt_leaves", values)
         return (used[0] if used else 0), (moment(oldest[0]) if oldest and oldest[0] else None)
 
     def days_before(self, login: str) -> int:
-        """On how many earlier days letters went out under a login.
-
-        Days are counted from the first attempt of all; those without letters are left out.
-        """
+        """On how many earlier days a login sent letters, counted from the first attempt of all."""
         rows = self.database.all("attempted_hours", {"login": login})
         hours = [moment(f"{row[0]}:00:00Z") for row in rows]
         days = {(hour - hours[0]) // DAY for hour in hours}
@@ -372,13 +347,10 @@ class Log:
             self.adopt("pick_orphans", {})
 
     def look_at_deferred(self, give_up: timedelta, longest: timedelta) -> None:
-        """Fail copies that have been deferred for too long, without another attempt.
+        """Fail copies whose first attempt is more than `give_up` ago, without another one.
 
-        Only commands that send do this: elsewhere the clock may be wrong.
-
-        Args:
-            give_up: How long after its first attempt a deferred copy fails.
-            longest: The longest wait after an attempt; what is due later is due now.
+        What is due later than `longest` after an attempt is due now. Only commands that
+        send do this: elsewhere the clock may be wrong.
         """
         now = self.clock()
         values = {
@@ -395,11 +367,9 @@ class Log:
             models.move(self.database, self.now)
 
     def due_now(self, longest: timedelta, letter: str | None = None) -> None:
-        """Make copies due, inside a transaction, that a clock put off which was ahead.
+        """Inside a transaction, make copies due that a clock put off which was ahead.
 
-        Args:
-            longest: The longest wait after an attempt.
-            letter: Of this letter alone.
+        They are due later than `longest` after an attempt.
         """
         now = self.clock()
         values = {"now": stamp(now), "horizon": stamp(now + longest), "letter": letter}
@@ -452,11 +422,7 @@ def open_database(url: str, *, looks: bool = False) -> Database:
 
 
 def is_there(url: str) -> bool:
-    """Whether there is a log; nothing is created.
-
-    Raises:
-        LogUnusable: Something else is there, or the database server does not answer.
-    """
+    """Whether there is a log; LogUnusable if something else is, or a server does not answer."""
     if url.startswith(POSTGRESQL):
         return bool(_postgres().is_there(url))
     from petition.outbox.sqlite import is_there  # noqa: PLC0415 (as above)

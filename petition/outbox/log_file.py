@@ -120,10 +120,7 @@ _PID_LENGTH = 15  # of the lock file's first line; behind it stand the numbers o
 
 @contextmanager
 def ownership(database: Path, patience: float, pause: float) -> Iterator[int]:
-    """Own a log while the block runs, by the lock file whose descriptor this yields.
-
-    Tries for `patience` seconds, with a `pause` between two tries.
-    """
+    """Own a log while the block runs; yields its lock file. `patience` and `pause` are seconds."""
     path = _lock_file(database)
     with explained_file(path):
         # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.

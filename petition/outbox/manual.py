@@ -85,13 +85,7 @@ def resolve(
     """Record that uncertain copies arrived, or that they did not and are queued again.
 
     A copy that must not be sent after all is skipped at once: a newer revision replaces it, or
-    the person opted out.
-
-    Args:
-        log: The log.
-        mailboxes: Whose copies (addr_spec); None: everybody's.
-        letter: Only of this letter; None: of all.
-        sent: Whether they arrived.
+    the person opted out. None stands for all mailboxes (addr_spec) or all letters.
     """
     end = State.SENT if sent else State.QUEUED
     values = {"letter": letter, "to_state": end, "reason": "a person said so"}
@@ -110,10 +104,7 @@ def resolve(
 
 
 def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]:
-    """Queue failed copies again; of named mailboxes also withdrawn ones.
-
-    People who opted out meanwhile are left out.
-    """
+    """Queue failed copies again; of named mailboxes also withdrawn ones. Opt-outs still count."""
     values = {"letter": letter, "reason": "a person asked"}
     with log.writing():
         if mailboxes is None:
@@ -172,10 +163,9 @@ def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Withdrawn:
 
 
 def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
-    """Allow these mailboxes again; the next `send` queues what they missed.
+    """Allow these mailboxes again, and return them; the next `send` queues what they missed.
 
-    Returns:
-        Those that were suppressed, as they were spelled then.
+    Those that were not suppressed are ignored.
     """
     with log.writing():
         rows = [log.database.one("unsuppress", {"folded": key}) for key in _keys(mailboxes)]
@@ -194,7 +184,6 @@ def _keys(mailboxes: Iterable[str]) -> list[str]:
 def _take(
     log: Log, letter: str | None, keys: Iterable[str | None], *, reason: str = Reason.WITHDRAWN
 ) -> Withdrawn:
-    """Move what was picked, and stop what a run has in hand."""
     models.move(log.database, log.now)
     taken = Withdrawn(list(models.moved(log.database).values()))
     wanted = set(keys)

@@ -17,10 +17,7 @@ from petition.outbox.states import Mode, Reason, State, check_transition
 
 
 class Copy(NamedTuple):
-    """One letter in one revision to one mailbox, as the log has it (schema.sql, `copy`).
-
-    Times are aware datetimes in UTC.
-    """
+    """One revision of a letter to one mailbox (schema.sql, `copy`); times are aware, in UTC."""
 
     id: int
     letter: str
@@ -222,10 +219,7 @@ def moved(database: Database) -> dict[int, Moved]:
 
 
 def skip_unwanted(database: Database, now: str) -> None:
-    """Of the copies just queued, skip those that must not be sent after all.
-
-    They were stopped while in hand, their mailbox is suppressed, or a newer revision replaces them.
-    """
+    """Skip copies just queued that were stopped in hand, suppressed, or replaced by a revision."""
     database.run("forget_wanted")
     database.run("turn_unwanted", {"replaced": Reason.REPLACED})
     move(database, now)

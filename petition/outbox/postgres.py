@@ -82,18 +82,12 @@ def _rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
 
 @cache
 def _kind_of_row(names: tuple[str, ...]) -> type[_Row]:
-    """A class for rows with these columns."""
     columns = {name: place for place, name in enumerate(names)}
     return type("Row", (_Row,), {"__slots__": (), "columns": columns})
 
 
 class PostgresDatabase(Database):
-    """A log in a database of a server, by an address as libpq reads it.
-
-    Raises:
-        LogUnusable: It cannot be reached, is not ours, was made by a newer petition, or is not
-            durable.
-    """
+    """A log in a database of a server, by an address as libpq reads it; LogUnusable if unfit."""
 
     def __init__(self, url: str, *, looks: bool = False) -> None:
         self.where = where(url)
@@ -259,10 +253,7 @@ class PostgresDatabase(Database):
             self._command(f"SELECT setval({sequence}, ({last}), false)")
 
     def scrub(self) -> None:
-        """Rewrite the tables, so that their files keep nothing of what was deleted.
-
-        The WAL and the backups of the server are its administrator's.
-        """
+        """Rewrite the tables. The WAL and the backups are the server administrator's."""
         for table in tables():
             self._command(f"VACUUM FULL {table}")
 

@@ -60,13 +60,10 @@ def write_down(database: Database, owner: str, now: str, outcomes: Sequence[Copy
 
 
 def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
-    """Record replies that could not be recorded when they came.
+    """Record replies that could not be recorded when they came; LogUnusable if they still cannot.
 
-    A copy changes if it is still in hand, or became uncertain because its owner seemed to be gone;
-    what a person decided meanwhile stands.
-
-    Raises:
-        LogUnusable: It still cannot be written.
+    A copy changes if it is still in hand, or became uncertain because its owner seemed to be
+    gone; what a person decided meanwhile stands.
     """
     for outcome in outcomes:
         check_transition(State.UNCERTAIN, outcome.state)
@@ -78,7 +75,6 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> No
 
 
 def _row_of(outcome: CopyOutcome) -> tuple[object, ...]:
-    """An outcome as `log_recorded` and `record` read it."""
     return (
         outcome.copy,
         outcome.state.value,
@@ -111,14 +107,10 @@ class Intent(NamedTuple):
 
 
 class Run:
-    """Sends the chosen copies of one letter.
+    """Sends the chosen copies of one letter from a log that this process owns.
 
-    Args:
-        log: The log, which this process owns; its connection is the run's until `close`.
-        letter: The letter's name.
-        owner: As whom it has copies in hand; None: as somebody new.
-        is_shared: Whether other runs send from the log at the same time.
-        loop: The event loop in which it is used; None: the running one.
+    The log's connection is the run's until `close`. Without an `owner` it is somebody new;
+    `is_shared` says that other runs send from the log at the same time.
     """
 
     def __init__(
@@ -157,10 +149,8 @@ class Run:
     async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
         """Take copies in hand: deferred ones that are due, then queued ones.
 
-        Args:
-            limit: The maximum number.
-            full: Domains to leave out, in lower case.
-            past: Only queued copies with a higher id.
+        Leaves out the domains in `full` (lower case) and queued copies with an id up to
+        `past`.
         """
 
         def step(database: Database) -> list[Copy]:
@@ -190,7 +180,6 @@ class Run:
     def _claimable(
         self, database: Database, limit: int, full: Sequence[str], past: int
     ) -> list[int]:
-        """The ids of the copies to claim next."""
         values: dict[str, object] = {"letter": self.letter, "limit": limit, "now": self._log.now}
         if full:
             values |= {"full": list(full), "past": past}
@@ -214,11 +203,10 @@ class Run:
                     await self._committer.commit(lambda _: advance())
 
     def intend(self, intent: Intent) -> asyncio.Future[bool]:
-        """Mark a copy before its final dot.
+        """Mark a copy before its final dot, which may go only if this returns True.
 
-        Returns:
-            Whether the dot may go: the mark is durable, the copy is still this run's, and nobody
-            withdrew it or opted out.
+        The mark is durable then, the copy is still this run's, and nobody withdrew it or
+        opted out.
         """
         return self._committer.add(self._intend_all, intent)
 
@@ -339,16 +327,9 @@ class Run:
 class SharedRun(Run):
     """Sends one revision of a letter beside other runs.
 
-    Args:
-        log: The log; its connection is the run's until `close`.
-        letter: The letter's name.
-        revision: The revision.
-        owner: The worker, which holds the lock of `membership`.
-        cap: How many recipients a login may have in 24 hours, by the days before this one.
-        loop: The event loop in which it is used; it may be made on a thread.
-
-    Attributes:
-        damage: What is wrong with a row that was left out.
+    It may be made on another thread than the loop's. The owner is a worker, which holds the
+    lock of `membership`; `cap` gives the recipients that a login may have in 24 hours, by the
+    days before this one. `damage` is what is wrong with a row that was left out.
     """
 
     def __init__(

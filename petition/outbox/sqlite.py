@@ -64,11 +64,7 @@ _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
 class SqliteDatabase(Database):
-    """A log in a file; if the file is not writable, it can only be read.
-
-    Raises:
-        LogUnusable: It cannot be opened, is not ours, or was made by a newer petition.
-    """
+    """A log in a file, perhaps one that can only be read; LogUnusable if unfit."""
 
     def __init__(self, path: Path, *, looks: bool = False) -> None:
         _require_sqlite()
@@ -101,10 +97,9 @@ class SqliteDatabase(Database):
                 raise
 
     def _open_for_reading(self, fault: LogUnusable) -> None:
-        """Open a log that is complete without its side files, where these cannot be created.
+        """Open a log without its side files, which a read-only folder or a full disk prevents.
 
-        In a read-only folder or on a full disk SQLite cannot create them. For reading they are not
-        needed, unless one of them has changes.
+        They are not needed for reading, unless one of them has changes.
         """
         code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code not in _NO_ROOM | _NO_RIGHT or not size(self.path):
@@ -198,10 +193,7 @@ class SqliteDatabase(Database):
             return self._connection.executemany(self._texts[name], values).rowcount
 
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
-        """Run a query by a table of rows, in one statement for some of them at a time.
-
-        Once for each row would be slower, and take the GIL as often.
-        """
+        """Run a query by some rows at a time: one by one is slower, and takes the GIL as often."""
         query, changed = self._queries[name], 0
         for begin in range(0, len(rows), _ROWS):
             some = rows[begin : begin + _ROWS]
@@ -252,7 +244,8 @@ class SqliteDatabase(Database):
     def examine(self) -> None:
         """Read every page, and compare each index with its table.
 
-        `quick_check` leaves the indexes out, and a row that an index does not find is queued again.
+        `quick_check` leaves the indexes out, and a row that an index does not find is
+        queued again.
         """
         with self._explained():
             [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -327,10 +320,7 @@ class SqliteDatabase(Database):
         """Do nothing: SQLite numbers new rows after the highest id."""
 
     def scrub(self) -> None:
-        """Remove what was deleted from the free pages of the file and from its WAL.
-
-        The file is rewritten, because pages that were freed earlier were not overwritten.
-        """
+        """Rewrite the file and its WAL: pages that were freed earlier were not overwritten."""
         if self._hindrance:
             raise self._hindrance
         with explained(self.path):
@@ -405,10 +395,7 @@ def _checksum(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file is a log; an empty file is not.
-
-    Nothing is written, not even the side files of SQLite: the file may be another program's.
-    """
+    """Whether a file is a log, without SQLite's side files: the file may be another program's."""
     with explained(path):
         refuse_foreign(path)
         _refuse_trap(path.with_name(f"{path.name}-journal"))
@@ -568,7 +555,7 @@ def _with_rows(query: Query, rows: int, width: int) -> tuple[str, list[str]]:
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Run a statement that `busy_timeout` does not cover: a change of the journal mode."""
+    """Run a change of the journal mode, which `busy_timeout` does not cover."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:

@@ -20,27 +20,16 @@ class AtWork:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How a log stood.
+    """How a log stood."""
 
-    Args:
-        seconds: When, by a monotonic clock.
-        at: The same as the log keeps it.
-        counts: How many copies were in each state, of one letter or of all.
-        deferred: How many were deferred, by domain.
-        workers: The workers that were alive.
-        waiting: How many jobs waited.
-        doing: How many were being done.
-        lag: For how many seconds a letter that could be sent had waited for its first worker.
-    """
-
-    seconds: float
-    at: str
-    counts: Mapping[State, int]
-    deferred: Mapping[str, int]
-    workers: tuple[AtWork, ...] = ()
-    waiting: int = 0
-    doing: int = 0
-    lag: float = 0.0
+    seconds: float  # by a monotonic clock
+    at: str  # the same time as the log keeps it
+    counts: Mapping[State, int]  # of one letter or of all
+    deferred: Mapping[str, int]  # by domain
+    workers: tuple[AtWork, ...] = ()  # those alive
+    waiting: int = 0  # jobs that no worker has taken yet
+    doing: int = 0  # jobs that workers are doing
+    lag: float = 0.0  # seconds that a letter ready to send had waited for its first worker
 
 
 def look(log: Log, letter: str | None) -> Stats:

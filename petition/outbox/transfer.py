@@ -44,9 +44,8 @@ class Transferred:
 def transfer(log: Log, url: str) -> Transferred:
     """Move a log, and close it; or finish a move that was interrupted.
 
-    Args:
-        log: The log; it may be closed by a move (`Log(url, even_closed=True)`).
-        url: The address of a database without a log, or with one that this log was moved from.
+    It may be closed by a move already (`Log(url, even_closed=True)`). `url` is a database
+    without a log, or with one that this log was moved from.
 
     Raises:
         LogBusy: A command is sending from one of them.
@@ -68,15 +67,7 @@ def transfer(log: Log, url: str) -> Transferred:
 
 
 def take_back(log: Log) -> bool:
-    """Undo an interrupted move: the log stays where it is.
-
-    Returns:
-        Whether there was one.
-
-    Raises:
-        LogBusy: The move is going on.
-        LogUnusable: The log cannot be written.
-    """
+    """Undo an interrupted move, if there is one; LogBusy if the move is still going on."""
     with log.owned():
         is_moving = log.closure is not None and log.closure[0] == MOVING
         if is_moving:
@@ -202,7 +193,6 @@ def _digests(database: Database) -> dict[str, int]:
 
 
 def _counts(database: Database) -> dict[str, int]:
-    """How many rows each table has, without the notes of a move."""
     found = {}
     for table in tables():
         row = database.one(f"size_{table}")

@@ -103,7 +103,6 @@ _STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10}
 
 
 def _is_old(database: Database) -> bool:
-    """Whether a log has an older schema."""
     number = schema_of(database)
     if number > newest():
         raise LogUnusable(

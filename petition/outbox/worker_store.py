@@ -27,15 +27,10 @@ def workers_are_made(database: Database) -> bool:
 
 
 def make_tables(database: Database, engine: str) -> None:
-    """Make the tables that workers need, where they are missing.
+    """Make the tables that workers need, where they are missing; `engine` are the job engine's.
 
-    Args:
-        database: The log's.
-        engine: The statements that make the tables of the job engine.
-
-    Raises:
-        LogUnusable: It is not PostgreSQL, this login may not, or another version of the engine made
-            them.
+    LogUnusable if it is not PostgreSQL, this login may not, or another version of the engine
+    made them.
     """
     if not database.takes_workers:
         raise LogUnusable(
@@ -103,15 +98,9 @@ def shorten_turns(database: Database, intervals: Mapping[str, float]) -> None:
 
 
 def take_turn(database: Database, name: str, interval: float) -> float:
-    """Take the next turn of a bucket; turns are at least an interval apart.
+    """The seconds until the next turn of a bucket, a domain or ALL; `interval` is in seconds.
 
-    Args:
-        database: The log's, on a connection that no run commits through: a turn must not wait.
-        name: A domain, or ALL.
-        interval: In seconds.
-
-    Returns:
-        How many seconds it is until then.
+    The connection must be one that no run commits through: a turn must not wait.
     """
     row = database.one("take_turn", {"name": name, "interval": interval})
     return max(0.0, float(row["delay"])) if row else 0.0

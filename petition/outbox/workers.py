@@ -23,11 +23,7 @@ _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [
 
 
 def join(log: Log) -> bool:
-    """Become one of those who send from a log while its connection lives; False: a `send` owns it.
-
-    Raises:
-        LogUnusable: The log cannot be reached, or was moved away since it was opened.
-    """
+    """Become a sender of a log while its connection lives; False if a `send` owns it."""
     has_joined = _granted(log, "join_senders")
     if has_joined:
         log.refuse_closed()
@@ -43,15 +39,7 @@ def keep_servers_time(log: Log) -> None:
 
 @contextmanager
 def membership(log: Log, name: str) -> Iterator[str]:
-    """Be a worker while the block runs, after `join`.
-
-    Args:
-        log: The log.
-        name: What a person calls this worker.
-
-    Yields:
-        The owner of the copies that it has in hand.
-    """
+    """Be a worker while the block runs, after `join`; yields the owner name of its copies."""
     owner = uuid.uuid4().hex
     database = log.database
     database.one("live", {"owner": owner})
@@ -73,10 +61,7 @@ def membership(log: Log, name: str) -> Iterator[str]:
 def companion(url: str) -> Iterator[Log]:
     """A second connection of a worker, for what must not wait for the commits of its run.
 
-    It too holds the lock that keeps a local `send` out.
-
-    Raises:
-        LogUnusable: It cannot be reached, or a `send` owns the log.
+    It too holds the lock that keeps a local `send` out: LogUnusable if a `send` owns the log.
     """
     with Log(url) as log:
         keep_servers_time(log)
@@ -86,15 +71,10 @@ def companion(url: str) -> Iterator[Log]:
 
 
 def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
-    """Give the copies of workers that died their true state; the caller is a worker.
+    """Give the copies of workers that died their true state; returns the owners found dead.
 
-    Args:
-        log: The log.
-        owner: The caller.
-        is_idle: Whether the caller sends nothing now: what it still has in hand was left by a run.
-
-    Returns:
-        The owners that were found dead.
+    The caller (`owner`) is a worker; if it is idle, what it still has in hand was left by a
+    run.
     """
     if not _dead(log, owner, is_idle=is_idle):
         return []
@@ -121,13 +101,10 @@ def _granted(log: Log, query: str, values: dict[str, object] | None = None) -> b
 
 
 def queue_missing_jobs(log: Log) -> bool:
-    """Queue a job for each letter that could be sent and has none that waits.
+    """Queue a job for each letter that can be sent and has none waiting; whether there was one.
 
-    The job of a worker that died is lost with it, and one that a worker is doing leaves room for
-    another worker beside it.
-
-    Returns:
-        Whether there was such a letter.
+    The job of a worker that died is lost with it, and one that a worker is doing leaves room
+    for another worker beside it.
     """
     log.database.run("drop_lost_jobs", {"task": TASK})
     values = {"now": log.now, "horizon": stamp(log.clock() + _LONGEST_WAIT)}
