@@ -61,8 +61,7 @@ class CircuitBreaker:
     def give_time(self) -> int:
         """Start again after the server was given up: the next failed connection ends it again.
 
-        Returns:
-            How long to wait before, in units of the route's pause.
+        Returns how long to wait before, in units of the route's pause.
         """
         wait = RETURNS[min(self._returns, len(RETURNS) - 1)]
         self._returns += 1
@@ -210,7 +209,6 @@ class Slowing:
 
 
 def _asks_for_less(reply: Reply) -> bool:
-    """Whether a provider wants fewer letters (RFC 3463 3.8)."""
     if reply.code == 421:
         return True
     if "greylist" in reply.text.lower():

@@ -41,17 +41,11 @@ class LetterUnusable(PetitionError):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Whose DKIM signature a letter gets; each worker has the key itself.
+    """Whose DKIM signature a letter gets; each worker has the key itself."""
 
-    Args:
-        domain: The signing domain.
-        selector: The key's name in DNS.
-        public: The published record, by which a worker knows that it has the right key.
-    """
-
-    domain: str
-    selector: str
-    public: str
+    domain: str  # the signing domain
+    selector: str  # the key's name in DNS
+    public: str  # the published record, by which a worker knows that it has the right key
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -64,20 +58,15 @@ class Signature:
 class Dispatch:
     """How a letter is sent, by whichever worker.
 
-    Args:
-        pace: [pace] of petition.toml.
-        timezone: The name of the campaign's time zone.
-        keep_bytes: Whether the log keeps the bytes of every copy.
-        stays_here: It was checked for a server on the same machine, where reserved domains are
-            allowed, and may go through no other.
-        signature: The signature to add; None: the letter is not signed by petition.
+    `stays_here`: it was checked for a server on the same machine, where reserved domains are
+    allowed, and may go through no other.
     """
 
-    pace: PaceSettings
-    timezone: str
-    keep_bytes: bool
+    pace: PaceSettings  # [pace] of petition.toml
+    timezone: str  # the name of the campaign's time zone
+    keep_bytes: bool  # whether the log keeps the bytes of every copy
     stays_here: bool
-    signature: Signature | None = None
+    signature: Signature | None = None  # to add; None: petition does not sign the letter
 
     def keep(self, log: Log, letter: str) -> None:
         """Write it to the log, inside a transaction; the last call counts."""
@@ -146,7 +135,6 @@ def _intervals(pace: PaceSettings) -> dict[str, float]:
 
 
 def _as_text(value: object) -> object:
-    """A value of [pace] as petition.toml would have it."""
     match value:
         case PaceSettings():
             return {name: _as_text(one) for name, one in value if one is not None}
@@ -164,17 +152,9 @@ def _as_text(value: object) -> object:
 def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files) -> None:
     """Keep the files of single rows in the log, in the transaction that queued the rows.
 
-    One that has changed since is left out: its copy will be refused, as it would be here. So is the
-    letter itself as a PDF, which the worker makes.
-
-    Args:
-        database: The log's.
-        letter: The letter's name.
-        frozen: The letter.
-        files: Reads them.
-
-    Raises:
-        PetitionError: One cannot be read: workers would refuse its copy for good.
+    One that has changed since is left out: its copy will be refused, as it would be here. So is
+    the letter itself as a PDF, which the worker makes. PetitionError if one cannot be read:
+    workers would refuse its copy for good.
     """
     if not any("template" in one for one in frozen.attachments):
         return

@@ -35,10 +35,9 @@ def make_tables(log: Log) -> None:
 class Jobs:
     """Takes jobs, one at a time.
 
-    Args:
-        url: The address of the log.
-        send: Sends what is due of a letter; gets the job's arguments (`letter_of`).
-        has_more: Is asked when no job is left, and nothing is waited for; None: wait for more jobs.
+    `send` sends what is due of a letter and gets the job's arguments (`letter_of`). When no job
+    is left, `has_more` is asked and nothing is waited for; without it, `work` waits for more
+    jobs.
     """
 
     def __init__(
@@ -63,11 +62,7 @@ class Jobs:
         self._fault: Exception | None = None
 
     async def work(self) -> None:
-        """Do jobs until `stop`, or until none is left.
-
-        Raises:
-            LogUnusable: The database does not answer any more.
-        """
+        """Do jobs until `stop`, or until none is left; LogUnusable if the database is gone."""
         try:
             async with self._app.open_async():
                 if self._is_stopped:
@@ -114,10 +109,9 @@ class Jobs:
 
 
 def letter_of(arguments: dict[str, object]) -> str:
-    """The letter that a job names; before version 0.2 it also listed copies.
+    """The letter that a job names; LetterUnusable if another version of petition queued it.
 
-    Raises:
-        LetterUnusable: Another version of petition queued it.
+    Before version 0.2 a job also listed copies.
     """
     letter = arguments.get("letter")
     if not isinstance(letter, str) or not arguments.keys() <= {"letter", "revision", "copies"}:

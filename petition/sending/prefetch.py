@@ -24,34 +24,19 @@ _CANCEL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Route:
-    """Where and how letters go.
-
-    Args:
-        server: The server.
-        secret: Its password or token.
-        pace: How fast.
-        retry: When a deferred letter is due.
-        keep_bytes: Whether the log keeps the bytes of every copy.
-        hello_name: Our name in EHLO; a relay may want the sender's domain.
-        tls_context: Whom to trust; None: the system's own list.
-        dot_seconds: How long to wait for the reply to the final dot; None: as RFC 5321 asks.
-        signer: Signs the letters; None: they go unsigned.
-        pause: The first wait after trouble with the server, in seconds; those after it are
-            multiples of it (circuit_breaker.py).
-        dot_goes_alone: Whether the server refuses commands behind a final dot; learnt.
-    """
+    """Where and how letters go."""
 
     server: Server
-    secret: Secret | None
+    secret: Secret | None  # the server's password or token
     pace: Pace
     retry: RetrySchedule = field(default_factory=RetrySchedule)
-    keep_bytes: bool = True
-    hello_name: str = NAMELESS
-    tls_context: ssl.SSLContext | None = None
-    dot_seconds: float | None = None
+    keep_bytes: bool = True  # whether the log keeps the bytes of every copy
+    hello_name: str = NAMELESS  # in EHLO; a relay may want the sender's domain
+    tls_context: ssl.SSLContext | None = None  # None: the system's certificates
+    dot_seconds: float | None = None  # to wait for the final dot's reply; None: as RFC 5321 asks
     signer: DkimSigner | None = None
-    pause: float = 1.0
-    dot_goes_alone: bool = False
+    pause: float = 1.0  # after trouble with the server, in seconds; later ones are multiples of it
+    dot_goes_alone: bool = False  # the server refuses commands behind a final dot; learnt
 
     @property
     def login(self) -> str:
@@ -162,7 +147,6 @@ class Prefetch:
         return copy
 
     def _may_go(self) -> list[str]:
-        """The domains of held copies that may go in this run."""
         return [domain for domain in self._held if not self._pace.is_paused(domain)]
 
     async def _claim_past_full(self, batch: int) -> list[Copy]:
@@ -248,7 +232,6 @@ class Prefetch:
         return bool(claimed)
 
     async def _cap(self, login: str) -> int | None:
-        """Today's cap: that of [pace], or of the login's warm-up."""
         if not self._pace.warm_up:
             return self._pace.per_day
         hour = f"{self._run.now:%Y-%m-%d %H:%M}"[:-1]  # counting a million attempts takes a while

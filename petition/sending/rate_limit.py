@@ -168,10 +168,7 @@ class Clock:
 class Pace:
     """Gives every letter its turn; several connections may wait at the same time.
 
-    Args:
-        settings: [pace] of petition.toml.
-        timezone: That of the campaign, for `between`.
-        clock: Tells the time.
+    `settings` are [pace] of petition.toml; `timezone` is the campaign's, for `between`.
     """
 
     def __init__(
@@ -280,11 +277,7 @@ class Pace:
         return {name for one in self._paused for name in _DOMAINS.get(one, (one,))}
 
     def cap(self, days: int) -> int | None:
-        """How many recipients a login may have in 24 hours; None: any number.
-
-        Args:
-            days: On how many days before this one letters went out under it.
-        """
+        """The recipients that a login may have in 24 hours, if it sent on `days` earlier days."""
         if days >= len(self.warm_up):
             return self.per_day
         return min(self.warm_up[days], self.per_day or NO_CAP)
@@ -363,7 +356,6 @@ class Pace:
 
 
 def _next(between: Between, local: datetime) -> datetime:
-    """When the hours begin next."""
     days = (local.date() + timedelta(days=number) for number in range(3))
     openings = (datetime.combine(day, between.start, local.tzinfo) for day in days)
     # In UTC: times of one zone are compared by local time, which is wrong around a change of DST.
@@ -380,15 +372,10 @@ Take = Callable[[str, float], Awaitable[float]]
 class SharedPace(Pace):
     """Gives every letter of this worker its turn among those of all workers.
 
-    Each worker learns separately that a provider wants fewer letters, and shares its turns with the
-    others that have learnt it. Each pauses separately for a provider that refuses by policy.
-
-    Args:
-        settings: [pace] of petition.toml, as it was when the letter was queued.
-        timezone: That of the campaign, for `between`.
-        take: Takes the next turn of a bucket, by its name and interval, and returns how many
-            seconds it is until then.
-        clock: Tells the time.
+    Each worker learns separately that a provider wants fewer letters, and shares its turns with
+    the others that have learnt it. Each pauses separately for a provider that refuses by
+    policy. `take` takes the next turn of a bucket, by its name and interval, and returns the
+    seconds until then.
     """
 
     def __init__(
@@ -445,7 +432,6 @@ class SharedPace(Pace):
         self._handed_back.update(dict.fromkeys(turn.buckets, self._clock.monotonic()))
 
     async def _turn_in(self, name: str, interval: float) -> float:
-        """Seconds until this worker's next turn of a bucket."""
         handed_back = self._handed_back.pop(name, None)
         # Not an old one: many workers that return to a server would all start with one.
         if handed_back is not None and self._clock.monotonic() - handed_back < interval:

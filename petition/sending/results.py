@@ -29,50 +29,32 @@ class Wait(NamedTuple):
 class Slowed(NamedTuple):
     """Letters go more slowly than they could.
 
-    Args:
-        domain: The provider that asked for it; "": the server itself.
-        said: The reply, or what happened.
-        seconds: Between two letters to the provider, or until the server is tried again. 0: the
-            server refuses commands that are pipelined behind a final dot.
+    The seconds are between two letters to the provider, or until the server is tried again; 0
+    if the server refuses commands that are pipelined behind a final dot.
     """
 
-    domain: str
-    said: str
+    domain: str  # the provider that asked for it; "": the server itself
+    said: str  # the reply, or what happened
     seconds: float
 
 
 @dataclass(slots=True)
 class RunResult:
-    """How a run ended.
+    """How a run ended."""
 
-    Args:
-        trouble: The server could not be reached or refused the login.
-        broken: It was reached and kept closing connections: how.
-        refused: Its reply to the message, five times in a row.
-        unknown: Its reply to recipients, too often to be true of all of them.
-        capped: The daily cap is reached: when it allows the next letter.
-        closed: It is outside the sending hours: when they begin.
-        hindrance: Why the last of the hindered copies could not be put together on this machine.
-        hindered: How many could not, and wait.
-        is_hindered: They were too many, and ended the run.
-        log_fault: The log could no longer be written.
-        stopped: By a person, or by a worker because the letter has other settings now.
-        clock_was_ahead: Letters were counted by a clock that was more than a day ahead.
-        also_refused: Recipients in cc or bcc that the server refused, of letters that were sent.
-    """
-
-    trouble: OpeningTrouble | None = None
-    broken: str | None = None
-    refused: str | None = None
-    unknown: str | None = None
-    capped: datetime | None = None
-    closed: datetime | None = None
-    hindrance: PetitionError | None = None
-    hindered: int = 0
-    is_hindered: bool = False
-    log_fault: LogUnusable | None = None
-    stopped: bool = False
-    clock_was_ahead: bool = False
+    trouble: OpeningTrouble | None = None  # the server could not be reached or refused the login
+    broken: str | None = None  # it kept closing connections: how
+    refused: str | None = None  # its reply to the message, five times in a row
+    unknown: str | None = None  # its reply to recipients, too often to be true of all
+    capped: datetime | None = None  # the daily cap is reached: when the next letter may go
+    closed: datetime | None = None  # outside the sending hours: when they begin
+    hindrance: PetitionError | None = None  # why the last hindered copy could not be built here
+    hindered: int = 0  # copies that could not be built here, and wait
+    is_hindered: bool = False  # they were too many, and ended the run
+    log_fault: LogUnusable | None = None  # the log could no longer be written
+    stopped: bool = False  # by a person, or by a worker because the letter's settings changed
+    clock_was_ahead: bool = False  # letters were counted by a clock over a day ahead
+    # Recipients in cc or bcc that the server refused, of letters that were sent.
     also_refused: list[tuple[str, Reply]] = field(default_factory=list)
 
     @property

@@ -15,15 +15,10 @@ _MINUTES = (5, 10, 20, 40, 67)
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """Waits longer after every attempt, and gives up after some days.
-
-    Args:
-        waits: After the first attempt, the second and so on; the last one repeats.
-        give_up: How long after its first attempt a deferred letter fails.
-    """
+    """Waits longer after every attempt, and gives up after some days."""
 
     waits: tuple[timedelta, ...] = tuple(timedelta(minutes=minutes) for minutes in _MINUTES)
-    give_up: timedelta = GIVE_UP
+    give_up: timedelta = GIVE_UP  # after the first attempt
 
     @classmethod
     def of(cls, settings: PaceSettings) -> Self:

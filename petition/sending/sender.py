@@ -142,17 +142,10 @@ class Mailer:
     """Delivers the chosen copies of one letter.
 
     Args:
-        run: Claims copies and records what became of them.
-        merger: Makes a copy's bytes.
-        route: Where and how they go.
         tell: Is called with what became of each copy.
-        clock: Returns the time, aware.
         note: Is called when letters begin to go more slowly, once for each reason.
-        merged: How many copies this merger has made before.
+        merged: How many copies this merger has made before; later with those of this run.
         provide: Is awaited before a copy is merged, to fetch what that needs.
-
-    Attributes:
-        merged: How many it has made, with those of this run.
     """
 
     def __init__(  # noqa: PLR0913 (what a run is made of)
@@ -197,11 +190,7 @@ class Mailer:
         self._stop.set()
 
     async def deliver(self, letters: int) -> RunResult:
-        """Send until nothing is left that can be sent now.
-
-        Args:
-            letters: About how many there are; no more connections than that are opened.
-        """
+        """Send until nothing is left that can be sent now, over at most `letters` connections."""
         try:
             await self._run.drop_unwanted()
             longest = self._route.retry.longest
@@ -220,9 +209,8 @@ class Mailer:
     async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> RunResult:
         """Send until nothing is left that could still be sent, however long that takes.
 
-        Args:
-            letters: About how many there are.
-            note: Is called with what is waited for; once for an outage of the server.
+        `letters` is about how many there are; `note` gets what is waited for, once for an
+        outage.
         """
         while True:
             result = await self.deliver(letters)

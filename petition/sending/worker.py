@@ -39,8 +39,6 @@ LONGEST_PAUSE_SECONDS = 60.0  # of a worker whose server does not answer
 
 @dataclass(slots=True)
 class _Compiled:
-    """A letter that is ready to be merged, for job after job."""
-
     document: str
     merger: Merger
     files: KeptFiles
@@ -50,19 +48,12 @@ class _Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a worker is configured with; nothing of it stands in the log.
-
-    Args:
-        server: Its mail server.
-        secret: The password for that.
-        dkim_key: Signs the letters that are to be signed.
-        waits: Whether to try again when the server does not answer; otherwise the worker ends.
-    """
+    """What a worker is configured with; nothing of it stands in the log."""
 
     server: Server
     secret: Secret | None = None
-    dkim_key: Secret | None = None
-    waits: bool = True
+    dkim_key: Secret | None = None  # signs the letters that are to be signed
+    waits: bool = True  # for a server that does not answer, instead of ending the worker
 
 
 class Worker:
@@ -76,9 +67,8 @@ class Worker:
         tell: Is called with what became of each copy.
         note: Is called when letters begin to go more slowly.
 
-    Attributes:
-        fault: Why this worker cannot go on.
-        late: Replies that could not be written to the log.
+    Afterwards `fault` is why this worker cannot go on, and `late` has the replies that could
+    not be written to the log.
     """
 
     def __init__(
@@ -115,11 +105,7 @@ class Worker:
             self._mailer.stop()
 
     async def tidy(self) -> list[str]:
-        """Give the copies of dead workers their true state, and queue jobs that are missing.
-
-        Returns:
-            The owners that were found dead.
-        """
+        """Recover the copies of dead workers, whose owners it returns, and queue missing jobs."""
         async with self._side_lock:
             dead = await on_thread(partial(recover_dead, self._side, self.owner, is_idle=False))
             await on_thread(queue_missing_jobs, self._side)
@@ -165,12 +151,8 @@ class Worker:
     ) -> tuple[int, datetime | None]:
         """Send what is due of a letter and what no other worker has, and queue a job for the rest.
 
-        Args:
-            letter: The letter's name.
-            begun: Is called with a revision, and how many copies of it there are to send.
-
-        Returns:
-            How many copies wait, and when the letter is looked at again.
+        `begun` is called with a revision, and how many copies of it there are to send.
+        Returns how many copies wait, and when the letter is looked at again.
 
         Raises:
             LetterUnusable: The letter cannot be sent as it stands in the log.
@@ -258,7 +240,6 @@ class Worker:
         self._tell_caller(told)
 
     def _letter(self, letter: str, revision: int) -> _Compiled:
-        """A letter, compiled unless it is that of the job before."""
         found = self._log.frozen(letter, revision)
         again = f"Queue it again: petition send {letter} --workers"
         if found is None:
@@ -346,7 +327,6 @@ class Worker:
         return self._later(-1.0)
 
     async def _pause(self, trouble: ServerTrouble) -> None:
-        """Give the server time, and say so the first time."""
         if not self._own.waits:
             self.fault = trouble
             return

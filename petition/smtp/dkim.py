@@ -52,8 +52,7 @@ class KeyRefused(PetitionError):
 class DkimSigner:
     """Puts a DKIM-Signature before a letter, for a domain (d=) and selector (s=).
 
-    Raises:
-        KeyRefused: The private key (in PEM) is unusable.
+    KeyRefused if the private key (in PEM) is unusable.
     """
 
     def __init__(self, domain: str, selector: str, key: Secret) -> None:
@@ -91,18 +90,10 @@ def _require_cryptography(what: str) -> None:
 
 
 def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | None:
-    """The private key in PEM.
+    """The private key in PEM; None if only the command, which may not be run, could print it.
 
-    Args:
-        dkim: [dkim] of petition.toml.
-        root: The campaign folder, which must not hold the key.
-        runs_command: Whether key_command may be run.
-
-    Returns:
-        The key; None if only the command, which may not be run, could print it.
-
-    Raises:
-        KeyRefused: There is no key, it is unusable, or `petition[dkim]` is not installed.
+    `root` is the campaign folder, which must not hold the key. KeyRefused if there is no key,
+    it is unusable, or `petition[dkim]` is not installed.
     """
     _require_cryptography("[dkim]")
     try:
@@ -123,8 +114,7 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
 def key_of_worker(file: Path | None) -> Secret | None:
     """The private key of a worker, which has no campaign: from the environment, else from a file.
 
-    Raises:
-        KeyRefused: It is unusable.
+    KeyRefused if it is unusable.
     """
     text = DKIM_KEY.given(os.environ)
     if not text and file is None:
@@ -139,12 +129,7 @@ def key_of_worker(file: Path | None) -> Secret | None:
 
 
 def problems_of(campaign: Campaign, *, is_live: bool) -> list[Problem]:
-    """The problems of [dkim]; no command is run.
-
-    Args:
-        campaign: The loaded campaign.
-        is_live: Whether letters go to a real server; a rehearsal signs nothing.
-    """
+    """The problems of [dkim]; no command is run. A rehearsal (not `is_live`) signs nothing."""
     dkim, sender = campaign.settings.dkim, campaign.settings.sender.from_.domain
     if dkim is None:
         return []
@@ -168,11 +153,7 @@ def are_related(one: str, other: str) -> bool:
 
 
 def public_record(key_text: Secret) -> str:
-    """What to publish in DNS for a private key in PEM (RFC 6376 3.6.1, RFC 8463 4).
-
-    Raises:
-        KeyRefused: The key is unusable.
-    """
+    """The DNS record of a key in PEM (RFC 6376 3.6.1, RFC 8463 4); KeyRefused if it is unusable."""
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
 
@@ -231,7 +212,6 @@ def _cut(mark: str) -> str:
 
 
 def _sealing(text: Secret) -> tuple[str, Callable[[bytes], bytes]]:
-    """The name of the algorithm, and the function that signs."""
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415

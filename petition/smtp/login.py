@@ -159,11 +159,7 @@ def _codes(fault: BaseException) -> set[int]:
 
 
 def secret_of(server: Server) -> Secret | None:
-    """The secret of a server's login; None without a username.
-
-    Raises:
-        ServerTrouble: The command that should print it does not.
-    """
+    """The secret of a server's login, if it has one; ServerTrouble if its command fails."""
     if server.username is None:
         return None
     source = SecretSource.of_login("smtp", server.auth)

@@ -24,8 +24,7 @@ _FOLDERS = ("tmp", "new", "cur")
 class Maildir:
     """A Maildir (https://cr.yp.to/proto/maildir.html), readable only by its owner.
 
-    Raises:
-        PetitionError: It is a symbolic link or not a folder, or cannot be made.
+    PetitionError if it is a symbolic link or not a folder, or cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,10 +34,9 @@ class Maildir:
             _make(folder)
 
     def keep(self, data: bytes) -> str:
-        """Write a letter to the disk, byte for byte, and return the name of its file in `new`.
+        """Write a letter to the disk, byte for byte; returns the name of its file in `new`.
 
-        Raises:
-            OSError: It could not be written; nothing of it is left.
+        OSError if it could not be written; nothing of it is left.
         """
         moment = time.time_ns() // 1000
         unique = f"M{moment % 10**6}P{os.getpid()}Q{next(self._numbers)}R{secrets.token_hex(4)}"
@@ -83,14 +81,9 @@ _CLOSING_ROUNDS = 100
 class Sandbox:
     """The server, while it is entered, in the running event loop.
 
-    Every letter becomes a file in a Maildir, with exactly the bytes that came.
-
-    Args:
-        maildir: The Maildir; made if it is missing.
-        port: The port on the loopback address; 0: any free one, which it has when entered.
-
-    Attributes:
-        kept: How many letters it has received.
+    Every letter becomes a file in a Maildir, with exactly the bytes that came. The port is on
+    the loopback address; 0 is any free one, which it has when entered. `kept` counts the
+    letters.
     """
 
     def __init__(self, maildir: Path, port: int = 0) -> None:
@@ -101,7 +94,6 @@ class Sandbox:
         self._visits: weakref.WeakSet[SMTP] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
-        """Open the port."""
         # aiosmtpd logs connections, which would confuse people who send letters.
         logging.getLogger("mail.log").disabled = True
         loop = asyncio.get_running_loop()
@@ -120,7 +112,6 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the port and every connection."""
         if self._listener is None:
             return
         self._listener.close()

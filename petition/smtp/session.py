@@ -95,11 +95,9 @@ class Transaction(NamedTuple):
 class Session:
     """One open connection; one letter at a time. Made by `open`.
 
-    Attributes:
-        tls: The version of TLS, such as "TLSv1.3"; "" without.
-        offers: The service extensions that the server offers.
-        letters: How many final dots the server has answered, with whatever reply.
-        was_dismissed: Whether it said 421 between two letters.
+    `tls` is the version of TLS, such as "TLSv1.3", or ""; `offers` the server's extensions;
+    `letters` counts the final dots that it has answered, with whatever reply; `was_dismissed`
+    says that it sent 421 between two letters.
     """
 
     def __init__(self, server: Server, smtp: aiosmtplib.SMTP, dot_seconds: float) -> None:
@@ -127,7 +125,7 @@ class Session:
         tls_context: ssl.SSLContext | None = None,
         dot_timeout: float | None = None,
     ) -> "Session":
-        """Connect, start TLS as the settings say, and log in.
+        """Connect, start TLS as the settings say, and log in; OpeningTrouble leaves nothing open.
 
         Args:
             server: The server and its settings.
@@ -136,9 +134,6 @@ class Session:
             tls_context: The certificates to trust; by default those of the system.
             dot_timeout: Seconds to wait after the final dot; by default the server's timeout, but
                 at least 600 (RFC 5321 4.5.3.2.6).
-
-        Raises:
-            OpeningTrouble: The session could not be opened; nothing is left open.
         """
         context = None
         if server.security != "none":
@@ -281,7 +276,6 @@ def _saying(smtp: aiosmtplib.SMTP, server: Server) -> Say:
 
 
 async def _drop(smtp: aiosmtplib.SMTP) -> None:
-    """Close what a failed opening left open, and wait until it is closed."""
     transport = cast("asyncio.Transport | None", smtp.transport)
     if transport is not None:
         wire = Wire(transport)
@@ -292,7 +286,6 @@ async def _drop(smtp: aiosmtplib.SMTP) -> None:
 
 @contextmanager
 def _as_trouble(server: Server, stage: Stage) -> Iterator[None]:
-    """Turn the exceptions of aiosmtplib into errors that an organiser can understand."""
     try:
         yield
     except aiosmtplib.SMTPResponseException as answer:

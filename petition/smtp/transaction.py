@@ -347,7 +347,6 @@ class MailTransaction:
         return None
 
     def _next_of(self, following: Following | None) -> Announcement | None:
-        """The commands that go with the dot."""
         if following is None or self.refused_ahead or not self._offers.pipelining:
             return None
         email = following()

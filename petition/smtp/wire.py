@@ -59,9 +59,8 @@ class ReplyParser:
     def feed(self, data: bytes) -> Iterator[Reply]:
         """The replies that are complete with this data, however it is cut; LF may end a line.
 
-        Raises:
-            WireError: It is not a reply, too long, or its lines have different codes. The replies
-                before it count.
+        WireError if it is not a reply, too long, or its lines have different codes. The
+        replies before it count.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
