@@ -113,8 +113,7 @@ class Assembler:
     ) -> bytes:
         """The bytes of a copy; its headers are checked, and with `full` all of it is read back.
 
-        Raises:
-            CellRefused: Another program would not read it as it was meant.
+        CellRefused if another program would not read it as it was meant.
         """
         block = self.header_block(copy, filled.subject, language, date, carried)
         data = b"".join([block, *_body(copy.boundary, filled, carried)])
@@ -203,7 +202,6 @@ def _body(boundary: str, filled: Filled, carried: CarriedParts) -> Iterator[byte
 
 
 def _parts(boundary: str, parts: Sequence[Part]) -> Iterator[bytes]:
-    """All parts of a multipart but the first, and its end."""
     line = f"--{boundary}".encode("ascii")
     for part in parts:
         yield b"".join((line, b"\r\n", part.head, b"\r\n"))

@@ -68,12 +68,7 @@ class File:
 
 
 class Files:
-    """Reads the files of one campaign, and keeps those used last.
-
-    Args:
-        root: The campaign folder.
-        private: Files that no letter may carry, relative to it.
-    """
+    """Reads a campaign's files, and keeps those used last; no letter may carry `private` ones."""
 
     def __init__(self, root: Path, private: Collection[str] = ()) -> None:
         self._root = root
@@ -92,14 +87,7 @@ class Files:
         return os.path.lexists(self._root / path)
 
     def read(self, path: str) -> File:
-        """A file within the campaign folder.
-
-        Args:
-            path: Its path relative to the folder, with forward slashes.
-
-        Raises:
-            CellRefused: There is no such file, or a letter may not or cannot carry it.
-        """
+        """A file by its path in the folder; CellRefused if a letter may not or cannot carry it."""
         if file := self.kept(path):
             return file
         _check_path(path)
@@ -253,11 +241,7 @@ class Gathering:
         return found
 
     def picture(self, path: str) -> str:
-        """The link under which the HTML shows a picture.
-
-        Raises:
-            ValueRefused: It cannot be shown.
-        """
+        """The link under which the HTML shows a picture; ValueRefused if it cannot be shown."""
         if path.lower().startswith(_REMOTE):
             what = f"the image {quoted(path)} is not in the campaign folder"
             hint = "Save it in the folder and write its path, or write a link to it"
@@ -326,11 +310,7 @@ class Attachments:
         self._shared: dict[tuple[str, int], CarriedParts] = {}
 
     def of(self, person: Person, loaded: LoadedText, revision: int) -> CarriedParts:
-        """What a person's copy carries.
-
-        Raises:
-            MergeRefused: A file of their own cannot be carried.
-        """
+        """What a person's copy carries; MergeRefused if a file of their own cannot be carried."""
         shared = self._shared_by_all(loaded.language, revision)
         if not self._has_own:
             return shared
@@ -381,7 +361,6 @@ class Attachments:
             raise type(refusal)(f"the attachment {refusal.what}", refusal.hint) from None
 
     def _refuse_changed(self, found: Sequence[File], queued: str) -> NoReturn:
-        """Refuse files other than those that were queued."""
         lines = set(queued.splitlines())
         other = [file.path for file in found if f"{file.sha256}  {file.path}" not in lines]
         named = quoted(other[0]) if other else "of the row"
@@ -404,14 +383,12 @@ class Attachments:
 
     @property
     def _place(self) -> str:
-        """Where the letter names its attachments."""
         language = self._frozen.languages[0]
         line = next(one["line"] for one in self._frozen.attachments if "sha256" not in one)
         return f"{self._frozen.file(language)}:{line}"
 
     @cached_property
     def _has_own(self) -> bool:
-        """Whether copies carry files of their own."""
         return any("sha256" not in one for one in self._frozen.attachments)
 
     @cached_property

@@ -49,11 +49,7 @@ class Frozen:
 
     @classmethod
     def from_json(cls, text: str) -> "Frozen":
-        """The letter that `to_json` wrote.
-
-        Raises:
-            LogDamaged: The text is something else.
-        """
+        """The letter that `to_json` wrote; LogDamaged if the text is something else."""
         try:
             whole = json.loads(text)
             today = date.fromisoformat(whole["today"])
@@ -180,11 +176,7 @@ class Frozen:
         return list(self.document["texts"][language].get("pictures", ()))
 
     def content(self, sha256: str) -> bytes:
-        """The bytes of a file that all copies carry.
-
-        Raises:
-            ValueError: They are not the ones that were frozen.
-        """
+        """The bytes of a file that all copies carry; ValueError if they are not those frozen."""
         data = b64decode(self.document["enclosures"]["files"][sha256])
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ValueError("a file of the frozen letter has changed in the log")
@@ -228,7 +220,6 @@ def _mailbox(entry: str | list[str]) -> Mailbox:
 
 
 def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)
-    """A part of a document without some keys, however deep they are."""
     if isinstance(part, dict):
         return {key: _without(inner, keys) for key, inner in part.items() if key not in keys}
     return [_without(inner, keys) for inner in part] if isinstance(part, list) else part
@@ -300,7 +291,6 @@ def _parts(old: Frozen, new: Frozen, language: str) -> Iterator[str]:
 
 
 def _body(text: dict[str, Any]) -> str:
-    """What the author wrote below the front matter."""
     return str(text["source"]).partition("\n")[2]
 
 

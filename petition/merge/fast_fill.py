@@ -152,10 +152,8 @@ Shape = tuple[bool, ...]  # of each cell that the letter names, whether it has a
 class Forms:
     """The forms of a letter, each made for the first row of its shape.
 
-    Args:
-        names: What the templates can name, except the person.
-        to_html: What a value becomes in HTML.
-        templates: Those of the subject, the text and the HTML, each with its environment.
+    `names` are what the templates can name, except the person; `to_html` makes HTML of a value;
+    `templates` are those of the subject, the text and the HTML, each with its environment.
     """
 
     def __init__(
@@ -237,14 +235,9 @@ class Form:
         return "".join(self._subject.filled(self._texts(cells, leave)))
 
     def filled(self, cells: Mapping[str, str], leave: str) -> Filled:
-        """The letter for one row of this form's shape.
+        """The letter for a row of this form's shape; `leave` is the link to leave the list.
 
-        Args:
-            cells: The row.
-            leave: The link to leave the list.
-
-        Raises:
-            CellRefused: A cell that has to be a link is not one.
+        CellRefused if a cell that has to be a link is not one.
         """
         texts = self._texts(cells, leave)
         plain, page = encode_values(texts, self._to_html)
@@ -286,8 +279,6 @@ class _DoesMore(Exception):
 
 
 class _Reader:
-    """Reads the parts of a template for the rows of one shape."""
-
     def __init__(
         self,
         names: Mapping[str, Any],

@@ -43,18 +43,10 @@ def freeze(
     columns: Sequence[str],
     files: Files | None = None,
 ) -> Frozen:
-    """Compile a letter in all its languages.
+    """Compile a letter in all its languages; CampaignError has all problems of its templates.
 
-    Args:
-        campaign: The loaded campaign.
-        letter: The letter.
-        campaign_id: The campaign's id, as the log has fixed it.
-        today: The current date in the campaign's time zone.
-        columns: The columns of the list that it goes to.
-        files: Reads what it carries; by default the campaign's files.
-
-    Raises:
-        CampaignError: All problems of its templates, in all languages.
+    `campaign_id` is the one that the log has fixed; `today` is in the campaign's time zone.
+    Without `files`, the campaign's are read.
     """
     freezing = _Freezing(campaign, letter, columns, files or Files.of(campaign))
     document = freezing.document()
@@ -65,8 +57,6 @@ def freeze(
 
 
 class _Freezing:
-    """Makes a letter's document, and gathers its problems."""
-
     def __init__(
         self, campaign: Campaign, letter: Letter, columns: Sequence[str], files: Files
     ) -> None:
@@ -81,7 +71,6 @@ class _Freezing:
         self._signed = self._signatories()
 
     def document(self) -> dict[str, Any]:
-        """The letter as JSON has it."""
         settings, front = self._campaign.settings, self._letter.front
         sender, texts = settings.sender, self._letter.texts
         reply_to, answers = sender.reply_to, list(front.where or UNANSWERED)
@@ -160,7 +149,6 @@ class _Freezing:
         return known
 
     def _demands(self, language: str) -> Sequence[Demand]:
-        """The demands as a text of this language shows them."""
         if not self._names_demands:
             return ()
         return self._campaign.demands.get(self._language_of_demands(language), ())
@@ -217,7 +205,6 @@ class _Freezing:
         return title
 
     def _check(self, text: str, file: str, line: int | None) -> None:
-        """Report what no letter can hold."""
         try:
             fields.clean(text)
         except ValueRefused as refusal:
@@ -228,7 +215,6 @@ class _Freezing:
 
 
 def _table(settings: object, *keys: str) -> dict[str, Any]:
-    """A table of petition.toml as JSON has it; empty if the file has none."""
     values = {key: getattr(settings, key, None) for key in keys} if settings else {}
     return {key: _json_value(value) for key, value in values.items()}
 
@@ -262,12 +248,9 @@ def without(
 ) -> Frozen | None:
     """The letter as it would have been frozen without a person; None if they are not in it.
 
-    It is made only of what was frozen, whatever has become of the files since.
-
-    Args:
-        frozen: The letter.
-        is_signature: Whether a published signatory is the person.
-        is_box: Whether an address of cc or bcc is theirs.
+    It is made only of what was frozen, whatever has become of the files since. `is_signature`
+    tells whether a published signatory is the person, `is_box` whether an address of cc or bcc
+    is theirs.
     """
     document = copying.deepcopy(frozen.document)
     signatories = document["signatories"]

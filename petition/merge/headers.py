@@ -149,12 +149,10 @@ _OF_AN_ADDRESS = "@!$*-._~'+="  # RFC 6068 2: what needs no escape in a mailto l
 
 
 class Mailing:
-    """The headers of one bulk letter, and its unsubscribe links.
+    """The headers of one bulk letter (`for_all`: those of all copies), and its unsubscribe links.
 
-    Args:
-        url: Where the unsubscribe page is, or None.
-        mailto: The address for unsubscribing, with or without `{token}`, or None.
-        for_all: The headers that are the same in all copies.
+    `url` is the unsubscribe page, `mailto` the address, with or without `{token}`; either may
+    be None.
     """
 
     def __init__(self, url: str | None, mailto: str | None, for_all: Mapping[str, str]) -> None:

@@ -34,18 +34,14 @@ __all__ = ["MARK_BEGIN", "MARK_END", "CheckedCopy", "Email", "Envelope", "Merger
 
 
 class Email(NamedTuple):
-    """A finished email.
-
-    `data` has CRLF line ends, one of them at its end, and no line that begins with a dot.
-    `is_whole` says that this was checked piece by piece and need not be checked again.
-    """
+    """A finished email."""
 
     envelope: Envelope
-    data: bytes
+    data: bytes  # CRLF line ends, one at its end, and no line begins with a dot
     message_id: str
     subject: str
     language: str
-    is_whole: bool = False
+    is_whole: bool = False  # checked piece by piece, and need not be checked again
 
     @property
     def sha256(self) -> str:
@@ -64,33 +60,21 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class CheckedCopy:
-    """What checking, linting and planning need of a copy, from one merge of it.
+    """What checking, linting and planning need of a copy, from one merge of it."""
 
-    Args:
-        language: The language tag of its text.
-        subject: Its subject.
-        own_files: The fields by which the log knows the files that this copy alone carries.
-        size: Its size in bytes; None if it was checked without being made.
-        text: Renders its plain text, `MARK_BEGIN` and `MARK_END` around each merged value.
-    """
-
-    language: str
+    language: str  # the language tag of its text
     subject: str
-    own_files: Mapping[str, str]
-    size: int | None
-    text: Callable[[], str]
+    own_files: Mapping[str, str]  # the fields by which the log knows the files of this copy alone
+    size: int | None  # in bytes; None if it was checked without being made
+    text: Callable[[], str]  # renders the plain text, with marks around each merged value
 
 
 class Merger:
     """Makes the copies of a frozen letter; for one thread.
 
-    Each method raises MergeRefused if the letter cannot be merged for the person, or would not be
-    read back as it was meant. Dates are for the header Date, and aware.
-
-    Args:
-        frozen: The letter.
-        signer: Derives what belongs to a copy's identity.
-        files: Reads what single copies carry; without it, from the working directory.
+    Each method raises MergeRefused if the letter cannot be merged for the person, or would not
+    be read back as it was meant. Dates are for the header Date, and aware. Without `files`,
+    what single copies carry is read from the working directory.
     """
 
     def __init__(self, frozen: Frozen, signer: Signer, files: Files | None = None) -> None:
@@ -211,7 +195,6 @@ class Merger:
     def _make(
         self, person: Person, copy: CopyIdentity, revision: int, date: datetime, *, full: bool
     ) -> tuple[Email, CarriedParts]:
-        """Fill, assemble and check a copy."""
         loaded = self._text_for(person)
         filled = loaded.fill(person, self._leave(copy))
         carried = self._attachments.of(person, loaded, revision)

@@ -202,10 +202,7 @@ def layout() -> str:
 class Typesetter:
     """Makes the PDFs of one frozen letter; for one thread.
 
-    Args:
-        frozen: The letter.
-        source: Its layout.
-        place: The file and line that ask for a PDF, for messages.
+    `source` is the layout; `place` the file and line that ask for a PDF, for messages.
     """
 
     def __init__(self, frozen: Frozen, source: str, place: tuple[str, int | None]) -> None:
@@ -218,8 +215,7 @@ class Typesetter:
     def document(self, person: Person, loaded: LoadedText) -> bytes:
         """The letter for one person, as a PDF.
 
-        Raises:
-            MergeRefused: It cannot be merged or typeset, or typst is not installed.
+        MergeRefused if it cannot be merged or typeset, or typst is not installed.
         """
         content = json.dumps(self._content(person, loaded), ensure_ascii=False)
         compiler = self._ready()
@@ -237,7 +233,6 @@ class Typesetter:
         return bytes(made)
 
     def _content(self, person: Person, loaded: LoadedText) -> dict[str, Any]:
-        """The content of the PDF, as the layout reads it."""
         frozen, today = self._frozen, self._frozen.today
         language = loaded.language
         locale = locale_of(language)
@@ -318,7 +313,6 @@ def _parted(blocks: list[Element], day: str) -> tuple[str, list[Element], list[E
 
 
 def _ready_for_layout(element: Element) -> Element:
-    """An element with what the layout needs to know of it."""
     inner = (one if isinstance(one, str) else _ready_for_layout(one) for one in element["inner"])
     ready: Element = {**element, "inner": list(inner)}
     tag = element["tag"]
