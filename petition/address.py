@@ -128,8 +128,7 @@ def is_reserved(domain: str) -> bool:
 def clean_name(name: str) -> str:
     """A display name without the blanks around it.
 
-    Raises:
-        AddressRefused: The name holds a control character or a mark that reorders text.
+    AddressRefused if it holds a control character or a mark that reorders text.
     """
     trimmed = name.strip(" ")
     if unseen := _UNSEEN.search(trimmed):
@@ -141,8 +140,7 @@ def clean_name(name: str) -> str:
 def parse_address(text: str, display_name: str = "") -> Mailbox:
     """The mailbox of a bare address, such as `kim@kaz.example`; white space around it is dropped.
 
-    Raises:
-        AddressRefused: It is not an address, or the name cannot be one.
+    AddressRefused if it is not an address, or the name cannot be one.
     """
     return Mailbox(clean_name(display_name), _addr_spec(text.strip()))
 
@@ -150,8 +148,7 @@ def parse_address(text: str, display_name: str = "") -> Mailbox:
 def parse_mailbox(text: str) -> Mailbox:
     """The mailbox of `Name <address>`, `"Name, with a comma" <address>` or a bare address.
 
-    Raises:
-        AddressRefused: It is none of them.
+    AddressRefused if it is none of them.
     """
     found = _NAMED.fullmatch(text.strip())
     if found is None:

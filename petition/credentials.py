@@ -31,15 +31,11 @@ EARLY_SECONDS = 60  # a token that expires so soon is renewed before it is used
 class SecretSource:
     """Where a secret comes from: an environment variable, else a command that petition.toml names.
 
-    What reads a secret and what asks for confirmation of its command (`petition.trust`) both go by
-    this, so that no command runs whose confirmation was skipped for another variable.
-
-    Args:
-        table: The table of petition.toml: smtp, inbox or dkim.
-        kind: What the secret is.
+    What reads a secret and what asks for confirmation of its command (`petition.trust`) both go
+    by this, so that no command runs whose confirmation was skipped for another variable.
     """
 
-    table: str
+    table: str  # of petition.toml: smtp, inbox or dkim
     kind: Literal["password", "token", "key"]
 
     @classmethod
@@ -77,10 +73,8 @@ _SECRET = re.compile(r"PETITION_(\w*(PASSWORD|TOKEN|KEY)|DATABASE)")
 class Secret:
     """A text that must not be shown.
 
-    Args:
-        text: The password or token itself.
-        ask: Gets a new one with its lifetime in seconds, where the text can expire.
-        lifetime: For how many seconds from now it is good; None: unknown.
+    `ask` gets a new one with its lifetime in seconds, where the text can expire; `lifetime` is
+    that of this text, from now, if it is known.
     """
 
     __slots__ = ("_ask", "_ends", "_lock", "_text")
@@ -106,16 +100,10 @@ class Secret:
         return self._ends is not None and time.monotonic() > self._ends - EARLY_SECONDS
 
     def renew(self, stale: str) -> bool:
-        """Ask for a new text, unless another thread has done so meanwhile. It may take a minute.
+        """Ask for a new text; whether it has changed. It may take a minute.
 
-        Args:
-            stale: The text that has expired.
-
-        Returns:
-            Whether the text has changed.
-
-        Raises:
-            ServerTrouble: The command that should print it fails.
+        Does nothing if another thread has replaced the `stale` text meanwhile.
+        ServerTrouble if the command that should print it fails.
         """
         with self._lock:
             if self._ask and self._text == stale:
@@ -148,20 +136,11 @@ def drop_secrets() -> None:
 def find_password(
     source: SecretSource, command: str | None, host: str, username: str
 ) -> Secret | None:
-    """The password of a login: from the environment, else the command, else the keyring.
+    """The password of a login, if any: from the environment, else the command, else the keyring.
 
-    Args:
-        source: The variable and the key of petition.toml.
-        command: A command line without shell syntax, such as `pass show campaign/smtp`.
-        host: The server's name, under which the keyring has it.
-        username: The login, the same.
-
-    Returns:
-        The secret, or None where none of the three has one.
-
-    Raises:
-        ServerTrouble: The command cannot be run, fails, or prints nothing; the keyring is there
-            and cannot be read.
+    The command is a command line without shell syntax, such as `pass show campaign/smtp`; the
+    keyring has it under host and username. ServerTrouble if the command cannot be run, fails,
+    or prints nothing, or if the keyring is there and cannot be read.
     """
     if text := source.given(os.environ):
         return Secret(text)
@@ -174,13 +153,8 @@ def find_password(
 def find_token(source: SecretSource, command: str | None) -> Secret | None:
     """The access token of a login: from the environment (it cannot be renewed), else the command.
 
-    Args:
-        source: The variable and the key of petition.toml.
-        command: A command line that prints the token in its first line, or the answer of a token
-            endpoint, a JSON object with `access_token` and `expires_in` (RFC 6749 5.1).
-
-    Raises:
-        ServerTrouble: The command cannot be run, fails, or prints no token.
+    The command prints the token in its first line, or the answer of a token endpoint: a JSON
+    object with `access_token` and `expires_in` (RFC 6749 5.1). ServerTrouble if it does not.
     """
     if text := source.given(os.environ):
         return Secret(text)
@@ -195,13 +169,9 @@ def find_token(source: SecretSource, command: str | None) -> Secret | None:
 
 
 def find_printed_key(command: str) -> Secret:
-    """The private key that a command prints, all of its lines.
+    """The private key that a command without shell syntax prints, all of its lines.
 
-    Args:
-        command: A command line without shell syntax.
-
-    Raises:
-        ServerTrouble: It cannot be run, fails, or prints nothing.
+    ServerTrouble if it cannot be run, fails, or prints nothing.
     """
     text = _run(command, DKIM_KEY)
     if not text.strip():
@@ -210,13 +180,10 @@ def find_printed_key(command: str) -> Secret:
 
 
 def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
-    """The private key in a file that only its owner can read.
+    """The private key in a file that only its owner can read; the path may begin with `~`.
 
-    Args:
-        file: Its path, which may begin with `~`.
-        root: The campaign folder; files in it, or in the repository that it belongs to, are shared
-            with others sooner or later. None: there is none.
-        named: What names the file.
+    `root` is the campaign folder, if any: files in it, or in the repository that it belongs to,
+    are shared with others sooner or later. `named` is what names the file.
 
     Raises:
         KeyMisplaced: It does not exist, is in the campaign, or others can read it.
@@ -247,12 +214,7 @@ def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
 
 
 def file_in(folder: Path, word: str) -> Path | None:
-    """The file of a campaign folder that a word of a command names, directly or through a link.
-
-    Args:
-        folder: The folder, an absolute path.
-        word: The word.
-    """
+    """The file of a campaign folder (absolute) that a word of a command names, or links to."""
     path = folder / word
     if not os.path.isfile(path):  # noqa: PTH113 (a word may be longer than any path)
         return None
@@ -262,7 +224,6 @@ def file_in(folder: Path, word: str) -> Path | None:
 
 
 def _repository(folder: Path) -> Path:
-    """The repository that a folder belongs to, or the folder."""
     around = (folder, *folder.parents)
     return next((one for one in around if (one / ".git").exists()), folder)
 
@@ -306,9 +267,9 @@ def _first_line(output: str, source: SecretSource) -> str:
 def _run(command: str, source: SecretSource) -> str:
     """All that a command prints.
 
-    It is split as a shell would, and no shell runs it. It gets no input and none of our open files:
-    a process that outlives us must not hold the log's lock. It runs outside the campaign folder, in
-    which it could find files that nobody has confirmed.
+    It is split as a shell would, and no shell runs it. It gets no input and none of our open
+    files: a process that outlives us must not hold the log's lock. It runs outside the campaign
+    folder, in which it could find files that nobody has confirmed.
     """
     try:
         folder = Path.cwd()

@@ -45,27 +45,16 @@ class AddressUnreadable(LogUnusable):
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """An address of PostgreSQL.
+    """An address of PostgreSQL."""
 
-    Args:
-        hosts: Its hosts with their ports, as written; an empty one is the local socket.
-        database: The name of the database.
-        has_password: Whether it contains a password.
-        options: What follows the question mark.
-    """
-
-    hosts: tuple[tuple[str, str], ...]
+    hosts: tuple[tuple[str, str], ...]  # with ports, as written; an empty one is the local socket
     database: str
     has_password: bool
-    options: Mapping[str, str]
+    options: Mapping[str, str]  # what follows the question mark
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Parse an address.
-
-        Raises:
-            AddressUnreadable: It is not one, or libpq could read it differently.
-        """
+        """Parse an address; AddressUnreadable if libpq could read it differently, or not at all."""
         found = None if _UNSEEN.search(url) else _FORM.fullmatch(url)
         if not found:
             raise _unreadable()
@@ -129,8 +118,7 @@ def check_log_address(text: str) -> None:
 def with_tls(url: str) -> str:
     """An address to connect to: off this machine, unless it sets `sslmode`, TLS is verified.
 
-    Raises:
-        AddressUnreadable: It is not an address.
+    AddressUnreadable if it is not an address.
     """
     address = PostgresAddress.parse(url)
     if address.is_local or {"sslmode", "service"} & set(address.options):

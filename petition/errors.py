@@ -46,24 +46,17 @@ class Level(StrEnum):
 class Problem:
     """One thing that is wrong in a campaign, or that a person should know about it.
 
-    Args:
-        file: The file, relative to the campaign folder.
-        line: Its line, counted from 1; None for the whole file.
-        what: What is wrong, a sentence without its full stop.
-        hint: What to do about it, a sentence without its full stop.
-        level: Whether it stops a letter.
-        mark: The part of the line that is shown: a text in it ("": all of it), or the number of the
-            cell from 0. It does not count in comparisons.
-        count: How many problems it counts for.
+    `what` and `hint` (what to do) are sentences without their full stop. `mark` is the part of
+    the line that is shown: a text in it ("": all of it), or the number of the cell from 0.
     """
 
-    file: str
-    line: int | None
+    file: str  # relative to the campaign folder
+    line: int | None  # counted from 1; None for the whole file
     what: str
     hint: str
     level: Level = Level.ERROR
     mark: str | int | None = field(default=None, compare=False)
-    count: int = field(default=1, compare=False)
+    count: int = field(default=1, compare=False)  # how many problems it counts for
 
     def __str__(self) -> str:
         return f"{self.place}: {sentence(self.what)} {sentence(self.hint)}"

@@ -76,7 +76,8 @@ class Signer:
     def stand_in(self, addr_spec: str) -> str:
         """What the log keeps in place of an address that was forgotten.
 
-        It is not an address, and only somebody with the key and the address can tell whose it was.
+        It is not an address, and only somebody with the key and the address can tell whose
+        it was.
         """
         text = _measured("forgotten") + _measured(addr_spec)
         return f"forgotten-{hmac.digest(self._key, text, 'sha256')[:16].hex()}"

@@ -267,11 +267,7 @@ class MailPart:
 
 
 def read_mail(data: bytes, limit: int = BYTES) -> MailPart:
-    """Parse a mail of at most `limit` bytes.
-
-    Raises:
-        SetAside: It exceeds a limit.
-    """
+    """Parse a mail of at most `limit` bytes; SetAside if it exceeds a limit."""
     if len(data) > limit:
         raise SetAside(f"it is larger than {limit >> 20} MB")
     data = _of_lines(data)

@@ -70,9 +70,8 @@ class MailmergeCampaign:
 def read_mailmerge(folder: Path) -> MailmergeCampaign:
     """The mailmerge campaign of a folder; only its three files are read.
 
-    Raises:
-        CampaignError: A file is missing, cannot be read, or needs what petition cannot do: all of
-            it, and nothing is left out silently.
+    CampaignError if one is missing, cannot be read, or needs what petition cannot do: all of
+    it, and nothing is left out silently.
     """
     return _Reading(folder).campaign()
 
@@ -316,7 +315,6 @@ class _Reading:
         return found
 
     def _text(self, name: str) -> str:
-        """The text of a file; the database may have any size."""
         found: list[Problem] = []
         text, path = None, None
         if name == DATABASE:
@@ -385,8 +383,7 @@ _SECURITY = {"SSL/TLS": "tls", "STARTTLS": "starttls", "XOAUTH": "starttls"}
 def files_of(campaign: MailmergeCampaign, title: str) -> tuple[dict[str, str], list[str]]:
     """The files of the new folder, and notes on them for a person; `title` is the campaign's.
 
-    Raises:
-        CampaignError: The letter cannot be written in Markdown.
+    CampaignError if the letter cannot be written in Markdown.
     """
     notes = [
         f'The column "{theirs}" is called {ours} here.'

@@ -70,11 +70,7 @@ class FollowUp:
         return bool(self._entries)
 
     def require(self, letter: str) -> None:
-        """Refuse to send a follow-up to a letter that nobody has got.
-
-        Raises:
-            UsageError: Nobody has.
-        """
+        """Refuse a follow-up to a letter that nobody has got (UsageError)."""
         if not self.has_begun:
             what = f"{letter} follows {self._follows}, which has not been sent"
             raise UsageError(what, f"Send that first: petition send {self._follows}")
@@ -137,8 +133,7 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
 class Selection:
     """Chooses the people whom a send is for, by `--to` and `--where`.
 
-    Raises:
-        ConditionRefused: `--where` is not a condition on the columns of the list.
+    ConditionRefused if `--where` is not a condition on the columns of the list.
     """
 
     def __init__(self, examined: Examined, options: SendOptions, merger: Merger | None) -> None:
@@ -186,11 +181,7 @@ class Selection:
         return fits
 
     def require_somebody(self) -> None:
-        """After the last person, refuse a choice that matched nobody.
-
-        Raises:
-            UsageError: `--to` names somebody who is not on the list, or `--where` fits nobody.
-        """
+        """After the last person: UsageError if `--to` or `--where` matched nobody on the list."""
         if missed := self._choice.missed():
             near = self._choice.nearest(missed[0])
             hint = f"Did you mean {near}" if near else "Use an address, an id or a row number"
@@ -265,7 +256,6 @@ def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool)
 
 
 def _plan_after(newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool) -> Plan:
-    """The plan for a letter that was frozen before."""
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
         raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')

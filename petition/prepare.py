@@ -105,8 +105,7 @@ def check_list(
 def campaign_id_of(campaign: Campaign, log: Log) -> str:
     """The campaign's id: the log's, once a letter was queued.
 
-    Raises:
-        UsageError: petition.toml names another one.
+    UsageError if petition.toml names another one.
     """
     settings, fixed = campaign.settings.campaign, log.campaign_id
     if fixed and "id" in settings.model_fields_set and settings.id != fixed:
@@ -118,10 +117,7 @@ def campaign_id_of(campaign: Campaign, log: Log) -> str:
 
 
 def leave_out_forgotten(campaign: Campaign, log: Log) -> None:
-    """Drop forgotten people from the signatories that the file may still name.
-
-    Unnamed signatories stay: a letter only counts them.
-    """
+    """Drop forgotten people from the signatories; unnamed ones stay: a letter only counts them."""
     forgotten = Forgotten(log)
     if len(forgotten):
         campaign.signatories = tuple(
@@ -254,11 +250,7 @@ def begun_with_a_capture(examined: Examined, log: Log) -> Iterator[Problem]:
 
 
 def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
-    """Refuse a trial copy to a mailbox that is reserved, forgotten or suppressed.
-
-    Raises:
-        UsageError: It is one of them.
-    """
+    """Refuse a trial copy to a mailbox that is reserved, forgotten or suppressed (UsageError)."""
     if what := refused_by(server, to):
         raise UsageError(what, "Nothing was sent; use an address of your own")
     if to.addr_spec in Forgotten(log):
@@ -274,14 +266,9 @@ def enqueue(
 ) -> Comparison:
     """Freeze the letter if its revision is new, and queue its copies, in one transaction.
 
-    `also` writes something else in that transaction, once the copies are there. With
-    `beside_workers`, workers may have carried on since the letter was prepared.
-
-    Returns:
-        What was done: less than was prepared if workers have carried on.
-
-    Raises:
-        UsageError: The log has changed since it was prepared; nothing was done.
+    `also` writes something else in that transaction, once the copies are there. Returns what
+    was done: less than was prepared if `beside_workers`, who may have carried on since.
+    UsageError if the log has changed otherwise: nothing was done.
     """
     plan = prepared.plan
     freeze = None

@@ -39,19 +39,14 @@ class Part(StrEnum):
 class Request:
     """One thing that a folder asks for.
 
-    Args:
-        part: What it belongs to.
-        key: Its key in petition.toml.
-        value: Its value there, as far as it matters.
-        effect: What petition does with it.
-        seal: What counts besides the value: for a server the login, for a command the files of the
-            folder that it names. A changed script is another command.
+    `seal` is what counts besides the value: for a server the login, for a command the files of
+    the folder that it names. A changed script is another command.
     """
 
     part: Part
-    key: str
-    value: str
-    effect: str
+    key: str  # in petition.toml
+    value: str  # as far as it matters
+    effect: str  # what petition does with it
     seal: str = ""
 
     @property
@@ -71,12 +66,7 @@ class LogUntrusted(LogUnusable):
 
 
 def requests(settings: Settings, environ: Mapping[str, str], root: Path) -> list[Request]:
-    """Everything that a folder asks for.
-
-    Args:
-        settings: Its petition.toml.
-        environ: The environment; what it sets needs no confirmation.
-        root: The folder.
+    """Everything that a folder asks for, except what the environment sets.
 
     Raises:
         ServerMisnamed: The settings of the mail server are wrong.
@@ -91,10 +81,9 @@ def requests(settings: Settings, environ: Mapping[str, str], root: Path) -> list
 
 
 def unconfirmed(asked: Sequence[Request], root: Path) -> list[Request]:
-    """Those of the requests that the person has not confirmed as they are now.
+    """The requests that the person has not confirmed as they are now.
 
-    Raises:
-        UserStateUnusable: The file of confirmations cannot be read.
+    UserStateUnusable if the file of confirmations cannot be read.
     """
     if not asked:
         return []
@@ -104,11 +93,7 @@ def unconfirmed(asked: Sequence[Request], root: Path) -> list[Request]:
 
 
 def confirm(asked: Collection[Request], root: Path) -> None:
-    """Record that the person has confirmed requests of a folder.
-
-    Raises:
-        UserStateUnusable: The file of confirmations cannot be written.
-    """
+    """Record that the person confirmed a folder's requests; UserStateUnusable if that fails."""
     with changed_state(_FILE) as state:
         place = str(root.resolve())
         known = state.get(place)
@@ -117,11 +102,7 @@ def confirm(asked: Collection[Request], root: Path) -> None:
 
 
 def revoke(root: Path) -> None:
-    """Take back all confirmations of a folder.
-
-    Raises:
-        UserStateUnusable: The file of confirmations cannot be written.
-    """
+    """Take back all confirmations of a folder; UserStateUnusable if they cannot be written."""
     with changed_state(_FILE) as state:
         state.pop(str(root.resolve()), None)
 
@@ -186,7 +167,6 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
 def _login(
     part: Part, source: SecretSource, login: Server | Inbox, environ: Mapping[str, str], root: Path
 ) -> Iterator[Request]:
-    """The command that would print the secret of a login."""
     command = login.token_command if source.kind == "token" else login.password_command
     if command and not source.given(environ):
         yield _command(part, source.setting, command, root)

@@ -29,8 +29,7 @@ def state_folder() -> Path:
 def read_state(name: str) -> dict[str, Any]:
     """What a file of the state folder, such as "logs.json", holds; empty if it does not exist.
 
-    Raises:
-        UserStateUnusable: It cannot be read, or is not a JSON object.
+    UserStateUnusable if it cannot be read, or is not a JSON object.
     """
     path = state_folder() / name
     try:
@@ -50,11 +49,9 @@ def read_state(name: str) -> dict[str, Any]:
 def changed_state(name: str) -> Iterator[dict[str, Any]]:
     """Change a file of the state folder: what the block leaves in the dict is written and synced.
 
-    Only one process at a time is inside such a block. A crash leaves the old file or the new one;
-    if the block raises, nothing is written.
-
-    Raises:
-        UserStateUnusable: It cannot be read or written.
+    Only one process at a time is inside such a block. A crash leaves the old file or the new
+    one; if the block raises, nothing is written. UserStateUnusable if it cannot be read or
+    written.
     """
     path = state_folder() / name
     try:
