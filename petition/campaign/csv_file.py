@@ -19,6 +19,7 @@ class Reading(NamedTuple):
 
     hidden: str | None = None  # "skip" or "include" the hidden rows of sheets; None: ask
     encoding: str | None = None  # of CSV files that are in neither UTF-8 nor UTF-16; None: guess
+    key: str = ""  # under which [people] names the file
     is_search: bool = False  # nothing may be missed: error cells are text, a guess is good enough
 
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from petition.campaign.demands import Demand, compare_demands, read_demands
@@ -17,13 +17,15 @@ from petition.campaign.settings import (
     stand_in_settings,
 )
 from petition.campaign.signatories import Signatory, count_once, read_signatories
-from petition.campaign.text_file import unreadable
-from petition.errors import CampaignError, Problem, UsageError
+from petition.campaign.text_file import find_file, unreadable
+from petition.errors import CampaignError, Level, Problem, UsageError
 
 SETTINGS_FILE = "petition.toml"
 LETTERS_FOLDER = "letters"
 
 _FILE_NAME = re.compile(r"(?P<name>\w[\w-]*)(?:\.(?P<language>.+))?\.md")
+# What an editor or a desktop makes of a letter's name: `open-letter.md.txt`, `open-letter.MD`.
+_MISNAMED = re.compile(r"\.(?:md|markdown)(?:\.\w+)?$", re.IGNORECASE)
 _DEMANDS = "demands"
 _DEFAULT_SIGNATORIES = "signatories.csv"
 
@@ -70,7 +72,8 @@ class Campaign:
         if file is None:
             problems.append(Problem(SETTINGS_FILE, None, *_unknown_list(self.settings, list_name)))
             return None
-        return open_people(self.root, file, problems, self.settings.reading)
+        reading = self.settings.reading._replace(key=list_name)
+        return open_people(self.root, file, problems, reading)
 
 
 def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
@@ -166,11 +169,16 @@ def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:
 
 def _read_signatories(campaign: Campaign) -> None:
     file = campaign.settings.people["signatories"]
+    reading = campaign.settings.reading._replace(key="signatories")
     if file == _DEFAULT_SIGNATORIES and not (campaign.root / file).exists():
-        return  # others need not sign a letter
-    signatories = read_signatories(
-        campaign.root, file, campaign.problems, campaign.settings.reading
-    )
+        # Others need not sign a letter; but a file much like it may be meant.
+        found: list[Problem] = []
+        find_file(campaign.root, file, found, reading.key)
+        campaign.problems += [
+            replace(one, level=Level.WARNING) for one in found if "[people]" in one.hint
+        ]
+        return
+    signatories = read_signatories(campaign.root, file, campaign.problems, reading)
     campaign.signatories = count_once(file, signatories, campaign.problems)
 
 
@@ -220,6 +228,11 @@ def _markdown_files(root: Path, problems: list[Problem]) -> list[str]:
         fault = unreadable(why)
         problems.append(Problem(LETTERS_FOLDER, None, *fault))
         return []
+    for name in names:
+        right = _MISNAMED.sub(".md", name)
+        if right not in names and not name.startswith("."):
+            what, hint = "is not read as a letter, for its name", f'Rename it to "{right}"'
+            problems.append(Problem(f"{LETTERS_FOLDER}/{name}", None, what, hint))
     return [name for name in names if name.endswith(".md") and not name.startswith(".")]
 
 

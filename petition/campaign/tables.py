@@ -206,7 +206,7 @@ def _open(
     root: Path, file: str, problems: list[Problem], reading: Reading
 ) -> CsvFile | SheetFile | None:
     spreadsheet = split_name(file)
-    path = find_file(root, spreadsheet[0] if spreadsheet else file, problems)
+    path = find_file(root, spreadsheet[0] if spreadsheet else file, problems, reading.key)
     if path is None:
         return None
     if spreadsheet:

@@ -4,7 +4,9 @@ import codecs
 import errno
 import re
 import stat
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from petition.address import find_obscured
@@ -17,14 +19,35 @@ LINE_LIMIT = 20_000
 HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'
 
 
-def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
-    """The path of an ordinary file within the campaign folder; None, and a problem, otherwise."""
+_ENDINGS = re.compile(r"(?:\.(?:csv|tsv|txt|md|xls[xmb]?|ods|numbers))+$")
+
+
+def find_file(root: Path, file: str, problems: list[Problem], key: str = "") -> Path | None:
+    """The path of an ordinary file within the campaign folder; None, and a problem, otherwise.
+
+    A file is found whose name only has its accents composed otherwise (UAX 15), as on a Mac. If
+    none is, one with a name much like it is named.
+
+    Args:
+        root: The campaign folder.
+        file: The path within it.
+        problems: Gets the problem.
+        key: The key of [people] that names the file, for the hint.
+    """
     try:
-        path = (root / file).resolve()
+        named = root / file
+        if not named.exists():
+            named = _as_spelt(root, file)
+        path = named.resolve()
         if not path.is_relative_to(root.resolve()):
             fault = "is outside the campaign folder", "Copy the file into the folder"
-        elif not (root / file).exists():
-            fault = "there is no such file", "Create it, or correct the name"
+        elif not named.exists():
+            hint = "Create it, or correct the name"
+            if other := next(_beside(named, _without_endings), None):
+                inner = other.relative_to(root).as_posix()
+                line = f'{key} = "{inner}" in [people]' if key else f'"{inner}"'
+                hint = f'There is "{inner}": write {line}, or rename the file'
+            fault = "there is no such file", hint
         elif not stat.S_ISREG(path.stat().st_mode):
             # A FIFO or a device would be read forever.
             fault = "is not a regular file", "Put a file there, or correct the name"
@@ -34,6 +57,31 @@ def find_file(root: Path, file: str, problems: list[Problem]) -> Path | None:
         fault = unreadable(why)
     problems.append(Problem(file, None, *fault))
     return None
+
+
+def _as_spelt(root: Path, file: str) -> Path:
+    here = root
+    for part in Path(file).parts:
+        step = here / part
+        here = step if step.exists() else next(_beside(step, _composed), step)
+    return here
+
+
+def _beside(path: Path, form: Callable[[str], str]) -> Iterator[Path]:
+    """The files in the folder of a path whose names have the same form."""
+    with suppress(OSError):
+        for other in sorted(path.parent.iterdir()):
+            if form(other.name) == form(path.name):
+                yield other
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_endings(name: str) -> str:
+    """A name by which `Recipients.csv.csv` and `recipients.xlsx` are alike."""
+    return _ENDINGS.sub("", _composed(name).casefold().strip())
 
 
 def read_text(root: Path, file: str, problems: list[Problem]) -> str | None:

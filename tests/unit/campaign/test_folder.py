@@ -1,7 +1,7 @@
 import pytest
 
 from petition.campaign.folder import load_campaign
-from petition.errors import CampaignError
+from petition.errors import CampaignError, Level
 from tests.unit.campaign.conftest import LETTER, TOML
 from tests.unit.campaign.samples import Said, judged
 
@@ -160,3 +160,32 @@ def test_demands_that_differ_are_told_once_each_reads_well(folder):
     assert told(load_campaign(folder.root).problems) == [
         ("letters/demands.ru.md", 1, "this demand has no id")
     ]
+
+
+def test_a_list_under_another_name_is_named_with_the_line_to_write(folder):
+    (folder.root / "recipients.csv").rename(folder.root / "Recipients.xlsx")
+    problems = []
+    assert load_campaign(folder.root).people("recipients", problems) is None
+    (problem,) = problems
+    assert 'recipients = "Recipients.xlsx"' in problem.hint
+
+
+def test_signatories_under_another_name_are_a_warning(folder):
+    folder.write("signatories.csv.csv", "name,publish\nAnn,yes\n")
+    (problem,) = load_campaign(folder.root).problems
+    assert problem.level is Level.WARNING
+    assert 'signatories = "signatories.csv.csv"' in problem.hint
+
+
+@pytest.mark.parametrize("name", ["second.md.txt", "second.MD", "second.markdown"])
+def test_a_letter_that_is_not_read_for_its_name_is_an_error(folder, name):
+    folder.write(f"letters/{name}", "x")
+    (problem,) = load_campaign(folder.root).problems
+    assert problem.is_error
+    assert problem.file == f"letters/{name}"
+    assert '"second.md"' in problem.hint
+
+
+def test_a_copy_beside_the_letter_is_nobodys_business(folder):
+    folder.write("letters/open-letter.md.bak", "x")
+    assert load_campaign(folder.root).problems == []

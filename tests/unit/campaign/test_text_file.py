@@ -89,3 +89,47 @@ print(*problems, sep="\\n")
     told = done.stdout.splitlines()
     assert [line.partition(":")[0] for line in told] == ["a.txt", "a.csv"]
     assert all("Permission denied" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [
+        ("U\u0308bersicht.pdf", "\u00dcbersicht.pdf"),
+        ("\u00dcbersicht.pdf", "U\u0308bersicht.pdf"),
+        ("e\u0301/u\u0308.pdf", "\u00e9/\u00fc.pdf"),
+    ],
+)
+def test_a_name_is_found_in_either_form_of_its_accents(folder, problems, there, asked):
+    path = folder.write(there, "x")
+    assert find_file(folder.root, asked, problems) == path.resolve()
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [
+        ("people.xlsx", "people.csv"),
+        ("People.csv", "people.csv"),
+        ("people.csv.csv", "people.csv"),
+        ("people.csv.txt", "people.csv"),
+        ("people.csv", "people.xlsx"),
+        ("lists/people.ods", "lists/people.csv"),
+    ],
+)
+def test_a_file_that_may_be_meant_is_named_with_the_line(folder, problems, there, asked):
+    folder.write(there, "x")
+    assert find_file(folder.root, asked, problems, "council") is None
+    assert find_file(folder.root, asked, problems) is None
+    of_list, other = problems
+    assert f'council = "{there}"' in of_list.hint
+    assert f'"{there}"' in other.hint
+
+
+def test_a_link_out_of_the_folder_is_not_followed_in_either_form(
+    folder, problems, tmp_path_factory
+):
+    outside = tmp_path_factory.mktemp("outside") / "a.pdf"
+    outside.write_text("x")
+    (folder.root / "U\u0308.pdf").symlink_to(outside)
+    assert find_file(folder.root, "\u00dc.pdf", problems) is None
+    assert "outside" in problems[0].what
