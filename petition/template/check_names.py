@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.environment import TemplateExpression
@@ -13,8 +13,9 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
 from jinja2.tests import TESTS
 
+from petition.campaign.column_aliases import answer
 from petition.campaign.letter import LetterText
-from petition.campaign.names import nearest
+from petition.campaign.names import nearest, quoted
 from petition.campaign.people import Person
 from petition.campaign.signatories import Signatory
 from petition.errors import ConditionRefused, PetitionError, UsageError
@@ -113,6 +114,8 @@ class NameCheck:
         self._check_tests()
         self._check_top_names()
         self.check_fields()
+        for found in compared_with_numbers(self.tree):
+            self.report(found.line, found.what, found.hint, found.cell)
         for name in sorted(self.known.keys() - _PRINTED_WHOLE):
             self._check_bare(name)
         for loop in self.tree.find_all(nodes.For):
@@ -230,6 +233,111 @@ def _named_fields(tree: nodes.Node, name: str) -> Iterator[tuple[int, str]]:
         is_named = isinstance(item.node, nodes.Name) and item.node.name == name
         if is_named and isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
             yield item.lineno, item.arg.value
+
+
+# Filters after which a cell is still a text.
+_TEXT_FILTERS = frozenset({"capitalize", "lower", "string", "title", "trim", "upper"})
+_COMPARING = frozenset(
+    {"divisibleby", "eq", "equalto", "ge", "gt", "greaterthan", "in", "le", "lessthan", "lt", "ne"}
+)
+
+
+class Comparison(NamedTuple):
+    """A cell that is compared with a number or a truth value, to which no text is equal."""
+
+    line: int
+    cell: str  # as its author wrote it: `recipient.ward`
+    value: float
+
+    @property
+    def what(self) -> str:
+        """What is wrong."""
+        kind = "true or false" if isinstance(self.value, bool) else "a number"
+        return f"{self.cell} is a text, and is compared with {kind}"
+
+    @property
+    def hint(self) -> str:
+        """What to write instead."""
+        if isinstance(self.value, bool):
+            return f'Write what is in the cell: {self.cell} == "yes"'
+        return f'Write {self.cell}|int == {self.value}, or {self.cell} == "{self.value}"'
+
+
+def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[Comparison]:
+    """The comparisons of a template or condition that no cell can meet."""
+    for compare in _all(tree, nodes.Compare):
+        sides = [compare.expr, *(operand.expr for operand in compare.ops)]
+        yield from _compared(compare.lineno, sides, columns)
+    for test in _all(tree, nodes.Test):
+        if test.name in _COMPARING:
+            yield from _compared(test.lineno, [test.node, *(test.args or ())], columns)
+
+
+def _compared(
+    line: int, sides: Sequence[nodes.Node], columns: Container[str]
+) -> Iterator[Comparison]:
+    cells = [cell for cell in (_cell(side, columns) for side in sides) if cell]
+    values = [value for side in sides for value in _numbers(side)]
+    if cells and values:
+        yield Comparison(line, cells[0], values[0])
+
+
+def _numbers(node: nodes.Node) -> Iterator[float]:
+    """The number or truth value that an expression is, or those of a list."""
+    if isinstance(node, nodes.List | nodes.Tuple):
+        for item in node.items:
+            yield from _numbers(item)
+    elif isinstance(node, nodes.Neg):
+        yield from (-number for number in _numbers(node.node))
+    elif isinstance(node, nodes.Const) and isinstance(node.value, int | float):
+        yield node.value
+
+
+def _cell(node: nodes.Node, columns: Container[str]) -> str:
+    """The cell that an expression is, as its author wrote it; "" if it is something else."""
+    while isinstance(node, nodes.Filter) and node.name in _TEXT_FILTERS and node.node is not None:
+        node = node.node
+    if isinstance(node, nodes.Name):
+        return node.name if node.name in columns else ""
+    is_field = isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name)
+    # What is around it has only this one field in it.
+    fields = _named_fields(nodes.Template([node]), _ROW) if is_field else ()
+    return next((f"{_ROW}.{field}" for _, field in fields), "")
+
+
+def bare_conditions(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[tuple[int, str]]:
+    """The cells that are conditions by themselves, each with its line: `if recipient.member`."""
+    tests: list[nodes.Node] = [one.test for one in _all(tree, nodes.If)]
+    tests += [one.test for one in _all(tree, nodes.CondExpr)]
+    tests += [one.test for one in _all(tree, nodes.For) if one.test]
+    if isinstance(tree, nodes.Expr):
+        tests.append(tree)
+    while tests:
+        test = tests.pop(0)
+        if isinstance(test, nodes.And | nodes.Or):
+            tests += [test.left, test.right]
+        elif isinstance(test, nodes.Not):
+            tests.append(test.node)
+        elif cell := _cell(test, columns):
+            yield test.lineno, cell
+
+
+def conditions_of(text: LetterText) -> dict[str, int]:
+    """The columns whose cells are conditions by themselves in a letter, each with its line."""
+    tested: dict[str, int] = {}
+    for source, line in ((text.subject, text.subject_line), (text.body, text.body_line)):
+        with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
+            for at, cell in bare_conditions(template_syntax().parse(source)):
+                tested.setdefault(cell.removeprefix(f"{_ROW}."), line + at - 1)
+    return tested
+
+
+def counts_as_yes(cell: str, text: str) -> tuple[str, str] | None:
+    """What is wrong with a filled cell that says no where any filled cell counts as yes."""
+    if not text.strip() or answer(text) is not False:
+        return None
+    what = f"{cell} is {quoted(text.strip())}, but every cell with a text counts as yes"
+    return what, f'Write {cell} == "yes" with the word of the list, or {cell} != "" for any text'
 
 
 def shown_to_all(source: str) -> set[str]:
@@ -361,6 +469,10 @@ class Condition:
         """Whether it holds for a person; UsageError if that cannot be evaluated."""
         self._environment.budget.start()
         names = {_ROW: Named(_ROW, person.fields), **person.fields}
+        place = f"{person.file}:{person.line}"
+        for cell in self._tested:
+            if fault := counts_as_yes(cell, person.fields.get(cell.removeprefix(f"{_ROW}."), "")):
+                raise UsageError(f"{_OPTION} {self} is not clear for {place}: {fault[0]}", fault[1])
         try:
             return bool(self._holds(names))
         except PetitionError as why:
@@ -368,7 +480,6 @@ class Condition:
         except Exception as why:  # noqa: BLE001 (an expression can raise anything)
             what = str(why) or type(why).__name__
             hint = "Cells are texts: write age|int > 17"
-        place = f"{person.file}:{person.line}"
         raise UsageError(f"{_OPTION} {self} cannot be evaluated for {place}: {what}", hint)
 
     def _compiled(self, columns: Collection[str]) -> TemplateExpression:
@@ -377,7 +488,9 @@ class Condition:
         if not self._text.strip():
             raise UsageError(f"{_OPTION} is empty", _HINT)
         try:
-            self._check_names(self._environment.tree(self._text), columns)
+            tree = self._environment.tree(self._text)
+            self._check_names(tree, columns)
+            self._tested = dict.fromkeys(cell for _, cell in bare_conditions(tree, columns))
             return self._environment.compile_expression(self._text, undefined_to_none=False)
         except TemplateSyntaxError as fault:
             raise self._unreadable(fault) from None
@@ -391,6 +504,8 @@ class Condition:
             self._require(used.name, filters, "filter", used.lineno)
         for test in _all(tree, nodes.Test):
             self._require(test.name, TESTS, "test", test.lineno)
+        for found in compared_with_numbers(tree, columns):
+            raise self._refused(found.what, found.hint, found.line - 1)
         for name in _all(tree, nodes.Name):
             self._require(name.name, (*columns, _ROW), "column", name.lineno)
         for field in _all(tree, nodes.Getattr):
@@ -441,7 +556,7 @@ class _ConditionEnvironment(LetterEnvironment):
             place += len(text)
 
 
-def _all(tree: nodes.Expr, kind: type[Node]) -> list[Node]:
+def _all(tree: nodes.Node, kind: type[Node]) -> list[Node]:
     """The nodes of a kind, also the topmost one."""
     own = [tree] if isinstance(tree, kind) else []
     return [*own, *tree.find_all(kind)]

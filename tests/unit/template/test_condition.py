@@ -70,7 +70,7 @@ def test_what_is_wrong_is_shown_with_a_caret(text, at, what, hint):
         "",
         "  \n",
         "(" * 3000 + "1" + ")" * 3000,
-        "age > 3",
+        "age + 3",
         "recipient['contry']",
         "country.__class__",
         "country.format",
@@ -85,8 +85,8 @@ def test_what_cannot_be_worked_out_is_wrong_usage(text):
 
 
 def test_the_row_is_named_that_it_fails_for():
-    with pytest.raises(UsageError, match=r"--where age > 3 cannot .* for people\.csv:7: ") as why:
-        holds("age > 3")
+    with pytest.raises(UsageError, match=r"--where age \+ 3 cannot .* for people\.csv:7: ") as why:
+        holds("age + 3")
     assert why.value.hint == "Cells are texts: write age|int > 17"
 
 
@@ -104,3 +104,31 @@ PIECES = st.sampled_from(
 def test_any_text_is_a_condition_or_wrong_usage(text):
     with suppress(UsageError):
         assert holds(text) in {True, False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("age == 30", "age != 30", "30 == age", "age > 3", "age in [30, 31]", "age == -1"),
+        *(
+            "age == true",
+            "recipient.age == 30.5",
+            "age|trim == 30",
+            "age is eq 30",
+            "not age != 30",
+        ),
+    ],
+)
+def test_a_cell_is_not_compared_with_a_number(text):
+    with pytest.raises(ConditionRefused, match="is a text") as refusal:
+        holds(text)
+    assert "age" in refusal.value.hint
+
+
+@pytest.mark.parametrize("cell", ["no", "FALSE", "0", " нет", "Жоқ"])
+@pytest.mark.parametrize("text", ["age", "not age", "country == 'GB' and recipient.age"])
+def test_a_cell_that_says_no_is_no_condition_by_itself(text, cell):
+    condition = Condition(text, tuple(FIELDS))
+    with pytest.raises(UsageError, match=r"people\.csv:7"):
+        condition.holds(ANN._replace(fields={**FIELDS, "age": cell}))
+    assert Condition("age != ''", tuple(FIELDS)).holds(ANN._replace(fields={**FIELDS, "age": cell}))

@@ -175,3 +175,23 @@ def test_problem_is_a_sentence():
         "there is no recipient.saluation",
         "Did you mean recipient.salutation",
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if recipient.title == 3 %}a{% endif %}",
+        "{{ 'a' if recipient['title'] != true else 'b' }}",
+        "{% if recipient.name and 3 < recipient.title %}a{% endif %}",
+    ],
+)
+def test_a_cell_compared_with_a_number_has_its_line(body):
+    (problem,) = problems_of(text_of(f"a\n\n{body}"))
+    assert problem.line == 7
+    assert "recipient.title" in problem.hint
+
+
+def test_a_number_made_of_a_cell_can_be_compared():
+    assert (
+        problems_of(text_of("{{ 'a' if recipient.title|int == 3 or recipient.name == '3' }}")) == []
+    )
