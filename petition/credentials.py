@@ -183,10 +183,8 @@ def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
     """The private key in a file that only its owner can read; the path may begin with `~`.
 
     `root` is the campaign folder, if any: files in it, or in the repository that it belongs to,
-    are shared with others sooner or later. `named` is what names the file.
-
-    Raises:
-        KeyMisplaced: It does not exist, is in the campaign, or others can read it.
+    are shared with others sooner or later. `named` is what names the file. KeyMisplaced if it
+    does not exist, is in the campaign, or others can read it.
     """
     try:
         path = Path(file).expanduser()

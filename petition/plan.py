@@ -131,10 +131,7 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
 
 
 class Selection:
-    """Chooses the people whom a send is for, by `--to` and `--where`.
-
-    ConditionRefused if `--where` is not a condition on the columns of the list.
-    """
+    """Chooses people by `--to` and `--where`; ConditionRefused if that is not a condition."""
 
     def __init__(self, examined: Examined, options: SendOptions, merger: Merger | None) -> None:
         self._examined = examined

@@ -68,9 +68,8 @@ class LogUntrusted(LogUnusable):
 def requests(settings: Settings, environ: Mapping[str, str], root: Path) -> list[Request]:
     """Everything that a folder asks for, except what the environment sets.
 
-    Raises:
-        ServerMisnamed: The settings of the mail server are wrong.
-        UsageError: A command names a file that cannot be read.
+    ServerMisnamed if the settings of the mail server are wrong, UsageError if a command names a
+    file that cannot be read.
     """
     return [
         *_of_log(settings, environ, root),

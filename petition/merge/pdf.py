@@ -213,10 +213,7 @@ class Typesetter:
         self._folder = Path()
 
     def document(self, person: Person, loaded: LoadedText) -> bytes:
-        """The letter for one person, as a PDF.
-
-        MergeRefused if it cannot be merged or typeset, or typst is not installed.
-        """
+        """One person's PDF; MergeRefused if it cannot be made, or typst is not installed."""
         content = json.dumps(self._content(person, loaded), ensure_ascii=False)
         compiler = self._ready()
         today = self._frozen.today

@@ -381,15 +381,12 @@ class _Erasing:
                 self._database.run("erase_mail", number | {"place": place})
                 self._done.mails += 1
                 continue
-            named = row["has_bytes"] and self._is_in_mail(row["id"])
+            mail = self._database.one("mail_row", {"mail": row["id"]}) if row["has_bytes"] else None
+            named = mail is not None and self._redaction.is_in_mail(mail["bytes"])
             texts = {name: self._redaction.without(row[name]) for name in _OF_MAILS}
             if named or any(row[name] != text for name, text in texts.items()):
                 self._database.run("redact_mail", number | texts | {"keeps_bytes": int(not named)})
                 self._done.mails += 1
-
-    def _is_in_mail(self, number: int) -> bool:
-        row = self._database.one("mail_row", {"mail": number})
-        return row is not None and self._redaction.is_in_mail(row["bytes"])
 
     def _redact_answers(self) -> None:
         for row in self._database.all("answer_texts"):

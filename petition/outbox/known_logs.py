@@ -287,9 +287,7 @@ class Memory:
 def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | None:
     """Why a person has to confirm that this is the right log before letters go out from it.
 
-    Raises:
-        UserStateUnusable: What this account knows cannot be read.
-        LogUnusable: The log cannot be read.
+    UserStateUnusable or LogUnusable if what this account knows, or the log, cannot be read.
     """
     state = read_state(FILE)  # before the log, which is ahead where a run is going on
     logs, places = _logs(state), _texts(state, "places")

@@ -301,9 +301,8 @@ class Log:
     def owned(self) -> AbstractContextManager[None]:
         """Own the log while the block runs, and tidy up after a run that died.
 
-        Raises:
-            LogBusy: Another process is sending from it.
-            LogUnusable: It was moved away since it was opened.
+        LogBusy if another process is sending from it, LogUnusable if it was moved away
+        since.
         """
         return self._owned(PATIENCE)
 

@@ -163,9 +163,9 @@ def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Withdrawn:
 
 
 def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
-    """Allow these mailboxes again, and return them; the next `send` queues what they missed.
+    """Allow these mailboxes again; the next `send` queues what they missed.
 
-    Those that were not suppressed are ignored.
+    Returns those that were suppressed, as they were spelled then.
     """
     with log.writing():
         rows = [log.database.one("unsuppress", {"folded": key}) for key in _keys(mailboxes)]

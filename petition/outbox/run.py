@@ -163,7 +163,10 @@ class Run:
             claimed = {copy.id: copy for copy in copies_of(database.all("claim", taken))}
             copies = [claimed[copy] for copy in found]
             self._refuse_altered(copies)
-            self._in_hand.update((copy.id, self._identity_of(copy)) for copy in copies)
+            for copy in copies:
+                self._in_hand[copy.id] = Identity(
+                    self._campaign, copy.letter, copy.revision, copy.spelling
+                )
             return copies
 
         return await self._committer.commit(step)
@@ -189,10 +192,8 @@ class Run:
     async def begin(self) -> None:
         """Keep that letters go out (known_logs.py); to be awaited before the first final dot.
 
-        Raises:
-            LogUnusable: The log could not be written.
-            LogForked: Letters went out from another copy of the log since.
-            UserStateUnusable: What this account knows could not be written.
+        LogForked if letters went out from another copy of the log since; LogUnusable or
+        UserStateUnusable if it could not be written.
         """
         memory = self._log.memory
         if memory.is_running:
@@ -256,9 +257,6 @@ class Run:
             token,
             selector_of(own) if own else None,
         )
-
-    def _identity_of(self, copy: Copy) -> Identity:
-        return Identity(self._campaign, copy.letter, copy.revision, copy.spelling)
 
     def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
         write_down(database, self._owner, self._log.now, outcomes)

@@ -64,7 +64,10 @@ _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
 class SqliteDatabase(Database):
-    """A log in a file, perhaps one that can only be read; LogUnusable if unfit."""
+    """A log in a file; if the file is not writable, it can only be read.
+
+    LogUnusable if it cannot be opened, is not ours, or was made by a newer petition.
+    """
 
     def __init__(self, path: Path, *, looks: bool = False) -> None:
         _require_sqlite()

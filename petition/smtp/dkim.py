@@ -50,10 +50,7 @@ class KeyRefused(PetitionError):
 
 
 class DkimSigner:
-    """Puts a DKIM-Signature before a letter, for a domain (d=) and selector (s=).
-
-    KeyRefused if the private key (in PEM) is unusable.
-    """
+    """Puts a DKIM-Signature before a letter; KeyRefused if the private key (PEM) is unusable."""
 
     def __init__(self, domain: str, selector: str, key: Secret) -> None:
         self._domain = domain
@@ -112,10 +109,7 @@ def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | N
 
 
 def key_of_worker(file: Path | None) -> Secret | None:
-    """The private key of a worker, which has no campaign: from the environment, else from a file.
-
-    KeyRefused if it is unusable.
-    """
+    """A worker's private key: from the environment, else from a file; KeyRefused if unusable."""
     text = DKIM_KEY.given(os.environ)
     if not text and file is None:
         return None
