@@ -126,7 +126,7 @@ def answer(
         )
         at = write_down(log, copy, answered)
         if as_json:
-            output.json(_record_json(copy, answered, stored, at) | {"log": place.log_name})
+            output.json(place.origin | _record_json(copy, answered, stored, at))
             return
         _say(copy, answered, stored)
         place.say_which()
@@ -240,9 +240,10 @@ def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
     log = place.log_if_any
     found = list(_ledgers(log, name)) if log else []
     if as_json:
-        objects = [_ledger_json(one, place.log_name) for one in found]
-        empty: dict[str, object] = {"letter": name, "people": [], "log": place.log_name}
-        output.json((objects[0] if objects else empty) if name else objects)
+        objects = [_ledger_json(one) for one in found]
+        empty: dict[str, object] = {"letter": name, "people": []}
+        of_one = objects[0] if objects else empty
+        output.json(place.origin | (of_one if name else {"letters": objects}))
         return
     if not found:
         output.say(f"Nothing{f' of {name}' if name else ''} has been sent yet.")
@@ -258,7 +259,8 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
     incoming = Incoming(place.log) if place.log_if_any else None
     size = incoming.unmatched_count() if incoming else 0
     if as_json:
-        output.json_rows(map(_unmatched_json, incoming.unmatched(size) if incoming else ()))
+        objects = map(_unmatched_json, incoming.unmatched(size) if incoming else ())
+        output.json(place.origin | {"mails": objects})
         return
     mails = incoming.unmatched(_UNMATCHED_SHOWN) if incoming else []
     if not mails:
@@ -440,7 +442,7 @@ def _said(entry: Entry, answer: Answer) -> str:
     return output.clean(f"{entry.who}, {day:%Y-%m-%d}{came}{about}: {quoted}")
 
 
-def _ledger_json(found: Ledger, log: str) -> dict[str, object]:
+def _ledger_json(found: Ledger) -> dict[str, object]:
     return {
         "letter": found.letter,
         "demands": [
@@ -448,7 +450,6 @@ def _ledger_json(found: Ledger, log: str) -> dict[str, object]:
         ],
         "people": [_entry_json(entry, found) for entry in found.entries],
         "not_sent": {str(state): number for state, number in found.without.items()},
-        "log": log,
     }
 
 

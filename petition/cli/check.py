@@ -135,6 +135,7 @@ class Inspection:
     people: int = 0  # a list that several letters go to counts once
     fallbacks: list[str] = field(default_factory=list)  # who gets a letter in another language
     is_rehearsal: bool = False
+    log: str | None = None  # None: it is not clear which one that is
     held: dict[str, str] = field(default_factory=dict)  # letters without errors, and what they need
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each letter's largest copy
     recipients: dict[str, int] = field(default_factory=dict)
@@ -259,6 +260,7 @@ class _Inspector:
         try:
             self._found.is_rehearsal = self._place.is_rehearsal
             self._server_is_known = True
+            self._found.log = self._place.log_name
             self._tell_unconfirmed()
             if file := self._place.log_file:
                 self._found.problems += campaign_checks.warnings(file.parent)
@@ -338,7 +340,8 @@ def check(
         inspection = inspect(place, letter or [], online=online, asks=not as_json)
         found = [*inspection.problems, *inspection.online]
         if as_json:
-            output.json([output.json_of(problem) for problem in found])
+            origin = {"rehearsal": inspection.is_rehearsal, "log": inspection.log}
+            output.json({**origin, "problems": map(output.json_of, found)})
         else:
             output.problems(found)
             _sum_up(inspection)

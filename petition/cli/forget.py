@@ -50,7 +50,7 @@ def forget(
         owning.close()
         found = _traces(place, person)
         if as_json:
-            output.json(_receipt_json(mailbox, receipts, found))
+            output.json(place.origin | _receipt_json(mailbox, receipts, found))
         else:
             _show(mailbox, receipts, found)
 
@@ -69,7 +69,7 @@ def export(
         found = _traces(place, person)
         if as_json:
             files = [_trace_json(one) | {"cells": one.cells} for one in found]
-            output.json({"email": mailbox, "logs": held, "files": files})
+            output.json(place.origin | {"email": mailbox, "logs": held, "files": files})
             return
         for log, one in zip(known, held, strict=True):
             output.say(f"{log.where}: {_counted(one)}", "bold")

@@ -78,7 +78,7 @@ def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) ->
     if since is None:
         raise UsageError("nothing has been sent yet", "There can be no answers")
     reader = _Reader(incoming, settings, place.root, since, watch, as_json)
-    shown = _Shown(incoming, as_json=as_json)
+    shown = _Shown(place, incoming, as_json=as_json, watch=watch)
     is_first = True
     try:
         for batch in reader.batches():
@@ -193,11 +193,14 @@ class _Progress:
 
 
 class _Shown:
-    """Shows what came: as JSON at once, else when there is no more for now."""
+    """Shows what came when there is no more for now; JSON of --watch at once."""
 
-    def __init__(self, incoming: Incoming, *, as_json: bool) -> None:
+    def __init__(self, place: Workspace, incoming: Incoming, *, as_json: bool, watch: bool) -> None:
+        self._place = place
         self._incoming = incoming
         self._as_json = as_json
+        self._watch = watch
+        self._objects: list[dict[str, object]] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -209,8 +212,10 @@ class _Shown:
     def add(self, batch: list[Recorded]) -> None:
         for one in batch:
             kind = one.mail.kind or "set aside"
-            if self._as_json:
-                output.json_line(_recorded_json(one))
+            if self._as_json and self._watch:
+                output.json_line(self._place.origin | _recorded_json(one))
+            elif self._as_json:
+                self._objects.append(_recorded_json(one))
             elif one.copy:
                 self._kinds[kind] += 1
                 self._ours.append(_row(one))
@@ -221,6 +226,8 @@ class _Shown:
 
     def end(self, *, even_nothing: bool) -> None:
         if self._as_json:
+            if not self._watch:
+                output.json(self._place.origin | {"mails": self._objects})
             return
         number = len(self._ours) + self._other_count
         if number:

@@ -61,7 +61,7 @@ def resolve(
         _require(log, letters, boxes, _is_uncertain, "uncertain", newest=False)
         moved = manual.resolve(log, boxes or None, name, sent=sent)
         if as_json:
-            output.json(_moved_json(moved, place.log_name))
+            output.json(place.origin | {"moved": map(_row, moved)})
             return
         found = Counter(one.reason if one.end is State.SKIPPED else one.end for one in moved)
         if not moved:
@@ -104,7 +104,7 @@ def retry(
         )
         copies = manual.retry(place.log, name, boxes)
         if as_json:
-            output.json(_moved_json(copies, place.log_name))
+            output.json(place.origin | {"moved": map(_row, copies)})
             return
         if copies:
             output.say(f"{output.count(len(copies), 'letter')} queued again.")
@@ -132,7 +132,7 @@ def withdraw(
         )
         taken = manual.withdraw(place.log, name, boxes)
         if as_json:
-            output.json(_withdrawn_json(taken, place.log_name))
+            output.json(place.origin | _withdrawn_json(taken))
             return
         if moved := len(taken.moved):
             they = "it" if moved == 1 else "they"
@@ -177,9 +177,8 @@ def suppress(
 def _list(place: Workspace, *, as_json: bool) -> None:
     found = suppressions(place.log_if_any) if place.log_if_any else []
     if as_json:
-        output.json_rows(
-            {"email": one.mailbox, "reason": one.reason, "at": one.at} for one in found
-        )
+        rows = ({"email": one.mailbox, "reason": one.reason, "at": one.at} for one in found)
+        output.json(place.origin | {"addresses": rows})
         return
     if found:
         output.table(
@@ -194,7 +193,7 @@ def _list(place: Workspace, *, as_json: bool) -> None:
 def _add(place: Workspace, boxes: list[str], *, as_json: bool) -> None:
     taken = manual.suppress(place.log, boxes)
     if as_json:
-        output.json({"suppressed": boxes} | _withdrawn_json(taken, place.log_name))
+        output.json(place.origin | {"suppressed": boxes} | _withdrawn_json(taken))
         return
     are = "is" if len(boxes) == 1 else "are"
     output.say(
@@ -211,7 +210,7 @@ def _import(place: Workspace, file: Path, *, as_json: bool) -> None:
     counts = {reason: len(boxes) for reason, boxes in found.by_reason.items()}
     if as_json:
         told = {"suppressed": counts, "passed_over": found.passed_over}
-        output.json(told | _withdrawn_json(taken, place.log_name))
+        output.json(place.origin | told | _withdrawn_json(taken))
     else:
         kinds = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
         kinds = f" ({kinds})" if kinds else ""
@@ -233,7 +232,7 @@ def _remove(place: Workspace, boxes: list[str], *, as_json: bool) -> None:
         raise UsageError(f"not suppressed: {', '.join(missed)}", _NOTHING)
     removed = manual.unsuppress(place.log, boxes)
     if as_json:
-        output.json({"removed": removed, "log": place.log_name})
+        output.json(place.origin | {"removed": removed})
         return
     output.say(
         f"{output.count(len(removed), 'address', 'addresses')} can be written to again;"
@@ -279,16 +278,11 @@ def _require(
         raise UsageError(f"no {what} letter to {', '.join(faults)}", _NOTHING)
 
 
-def _moved_json(moved: Iterable[Moved], log: str) -> dict[str, object]:
-    return {"moved": [_row(one) for one in moved], "log": log}
-
-
-def _withdrawn_json(taken: Withdrawn, log: str) -> dict[str, object]:
+def _withdrawn_json(taken: Withdrawn) -> dict[str, object]:
     return {
         "moved": [_row(one) for one in taken.moved],
         "stopped": [_row(one) for one in taken.stopped],
         "too_late": [one.mailbox for one in taken.too_late],
-        "log": log,
     }
 
 

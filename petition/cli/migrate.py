@@ -48,7 +48,7 @@ def migrate(
                 hint = "Name another database; nothing was done"
                 raise UsageError(f"the log is in {log.where} already", hint)
             if as_json:
-                output.json({"from": log.where, "to": log.where, "rows": {}})
+                output.json(place.origin | {"from": log.where, "to": log.where, "rows": {}})
             else:
                 output.say(f"Undone: the log stays in {log.where}.")
             return
@@ -59,7 +59,7 @@ def migrate(
             if log.memory.known:
                 place.open_log(url).memory.outdate_copies()
     if as_json:
-        output.json({"from": done.start, "to": done.end, "rows": done.rows})
+        output.json(place.origin | {"from": done.start, "to": done.end, "rows": done.rows})
         return
     copies = output.count(done.rows["copy"], "copy", "copies")
     events = output.count(done.rows["event"], "event")

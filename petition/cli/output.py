@@ -411,9 +411,20 @@ def bar() -> "Progress":
 # ---- what a script reads
 
 
-def json(value: object) -> None:
-    """Write a value as JSON, on stdout."""
-    _write_json(_dumped(value, indent=2) + "\n")
+def json(values: Mapping[str, object]) -> None:
+    """Write an object as JSON, on stdout.
+
+    An iterator in it becomes a list, one value a line as it comes: there may be a million.
+    """
+    divider = "{\n  "
+    for name, value in values.items():
+        _write_json(f"{divider}{_dumped(name)}: ")
+        divider = ",\n  "
+        if isinstance(value, Iterator):
+            _write_json_list(value)
+        else:
+            _write_json(_dumped(value, indent=2).replace("\n", "\n  "))
+    _write_json("\n}\n")
 
 
 def json_of(problem: Problem) -> dict[str, object]:
@@ -440,13 +451,12 @@ def json_line(value: object) -> None:
     sys.stdout.flush()
 
 
-def json_rows(rows: Iterable[Mapping[str, object]]) -> None:
-    """Write objects as a JSON array, one object a line, as they come: there may be a million."""
-    divider = "[\n  "
-    for row in rows:
-        _write_json(divider + _dumped(row))
-        divider = ",\n  "
-    _write_json("[]\n" if divider.startswith("[") else "\n]\n")
+def _write_json_list(values: Iterator[object]) -> None:
+    divider = "[\n    "
+    for value in values:
+        _write_json(divider + _dumped(value))
+        divider = ",\n    "
+    _write_json("[]" if divider.startswith("[") else "\n  ]")
 
 
 def csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

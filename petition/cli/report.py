@@ -63,7 +63,7 @@ def evidence(
     with Workspace.open(context) as place:
         made = packs.write_evidence(place.existing_log, file)
         if as_json:
-            output.json({"file": str(file), "seal": made, "log": place.log_name})
+            output.json(place.origin | {"file": str(file), "seal": made})
             return
         output.say(f"Wrote {file}. Keep it private: it holds names and addresses.")
         output.say(f"Its seal: {made}")

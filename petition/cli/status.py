@@ -89,8 +89,8 @@ def status(
         elif wanted or as_csv:
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
         elif as_json:
-            found = [_counts_json(counts, place.log_name) for counts in _counts(place, name)]
-            output.json(found[0] if name else found)
+            found = [_counts_json(counts) for counts in _counts(place, name)]
+            output.json(place.origin | (found[0] if name else {"letters": found}))
         elif name:
             _show_letter(place, name)
         else:
@@ -114,7 +114,7 @@ def _counts(place: Workspace, name: str | None) -> list[Counts]:
     return [log.counts(letter) for letter in ([name] if name else log.letters())]
 
 
-def _counts_json(counts: Counts, log: str) -> dict[str, object]:
+def _counts_json(counts: Counts) -> dict[str, object]:
     last = (State.SKIPPED, State.BOUNCED)
     states = [state for state in State if state not in last] + list(last)
     return {
@@ -122,7 +122,6 @@ def _counts_json(counts: Counts, log: str) -> dict[str, object]:
         "revision": counts.revision,
         "total": counts.total,
         **{str(state): counts[state] for state in states},
-        "log": log,
     }
 
 
@@ -234,7 +233,7 @@ def _show_rows(
     columns = [*COLUMNS, "letter"] if several else COLUMNS
     rows = _rows(log, copies, columns) if log else iter(())
     if as_json:
-        output.json_rows(rows)
+        output.json(place.origin | {"copies": rows})
     else:
         output.csv(columns, rows)
 
@@ -304,7 +303,7 @@ def log(
     with Workspace.open(context) as place:
         events = _events(place, who)
         if as_json:
-            output.json_rows(map(_event_row, events))
+            output.json(place.origin | {"events": map(_event_row, events)})
         elif as_csv:
             output.csv(LOG_COLUMNS, map(_event_row, events))
         else:

@@ -40,9 +40,7 @@ def trust(
                 }
                 for one in asked
             ]
-            output.json(
-                {"rehearsal": place.is_rehearsal, "log": place.log_name, "requests": entries}
-            )
+            output.json(place.origin | {"requests": entries})
             return
         if not asked:
             output.say("This folder asks for nothing that you have to confirm.")

@@ -24,7 +24,7 @@ def watch(place: Workspace, letter: str | None, *, as_json: bool) -> None:
             time.sleep(_SECONDS if number else _SECONDS / 4)
             now = look(log, letter)
             if as_json:
-                output.json_line(_stats_json(before, now, letter, place.log_name))
+                output.json_line(place.origin | _stats_json(before, now, letter))
             else:
                 _show_stats(before, now, letter)
                 place.say_which()
@@ -61,7 +61,7 @@ def _show_stats(before: Stats, now: Stats, letter: str | None) -> None:
         output.say(f"{provider}: {number:,} deferred")
 
 
-def _stats_json(before: Stats, now: Stats, letter: str | None, log: str) -> dict[str, object]:
+def _stats_json(before: Stats, now: Stats, letter: str | None) -> dict[str, object]:
     return {
         "at": now.at,
         "letter": letter,
@@ -78,7 +78,6 @@ def _stats_json(before: Stats, now: Stats, letter: str | None, log: str) -> dict
         "jobs": {"waiting": now.waiting, "doing": now.doing},
         "lag": round(now.lag, 1),
         "deferred": _by_provider(now.deferred),
-        "log": log,
     }
 
 

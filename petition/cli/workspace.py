@@ -106,6 +106,11 @@ class Workspace:
         return database_of(self.settings, {}, self.root, None)
 
     @property
+    def origin(self) -> dict[str, object]:
+        """What every JSON object says first: whether anybody received anything, and which log."""
+        return {"rehearsal": self.is_rehearsal, "log": self.log_name}
+
+    @property
     def log_file(self) -> Path | None:
         """The log's file, whether it exists or not; None: the log is in PostgreSQL."""
         return file_of(self.url)

@@ -120,7 +120,7 @@ class Returns:
     @property
     def suppressed(self) -> dict[str, str]:
         """Who is suppressed, and why."""
-        rows = self.campaign.petition("suppress", "--json", status=0).json
+        rows = self.campaign.petition("suppress", "--json", status=0).json["addresses"]
         return {row["email"].partition("@")[0]: row["reason"] for row in rows}
 
 

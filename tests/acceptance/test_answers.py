@@ -1,6 +1,5 @@
 """petition answer and status --answers: what is written down, and what it comes to."""
 
-import json
 import os
 import pwd
 import sqlite3
@@ -150,7 +149,7 @@ def test_an_unmatched_mail_leaves_the_list_when_a_person_says_whose_it_is(return
     )
     returns.arrive(stranger, "From: ann@y.example\nSubject: hello\n\nHello.\n")
     campaign.petition("inbox", status=0)
-    unmatched = campaign.petition("inbox", "--unmatched", "--json", status=0).json
+    unmatched = campaign.petition("inbox", "--unmatched", "--json", status=0).json["mails"]
     assert [(one["id"], one["sender"]) for one in unmatched] == [
         (2, "ann@y.example"), (1, "office@y.example"),
     ]  # fmt: skip
@@ -158,7 +157,9 @@ def test_an_unmatched_mail_leaves_the_list_when_a_person_says_whose_it_is(return
     assert "office@y.example" in shown
     assert "\x1b" not in shown
     campaign.petition("answer", "p3", "stalled", "--mail", "1", status=0)
-    assert [one["id"] for one in campaign.petition("inbox", "--unmatched", "--json").json] == [2]
+    assert [
+        one["id"] for one in campaign.petition("inbox", "--unmatched", "--json").json["mails"]
+    ] == [2]
     (said,) = people(campaign)["p3"]["answers"]  # type: ignore[misc]
     assert (said["status"], said["message_id"]) == ("stalled", "<b@y.example>")
     without_id = campaign.petition("answer", "p3", "met", "--mail", "2", status=2)
@@ -242,7 +243,7 @@ def test_no_control_character_of_a_quote_reaches_the_terminal(returns: Returns):
     ]
     for answer in said:
         assert set("\x1b\x07\x9b\u202e").isdisjoint(answer.out)
-    (kept,) = json.loads(said[-1].out)[0]["people"][0]["answers"]
+    (kept,) = said[-1].json["letters"][0]["people"][0]["answers"]
     assert kept["quote"] == quote
 
 
@@ -259,5 +260,5 @@ def test_answers_go_with_no_other_table(campaign: SmallCampaign):
         answer = campaign.petition("status", "--answers", *other, status=2)
         assert "--answers" in answer.err
     campaign.petition("inbox", "--unmatched", "--watch", status=2)
-    assert campaign.petition("status", "--answers", "--json", status=0).json == []
-    assert campaign.petition("inbox", "--unmatched", "--json", status=0).json == []
+    assert campaign.petition("status", "--answers", "--json", status=0).json["letters"] == []
+    assert campaign.petition("inbox", "--unmatched", "--json", status=0).json["mails"] == []

@@ -186,7 +186,7 @@ def test_what_a_bulk_letter_lacks_is_a_problem_with_its_line(campaign: SmallCamp
     campaign.write("letters/news.md", BULK.replace(old, new))
     (problem,) = (
         one
-        for one in campaign.petition("check", "news", "--json", status=1).json
+        for one in campaign.petition("check", "news", "--json", status=1).json["problems"]
         if one["level"] == "error"
     )
     assert problem["file"] == "letters/news.md"
@@ -253,7 +253,7 @@ def test_a_trial_copy_has_a_link_that_takes_nobody_off(campaign: SmallCampaign):
         through = campaign.through(server.port)
         through.petition("send", "news", "--to-me", "me@x.example", "--yes", status=0)
         assert dict(server.accepted) == {"me@x.example": 1}
-    assert through.petition("suppress", "--json").json == []
+    assert through.petition("suppress", "--json").json["addresses"] == []
 
 
 def test_reserved_addresses_of_supporters_are_passed_over_before_a_real_server(
@@ -304,7 +304,7 @@ def test_a_suppression_list_is_taken_over_with_its_reasons(campaign: SmallCampai
     campaign.petition("suppress", "--from", "out.csv", status=0)
     kept_reasons = {
         row["email"].lower(): row["reason"]
-        for row in campaign.petition("suppress", "--json", status=0).json
+        for row in campaign.petition("suppress", "--json", status=0).json["addresses"]
     }
     assert kept_reasons["ann@x.example"] == reason
     assert "eve@x.example" not in kept_reasons
@@ -316,7 +316,7 @@ def test_a_suppression_list_counts_whatever_else_is_wrong_in_its_rows(campaign: 
     rows = "ann@x.example,Ann,in plain words\neve@x.example,Eve\u202e,en\n"
     campaign.write("out.csv", f"email,name,language\n{rows}")
     campaign.petition("suppress", "--from", "out.csv", status=0)
-    suppressed = campaign.petition("suppress", "--json", status=0).json
+    suppressed = campaign.petition("suppress", "--json", status=0).json["addresses"]
     assert {row["email"] for row in suppressed} == {"ann@x.example", "eve@x.example"}
 
 
@@ -326,7 +326,7 @@ def test_what_of_a_suppression_list_cannot_be_read_is_told_and_the_rest_counts(
     campaign.write("out.csv", "email\nann@x.example\nno address\n")
     answer = campaign.petition("suppress", "--from", "out.csv", status=1)
     assert "out.csv:3" in answer.err
-    assert [row["email"] for row in campaign.petition("suppress", "--json").json] == [
+    assert [row["email"] for row in campaign.petition("suppress", "--json").json["addresses"]] == [
         "ann@x.example"
     ]
 

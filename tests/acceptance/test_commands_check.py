@@ -29,7 +29,7 @@ def test_a_sound_campaign_is_ready(campaign: SmallCampaign):
     answer = campaign.petition("check", status=0)
     assert "1 letter, 3 people: ready." in answer.out
     assert "nobody received anything" in answer.out
-    assert campaign.petition("check", "--json", status=0).json == []
+    assert campaign.petition("check", "--json", status=0).json["problems"] == []
     assert not (campaign.root / "rehearsal.db").exists()
 
 
@@ -42,7 +42,7 @@ def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaig
     campaign.write("recipients.csv", BAD_PEOPLE)
     campaign.write("signatories.csv", "name,publish\nRiver Friends,perhaps\n")
     answer = campaign.petition("check", "--json", status=1)
-    found = {(problem["file"], problem["line"]) for problem in answer.json}
+    found = {(problem["file"], problem["line"]) for problem in answer.json["problems"]}
     assert found >= {
         ("petition.toml", 7),
         ("letters/open-letter.md", 8),
@@ -53,7 +53,7 @@ def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaig
         *(("recipients.csv", line) for line in (3, 4, 5, 6, 7, 8, 9, 10)),
         ("signatories.csv", 2),
     }
-    assert list(answer.json[0]) == ["file", "line", "what", "hint", "level"]
+    assert list(answer.json["problems"][0]) == ["file", "line", "what", "hint", "level"]
     text = campaign.petition("check", status=1).out
     assert [place for place in places(text) if place.startswith("recip")] == [
         f"recipients.csv:{line}" for line in (3, 4, 5, 6, 7, 8, 9, 10)
@@ -121,7 +121,7 @@ def test_slips_are_warnings_and_do_not_stop_a_letter(campaign: SmallCampaign):
     campaign.write(
         "signatories.csv", "name,kind,publish\nRiver Friends,organisation,yes\nANNA JONES,,yes\n"
     )
-    found = campaign.petition("check", "--json", status=0).json
+    found = campaign.petition("check", "--json", status=0).json["problems"]
     assert [(one["file"], one["line"], one["level"]) for one in found] == [
         ("letters/open-letter.md", 6, "warning"),
         ("signatories.csv", 3, "warning"),

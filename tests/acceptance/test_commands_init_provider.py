@@ -24,7 +24,7 @@ def test_the_campaign_of_a_provider_is_read_as_it_was_meant(name: str, tmp_path:
         assert one in " ".join(said.split())
     campaign = SmallCampaign(tmp_path / "c")
     checked = campaign.petition("check", "--json", status=0 if name == "postfix" else 1).json
-    errors = [each for each in checked if each["level"] == "error"]
+    errors = [each for each in checked["problems"] if each["level"] == "error"]
     assert all("reserved for examples" in each["what"] for each in errors)
     campaign.petition("send", "open-letter", "--dry-run", status=0 if name == "postfix" else 1)
 

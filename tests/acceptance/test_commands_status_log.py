@@ -12,7 +12,7 @@ from tests.acceptance.queued import leave_in_hand, queue
 from tests.acceptance.small import SmallCampaign
 from tests.privileges import bound_by_permissions
 
-COUNTS = "letter revision total queued sending sent deferred failed uncertain skipped bounced log"
+COUNTS = "letter revision total queued sending sent deferred failed uncertain skipped bounced"
 COLUMNS = (
     "email name language state reason attempts reply_code enhanced_code reply message_id sha256"
     " updated_at"
@@ -33,8 +33,8 @@ def test_where_nothing_was_sent_looking_makes_no_log(campaign: SmallCampaign):
     assert "Nothing has been sent yet." in campaign.petition("status", status=0).out
     assert "Nothing of open-letter" in campaign.petition("status", "open-letter", status=0).out
     assert "Nothing has been sent yet." in campaign.petition("log", status=0).out
-    assert campaign.petition("status", "--json", status=0).json == []
-    assert campaign.petition("log", "--json", status=0).json == []
+    assert campaign.petition("status", "--json", status=0).json["letters"] == []
+    assert campaign.petition("log", "--json", status=0).json["events"] == []
     assert campaign.petition("status", "--csv", status=0).out == COLUMNS.replace(" ", ",") + "\n"
     assert campaign.petition("log", "--csv", status=0).out == EVENTS.replace(" ", ",") + "\n"
     assert campaign.petition("status", "open-letter", "--json", status=0).json["total"] == 0
@@ -43,8 +43,9 @@ def test_where_nothing_was_sent_looking_makes_no_log(campaign: SmallCampaign):
 
 def test_status_as_json_has_the_keys_of_the_contract(mixed: SmallCampaign):
     one = mixed.petition("status", "open-letter", "--json", status=0).json
-    assert list(one) == COUNTS.split()
-    assert one == {
+    origin = {"rehearsal": True, "log": str(mixed.root / "rehearsal.db")}
+    assert list(one) == [*origin, *COUNTS.split()]
+    counts = {
         "letter": "open-letter",
         "revision": 1,
         "total": 5,
@@ -56,9 +57,27 @@ def test_status_as_json_has_the_keys_of_the_contract(mixed: SmallCampaign):
         "uncertain": 1,
         "skipped": 0,
         "bounced": 0,
-        "log": str(mixed.root / "rehearsal.db"),
     }
-    assert mixed.petition("status", "--json", status=0).json == [one]
+    assert one == origin | counts
+    assert mixed.petition("status", "--json", status=0).json == origin | {"letters": [counts]}
+
+
+def test_every_list_stands_in_an_object_that_names_the_log(campaign: SmallCampaign):
+    lists = {
+        ("check",): "problems",
+        ("status",): "letters",
+        ("status", "--answers"): "letters",
+        ("status", "--state", "sent"): "copies",
+        ("log",): "events",
+        ("suppress",): "addresses",
+        ("inbox", "--unmatched"): "mails",
+    }
+    origin = {"rehearsal": True, "log": str(campaign.root / "rehearsal.db")}
+    for command, key in lists.items():
+        assert campaign.petition(*command, "--json", status=0).json == origin | {key: []}
+    campaign.petition("send", "open-letter", status=0)
+    moved = campaign.petition("withdraw", "open-letter", "--json", status=0).json
+    assert moved == origin | {"moved": [], "stopped": [], "too_late": []}
 
 
 def test_status_says_what_to_do_next(mixed: SmallCampaign):
@@ -76,7 +95,7 @@ def test_one_row_a_copy(mixed: SmallCampaign):
     rows = list(csv.DictReader(io.StringIO(text)))
     assert list(rows[0]) == COLUMNS.split()
     assert [row["state"] for row in rows] == ["sent", "deferred", "failed", "uncertain", "queued"]
-    failed = mixed.petition("status", "open-letter", "--state", "failed", "--json", status=0).json
+    failed = mixed.petition("status", "open-letter", "--state", "failed", "--json").json["copies"]
     assert [list(row) for row in failed] == [COLUMNS.split()]
     assert failed[0]["email"] == "p3@x.example"
     assert (failed[0]["reply_code"], failed[0]["attempts"]) == (550, 1)
@@ -90,9 +109,9 @@ def test_one_row_a_copy(mixed: SmallCampaign):
 def test_several_letters_are_told_apart(mixed: SmallCampaign):
     mixed.write("letters/appeal.md", '---\nsubject: "S"\n---\nAn appeal.\n')
     queue(mixed, "appeal")
-    found = mixed.petition("status", "--json", status=0).json
+    found = mixed.petition("status", "--json", status=0).json["letters"]
     assert [(one["letter"], one["total"]) for one in found] == [("appeal", 5), ("open-letter", 5)]
-    rows = mixed.petition("status", "--state", "queued", "--json", status=0).json
+    rows = mixed.petition("status", "--state", "queued", "--json", status=0).json["copies"]
     assert {row["letter"] for row in rows} == {"appeal", "open-letter"}
     assert "appeal" in mixed.petition("status", status=0).out
     assert "appeal" in mixed.petition("log", "p1", status=0).out
@@ -115,13 +134,13 @@ def test_status_shows_the_true_state_after_a_crash(campaign: SmallCampaign):
     leave_in_hand(campaign, "p2")
     counts = campaign.petition("status", "open-letter", "--json", status=0).json
     assert (counts["sending"], counts["uncertain"], counts["queued"]) == (0, 1, 2)
-    events = campaign.petition("log", "p2", "--json", status=0).json
+    events = campaign.petition("log", "p2", "--json", status=0).json["events"]
     assert (events[-1]["from"], events[-1]["to"]) == ("sending", "uncertain")
     assert events[-1]["reason"] == "the program ended while the letter was being handed over"
 
 
 def test_the_log_has_every_event_oldest_first(mixed: SmallCampaign):
-    events = mixed.petition("log", "--json", status=0).json
+    events = mixed.petition("log", "--json", status=0).json["events"]
     assert list(events[0]) == EVENTS.split()
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
     mine = [event for event in events if event["email"] == "p1@x.example"]
@@ -138,7 +157,7 @@ def test_the_log_has_every_event_oldest_first(mixed: SmallCampaign):
 
 @pytest.mark.parametrize("who", ["p3", "p3@x.example", "P3@X.EXAMPLE", "3"])
 def test_who_is_an_id_an_address_or_a_row_number(mixed: SmallCampaign, who: str):
-    events = mixed.petition("log", who, "--json", status=0).json
+    events = mixed.petition("log", who, "--json", status=0).json["events"]
     assert {event["email"] for event in events} == {"p3@x.example"}
     assert "550 5.1.1 No such mailbox (mx.test:25, 12 ms)" in mixed.petition("log", who).out
 
@@ -198,7 +217,7 @@ def test_whoever_stops_reading_ends_it_quietly(mixed: SmallCampaign):
         text=True,
         check=True,
     )
-    assert (done.stdout, done.stderr) == ("[", "")
+    assert (done.stdout, done.stderr) == ("{", "")
 
 
 def test_a_copy_has_its_message_id_from_the_first(mixed: SmallCampaign):
@@ -206,7 +225,7 @@ def test_a_copy_has_its_message_id_from_the_first(mixed: SmallCampaign):
         text = mixed.petition("status", "open-letter", "--csv", status=0).out
         return {row["email"]: row["message_id"] for row in csv.DictReader(io.StringIO(text))}
 
-    queued = mixed.petition("status", "--state", "queued", "--json", status=0).json[0]
+    queued = mixed.petition("status", "--state", "queued", "--json", status=0).json["copies"][0]
     assert (queued["email"], queued["sha256"]) == ("p5@x.example", None)
     before = known()
     assert len(set(before.values())) == 5

@@ -70,7 +70,7 @@ def test_it_goes_to_the_unanswered_in_the_thread_of_their_letter(campaign: Small
     assert campaign.states("follow-up") == {
         "p1": "sent", "p2": "skipped", "p3": "sent", "p4": "skipped",
     }  # fmt: skip
-    rows = campaign.petition("status", "follow-up", "--state", "skipped", "--json").json
+    rows = campaign.petition("status", "follow-up", "--state", "skipped", "--json").json["copies"]
     assert [row["reason"] for row in rows] == ["answered", "did not get open-letter"]
     first, second = sent(campaign, "p1")
     assert second["In-Reply-To"] == second["References"] == first["Message-ID"]
@@ -104,7 +104,7 @@ def test_who_answers_while_it_is_handed_over_does_not_get_it(campaign: SmallCamp
         answers.told = lambda: answer(real, "p2", "refused", "--quote", "No.")
         real.petition("send", "follow-up", "--yes")
         assert server.accepted == {"p1@x.example": 2, "p2@x.example": 1, "p3@x.example": 2}
-    (row,) = real.petition("status", "follow-up", "--state", "skipped", "--json").json
+    (row,) = real.petition("status", "follow-up", "--state", "skipped", "--json").json["copies"]
     assert (row["email"], row["reason"]) == ("p2@x.example", "answered")
 
 
@@ -130,7 +130,7 @@ def test_whose_letter_bounces_while_it_is_handed_over_does_not_get_it(campaign: 
         answers.told = bounce
         real.petition("send", "follow-up", "--yes")
         assert server.accepted == {"p1@x.example": 2, "p2@x.example": 1, "p3@x.example": 2}
-    (row,) = real.petition("status", "follow-up", "--state", "skipped", "--json").json
+    (row,) = real.petition("status", "follow-up", "--state", "skipped", "--json").json["copies"]
     assert (row["email"], row["reason"]) == ("p2@x.example", "did not get open-letter")
 
 

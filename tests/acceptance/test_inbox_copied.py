@@ -1,7 +1,5 @@
 """petition inbox on a letter that others get a copy of: what they know proves less."""
 
-import json
-
 import pytest
 
 from tests.acceptance.returning import Returns
@@ -19,7 +17,8 @@ def returns(campaign: SmallCampaign) -> Returns:
 
 def read(returns: Returns) -> list[dict[str, object]]:
     answer = returns.campaign.petition("inbox", "--json", status=0)
-    return [json.loads(line) for line in answer.out.splitlines()]
+    mails: list[dict[str, object]] = answer.json["mails"]
+    return mails
 
 
 @pytest.mark.parametrize("named", ["office@Y.example", "desk@y.example"])

@@ -1,6 +1,5 @@
 """petition inbox on a real Dovecot: read-only, verified, and going on where it stood."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -40,7 +39,8 @@ def returns(campaign: SmallCampaign, dovecot: Dovecot) -> Returns:
 
 def read(returns: Returns) -> list[dict[str, object]]:
     answer = returns.campaign.petition("inbox", "--json", status=0)
-    return [json.loads(line) for line in answer.out.splitlines()]
+    mails: list[dict[str, object]] = answer.json["mails"]
+    return mails
 
 
 def test_mails_are_read_once_and_left_unread(returns: Returns, dovecot: Dovecot):

@@ -1,7 +1,6 @@
 """petition inbox on a Maildir and an mbox file: what each mail changes, and what none may."""
 
 import hashlib
-import json
 import os
 import sqlite3
 import sys
@@ -23,7 +22,8 @@ def returns(campaign: SmallCampaign) -> Returns:
 
 def read(returns: Returns) -> list[dict[str, object]]:
     answer = returns.campaign.petition("inbox", "--json", status=0)
-    return [json.loads(line) for line in answer.out.splitlines()]
+    mails: list[dict[str, object]] = answer.json["mails"]
+    return mails
 
 
 def answers(returns: Returns) -> list[tuple[str, str, str]]:

@@ -4,7 +4,6 @@ Postfix relays to a server that refuses as others do, writes the notifications i
 them to Dovecot by LMTP; the note of somebody who is away is written by Dovecot's Sieve.
 """
 
-import json
 import smtplib
 import subprocess
 import time
@@ -71,7 +70,7 @@ class Way:
     def read(self) -> list[tuple[object, ...]]:
         """What came: kind, whose, matched by, what it changed."""
         answer = self.campaign.petition("inbox", "--json", status=0)
-        rows = (json.loads(line) for line in answer.out.splitlines())
+        rows = answer.json["mails"]
         keys = ("kind", "email", "matched_by", "permanent")
         return [(*(row[key] for key in keys), *row["changed"]) for row in rows]
 
@@ -169,7 +168,7 @@ def test_every_recipient_ends_in_the_right_state(way: Way):
         "never": "bounced",
         "away": "sent",
     }
-    rows = way.campaign.petition("suppress", "--json", status=0).json
+    rows = way.campaign.petition("suppress", "--json", status=0).json["addresses"]
     assert [(row["email"], row["reason"]) for row in rows] == [
         ("gone@x.example", "no such mailbox")
     ]

@@ -151,7 +151,7 @@ def test_own_file_that_changed_after_an_attempt_fails_its_row(campaign):
         )
     campaign.write("briefings/p2.pdf", b"another")
     campaign.petition("send", "open-letter", status=1)
-    rows = campaign.petition("status", "open-letter", "--state", "failed", "--json").json
+    rows = campaign.petition("status", "open-letter", "--state", "failed", "--json").json["copies"]
     (row,) = rows
     assert row["email"] == "p2@x.example"
     assert 'the attachment "briefings/p2.pdf" has changed since' in row["reason"]

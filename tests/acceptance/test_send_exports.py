@@ -79,7 +79,7 @@ def test_a_guessed_encoding_is_told_by_check_and_by_send(campaign: SmallCampaign
         answer = campaign.petition(*command, status=0)
         assert "windows-1251.csv: note: read as Windows-1251 (Cyrillic)" in answer.out
         assert "Ольга" in answer.out
-    notes = campaign.petition("check", "--json", status=0).json
+    notes = campaign.petition("check", "--json", status=0).json["problems"]
     assert [(note["line"], note["level"]) for note in notes] == [(None, "note"), (4, "warning")]
 
 

@@ -124,7 +124,7 @@ def head_of(wire: bytes) -> bytes:
 def refused_rows(campaign: SmallCampaign, text: str) -> set[int]:
     """The rows that check refuses, each by its line."""
     begins = first_lines(text)
-    problems = campaign.petition("check", "open-letter", "--json", status=1).json
+    problems = campaign.petition("check", "open-letter", "--json", status=1).json["problems"]
     errors = [one for one in problems if one["level"] == "error"]
     assert all(one["file"] == "recipients.csv" and one["hint"] for one in errors), errors
     return {begins[one["line"]] for one in errors}

@@ -42,7 +42,7 @@ def test_json_says_the_same_and_commands_nothing(text: str):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", out)
         output.json({"cell": text})
-        output.json_rows([{"cell": text}])
+        output.json({"cells": iter([{"cell": text}])})
         output.json_line({"cell": text})
     assert not OBEYED.search(out.getvalue().replace("\n", ""))
     decoder, rest, found = json.JSONDecoder(), out.getvalue().strip(), []
@@ -50,7 +50,7 @@ def test_json_says_the_same_and_commands_nothing(text: str):
         value, end = decoder.raw_decode(rest)
         found.append(value)
         rest = rest[end:].lstrip()
-    assert found == [{"cell": text}, [{"cell": text}], {"cell": text}]
+    assert found == [{"cell": text}, {"cells": [{"cell": text}]}, {"cell": text}]
 
 
 def test_json_is_for_people_too(capsys):
@@ -59,10 +59,11 @@ def test_json_is_for_people_too(capsys):
 
 
 def test_rows_as_json(capsys):
-    output.json_rows([])
-    assert json.loads(capsys.readouterr().out) == []
-    output.json_rows({"n": number} for number in range(3))
-    assert json.loads(capsys.readouterr().out) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    output.json({"log": "l", "rows": iter([])})
+    assert json.loads(capsys.readouterr().out) == {"log": "l", "rows": []}
+    output.json({"rows": ({"n": number} for number in range(3)), "log": {"a": [1]}})
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"rows": [{"n": 0}, {"n": 1}, {"n": 2}], "log": {"a": [1]}}
 
 
 @given(st.lists(HOSTILE, min_size=1, max_size=3))
