@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import _PassArg
 
 from petition.template import tags
+from petition.template.cell_filters import cell_filters
 from petition.template.fields import EmptyCell, Named, Value, ValueRefused, printed
 from petition.template.signatories import SignatoryList, listed, others
 
@@ -129,6 +130,7 @@ class Operations:
             **{name: self._paying(FILTERS[name]) for name in _AS_THEY_ARE.split()},
             **{name: _keeping_empty(self._paying(FILTERS[name])) for name in _KEEP_EMPTY.split()},
             **{name: _printing(link) for name, link in tags.FILTERS.items()},
+            **cell_filters(LANGUAGE),
             CONCATENATE: self._concatenate,
             ROUNDS: self._rounds,
             WEIGHED: self._weighed,
