@@ -49,7 +49,7 @@ class Mailbox:
 
     @property
     def domain(self) -> str:
-        """The part behind the @, in lower case and ASCII."""
+        """The part after the @, in lower case and ASCII."""
         return self.addr_spec.rpartition("@")[2]
 
     @property

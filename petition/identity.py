@@ -107,7 +107,7 @@ def _measured_all(*parts: str) -> bytes:
 
 
 def _measured(part: str) -> bytes:
-    """A text behind its length: ("ab", "c") and ("a", "bc") must differ."""
+    """A text after its length: ("ab", "c") and ("a", "bc") must differ."""
     encoded = part.encode()
     return len(encoded).to_bytes(4) + encoded
 

@@ -20,7 +20,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy, FrozenLetter
 from petition.outbox.states import Mode, State
 from petition.report.ledger import Entry, ledger
-from petition.template.check_names import Condition
+from petition.template.condition import Condition
 from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000

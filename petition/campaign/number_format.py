@@ -45,7 +45,7 @@ _UNSHOWN = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')  # in which letters have no mea
 def plain_number(value: float) -> str:
     """A number without a format: at most 15 digits and, unless it is small, 10 decimals.
 
-    What is behind them is noise: 10 - 9.9 is 0.0999999999999996, and every sheet shows 0.1.
+    What comes after them is noise: 10 - 9.9 is 0.0999999999999996, and every sheet shows 0.1.
     """
     if not isfinite(value):
         return str(value)

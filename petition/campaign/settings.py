@@ -46,7 +46,7 @@ class TomlRefused(PetitionError):
     """A text is not TOML: where reading failed, if that is known, and why."""
 
     def __init__(self, line: int | None, reason: str) -> None:
-        super().__init__(f"this is not TOML: {reason}", "Correct it; texts are in quotes")
+        super().__init__(f"this is not TOML: {reason}", "Fix the syntax; text values need quotes")
         self.line = line
 
 
@@ -455,7 +455,7 @@ def load_settings(path: Path) -> LoadedSettings:
     text = read_text(path.parent, file, problems)
     if text is not None and len(text) > _LIMIT:
         what = f"is longer than {_LIMIT:,} characters"
-        problems.append(Problem(file, None, what, "Keep to the settings of a campaign"))
+        problems.append(Problem(file, None, what, "Remove everything that is not a setting"))
     if text is None or problems:
         return LoadedSettings(None, problems, TomlLines())
     try:

@@ -235,7 +235,7 @@ def odd_cells(
     Args:
         cells: The row.
         columns: Those that the letter names.
-        before_sign: Those behind which the letter has a comma or its like.
+        before_sign: Those after which the letter has a comma or similar.
     """
     for column in columns:
         cell = cells.get(column, "")

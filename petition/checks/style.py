@@ -278,7 +278,7 @@ SUBJECT_LIMIT = 78  # characters, the limit that RFC 5322 2.1.1 recommends for a
 _READ = 500  # copies whose text is searched
 _SHAPES = 100  # further ones, of which each has other cells empty
 _NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
-# A field with punctuation behind it: there a cell needs none of its own.
+# A field with punctuation after it: there a cell needs none of its own.
 _BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]{0,500}\}\}\s?[,;:!?]")
 _MARKUP = re.compile(r"[*_`\\]")
 _PARAGRAPH_END = re.compile(r"(?<=\n\n)(?=[^\n])")

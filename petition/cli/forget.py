@@ -27,7 +27,9 @@ _SHOWN = ("copies", "events", "answers", "mails")
 def forget(
     context: typer.Context,
     address: Annotated[str, typer.Argument(metavar="ADDR", help="The person's address.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Erase a person from the log, and never write to them again."""

@@ -51,7 +51,7 @@ def inbox(
 ) -> None:
     """Read what comes back: bounces, answers and requests to leave."""
     if sum((explain, once, watch, unmatched)) > 1:
-        what = "--explain, --once, --watch and --unmatched exclude each other"
+        what = "--explain, --once, --watch and --unmatched cannot be combined"
         raise UsageError(what, "Choose one of them")
     if explain != bool(file):
         what = "--explain needs a file" if explain else "a file needs --explain"

@@ -144,7 +144,7 @@ def preview(
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
     if sum(map(bool, (form, diff, browser, save, pdf))) > 1:
-        what = "--as, --diff, --browser, --save and --pdf exclude each other"
+        what = "--as, --diff, --browser, --save and --pdf cannot be combined"
         raise UsageError(what, "Choose one of them")
     if (diff and to is not None) or (watch and any((browser, save, pdf))):
         what = "--diff excludes --to, and --watch excludes --browser, --save and --pdf"

@@ -170,7 +170,7 @@ def deliver(
         secrets: What `secrets_for` found.
         tell: Called with the result of each copy.
         note: Called with a sentence for the person who watches.
-        wait: Keep running until nothing is left that could be sent.
+        wait: Keep running until there is nothing left to send.
     """
     ending = RunResult()
     try:

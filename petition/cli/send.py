@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -37,6 +38,15 @@ LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The options of a `send` that do not change its plan."""
+
+    dry_run: bool
+    yes: bool
+    wait: bool
+
+
 def send(
     context: typer.Context,
     letter: Letter,
@@ -49,7 +59,7 @@ def send(
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only to people like \"country == 'GB' and language != 'en'\".",
+            help="Only to people matching CONDITION, for example \"country == 'GB'\".",
         ),
     ] = None,
     limit: Annotated[
@@ -62,7 +72,9 @@ def send(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent; queue and send nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")
+    ] = False,
     revise: Annotated[
         bool,
         typer.Option("--revise", help="Send the changed letter to those who do not have it yet."),
@@ -71,7 +83,7 @@ def send(
         bool, typer.Option("--again", help="Send the letter to everyone once more.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Keep running until nothing is left that could be sent.")
+        bool, typer.Option("--wait", help="Keep running until there is nothing left to send.")
     ] = False,
     workers: Annotated[
         bool, typer.Option("--workers", help="Queue it for petition worker (PostgreSQL).")
@@ -80,7 +92,7 @@ def send(
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
     if revise and again:
-        raise UsageError("--revise and --again exclude each other", "Choose one of them")
+        raise UsageError("--revise and --again cannot be combined", "Choose one of them")
     if workers and (wait or to_me is not None):
         raise UsageError("--workers cannot be combined with --wait or --to-me", "Omit them")
     options = SendOptions(
@@ -91,6 +103,7 @@ def send(
         again=again,
         trial=to_me is not None,
     )
+    flags = Flags(dry_run=dry_run, yes=yes, wait=wait)
     with Workspace.open(context, writes=True) as place:
         if not place.is_rehearsal:
             uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
@@ -98,11 +111,9 @@ def send(
         if to_me is None:
             place.vouch(this_log=this_log, only_tells=dry_run)
         if workers:
-            status = hand_out(place, letter, options, dry_run=dry_run, yes=yes)
+            status = hand_out(place, letter, options, flags)
         else:
-            status = send_letter(
-                place, letter, options, to_me=to_me, dry_run=dry_run, yes=yes, wait=wait
-            )
+            status = send_letter(place, letter, options, flags, to_me=to_me)
     raise typer.Exit(status)
 
 
@@ -110,23 +121,21 @@ def send_letter(
     place: Workspace,
     letter: str,
     options: SendOptions,
+    flags: Flags,
     *,
     to_me: str | None,
-    dry_run: bool,
-    yes: bool,
-    wait: bool = False,
 ) -> ExitStatus:
     """Prepare a letter, ask, deliver it, and say what became of it."""
     trial_to = _trial_address(to_me) if to_me is not None else None
-    only_looks = dry_run or to_me is not None
+    only_looks = flags.dry_run or to_me is not None
     read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
     with _ownership(place, only_looks=only_looks):
         if not only_looks:
             place.count_noted_clicks()
-        go = partial(_send, dry_run=dry_run, yes=yes, wait=wait)
+        go = partial(_send, flags=flags)
         if trial_to is not None:
-            go = partial(_trial, to=trial_to, dry_run=dry_run, yes=yes)
-        return _planned(place, letter, options, read_back, go, yes=yes)
+            go = partial(_trial, to=trial_to, flags=flags)
+        return _planned(place, letter, options, read_back, go, yes=flags.yes)
 
 
 def _planned(
@@ -170,14 +179,14 @@ def _ownership(place: Workspace, *, only_looks: bool) -> Iterator[None]:
         yield
 
 
-def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitStatus:
+def _send(prepared: Prepared, flags: Flags) -> ExitStatus:
     if not prepared.comparison.to_send:
-        return nothing_to_do(prepared, dry_run=dry_run, yes=yes)
-    show_plan(prepared, with_letter=dry_run or not (yes or prepared.server is None))
-    if dry_run:
+        return nothing_to_do(prepared, flags)
+    show_plan(prepared, with_letter=flags.dry_run or not (flags.yes or prepared.server is None))
+    if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
-    confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=yes)
+    confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
     enqueue(prepared)
     kept: CopyResult | None = None
@@ -188,24 +197,24 @@ def _send(prepared: Prepared, *, dry_run: bool, yes: bool, wait: bool) -> ExitSt
             kept = kept or (result if result.state is State.SENT else None)
             progress.count(result.state, result.copy.id)
 
-        ending = run_delivery.deliver(prepared, secrets, tell, progress.note, wait=wait)
+        ending = run_delivery.deliver(prepared, secrets, tell, progress.note, wait=flags.wait)
     status = _report(prepared, ending)
-    if kept and _is_of_sandbox(prepared, kept):
-        _say_sandbox(prepared)
+    if kept:
+        _say_if_sandbox(prepared, _reply_to(prepared, kept))
     return status
 
 
-def nothing_to_do(prepared: Prepared, *, dry_run: bool, yes: bool) -> ExitStatus:
+def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
     """Where there is nobody to send to: skip those who left the list, and say why."""
     comparison = prepared.comparison
     removed = comparison.gone + comparison.newly_excluded
     if removed:
         output.facts(send_plan.plan_lines(prepared))
-    if dry_run:
+    if flags.dry_run:
         output.say("Dry run: nothing was changed.")
     else:
         if removed:
-            confirm(prepared, f"Skip {output.count(removed, 'waiting letter')} now?", yes=yes)
+            confirm(prepared, f"Skip {output.count(removed, 'waiting letter')} now?", yes=flags.yes)
         if removed or comparison.actions:
             enqueue(prepared)  # opt-outs are recorded all the same
     states = prepared.listing.states()
@@ -294,7 +303,8 @@ def _errors(letter: str, ending: RunResult) -> Iterator[str]:
         stopped = "Stopped: " if ending.is_hindered else ""
         yield (
             f"{stopped}{output.count(ending.hindered, 'letter')} could not be built on this machine"
-            f" and will wait. The last one: {ending.hindrance} Then run the same command again."
+            f" and are still queued. Last error: {ending.hindrance}"
+            " Then run the same command again."
         )
     if fault := ending.log_fault:
         why = "" if isinstance(fault, LogDamaged) else "the log could not be written: "
@@ -308,9 +318,11 @@ def _say_waiting(ending: RunResult) -> None:
             " towards the daily cap from now on."
         )
     if ending.capped:
-        output.say(f"The daily cap is reached; more can be sent at {output.when(ending.capped)}.")
+        output.say(
+            f"The daily cap has been reached; sending can resume at {output.when(ending.capped)}."
+        )
     if ending.closed:
-        output.say(f"Outside the sending hours until {output.when(ending.closed)}.")
+        output.say(f"Sending hours begin again at {output.when(ending.closed)}.")
 
 
 def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
@@ -320,14 +332,14 @@ def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
             output.say(f"{state.capitalize()}: {step}")
 
 
-def _is_of_sandbox(prepared: Prepared, result: CopyResult) -> bool:
-    """Whether the server that took a copy said that nobody receives it."""
+def _reply_to(prepared: Prepared, result: CopyResult) -> str:
+    """The server's reply to a copy, from the log."""
     copies = prepared.log.copies_to(prepared.letter, result.copy.mailbox)
-    return any(copy.id == result.copy.id and (copy.reply or "").endswith(NOBODY) for copy in copies)
+    return next((copy.reply or "" for copy in copies if copy.id == result.copy.id), "")
 
 
-def _say_sandbox(prepared: Prepared) -> None:
-    if prepared.server:
+def _say_if_sandbox(prepared: Prepared, reply: str) -> None:
+    if prepared.server and reply.endswith(NOBODY):
         output.say(f"{prepared.server.name} is a sandbox: nobody received anything.")
 
 
@@ -360,7 +372,7 @@ def _trial_address(text: str) -> Mailbox:
         raise UsageError(f"--to-me: {refusal.what}", refusal.hint) from None
 
 
-def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> ExitStatus:
+def _trial(prepared: Prepared, to: Mailbox, flags: Flags) -> ExitStatus:
     """Send one copy to oneself, with its own identity: no row is made and nothing frozen."""
     refuse_trial(prepared.log, prepared.server, to)
     row = prepared.listing.first()
@@ -372,21 +384,20 @@ def _trial(prepared: Prepared, to: Mailbox, *, dry_run: bool, yes: bool) -> Exit
     _show_letter(shown)
     output.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
     output.facts([("through", send_plan.through(prepared))])
-    if dry_run:
+    if flags.dry_run:
         output.say("Dry run: nothing was sent.")
         return ExitStatus.DONE
     if _is_trial_barred(prepared):
         return ExitStatus.LEFT
-    confirm(prepared, sends(prepared, 1), yes=yes)
+    confirm(prepared, sends(prepared, 1), yes=flags.yes)
     verdict = run_delivery.deliver_trial(prepared, run_delivery.secrets_for(prepared), email)
     # Another process may have reached the cap meanwhile.
     if verdict.outcome is Outcome.RELEASED and _is_trial_barred(prepared):
         return ExitStatus.LEFT
     said = str(verdict.reply or verdict.reason)
-    output.say(f"The trial copy: {_TRIAL_WORDS[verdict.outcome]}: {said}.")
+    output.say(f"{_TRIAL_WORDS[verdict.outcome]}: {said}.")
     _say_rehearsal(prepared)
-    if verdict.reply and NOBODY in str(verdict.reply):
-        _say_sandbox(prepared)
+    _say_if_sandbox(prepared, str(verdict.reply or ""))
     return _TRIAL_STATUS[verdict.outcome]
 
 
@@ -405,11 +416,11 @@ def _show_letter(shown: Shown) -> None:
 
 _CONFIRMED = ("From", "To", "Cc", "Subject")
 _TRIAL_WORDS = {
-    Outcome.SENT: "the server accepted it",
-    Outcome.DEFERRED: "the server asked us to retry later",
-    Outcome.FAILED: "the server refused it",
-    Outcome.RELEASED: "it was not sent",
-    Outcome.UNCERTAIN: "the server may or may not have accepted it",
+    Outcome.SENT: "The server accepted the trial copy",
+    Outcome.DEFERRED: "The server asked us to retry the trial copy later",
+    Outcome.FAILED: "The server refused the trial copy",
+    Outcome.RELEASED: "The trial copy was not sent",
+    Outcome.UNCERTAIN: "The server may or may not have accepted the trial copy",
 }
 _TRIAL_STATUS = {
     Outcome.SENT: ExitStatus.DONE,
@@ -420,9 +431,7 @@ _TRIAL_STATUS = {
 }
 
 
-def hand_out(
-    place: Workspace, letter: str, options: SendOptions, *, dry_run: bool, yes: bool
-) -> ExitStatus:
+def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) -> ExitStatus:
     """Queue a letter for workers."""
     server = place.server
     if server is None:
@@ -432,33 +441,34 @@ def hand_out(
         )
     if place.log_file:
         raise UsageError(
-            f"workers need a log in PostgreSQL, and this one is {place.log_file.name}",
+            "workers need a log in PostgreSQL, but this one is the SQLite file"
+            f" {place.log_file.name}",
             "Move it: petition migrate postgresql://host/name",
         )
-    if not dry_run:
+    if not flags.dry_run:
         place.count_noted_clicks()
         retry = RetrySchedule.of(place.settings.pace)
         place.log.look_at_deferred(retry.give_up, retry.longest)
-    go = partial(_queue, server=server, dry_run=dry_run, yes=yes)
-    return _planned(place, letter, options, READ_BACK_FIRST, go, yes=yes)
+    go = partial(_queue, server=server, flags=flags)
+    return _planned(place, letter, options, READ_BACK_FIRST, go, yes=flags.yes)
 
 
-def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> ExitStatus:
+def _queue(prepared: Prepared, server: Server, flags: Flags) -> ExitStatus:
     waiting = prepared.comparison.waiting
     if not waiting:
-        return nothing_to_do(prepared, dry_run=dry_run, yes=yes)
-    show_plan(prepared, with_letter=dry_run or not yes)
-    if dry_run:
+        return nothing_to_do(prepared, flags)
+    show_plan(prepared, with_letter=flags.dry_run or not flags.yes)
+    if flags.dry_run:
         output.say("Dry run: nothing was queued.")
         return ExitStatus.DONE
     log, letter = prepared.log, prepared.letter
     others = waiting_unchosen(log.database, letter)
     if others:
         output.say(
-            "Workers send everything of a letter that is waiting, so"
-            f" {output.count(others, 'letter')} from before will be sent too."
+            f"Workers send all waiting copies, so {output.count(others, 'letter')} queued earlier"
+            " will go too."
         )
-    confirm(prepared, sends(prepared, waiting + others), yes=yes)
+    confirm(prepared, sends(prepared, waiting + others), yes=flags.yes)
     dispatch = _dispatch(prepared, server)  # fails if there is no key
     engine().make_tables(log)
 
@@ -469,7 +479,7 @@ def _queue(prepared: Prepared, server: Server, *, dry_run: bool, yes: bool) -> E
 
     waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
     if not waiting:
-        output.say("Nothing is waiting any more: workers have taken all of it.")
+        output.say("Nothing is waiting any more: workers have taken all of them.")
         return ExitStatus.DONE
     output.say(
         f"Queued {output.count(waiting + others, 'letter')} for workers. Next: run petition worker,"

@@ -34,7 +34,10 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "letter", f"{prepared.letter}, revision {prepared.plan.revision}{_frozen(prepared)}"
     if lost := prepared.lost_names:
         days = ", ".join(dict.fromkeys(one.at[:10] for one in lost))
-        yield "changed", f"without a name forgotten on {days}, which earlier copies show"
+        yield (
+            "changed",
+            f"leaves out a name that was erased on {days} (earlier copies still show it)",
+        )
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
     if queued := comparison.as_queued:
         go = "was attempted before and goes" if queued == 1 else "were attempted before and go"
@@ -68,7 +71,7 @@ def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:
     front = prepared.examined.letter.front
     declared = prepared.campaign.settings.lists.get(front.to)
     if declared and front.kind == "bulk":
-        yield "consent", f"everyone on {front.to}, says petition.toml: {declared.reason}"
+        yield "consent", f"everyone on {front.to}, according to petition.toml: {declared.reason}"
 
 
 def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
@@ -98,9 +101,7 @@ def pace_text(pace: PaceSettings) -> str:
     if pace.per_day:
         parts.append(f"at most {pace.per_day:,} in 24 hours")
     if pace.warm_up:
-        parts.append(
-            f"warming up: {', '.join(f'{day:,}' for day in pace.warm_up)} on the first days"
-        )
+        parts.append(f"warm-up: {', then '.join(f'{day:,}' for day in pace.warm_up)} a day")
     if pace.between:
         parts.append(f"between {pace.between}")
     return ", ".join(parts)
@@ -113,7 +114,7 @@ def _rate(rate: Rate) -> str:
 
 def _frozen(prepared: Prepared) -> str:
     if prepared.plan.is_new and prepared.plan.revision > 1:
-        return " (new)" if prepared.comparison.to_send else " (nobody would get it)"
+        return " (new)" if prepared.comparison.to_send else " (no recipients)"
     if prepared.plan.is_new:
         return ""
     return ", as frozen with its first copy"

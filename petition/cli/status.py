@@ -201,7 +201,7 @@ def next_step(log: Log, name: str, state: State) -> str:
         State.QUEUED: f"petition send {name}",
         State.DEFERRED: f"{from_then}petition send {name}",
         State.FAILED: f"see petition status --state failed, then petition retry {name}",
-        State.UNCERTAIN: "may have arrived, for the server's reply was lost: ask, then petition"
+        State.UNCERTAIN: "may have arrived: the reply was lost. Ask the recipient, then petition"
         f" resolve ADDR --sent | --not-sent --letter {name}",
         State.BOUNCED: "see petition status --state bounced",
         State.SKIPPED: "see petition status --state skipped",
@@ -213,7 +213,7 @@ def _left_in_hand(log: Log, name: str) -> str:
     marked = log.marked_in_hand(name)
     arrived = f"{marked} of them may have arrived" if marked else "none of them was sent"
     hint = sentence(log.hindrance.hint) if log.hindrance else ""
-    return f"left by a run that has ended; {arrived}; the log cannot be written now. {hint}"
+    return f"left behind by a run that ended; {arrived}; the log is not writable right now. {hint}"
 
 
 # ---- rows
@@ -248,7 +248,7 @@ def _list_rows(copies: Iterator[Copy], state: State | None, *, with_letter: bool
         output.say(f"{output.clean(copy.mailbox + name)}{letter}", "bold")
         output.say(f"    {output.when(copy.updated_at)}  {output.clean(_said(copy))}".rstrip())
     if not seen:
-        output.say(f"No letter is {state}.")
+        output.say(f"No letters are in state {state}.")
     if seen > _SHOWN:
         output.say(f"... and {seen - _SHOWN:,} more: --csv has all of them.")
 

@@ -21,7 +21,7 @@ def trust(
 ) -> None:
     """Confirm the commands and servers that a folder asks for."""
     if yes and take_back:
-        raise UsageError("--yes and --revoke exclude each other", "Choose one of them")
+        raise UsageError("--yes and --revoke cannot be combined", "Choose one of them")
     with Workspace.open(context) as place:
         if take_back:
             revoke(place.root)  # first, so that it works where petition.toml has errors

@@ -39,7 +39,7 @@ ThisLog = Annotated[
 def one_format(*, as_json: bool, as_csv: bool) -> None:
     """Refuse two formats at once."""
     if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other", "Choose one of them")
+        raise UsageError("--json and --csv cannot be combined", "Choose one of them")
 
 
 class Workspace:

@@ -226,7 +226,7 @@ _REJECTED = re.compile(
     r"was automatically rejected|automatically rejected:|mailbox is full|quota exceeded|rejected:",
     re.IGNORECASE,
 )
-# Behind such a line is the letter that came back, in the words of each mail server.
+# After such a line is the letter that came back, in the words of each mail server.
 _ORIGINAL = re.compile(
     rf"^.{{0,12}}(?:{alternatives('original letter')})", re.IGNORECASE | re.MULTILINE
 )
@@ -416,7 +416,7 @@ def _failures(data: bytes) -> frozenset[bytes] | None:
 
 
 def _around(text: str, address: str) -> str:
-    """What a notification says of an address: the text behind it and a little before."""
+    """What a notification says of an address: the text after it and a little before."""
     at = text.lower().find(address.lower()) if address else -1
     said = text[max(0, at - 300) : at + 1_500]
     return said if at >= 0 and len(said.strip()) > len(address) + 10 else text[:4_000]

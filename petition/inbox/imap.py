@@ -215,7 +215,7 @@ class Imap:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # An interrupted command leaves half a reply, behind which LOGOUT could wait for long.
+        # An interrupted command leaves half a reply, after which LOGOUT could wait for long.
         self._is_broken_off = kind is not None
         self.close()
 

@@ -78,7 +78,7 @@ class MaildirSource:
 
     def _files(self, known: set[str]) -> list[tuple[Path, str]]:
         files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
-        # The flags behind the colon change.
+        # The flags after the colon change.
         named = [(path, _shown(path.name).partition(":")[0]) for path in files]
         named.sort(key=lambda one: one[0].name)
         return [one for one in named if one[1] not in known and not one[0].name.startswith(".")]

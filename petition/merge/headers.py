@@ -142,7 +142,6 @@ def _folded(start: str, words: Sequence[str]) -> str:
 # The headers of a bulk letter, in their order; DKIM signs each of them. RFC 2369, 8058, 2919;
 # Feedback-ID is for Google's complaint reports. None of them says anything about the recipient.
 BULK_HEADERS = ("List-Unsubscribe", "List-Unsubscribe-Post", "List-ID", "Feedback-ID", "Precedence")
-_UNSUBSCRIBE, _ONE_CLICK, *_FOR_ALL = BULK_HEADERS
 
 _SENDER_ID = slice(0, 15)  # Google: 5 to 15 characters, the same in all of a sender's letters
 _OF_AN_ADDRESS = "@!$*-._~'+="  # RFC 6068 2: what needs no escape in a mailto link
@@ -173,8 +172,12 @@ class Mailing:
             return None
         campaign, domain = _ascii(frozen.campaign_id), frozen.sender.domain
         sender = re.sub("[^a-z0-9]", "", domain)[_SENDER_ID].ljust(5, "0")
-        values = (f"<{campaign}.{domain}>", f"{_ascii(frozen.letter)}:{campaign}:bulk:{sender}")
-        return cls(*ways, dict(zip(_FOR_ALL, (*values, "bulk"), strict=True)))
+        for_all = {
+            "List-ID": f"<{campaign}.{domain}>",
+            "Feedback-ID": f"{_ascii(frozen.letter)}:{campaign}:bulk:{sender}",
+            "Precedence": "bulk",
+        }
+        return cls(*ways, for_all)
 
     def link(self, token: str) -> str:
         """A person's own unsubscribe link."""
@@ -193,9 +196,9 @@ class Mailing:
         page = [self.link(token)] if self._url else []
         mail = [self._mail_link(token)] if self._mailto else []
         ways = [f"<{way}>" for way in (*page, *mail)]
-        words = {_UNSUBSCRIBE: [f"{way}," for way in ways[:-1]] + ways[-1:]}
+        words = {"List-Unsubscribe": [f"{way}," for way in ways[:-1]] + ways[-1:]}
         if self._url:
-            words[_ONE_CLICK] = ["List-Unsubscribe=One-Click"]
+            words["List-Unsubscribe-Post"] = ["List-Unsubscribe=One-Click"]
         return words | {name: [text] for name, text in self._for_all.items()}
 
     def _mail_link(self, token: str) -> str:

@@ -115,7 +115,7 @@ def is_writable(path: Path) -> bool:
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
-_PID_LENGTH = 15  # of the lock file's first line; behind it stand the numbers of `keep_last`
+_PID_LENGTH = 15  # of the lock file's first line; after it stand the numbers of `keep_last`
 
 
 @contextmanager

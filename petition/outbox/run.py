@@ -27,7 +27,7 @@ from petition.outbox.models import Copy, copies_of
 from petition.outbox.states import DONE, WAITING, Reason, State, check_transition
 from petition.outbox.worker_store import queue_moved
 
-Answer = TypeVar("Answer")
+Found = TypeVar("Found")
 
 
 class CopyOutcome(NamedTuple):
@@ -131,11 +131,11 @@ class Run:
         self._signer = Signer(log.key)
         self._bind = self._signer.binder(letter)
         self._campaign = log.campaign_id or ""  # none: nothing was queued
-        # Results before intents: a letter's result is durable with the mark of the next.
         self._beginning = asyncio.Lock()
         self._in_hand: dict[int, Identity] = {}  # of the committer's thread
         self._committer = Committer(
             log.database,
+            # Results before intents: a letter's result is durable with the mark of the next.
             (self._record_all, self._intend_all),
             is_shared=is_shared,
             loop=loop,
@@ -302,7 +302,7 @@ class Run:
 
         await self._committer.commit(step)
 
-    async def ask(self, question: Callable[[Log], Answer]) -> Answer:
+    async def ask(self, question: Callable[[Log], Found]) -> Found:
         """The answer to a question to the log, in a transaction on its connection's thread."""
         return await self._committer.commit(lambda _: question(self._log))
 
@@ -327,7 +327,8 @@ class SharedRun(Run):
 
     It may be made on another thread than the loop's. The owner is a worker, which holds the
     lock of `membership`; `cap` gives the recipients that a login may have in 24 hours, by the
-    days before this one. `damage` is what is wrong with a row that was left out.
+    days before this one, and is None where there is no cap. `damage` is what is wrong with a row
+    that was left out.
     """
 
     def __init__(
@@ -336,13 +337,12 @@ class SharedRun(Run):
         letter: str,
         revision: int,
         owner: str,
-        cap: Cap,
+        cap: Cap | None,
         loop: "asyncio.AbstractEventLoop",
     ) -> None:
         super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
         self._which: dict[str, object] = {"letter": letter, "revision": revision}
         self._cap = cap
-        self._has_cap = cap(0) is not None or cap(1_000_000) is not None
         self._found: list[int] = []  # by the last claim
         self._damaged: list[int] = []
         self.damage: LogDamaged | None = None
@@ -368,18 +368,18 @@ class SharedRun(Run):
         return self._found
 
     def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
-        within = self._within_cap(database, intents) if self._has_cap else len(intents)
+        within = self._within_cap(database, intents, self._cap) if self._cap else len(intents)
         answers = super()._intend_all(database, intents[:within]) if within else []
         return answers + [False] * (len(intents) - within)
 
-    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> int:
+    def _within_cap(self, database: Database, intents: Sequence[Intent], cap: Cap) -> int:
         """How many of the first ones the cap allows; all are under one login."""
         login = intents[0].login
         database.one("lock_cap", {"login": login})
-        cap = self._cap(self._log.days_before(login))
-        if cap is None:
+        most = cap(self._log.days_before(login))
+        if most is None:
             return len(intents)
-        room = cap - self._log.spent(login)[0]
+        room = most - self._log.spent(login)[0]
         for number, intent in enumerate(intents):
             room -= intent.recipients
             if room < 0:
@@ -395,7 +395,7 @@ class SharedRun(Run):
         return answers
 
     async def drop_unwanted(self) -> None:
-        """Suppress what waits for mailboxes that are never to be written to."""
+        """Skip what waits for mailboxes that were suppressed, in this revision alone."""
 
         def step(database: Database) -> None:
             found = [row["id"] for row in database.all("unwanted_shared", self._which)]

@@ -11,7 +11,10 @@ GIVE_UP = timedelta(days=5)  # after its first attempt a copy that is still defe
 
 
 class State(StrEnum):
-    """Where a copy is."""
+    """Where a copy is.
+
+    tests/unit/outbox/test_states.py names the other places that list all states.
+    """
 
     QUEUED = "queued"  # to be sent
     SENDING = "sending"  # in the hand of a run; once marked, its final dot may be on its way

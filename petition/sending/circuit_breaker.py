@@ -1,7 +1,8 @@
-"""When a run slows down or stops: too many errors in a row.
+"""When a run pauses, slows down or stops: after too many errors in a row.
 
-Connections that are lost together count once: trouble with the server is counted in episodes. One
-begins with the first trouble of a connection that was opened since the last one began.
+Trouble with the server is counted in episodes, so that connections lost together count once. A new
+episode begins when a connection fails that was opened after the last episode began. The run pauses
+after each episode, longer each time, and stops after the sixth in a row.
 """
 
 import math
@@ -199,7 +200,7 @@ class Slowing:
             self._note_once(episode, Slowed("", said, seconds))
 
     def dot_goes_alone(self, reply: Reply) -> None:
-        """The server refuses commands behind a final dot: one round trip more for each letter."""
+        """The server refuses commands after a final dot: one round trip more for each letter."""
         self._note(Slowed("", str(reply), 0))
 
     def _note_once(self, reason: str | int, slowed: Slowed) -> None:

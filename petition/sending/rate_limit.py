@@ -276,6 +276,11 @@ class Pace:
         """The domains that get no more letters in this run."""
         return {name for one in self._paused for name in _DOMAINS.get(one, (one,))}
 
+    @property
+    def is_capped(self) -> bool:
+        """Whether `cap` is a number on some day."""
+        return bool(self.warm_up) or self.per_day is not None
+
     def cap(self, days: int) -> int | None:
         """The recipients that a login may have in 24 hours, if it sent on `days` earlier days."""
         if days >= len(self.warm_up):

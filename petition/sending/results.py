@@ -30,7 +30,7 @@ class Slowed(NamedTuple):
     """Letters go more slowly than they could.
 
     The seconds are between two letters to the provider, or until the server is tried again; 0
-    if the server refuses commands that are pipelined behind a final dot.
+    if the server refuses commands that are pipelined after a final dot.
     """
 
     domain: str  # the provider that asked for it; "": the server itself

@@ -414,7 +414,7 @@ class Mailer:
             connection.ahead = await self._provided_letter(connection, copy)
 
     def _following(self, connection: Connection) -> Email | None:
-        """The letter whose commands are pipelined behind the present one's dot."""
+        """The letter whose commands are pipelined after the present one's dot."""
         if self._is_halted or self._route.dot_goes_alone:
             return None
         return connection.ahead.outgoing if connection.ahead else None

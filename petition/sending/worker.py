@@ -205,7 +205,7 @@ class Worker:
             dot_goes_alone=self._dot_goes_alone,
         )
         loop = asyncio.get_running_loop()
-        cap = route.pace.cap
+        cap = route.pace.cap if route.pace.is_capped else None
         run = await on_thread(SharedRun, self._log, letter, revision, self.owner, cap, loop)
         self._in_hand = letter, dispatch
         self._mailer = mailer = Mailer(

@@ -1,6 +1,5 @@
-"""Whether everything that a letter or a condition names exists, before anything is merged."""
+"""Whether everything that a letter names exists, before anything is merged."""
 
-import re
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,22 +7,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from jinja2 import TemplateSyntaxError, nodes
-from jinja2.environment import TemplateExpression
-from jinja2.lexer import Token, TokenStream
-from jinja2.parser import Parser
 from jinja2.tests import TESTS
 
 from petition.campaign.column_aliases import answer
 from petition.campaign.letter import LetterText
 from petition.campaign.names import nearest, quoted
-from petition.campaign.people import Person
 from petition.campaign.signatories import Signatory
-from petition.errors import ConditionRefused, PetitionError, UsageError
 from petition.template.fields import (
     ANSWER_FIELDS,
     DEMAND_FIELDS,
     SIGNATORY_FIELDS,
-    Named,
     ValueRefused,
 )
 from petition.template.sandbox import (
@@ -40,6 +33,9 @@ class Report(Protocol):
 
     def __call__(self, line: int, what: str, hint: str, mark: str = "") -> None: ...  # noqa: D102
 
+
+ROW = "recipient"  # what a letter calls a row; a condition may
+Node = TypeVar("Node", bound=nodes.Node)
 
 # What Jinja itself lets a template name.
 _JINJAS = frozenset({"range", "loop", "true", "false"})
@@ -190,7 +186,7 @@ class NameCheck:
         for output in self.tree.find_all(nodes.Output):
             for printed in output.nodes:
                 if isinstance(printed, nodes.Name) and printed.name == name:
-                    what = f"{{{{ {name} }}}} as a whole cannot be printed"
+                    what = f"{{{{ {name} }}}} cannot be printed directly"
                     hint = f"Write {{% for demand in {name} %}}"
                     if fields := self.known[name]:
                         hint = f"Name a field of it, as {name}.{fields[0]}"
@@ -205,11 +201,11 @@ class NameCheck:
                 f"It is a list: write {{% for one in {owner} %}}{{{{ one.{name} }}}}{{% endfor %}}"
             )
         else:
-            hint = _nearest_of(name, known, f"{owner}." if owner else "")
+            hint = nearest_of(name, known, f"{owner}." if owner else "")
         self.report(line, what, hint, whole)
 
 
-def _nearest_of(name: str, known: Collection[str], prefix: str = "") -> str:
+def nearest_of(name: str, known: Collection[str], prefix: str = "") -> str:
     """What somebody who wrote a name that is not there may have meant."""
     near = nearest(name, known)
     return f"Did you mean {prefix}{near}" if near else f"Known here: {', '.join(sorted(known))}"
@@ -265,10 +261,10 @@ class Comparison(NamedTuple):
 
 def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[Comparison]:
     """The comparisons of a template or condition that no cell can meet."""
-    for compare in _all(tree, nodes.Compare):
+    for compare in nodes_of(tree, nodes.Compare):
         sides = [compare.expr, *(operand.expr for operand in compare.ops)]
         yield from _compared(compare.lineno, sides, columns)
-    for test in _all(tree, nodes.Test):
+    for test in nodes_of(tree, nodes.Test):
         if test.name in _COMPARING:
             yield from _compared(test.lineno, [test.node, *(test.args or ())], columns)
 
@@ -301,15 +297,15 @@ def _cell(node: nodes.Node, columns: Container[str]) -> str:
         return node.name if node.name in columns else ""
     is_field = isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name)
     # What is around it has only this one field in it.
-    fields = _named_fields(nodes.Template([node]), _ROW) if is_field else ()
-    return next((f"{_ROW}.{field}" for _, field in fields), "")
+    fields = _named_fields(nodes.Template([node]), ROW) if is_field else ()
+    return next((f"{ROW}.{field}" for _, field in fields), "")
 
 
 def bare_conditions(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[tuple[int, str]]:
     """The cells that are conditions by themselves, each with its line: `if recipient.member`."""
-    tests: list[nodes.Node] = [one.test for one in _all(tree, nodes.If)]
-    tests += [one.test for one in _all(tree, nodes.CondExpr)]
-    tests += [one.test for one in _all(tree, nodes.For) if one.test]
+    tests: list[nodes.Node] = [one.test for one in nodes_of(tree, nodes.If)]
+    tests += [one.test for one in nodes_of(tree, nodes.CondExpr)]
+    tests += [one.test for one in nodes_of(tree, nodes.For) if one.test]
     if isinstance(tree, nodes.Expr):
         tests.append(tree)
     while tests:
@@ -328,7 +324,7 @@ def conditions_of(text: LetterText) -> dict[str, int]:
     for source, line in ((text.subject, text.subject_line), (text.body, text.body_line)):
         with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
             for at, cell in bare_conditions(template_syntax().parse(source)):
-                tested.setdefault(cell.removeprefix(f"{_ROW}."), line + at - 1)
+                tested.setdefault(cell.removeprefix(f"{ROW}."), line + at - 1)
     return tested
 
 
@@ -432,131 +428,7 @@ def _conditions(texts: Sequence[LetterText]) -> Iterator[nodes.Keyword]:
                         yield from _keywords_of(used)
 
 
-_ROW = "recipient"  # a letter calls the row so; a condition may
-_LIMIT = 10_000  # characters
-_OPTION = "--where"
-_LEXED_AT = re.compile(r"unexpected char .* at (\d+)", re.DOTALL)
-_HINTS = {
-    "=": "Write == to compare",
-    "&": 'Write "and"',
-    "|": 'Write "or"',
-    "!": 'Write "not", or != to compare',
-    "<": "Write != for what is not equal",
-    "'": "Close the quote",
-    '"': "Close the quote",
-}
-Node = TypeVar("Node", bound=nodes.Node)
-
-_HINT = "Write it like country == 'GB' and language != 'en'"
-
-
-class Condition:
-    """The condition of `--where`, which can name columns.
-
-    Raises:
-        ConditionRefused: It cannot be read, or names what does not exist.
-    """
-
-    def __init__(self, text: str, columns: Collection[str]) -> None:
-        self._text = " ".join(text.splitlines())
-        self._environment = _ConditionEnvironment(str)
-        self._holds = self._compiled(columns)
-
-    def __str__(self) -> str:
-        return self._text
-
-    def holds(self, person: Person) -> bool:
-        """Whether it holds for a person; UsageError if that cannot be evaluated."""
-        self._environment.budget.start()
-        names = {_ROW: Named(_ROW, person.fields), **person.fields}
-        place = f"{person.file}:{person.line}"
-        for cell in self._tested:
-            if fault := counts_as_yes(cell, person.fields.get(cell.removeprefix(f"{_ROW}."), "")):
-                raise UsageError(f"{_OPTION} {self} is not clear for {place}: {fault[0]}", fault[1])
-        try:
-            return bool(self._holds(names))
-        except PetitionError as why:
-            what, hint = why.what, why.hint
-        except Exception as why:  # noqa: BLE001 (an expression can raise anything)
-            what = str(why) or type(why).__name__
-            hint = "Cells are texts: write age|int > 17"
-        raise UsageError(f"{_OPTION} {self} cannot be evaluated for {place}: {what}", hint)
-
-    def _compiled(self, columns: Collection[str]) -> TemplateExpression:
-        if len(self._text) > _LIMIT:
-            raise UsageError(f"{_OPTION} has more than {_LIMIT:,} characters", "Make it shorter")
-        if not self._text.strip():
-            raise UsageError(f"{_OPTION} is empty", _HINT)
-        try:
-            tree = self._environment.tree(self._text)
-            self._check_names(tree, columns)
-            self._tested = dict.fromkeys(cell for _, cell in bare_conditions(tree, columns))
-            return self._environment.compile_expression(self._text, undefined_to_none=False)
-        except TemplateSyntaxError as fault:
-            raise self._unreadable(fault) from None
-        except RecursionError:
-            what = f"{_OPTION} is nested too deeply"
-            raise UsageError(what, "Write it with fewer brackets") from None
-
-    def _check_names(self, tree: nodes.Expr, columns: Collection[str]) -> None:
-        filters = known_filters()
-        for used in _all(tree, nodes.Filter):
-            self._require(used.name, filters, "filter", used.lineno)
-        for test in _all(tree, nodes.Test):
-            self._require(test.name, TESTS, "test", test.lineno)
-        for found in compared_with_numbers(tree, columns):
-            raise self._refused(found.what, found.hint, found.line - 1)
-        for name in _all(tree, nodes.Name):
-            self._require(name.name, (*columns, _ROW), "column", name.lineno)
-        for field in _all(tree, nodes.Getattr):
-            if isinstance(field.node, nodes.Name) and field.node.name == _ROW:
-                self._require(field.attr, columns, "column", field.lineno + len("."))
-
-    def _require(self, name: str, known: Collection[str], kind: str, position: int) -> None:
-        if name not in known:
-            what = f'there is no {kind} "{name}"'
-            raise self._refused(what, _nearest_of(name, known), position - 1)
-
-    def _unreadable(self, fault: TemplateSyntaxError) -> ConditionRefused:
-        message = fault.message or "it cannot be read"
-        lexed = _LEXED_AT.fullmatch(message)
-        at = int(lexed[1]) if lexed else fault.lineno - 1
-        if "end of template" in message or "end of file" in message:
-            return self._refused("something is missing at its end", _HINT, len(self._text))
-        sign = (re.match(r"\w+|.|$", self._text[at:]) or [""])[0]
-        what = f"{sign or 'its end'} does not fit here"
-        return self._refused(what, _HINTS.get(sign, _HINT), at)
-
-    def _refused(self, what: str, hint: str, at: int) -> ConditionRefused:
-        return ConditionRefused(f"{_OPTION}: {what}", hint, self._text, at)
-
-
-class _ConditionEnvironment(LetterEnvironment):
-    """The sandbox of the letters, in which a "line" is a place in the condition from 1."""
-
-    def tree(self, text: str) -> nodes.Expr:
-        """The condition as Jinja reads it."""
-        parser = Parser(self, text, state="variable")
-        expression = parser.parse_expression()
-        if not parser.stream.eos:
-            parser.fail("there is more behind it")
-        return expression
-
-    def _tokenize(
-        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
-    ) -> TokenStream:
-        return TokenStream(self._placed(source, name, filename, state), name, filename)
-
-    def _placed(
-        self, source: str, name: str | None, filename: str | None, state: str | None
-    ) -> Iterator[Token]:
-        place = 1
-        for _, kind, text in self.lexer.tokeniter(source, name, filename, state):
-            yield from self.lexer.wrap([(place, kind, text)], name, filename)
-            place += len(text)
-
-
-def _all(tree: nodes.Node, kind: type[Node]) -> list[Node]:
+def nodes_of(tree: nodes.Node, kind: type[Node]) -> list[Node]:
     """The nodes of a kind, also the topmost one."""
     own = [tree] if isinstance(tree, kind) else []
     return [*own, *tree.find_all(kind)]

@@ -192,7 +192,7 @@ def of_failure(fault: Exception) -> TemplateFault:
         return TemplateFault("a day cannot be calculated with", hint)
     hint = next((hint for kind, hint in _HINTS if isinstance(fault, kind)), "")
     if called := re.search(r"(\w+)\(\) (?:takes|missing|got) ", message):
-        # Python names the function behind a filter: `do_truncate()`, `Operations._limit()`.
+        # Python names the function of a filter: `do_truncate()`, `Operations._limit()`.
         message = f"{re.sub('^(?:sync_)?(?:do_|test_|_)', '', called[1])}{message[called.end(1) :]}"
         hint = ""
     told = message if isinstance(fault, TemplateError) else f"this cannot be evaluated: {message}"

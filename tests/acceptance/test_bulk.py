@@ -347,7 +347,7 @@ def test_a_new_login_stops_at_the_cap_of_its_first_day(campaign: SmallCampaign):
     with counting_server() as server:
         through = campaign.through(server.port)
         answer = through.petition("send", "news", "--yes", status=3)
-        assert "warming up: 2, 4" in " ".join(answer.out.split())
+        assert "2, then 4 a day" in " ".join(answer.out.split())
         assert server.accepted.total() == 2
         through.petition("send", "news", "--yes", status=3)  # a restart does not free it
         assert server.accepted.total() == 2

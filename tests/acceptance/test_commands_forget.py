@@ -125,7 +125,7 @@ def test_a_signatory_is_taken_out_of_the_letter_and_the_rest_go_without_the_name
         rows(signed.root, "UPDATE copy SET due_at = '2020' WHERE due_at <> ''", "petition.db")
         # Nobody confirms it: nothing goes without the name before somebody was asked.
         declined = live.petition("send", "open-letter", status=2)
-        assert "a name forgotten on" in declined.out
+        assert "a name that was erased on" in declined.out
         live.petition("send", "open-letter", "--yes", status=0)
     ((letter,),) = rows(
         signed.root, "SELECT bytes FROM copy WHERE bytes IS NOT NULL", "petition.db"

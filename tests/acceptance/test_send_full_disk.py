@@ -101,8 +101,9 @@ def test_what_a_run_left_on_a_full_disk_is_explained(tmp_path: Path):
         assert "the log could not be written: petition.db: database or disk is full" in err
         said = campaign.petition("status", "open-letter", status=0).out
         assert "sending" in said
-        assert "left by a run that has ended" in said
-        assert "may have arrived; the log cannot be written now. Free some space" in said
+        assert "a run that ended" in said
+        assert "may have arrived" in said
+        assert "Free some space" in said
         assert "is running" not in said
         assert "open-letter, sending: left by" in campaign.petition("status", status=0).out
         refused = campaign.petition(*SEND, status=1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from petition.address import Mailbox
 from petition.campaign.people import Person
 from petition.errors import ConditionRefused, UsageError, sentence
-from petition.template.check_names import Condition
+from petition.template.condition import Condition
 
 FIELDS = {"country": "GB", "language": "en", "age": "30", "tag_list": "vip, press", "town": ""}
 ANN = Person("people.csv", 7, 6, "", Mailbox("Ann", "ann@x.example"), "en", FIELDS)

@@ -27,7 +27,7 @@ def problem_of(expression, **around):
         ("recipent.name", "there is no recipent. Did you mean recipient"),
         ("name", "Write recipient.name"),
         ("salutation or 'x'", "Write recipient.salutation"),
-        ("recipient", "{{ recipient }} as a whole cannot be printed. Name a field of it"),
+        ("recipient", "Name a field of it, as recipient.id"),
         ("sender.adress", "there is no sender.adress. Did you mean sender.address"),
         ("campaign.name", "there is no campaign.name"),
         ("today.month", "there is no today.month"),
