@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from unicodedata import category
 
 from petition.campaign.folder import SETTINGS_FILE, Campaign
-from petition.campaign.letter import Letter
+from petition.campaign.letter import ATTACHMENTS_LIMIT, Letter
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.campaign.text_file import find_file, unreadable
@@ -340,7 +340,7 @@ class Attachments:
         found: list[File] = []
         size = self._shared_size
         try:
-            for path in loaded.own_paths(person):
+            for path in self._own_paths(person, loaded, queued):
                 found.append(self._read_own(path, queued))
                 size += len(found[-1].data)
                 refuse_large(size)
@@ -353,6 +353,21 @@ class Attachments:
         except CellRefused as refusal:
             raise refused_row(person, refusal, self._place, "attaches") from None
         return found
+
+    def _own_paths(self, person: Person, loaded: LoadedText, queued: str | None) -> list[str]:
+        """The paths of a person's own files: none for an empty one, several between semicolons."""
+        paths: list[str] = []
+        known = hashes_in(queued or "")
+        for path in loaded.own_paths(person):
+            if ";" not in path or path in known or self._files.has(path):
+                paths += [path] if path.strip() else []
+            else:
+                named = [one.strip() for one in path.split(";") if one.strip()]
+                paths += dict.fromkeys(named)
+        if len(paths) > ATTACHMENTS_LIMIT:
+            what = f"the row names {len(paths)} files, but at most {ATTACHMENTS_LIMIT} are possible"
+            raise CellRefused(what, "Combine some of them into one file")
+        return paths
 
     def _read_own(self, path: str, queued: str | None) -> File:
         try:

@@ -79,6 +79,42 @@ def test_own_attachment_is_of_its_row(letter):
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "{{ recipient.page or '' }}",
+        "{% if recipient.page %}{{ recipient.page }}{% endif %}",
+    ],
+)
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("", []),
+        ("a.pdf", ["a.pdf"]),
+        ("a.pdf; b.pdf;a.pdf;", ["a.pdf", "b.pdf"]),
+        ("one;two.pdf", ["one;two.pdf"]),
+    ],
+)
+def test_a_row_has_no_file_or_one_or_several(letter, path, cell, names):
+    for name in ("a.pdf", "b.pdf", "one;two.pdf"):
+        letter.write(name)
+    sent = letter.merged(path, person=person_of(page=cell))
+    assert [part.get_filename() for part in read(sent.data).iter_attachments()] == names
+    queued = letter.merger(path).check(person_of(page=cell), 1, NOW).own_files
+    assert letter.merged(path, person=person_of(page=cell, **queued)).data == sent.data
+
+
+@pytest.mark.parametrize("cell", ["a.pdf; ../x", "a.pdf;petition.toml", "a.pdf;none.pdf"])
+def test_each_of_several_files_is_checked(letter, cell):
+    for name in ("a.pdf", "petition.toml"):
+        letter.write(name)
+    with pytest.raises(MergeRefused, match=r"recipients\.csv:7"):
+        letter.merged("{{ recipient.page }}", person=person_of(page=cell))
+    many = ";".join(f"{number}.pdf" for number in range(21))
+    with pytest.raises(MergeRefused, match="at most 20"):
+        letter.merged("{{ recipient.page }}", person=person_of(page=many))
+
+
+@pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
         ("a.pdf", b"x", "application/pdf"),
