@@ -19,7 +19,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.states import State
 
-_AWAITED = UNANSWERED | {Status.UNCLASSIFIED}  # what is unclassified may be no answer
+AWAITED = UNANSWERED | {Status.UNCLASSIFIED}  # what is unclassified may be no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Entry:
     @property
     def is_waiting(self) -> bool:
         """Whether they have not answered yet."""
-        return not self.is_bounced and self.status in _AWAITED
+        return not self.is_bounced and self.status in AWAITED
 
     @property
     def days(self) -> int | None:
@@ -94,7 +94,7 @@ class Entry:
 
     @property
     def _until(self) -> date:
-        given = [one for one in self.standing.answers if one.status not in _AWAITED]
+        given = [one for one in self.standing.answers if one.status not in AWAITED]
         if self.is_waiting or not given:
             return self.today
         return given[0].at.astimezone(self.zone).date()

@@ -16,16 +16,15 @@ from zoneinfo import ZoneInfo
 
 from petition.errors import PetitionError
 from petition.merge.document import Frozen
-from petition.outbox.answers import UNANSWERED, Answer, Standing, Status, answers
+from petition.outbox.answers import Answer, Standing, Status
 from petition.outbox.database import moment
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
 from petition.outbox.models import Counts, fields_of
 from petition.outbox.states import State
+from petition.report.ledger import AWAITED, Entry, ledger
 
-_WAITED_FOR = UNANSWERED | {Status.UNCLASSIFIED}
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are only numbers
-_ARRIVED = (State.SENT, State.UNCERTAIN)
 _SAMPLES = 120
 _PART = r"[^\s<>\"'(),;:“”@]"
 _ADDRESS = re.compile(rf"{_PART}{{1,64}}@{_PART}+")  # bounded, so that a long word costs no more
@@ -45,12 +44,24 @@ class ReportedPerson:
     name: str
     office: str = ""  # a public one
     is_named: bool = True
-    first_sent: datetime | None = None
-    letters: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # one for each letter that they have
     by_demand: dict[str, Status] = field(default_factory=dict)  # "": the letter as a whole
-    answered_on: datetime | None = None  # the first real answer
-    is_overdue: bool = False
-    days: int | None = None  # from the first letter to the answer, or to today
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether they have not answered one of their letters."""
+        return any(entry.is_waiting for entry in self.entries)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether an answer of theirs is overdue."""
+        return any(entry.overdue for entry in self.entries)
+
+    @property
+    def days(self) -> int:
+        """The most days that an answer took, or that one which is missing has taken so far."""
+        counted = [one for one in self.entries if one.is_waiting] or self.entries
+        return max((entry.days or 0 for entry in counted), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +106,12 @@ class Figures:
     @property
     def sent(self) -> list[ReportedPerson]:
         """Those to whom a letter was sent."""
-        return [one for one in self.people if one.first_sent]
+        return [one for one in self.people if one.entries]
 
     @property
     def answered(self) -> int:
         """How many of them gave a real answer."""
-        return sum(one.answered_on is not None for one in self.sent)
+        return sum(not one.is_waited_for for one in self.sent)
 
     @property
     def overdue(self) -> int:
@@ -133,16 +144,16 @@ def _read_people(log: Log, found: Figures) -> None:
     rows = (log.rows("report_people", {"letter": letter}) for letter in small)
     for row in chain.from_iterable(rows):
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
-        person.letters.append(row["letter"])
         if found.is_public and not person.is_named and len(row["name"].split()) > 1:
             found.hidden[_plain(row["name"])] = person.name
-        if row["letter_date"] and row["state"] in _ARRIVED:
-            sent = moment(row["letter_date"])
-            person.first_sent = min(person.first_sent or sent, sent)
     found.people = list(people.values())
-    said = answers(log, small)
-    for key, person in people.items():
-        _judge(person, said.get(key, Standing()), found)
+    for letter in small:
+        book = ledger(log, letter)
+        for entry in book.entries if book else ():
+            if not entry.is_bounced:
+                people[entry.copy.folded].entries.append(entry)
+    for person in found.people:
+        _judge(person, found)
     found.stalls.sort(key=lambda one: one.at)
 
 
@@ -182,23 +193,13 @@ def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _judge(person: ReportedPerson, standing: Standing, found: Figures) -> None:
-    """Where a person stands, by the rules of `status --answers`."""
+def _judge(person: ReportedPerson, found: Figures) -> None:
+    """Where a person stands with all their letters together."""
+    given = {one.id: one for entry in person.entries for one in entry.standing.answers}
+    standing = Standing([given[number] for number in sorted(given)])
     stands = {"": standing.said()} | {one: standing.to_demand(one) for one in found.demands}
     person.by_demand = {key: one for key, one in stands.items() if one is not Status.NONE}
     found.stalls += [_stalled(person, answer, found) for answer in standing.stalls]
-    if person.first_sent is None:
-        return
-    overall = standing.overall(found.demands)
-    given = [one.at for one in standing.answers if one.status not in _WAITED_FOR]
-    if overall not in _WAITED_FOR and given:
-        person.answered_on = given[0]
-    start = person.first_sent.astimezone(found.zone).date()
-    end = person.answered_on.astimezone(found.zone).date() if person.answered_on else found.made_on
-    person.days = max((end - start).days, 0)
-    days = [day for letter in person.letters if (day := found.reply_by.get(letter))]
-    is_late = bool(days) and found.made_on > min(days)
-    person.is_overdue = is_late and overall in UNANSWERED
 
 
 def _stalled(person: ReportedPerson, answer: Answer, found: Figures) -> ReportedAnswer:
@@ -238,7 +239,7 @@ _GROUPS = {
     "skipped": (State.SKIPPED,),
 }
 _CHANNELS = {"door": "at the door", "phone": "by phone", "letter": "by letter", "mail": "by mail"}
-_STATUSES = {Status.NONE: "no answer", Status.UNCLASSIFIED: "to be sorted"}  # others as they are
+_STATUSES = {Status.NONE: "no answer", Status.UNCLASSIFIED: "to be classified"}
 # The browser itself refuses whatever the page might ask for.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # HTML does not allow control characters (13.1 of its standard), and a terminal that the page is
@@ -332,9 +333,9 @@ def _body(found: Figures) -> Iterator[_Html]:
         yield _tag("h2", "Days waited")
         yield _waits(found.sent)
     if found.stalls:
-        yield _tag("h2", "Put off")
+        yield _tag("h2", "Stalled")
         yield from map(_stall, found.stalls)
-    unanswered = ", ".join(_STATUSES.get(one, one) for one in Status if one in _WAITED_FOR)
+    unanswered = ", ".join(_STATUSES.get(one, one) for one in Status if one in AWAITED)
     notes = "“Sent” means that a mail server accepted responsibility for the letter, no more."
     notes += f" Unanswered are: {unanswered}."
     notes += " People who hold no public office are not named." if found.is_public else ""
@@ -349,7 +350,7 @@ def _tiles(found: Figures) -> _Html:
             ("answered", found.answered, ""),
             ("unanswered", len(found.sent) - found.answered, ""),
             ("overdue", found.overdue, "grave" if found.overdue else ""),
-            ("times put off", len(found.stalls), "grave" if found.stalls else ""),
+            ("times stalled", len(found.stalls), "grave" if found.stalls else ""),
         ]
     shown = (
         _tag("div", _tag("dt", name), _tag("dd", f"{number:,}"), class_=kind)
@@ -442,14 +443,14 @@ def _cell(person: ReportedPerson, demand: str, title: str) -> _Html:
 
 
 def _waits(people: list[ReportedPerson]) -> _Html:
-    most = max((one.days or 0 for one in people), default=0) or 1
-    ordered = sorted(people, key=lambda one: (one.answered_on is not None, -(one.days or 0)))
+    most = max(one.days for one in people) or 1
+    ordered = sorted(people, key=lambda one: (not one.is_waited_for, -one.days))
     return _tag("ul", *(_wait(one, most) for one in ordered), class_="waits")
 
 
 def _wait(person: ReportedPerson, most: int) -> _Html:
-    days = person.days or 0
-    kind = "done" if person.answered_on else "over" if person.is_overdue else "open"
+    days = person.days
+    kind = "over" if person.is_overdue else "open" if person.is_waited_for else "done"
     told = f"{days} day{'' if days == 1 else 's'}"
     told += {"done": ", answered", "over": ", overdue", "open": ""}[kind]
     bar = _tag(
@@ -467,4 +468,4 @@ def _wait(person: ReportedPerson, most: int) -> _Html:
 def _stall(one: ReportedAnswer) -> _Html:
     how = f", {_CHANNELS.get(one.channel, one.channel)}" if one.channel else ""
     by = _tag("footer", f"{one.name}, {one.at:%Y-%m-%d}{how}", class_="when")
-    return _tag("blockquote", _tag("p", one.quote or "(no words were noted)"), by)
+    return _tag("blockquote", _tag("p", one.quote or "(no quotation)"), by)

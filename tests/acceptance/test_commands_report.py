@@ -1,5 +1,6 @@
 """petition report: what the page tells, to whom, and that a browser needs nothing else for it."""
 
+import json
 import re
 import shutil
 import socket
@@ -42,7 +43,7 @@ def answered(campaign: SmallCampaign) -> SmallCampaign:
         (3, "stalled", "", "mail", "Not I. Ask PRIVATE\nPerson.\x1b]0;title\x07\x9b1m"),
     ]
     with sqlite3.connect(campaign.root / "rehearsal.db") as database:
-        database.execute("UPDATE copy SET letter_date = '2026-01-01T09:00:00.000Z'")
+        database.execute("UPDATE event SET at = '2026-01-01T09:00:00.000Z'")
         database.executemany(
             "INSERT INTO answer (copy, status, demand, channel, quote, at, author)"
             " VALUES (?, ?, ?, ?, ?, '2026-01-03T09:00:00.000Z', 'ann')",
@@ -65,7 +66,7 @@ def text_of(markup: str) -> str:
 def test_the_page_shows_deliveries_answers_stalls_and_days(answered: SmallCampaign):
     markup = page(answered)
     text = text_of(markup)
-    assert "sent 3 not delivered 0 answered 1 unanswered 2 overdue 2 times put off 3" in text
+    assert "sent 3 not delivered 0 answered 1 unanswered 2 overdue 2 times stalled 3" in text
     assert "Ann &lt;b&gt;Bold&lt;/b&gt; Chair of the Board stalled meeting" in text
     assert "2 days, answered" in text
     assert re.search(r"Private Person \d+ days, overdue", text)
@@ -73,6 +74,17 @@ def test_the_page_shows_deliveries_answers_stalls_and_days(answered: SmallCampai
     assert stat.S_IMODE((answered.root / "report.html").stat().st_mode) == 0o600
     shown = answered.petition("report", status=0).out
     assert re.search(r"answered +1 of 3 people", shown)
+
+
+def test_the_page_and_the_status_agree_on_who_is_overdue(answered: SmallCampaign):
+    """A later revision with a later date, to others alone, gives nobody else more time."""
+    answered.change("letters/open-letter.md", "reply_by: 2026-01-05", "reply_by: 2126-01-05")
+    answered.write("recipients.csv", PEOPLE + "p4,p4@x.example,Dee New,\n")
+    answered.petition("send", "open-letter", "--revise", status=0)
+    letters = json.loads(answered.petition("status", "--answers", "--json", status=0).out)
+    late = [one["name"] for letter in letters for one in letter["people"] if one["overdue"]]
+    assert re.findall(r"(\w+ \w+) \d+ days, overdue", text_of(page(answered))) == late
+    assert late
 
 
 def test_the_public_page_has_no_address_and_no_name_without_an_office(answered: SmallCampaign):

@@ -58,7 +58,7 @@ def test_the_follow_up_goes_to_the_right_people_in_the_right_threads_and_the_rep
     }  # fmt: skip
     page = (campaign.root / "report.html").read_text(encoding="utf-8")
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    assert "sent 21 not delivered 1 answered 1 unanswered 10 overdue 0 times put off 1" in text
+    assert "sent 21 not delivered 1 answered 1 unanswered 10 overdue 0 times stalled 1" in text
     assert STALL in text
     assert "Jörg Weißenfels Senior Independent Director meeting" in text
     public = (campaign.root / "public.html").read_text(encoding="utf-8")
