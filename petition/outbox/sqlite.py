@@ -1,4 +1,4 @@
-"""The log in a local file: SQLite. The only module that imports sqlite3.
+"""The log in a local file: SQLite.
 
 SQLite in WAL mode with synchronous=FULL: a commit that returned survives a power loss, as far as
 the disk honours fsync (https://www.sqlite.org/pragma.html#pragma_synchronous).
