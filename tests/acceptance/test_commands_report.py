@@ -1,6 +1,5 @@
 """petition report: what the page tells, to whom, and that a browser needs nothing else for it."""
 
-import json
 import re
 import shutil
 import socket
@@ -81,7 +80,7 @@ def test_the_page_and_the_status_agree_on_who_is_overdue(answered: SmallCampaign
     answered.change("letters/open-letter.md", "reply_by: 2026-01-05", "reply_by: 2126-01-05")
     answered.write("recipients.csv", PEOPLE + "p4,p4@x.example,Dee New,\n")
     answered.petition("send", "open-letter", "--revise", status=0)
-    letters = json.loads(answered.petition("status", "--answers", "--json", status=0).out)
+    letters = answered.petition("status", "--answers", "--json", status=0).json["letters"]
     late = [one["name"] for letter in letters for one in letter["people"] if one["overdue"]]
     assert re.findall(r"(\w+ \w+) \d+ days, overdue", text_of(page(answered))) == late
     assert late
