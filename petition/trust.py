@@ -26,7 +26,7 @@ from petition.user_state import changed_state, read_state
 _FILE = "trust.json"
 
 
-class Part(StrEnum):
+class Section(StrEnum):
     """What a request belongs to; a command asks only for the parts that it uses."""
 
     LOG = "log"
@@ -43,7 +43,7 @@ class Request:
     the folder that it names. A changed script is another command.
     """
 
-    part: Part
+    part: Section
     key: str  # in petition.toml
     value: str  # as far as it matters
     effect: str  # what petition does with it
@@ -114,9 +114,9 @@ def _of_log(settings: Settings, environ: Mapping[str, str], root: Path) -> Itera
         effect = "keeps the log in this database, with the password that ~/.pgpass has for it"
         if not PostgresAddress.parse(url).is_verified:
             effect += "; its certificate is not verified"
-        yield Request(Part.LOG, "[log] database", url, effect)
+        yield Request(Section.LOG, "[log] database", url, effect)
     elif path := _outside(url.removeprefix(SQLITE), root):
-        yield Request(Part.LOG, "[log] database", path, "keeps the log in this file")
+        yield Request(Section.LOG, "[log] database", path, "keeps the log in this file")
 
 
 def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
@@ -130,9 +130,9 @@ def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> It
         if server.username is not None:
             effect += f" and gives it the {source.kind} of {server.username}"
             seal = _sealed(server.username, server.auth, server.security)
-        yield Request(Part.SERVER, "[smtp] host", server.name, effect, seal)
+        yield Request(Section.SERVER, "[smtp] host", server.name, effect, seal)
     if server.username is not None:
-        yield from _login(Part.SERVER, source, server, environ, root)
+        yield from _login(Section.SERVER, source, server, environ, root)
 
 
 def _of_signature(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
@@ -140,10 +140,10 @@ def _of_signature(settings: Settings, environ: Mapping[str, str], root: Path) ->
     if dkim is None or DKIM_KEY.given(environ):
         return
     if dkim.key_command:
-        yield _command(Part.SIGNATURE, DKIM_KEY.setting, dkim.key_command, root)
+        yield _command(Section.SIGNATURE, DKIM_KEY.setting, dkim.key_command, root)
     if dkim.key_file:
         effect = "signs letters with this key"
-        yield Request(Part.SIGNATURE, "[dkim] key_file", dkim.key_file, effect)
+        yield Request(Section.SIGNATURE, "[dkim] key_file", dkim.key_file, effect)
 
 
 def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
@@ -154,24 +154,30 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
     if kind == "imaps":
         source = SecretSource.of_login("inbox", inbox.auth)
         effect = f"reads this mailbox and gives its server the {source.kind}"
-        yield Request(Part.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
-        yield from _login(Part.INBOX, source, inbox, environ, root)
+        yield Request(Section.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
+        yield from _login(Section.INBOX, source, inbox, environ, root)
         return
     for name in (path, f"{path}/new", f"{path}/cur"):
         if outside := _outside(str((root / name).resolve()), root):
-            yield Request(Part.INBOX, "[inbox] url", f"{kind}:{outside}", "reads the mails there")
+            yield Request(
+                Section.INBOX, "[inbox] url", f"{kind}:{outside}", "reads the mails there"
+            )
             return
 
 
 def _login(
-    part: Part, source: SecretSource, login: Server | Inbox, environ: Mapping[str, str], root: Path
+    part: Section,
+    source: SecretSource,
+    login: Server | Inbox,
+    environ: Mapping[str, str],
+    root: Path,
 ) -> Iterator[Request]:
     command = login.token_command if source.kind == "token" else login.password_command
     if command and not source.given(environ):
         yield _command(part, source.setting, command, root)
 
 
-def _command(part: Part, key: str, command: str, root: Path) -> Request:
+def _command(part: Section, key: str, command: str, root: Path) -> Request:
     words: list[str] = []
     with suppress(ValueError):  # then it is not a command, and cannot be run
         words = shlex.split(command)

@@ -225,7 +225,7 @@ def _attachments(value: object) -> tuple[str, ...]:
     return paths
 
 
-Copies = Annotated[
+CopiedTo = Annotated[
     tuple[Annotated[Mailbox, PlainValidator(_copied)], ...], BeforeValidator(_addresses)
 ]
 
@@ -238,8 +238,8 @@ class FrontMatter(BaseModel):
     to: OneLine = "recipients"
     subject: OneLine = Field(examples=['subject: "What the letter is about"'])
     kind: Literal["personal", "bulk"] = "personal"
-    cc: Copies = ()
-    bcc: Copies = ()
+    cc: CopiedTo = ()
+    bcc: CopiedTo = ()
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
     attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
     event: OneLine | None = None

@@ -14,9 +14,9 @@ from petition.campaign.names import folded_name, quoted
 from petition.campaign.tables import TableRow, open_table
 from petition.errors import AddressRefused, Level, PetitionError, Problem
 
-Kind = Literal["individual", "organisation"]
+SignatoryKind = Literal["individual", "organisation"]
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, SignatoryKind] = {
     "": "individual",
     "individual": "individual",
     "organisation": "organisation",
@@ -46,7 +46,7 @@ class Signatory:
     organisation: str
     place: str
     country: str
-    kind: Kind
+    kind: SignatoryKind
     email: str  # as on the wire
     signed_on: date | None
     publish: bool  # whether the name may be shown: consent is given, never assumed

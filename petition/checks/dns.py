@@ -339,7 +339,7 @@ def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class MailService:
     """A mail provider."""
 
     host: str  # the end of its servers' names
@@ -350,34 +350,38 @@ class Known:
 
 
 _ALL = (
-    Known("gmail.com", "Gmail", "_spf.google.com", ("google",), ("gmail.com", "googlemail.com")),
-    Known(
+    MailService(
+        "gmail.com", "Gmail", "_spf.google.com", ("google",), ("gmail.com", "googlemail.com")
+    ),
+    MailService(
         "office365.com", "Microsoft 365", "spf.protection.outlook.com", ("selector1", "selector2")
     ),
-    Known("outlook.com", "Outlook.com", own=("outlook.com", "hotmail.com", "live.com", "msn.com")),
-    Known("yahoo.com", "Yahoo", own=("yahoo.com", "ymail.com", "rocketmail.com", "aol.com")),
-    Known("icloud.com", "iCloud", own=("icloud.com", "me.com", "mac.com")),
-    Known("mail.ru", "Mail.ru", own=("mail.ru", "inbox.ru", "list.ru", "bk.ru")),
-    Known("yandex.ru", "Yandex", own=("yandex.ru", "yandex.com", "yandex.kz", "ya.ru")),
-    Known(
+    MailService(
+        "outlook.com", "Outlook.com", own=("outlook.com", "hotmail.com", "live.com", "msn.com")
+    ),
+    MailService("yahoo.com", "Yahoo", own=("yahoo.com", "ymail.com", "rocketmail.com", "aol.com")),
+    MailService("icloud.com", "iCloud", own=("icloud.com", "me.com", "mac.com")),
+    MailService("mail.ru", "Mail.ru", own=("mail.ru", "inbox.ru", "list.ru", "bk.ru")),
+    MailService("yandex.ru", "Yandex", own=("yandex.ru", "yandex.com", "yandex.kz", "ya.ru")),
+    MailService(
         "fastmail.com",
         "Fastmail",
         "spf.messagingengine.com",
         ("fm1", "fm2", "fm3"),
         ("fastmail.com", "fastmail.fm"),
     ),
-    Known("mailgun.org", "Mailgun", "mailgun.org"),
-    Known("amazonaws.com", "Amazon SES"),
-    Known("postmarkapp.com", "Postmark"),
+    MailService("mailgun.org", "Mailgun", "mailgun.org"),
+    MailService("amazonaws.com", "Amazon SES"),
+    MailService("postmarkapp.com", "Postmark"),
 )
 
 
-def giver_of(domain: str) -> Known | None:
+def giver_of(domain: str) -> MailService | None:
     """The provider that gives anybody addresses in a domain."""
     return next((one for one in _ALL if domain in one.own), None)
 
 
-def known_of(host: str) -> Known | None:
+def known_of(host: str) -> MailService | None:
     """The provider that a server belongs to, by its name."""
     name = f".{host.lower()}"
     return next((one for one in _ALL if name.endswith(f".{one.host}")), None)

@@ -194,7 +194,7 @@ _ODD = re.compile(
 _UNUSUAL = re.compile(r"[^\w .'’()/+@\n-]")
 
 # What is wrong, and what to do.
-Finding = tuple[str, str]
+Oddity = tuple[str, str]
 
 
 def may_be_odd(cells: Iterable[str]) -> bool:
@@ -215,7 +215,7 @@ def brings_along(cells: Iterable[str]) -> bool:
     return _ODD.search("\n".join(cells)) is not None
 
 
-def odd_names(cells: Mapping[str, str]) -> Iterator[Finding]:
+def odd_names(cells: Mapping[str, str]) -> Iterator[Oddity]:
     """A salutation for somebody else, and a name in capitals."""
     salutation, name = cells.get("salutation", ""), cells.get("name", "")
     if salutation and name and _is_for_another(salutation, name):
@@ -229,7 +229,7 @@ def odd_names(cells: Mapping[str, str]) -> Iterator[Finding]:
 
 def odd_cells(
     cells: Mapping[str, str], columns: Iterable[str], before_sign: Container[str]
-) -> Iterator[Finding]:
+) -> Iterator[Oddity]:
     """Cells that a program or a person got wrong.
 
     Args:
@@ -254,7 +254,7 @@ def odd_cells(
             yield f"{what}, with a punctuation mark at its end", hint
 
 
-def shouted_name(name: str) -> Iterator[Finding]:
+def shouted_name(name: str) -> Iterator[Oddity]:
     """A name in capitals or lower case only; one word may be what an organisation is called."""
     words = re.findall(r"[^\W\d_]{3,}", name)
     is_one_case = name.isupper() != name.islower()

@@ -12,7 +12,7 @@ from petition.checks.dns import (
     POLICIES,
     Dmarc,
     DnsTrouble,
-    Known,
+    MailService,
     Resolver,
     Spf,
     giver_of,
@@ -94,7 +94,7 @@ class SenderDomain:
         )
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> MailService | None:
         """The provider, if it is a known one."""
         return known_of(self.server.host) if self.server else None
 

@@ -53,7 +53,7 @@ from petition.prepare import (
 from petition.smtp.dkim import KeyRefused, load_key, public_record
 from petition.smtp.login import secret_of
 from petition.smtp.session import run_loop
-from petition.trust import LogUntrusted, Part
+from petition.trust import LogUntrusted, Section
 from petition.user_state import UserStateUnusable
 
 SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
@@ -177,7 +177,7 @@ def inspect(
 
 def _look_online(place: Workspace, inspection: Inspection, *, asks: bool) -> None:
     try:
-        place.allow(Part.SERVER, Part.SIGNATURE, asks=asks)
+        place.allow(Section.SERVER, Section.SIGNATURE, asks=asks)
         seen = look_online(place, inspection.sizes, inspection.recipients)
     except ServerMisnamed:  # reported above
         return
@@ -285,7 +285,7 @@ class _Inspector:
 
     def _tell_unconfirmed(self) -> None:
         """What `send` would ask about before it sends anything."""
-        uses = () if self._place.is_rehearsal else (Part.SERVER, Part.SIGNATURE)
+        uses = () if self._place.is_rehearsal else (Section.SERVER, Section.SIGNATURE)
         for one in self._place.unconfirmed(*uses):
             table, _, key = one.key.partition("] ")
             line = self._place.campaign.lines.line_of((table.removeprefix("["), key))

@@ -22,7 +22,7 @@ from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.inbox.patterns import Finding
 from petition.outbox.inbound import Incoming, Recorded, sent_since
-from petition.trust import Part
+from petition.trust import Section
 
 _POLL_SECONDS = 60
 _PAUSE_SECONDS = 5  # before a lost connection is made again; doubled each time that fails
@@ -66,7 +66,7 @@ def inbox(
         if settings is None:
             hint = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
             raise UsageError("no inbox is set", hint)
-        place.allow(Part.LOG, Part.INBOX, asks=not as_json)
+        place.allow(Section.LOG, Section.INBOX, asks=not as_json)
         _listen(place, settings, watch=watch, as_json=as_json)
         if not as_json:
             place.say_which()

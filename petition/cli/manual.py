@@ -11,7 +11,7 @@ from petition.address import folded
 from petition.campaign.supporters import read_opt_outs
 from petition.cli import output
 from petition.cli.status import next_step
-from petition.cli.workspace import Json, Letter, ThisLog, Workspace, addresses, letter_name
+from petition.cli.workspace import Json, LetterName, ThisLog, Workspace, addresses, letter_name
 from petition.errors import ExitStatus, UsageError
 from petition.outbox import manual
 from petition.outbox.log import Log
@@ -82,7 +82,7 @@ def _is_uncertain(copy: Copy) -> bool:
 
 def retry(
     context: typer.Context,
-    letter: Letter,
+    letter: LetterName,
     address: Annotated[
         list[str] | None,
         typer.Argument(
@@ -118,7 +118,7 @@ def retry(
 
 def withdraw(
     context: typer.Context,
-    letter: Letter,
+    letter: LetterName,
     address: Annotated[
         list[str] | None,
         typer.Argument(metavar="ADDR", help="Only to these; else to everyone who waits for it."),

@@ -15,7 +15,7 @@ from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import output, run_delivery, send_plan
 from petition.cli.run_delivery import Progress
 from petition.cli.status import next_step
-from petition.cli.workspace import OUTBOX, Letter, ThisLog, Workspace, engine
+from petition.cli.workspace import OUTBOX, LetterName, ThisLog, Workspace, engine
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
@@ -29,7 +29,7 @@ from petition.sending.retry import RetrySchedule
 from petition.sending.sender import person_of
 from petition.smtp.dkim import load_key, public_record
 from petition.smtp.replies import NOBODY, Outcome, advice
-from petition.trust import Part
+from petition.trust import Section
 
 _LARGE = 100  # megabytes; to check a log of this size takes more than a second
 LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
@@ -49,7 +49,7 @@ class Flags:
 
 def send(
     context: typer.Context,
-    letter: Letter,
+    letter: LetterName,
     to: Annotated[
         list[str] | None,
         typer.Option("--to", metavar="WHO", help="Only to WHO: an address, an id or a row number."),
@@ -106,7 +106,7 @@ def send(
     flags = Flags(dry_run=dry_run, yes=yes, wait=wait)
     with Workspace.open(context, writes=True) as place:
         if not place.is_rehearsal:
-            uses = (Part.LOG,) if dry_run else (Part.LOG, Part.SERVER, Part.SIGNATURE)
+            uses = (Section.LOG,) if dry_run else (Section.LOG, Section.SERVER, Section.SIGNATURE)
             place.allow(*uses, asks=not yes)
         if to_me is None:
             place.vouch(this_log=this_log, only_tells=dry_run)

@@ -22,14 +22,14 @@ from petition.outbox.database import file_of, where
 from petition.outbox.inbound import count_noted
 from petition.outbox.known_logs import Doubt, doubt_of
 from petition.outbox.log import Log, is_there
-from petition.trust import LogUntrusted, Part, Request, confirm, requests, unconfirmed
+from petition.trust import LogUntrusted, Request, Section, confirm, requests, unconfirmed
 from petition.user_state import UserStateUnusable, changed_state
 
 OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, for a spreadsheet.")]
-Letter = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name.")]
+LetterName = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name.")]
 ThisLog = Annotated[
     bool,
     typer.Option("--this-log", help="Use this log even if it is new here or not the newest known."),
@@ -176,12 +176,12 @@ class Workspace:
         except UserStateUnusable:
             return key
 
-    def unconfirmed(self, *parts: Part) -> list[Request]:
+    def unconfirmed(self, *parts: Section) -> list[Request]:
         """What the folder asks for of these parts, and the person has not confirmed."""
         asked = requests(self.settings, os.environ, self.root)
         return unconfirmed([one for one in asked if one.part in parts], self.root)
 
-    def allow(self, *parts: Part, asks: bool = True) -> None:
+    def allow(self, *parts: Section, asks: bool = True) -> None:
         """Use nothing of these parts that the folder asks for and nobody has confirmed."""
         if not (new := self.unconfirmed(*parts)):
             return
@@ -200,8 +200,8 @@ class Workspace:
         if url == self.rehearsal_url:
             return
         if self._writes:
-            self.allow(Part.LOG)
-        elif self.unconfirmed(Part.LOG):
+            self.allow(Section.LOG)
+        elif self.unconfirmed(Section.LOG):
             raise LogUntrusted(where(url))
 
     def has_log(self, url: str) -> bool:

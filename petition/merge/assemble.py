@@ -37,7 +37,7 @@ from petition.merge.headers import (
     subject_header,
     thread_headers,
 )
-from petition.merge.mime_parts import CarriedParts, ExpectedPart, Part
+from petition.merge.mime_parts import CarriedParts, ExpectedPart, MimePart
 from petition.template.fields import CellRefused
 
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
@@ -79,7 +79,7 @@ class Assembler:
             self._from["Reply-To"] = (reply_to,)
         self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
         self._is_ascii = self._from_lines.isascii()
-        self._read: set[Part] = set()  # parts of all copies that were read back
+        self._read: set[MimePart] = set()  # parts of all copies that were read back
         self._date: tuple[datetime, str] | None = None
 
     def envelope(self, copy: CopyIdentity) -> Envelope:
@@ -201,7 +201,7 @@ def _body(boundary: str, filled: Filled, carried: CarriedParts) -> Iterator[byte
         yield from _parts(mixed, carried.attached)
 
 
-def _parts(boundary: str, parts: Sequence[Part]) -> Iterator[bytes]:
+def _parts(boundary: str, parts: Sequence[MimePart]) -> Iterator[bytes]:
     line = f"--{boundary}".encode("ascii")
     for part in parts:
         yield b"".join((line, b"\r\n", part.head, b"\r\n"))

@@ -28,7 +28,7 @@ from petition.merge.document import Frozen
 from petition.merge.fill import LoadedText, refused_row
 from petition.merge.mime_parts import (
     CarriedParts,
-    Part,
+    MimePart,
     Picture,
     attachment_of,
     calendar_part,
@@ -62,7 +62,7 @@ class File:
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     @cached_property
-    def part(self) -> Part:
+    def part(self) -> MimePart:
         """The file as an attachment."""
         return attachment_of(PurePosixPath(self.path).name, self.data)
 
@@ -419,7 +419,7 @@ class Attachments:
         return sum(len(self._frozen.content(sha256)) for sha256 in hashes)
 
     @cached_property
-    def _attachments(self) -> tuple[Part, ...]:
+    def _attachments(self) -> tuple[MimePart, ...]:
         return tuple(
             attachment_of(one["name"], self._frozen.content(one["sha256"]), one["type"])
             for one in self._frozen.attachments

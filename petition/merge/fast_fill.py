@@ -218,13 +218,13 @@ class Print(NamedTuple):
     arguments: tuple[str, ...] = ()
 
 
-Part = str | Print
+Piece = str | Print
 
 
 class Form:
     """A letter for the rows of one shape, made of the parts of its subject, text and HTML."""
 
-    def __init__(self, to_html: Callable[[str], str], *templates: Sequence[Part]) -> None:
+    def __init__(self, to_html: Callable[[str], str], *templates: Sequence[Piece]) -> None:
         self._to_html = to_html
         prints = [part for parts in templates for part in parts if isinstance(part, Print)]
         self._prints = list(dict.fromkeys(prints))
@@ -260,7 +260,7 @@ class Form:
 class _Blanks:
     """A template's own text in pieces, and which of the letter's prints goes into each blank."""
 
-    def __init__(self, parts: Sequence[Part], prints: Sequence[Print]) -> None:
+    def __init__(self, parts: Sequence[Piece], prints: Sequence[Print]) -> None:
         self._pieces = ["" if isinstance(part, Print) else part for part in parts]
         self._blanks = [
             (at, prints.index(part)) for at, part in enumerate(parts) if isinstance(part, Print)
@@ -292,7 +292,7 @@ class _Reader:
         self._environment = environment
         self._finish = environment.finalize or str
 
-    def parts(self, body: Sequence[nodes.Node]) -> Iterator[Part]:
+    def parts(self, body: Sequence[nodes.Node]) -> Iterator[Piece]:
         for statement in body:
             if isinstance(statement, nodes.If):
                 yield from self.parts(self._branch(statement))
@@ -307,7 +307,7 @@ class _Reader:
                 return one.body
         return choice.else_
 
-    def _part(self, node: nodes.Node) -> Part:
+    def _part(self, node: nodes.Node) -> Piece:
         if isinstance(node, nodes.TemplateData):
             return node.data
         value = self._value(node)

@@ -65,21 +65,21 @@ class ExpectedPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MimePart:
     """A finished part."""
 
     head: bytes  # its headers, each with its line end
     body: bytes  # its encoded content, with a line end
     meant: ExpectedPart
 
-    def stand_in(self) -> "Part":
+    def stand_in(self) -> "MimePart":
         """The same part with hardly any content, for a structure that is parsed many times."""
         meant = self.meant
         empty = ExpectedPart(meant.content_type, meant.filename, meant.content_id, _hash(b"0"))
-        return Part(self.head, b"MA==\r\n", empty)
+        return MimePart(self.head, b"MA==\r\n", empty)
 
 
-def attachment_of(name: str, data: bytes, content_type: str = "") -> Part:
+def attachment_of(name: str, data: bytes, content_type: str = "") -> MimePart:
     """A file as an attachment."""
     name = name.strip() or "attachment"
     whole_type = content_type or type_of(name, data)
@@ -87,10 +87,10 @@ def attachment_of(name: str, data: bytes, content_type: str = "") -> Part:
     head += "Content-Transfer-Encoding: base64\r\n"
     head += _header("Content-Disposition: attachment", _filename(name))
     meant = ExpectedPart(whole_type.partition(";")[0], name, None, _hash(data))
-    return Part(head.encode("ascii"), _base64(data), meant)
+    return MimePart(head.encode("ascii"), _base64(data), meant)
 
 
-def picture_of(sha256: str, content_type: str, data: bytes) -> Part:
+def picture_of(sha256: str, content_type: str, data: bytes) -> MimePart:
     """A picture that the HTML shows."""
     name = f"<{content_id(sha256)}>"
     head = (
@@ -98,7 +98,7 @@ def picture_of(sha256: str, content_type: str, data: bytes) -> Part:
         f"Content-ID: {name}\r\nContent-Disposition: inline\r\n"
     )
     meant = ExpectedPart(content_type, None, name, sha256)
-    return Part(head.encode("ascii"), _base64(data), meant)
+    return MimePart(head.encode("ascii"), _base64(data), meant)
 
 
 def content_id(sha256: str) -> str:
@@ -246,8 +246,8 @@ def _types() -> MimeTypes:
 class CarriedParts:
     """The parts of a copy beside its text and HTML."""
 
-    pictures: tuple[Part, ...] = ()
-    attached: tuple[Part, ...] = ()
+    pictures: tuple[MimePart, ...] = ()
+    attached: tuple[MimePart, ...] = ()
     shared: int = 0  # how many of the attached ones are the same in every copy; they come first
     # The fields by which the log knows the files that this copy alone carries.
     own_files: Mapping[str, str] = field(default_factory=dict)
@@ -258,7 +258,7 @@ class CarriedParts:
         return tuple(part.meant.filename or "" for part in self.attached)
 
 
-def calendar_part(frozen: Frozen, revision: int) -> Part | None:
+def calendar_part(frozen: Frozen, revision: int) -> MimePart | None:
     """The calendar file of a letter's event, if it has one."""
     event = frozen.event
     if event is None:

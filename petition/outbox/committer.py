@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from petition.outbox.database import Database
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 Rows = Callable[[Database, Sequence[Any]], Sequence[object]]
 _Gathered = dict[Rows, list[tuple[Any, "asyncio.Future[Any]"]]]
 _Told = tuple["asyncio.Future[Any]", object, BaseException | None]
@@ -23,7 +23,7 @@ BUSY_SECONDS = 600.0
 _BUSY_PAUSE = 0.05
 
 
-async def on_thread(call: Callable[..., Answer], *arguments: object) -> Answer:
+async def on_thread(call: Callable[..., T], *arguments: object) -> T:
     """Run what may wait for a database on a thread, and return when it has ended.
 
     A connection is used by one thread at a time, so a caller that is cancelled waits for the thread
@@ -76,11 +76,11 @@ class Committer:
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
         self._thread.start()
 
-    async def commit(self, step: Callable[[Database], Answer]) -> Answer:
+    async def commit(self, step: Callable[[Database], T]) -> T:
         """Run a step and wait until it is durable."""
         # Shielded: a caller that is cancelled must not cancel the future of a commit that happens
         # all the same.
-        return cast("Answer", await asyncio.shield(self.add(_take_steps, step)))
+        return cast("T", await asyncio.shield(self.add(_take_steps, step)))
 
     def add(self, kind: Rows, row: object) -> "asyncio.Future[Any]":
         """Add a row for one of the kinds; its answer comes when it is durable, or an error."""

@@ -51,7 +51,7 @@ _BRING_BACK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownLog:
     """What this account knows of a log."""
 
     epoch: int = 0  # the highest that it was seen with
@@ -105,7 +105,7 @@ def _has_attempts(database: Database) -> bool:
     return database.one("has_attempts") is not None
 
 
-def known_logs() -> dict[str, Known]:
+def known_logs() -> dict[str, KnownLog]:
     """What this account knows, by the ids of the logs."""
     return _logs(read_state(FILE))
 
@@ -118,7 +118,7 @@ class Memory:
     """
 
     def __init__(
-        self, database: Database, url: str, folder: Path | None, before: dict[str, Known] | None
+        self, database: Database, url: str, folder: Path | None, before: dict[str, KnownLog] | None
     ) -> None:
         self._database = database
         self._url = url
@@ -136,7 +136,7 @@ class Memory:
         return self._known_id
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> KnownLog | None:
         """What is known now, if anything; UserStateUnusable if it cannot be read."""
         return None if self._rehearses else known_logs().get(self._id)
 
@@ -166,7 +166,7 @@ class Memory:
 
             def advance() -> None:
                 nonlocal attempted, copies, epoch, state
-                known = Known()
+                known = KnownLog()
                 if not self._rehearses:
                     # Workers wait for each other in the database, and hold no file besides.
                     if state is None and not database.takes_workers:
@@ -199,7 +199,7 @@ class Memory:
         accepts: bool = False,
     ) -> None:
         own = self._id
-        old = _logs(state).get(own, Known())
+        old = _logs(state).get(own, KnownLog())
         is_of_another = old.runs_elsewhere(self._url) and not accepts
         if run is None or is_of_another or self._database.takes_workers:  # many run at once
             run = old.run
@@ -216,7 +216,7 @@ class Memory:
 
     def accept(self) -> None:
         """A person said that this is the right log: from now on it is the known one."""
-        known = self.known or Known()
+        known = self.known or KnownLog()
         is_over = known.run == LOST or known.runs_elsewhere(self._url)
         self._advance_and_keep(run="" if is_over else None, accepts=True)
 
@@ -292,7 +292,7 @@ def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | Non
     state = read_state(FILE)  # before the log, which is ahead where a run is going on
     logs, places = _logs(state), _texts(state, "places")
     here = {places[place] for place in _places(url, folder) if place in places}
-    expected = {one for one in here if logs.get(one, Known()).attempted}
+    expected = {one for one in here if logs.get(one, KnownLog()).attempted}
     own, name = id_of(log) if log else None, where(url)
     known = logs.get(own) if own else None
     was_used = known is not None and known.attempted
@@ -353,10 +353,10 @@ def _without_password(url: str) -> str:
     return f"{address.name}?{'&'.join(options)}"
 
 
-def _logs(state: Mapping[str, Any]) -> dict[str, Known]:
+def _logs(state: Mapping[str, Any]) -> dict[str, KnownLog]:
     try:
         return {
-            one: Known(
+            one: KnownLog(
                 _number(about["epoch"]),
                 bool(about["attempted"]),
                 _number(about.get("copies", 0)),

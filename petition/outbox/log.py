@@ -22,7 +22,7 @@ from petition.outbox.database import (
     path_of,
     stamp,
 )
-from petition.outbox.known_logs import BEGUN, Known, Memory, known_logs
+from petition.outbox.known_logs import BEGUN, KnownLog, Memory, known_logs
 from petition.outbox.models import (
     Copy,
     Counts,
@@ -37,7 +37,7 @@ from petition.outbox.states import State
 from petition.outbox.worker_store import queue_moved
 from petition.user_state import UserStateUnusable
 
-Clock = Callable[[], datetime]
+Now = Callable[[], datetime]
 Cap = Callable[[int], int | None]
 DAY = timedelta(hours=24)
 # Notes that close a log (transfer.py), each with the name of the other database.
@@ -67,7 +67,7 @@ class Log:
         self,
         url: str,
         *,
-        clock: Clock = utc_now,
+        clock: Now = utc_now,
         even_closed: bool = False,
         looks: bool = False,
         first_key: Callable[[], bytes] = new_key,
@@ -78,7 +78,7 @@ class Log:
         self._looks = looks
         self._first_key = first_key
         self.url = url
-        before: dict[str, Known] | None = None if rehearses else {}
+        before: dict[str, KnownLog] | None = None if rehearses else {}
         with suppress(UserStateUnusable):  # a command that only looks needs none of it
             before = None if rehearses else known_logs()
         self.database = open_database(url, looks=looks)

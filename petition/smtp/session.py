@@ -335,10 +335,10 @@ def _system_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
-def run_loop(main: Coroutine[Any, Any, Answer]) -> Answer:
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in a new event loop; uvloop's saves about a third of the time a letter."""
     # What exists now stays to the end: the garbage collector need not scan it every few letters.
     gc.freeze()

@@ -35,7 +35,7 @@ class Report(Protocol):
 
 
 ROW = "recipient"  # what a letter calls a row; a condition may
-Node = TypeVar("Node", bound=nodes.Node)
+T = TypeVar("T", bound=nodes.Node)
 
 # What Jinja itself lets a template name.
 _JINJAS = frozenset({"range", "loop", "true", "false"})
@@ -238,7 +238,7 @@ _COMPARING = frozenset(
 )
 
 
-class Comparison(NamedTuple):
+class ComparedCell(NamedTuple):
     """A cell that is compared with a number or a truth value, to which no text is equal."""
 
     line: int
@@ -259,7 +259,7 @@ class Comparison(NamedTuple):
         return f'Write {self.cell}|int == {self.value}, or {self.cell} == "{self.value}"'
 
 
-def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[Comparison]:
+def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[ComparedCell]:
     """The comparisons of a template or condition that no cell can meet."""
     for compare in nodes_of(tree, nodes.Compare):
         sides = [compare.expr, *(operand.expr for operand in compare.ops)]
@@ -271,11 +271,11 @@ def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Ite
 
 def _compared(
     line: int, sides: Sequence[nodes.Node], columns: Container[str]
-) -> Iterator[Comparison]:
+) -> Iterator[ComparedCell]:
     cells = [cell for cell in (_cell(side, columns) for side in sides) if cell]
     values = [value for side in sides for value in _numbers(side)]
     if cells and values:
-        yield Comparison(line, cells[0], values[0])
+        yield ComparedCell(line, cells[0], values[0])
 
 
 def _numbers(node: nodes.Node) -> Iterator[float]:
@@ -428,7 +428,7 @@ def _conditions(texts: Sequence[LetterText]) -> Iterator[nodes.Keyword]:
                         yield from _keywords_of(used)
 
 
-def nodes_of(tree: nodes.Node, kind: type[Node]) -> list[Node]:
+def nodes_of(tree: nodes.Node, kind: type[T]) -> list[T]:
     """The nodes of a kind, also the topmost one."""
     own = [tree] if isinstance(tree, kind) else []
     return [*own, *tree.find_all(kind)]

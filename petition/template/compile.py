@@ -29,7 +29,7 @@ from petition.template.error_texts import of_syntax
 from petition.template.fields import Named, ValueRefused, clean
 from petition.template.markdown import (
     Node,
-    Picture,
+    PictureSource,
     read_markdown,
     read_plain,
     soft_line_ends,
@@ -77,7 +77,7 @@ class Surroundings:
     title: str
     known: Mapping[str, Sequence[str]]
     block: Block
-    picture: Picture
+    picture: PictureSource
 
 
 def compile_text(

@@ -72,10 +72,10 @@ def plain_words(nodes: list[Node]) -> str:
 
 
 # Reports a problem: its line in the marked text from 0, what is wrong, what to do about it.
-Report = Callable[[int, str, str], None]
+ReportAt = Callable[[int, str, str], None]
 
 # Gives the link of a picture by its path, or refuses it (ValueRefused).
-Picture = Callable[[str], str]
+PictureSource = Callable[[str], str]
 
 # markdown-it itself limits only the nesting of blocks.
 COLUMN_LIMIT = 100  # of a table
@@ -123,7 +123,9 @@ def no_picture(_: str) -> str:
     raise ValueRefused(what, "Take it out, or write a link to it")
 
 
-def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture) -> list[Node]:
+def read_markdown(
+    marked: Marked, report: ReportAt, picture: PictureSource = no_picture
+) -> list[Node]:
     """The blocks of a text."""
     tokens = _parser().parse(marked.text, {"marked": marked})
     for token in tokens:
@@ -144,7 +146,7 @@ def read_markdown(marked: Marked, report: Report, picture: Picture = no_picture)
     return _Builder(marked, report, picture).blocks(tokens)
 
 
-def read_plain(text: str, report: Report | None = None) -> list[Node]:
+def read_plain(text: str, report: ReportAt | None = None) -> list[Node]:
     """The blocks of a text that is not a template: of a demand."""
     return read_markdown(Marked(without_reserved(text)), report or (lambda *_: None))
 
@@ -152,7 +154,7 @@ def read_plain(text: str, report: Report | None = None) -> list[Node]:
 class _Builder:
     """Turns markdown-it's run of tokens into a tree."""
 
-    def __init__(self, marked: Marked, report: Report, picture: Picture) -> None:
+    def __init__(self, marked: Marked, report: ReportAt, picture: PictureSource) -> None:
         self._marked = marked
         self._report = report
         self._picture = picture

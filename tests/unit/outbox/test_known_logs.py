@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from petition.database_url import without_ambient_secrets
-from petition.outbox.known_logs import BEGUN, Known, _without_password
+from petition.outbox.known_logs import BEGUN, KnownLog, _without_password
 
 ADDRESS = "postgresql://ann:secret@db.example:5432/letters"
 
@@ -29,7 +29,7 @@ def test_a_run_in_a_folder_that_cannot_be_read_stops_nobody(monkeypatch: pytest.
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    known = Known(run=BEGUN, at="/elsewhere/petition.db")
+    known = KnownLog(run=BEGUN, at="/elsewhere/petition.db")
     monkeypatch.setattr(Path, "stat", denied)
     assert not known.runs_elsewhere("sqlite:////here/petition.db")
 
@@ -37,7 +37,7 @@ def test_a_run_in_a_folder_that_cannot_be_read_stops_nobody(monkeypatch: pytest.
 def test_a_run_is_not_elsewhere_where_its_file_has_another_path(tmp_path: Path):
     first, second = tmp_path / "petition.db", tmp_path / "Petition.db"
     first.write_bytes(b"")
-    known = Known(run=BEGUN, at=str(first))
+    known = KnownLog(run=BEGUN, at=str(first))
     assert known.runs_elsewhere(f"sqlite:///{second}")
     second.hardlink_to(first)  # as a disk without capitals, or one that is mounted twice, shows it
     assert not known.runs_elsewhere(f"sqlite:///{second}")

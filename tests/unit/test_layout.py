@@ -1,0 +1,78 @@
+"""What docs/architecture.md promises about the modules, checked in their source."""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TREES = {
+    path.relative_to(ROOT / "petition").as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "petition").rglob("*.py"))
+}
+IMPORTED_AS = {  # where a library's name is not that of its package
+    "babel": "Babel",
+    "css_inline": "css-inline",
+    "dns": "dnspython",
+    "email_validator": "email-validator",
+    "flufl": "flufl.bounce",
+    "imap_tools": "imap-tools",
+    "jinja2": "Jinja2",
+    "markdown_it": "markdown-it-py",
+    "procrastinate": "Procrastinate",
+    "pydantic_core": "pydantic",
+    "python_calamine": "python-calamine",
+    "starlette": "Starlette",
+    "typer": "Typer",
+    "yaml": "PyYAML",
+}
+
+
+def read_table() -> dict[str, list[str]]:
+    """The paths where each library of the table may be imported."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = text.partition("## Libraries")[2].partition("\n## ")[0]
+    found = {}
+    for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE)[1:]:
+        names, _, where = row.split(" | ")
+        for name in re.sub(r" \(.*?\)", "", names).split(", "):
+            found[name] = re.findall(r"`([\w./]+)`", where)
+    return found
+
+
+def find_imports() -> dict[str, set[str]]:
+    """The modules that import each library, and those that import sqlite3."""
+    found = defaultdict(set)
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in (name.partition(".")[0] for name in names):
+                if name == "sqlite3" or name not in {*sys.stdlib_module_names, "petition"}:
+                    found[IMPORTED_AS.get(name, name)].add(path)
+    return found
+
+
+@pytest.mark.parametrize(("library", "modules"), find_imports().items())
+def test_a_library_is_imported_only_where_the_architecture_says(library: str, modules: set[str]):
+    places = read_table()[library]
+    assert [one for one in sorted(modules) if not one.startswith(tuple(places))] == []
+    assert [one for one in places if not any(path.startswith(one) for path in modules)] == []
+
+
+def test_a_public_class_or_type_has_a_name_of_its_own():
+    found = defaultdict(list)
+    for path, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(path)
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+            for name in (one.id for one in targets if isinstance(one, ast.Name)):
+                if name[0].isupper() and not name.isupper():
+                    found[name].append(path)
+    twice = {name: paths for name, paths in found.items() if len(paths) > 1 and name[0] != "_"}
+    assert twice == {}
