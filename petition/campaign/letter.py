@@ -175,7 +175,7 @@ def _addresses(value: object) -> object:
 def _copied(value: object) -> Mailbox:
     text = text_of(value)
     if re.search(r"\{[{%#]", text):
-        what = f"{quoted(text)} is a template, but copies are the same for everybody"
+        what = f"{quoted(text)} is a template, but it is the same for everybody"
         raise fault(what, "Write an address")
     return mailbox_of(text)
 
@@ -240,6 +240,7 @@ class FrontMatter(BaseModel):
     kind: Literal["personal", "bulk"] = "personal"
     cc: CopiedTo = ()
     bcc: CopiedTo = ()
+    reply_to: Annotated[Mailbox | None, PlainValidator(_copied)] = None
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
     attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
     event: OneLine | None = None

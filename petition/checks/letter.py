@@ -125,6 +125,7 @@ def unfit(
     """What is wrong with a letter, whoever it goes to."""
     yield from _sender(campaign, server)
     yield from signing.problems_of(campaign, is_live=server is not None)
+    yield from _reply_to(campaign, letter, server)
     yield from _copies(letter, server)
     reply_by, text = letter.front.reply_by, letter.default_text
     if isinstance(reply_by, date) and reply_by < today:
@@ -185,6 +186,21 @@ def _sender(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
         what = "[sender] has no reply_to, so answers have nowhere to go"
         hint = 'Write reply_to = "Name <an address that somebody reads>" under [sender]'
         yield Problem(SETTINGS_FILE, lines.line_of(("sender",)), what, hint, mark="")
+
+
+def _reply_to(campaign: Campaign, letter: Letter, server: Server | None) -> Iterator[Problem]:
+    """Whether the letter's own address for answers is the sender's, and can receive mail."""
+    text, sender = letter.default_text, campaign.settings.sender
+    reply_to = text.front.reply_to
+    if not reply_to or campaign.stands_in:
+        return
+    own = {box.domain for box in (sender.from_, sender.reply_to) if box}
+    what, hint = refused_by(server, reply_to), "Write an address under a domain of your own"
+    if not any(reply_to.domain == one or reply_to.domain.endswith(f".{one}") for one in own):
+        what = f"reply_to is not in a domain of the sender: {', '.join(sorted(own))}"
+        hint = "Write an address there, or change [sender] reply_to for all letters"
+    if what:
+        yield Problem(text.file, text.line_of("reply_to"), what, hint, mark=reply_to.addr_spec)
 
 
 def _copies(letter: Letter, server: Server | None) -> Iterator[Problem]:

@@ -357,6 +357,6 @@ def _settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     for table in ("campaign", "sender", "unsubscribe"):
         for key, _ in _changes(before[table], after[table]):
             if before[table].get(key) != after[table].get(key):
-                yield f"[{table}] {key}"
+                yield key if key == "reply_to" else f"[{table}] {key}"
     for name, _ in _changes(before["events"], after["events"]):
         yield f"[events.{name}]"

@@ -73,7 +73,7 @@ class _Freezing:
     def document(self) -> dict[str, Any]:
         settings, front = self._campaign.settings, self._letter.front
         sender, texts = settings.sender, self._letter.texts
-        reply_to, answers = sender.reply_to, list(front.where or UNANSWERED)
+        reply_to, answers = front.reply_to or sender.reply_to, list(front.where or UNANSWERED)
         return {
             "kind": front.kind,
             "languages": list(texts),

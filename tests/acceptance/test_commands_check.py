@@ -178,3 +178,25 @@ def test_an_unusable_log_is_a_problem(campaign: SmallCampaign):
     text = campaign.petition("check", status=1).out
     assert "rehearsal.db" in text
     assert "not a log of petition" in text
+
+
+def test_a_letter_can_have_a_reply_to_of_its_own(campaign: SmallCampaign):
+    campaign.change(
+        "letters/open-letter.md",
+        "reply_by: 14 days",
+        "reply_to: Desk <desk@campaign.example>\nreply_by: 14 days",
+    )
+    campaign.petition("check", status=0)
+    shown = campaign.petition("preview", "--as", "headers", status=0).out
+    assert "Reply-To: Desk <desk@campaign.example>" in shown
+
+
+@pytest.mark.parametrize(
+    "other", ["desk@elsewhere.example", "desk@notcampaign.example", '"{{ x }}"']
+)
+def test_a_reply_to_of_a_letter_is_in_the_senders_domain(campaign: SmallCampaign, other: str):
+    campaign.change(
+        "letters/open-letter.md", "reply_by: 14 days", f"reply_to: {other}\nreply_by: 14 days"
+    )
+    found = campaign.petition("check", "--json", status=1).json["problems"]
+    assert [(one["file"], one["line"]) for one in found] == [("letters/open-letter.md", 4)]

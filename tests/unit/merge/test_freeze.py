@@ -159,7 +159,7 @@ def test_changed_signatories():
 
 def test_changed_settings():
     after = frozen(reply_to="a@b.example", **{"from": "New Name <letter@campaign.example>"})
-    assert differences(frozen(), after) == ["[sender] from", "[sender] reply_to"]
+    assert differences(frozen(), after) == ["[sender] from", "reply_to"]
 
 
 def test_changed_front_matter():
