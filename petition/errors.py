@@ -57,6 +57,7 @@ class Problem:
     level: Level = Level.ERROR
     mark: str | int | None = field(default=None, compare=False)
     count: int = field(default=1, compare=False)  # how many problems it counts for
+    gathers: bool = field(default=False, compare=False)  # one line is enough for all such rows
 
     def __str__(self) -> str:
         return f"{self.place}: {sentence(self.what)} {sentence(self.hint)}"

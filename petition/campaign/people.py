@@ -137,7 +137,8 @@ class PeopleList:
     def problem_of(self, row: TableRow, why: "RowRefused") -> Problem:
         """A refusal as a problem of its row."""
         mark = self.cell(why.column)
-        return Problem(self.file, row.line, why.what, why.hint, why.level, mark)
+        is_empty = bool(row.cells) and not self.address_in(row)
+        return Problem(self.file, row.line, why.what, why.hint, why.level, mark, gathers=is_empty)
 
     def address_in(self, row: TableRow) -> str:
         """What a row has in place of an address."""
@@ -208,7 +209,8 @@ class PeopleList:
             yield self._doubt(row, what, "Delete it if it is not part of the address", "email")
 
     def _doubt(self, row: TableRow, what: str, hint: str, column: str) -> Problem:
-        return Problem(self.file, row.line, what, hint, Level.WARNING, self.cell(column))
+        mark = self.cell(column)
+        return Problem(self.file, row.line, what, hint, Level.WARNING, mark, gathers=True)
 
     def cell(self, column: str) -> int | None:
         """The number of a column from 0, under our name or the file's own."""

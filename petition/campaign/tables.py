@@ -81,12 +81,13 @@ class Table:
         width, count = len(self.columns), len(cells)
         what = f"this row has {count} {'cell' if count == 1 else 'cells'}, the header {width}"
         hint = self._source.hint_row
-        if count > width and not any(map(str.strip, cells[width:])):
+        is_empty = count > width and not any(map(str.strip, cells[width:]))
+        if is_empty:
             extra = count - width
             what += "; the extra cell is empty" if extra == 1 else "; the extra cells are empty"
             hint = f"Delete the {'separator' if extra == 1 else 'separators'} at the end of the row"
         mark = min(count, width + 1) - 1
-        return Problem(self.file, line, what, hint, mark=mark)
+        return Problem(self.file, line, what, hint, mark=mark, gathers=is_empty)
 
     def without_column(self, column: str, what_it_has: str, likely: str | None = None) -> Problem:
         """The problem of a table without a column that it needs: its header may not be the first.

@@ -55,10 +55,13 @@ class SharedProblems:
 
 
 def gathered(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Problems, of which those that many rows share to the word are one, with their lines."""
+    """Problems, of which some that many rows have are one, with the lines of all."""
     alike: dict[Problem, list[Problem]] = {}
     for one in problems:
-        alike.setdefault(replace(one, line=0), []).append(one)
+        if one.gathers:
+            alike.setdefault(replace(one, line=0), []).append(one)
+        else:
+            yield one
     for found in alike.values():
         if len(found) <= ROWS_NAMED:
             yield from found

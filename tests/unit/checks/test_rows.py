@@ -228,11 +228,13 @@ def test_most_cells_need_no_closer_look(cell):
 
 def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
     lines = [3, *range(5, 305), 310, 400]
-    many = [Problem("a.csv", line, "the address is empty", "Write one") for line in lines]
-    few = [Problem("a.csv", line, "is broken", "Correct it") for line in (1, 2)]
-    found = list(gathered([*many, *few]))
-    assert len(found) == 3
-    (told,) = [problem for problem in found if problem not in few]
+    what, hint = "the address is empty", "Write one"
+    many = [Problem("a.csv", line, what, hint, gathers=True) for line in lines]
+    few = [Problem("b.csv", line, what, hint, gathers=True) for line in (1, 2)]
+    others = [Problem("a.csv", line, "is broken", "Correct it") for line in range(1, 20)]
+    found = list(gathered([*many, *few, *others]))
+    assert len(found) == 1 + 2 + 19
+    (told,) = [problem for problem in found if problem not in [*few, *others]]
     assert (told.line, told.count) == (3, len(lines))
     assert "5 to 304, 310, 400" in told.what
 
