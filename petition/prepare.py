@@ -243,7 +243,7 @@ def begun_with_a_capture(examined: Examined, log: Log) -> Iterator[Problem]:
         copies = "1 copy is" if waiting == 1 else f"{waiting:,} copies are"
         what = f'{copies} still queued with "{keyword}", which older versions of petition allowed'
         hint = (
-            "Nothing is lost. Take it out of the letter, then send the new text to those who have"
+            "Nothing is lost. Remove it from the letter, then send the new text to those who have"
             f" not had the letter: petition send {letter.name} --revise"
         )
         yield Problem(letter.default_text.file, None, what, hint)

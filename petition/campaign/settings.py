@@ -46,7 +46,7 @@ class TomlRefused(PetitionError):
     """A text is not TOML: where reading failed, if that is known, and why."""
 
     def __init__(self, line: int | None, reason: str) -> None:
-        super().__init__(f"this is not TOML: {reason}", "Fix the syntax; text values need quotes")
+        super().__init__(f"this is not TOML: {reason}", "Fix the syntax; strings need quotes")
         self.line = line
 
 

@@ -25,7 +25,7 @@ _OWN = "petition"
 
 # A kind of pydantic's errors, what to say after the key, and the hint.
 _WORDS: list[tuple[str, str, str]] = [
-    ("string_type", "must be a text", "Put it in quotes"),
+    ("string_type", "must be a string", "Put it in quotes"),
     ("(string_)?too_short", "is empty", "Write something, or remove the key"),
     ("(int|float)_.*", "must be a number", "Write a number without quotes"),
     ("(list|tuple)_type", "must be a list", "Put it in square brackets"),
@@ -195,7 +195,7 @@ _LEAVE_STAND_IN = "petition2token2stand2in2to2leave"  # an unsubscribe token
 
 
 def text_of(value: object) -> str:
-    """A value that must be a text."""
+    """A value that must be a string."""
     if not isinstance(value, str):
         raise fault("this is not a text", "Put it in quotes")
     return value

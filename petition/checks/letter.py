@@ -60,7 +60,7 @@ def problems_of(
         for text in letter.texts.values():
             yield from _left_out(text, frozen)
     if people and not consent_of(campaign, letter, people).can_be_known:
-        what = "nobody on this list is known to want letters: it has no column about consent"
+        what = "the list says nothing about consent"
         hint = f"Add a column updates with yes, or declare consent in [lists.{letter.front.to}]"
         yield Problem(people.file, people.table.header_line, what, hint)
 

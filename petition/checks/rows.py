@@ -119,7 +119,7 @@ class Duplicates:
             full_name = people[at].mailbox.display_name
             what = f"{quoted(full_name)} is in line {line} too, with another address"
             hint = "Delete one of the rows if both are one person"
-            self._add("more people have the name of somebody before", people[at], what, hint)
+            self._add("more people share a name with an earlier row", people[at], what, hint)
 
     def problems(self) -> Iterator[Problem]:
         """What was found."""
@@ -248,7 +248,7 @@ def odd_cells(
         if not cell.isascii() and _TWICE_ENCODED.search(cell):
             yield f"{what}, which was encoded twice", "Export the list again as UTF-8"
         elif "&" in cell and _ENTITY.search(cell):
-            yield f"{what}, as in a web page", "Write the character itself"
+            yield f"{what}, which contains an HTML entity", "Write the character itself"
         for spoilt, why, hint in _SPOILT:
             if spoilt.search(cell):
                 yield f"{what}, {why}", hint

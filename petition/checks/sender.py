@@ -345,7 +345,7 @@ def _mx(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         tell = wrong if domain == sender.answers else doubtful
         if servers == ["."]:
             hint = "Use an address elsewhere, or publish an MX record for it"
-            yield tell(domain, f"{what}: the domain takes no mail at all (MX .)", hint)
+            yield tell(domain, f"{what}: the domain accepts no mail (MX .)", hint)
         elif servers:
             yield well(domain, f"{what}: the domain's mail server is {servers[0]}")
         elif resolver.addresses(domain):
@@ -369,7 +369,7 @@ def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         names = resolver.names(address)
         name = next((one for one in names if address in resolver.addresses(one)), None)
         if name:
-            yield well(server.host, f"{address} is {name}, and back (PTR)")
+            yield well(server.host, f"{address} has a matching PTR record ({name})")
         else:
             what = f"{address} has no PTR record whose name leads back to it"
             hint = f"Ask its network provider for: {reverse_name(address)}. PTR {server.host}."

@@ -87,7 +87,7 @@ def answer(
     channel: Annotated[
         str | None,
         typer.Option(
-            "--channel", metavar="CHANNEL", help="How it came: phone, door, letter or mail."
+            "--channel", metavar="CHANNEL", help="How it arrived: phone, door, letter or mail."
         ),
     ] = None,
     mail: Annotated[
@@ -105,7 +105,7 @@ def answer(
     words = (quote or "").strip().encode("utf-8", "replace").decode("utf-8")
     if not words and mail is None:
         raise UsageError(
-            "an answer needs its evidence",
+            "give the evidence for this answer",
             'Use --quote "their exact words", or --mail with the number of a mail',
         )
     with Workspace.open(context, writes=True) as place:
@@ -264,7 +264,7 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
         return
     mails = incoming.unmatched(_UNMATCHED_SHOWN) if incoming else []
     if not mails:
-        output.say("Each mail that came belongs to a letter.")
+        output.say("Every mail was matched to a letter.")
     else:
         output.say(f"{output.count(size, 'mail')} could not be matched to a letter:")
         rows = [

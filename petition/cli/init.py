@@ -83,7 +83,7 @@ def init(
         with suppress(UserStateUnusable):  # then petition asks later
             confirm(requests(settings, {}, target), target)
     _say_next(folder, _LOOK, "petition check                 what to fix before it can be sent")
-    output.say(f"Letters will go through {chosen.title}. Fill in, in petition.toml:")
+    output.say(f"Letters will go through {chosen.title}. Edit petition.toml:")
     for one in ("[sender] from and reply_to: your own addresses", *chosen.fill_in):
         output.say(f"  {one}")
     if "username" in chosen.smtp and "auth" not in chosen.smtp:

@@ -93,7 +93,7 @@ COMMANDS = {
     "evidence": ("report", "Pack letters, events and answers as evidence; or verify a pack."),
     "migrate": ("migrate", "Move the log to another database, whole or not at all."),
     "sandbox": ("servers", "Run a mail server that keeps letters and delivers none."),
-    "serve": ("servers", "Let people leave the list by one click, behind a web server."),
+    "serve": ("servers", "Serve the one-click unsubscribe page, behind a web server."),
     "worker": ("worker", "Send what `send --workers` has queued, beside other workers."),
 }
 

@@ -67,7 +67,7 @@ def evidence(
             return
         output.say(f"Wrote {file}. Keep it private: it holds names and addresses.")
         output.say(f"Its seal: {made}")
-        output.say("Note the seal where nobody can change it: it proves the pack later on.")
+        output.say("Keep the seal somewhere safe: it proves that the pack is unchanged.")
         place.say_which()
 
 

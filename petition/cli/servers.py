@@ -76,7 +76,7 @@ def serve(
         ),
     ] = "",
 ) -> None:
-    """Let people leave the list by one click, behind a web server."""
+    """Serve the one-click unsubscribe page, behind a web server."""
     with Workspace.open(context, writes=True) as place:
         _run_serve(place, host, port, root_path.strip("/"))
 
@@ -105,11 +105,11 @@ def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
             is_left = clicks.close()
     if is_left:
         output.say(
-            f"Ended. Clicks that the log could not take are in {place.noted_clicks.name}: the"
+            f"Stopped. Clicks that the log could not take are in {place.noted_clicks.name}: the"
             " next petition serve or petition send here will count them."
         )
     else:
-        output.say("Ended; every click is recorded.")
+        output.say("Stopped; every click is recorded.")
 
 
 def _reopened(place: Workspace) -> Log:

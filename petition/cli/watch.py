@@ -40,18 +40,18 @@ def _show_stats(before: Stats, now: Stats, letter: str | None) -> None:
     speeds = _speeds(before, now)
     output.say(f"{letter or 'All letters'}: {output.count(sum(now.counts.values()), 'letter')}")
     output.facts(
-        (f"{number:>6,} {state}", f"{speeds[state]:.1f} a second" if speeds.get(state) else "")
+        (f"{number:>6,} {state}", f"{speeds[state]:.1f} per second" if speeds.get(state) else "")
         for state in State
         if (number := now.counts.get(state))
     )
     if now.workers or now.waiting or now.doing:
-        waited = f", the first for {output.duration(now.lag)}" if now.lag >= 1 else ""
+        waited = f", oldest {output.duration(now.lag)}" if now.lag >= 1 else ""
         output.say(f"Jobs: {now.doing:,} running, {now.waiting:,} waiting{waited}.")
         if not now.workers:
             output.say("No worker is running. Next: petition worker")
     if now.workers:
         output.table(
-            ["worker", "a second", *map(str, DONE)],
+            ["worker", "per second", *map(str, DONE)],
             [
                 (one.name, f"{_speed(before, now, one):.1f}", *(one.done[state] for state in DONE))
                 for one in now.workers

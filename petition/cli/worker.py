@@ -88,7 +88,7 @@ class _Process:
         if self.late:
             with suppress(LogUnusable):  # it may be back
                 await on_thread(self._write_late_at_the_end)
-        self._say("stopped", f"Ended: {output.count(self.sent, 'letter')} sent.", sent=self.sent)
+        self._say("stopped", f"Stopped: {output.count(self.sent, 'letter')} sent.", sent=self.sent)
         return self._status if self.once else ExitStatus.DONE
 
     @property

@@ -88,7 +88,7 @@ def resolve(
     the person opted out. None stands for all mailboxes (addr_spec) or all letters.
     """
     end = State.SENT if sent else State.QUEUED
-    values = {"letter": letter, "to_state": end, "reason": "a person said so"}
+    values = {"letter": letter, "to_state": end, "reason": "resolved by hand"}
     with log.writing():
         log.database.run("moving_clear")
         for key in [None] if mailboxes is None else _keys(mailboxes):
@@ -105,7 +105,7 @@ def resolve(
 
 def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]:
     """Queue failed copies again; of named mailboxes also withdrawn ones. Opt-outs still count."""
-    values = {"letter": letter, "reason": "a person asked"}
+    values = {"letter": letter, "reason": "retried by hand"}
     with log.writing():
         if mailboxes is None:
             models.pick(log.database, "pick_failed", values)

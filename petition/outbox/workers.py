@@ -66,7 +66,10 @@ def companion(url: str) -> Iterator[Log]:
     with Log(url) as log:
         keep_servers_time(log)
         if not join(log):
-            raise LogUnusable(f"another petition command is sending from {log.where}", "Wait")
+            raise LogUnusable(
+                f"another petition command is sending from {log.where}",
+                "Wait until it has finished",
+            )
         yield log
 
 

@@ -239,7 +239,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise PackRefused("its manifest has more than the pack")
     manifest = json.loads(text)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise PackRefused("it is not an evidence pack of a version that we know")
+        raise PackRefused("unsupported version of an evidence pack")
     return manifest
 
 

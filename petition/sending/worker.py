@@ -257,7 +257,7 @@ class Worker:
             raise LetterUnusable(what, "Use one version for send and for the workers")
         if keyword := captured_in(frozen):
             what = f'"{letter}" has "{keyword}", which older versions of petition allowed'
-            hint = f"Take it out of the letter, then: petition send {letter} --revise --workers"
+            hint = f"Remove it from the letter, then: petition send {letter} --revise --workers"
             raise LetterUnusable(what, hint)
         kept_files = KeptFiles()
         merger = Merger(frozen, Signer(self._log.key), kept_files)

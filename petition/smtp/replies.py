@@ -57,7 +57,7 @@ class Loss(StrEnum):
     """How a conversation ended without a usable reply; the value is the text for people."""
 
     DROPPED = "the connection was lost"
-    SILENT = "the server stayed silent"
+    SILENT = "the server did not reply in time"
     GARBLED = "the server sent something that is not an SMTP reply"
     OUT_OF_STEP = "the server sent an unexpected reply"
 

@@ -44,7 +44,7 @@ _JINJAS = frozenset({"range", "loop", "true", "false"})
 _TESTS = ("defined", "divisibleby", "even", "in", "lower", "number", "odd", "string", "upper")
 
 _ABSENT = {
-    "unsubscribe": ("a personal letter has no list to leave", "Write kind: bulk, or take it out"),
+    "unsubscribe": ("a personal letter has no list to leave", "Write kind: bulk, or remove it"),
     "event": ("the letter has no event", "Write event: NAME in its front matter"),
     "previous": ("the letter follows no other", "Write follows: LETTER in its front matter"),
     "open_demands": ("the letter follows no other", "Write follows: LETTER in its front matter"),
@@ -76,8 +76,8 @@ _INSTEAD = {
     "filter": "Put the filter on each field: {{ recipient.name | upper }}",
     "set": 'Give the value in the tag, as in {% set town = "Leeds" %}, or choose with {% if %}',
     "block": "Take {% block %} and {% endblock %} out, and leave the text",
-    "recursive": 'Take "recursive" out, and write one loop inside the other',
-    "autoescape": "Take it out: fields are always escaped",
+    "recursive": 'Remove "recursive", and write one loop inside the other',
+    "autoescape": "Remove it: fields are always escaped",
 }
 _SHOWN = {"set": "{% set %} without a value", "recursive": "a loop that calls itself"}
 
@@ -130,7 +130,7 @@ class NameCheck:
         for used in self.tree.find_all(nodes.Filter):
             if used.name in {"safe", "e", "escape"}:
                 what = f'there is no filter "{used.name}": fields are always escaped'
-                self.report(used.lineno, what, f"Take |{used.name} out", used.name)
+                self.report(used.lineno, what, f"Remove |{used.name}", used.name)
             elif used.name not in known:
                 what = f'there is no filter "{used.name}"'
                 self._unknown(used.lineno, what, used.name, known)
@@ -139,7 +139,7 @@ class NameCheck:
 
     def _check_where(self, used: nodes.Filter) -> None:
         if used.args or used.dyn_args or used.dyn_kwargs or not used.kwargs:
-            what = "where does not say what to choose by"
+            what = "where needs a condition"
             self.report(used.lineno, what, 'Write it as where(country="KZ")')
         fields = {"signatories": CHOICE_FIELDS, "demands": DEMAND_FIELDS}.get(_source_of(used))
         for pair in _keywords_of(used):

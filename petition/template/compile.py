@@ -249,7 +249,7 @@ def _put_blocks(tree: list[Node], block: Block, marked: Marked, complain: _Compl
                 continue
         if node.kind == "field" and _is_block(node, block, marked):
             what = f"{marked.tag(node.text)} is not alone in its paragraph"
-            complain(node.text, what, "Give it a paragraph of its own, or take it out")
+            complain(node.text, what, "Give it a paragraph of its own, or remove it")
         node.children = _put_blocks(node.children, block, marked, complain)
         made.append(node)
     return made
@@ -271,8 +271,8 @@ def _is_block(node: Node, block: Block, marked: Marked) -> bool:
 
 def _empty(tag: Tag) -> tuple[str, str]:
     if "|" not in tag.source:
-        return f"there are no {tag.source}", "Write some into their file, or take it out"
-    return f"no signatory fits {tag}", "Compare its values with the file's, or take it out"
+        return f"there are no {tag.source}", "Write some into their file, or remove it"
+    return f"no signatory fits {tag}", "Compare its values with the file's, or remove it"
 
 
 def blocks_of(demands: Sequence[Demand], signatories: SignatoryList) -> Block:

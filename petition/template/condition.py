@@ -111,7 +111,7 @@ class Condition:
         if "end of template" in message or "end of file" in message:
             return self._refused("something is missing at its end", _HINT, len(self._text))
         sign = (re.match(r"\w+|.|$", self._text[at:]) or [""])[0]
-        what = f"{sign or 'its end'} does not fit here"
+        what = f"{sign or 'its end'} is unexpected here"
         return self._refused(what, _HINTS.get(sign, _HINT), at)
 
     def _refused(self, what: str, hint: str, at: int) -> ConditionRefused:

@@ -51,7 +51,7 @@ _FOREIGN_HINTS = {
     "!": 'Write "not"',
     "?": 'Write {{ "one text" if recipient.town else "another" }}',
     "-": "Write a dot, as in recipient.name",
-    ";": "Take it out",
+    ";": "Remove it",
     **dict.fromkeys("$@#", "Write the name alone, as in {{ recipient.name }}"),
     **dict.fromkeys("“”„«»‘’‚", "Write straight quotation marks in a tag"),
 }
@@ -62,7 +62,7 @@ _SLIPS = [
     for pattern, what, hint in (
         (r"^\{\{\s*(?P<mark>\}\})", "the field is empty", "Name what it is to print"),
         (r"^\{%\s*(?P<mark>%\})", "the tag is empty", "Write if, for or set into it"),
-        (_FOREIGN, '"{}" means nothing in a tag', ""),
+        (_FOREIGN, '"{}" is not valid in a tag', ""),
         (
             r"^\{%\s*(?:if|elif)\b[^(]*[^=!<>(](?P<mark>={1}|={3})(?!=)",
             '"{}" does not compare',
@@ -79,7 +79,7 @@ _SLIPS = [
             'the loop has no "in"',
             "Write it as {% for demand in demands %}",
         ),
-        (r"^\{%\s*(?:el)?if\b.*(?P<mark>\bthen\b)", '"{}" means nothing in a tag', "Take it out"),
+        (r"^\{%\s*(?:el)?if\b.*(?P<mark>\bthen\b)", '"{}" is not valid in a tag', "Remove it"),
         (r"(?P<mark>[\"'])", "a quotation mark is never closed", "Write {} after the text"),
         (
             rf"^\{{(?:\{{|%\s*(?:el)?if\b).*?(?<!\bis )(?<![\w.]){_WORD}\s+(?P<mark>(?!\d){_WORD})",
@@ -112,7 +112,7 @@ def of_syntax(fault: TemplateSyntaxError, source: str) -> TemplateFault:
             what, hint = f"{{% {keyword} %}} is never closed", f"Write {{% end{keyword} %}}"
         return TemplateFault(what, hint, keyword, line)
     mark = here[0] if len(here) == 1 else ""
-    return TemplateFault(_sentence(fault.message), "Look at the signs and words of its tags", mark)
+    return TemplateFault(_sentence(fault.message), "Check the syntax of the tag", mark)
 
 
 def _unclosed(tag: re.Match[str], line: int) -> TemplateFault | None:
@@ -142,8 +142,8 @@ def _mispaired(tag: re.Match[str], line: int, begun: list[tuple[str, int]]) -> T
         what = f"{{% {word} %}} comes before {{% end{last} %}}"
         return TemplateFault(what, f"Write {{% end{last} %}} first", word, line)
     elif word.startswith("end") or (word in {"else", "elif"} and last not in {"if", "for"}):
-        hint = "Write the tag that begins its block before it, or take it out"
-        return TemplateFault(f"{{% {word} %}} belongs to nothing", hint, word, line)
+        hint = "Write the tag that begins its block before it, or remove it"
+        return TemplateFault(f"{{% {word} %}} has no opening tag", hint, word, line)
     return None
 
 

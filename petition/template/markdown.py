@@ -120,7 +120,7 @@ _BARE_END = ".,;:!?*_'’”»)]}"
 def no_picture(_: str) -> str:
     """Refuses every image: for a text that can have none."""
     what = "only a letter's own text can have an image"
-    raise ValueRefused(what, "Take it out, or write a link to it")
+    raise ValueRefused(what, "Remove it, or write a link to it")
 
 
 def read_markdown(
@@ -132,7 +132,7 @@ def read_markdown(
         depths = accumulate((child.nesting for child in token.children or ()), initial=0)
         if max(depths) > DEPTH_LIMIT:
             what = f"emphasis and links are nested more than {DEPTH_LIMIT} deep"
-            report(token.map[0] if token.map else 0, what, "Take some of them out")
+            report(token.map[0] if token.map else 0, what, "Remove some of them")
             return []
     line = columns = 0
     for token in tokens:

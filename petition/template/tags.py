@@ -292,7 +292,7 @@ def fault_of(link: str, marked: Marked) -> str | None:
         shown = TAG.sub(lambda mark: str(marked.tag(mark.group())), link)
         return f'the link "{shown}" does not begin with https://, http:// or mailto:'
     if fields and _HOST_UNFINISHED.fullmatch(static):
-        return f"{marked.tag(fields[0])} would choose the host of a link"
+        return f"{marked.tag(fields[0])} cannot set the host of a link"
     return None
 
 

@@ -83,8 +83,8 @@ def test_an_answer_is_recorded_with_its_words_channel_and_author(returns: Return
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["p1@x.example", "stalled"], "an answer needs its evidence"),
-        (["p1@x.example", "stalled", "--quote", "  "], "an answer needs its evidence"),
+        (["p1@x.example", "stalled"], "evidence"),
+        (["p1@x.example", "stalled", "--quote", "  "], "evidence"),
         (["p1@x.example", "stald", "--quote", "x"], "Did you mean stalled"),
         (["p1@x.example", "none", "--quote", "x"], '"none" is not'),
         (["p1@x.example", "met", "--quote", "x", "--channel", "fax"], '"fax" is not'),

@@ -95,7 +95,7 @@ def test_consent_is_read_from_the_columns_that_say_it(
 def test_a_list_that_says_nothing_of_consent_must_be_declared(campaign: SmallCampaign):
     campaign.write("supporters.csv", "email,name\na@x.example,A\nb@x.example,B\n")
     refused = campaign.petition("check", "news", status=1)
-    assert "supporters.csv:1: nobody on this list is known to want letters" in refused.out
+    assert "supporters.csv:1: the list says nothing about consent" in refused.out
     toml = (campaign.root / "petition.toml").read_text()
     campaign.write("petition.toml", toml + '\n[lists.supporters]\nconsent = "all"\n')
     assert "reason" in campaign.petition("check", "news", status=1).out

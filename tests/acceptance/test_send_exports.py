@@ -121,7 +121,7 @@ def test_a_condition_chooses_with_to_and_limit(
     [
         (
             "country = 'GB'",
-            "--where: = does not fit here\n    country = 'GB'\n            ^\nWrite ==",
+            "--where: = is unexpected here\n    country = 'GB'\n            ^\nWrite ==",
         ),
         ("contry == 'GB'", "\n    contry == 'GB'\n    ^\nDid you mean country?"),
         ("country > 3", "for recipients.csv:2: '>' not supported"),

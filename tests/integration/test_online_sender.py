@@ -319,7 +319,7 @@ def test_a_freemail_address_must_be_sent_through_its_provider(host, level):
 @pytest.mark.parametrize(
     ("kinds", "level", "said"),
     [
-        ({"MX": ["0 ."]}, Level.ERROR, "takes no mail at all"),
+        ({"MX": ["0 ."]}, Level.ERROR, "accepts no mail"),
         ({}, Level.ERROR, "has no mail server (MX). Publish: y.example. MX 10 mail.y.example."),
         ({"A": ["192.0.2.1"]}, Level.WARNING, "there is no MX record, only an address"),
     ],

@@ -111,7 +111,7 @@ def test_a_salutation_that_fits(salutation, name):
         ({"name": "JosÃ© PÃ©rez"}, "encoded twice"),
         ({"name": "Oâ€™Dowd"}, "encoded twice"),
         ({"name": "Ольга".encode().decode("cp1251")}, "encoded twice"),
-        ({"town": "Tyne &amp; Wear"}, "web page"),
+        ({"town": "Tyne &amp; Wear"}, "HTML"),
         ({"salutation": "Mr Kim,"}, "punctuation"),
     ],
 )

@@ -19,7 +19,7 @@ def test_resolve_moves_uncertain_copies_by_a_persons_word(log: Log, queue: Calla
     assert (state_of(log, "ann"), state_of(log, "bob")) == (State.SENT, State.UNCERTAIN)
     assert len(manual.resolve(log, None, "open", sent=False)) == 1
     assert state_of(log, "bob") is State.QUEUED
-    assert "a person said so" in [event.reason for event in log.events()]
+    assert "resolved by hand" in [event.reason for event in log.events()]
 
 
 def test_an_old_revision_that_is_resolved_as_not_sent_is_not_sent_any_more(

@@ -186,7 +186,7 @@ def test_only_after_the_dot_is_a_loss_uncertain(loss):
 
 def test_a_verdict_says_what_happened():
     assert lost(Stage.DOT).reason == "the connection was lost after the final dot"
-    assert lost(Stage.MAIL, Loss.SILENT).reason == "the server stayed silent at MAIL FROM"
+    assert lost(Stage.MAIL, Loss.SILENT).reason == f"{Loss.SILENT} at MAIL FROM"
     refused = judge(Stage.RCPT, reply(550, b"5.1.1 Nobody"))
     assert str(refused) == "the server refused the recipient: 550 5.1.1 Nobody"
     assert str(withheld("the letter was held back")) == "the letter was held back"
