@@ -21,7 +21,7 @@ from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.tables import TableRow
 from petition.checks import letter as letter_checks
 from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
-from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems, gathered
+from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems
 from petition.checks.style import StyleCheck, slips_of_campaign
 from petition.errors import (
     CampaignError,
@@ -357,9 +357,9 @@ def concerning(campaign: Campaign, letter: str) -> list[Problem]:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems by file and line, each once; one that many rows have is one."""
+    """Problems by file and line, each once."""
     return sorted(
-        gathered(set(problems)),
+        set(problems),
         key=lambda one: (one.file, one.line or 0, one.level, one.what, one.hint),
     )
 

@@ -25,6 +25,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from petition.checks.rows import gathered
 from petition.cli.excerpts import Excerpt, Excerpts
 from petition.errors import CampaignError, Level, PetitionError, Problem, UsageError, sentence
 
@@ -109,12 +110,12 @@ def say_error(text: str) -> None:
 def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
     """Show problems of the campaign in the working directory as FILE:LINE: what. hint.
 
-    On a terminal the line follows, with a caret; a pipe gets one line a problem, so that it can be
-    counted and searched.
+    A problem that many rows share is shown once, with their lines. On a terminal the line of the
+    file follows, with a caret; in a pipe each problem is one line.
     """
     console = err() if on_stderr else _out()
     excerpts = Excerpts(Path.cwd()) if console.is_terminal else None
-    for problem in found:
+    for problem in gathered(found):
         line = harmless("").append(f"{clean(problem.place)}: ", "bold")
         if not problem.is_error:
             style = "yellow" if problem.level is Level.WARNING else "cyan"
