@@ -214,9 +214,11 @@ class Plan:
     frozen_at: datetime | None = None
     renamed_from: str | None = None
 
-    @property
-    def refusal(self) -> "PlanRefused | None":
-        """Why a person must first say what they want; None: it can be sent."""
+    def refusal(self, *, can_revise: bool = True) -> "PlanRefused | None":
+        """Why a person must first say what they want; None: it can be sent.
+
+        Without `can_revise` there is nobody whom `--revise` would reach.
+        """
         if self.renamed_from:
             return PlanRefused(
                 f"letters/{self.frozen.letter}.md is the letter that was sent as"
@@ -231,8 +233,11 @@ class Plan:
                 f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
                 + "; ".join(self.changes),
                 "Undo the change; or send the new text with --revise to those who have not had"
-                " the letter, or with --again to everyone",
-                needs="--revise or --again",
+                " the letter, or with --again to everyone"
+                if can_revise
+                else "Everyone has had the letter. Undo the change; or send everyone the new text"
+                " as well with --again",
+                needs="--revise or --again" if can_revise else "--again",
             )
         return None
 
@@ -247,12 +252,23 @@ def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool)
         return None
     if options.trial:
         return Plan(now, 1, is_new=True)
+    rehearses = examined.server is None
     if newest := log.newest(now.letter):
-        return _plan_after(newest, now, options, begins=begins)
-    return Plan(now, 1, is_new=True, renamed_from=_renamed(examined, now, log))
+        # Nobody can be harmed: they have received nothing.
+        unasked = None if log.was_attempted(now.letter) else Mode.REVISE
+        unasked = Mode.AGAIN if rehearses else unasked
+        return _plan_after(newest, now, options, begins=begins, unasked=unasked)
+    renamed_from = None if rehearses else _renamed(examined, now, log)
+    return Plan(now, 1, is_new=True, renamed_from=renamed_from)
 
 
-def _plan_after(newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool) -> Plan:
+def _plan_after(
+    newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool, unasked: Mode | None
+) -> Plan:
+    """The plan for a letter that was frozen before.
+
+    With `unasked` a changed text is sent as if the person had asked for it.
+    """
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
         raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
@@ -263,6 +279,8 @@ def _plan_after(newest: FrozenLetter, now: Frozen, options: SendOptions, *, begi
         return Plan(now, newest.revision + 1, is_new=True, mode=mode, meant_for=meant_for)
     if is_same:
         return _plan_going_on(newest, old, options)
+    if unasked:
+        return Plan(now, newest.revision + 1, is_new=True, mode=unasked, meant_for=unasked)
     changes = tuple(differences(old, now))
     return Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
 

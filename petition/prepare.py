@@ -171,8 +171,9 @@ def prepare(
     if following:
         following.require(examined.letter.name)
     selection.require_somebody()
-    if plan.refusal:
-        raise plan.refusal
+    if refusal := plan.refusal():
+        revised = listing.compare(revision + 1, Mode.REVISE)
+        raise plan.refusal(can_revise=revised.waiting > 0) or refusal
     if plan.may_begin_another and not _is_unfinished(listing, plan):
         return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
     comparison = listing.compare(revision, plan.mode, options.limit)

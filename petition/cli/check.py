@@ -232,7 +232,7 @@ class _Inspector:
 
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
         plan = plan_of(examined, log, SendOptions(), begins=False)
-        if plan and (why := plan.refusal):
+        if plan and (why := plan.refusal()):
             text = examined.letter.default_text
             warning = Problem(text.file, None, why.what, why.hint, Level.WARNING)
             examined.problems.append(warning)

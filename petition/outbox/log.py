@@ -176,6 +176,10 @@ class Log:
         row = self.database.one("newest_frozen", {"letter": letter})
         return frozen_of(row) if row else None
 
+    def was_attempted(self, letter: str) -> bool:
+        """Whether a copy of a letter ever went out, or was about to."""
+        return self.database.one("was_attempted", {"letter": letter}) is not None
+
     def frozen(self, letter: str, revision: int) -> FrozenLetter | None:
         """A letter as it was frozen in one revision, or None."""
         row = self.database.one("one_frozen", {"letter": letter, "revision": revision})

@@ -24,6 +24,10 @@ AS TEXT)
 -- Whether a letter ever went out, or was about to.
 SELECT 1 FROM copy WHERE letter_date IS NOT NULL LIMIT 1
 
+-- :name was_attempted
+-- Whether a copy of a letter ever went out, or was about to.
+SELECT 1 FROM copy WHERE letter = :letter AND (letter_date IS NOT NULL OR state = 'sending') LIMIT 1
+
 -- :name count_copies
 -- How many copies were ever queued.
 SELECT COUNT(*) FROM copy

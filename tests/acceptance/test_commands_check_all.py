@@ -6,6 +6,7 @@ import pytest
 
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.acceptance.test_commands_terminal import STYLE, on_terminal
+from tests.servers.counting import counting_server
 
 SERVER = "mail.somewhere.net"
 
@@ -106,7 +107,9 @@ def test_a_duplicate_table_is_named(campaign: SmallCampaign):
 
 
 def test_a_letter_that_send_would_stop_at(campaign: SmallCampaign):
-    campaign.petition("send", "open-letter", status=0)
+    with counting_server() as server:
+        campaign = campaign.through(server.port)
+        campaign.petition("send", "open-letter", "--yes", status=0)
     assert check(campaign, 0)[0].endswith("ready.")
     campaign.change("letters/open-letter.md", "**clean**", "fresh")
     said = check(campaign, 0)

@@ -77,6 +77,44 @@ def test_a_revision_that_nobody_would_get_is_not_begun(
     assert received(server) == [1, 1, 1]
 
 
+def test_a_changed_letter_is_rehearsed_again_without_a_question(tmp_path: Path):
+    campaign = SmallCampaign.at(tmp_path)
+    campaign.petition("send", "open-letter", status=0)
+    for old, new in (("must be", "has to be"), ("has to be", "shall be")):
+        campaign.change("letters/open-letter.md", old, new)
+        assert "ready" in campaign.petition("check", status=0).out
+        campaign.petition("send", "open-letter", "--to", "p1", status=0)
+        campaign.petition("send", "open-letter", status=0)
+    mails = [mail.read_bytes() for mail in (campaign.root / "outbox/new").iterdir()]
+    for text in (b"must be", b"has to be", b"shall be"):
+        assert sum(text in mail for mail in mails) == 3
+    campaign.petition("send", "open-letter", status=0)
+    assert len(list((campaign.root / "outbox/new").iterdir())) == 9
+
+
+def test_a_letter_that_was_never_attempted_is_frozen_anew(
+    campaign: SmallCampaign, server: CountingServer
+):
+    nowhere = SmallCampaign(campaign.root).through(1)
+    nowhere.petition("send", "open-letter", "--yes", status=4)
+    campaign.change("letters/open-letter.md", "must be", "has to be")
+    campaign.petition("send", "open-letter", "--yes", "--limit", "1", status=0)
+    assert received(server).count(1) == 1
+    campaign.change("letters/open-letter.md", "has to be", "shall be")
+    campaign.petition("send", "open-letter", "--yes", status=2)  # one copy has gone out
+    assert received(server).count(1) == 1
+
+
+def test_revise_is_offered_only_if_it_would_reach_somebody(campaign: SmallCampaign):
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    campaign.change("letters/open-letter.md", "must be", "has to be")
+    refused = campaign.petition("send", "open-letter", "--yes", status=2)
+    assert "--again" in refused.err
+    assert "--revise" not in refused.err
+    campaign.list_people("p1", "p2", "p3", "p4")
+    assert "--revise" in campaign.petition("send", "open-letter", "--yes", status=2).err
+
+
 def test_a_letter_that_only_looks_renamed_can_be_sent(
     campaign: SmallCampaign, server: CountingServer
 ):
