@@ -11,6 +11,19 @@ from petition.errors import ExitStatus, UsageError
 from petition.report import evidence as packs
 from petition.report import page
 
+Rehearsal = Annotated[
+    bool, typer.Option("--rehearsal", help="Even though it was a rehearsal; it will say so.")
+]
+
+
+def _refuse_rehearsal(place: Workspace, what: str) -> None:
+    if place.is_rehearsal:
+        raise UsageError(
+            f"this was a rehearsal: nobody received anything, and {what}",
+            "Name a mail server in [smtp] or PETITION_SMTP_HOST; to try it all the same, add"
+            " --rehearsal",
+        )
+
 
 def report(
     context: typer.Context,
@@ -20,9 +33,12 @@ def report(
     public: Annotated[
         bool, typer.Option("--public", help="No addresses, and only names with a public office.")
     ] = False,
+    rehearsal: Rehearsal = False,
 ) -> None:
     """Show on one page what became of the letters and the answers."""
     with Workspace.open(context) as place:
+        if public and not rehearsal:
+            _refuse_rehearsal(place, "there is nothing to publish")
         title = place.settings.campaign.title
         found = page.figures(place.existing_log, title, is_public=public)
         if html is None:
@@ -52,6 +68,7 @@ def evidence(
     seal: Annotated[
         str | None, typer.Option(metavar="HASH", help="The seal that you noted, with --verify.")
     ] = None,
+    rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
     """Pack letters, events and answers as evidence; or verify a pack."""
@@ -61,6 +78,8 @@ def evidence(
         _verify(file, seal, as_json=as_json)
         return
     with Workspace.open(context) as place:
+        if not rehearsal:
+            _refuse_rehearsal(place, "there is nothing to prove")
         made = packs.write_evidence(place.existing_log, file)
         if as_json:
             output.json(place.origin | {"file": str(file), "seal": made})
@@ -76,7 +95,7 @@ def _verify(file: Path, seal: str | None, *, as_json: bool) -> None:
     if seal and seal.strip().lower() != found.seal:
         found.faults.append(f"{packs.MANIFEST}: the seal is not the one that you noted")
     if as_json:
-        names = ("campaign", "until", "entries", "seal", "faults")
+        names = ("campaign", "until", "entries", "rehearsal", "seal", "faults")
         output.json({"file": str(file)} | {name: getattr(found, name) for name in names})
     elif found.faults:
         for fault in found.faults:
@@ -86,6 +105,8 @@ def _verify(file: Path, seal: str | None, *, as_json: bool) -> None:
         entries = output.count(found.entries, "entry", "entries")
         until = found.until[:16].replace("T", " ")
         output.say(f"{file} is unchanged: {entries} of {found.campaign}, until {until} UTC.")
+        if found.rehearsal:
+            output.say("It is of a rehearsal: nobody received anything.", "yellow")
         output.say(f"Its seal: {found.seal}.")
         output.say("It is the one you noted." if seal else "Compare it with the one you noted.")
     if found.faults:

@@ -78,6 +78,7 @@ class Log:
         self._looks = looks
         self._first_key = first_key
         self.url = url
+        self.rehearses = rehearses
         before: dict[str, KnownLog] | None = None if rehearses else {}
         with suppress(UserStateUnusable):  # a command that only looks needs none of it
             before = None if rehearses else known_logs()

@@ -24,6 +24,7 @@ from petition.outbox.log import Log
 
 FORMAT = "petition evidence 1"
 MANIFEST = "manifest.json"
+REHEARSAL = "REHEARSAL.txt"  # the first entry of a pack of letters that nobody received
 _MANIFEST_LIMIT = 32 * 1024 * 1024  # bytes; an entry of it has about 300
 _LINE_LIMIT = 4 << 20  # bytes of a line of copies.jsonl
 _DAY = (1980, 1, 1, 0, 0, 0)  # the first of ZIP: the same log gives the same bytes
@@ -48,6 +49,7 @@ class Verified:
     campaign: str = ""  # its id
     until: str = ""  # when the last thing in it happened
     entries: int = 0
+    rehearsal: bool = False  # whether nobody received anything
     seal: str = ""
     faults: list[str] = field(default_factory=list)  # what differs; none: the pack is intact
 
@@ -153,6 +155,7 @@ def _compare(
     for entry in manifest["entries"]:
         name, size, sha256 = str(entry["name"]), int(entry["size"]), str(entry["sha256"])
         found.entries += 1
+        found.rehearsal = found.rehearsal or name == REHEARSAL
         info = known.pop(name, None)
         if info is None:
             found.faults.append(f"{name}: is missing")
@@ -313,6 +316,8 @@ def write_evidence(log: Log, path: Path) -> str:
 
 
 def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:
+    if log.rehearses:
+        yield REHEARSAL, [b"This was a rehearsal: nobody received anything.\n"]
     yield "README.txt", [_README.format(campaign=campaign, until=until).encode()]
     yield "timeline.txt", _timeline(log)
     letters = frozen_letters(log)

@@ -89,6 +89,7 @@ class Figures:
     title: str  # the campaign's
     made_on: date
     is_public: bool  # whether anybody may read it
+    is_rehearsal: bool = False  # whether nobody received anything
     letters: list[Counts] = field(default_factory=list)
     reply_by: dict[str, date | None] = field(default_factory=dict)  # by letter
     demands: dict[str, str] = field(default_factory=dict)  # titles by id
@@ -121,7 +122,7 @@ class Figures:
 
 def figures(log: Log, title: str, *, is_public: bool) -> Figures:
     """Count what a log tells; public figures have no addresses, and only names of officials."""
-    found = Figures(title, log.clock().date(), is_public)
+    found = Figures(title, log.clock().date(), is_public, log.rehearses)
     with log.at_one_moment():
         for name in dict.fromkeys(one.letter for one in frozen_letters(log)):
             found.letters.append(log.counts(name))
@@ -304,7 +305,8 @@ def _tag(name: str, *children: object, **attributes: object) -> _Html:
 def page(found: Figures) -> str:
     """The report as HTML."""
     style = (files("petition.report") / "style.css").read_text(encoding="utf-8")
-    title = _tag("title", f"{found.title}: report")
+    kind = "rehearsal" if found.is_rehearsal else "report"
+    title = _tag("title", f"{found.title}: {kind}")
     return (
         f"{_BEGINNING}"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -319,6 +321,9 @@ def page(found: Figures) -> str:
 def _body(found: Figures) -> Iterator[_Html]:
     day = f"{found.made_on.day} {found.made_on:%B %Y}"
     summary = _tag("p", f"What became of the letters, as of {day}", class_="soft")
+    if found.is_rehearsal:
+        what = "This was a rehearsal: nobody received anything."
+        yield _tag("p", _tag("strong", what), role="note")
     yield _tag("header", _tag("h1", found.title), summary, _tiles(found))
     yield _tag("h2", "Deliveries")
     if found.samples:

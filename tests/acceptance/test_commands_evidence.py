@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from petition.report import evidence
-from petition.report.evidence import MANIFEST, PackRefused, verify
+from petition.report.evidence import MANIFEST, REHEARSAL, PackRefused, verify
 from tests.acceptance.returning import Returns
 from tests.acceptance.small import SmallCampaign
 
@@ -31,7 +31,7 @@ def returns(campaign: SmallCampaign) -> Returns:
 
 
 def packed(campaign: SmallCampaign, name: str = "pack.zip") -> Path:
-    campaign.petition("evidence", name, status=0)
+    campaign.petition("evidence", name, "--rehearsal", status=0)
     return campaign.root / name
 
 
@@ -49,6 +49,17 @@ def rewritten(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
         for name, data in entries.items():
             archive.writestr(name, data)
     return path.with_name("changed.zip")
+
+
+def test_a_pack_of_a_rehearsal_is_made_only_on_request_and_says_so(returns: Returns):
+    refused = returns.campaign.petition("evidence", "pack.zip", status=2)
+    assert "nobody received anything" in refused.err
+    assert not (returns.campaign.root / "pack.zip").exists()
+    with zipfile.ZipFile(packed(returns.campaign)) as archive:
+        assert b"nobody received anything" in archive.read(REHEARSAL)
+    verified = ("evidence", "--verify", "pack.zip")
+    assert returns.campaign.petition(*verified, "--json", status=0).json["rehearsal"]
+    assert "nobody received anything" in returns.campaign.petition(*verified, status=0).out
 
 
 def test_a_pack_has_the_letters_as_sent_and_what_became_of_them(returns: Returns):
@@ -76,9 +87,12 @@ def test_a_pack_is_verified_without_the_campaign_and_never_overwritten(
 ):
     path = packed(returns.campaign)
     before = path.read_bytes()
-    assert "exists already" in returns.campaign.petition("evidence", "pack.zip", status=1).err
+    assert (
+        "exists already"
+        in returns.campaign.petition("evidence", "pack.zip", "--rehearsal", status=1).err
+    )
     for nowhere in ("none/pack.zip", "recipients.csv/pack.zip"):
-        refused = returns.campaign.petition("evidence", nowhere, status=1).err
+        refused = returns.campaign.petition("evidence", nowhere, "--rehearsal", status=1).err
         assert f"{nowhere} cannot be written" in refused
     assert path.read_bytes() == before
     elsewhere = SmallCampaign(tmp_path_factory.mktemp("another machine"))
@@ -233,7 +247,9 @@ def test_a_letter_that_was_changed_in_the_log_is_not_packed(returns: Returns):
     with sqlite3.connect(returns.campaign.root / "rehearsal.db") as database:
         database.execute("UPDATE copy SET bytes = X'41' WHERE id = 2")
     database.close()
-    assert "copy 2" in returns.campaign.petition("evidence", "pack.zip", status=1).err
+    assert (
+        "copy 2" in returns.campaign.petition("evidence", "pack.zip", "--rehearsal", status=1).err
+    )
     assert not (returns.campaign.root / "pack.zip").exists()
 
 

@@ -53,8 +53,17 @@ def answered(campaign: SmallCampaign) -> SmallCampaign:
 
 
 def page(campaign: SmallCampaign, *options: str) -> str:
-    campaign.petition("report", "--html", "report.html", *options, status=0)
+    campaign.petition("report", "--html", "report.html", "--rehearsal", *options, status=0)
     return (campaign.root / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_of_a_rehearsal_says_so_and_is_not_published(answered: SmallCampaign):
+    public = ("report", "--html", "public.html", "--public")
+    assert "nobody received anything" in answered.petition(*public, status=2).err
+    assert not (answered.root / "public.html").exists()
+    for options in ([], ["--public"]):
+        assert "nobody received anything" in page(answered, *options)
+    assert "nobody received anything" in answered.petition("report", status=0).out
 
 
 def text_of(markup: str) -> str:

@@ -60,7 +60,7 @@ def test_nothing_of_somebody_is_left_anywhere_and_nothing_comes_back(scene: Scen
     campaign.petition("suppress", ADDRESS, status=0)
     campaign.petition("send", "fourth", "--dry-run", status=3)
     campaign.petition("status", "open-letter", "--answers", status=0)
-    campaign.petition("evidence", "pack.zip", status=0)
+    campaign.petition("evidence", "pack.zip", "--rehearsal", status=0)
     campaign.petition("report", "--html", "report.html", status=0)
     assert NAME not in (campaign.root / "report.html").read_text(encoding="utf-8")
     assert scene.traces() == []
