@@ -112,7 +112,10 @@ def retry(
         elif boxes:
             output.say("Nothing was queued: these addresses are suppressed (petition suppress).")
         else:
-            output.say(f"No copy of {name} has failed: there is nothing to retry.")
+            output.say(
+                f"There is nothing to retry: no copy of {name} has failed, except to suppressed"
+                " addresses."
+            )
         place.say_which()
 
 

@@ -255,7 +255,7 @@ class _Process:
 
     def _slowed(self, slowed: Slowed) -> None:
         if slowed.domain:
-            text = f"{slowed.domain} asks for fewer letters: {slowed.said}."
+            text = f"{slowed.domain} asks us to slow down: {slowed.said}."
         elif slowed.seconds:
             text = f"Trouble with the server ({slowed.said}): trying again."
         else:

@@ -157,6 +157,8 @@ def test_an_opt_out_of_somebody_who_failed_is_not_undone_by_retry(uncertain: Sma
     uncertain.petition("suppress", "P3@x.example", "P1@x.example", status=0)
     said = uncertain.petition("retry", "open-letter", "p3@x.example", status=0).out
     assert "Nothing was queued" in said
+    said = uncertain.petition("retry", "open-letter", status=0).out
+    assert "suppressed" in said
     said = uncertain.petition("resolve", "p1@x.example", "--not-sent", status=0).out
     assert "1 letter not queued again: opted out." in said
     assert uncertain.states() == {"p1": "skipped", "p2": "uncertain", "p3": "failed"}
