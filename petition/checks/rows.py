@@ -179,7 +179,7 @@ _SPOILT = (
     (re.compile(r"^'[\d+=@-]"), "which begins with an apostrophe", "Delete the apostrophe"),
     (
         re.compile(r"^[-+]?\d(?:[.,]\d+)?[eE]\+\d{1,3}$"),
-        "of which a spreadsheet has cut off the last digits",
+        "whose last digits a spreadsheet has cut off",
         "Write the number in full, and format the column as text",
     ),
     (

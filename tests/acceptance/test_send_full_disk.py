@@ -105,7 +105,7 @@ def test_what_a_run_left_on_a_full_disk_is_explained(tmp_path: Path):
         assert "may have arrived" in said
         assert "Free some space" in said
         assert "is running" not in said
-        assert "open-letter, sending: left by" in campaign.petition("status", status=0).out
+        assert "open-letter, sending: left behind" in campaign.petition("status", status=0).out
         refused = campaign.petition(*SEND, status=1)
         assert "Free some space on the disk" in refused.err
         filler.unlink()
