@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from petition.address import Mailbox, folded
+from petition.address import Mailbox, folded, is_reserved
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest, quoted
@@ -127,6 +127,7 @@ def unfit(
     yield from signing.problems_of(campaign, is_live=server is not None)
     yield from _reply_to(campaign, letter, server)
     yield from _copies(letter, server)
+    yield from _invented_signatories(campaign, server)
     reply_by, text = letter.front.reply_by, letter.default_text
     if isinstance(reply_by, date) and reply_by < today:
         what = f"the reply-by date {reply_by.isoformat()} is past"
@@ -212,6 +213,18 @@ def _copies(letter: Letter, server: Server | None) -> Iterator[Problem]:
                 line = text.line_of(key)
                 hint = "Write the real address or delete it"
                 yield Problem(text.file, line, what, hint, mark=mailbox.addr_spec)
+
+
+def _invented_signatories(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
+    """Signatories whose address nobody can have, such as those that `init` made up."""
+    if server is None or server.is_loopback:
+        return
+    for one in campaign.signatories:
+        if one.email and is_reserved(one.email.rpartition("@")[2]):
+            what = f"{one.name} signs with an address under a domain reserved for examples"
+            hint = "Delete the row, or write the real address"
+            file = campaign.settings.people["signatories"]
+            yield Problem(file, one.line, what, hint, mark=one.email)
 
 
 def _event(

@@ -31,6 +31,16 @@ _AFTER_TAKEOVER = (
     "petition preview letter        one letter, as it would arrive",
     "petition send letter --dry-run what would be sent, without a connection",
 )
+_GITIGNORE = b"""\
+# Names and addresses of people do not belong in a repository: lists, logs and letters.
+*.csv
+*.ods
+*.xlsx
+*.db
+*.db-*
+*.db.*
+outbox/
+"""
 _SMTP = ("host", "port", "security", "username", "auth", "token_command", "connections")
 _PACE = ("rate", "per_day")
 
@@ -167,7 +177,9 @@ def _take_over(old: Path, target: Path) -> None:
 
 
 def _write(target: Path, made: Mapping[str, bytes], heading: str) -> None:
-    """Write new files, and list them."""
+    """Write new files, and list them; a .gitignore that is there already stays as it is."""
+    if not (target / ".gitignore").exists():
+        made = {".gitignore": _GITIGNORE, **made}
     paths = {name: target / name for name in made}
     if there := [name for name, path in paths.items() if path.exists() or path.is_symlink()]:
         raise UsageError(

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.padding import Padding
@@ -27,7 +28,15 @@ from rich.text import Text
 
 from petition.checks.rows import gathered
 from petition.cli.excerpts import Excerpt, Excerpts
-from petition.errors import CampaignError, Level, PetitionError, Problem, UsageError, sentence
+from petition.errors import (
+    CampaignError,
+    ExitStatus,
+    Level,
+    PetitionError,
+    Problem,
+    UsageError,
+    sentence,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -263,7 +272,12 @@ def confirm(question: str, undone: str) -> None:
     if not can_ask():
         what = f"{undone}: there is no terminal to ask you in"
         raise UsageError(what, "Run it in a terminal, or add --yes")
-    if not ask(question):
+    try:
+        agreed = ask(question)
+    except KeyboardInterrupt:
+        say_error(f"\n{sentence(undone[:1].upper() + undone[1:])}")
+        raise typer.Exit(ExitStatus.INTERRUPTED) from None
+    if not agreed:
         raise UsageError(f"{undone}: you declined")
 
 

@@ -85,6 +85,16 @@ def test_a_live_send_to_reserved_domains_is_refused(campaign: SmallCampaign):
     assert "Rehearsal" not in text
 
 
+def test_a_signatory_under_a_reserved_domain_is_an_error_in_a_live_send(campaign: SmallCampaign):
+    rows = "name,email,publish\nAnn Reed,ann@example.org,yes\nBo Li,bo@somewhere.net,yes\n"
+    campaign.write("signatories.csv", rows)
+    campaign.write("letters/second.md", '---\nsubject: "S"\n---\nText\n')
+    campaign.petition("check", status=0)
+    campaign.env["PETITION_SMTP_HOST"] = "mail.somewhere.net"
+    text = campaign.petition("check", status=1).out
+    assert [place for place in places(text) if place.startswith("sign")] == ["signatories.csv:2"]
+
+
 def test_an_impossible_server_is_a_problem(campaign: SmallCampaign):
     campaign.env["PETITION_SMTP_HOST"] = "127.0.0.1"
     campaign.env["PETITION_SMTP_PORT"] = "many"

@@ -6,6 +6,7 @@ from petition.cli.main import COMMANDS
 from tests.acceptance.small import SmallCampaign
 
 STARTER = [
+    ".gitignore",
     "letters/demands.md",
     "letters/open-letter.md",
     "petition.toml",
@@ -35,6 +36,16 @@ def test_init_overwrites_nothing_and_then_does_nothing(tmp_path: Path):
     assert "recipients.csv would be overwritten" in answer.err
     assert files_in(tmp_path) == ["recipients.csv"]
     assert (tmp_path / "recipients.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_gitignore_keeps_people_out_of_a_repository(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.petition("init", "library", status=0)
+    kept = (tmp_path / "library/.gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"*.csv", "*.db", "outbox/"} <= set(kept)
+    place.write("own/.gitignore", "mine\n")
+    place.petition("init", "own", status=0)
+    assert (tmp_path / "own/.gitignore").read_text(encoding="utf-8") == "mine\n"
 
 
 def test_c_works_as_if_started_there(tmp_path: Path):
@@ -139,7 +150,7 @@ def mailmerge_in(root: Path) -> SmallCampaign:
 def test_a_mailmerge_campaign_is_taken_over(tmp_path: Path):
     place = mailmerge_in(tmp_path)
     said = place.petition("init", "--from-mailmerge", "old", "new", status=0).out
-    made = ["letters/letter.md", "petition.toml", "recipients.csv"]
+    made = [".gitignore", "letters/letter.md", "petition.toml", "recipients.csv"]
     assert files_in(tmp_path / "new") == made
     assert "2 letters" in said
     assert "petition send letter --dry-run" in said

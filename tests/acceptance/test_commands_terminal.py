@@ -11,6 +11,7 @@ from petition.outbox.states import State
 from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import counting_server
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
@@ -57,6 +58,27 @@ def on_terminal(campaign: SmallCampaign, arguments: list[str], **env: str) -> st
     text = child.before
     assert isinstance(text, str)
     return text.replace("\r\n", "\n")
+
+
+def test_ctrl_c_at_the_question_sends_nothing(campaign: SmallCampaign):
+    with counting_server() as server:
+        live = campaign.through(server.port)
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "petition", "send", "open-letter"],
+            cwd=str(live.root),
+            env=live.environment,
+            encoding="utf-8",
+            timeout=PATIENCE,
+        )
+        child.expect_exact("[y/N]")
+        child.sendintr()
+        child.expect_exact("\r\nNothing was sent.")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 130
+        assert not server.accepted
+    assert not live.states()
 
 
 def width(line: str) -> int:
