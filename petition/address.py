@@ -23,8 +23,14 @@ _PLAIN_DOMAIN = re.compile(
     r"(?!(?i:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}"
 )
 
-# C0, DEL, C1, and the marks that reorder or hide text (UAX 9): each makes a name look like another.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# C0, DEL, C1, Unicode's line ends, and halves of surrogate pairs, which cannot be encoded: none can
+# stand in one line of text.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+CONTROL = re.compile(f"[{_CONTROL}]")
+# These, the marks that reorder text (UAX 9) and the byte order mark: a terminal obeys them, or they
+# make a text look like another. Joiners and soft hyphens are not among them: words are written with
+# them.
+UNSEEN = re.compile(rf"[{_CONTROL}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 # What the address protection of a web page leaves when its text is copied.
 _OBSCURED = re.compile(r"\[email(?:\s|\u00a0)+protected\]", re.IGNORECASE)
@@ -131,7 +137,7 @@ def clean_name(name: str) -> str:
     AddressRefused if it holds a control character or a mark that reorders text.
     """
     trimmed = name.strip(" ")
-    if unseen := _UNSEEN.search(trimmed):
+    if unseen := UNSEEN.search(trimmed):
         code = f"U+{ord(unseen.group()):04X}"
         raise AddressRefused(f"the name holds the unseen character {code}", "Type the name again")
     return trimmed

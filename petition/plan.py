@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from petition.address import Mailbox, folded
+from petition.address import UNSEEN, Mailbox, folded
 from petition.campaign.people import Choice, Person
 from petition.checks.campaign import Examined
 from petition.errors import LogDamaged, MergeRefused, UsageError
@@ -25,10 +25,6 @@ from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000
 _RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
-# What a letter cannot contain, and line ends, which a quotation does not need.
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x20\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +121,7 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
         "status": str(answer.status),
         "demand": answer.demand,
         "channel": answer.channel,
-        "quote": _UNPRINTABLE.sub(" ", answer.quote).strip()[:_QUOTE_LENGTH],
+        "quote": re.sub(" +", " ", UNSEEN.sub(" ", answer.quote)).strip()[:_QUOTE_LENGTH],
         "on": answer.at.astimezone(entry.zone).date().isoformat(),
     }
 

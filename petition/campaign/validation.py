@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from petition.address import Mailbox, parse_address, parse_mailbox
+from petition.address import CONTROL, Mailbox, parse_address, parse_mailbox
 from petition.campaign.names import language_tag, nearest, quoted
 from petition.database_url import POSTGRESQL, AddressUnreadable, PostgresAddress, check_log_address
 from petition.errors import AddressRefused, PetitionError, Problem
@@ -213,10 +212,9 @@ def one_line(value: object) -> str:
 
 
 def _refuse_unseen(text: str) -> None:
-    for char in text:
-        if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
-            what = f"this contains the invisible character U+{ord(char):04X}"
-            raise fault(what, "Retype it in one line")
+    if unseen := CONTROL.search(text):
+        what = f"this contains the invisible character U+{ord(unseen.group()):04X}"
+        raise fault(what, "Retype it in one line")
 
 
 def mailbox_of(value: object) -> Mailbox:

@@ -26,6 +26,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from petition.address import UNSEEN
 from petition.checks.rows import gathered
 from petition.cli.excerpts import Excerpt, Excerpts
 from petition.errors import (
@@ -44,19 +45,14 @@ if TYPE_CHECKING:
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
 _NARROWEST = 20  # columns that a cut column has at the least
 
-# C0, DEL, C1, the marks that reorder text (UAX 9), line and paragraph separators, the byte order
-# mark, and halves of surrogate pairs, which cannot be written at all.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-_UNSEEN_BUT_LF = re.compile(f"(?!\n){_UNSEEN.pattern}")
+_UNSEEN_BUT_LF = re.compile(f"(?!\n){UNSEEN.pattern}")
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
 
 
 def clean(text: str, *, lines: bool = False) -> str:
     """A text without anything that a terminal would obey."""
     if not lines:
-        return _UNSEEN.sub(_picture, text.replace("\t", " "))
+        return UNSEEN.sub(_picture, text.replace("\t", " "))
     return _UNSEEN_BUT_LF.sub(_picture, text.replace("\r\n", "\n").replace("\t", "    "))
 
 

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
-from unicodedata import category
 
+from petition.address import UNSEEN
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import ATTACHMENTS_LIMIT, Letter
 from petition.campaign.names import quoted
@@ -149,9 +149,9 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _check_path(path: str) -> None:
     """Refuse a path that leads, or might lead, elsewhere than it seems to."""
-    if unseen := next((char for char in path if category(char) in {"Cc", "Cs", "Zl", "Zp"}), ""):
-        what = f"a path contains the control character U+{ord(unseen):04X}"
-        raise CellRefused(what, "Type it again")
+    if unseen := UNSEEN.search(path):
+        what = f"a path contains the invisible character U+{ord(unseen.group()):04X}"
+        raise CellRefused(what, "Rename the file, and type the path again")
     if not path.strip() or len(path) > _PATH_LENGTH:
         what = "the path is empty" if not path.strip() else f"{quoted(path)} is too long for a path"
         raise CellRefused(what, "Name a file of the campaign folder")

@@ -12,7 +12,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from urllib.parse import quote
 
-from petition.address import Mailbox
+from petition.address import CONTROL, Mailbox
 from petition.identity import chance_unsubscribe_token
 from petition.merge.document import Frozen
 from petition.template.fields import CellRefused
@@ -23,9 +23,6 @@ TEXT_LIMIT = 900  # characters of a subject or display name
 _WORD_LENGTH = 75  # RFC 2047 2: of an encoded word
 _AROUND = len("=?utf-8?B??=")
 
-# C0, DEL and C1, Unicode's line ends, half a surrogate pair.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
 # Text that reads back as it stands: single spaces between words that are not encoded words.
 _PLAIN = re.compile(r"[!-~]{1,60}(?: [!-~]{1,60})*")
 # RFC 5322 3.2.3: words that need no quotes.
@@ -35,7 +32,7 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_
 def check_text(text: str, where: str) -> str:
     """A text that can stand in a header."""
     # The first test is quick, and nearly every text passes it.
-    if not text.isprintable() and (unseen := _UNPRINTABLE.search(text)):
+    if not text.isprintable() and (unseen := CONTROL.search(text)):
         code = f"U+{ord(unseen.group()):04X}"
         raise CellRefused(f"{where} contains the control character {code}", "Type the text again")
     if len(text) > TEXT_LIMIT:

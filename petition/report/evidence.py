@@ -8,7 +8,6 @@ import hashlib
 import heapq
 import json
 import os
-import re
 import stat
 import zipfile
 import zlib
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from petition.address import UNSEEN
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox.erasure import frozen_letters, rehashed
 from petition.outbox.log import Log
@@ -277,8 +277,6 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-
 _README = """\
 Evidence of the campaign "{campaign}", until {until} (all times are UTC).
 
@@ -380,7 +378,7 @@ def _timeline(log: Log) -> Iterator[bytes]:
         ((one.at, f"{one.letter}, revision {one.revision}: {forgotten}") for one in rehashed(log)),
     )
     for at, line in heapq.merge(*parts, key=lambda one: one[0]):
-        yield f"{at[:19].replace('T', ' ')}  {_UNSEEN.sub('?', line)}\n".encode()
+        yield f"{at[:19].replace('T', ' ')}  {UNSEEN.sub('?', line)}\n".encode()
 
 
 def _event_line(row: dict[str, Any]) -> str:
