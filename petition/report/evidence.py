@@ -242,7 +242,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise PackRefused("its manifest has more than the pack")
     manifest = json.loads(text)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise PackRefused("unsupported version of an evidence pack")
+        raise PackRefused("it is not an evidence pack, or one of an unsupported version")
     return manifest
 
 

@@ -92,7 +92,7 @@ def test_names_of_an_event_are_checked():
     (problem,) = problems_of(text, events=EVENTS)
     assert problem.hint == "Did you mean event.place"
     (problem,) = problems_of(text_of("{{ event }}", event="protest"), events=EVENTS)
-    assert "as a whole" in problem.what
+    assert problem.mark == "event"
 
 
 def test_calendar_file_is_attached():
