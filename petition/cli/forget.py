@@ -15,6 +15,7 @@ from petition.campaign.signatories import Signatory
 from petition.cli import output
 from petition.cli.workspace import OUTBOX, Json, Workspace, addresses
 from petition.errors import CampaignError, UsageError
+from petition.outbox.database import file_of
 from petition.outbox.erasure import Erased, Redaction
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
@@ -52,9 +53,19 @@ def forget(
         owning.close()
         found = _traces(place, person)
         if as_json:
-            output.json(place.origin | _receipt_json(mailbox, receipts, found))
-        else:
-            _show(mailbox, receipts, found)
+            output.json(
+                place.origin
+                | _receipt_json(mailbox, receipts, found)
+                | {"copies_of_logs": [str(copy) for log, _ in known for copy in _old_copies(log)]}
+            )
+            return
+        _show(mailbox, receipts, found)
+        for log, _ in known:
+            for copy in _old_copies(log):
+                output.say(
+                    f"{copy} is a copy of the log from before an upgrade, and may still hold them:"
+                    " delete it."
+                )
 
 
 def export(
@@ -83,6 +94,12 @@ def export(
                 output.say(f"  forgotten on {day[:10]}: a salted hash of the address is kept")
         _say_files(found, "Your own files:")
         output.say(f"For everything: petition export {mailbox} --json")
+
+
+def _old_copies(log: Log) -> list[Path]:
+    """The copies that upgrades of a log in a file have left beside it."""
+    file = file_of(log.url)
+    return sorted(file.parent.glob(f"{file.stem}.schema-*{file.suffix}")) if file else []
 
 
 def _logs(place: Workspace, *, make: bool) -> list[tuple[Log, Path | None]]:

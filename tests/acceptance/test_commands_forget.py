@@ -224,3 +224,12 @@ def test_export_gives_all_that_is_held(returns: Returns):
     assert gone["logs"][0]["copies"] == gone["logs"][0]["mails"] == []
     assert gone["logs"][0]["forgotten_at"]
     assert "p1" not in json.dumps(gone["logs"])
+
+
+def test_the_copy_that_an_upgrade_made_is_named(signed: SmallCampaign):
+    signed.petition("send", "open-letter", "--yes", status=0)
+    kept = signed.root / "rehearsal.schema-9.db"
+    kept.write_bytes((signed.root / "rehearsal.db").read_bytes())
+    assert kept.name in signed.petition("forget", "p1@x.example", "--yes", status=0).out
+    found = signed.petition("forget", "p1@x.example", "--yes", "--json", status=0).json
+    assert [Path(one).name for one in found["copies_of_logs"]] == [kept.name]
