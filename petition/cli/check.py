@@ -262,6 +262,7 @@ class _Inspector:
             self._server_is_known = True
             self._found.log = self._place.log_name
             self._tell_unconfirmed()
+            self._tell_no_password()
             if file := self._place.log_file:
                 self._found.problems += campaign_checks.warnings(file.parent)
             log = self._place.log_if_any
@@ -282,6 +283,25 @@ class _Inspector:
         except UsageError as fault:  # of the log: PETITION_DATABASE
             self._add(ENVIRONMENT, fault)
         return log
+
+    def _tell_no_password(self) -> None:
+        """That `send` will need a password; no command is run to find out."""
+        server = self._place.server
+        if not (server and server.username) or server.auth == "xoauth2" or server.password_command:
+            return
+        if self._place.unconfirmed(
+            Section.SERVER
+        ):  # the keyring is not asked for a stranger's host
+            return
+        try:
+            secret = secret_of(server)
+        except ServerTrouble:  # the keyring is locked: it may have one
+            return
+        if secret is None:
+            line = self._place.campaign.lines.line_of(("smtp", "username"))
+            what = f"there is no password for {server.username} yet"
+            hint = "send asks for it in a terminal; else set PETITION_SMTP_PASSWORD"
+            self._found.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
 
     def _tell_unconfirmed(self) -> None:
         """What `send` would ask about before it sends anything."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from getpass import getpass
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -152,7 +153,16 @@ def secrets_for(prepared: Prepared) -> Secrets:
     campaign = prepared.campaign
     dkim = campaign.settings.dkim
     signer = load_signer(dkim, campaign.root) if dkim else None
-    return Secrets(secret_of(prepared.server), signer)
+    return Secrets(secret_of(prepared.server) or _asked(prepared.server), signer)
+
+
+def _asked(server: Server) -> Secret | None:
+    """The password, from the person at the terminal; it is kept nowhere."""
+    if server.username is None or server.auth == "xoauth2" or not output.can_ask():
+        return None
+    login = output.clean(f"{server.username} at {server.host}")
+    text = getpass(f"Password of {login} (it is not stored): ")
+    return Secret(text) if text else None
 
 
 def deliver(

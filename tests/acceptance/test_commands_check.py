@@ -95,6 +95,13 @@ def test_a_signatory_under_a_reserved_domain_is_an_error_in_a_live_send(campaign
     assert [place for place in places(text) if place.startswith("sign")] == ["signatories.csv:2"]
 
 
+def test_a_login_without_a_password_is_told_beforehand(campaign: SmallCampaign):
+    campaign.env |= {"PETITION_SMTP_HOST": "127.0.0.1", "PETITION_SMTP_USERNAME": "kim"}
+    assert "no password for kim" in campaign.petition("check", status=0).out
+    campaign.env["PETITION_SMTP_PASSWORD"] = "secret"
+    assert "password" not in campaign.petition("check", status=0).out
+
+
 def test_an_impossible_server_is_a_problem(campaign: SmallCampaign):
     campaign.env["PETITION_SMTP_HOST"] = "127.0.0.1"
     campaign.env["PETITION_SMTP_PORT"] = "many"

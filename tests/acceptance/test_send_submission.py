@@ -1,13 +1,16 @@
 """`petition send` through a real submission server: its login, its TLS, and who stands between."""
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pexpect
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.authority import Authority
 from tests.servers.submission import running_submission
@@ -35,6 +38,28 @@ def through(folder: Path, authority: Authority, port: int, security: str) -> Sma
     campaign.env["SSL_CERT_FILE"] = str(authority.certificate)  # OpenSSL's own way to trust one
     campaign.env["PETITION_SMTP_PASSWORD"] = PASSWORD
     return campaign.trust()
+
+
+def test_the_password_is_asked_for_on_a_terminal(tmp_path: Path, authority: Authority):
+    with running_submission(authority.sign(), {"kim": "canary"}, "plain") as server:
+        campaign = through(tmp_path / "asked", authority, server.tls, "tls")
+        del campaign.env["PETITION_SMTP_PASSWORD"]
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "petition", "send", "open-letter", "--yes"],
+            cwd=str(campaign.root),
+            env=campaign.environment,
+            encoding="utf-8",
+            timeout=PATIENCE,
+        )
+        child.expect_exact("Password of kim at localhost")
+        child.expect_exact(": ")
+        child.sendline("canary")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        assert "canary" not in str(child.before)
+        assert set(campaign.states().values()) == {"sent"}
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
