@@ -20,5 +20,5 @@ show answer kim stalled --letter open-letter --channel phone \
 show status open-letter --answers
 show send follow-up
 show report --html report.html
-show report --html public.html --public
+show report --html public.html --public --rehearsal
 echo "That was a rehearsal: nobody received anything. Look at $folder/report.html in a browser."

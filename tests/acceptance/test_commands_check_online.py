@@ -51,7 +51,7 @@ def test_a_missing_record_is_reported_with_what_to_publish(online):
 
 def test_errors_exit_with_1_and_are_in_the_json(online):
     two = {"campaign.example": ZONE["campaign.example"] | {"TXT": ["v=spf1 -all", "v=spf1 mx"]}}
-    found = online(ZONE | two, "--json", status=1).json
+    found = online(ZONE | two, "--json", status=1).json["problems"]
     (wrong,) = [problem for problem in found if problem["level"] == "error"]
     assert (wrong["file"], wrong["line"]) == ("campaign.example", None)
     assert wrong["hint"].endswith('campaign.example. TXT "v=spf1 mx ~all"')

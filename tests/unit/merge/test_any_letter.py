@@ -79,7 +79,7 @@ def test_letter_reads_back_or_its_row_is_refused(kind, name, title, salutation):
     for value in filter(str.strip, (name, title, salutation)):
         plain = re.sub("\r\n?", "\n", value)
         assert plain in text.replace("\n> ", "\n")
-        assert html.escape(plain) in page
+        assert html.escape(plain) in page.replace("<br>", "\n")
     assert sent.subject == f"To {_or(name, 'all')}: {_or(title, '-')}"
 
 
