@@ -312,7 +312,7 @@ def _told(slowed: Slowed) -> str:
         )
     if not slowed.seconds:
         return (
-            f"The server refuses commands that arrive with the end of a letter ({slowed.said}):"
+            f"The server accepts no commands that arrive with the end of a letter ({slowed.said}):"
             " from now on they wait for its reply, which takes one more round trip per letter."
         )
     seconds = output.duration(slowed.seconds)

@@ -199,9 +199,9 @@ class Slowing:
         if seconds >= _NOTED_SECONDS:
             self._note_once(episode, Slowed("", said, seconds))
 
-    def dot_goes_alone(self, reply: Reply) -> None:
-        """The server refuses commands after a final dot: one round trip more for each letter."""
-        self._note(Slowed("", str(reply), 0))
+    def dot_goes_alone(self, said: str) -> None:
+        """The server accepts no commands with a final dot: one round trip more for each letter."""
+        self._note(Slowed("", said, 0))
 
     def _note_once(self, reason: str | int, slowed: Slowed) -> None:
         if reason not in self._noted:

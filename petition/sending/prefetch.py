@@ -36,7 +36,7 @@ class Route:
     dot_seconds: float | None = None  # to wait for the final dot's reply; None: as RFC 5321 asks
     signer: DkimSigner | None = None
     pause: float = 1.0  # after trouble with the server, in seconds; later ones are multiples of it
-    dot_goes_alone: bool = False  # the server refuses commands after a final dot; learnt
+    dot_goes_alone: bool = False  # the server accepts no commands with a final dot; learnt
 
     @property
     def login(self) -> str:

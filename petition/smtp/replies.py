@@ -107,12 +107,12 @@ class Verdict:
     def may_be_about_pipelining(self) -> bool:
         """Whether the server may have refused pipelined commands, and not the letter.
 
-        503 and 5.5.1 mean that commands are out of sequence. 500 comes when the server dropped the
-        beginning of the first command and read its rest later.
+        503 and 5.5.1 mean that commands are out of sequence. 500 and 502 come when the server
+        dropped the beginning of the commands and read the rest later.
         """
         reply = self.reply
         return reply is not None and (
-            reply.code in {500, 503} or (self.is_refusal and reply.enhanced == "5.5.1")
+            reply.code in {500, 502, 503} or (self.is_refusal and reply.enhanced == "5.5.1")
         )
 
     @property

@@ -88,8 +88,8 @@ class Transaction(NamedTuple):
     milliseconds: int  # from the first command to the verdict, including the permit
     also_refused: tuple[tuple[str, Reply], ...] = ()  # the copies (cc, bcc) that were refused
     fault: Exception | None = None  # what the permit raised; the letter was not sent
-    # The reply to commands that went with the last dot, if the server refuses them there.
-    refused_ahead: Reply | None = None
+    # What came of commands that went with the last dot, if the server does not accept them there.
+    refused_ahead: str = ""
 
 
 class Session:

@@ -10,7 +10,9 @@ only a reply tells whether the letter was accepted.
 With PIPELINING the commands of the next letter may go in the same write as the dot (RFC 2920 3.1),
 so that a letter costs one round trip. They commit to nothing: the permit of the next letter decides
 whether it goes. Some servers refuse commands that come with a dot, as a protection against SMTP
-smuggling; then the same commands are sent again in a separate write.
+smuggling; then the same commands are sent again in a separate write. Others discard what follows
+the dot in the same read and never reply (Courier 1.0.16); then the letter goes on another
+connection. Either way the caller is told (`refused_ahead`), and offers no next letter any more.
 """
 
 import re
@@ -170,7 +172,7 @@ class MailTransaction:
         self.also_refused: list[tuple[str, Reply]] = []
         self.fault: Exception | None = None
         self.next: Announcement | None = None
-        self.refused_ahead: Reply | None = None
+        self.refused_ahead = ""
         self._wire = wire
         self._offers = offers
         self._email = email
@@ -222,12 +224,17 @@ class MailTransaction:
     async def _announce(self) -> Verdict | None:
         """MAIL, RCPT and DATA; None when the server is ready for the letter."""
         if self._announced:
-            refusal = await self._give(self._announced, is_written=True)
+            try:
+                refusal = await self._give(self._announced, is_written=True)
+            except WireError as error:
+                if error.loss is Loss.SILENT:
+                    self.refused_ahead = str(error.loss)
+                raise
             if refusal is None or not refusal.may_be_about_pipelining:
                 return refusal
             # Haraka 3.3.4 (GHSA-rp4q-8m6x-c43c): sent again alone, they may be accepted.
             self._wire.check_usable()
-            self.refused_ahead = refusal.reply
+            self.refused_ahead = str(refusal.reply)
             self.also_refused.clear()
             self._accepted = 0
         return await self._give(Announcement(self._email, self._offers))
@@ -268,9 +275,12 @@ class MailTransaction:
             try:
                 found = await self._reply_to(step)
             except WireError as error:
-                if refusal is None or error.loss is Loss.GARBLED:
+                # What was read before the loss counts, unless commands that went with a dot were
+                # not all answered: the server may have read only a part of them.
+                is_part = is_written and error.loss is Loss.SILENT
+                if refusal is None or error.loss is Loss.GARBLED or is_part:
                     raise
-                break  # replies from before the loss count
+                break
             if found and not found.is_refusal:
                 return found  # replies and commands are out of step: no refusal can be trusted
             refusal = refusal or found

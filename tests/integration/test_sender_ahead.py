@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.settings import PaceSettings
-from petition.smtp.replies import Outcome, Reply, Stage
+from petition.smtp.replies import Outcome, Stage
 from petition.smtp.session import Session
 from tests.integration.scene import Scene, play
 from tests.servers.scripted import (
@@ -172,12 +172,17 @@ AHEAD = b"503 Bad sequence of commands - pipelined after end of DATA"
 
 @pytest.mark.parametrize(
     "refusal",
-    [AHEAD, b"500 Unrecognized command", b"550 5.5.1 Command out of sequence"],
+    [
+        AHEAD,
+        b"500 Unrecognized command",
+        b"502 ESMTP command error",
+        b"550 5.5.1 Command out of sequence",
+    ],
 )
 def test_a_refusal_of_commands_that_came_with_a_dot_is_none_of_the_letter(refusal):
     first, second, is_open, server = visit_two({}, refuses_ahead=refusal)
     assert [done.verdict.outcome for done in (first, second)] == [Outcome.SENT] * 2
-    assert second.refused_ahead == Reply.of(int(refusal[:3]), [refusal[4:]])
+    assert second.refused_ahead == refusal.decode()
     assert is_open
     assert [each.rcpt_to for each in server.letters] == [[b"kim@kaz.test"], [b"next@kaz.test"]]
     assert len(server.conversations) == 1
@@ -225,6 +230,19 @@ def test_a_run_goes_on_without_commands_ahead_and_says_so_once(tmp_path: Path):
     assert [(note.domain, note.said, note.seconds) for note in scene.notes] == [
         ("", AHEAD.decode(), 0)
     ]
+
+
+@pytest.mark.parametrize("ignored", [1, 2, 3])
+def test_commands_that_a_server_discards_with_a_dot_charge_no_letter(tmp_path: Path, ignored: int):
+    scene = Scene(tmp_path, people=12, timeout=2)
+    _, server = play(scene, {}, refuses_ahead=b"502 ESMTP command error", ignores_ahead=ignored)
+    assert scene.states == ["sent"] * 12
+    assert [copy.attempts for copy in scene.copies()] == [1] * 12
+    assert sorted(each.rcpt_to[0] for each in server.accepted) == sorted(
+        copy.mailbox.encode() for copy in scene.copies()
+    )
+    assert sum(len(each.refused_ahead) for each in server.conversations) == 3
+    assert any(note.seconds == 0 for note in scene.notes)
 
 
 def test_all_connections_of_a_run_learn_it(tmp_path: Path):

@@ -113,10 +113,12 @@ class ScriptedServer:
         tls: ssl.SSLContext | None = None,
         starttls: ssl.SSLContext | None = None,
         refuses_ahead: bytes = b"",
+        ignores_ahead: int = 0,
     ) -> None:
         # The reply to each command that comes together with a final dot, which is then not carried
         # out: what Haraka does since 3.3.4 against SMTP smuggling.
         self.refuses_ahead = refuses_ahead
+        self.ignores_ahead = ignores_ahead  # how many of them get no reply at all, as with Courier
         self.conversations: list[Conversation] = []
         self._script = {
             phase: (acts,) if isinstance(acts, Act) else tuple(acts)
@@ -256,7 +258,8 @@ class _Visit:
         ahead = await self._commands_ahead() if self._server.refuses_ahead else []
         self.seen.refused_ahead += ahead
         await self._act(Phase.DOT, "250 2.0.0 Ok: queued as 4711", letter)
-        await self._say(b"".join(self._server.refuses_ahead + b"\r\n" for _ in ahead))
+        replies = max(0, len(ahead) - self._server.ignores_ahead)
+        await self._say((self._server.refuses_ahead + b"\r\n") * replies)
 
     async def _commands_ahead(self):
         """What came together with a final dot; it is not carried out."""
