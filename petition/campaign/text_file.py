@@ -13,7 +13,7 @@ from petition.address import find_obscured
 from petition.errors import Level, Problem
 
 # Of a letter, the demands or petition.toml. What a parser makes of one line takes kilobytes.
-TEXT_LIMIT = 256_000  # bytes
+TEXT_LIMIT = 128_000  # bytes
 LINE_LIMIT = 20_000
 
 HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'

@@ -70,7 +70,7 @@ def test_a_run_that_meets_the_server_s_limit_rests_and_charges_no_letter(tmp_pat
         campaign = SmallCampaign.at(tmp_path, people=30).through(postfix.port)
         answer = campaign.petition("send", "open-letter", "--yes", status=0)
         assert "rate limit exceeded" in postfix.log
-        said = "Trouble with the server (450 4.7.1 Error: too much mail from 127.0.0.1): trying"
+        said = "(450 4.7.1 Error: too much mail from 127.0.0.1): trying again in"
         assert said in " ".join(answer.err.split())
         rows = campaign.petition("status", "--state", "sent", "--json").json["copies"]
         assert [row["attempts"] for row in rows] == [1] * 30

@@ -109,6 +109,8 @@ def test_an_end_of_postgresql_is_survived(tmp_path: Path, is_killed: bool):
         campaign = campaign_on(database.new_log(), tmp_path, server.port, 300)
         campaign.petition(*SEND, status=0)
         with workers(campaign, 2) as both:
+            # One that has not begun yet would end, and not wait for the database.
+            wait_until(lambda: all(one.said_of("started") for one in both))
             wait_for(server, 60)
             database.stop(is_killed=is_killed)
             server.hold_after = None

@@ -24,7 +24,7 @@ def test_line_ends_and_byte_order_mark_do_not_count(folder, problems, end):
         ("one".encode("utf-16"), 1, "is saved as UTF-16"),
         ("one".encode("utf-16-be"), 1, "NUL"),
         (b"one\ntwo\0", 2, "NUL"),
-        (b"x" * (TEXT_LIMIT + 1), None, "is larger than 256 kB"),
+        (b"x" * (TEXT_LIMIT + 1), None, "is larger than 128 kB"),
         (b"\r\n" * (LINE_LIMIT + 1), None, "has more than 20,000 lines"),
     ],
 )
