@@ -44,12 +44,12 @@ class Encoding:
 UTF8 = Encoding("utf-8-sig", "UTF-8")
 WINDOWS_1251 = Encoding("cp1251", "Windows-1251 (Cyrillic)")
 WINDOWS_1252 = Encoding("cp1252", "Windows-1252 (Western European)")
-KOI8 = Encoding("koi8_u", "KOI8 (Cyrillic)")
-MAC_CYRILLIC = Encoding("mac_cyrillic", "Mac Cyrillic")
+KOI8 = Encoding("koi8-u", "KOI8 (Cyrillic)")
+MAC_CYRILLIC = Encoding("mac-cyrillic", "Mac Cyrillic")
 DOS_CYRILLIC = Encoding("cp866", "DOS 866 (Cyrillic)")
 _CYRILLIC = (WINDOWS_1251, KOI8, MAC_CYRILLIC, DOS_CYRILLIC)
 
-_OFTEN = frozenset("оеаинтсрвлкмдпу")  # nine of ten letters of a Russian or Ukrainian text
+_OFTEN = frozenset("оеаинтсрвлкмдпу")  # most letters of a Russian or Ukrainian text
 _ALSO = frozenset("яыьгзбчйхжшюцщэфъёіїєґў")
 
 

@@ -11,6 +11,7 @@ from petition.campaign.encoding import (
     UTF8,
     WINDOWS_1251,
     WINDOWS_1252,
+    Encoding,
     encoding_named,
     find_encoding,
 )
@@ -182,3 +183,8 @@ def test_names_of_western_europe_are_windows_1252(tmp_path, text):
     path = tmp_path / "a.csv"
     path.write_bytes(f"name\n{text}\n".encode("cp1252"))
     assert find_encoding(path) == WINDOWS_1252
+
+
+@pytest.mark.parametrize("one", [KOI8, MAC_CYRILLIC])
+def test_an_offered_encoding_is_known_by_its_name(one: Encoding):
+    assert encoding_named(one.codec) is one
