@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from petition.address import Mailbox, folded
+from petition.address import Mailbox
 from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Person
@@ -31,7 +31,7 @@ from petition.merge.message import Merger
 from petition.outbox.enqueue import Action, Comparison, Listing
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.log import Log
-from petition.outbox.manual import Forgotten, suppressions
+from petition.outbox.manual import Forgotten, is_suppressed
 from petition.outbox.models import FrozenLetter
 from petition.outbox.states import WAITING, Mode
 from petition.plan import FollowUp, Plan, Selection, SendOptions, plan_of
@@ -221,12 +221,11 @@ def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
     if not examined.letter.texts:
         return
     text = examined.letter.default_text
-    suppressed = {folded(one.mailbox) for one in suppressions(log)}
     forgotten = Forgotten(log)
     for key in COPIES:
         for mailbox in getattr(text.front, key):
             box = mailbox.addr_spec
-            if folded(box) in suppressed or box in forgotten:
+            if is_suppressed(log, box) or box in forgotten:
                 what = f"{box} must not be written to (petition suppress)"
                 hint = f"Remove it from {key}"
                 yield Problem(text.file, text.line_of(key), what, hint, mark=box)
@@ -256,7 +255,7 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
         raise UsageError(what, "Nothing was sent; use an address of your own")
     if to.addr_spec in Forgotten(log):
         raise UsageError(f"{to.addr_spec} was forgotten", "Nothing was sent; use another address")
-    if folded(to.addr_spec) in {folded(one.mailbox) for one in suppressions(log)}:
+    if is_suppressed(log, to.addr_spec):
         allow = f"petition suppress --remove {to.addr_spec}"
         hint = f"Nothing was sent; use another address, or allow it with {allow}"
         raise UsageError(f"{to.addr_spec} must not be written to", hint)

@@ -7,6 +7,7 @@ import re
 from array import array
 from collections.abc import Callable
 from datetime import time
+from functools import lru_cache
 from typing import Any
 from xml.parsers import expat
 from zipfile import ZipFile
@@ -36,12 +37,12 @@ class Look:
     def __init__(self) -> None:
         self.hidden_rows: set[int] = set()
         self._looks: list[str] = [""]
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[tuple[type[str], str], int] = {}
         self._rows: dict[int, array[int]] = {}  # for each column the index of its look
 
     def add(self, row: int, column: int, look: str, times: int = 1) -> None:
         """Note how a cell is shown, and the same ones to the right of it; from 1."""
-        number = self._numbers.setdefault(f"{type(look)}{look}", len(self._looks))
+        number = self._numbers.setdefault((type(look), look), len(self._looks))
         if number == len(self._looks):
             self._looks.append(look)
         numbers = self._rows.setdefault(row, array("I"))
@@ -122,12 +123,13 @@ def _read(packed: ZipFile, part: str, reader: _Reader) -> None:
     parser.StartElementHandler = lambda tag, attributes: reader.start(_local(tag), attributes)
     parser.CharacterDataHandler = reader.text
     parser.EndElementHandler = lambda tag: reader.end(_local(tag))
-    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartDoctypeDeclHandler = refuse_doctype
     with packed.open(part) as stream:
         parser.ParseFile(stream)
 
 
-def _refuse_doctype(*_: object) -> None:
+def refuse_doctype(*_: object) -> None:
+    """No sheet has one, and quick-xml may disagree with expat about where it ends."""
     raise expat.ExpatError("a document type declaration")
 
 
@@ -188,7 +190,6 @@ class _Xlsx(_Reader):
     def __init__(self, codes: list[_Code | None], look: Look) -> None:
         self._codes, self._look = dict(enumerate(codes)), look
         self._row = self._column = 0
-        self._columns: dict[str, int] = {}
         self._is_error = self._is_value = False
         self._text = ""
 
@@ -197,9 +198,7 @@ class _Xlsx(_Reader):
             self._column += 1
             if "r" in attributes:
                 letters = attributes["r"].rstrip("0123456789")
-                if letters not in self._columns:
-                    self._columns[letters] = column_number(letters)
-                self._column = self._columns[letters]
+                self._column = column_number(letters)
                 self._row = int(attributes["r"][len(letters) :])
             kind = attributes.get("t", "n")
             self._is_error = kind == "e"
@@ -293,6 +292,7 @@ class _Ods(_Reader):
         self._kind = ""
 
 
+@lru_cache(maxsize=_WIDTH)
 def column_number(letters: str) -> int:
     """The number of a column: A is 1, AA is 27."""
     number = 0

@@ -13,7 +13,14 @@ from zlib import error as ZlibError  # noqa: N812 (it is a class)
 from petition.campaign.csv_file import Reading, Record
 from petition.campaign.names import nearest, quoted
 from petition.campaign.number_format import plain_number
-from petition.campaign.sheet_look import ErrorCell, Look, column_letters, column_number, look_of
+from petition.campaign.sheet_look import (
+    ErrorCell,
+    Look,
+    column_letters,
+    column_number,
+    look_of,
+    refuse_doctype,
+)
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, PetitionError, Problem
 
@@ -238,7 +245,6 @@ class _Part:
         self._is_sheet = False
         self._row = self._column = 0  # before the next cell without a reference
         self._rows, self._width, self._row_tags = 1, 0, 0
-        self._columns: dict[str, int] = {}
         self._last_row = ""
         self.size = self.cells = 0
         self._is_broken = False  # not XML: a picture is not either
@@ -246,7 +252,7 @@ class _Part:
         self._string_at = 0
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._start
-        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.StartDoctypeDeclHandler = refuse_doctype
 
     def read(self, stream: IO[bytes]) -> None:
         """Read the part to its end."""
@@ -297,10 +303,6 @@ class _Part:
         if max(count, rows * width) > _CELL_LIMIT:
             raise _Refused(f"has a sheet of more than {_CELL_LIMIT:,} cells", _HINT_SIZE)
 
-    def _doctype(self, *_: object) -> None:
-        # No sheet has one, and quick-xml may disagree with expat about where it ends.
-        raise expat.ExpatError("a document type declaration")
-
     def _start(self, name: str, _: dict[str, str]) -> None:
         if name == "si" or name.endswith(":si"):
             at = self._parser.CurrentByteIndex
@@ -321,10 +323,8 @@ class _Part:
                 return
             reference = attributes["r"]
             letters = reference.rstrip("0123456789")
-            if letters not in self._columns:
-                self._columns[letters] = column_number(letters)
-                self._width = max(self._width, self._columns[letters])
-            self._column = self._columns[letters]
+            self._column = column_number(letters)
+            self._width = max(self._width, self._column)
             row = reference[len(letters) :]
             if row != self._last_row:
                 self._last_row = row

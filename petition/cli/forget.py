@@ -1,7 +1,7 @@
 """petition forget and petition export: a person's data erased, or shown."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +13,12 @@ from petition.address import folded
 from petition.campaign.server import Server, database_of
 from petition.campaign.signatories import Signatory
 from petition.cli import output
-from petition.cli.workspace import OUTBOX, Json, Workspace, addresses
+from petition.cli.workspace import OUTBOX, Json, Workspace, Yes, addresses
 from petition.errors import CampaignError, UsageError
 from petition.outbox.database import file_of
-from petition.outbox.erasure import Erased, Redaction
+from petition.outbox.erasure import Erased, Redaction, held
 from petition.outbox.log import Log
+from petition.outbox.log_file import kept_copies
 from petition.outbox.manual import Forgotten
 from petition.report import privacy
 from petition.report.privacy import DataSubject, Disclosure, Receipt, Trace, traces
@@ -28,9 +29,7 @@ _SHOWN = ("copies", "events", "answers", "mails")
 def forget(
     context: typer.Context,
     address: Annotated[str, typer.Argument(metavar="ADDR", help="The person's address.")],
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")
-    ] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Erase a person from the log, and never write to them again."""
@@ -99,7 +98,7 @@ def export(
 def _old_copies(log: Log) -> list[Path]:
     """The copies that upgrades of a log in a file have left beside it."""
     file = file_of(log.url)
-    return sorted(file.parent.glob(f"{file.stem}.schema-*{file.suffix}")) if file else []
+    return kept_copies(file) if file else []
 
 
 def _logs(place: Workspace, *, make: bool) -> list[tuple[Log, Path | None]]:
@@ -137,18 +136,18 @@ def _traces(place: Workspace, person: DataSubject) -> list[Trace]:
 
 def _confirm(mailbox: str, known: Iterable[Log]) -> None:
     for log in known:
-        output.say(f"{log.where}: {_counted(privacy.export(log, DataSubject(mailbox)))}")
+        output.say(f"{log.where}: {_counted(held(log, mailbox))}")
         if day := Forgotten(log).day(mailbox):
             output.say(f"  forgotten before, on {day[:10]}")
     output.confirm(f"Erase {mailbox} for good? This cannot be undone.", "nothing was erased")
 
 
-def _counted(held: dict[str, list[object]]) -> str:
+def _counted(rows: Mapping[str, Sequence[object]]) -> str:
     nouns = {"copies": ("copy", "copies")}
     parts = [
-        output.count(len(held[name]), *nouns.get(name, (name[:-1],)))
+        output.count(len(rows[name]), *nouns.get(name, (name[:-1],)))
         for name in _SHOWN
-        if held[name]
+        if rows[name]
     ]
     return ", ".join(parts) or "holds nothing"
 

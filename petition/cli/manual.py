@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from petition.address import folded
 from petition.campaign.supporters import read_opt_outs
 from petition.cli import output
 from petition.cli.status import next_step
@@ -226,12 +225,11 @@ def _import(place: Workspace, file: Path, *, as_json: bool) -> None:
 
 
 def _remove(place: Workspace, boxes: list[str], *, as_json: bool) -> None:
-    there = {folded(one.mailbox) for one in suppressions(place.log)}
     forgotten = Forgotten(place.log)
     if gone := [box for box in boxes if box in forgotten]:
         hint = f"The log no longer knows what they were sent. {_NOTHING}"
         raise UsageError(f"forgotten for good: {', '.join(gone)}", hint)
-    if missed := [box for box in boxes if folded(box) not in there]:
+    if missed := [box for box in boxes if not manual.is_suppressed(place.log, box)]:
         raise UsageError(f"not suppressed: {', '.join(missed)}", _NOTHING)
     removed = manual.unsuppress(place.log, boxes)
     if as_json:

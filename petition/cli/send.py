@@ -15,7 +15,7 @@ from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import output, run_delivery, send_plan
 from petition.cli.run_delivery import Progress
 from petition.cli.status import next_step
-from petition.cli.workspace import OUTBOX, LetterName, ThisLog, Workspace, engine
+from petition.cli.workspace import OUTBOX, LetterName, ThisLog, Workspace, Yes, engine
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
@@ -72,9 +72,7 @@ def send(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent; queue and send nothing.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")
-    ] = False,
+    yes: Yes = False,
     revise: Annotated[
         bool,
         typer.Option("--revise", help="Send the changed letter to those who do not have it yet."),

@@ -29,6 +29,7 @@ OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, for a spreadsheet.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")]
 LetterName = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name.")]
 ThisLog = Annotated[
     bool,

@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 
 from petition.errors import LogBusy, LogUnusable
@@ -186,3 +187,21 @@ def _lock(handle: int, name: str, patience: float, pause: float) -> None:
 def _who(handle: int) -> str:
     text = os.pread(handle, _PID_LENGTH, 0).decode("ascii", "replace").strip()
     return f" (process {text})" if text.isdigit() else ""
+
+
+def free_name(database: Path, name: str) -> Path:
+    """An unused name beside a log: `petition.schema-8.db`."""
+    numbers = chain([""], (f"-{number}" for number in count(2)))
+    names = (_beside(database, f"{name}{number}") for number in numbers)
+    return next(one for one in names if not one.exists())
+
+
+def kept_copies(database: Path) -> list[Path]:
+    """The copies that upgrades have left beside a log."""
+    start, end = f"{database.stem}.schema-", database.suffix
+    found = database.parent.iterdir()
+    return sorted(one for one in found if one.name.startswith(start) and one.name.endswith(end))
+
+
+def _beside(database: Path, name: str) -> Path:
+    return database.with_name(f"{database.stem}.{name}{database.suffix}")

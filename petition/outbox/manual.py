@@ -177,6 +177,11 @@ def suppressions(log: Log) -> list[Suppression]:
     return [Suppression(*row) for row in log.database.all("suppressions")]
 
 
+def is_suppressed(log: Log, mailbox: str) -> bool:
+    """Whether a mailbox must not be written to."""
+    return log.database.one("held_suppression", {"folded": folded(mailbox)}) is not None
+
+
 def _keys(mailboxes: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(map(folded, mailboxes)))
 

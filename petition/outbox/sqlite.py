@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from itertools import chain, count
+from itertools import chain
 from operator import lt
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from petition.outbox.database import (
 )
 from petition.outbox.log_file import (
     explained_file,
+    free_name,
     is_owned,
     is_writable,
     keep_last,
@@ -297,7 +298,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:
-        copy = _free_name(self.path, name)
+        copy = free_name(self.path, name)
         partial = copy.with_name(f"{copy.name}.partial")
         try:
             with explained(copy):
@@ -511,13 +512,6 @@ def _by_name(statements: Iterable[str]) -> dict[str, str]:
 def _bare(sql: str) -> str:
     """A statement without spaces and what SQLite or an upgrade writes differently."""
     return re.sub(r"\s|IF NOT EXISTS ", "", sql)
-
-
-def _free_name(path: Path, name: str) -> Path:
-    """An unused name beside a log: `petition.schema-8.db`."""
-    numbers = chain([""], (f"-{number}" for number in count(2)))
-    names = (path.with_name(f"{path.stem}.{name}{number}{path.suffix}") for number in numbers)
-    return next(one for one in names if not one.exists())
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -16,6 +16,8 @@ SIGNATORIES = (
     "Ann Reed,individual,ann.reed@y.example,yes\nÉva Szabó,individual,eva@y.example,yes\n"
 )
 
+LOG_WITH_BRACKETS = '\n[log]\ndatabase = "sqlite:///a[1].db"\n'
+
 
 @pytest.fixture
 def signed(campaign: SmallCampaign) -> SmallCampaign:
@@ -233,3 +235,13 @@ def test_the_copy_that_an_upgrade_made_is_named(signed: SmallCampaign):
     assert kept.name in signed.petition("forget", "p1@x.example", "--yes", status=0).out
     found = signed.petition("forget", "p1@x.example", "--yes", "--json", status=0).json
     assert [Path(one).name for one in found["copies_of_logs"]] == [kept.name]
+
+
+def test_that_copy_is_named_whatever_the_log_is_called(signed: SmallCampaign):
+    signed.write("petition.toml", (signed.root / "petition.toml").read_text() + LOG_WITH_BRACKETS)
+    with counting_server() as server:
+        live = signed.through(server.port)
+        live.petition("send", "open-letter", "--yes", status=0)
+        kept = signed.root / "a[1].schema-9.db"
+        kept.write_bytes((signed.root / "a[1].db").read_bytes())
+        assert kept.name in live.petition("forget", "p1@x.example", "--yes", status=0).out
