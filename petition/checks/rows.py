@@ -259,9 +259,10 @@ def odd_cells(
 
 def shouted_name(name: str) -> Iterator[Oddity]:
     """A name in capitals or lower case only; one word may be what an organisation is called."""
+    if name.isupper() == name.islower() or " " not in name:
+        return
     words = re.findall(r"[^\W\d_]{3,}", name)
-    is_one_case = name.isupper() != name.islower()
-    if is_one_case and " " in name and len(words) > 1 and any(len(word) > 4 for word in words):
+    if len(words) > 1 and any(len(word) > 4 for word in words):
         case = "capitals" if name.isupper() else "lower case"
         yield f"the name {quoted(name)} is in {case}", "Write it as its owner does"
 

@@ -238,8 +238,9 @@ def broken_promises(letter: Letter) -> Iterator[Problem]:
 def untranslated(letter: Letter) -> Iterator[Problem]:
     """What a translation leaves out that the default text has: demands, signatories, the date."""
     default = letter.default_text
+    asked_for = names_in(default)
     for text in letter.texts.values():
-        left_out = names_in(default) - names_in(text)
+        left_out = asked_for - names_in(text)
         for name in (name for name in _BLOCKS if name in left_out):
             what = f"{default.file} has {{{{ {name} }}}}, and this translation does not"
             yield Problem(text.file, None, what, "Add it, if it belongs there", Level.WARNING)

@@ -30,7 +30,7 @@ from petition.outbox.inbound import Incoming, Unmatched
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.states import State
-from petition.report.ledger import Entry, Ledger, QuotedDemand, demands_of, ledger
+from petition.report.ledger import CHANNELS, Entry, Ledger, QuotedDemand, demands_of, ledger
 
 _NARROWEST_NAME = 8  # columns
 _WIDEST_NAME = 32
@@ -59,7 +59,6 @@ _STYLES = {
     Status.MET: "bold green",
 }
 _CELL_STYLES = {_WORDS[status]: style for status, style in _STYLES.items()}
-CAME = {"phone": "by phone", "door": "at the door", "letter": "by letter", "mail": "by mail"}
 
 _STATUSES = (
     "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"
@@ -227,7 +226,7 @@ def _record_json(
 
 def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
     about = f" ({', '.join(said.demands)})" if said.demands else ""
-    came = f", {CAME[said.channel]}" if said.channel else ""
+    came = f", {CHANNELS[said.channel]}" if said.channel else ""
     who = copy.name or copy.mailbox
     output.say(output.clean(f"{who}, {copy.letter}{about}: {said.status}{came}."))
     words = " ".join(said.quote.split())
@@ -435,7 +434,7 @@ def _said(entry: Entry, answer: Answer) -> str:
     words = " ".join(answer.quote.split())
     words = words if len(words) <= _QUOTED else f"{words[: _QUOTED - 1]}…"
     quoted = f"“{words}”" if words else answer.message_id
-    came = f" {CAME[answer.channel]}" if answer.channel in CAME else ""
+    came = f" {CHANNELS[answer.channel]}" if answer.channel in CHANNELS else ""
     came += f" from {answer.sender}" if answer.sender else ""
     about = f" on {answer.demand}" if answer.demand else ""
     day = answer.at.astimezone(entry.zone)

@@ -19,7 +19,6 @@ import typer
 from petition.campaign.folder import read_settings
 from petition.cli import output
 from petition.errors import UsageError
-from petition.mailmerge import files_of, read_mailmerge
 from petition.trust import confirm, requests
 from petition.user_state import UserStateUnusable
 
@@ -167,6 +166,9 @@ def find_provider(text: str) -> Provider:
 
 
 def _take_over(old: Path, target: Path) -> None:
+    # Brings Jinja and Markdown, which a new campaign can spare.
+    from petition.mailmerge import files_of, read_mailmerge  # noqa: PLC0415
+
     campaign = read_mailmerge(old)
     made, notes = files_of(campaign, old.resolve().name or "mailmerge")
     letters = output.count(len(campaign.rows), "letter")

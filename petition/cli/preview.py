@@ -359,7 +359,7 @@ def open_in_browser(copies: Copies, who: str | None) -> None:
 
 def typeset(copies: Copies, who: str | None, file: Path) -> None:
     """Save a person's copy as a PDF."""
-    if file.exists() or file.is_symlink():
+    if _exists(file):
         raise UsageError(f"{file} would be overwritten", "Name another file, or remove it")
     person = copies.person(who)
     _tell_language(copies, person)

@@ -14,7 +14,7 @@ from petition.campaign.settings import EventSettings
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
 from petition.merge.attachments import Files, Gathering
-from petition.merge.document import Frozen, differences
+from petition.merge.document import Frozen
 from petition.merge.mime_parts import content_id
 from petition.template import fields
 from petition.template.bodies import write_plain
@@ -31,7 +31,7 @@ from petition.template.markdown import read_plain
 from petition.template.signatories import in_order, signatories_in
 from petition.template.tags import Marked, find_reserved
 
-__all__ = ["Frozen", "differences", "freeze"]
+__all__ = ["Frozen", "freeze"]
 
 
 def freeze(

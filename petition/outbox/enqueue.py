@@ -99,9 +99,6 @@ class Comparison:
         )
 
 
-__all__ = ["ListedRow", "Listing", "Mode"]
-
-
 _QUEUED = (Action.NEW, Action.ANOTHER, Action.REPLACED)  # a row of the log is made for these
 
 

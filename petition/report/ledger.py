@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from petition.merge.document import Frozen
@@ -17,8 +18,9 @@ from petition.outbox.answers import (
 )
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
-from petition.outbox.states import State
+from petition.outbox.states import MAY_HAVE_ARRIVED, State
 
+CHANNELS = {"phone": "by phone", "door": "at the door", "letter": "by letter", "mail": "by mail"}
 AWAITED = UNANSWERED | {Status.UNCLASSIFIED}  # what is unclassified may be no answer
 
 
@@ -31,7 +33,7 @@ class QuotedDemand:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """One person who has the letter, and where they stand with it.
 
@@ -60,7 +62,7 @@ class Entry:
             return "somebody forgotten"
         return self.copy.name or self.copy.mailbox
 
-    @property
+    @cached_property
     def status(self) -> Status:
         """Where they stand, in one word."""
         return self.standing.overall(demand.id for demand in self.demands)
@@ -100,7 +102,7 @@ class Entry:
         return given[0].at.astimezone(self.zone).date()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
     """The answers to one letter.
 
@@ -121,7 +123,7 @@ class Ledger:
         """Those who have not answered yet."""
         return [entry for entry in self.entries if entry.is_waiting]
 
-    @property
+    @cached_property
     def overdue(self) -> list[Entry]:
         """Those whose answer is overdue, by how long."""
         late = [entry for entry in self.entries if entry.overdue]
@@ -157,9 +159,8 @@ def ledger(log: Log, letter: str) -> Ledger | None:
         had_on = at.astimezone(zone).date() if at else None
         reply_by, standing = texts[copy.revision].reply_by, said.get(copy.folded, Standing())
         entries.append(Entry(copy, had_on, reply_by, today, standing, demands, zone))
-    has_it = {State.SENT, State.BOUNCED, State.UNCERTAIN}
     counts = log.counts(letter).by_state
-    without = {state: number for state, number in counts.items() if state not in has_it}
+    without = {state: number for state, number in counts.items() if state not in MAY_HAVE_ARRIVED}
     return Ledger(letter, demands, tuple(entries), without)
 
 

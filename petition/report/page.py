@@ -22,7 +22,7 @@ from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
 from petition.outbox.models import Counts, fields_of
 from petition.outbox.states import State
-from petition.report.ledger import AWAITED, Entry, ledger
+from petition.report.ledger import AWAITED, CHANNELS, Entry, ledger
 
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are only numbers
 _SAMPLES = 120
@@ -239,7 +239,6 @@ _GROUPS = {
     "uncertain": (State.UNCERTAIN,),
     "skipped": (State.SKIPPED,),
 }
-_CHANNELS = {"door": "at the door", "phone": "by phone", "letter": "by letter", "mail": "by mail"}
 _STATUSES = {Status.NONE: "no answer", Status.UNCLASSIFIED: "to be classified"}
 # The browser itself refuses whatever the page might ask for.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -471,6 +470,6 @@ def _wait(person: ReportedPerson, most: int) -> _Html:
 
 
 def _stall(one: ReportedAnswer) -> _Html:
-    how = f", {_CHANNELS.get(one.channel, one.channel)}" if one.channel else ""
+    how = f", {CHANNELS.get(one.channel, one.channel)}" if one.channel else ""
     by = _tag("footer", f"{one.name}, {one.at:%Y-%m-%d}{how}", class_="when")
     return _tag("blockquote", _tag("p", one.quote or "(no quotation)"), by)

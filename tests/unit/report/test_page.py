@@ -23,7 +23,7 @@ def test_every_group_and_every_answer_has_a_colour_by_day_and_by_night(name: str
 
 
 def test_every_channel_has_words():
-    assert page._CHANNELS.keys() == set(Channel)
+    assert page.CHANNELS.keys() == set(Channel)
 
 
 def test_all_text_of_an_element_is_escaped():
