@@ -12,13 +12,13 @@ from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
 from petition.campaign.csv_file import Reading, Record
 from petition.campaign.names import nearest, quoted
-from petition.campaign.number_format import plain_number
 from petition.campaign.sheet_look import (
     ErrorCell,
     Look,
     column_letters,
     column_number,
     look_of,
+    plain_number,
     refuse_doctype,
 )
 from petition.campaign.text_file import unreadable

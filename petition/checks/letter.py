@@ -11,7 +11,7 @@ from petition.campaign.names import nearest, quoted
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import Consent
-from petition.checks.weekdays import wrong_event_weekdays
+from petition.checks.style import wrong_event_weekdays
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
 from petition.smtp import dkim as signing

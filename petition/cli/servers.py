@@ -14,7 +14,7 @@ from petition.cli.workspace import OUTBOX, Json, Workspace
 from petition.errors import LogUnusable, UsageError
 from petition.outbox.log import Log, is_there
 from petition.smtp.sandbox import HOST, Sandbox
-from petition.web.pages import Pages
+from petition.web.app import Pages
 
 DATABASE = "sqlite:///sandbox.db"  # not rehearsal.db, which no server of its own can share
 

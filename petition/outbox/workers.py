@@ -1,4 +1,4 @@
-"""Workers that share a log: who is alive, and what each claims.
+"""Workers that share a log: who is alive, what each claims, and how far the work is.
 
 A worker holds two advisory locks of its connection: one that it shares with all other workers, and
 that keeps a local `send` out; and one of its own. Both end with the connection, through which it
@@ -9,15 +9,18 @@ A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and
 allowed under the daily cap one worker at a time.
 """
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from petition.errors import LogUnusable
 from petition.outbox.database import moment, stamp
 from petition.outbox.log import Log, utc_now
-from petition.outbox.worker_store import TASK, queue_job
+from petition.outbox.states import DONE, State
+from petition.outbox.worker_store import TASK, queue_job, workers_are_made
 
 _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [pace] says
 
@@ -131,3 +134,48 @@ def left_of(log: Log, letter: str) -> tuple[int, datetime | None]:
     if row is None or row["due_now"] or row["due_at"] is None:
         return row["waiting"] if row else 0, None
     return row["waiting"], moment(row["due_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """A worker that is alive, and what it has done since it began."""
+
+    owner: str
+    name: str
+    done: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How a log stood."""
+
+    seconds: float  # by a monotonic clock
+    at: str  # the same time as the log keeps it
+    counts: Mapping[State, int]  # of one letter or of all
+    deferred: Mapping[str, int]  # by domain
+    workers: tuple[AtWork, ...] = ()  # those alive
+    waiting: int = 0  # jobs that no worker has taken yet
+    doing: int = 0  # jobs that workers are doing
+    lag: float = 0.0  # seconds that a letter ready to send had waited for its first worker
+
+
+def look(log: Log, letter: str | None) -> Stats:
+    """How a log stands; copies are those of one letter, if it is named."""
+    with log.database.transaction(temporary=True):  # as of one moment
+        counts: dict[State, int] = {}
+        for name in [letter] if letter else log.letters():
+            for state, number in log.counts(name).by_state.items():
+                counts[state] = counts.get(state, 0) + number
+        rows = log.database.all("deferred_domains", {"letter": letter})
+        deferred = {row["domain"]: row["number"] for row in rows}
+        stats = Stats(time.monotonic(), log.now, counts, deferred)
+        if not workers_are_made(log.database):
+            return stats
+        workers = tuple(
+            AtWork(row["owner"], row["name"], {state: row[str(state)] for state in DONE})
+            for row in log.database.all("workers_now")
+        )
+        jobs = log.database.one("jobs_now")
+    assert jobs is not None  # noqa: S101 (counts have one row)
+    lag = max(0.0, float(jobs["lag"]))
+    return replace(stats, workers=workers, waiting=jobs["waiting"], doing=jobs["doing"], lag=lag)

@@ -21,8 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import _PassArg
 
 from petition.template import tags
-from petition.template.cell_filters import cell_filters
-from petition.template.fields import EmptyCell, Named, Value, ValueRefused, printed
+from petition.template.fields import EmptyCell, Named, Value, ValueRefused, cell_filters, printed
 from petition.template.signatories import SignatoryList, listed, others
 
 OUTPUT_LIMIT = 1_000_000  # characters of one part of a letter

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.web.pages import WORDS
+from petition.web.app import WORDS
 from tests.acceptance.small import SmallCampaign
 from tests.servers.browser import running_browser
 from tests.servers.endpoint import give_token, running_endpoint

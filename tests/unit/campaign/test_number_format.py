@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.number_format import code_of, plain_number, shown_number
+from petition.campaign.sheet_look import code_of, plain_number, shown_number
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.errors import MergeRefused
-from petition.merge.assemble import Assembler, read_back
 from petition.merge.headers import check_text
+from petition.merge.message import Assembler, read_back
 from petition.merge.mime_parts import CarriedParts
 from petition.template.fields import CellRefused
 from tests.unit.merge.letters import NOW, merger_of, parts_of, person_of

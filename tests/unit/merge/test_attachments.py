@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from petition.errors import MergeRefused
 from petition.identity import Signer
 from petition.merge import attachments
-from petition.merge.assemble import read_back
 from petition.merge.attachments import OWN_FILES
 from petition.merge.document import Frozen, differences
-from petition.merge.message import Merger
+from petition.merge.message import Merger, read_back
 from petition.merge.mime_parts import attachment_of, plain_name, type_of
 from petition.template.fields import CellRefused
 from tests.unit.merge.enclosed import (

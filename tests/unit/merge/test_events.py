@@ -6,8 +6,7 @@ import pytest
 from icalendar import Calendar
 
 from petition.campaign.letter import Letter
-from petition.checks.style import broken_promises
-from petition.checks.weekdays import wrong_event_weekdays
+from petition.checks.style import broken_promises, wrong_event_weekdays
 from petition.errors import Level
 from petition.identity import Signer
 from petition.merge.document import Frozen, differences

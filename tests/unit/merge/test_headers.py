@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.address import Mailbox
-from petition.merge.assemble import check_block
 from petition.merge.headers import check_text, date_header, mailbox_header, subject_header
+from petition.merge.message import check_block
 from petition.template.fields import CellRefused
 
 TEXT = st.text(

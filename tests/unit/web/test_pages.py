@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.web.pages import HEADERS, STYLE, WITH_BUTTON, WORDS, Pages, language_for
+from petition.web.app import HEADERS, STYLE, WITH_BUTTON, WORDS, Pages, language_for
 
 
 def texts_of(language: str) -> dict[str, str]:
