@@ -25,8 +25,8 @@ from petition.checks.sender import (
     wrong,
 )
 from petition.cli import output
-from petition.cli.init import providers
 from petition.cli.send_plan import fallback_lines
+from petition.cli.setup import providers
 from petition.cli.workspace import Json, Workspace
 from petition.errors import (
     CampaignError,

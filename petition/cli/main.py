@@ -74,8 +74,8 @@ _UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of such bytes on
 # Each command with its module, which is loaded when the command is called, and its line in
 # `petition --help`, which loads none of them.
 COMMANDS = {
-    "init": ("init", "Start a campaign: a small one that works at once, to be changed."),
-    "trust": ("trust", "Confirm the commands and servers that a folder asks for."),
+    "init": ("setup", "Start a campaign: a small one that works at once, to be changed."),
+    "trust": ("setup", "Confirm the commands and servers that a folder asks for."),
     "check": ("check", "Find everything that is wrong, in all files at once."),
     "preview": ("preview", "Show a letter as a recipient would get it, byte for byte."),
     "send": ("send", "Send a letter to everyone on its list who does not have it yet."),
@@ -91,7 +91,7 @@ COMMANDS = {
     "forget": ("forget", "Erase a person from the log, and never write to them again."),
     "report": ("report", "Show on one page what became of the letters and the answers."),
     "evidence": ("report", "Pack letters, events and answers as evidence; or verify a pack."),
-    "migrate": ("migrate", "Move the log to another database, whole or not at all."),
+    "migrate": ("setup", "Move the log to another database, whole or not at all."),
     "sandbox": ("servers", "Run a mail server that keeps letters and delivers none."),
     "serve": ("servers", "Serve the one-click unsubscribe page, behind a web server."),
     "worker": ("worker", "Send what `send --workers` has queued, beside other workers."),

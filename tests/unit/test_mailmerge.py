@@ -23,9 +23,8 @@ from petition.campaign.folder import load_campaign
 from petition.checks.campaign import examine
 from petition.errors import CampaignError, Level
 from petition.identity import Signer
-from petition.mailmerge import files_of, read_mailmerge
+from petition.mailmerge import ForeignTemplate, files_of, plain_as_markdown, read_mailmerge, renamed
 from petition.merge.message import Email, Merger
-from petition.template.foreign import ForeignTemplate, plain_as_markdown, renamed
 from tests.unit.campaign.samples import judged
 from tests.unit.merge.enclosed import read
 from tests.unit.merge.letters import NOW
