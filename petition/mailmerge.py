@@ -20,8 +20,8 @@ from typing import Self
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from petition.campaign.column_aliases import ALIASES
 from petition.campaign.names import column_name, nearest, quoted
+from petition.campaign.tables import ALIASES
 from petition.campaign.text_file import HINT_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
 from petition.template.check_names import Report, check_statements

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petition.address import Mailbox, addr_spec_in, find_obscured, folded, parse_address
-from petition.campaign.column_aliases import Export, Unclear
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import language_tag, nearest, quoted
-from petition.campaign.tables import Table, TableRow, open_table
+from petition.campaign.tables import Export, Table, TableRow, Unclear, open_table
 from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.errors import AddressRefused, Level, PetitionError, Problem
 

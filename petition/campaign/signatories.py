@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from petition.address import clean_name, folded, parse_address
-from petition.campaign.column_aliases import answer
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import folded_name, quoted
-from petition.campaign.tables import TableRow, open_table
+from petition.campaign.tables import TableRow, answer, open_table
 from petition.errors import AddressRefused, Level, PetitionError, Problem
 
 SignatoryKind = Literal["individual", "organisation"]

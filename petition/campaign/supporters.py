@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 
 from petition.address import Mailbox, folded
-from petition.campaign.column_aliases import OPT_INS, OPTED_OUT, REASONS, STATUSES, answer
 from petition.campaign.csv_file import Reading
 from petition.campaign.people import (
     FirstLines,
@@ -22,7 +21,7 @@ from petition.campaign.people import (
     RowRefused,
     open_people,
 )
-from petition.campaign.tables import TableRow
+from petition.campaign.tables import OPT_INS, OPTED_OUT, REASONS, STATUSES, TableRow, answer
 from petition.errors import Level, Problem, Problems
 
 UPDATES = "updates"

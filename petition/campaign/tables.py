@@ -1,19 +1,131 @@
-"""Tables of people, from CSV files and spreadsheets (.xlsx, .ods): rows that know their line."""
+"""Tables of people, from CSV files and spreadsheets (.xlsx, .ods): rows that know their line.
+
+`column_aliases.toml` has what is known of the exports of other systems.
+"""
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, suppress
+from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from petition.address import addr_spec_in
-from petition.campaign.column_aliases import ALIASES
 from petition.campaign.csv_file import AS_IT_IS, CsvFile, Reading, open_csv
-from petition.campaign.names import column_name, quoted
+from petition.campaign.names import column_name, language_tag, quoted
 from petition.campaign.spreadsheet import SheetFile, split_name
 from petition.campaign.text_file import find_file
 from petition.errors import CampaignError, Level, Problem
+
+_KNOWN = tomllib.loads(
+    (files("petition.campaign") / "column_aliases.toml").read_text(encoding="utf-8")
+)
+ALIASES: dict[str, list[str]] = _KNOWN["aliases"]
+OPT_INS: list[str] = _KNOWN["opt_ins"]
+STATUSES: list[str] = _KNOWN["statuses"]
+_ON_HOLD_WORDS: dict[str, str] = _KNOWN["on_hold"]
+_ANSWERS = dict.fromkeys(_KNOWN["yes"], True) | dict.fromkeys(_KNOWN["no"], False)
+# Why a row is not written to, in the words of the log; the gravest first.
+OPTED_OUT = "opted out"
+ON_HOLD = "on hold"
+REASONS = (*_KNOWN["flags"], ON_HOLD)
+_LABELLED = re.compile(r"([a-z]+)(?:,? [a-z]+)?(?: ?[(;].*)?")
+
+
+def answer(text: str) -> bool | None:
+    """Whether a cell says yes, or no (as an empty one does); None: it is unclear."""
+    return _ANSWERS.get(text.strip().lower())
+
+
+class Unclear(Exception):
+    """A cell does not clearly say whether its row may be written to."""
+
+    def __init__(self, column: str, hint: str) -> None:
+        super().__init__(column)
+        self.column, self.hint = column, hint
+
+
+Mark = Callable[[str], str | None]
+
+
+class Export:
+    """What petition understands of a table's columns, by their normalised names."""
+
+    def __init__(self, columns: Collection[str]) -> None:
+        self.taken = {ours: theirs for ours, theirs in _taken(columns) if ours not in columns}
+        self.added = tuple(self.taken)
+        self._marks = list(_marks(columns))
+        self.marks = tuple(column for column, _, _ in self._marks)
+
+    def complete(self, cells: dict[str, str]) -> None:
+        """Add our names to the cells of a row."""
+        for ours, theirs in self.taken.items():
+            cells[ours] = cells[theirs]
+        if "language" in self.taken:
+            cells["language"] = _tag_of(cells["language"])
+
+    def excluded(self, cells: Mapping[str, str]) -> str:
+        """Why the system that a row comes from says not to write to it, or "".
+
+        Raises:
+            Unclear: A cell can be read neither way.
+        """
+        if not self._marks:
+            return ""
+        found = set()
+        for column, mark, hint in self._marks:
+            reason = mark(" ".join(cells[column].lower().replace("_", " ").split()))
+            if reason is None:
+                raise Unclear(column, hint)
+            found.add(reason)
+        return next((reason for reason in REASONS if reason in found), "")
+
+
+def _taken(columns: Collection[str]) -> Iterator[tuple[str, str]]:
+    for ours, aliases in ALIASES.items():
+        theirs = next((name for name in aliases if name in columns), None)
+        if theirs:
+            yield ours, theirs
+
+
+def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
+    marks: dict[str, Mark] = {
+        column: _flag(yes=reason, no="")
+        for reason, flags in _KNOWN["flags"].items()
+        for column in flags
+    }
+    marks |= dict.fromkeys(OPT_INS, _flag(yes="", no=OPTED_OUT)) | dict.fromkeys(
+        _KNOWN["holds"], _hold
+    )
+    for column, mark in marks.items():
+        if column in columns:
+            yield column, mark, 'Write "yes" or "no"'
+    for column in STATUSES:
+        if column in columns:
+            known = ", ".join(f'"{word}"' for word in _KNOWN["status"] if word)
+            yield column, _KNOWN["status"].get, f"Known are {known}"
+
+
+def _flag(*, yes: str, no: str) -> Mark:
+    meaning = {True: yes, False: no, None: None}
+    return lambda text: meaning[answer(text)]
+
+
+def _hold(text: str) -> str | None:
+    if text in _ON_HOLD_WORDS:
+        return _ON_HOLD_WORDS[text]
+    return {True: ON_HOLD, False: "", None: None}[answer(text)]
+
+
+def _tag_of(text: str) -> str:
+    """The language tag that a label means, or the text as it is."""
+    if not text or language_tag(text):
+        return text
+    found = _LABELLED.fullmatch(text.lower())
+    return _KNOWN["languages"].get(found[1], text) if found else text
+
 
 BLOCK = 250  # rows that go through the pipeline together
 

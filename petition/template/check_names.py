@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.tests import TESTS
 
-from petition.campaign.column_aliases import answer
 from petition.campaign.letter import LetterText
 from petition.campaign.names import nearest, quoted
 from petition.campaign.signatories import Signatory
+from petition.campaign.tables import answer
 from petition.template.fields import (
     ANSWER_FIELDS,
     DEMAND_FIELDS,

@@ -1,6 +1,6 @@
 import pytest
 
-from petition.campaign.column_aliases import ALIASES, REASONS, Export
+from petition.campaign.tables import ALIASES, REASONS, Export
 from petition.errors import Level
 from tests.unit.campaign.samples import Said, people_of
 
