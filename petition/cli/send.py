@@ -19,8 +19,9 @@ from petition.cli.workspace import OUTBOX, LetterName, ThisLog, Workspace, Yes, 
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
+from petition.outbox.models import queue_job
 from petition.outbox.states import State
-from petition.outbox.worker_store import queue_job, waiting_unchosen
+from petition.outbox.workers import waiting_unchosen
 from petition.plan import SendOptions
 from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files

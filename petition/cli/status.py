@@ -16,8 +16,7 @@ from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, Counts, Event
 from petition.outbox.states import DONE, WAITING, State
-from petition.outbox.worker_store import settings_of
-from petition.outbox.workers import AtWork, Stats, look
+from petition.outbox.workers import AtWork, Stats, look, settings_of
 from petition.sending.rate_limit import provider_of
 
 COLUMNS = (

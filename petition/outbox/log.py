@@ -31,10 +31,10 @@ from petition.outbox.models import (
     copy_of,
     event_of,
     frozen_of,
+    queue_moved,
     state_of,
 )
 from petition.outbox.states import State
-from petition.outbox.worker_store import queue_moved
 from petition.user_state import UserStateUnusable
 
 Now = Callable[[], datetime]

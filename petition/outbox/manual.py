@@ -11,9 +11,8 @@ from petition.address import folded
 from petition.identity import Signer
 from petition.outbox import models
 from petition.outbox.log import Log
-from petition.outbox.models import Moved
+from petition.outbox.models import Moved, queue_moved
 from petition.outbox.states import Reason, State
-from petition.outbox.worker_store import queue_moved
 
 
 class Forgotten:

@@ -1,7 +1,8 @@
 """What the log returns: copies, events, frozen letters, counts; and how copies are moved.
 
 A query picks which copies make which transition into the temporary table `moving` (transitions.sql,
-enqueue.sql); the rest is the same for all.
+enqueue.sql); the rest is the same for all. A job for workers names a letter that has copies to be
+sent, no more; it is queued in the transaction that makes them wait.
 """
 
 import json
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 
 from petition.outbox.database import Database, Row, Values, intact, moment
 from petition.outbox.states import Mode, Reason, State, check_transition
+
+TASK = "petition.letters"  # what a job of workers is called
 
 
 class Copy(NamedTuple):
@@ -223,3 +226,22 @@ def skip_unwanted(database: Database, now: str) -> None:
     database.run("forget_wanted")
     database.run("turn_unwanted", {"replaced": Reason.REPLACED})
     move(database, now)
+
+
+def workers_are_made(database: Database) -> bool:
+    """Whether a letter was ever queued for workers."""
+    return database.takes_workers and database.one("workers_are_made") is not None
+
+
+def queue_job(database: Database, letter: str, at: datetime | None = None) -> None:
+    """Have workers look at a letter by a certain time, or now; in an exclusive transaction."""
+    values = {"letter": letter, "task": TASK, "at": at}
+    if not database.run("hasten_job", values):
+        database.run("queue_job", values)
+
+
+def queue_moved(database: Database) -> None:
+    """Wake the workers for letters of which copies wait again (transitions.sql)."""
+    if workers_are_made(database):
+        for row in database.all("letters_moved"):
+            queue_job(database, row["letter"])

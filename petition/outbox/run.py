@@ -23,9 +23,8 @@ from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer
 from petition.outbox.database import Database, moment, stamp
 from petition.outbox.log import Cap, Log
-from petition.outbox.models import Copy, copies_of
+from petition.outbox.models import Copy, copies_of, queue_moved
 from petition.outbox.states import DONE, WAITING, Reason, State, check_transition
-from petition.outbox.worker_store import queue_moved
 
 Found = TypeVar("Found")
 

@@ -7,8 +7,13 @@ has proved that the other is dead, and gives the copies that it had in hand thei
 
 A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its marks are
 allowed under the daily cap one worker at a time.
+
+Jobs are in tables of the job engine, beside ours; at most one job of a letter waits. Turns of the
+shared rate are given by the server's clock and returned as a delay, so that the clocks of the
+machines need not agree.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,10 +22,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from petition.errors import LogUnusable
-from petition.outbox.database import moment, stamp
+from petition.outbox.database import Database, moment, stamp
 from petition.outbox.log import Log, utc_now
+from petition.outbox.models import TASK, fields_of, queue_job, workers_are_made
 from petition.outbox.states import DONE, State
-from petition.outbox.worker_store import TASK, queue_job, workers_are_made
 
 _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [pace] says
 
@@ -179,3 +184,100 @@ def look(log: Log, letter: str | None) -> Stats:
     assert jobs is not None  # noqa: S101 (counts have one row)
     lag = max(0.0, float(jobs["lag"]))
     return replace(stats, workers=workers, waiting=jobs["waiting"], doing=jobs["doing"], lag=lag)
+
+
+_MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|TABLE|TYPE) (\w+)")
+
+
+def make_tables(database: Database, engine: str) -> None:
+    """Make the tables that workers need, where they are missing; `engine` are the job engine's.
+
+    LogUnusable if it is not PostgreSQL, this login may not, or another version of the engine
+    made them.
+    """
+    if not database.takes_workers:
+        raise LogUnusable(
+            f"{database.where} is a file on one machine",
+            "Workers need PostgreSQL: petition migrate postgresql://host/name",
+        )
+    if not workers_are_made(database):
+        with database.transaction():
+            if not workers_are_made(database):
+                database.install(engine)
+                database.run("make_workers")
+    there = {row[0] for row in database.all("engine_names")}
+    if missing := sorted(set(_MADE.findall(engine)) - there):
+        raise LogUnusable(
+            f"the jobs in {database.where} were made by another version of Procrastinate"
+            f" ({missing[0]} is missing)",
+            "Use that version, or stop all workers and apply the migrations of this one",
+        )
+
+
+def waiting_unchosen(database: Database, letter: str) -> int:
+    """How many listed copies of a letter wait without having been chosen: workers send them too."""
+    row = database.one("waiting_unchosen", {"letter": letter})
+    return row[0] if row else 0
+
+
+def keep_settings(database: Database, letter: str, settings: str, now: str) -> None:
+    """Keep what workers must know to send a letter, as JSON; the last call counts."""
+    database.run("set_dispatch", {"letter": letter, "settings": settings, "now": now})
+
+
+def settings_of(database: Database, letter: str) -> str | None:
+    """What was kept for a letter; None: it was never queued for workers."""
+    row = database.one("dispatch", {"letter": letter}) if workers_are_made(database) else None
+    return str(row[0]) if row else None
+
+
+def last_letter(database: Database) -> str:
+    """The letter whose settings were kept last; "": none."""
+    row = database.one("last_dispatch")
+    return str(row[0]) if row else ""
+
+
+ALL = ""  # the bucket that every letter takes a turn from
+
+
+def shorten_turns(database: Database, intervals: Mapping[str, float]) -> None:
+    """Let the next turn of each bucket come within its interval, in seconds; in a transaction."""
+    for name, interval in intervals.items():
+        database.run("pull_turn_in", {"name": name, "interval": interval})
+
+
+def take_turn(database: Database, name: str, interval: float) -> float:
+    """The seconds until the next turn of a bucket, a domain or ALL; `interval` is in seconds.
+
+    The connection must be one that no run commits through: a turn must not wait.
+    """
+    row = database.one("take_turn", {"name": name, "interval": interval})
+    return max(0.0, float(row["delay"])) if row else 0.0
+
+
+def texts_of_waiting(database: Database, letter: str, field: str) -> Iterator[str]:
+    """A field of the copies of a letter that wait, where they have it."""
+    for row in database.all("fields_of_waiting", {"letter": letter}):
+        if text := fields_of(row[0]).get(field):
+            yield text
+
+
+def is_kept(database: Database, sha256: str) -> bool:
+    """Whether the log has a file."""
+    return database.one("has_enclosure", {"sha256": sha256}) is not None
+
+
+def keep(database: Database, sha256: str, data: bytes) -> None:
+    """Keep a file, inside a transaction."""
+    database.run("keep_enclosure", {"sha256": sha256, "data": data})
+
+
+def kept(database: Database, sha256: str) -> bytes | None:
+    """A file from the log; None: it is not there."""
+    row = database.one("enclosure", {"sha256": sha256})
+    return bytes(row[0]) if row else None
+
+
+def has_job_due(database: Database) -> bool:
+    """Whether a job waits that could be done now."""
+    return database.one("has_job_due", {"task": TASK}) is not None

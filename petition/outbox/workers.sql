@@ -1,4 +1,4 @@
--- What many workers share on PostgreSQL (workers.py, worker_store.py): who they are, what they
+-- What many workers share on PostgreSQL (workers.py): who they are, what they
 -- send by, and whose turn it is. Their jobs are Procrastinate's, in tables of its own.
 
 -- :name workers_are_made

@@ -20,7 +20,7 @@ from petition.merge.attachments import LETTER_PDF, OWN_FILES, File, Files, hashe
 from petition.merge.document import Frozen
 from petition.outbox.database import Database
 from petition.outbox.log import Log
-from petition.outbox.worker_store import (
+from petition.outbox.workers import (
     ALL,
     is_kept,
     keep,

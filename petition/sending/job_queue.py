@@ -15,8 +15,9 @@ from procrastinate.schema import SchemaManager
 
 from petition.database_url import with_tls
 from petition.errors import LogUnusable
-from petition.outbox import worker_store
+from petition.outbox import workers
 from petition.outbox.log import Log
+from petition.outbox.models import TASK
 from petition.outbox.postgres import is_of_server, said, settle
 from petition.sending.dispatch import LetterUnusable
 
@@ -28,8 +29,8 @@ _POOL_SECONDS = 5.0  # until a database that is away is noticed
 
 
 def make_tables(log: Log) -> None:
-    """Make what workers need in the log's database, where it is missing (worker_store.py)."""
-    worker_store.make_tables(log.database, SchemaManager.get_schema())
+    """Make what workers need in the log's database, where it is missing (outbox/workers.py)."""
+    workers.make_tables(log.database, SchemaManager.get_schema())
 
 
 class Jobs:
@@ -54,7 +55,7 @@ class Jobs:
         )
         self._app = App(connector=connector)
         self._app.tasks.clear()  # the engine's own, which anybody who can write could queue
-        self._app.task(name=worker_store.TASK, queue=_QUEUE)(self._run_job)
+        self._app.task(name=TASK, queue=_QUEUE)(self._run_job)
         self._send = send
         self._has_more = has_more
         self._task: asyncio.Task[None] | None = None

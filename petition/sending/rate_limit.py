@@ -20,7 +20,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from petition.campaign.settings import Between, PaceSettings, Rate
-from petition.outbox.worker_store import ALL
+from petition.outbox.workers import ALL
 
 _DOMAINS = {
     "gmail.com": ("gmail.com", "googlemail.com"),

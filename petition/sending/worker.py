@@ -19,11 +19,18 @@ from petition.merge.message import Merger
 from petition.merge.pdf import layout
 from petition.outbox.committer import on_thread
 from petition.outbox.log import Log
-from petition.outbox.models import Copy
+from petition.outbox.models import Copy, queue_job
 from petition.outbox.run import CopyOutcome, SharedRun
 from petition.outbox.states import State
-from petition.outbox.worker_store import has_job_due, kept, queue_job, take_turn
-from petition.outbox.workers import left_of, queue_missing_jobs, recover_dead, revision_due
+from petition.outbox.workers import (
+    has_job_due,
+    kept,
+    left_of,
+    queue_missing_jobs,
+    recover_dead,
+    revision_due,
+    take_turn,
+)
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import NO_CAP, Clock, SharedPace

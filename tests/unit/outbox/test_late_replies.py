@@ -12,7 +12,7 @@ from petition.outbox.erasure import erase
 from petition.outbox.log import Log
 from petition.outbox.run import CopyOutcome, Run, write_down_late
 from petition.outbox.states import Mode, State
-from petition.outbox.worker_store import keep_settings
+from petition.outbox.workers import keep_settings
 from petition.sending.job_queue import make_tables
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import NOW, frozen, listed, stage

@@ -25,7 +25,7 @@ from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.postgres import _connect, is_there
 from petition.outbox.states import Mode, State
-from petition.outbox.worker_store import take_turn
+from petition.outbox.workers import take_turn
 from petition.sending.job_queue import make_tables
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres

@@ -7,7 +7,7 @@ import pytest
 
 from petition.campaign.settings import PaceSettings
 from petition.outbox.log import Log
-from petition.outbox.worker_store import ALL, take_turn
+from petition.outbox.workers import ALL, take_turn
 from petition.sending import dispatch
 from petition.sending.dispatch import Dispatch, LetterUnusable, Signature
 from tests.servers.postgres import Postgres
