@@ -178,8 +178,7 @@ def whole(folder: Path) -> int:
     """All that `petition send` does before its first connection: every copy is merged as well."""
     from petition.campaign.folder import load_campaign
     from petition.outbox.log import Log
-    from petition.plan import SendOptions
-    from petition.prepare import enqueue, prepare
+    from petition.prepare import SendOptions, enqueue, prepare
 
     (folder / "petition.toml").write_text(SETTINGS, "utf-8")
     (folder / "letters").mkdir(exist_ok=True)

@@ -1,17 +1,20 @@
-"""The only way into the log: check, plan, freeze, enqueue.
+"""Which text goes to whom, and the only way into the log: check, plan, freeze, enqueue.
 
 `prepare` reads and compares, and writes nothing; `enqueue` carries out what `prepare` showed. The
 steps that a list goes through, for `check` and `send` alike, are in `check_list`.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
-from petition.address import Mailbox
+from petition.address import UNSEEN, Mailbox, folded
 from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
-from petition.campaign.people import Person
+from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
 from petition.checks.campaign import (
     READ_BACK_FIRST,
@@ -23,18 +26,322 @@ from petition.checks.campaign import (
     today_of,
 )
 from petition.checks.letter import COPIES, refused_by
-from petition.errors import CampaignError, Problem, UsageError
+from petition.errors import CampaignError, LogDamaged, MergeRefused, Problem, UsageError
 from petition.identity import Signer
-from petition.merge.document import Frozen
+from petition.merge.document import Frozen, differences
 from petition.merge.fill import captured_in
 from petition.merge.message import Merger
-from petition.outbox.enqueue import Action, Comparison, Listing
+from petition.outbox.answers import Answer, Gate, did_not_get
+from petition.outbox.enqueue import Action, Comparison, ListedRow, Listing
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, is_suppressed
-from petition.outbox.models import FrozenLetter
-from petition.outbox.states import WAITING, Mode
-from petition.plan import FollowUp, Plan, Selection, SendOptions, plan_of
+from petition.outbox.models import Copy, FrozenLetter
+from petition.outbox.states import WAITING, Mode, State
+from petition.report.ledger import Entry, ledger
+from petition.template.condition import Condition
+from petition.template.fields import PREVIOUS, Previous, thread_of
+
+_QUOTE_LENGTH = 2_000
+_RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """What the caller asked for."""
+
+    who: tuple[str, ...] = ()  # addresses, ids or row numbers; empty: everybody
+    where: str | None = None  # a condition; None: everybody
+    limit: int | None = None  # at most so many copies
+    revise: bool = False  # a changed letter goes to those who have not had it
+    again: bool = False  # the letter goes to everyone, including those who have it
+    trial: bool = False  # only to look at it: the text as it is now, whatever was frozen
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it is for the whole list, even if a few at a time."""
+        return not self.who and self.where is None
+
+    @property
+    def new_revision_is_for(self) -> Mode:
+        """Whom a revision that begins now is meant for."""
+        if not self.again:
+            return Mode.REVISE
+        return Mode.AGAIN if self.is_for_all else Mode.AGAIN_CHOSEN
+
+
+class FollowUp:
+    """Completes the rows of a follow-up's list, for those whose answer is one of `allowed`."""
+
+    def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
+        self._log = log
+        self._follows = follows
+        self._gate = Gate(log, follows, allowed)
+        self._mergers: dict[int, Merger] = {}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anybody has got the letter that is followed."""
+        return bool(self._entries)
+
+    def require(self, letter: str) -> None:
+        """Refuse a follow-up to a letter that nobody has got (UsageError)."""
+        if not self.has_begun:
+            what = f"{letter} follows {self._follows}, which has not been sent"
+            raise UsageError(what, f"Send that first: petition send {self._follows}")
+
+    def complete(self, person: Person) -> Person:
+        """A person with what their follow-up says of the letter before, or why they get none."""
+        entry = self._entries.get(folded(person.mailbox.addr_spec))
+        if entry is None or entry.copy.state is not State.SENT:
+            reason = did_not_get(self._follows)
+        else:
+            fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
+            person, reason = person._replace(fields=fields), self._gate.bars(entry.standing)
+        return person._replace(excluded=person.excluded or reason) if reason else person
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        found = ledger(self._log, self._follows)
+        return {entry.copy.folded: entry for entry in found.entries} if found else {}
+
+    def _previous(self, entry: Entry) -> Previous:
+        copy, standing = entry.copy, entry.standing
+        sent_on = entry.had_on or entry.today
+        return Previous(
+            subject=_RE.sub("", self._subject(copy)),
+            sent_on=sent_on,
+            days=(entry.today - sent_on).days,
+            answers=tuple(_said(answer, entry) for answer in standing.answers),
+            open_demands=tuple(one.id for one in entry.demands if standing.is_open(one.id)),
+            thread=(*thread_of(_person_of(copy)), *([copy.message_id] if copy.message_id else [])),
+        )
+
+    def _subject(self, copy: Copy) -> str:
+        if copy.revision not in self._mergers:
+            kept = self._log.frozen(copy.letter, copy.revision)
+            if kept is None:
+                return ""
+            frozen = Frozen.from_json(kept.document)
+            self._mergers[copy.revision] = Merger(frozen, Signer(self._log.key))
+        try:
+            return self._mergers[copy.revision].subject(_person_of(copy))
+        except MergeRefused:  # it was merged before it was sent
+            return self._log.campaign_id or ""
+
+
+def _person_of(copy: Copy) -> Person:
+    mailbox = Mailbox(copy.name, copy.mailbox)
+    return Person(copy.file, copy.line, 0, copy.row_id, mailbox, copy.language, dict(copy.fields))
+
+
+def _said(answer: Answer, entry: Entry) -> dict[str, str]:
+    return {
+        "status": str(answer.status),
+        "demand": answer.demand,
+        "channel": answer.channel,
+        "quote": re.sub(" +", " ", UNSEEN.sub(" ", answer.quote)).strip()[:_QUOTE_LENGTH],
+        "on": answer.at.astimezone(entry.zone).date().isoformat(),
+    }
+
+
+class Selection:
+    """Chooses people by `--to` and `--where`; ConditionRefused if that is not a condition."""
+
+    def __init__(self, examined: Examined, options: SendOptions, merger: Merger | None) -> None:
+        self._examined = examined
+        self._merger = merger
+        people = examined.people
+        self._choice = people.choice(options.who) if people else Choice(options.who)
+        self._condition: Condition | None = None
+        if options.where is not None and people:
+            self._condition = Condition(options.where, people.columns)
+        self._fits_somebody = False
+        self.seen = 0
+
+    def rows(self, people: list[Person]) -> list[ListedRow]:
+        """The next people of the list as rows for the log, chosen or not."""
+        self.seen += len(people)
+        rows = []
+        for person in people:
+            chosen = self._is_for(person)
+            if chosen:
+                self._examined.fallbacks.look_at(self._merger, person)
+            mailbox = person.mailbox
+            # In their order: a hundred thousand times by name would take a tenth of a second.
+            rows.append(
+                ListedRow(
+                    mailbox.addr_spec,
+                    mailbox.display_name,
+                    person.language,
+                    person.id,
+                    person.file,
+                    person.line,
+                    person.fields,
+                    chosen,
+                    person.excluded,
+                    person.address,
+                )
+            )
+        return rows
+
+    def _is_for(self, person: Person) -> bool:
+        if not self._choice.matches(person):
+            return False
+        fits = self._condition is None or self._condition.holds(person)
+        self._fits_somebody = self._fits_somebody or fits
+        return fits
+
+    def require_somebody(self) -> None:
+        """After the last person: UsageError if `--to` or `--where` matched nobody on the list."""
+        if missed := self._choice.missed():
+            near = self._choice.nearest(missed[0])
+            hint = f"Did you mean {near}" if near else "Use an address, an id or a row number"
+            raise UsageError(f"not on the list: {', '.join(missed)}", hint)
+        if self._condition and not self._fits_somebody:
+            hint = "Compare it with the list; it is case-sensitive"
+            raise UsageError(f"--where {self._condition} matches nobody on the list", hint)
+
+
+_ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
+
+
+class PlanRefused(UsageError):
+    """A letter that was sent before is not sent as it is now; `needs` says what it would take."""
+
+    def __init__(self, what: str, hint: str, *, needs: str) -> None:
+        super().__init__(what, hint)
+        self.needs = needs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which text goes out in which revision, and why it may not."""
+
+    frozen: Frozen
+    revision: int
+    is_new: bool
+    mode: Mode = Mode.CONTINUE  # whom this send is for
+    meant_for: Mode = Mode.CONTINUE  # whom the revision is for, in this send and later ones
+    widens: bool = False  # the revision was meant for fewer before
+    may_begin_another: bool = False  # `--again`: begin another revision if this one is finished
+    changes: tuple[str, ...] = ()
+    frozen_at: datetime | None = None
+    renamed_from: str | None = None
+
+    def refusal(self, *, can_revise: bool = True) -> "PlanRefused | None":
+        """Why a person must first say what they want; None: it can be sent.
+
+        Without `can_revise` there is nobody whom `--revise` would reach.
+        """
+        if self.renamed_from:
+            return PlanRefused(
+                f"letters/{self.frozen.letter}.md is the letter that was sent as"
+                f' "{self.renamed_from}": under another name everyone would get it twice',
+                f"Rename it back to letters/{self.renamed_from}.md; if it is another letter,"
+                f" put letters/{self.renamed_from}.md back beside it",
+                needs=f"the name {self.renamed_from}",
+            )
+        if self.changes and self.frozen_at:
+            day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
+            return PlanRefused(
+                f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
+                + "; ".join(self.changes),
+                "Undo the change; or send the new text with --revise to those who have not had"
+                " the letter, or with --again to everyone"
+                if can_revise
+                else "Everyone has had the letter. Undo the change; or send everyone the new text"
+                " as well with --again",
+                needs="--revise or --again" if can_revise else "--again",
+            )
+        return None
+
+
+def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool) -> Plan | None:
+    """Which text goes out in which revision; None: the letter cannot be frozen.
+
+    With `begins` it is a new revision even if the text is the same.
+    """
+    now = examined.frozen
+    if now is None:
+        return None
+    if options.trial:
+        return Plan(now, 1, is_new=True)
+    rehearses = examined.server is None
+    if newest := log.newest(now.letter):
+        # Nobody can be harmed: they have received nothing.
+        unasked = None if log.was_attempted(now.letter) else Mode.REVISE
+        unasked = Mode.AGAIN if rehearses else unasked
+        return _plan_after(newest, now, options, begins=begins, unasked=unasked)
+    renamed_from = None if rehearses else _renamed(examined, now, log)
+    return Plan(now, 1, is_new=True, renamed_from=renamed_from)
+
+
+def _plan_after(
+    newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool, unasked: Mode | None
+) -> Plan:
+    """The plan for a letter that was frozen before.
+
+    With `unasked` a changed text is sent as if the person had asked for it.
+    """
+    old = Frozen.from_json(newest.document)
+    if old.hash != newest.hash:
+        raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
+    is_same = old.hash == now.hash
+    if begins or (not is_same and (options.again or options.revise)):
+        meant_for = options.new_revision_is_for
+        mode = Mode.AGAIN if options.again else meant_for
+        return Plan(now, newest.revision + 1, is_new=True, mode=mode, meant_for=meant_for)
+    if is_same:
+        return _plan_going_on(newest, old, options)
+    if unasked:
+        return Plan(now, newest.revision + 1, is_new=True, mode=unasked, meant_for=unasked)
+    changes = tuple(differences(old, now))
+    return Plan(now, newest.revision, is_new=False, changes=changes, frozen_at=newest.frozen_at)
+
+
+def _plan_going_on(newest: FrozenLetter, old: Frozen, options: SendOptions) -> Plan:
+    """The plan for a letter that has not changed: its revision goes on, for whom it is meant."""
+    mode = meant_for = newest.mode
+    if mode in {Mode.AGAIN, Mode.AGAIN_CHOSEN}:
+        if options.again:
+            mode = Mode.AGAIN
+            meant_for = Mode.AGAIN if options.is_for_all else meant_for
+        elif options.revise:
+            mode = Mode.REVISE
+        elif mode is Mode.AGAIN_CHOSEN:
+            mode = Mode.CONTINUE  # nobody said that the others are to get it once more
+    return Plan(
+        old,
+        newest.revision,
+        is_new=False,
+        mode=mode,
+        meant_for=meant_for,
+        widens=meant_for is not newest.mode,
+        may_begin_another=options.again,
+    )
+
+
+def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
+    """The name under which this letter was frozen before, if that file is gone."""
+    for name in log.letters():
+        newest = log.newest(name)
+        if name in examined.campaign.letters or newest is None:
+            continue
+        if newest.content_hash == now.content_hash:
+            return name
+        old = Frozen.from_json(newest.document)
+        if _likeness(old.source, now.source) > _ALIKE:
+            return name
+    return None
+
+
+def _likeness(one: str, other: str) -> float:
+    """The share of their lines that two texts have in common, in any order."""
+    lines = [Counter(filter(None, map(str.strip, text.splitlines()))) for text in (one, other)]
+    total = sum(counter.total() for counter in lines)
+    return 2 * (lines[0] & lines[1]).total() / total if total else 0.0
+
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.

@@ -41,12 +41,13 @@ from petition.errors import (
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
-from petition.plan import SendOptions, plan_of
 from petition.prepare import (
+    SendOptions,
     campaign_id_of,
     check_list,
     following_of,
     leave_out_forgotten,
+    plan_of,
     suppressed_copies,
     text_to_send,
 )

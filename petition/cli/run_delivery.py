@@ -28,9 +28,9 @@ from petition.outbox.log import DAY, Log
 from petition.outbox.run import Run, write_down_late
 from petition.outbox.states import State
 from petition.prepare import Prepared
+from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed, Wait
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Pace
-from petition.sending.results import CopyResult, RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer
 from petition.smtp.dkim import DkimSigner, load_signer

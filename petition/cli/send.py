@@ -22,10 +22,16 @@ from petition.outbox.log_file import size
 from petition.outbox.models import queue_job
 from petition.outbox.states import State
 from petition.outbox.workers import waiting_unchosen
-from petition.plan import SendOptions
-from petition.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare, refuse_trial
+from petition.prepare import (
+    READ_BACK_BEFORE_RUN,
+    Prepared,
+    SendOptions,
+    enqueue,
+    prepare,
+    refuse_trial,
+)
+from petition.sending.circuit_breaker import CopyResult, RunResult
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
-from petition.sending.results import CopyResult, RunResult
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import person_of
 from petition.smtp.dkim import load_key, public_record

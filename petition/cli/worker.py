@@ -27,8 +27,8 @@ from petition.outbox.log import Log, is_there
 from petition.outbox.run import CopyOutcome, write_down_late
 from petition.outbox.states import State
 from petition.outbox.workers import companion, join, keep_servers_time, membership
+from petition.sending.circuit_breaker import CopyResult, Slowed
 from petition.sending.dispatch import LetterUnusable
-from petition.sending.results import CopyResult, Slowed
 from petition.sending.sender import first_of
 from petition.sending.worker import Equipment, Worker
 from petition.smtp.dkim import key_of_worker

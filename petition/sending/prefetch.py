@@ -13,8 +13,8 @@ from petition.credentials import Secret
 from petition.merge.message import Email
 from petition.outbox.models import Copy
 from petition.outbox.run import Run
+from petition.sending.circuit_breaker import RunResult
 from petition.sending.rate_limit import NO_CAP, Pace
-from petition.sending.results import RunResult
 from petition.sending.retry import RetrySchedule
 from petition.smtp.dkim import DkimSigner
 from petition.smtp.session import NAMELESS, Session

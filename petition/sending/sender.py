@@ -23,10 +23,17 @@ from petition.outbox.enqueue import ListedRow
 from petition.outbox.models import Copy
 from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import WAITING, Reason, State
-from petition.sending.circuit_breaker import CircuitBreaker, Slowing, rest_after
+from petition.sending.circuit_breaker import (
+    CircuitBreaker,
+    CopyResult,
+    RunResult,
+    Slowed,
+    Slowing,
+    Wait,
+    rest_after,
+)
 from petition.sending.prefetch import Prefetch, Route
 from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP, Closed
-from petition.sending.results import CopyResult, RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome as Said

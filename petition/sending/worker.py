@@ -31,10 +31,10 @@ from petition.outbox.workers import (
     revision_due,
     take_turn,
 )
+from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import NO_CAP, Clock, SharedPace
-from petition.sending.results import CopyResult, RunResult, Slowed
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer, first_of
 from petition.smtp.dkim import DkimSigner, KeyRefused, public_record

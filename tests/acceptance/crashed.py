@@ -13,8 +13,7 @@ from pathlib import Path
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.outbox.log import Log
-from petition.plan import SendOptions
-from petition.prepare import enqueue, prepare
+from petition.prepare import SendOptions, enqueue, prepare
 from tests import PATIENCE
 from tests.acceptance.small import Popen, SmallCampaign
 from tests.servers.counting import CountingServer

@@ -7,8 +7,7 @@ from petition.campaign.folder import load_campaign
 from petition.outbox.log import Log
 from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import State
-from petition.plan import SendOptions
-from petition.prepare import enqueue, prepare
+from petition.prepare import SendOptions, enqueue, prepare
 from tests.acceptance.small import SmallCampaign
 
 DUE = datetime(2099, 1, 1, tzinfo=UTC)

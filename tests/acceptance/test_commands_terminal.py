@@ -144,8 +144,7 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
         from petition.campaign.folder import load_campaign
-        from petition.plan import SendOptions
-        from petition.prepare import enqueue, prepare
+        from petition.prepare import SendOptions, enqueue, prepare
 
         enqueue(prepare(load_campaign(campaign.root), "open-letter", log, None, SendOptions()))
 

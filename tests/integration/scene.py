@@ -10,11 +10,10 @@ from petition.campaign.server import Server
 from petition.campaign.settings import PaceSettings
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.plan import SendOptions
-from petition.prepare import enqueue, prepare
+from petition.prepare import SendOptions, enqueue, prepare
+from petition.sending.circuit_breaker import RunResult, Slowed, Wait
 from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Clock, Pace
-from petition.sending.results import RunResult, Slowed, Wait
 from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer
 from tests import PATIENCE

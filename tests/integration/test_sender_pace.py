@@ -9,9 +9,9 @@ import pytest
 
 from petition.campaign.settings import PaceSettings
 from petition.sending import circuit_breaker
+from petition.sending.circuit_breaker import Slowed
 from petition.sending.prefetch import HELD
 from petition.sending.rate_limit import Clock, Pace
-from petition.sending.results import Slowed
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
 from tests.servers.scripted import Act, Phase, answer
