@@ -2,7 +2,9 @@
 
 import codecs
 import re
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from petition.errors import PetitionError
@@ -42,15 +44,15 @@ class Encoding:
 
 
 UTF8 = Encoding("utf-8-sig", "UTF-8")
-WINDOWS_1251 = Encoding("cp1251", "Windows-1251 (Cyrillic)")
-WINDOWS_1252 = Encoding("cp1252", "Windows-1252 (Western European)")
-KOI8 = Encoding("koi8-u", "KOI8 (Cyrillic)")
-MAC_CYRILLIC = Encoding("mac-cyrillic", "Mac Cyrillic")
-DOS_CYRILLIC = Encoding("cp866", "DOS 866 (Cyrillic)")
-_CYRILLIC = (WINDOWS_1251, KOI8, MAC_CYRILLIC, DOS_CYRILLIC)
-
-_OFTEN = frozenset("оеаинтсрвлкмдпу")  # most letters of a Russian or Ukrainian text
-_ALSO = frozenset("яыьгзбчйхжшюцщэфъёіїєґў")
+_KNOWN = tomllib.loads((files("petition.campaign") / "encodings.toml").read_text(encoding="utf-8"))
+_OFFERED = {codec: Encoding(codec, label) for codec, label in _KNOWN["offered"].items()}
+WINDOWS_1252 = _OFFERED["cp1252"]
+_CYRILLIC = [_OFFERED[codec] for codec in _KNOWN["cyrillic"]]
+WINDOWS_1251, KOI8, MAC_CYRILLIC, DOS_CYRILLIC = _CYRILLIC
+_RIVALS = [_OFFERED[codec] for codec in _KNOWN["rivals"]]
+GREEK = _OFFERED["cp1253"]
+_OFTEN, _ALSO = frozenset(_KNOWN["often"]), frozenset(_KNOWN["also"])
+_ALPHABETS = list(map(frozenset, _KNOWN["alphabets"].values()))
 
 
 class EncodingUnclear(PetitionError):
@@ -79,19 +81,14 @@ def encoding_named(name: str) -> Encoding | None:
         return None
     if not is_right:
         return None
-    known = next((one for one in _OFFERED if one.codec == codec.name), None)
-    return known or Encoding(codec.name, codec.name)
+    return _OFFERED.get(codec.name) or Encoding(codec.name, codec.name)
 
 
 def find_encoding(path: Path, declared: Encoding | None = None) -> Encoding:
     """The encoding that a file was most likely saved in; reads it once, in pieces.
 
-    Args:
-        path: The file.
-        declared: What it is in if it is neither UTF-8 nor UTF-16; None: guess.
-
-    Raises:
-        EncodingUnclear: The guess makes no words.
+    It is `declared` if it is neither UTF-8 nor UTF-16; without that it is guessed, and
+    EncodingUnclear raised if the guess makes no words.
     """
     decoder, is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
     words: list[bytes] = []
@@ -123,7 +120,8 @@ def _guess(words: list[bytes], seen: set[int]) -> Encoding:
         return UTF8
     guess, first = _likeliest(words, seen), words[:_WEIGHED]
     is_doubtful = _share(first, guess) < _SURE if guess is not UTF8 else bool(_offers(first))
-    if is_doubtful or any(_share(first, one) > _ALSO_WORDS for one in _RIVALS.get(guess, ())):
+    rivals = _RIVALS if guess in _CYRILLIC else ()
+    if is_doubtful or any(_share(first, one) > _ALSO_WORDS for one in rivals):
         raise EncodingUnclear(guess, first)
     return guess
 
@@ -199,57 +197,11 @@ def _weight(word: str) -> int:
     return weight
 
 
-# Encodings that are offered, the likeliest first.
-_OFFERED = (
-    WINDOWS_1252,
-    Encoding("mac-roman", "Mac Roman"),
-    Encoding("cp850", "DOS 850 (Western European)"),
-    Encoding("cp437", "DOS 437"),
-    Encoding("cp1250", "Windows-1250 (Central European)"),
-    Encoding("iso8859-2", "ISO 8859-2 (Central European)"),
-    Encoding("cp852", "DOS 852 (Central European)"),
-    Encoding("cp1254", "Windows-1254 (Turkish)"),
-    Encoding("cp1257", "Windows-1257 (Baltic)"),
-    GREEK := Encoding("cp1253", "Windows-1253 (Greek)"),
-    HEBREW := Encoding("cp1255", "Windows-1255 (Hebrew)"),
-    ARABIC := Encoding("cp1256", "Windows-1256 (Arabic)"),
-    *_CYRILLIC,
-    Encoding("iso8859-5", "ISO 8859-5 (Cyrillic)"),
-)
-# Whose words look like Cyrillic ones as well.
-_RIVALS = dict.fromkeys(_CYRILLIC, (GREEK, HEBREW, ARABIC))
 _SURE = 0.9  # of the words must be words, to trust a guess
 _ALSO_WORDS = 0.6  # of them, to doubt it for a rival
 _LIKELY = 0.7  # of them, to offer an encoding
 _OFFERS = 4
 
-# The letters beyond ASCII of one language each.
-_ALPHABETS = [
-    frozenset(letters)
-    for letters in [
-        "àâæçéèêëîïôœùûüÿ",
-        "áàâãçéêíóôõúü",
-        "áéíóúüñ",
-        "àèéìíîòóù",
-        "äöüß",
-        "áéëïóöüè",
-        "åäöé",
-        "æøåéóòô",
-        "àçèéíïòóúü",
-        "âêîôûŵŷäëïöü",
-        "çë",
-        "äöõüšž",
-        "ąćęłńóśźż",
-        "áčďéěíňóřšťúůýžäľĺôŕ",
-        "áéíóöőúüű",
-        "ăâîșțşţ",
-        "čćđšžäöü",
-        "çğıöşüâîûi̇",
-        "ąčęėįšųūž",
-        "āčēģīķļņšūž",
-        "áéíóúýðþæö",
-    ]
-]
 _LATIN = re.compile("[a-zà-ɏ]+")
 # Hardly in a word of Western Europe: they are other letters of the Windows encodings for Turkish,
 # Icelandic, Hungarian, Romanian or Baltic words, which nothing tells apart.
@@ -288,8 +240,8 @@ def _is_word(text: str, encoding: Encoding, *, is_strict: bool) -> bool:
 
 def _offers(words: list[bytes]) -> list[Encoding]:
     """The encodings that make words, the best first; of those that make the same, the first."""
-    shares = {one: _share(words, one, is_strict=False) for one in _OFFERED}
-    likely = [one for one in _OFFERED if shares[one] >= _LIKELY]
+    shares = {one: _share(words, one, is_strict=False) for one in _OFFERED.values()}
+    likely = [one for one in _OFFERED.values() if shares[one] >= _LIKELY]
     found: dict[str, Encoding] = {}
     for one in sorted(likely, key=lambda one: -shares[one]):
         found.setdefault(b" ".join(words).decode(one.codec, "replace"), one)
