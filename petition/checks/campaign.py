@@ -6,11 +6,13 @@ written; a network file system may neither lock nor flush it
 """
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from importlib.resources import files
 from pathlib import Path, PurePath
 
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
@@ -23,14 +25,7 @@ from petition.checks import letter as letter_checks
 from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
 from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems
 from petition.checks.style import StyleCheck, slips_of_campaign
-from petition.errors import (
-    CampaignError,
-    Level,
-    MergeHindered,
-    MergeRefused,
-    Problem,
-    Problems,
-)
+from petition.errors import CampaignError, Level, MergeHindered, MergeRefused, Problem, Problems
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
@@ -42,35 +37,9 @@ _NETWORK = re.compile(
     r"afpfs|afs|ceph|cifs|davfs|nfs4?|smb3|smbfs"
     r"|fuse\.(?:davfs2|glusterfs|google-drive-ocamlfuse|gvfsd-fuse|onedriver|rclone|s3fs|sshfs)"
 )
-# The name of a folder, or how it begins, and the program that synchronises it.
-_FOLDERS = {
-    "dropbox": "Dropbox",
-    "onedrive": "OneDrive",
-    "google drive": "Google Drive",
-    "googledrive": "Google Drive",
-    "my drive": "Google Drive",
-    "icloud drive": "iCloud",
-    "iclouddrive": "iCloud",
-    "mobile documents": "iCloud",
-    "com~apple~clouddocs": "iCloud",
-    "cloudstorage": "a cloud provider",  # ~/Library/CloudStorage of macOS holds all of them
-    "megasync": "MEGA",
-    "nextcloud": "Nextcloud",
-    "pclouddrive": "pCloud",
-    "proton drive": "Proton Drive",
-    "seafile": "Seafile",
-    "yandex.disk": "Yandex Disk",
-    "owncloud": "ownCloud",
-}
-_MARKERS = {
-    ".dropbox": "Dropbox",
-    ".dropbox.cache": "Dropbox",
-    ".stfolder": "Syncthing",
-    ".stignore": "Syncthing",
-    ".owncloudsync.log": "Nextcloud",
-    ".nextcloudsync.log": "Nextcloud",
-    ".sync_*.db": "Nextcloud",
-}
+_FOLDERS: dict[str, dict[str, str]] = tomllib.loads(
+    (files("petition.checks") / "synced_folders.toml").read_text(encoding="utf-8")
+)
 
 
 def warnings(folder: Path) -> list[Problem]:
@@ -90,12 +59,12 @@ def warnings(folder: Path) -> list[Problem]:
 def _synced_by(folder: Path) -> str | None:
     for place in (folder, *folder.parents):
         name = place.name.lower()
-        for beginning, owner in _FOLDERS.items():
-            # "OneDrive - Example Ltd", "Dropbox (Personal)", but not "dropbox-client".
+        for beginning, owner in _FOLDERS["names"].items():
+            # Not "dropbox-client".
             if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
                 return owner
         with suppress(OSError):  # we may not read it
-            for marker, owner in _MARKERS.items():
+            for marker, owner in _FOLDERS["markers"].items():
                 if any(place.glob(marker)):
                     return owner
     return None
@@ -148,30 +117,22 @@ class Fallbacks:
 class Examined:
     """A letter, its list, and what is wrong with them so far.
 
-    Args:
-        files: Reads the letter's attachments.
-        frozen: The letter as it would be frozen now; None: its problems forbid it. If there are
-            errors, it serves to find further ones, and must not be sent.
-        people: Its list; None: it cannot be read.
-        fallbacks: For whom there is no letter in their language, of those asked about.
-        complete: Adds to a person what the log knows (prepare.py).
-        consent: Reads the consent of the people of a bulk letter; None: the letter is personal.
-        passed_over: The invalid rows of a bulk letter.
-        largest_copy: The size in bytes of the largest copy that was parsed in full.
+    `frozen` is the letter as it would be frozen now, None if its problems forbid that. If there are
+    errors, it serves to find further ones, and must not be sent.
     """
 
     campaign: Campaign
     letter: Letter
     server: Server | None
-    files: Files
+    files: Files  # of its attachments
     frozen: Frozen | None = None
-    people: PeopleList | None = None
+    people: PeopleList | None = None  # None: the list cannot be read
     problems: list[Problem] = field(default_factory=Problems)
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
-    complete: Callable[[Person], Person] = lambda person: person
-    consent: Consent | None = None
+    complete: Callable[[Person], Person] = lambda person: person  # with what the log knows
+    consent: Consent | None = None  # of the people of a bulk letter; None: it is personal
     passed_over: PassedOver = field(default_factory=lambda: PassedOver(""))
-    largest_copy: int = 0
+    largest_copy: int = 0  # bytes, of those that were parsed in full
 
     @property
     def has_errors(self) -> bool:
@@ -212,11 +173,8 @@ class Examined:
 class CopyCheck:
     """Merges a letter for the people of its list, a block at a time, and checks each copy.
 
-    Args:
-        examined: The letter and its list; invalid rows are counted there.
-        merger: Merges the letter; None: only the rows are checked.
-        revision: The revision that is to be sent.
-        read_back: How many copies are parsed in full.
+    Without a merger only the rows are checked. Invalid rows of a bulk letter are counted in
+    `examined`; `read_back` copies are parsed in full.
     """
 
     def __init__(
@@ -293,17 +251,10 @@ def nobody_on(people: PeopleList) -> Problem:
 def examine(
     campaign: Campaign, name: str, *, server: Server | None, campaign_id: str, today: date
 ) -> Examined:
-    """Examine a letter, but not yet the rows of its list.
+    """Examine a letter, but not yet the rows of its list; UsageError if there is no such letter.
 
-    Args:
-        campaign: The loaded campaign.
-        name: The letter's name.
-        server: Where it would go; None: the sandbox.
-        campaign_id: The campaign's id, as the log has it.
-        today: The day it would be frozen on.
-
-    Raises:
-        UsageError: There is no such letter.
+    Without a server it would go to the sandbox; `campaign_id` is as the log has it, and `today` the
+    day on which the letter would be frozen.
     """
     letter = campaign.find_letter(name)
     examined = Examined(campaign, letter, server, Files.of(campaign))

@@ -2,9 +2,12 @@
 
 import ipaddress
 import re
+import tomllib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.resources import files
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -33,15 +36,9 @@ class DnsTrouble(PetitionError):
 class Resolver:
     """Asks questions and remembers the answers, which are empty if a name does not exist.
 
-    Its methods raise DnsTrouble if there is no answer.
-
-    Args:
-        place: Where to ask, as "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"; "": as the
-            system does.
-        seconds: How long to wait for an answer.
-
-    Raises:
-        UsageError: `place` is not such an address.
+    `place` is where to ask, as "192.0.2.53:5353" or "[2001:db8::53]"; "": as the system does. It
+    waits for `seconds`. UsageError if the place is no such address; DnsTrouble if there is no
+    answer.
     """
 
     def __init__(self, place: str = "", seconds: float = SECONDS) -> None:
@@ -340,40 +337,17 @@ def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
 
 @dataclass(frozen=True, slots=True)
 class MailService:
-    """A mail provider."""
+    """A mail provider, as `mail_services.toml` describes it."""
 
-    host: str  # the end of its servers' names
-    title: str  # as people call it
-    spf: str = ""  # the domain that SPF must include; "": it uses a return path of its own
-    selectors: tuple[str, ...] = ()  # of the DKIM keys that all its customers publish
-    own: tuple[str, ...] = ()  # the domains of the addresses that it gives to anybody
+    host: str
+    title: str
+    spf: str = ""
+    selectors: Sequence[str] = ()
+    own: Sequence[str] = ()
 
 
-_ALL = (
-    MailService(
-        "gmail.com", "Gmail", "_spf.google.com", ("google",), ("gmail.com", "googlemail.com")
-    ),
-    MailService(
-        "office365.com", "Microsoft 365", "spf.protection.outlook.com", ("selector1", "selector2")
-    ),
-    MailService(
-        "outlook.com", "Outlook.com", own=("outlook.com", "hotmail.com", "live.com", "msn.com")
-    ),
-    MailService("yahoo.com", "Yahoo", own=("yahoo.com", "ymail.com", "rocketmail.com", "aol.com")),
-    MailService("icloud.com", "iCloud", own=("icloud.com", "me.com", "mac.com")),
-    MailService("mail.ru", "Mail.ru", own=("mail.ru", "inbox.ru", "list.ru", "bk.ru")),
-    MailService("yandex.ru", "Yandex", own=("yandex.ru", "yandex.com", "yandex.kz", "ya.ru")),
-    MailService(
-        "fastmail.com",
-        "Fastmail",
-        "spf.messagingengine.com",
-        ("fm1", "fm2", "fm3"),
-        ("fastmail.com", "fastmail.fm"),
-    ),
-    MailService("mailgun.org", "Mailgun", "mailgun.org"),
-    MailService("amazonaws.com", "Amazon SES"),
-    MailService("postmarkapp.com", "Postmark"),
-)
+_SERVICES = (files("petition.checks") / "mail_services.toml").read_text(encoding="utf-8")
+_ALL = [MailService(host, **known) for host, known in tomllib.loads(_SERVICES).items()]
 
 
 def giver_of(domain: str) -> MailService | None:

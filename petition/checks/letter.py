@@ -126,9 +126,14 @@ def unfit(
     yield from _sender(campaign, server)
     yield from signing.problems_of(campaign, is_live=server is not None)
     yield from _reply_to(campaign, letter, server)
-    yield from _copies(letter, server)
+    text = letter.default_text
+    for key in COPIES:
+        for mailbox in getattr(text.front, key):
+            if what := refused_by(server, mailbox):
+                hint = "Write the real address or delete it"
+                yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
     yield from _invented_signatories(campaign, server)
-    reply_by, text = letter.front.reply_by, letter.default_text
+    reply_by = letter.front.reply_by
     if isinstance(reply_by, date) and reply_by < today:
         what = f"the reply-by date {reply_by.isoformat()} is past"
         line, hint = text.line_of("reply_by"), "Set a date that can still be met"
@@ -204,17 +209,6 @@ def _reply_to(campaign: Campaign, letter: Letter, server: Server | None) -> Iter
         yield Problem(text.file, text.line_of("reply_to"), what, hint, mark=reply_to.addr_spec)
 
 
-def _copies(letter: Letter, server: Server | None) -> Iterator[Problem]:
-    """Whether those in cc and bcc can receive mail."""
-    text = letter.default_text
-    for key in COPIES:
-        for mailbox in getattr(text.front, key):
-            if what := refused_by(server, mailbox):
-                line = text.line_of(key)
-                hint = "Write the real address or delete it"
-                yield Problem(text.file, line, what, hint, mark=mailbox.addr_spec)
-
-
 def _invented_signatories(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
     """Signatories whose address nobody can have, such as those that `init` made up."""
     if server is None or server.is_loopback:
@@ -241,11 +235,8 @@ def _event(
     now = datetime.now(zone_of(campaign)).replace(tzinfo=None)
     if end.date() < today or (today == now.date() and end < now):
         what = f"the event is past: it was on {event.starts:%Y-%m-%d}"
-        line, hint = (
-            text.line_of("event"),
-            f"Set a later day in [events.{name}], or drop the letter",
-        )
-        yield Problem(text.file, line, what, hint, _level_of_past(server), name)
+        hint = f"Set a later day in [events.{name}], or drop the letter"
+        yield Problem(text.file, text.line_of("event"), what, hint, _level_of_past(server), name)
 
 
 def _level_of_past(server: Server | None) -> Level:

@@ -4,6 +4,7 @@ Every finding is a warning: two people may well have one name.
 """
 
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -141,6 +142,7 @@ def _same_name(name: str) -> str:
     return " ".join(plain.casefold().split())
 
 
+SLIPS = tomllib.loads((files("petition.checks") / "slips.toml").read_text(encoding="utf-8"))
 _, _ADDRESSING, _OFFICES, _GERMAN_ENDS = (
     [folded_name(word) for word in section.split()]
     for section in re.split(
@@ -169,26 +171,7 @@ _TWICE_ENCODED = re.compile(
     r"|√[^\x00-\x7f]|‚Ä[^\x00-\x7f]"
 )
 # What programs leave in a cell, and what to do about it.
-_SPOILT = (
-    (
-        re.compile(r"\ufffd|^[^/@]*[^\W\d_]\?(?=[^\W\d_])"),
-        "in which a letter is lost",
-        "Write the letter again, or export the list as UTF-8",
-    ),
-    (re.compile(r'^="[^"]*"$'), "which is a formula", "Write only the text between its quotes"),
-    (re.compile(r"^'[\d+=@-]"), "which begins with an apostrophe", "Delete the apostrophe"),
-    (
-        re.compile(r"^[-+]?\d(?:[.,]\d+)?[eE]\+\d{1,3}$"),
-        "whose last digits a spreadsheet has cut off",
-        "Write the number in full, and format the column as text",
-    ),
-    (
-        re.compile(r"_x[0-9A-Fa-f]{4}_"),
-        "which has the code of a character",
-        "Write the character instead of its code",
-    ),
-    (re.compile(r"""\\['"\\nrt]"""), "which has a backslash", "Delete the backslash"),
-)
+_SPOILT = [(re.compile(one["pattern"]), one["why"], one["hint"]) for one in SLIPS["cells"]]
 # What a cell may bring into a letter that nobody meant to write.
 _ODD = re.compile(
     r"[{}<>\[\]]|\?\?\?|\b(?:TODO|FIXME|XXX|[Dd]ear|[Ll]orem)\b|\bwww\.|https?:| ,|,\w"
@@ -233,12 +216,9 @@ def odd_names(cells: Mapping[str, str]) -> Iterator[Oddity]:
 def odd_cells(
     cells: Mapping[str, str], columns: Iterable[str], before_sign: Container[str]
 ) -> Iterator[Oddity]:
-    """Cells that a program or a person got wrong.
+    """Cells that a program or a person got wrong, of the columns that the letter names.
 
-    Args:
-        cells: The row.
-        columns: Those that the letter names.
-        before_sign: Those after which the letter has a comma or similar.
+    `before_sign` are those after which the letter has a comma or similar.
     """
     for column in columns:
         cell = cells.get(column, "")
@@ -319,9 +299,7 @@ def _has_wrong_gender(salutation: str) -> bool:
     return greeting in _FEMALE and patronymic.endswith("ич") and not is_her_name
 
 
-_COMPARED = (
-    2_000  # organisations that are compared with one another; the time grows with the square
-)
+_COMPARED = 2_000  # organisations; the time grows with the square
 _SMALL_WORDS = frozenset({"the", "of", "and", "for", "in", "de", "la", "le", "und", "der", "и"})
 
 

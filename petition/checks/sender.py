@@ -7,20 +7,8 @@ from typing import NamedTuple
 
 from petition.campaign.server import Server
 from petition.campaign.settings import PaceSettings, Settings
-from petition.checks.dns import (
-    MOST_LOOKUPS,
-    POLICIES,
-    Dmarc,
-    DnsTrouble,
-    MailService,
-    Resolver,
-    Spf,
-    giver_of,
-    known_of,
-    read_dmarc,
-    read_spf,
-    reverse_name,
-)
+from petition.checks import dns
+from petition.checks.dns import MOST_LOOKUPS, DnsTrouble, Resolver, Spf
 from petition.credentials import Secret
 from petition.errors import Level, Problem, ServerTrouble
 from petition.smtp.session import Session
@@ -53,27 +41,16 @@ def _publish(name: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SenderDomain:
-    """The sender, and the server that it sends through.
+    """The sender, and the server that it sends through."""
 
-    Args:
-        domain: The domain of the From address.
-        answers: The domain of the Reply-To address.
-        bounces: The domain of the return path.
-        reports: The address for DMARC reports, if there is no record yet.
-        server: The server; None: the sandbox.
-        key_name: The name in DNS of the key that signs here; "": nothing is signed here.
-        key_domain: The domain that it signs for.
-        key_record: What must be published there; None: the key is not known.
-    """
-
-    domain: str
-    answers: str
-    bounces: str
-    reports: str
-    server: Server | None = None
-    key_name: str = ""
-    key_domain: str = ""
-    key_record: str | None = None
+    domain: str  # of the From address
+    answers: str  # the domain of the Reply-To address
+    bounces: str  # the domain of the return path
+    reports: str  # the address for DMARC reports, if there is no record yet
+    server: Server | None = None  # None: the sandbox
+    key_name: str = ""  # in DNS, of the key that signs here; "": nothing is signed here
+    key_domain: str = ""  # that it signs for
+    key_record: str | None = None  # what must be published there; None: the key is not known
 
     @classmethod
     def of(
@@ -94,14 +71,14 @@ class SenderDomain:
         )
 
     @property
-    def known(self) -> MailService | None:
+    def known(self) -> dns.MailService | None:
         """The provider, if it is a known one."""
-        return known_of(self.server.host) if self.server else None
+        return dns.known_of(self.server.host) if self.server else None
 
 
 def look_at_sender(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     """Everything that DNS says about the sender."""
-    if giver := giver_of(sender.domain):
+    if giver := dns.giver_of(sender.domain):
         if sender.server is None or sender.known == giver:
             what = f"{giver.title} manages SPF, DKIM and DMARC of its own addresses"
             yield well(sender.domain, what)
@@ -132,7 +109,7 @@ def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     if known and not known.spf:
         yield well(domain, f"SPF: {known.title} uses a return path of its own")
         return
-    spf = read_spf(resolver, domain)
+    spf = dns.read_spf(resolver, domain)
     if not spf.records:
         yield doubtful(domain, "there is no SPF record", _publish(domain, _new_spf(sender)))
     elif len(spf.records) > 1:
@@ -260,9 +237,8 @@ def _own_key(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         what = "the DKIM record says that it is a test (t=y), and receivers may ignore it"
         yield doubtful(name, what, hint)
     elif not wanted:
-        yield well(
-            name, "a DKIM key is published; it is not known whether it is the one that signs"
-        )
+        what = "a DKIM key is published; it is not known whether it is the one that signs"
+        yield well(name, what)
     else:
         yield well(name, "the DKIM key that signs is published")
 
@@ -277,7 +253,7 @@ def _tags(record: str) -> dict[str, str]:
 
 def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     place = f"_dmarc.{sender.domain}"
-    dmarc = read_dmarc(resolver, sender.domain)
+    dmarc = dns.read_dmarc(resolver, sender.domain)
     new = _publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
     if not dmarc.records:
         what = "there is no DMARC record, which large providers require of bulk senders"
@@ -289,7 +265,7 @@ def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         yield wrong(place, what, f'Keep one. Publish: {place}. TXT "{dmarc.records[0]}"')
         return
     if not dmarc.policy:
-        yield wrong(place, f"the DMARC record has no policy (p={' or p='.join(POLICIES)})", new)
+        yield wrong(place, f"the DMARC record has no policy (p={' or p='.join(dns.POLICIES)})", new)
         return
     yield from _alignment(sender, dmarc, place)
     if dmarc.policy == "none":
@@ -299,7 +275,7 @@ def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         yield well(place, f"DMARC is there, with p={dmarc.policy} for mail that proves nothing")
 
 
-def _alignment(sender: SenderDomain, dmarc: Dmarc, place: str) -> Iterator[Problem]:
+def _alignment(sender: SenderDomain, dmarc: dns.Dmarc, place: str) -> Iterator[Problem]:
     """Whether SPF or DKIM is aligned with the domain that readers see (RFC 7489 3.1)."""
     uses_our_path = sender.known is None or bool(sender.known.spf)
     by_spf = uses_our_path and dmarc.is_aligned(sender.bounces, sender.domain, "aspf")
@@ -333,12 +309,9 @@ def _alignment(sender: SenderDomain, dmarc: Dmarc, place: str) -> Iterator[Probl
 
 def _mx(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     roles: dict[str, list[str]] = {}
-    for domain, what in (
-        (sender.answers, "answers"),
-        (sender.bounces, "bounces"),
-        (sender.domain, "mail to the From address"),
-    ):
-        roles.setdefault(domain, []).append(what)
+    roles.setdefault(sender.answers, []).append("answers")
+    roles.setdefault(sender.bounces, []).append("bounces")
+    roles.setdefault(sender.domain, []).append("mail to the From address")
     for domain, kinds in roles.items():
         what = "mail" if len(kinds) == 3 else " and ".join(kinds)
         servers = resolver.mx(domain)
@@ -372,7 +345,7 @@ def _ptr(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
             yield well(server.host, f"{address} has a matching PTR record ({name})")
         else:
             what = f"{address} has no PTR record whose name leads back to it"
-            hint = f"Ask its network provider for: {reverse_name(address)}. PTR {server.host}."
+            hint = f"Ask its network provider for: {dns.reverse_name(address)}. PTR {server.host}."
             yield doubtful(server.host, what, hint)
 
 
@@ -400,15 +373,7 @@ async def visit(
     hello_name: str,
     tls_context: ssl.SSLContext | None = None,
 ) -> Visit:
-    """Log in to the server and leave again.
-
-    Args:
-        server: The server.
-        secret: Its password or token.
-        sizes: Of each letter, the bytes of its largest copy.
-        hello_name: The name to give in EHLO.
-        tls_context: Which certificates to trust; None: those that the system trusts.
-    """
+    """Log in to the server and leave again; `sizes` has the bytes of each letter's largest copy."""
     try:
         session = await Session.open(server, secret, hello_name=hello_name, tls_context=tls_context)
     except ServerTrouble as trouble:
@@ -453,12 +418,7 @@ def look_at_pace(
 ) -> Iterator[Problem]:
     """A provider's limits, compared with what the campaign will do.
 
-    Args:
-        place: The name of the server.
-        limits: Those of its provider.
-        pace: [pace] of petition.toml.
-        connections: How many the campaign opens.
-        recipients: How many each letter has.
+    `place` is the server's name; `recipients` says how many each letter has.
     """
     title, cap = limits.title, limits.per_day
     if cap is not None:

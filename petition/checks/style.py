@@ -13,6 +13,7 @@ from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.checks.rows import (
+    SLIPS,
     SharedProblems,
     brings_along,
     may_be_odd,
@@ -63,11 +64,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _DRAFT = re.compile(r"\b(?:FIXME|XXX+)\b|\bTODO\b(?=[:\s]|$)|(?<![\w!?])\?{3,}|\b[Ll]orem ipsum\b")
-_GREETED_TWICE = re.compile(
-    r"\b(dear|hello|hi|уважаем\w+|дорог\w+|здравствуйте|құрметті|sehr geehrte\w?|liebe\w?|chère?"
-    r"|estimad\w+)\W{1,3}\1\b",
-    re.IGNORECASE,
-)
+_GREETINGS = "|".join(chain.from_iterable(SLIPS["greetings"].values()))
+_GREETED_TWICE = re.compile(rf"\b({_GREETINGS})\W{{1,3}}\1\b", re.IGNORECASE)
 # What is wrong, and what to do.
 _LEFT, _NO_LINK = "{} is left in the letter", "{} is text in the letter, not a link"
 _KINDS = (
@@ -162,11 +160,9 @@ def _broken_links(text: str) -> Iterator[Slip]:
     for found in _LINK.finditer(text):
         link = found.group().rstrip(_LINK_END)
         if not _is_valid(link):
-            what, hint = (
-                f"the link {quoted(link)} is not valid",
-                "Correct it and try it in a browser",
-            )
-            yield Slip(found.start(), found.start() + len(link), what, hint)
+            what = f"the link {quoted(link)} is not valid"
+            end, hint = found.start() + len(link), "Correct it and try it in a browser"
+            yield Slip(found.start(), end, what, hint)
 
 
 def _wrong_weekdays(text: str, language: str) -> Iterator[Slip]:
@@ -195,18 +191,6 @@ def _after_words(text: str, found: re.Match[str]) -> str:
     return f'after "{words}"' if words else "at the beginning of a line"
 
 
-# How each language says that something comes with a letter; other languages are not searched.
-_PROMISES = {
-    "en": r"attached|attachments?|enclosed|enclosures?|annex(?:ed|es)?",
-    "ru": (
-        r"прилага(?:ю|ем|ется|ются|ем\w{2,3})|прилож(?:ен|им)\w*|во\s+вложении|вложени[еяию]\w*"
-        r"|вложенн\w+"
-    ),
-    "kk": (
-        r"қоса\s+(?:беріл|тірке|жібер|ұсын)\w*|тіркел(?:ген|ді|е)\w*|тіркеме\w*|тіркеп"
-        r"|қосымшада\w*|қосымшасы\w*"
-    ),
-}
 _BLOCKS = ("demands", "signatories", "reply_by")
 
 
@@ -226,7 +210,7 @@ def broken_promises(letter: Letter) -> Iterator[Problem]:
     if letter.front.attachments or letter.front.event:
         return
     for text in letter.texts.values():
-        words = _PROMISES.get(text.language.partition("-")[0], "(?!)")
+        words = "|".join(SLIPS["promises"].get(text.language.partition("-")[0], ["(?!)"]))
         body = re.sub(r"\r\n?", "\n", text.body)
         if found := re.search(rf"\b(?:{words})\b", body, re.IGNORECASE):
             line = text.body_line + body.count("\n", 0, found.start())
@@ -376,18 +360,6 @@ def _line_of(slip: Slip, words: str, text: LetterText) -> int:
     return text.body_line
 
 
-# Languages that inflect their weekdays: the stem of each, and the endings it can have.
-_INFLECTED: dict[str, tuple[str, ...]] = {
-    "ru": (
-        *(r"понедельник\w{0,2}", r"вторник\w{0,2}", r"сред(?:а|ы|е|у|ой|ам|ами|ах)"),
-        *(r"четверг\w{0,2}", r"пятниц\w{0,3}", r"суббот\w{0,3}", r"воскресень\w{1,3}"),
-    ),
-    "kk": (
-        *(r"дүйсенбі\w{0,5}", r"сейсенбі\w{0,5}", r"сәрсенбі\w{0,5}", r"бейсенбі\w{0,5}"),
-        *(r"жұма(?:да|ға|дан|ның|сы|сында|ны)?", r"сенбі\w{0,5}", r"жексенбі\w{0,5}"),
-    ),
-}
-
 _GAP = r"[,\s\u00a0\u202f]{1,3}"
 _YEAR = r"(?P<year>[12][0-9]{3})"
 _DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
@@ -454,7 +426,7 @@ def _weekdays(language: str) -> tuple[re.Pattern[str], ...]:
     """How a language writes the weekdays from Monday, in all their forms."""
     primary = language.partition("-")[0]
     days = locale_of(language).days
-    patterns = _INFLECTED.get(primary) or [
+    patterns = SLIPS["weekdays"].get(primary) or [
         "|".join(
             rf"{re.escape(days[context]['wide'][day])}\w{{0,2}}"  # "Mondays", "Montags"
             for context in ("format", "stand-alone")
