@@ -162,6 +162,8 @@ class Selection:
     def rows(self, people: list[Person]) -> list[ListedRow]:
         """The next people of the list as rows for the log, chosen or not."""
         self.seen += len(people)
+        if self._condition:
+            self._condition.judge(people)
         rows = []
         for person in people:
             chosen = self._is_for(person)
@@ -460,6 +462,7 @@ def prepare(
     examined.problems += suppressed_copies(examined, log)
     examined.problems += begun_with_a_capture(examined, log)
     following = following_of(examined, log)
+    suppose_as_frozen(examined, log)
     plan = plan_of(examined, log, options, begins=begins)
     merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
     revision = plan.revision if plan else 1
@@ -475,6 +478,10 @@ def prepare(
         )
     if examined.has_errors or plan is None or merger is None:
         raise CampaignError(in_order(examined.problems))
+    if plan.frozen.yes_no != examined.bare.yes_no and examined.frozen:  # the list is known by now
+        examined.frozen = examined.frozen.counting(examined.bare.yes_no)
+        plan = plan_of(examined, log, options, begins=begins) or plan
+        merger, revision = Merger(plan.frozen, Signer(log.key), examined.files), plan.revision
     if following:
         following.require(examined.letter.name)
     selection.require_somebody()
@@ -509,6 +516,16 @@ def following_of(examined: Examined, log: Log) -> FollowUp | None:
     if following.has_begun:
         examined.complete = following.complete
     return following
+
+
+def suppose_as_frozen(examined: Examined, log: Log) -> None:
+    """Suppose, until the list is read, that its columns count as when the letter was frozen."""
+    newest = log.newest(examined.letter.name) if examined.bare else None
+    if newest and examined.frozen:
+        before = Frozen.from_json(newest.document).yes_no
+        supposed = examined.frozen.counting(before)
+        if supposed.hash == newest.hash:
+            examined.frozen, examined.bare.before = supposed, before
 
 
 def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
+from petition.campaign.names import quoted
 from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
@@ -30,6 +31,9 @@ from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
 from petition.merge.message import Merger
+from petition.template.check_names import conditions_of
+from petition.template.condition import BareColumns
+from petition.template.sandbox import ROW
 
 MOUNTS = Path("/proc/mounts")
 
@@ -125,6 +129,7 @@ class Examined:
     letter: Letter
     server: Server | None
     files: Files  # of its attachments
+    bare: BareColumns  # those of the letter, as far as the list was read
     frozen: Frozen | None = None
     people: PeopleList | None = None  # None: the list cannot be read
     problems: list[Problem] = field(default_factory=Problems)
@@ -166,6 +171,7 @@ class Examined:
         judge = self.judge(self.people)
         for rows in self.people.table.blocks():
             people, problems = judge(rows)
+            self.bare.look_at(people)
             self.problems += problems
             yield from people
 
@@ -187,6 +193,7 @@ class CopyCheck:
         self._left_to_parse = read_back
         self._date = datetime.now(zone_of(campaign)).replace(microsecond=0)
         self._style = StyleCheck(letter)
+        self._conditions = conditions_of(letter)
         signatories_file = campaign.settings.people["signatories"]
         self._duplicates = Duplicates(campaign.signatories, signatories_file)
         self._copied = CopiedTwice(letter)
@@ -199,6 +206,8 @@ class CopyCheck:
         Those with an invalid row of a bulk letter are excluded. Whoever is excluded is not checked:
         they get no letter, and their cells may hold anything.
         """
+        if self._examined.bare and self._merger:
+            self._merger.count_as_yes_no(self._examined.bare.look_at(people))
         if not self._examined.is_bulk:  # many supporters sign as well
             self._duplicates.look_at([one for one in people if not one.excluded])
         problems: list[Problem] = []
@@ -207,8 +216,18 @@ class CopyCheck:
 
     def summary(self) -> list[Problem]:
         """What is reported once for the whole list, after its last row."""
-        found = [*self._refusals.problems(), *self._duplicates.problems()]
+        found = [*self._refusals.problems(), *self._duplicates.problems(), *self._read_as()]
         return [*found, *self._copied.problems, *self._style.problems()]
+
+    def _read_as(self) -> Iterator[Problem]:
+        """How cells are read that are conditions by themselves."""
+        bare, places = self._examined.bare, self._conditions
+        for what, hint, column in bare.mixed(f"{ROW}."):
+            yield Problem(*places[column], what, hint, mark=f"{ROW}.{column}")
+        for column, row, cell in bare.examples():
+            what = f"{ROW}.{column} is read as yes or no, as {quoted(cell)} in {row}"
+            hint = f'Write {ROW}.{column} != "" to ask whether the cell is filled'
+            yield Problem(*places[column], what, hint, Level.NOTE)
 
     def _checked(self, person: Person, problems: list[Problem]) -> Person:
         self._copied.look_at(person)
@@ -257,7 +276,8 @@ def examine(
     day on which the letter would be frozen.
     """
     letter = campaign.find_letter(name)
-    examined = Examined(campaign, letter, server, Files.of(campaign))
+    bare = BareColumns(conditions_of(letter) if letter.texts else ())
+    examined = Examined(campaign, letter, server, Files.of(campaign), bare)
     examined.problems += concerning(campaign, letter.name)
     examined.problems += letter_checks.unknown_lists(campaign)
     if not letter.texts:

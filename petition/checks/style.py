@@ -24,7 +24,6 @@ from petition.checks.rows import (
 )
 from petition.errors import Level, Problem
 from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
-from petition.template.check_names import conditions_of, counts_as_yes
 from petition.template.compile import joined_lines, names_in
 from petition.template.fields import locale_of
 
@@ -277,7 +276,6 @@ class StyleCheck:
         self._letter = letter
         self._in_letter = SharedProblems()
         self._in_rows = SharedProblems()
-        self._tested = [(text, conditions_of(text)) for text in letter.texts.values()]
         self._shapes: set[tuple[object, ...]] = set()
         self._seen = 0
         sources = [f"{text.subject}\n{text.body}" for text in letter.texts.values()]
@@ -295,11 +293,6 @@ class StyleCheck:
         for hint, what in {hint: what for what, hint in reversed(found)}.items():
             problem = Problem(person.file, person.line, what, hint, Level.WARNING)
             self._in_rows.add(problem, person, key=hint)
-        for text, tested in self._tested:
-            for column, line in tested.items():
-                cell = person.fields.get(column, "")
-                if fault := counts_as_yes(f"recipient.{column}", cell):
-                    self._in_letter.add(Problem(text.file, line, *fault), person, (text.file, line))
         if copy is None:
             return
         text = self._letter.texts.get(copy.language) or self._letter.default_text

@@ -48,6 +48,7 @@ from petition.prepare import (
     following_of,
     leave_out_forgotten,
     plan_of,
+    suppose_as_frozen,
     suppressed_copies,
     text_to_send,
 )
@@ -218,11 +219,14 @@ class _Inspector:
             if log:
                 following_of(examined, log)
                 examined.problems += suppressed_copies(examined, log)
-                self._tell_refusal(examined, log)
+                suppose_as_frozen(examined, log)
             frozen, revision = text_to_send(examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision)
+        if examined.frozen and log:
+            examined.frozen = examined.frozen.counting(examined.bare.yes_no)
+            self._tell_refusal(examined, log)
         if self._measures and merger and not examined.has_errors:
             self._found.sizes[examined.letter.name] = examined.largest_copy
         self._found.problems += examined.problems

@@ -27,7 +27,13 @@ from petition.identity import Signer
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
 from petition.outbox.log import Log
-from petition.prepare import campaign_id_of, following_of, leave_out_forgotten, text_to_send
+from petition.prepare import (
+    campaign_id_of,
+    following_of,
+    leave_out_forgotten,
+    suppose_as_frozen,
+    text_to_send,
+)
 from petition.sending.sender import person_of
 
 _TOGETHER = 200  # milliseconds in which several changes count as one
@@ -270,6 +276,7 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
         raise CampaignError(in_order(examined.problems))
     output.problems(in_order(examined.problems), on_stderr=True)
     examined.problems = []
+    suppose_as_frozen(examined, log)
     frozen, revision = text_to_send(examined.frozen, log)
     merger = Merger(frozen, Signer(log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
@@ -278,6 +285,12 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
         output.say_error(
             f"{frozen.follows} has not been sent yet: what this letter says about it is made up."
         )
+
+    def rows() -> Iterator[Person]:
+        for person in examined.rows():
+            merger.count_as_yes_no(examined.bare.yes_no)
+            yield person
+
     return Copies(
         merger,
         examined.people,
@@ -286,7 +299,7 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
         log,
         frozen.letter,
         examined.problems,
-        examined.rows,
+        rows,
     )
 
 

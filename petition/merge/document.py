@@ -8,8 +8,8 @@ import hashlib
 import json
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -124,6 +124,19 @@ class Frozen:
     def bcc(self) -> tuple[Mailbox, ...]:
         """Who else gets each copy."""
         return tuple(map(_mailbox, self.document["bcc"]))
+
+    @property
+    def yes_no(self) -> frozenset[str]:
+        """The columns whose cells count as what they say where they are conditions by themselves.
+
+        In other columns any filled cell is true.
+        """
+        return frozenset(self.document.get("yes_no", ()))
+
+    def counting(self, yes_no: Collection[str]) -> "Frozen":
+        """The same letter with other columns that count as yes or no."""
+        document = {key: value for key, value in self.document.items() if key != "yes_no"}
+        return replace(self, document=document | ({"yes_no": sorted(yes_no)} if yes_no else {}))
 
     @property
     def reply_by(self) -> date | None:
@@ -245,6 +258,7 @@ def differences(old: Frozen, new: Frozen) -> list[str]:
         return []
     found = [*_names(old, new), *_texts(old, new), *_demands(old, new), *_signatories(old, new)]
     found += _files(old, new)
+    found += [f"whether recipient.{one} is read as yes or no" for one in old.yes_no ^ new.yes_no]
     return [*found, *_settings(old.document, new.document)] or ["how the letter is made"]
 
 

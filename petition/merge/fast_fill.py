@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
+from petition.campaign.tables import answer
 from petition.errors import PetitionError
 from petition.template.fields import (
     EmptyCell,
@@ -26,7 +27,13 @@ from petition.template.fields import (
     is_printable,
     printed,
 )
-from petition.template.sandbox import FAULTS, LetterEnvironment, can_grow, captures
+from petition.template.sandbox import (
+    FAULTS,
+    SAYS_YES,
+    LetterEnvironment,
+    can_grow,
+    captures,
+)
 from petition.template.tags import FILTERS, Template
 
 # With an escaped dot at its beginning and a soft line break at its end a line has at most 76.
@@ -146,7 +153,8 @@ class EncodedEnvironment(LetterEnvironment):
 RECIPIENT, UNSUBSCRIBE = "recipient", "unsubscribe"
 _KEPT = 1_000  # forms; a list has a handful
 
-Shape = tuple[bool, ...]  # of each cell that the letter names, whether it has a text
+# Whether each cell that the letter names has a text, or says yes in a column that counts as that.
+Shape = tuple[bool | None, ...]
 
 
 class Forms:
@@ -171,6 +179,8 @@ class Forms:
         )
         fields = [node for tree, _ in self._trees for node in tree.find_all(nodes.Getattr)]
         self._columns = sorted({node.attr for node in fields if _is_recipient(node.node)})
+        yes_no = templates[0][0].yes_no
+        self._yes_no = [column for column in self._columns if column in yes_no]
         self._forms: dict[Shape, Form | None] = {}
         self._same_for_all: dict[nodes.Expr, Value] = {}
 
@@ -191,12 +201,14 @@ class Forms:
         text = "".join(named)
         if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
             return None
-        return tuple([bool(cell.strip()) for cell in named])
+        shape = [bool(cell.strip()) for cell in named]
+        return (*shape, *[answer(cells[column]) for column in self._yes_no])
 
     def _form_of(self, shape: Shape) -> "Form | None":
         if self._can_grow:
             return None
-        known = self._names, dict(zip(self._columns, shape, strict=True)), self._same_for_all
+        columns = [*self._columns, *(f"{SAYS_YES}: {column}" for column in self._yes_no)]
+        known = self._names, dict(zip(columns, shape, strict=True)), self._same_for_all
         try:
             return Form(
                 self._to_html,
@@ -282,7 +294,7 @@ class _Reader:
     def __init__(
         self,
         names: Mapping[str, Any],
-        is_filled: Mapping[str, bool],
+        is_filled: Mapping[str, bool | None],
         same_for_all: dict[nodes.Expr, Value],
         environment: LetterEnvironment,
     ) -> None:
@@ -332,21 +344,25 @@ class _Reader:
                 value = not self._value(node.node)
             case nodes.CondExpr():
                 value = self._value(node.expr1 if self._value(node.test) else node.expr2)
-            case nodes.Filter(name=name) if name in FILTERS:
-                arguments = tuple(str(one.as_const()) for one in node.args)
-                value = self._filtered(self._value(node.node), name, arguments)
+            case nodes.Filter(name=name) if name in FILTERS or name == SAYS_YES:
+                value = self._filtered(node)
             case nodes.Expr():
                 value = self._same(node)
             case _:
                 raise _DoesMore
         return value
 
-    def _filtered(self, value: Value, name: str, arguments: tuple[str, ...]) -> Value:
+    def _filtered(self, node: nodes.Filter) -> Value:
+        value = self._value(node.node)
+        if node.name == SAYS_YES:
+            column = value.column if isinstance(value, Print) else ""
+            return bool(column) and self._is_filled[f"{SAYS_YES}: {column}"]
+        arguments = tuple(str(one.as_const()) for one in node.args)
         if not isinstance(value, Print):
-            return FILTERS[name](printed(value), *arguments)
+            return FILTERS[node.name](printed(value), *arguments)
         if value.printer:
             raise _DoesMore
-        return Print(value.column, name, arguments)
+        return Print(value.column, node.name, arguments)
 
     def _same(self, node: nodes.Expr) -> Value:
         """An expression that names nothing of a person, such as `signatories|length`."""

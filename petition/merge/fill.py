@@ -4,7 +4,7 @@
 ordinary.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,13 +64,13 @@ _SOME_LINK = "https://example.org/u/0"
 class PlainEnvironment(LetterEnvironment):
     """An environment whose templates are not encoded; `finish` is applied to each value."""
 
-    def __init__(self, finish: Callable[[str], str]) -> None:
+    def __init__(self, finish: Callable[[str], str], yes_no: Collection[str] = ()) -> None:
         def paid(value: Value) -> str:
             text = printed(value)
             self.budget.spend(len(text) // 64)
             return finish(text)
 
-        super().__init__(paid)
+        super().__init__(paid, yes_no)
 
 
 @dataclass
@@ -88,6 +88,7 @@ class LoadedText:
     paths: tuple[Template, ...] = ()  # of the files that a person's copy alone carries
     breaks_lines: bool = False  # whether its HTML shows the line ends of cells
     instead: Previous | None = None  # in a follow-up, for a person of whom nothing is known
+    yes_no: frozenset[str] = frozenset()  # columns whose cells count as what they say
 
     def fill(self, person: Person, leave: str = "") -> Filled:
         """The letter for one person, encoded."""
@@ -136,22 +137,23 @@ class LoadedText:
 
     @cached_property
     def _own_paths(self) -> list[Renderer]:
-        return [PlainEnvironment(str).load(path) for path in self.paths]
+        return [PlainEnvironment(str, self.yes_no).load(path) for path in self.paths]
 
     @cached_property
     def _subject(self) -> Renderer:
-        return PlainEnvironment(str).load(self.compiled.subject)
+        return PlainEnvironment(str, self.yes_no).load(self.compiled.subject)
 
     @cached_property
     def _encoded_text(self) -> Renderer:
-        return EncodedEnvironment(print_plain).load(self.compiled.text)
+        return EncodedEnvironment(print_plain, self.yes_no).load(self.compiled.text)
 
     @cached_property
     def _encoded_html(self) -> Renderer:
         return self._html_environment().load(self.compiled.html)
 
     def _html_environment(self) -> EncodedEnvironment:
-        return EncodedEnvironment(lambda value: encode_value(self._to_html(printed(value))))
+        to_html = self._to_html
+        return EncodedEnvironment(lambda value: encode_value(to_html(printed(value))), self.yes_no)
 
     @property
     def _to_html(self) -> Callable[[str], str]:
@@ -159,20 +161,22 @@ class LoadedText:
 
     @cached_property
     def _html(self) -> Renderer:
-        return PlainEnvironment(self._to_html).load(self.compiled.html)
+        return PlainEnvironment(self._to_html, self.yes_no).load(self.compiled.html)
 
     @cached_property
     def _marked_text(self) -> Renderer:
-        environment = PlainEnvironment(lambda text: f"{MARK_BEGIN}{text}{MARK_END}")
-        return environment.load(self.compiled.text)
+        def marked(text: str) -> str:
+            return f"{MARK_BEGIN}{text}{MARK_END}"
+
+        return PlainEnvironment(marked, self.yes_no).load(self.compiled.text)
 
     @cached_property
     def _forms(self) -> Forms:
         return Forms(
             self.names,
             self._to_html,
-            (PlainEnvironment(str), self.compiled.subject),
-            (EncodedEnvironment(print_plain), self.compiled.text),
+            (PlainEnvironment(str, self.yes_no), self.compiled.subject),
+            (EncodedEnvironment(print_plain, self.yes_no), self.compiled.text),
             (self._html_environment(), self.compiled.html),
         )
 
@@ -254,7 +258,7 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
     compiled = frozen.compiled(language)
     instead = stand_in(frozen.title, frozen.today) if frozen.follows else None
     file, breaks = frozen.file(language), frozen.breaks_lines(language)
-    return LoadedText(file, language, compiled, names, paths, breaks, instead)
+    return LoadedText(file, language, compiled, names, paths, breaks, instead, frozen.yes_no)
 
 
 def captured_in(frozen: Frozen) -> str:

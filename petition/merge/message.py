@@ -386,6 +386,17 @@ class Merger:
         self._attachments = Attachments(frozen, files or Files(Path()))
 
     @property
+    def frozen(self) -> Frozen:
+        """The letter that is merged."""
+        return self._frozen
+
+    def count_as_yes_no(self, columns: frozenset[str]) -> None:
+        """Count the cells of these columns as what they say, where they are conditions."""
+        if columns != self._frozen.yes_no:
+            self._frozen = self._frozen.counting(columns)
+            self._texts.clear()
+
+    @property
     def recipients_each(self) -> int:
         """The largest number of mailboxes that a copy goes to."""
         return 1 + len(self._cc) + len(self._bcc)

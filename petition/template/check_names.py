@@ -4,15 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.tests import TESTS
 
-from petition.campaign.letter import LetterText
-from petition.campaign.names import nearest, quoted
+from petition.campaign.letter import Letter, LetterText
+from petition.campaign.names import nearest
 from petition.campaign.signatories import Signatory
-from petition.campaign.tables import answer
 from petition.template.fields import (
     ANSWER_FIELDS,
     DEMAND_FIELDS,
@@ -20,9 +19,13 @@ from petition.template.fields import (
     ValueRefused,
 )
 from petition.template.sandbox import (
+    ROW,
     LetterEnvironment,
+    bare_conditions,
     captures,
+    column_of,
     known_filters,
+    nodes_of,
     template_syntax,
 )
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
@@ -33,9 +36,6 @@ class Report(Protocol):
 
     def __call__(self, line: int, what: str, hint: str, mark: str = "") -> None: ...  # noqa: D102
 
-
-ROW = "recipient"  # what a letter calls a row; a condition may
-T = TypeVar("T", bound=nodes.Node)
 
 # What Jinja itself lets a template name.
 _JINJAS = frozenset({"range", "loop", "true", "false"})
@@ -146,6 +146,10 @@ class NameCheck:
             if fields is CHOICE_FIELDS and pair.key == "name":
                 what = "where cannot choose signatories by name: some are not to be named"
                 self.report(used.lineno, what, f"Choose by {', '.join(CHOICE_FIELDS)}")
+            elif fields is CHOICE_FIELDS and (numbers := list(_numbers(pair.value))):
+                found = ComparedCell(used.lineno, pair.key, numbers[0])
+                hint = f'Write what is in the file, in quotes: {pair.key}="{numbers[0]}"'
+                self.report(found.line, found.what, hint, pair.key)
             elif fields and pair.key not in fields:
                 what = f"where cannot choose by {pair.key}"
                 self._unknown(used.lineno, what, pair.key, fields)
@@ -231,8 +235,6 @@ def _named_fields(tree: nodes.Node, name: str) -> Iterator[tuple[int, str]]:
             yield item.lineno, item.arg.value
 
 
-# Filters after which a cell is still a text.
-_TEXT_FILTERS = frozenset({"capitalize", "lower", "string", "title", "trim", "upper"})
 _COMPARING = frozenset(
     {"divisibleby", "eq", "equalto", "ge", "gt", "greaterthan", "in", "le", "lessthan", "lt", "ne"}
 )
@@ -291,49 +293,26 @@ def _numbers(node: nodes.Node) -> Iterator[float]:
 
 def _cell(node: nodes.Node, columns: Container[str]) -> str:
     """The cell that an expression is, as its author wrote it; "" if it is something else."""
-    while isinstance(node, nodes.Filter) and node.name in _TEXT_FILTERS and node.node is not None:
-        node = node.node
-    if isinstance(node, nodes.Name):
-        return node.name if node.name in columns else ""
-    is_field = isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name)
-    # What is around it has only this one field in it.
-    fields = _named_fields(nodes.Template([node]), ROW) if is_field else ()
-    return next((f"{ROW}.{field}" for _, field in fields), "")
+    column = column_of(node, columns)
+    is_alone = any(name.name == column for name in nodes_of(node, nodes.Name))
+    return f"{ROW}.{column}" if column and not is_alone else column
 
 
-def bare_conditions(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[tuple[int, str]]:
-    """The cells that are conditions by themselves, each with its line: `if recipient.member`."""
-    tests: list[nodes.Node] = [one.test for one in nodes_of(tree, nodes.If)]
-    tests += [one.test for one in nodes_of(tree, nodes.CondExpr)]
-    tests += [one.test for one in nodes_of(tree, nodes.For) if one.test]
-    if isinstance(tree, nodes.Expr):
-        tests.append(tree)
-    while tests:
-        test = tests.pop(0)
-        if isinstance(test, nodes.And | nodes.Or):
-            tests += [test.left, test.right]
-        elif isinstance(test, nodes.Not):
-            tests.append(test.node)
-        elif cell := _cell(test, columns):
-            yield test.lineno, cell
-
-
-def conditions_of(text: LetterText) -> dict[str, int]:
-    """The columns whose cells are conditions by themselves in a letter, each with its line."""
-    tested: dict[str, int] = {}
-    for source, line in ((text.subject, text.subject_line), (text.body, text.body_line)):
+def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
+    """The columns whose cells are conditions by themselves in a letter: file and line of each."""
+    found: dict[str, tuple[str, int]] = {}
+    default = letter.default_text
+    sources = []
+    for text in letter.texts.values():
+        sources += [(text, text.subject_line, text.subject), (text, text.body_line, text.body)]
+    line = default.line_of("attachments")
+    sources += [(default, line, path) for path in default.front.attachments]
+    for text, line, source in sources:
         with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
-            for at, cell in bare_conditions(template_syntax().parse(source)):
-                tested.setdefault(cell.removeprefix(f"{ROW}."), line + at - 1)
-    return tested
-
-
-def counts_as_yes(cell: str, text: str) -> tuple[str, str] | None:
-    """What is wrong with a filled cell that says no where any filled cell counts as yes."""
-    if not text.strip() or answer(text) is not False:
-        return None
-    what = f"{cell} is {quoted(text.strip())}, but every cell with a text counts as yes"
-    return what, f'Write {cell} == "yes" with the word of the list, or {cell} != "" for any text'
+            for owner, part, column in bare_conditions(template_syntax().parse(source)):
+                place = text.file, line + getattr(owner, part).lineno - 1
+                found.setdefault(column, place)
+    return found
 
 
 def shown_to_all(source: str) -> set[str]:
@@ -426,9 +405,3 @@ def _conditions(texts: Sequence[LetterText]) -> Iterator[nodes.Keyword]:
                 for used in template_syntax().parse(source).find_all(nodes.Filter):
                     if used.name == "where":
                         yield from _keywords_of(used)
-
-
-def nodes_of(tree: nodes.Node, kind: type[T]) -> list[T]:
-    """The nodes of a kind, also the topmost one."""
-    own = [tree] if isinstance(tree, kind) else []
-    return [*own, *tree.find_all(kind)]

@@ -7,7 +7,16 @@ Only what is listed here exists in a letter. `safe` does not: it would let a cel
 does `random`: a preview would not be what is sent.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sized,
+)
 from functools import cache, wraps
 from typing import Any, TypeVar
 
@@ -20,6 +29,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import _PassArg
 
+from petition.campaign.tables import answer
 from petition.template import tags
 from petition.template.fields import EmptyCell, Named, Value, ValueRefused, cell_filters, printed
 from petition.template.signatories import SignatoryList, listed, others
@@ -33,7 +43,10 @@ STEP_CHARACTERS = 64  # characters that are made or looked through in a step
 STEP_ELEMENTS = 8  # elements of lists that are
 STEP_NODES = 8  # what a round or a macro has in it, as Jinja takes it apart
 
+ROW = "recipient"  # what a letter calls a row; a condition may
+
 Made = TypeVar("Made", bound=Sized)
+T = TypeVar("T", bound=nodes.Node)
 
 
 class Budget:
@@ -103,8 +116,8 @@ Filter = Callable[..., Value]
 LANGUAGE = ".language"
 
 # Filters that no letter can name: the compiled template needs them.
-CONCATENATE, ROUNDS, WEIGHED, PAID = "~", "for", "weighed", "paid"
-_INNER = frozenset({CONCATENATE, ROUNDS, WEIGHED, PAID})
+CONCATENATE, ROUNDS, WEIGHED, PAID, SAYS_YES = "~", "for", "weighed", "paid", "says yes"
+_INNER = frozenset({CONCATENATE, ROUNDS, WEIGHED, PAID, SAYS_YES})
 
 _KEEP_EMPTY = "abs capitalize float int lower string title trim upper"
 _AS_THEY_ARE = (
@@ -134,6 +147,7 @@ class Operations:
             ROUNDS: self._rounds,
             WEIGHED: self._weighed,
             PAID: self._budget.spend,
+            SAYS_YES: answer,
             "join": self._join,
             "limit": self._limit,
             "list": self._list,
@@ -320,12 +334,13 @@ def template_syntax() -> jinja2.Environment:
 class LetterEnvironment(ImmutableSandboxedEnvironment):
     """Compiles and runs a letter's templates, one rendering at a time.
 
-    `finalize` turns each value into what the template prints.
+    `finalize` turns each value into what the template prints. A cell of a column in `yes_no` that
+    is a condition by itself is true if it says yes, and not whenever it is filled.
     """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, finalize: Callable[[Value], str]) -> None:
+    def __init__(self, finalize: Callable[[Value], str], yes_no: Collection[str] = ()) -> None:
         super().__init__(
             block_start_string=tags.BLOCK[0],
             block_end_string=tags.BLOCK[1],
@@ -339,6 +354,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             finalize=finalize,
             autoescape=False,  # `finalize` escapes
         )
+        self.yes_no = yes_no
         self.budget = Budget()
         operations = Operations(self.budget)
         self.globals = {"range": bounded_range}
@@ -354,13 +370,17 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         grows = can_grow(tree, len(template.lines))
         return Renderer(self.from_string(tree), self.budget, can_grow=grows)
 
-    def worth(self, expression: nodes.Expr, names: Mapping[str, Value]) -> Value:
-        """What an expression of a template comes to."""
+    def compiled(self, expression: nodes.Expr) -> TemplateExpression:
+        """An expression of a template, ready to be worked out."""
         result = nodes.Name("result", "store", lineno=expression.lineno)
         assign = nodes.Assign(result, expression, lineno=expression.lineno)
         template = self.from_string(nodes.Template([assign], lineno=1))
+        return TemplateExpression(template, undefined_to_none=False)
+
+    def worth(self, expression: nodes.Expr, names: Mapping[str, Value]) -> Value:
+        """What an expression of a template comes to."""
         self.budget.start()
-        return TemplateExpression(template, undefined_to_none=False)(names)
+        return self.compiled(expression)(names)
 
     # Jinja's hooks: what a template may touch, and how it is read.
 
@@ -404,6 +424,8 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
+        if self.yes_no:
+            count_yes_no(tree, self.yes_no)
         for concat in tree.find_all(nodes.Concat):
             concat.nodes = [_filtered(CONCATENATE, nodes.List(concat.nodes), [])]
         for owner, field in [
@@ -440,6 +462,59 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             if token.type in {"variable_begin", "block_begin"}:
                 shift = next(lines, token.lineno) - token.lineno
             yield token._replace(lineno=max(token.lineno + shift, 1))
+
+
+# Filters after which a cell is still a text.
+_TEXT_FILTERS = frozenset({"capitalize", "lower", "string", "title", "trim", "upper"})
+
+
+def column_of(node: nodes.Node, columns: Container[str] = ()) -> str:
+    """The column whose cell an expression is, or ""; `columns` can be named without their row."""
+    while isinstance(node, nodes.Filter) and node.name in _TEXT_FILTERS and node.node is not None:
+        node = node.node
+    if isinstance(node, nodes.Name):
+        return node.name if node.name in columns else ""
+    match node:
+        case nodes.Getattr(node=nodes.Name(name=owner), attr=column) if owner == ROW:
+            return str(column)
+        case nodes.Getitem(node=nodes.Name(name=owner), arg=nodes.Const(value=column)):
+            return str(column) if owner == ROW else ""
+    return ""
+
+
+def bare_conditions(
+    tree: nodes.Node, columns: Container[str] = ()
+) -> Iterator[tuple[nodes.Node, str, str]]:
+    """The cells that are conditions by themselves, as in `if recipient.member`.
+
+    Each is the node and the name of its field that hold it, and its column.
+    """
+    kinds = (nodes.If, nodes.CondExpr, nodes.For)
+    places: list[tuple[nodes.Node, str]] = [(one, "test") for one in nodes_of(tree, kinds)]
+    places += [(one, "node") for one in nodes_of(tree, nodes.Not)]
+    places += [(one, "left") for one in nodes_of(tree, nodes.And)]
+    seen: set[tuple[int, str]] = set()
+    while places:
+        owner, field = places.pop(0)
+        test = getattr(owner, field)
+        if isinstance(test, nodes.And | nodes.Or):
+            places += [(test, "left"), (test, "right")]
+        elif test and (id(owner), field) not in seen and (column := column_of(test, columns)):
+            seen.add((id(owner), field))
+            yield owner, field, column
+
+
+def count_yes_no(tree: nodes.Node, yes_no: Container[str], columns: Container[str] = ()) -> None:
+    """Let cells that are conditions by themselves count as what they say, in some columns."""
+    for owner, field, column in bare_conditions(tree, columns):
+        if column in yes_no:
+            setattr(owner, field, _filtered(SAYS_YES, getattr(owner, field), []))
+
+
+def nodes_of(tree: nodes.Node, kind: type[T] | tuple[type[T], ...]) -> list[T]:
+    """The nodes of a kind, also the topmost one."""
+    own = [tree] if isinstance(tree, kind) else []
+    return [*own, *tree.find_all(kind)]
 
 
 def can_grow(tree: nodes.Template, tag_count: int) -> bool:

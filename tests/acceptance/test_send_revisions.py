@@ -176,3 +176,51 @@ def test_a_copy_that_was_attempted_is_shown_and_sent_as_it_was_queued(
     assert "1 was attempted before and goes out unchanged" in " ".join(said.split())
     assert "Hull" not in said
     assert "Hull" not in campaign.petition("preview", "open-letter", status=0).out
+
+
+GREETING = "{% if recipient.member %}Dear member{% else %}Dear neighbour{% endif %},"
+
+
+def member(campaign: SmallCampaign, *cells: str) -> None:
+    rows = (f"p{at}@x.example,P{at},{cell}\n" for at, cell in enumerate(cells, start=1))
+    campaign.write("recipients.csv", "email,name,member\n" + "".join(rows))
+
+
+def test_a_list_cannot_change_how_the_cells_of_a_frozen_letter_count(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.change("letters/open-letter.md", "Dear {{ recipient.name }},", GREETING)
+    campaign.change("letters/open-letter.md", ' of {{ recipient.town or "our town" }}', "")
+    member(campaign, "", "no", "yes")
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    greeted = [b"Dear member" in server.last[f"p{at}@x.example"] for at in (1, 2, 3)]
+    assert greeted == [False, False, True]
+    member(campaign, "", "", "", "no")
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert server.accepted["p4@x.example"] == 1
+    member(campaign, "gold", "", "", "", "silver")
+    assert "not ready" in campaign.petition("check", status=0).out
+    refused = campaign.petition("send", "open-letter", "--yes", status=2)
+    assert "recipient.member" in refused.err
+    assert "--revise" in refused.err
+    member(campaign, "gold", "", "no", "", "silver")
+    both = campaign.petition("send", "open-letter", "--yes", "--revise", status=1)
+    assert "recipients.csv:2" in both.err + both.out
+    member(campaign, "gold", "", "", "", "silver")
+    campaign.petition("send", "open-letter", "--yes", "--revise", status=0)
+    assert server.accepted == {f"p{at}@x.example": 1 for at in range(1, 6)}
+    assert b"Dear member" in server.last["p5@x.example"]
+
+
+def test_a_rehearsal_with_another_list_counts_its_cells_anew(tmp_path: Path):
+    campaign = SmallCampaign.at(tmp_path)
+    campaign.change("letters/open-letter.md", "Dear {{ recipient.name }},", GREETING)
+    campaign.change("letters/open-letter.md", ' of {{ recipient.town or "our town" }}', "")
+    greeted = []
+    for cells in (("no", "yes"), ("gold", ""), ("0", "FALSE")):
+        member(campaign, *cells)
+        assert "ready" in campaign.petition("check", status=0).out
+        campaign.petition("send", "open-letter", status=0)
+        mails = [mail.read_bytes() for mail in (campaign.root / "outbox/new").iterdir()]
+        greeted.append(sum(b"Dear member" in mail for mail in mails))
+    assert greeted == [1, 2, 2]

@@ -30,6 +30,8 @@ CELL = st.sampled_from(
         "=3D",
         ".",
         "x" * 80,
+        "no",
+        " TRUE",
         "https://a.example/é?a=b",
     ]
 ) | st.text(max_size=30)
@@ -81,13 +83,18 @@ SIGNER = Signer(b"k" * 32)
     pieces=st.lists(PIECES, max_size=7),
     rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=4),
     ways=WAYS,
+    yes_no=st.sampled_from([(), ("title",), ("page", "title")]),
 )
-def test_it_is_filled_as_jinja_fills_it(pieces, rows, ways):
+@example(
+    ["{% if recipient.title %}a{% endif %}{{ recipient.title }}"], [("A", "no", "")], None, "title"
+)
+def test_it_is_filled_as_jinja_fills_it(pieces, rows, ways, yes_no):
     text = text_of("".join(pieces), SUBJECT, kind="bulk")
     try:
         frozen = freeze_texts(text, unsubscribe=ways)
     except CampaignError:
         assume(False)
+    frozen = frozen.counting(yes_no)
     printing, jinja = (Merger(frozen, SIGNER) for _ in range(2))
     loaded = jinja._text_for(person_of())
     loaded._forms.of = lambda _: None

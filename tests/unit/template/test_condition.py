@@ -125,10 +125,47 @@ def test_a_cell_is_not_compared_with_a_number(text):
     assert "age" in refusal.value.hint
 
 
-@pytest.mark.parametrize("cell", ["no", "FALSE", "0", " нет", "Жоқ"])
-@pytest.mark.parametrize("text", ["age", "not age", "country == 'GB' and recipient.age"])
-def test_a_cell_that_says_no_is_no_condition_by_itself(text, cell):
+def rows_of(*cells):
+    return [
+        ANN._replace(line=line, fields={**FIELDS, "age": cell})
+        for line, cell in enumerate(cells, start=2)
+    ]
+
+
+def chosen(text, *cells, block=1):
     condition = Condition(text, tuple(FIELDS))
-    with pytest.raises(UsageError, match=r"people\.csv:7"):
-        condition.holds(ANN._replace(fields={**FIELDS, "age": cell}))
-    assert Condition("age != ''", tuple(FIELDS)).holds(ANN._replace(fields={**FIELDS, "age": cell}))
+    people = rows_of(*cells)
+    found = []
+    for start in range(0, len(people), block):
+        condition.judge(people[start : start + block])
+        found += [one.line - 2 for one in people[start : start + block] if condition.holds(one)]
+    return found
+
+
+@pytest.mark.parametrize("block", [1, 3])
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("", "no", "yes", "", "TRUE"), [2, 4]),
+        (("FALSE", "0", "", " нет", "Жоқ", "иә"), [5]),
+        (("", "30", "nobody", ""), [1, 2]),
+        (("", ""), []),
+        (("no",), []),
+    ],
+)
+def test_a_cell_by_itself_counts_as_all_cells_of_its_column_do(cells, expected, block):
+    for text in ("age", "recipient.age|trim", "country == 'GB' and (age or not country)"):
+        assert chosen(text, *cells, block=block) == expected
+    others = [at for at in range(len(cells)) if at not in expected]
+    assert chosen("not age", *cells, block=block) == others
+    assert chosen("'x' if recipient['age'] else ''", *cells, block=block) == expected
+    filled = [at for at, cell in enumerate(cells) if cell.strip()]
+    assert chosen("age|trim != ''", *cells, block=block) == filled
+
+
+@pytest.mark.parametrize("cells", [("", "no", "30"), ("30", "", "yes"), ("0", "no", "2")])
+def test_cells_of_both_kinds_are_refused_with_a_row_of_each(cells):
+    with pytest.raises(UsageError, match=r"people\.csv:[234], .*people\.csv:[24]") as refusal:
+        chosen("country and age", *cells)
+    assert 'age == "yes"' in refusal.value.hint
+    assert chosen('age == "yes"', *cells) == [at for at, one in enumerate(cells) if one == "yes"]

@@ -84,6 +84,7 @@ def test_a_loop_over_a_choice():
         ("signatories | where(contry='KZ') | length", "Did you mean country"),
         ("signatories | where(name='Hidden Hana') | length", ", ".join(CHOICE_FIELDS)),
         ("signatories | where('KZ') | length", 'where(country="KZ")'),
+        ("signatories | where(place=7) | length", 'place="7"'),
         ("demands | where(name='x') | length", "Did you mean number"),
     ],
 )
