@@ -14,7 +14,6 @@ from petition.cli.workspace import OUTBOX, Json, Workspace
 from petition.errors import LogUnusable, UsageError
 from petition.outbox.log import Log, is_there
 from petition.smtp.sandbox import HOST, Sandbox
-from petition.web.app import Pages
 
 DATABASE = "sqlite:///sandbox.db"  # not rehearsal.db, which no server of its own can share
 
@@ -83,7 +82,13 @@ def serve(
 
 def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
     try:
-        from petition.web.app import Clicks, Endpoint, listen, run  # noqa: PLC0415 (needs an extra)
+        from petition.web.app import (  # noqa: PLC0415 (needs an extra)
+            Clicks,
+            Endpoint,
+            Pages,
+            listen,
+            run,
+        )
     except ImportError as fault:
         what = "petition serve needs libraries that are not installed"
         raise UsageError(what, 'Run: pip install "petition[serve]"') from fault

@@ -51,6 +51,7 @@ from petition.outbox.inbound import (
     waits,
 )
 from petition.outbox.log import Log
+from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 
 # By language: the heading and the text of each page, and the label of its button.
@@ -188,8 +189,8 @@ class Clicks:
         self._noting = _Batches(self._pen, partial(note, file))
         self._catching_up: asyncio.Task[None] | None = None
 
-    async def find(self, token: str) -> Copy | None:
-        """The copy that a token was made for, if there is one.
+    async def find(self, token: str) -> tuple[Copy | None, bool]:
+        """The copy that a token was made for, if there is one; and whether its reader has left.
 
         Raises:
             LogLate: The log does not answer.
@@ -199,7 +200,7 @@ class Clicks:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
-                look = partial(copy_with, token=token)
+                look = partial(_copy_and_whether_left, token=token)
                 return await loop.run_in_executor(self._thread, self._ask, look)
         except (TimeoutError, LogUnusable) as fault:
             raise LogLate from fault
@@ -261,6 +262,11 @@ class Clicks:
             self._log.close()
         self._log = log
         return question(log)
+
+
+def _copy_and_whether_left(log: Log, token: str) -> tuple[Copy | None, bool]:
+    copy = copy_with(log, token)
+    return copy, bool(copy and is_suppressed(log, copy.mailbox))
 
 
 class _Batches(Generic[T]):
@@ -373,9 +379,12 @@ class Endpoint:
 
     async def _found(self, token: str, *, is_click: bool) -> tuple[int, str, Copy | None, str]:
         """The status, the page, the copy that the token belongs to, and what was done."""
-        ask = self._clicks.count if is_click else self._clicks.find
+        copy, has_left = None, False
         try:
-            copy = await ask(token) if is_token(token) else None
+            if is_click and is_token(token):
+                copy = await self._clicks.count(token)
+            elif is_token(token):
+                copy, has_left = await self._clicks.find(token)
         except LogLate:
             if is_click:
                 return 202, "noted", None, "noted for later"
@@ -386,7 +395,7 @@ class Endpoint:
             return 404, "unknown", None, "unknown link"
         if is_click:
             return 200, "done", copy, f"unsubscribed, {copy.letter}"
-        return 200, "ask", copy, f"asked, {copy.letter}"
+        return 200, "done" if has_left else "ask", copy, f"asked, {copy.letter}"
 
 
 async def _refused_body(request: Request) -> Response | None:

@@ -83,6 +83,9 @@ def test_one_click_is_enough_and_can_be_repeated(stand):
         assert "Location" not in done.headers
     assert stand.is_suppressed("p2")
     assert not stand.is_suppressed("p3")
+    again = ask(url)
+    assert again.text == done.text
+    assert "<button" not in again.text
 
 
 def test_a_click_can_be_multipart(stand):
