@@ -20,7 +20,7 @@ from typing import Self
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from petition.campaign.names import column_name, nearest, quoted
+from petition.campaign.names import column_name, nearest_hint, quoted
 from petition.campaign.tables import ALIASES
 from petition.campaign.text_file import HINT_ENCODING, find_file, read_text, unreadable
 from petition.errors import CampaignError, Problem, UsageError
@@ -347,8 +347,8 @@ class _Reading:
         parts = [(one.line, one.value) for found in headers.values() for one in found]
         for line, part in [*parts, (None, body)]:
             for name in sorted(part.names - {*columns, "range"}):
-                near = nearest(name, columns)
-                hint = f"Did you mean {near}" if near else f"Its columns are {', '.join(columns)}"
+                known = f"Its columns are {', '.join(columns)}"
+                hint = nearest_hint(name, columns, known, "{}")
                 what = f"the database has no column {quoted(name)}"
                 self._complain(TEMPLATE, line, what, hint)
             for name in sorted(part.own_names & {*columns}):

@@ -77,8 +77,7 @@ class CsvFile:
     def records(self) -> Iterator[Record]:
         """The header and the rows that are not blank, each with its line.
 
-        Raises:
-            CampaignError: Nothing from here on can be read.
+        CampaignError if nothing from here on can be read.
         """
         # Wrong bytes are kept apart until their line is known.
         errors = "surrogateescape" if self.encoding.is_utf8 else "replace"
@@ -224,10 +223,8 @@ class _Blocks:
         if text.isascii():
             return None
         if not self._encoding.is_utf8:
-            is_wrong = _REPLACED in text
-            return (
-                f"contains bytes that are not text in {self._encoding.label}" if is_wrong else None
-            )
+            what = f"contains bytes that are not text in {self._encoding.label}"
+            return what if _REPLACED in text else None
         if wrong := _UNDECODED.search(text):
             code = ord(wrong.group()) - 0xDC00
             return f"is not saved as UTF-8: it contains the byte 0x{code:02X}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from petition.campaign.names import nearest, quoted, slug
+from petition.campaign.names import nearest_hint, quoted, slug
 from petition.campaign.text_file import obscured, read_text
 from petition.errors import Problem
 
@@ -76,8 +76,7 @@ def _differences(
             yield None, f"the demand {quoted(missing)} of {file} is missing", "Translate it"
     for demand in demands:
         if demand.id not in ids:
-            near = nearest(demand.id, ids)
-            hint = f'Did you mean "{near}"' if near else "Add it there, or delete it here"
+            hint = nearest_hint(demand.id, ids, "Add it there, or delete it here")
             yield demand.line, f"{file} has no demand {quoted(demand.id)}", hint
     if known == set(ids):
         for demand, expected in zip(demands, ids, strict=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from petition.campaign.demands import Demand, compare_demands, read_demands
 from petition.campaign.letter import Letter, read_letter
-from petition.campaign.names import language_tag, nearest, quoted
+from petition.campaign.names import language_tag, nearest_hint, quoted
 from petition.campaign.people import ListJudge, PeopleList, open_people
 from petition.campaign.settings import (
     LoadedSettings,
@@ -53,17 +53,12 @@ class Campaign:
         return self.settings.campaign.languages
 
     def find_letter(self, name: str) -> Letter:
-        """A letter by its name, or by its file's.
-
-        Raises:
-            UsageError: There is none.
-        """
+        """A letter by its name, or by its file's; UsageError if there is none."""
         stem = name.removeprefix(f"{LETTERS_FOLDER}/").removesuffix(".md")
         if stem in self.letters:
             return self.letters[stem]
-        near = nearest(stem, self.letters)
-        known = ", ".join(sorted(self.letters)) or "none"
-        hint = f"Did you mean {near}" if near else f"Letters here: {known}"
+        known = f"Letters here: {', '.join(sorted(self.letters)) or 'none'}"
+        hint = nearest_hint(stem, self.letters, known, "{}")
         raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', hint)
 
     def people(self, list_name: str, problems: list[Problem]) -> PeopleList | None:
@@ -79,10 +74,8 @@ class Campaign:
 def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
     """Read every file of a campaign folder except the lists of people.
 
-    `loaded` is the result of `read_settings`, if that was called before.
-
-    Raises:
-        CampaignError: petition.toml is missing or is not TOML; with what else was found.
+    `loaded` is the result of `read_settings`, if that was called before. CampaignError if
+    petition.toml is missing or is not TOML; with what else was found.
     """
     loaded = loaded or read_settings(root)
     settings = loaded.settings or stand_in_settings(_languages_seen(root))
@@ -97,11 +90,7 @@ def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:
 
 
 def read_settings(root: Path) -> LoadedSettings:
-    """petition.toml of a campaign folder.
-
-    Raises:
-        CampaignError: There is none.
-    """
+    """petition.toml of a campaign folder; CampaignError if there is none."""
     try:
         if (root / SETTINGS_FILE).exists():
             return load_settings(root / SETTINGS_FILE)
@@ -123,8 +112,7 @@ def _read_letters(campaign: Campaign) -> None:
     for name, by_language in files.items():
         letter = campaign.letters[name] = read_letter(campaign.root, name, by_language, problems)
         if letter.texts:
-            _judge_list_of(campaign, letter)
-            _judge_event_of(campaign, letter)
+            _judge_front(campaign, letter)
     _read_demands(campaign, demands)
 
 
@@ -143,27 +131,21 @@ def _read_demands(campaign: Campaign, files: dict[str, str]) -> None:
     campaign.problems += problems
 
 
-def _judge_list_of(campaign: Campaign, letter: Letter) -> None:
-    if letter.front.to not in campaign.settings.people:
-        name, text = letter.front.to, letter.default_text
-        what, hint = _unknown_list(campaign.settings, name)
-        campaign.problems.append(Problem(text.file, text.line_of("to"), what, hint, mark=name))
-
-
-def _judge_event_of(campaign: Campaign, letter: Letter) -> None:
-    name, events = letter.front.event, campaign.settings.events
-    if name is None or name in events:
-        return
-    near = nearest(name, events)
-    hint = f'Did you mean "{near}"' if near else f"Write a table [events.{name}] there"
-    text = letter.default_text
-    what = f"there is no event {quoted(name)} in {SETTINGS_FILE}"
-    campaign.problems.append(Problem(text.file, text.line_of("event"), what, hint, mark=name))
+def _judge_front(campaign: Campaign, letter: Letter) -> None:
+    """Find a list or an event that petition.toml does not have."""
+    settings, text = campaign.settings, letter.default_text
+    to, event = letter.front.to, letter.front.event
+    if to not in settings.people:
+        what, hint = _unknown_list(settings, to)
+        campaign.problems.append(Problem(text.file, text.line_of("to"), what, hint, mark=to))
+    if event and event not in settings.events:
+        hint = nearest_hint(event, settings.events, f"Write a table [events.{event}] there")
+        what = f"there is no event {quoted(event)} in {SETTINGS_FILE}"
+        campaign.problems.append(Problem(text.file, text.line_of("event"), what, hint, mark=event))
 
 
 def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:
-    near = nearest(name, settings.people)
-    hint = f'Did you mean "{near}"' if near else f'Name its file there: {name} = "{name}.csv"'
+    hint = nearest_hint(name, settings.people, f'Name its file there: {name} = "{name}.csv"')
     return f"there is no list {quoted(name)} in [people] of {SETTINGS_FILE}", hint
 
 
@@ -207,8 +189,10 @@ def _letter_files(
         name, suffix = found["name"], found["language"]
         language = language_tag(suffix) if suffix else languages[0]
         if language not in languages:
-            fault = _unknown_language(suffix, languages)
-            problems.append(Problem(file, None, *fault))
+            what = f"{quoted(suffix)} is not a language of the campaign"
+            known = ", ".join(languages)
+            hint = f"Add it to languages in {SETTINGS_FILE} ({known}), or rename the file"
+            problems.append(Problem(file, None, what, hint))
         elif twin := files.setdefault(name, {}).get(language):
             what = f"{twin} is the same letter in the same language"
             problems.append(Problem(file, None, what, "Delete or rename one of them"))
@@ -225,8 +209,7 @@ def _markdown_files(root: Path, problems: list[Problem]) -> list[str]:
     try:
         names = sorted(entry.name for entry in (root / LETTERS_FOLDER).iterdir())
     except OSError as why:
-        fault = unreadable(why)
-        problems.append(Problem(LETTERS_FOLDER, None, *fault))
+        problems.append(Problem(LETTERS_FOLDER, None, *unreadable(why)))
         return []
     for name in names:
         right = _MISNAMED.sub(".md", name)
@@ -234,12 +217,6 @@ def _markdown_files(root: Path, problems: list[Problem]) -> list[str]:
             what, hint = "is not read as a letter, for its name", f'Rename it to "{right}"'
             problems.append(Problem(f"{LETTERS_FOLDER}/{name}", None, what, hint))
     return [name for name in names if name.endswith(".md") and not name.startswith(".")]
-
-
-def _unknown_language(suffix: str, languages: tuple[str, ...]) -> tuple[str, str]:
-    what = f"{quoted(suffix)} is not a language of the campaign"
-    known = ", ".join(languages)
-    return what, f"Add it to languages in {SETTINGS_FILE} ({known}), or rename the file"
 
 
 def _languages_seen(root: Path) -> list[str]:

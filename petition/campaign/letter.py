@@ -30,6 +30,7 @@ from petition.campaign.validation import (
     Faults,
     KeyPath,
     OneLine,
+    each_once,
     fault,
     mailbox_of,
     one_line,
@@ -39,8 +40,9 @@ from petition.campaign.validation import (
 from petition.errors import PetitionError, Problem
 
 _LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
-
 _BRACKETS = 200  # 5,000 of them in a row take PyYAML 5 s
+_COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
+_HINT = 'Write lines of key: value, and quote a value that has ": " or starts with a symbol'
 
 
 class FrontMatterRefused(PetitionError):
@@ -88,7 +90,8 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     except yaml.MarkedYAMLError as why:
         mark = why.problem_mark or why.context_mark
         line = mark.line + 2 if mark else 1
-        raise FrontMatterRefused(line, f"this is not YAML: {_reason(why)}", _HINT) from None
+        reason = " ".join(str(why.problem or why.context).split())
+        raise FrontMatterRefused(line, f"this is not YAML: {reason}", _HINT) from None
     except yaml.reader.ReaderError as why:
         line = text.count("\n", 0, why.position) + 2
         what = f"contains the invisible character U+{why.character:04X}"
@@ -109,9 +112,6 @@ def _refuse_unquoted(text: str) -> None:
         if ends_early and (comment := _COMMENT.match(text, token.end_mark.index)):
             what = f"{quoted(comment[1])} is a comment in YAML, and not part of the value"
             raise FrontMatterRefused(line, what, _quoted_value(text.split("\n")[line - 2]))
-
-
-_COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
 
 
 def _quoted_value(line: str) -> str:
@@ -138,19 +138,9 @@ def _key_lines(node: yaml.Node | None) -> dict[str, int]:
     return lines
 
 
-def _reason(why: yaml.MarkedYAMLError) -> str:
-    return " ".join(str(why.problem or why.context).split())
-
-
-_HINT = (
-    'Write lines of key: value, with quotes around a value that has ": " or starts with a symbol'
-)
-
-
 FOLLOW_UP_SUBJECT = "Re: {{ previous.subject }}"
 
 COPIES_LIMIT = 10  # cc and bcc together
-
 ATTACHMENTS_LIMIT = 20
 
 # What people can have answered (outbox.answers.Status); a follow-up is for some of these.
@@ -220,9 +210,7 @@ def _attachments(value: object) -> tuple[str, ...]:
     if len(paths) > ATTACHMENTS_LIMIT:
         what = f"{len(paths)} attachments, but at most {ATTACHMENTS_LIMIT} are possible"
         raise fault(what, "Combine some of them into one file")
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
-        raise fault(f"{quoted(twice)} is listed twice", "Remove one of them")
-    return paths
+    return each_once(paths)
 
 
 CopiedTo = Annotated[
@@ -250,12 +238,11 @@ class FrontMatter(BaseModel):
     @field_validator("cc", "bcc")
     @classmethod
     def _few_copies(cls, copies: tuple[Mailbox, ...], known: ValidationInfo) -> tuple[Mailbox, ...]:
-        everybody = [folded(one.addr_spec) for one in (*known.data.get("cc", ()), *copies)]
+        everybody = tuple(folded(one.addr_spec) for one in (*known.data.get("cc", ()), *copies))
         if len(everybody) > COPIES_LIMIT:
             what = f"{len(everybody)} copies of a letter, but at most {COPIES_LIMIT} are possible"
             raise fault(what, "Add people who should get the letter to the list")
-        if twice := next((one for one in everybody if everybody.count(one) > 1), None):
-            raise fault(f"{quoted(twice)} is listed twice", "Remove one of them")
+        each_once(everybody)
         return copies
 
 
@@ -287,11 +274,7 @@ class Letter:
 
     @property
     def default_text(self) -> LetterText:
-        """The text in the default language, or else in the first one.
-
-        Raises:
-            StopIteration: The letter has no text.
-        """
+        """The text in the default language, or else in the first one; there must be one."""
         return next(iter(self.texts.values()))
 
     @property

@@ -44,6 +44,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def nearest_hint(name: str, known: Iterable[str], otherwise: str, shown: str = '"{}"') -> str:
+    """The hint for a name that is not known: the one that was probably meant, or `otherwise`."""
+    near = nearest(name, known)
+    return f"Did you mean {shown.format(near)}" if near else otherwise
+
+
 def quoted(text: str) -> str:
     """A text in quotes for a message, shortened if it is long."""
     cut = text if len(text) <= _QUOTED_LENGTH else text[: _QUOTED_LENGTH - 3] + "..."
@@ -53,12 +59,10 @@ def quoted(text: str) -> str:
 def _joined(text: str, mark: str) -> str:
     # NFKC: a letter typed as base and accent must not fall apart, nor a full-width one be another.
     whole = unicodedata.normalize("NFKC", text).lower()
-    return mark.join("".join(char if _stays(char) else " " for char in whole).split())
-
-
-def _stays(char: str) -> bool:
     # Vowel signs (category M) belong to the letters of many scripts.
-    return char.isalnum() or unicodedata.category(char).startswith("M")
+    stays = [char.isalnum() or unicodedata.category(char).startswith("M") for char in whole]
+    words = "".join(char if kept else " " for char, kept in zip(whole, stays, strict=True))
+    return mark.join(words.split())
 
 
 # Letters of Cyrillic, Greek and Latin that look alike in print, in lower case; the capitals decide.

@@ -78,11 +78,7 @@ class PeopleList:
             yield from judge(rows)[0]
 
     def person_of(self, row: TableRow) -> Person:
-        """The person of a row.
-
-        Raises:
-            RowRefused: The row cannot be used.
-        """
+        """The person of a row; RowRefused if it cannot be used."""
         fields = row.cells
         if self._is_completed:
             self._complete(fields)
@@ -113,8 +109,7 @@ class PeopleList:
     def exclusion_of(self, row: TableRow) -> str:
         """Why not to write to a row, or ""; a refusal counts whatever else is wrong in the row.
 
-        Raises:
-            RowRefused: The row does not say it clearly.
+        RowRefused if the row does not say it clearly.
         """
         try:
             return self._export.excluded(row.cells)
@@ -123,11 +118,7 @@ class PeopleList:
             raise RowRefused(what, why.hint, why.column) from None
 
     def addr_spec_of(self, row: TableRow) -> str:
-        """The address of a row, whatever else is wrong with it.
-
-        Raises:
-            RowRefused: It is not an address.
-        """
+        """The address of a row, whatever else is wrong with it; RowRefused if it is none."""
         try:
             return self._mailbox(self.address_in(row)).addr_spec
         except AddressRefused as why:

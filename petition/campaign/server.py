@@ -74,11 +74,8 @@ def find_server(smtp: Smtp | None, environ: Mapping[str, str]) -> Server | None:
     """The server that `send` would use now; None: the sandbox.
 
     PETITION_SMTP_HOST, _PORT, _SECURITY, _USERNAME, _CONNECTIONS and _TIMEOUT win over [smtp] one
-    by one; empty ones count as absent.
-
-    Raises:
-        ServerMisnamed: A variable has an impossible value, or a server elsewhere would be used
-            without encryption.
+    by one; empty ones count as absent. ServerMisnamed if one has an impossible value, or a server
+    elsewhere would be used without encryption.
     """
     given = _given(environ)
     if smtp is None and "host" not in given:
@@ -96,9 +93,8 @@ def _without_encryption(server: Server, given: Mapping[str, Any]) -> ServerMisna
     what = f"the connection to {server.name} would not be encrypted"
     why = "only a server on this machine may be used without"
     if "security" in given:
-        return ServerMisnamed(
-            f"{_PREFIX}SECURITY is none: {what}", f"Set it to starttls or tls; {why}"
-        )
+        hint = f"Set it to starttls or tls; {why}"
+        return ServerMisnamed(f"{_PREFIX}SECURITY is none: {what}", hint)
     if "host" in given:
         hint = f"Set {_PREFIX}SECURITY to starttls or tls; {why}"
         return ServerMisnamed(f'{what}: security is "none" in [smtp]', hint)
@@ -122,11 +118,8 @@ def database_of(
     """The URL of the log that `send` would use now; for SQLite with an absolute, unescaped path.
 
     PETITION_DATABASE wins over [log] database, except in the sandbox, whose log must not be a real
-    one. A relative path of SQLite is relative to the campaign folder `root`.
-
-    Raises:
-        UsageError: PETITION_DATABASE is not the URL of a database, or a real server would use the
-            log of the rehearsals.
+    one. A relative path of SQLite is relative to the campaign folder `root`. UsageError if it is
+    not the URL of a database, or a real server would use the log of the rehearsals.
     """
     rehearsals = _absolute("sqlite:///rehearsal.db", root)
     if server is None:

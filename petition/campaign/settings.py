@@ -18,14 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from petition.address import parse_address
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
 from petition.campaign.encoding import encoding_named
 from petition.campaign.names import quoted, slug
 from petition.campaign.text_file import read_text
-from petition.campaign.validation import Faults, KeyPath, fault, fault_of, read_on
-from petition.errors import AddressRefused, PetitionError, Problem
+from petition.campaign.validation import Faults, KeyPath, fault, read_on
+from petition.errors import PetitionError, Problem
 
 TomlPath = tuple[str | int, ...]
 
@@ -228,14 +227,9 @@ def _spans(value: object) -> tuple[timedelta, ...]:
 def _rates(value: object) -> dict[str, Rate]:
     if not isinstance(value, dict):
         raise fault("this is not a table of domains", 'Write it as { "host.org" = "2/s" }')
-    return {_domain(name): Rate.parse(kinds.one_line(rate)) for name, rate in value.items()}
-
-
-def _domain(name: str) -> str:
-    try:
-        return parse_address(f"a@{name}").domain
-    except AddressRefused as refusal:
-        raise fault_of(refusal) from None
+    return {
+        kinds.domain_name(name): Rate.parse(kinds.one_line(rate)) for name, rate in value.items()
+    }
 
 
 def _id_of_title(known: dict[str, Any]) -> str:

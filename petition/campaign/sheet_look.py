@@ -85,13 +85,7 @@ def _shown(value: Any, look: str, plain: Callable[[Any], str]) -> str:  # noqa: 
 
 
 def look_of(packed: ZipFile, sheet: str) -> Look:
-    """How a sheet of a workbook is shown.
-
-    Raises:
-        KeyError: A part of the workbook is missing.
-        expat.ExpatError: A part is not XML.
-        ValueError: A number in it is none.
-    """
+    """How a sheet of a workbook is shown; LookupError, ExpatError or ValueError if it is broken."""
     parts = {name.lower(): name for name in packed.namelist()}
     look = Look()
     if "content.xml" in parts:
@@ -362,7 +356,7 @@ def plain_number(value: float) -> str:
 def code_of(number: int, written: str | None) -> str | None:
     """The code of a format by its number and the code that the workbook has for it, if we know it.
 
-    Returns: None if a number is shown in full, or the format is one of a date.
+    None if a number is shown in full, or the format is one of a date.
     """
     code = _BUILT_IN.get(number, "") if written is None else written
     if not code or len(code) > _CODE_LENGTH:

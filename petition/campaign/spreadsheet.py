@@ -10,17 +10,9 @@ from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
+from petition.campaign import sheet_look
 from petition.campaign.csv_file import Reading, Record
-from petition.campaign.names import nearest, quoted
-from petition.campaign.sheet_look import (
-    ErrorCell,
-    Look,
-    column_letters,
-    column_number,
-    look_of,
-    plain_number,
-    refuse_doctype,
-)
+from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, PetitionError, Problem
 
@@ -65,11 +57,7 @@ _NOT_READABLE = "cannot be read as a spreadsheet", _HINT
 
 
 def split_name(file: str) -> tuple[str, str | None] | None:
-    """The file and the sheet of `people.xlsx#Directors`; None if it is not a spreadsheet.
-
-    Args:
-        file: As written in [people]; without a sheet, the first one is meant.
-    """
+    """The file and the sheet, if one is named, of `people.xlsx#Directors`; None: another file."""
     found = _NAME.fullmatch(file)
     return (found["file"], found["sheet"] or None) if found else None
 
@@ -82,7 +70,7 @@ class SheetFile:
     def __init__(self, file: str, path: Path, sheet: str | None, reading: Reading) -> None:
         self._name = file
         self._reading = reading
-        self._look = Look()
+        self._look = sheet_look.Look()
         self._path = path
         self._wanted = sheet
         self._others: list[str] = []
@@ -97,11 +85,7 @@ class SheetFile:
         return f"only this sheet is read, not {others}" if others else ""
 
     def hidden_rows(self) -> int:
-        """How many rows under the header hold something and are hidden.
-
-        Raises:
-            CampaignError: The sheet cannot be read.
-        """
+        """How many rows under the header hold something and are hidden; errors as in `records`."""
         sheet = self._sheet()
         if not self._look.hidden_rows:
             return 0
@@ -112,8 +96,7 @@ class SheetFile:
     def records(self) -> Iterator[Record]:
         """The header and the rows that are not blank, each with its row number.
 
-        Raises:
-            CampaignError: The sheet cannot be read.
+        CampaignError if the sheet cannot be read.
         """
         sheet, width = self._sheet(), 0
         for row, values in enumerate(sheet.iter_rows(), 1):
@@ -127,13 +110,15 @@ class SheetFile:
                 width = max(at for at, cell in enumerate(cells, 1) if cell)
             elif self._reading.hidden == "skip" and row in self._look.hidden_rows:
                 continue
-            errors = (at for at, cell in enumerate(cells[:width]) if isinstance(cell, ErrorCell))
+            errors = (
+                at
+                for at, cell in enumerate(cells[:width])
+                if isinstance(cell, sheet_look.ErrorCell)
+            )
             if (at := next(errors, None)) is not None and not self._reading.is_search:
-                what = f"the cell {column_letters(at + 1)}{row} shows the error {cells[at]}"
-                yield (
-                    row,
-                    Problem(self.file, row, what, "Correct its formula, or empty it", mark=at),
-                )
+                place = f"{sheet_look.column_letters(at + 1)}{row}"
+                what, hint = f"the cell {place} shows the error {cells[at]}", "Correct its formula"
+                yield row, Problem(self.file, row, what, f"{hint}, or empty it", mark=at)
                 continue
             while len(cells) > width and not cells[-1]:
                 cells.pop()
@@ -162,7 +147,7 @@ class SheetFile:
             name = self._chosen(book.sheet_names, shown)
             sheet = book.get_sheet_by_name(name)
             with ZipFile(self._path) as packed:
-                self._look = look_of(packed, name)
+                self._look = sheet_look.look_of(packed, name)
         except python_calamine.PasswordError:
             raise _Refused(*_PASSWORD) from None
         except (_Refused, OSError):
@@ -183,9 +168,8 @@ class SheetFile:
             return first
         if self._wanted in names:
             return self._wanted
-        near = nearest(self._wanted, names)
-        hint = f"Did you mean {quoted(near)}" if near else "Its sheets: "
-        hint += "" if near else ", ".join(map(quoted, names[:10]))
+        sheets = f"Its sheets: {', '.join(map(quoted, names[:10]))}"
+        hint = nearest_hint(self._wanted, names, sheets)
         raise _Refused(f"has no sheet {quoted(self._wanted)}", hint)
 
 
@@ -252,7 +236,7 @@ class _Part:
         self._string_at = 0
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._start
-        self._parser.StartDoctypeDeclHandler = refuse_doctype
+        self._parser.StartDoctypeDeclHandler = sheet_look.refuse_doctype
 
     def read(self, stream: IO[bytes]) -> None:
         """Read the part to its end."""
@@ -323,7 +307,7 @@ class _Part:
                 return
             reference = attributes["r"]
             letters = reference.rstrip("0123456789")
-            self._column = column_number(letters)
+            self._column = sheet_look.column_number(letters)
             self._width = max(self._width, self._column)
             row = reference[len(letters) :]
             if row != self._last_row:
@@ -462,7 +446,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 (whatever calamine gives)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return plain_number(value)
+        return sheet_look.plain_number(value)
     if isinstance(value, datetime):
         return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
     if isinstance(value, date | time):

@@ -69,8 +69,7 @@ class Export:
     def excluded(self, cells: Mapping[str, str]) -> str:
         """Why the system that a row comes from says not to write to it, or "".
 
-        Raises:
-            Unclear: A cell can be read neither way.
+        Unclear if a cell can be read neither way.
         """
         if not self._marks:
             return ""
@@ -96,9 +95,8 @@ def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
         for reason, flags in _KNOWN["flags"].items()
         for column in flags
     }
-    marks |= dict.fromkeys(OPT_INS, _flag(yes="", no=OPTED_OUT)) | dict.fromkeys(
-        _KNOWN["holds"], _hold
-    )
+    marks |= dict.fromkeys(OPT_INS, _flag(yes="", no=OPTED_OUT))
+    marks |= dict.fromkeys(_KNOWN["holds"], _hold)
     for column, mark in marks.items():
         if column in columns:
             yield column, mark, 'Write "yes" or "no"'
@@ -114,9 +112,7 @@ def _flag(*, yes: str, no: str) -> Mark:
 
 
 def _hold(text: str) -> str | None:
-    if text in _ON_HOLD_WORDS:
-        return _ON_HOLD_WORDS[text]
-    return {True: ON_HOLD, False: "", None: None}[answer(text)]
+    return _ON_HOLD_WORDS[text] if text in _ON_HOLD_WORDS else _flag(yes=ON_HOLD, no="")(text)
 
 
 def _tag_of(text: str) -> str:
@@ -204,10 +200,7 @@ class Table:
     def without_column(self, column: str, what_it_has: str, likely: str | None = None) -> Problem:
         """The problem of a table without a column that it needs: its header may not be the first.
 
-        Args:
-            column: Our name of the column.
-            what_it_has: What is in the column.
-            likely: Another column that may be meant.
+        `likely` is another column that may be meant.
         """
         if any(addr_spec_in(cell) for cell in self.headings):
             what = "the first row has an address and no column names"

@@ -17,8 +17,6 @@ TEXT_LIMIT = 128_000  # bytes
 LINE_LIMIT = 20_000
 
 HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'
-
-
 _ENDINGS = re.compile(r"(?:\.(?:csv|tsv|txt|md|xls[xmb]?|ods|numbers))+$")
 
 
@@ -26,13 +24,7 @@ def find_file(root: Path, file: str, problems: list[Problem], key: str = "") -> 
     """The path of an ordinary file within the campaign folder; None, and a problem, otherwise.
 
     A file is found whose name only has its accents composed otherwise (UAX 15), as on a Mac. If
-    none is, one with a name much like it is named.
-
-    Args:
-        root: The campaign folder.
-        file: The path within it.
-        problems: Gets the problem.
-        key: The key of [people] that names the file, for the hint.
+    none is, the hint names one with a name much like it, and `key`, under which [people] has it.
     """
     try:
         named = root / file

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator,
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from petition.address import CONTROL, Mailbox, parse_address, parse_mailbox
-from petition.campaign.names import language_tag, nearest, quoted
+from petition.campaign.names import language_tag, nearest, nearest_hint, quoted
 from petition.database_url import POSTGRESQL, AddressUnreadable, PostgresAddress, check_log_address
 from petition.errors import AddressRefused, PetitionError, Problem
 
@@ -129,9 +129,8 @@ def _wrong(detail: ErrorDetails) -> tuple[str, str]:
     if detail["type"] == "literal_error":
         text = detail["input"] if isinstance(detail["input"], str) else ""
         expected = context["expected"].replace("'", '"')
-        near = nearest(text, re.findall('"([^"]*)"', expected))
         what = f": {quoted(text) if text else 'this'} is not {expected}"
-        return what, f'Did you mean "{near}"' if near else "Write one of them"
+        return what, nearest_hint(text, re.findall('"([^"]*)"', expected), "Write one of them")
     for kind, what, hint in _WORDS:
         if re.fullmatch(kind, detail["type"]):
             return f" {what.format(**context)}", hint
@@ -250,10 +249,11 @@ def _language(value: object) -> str:
     return tag
 
 
-def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
-    if twice := next((tag for tag in tags if tags.count(tag) > 1), None):
+def each_once(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts of which none may be there twice."""
+    if twice := next((text for text in texts if texts.count(text) > 1), None):
         raise fault(f"{quoted(twice)} is listed twice", "Remove one of them")
-    return tags
+    return texts
 
 
 def _timezone(value: object) -> str:
@@ -261,8 +261,7 @@ def _timezone(value: object) -> str:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, LookupError):
-        near = nearest(name, available_timezones())
-        hint = f'Did you mean "{near}"' if near else 'Write one as "Europe/London"'
+        hint = nearest_hint(name, available_timezones(), 'Write one as "Europe/London"')
         raise fault(f"{quoted(name)} is not a time zone", hint) from None
     return name
 
@@ -296,7 +295,8 @@ def _host(value: object) -> str:
     return text.lower().removesuffix(".")
 
 
-def _domain_name(value: object) -> str:
+def domain_name(value: object) -> str:
+    """A domain, in lower case and ASCII."""
     text = one_line(value)
     try:
         return parse_address(f"a@{text}").domain
@@ -363,10 +363,6 @@ def _inbox_url(value: object) -> str:
     return text
 
 
-def _mailto(value: object) -> str:
-    return _return_path(one_line(value).removeprefix("mailto:"), _LEAVE_STAND_IN)
-
-
 def _database_url(value: object) -> str:
     text = one_line(value)
     try:
@@ -385,12 +381,16 @@ def _database_url(value: object) -> str:
     return text
 
 
+def _mailto(value: object) -> str:
+    return _return_path(one_line(value).removeprefix("mailto:"), _LEAVE_STAND_IN)
+
+
 OneLine = Annotated[str, BeforeValidator(one_line)]
 MailboxText = Annotated[Mailbox, PlainValidator(mailbox_of)]
 ReturnPath = Annotated[str, PlainValidator(_return_path)]
 LanguageTag = Annotated[str, PlainValidator(_language)]
 LanguageTags = Annotated[
-    tuple[LanguageTag, ...], BeforeValidator(_list_of_languages), AfterValidator(_each_once)
+    tuple[LanguageTag, ...], BeforeValidator(_list_of_languages), AfterValidator(each_once)
 ]
 TimeZoneName = Annotated[str, PlainValidator(_timezone)]
 CampaignId = Annotated[str, PlainValidator(_campaign_id)]
@@ -400,7 +400,7 @@ WebAddress = Annotated[str, PlainValidator(_web_address)]
 LocalTime = Annotated[datetime, PlainValidator(_local_time)]
 InboxUrl = Annotated[str, PlainValidator(_inbox_url)]
 Mailto = Annotated[str, PlainValidator(_mailto)]
-DomainName = Annotated[str, PlainValidator(_domain_name)]
+DomainName = Annotated[str, PlainValidator(domain_name)]
 Selector = Annotated[str, PlainValidator(_selector)]
 OuterPath = Annotated[str, PlainValidator(_outer_path)]
 DatabaseUrl = Annotated[str, PlainValidator(_database_url)]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from petition.address import Mailbox, folded, is_reserved
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
-from petition.campaign.names import nearest, quoted
+from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import Consent
@@ -70,8 +70,7 @@ def unknown_lists(campaign: Campaign) -> Iterator[Problem]:
     known = campaign.settings.people
     for name in campaign.settings.lists:
         if name not in known:
-            near = nearest(name, known)
-            hint = f"Did you mean [lists.{near}]" if near else "Name its file in [people]"
+            hint = nearest_hint(name, known, "Name its file in [people]", "[lists.{}]")
             line = campaign.lines.line_of(("lists", name))
             yield Problem(SETTINGS_FILE, line, f"there is no list {quoted(name)}", hint, mark=name)
 
@@ -270,9 +269,9 @@ def _follows(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
         what = f"the letters follow each other in a circle: {', '.join(chain)}"
         hint = "Let each letter follow one that was sent before it"
     elif follows and len(chain) == 1 and follows not in letters:
-        near = nearest(follows, letters)
         what = f'there is no letter "{follows}" to follow'
-        hint = f"Did you mean {near}" if near else f"Letters here: {', '.join(sorted(letters))}"
+        known = f"Letters here: {', '.join(sorted(letters))}"
+        hint = nearest_hint(follows, letters, known, "{}")
     else:
         return
     text = letter.default_text

@@ -10,7 +10,7 @@ from jinja2 import TemplateSyntaxError, nodes
 from jinja2.tests import TESTS
 
 from petition.campaign.letter import Letter, LetterText
-from petition.campaign.names import nearest
+from petition.campaign.names import nearest, nearest_hint
 from petition.campaign.signatories import Signatory
 from petition.template.fields import (
     ANSWER_FIELDS,
@@ -211,8 +211,7 @@ class NameCheck:
 
 def nearest_of(name: str, known: Collection[str], prefix: str = "") -> str:
     """What somebody who wrote a name that is not there may have meant."""
-    near = nearest(name, known)
-    return f"Did you mean {prefix}{near}" if near else f"Known here: {', '.join(sorted(known))}"
+    return nearest_hint(name, known, f"Known here: {', '.join(sorted(known))}", prefix + "{}")
 
 
 def _source_of(listed: nodes.Node) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jinja2 import TemplateError, TemplateSyntaxError
 from jinja2.exceptions import SecurityError, UndefinedError
 
-from petition.campaign.names import nearest
+from petition.campaign.names import nearest_hint
 
 
 class TemplateFault(NamedTuple):
@@ -162,10 +162,8 @@ def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
     word = _keyword(tag)
     if tag["begin"] == "{{" or word in {*_TAGS, *_OPENING} or word.startswith("end"):
         return None
-    near = nearest(word, _TAGS)
-    hint = (
-        f"Did you mean {near}" if near else "Known are if, for and set; a field is written in {{ }}"
-    )
+    known = "Known are if, for and set; a field is written in {{ }}"
+    hint = nearest_hint(word, _TAGS, known, "{}")
     return TemplateFault(f'there is no tag "{word}"', hint, word, line)
 
 
