@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from petition.campaign.folder import read_settings
 from petition.trust import confirm, requests
 from tests import PATIENCE
-from tests.forkserver import fork_server
+from tests.forkserver import Forked, fork_server
 
 SETTINGS = """\
 [campaign]
@@ -152,19 +155,45 @@ class SmallCampaign:
     def begin(
         self,
         *arguments: str,
-        program: tuple[str, ...] = ("-m", "petition"),
+        program: tuple[str, ...] = ("",),
+        stdin: int = subprocess.DEVNULL,
         out: int | IO[bytes] = subprocess.DEVNULL,
+        err: int = subprocess.PIPE,
     ) -> "Popen":
-        """Start petition and do not wait for it."""
-        return subprocess.Popen(
-            [sys.executable, *program, *arguments],
+        """Start petition and do not wait for it.
+
+        Args:
+            arguments: What stands behind `petition`.
+            program: A Python file to run instead, or what stands behind `python`.
+            stdin: As of `Popen`, which is true of the others too.
+            out: The standard output.
+            err: The standard error.
+        """
+        start, command = subprocess.Popen, [sys.executable, *program, *arguments]
+        if len(program) == 1:
+            start, command = partial(Forked, script=program[0]), list(arguments)
+        return start(
+            command,
             cwd=self.root,
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=out,
-            stderr=subprocess.PIPE,
+            stderr=err,
             text=True,
         )
+
+    def on_terminal(self, *arguments: str, **env: str) -> tuple[int, str]:
+        """Run petition on a terminal of 80 columns: its exit status, and all that it says."""
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        seen = SmallCampaign(self.root, self.env | {"TERM": "xterm-256color", "COLUMNS": ""} | env)
+        run = seen.begin(*arguments, stdin=theirs, out=theirs, err=theirs)
+        os.close(theirs)
+        said = b""
+        with os.fdopen(ours, "rb", buffering=0) as terminal, suppress(OSError):  # closed
+            while piece := terminal.read(4096):
+                said += piece
+        return run.wait(PATIENCE), said.decode().replace("\r\n", "\n")
 
     def days_off(self, days: int, *arguments: str) -> Answer:
         """Run petition here on a machine whose clock is so many days ahead."""

@@ -41,23 +41,9 @@ COMMANDS = (
 
 def on_terminal(campaign: SmallCampaign, arguments: list[str], **env: str) -> str:
     """What a terminal of 80 columns gets."""
-    environment = campaign.environment | {"TERM": "xterm-256color"} | env
-    del environment["COLUMNS"]
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "petition", *arguments],
-        cwd=str(campaign.root),
-        env=environment,
-        dimensions=(24, 80),
-        encoding="utf-8",
-        timeout=PATIENCE,
-    )
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus in {0, 1}, child.before
-    text = child.before
-    assert isinstance(text, str)
-    return text.replace("\r\n", "\n")
+    status, text = campaign.on_terminal(*arguments, **env)
+    assert status in {0, 1}, text
+    return text
 
 
 def test_ctrl_c_at_the_question_sends_nothing(campaign: SmallCampaign):

@@ -19,6 +19,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import tomllib
 from contextlib import ExitStack
 from dataclasses import fields as fields_of
@@ -40,6 +41,7 @@ from petition.outbox.states import TRANSITIONS, State
 from petition.template import fields
 from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
+from tests.forkserver import put_program
 from tests.servers.counting import counting_server
 from tests.servers.postgres import BINARIES, running_postgres
 from tests.servers.zone import name_server
@@ -114,18 +116,20 @@ class Script:
 
     def run(self, folder: Path) -> list[str]:
         """The output of each command."""
-        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-        environment = SmallCampaign(folder).environment | {"PATH": path, "TZ": "UTC"}
-        done = subprocess.run(
-            ["sh", "-c", "\n".join(self.lines)],
-            cwd=folder,
-            env=environment | {"EXAMPLE": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
-            check=False,
-        )
+        environment = SmallCampaign(folder).environment | {"TZ": "UTC", "PYTHONUNBUFFERED": "1"}
+        with tempfile.TemporaryDirectory() as programs:
+            ours = put_program(Path(programs), environment)
+            environment["PATH"] = f"{ours}:{Path(sys.executable).parent}:/usr/bin:/bin"
+            done = subprocess.run(
+                ["sh", "-c", "\n".join(self.lines)],
+                cwd=folder,
+                env=environment | {"EXAMPLE": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=PATIENCE,
+                check=False,
+            )
         *outputs, rest = done.stdout.decode().split("\0")
         assert not rest.strip(), rest
         return [output.replace(str(folder), HOME) for output in outputs]

@@ -24,7 +24,10 @@ def started(campaign: SmallCampaign, *arguments: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+ONE_OF_EACH_MODULE = {module: name for name, (module, _) in COMMANDS.items()}.values()
+
+
+@pytest.mark.parametrize("command", ONE_OF_EACH_MODULE)
 def test_each_command_can_be_started(campaign: SmallCampaign, command: str):
     assert started(campaign, command, "--help") == campaign.petition(command, "--help", status=0)
 
