@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import tempfile
+import unicodedata
 import weakref
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -185,6 +186,19 @@ _DATELINE_LENGTH = 80
 _ELEMENT_LIMIT = 30_000
 _STYLED_LIMIT = 2_000
 
+# The first words of Unicode's names for letters.
+_SCRIPTS = {"CJK": "Chinese", "HANGUL": "Korean", "HIRAGANA": "Japanese", "KATAKANA": "Japanese"}
+_NO_SCRIPTS = {
+    "COMBINING",
+    "CYRILLIC",
+    "FULLWIDTH",
+    "GREEK",
+    "HALFWIDTH",
+    "LATIN",
+    "MATHEMATICAL",
+    "MODIFIER",
+}
+
 _UNSEEN = re.compile(r'the text `"(.+?)"` could not be displayed')
 
 
@@ -271,9 +285,16 @@ class Typesetter:
 
     def _refused(self, person: Person, why: str) -> MergeRefused:
         if unseen := _UNSEEN.search(why):
-            what = f"the fonts of the PDF have no character for {quoted(unseen[1])}"
+            char = unseen[1]
+            script = _script_of(char[0])
+            lacks = f"the {script} script, as in" if script else "the character"
+            what = f"the PDF has no font for {lacks} {quoted(char)}"
             hint = "Delete it, or attach a PDF made by another program"
-            return MergeRefused(Problem(person.file, person.line, what, hint))
+            is_of_row = any(
+                char in cell for cell in (person.mailbox.display_name, *person.fields.values())
+            )
+            place = (person.file, person.line) if is_of_row else self._place
+            return MergeRefused(Problem(*place, what, hint))
         what = f"the letter cannot be typeset for {person.mailbox.addr_spec}: {why}"
         return MergeRefused(Problem(*self._place, what.rstrip("."), _HINT))
 
@@ -281,6 +302,14 @@ class Typesetter:
 def missing_typst(file: str, line: int | None) -> Problem:
     """The problem of a letter that needs typst, if that is not installed."""
     return Problem(file, line, "a letter as a PDF needs typst, which is missing", WANTS_TYPST)
+
+
+def _script_of(char: str) -> str:
+    """The script that a letter belongs to; "" for other characters, and letters of ours."""
+    first, *rest = unicodedata.name(char, "").split()[:2]
+    if not unicodedata.category(char).startswith(("L", "M")) or first in _NO_SCRIPTS or not rest:
+        return ""
+    return _SCRIPTS.get(first, first.title())
 
 
 def _is_too_large(blocks: list[Element]) -> bool:

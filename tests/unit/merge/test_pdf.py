@@ -2,11 +2,14 @@
 
 import hashlib
 import io
+import re
 import struct
 import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,7 +23,7 @@ from petition.merge.document import Frozen
 from petition.merge.message import Merger
 from petition.merge.pdf import Typesetter
 from tests.unit.merge.enclosed import PNG, Enclosing, read, tree
-from tests.unit.merge.letters import NOW, merger_of, person_of, problems_of, text_of
+from tests.unit.merge.letters import NOW, merger_of, person_of, problems_of, signatory, text_of
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -158,6 +161,87 @@ def test_what_no_font_can_show_is_refused_with_its_row():
     problem = refused.value.problem
     assert (problem.file, problem.line) == ("recipients.csv", 7)
     assert "王" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("word", "script"),
+    [("السلام", "Arabic"), ("नमस्ते", "Devanagari"), ("王", "Chinese"), ("안녕", "Korean")],
+)
+def test_a_script_without_a_font_is_named_where_it_stands(word, script):
+    with pytest.raises(MergeRefused) as refused:
+        typeset(f"Dear all,\n\n{word}")
+    problem = refused.value.problem
+    assert (problem.file, script in problem.what) == ("letters/open-letter.md", True)
+
+
+LONG = "Zhezkazgantsvetmet" * 20
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        "`{}`",
+        "# {}",
+        "- {}",
+        "> {}",
+        "```\n{}\n```",
+        "[Words](https://example.org/{})",
+        "| a | b | c | d | e | f |\n|---|---|---|---|---|---|\n| {} | 2 | 3 | {} | 5 | 6 |",
+        "{{{{ signatories }}}}",
+    ],
+)
+def test_a_long_word_stays_on_the_paper(body):
+    merger = merger_of(f"Dear all,\n\n{body.format(LONG, LONG)}", signatories=[signatory(LONG)])
+    (page,) = PdfReader(io.BytesIO(merger.typeset(person_of()))).pages
+    lines = page.extract_text().split("\n")
+    widest = 48 if body.startswith(("|", "{{{{")) else 120
+    assert LONG in "".join(lines)
+    assert max(map(len, lines)) < widest
+
+
+def of_many(number: int, lines: int) -> PdfReader:
+    """A letter of so many lines with numbered signatories, some with more words than others."""
+    signed = [
+        signatory(f"No{at:03d}", role="a teacher and trade unionist of many years" * (at % 4 == 0))
+        for at in range(number)
+    ]
+    body = "Dear all,\n\n" + "A line.\\\n" * lines + "The end.\n\n{{ signatories }}"
+    return PdfReader(io.BytesIO(merger_of(body, signatories=signed).typeset(person_of())))
+
+
+def test_signatures_are_one_list_in_columns_that_read_down():
+    document = of_many(40, lines=1)
+    places: list[tuple[int, float]] = []
+
+    def note(text, matrix, *_):
+        places.extend((round(matrix[4]), matrix[5]) for _ in re.findall(r"No\d+", text))
+
+    words = document.pages[0].extract_text(visitor_text=note)
+    assert re.findall(r"No(\d+)", words) == [f"{at:03d}" for at in range(40)]
+    left, right = ([y for x, y in places if x == column] for column in sorted(set(dict(places))))
+    assert left == sorted(left, reverse=True)
+    assert right == sorted(right, reverse=True)
+    assert abs(len(left) - len(right)) <= 2
+    kinds = Counter(kinds_in(document.root_object["/StructTreeRoot"]["/K"]))
+    assert (kinds["/L"], kinds["/LI"]) == (1, 40)
+
+
+def kinds_in(part) -> Iterator[str]:
+    part = part.get_object()
+    for one in part if isinstance(part, list) else [part]:
+        found = one.get_object()
+        if isinstance(found, dict) and "/S" in found:
+            yield found["/S"]
+            yield from kinds_in(found.get("/K", []))
+
+
+@pytest.mark.parametrize("number", [2, 7, 9, 31])
+@pytest.mark.parametrize("lines", [18, 26, 34, 37, 40])
+def test_the_last_page_has_no_lone_signatory(number, lines):
+    pages = [re.findall(r"No\d+", page.extract_text()) for page in of_many(number, lines).pages]
+    assert sum(map(len, pages)) == number
+    assert len(pages[-1]) >= min(number, 4)
 
 
 def test_the_bytes_are_the_same_in_another_process_at_another_time(enclosing):
