@@ -53,8 +53,8 @@ class Campaign:
         return self.settings.campaign.languages
 
     def find_letter(self, name: str) -> Letter:
-        """A letter by its name, or by its file's; UsageError if there is none."""
-        stem = name.removeprefix(f"{LETTERS_FOLDER}/").removesuffix(".md")
+        """A letter by its name, or by one of its files; UsageError if there is none."""
+        stem = name_of_letter(name)
         if stem in self.letters:
             return self.letters[stem]
         known = f"Letters here: {', '.join(sorted(self.letters)) or 'none'}"
@@ -69,6 +69,15 @@ class Campaign:
             return None
         reading = self.settings.reading._replace(key=list_name)
         return open_people(self.root, file, problems, reading)
+
+
+def name_of_letter(text: str) -> str:
+    """The name of a letter that is given by its name or file: `letters/open-letter.ru.md`."""
+    folder, _, file = text.rpartition("/")
+    if folder.rpartition("/")[2] not in {"", LETTERS_FOLDER}:  # it is not one of this campaign
+        return text
+    found = _FILE_NAME.fullmatch(unicodedata.normalize("NFC", file))
+    return found["name"] if found else file
 
 
 def load_campaign(root: Path, loaded: LoadedSettings | None = None) -> Campaign:

@@ -3,20 +3,23 @@
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from petition.address import Mailbox, addr_spec_in, find_obscured, folded, parse_address
 from petition.campaign.csv_file import AS_IT_IS, Reading
-from petition.campaign.names import language_tag, nearest, quoted
+from petition.campaign.names import folded_name, language_tag, quoted
 from petition.campaign.tables import Export, Table, TableRow, Unclear, open_table
 from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
-from petition.errors import AddressRefused, Level, PetitionError, Problem
+from petition.errors import AddressRefused, Level, PetitionError, Problem, UsageError
 
 _NAME_PARTS = ("first_name", "last_name")
 _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer one
-_CANDIDATES = 10_000
+_CANDIDATES = 10_000  # people among whom those nearest to a WHO are looked for
+_NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
 _LABEL_END = re.compile(r"[@.+]")
 _ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})
@@ -135,17 +138,27 @@ class PeopleList:
         return row.cells[self._export.taken.get("email", "email")]
 
     def choice(self, texts: Iterable[str]) -> "Choice":
-        """Who on this list is meant by some WHOs; reads the list if one could be an id."""
-        wanted = [text.strip() for text in texts]
-        numbers = {text for text in wanted if text.isdecimal()}
-        if not numbers or "id" not in self.columns:
-            return Choice(wanted)
-        return Choice(wanted, numbers.intersection(self._ids()))
+        """Who on this list is meant by some WHOs; reads the list for all but addresses.
 
-    def _ids(self) -> Iterator[str]:
+        UsageError if one of them means several people.
+        """
+        choice = Choice(texts)
+        choice.look_at(self.known(), has_ids="id" in self.columns)
+        return choice
+
+    def known(self) -> Iterator["Known"]:
+        """What each row can be named by, whatever is wrong with the row."""
         for row in self.table.rows():
             self._complete(row.cells)  # an export calls its id by a name of its own
-            yield row.cells["id"]
+            cells = row.cells
+            yield Known(
+                self.address_in(row),
+                cells.get("name", ""),
+                cells.get("id", ""),
+                self.file,
+                row.line,
+                row.number,
+            )
 
     @staticmethod
     def _mailbox(address: str, name: str = "") -> Mailbox:
@@ -346,47 +359,141 @@ def open_people(
     return None
 
 
-class Choice:
-    """The people that a command is for, named by address, row id or row number.
+class Known(NamedTuple):
+    """What a WHO can name somebody by: of a row of a list, or of a person in the log."""
 
-    Without any texts it is for everybody; a text in `ids` is the id of a row and not a row number.
+    address: str
+    name: str
+    id: str
+    file: str = ""
+    line: int = 0
+    number: int = 0
+
+    def __str__(self) -> str:
+        who = f"{self.name} <{self.address}>" if self.name else self.address
+        return f"{who} ({self.file}:{self.line})" if self.file else who
+
+
+# What a WHO can be; an earlier kind wins over a later one.
+_ADDRESS_OR_LINE, _ID, _NAME, _NUMBER = range(4)
+
+
+class Choice:
+    """The people that WHOs mean: an address, FILE:LINE, an id, a unique name or a row number.
+
+    Without any texts it is for everybody.
     """
 
-    def __init__(self, texts: Iterable[str], ids: Collection[str] = ()) -> None:
+    def __init__(self, texts: Iterable[str]) -> None:
         self._texts = {text.strip(): False for text in texts}
-        self._ids = ids
         self._addresses: dict[str, list[str]] = {}  # by its key: the texts that give it
         for text in self._texts:
             if "@" in text:
                 self._addresses.setdefault(folded(text), []).append(text)
-        self._candidates: list[str] = []
+        self._lines: dict[int, list[str]] = {}
+        self._found: dict[str, tuple[int, list[Known]]] = {}  # by text, with its kind
+        self._seen: list[Known] = []
+
+    def look_at(
+        self, people: Iterable[Known], *, has_ids: bool = True, several: bool = False
+    ) -> None:
+        """Find out whom the texts mean that are no addresses and were not found before.
+
+        UsageError if one of them means several people and `several` does not allow it.
+        """
+        wanted = {text for text in self._texts if text and "@" not in text} - self._found.keys()
+        names = {folded_name(text): text for text in wanted if not text.isdecimal()}
+        names.pop("", None)
+        last = _ID if has_ids or names else _NUMBER
+        for one in people if wanted else ():
+            if len(self._seen) < _CANDIDATES:
+                self._seen.append(one)
+            for kind, text in _meanings(one, names):
+                if text in wanted and self._note(text, kind, one) and self._all(wanted, last):
+                    wanted.clear()
+            if not wanted:
+                break
+        for text, (_, found) in self._found.items():
+            if len(found) > 1 and not several:
+                which = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+                what = f"{quoted(text)} could be any of {len(found):,} people: {which}"
+                raise UsageError(what, "Use the address")
+            for one in found:
+                self._lines.setdefault(one.line, []).append(text)
+
+    def _note(self, text: str, kind: int, one: Known) -> bool:
+        """Keep whom a text means, if nothing better is known; whether it was kept."""
+        best, found = self._found.get(text, (kind, []))
+        if kind > best:
+            return False
+        found = [] if kind < best else found
+        key = folded(one.address)
+        if all(folded(other.address) != key for other in found):
+            found.append(one)
+        self._found[text] = kind, found
+        return True
+
+    def _all(self, wanted: set[str], last: int) -> bool:
+        """Whether no later row can say better whom each text means."""
+        kinds = [self._found[text][0] if text in self._found else _NUMBER + 1 for text in wanted]
+        return all(kind <= last for kind in kinds)
 
     def matches(self, person: Person) -> bool:
         """Whether a person is meant; remembers by which text."""
         if not self._texts:
             return True
-        found = False
-        for text in self._names(person):
-            if text in self._texts:
-                self._texts[text] = found = True
-        if not found and len(self._candidates) < _CANDIDATES:
-            self._candidates += filter(None, (person.id, person.mailbox.addr_spec))
-        return found
+        texts = self._lines.get(person.line, [])
+        if self._addresses:
+            texts = texts + self._addresses.get(folded(person.mailbox.addr_spec), [])
+            texts += [person.id] if "@" in person.id and person.id in self._texts else []
+        for text in texts:
+            self._texts[text] = True
+        if not texts and len(self._seen) < _CANDIDATES:
+            name = person.fields.get("name", "")
+            self._seen.append(
+                Known(person.mailbox.addr_spec, name, person.id, person.file, person.line)
+            )
+        return bool(texts)
+
+    def found(self, text: str) -> list[Known]:
+        """Whom `look_at` has found for a text."""
+        return self._found.get(text.strip(), (_ID, []))[1]
 
     def missed(self) -> list[str]:
         """The texts that have matched nobody."""
         return [text for text, has_matched in self._texts.items() if not has_matched]
 
     def nearest(self, text: str) -> str | None:
-        """The address or id that a text probably meant."""
-        return nearest(text, self._candidates)
+        """Of the people that were looked at, those nearest to a text (`nearest_people`)."""
+        return nearest_people(text, self._seen)
 
-    def _names(self, person: Person) -> Iterator[str]:
-        yield from self._addresses.get(folded(person.mailbox.addr_spec), ())
-        if person.id:
-            yield person.id
-        if (number := str(person.number)) not in self._ids:
-            yield number
+
+def nearest_people(text: str, people: Iterable[Known]) -> str | None:
+    """The people, at most three, that a text probably meant; None: nobody is near."""
+    name, near, spelt = folded_name(text), list[Known](), dict[str, Known]()
+    for one in islice(people, _CANDIDATES):
+        called = folded_name(one.name)
+        if name and name in called:
+            near.append(one)
+        for form in (one.address.lower(), one.id.lower(), called):
+            spelt.setdefault(form, one)
+    # difflib takes quadratic time, and nobody misspells a name of 100 letters.
+    near = near or [spelt[form] for form in get_close_matches(text[:100].lower(), spelt, 3, _NEAR)]
+    *others, last = list(dict.fromkeys(map(str, near)))[:3] or [""]
+    return f"{', '.join(others)} or {last}" if others else last or None
+
+
+def _meanings(one: Known, names: dict[str, str]) -> Iterator[tuple[int, str]]:
+    """The texts that could mean a person, each with its kind."""
+    if one.file:
+        yield _ADDRESS_OR_LINE, f"{one.file.partition('#')[0]}:{one.line}"
+        yield _NUMBER, str(one.number)
+    if one.id:
+        yield _ID, one.id
+    if names and one.name and (text := names.get(folded_name(one.name))):
+        yield _NAME, text
+    if "@" not in one.address:  # what the log keeps in place of a forgotten one
+        yield _ADDRESS_OR_LINE, one.address
 
 
 def _written(person: Person) -> str:

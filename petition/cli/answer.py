@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from petition.campaign.names import nearest
+from petition.campaign.people import Known, nearest_people
 from petition.cli import output
-from petition.cli.workspace import Json, Workspace, addresses, letter_name
+from petition.cli.workspace import WHO, Json, Workspace, letter_name, people_named
 from petition.errors import UsageError
 from petition.merge.document import Frozen
 from petition.outbox.answers import (
@@ -68,7 +69,7 @@ _NOTHING = "Nothing was recorded"
 
 def answer(
     context: typer.Context,
-    who: Annotated[str, typer.Argument(metavar="ADDR", help="Their address, or the row's id.")],
+    who: Annotated[str, typer.Argument(metavar="WHO", help=f"{WHO.capitalize()}.")],
     status: Annotated[str, typer.Argument(metavar="STATUS", help=f"{_STATUSES.capitalize()}.")],
     letter: Annotated[
         str | None,
@@ -123,6 +124,8 @@ def answer(
             stored.id if stored else None,
             _login(),
         )
+        if not as_json:
+            output.say(output.who(copy.name, copy.mailbox), "bold")
         at = write_down(log, copy, answered)
         if as_json:
             output.json(place.origin | _record_json(copy, answered, stored, at))
@@ -153,14 +156,13 @@ def _mail(log: Log, which: str) -> StoredMail:
 
 def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | None) -> Copy:
     """The copy that was answered: by the letter's name, by the mail, else the latest."""
-    named = addresses([who])[0] if "@" in who else who
-    copies = copies_got(place.existing_log, named)
+    log = place.existing_log
+    (named,) = people_named(place, [who])
+    copies = copies_got(log, named)
     if not copies:
-        raise UsageError(f"no letter has been sent to {named}", _NOTHING)
-    boxes = {copy.folded: copy.mailbox for copy in copies}
-    if len(boxes) > 1:
-        hint = f"Use the address: {', '.join(sorted(boxes.values()))}. {_NOTHING}"
-        raise UsageError(f"several people have the id {named}", hint)
+        near = nearest_people(named, (Known(*one) for one in log.people()))
+        hint = f"Did you mean {near}? {_NOTHING}" if near else _NOTHING
+        raise UsageError(f"no letter has been sent to {named}", hint)
     answered = None
     if stored and stored.copy is not None:
         answered = next((copy for copy in copies if copy.id == stored.copy), None)
@@ -227,8 +229,7 @@ def _record_json(
 def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
     about = f" ({', '.join(said.demands)})" if said.demands else ""
     came = f", {CHANNELS[said.channel]}" if said.channel else ""
-    who = copy.name or copy.mailbox
-    output.say(output.clean(f"{who}, {copy.letter}{about}: {said.status}{came}."))
+    output.say(output.clean(f"{copy.letter}{about}: {said.status}{came}."))
     words = " ".join(said.quote.split())
     evidence = f"“{words}”" if words else stored.message_id if stored else ""
     output.say(f"    {output.clean(evidence)}")
@@ -273,7 +274,7 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
         output.table(["mail", "read", "from", "what", "subject"], rows, cut_last=True)
         if size > len(mails):
             output.say(f"... and {size - len(mails):,} more: --json has all of them.")
-        output.say("If one of them is an answer: petition answer ADDR STATUS --mail NUMBER")
+        output.say("If one of them is an answer: petition answer WHO STATUS --mail NUMBER")
     place.say_which()
 
 

@@ -13,7 +13,7 @@ from petition.address import folded
 from petition.campaign.server import Server, database_of
 from petition.campaign.signatories import Signatory
 from petition.cli import output
-from petition.cli.workspace import OUTBOX, Json, Workspace, Yes, addresses
+from petition.cli.workspace import OUTBOX, WHO, Json, Workspace, Yes, addresses, people_named
 from petition.errors import CampaignError, UsageError
 from petition.outbox.database import file_of
 from petition.outbox.erasure import Erased, Redaction, held
@@ -47,7 +47,7 @@ def forget(
             owning.enter_context(log.owned())
         person = _person(place, mailbox, [log for log, _ in known])
         if not yes:
-            _confirm(mailbox, [log for log, _ in known])
+            _confirm(person, [log for log, _ in known])
         receipts = [privacy.forget(log, person, outbox) for log, outbox in known]
         owning.close()
         found = _traces(place, person)
@@ -69,12 +69,12 @@ def forget(
 
 def export(
     context: typer.Context,
-    address: Annotated[str, typer.Argument(metavar="ADDR", help="The person's address.")],
+    who: Annotated[str, typer.Argument(metavar="WHO", help=f"{WHO.capitalize()}.")],
     as_json: Json = False,
 ) -> None:
     """Show everything that is held about a person."""
     with Workspace.open(context) as place:
-        (mailbox,) = addresses([address])
+        (mailbox,) = people_named(place, [who])
         known = [log for log, _ in _logs(place, make=False)]
         person = _person(place, mailbox, known)
         held = [privacy.export(log, person) for log in known]
@@ -83,6 +83,7 @@ def export(
             files = [_trace_json(one) | {"cells": one.cells} for one in found]
             output.json(place.origin | {"email": mailbox, "logs": held, "files": files})
             return
+        output.say(output.who(_name(person), mailbox), "bold")
         for log, one in zip(known, held, strict=True):
             output.say(f"{log.where}: {_counted(one)}", "bold")
             for copy in one["copies"]:
@@ -134,12 +135,17 @@ def _traces(place: Workspace, person: DataSubject) -> list[Trace]:
     return traces(place.root, place.settings, redaction.has_address, redaction.names_them)
 
 
-def _confirm(mailbox: str, known: Iterable[Log]) -> None:
+def _confirm(person: DataSubject, known: Iterable[Log]) -> None:
     for log in known:
-        output.say(f"{log.where}: {_counted(held(log, mailbox))}")
-        if day := Forgotten(log).day(mailbox):
+        output.say(f"{log.where}: {_counted(held(log, person.mailbox))}")
+        if day := Forgotten(log).day(person.mailbox):
             output.say(f"  forgotten before, on {day[:10]}")
-    output.confirm(f"Erase {mailbox} for good? This cannot be undone.", "nothing was erased")
+    who = output.who(_name(person), person.mailbox)
+    output.confirm(f"Erase {who} for good? This cannot be undone.", "nothing was erased")
+
+
+def _name(person: DataSubject) -> str:
+    return " / ".join(sorted(person.names))
 
 
 def _counted(rows: Mapping[str, Sequence[object]]) -> str:

@@ -7,10 +7,19 @@ from typing import Annotated
 
 import typer
 
+from petition.campaign.people import Known, nearest_people
 from petition.campaign.supporters import read_opt_outs
 from petition.cli import output
 from petition.cli.status import next_step
-from petition.cli.workspace import Json, LetterName, ThisLog, Workspace, addresses, letter_name
+from petition.cli.workspace import (
+    Json,
+    LetterName,
+    ThisLog,
+    Workspace,
+    addresses,
+    letter_name,
+    people_named,
+)
 from petition.errors import ExitStatus, UsageError
 from petition.outbox import manual
 from petition.outbox.log import Log
@@ -31,9 +40,7 @@ _RESOLVED = {
 
 def resolve(
     context: typer.Context,
-    address: Annotated[
-        list[str] | None, typer.Argument(metavar="ADDR", help="Whose letters.")
-    ] = None,
+    who: Annotated[list[str] | None, typer.Argument(metavar="WHO", help="Whose letters.")] = None,
     everyone: Annotated[bool, typer.Option("--all", help="All that are uncertain.")] = False,
     sent: Annotated[bool, typer.Option("--sent", help="They arrived.")] = False,
     not_sent: Annotated[
@@ -46,29 +53,30 @@ def resolve(
     as_json: Json = False,
 ) -> None:
     """Record whether uncertain letters arrived."""
-    if bool(address) == everyone:
-        raise UsageError("it is not clear which letters you mean", "Name addresses, or use --all")
+    if bool(who) == everyone:
+        raise UsageError("it is not clear which letters you mean", "Name people, or use --all")
     if sent == not_sent:
         raise UsageError("it is not clear what became of them", "Use --sent or --not-sent")
     with Workspace.open(context, writes=True) as place:
         if not_sent:
             place.vouch(this_log=this_log)
         name = letter_name(place, letter) if letter else None
-        boxes = addresses(address or [])
         log = place.existing_log
+        boxes = people_named(place, who or [], name)
         letters = [name] if name else log.letters()
-        _require(log, letters, boxes, _is_uncertain, "uncertain", newest=False)
+        found = _require(log, letters, boxes, _is_uncertain, "uncertain", newest=False)
+        _say_whose(found, as_json=as_json)
         moved = manual.resolve(log, boxes or None, name, sent=sent)
         if as_json:
             output.json(place.origin | {"moved": map(_row, moved)})
             return
-        found = Counter(one.reason if one.end is State.SKIPPED else one.end for one in moved)
+        ends = Counter(one.reason if one.end is State.SKIPPED else one.end for one in moved)
         if not moved:
             output.say("Nothing is uncertain: there is nothing to resolve.")
         for end, what in _RESOLVED.items():
-            if found[end]:
-                output.say(f"{output.count(found.pop(end), 'letter')} {what}")
-        for reason, number in found.items():
+            if ends[end]:
+                output.say(f"{output.count(ends.pop(end), 'letter')} {what}")
+        for reason, number in ends.items():
             output.say(f"{output.count(number, 'letter')} not queued again: {reason}.")
         for queued in dict.fromkeys(one.letter for one in moved if one.end is State.QUEUED):
             output.say(f"Next: {next_step(log, queued, State.QUEUED)}")
@@ -82,10 +90,10 @@ def _is_uncertain(copy: Copy) -> bool:
 def retry(
     context: typer.Context,
     letter: LetterName,
-    address: Annotated[
+    who: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="ADDR", help="Only these, failed or withdrawn; else all that failed."
+            metavar="WHO", help="Only these, failed or withdrawn; else all that failed."
         ),
     ] = None,
     this_log: ThisLog = False,
@@ -97,9 +105,10 @@ def retry(
         name, boxes = _copies_named(
             place,
             letter,
-            address,
+            who,
             lambda copy: copy.state is State.FAILED or copy.reason == Reason.WITHDRAWN,
             "failed or withdrawn",
+            as_json=as_json,
         )
         copies = manual.retry(place.log, name, boxes)
         if as_json:
@@ -121,16 +130,21 @@ def retry(
 def withdraw(
     context: typer.Context,
     letter: LetterName,
-    address: Annotated[
+    who: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ADDR", help="Only to these; else to everyone who waits for it."),
+        typer.Argument(metavar="WHO", help="Only to these; else to everyone who waits for it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Take letters that are queued or deferred out of the queue."""
     with Workspace.open(context, writes=True) as place:
         name, boxes = _copies_named(
-            place, letter, address, lambda copy: copy.state in (*WAITING, State.SENDING), "waiting"
+            place,
+            letter,
+            who,
+            lambda copy: copy.state in (*WAITING, State.SENDING),
+            "waiting",
+            as_json=as_json,
         )
         taken = manual.withdraw(place.log, name, boxes)
         if as_json:
@@ -143,7 +157,7 @@ def withdraw(
             output.say(f"No copy of {name} is waiting: there is nothing to withdraw.")
         _say_in_hand(taken)
         if taken.moved or taken.stopped:
-            output.say(f"To undo this: petition retry {name} ADDR...")
+            output.say(f"To undo this: petition retry {name} WHO...")
         place.say_which()
 
 
@@ -193,6 +207,9 @@ def _list(place: Workspace, *, as_json: bool) -> None:
 
 
 def _add(place: Workspace, boxes: list[str], *, as_json: bool) -> None:
+    log = place.log
+    found = [copy for box in boxes for copy in _copies_to(log, log.letters(), box)[-1:]]
+    _say_whose(found, as_json=as_json)
     taken = manual.suppress(place.log, boxes)
     if as_json:
         output.json(place.origin | {"suppressed": boxes} | _withdrawn_json(taken))
@@ -248,12 +265,21 @@ def _copies_named(
     texts: Iterable[str] | None,
     fits: Callable[[Copy], bool],
     what: str,
+    *,
+    as_json: bool,
 ) -> tuple[str, list[str] | None]:
     """The letter and the addresses of a command that moves copies of one letter."""
-    name = letter_name(place, letter)
-    boxes = addresses(texts or [])
-    _require(place.existing_log, [name], boxes, fits, what)
+    name, log = letter_name(place, letter), place.existing_log
+    boxes = people_named(place, texts or [], name)
+    _say_whose(_require(log, [name], boxes, fits, what), as_json=as_json)
     return name, boxes or None
+
+
+def _say_whose(copies: Iterable[Copy], *, as_json: bool) -> None:
+    """Name the people that a command is about to do something for."""
+    if not as_json:
+        for who in dict.fromkeys(output.who(copy.name, copy.mailbox) for copy in copies):
+            output.say(who, "bold")
 
 
 def _require(
@@ -264,19 +290,28 @@ def _require(
     what: str,
     *,
     newest: bool = True,
-) -> None:
-    """Make sure that every address has a copy (or a newest copy) that the command applies to."""
-    faults = []
+) -> list[Copy]:
+    """A copy (or newest copy) to every address that the command applies to."""
+    found, faults, hint = list[Copy](), list[str](), _NOTHING
     for mailbox in boxes:
-        copies = [copy for letter in letters for copy in log.copies_to(letter, mailbox)]
+        copies = _copies_to(log, letters, mailbox)
         if newest:
             copies = list({(copy.letter, copy.twin): copy for copy in copies}.values())
-        if not any(map(fits, copies)):
-            states = {copy.letter: copy.state for copy in copies}
-            has = ", ".join(f"{letter}: {state}" for letter, state in states.items())
-            faults.append(f"{mailbox} ({has or 'not in the log'})")
+        if fitting := list(filter(fits, copies)):
+            found.append(fitting[-1])
+            continue
+        states = {copy.letter: copy.state for copy in copies}
+        has = ", ".join(f"{letter}: {state}" for letter, state in states.items())
+        faults.append(f"{mailbox} ({has or 'not in the log'})")
+        if not has and (near := nearest_people(mailbox, (Known(*one) for one in log.people()))):
+            hint = f"Did you mean {near}? {_NOTHING}"
     if faults:
-        raise UsageError(f"no {what} letter to {', '.join(faults)}", _NOTHING)
+        raise UsageError(f"no {what} letter to {', '.join(faults)}", hint)
+    return found
+
+
+def _copies_to(log: Log, letters: Iterable[str], mailbox: str) -> list[Copy]:
+    return [copy for letter in letters for copy in log.copies_to(letter, mailbox)]
 
 
 def _withdrawn_json(taken: Withdrawn) -> dict[str, object]:

@@ -82,6 +82,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def who(name: str, address: str) -> str:
+    """A person: `Ann Lee <ann@x.example>`."""
+    return clean(f"{name} <{address}>" if name else address)
+
+
 def rate(letters_a_second: float) -> str:
     """A rate: `12/s`, `30/min`."""
     if letters_a_second >= 1:

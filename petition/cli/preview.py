@@ -20,7 +20,7 @@ from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import concerning, examine, in_order, today_of
 from petition.checks.letter import zone_of
 from petition.cli import output
-from petition.cli.workspace import Workspace
+from petition.cli.workspace import WHO, Workspace
 from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError
 from petition.identity import Signer
@@ -115,13 +115,11 @@ class As(StrEnum):
 def preview(
     context: typer.Context,
     letter: Annotated[
-        str | None, typer.Argument(metavar="LETTER", help="The letter's name.")
+        str | None, typer.Argument(metavar="LETTER", help="The letter's name or file.")
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to", metavar="WHO", help="WHO: an address, an id or a row number (default: row 1)."
-        ),
+        typer.Option("--to", metavar="WHO", help=f"WHO: {WHO} (default: row 1)."),
     ] = None,
     form: Annotated[
         As | None, typer.Option("--as", metavar="FORM", help="As text, html, headers or source.")
@@ -216,7 +214,7 @@ class Copies:
         if who is None:
             raise UsageError(f"{self.people.file} has no usable row", _CHECK)
         near = choice.nearest(who)
-        hint = f'Did you mean "{near}"' if near else _CHECK
+        hint = f"Did you mean {near}" if near else _CHECK
         raise UsageError(f'nobody in {self.people.file} is "{who}"', hint)
 
     def chosen(self, who: str | None) -> Iterator[Person]:

@@ -15,7 +15,7 @@ from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import output, run_delivery, send_plan
 from petition.cli.run_delivery import Progress
 from petition.cli.status import next_step
-from petition.cli.workspace import OUTBOX, LetterName, ThisLog, Workspace, Yes, engine
+from petition.cli.workspace import OUTBOX, WHO, LetterName, ThisLog, Workspace, Yes, engine
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
@@ -59,7 +59,7 @@ def send(
     letter: LetterName,
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", metavar="WHO", help="Only to WHO: an address, an id or a row number."),
+        typer.Option("--to", metavar="WHO", help=f"Only to WHO: {WHO}."),
     ] = None,
     where: Annotated[
         str | None,

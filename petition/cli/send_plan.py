@@ -53,7 +53,8 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield from _declared_consent(prepared)
     if gone := comparison.gone:
         yield "skip", f"{gone:,} who {'is' if gone == 1 else 'are'} no longer on the list"
-    names = [row.name or row.mailbox for row in islice(prepared.listing.to_send(), _NAMED)]
+    people = islice(prepared.listing.to_send(), _NAMED)
+    names = [output.who(row.name, row.mailbox) for row in people]
     if names:
         rest = comparison.to_send - len(names)
         yield "to", ", ".join([*names, f"{rest:,} more"] if rest > 0 else names)

@@ -8,8 +8,17 @@ from typing import Annotated
 
 import typer
 
+from petition.campaign.people import Known, nearest_people
 from petition.cli import output
-from petition.cli.workspace import Csv, Json, Workspace, addresses, letter_name, one_format
+from petition.cli.workspace import (
+    WHO,
+    Csv,
+    Json,
+    Workspace,
+    letter_name,
+    one_format,
+    people_named,
+)
 from petition.errors import UsageError, sentence
 from petition.identity import Identity, Signer
 from petition.outbox.database import stamp
@@ -205,7 +214,7 @@ def next_step(log: Log, name: str, state: State) -> str:
         State.DEFERRED: f"{from_then}petition send {name}",
         State.FAILED: f"see petition status --state failed, then petition retry {name}",
         State.UNCERTAIN: "may have arrived: the reply was lost. Ask the recipient, then petition"
-        f" resolve ADDR --sent | --not-sent --letter {name}",
+        f" resolve WHO --sent | --not-sent --letter {name}",
         State.BOUNCED: "see petition status --state bounced",
         State.SKIPPED: "see petition status --state skipped",
     }.get(state, "")
@@ -296,7 +305,7 @@ def log(
     context: typer.Context,
     who: Annotated[
         str | None,
-        typer.Argument(metavar="WHO", help="Only one person: an address, an id or a row number."),
+        typer.Argument(metavar="WHO", help=f"Only one person: {WHO}."),
     ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -318,26 +327,12 @@ def _events(place: Workspace, who: str | None) -> Iterator[Event]:
     opened = place.log_if_any
     if opened is None or who is None:
         return opened.events() if opened else iter(())
-    for key in _keys(place, who):
-        events = opened.events(key)
-        if first := next(events, None):
-            return chain([first], events)
-    raise UsageError(f'the log has nothing about "{who}"', "Name an address, an id or a row number")
-
-
-def _keys(place: Workspace, who: str) -> Iterator[str]:
-    """What WHO can mean, the likeliest first: an address, a row's id, a row of the list."""
-    if "@" in who:
-        yield from addresses([who])
-        return
-    yield who
-    if not who.isdecimal():
-        return
-    campaign = place.campaign
-    for name in dict.fromkeys(letter.front.to for letter in campaign.letters.values()):
-        people = campaign.people(name, [])
-        rows = people.rows() if people else iter(())
-        yield from (row.mailbox.addr_spec for row in rows if str(row.number) == who)
+    events = chain.from_iterable(map(opened.events, people_named(place, [who], several=True)))
+    if first := next(events, None):
+        return chain([first], events)
+    near = nearest_people(who, (Known(*one) for one in opened.people()))
+    hint = f"Did you mean {near}" if near else f"Use {WHO}"
+    raise UsageError(f'the log has nothing about "{who}"', hint)
 
 
 def _event_row(event: Event) -> dict[str, object]:

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from petition.address import folded, parse_address
-from petition.campaign.folder import Campaign, load_campaign, read_settings
+from petition.campaign.folder import Campaign, load_campaign, name_of_letter, read_settings
+from petition.campaign.people import Choice, Known
 from petition.campaign.server import Server, database_of, find_server
 from petition.campaign.settings import LoadedSettings, Settings
 from petition.cli import output
@@ -30,7 +31,8 @@ OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, for a spreadsheet.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")]
-LetterName = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name.")]
+LetterName = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name or file.")]
+WHO = "an address, an id, a name, FILE:LINE or a row number"
 ThisLog = Annotated[
     bool,
     typer.Option("--this-log", help="Use this log even if it is new here or not the newest known."),
@@ -286,15 +288,49 @@ class Workspace:
 
 def letter_name(place: Workspace, text: str) -> str:
     """The name of a letter that the log knows, or that is in the campaign."""
-    name = text.removeprefix("letters/").removesuffix(".md")
     known = place.log_if_any.letters() if place.log_if_any else []
-    if name in known:  # then its files need not be read
+    if (name := name_of_letter(text)) in known:  # then its files need not be read
         return name
     try:
-        return place.campaign.find_letter(name).name
+        return place.campaign.find_letter(text).name
     except CampaignError:
         there = ", ".join(known) or "none"
         raise UsageError(f'there is no letter "{text}"', f"Letters in the log: {there}") from None
+
+
+def people_named(
+    place: Workspace, texts: Iterable[str], letter: str | None = None, *, several: bool = False
+) -> list[str]:
+    """The addresses of the people that WHOs mean, each once: of the log first, else of the lists.
+
+    UsageError if one means nobody, or several people and `several` does not allow it.
+    """
+    texts = list(texts)
+    choice = Choice(texts)
+    if any("@" not in text for text in texts):
+        if log := place.log_if_any:
+            choice.look_at((Known(*one) for one in log.people(letter)), several=several)
+        if not all("@" in text or choice.found(text) for text in texts):
+            choice.look_at(_on_lists(place, letter), several=several)
+    found: list[str] = []
+    for text in texts:
+        people = [one.address for one in choice.found(text)]
+        if not (people or "@" in text):
+            near = choice.nearest(text)
+            hint = f"Did you mean {near}" if near else f"Use {WHO}"
+            raise UsageError(f'nobody in the log or on the list is "{text}"', hint)
+        found += people or addresses([text])
+    return list({folded(box): box for box in reversed(found)}.values())[::-1]
+
+
+def _on_lists(place: Workspace, letter: str | None) -> Iterator[Known]:
+    """What everybody on the list of a letter, or on any list, can be named by."""
+    campaign = place.campaign
+    letters = [one for one in campaign.letters.values() if one.texts]
+    named = [one for one in letters if one.name == letter]
+    for name in dict.fromkeys(one.front.to for one in named or letters):
+        if people := campaign.people(name, []):
+            yield from people.known()
 
 
 def addresses(texts: Iterable[str]) -> list[str]:

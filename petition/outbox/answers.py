@@ -183,13 +183,9 @@ def copies_had(log: Log, letter: str) -> Iterator[tuple[Copy, datetime | None]]:
         yield copy_of(row), moment(row["had_at"]) if row["had_at"] else None
 
 
-def copies_got(log: Log, who: str) -> list[Copy]:
-    """The copies that somebody may have got, the latest last; by address or row id."""
-    if "@" in who:
-        rows = log.database.all("sent_to", {"folded": folded(who)})
-    else:
-        rows = log.database.all("sent_to_row", {"row_id": who})
-    return [copy_of(row) for row in rows]
+def copies_got(log: Log, mailbox: str) -> list[Copy]:
+    """The copies that somebody may have got, the latest last."""
+    return [copy_of(row) for row in log.database.all("sent_to", {"folded": folded(mailbox)})]
 
 
 def stored_mails(log: Log, which: str) -> list[StoredMail]:

@@ -28,12 +28,6 @@ SELECT * FROM copy
 WHERE folded = :folded AND state IN MAY_HAVE_ARRIVED
 ORDER BY letter_date, id
 
--- :name sent_to_row
--- The copies that the person with this id of the list may have got, the latest last.
-SELECT * FROM copy
-WHERE row_id = :row_id AND state IN MAY_HAVE_ARRIVED
-ORDER BY letter_date, id
-
 -- :name had
 -- Everybody's newest copy of a letter that may have arrived.
 SELECT copy.*, COALESCE((SELECT MAX(event.at) FROM event

@@ -213,14 +213,17 @@ class Log:
         return [copy_of(row) for row in rows]
 
     def events(self, who: str | None = None) -> Iterator[Event]:
-        """All events, oldest first, or those of one address or row id."""
+        """All events, oldest first, or those of one mailbox."""
         if who is None:
             rows = self.database.each("events")
-        elif "@" in who:
-            rows = self.database.each("events_to", {"folded": folded(who)})
         else:
-            rows = self.database.each("events_of", {"row_id": who})
+            rows = self.database.each("events_to", {"folded": folded(who)})
         yield from map(event_of, rows)
+
+    def people(self, letter: str | None = None) -> Iterator[tuple[str, str, str]]:
+        """The mailbox, name and row id of each copy of a letter, or of all."""
+        for row in self.database.each("people", {"letter": letter}):
+            yield row["mailbox"], row["name"], row["row_id"]
 
     def marked_in_hand(self, letter: str) -> int:
         """Of how many copies in hand the final dot may be on its way."""

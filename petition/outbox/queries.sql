@@ -96,14 +96,9 @@ FROM copy JOIN event ON event.copy = copy.id
 WHERE copy.folded = :folded
 ORDER BY event.id
 
--- :name events_of
--- Every event of the copies of one row of a list, oldest first.
-SELECT event.at, copy.letter, copy.revision, copy.mailbox, event.from_state, event.to_state,
-       event.reason, event.reply_code, event.enhanced_code, event.reply, event.server, event.tls,
-       event.ms
-FROM event JOIN copy ON copy.id = event.copy
-WHERE event.copy IN (SELECT one.id FROM copy AS one WHERE one.row_id = :row_id)
-ORDER BY event.id
+-- :name people
+-- To whom the copies of a letter go, or of all letters.
+SELECT mailbox, name, row_id FROM copy WHERE (letter = :letter OR :letter IS NULL) ORDER BY id
 
 -- :name slow_providers
 -- Which domains refused many copies of a letter by policy, or asked for fewer letters.

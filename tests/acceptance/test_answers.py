@@ -90,7 +90,7 @@ def test_an_answer_is_recorded_with_its_words_channel_and_author(returns: Return
         (["p1@x.example", "met", "--quote", "x", "--channel", "fax"], '"fax" is not'),
         (["p1@x.example", "met", "--quote", "x", "--demand", "rivr"], "Did you mean river"),
         (["p9@x.example", "met", "--quote", "x"], "no letter has been sent to p9@x.example"),
-        (["p9", "met", "--quote", "x"], "no letter has been sent to p9"),
+        (["p9", "met", "--quote", "x"], "P1 <p1@x.example>"),
         (["p1@x.example", "met", "--quote", "x", "--letter", "nothing"], "there is no letter"),
         (["p1@x.example", "met", "--mail", "77"], 'the log has no mail "77"'),
     ],

@@ -162,3 +162,41 @@ def test_an_opt_out_of_somebody_who_failed_is_not_undone_by_retry(uncertain: Sma
     said = uncertain.petition("resolve", "p1@x.example", "--not-sent", status=0).out
     assert "1 letter not queued again: opted out." in said
     assert uncertain.states() == {"p1": "skipped", "p2": "uncertain", "p3": "failed"}
+
+
+def test_who_is_an_id_a_name_or_a_line_and_is_named_before_anything_is_done(
+    campaign: SmallCampaign,
+):
+    queue(campaign, p1=State.UNCERTAIN, p2=State.FAILED)
+    said = campaign.petition("resolve", "recipients.csv:2", "--sent", status=0).out
+    assert said.startswith("P1 <p1@x.example>")
+    said = campaign.petition("retry", "letters/open-letter.md", "p2", status=0).out
+    assert said.startswith("P2 <p2@x.example>")
+    said = campaign.petition("withdraw", "./letters/open-letter.md", "P3", status=0).out
+    assert said.startswith("P3 <p3@x.example>")
+    said = campaign.petition("answer", "P1", "met", "--quote", "Yes.", status=0).out
+    assert said.startswith("P1 <p1@x.example>")
+    assert campaign.states() == {"p1": "sent", "p2": "queued", "p3": "skipped"}
+    held = campaign.petition("export", "P2", "--json", status=0).json
+    assert held["email"] == "p2@x.example"
+    events = campaign.petition("log", "recipients.csv:4", "--json", status=0).json["events"]
+    assert {event["email"] for event in events} == {"p3@x.example"}
+
+
+def test_nobody_is_guessed(campaign: SmallCampaign):
+    campaign.change("recipients.csv", "P2", "P1")
+    queue(campaign, p3=State.DEFERRED)
+    told = campaign.petition("withdraw", "open-letter", "P1", status=2).err
+    assert "p1@x.example" in told
+    assert "p2@x.example" in told
+    told = campaign.petition("withdraw", "open-letter", "p33", status=2).err
+    assert "P3 <p3@x.example>" in told
+    told = campaign.petition("withdraw", "open-letter", "p33@x.example", status=2).err
+    assert "P3 <p3@x.example>" in told
+    told = campaign.petition("send", "open-letter", "--to", "P1", "--dry-run", status=2).err
+    assert "p2@x.example" in told
+    # What cannot be undone wants the address.
+    campaign.petition("forget", "p3", "--yes", status=2)
+    campaign.petition("suppress", "p3", status=2)
+    campaign.petition("withdraw", "drafts/open-letter.md", "p3", status=2)
+    assert campaign.states() == {"p1": "queued", "p2": "queued", "p3": "deferred"}

@@ -1,8 +1,8 @@
 import pytest
 
 from petition.address import Mailbox
-from petition.campaign.people import Choice, open_people
-from petition.errors import Level
+from petition.campaign.people import open_people
+from petition.errors import Level, UsageError
 from tests.unit.campaign.samples import Said, judged
 
 FILE = "recipients.csv"
@@ -164,9 +164,11 @@ def chosen(folder, problems, *texts):
         (("03", "0", "-1"), []),
         (("a@b",), [5]),
         (("",), []),
+        ((f"{FILE}:4", f"{FILE}:99"), [4]),
+        (("other.csv:4",), []),
     ],
 )
-def test_who_is_an_address_an_id_or_a_number(folder, problems, texts, lines):
+def test_who_is_an_address_an_id_a_line_or_a_number(folder, problems, texts, lines):
     found, _ = chosen(folder, problems, *texts)
     assert found == lines
     assert problems == []
@@ -175,14 +177,38 @@ def test_who_is_an_address_an_id_or_a_number(folder, problems, texts, lines):
 def test_who_matched_nobody_is_told_with_the_nearest(folder, problems):
     _, choice = chosen(folder, problems, "kim", "kin@kaz.example", "99", "bérik@kaz.example")
     assert choice.missed() == ["kin@kaz.example", "99", "bérik@kaz.example"]
-    assert choice.nearest("bérik@kaz.example") == "berik@kaz.example"
+    assert "berik@kaz.example" in choice.nearest("bérik@kaz.example")
     assert choice.nearest("99") is None
 
 
-def test_a_number_is_a_number_where_no_row_has_it_as_its_id(folder, problems):
-    (person,) = read(folder, "email\nkim@kaz.example\n", problems)
-    assert Choice(["1"]).matches(person)
-    assert not Choice(["1"], ids={"1"}).matches(person)
+NAMED = """\
+email,id,name
+ann.lee@x.example,,Ann Lee
+bo@x.example,ann lee,Bo Öberg
+ann@x.example,9,Ann Lee
+c@x.example,,José Ruiz
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("bo oberg", [3]), ("JOSE  RUIZ", [5]), ("ann lee", [3]), ("9", [4]), ("3", [4])],
+)
+def test_who_is_a_name_however_it_is_typed_unless_it_is_an_id(folder, problems, text, lines):
+    folder.write(FILE, NAMED)
+    people = open_people(folder.root, FILE, problems)
+    choice = people.choice([text])
+    assert [one.line for one in judged(people, problems) if choice.matches(one)] == lines
+
+
+def test_a_name_of_several_people_is_refused_and_names_them(folder, problems):
+    folder.write(FILE, NAMED)
+    people = open_people(folder.root, FILE, problems)
+    with pytest.raises(UsageError, match=rf"ann\.lee@x\.example.*{FILE}:4"):
+        people.choice(["Ann Lee"])
+    choice = people.choice(["Ruis"])
+    list(filter(choice.matches, judged(people, problems)))
+    assert "c@x.example" in choice.nearest("Ruiz")
 
 
 def test_a_first_row_with_an_address_is_not_taken_for_a_header(folder, problems):

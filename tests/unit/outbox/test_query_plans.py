@@ -46,7 +46,6 @@ BY_INDEX = {
     "answers_from": "copy_once",
     "waiting": "mail_waits",
     "events": "PRIMARY KEY",
-    "events_of": "event_copy",
     "compare": "copy_once",
     "choose": "copy_once",
     "chosen_states": "copy_once",
