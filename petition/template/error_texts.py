@@ -5,6 +5,8 @@ given in Jinja's or Python's own words, which differ between versions, with its 
 """
 
 import re
+import tomllib
+from importlib.resources import files
 from typing import NamedTuple
 
 from jinja2 import TemplateError, TemplateSyntaxError
@@ -14,19 +16,12 @@ from petition.campaign.names import nearest_hint
 
 
 class TemplateFault(NamedTuple):
-    """What is wrong with a template.
-
-    Args:
-        what: A sentence without its full stop.
-        hint: What to do about it, the same.
-        mark: What of its line is meant; "": all of it.
-        line: The line, if it is not the one that Jinja says.
-    """
+    """What is wrong with a template, and what to do: sentences without their full stops."""
 
     what: str
     hint: str
-    mark: str = ""
-    line: int | None = None
+    mark: str = ""  # what of its line is meant; "": all of it
+    line: int | None = None  # if it is not the one that Jinja says
 
 
 _TAGS = ("if", "elif", "else", "endif", "for", "endfor", "set", "with", "endwith", "raw", "endraw")
@@ -42,52 +37,8 @@ _TAG = re.compile(
     re.DOTALL,
 )
 _TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
-_WORD = r"(?:(?!(?:and|or|not|in|is|if|else)\b)[\w.]+)"
-
-_FOREIGN = r"(?P<mark>&&?|\|\||->|\?+|!(?!=)|[;$@#“”„«»‘’‚])"
-_FOREIGN_HINTS = {
-    "&": 'Write "and"',
-    "|": 'Write "or"',
-    "!": 'Write "not"',
-    "?": 'Write {{ "one text" if recipient.town else "another" }}',
-    "-": "Write a dot, as in recipient.name",
-    ";": "Remove it",
-    **dict.fromkeys("$@#", "Write the name alone, as in {{ recipient.name }}"),
-    **dict.fromkeys("“”„«»‘’‚", "Write straight quotation marks in a tag"),
-}
-
-# In a tag whose texts are left out: what is wrong, and what to write; `mark` is what is meant.
-_SLIPS = [
-    (re.compile(pattern), what, hint)
-    for pattern, what, hint in (
-        (r"^\{\{\s*(?P<mark>\}\})", "the field is empty", "Name what it is to print"),
-        (r"^\{%\s*(?P<mark>%\})", "the tag is empty", "Write if, for or set into it"),
-        (_FOREIGN, '"{}" is not valid in a tag', ""),
-        (
-            r"^\{%\s*(?:if|elif)\b[^(]*[^=!<>(](?P<mark>={1}|={3})(?!=)",
-            '"{}" does not compare',
-            'Write == to compare: {% if recipient.town == "Leeds" %}',
-        ),
-        (
-            r"^\{\{[^(]*[^=!<>(](?P<mark>=)(?!=)",
-            '"=" cannot be used in a field',
-            "Give a name a value with {% set town = ... %}, and compare with ==",
-        ),
-        (r"^\{%\s*(?P<mark>else if|else?s?if)\b", 'there is no tag "{}"', "Write {% elif ... %}"),
-        (
-            r"^\{%\s*for\b(?!.*\bin\b).*?(?P<mark>\bof\b|[%}]\})",
-            'the loop has no "in"',
-            "Write it as {% for demand in demands %}",
-        ),
-        (r"^\{%\s*(?:el)?if\b.*(?P<mark>\bthen\b)", '"{}" is not valid in a tag', "Remove it"),
-        (r"(?P<mark>[\"'])", "a quotation mark is never closed", "Write {} after the text"),
-        (
-            rf"^\{{(?:\{{|%\s*(?:el)?if\b).*?(?<!\bis )(?<![\w.]){_WORD}\s+(?P<mark>(?!\d){_WORD})",
-            '"{}" is not expected there',
-            "Write a name as one word, as in recipient.first_name",
-        ),
-    )
-]
+_KNOWN = tomllib.loads((files("petition.template") / "slips.toml").read_text(encoding="utf-8"))
+_SLIPS = [(re.compile(one["pattern"]), one["what"], one.get("hint", "")) for one in _KNOWN["slips"]]
 
 
 def of_syntax(fault: TemplateSyntaxError, source: str) -> TemplateFault:
@@ -157,7 +108,8 @@ def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
         if found := pattern.search(plain):
             mark = found["mark"]
             at = line + plain.count("\n", 0, found.start("mark"))
-            said = hint.replace("{}", mark) or _FOREIGN_HINTS[mark[0]]
+            foreign = (said for signs, said in _KNOWN["foreign"].items() if mark[0] in signs)
+            said = hint.replace("{}", mark) or next(foreign)
             return TemplateFault(what.format(mark), said, mark, at)
     word = _keyword(tag)
     if tag["begin"] == "{{" or word in {*_TAGS, *_OPENING} or word.startswith("end"):

@@ -5,9 +5,11 @@ languages, and CLDR has the Kazakh І after И, where that alphabet has it after
 """
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from babel.lists import format_list
@@ -15,46 +17,26 @@ from babel.numbers import format_decimal
 
 from petition.template.fields import Named, Value, locale_of
 
-# By the plural categories of CLDR; other languages have the words in English. Russian counts
-# signatures, since a signatory can be a person or an organisation.
-_OTHERS = {
-    "en": {"one": "{} other", "other": "{} others"},
-    "ru": {"one": "ещё {} подпись", "few": "ещё {} подписи", "other": "ещё {} подписей"},
-    "kk": {"other": "тағы {} қол қоюшы"},
-}
-_ALONE = {
-    "en": {"one": "{} signatory", "other": "{} signatories"},
-    "ru": {"one": "{} подпись", "few": "{} подписи", "other": "{} подписей"},
-    "kk": {"other": "{} қол қоюшы"},
-}
-_AND = {"en": "and", "ru": "и", "kk": "және"}
-_DISCLAIMERS = {
-    "en": "Affiliations are given for identification only.",
-    "ru": (
-        "Род занятий и принадлежность к организациям указаны только для идентификации"
-        " подписавшихся."
-    ),
-    "kk": "Кәсібі мен ұйымы қол қоюшылардың кім екенін білдіру үшін ғана көрсетілген.",
-}
-# What separates the parts of a line: not every script has our comma.
-_COMMAS = {"ar": "، ", "fa": "، ", "ur": "، ", "zh": "，", "ja": "、"}
+_KNOWN = tomllib.loads(
+    (files("petition.template") / "signatories.toml").read_text(encoding="utf-8")
+)
 
 
 def others(number: int, language: str) -> str:
     """Those who are not named, as a part of a list: "214 others"."""
-    return _counted(_OTHERS, number, language)
+    return _counted("others", number, language)
 
 
 def unnamed_line(number: int, language: str, *, follows: bool) -> str:
     """Those who are not named, in a line of their own: "and 214 others"."""
     if not follows:
-        return _counted(_ALONE, number, language)
-    return f"{_AND[_spoken(language)]} {others(number, language)}"
+        return _counted("alone", number, language)
+    return f"{_KNOWN['and'][_spoken(language)]} {others(number, language)}"
 
 
 def disclaimer(language: str) -> str:
     """That people's roles and organisations are given for identification only."""
-    return _DISCLAIMERS[_spoken(language)]
+    return str(_KNOWN["disclaimers"][_spoken(language)])
 
 
 def listed(parts: Sequence[str], language: str) -> str:
@@ -64,54 +46,24 @@ def listed(parts: Sequence[str], language: str) -> str:
 
 def comma(language: str) -> str:
     """What separates the parts of a line, with its blank."""
-    return _COMMAS.get(language.partition("-")[0], ", ")
+    return str(_KNOWN["commas"].get(language.partition("-")[0], ", "))
 
 
-def _counted(forms: dict[str, dict[str, str]], number: int, language: str) -> str:
+def _counted(kind: str, number: int, language: str) -> str:
     spoken = _spoken(language)
     locale = locale_of(language if spoken == language.partition("-")[0] else "en")
-    form = forms[spoken].get(locale.plural_form(number)) or forms[spoken]["other"]
+    forms: dict[str, str] = _KNOWN[kind][spoken]
+    form = forms.get(locale.plural_form(number)) or forms["other"]
     return form.format(format_decimal(number, locale=locale))
 
 
 def _spoken(language: str) -> str:
     primary = language.partition("-")[0]
-    return primary if primary in _OTHERS else "en"
+    return primary if primary in _KNOWN["others"] else "en"
 
 
 Key = tuple[list[tuple[int, int]], str, str]
 
-# Cyrillic for all languages that are not named below; Ё is Е with an accent there, as in a Russian
-# dictionary. The letters of other languages have places that their own readers know.
-_CYRILLIC = "аәбвгґғдеєжҗзиіїйкқлмнңоөпрстуұүўфхһцчшщъыьэюя"
-_ALPHABETS = {
-    "kk": "аәбвгғдеёжзийкқлмнңоөпрстуұүфхһцчшщъыіьэюя",
-    "da": "abcdefghijklmnopqrstuvwxyzæøå",
-    "es": "abcdefghijklmnñopqrstuvwxyz",
-    "fi": "abcdefghijklmnopqrstuvwxyzåäö",
-    "nb": "abcdefghijklmnopqrstuvwxyzæøå",
-    "no": "abcdefghijklmnopqrstuvwxyzæøå",
-    "pl": "aąbcćdeęfghijklłmnńoóprsśtuvwxyzźż",
-    "sv": "abcdefghijklmnopqrstuvwxyzåäö",
-    "tr": "abcçdefgğhıijklmnoöprsştuüvyz",
-}
-_SCRIPTS = {
-    "CYRILLIC": "be bg kk ky mk mn ru sr tg tt uk",
-    "GREEK": "el",
-    "ARABIC": "ar fa ur ps ug",
-    "HEBREW": "he yi",
-    "ARMENIAN": "hy",
-    "GEORGIAN": "ka",
-    "DEVANAGARI": "hi mr ne",
-    "CJK": "zh ja",
-    "HANGUL": "ko",
-}
-# Letters that Unicode does not take apart, where an alphabet has no place for them.
-_STAND_INS = {
-    "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i",
-    "ħ": "h", "ŋ": "n", "ς": "σ", "є": "е", "ґ": "г", "җ": "ж", "ђ": "д", "ѓ": "г", "ѕ": "з",
-    "ј": "и", "љ": "л", "њ": "н", "ћ": "т", "ќ": "к", "џ": "ц",
-}  # fmt: skip
 _APOSTROPHES = re.compile(r"['’‘ʼʻ`´]")
 _PIECES = re.compile(r"([0-9]{1,18})|[^\W_]|[\W_]+")
 _DIGITS, _BLANK = (-1, 0), (-2, 0)
@@ -125,10 +77,11 @@ def name_order(language: str) -> Callable[[str], Key]:
     count only between names that are otherwise the same.
     """
     primary = language.partition("-")[0]
-    own = next((name for name, tags in _SCRIPTS.items() if primary in tags.split()), "LATIN")
+    own = next((name for name, tags in _KNOWN["scripts"].items() if primary in tags), "LATIN")
     scripts = list(dict.fromkeys((own, "LATIN", "GREEK", "CYRILLIC")))
     places: dict[str, tuple[int, int]] = {}
-    for script, letters in (("CYRILLIC", _CYRILLIC), (own, _ALPHABETS.get(primary, ""))):
+    for script, alphabet in (("CYRILLIC", "CYRILLIC"), (own, primary)):
+        letters = _KNOWN["alphabets"].get(alphabet, "")
         if letters:
             places = {letter: at for letter, at in places.items() if at[0] != scripts.index(script)}
             places |= {letter: (scripts.index(script), at) for at, letter in enumerate(letters)}
@@ -157,8 +110,10 @@ def _weights(
 ) -> list[tuple[int, int]]:
     if letter in places:
         return [places[letter]]
-    if letter in _STAND_INS:
-        return [one for part in _STAND_INS[letter] for one in _weights(part, places, scripts)]
+    if letter in _KNOWN["stand_ins"]:
+        return [
+            one for part in _KNOWN["stand_ins"][letter] for one in _weights(part, places, scripts)
+        ]
     base = unicodedata.normalize("NFD", letter)[0]
     if base != letter:
         return _weights(base, places, scripts)
@@ -167,14 +122,6 @@ def _weights(
     return [(rank, ord(letter))]
 
 
-# What people write and CLDR does not.
-_ALSO = {
-    "uk": "GB", "great britain": "GB", "britain": "GB", "usa": "US", "u.s.a.": "US",
-    "united states of america": "US", "czech republic": "CZ", "turkey": "TR", "holland": "NL",
-    "russian federation": "RU", "российская федерация": "RU", "рф": "RU", "рк": "KZ", "қр": "KZ",
-    "соединённое королевство": "GB", "соединенное королевство": "GB", "сша": "US", "ақш": "US",
-    "республика казахстан": "KZ", "қазақстан республикасы": "KZ", "republic of kazakhstan": "KZ",
-}  # fmt: skip
 _ALWAYS = ("en", "ru", "kk")
 
 
@@ -195,13 +142,13 @@ def country_name(text: str, language: str) -> str:
 @cache
 def _names_in(language: str) -> frozenset[str]:
     """What a language calls countries; of what people write besides, all is taken for English."""
-    also = _ALSO if language.partition("-")[0] == "en" else ()
+    also = _KNOWN["countries"] if language.partition("-")[0] == "en" else ()
     return frozenset((*_codes((language,)), *also))
 
 
 @cache
 def _codes(languages: Sequence[str]) -> dict[str, str]:
-    codes = dict(_ALSO) if len(languages) > 1 else {}
+    codes = dict(_KNOWN["countries"]) if len(languages) > 1 else {}
     for language in languages:
         for code, name in locale_of(language).territories.items():
             if len(code) == 2 and code.isalpha():  # the others are regions of the world
@@ -228,11 +175,8 @@ _TITLES = re.compile(
 class SignatoryList:
     """Those who signed: as long as all of them, and a loop over it gives those who may be named.
 
-    Args:
-        published: Those who may be named, in their order.
-        unnamed: The others, counted by what the letter chooses by.
-        language: The language of the letter.
-        shown: How many are named at most; None: all who may be.
+    `published` are those, in their order; `unnamed` the others, counted by what the letter chooses
+    by. At most `shown` are named.
     """
 
     def __init__(
