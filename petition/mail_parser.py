@@ -87,25 +87,56 @@ def _decoded(data: bytes, charset: str) -> str:
 
 
 _DROPPED = re.compile(r"<(?:(script|style|head|title)\b|!--)", re.IGNORECASE)
+# Where mail programs begin what they quote. Behind the first group nothing is the sender's own; the
+# second announces a quotation in words; a <blockquote> that only indents quotes nothing.
 _QUOTE = re.compile(
-    r"<(blockquote\b|div[^<>]{1,200}(?:gmail_quote|moz-cite|yahoo_quoted|divRplyFwdMsg"
-    r"|appendonsend|reply-intro)|hr\b[^<>]{0,200}divider)",
+    r"(<div[^<>]{1,200}(?:yahoo_quoted|divRplyFwdMsg|appendonsend|reply-intro|name=.quote\b)"
+    r"|<hr\b[^<>]{0,200}(?:divider|stopSpelling))"
+    r"|(<div[^<>]{1,200}(?:gmail_attr|moz-cite-prefix)[^<>]{0,200}>.{0,1000}?</div>)"
+    r"|<(blockquote\b[^<>]{0,500})>|(</blockquote\b[^<>]{0,20}>)",
     re.IGNORECASE,
 )
+_INDENTS = re.compile(r"border:\s?none", re.IGNORECASE)
 _LINE = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6]|/table|hr|/blockquote)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _HTML_BLANKS = re.compile(r"[ \t\xa0]+")
 
-QUOTE_MARK = "\ue000"  # a private character: where the quoted text begins
+QUOTE_MARK = "\ue000"  # a private character: nothing that follows is the sender's own
+_BEGIN, _END = "\ue001", "\ue002"  # of a quotation
 
 
 def text_of_html(markup: str) -> str:
-    """The text of HTML, a line for each of its lines."""
-    text = _without_dropped(markup.replace(QUOTE_MARK, ""))
-    text = _QUOTE.sub(lambda found: f"\n{QUOTE_MARK}\n{found[0]}", re.sub(r"\s+", " ", text))
+    """The text of HTML, a line for each of its lines; those of a quotation begin with `>`."""
+    text = _marked(re.sub("[\ue000-\ue002]", "", _without_dropped(markup)))
     text = unescape(_TAG.sub("", _LINE.sub("\n", text)))
-    lines = (_HTML_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
+    lines: list[str] = []
+    depth = 0
+    for line in text.split("\n"):
+        if line.strip() in {_BEGIN, _END}:
+            depth += 1 if line.strip() == _BEGIN else -1
+            lines.append("")
+        else:
+            plain = _HTML_BLANKS.sub(" ", line).strip()
+            lines.append(f"> {plain}" if depth > 0 and plain else plain)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _marked(markup: str) -> str:
+    """The markup on one line, with marks where quotations begin and end."""
+    is_quote: list[bool] = []  # of each <blockquote> that is open
+
+    def mark(found: re.Match[str]) -> str:
+        rest, _announced, opened, closed = found.groups()
+        if rest:
+            return f"\n{QUOTE_MARK}\n{rest}"
+        if opened:
+            is_quote.append(not _INDENTS.search(opened))
+            return f"\n{_BEGIN}\n" if is_quote[-1] else "\n"
+        if closed and is_quote and is_quote.pop():
+            return f"\n{_END}\n"
+        return "\n"
+
+    return _QUOTE.sub(mark, re.sub(r"\s+", " ", markup))
 
 
 def _without_dropped(markup: str) -> str:

@@ -9,12 +9,11 @@ A pure function of the mail's bytes: nothing is looked up, fetched, run or writt
 """
 
 import re
-from bisect import bisect_left
 
 from petition.inbox.bounce import bounce_of, has_null_sender, returned, takes_no_reply
+from petition.inbox.own_words import own_words
 from petition.inbox.patterns import Finding, Kind, alternatives, pattern
 from petition.mail_parser import (
-    QUOTE_MARK,
     Headers,
     MailPart,
     SetAside,
@@ -58,85 +57,6 @@ def _answer(mail: MailPart) -> Finding:
 
 def _sender(mail: MailPart) -> str | None:
     return first_address(mail.headers.text("from")) or None
-
-
-# ---- what a person wrote themselves
-
-# The line that mail programs put before what is quoted; it may be wrapped to a second and third.
-_ATTRIBUTION = re.compile(rf"^[ >*]*(?:{alternatives('attribution')})\s*$", re.IGNORECASE)
-_DIVIDER = pattern("divider")
-_FROM = re.compile(rf"^[ >]*\*?(?:{alternatives('quoted from')})\s?:\*?\s*\S", re.IGNORECASE)
-_BESIDE = re.compile(rf"^[ >]*\*?(?:{alternatives('quoted beside')})\s?:\*?\s*\S", re.IGNORECASE)
-_SIGNATURE = pattern("signature")
-_DISCLAIMER = pattern("disclaimer")
-_LINE = 500  # characters of a line that are compared with patterns
-_INVISIBLE = re.compile("[\u200b\u200c\u200d\ufeff]")
-
-
-def own_words(mail: MailPart) -> str:
-    """What the sender of a mail wrote themselves, from its text, else from its HTML."""
-    for kind in ("text/plain", "text/html"):
-        for part in mail.own(kind):
-            disposition = part.headers.get("content-disposition").strip().lower()
-            if not disposition.startswith("attachment") and part.text.strip():
-                return own_lines(part.text)
-    return ""
-
-
-def own_lines(text: str) -> str:
-    """The lines that are not quoted, nor part of a signature or a disclaimer."""
-    lines = _INVISIBLE.sub("", text).split("\n")[:5_000]
-    quotes = [number for number, line in enumerate(lines) if line.lstrip().startswith(">")]
-    last_quote = quotes[-1] if quotes else -1
-    is_written_below = any(line.strip() for line in lines[last_quote + 1 :])
-    kept: list[str] = []
-    has_words = False
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        start = line[:_LINE]
-        if line.startswith(QUOTE_MARK) or _DIVIDER.match(start) or _is_header_block(lines, at):
-            break
-        if span := _attribution(lines, at):
-            at += span
-            following = next((line for line in lines[at:] if line.strip()), "")
-            if not following.lstrip().startswith(">"):
-                break  # the quoted text has no marks: all that follows is quoted
-        elif line.lstrip(" ").startswith(">"):
-            at += 1
-        elif _SIGNATURE.match(start) and (has_words or "-" in line[:3]):
-            if at > last_quote or not is_written_below:
-                break
-            at = quotes[bisect_left(quotes, at)]
-        elif has_words and _DISCLAIMER.search(start):
-            break
-        else:
-            kept.append(line.rstrip())
-            has_words = has_words or bool(line.strip())
-            at += 1
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-
-
-def _attribution(lines: list[str], at: int) -> int:
-    """Over how many lines an attribution goes that begins at a line; 0: it is not one."""
-    if len(lines[at]) > 400:
-        return 0
-    joined = ""
-    for span, line in enumerate(lines[at : at + 3], 1):
-        if not line.strip():
-            return 0
-        joined = f"{joined} {line.strip()}".strip()
-        if joined.endswith(":") and _ATTRIBUTION.match(joined[:600]):
-            return span
-    return 0
-
-
-def _is_header_block(lines: list[str], at: int) -> bool:
-    """Whether the headers of a quoted mail begin here, as Outlook writes them."""
-    if not _FROM.match(lines[at]):
-        return False
-    following = [line for line in lines[at + 1 : at + 8] if line.strip()][:5]
-    return sum(bool(_BESIDE.match(line)) for line in following) >= 2
 
 
 # ---- automatic replies
