@@ -2,22 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
-from jinja2 import TemplateSyntaxError, nodes
+from jinja2 import nodes
 from jinja2.tests import TESTS
 
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest, nearest_hint
 from petition.campaign.signatories import Signatory
-from petition.template.fields import (
-    ANSWER_FIELDS,
-    DEMAND_FIELDS,
-    SIGNATORY_FIELDS,
-    ValueRefused,
-)
+from petition.template.fields import ANSWER_FIELDS, DEMAND_FIELDS, SIGNATORY_FIELDS, ValueRefused
 from petition.template.sandbox import (
     ROW,
     LetterEnvironment,
@@ -27,6 +21,7 @@ from petition.template.sandbox import (
     known_filters,
     nodes_of,
     template_syntax,
+    tree_of,
 )
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
 
@@ -111,7 +106,7 @@ class NameCheck:
         self._check_top_names()
         self.check_fields()
         for found in compared_with_numbers(self.tree):
-            self.report(found.line, found.what, found.hint, found.cell)
+            self.report(*found)
         for name in sorted(self.known.keys() - _PRINTED_WHOLE):
             self._check_bare(name)
         for loop in self.tree.find_all(nodes.For):
@@ -147,7 +142,7 @@ class NameCheck:
                 what = "where cannot choose signatories by name: some are not to be named"
                 self.report(used.lineno, what, f"Choose by {', '.join(CHOICE_FIELDS)}")
             elif fields is CHOICE_FIELDS and (numbers := list(_numbers(pair.value))):
-                found = ComparedCell(used.lineno, pair.key, numbers[0])
+                found = ComparedCell.of(used.lineno, pair.key, numbers[0])
                 hint = f'Write what is in the file, in quotes: {pair.key}="{numbers[0]}"'
                 self.report(found.line, found.what, hint, pair.key)
             elif fields and pair.key not in fields:
@@ -243,21 +238,20 @@ class ComparedCell(NamedTuple):
     """A cell that is compared with a number or a truth value, to which no text is equal."""
 
     line: int
+    what: str
+    hint: str
     cell: str  # as its author wrote it: `recipient.ward`
-    value: float
 
-    @property
-    def what(self) -> str:
-        """What is wrong."""
-        kind = "true or false" if isinstance(self.value, bool) else "a number"
-        return f"{self.cell} is a text, and is compared with {kind}"
-
-    @property
-    def hint(self) -> str:
-        """What to write instead."""
-        if isinstance(self.value, bool):
-            return f'Write what is in the cell: {self.cell} == "yes"'
-        return f'Write {self.cell}|int == {self.value}, or {self.cell} == "{self.value}"'
+    @classmethod
+    def of(cls, line: int, cell: str, value: float) -> Self:
+        """The comparison of a cell with a value."""
+        is_yes_no = isinstance(value, bool)
+        what = (
+            f"{cell} is a text, and is compared with {'true or false' if is_yes_no else 'a number'}"
+        )
+        if is_yes_no:
+            return cls(line, what, f'Write what is in the cell: {cell} == "yes"', cell)
+        return cls(line, what, f'Write {cell}|int == {value}, or {cell} == "{value}"', cell)
 
 
 def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[ComparedCell]:
@@ -276,7 +270,7 @@ def _compared(
     cells = [cell for cell in (_cell(side, columns) for side in sides) if cell]
     values = [value for side in sides for value in _numbers(side)]
     if cells and values:
-        yield ComparedCell(line, cells[0], values[0])
+        yield ComparedCell.of(line, cells[0], values[0])
 
 
 def _numbers(node: nodes.Node) -> Iterator[float]:
@@ -307,10 +301,8 @@ def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
     line = default.line_of("attachments")
     sources += [(default, line, path) for path in default.front.attachments]
     for text, line, source in sources:
-        with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
-            for owner, part, column in bare_conditions(template_syntax().parse(source)):
-                place = text.file, line + getattr(owner, part).lineno - 1
-                found.setdefault(column, place)
+        for owner, part, column in bare_conditions(tree_of(source)):
+            found.setdefault(column, (text.file, line + getattr(owner, part).lineno - 1))
     return found
 
 
@@ -388,19 +380,12 @@ def counted(
 def _asked(texts: Sequence[LetterText]) -> Mapping[str, set[str] | None]:
     """The fields that a letter chooses by, each with its values; None: values of the recipient."""
     asked: dict[str, set[str] | None] = {}
-    for pair in _conditions(texts):
+    sources = [source for text in texts for source in (text.subject, text.body)]
+    used = [one for source in sources for one in tree_of(source).find_all(nodes.Filter)]
+    for pair in (pair for one in used if one.name == "where" for pair in _keywords_of(one)):
         known = asked.setdefault(pair.key, set())
         if not isinstance(pair.value, nodes.Const):
             asked[pair.key] = None
         elif known is not None:
             known.add(str(pair.value.value))
     return {name: asked[name] for name in CHOICE_FIELDS if name in asked}
-
-
-def _conditions(texts: Sequence[LetterText]) -> Iterator[nodes.Keyword]:
-    for text in texts:
-        for source in (text.subject, text.body):
-            with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
-                for used in template_syntax().parse(source).find_all(nodes.Filter):
-                    if used.name == "where":
-                        yield from _keywords_of(used)

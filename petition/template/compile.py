@@ -20,11 +20,7 @@ from petition.campaign.demands import Demand
 from petition.campaign.letter import LetterText
 from petition.errors import Problem
 from petition.template.bodies import write_page, write_plain
-from petition.template.check_names import (
-    NameCheck,
-    check_statements,
-    chosen,
-)
+from petition.template.check_names import NameCheck, check_statements, chosen
 from petition.template.error_texts import of_syntax
 from petition.template.fields import Named, ValueRefused, clean
 from petition.template.markdown import (
@@ -34,7 +30,7 @@ from petition.template.markdown import (
     read_plain,
     soft_line_ends,
 )
-from petition.template.sandbox import LetterEnvironment, template_syntax
+from petition.template.sandbox import LetterEnvironment, template_syntax, tree_of
 from petition.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
 from petition.template.tags import (
     TAG,
@@ -59,23 +55,16 @@ class CompiledText:
     html: Template
 
 
-# Gives the block that an expression stands for; None: it does not stand for one.
+# Gives the block that an expression alone in its paragraph stands for; None: it stands for none.
 Block = Callable[[str], list[Node] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a letter's text is compiled with.
+    """What a letter's text is compiled with."""
 
-    Args:
-        title: The title of the HTML page.
-        known: What the text can name, each with its fields.
-        block: Gives the block that an expression alone in its paragraph stands for.
-        picture: Gives the link of a picture by its path.
-    """
-
-    title: str
-    known: Mapping[str, Sequence[str]]
+    title: str  # of the HTML page
+    known: Mapping[str, Sequence[str]]  # what the text can name, each with its fields
     block: Block
     picture: PictureSource
 
@@ -114,12 +103,8 @@ def compile_path(
 
 def names_in(text: LetterText) -> set[str]:
     """The names that a letter's text uses, as far as it can be read."""
-    names: set[str] = set()
-    for source in (text.subject, text.body):
-        with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
-            tree = template_syntax().parse(source)
-            names |= {name.name for name in tree.find_all(nodes.Name)}
-    return names
+    trees = (tree_of(text.subject), tree_of(text.body))
+    return {name.name for tree in trees for name in tree.find_all(nodes.Name)}
 
 
 def joined_lines(text: LetterText) -> list[tuple[int, int]]:
@@ -143,8 +128,7 @@ class _Source:
     def check(self, known: Mapping[str, Sequence[str]]) -> bool:
         """Find what is wrong with the template; whether it can be compiled to find more."""
         before = len(self._problems)
-        line = find_reserved(self._text)
-        if line is not None:
+        if (line := find_reserved(self._text)) is not None:
             what = "the text has a character of the last private-use plane"
             self._report(line, what, "Delete it, or use an ordinary character")
         for number, text in enumerate(self._text.split("\n"), 1):
@@ -211,9 +195,7 @@ class _Source:
         """Check the fields one by one where the template as a whole cannot be parsed."""
         for field in _FIELD.finditer(self._text):
             above = "\n" * self._text.count("\n", 0, field.start())  # so that its lines are right
-            with suppress(TemplateSyntaxError, RecursionError, ValueError):
-                tree = template_syntax().parse(above + field.group())
-                NameCheck(tree, known, self._report).check_fields()
+            NameCheck(tree_of(above + field.group()), known, self._report).check_fields()
 
     def _report(self, line: int, what: str, hint: str, mark: str = "") -> None:
         self._problems.append(Problem(self._file, line + self._shift, what, hint, mark=mark))
@@ -309,15 +291,11 @@ def _signatory_blocks(signatories: SignatoryList) -> list[Node]:
     if signatories.others:
         line = unnamed_line(signatories.others, language, follows=bool(named))
         blocks.append(Node("paragraph", name="unnamed", children=[Node("text", line)]))
-    if any(map(_has_affiliation, named)):
+    persons = [one for one in named if one.field("kind") == "individual"]
+    if any(one.field("role") or one.field("organisation") for one in persons):
         line = disclaimer(language)
         blocks.append(Node("paragraph", name="disclaimer", children=[Node("text", line)]))
     return blocks
-
-
-def _has_affiliation(signatory: Named) -> bool:
-    is_person = signatory.field("kind") == "individual"
-    return is_person and bool(signatory.field("role") or signatory.field("organisation"))
 
 
 def _signature(signatory: Named, mark: str) -> Node:

@@ -103,8 +103,7 @@ class BareColumns:
 class Condition:
     """The condition of `--where`, which can name columns.
 
-    Raises:
-        ConditionRefused: It cannot be read, or names what does not exist.
+    ConditionRefused if it cannot be read, or names what does not exist.
     """
 
     def __init__(self, text: str, columns: Collection[str]) -> None:

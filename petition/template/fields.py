@@ -188,22 +188,14 @@ class Previous:
 
     It is kept with the fields of their row, so that a copy that was attempted once stays the same,
     whatever is answered later.
-
-    Args:
-        subject: Its subject, without the "Re:" of a follow-up.
-        sent_on: The day on which it was sent.
-        days: How many days ago that was.
-        answers: What they said so far, each with `ANSWER_FIELDS`.
-        open_demands: The ids of the demands that wait for an answer; None: all.
-        thread: The Message-IDs of the letters before, the latest last.
     """
 
-    subject: str
+    subject: str  # without the "Re:" of a follow-up
     sent_on: date
-    days: int
-    answers: tuple[Mapping[str, str], ...] = ()
-    open_demands: tuple[str, ...] | None = None
-    thread: tuple[str, ...] = ()
+    days: int  # since then
+    answers: tuple[Mapping[str, str], ...] = ()  # so far, each with `ANSWER_FIELDS`
+    open_demands: tuple[str, ...] | None = None  # the ids of those not answered; None: all
+    thread: tuple[str, ...] = ()  # the Message-IDs of the letters before, the latest last
 
     def to_json(self) -> str:
         """The same as the log keeps it."""

@@ -38,26 +38,20 @@ INLINE = frozenset(
 class Node:
     """A piece of a letter.
 
-    Args:
-        kind: Markdown's own name for it (`paragraph`, `strong`, `text` ...); and `statement` for a
-            Jinja statement, `field` for an expression, `group` for what is between the
-            statements that belong together, with them.
-        text: Of a `text` or code its words, of a `field` or `statement` its mark, of a `link` or
-            an `image` where it leads, of a list item in a loop the expression that counts it.
-        children: The nodes in it.
-        number: Of an ordered list its first number, of a heading its level.
-        align: How a table cell is aligned; empty: as the text runs.
-        is_tight: Whether a paragraph has no space around it, as in a list of short lines.
-        name: What a style sheet may call it.
+    `kind` is Markdown's own name for it (`paragraph`, `strong`, `text` ...); and `statement` for a
+    Jinja statement, `field` for an expression, `group` for what is between the statements that
+    belong together, with them. `text` is of a `text` or code its words, of a `field` or `statement`
+    its mark, of a `link` or an `image` where it leads, of a list item in a loop the expression that
+    counts it.
     """
 
     kind: str
     text: str = ""
     children: list[Node] = field(default_factory=list)
-    number: int = 1
-    align: str = ""
-    is_tight: bool = False
-    name: str = ""
+    number: int = 1  # of an ordered list its first one, of a heading its level
+    align: str = ""  # of a table cell; "": as the text runs
+    is_tight: bool = False  # whether a paragraph has no space around it
+    name: str = ""  # what a style sheet may call it
 
 
 def plain_words(nodes: list[Node]) -> str:

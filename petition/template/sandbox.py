@@ -17,11 +17,12 @@ from collections.abc import (
     Mapping,
     Sized,
 )
+from contextlib import suppress
 from functools import cache, wraps
 from typing import Any, TypeVar
 
 import jinja2
-from jinja2 import StrictUndefined, TemplateError, nodes, pass_context
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes, pass_context
 from jinja2.environment import TemplateExpression
 from jinja2.filters import FILTERS
 from jinja2.lexer import Token, TokenStream
@@ -329,6 +330,13 @@ _MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
 def template_syntax() -> jinja2.Environment:
     """Jinja as an author knows it; it reads and never renders."""
     return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 (nothing is rendered)
+
+
+def tree_of(source: str) -> nodes.Template:
+    """A template of an author; an empty one if it cannot be parsed, which compiling it tells."""
+    with suppress(TemplateSyntaxError, RecursionError, ValueError):
+        return template_syntax().parse(source)
+    return nodes.Template([])
 
 
 class LetterEnvironment(ImmutableSandboxedEnvironment):

@@ -252,10 +252,8 @@ _AS_IT_IS = re.compile(f"[A-Za-z0-9_.{re.escape(_OF_A_URL)}-]*")
 def whole_link(value: str) -> str:
     """A value as a whole link."""
     if not _WHOLE.fullmatch(value):
-        raise CellRefused(
-            f"{value[:60]!a} is not a link that begins with https://, http:// or mailto:",
-            "Correct it",
-        )
+        what = f"{value[:60]!a} is not a link that begins with https://, http:// or mailto:"
+        raise CellRefused(what, "Correct it")
     return value if _AS_IT_IS.fullmatch(value) else quote(value, safe=_OF_A_URL)
 
 
