@@ -165,6 +165,11 @@ def held(log: Log, mailbox: str) -> dict[str, list[dict[str, object]]]:
     return found | {"mails": [dict(row) for row in rows if row]}
 
 
+def copies_of(log: Log, mailbox: str) -> list[Row]:
+    """The copies to a person."""
+    return log.database.all("held_copies", {"folded": folded(mailbox)})
+
+
 def mentions(log: Log, mailbox: str, names: frozenset[str]) -> Iterator[Mention]:
     """Where others' rows name a person, by their address and the names that only they have."""
     redaction, rows = Redaction(mailbox, names), held(log, mailbox)

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,7 @@ def verify(path: Path) -> Verified:
     """Check whether a pack is as it was written, without unpacking it to the disk.
 
     Whatever the file is, this ends: no entry is read beyond the size in its manifest, and a zip
-    bomb is not unpacked.
-
-    Raises:
-        PackRefused: It cannot be opened, is not a pack, or is made to do harm.
+    bomb is not unpacked. PackRefused if it is not a pack, or is made to do harm.
     """
     found = Verified()
     if path.exists() and not path.is_file():  # a device may have no end
@@ -277,34 +275,10 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-_README = """\
-Evidence of the campaign "{campaign}", until {until} (all times are UTC).
-
-timeline.txt   everything that happened, oldest first
-letters.jsonl  the letters: each revision, its hash, and when it was frozen
-frozen/        each revision as it was frozen, with its demands and signatories
-copies.jsonl   every copy: for whom, its state, its Message-ID, the SHA-256 of its bytes, and the
-               entry that has them; or when they were erased; or neither, for a list so long that
-               only hashes are kept
-letters/       the exact bytes that were handed to the mail server (before a DKIM signature)
-events.jsonl   every step of every copy, with the server's reply
-answers.jsonl  what was answered
-mails.jsonl    the mails that came back, their bytes in mails/
-erasures.jsonl letters that lost a name because somebody asked to be forgotten
-manifest.json  the SHA-256 of every entry, chained in this order; the end of the chain is the seal
-
-Each link of the chain is the SHA-256 of a JSON array: the link before, name, size, SHA-256.
-`petition evidence --verify FILE` checks all of this, on any machine, without the log.
-A seal that was noted elsewhere on the day of the pack proves that nothing has changed since.
-"""
-
-
 def write_evidence(log: Log, path: Path) -> str:
     """Write all that a log can prove into a new file, and return its seal.
 
-    Raises:
-        PackRefused: The file exists already.
-        LogUnusable: The bytes of a copy are not those that were sent.
+    PackRefused if the file exists already, LogUnusable if a copy's bytes are not those sent.
     """
     campaign = log.campaign_id or ""
     with log.at_one_moment():
@@ -316,7 +290,8 @@ def write_evidence(log: Log, path: Path) -> str:
 def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:
     if log.rehearses:
         yield REHEARSAL, [b"This was a rehearsal: nobody received anything.\n"]
-    yield "README.txt", [_README.format(campaign=campaign, until=until).encode()]
+    readme = (files("petition.report") / "README.txt").read_text(encoding="utf-8")
+    yield "README.txt", [readme.format(campaign=campaign, until=until).encode()]
     yield "timeline.txt", _timeline(log)
     letters = frozen_letters(log)
     yield "letters.jsonl", _lines(
@@ -394,6 +369,5 @@ def _event_line(row: dict[str, Any]) -> str:
 def _answer_line(row: dict[str, Any]) -> str:
     about = f" on {row['demand']}" if row["demand"] else ""
     quote = f": “{row['quote']}”" if row["quote"] else ""
-    return (
-        f"{row['mailbox']} on {row['letter']}, by {row['channel']}: {row['status']}{about}{quote}"
-    )
+    who = f"{row['mailbox']} on {row['letter']}, by {row['channel']}"
+    return f"{who}: {row['status']}{about}{quote}"

@@ -35,24 +35,14 @@ class QuotedDemand:
 
 @dataclass(frozen=True)
 class Entry:
-    """One person who has the letter, and where they stand with it.
+    """One person who has the letter, and where they stand with it."""
 
-    Args:
-        copy: Their newest copy that may have arrived.
-        had_on: The day on which it was handed over; None: it is not known.
-        reply_by: The letter's reply-by date.
-        today: The date in the campaign's time zone.
-        standing: What they answered.
-        demands: The demands of the letter.
-        zone: The campaign's time zone.
-    """
-
-    copy: Copy
-    had_on: date | None
+    copy: Copy  # their newest one that may have arrived
+    had_on: date | None  # when it was handed over; None: it is not known
     reply_by: date | None
-    today: date
+    today: date  # in the campaign's time zone
     standing: Standing
-    demands: tuple[QuotedDemand, ...]
+    demands: tuple[QuotedDemand, ...]  # of the letter
     zone: ZoneInfo
 
     @property
@@ -104,19 +94,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The answers to one letter.
-
-    Args:
-        letter: Its name.
-        demands: Its demands, in the campaign's first language.
-        entries: Those who have it, in the order of the list.
-        without: How many do not have it, by the state of their copy.
-    """
+    """The answers to one letter."""
 
     letter: str
-    demands: tuple[QuotedDemand, ...]
-    entries: tuple[Entry, ...]
-    without: dict[State, int]
+    demands: tuple[QuotedDemand, ...]  # in the campaign's first language
+    entries: tuple[Entry, ...]  # those who have it, in the order of the list
+    without: dict[State, int]  # how many do not have it, by the state of their copy
 
     @property
     def waiting(self) -> list[Entry]:

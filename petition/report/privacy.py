@@ -19,17 +19,8 @@ from petition.campaign.tables import open_table
 from petition.campaign.text_file import read_text
 from petition.merge import freeze
 from petition.merge.document import Frozen
-from petition.outbox.erasure import (
-    Change,
-    Erased,
-    Redaction,
-    erase,
-    frozen_letters,
-    gone_out,
-    held,
-    mentions,
-    namesakes,
-)
+from petition.outbox import erasure
+from petition.outbox.database import Row
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of
@@ -57,11 +48,7 @@ def traces(
 ) -> list[Trace]:
     """Every line of people files, letters and petition.toml that names a person.
 
-    Args:
-        root: The campaign folder.
-        settings: Name the lists.
-        has_address: Whether a text contains their address.
-        names_them: Whether a text contains their address or their name.
+    `has_address` says whether a text contains their address, `names_them` that or their name.
     """
     lists = dict.fromkeys(settings.people.values())
     found = [trace for file in lists for trace in _in_list(root, file, has_address, names_them)]
@@ -158,7 +145,7 @@ class Receipt:
     """What was erased from one log, and where the name had been sent."""
 
     log: str
-    erased: Erased
+    erased: erasure.Erased
     gone: list[Disclosure] = field(default_factory=list)
     is_uncertain: bool = False  # whether all of these copies arrived is not known
     rehashed: list[str] = field(default_factory=list)
@@ -168,43 +155,42 @@ class Receipt:
 
 def names_in_log(log: Log, mailbox: str) -> set[str]:
     """What the log calls the person of an address."""
-    return {str(one["name"]) for one in held(log, mailbox)["copies"]} - {""}
+    return {str(one["name"]) for one in erasure.copies_of(log, mailbox)} - {""}
 
 
 def strangers_in_log(log: Log, mailbox: str, names: Iterable[str]) -> set[str]:
     """Those of some names that others in the log have too, in lower case."""
-    return {one.casefold() for one in names} & namesakes(log, mailbox)
+    return {one.casefold() for one in names} & erasure.namesakes(log, mailbox)
 
 
 def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
-    """Erase a person from a log, and from the sandbox's letters.
+    """Erase a person from a log, and of a rehearsal from the sandbox's letters (`outbox`).
 
     The caller owns the log. What was erased is overwritten on the disk before this returns.
-
-    Args:
-        log: The log.
-        person: The person.
-        outbox: The sandbox's Maildir; None: the log is not a rehearsal's.
-
-    Raises:
-        LogUnusable: The log could not be written.
+    LogUnusable if the log could not be written.
     """
-    receipt = Receipt(log.where, Erased())
-    letters = frozen_letters(log)
-    receipt.gone = [*_received(log, person), *_named_in(log, letters, person)]
-    receipt.is_uncertain = any(_is_uncertain(log, person, one) for one in receipt.gone)
-    redaction = Redaction(person.mailbox, person.own_names)
+    receipt = Receipt(log.where, erasure.Erased())
+    letters, copies = erasure.frozen_letters(log), erasure.copies_of(log, person.mailbox)
+    receipt.gone = [*_received(copies), *_named_in(log, letters, person)]
+    uncertain = {one["letter"] for one in copies if one["state"] == State.UNCERTAIN}
+    receipt.is_uncertain = any(
+        one.letter in uncertain
+        if one.role == "recipient"
+        else log.counts(one.letter).by_state.get(State.UNCERTAIN, 0) > 0
+        for one in receipt.gone
+    )
+    redaction = erasure.Redaction(person.mailbox, person.own_names)
     changes = [change for one in letters if (change := without(one, person))]
     receipt.rehashed = [f"{one.after.letter}, revision {one.after.revision}" for one in changes]
     receipt.texts = sorted({one.letter for one in letters if redaction.names_them(_source(one))})
-    receipt.erased = erase(log, person.mailbox, person.own_names, changes)
+    receipt.erased = erasure.erase(log, person.mailbox, person.own_names, changes)
     log.database.scrub()
     if outbox:
         receipt.files = _erase_files(outbox, receipt.erased.digests, redaction)
     return receipt
 
 
-def without(letter: FrozenLetter, person: DataSubject) -> Change | None:
+def without(letter: FrozenLetter, person: DataSubject) -> erasure.Change | None:
     """A frozen letter without a person; None: it does not name them."""
     new = freeze.without(
         Frozen.from_json(letter.document),
@@ -214,7 +200,7 @@ def without(letter: FrozenLetter, person: DataSubject) -> Change | None:
     if new is None:
         return None
     after = replace(letter, document=new.to_json(), hash=new.hash, content_hash=new.content_hash)
-    return Change(letter, after)
+    return erasure.Change(letter, after)
 
 
 def _source(letter: FrozenLetter) -> str:
@@ -223,19 +209,11 @@ def _source(letter: FrozenLetter) -> str:
     return "\n".join([frozen.source, *demands])
 
 
-def _received(log: Log, person: DataSubject) -> Iterator[Disclosure]:
-    for row in held(log, person.mailbox)["copies"]:
+def _received(copies: Iterable[Row]) -> Iterator[Disclosure]:
+    for row in copies:
         if row["state"] in MAY_HAVE_ARRIVED:
-            day = str(row["letter_date"]) if row["letter_date"] else None
-            letter, revision = str(row["letter"]), int(str(row["revision"]))
-            yield Disclosure(letter, revision, "recipient", 1, day, day)
-
-
-def _is_uncertain(log: Log, person: DataSubject, gone: Disclosure) -> bool:
-    if gone.role != "recipient":
-        return log.counts(gone.letter).by_state.get(State.UNCERTAIN, 0) > 0
-    copies = held(log, person.mailbox)["copies"]
-    return any(one["letter"] == gone.letter and one["state"] == State.UNCERTAIN for one in copies)
+            day = row["letter_date"] or None
+            yield Disclosure(row["letter"], row["revision"], "recipient", 1, day, day)
 
 
 def _named_in(
@@ -246,7 +224,7 @@ def _named_in(
         roles = [key for key in ("cc", "bcc") if _has_mailbox(document[key], person.mailbox)]
         if any(map(person.is_signature, document["signatories"]["published"])):
             roles.append("signatory")
-        copies, first, last = gone_out(log, letter) if roles else (0, None, None)
+        copies, first, last = erasure.gone_out(log, letter) if roles else (0, None, None)
         for role in roles if copies else ():
             yield Disclosure(letter.letter, letter.revision, role, copies, first, last)
 
@@ -256,7 +234,7 @@ def _has_mailbox(entries: Iterable[str | list[str]], mailbox: str) -> bool:
     return folded(mailbox) in map(folded, addresses)
 
 
-def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
+def _erase_files(outbox: Path, digests: set[str], redaction: erasure.Redaction) -> int:
     """Delete the sandbox's letters to a person, and those that name them."""
     count = 0
     # A link could lead to mail that does not belong to the sandbox.
@@ -273,26 +251,26 @@ def _erase_files(outbox: Path, digests: set[str], redaction: Redaction) -> int:
 
 def export(log: Log, person: DataSubject) -> dict[str, Any]:
     """Everything that a log holds about a person, as JSON."""
-    rows = held(log, person.mailbox)
+    rows = erasure.held(log, person.mailbox)
     kept: dict[Any, Any] = {row["id"]: row["bytes"] for row in rows["copies"] if row["bytes"]}
     found: dict[str, Any] = {name: list(map(_readable, some)) for name, some in rows.items()}
     for copy in found["copies"]:
-        copy["text"] = _text_of(kept[copy["id"]]) if copy["id"] in kept else None
+        copy["text"] = None
+        if data := kept.get(copy["id"]):
+            mail = email.message_from_bytes(data, policy=email.policy.default)
+            body = mail.get_body(("plain",))
+            copy["text"] = str(body.get_content()) if body else ""
         copy["fields"] = fields_of(copy["fields"])
-    named = _named_in(log, frozen_letters(log), person)
+    named = _named_in(log, erasure.frozen_letters(log), person)
     return {
         "log": log.where,
         **found,
         "named_in": [asdict(one) for one in named],
-        "mentions": [asdict(one) for one in mentions(log, person.mailbox, person.own_names)],
+        "mentions": [
+            asdict(one) for one in erasure.mentions(log, person.mailbox, person.own_names)
+        ],
         "forgotten_at": Forgotten(log).day(person.mailbox),
     }
-
-
-def _text_of(data: bytes) -> str:
-    """The plain text of a letter."""
-    body = email.message_from_bytes(data, policy=email.policy.default).get_body(("plain",))
-    return str(body.get_content()) if body else ""
 
 
 def _readable(row: dict[str, object]) -> dict[str, object]:

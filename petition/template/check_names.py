@@ -245,11 +245,9 @@ class ComparedCell(NamedTuple):
     @classmethod
     def of(cls, line: int, cell: str, value: float) -> Self:
         """The comparison of a cell with a value."""
-        is_yes_no = isinstance(value, bool)
-        what = (
-            f"{cell} is a text, and is compared with {'true or false' if is_yes_no else 'a number'}"
-        )
-        if is_yes_no:
+        kind = "true or false" if isinstance(value, bool) else "a number"
+        what = f"{cell} is a text, and is compared with {kind}"
+        if isinstance(value, bool):
             return cls(line, what, f'Write what is in the cell: {cell} == "yes"', cell)
         return cls(line, what, f'Write {cell}|int == {value}, or {cell} == "{value}"', cell)
 
