@@ -20,7 +20,7 @@ from petition.errors import ExitStatus, ServerTrouble, UsageError
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
-from petition.inbox.patterns import Finding
+from petition.inbox.patterns import Finding, Kind
 from petition.outbox.inbound import Incoming, Recorded, sent_since
 from petition.trust import Section
 
@@ -219,7 +219,7 @@ class _Shown:
             elif one.copy:
                 self._kinds[kind] += 1
                 self._ours.append(_row(one))
-            else:
+            elif kind != Kind.REPORT:
                 self._other_count += 1
                 if len(self._others) < _UNMATCHED_SHOWN:
                     self._others.append((one.mail.sender, kind, one.mail.subject[:60]))

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     AUTO_REPLY = "auto-reply"  # a program wrote it: out of office, received, delivered, read
     UNSUBSCRIBE = "unsubscribe"  # a person wants no more letters
     COMPLAINT = "complaint"  # a person called the letter spam (RFC 5965)
+    REPORT = "report"  # what receivers tell a domain's owner: DMARC, TLS (RFC 9990, 8460)
     ANSWER = "answer"  # a person wrote
 
 

@@ -51,13 +51,15 @@ SELECT * FROM copy WHERE id = :copy
 -- :name unmatched
 -- Mails that belong to no copy, and that no person has assigned; the newest first.
 SELECT id, kind, sender, subject, reason, seen_at FROM mail
-WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
+WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
+  AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 ORDER BY id DESC LIMIT :limit
 
 -- :name count_unmatched
 -- How many there are.
 SELECT COUNT(*) FROM mail
-WHERE copy IS NULL AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
+WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
+  AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 
 -- :name copy_by_message_id
 -- The copy that went out under a Message-ID.

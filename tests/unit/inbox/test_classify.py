@@ -41,6 +41,44 @@ def test_every_sample_has_an_answer():
     assert len(there) >= 60
 
 
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("answer-calendar-declined.eml", "declined the invitation: I am abroad that day."),
+        ("answer-pdf-alone.eml", "it has no words of its own; attached: answer.pdf"),
+        ("answer-winmail.eml", "it has no words of its own; attached: winmail.dat"),
+    ],
+)
+def test_an_answer_without_text_says_what_is_there(file: str, reason: str):
+    assert explain((SAMPLES / file).read_bytes()).reason == reason
+
+
+def test_a_reaction_is_told():
+    mail = (
+        b"From: k@kaz.example\nContent-Type: multipart/alternative; boundary=a\n\n"
+        b"--a\n\nKim reacted\n\n--a\nContent-Type: text/vnd.google.email-reaction+json\n\n"
+        b'{"version": 1, "emoji": "\xf0\x9f\x91\x8d"}\n--a--\n'
+    )
+    found = explain(mail)
+    assert (found.kind, found.reason) == ("answer", "reacted with \N{THUMBS UP SIGN}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ("complaint", "abuse"),
+        ("complaint", "x-unheard-of"),
+        ("report", "virus"),
+        ("report", "dmarc"),
+    ],
+)
+def test_a_feedback_report_is_a_complaint_unless_its_type_says_otherwise(kind: str, type_: str):
+    data = (SAMPLES / "arf-abuse.eml").read_text(encoding="utf-8")
+    changed = data.replace("Feedback-Type: abuse", f"Feedback-Type: {type_}")
+    assert changed != data or type_ == "abuse"
+    assert explain(changed.encode()).kind == kind
+
+
 @pytest.mark.parametrize("row", rows("replies.csv"), ids=lambda row: row["subject"][:60])
 def test_automatic_replies_and_answers_are_told_apart(row: dict[str, str]):
     header = f"{row['header']}\n" if row["header"] else ""
