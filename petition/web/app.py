@@ -42,20 +42,15 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from petition.errors import LogUnusable, UsageError
-from petition.outbox.inbound import (
-    copy_with,
-    count_noted,
-    is_token,
-    leave_all,
-    note,
-    waits,
-)
+from petition.outbox.inbound import copy_with, count_noted, is_token, leave_all, note, waits
 from petition.outbox.log import Log
 from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 
 # By language: the heading and the text of each page, and the label of its button.
 WORDS = tomllib.loads((files("petition.web") / "words.toml").read_text(encoding="utf-8"))
+STYLE = (files("petition.web") / "page.css").read_text(encoding="utf-8")
+_PAGE = (files("petition.web") / "page.html").read_text(encoding="utf-8")
 
 # A language range with its weight; whatever follows its first hyphen makes no difference here.
 _RANGE = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]{1,35})?\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
@@ -74,24 +69,6 @@ def language_for(accepted: str, others: Iterable[str]) -> str:
     tags += [other.lower().partition("-")[0] for other in others]
     return next((tag for tag in tags if tag in WORDS), "en")
 
-
-STYLE = """\
-:root{color-scheme:light dark;--page:#fff;--text:#1b1b1b;--button:#0b4a85;--label:#fff}
-@media (prefers-color-scheme:dark){
-:root{--page:#14171a;--text:#f1f1f1;--button:#a8d0ff;--label:#0b1a2b}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--text);
-font:1.125rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
-main{max-width:34rem;margin:0 auto;padding:12vh 1.25rem 3rem;overflow-wrap:anywhere}
-h1{font-size:1.75rem;line-height:1.25;margin:0 0 1rem}
-p{margin:0 0 1.5rem}
-a{color:inherit}
-button{font:inherit;font-weight:600;min-height:3rem;padding:.75rem 1.75rem;border:2px solid
-transparent;border-radius:.5rem;background:var(--button);color:var(--label);cursor:pointer}
-button:hover{text-decoration:underline}
-button:focus-visible,a:focus-visible{outline:3px solid var(--text);outline-offset:3px}
-@media (max-width:26rem){main{padding-top:3rem}button{width:100%}}
-"""
 
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
 
@@ -115,15 +92,10 @@ WITH_BUTTON = ("ask", "later")
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The pages of one campaign.
+    """The pages of one campaign."""
 
-    Args:
-        sender: The sender's name, as readers know it.
-        address: Where answers go.
-    """
-
-    sender: str
-    address: str
+    sender: str  # the sender's name, as readers know it
+    address: str  # where answers go
 
     def html(self, name: str, language: str) -> str:
         """A page by its name in words.toml."""
@@ -138,12 +110,12 @@ class Pages:
             f'<form method="post"><input type="hidden" name="{FIELD}" value="{VALUE}">'
             f"<button>{escape(words['button'])}</button></form>"
         )
-        return (
-            f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{heading}</title>\n<style>{STYLE}</style>\n</head>\n"
-            f"<body>\n<main>\n<h1>{heading}</h1>\n<p>{filled}</p>\n"
-            f"{form if name in WITH_BUTTON else ''}</main>\n</body>\n</html>\n"
+        return _PAGE.format(
+            language=language,
+            heading=heading,
+            style=STYLE,
+            text=filled,
+            form=form if name in WITH_BUTTON else "",
         )
 
 
@@ -171,10 +143,8 @@ class LogLate(Exception):
 class Clicks:
     """Looks tokens up and counts clicks, on one event loop; two threads wait for the disk.
 
-    Args:
-        log: The log; only the thread of this object uses it.
-        reopen: Opens it again, since the server of its database may have been restarted.
-        file: Where clicks are noted that have to wait.
+    Only its own thread uses the log; `reopen` opens it again, since the server of its database
+    may have been restarted. Clicks that have to wait are noted in the file.
     """
 
     def __init__(self, log: Log, reopen: Callable[[], Log], file: Path) -> None:
@@ -190,11 +160,7 @@ class Clicks:
         self._catching_up: asyncio.Task[None] | None = None
 
     async def find(self, token: str) -> tuple[Copy | None, bool]:
-        """The copy that a token was made for, if there is one; and whether its reader has left.
-
-        Raises:
-            LogLate: The log does not answer.
-        """
+        """The copy that a token was made for, if any, and whether its reader has left; LogLate."""
         if self._counting.is_stuck:
             raise LogLate
         loop = asyncio.get_running_loop()
@@ -208,9 +174,7 @@ class Clicks:
     async def count(self, token: str) -> Copy | None:
         """Unsubscribe the address that a token was made for; returns its copy.
 
-        Raises:
-            LogLate: The log does not answer; the click is noted and will be counted.
-            OSError: It could not be noted either.
+        LogLate: the click is noted and will be counted. OSError: it could not be noted either.
         """
         fault: Exception | None = None
         if not self._counting.is_stuck:
@@ -224,11 +188,7 @@ class Clicks:
         raise LogLate from fault
 
     def close(self) -> bool:
-        """Count what still waits, if possible, and close the log.
-
-        Returns:
-            Whether clicks are left in the file.
-        """
+        """Count what still waits, if possible, and close the log; whether clicks are left over."""
         self._thread.shutdown()
         self._pen.shutdown()
         if waits(self._file):
@@ -318,11 +278,8 @@ class _Batches(Generic[T]):
 class Endpoint:
     """Answers requests.
 
-    Args:
-        clicks: Finds and counts them in the log.
-        pages: The campaign's pages.
-        languages: The campaign's, for readers whose own language is not known.
-        note: Called with what was done; that identifies nobody.
+    `languages` are the campaign's, for readers whose own is not known; `note` is called with
+    what was done, which identifies nobody.
     """
 
     def __init__(
@@ -340,9 +297,7 @@ class Endpoint:
     def application(self, root_path: str = "") -> Starlette:
         """The application.
 
-        Args:
-            root_path: What comes before /u/TOKEN if a reverse proxy passes whole paths on; the path
-                without it is answered too.
+        A reverse proxy may pass whole paths on, with a `root_path` before /u/TOKEN, or without.
         """
         places = dict.fromkeys((f"{root_path}/u/{{token}}", "/u/{token}"))
         application = Starlette(
@@ -437,11 +392,7 @@ def _plain(text: str, status: int) -> Response:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0: a free one.
-
-    Raises:
-        UsageError: The address or the port cannot be used.
-    """
+    """A socket that listens; port 0: a free one. UsageError if it cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Each connection is an open file, of which many systems allow 1,024 unless asked for more.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
