@@ -21,7 +21,7 @@ from petition.inbox.classify import explain, set_aside
 from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
 from petition.inbox.patterns import Finding, Kind
-from petition.outbox.inbound import Incoming, Recorded, sent_since
+from petition.outbox.inbound import Incoming, Recorded
 from petition.trust import Section
 
 _POLL_SECONDS = 60
@@ -74,7 +74,7 @@ def inbox(
 
 def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) -> None:
     incoming = Incoming(place.existing_log)
-    since = sent_since(incoming.first_sent())
+    since = incoming.sent_since()
     if since is None:
         raise UsageError("nothing has been sent yet", "There can be no answers")
     reader = _Reader(incoming, settings, place.root, since, watch, as_json)

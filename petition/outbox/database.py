@@ -244,6 +244,16 @@ class Database(ABC):
     def one(self, name: str, values: Values | None = None) -> Row | None:
         """The first row of a query's result, or None."""
 
+    def value(self, name: str, values: Values | None = None) -> Any:  # noqa: ANN401 (as in Row)
+        """The first value of a query's first row; None if it has none."""
+        row = self.one(name, values)
+        return row[0] if row else None
+
+    def moment(self, name: str, values: Values | None = None) -> datetime | None:
+        """The same as a moment that the log kept."""
+        text = self.value(name, values)
+        return moment(text) if text else None
+
     @abstractmethod
     def all(self, name: str, values: Values | None = None) -> list[Row]:
         """All rows of a query's result."""

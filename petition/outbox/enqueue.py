@@ -17,7 +17,7 @@ from petition.address import folded
 from petition.errors import LogChanged
 from petition.identity import Signer
 from petition.outbox import models
-from petition.outbox.database import Row, drop_inbound_indexes, moment
+from petition.outbox.database import Row, drop_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of, state_of
@@ -157,7 +157,6 @@ class Listing:
         actions = {Action(row[0]): row[1] for row in self._database.all("count_actions")}
         # Each further question goes through the whole list: it is asked where it has an answer.
         is_excluded, is_deferred = Action.EXCLUDED in actions, Action.DEFERRED in actions
-        due = self._database.one("deferred_until") if is_deferred else None
         excluded = self._database.all("count_excluded") if is_excluded else []
         may_differ = Action.WAITING in actions or Action.RETURNED in actions
         return Comparison(
@@ -167,16 +166,12 @@ class Listing:
             limit=limit,
             at=at,
             actions=actions,
-            gone=self._count("gone", {"letter": letter}),
-            newly_excluded=self._count("count_newly_excluded") if is_excluded else 0,
-            as_queued=self._count("count_as_queued") if may_differ else 0,
-            due_at=moment(due[0]) if due and due[0] else None,
+            gone=self._database.value("gone", {"letter": letter}),
+            newly_excluded=self._database.value("count_newly_excluded") if is_excluded else 0,
+            as_queued=self._database.value("count_as_queued") if may_differ else 0,
+            due_at=self._database.moment("deferred_until") if is_deferred else None,
             excluded={row[0]: row[1] for row in excluded},
         )
-
-    def _count(self, query: str, values: Mapping[str, object] | None = None) -> int:
-        row = self._database.one(query, values)
-        return row[0] if row else 0
 
     def to_send(self) -> Iterator[ListedRow]:
         """The chosen rows that can be sent, in the order of the list."""
@@ -251,7 +246,7 @@ class Listing:
     def _has_rows(self, comparison: Comparison, freeze: FrozenLetter | None) -> bool:
         if freeze and freeze.revision > 1 and not comparison.to_send:
             return False
-        return comparison.has_any(*_QUEUED) or self._count("count_enqueued") > 0
+        return comparison.has_any(*_QUEUED) or self._database.value("count_enqueued") > 0
 
     def states(self) -> dict[State, int]:
         """How many of the chosen rows have a copy in each state."""
@@ -281,7 +276,7 @@ class Listing:
     def _enqueue(self, comparison: Comparison, now: str) -> None:
         if comparison.has_any(Action.ANOTHER, Action.REPLACED):
             self._database.run("outdate")
-        last = self._count("last_copy")
+        last = self._database.value("last_copy")
         values = {"letter": self._letter, "revision": comparison.revision, "now": now}
         self._database.run("enqueue", values)
         self._database.survey("copy")

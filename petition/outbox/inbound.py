@@ -35,7 +35,7 @@ from petition.errors import LogUnusable
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import INBOX
-from petition.outbox.database import make_inbound_indexes, moment, stamp
+from petition.outbox.database import make_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.log_file import sync
 from petition.outbox.manual import Forgotten, stop_writing
@@ -265,13 +265,12 @@ class Incoming:
         self._again |= {sha256: mail for mail, sha256, _ in rows}
         return {place for _, _, place in rows}
 
-    def first_sent(self) -> str | None:
-        """When the first letter went out, if any; never in the future, where a clock was ahead."""
-        row = self.log.database.one("first_sent")
-        if not row or not row[0]:
-            return None
-        now = self.log.clock()
-        return str(row[0]) if moment(row[0]) <= now else stamp(now - _CLOCK_WAS_AHEAD)
+    def sent_since(self) -> str | None:
+        """The day of the first letter as IMAP searches for it (RFC 9051 6.4.4); None: none went."""
+        day, now = self.log.database.moment("first_sent"), self.log.clock()
+        if day and day > now:  # a clock was ahead
+            day = now - _CLOCK_WAS_AHEAD
+        return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}" if day else None
 
     def unmatched(self, limit: int) -> list[Unmatched]:
         """The mails that belong to no copy, the newest first."""
@@ -279,8 +278,7 @@ class Incoming:
 
     def unmatched_count(self) -> int:
         """How many there are."""
-        row = self.log.database.one("count_unmatched")
-        return int(row[0]) if row else 0
+        return int(self.log.database.value("count_unmatched"))
 
     def knows(self, mail: Received) -> bool:
         """Whether a mail was recorded before, from any source."""
@@ -357,8 +355,7 @@ class Incoming:
         self.log.database.run("add_mail", values | {"waits": int(waits)})
         if copy is None or waits:
             return Recorded(_light(mail), copy, matched_by, (WAITS,) if waits else ())
-        row = self.log.database.one("has_mail", {"sha256": digest})
-        number = row[0] if row else 0
+        number = self.log.database.value("has_mail", {"sha256": digest})
         effects = self._apply(mail, copy, matched_by, number)
         return Recorded(_light(mail), copy, matched_by, effects)
 
@@ -473,14 +470,6 @@ def failed_on(mail: Received, fault: Exception) -> Received:
 
 def _light(mail: Received) -> Received:
     return replace(mail, data=b"")
-
-
-def sent_since(text: str | None) -> str | None:
-    """The day of a moment of the log as IMAP searches for it (RFC 9051 6.4.4), or None."""
-    if not text:
-        return None
-    day = moment(text)
-    return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}"
 
 
 # Of a mail from somebody who was forgotten only its digest is kept, so that it is read once.

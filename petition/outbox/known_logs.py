@@ -97,8 +97,7 @@ def epoch_of(database: Database) -> int:
 
 
 def _copies(database: Database) -> int:
-    row = database.one("count_copies")
-    return int(row[0]) if row else 0
+    return int(database.value("count_copies"))
 
 
 def _has_attempts(database: Database) -> bool:

@@ -240,8 +240,7 @@ class Log:
 
     def next_due(self, letter: str) -> datetime | None:
         """When the first deferred copy of a letter is due."""
-        row = self.database.one("next_due", {"letter": letter})
-        return moment(row[0]) if row and row[0] else None
+        return self.database.moment("next_due", {"letter": letter})
 
     def count_attempt(self, login: str, recipients: int, cap: Cap = lambda _: None) -> bool:
         """Count a letter that has no row, such as a trial, against a login's daily cap.
@@ -277,9 +276,8 @@ class Log:
     def spent(self, login: str) -> tuple[int, datetime | None]:
         """A login's recipients in the last 24 hours, and when the oldest of its attempts was."""
         values = {"login": login, "since": stamp(self.clock() - DAY)}
-        used = self.database.one("attempted", values)
-        oldest = self.database.one("attempt_leaves", values)
-        return (used[0] if used else 0), (moment(oldest[0]) if oldest and oldest[0] else None)
+        used = self.database.value("attempted", values)
+        return used, self.database.moment("attempt_leaves", values)
 
     def days_before(self, login: str) -> int:
         """On how many earlier days a login sent letters, counted from the first attempt of all."""
@@ -291,8 +289,7 @@ class Log:
     def frees(self, login: str, recipients: int) -> datetime | None:
         """When the attempt of the last 24 hours was made that completes so many recipients."""
         values = {"login": login, "since": stamp(self.clock() - DAY), "recipients": recipients}
-        row = self.database.one("attempt_frees", values)
-        return moment(row[0]) if row and row[0] else None
+        return self.database.moment("attempt_frees", values)
 
     # ---- reports
 

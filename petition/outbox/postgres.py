@@ -273,7 +273,7 @@ class PostgresDatabase(Database):
     def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by a lock that ends with this connection."""
         deadline = time.monotonic() + patience
-        while not ((row := self.one("own")) and row[0]):
+        while not self.value("own"):
             if time.monotonic() > deadline:
                 raise self._busy()
             time.sleep(PAUSE)

@@ -21,7 +21,7 @@ from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer
-from petition.outbox.database import Database, moment, stamp
+from petition.outbox.database import Database, stamp
 from petition.outbox.log import Cap, Log
 from petition.outbox.models import Copy, copies_of, queue_moved
 from petition.outbox.states import DONE, WAITING, Reason, State, check_transition
@@ -277,8 +277,7 @@ class Run:
 
         def step(database: Database) -> datetime | None:
             values = {"letter": self.letter, "full": list(full)}
-            row = database.one("next_due_chosen", values)
-            return moment(row[0]) if row and row[0] else None
+            return database.moment("next_due_chosen", values)
 
         return await self._committer.commit(step)
 
@@ -409,7 +408,7 @@ class SharedRun(Run):
         """How many copies could be claimed now; `limit` are enough to know of."""
 
         def step(database: Database) -> int:
-            row = database.one("waiting_shared", self._which | {"now": self._log.now})
-            return min(limit, row[0]) if row else 0
+            values = self._which | {"now": self._log.now}
+            return min(limit, int(database.value("waiting_shared", values)))
 
         return await self._committer.commit(step)

@@ -193,9 +193,6 @@ def _digests(database: Database) -> dict[str, int]:
 
 
 def _counts(database: Database) -> dict[str, int]:
-    found = {}
-    for table in tables():
-        row = database.one(f"size_{table}")
-        found[table] = row[0] if row else 0
+    found: dict[str, int] = {table: database.value(f"size_{table}") for table in tables()}
     found["meta"] -= sum(database.one("meta", {"name": name}) is not None for name in _NOTES)
     return found

@@ -32,7 +32,7 @@ _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [
 
 def join(log: Log) -> bool:
     """Become a sender of a log while its connection lives; False if a `send` owns it."""
-    has_joined = _granted(log, "join_senders")
+    has_joined = bool(log.database.value("join_senders"))
     if has_joined:
         log.refuse_closed()
     return has_joined
@@ -40,8 +40,7 @@ def join(log: Log) -> bool:
 
 def keep_servers_time(log: Log) -> None:
     """Go by the clock of the log's server: those of the workers may differ."""
-    row = log.database.one("server_time")
-    ahead = timedelta(seconds=row[0] - utc_now().timestamp()) if row else timedelta()
+    ahead = timedelta(seconds=log.database.value("server_time") - utc_now().timestamp())
     log.clock = lambda: utc_now() + ahead
 
 
@@ -102,13 +101,8 @@ def _dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
     database = log.database
     in_hand = {row[0] for row in database.all("owners_in_hand")}
     others = in_hand | {row[0] for row in database.all("living_workers")}
-    dead = [one for one in sorted(others - {owner}) if _granted(log, "is_dead", {"owner": one})]
+    dead = [one for one in sorted(others - {owner}) if database.value("is_dead", {"owner": one})]
     return dead + ([owner] if is_idle and owner in in_hand else [])
-
-
-def _granted(log: Log, query: str, values: dict[str, object] | None = None) -> bool:
-    row = log.database.one(query, values)
-    return bool(row and row[0])
 
 
 def queue_missing_jobs(log: Log) -> bool:
@@ -216,8 +210,7 @@ def make_tables(database: Database, engine: str) -> None:
 
 def waiting_unchosen(database: Database, letter: str) -> int:
     """How many listed copies of a letter wait without having been chosen: workers send them too."""
-    row = database.one("waiting_unchosen", {"letter": letter})
-    return row[0] if row else 0
+    return int(database.value("waiting_unchosen", {"letter": letter}))
 
 
 def keep_settings(database: Database, letter: str, settings: str, now: str) -> None:
@@ -233,8 +226,7 @@ def settings_of(database: Database, letter: str) -> str | None:
 
 def last_letter(database: Database) -> str:
     """The letter whose settings were kept last; "": none."""
-    row = database.one("last_dispatch")
-    return str(row[0]) if row else ""
+    return str(database.value("last_dispatch") or "")
 
 
 ALL = ""  # the bucket that every letter takes a turn from
@@ -251,8 +243,7 @@ def take_turn(database: Database, name: str, interval: float) -> float:
 
     The connection must be one that no run commits through: a turn must not wait.
     """
-    row = database.one("take_turn", {"name": name, "interval": interval})
-    return max(0.0, float(row["delay"])) if row else 0.0
+    return max(0.0, float(database.value("take_turn", {"name": name, "interval": interval})))
 
 
 def texts_of_waiting(database: Database, letter: str, field: str) -> Iterator[str]:

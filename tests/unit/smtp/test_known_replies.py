@@ -101,7 +101,7 @@ def test_every_row_of_the_table_is_known_from_a_reply():
 def test_advice_is_one_sentence_or_two_without_a_full_stop(known):
     assert not known.hint.endswith(".")
     assert len(known.hint) < 240
-    re.compile(known.reply)
+    re.compile(known.reply), re.compile(known.of_host)
 
 
 @pytest.mark.parametrize(
