@@ -30,11 +30,9 @@ from petition.template.markdown import first_html, soft_line_ends
 from petition.template.sandbox import template_syntax
 from petition.template.tags import TAG, Marked, Role, Tag, mark_tags
 
-TEMPLATE, DATABASE, SERVER = (
-    "mailmerge_template.txt",
-    "mailmerge_database.csv",
-    "mailmerge_server.conf",
-)
+TEMPLATE = "mailmerge_template.txt"
+DATABASE = "mailmerge_database.csv"
+SERVER = "mailmerge_server.conf"
 _HEADER = re.compile(r"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)
 _NAMED = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\s*", re.DOTALL)
 _KNOWN = frozenset(
@@ -60,15 +58,15 @@ class ForeignTemplate:
         self.text = text
 
     @classmethod
-    def read(cls, text: str, report: Report) -> Self | None:
-        """A text, if a letter can have its tags; else each problem is reported with its line."""
+    def read(cls, text: str, report: Report) -> Self:
+        """A text; what a letter cannot have is reported with its line."""
         found = cls(text)
         try:
-            return found if check_statements(found._tree, report) else None
+            check_statements(found._tree, report)
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, text)
             report(said.line or fault.lineno, said.what, said.hint)
-            return None
+        return found
 
     @cached_property
     def _tree(self) -> nodes.Template:
@@ -102,11 +100,7 @@ class ForeignTemplate:
 def written_out(text: str, marked: Marked, names: Mapping[str, str], empty: Collection[str]) -> str:
     """A text with its tags back in their places, and new names in them.
 
-    Args:
-        text: The text with marks.
-        marked: What they mean.
-        names: The new names by the old ones.
-        empty: Old names that can be empty: a tag that prints only one of them then prints nothing.
+    `empty` are old names that can be empty: a tag that prints only one of them then prints nothing.
     """
 
     def written(mark: re.Match[str]) -> str:
@@ -245,37 +239,21 @@ def read_mailmerge(folder: Path) -> MailmergeCampaign:
     return _Reading(folder).campaign()
 
 
-class _Stop(Exception):
-    """What was found makes further checks useless."""
-
-
 class _Reading:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._problems: list[Problem] = []
 
     def campaign(self) -> MailmergeCampaign:
-        try:
-            made = self._read()
-        except _Stop:
-            made = None
-        if made is None or self._problems:
-            raise CampaignError(sorted(self._problems))
-        return made
-
-    def _read(self) -> MailmergeCampaign:
         texts = {name: self._text(name) for name in (TEMPLATE, SERVER, DATABASE)}
-        if self._problems:
-            raise _Stop
+        self._stop_if_wrong()
         headers, body = self._template(texts[TEMPLATE])
         raw_columns, raw_rows = self._database(texts[DATABASE])
         self._judge_names(headers, body, raw_columns)
-        if self._problems:
-            raise _Stop
+        self._stop_if_wrong()
         one = {name: found[0] for name, found in headers.items()}
         to = [self._recipient(one["to"], line, row) for line, row in raw_rows]
-        if self._problems:
-            raise _Stop
+        self._stop_if_wrong()
         columns = _new_names(raw_columns, raw_rows, to)
         rows = [
             {"email": address, "name": name, **{columns[key]: row[key] for key in raw_columns}}
@@ -289,7 +267,7 @@ class _Reading:
             for key in raw_columns
             if any(not row[key].strip() for _, row in raw_rows)
         }
-        return MailmergeCampaign(
+        made = MailmergeCampaign(
             sender=sender,
             reply_to=reply_to,
             cc=[address for _, address in copies["cc"]],
@@ -304,6 +282,12 @@ class _Reading:
             server=self._server(texts[SERVER]),
             dropped_names=[f"{name} <{address}>" for name, address in copies["cc"] if name],
         )
+        self._stop_if_wrong()
+        return made
+
+    def _stop_if_wrong(self) -> None:
+        if self._problems:
+            raise CampaignError(sorted(self._problems))
 
     # ---- the template
 
@@ -324,18 +308,16 @@ class _Reading:
             if name in headers and name != "attachment":
                 what = f"there are two headers {found[1]}"
                 self._complain(TEMPLATE, line, what, "Write them as one")
-            if value := self._parsed(found[2], line):
-                headers.setdefault(name, []).append(Header(line, value))
+            headers.setdefault(name, []).append(Header(line, self._parsed(found[2], line)))
         for name in ("to", "subject", "from"):
             if name not in headers:
                 what = f"has no header {name.upper()}"
                 self._complain(TEMPLATE, None, what, f"Add a line {name.upper()}: at the top")
         body = self._parsed(rest, head.count("\n") + 3)
-        if body is None or self._problems:
-            raise _Stop
+        self._stop_if_wrong()
         return headers, body
 
-    def _parsed(self, text: str, first_line: int) -> ForeignTemplate | None:
+    def _parsed(self, text: str, first_line: int) -> ForeignTemplate:
         def report(line: int, what: str, hint: str, mark: str = "") -> None:  # noqa: ARG001
             self._complain(TEMPLATE, first_line + line - 1, what, hint)
 
@@ -460,8 +442,7 @@ class _Reading:
             self._complain(DATABASE, 1, "two columns have the same name", "Rename one of them")
         if not rows and not self._problems:
             self._complain(DATABASE, None, "has no rows", "Add people to write to")
-        if self._problems:
-            raise _Stop
+        self._stop_if_wrong()
         return columns, rows
 
     def _server(self, text: str) -> dict[str, str]:

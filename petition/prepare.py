@@ -231,10 +231,10 @@ class Plan:
     frozen_at: datetime | None = None
     renamed_from: str | None = None
 
-    def refusal(self, *, can_revise: bool = True) -> "PlanRefused | None":
+    def refusal(self, can_revise: Callable[[], bool] = lambda: True) -> "PlanRefused | None":
         """Why a person must first say what they want; None: it can be sent.
 
-        Without `can_revise` there is nobody whom `--revise` would reach.
+        `can_revise` says whether there is anybody whom `--revise` would reach.
         """
         if self.renamed_from:
             return PlanRefused(
@@ -246,16 +246,14 @@ class Plan:
             )
         if self.changes and self.frozen_at:
             day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
-            return PlanRefused(
-                f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
-                + "; ".join(self.changes),
-                "Undo the change; or send the new text with --revise to those who have not had"
-                " the letter, or with --again to everyone"
-                if can_revise
-                else "Everyone has had the letter. Undo the change; or send everyone the new text"
-                " as well with --again",
-                needs="--revise or --again" if can_revise else "--again",
-            )
+            what = f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
+            what += "; ".join(self.changes)
+            if not can_revise():
+                hint = "Everyone has had the letter. Undo the change; or send everyone the new text"
+                return PlanRefused(what, f"{hint} as well with --again", needs="--again")
+            hint = "Undo the change; or send the new text with --revise to those who have not had"
+            hint += " the letter, or with --again to everyone"
+            return PlanRefused(what, hint, needs="--revise or --again")
         return None
 
 
@@ -448,11 +446,8 @@ def prepare(
 ) -> Prepared:
     """Check a letter and its list, and compare the list with the log.
 
-    With `begins` a new revision begins even if the text is the same.
-
-    Raises:
-        CampaignError: Something is wrong in the files.
-        UsageError: It cannot be done as asked: another hash, nobody chosen, a renamed letter.
+    With `begins` a new revision begins even if the text is the same. CampaignError if something is
+    wrong in the files; UsageError if it cannot be done as asked: another hash, nobody chosen.
     """
     campaign_id = campaign_id_of(campaign, log)
     leave_out_forgotten(campaign, log)
@@ -485,9 +480,8 @@ def prepare(
     if following:
         following.require(examined.letter.name)
     selection.require_somebody()
-    if refusal := plan.refusal():
-        revised = listing.compare(revision + 1, Mode.REVISE)
-        raise plan.refusal(can_revise=revised.waiting > 0) or refusal
+    if refusal := plan.refusal(lambda: listing.compare(revision + 1, Mode.REVISE).waiting > 0):
+        raise refusal
     if plan.may_begin_another and not _is_unfinished(listing, plan):
         return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
     comparison = listing.compare(revision, plan.mode, options.limit)
