@@ -155,11 +155,8 @@ def table(
 ) -> None:
     """Show a table, in which columns of numbers are set to the right and None is empty.
 
-    Args:
-        columns: Its headings.
-        rows: Its cells.
-        cut_last: Keep each row to one line: what does not fit of the last column is left out.
-        styles: The style of rich for cells with this very text.
+    With `cut_last` each row is one line, and what does not fit of its last column is left out.
+    `styles` are rich's for cells with this very text.
     """
     cells = [["" if cell is None else cell for cell in row] for row in rows]
     styles = styles or {}
@@ -261,14 +258,9 @@ def can_ask() -> bool:
 
 
 def confirm(question: str, undone: str) -> None:
-    """Ask the person to confirm what is about to be done.
+    """Ask the person to confirm what is about to be done; UsageError if they decline or cannot.
 
-    Args:
-        question: What would be done, as a question.
-        undone: What is said if they do not, such as "nothing was sent".
-
-    Raises:
-        UsageError: They declined, or there is no terminal to ask them in.
+    `undone` is what is said then, such as "nothing was sent".
     """
     if not can_ask():
         what = f"{undone}: there is no terminal to ask you in"

@@ -175,12 +175,7 @@ def deliver(
 ) -> RunResult:
     """Deliver what was queued, while this process owns the log.
 
-    Args:
-        prepared: What was prepared and enqueued.
-        secrets: What `secrets_for` found.
-        tell: Called with the result of each copy.
-        note: Called with a sentence for the person who watches.
-        wait: Keep running until there is nothing left to send.
+    `tell` is called with the result of each copy, `note` with a sentence for who watches.
     """
     ending = RunResult()
     try:

@@ -48,10 +48,8 @@ def one_format(*, as_json: bool, as_csv: bool) -> None:
 class Workspace:
     """A campaign folder, of which each part is opened when it is first asked for.
 
-    Args:
-        root: The folder.
-        writes: The command changes the log; one that does not makes and upgrades none either.
-        reads_on: If petition.toml has errors, go on with what can be read of it.
+    A command that does not write makes and upgrades no log; one that `reads_on` goes on with what
+    can be read of a petition.toml with errors.
     """
 
     def __init__(self, root: Path, *, writes: bool = False, reads_on: bool = False) -> None:

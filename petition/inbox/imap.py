@@ -131,15 +131,9 @@ class IdleRefused(ServerTrouble):
 
 
 class Imap:
-    """An open IMAP mailbox.
+    """An open IMAP mailbox; ServerTrouble if the server refuses, or is not reached or trusted.
 
-    Args:
-        settings: [inbox], with `imaps://user@host:port/FOLDER`; an @ in the user is %40.
-        may_idle: Whether IDLE may be used to wait.
-
-    Raises:
-        ServerTrouble: The server cannot be reached or is not trusted, or it refuses the login or
-            the folder.
+    Its address is `imaps://user@host:port/FOLDER`; an @ in the user is %40.
     """
 
     def __init__(self, settings: Inbox, *, may_idle: bool = True) -> None:
@@ -165,15 +159,10 @@ class Imap:
             raise
 
     def mails(self, after: int, since: str | None, again: Iterable[str] = ()) -> Iterator[Fetched]:
-        """The mails that came after one, oldest first.
+        """The mails that came after one (its UID), oldest first; ServerTrouble if they do not come.
 
-        Args:
-            after: The last UID that was read.
-            since: A day as IMAP writes it (`28-Sep-2015`); earlier mails are left out.
-            again: The places of earlier mails that are wanted once more, if they still exist.
-
-        Raises:
-            ServerTrouble: The connection was lost, or the server refuses.
+        `since` is a day as IMAP writes it (`28-Sep-2015`); `again` are the places of earlier mails
+        that are wanted once more, if they still exist.
         """
         with self._explained("does not send its mails"):
             earlier = (place.partition(":") for place in again)
@@ -190,11 +179,7 @@ class Imap:
             return len(self._uids(after, since))
 
     def wait(self) -> None:
-        """Wait until something may have arrived: with IDLE, else for a minute.
-
-        Raises:
-            ServerTrouble: The connection was lost.
-        """
+        """Wait until something may have arrived: with IDLE, else for a minute."""
         with self._explained("closed the connection"):
             if self._may_idle and "IDLE" in self._box.client.capabilities:
                 self._idle()

@@ -49,11 +49,7 @@ class Fetched(NamedTuple):
 
 
 class MaildirSource:
-    """A Maildir (https://cr.yp.to/proto/maildir.html), whose files stay where they are.
-
-    Raises:
-        UsageError: The folder is not a Maildir.
-    """
+    """A Maildir (https://cr.yp.to/proto/maildir.html), whose files stay where they are."""
 
     def __init__(self, path: Path) -> None:
         self.name = f"maildir:{_shown(path)}"
@@ -86,11 +82,7 @@ class MaildirSource:
 
 
 class Mbox:
-    """An mbox file (RFC 4155), read from its beginning to its end.
-
-    Raises:
-        UsageError: The path is not a file.
-    """
+    """An mbox file (RFC 4155), read from its beginning to its end."""
 
     def __init__(self, path: Path) -> None:
         self.name = f"mbox:{_shown(path)}"
@@ -168,17 +160,10 @@ def read_into(
     validity: int | None = None,
     told: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Recorded]]:
-    """Record the mails of a source, in batches; an interruption loses no batch.
+    """Record the mails of a source, in batches; yields what those of each have changed.
 
-    Args:
-        incoming: Records them.
-        mails: The mails, in their order.
-        source: The source's name.
-        validity: The UIDVALIDITY of an IMAP mailbox, whose position is recorded too.
-        told: Called for every mail, to show progress.
-
-    Yields:
-        What each new mail of a batch has changed.
+    An interruption loses no batch. `validity` is the UIDVALIDITY of an IMAP mailbox, whose position
+    is recorded too; `told` is called for every mail.
     """
     for waiting in incoming.waiting():
         again = received(Fetched(waiting.place, waiting.data), waiting.source)

@@ -21,23 +21,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one mail is.
+    """What one mail is."""
 
-    Args:
-        kind: What came back; None: the mail was set aside.
-        recipient: Whom the letter did not reach, or who writes, as the mail says.
-        status: The enhanced status code (RFC 3463) of a bounce or delay.
-        permanent: Whether a bounce says that there is no such address; None: it is not a bounce.
-        reason: Why it was taken for that.
-        is_notice: Whether it only says that the letter was delivered or opened.
-    """
-
-    kind: Kind | None
-    recipient: str | None
-    status: str | None
-    permanent: bool | None
-    reason: str
-    is_notice: bool = False
+    kind: Kind | None  # None: the mail was set aside
+    recipient: str | None  # whom the letter did not reach, or who writes, as the mail says
+    status: str | None  # the enhanced status code (RFC 3463) of a bounce or delay
+    permanent: bool | None  # whether a bounce says that there is no such address
+    reason: str  # why it was taken for that
+    is_notice: bool = False  # it only says that the letter was delivered or opened
 
 
 def pattern(name: str) -> re.Pattern[str]:

@@ -194,14 +194,10 @@ class Listing:
     ) -> Comparison:
         """Do what `compare` said, in one transaction; returns what was done.
 
-        A new revision that nobody would get is not frozen. `widen` says for whom the
-        revision is meant from now on; `also` writes in the same transaction, when the
-        copies are there. `beside_workers`: that workers have gone on since is no reason to
-        stop, as long as nothing more is sent than was shown.
-
-        Raises:
-            LogChanged: The log has changed since: nothing was done.
-            LogForked: Letters went out from another copy of the log since: nothing was done.
+        A new revision that nobody would get is not frozen. `widen` says for whom the revision is
+        meant from now on; `also` writes in the same transaction, when the copies are there.
+        LogChanged if the log has changed since; `beside_workers` it may, as long as nothing more is
+        sent than was shown. LogForked if letters went out from another copy of the log.
         """
         shown, revision, now = comparison, comparison.revision, self._log.now
         with self._log.memory.step() as advance, self._log.writing():

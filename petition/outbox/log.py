@@ -53,14 +53,8 @@ def utc_now() -> datetime:
 class Log:
     """An open log; LogUnusable if it cannot be opened, or a move has closed it.
 
-    Args:
-        url: `sqlite:///PATH` or `postgresql://...`; it is created where missing.
-        clock: Tells the time.
-        even_closed: Open it even if a move has closed it.
-        looks: Create and upgrade nothing; what a dead run left is tidied up all the same.
-        first_key: Gives the key of a log that has none yet.
-        rehearses: Nobody receives what is sent from it.
-        folder: The campaign folder that it is used in; None: in none.
+    It is made where it is missing, unless the command only `looks`; `first_key` gives its key.
+    Nobody receives what is sent from one that `rehearses`. `folder` is the campaign's, if any.
     """
 
     def __init__(

@@ -45,12 +45,7 @@ def transfer(log: Log, url: str) -> Transferred:
     """Move a log, and close it; or finish a move that was interrupted.
 
     It may be closed by a move already (`Log(url, even_closed=True)`). `url` is a database
-    without a log, or with one that this log was moved from.
-
-    Raises:
-        LogBusy: A command is sending from one of them.
-        LogUnusable: One of them cannot be read or written, or the log is closed for another reason.
-        UsageError: The other database has a log that is not the past of this one.
+    without a log, or with one that this log was moved from; UsageError if it has another one.
     """
     source = log.database
     with log.owned(), open_database(url) as target:

@@ -148,11 +148,9 @@ _LONGEST_SLEEP = 30.0  # seconds until the clock is read again
 class Mailer:
     """Delivers the chosen copies of one letter.
 
-    Args:
-        tell: Is called with what became of each copy.
-        note: Is called when letters begin to go more slowly, once for each reason.
-        merged: How many copies this merger has made before; later with those of this run.
-        provide: Is awaited before a copy is merged, to fetch what that needs.
+    `tell` is called with what became of each copy, `note` once for each reason why letters go more
+    slowly. `merged` counts the copies that the merger has made, also before this run. `provide` is
+    awaited before a copy is merged, to fetch what that needs.
     """
 
     def __init__(  # noqa: PLR0913 (what a run is made of)

@@ -64,16 +64,9 @@ class Equipment:
 
 
 class Worker:
-    """Sends letters beside other workers.
+    """Sends letters beside other workers; `side` is another connection to the log.
 
-    Args:
-        log: The log, of which this worker is a member.
-        side: Another connection to it.
-        owner: The owner of the copies that it has in hand.
-        own: What it is configured with.
-        tell: Is called with what became of each copy.
-        note: Is called when letters begin to go more slowly.
-
+    `tell` is called with what became of each copy, `note` when letters begin to go more slowly.
     Afterwards `fault` is why this worker cannot go on, and `late` has the replies that could
     not be written to the log.
     """
@@ -159,12 +152,8 @@ class Worker:
         """Send what is due of a letter and what no other worker has, and queue a job for the rest.
 
         `begun` is called with a revision, and how many copies of it there are to send.
-        Returns how many copies wait, and when the letter is looked at again.
-
-        Raises:
-            LetterUnusable: The letter cannot be sent as it stands in the log.
-            LogDamaged: Rows of it cannot be read; the others were sent.
-            LogUnusable: The log cannot be written any more, and this worker owns nothing.
+        Returns how many copies wait, and when the letter is looked at again. LetterUnusable if it
+        cannot be sent as it stands in the log; LogDamaged if rows of it cannot be read.
         """
         at: datetime | None = None
         finished = -1

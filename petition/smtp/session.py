@@ -127,13 +127,8 @@ class Session:
     ) -> "Session":
         """Connect, start TLS as the settings say, and log in; OpeningTrouble leaves nothing open.
 
-        Args:
-            server: The server and its settings.
-            secret: Password or token; required if the server has a username.
-            hello_name: The name for EHLO: a domain or an address literal.
-            tls_context: The certificates to trust; by default those of the system.
-            dot_timeout: Seconds to wait after the final dot; by default the server's timeout, but
-                at least 600 (RFC 5321 4.5.3.2.6).
+        `dot_timeout` is in seconds; by default the server's timeout, but at least 600 (RFC 5321
+        4.5.3.2.6).
         """
         context = None
         if server.security != "none":
@@ -173,12 +168,9 @@ class Session:
     ) -> Transaction:
         """Send one letter. Replies and losses do not raise; they are in the verdict.
 
-        Args:
-            email: The letter; if `following` gave one before, that very letter.
-            permit: Awaited when the server is ready and before any of the letter is written: it
-                makes the intent durable. With False or an exception the letter does not go.
-            following: Called at the last moment for the letter whose commands may go with this
-                one's dot, or None. That letter must be sent next, or the session closed.
+        `permit` is awaited before any of the letter is written, and makes the intent durable; with
+        False or an exception it does not go. `following` gives, at the last moment, the letter
+        whose commands may go with this one's dot: it must be sent next, or the session closed.
         """
         begun = time.monotonic()
         announced, self._announced = self._announced, None
