@@ -6,7 +6,7 @@ BIN := .venv/bin
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers test test-slow test-all test-fast try-wheel lint format clean
+.PHONY: demo demo-answers test test-slow test-all test-fast page-checkers try-wheel lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -36,6 +36,11 @@ test-all: .venv/installed-dev
 # While you work: no server, no database but SQLite, few examples.
 test-fast: .venv/installed-dev
 	$(PYTEST) tests/unit -m "not slow and not postgres" --hypothesis-profile=fast
+
+# For the tests of pages, which need Chromium and Java besides.
+page-checkers:
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/npm \
+		axe-core@4.14.1 vnu-jar@26.9.27
 
 # Build the sdist and the wheel, and send a rehearsal with the wheel alone.
 try-wheel: .venv/bin/python

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers.browser import NODE_MODULES
 from tests.servers.postgres import BINARIES, Postgres, running_postgres
 
 # How many examples a property test tries; `--hypothesis-profile` chooses. None has a time limit,
@@ -35,6 +36,8 @@ _SYSTEM = "/usr/sbin:/sbin:/usr/bin:/bin"
 def _is_there(component: str) -> bool:
     if component == "root":
         return os.geteuid() == 0
+    if (NODE_MODULES / component).is_dir():
+        return True
     return bool(shutil.which(component) or shutil.which(component, path=_SYSTEM))
 
 

@@ -48,7 +48,7 @@ def report(
                     ("not delivered", f"{found.total('bounced', 'failed'):,}"),
                     ("answered", f"{found.answered:,} of {len(found.sent):,} people"),
                     ("overdue", f"{found.overdue:,}"),
-                    ("stalled", output.count(len(found.stalls), "time")),
+                    ("stalled", output.count(found.stalls, "time")),
                 ]
             )
             output.say("As a page: petition report --html report.html")

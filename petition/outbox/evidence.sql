@@ -36,7 +36,8 @@ SELECT MAX(at) AS until FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT M
 
 -- :name report_people
 -- The newest copy of a letter to each person, without its bytes.
-SELECT copy.id, copy.letter, copy.mailbox, copy.folded, copy.name, copy.fields
+SELECT copy.id, copy.letter, copy.mailbox, copy.folded, copy.name, copy.fields, copy.language,
+       copy.state, copy.reason, copy.reply_code, copy.enhanced_code, copy.reply
 FROM copy WHERE copy.newest = 1 AND copy.letter = :letter ORDER BY copy.id
 
 -- :name report_steps

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from html import escape
 from importlib.resources import files
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from petition.errors import PetitionError
 from petition.merge.document import Frozen
-from petition.outbox.answers import Answer, Standing, Status
+from petition.outbox.answers import RECORDED, Answer, Standing, Status
 from petition.outbox.database import moment
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
@@ -26,6 +26,11 @@ from petition.report.ledger import AWAITED, CHANNELS, Entry, ledger
 
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are only numbers
 _SAMPLES = 120
+_TOLD = 4  # parts of a chart whose ends are told in words
+_SHORT = timedelta(minutes=10)  # a run that has no course worth a chart
+_LOST = (State.BOUNCED, State.FAILED)
+# The answers that a report quotes; a public one quotes only stalls.
+_QUOTED = {Status.STALLED: "Stalled", Status.MEETING: "Offers to meet", Status.REFUSED: "Refused"}
 _PART = r"[^\s<>\"'(),;:“”@]"
 _ADDRESS = re.compile(rf"{_PART}{{1,64}}@{_PART}+")  # bounded, so that a long word costs no more
 
@@ -44,6 +49,7 @@ class ReportedPerson:
     name: str
     office: str = ""  # a public one
     is_named: bool = True
+    language: str = ""  # that their copy was written in; "": not known
     entries: list[Entry] = field(default_factory=list)  # one for each letter that they have
     by_demand: dict[str, Status] = field(default_factory=dict)  # "": the letter as a whole
 
@@ -66,11 +72,10 @@ class ReportedPerson:
 
 @dataclass(frozen=True, slots=True)
 class ReportedAnswer:
-    """Something that was answered."""
+    """Something that was answered, as the report may quote it."""
 
-    name: str
-    at: datetime
-    channel: str
+    person: ReportedPerson
+    answer: Answer
     quote: str
 
 
@@ -95,9 +100,11 @@ class Figures:
     demands: dict[str, str] = field(default_factory=dict)  # titles by id
     people: list[ReportedPerson] = field(default_factory=list)
     too_many: bool = False  # a letter went to so many that its recipients are left out
-    stalls: list[ReportedAnswer] = field(default_factory=list)
+    lost: list[tuple[ReportedPerson, dict[str, Any]]] = field(default_factory=list)  # their copies
+    quotes: list[ReportedAnswer] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     zone: tzinfo = UTC  # the campaign's
+    language: str = ""  # the campaign's first, of its title and demands
     hidden: dict[str, str] = field(default_factory=dict)  # full names, and what replaces them
 
     def total(self, *states: str) -> int:
@@ -119,6 +126,11 @@ class Figures:
         """How many answers are overdue."""
         return sum(one.is_overdue for one in self.sent)
 
+    @property
+    def stalls(self) -> int:
+        """How many answers put it off."""
+        return sum(one.answer.status is Status.STALLED for one in self.quotes)
+
 
 def figures(log: Log, title: str, *, is_public: bool) -> Figures:
     """Count what a log tells; public figures have no addresses, and only names of officials."""
@@ -130,7 +142,8 @@ def figures(log: Log, title: str, *, is_public: bool) -> Figures:
                 frozen = Frozen.from_json(newest.document)
                 found.reply_by[name] = frozen.reply_by
                 found.zone = ZoneInfo(frozen.timezone)
-                for demand in frozen.demands(frozen.languages[0]):
+                found.language = frozen.languages[0]
+                for demand in frozen.demands(found.language):
                     found.demands.setdefault(demand["id"], demand["title"])
         found.made_on = log.clock().astimezone(found.zone).date()
         _read_people(log, found)
@@ -147,6 +160,8 @@ def _read_people(log: Log, found: Figures) -> None:
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
         if found.is_public and not person.is_named and len(row["name"].split()) > 1:
             found.hidden[_plain(row["name"])] = person.name
+        if not found.is_public and row["state"] in _LOST:
+            found.lost.append((person, row))
     found.people = list(people.values())
     for letter in small:
         book = ledger(log, letter)
@@ -155,7 +170,7 @@ def _read_people(log: Log, found: Figures) -> None:
                 people[entry.copy.folded].entries.append(entry)
     for person in found.people:
         _judge(person, found)
-    found.stalls.sort(key=lambda one: one.at)
+    found.quotes.sort(key=lambda one: one.answer.at)
 
 
 def _person(row: dict[str, Any], number: int, found: Figures) -> ReportedPerson:
@@ -165,7 +180,8 @@ def _person(row: dict[str, Any], number: int, found: Figures) -> ReportedPerson:
     if found.is_public and not (office and row["name"]):
         return ReportedPerson(f"Recipient {number}", is_named=False)
     name = row["name"] or row["mailbox"]
-    return ReportedPerson(_public(name) if found.is_public else name, office)
+    name = _public(name) if found.is_public else name
+    return ReportedPerson(name, office, language=row["language"])
 
 
 def office_of(fields: dict[str, str]) -> str:
@@ -200,23 +216,21 @@ def _judge(person: ReportedPerson, found: Figures) -> None:
     standing = Standing([given[number] for number in sorted(given)])
     stands = {"": standing.said()} | {one: standing.to_demand(one) for one in found.demands}
     person.by_demand = {key: one for key, one in stands.items() if one is not Status.NONE}
-    found.stalls += [_stalled(person, answer, found) for answer in standing.stalls]
-
-
-def _stalled(person: ReportedPerson, answer: Answer, found: Figures) -> ReportedAnswer:
-    quote = answer.quote
-    if found.is_public:
-        quote = _without_names(_public(quote), found.hidden) if person.is_named else ""
-    return ReportedAnswer(person.name, answer.at, answer.channel, quote)
+    for answer in standing.answers:
+        if answer.status is Status.STALLED or (answer.status in _QUOTED and not found.is_public):
+            quote = answer.quote
+            if found.is_public:
+                quote = _without_names(_public(quote), found.hidden) if person.is_named else ""
+            found.quotes.append(ReportedAnswer(person, answer, quote))
 
 
 def _samples(steps: Iterable[dict[str, Any]]) -> list[Sample]:
-    """The states at evenly spaced moments from the first step to the last."""
+    """The states at evenly spaced moments from the first step to the last; a short run has none."""
     rows = [(moment(f"{row['minute']}:00+00:00"), row) for row in steps]
-    if not rows:
+    if not rows or rows[-1][0] - rows[0][0] < _SHORT:
         return []
     first, last = rows[0][0], rows[-1][0]
-    last += max((last - first) / 25, timedelta(minutes=1))  # so that the last step is seen too
+    last += (last - first) / 25  # so that the last step is seen too
     width = max((last - first) / _SAMPLES, timedelta(minutes=1))
     found, states, at = [], dict[str, int](), 0
     for number in range(int((last - first) / width) + 1):
@@ -318,28 +332,34 @@ def page(found: Figures) -> str:
 
 
 def _body(found: Figures) -> Iterator[_Html]:
-    day = f"{found.made_on.day} {found.made_on:%B %Y}"
-    summary = _tag("p", f"What became of the letters, as of {day}", class_="soft")
+    day = _time(found.made_on, f"{found.made_on.day} {found.made_on:%B %Y}")
+    summary = _tag("p", "What became of the letters, as of ", day, class_="soft")
     if found.is_rehearsal:
         what = "This was a rehearsal: nobody received anything."
         yield _tag("p", _tag("strong", what), role="note")
-    yield _tag("header", _tag("h1", found.title), summary, _tiles(found))
+    title = _tag("h1", found.title, lang=found.language, dir="auto")
+    yield _tag("header", title, summary, _tiles(found))
     yield _tag("h2", "Deliveries")
     if found.samples:
         yield _over_time(found.samples)
-    yield _letters(found)
+    yield _rows(_letter(one, found.reply_by.get(one.letter)) for one in found.letters)
     if found.too_many:
         what = f"Letters to more than {MOST_PEOPLE} people are shown as numbers only."
         yield _tag("p", what, class_="soft")
+    if found.lost:
+        yield _tag("h2", "Not delivered")
+        yield _rows(_not_delivered(person, copy) for person, copy in found.lost)
     if found.sent:
-        yield _tag("h2", "Answers")
-        yield _matrix(found)
+        yield from _answers(found)
         yield _tag("h2", "Days waited")
         yield _waits(found.sent)
-    if found.stalls:
-        yield _tag("h2", "Stalled")
-        yield from map(_stall, found.stalls)
-    unanswered = ", ".join(_STATUSES.get(one, one) for one in Status if one in AWAITED)
+    for status, heading in _QUOTED.items():
+        quotes = [one for one in found.quotes if one.answer.status is status]
+        if quotes:
+            yield _tag("h2", heading)
+        # What was said to several demands at once is an answer to each of them.
+        yield from dict.fromkeys(_quotation(one, found.zone) for one in quotes)
+    unanswered = ", ".join(_word(one) for one in Status if one in AWAITED)
     notes = "“Sent” means that a mail server accepted responsibility for the letter, no more."
     notes += f" Unanswered are: {unanswered}."
     notes += " People who hold no public office are not named." if found.is_public else ""
@@ -347,14 +367,13 @@ def _body(found: Figures) -> Iterator[_Html]:
 
 
 def _tiles(found: Figures) -> _Html:
-    lost = found.total(State.BOUNCED, State.FAILED)
-    tiles = [("sent", found.total(State.SENT), ""), ("not delivered", lost, "")]
+    tiles = [("sent", found.total(State.SENT), ""), ("not delivered", found.total(*_LOST), "")]
     if found.sent:
         tiles += [
             ("answered", found.answered, ""),
             ("unanswered", len(found.sent) - found.answered, ""),
             ("overdue", found.overdue, "grave" if found.overdue else ""),
-            ("times stalled", len(found.stalls), "grave" if found.stalls else ""),
+            ("times stalled", found.stalls, "grave" if found.stalls else ""),
         ]
     shown = (
         _tag("div", _tag("dt", name), _tag("dd", f"{number:,}"), class_=kind)
@@ -363,113 +382,145 @@ def _tiles(found: Figures) -> _Html:
     return _tag("dl", *shown, class_="tiles")
 
 
+def _rows(pairs: Iterable[tuple[Iterable[_Html], Iterable[_Html]]], kind: str = "") -> _Html:
+    """What something is called, and beside or below it what there is to tell."""
+    rows = (_tag("li", _tag("div", *name), _tag("div", *told)) for name, told in pairs)
+    return _tag("ul", *rows, class_=f"rows {kind}".rstrip())
+
+
+def _bar(counts: Iterable[tuple[str, str, int]]) -> _Html:
+    """One bar of parts, each of them a colour, a label and a number; below it the labels."""
+    parts, labels = [], []
+    for colour, label, number in counts:
+        if number:
+            style = f"flex-grow:{number};border-color:var(--{colour})"
+            parts.append(_tag("span", style=style))
+            labels.append(_tag("li", f"{number:,} {label}", style=style))
+    return _Html(_tag("div", *parts, class_="bar") + _tag("ul", *labels, class_="key"))
+
+
+def _word(status: Status) -> str:
+    return _STATUSES.get(status, status)
+
+
+def _time(day: date, shown: str = "") -> _Html:
+    return _tag("time", shown or f"{day:%Y-%m-%d}", datetime=day.isoformat())
+
+
+def _who(person: ReportedPerson, *below: str) -> list[_Html]:
+    """A name and what stands below it, each in its own direction."""
+    name, *small = (_tag("bdi", one, lang=person.language) for one in (person.name, *below) if one)
+    return [name, *(_tag("small", one) for one in small)]
+
+
 def _over_time(samples: list[Sample]) -> _Html:
-    """Stacked areas, each state above the one before."""
+    """How many copies were in each state, a line for each."""
     most = max(sum(sample.states.values()) for sample in samples) or 1
     start, end = samples[0].at, samples[-1].at
-    seconds = (end - start).total_seconds() or 1
-    places = [_WIDE * (one.at - start).total_seconds() / seconds for one in samples]
-    places[-1] = _WIDE
-    bottom = [0] * len(samples)
-    areas, key = [], []
+    told = sorted({(len(samples) - 1) * number // _TOLD for number in range(_TOLD + 1)})
+    rows = []
     for group, states in _GROUPS.items():
-        pairs = zip(bottom, samples, strict=True)
-        top = [low + sum(one.states.get(state, 0) for state in states) for low, one in pairs]
-        if top != bottom:
-            outline = _steps(places, top, most) + _steps(places, bottom, most)[::-1]
-            path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in outline) + "Z"
-            areas.append(_tag("path", class_=group, d=path))
-            square = _tag("rect", class_=group, width=1, height=1)
-            swatch = _tag("svg", square, viewBox="0 0 1 1", aria_hidden="true")
-            key.append(_tag("li", swatch, group))
-        bottom = top
-    last = sorted((state, count) for state, count in samples[-1].states.items() if count)
-    numbers = ", ".join(f"{count:,} {state}" for state, count in last)
-    axis = (_tag("span", f"{at:%Y-%m-%d %H:%M}") for at in (start, end))
-    return _tag(
-        "figure",
-        _tag(
-            "svg", *areas, class_="over-time", role="img", viewBox=f"0 0 {_WIDE} {_HIGH}",
-            preserveAspectRatio="none",
-            aria_label=f"Copies by state over time; in the end {numbers}",
-        ),
-        _tag("div", *axis, class_="axis soft"),
-        _tag("ul", *key, class_="key"),
-        _tag("figcaption", f"Copies by state over time (UTC), {most:,} in all"),
-    )  # fmt: skip
+        counts = [sum(one.states.get(state, 0) for state in states) for one in samples]
+        if not any(counts):
+            continue
+        points = [f"0,{_HIGH}"]
+        for number, count in enumerate(counts):  # which holds until it changes
+            high = _HIGH - _HIGH * count / most
+            points += [f"{_WIDE * x / len(counts):.1f},{high:.1f}" for x in (number, number + 1)]
+        area = _tag("polygon", points=" ".join([*points, f"{_WIDE},{_HIGH}"]), class_=group)
+        words = ", ".join(f"{counts[one]:,} at {samples[one].at:%Y-%m-%d %H:%M}" for one in told)
+        drawn = _drawing(area, high=_HIGH, role="img", aria_label=words)
+        rows.append(([_Html(group)], [drawn, _tag("span", f"{counts[-1]:,}")]))
+    between = f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} (UTC)"
+    what = f"Copies by state from {between}. The full height is {most:,}."
+    caption = _tag("figcaption", what, class_="soft")
+    return _tag("figure", _rows(rows, "drawn"), caption)
 
 
-def _steps(places: list[float], counts: list[int], most: int) -> list[tuple[float, float]]:
-    """The line of a count, which holds until it changes: no slope between two moments."""
-    points = [(x, _HIGH - _HIGH * y / most) for x, y in zip(places, counts, strict=True)]
-    found = points[:1]
-    for (_, before), (x, y) in pairwise(points):
-        found += [(x, before), (x, y)]
-    return found
+def _drawing(*parts: _Html, high: int, **attributes: object) -> _Html:
+    """A drawing that is stretched to its place."""
+    box = f"0 0 {_WIDE} {high}"
+    return _tag("svg", *parts, viewBox=box, preserveAspectRatio="none", **attributes)
 
 
-def _letters(found: Figures) -> _Html:
-    groups = {name: states for name, states in _GROUPS.items() if found.total(*states)}
-    head = [_tag("th", name, scope="col", class_="number") for name in (*groups, "all")]
-    rows = []
-    for one in found.letters:
-        counts = [sum(one[state] for state in states) for states in groups.values()]
-        cells = [_tag("td", f"{count:,}", class_="number") for count in (*counts, one.total)]
-        reply_by = found.reply_by.get(one.letter)
-        small = [_tag("small", f"answer asked for by {reply_by:%Y-%m-%d}")] if reply_by else []
-        rows.append(_tag("tr", _tag("th", one.letter, *small, scope="row"), *cells))
-    header = _tag("thead", _tag("tr", _tag("th", "letter", scope="col"), *head))
-    table = _tag("table", header, _tag("tbody", *rows))
-    return _tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Letters")
+def _letter(one: Counts, reply_by: date | None) -> tuple[list[_Html], list[_Html]]:
+    name = [_tag("bdi", one.letter)]
+    if reply_by:
+        name.append(_tag("small", "answer asked for by ", _time(reply_by)))
+    counts = ((group, group, sum(one[state] for state in of)) for group, of in _GROUPS.items())
+    return name, [_bar(counts), _tag("small", f"{one.total:,} in all")]
 
 
-def _matrix(found: Figures) -> _Html:
-    columns = {"": "as a whole"} | found.demands
-    head = [_tag("th", title, scope="col") for title in ("who", *columns.values())]
-    rows = []
-    for person in found.sent:
-        office = [_tag("small", person.office)] if person.office else []
-        cells = [_cell(person, key, title) for key, title in columns.items()]
-        rows.append(_tag("tr", _tag("th", person.name, *office, scope="row"), *cells))
-    caption = "Where each person stands, with the letter as a whole and with each demand"
-    parts = (_tag("caption", caption), _tag("thead", _tag("tr", *head)), _tag("tbody", *rows))
-    return _tag("table", *parts, class_="matrix")
+def _not_delivered(person: ReportedPerson, copy: dict[str, Any]) -> tuple[list[_Html], list[_Html]]:
+    said = [copy["reply_code"], copy["enhanced_code"], copy["reply"]]
+    why = copy["reason"] or " ".join(str(one) for one in said if one)
+    mailbox = copy["mailbox"] if person.name != copy["mailbox"] and person.is_named else ""
+    what = [_tag("bdi", copy["letter"]), _Html(f": {copy['state']}")]
+    return _who(person, person.office, mailbox), [*what, _tag("small", why, dir="auto")]
 
 
-def _cell(person: ReportedPerson, demand: str, title: str) -> _Html:
-    if demand not in person.by_demand and (demand or person.by_demand):
-        nothing = _tag("span", "–", class_="soft", aria_label="no answer")
-        return _tag("td", nothing, class_="nothing", data_about=title)
-    status = person.by_demand.get(demand, Status.NONE)
-    style = f"background:var(--{status}-b);color:var(--{status}-t)"
-    badge = _tag("span", _STATUSES.get(status, status), class_="badge", style=style)
-    return _tag("td", badge, data_about=title)
+def _answers(found: Figures) -> Iterator[_Html]:
+    yield _tag("h2", "Answers")
+    titles = {key: _tag("bdi", title, lang=found.language) for key, title in found.demands.items()}
+    if titles:
+        yield _tag("h3", "To each demand")
+        yield _rows(([title], [_bar(_to(key, found))]) for key, title in titles.items())
+        yield _tag("h3", "By each person")
+    titles = {"": _Html("the letter as a whole")} | titles
+    yield _rows((_who(one, one.office), _said(one, titles)) for one in found.sent)
+
+
+def _to(demand: str, found: Figures) -> Iterator[tuple[str, str, int]]:
+    """How many people gave each answer to a demand; those who gave none come last."""
+    given = [one.by_demand.get(demand, Status.NONE) for one in found.sent]
+    for status in (*RECORDED, Status.NONE):
+        colour = "skipped" if status is Status.NONE else f"{status}-t"
+        yield colour, _word(status), given.count(status)
+
+
+def _said(person: ReportedPerson, titles: dict[str, _Html]) -> Iterator[_Html]:
+    """Each answer of a person, and what it was given to."""
+    given, by_status = person.by_demand, dict[Status, list[_Html]]()
+    whole = given.get("")
+    for key in titles if given.keys() - {""} else [""]:
+        status = given.get(key, Status.NONE)
+        # What the letter as a whole was answered need not be told of its demands again.
+        if (key and status is whole) or (not key and given and not whole):
+            continue
+        by_status.setdefault(status, []).append(titles[key])
+    for status, about in by_status.items():
+        style = f"background:var(--{status}-b);color:var(--{status}-t)"
+        badge = _tag("span", _word(status), class_="badge", style=style)
+        yield _tag("p", badge, _Html(" " + "; ".join(about)))
 
 
 def _waits(people: list[ReportedPerson]) -> _Html:
     most = max(one.days for one in people) or 1
     ordered = sorted(people, key=lambda one: (not one.is_waited_for, -one.days))
-    return _tag("ul", *(_wait(one, most) for one in ordered), class_="waits")
+    return _rows(((_who(one), _wait(one, most)) for one in ordered), "drawn")
 
 
-def _wait(person: ReportedPerson, most: int) -> _Html:
+def _wait(person: ReportedPerson, most: int) -> list[_Html]:
     days = person.days
     kind = "over" if person.is_overdue else "open" if person.is_waited_for else "done"
     told = f"{days} day{'' if days == 1 else 's'}"
     told += {"done": ", answered", "over": ", overdue", "open": ""}[kind]
-    bar = _tag(
-        "svg",
+    long = f"{max(_WIDE * days / most, 4):.0f}"
+    bars = (
         _tag("rect", class_="track", width=_WIDE, height=10),
-        _tag("rect", class_=kind, width=f"{max(_WIDE * days / most, 4):.0f}", height=10),
-        viewBox=f"0 0 {_WIDE} 10",
-        preserveAspectRatio="none",
-        aria_hidden="true",
+        _tag("rect", class_=kind, width=long, height=10),
     )
-    late = _tag("span", told, class_="late" if kind == "over" else "")
-    return _tag("li", _tag("span", person.name), bar, late)
+    late = "late" if kind == "over" else ""
+    return [_drawing(*bars, high=10, aria_hidden="true"), _tag("span", told, class_=late)]
 
 
-def _stall(one: ReportedAnswer) -> _Html:
-    how = f", {CHANNELS.get(one.channel, one.channel)}" if one.channel else ""
-    by = _tag("footer", f"{one.name}, {one.at:%Y-%m-%d}{how}", class_="when")
-    return _tag("blockquote", _tag("p", one.quote or "(no quotation)"), by)
+def _quotation(one: ReportedAnswer, zone: tzinfo) -> _Html:
+    # Who writes a mail mostly does so in the language of the letter. What a person noted down of a
+    # call is in a language that is not known.
+    language = one.person.language if one.answer.mail else ""
+    quote = _tag("p", one.quote, lang=language or "und", dir="auto")
+    channel = one.answer.channel
+    how = f", {CHANNELS.get(channel, channel)}" if channel else ""
+    by = (*_who(one.person), ", ", _time(one.answer.at.astimezone(zone)), how)
+    quoted = _tag("blockquote", quote if one.quote else _tag("p", "(no quotation)"))
+    return _tag("figure", quoted, _tag("figcaption", *by, class_="soft"))

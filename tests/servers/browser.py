@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+NODE_MODULES = Path(__file__).parents[2] / ".venv" / "npm" / "node_modules"
+
 # What a key press is made of: key, code, virtual key code, text.
 _KEYS = {
     "Tab": ("Tab", 9, ""),
@@ -85,9 +87,27 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def value(self, expression: str) -> Any:
-        asked = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        asked = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in asked, asked
         return asked["result"].get("value")
+
+    def violations(self) -> list[str]:
+        """What axe-core finds on the page, or cannot tell."""
+        self.value((NODE_MODULES / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + ";0")
+        found = self.value("axe.run({resultTypes: ['violations']})")
+        assert found["passes"]
+        return [
+            f"{rule['id']}: {node['html'][:200]}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
+
+    def printed(self) -> bytes:
+        """The page as a PDF on A4, as its own style sheet prints it."""
+        made = self.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+        return base64.b64decode(made["data"])
 
     def picture(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))

@@ -1,0 +1,251 @@
+"""The pages for readers in a browser: with the keyboard alone, on a phone, at night, on paper."""
+
+import csv
+import os
+import re
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from petition.outbox.answers import RECORDED
+from petition.web.app import WORDS, Pages
+from tests.acceptance.small import SmallCampaign
+from tests.servers.browser import NODE_MODULES, running_browser
+from tests.servers.endpoint import give_token, running_endpoint
+
+pytestmark = [pytest.mark.slow, pytest.mark.component("chromium", "bash")]
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    campaign = SmallCampaign.at(tmp_path_factory.mktemp("seen"), people=4)
+    campaign.petition("send", "open-letter", status=0)
+    return campaign
+
+
+@pytest.fixture(scope="module")
+def base(campaign):
+    with running_endpoint(campaign) as (base, _):
+        yield base
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with running_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.2, relative luminance of "rgb(1, 2, 3)"."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def style(browser, selector: str, name: str) -> str:
+    return browser.value(f"getComputedStyle(document.querySelector('{selector}')).{name}")
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_the_keyboard_is_enough(browser, campaign, base, key):
+    who = {"Enter": "p1@x.example", "Space": "p2@x.example"}[key]
+    browser.become(1280, 800)
+    browser.open(f"{base}/u/{give_token(campaign.root, who)}")
+    assert browser.value("document.activeElement.tagName") == "BODY"
+    browser.press("Tab")
+    assert browser.value("document.activeElement.tagName") == "BUTTON"
+    assert style(browser, "button", "outlineStyle") == "solid"
+    assert float(style(browser, "button", "outlineWidth").removesuffix("px")) >= 2
+    browser.press(key)
+    browser.wait_for("Page.loadEventFired")
+    heading = browser.value("document.querySelector('h1').textContent")
+    assert heading == WORDS["en"]["done"]["heading"]
+    assert browser.value("document.cookie") == ""
+    assert who in campaign.petition("suppress", status=0).out
+
+
+def test_the_page_loads_nothing_else(browser, campaign, base):
+    browser.requests.clear()
+    url = f"{base}/u/{give_token(campaign.root, 'p3@x.example')}"
+    browser.open(url)
+    browser.press("Tab")
+    assert [each for each in browser.requests if not each.endswith("/favicon.ico")] == [url]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("language", WORDS)
+def test_a_phone_shows_all_of_it_with_contrast(browser, campaign, base, language, dark):
+    browser.become(320, 568, dark=dark)
+    browser.speak(language)
+    browser.open(f"{base}/u/{give_token(campaign.root, 'p3@x.example')}")
+    _keep(browser, f"ask-{language}-{'dark' if dark else 'light'}")
+    assert browser.value("document.documentElement.lang") == language
+    assert browser.value("document.documentElement.scrollWidth") <= 320
+    assert browser.value("document.querySelector('button').getBoundingClientRect().bottom") < 568
+    assert browser.value("document.querySelector('button').getBoundingClientRect().height") >= 44
+    page = style(browser, "body", "backgroundColor")
+    assert (luminance(page) < 0.1) is dark
+    assert contrast(page, style(browser, "body", "color")) >= 7
+    button = style(browser, "button", "backgroundColor")
+    assert contrast(button, style(browser, "button", "color")) >= 7
+    assert contrast(button, page) >= 3
+    browser.speak("en")
+
+
+def test_an_unknown_link_is_a_page_too(browser, base):
+    browser.become(320, 568)
+    browser.open(f"{base}/u/0")
+    _keep(browser, "unknown-en-light")
+    assert browser.value("document.documentElement.scrollWidth") <= 320
+    browser.press("Tab")
+    address = browser.value("document.activeElement.getAttribute('href')")
+    assert address == "mailto:answers@campaign.example"
+
+
+# ---- axe-core, the Nu Html Checker, narrow screens and paper
+
+# Three scripts and two directions; a name and, in the last row, an address that are one long word.
+PEOPLE = (
+    ("Ann O’Neill-Featherstonehaugh", "en", "Chair of the Board"),
+    ("Нұрлан Қайратұлы Бекжан", "kk", "Жезқазған теміржол көлігі басқармасының бастығы"),
+    ("سلمى عبد الرحمن الهاشمي", "ar", "رئيسة مجلس الإدارة"),
+    ("Donaudampfschifffahrtselektrizitätenhauptbetriebswerk", "de", ""),
+    ("", "", "Clerk"),
+)
+LAST = 3 * len(PEOPLE)
+LETTER = """\
+---
+to: recipients
+subject: Our demands
+reply_by: 2026-01-25
+---
+{{ demands }}
+
+{{ signatories }}
+"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> dict[Path, list[str]]:
+    """The reports of campaigns with answers and failures of every kind, and their demands."""
+    return dict(
+        made for number in (1, 6, 12) for made in _reports(tmp_path_factory.mktemp("told"), number)
+    )
+
+
+def _reports(folder: Path, number: int) -> Iterator[tuple[Path, list[str]]]:
+    campaign = SmallCampaign.at(folder)
+    demands = [f"Clean river {one} of the Ertis basin" for one in range(1, number + 1)]
+    headings = (f"## {title} {{#d{one}}}\n" for one, title in enumerate(demands))
+    campaign.write("letters/demands.md", "\n".join(headings))
+    campaign.write("letters/open-letter.md", LETTER)
+    domain = f"{'-'.join(['long'] * 12)}.{'a' * 60}.example"
+    with (folder / "recipients.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["email", "name", "language", "role"])
+        rows.writerows([f"p{one}@{domain}", *PEOPLE[one % len(PEOPLE)]] for one in range(LAST))
+    campaign.petition("send", "open-letter", status=0)
+    said = [
+        (copy, status, f"d{copy % number}" if to_demand else "", "«Позже» لاحقا " + "o" * 90)
+        for copy in range(1, LAST - 3)
+        for status in RECORDED[copy % 4 :: 4]
+        for to_demand in (True, False)
+    ]
+    with sqlite3.connect(folder / "rehearsal.db") as log:
+        log.execute("UPDATE event SET at = printf('2026-01-%02dT09:00:00.000Z', 1 + id % 20)")
+        for copy, state in enumerate(("failed", "bounced", "uncertain"), start=LAST - 2):
+            values = (state, copy)
+            log.execute(
+                "UPDATE event SET to_state = ? WHERE copy = ? AND to_state = 'sent'", values
+            )
+            log.execute("UPDATE copy SET state = ?, reply = 'no such user' WHERE id = ?", values)
+        log.executemany(
+            "INSERT INTO answer (copy, status, demand, channel, quote, at, author)"
+            " VALUES (?, ?, ?, 'phone', ?, '2026-01-30T09:00:00.000Z', 'ann')",
+            said,
+        )
+    log.close()
+    for kind, options in (("private", []), ("public", ["--public"])):
+        file = f"{kind}-{number}.html"
+        campaign.petition("report", "--rehearsal", "--html", file, *options, status=0)
+        yield folder / file, demands
+
+
+DARK = {"name": "prefers-color-scheme", "value": "dark"}
+SCREENS = [(width, dark) for width in (320, 390, 1280) for dark in (False, True)]
+
+
+def faults(browser, name: str) -> list[str]:
+    """What is wrong with a page on a phone and on a desk, light and dark."""
+    found = []
+    for width, dark in SCREENS:
+        browser.become(width, 800, dark=dark)
+        screen = f"{width}-{'dark' if dark else 'light'}"
+        _keep(browser, f"{name}-{screen}")
+        if browser.value("document.scrollingElement.scrollWidth") > width:
+            found.append(f"{screen}: scrolls sideways")
+        found += [f"{screen}: {violation}" for violation in browser.violations()]
+    return found
+
+
+@pytest.mark.component("axe-core")
+def test_everybody_can_read_a_report_on_any_screen(browser, reports):
+    for page in reports:
+        browser.open(page.as_uri())
+        assert faults(browser, page.stem) == []
+
+
+@pytest.mark.component("axe-core")
+def test_everybody_can_read_the_page_of_a_link_on_any_screen(browser, campaign, base):
+    for language in WORDS:
+        browser.speak(language)
+        for token in (give_token(campaign.root, "p3@x.example"), "0"):
+            browser.open(f"{base}/u/{token}")
+            assert faults(browser, f"link-{len(token)}-{language}") == []
+    browser.speak("en")
+
+
+def test_a_printed_report_holds_every_demand_and_person_on_white(browser, reports):
+    browser.become(1280, 800, dark=True)
+    expected = [name for name, language, _ in PEOPLE if language in ("en", "kk")]
+    for page, demands in reports.items():
+        browser.open(page.as_uri())
+        sheets = PdfReader(BytesIO(browser.printed())).pages
+        words = re.sub(r"\s", "", "".join(sheet.extract_text() for sheet in sheets))
+        missing = [one for one in demands + expected if re.sub(r"\s", "", one) not in words]
+        assert missing == []
+        browser.call("Emulation.setEmulatedMedia", media="print", features=[DARK])
+        assert style(browser, "body", "backgroundColor") == "rgb(255, 255, 255)"
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.component("java", "vnu-jar")
+def test_every_page_is_valid(reports, tmp_path):
+    pages, made = list(reports), Pages("قافلة <b>الماء</b>", "answers@campaign.example")
+    for language, words in WORDS.items():
+        for name in words.keys() - {"button"}:
+            pages.append(tmp_path / f"{language}-{name}.html")
+            pages[-1].write_text(made.html(name, language), encoding="utf-8")
+    checker = NODE_MODULES / "vnu-jar" / "build" / "dist" / "vnu.jar"
+    checked = subprocess.run(
+        ["java", "-jar", checker, *pages], capture_output=True, text=True, check=False
+    )
+    assert (checked.stderr, checked.returncode) == ("", 0)
+
+
+def _keep(browser, name: str) -> None:
+    """Pictures to be looked at, where somebody wants them."""
+    if folder := os.environ.get("KEEP_PICTURES"):
+        browser.picture(Path(folder) / f"{name}.png")
