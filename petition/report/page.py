@@ -393,8 +393,8 @@ def _bar(counts: Iterable[tuple[str, str, int]]) -> _Html:
     parts, labels = [], []
     for colour, label, number in counts:
         if number:
-            style = f"flex-grow:{number};border-color:var(--{colour})"
-            parts.append(_tag("span", style=style))
+            style = f"border-color:var(--{colour})"
+            parts.append(_tag("span", style=f"{style};flex-grow:{number}"))
             labels.append(_tag("li", f"{number:,} {label}", style=style))
     return _Html(_tag("div", *parts, class_="bar") + _tag("ul", *labels, class_="key"))
 
