@@ -32,6 +32,8 @@ CONTROL = re.compile(f"[{_CONTROL}]")
 # them.
 UNSEEN = re.compile(rf"[{_CONTROL}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
+FORGOTTEN = "[forgotten]"  # stands where the name or address of an erased person was
+
 # What the address protection of a web page leaves when its text is copied.
 _OBSCURED = re.compile(r"\[email(?:\s|\u00a0)+protected\]", re.IGNORECASE)
 

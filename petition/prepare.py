@@ -535,15 +535,23 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
-    """A problem for each address in cc and bcc that must not be written to."""
+    """A problem for each address in cc and bcc that must not be written to.
+
+    Afterwards those in cc of single rows can be looked at too.
+    """
     if not examined.letter.texts:
         return
     text = examined.letter.default_text
     forgotten = Forgotten(log)
+
+    def is_barred(box: str) -> bool:
+        return is_suppressed(log, box) or box in forgotten
+
+    examined.is_barred = is_barred
     for key in COPIES:
-        for mailbox in getattr(text.front, key):
+        for mailbox in text.front.mailboxes(key):
             box = mailbox.addr_spec
-            if is_suppressed(log, box) or box in forgotten:
+            if is_barred(box):
                 what = f"{box} must not be written to (petition suppress)"
                 hint = f"Remove it from {key}"
                 yield Problem(text.file, text.line_of(key), what, hint, mark=box)

@@ -151,6 +151,7 @@ ANSWERS = (
 UNANSWERED = ANSWERS[:3]
 UNCLASSIFIED = "unclassified"  # holds a follow-up back, whatever is chosen
 
+_TAG = re.compile(r"\{[{%#]")
 _WHERE = re.compile(r"answer\s+(?P<not>not\s+)?in\s*[(\[](?P<list>[^()\[\]]*)[)\]]", re.IGNORECASE)
 _WHERE_ONE = re.compile(r"answer\s*(?P<sign>==|!=)\s*(?P<one>\S+)", re.IGNORECASE)
 _WHERE_HINT = "Write it like: answer in (none, stalled)"
@@ -164,7 +165,7 @@ def _addresses(value: object) -> object:
 
 def _copied(value: object) -> Mailbox:
     text = text_of(value)
-    if re.search(r"\{[{%#]", text):
+    if _TAG.search(text):
         what = f"{quoted(text)} is a template, but it is the same for everybody"
         raise fault(what, "Write an address")
     return mailbox_of(text)
@@ -213,8 +214,21 @@ def _attachments(value: object) -> tuple[str, ...]:
     return each_once(paths)
 
 
+def _copied_or_field(value: object) -> Mailbox | str:
+    text = text_of(value)
+    return text.strip() if _TAG.search(text) else mailbox_of(text)
+
+
+def _same(one: Mailbox | str) -> str:
+    return one if isinstance(one, str) else folded(one.addr_spec)
+
+
 CopiedTo = Annotated[
     tuple[Annotated[Mailbox, PlainValidator(_copied)], ...], BeforeValidator(_addresses)
+]
+CopiedByRow = Annotated[
+    tuple[Annotated[Mailbox | str, PlainValidator(_copied_or_field)], ...],
+    BeforeValidator(_addresses),
 ]
 
 
@@ -226,7 +240,8 @@ class FrontMatter(BaseModel):
     to: OneLine = "recipients"
     subject: OneLine = Field(examples=['subject: "What the letter is about"'])
     kind: Literal["personal", "bulk"] = "personal"
-    cc: CopiedTo = ()
+    from_: Annotated[Mailbox | None, PlainValidator(_copied)] = Field(default=None, alias="from")
+    cc: CopiedByRow = ()  # a text names fields: the row says who
     bcc: CopiedTo = ()
     reply_to: Annotated[Mailbox | None, PlainValidator(_copied)] = None
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
@@ -237,13 +252,24 @@ class FrontMatter(BaseModel):
 
     @field_validator("cc", "bcc")
     @classmethod
-    def _few_copies(cls, copies: tuple[Mailbox, ...], known: ValidationInfo) -> tuple[Mailbox, ...]:
-        everybody = tuple(folded(one.addr_spec) for one in (*known.data.get("cc", ()), *copies))
+    def _few_copies(
+        cls, copies: tuple[Mailbox | str, ...], known: ValidationInfo
+    ) -> tuple[Mailbox | str, ...]:
+        everybody = tuple(map(_same, (*known.data.get("cc", ()), *copies)))
         if len(everybody) > COPIES_LIMIT:
             what = f"{len(everybody)} copies of a letter, but at most {COPIES_LIMIT} are possible"
             raise fault(what, "Add people who should get the letter to the list")
         each_once(everybody)
         return copies
+
+    def mailboxes(self, key: str) -> list[Mailbox]:
+        """Those in `cc` or `bcc` who are the same for everybody."""
+        return [one for one in getattr(self, key) if isinstance(one, Mailbox)]
+
+    @property
+    def cc_fields(self) -> list[str]:
+        """The templates in `cc`: each row says who they are."""
+        return [one for one in self.cc if isinstance(one, str)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,5 +371,6 @@ def _differences(letter: Letter) -> Iterator[Problem]:
     for text in letter.texts.values():
         for key in text.front.model_fields_set - {"subject"}:
             if getattr(text.front, key) != getattr(default.front, key):
-                what = f"{key} in the front matter differs from {default.file}"
-                yield Problem(text.file, text.line_of(key), what, "Remove it here")
+                name = key.rstrip("_")
+                what = f"{name} in the front matter differs from {default.file}"
+                yield Problem(text.file, text.line_of(name), what, "Remove it here")

@@ -9,7 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from petition.address import Mailbox, addr_spec_in, find_obscured, folded, parse_address
+from petition.address import (
+    Mailbox,
+    addr_spec_in,
+    find_obscured,
+    folded,
+    parse_address,
+    parse_mailbox,
+)
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import folded_name, language_tag, quoted
 from petition.campaign.tables import Export, Table, TableRow, Unclear, open_table
@@ -315,6 +322,16 @@ def _hint_for(cell: str) -> str:
     if len(found) == 1 and found[0] != cell:
         return f"Write only {found[0]}"
     return f"Write one of them in each row: {', '.join(found[:5])}" if len(found) > 1 else ""
+
+
+def mailbox_in(text: str) -> Mailbox:
+    """The mailbox that a cell names beside the row's own; AddressRefused if it is none."""
+    try:
+        mailbox = parse_mailbox(text)
+    except AddressRefused as why:
+        raise AddressRefused(why.what, _hint_for(text) or why.hint) from None
+    _refuse_two_scripts(mailbox)
+    return mailbox
 
 
 def _refuse_two_scripts(mailbox: Mailbox) -> None:

@@ -15,6 +15,7 @@ from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path, PurePath
 
+from petition.address import Mailbox
 from petition.campaign.folder import LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.names import quoted
@@ -135,6 +136,7 @@ class Examined:
     problems: list[Problem] = field(default_factory=Problems)
     fallbacks: Fallbacks = field(default_factory=Fallbacks)
     complete: Callable[[Person], Person] = lambda person: person  # with what the log knows
+    is_barred: Callable[[str], bool] = lambda _: False  # whether an address opted out
     consent: Consent | None = None  # of the people of a bulk letter; None: it is personal
     passed_over: PassedOver = field(default_factory=lambda: PassedOver(""))
     largest_copy: int = 0  # bytes, of those that were parsed in full
@@ -217,7 +219,18 @@ class CopyCheck:
     def summary(self) -> list[Problem]:
         """What is reported once for the whole list, after its last row."""
         found = [*self._refusals.problems(), *self._duplicates.problems(), *self._read_as()]
-        return [*found, *self._copied.problems, *self._style.problems()]
+        return [*found, *self._copied.problems(), *self._style.problems()]
+
+    def _refused_copies(self, person: Person, cc: Iterable[Mailbox]) -> Iterator[Problem]:
+        """Those in cc of one row whom nobody can or may write to."""
+        for box in cc:
+            what = refused_by(self._examined.server, box)
+            hint = "Write the real address, or empty the cell"
+            if self._examined.is_barred(box.addr_spec):
+                what = f"{box.addr_spec} must not be written to (petition suppress)"
+                hint = "Remove it from the row"
+            if what:
+                yield Problem(person.file, person.line, f"cc: {what}", hint, mark=box.addr_spec)
 
     def _read_as(self) -> Iterator[Problem]:
         """How cells are read that are conditions by themselves."""
@@ -230,7 +243,6 @@ class CopyCheck:
             yield Problem(*places[column], what, hint, Level.NOTE)
 
     def _checked(self, person: Person, problems: list[Problem]) -> Person:
-        self._copied.look_at(person)
         copy, fault = None, None
         if what := refused_by(self._examined.server, person.mailbox):
             hint = "Write the real address or delete the row"
@@ -247,6 +259,9 @@ class CopyCheck:
                     problems.append(refusal.problem)  # a missing file is not the row's fault
                 else:
                     fault = fault or refusal.problem
+        own_cc = copy.cc if copy else ()
+        self._copied.look_at(person, own_cc)
+        problems += self._refused_copies(person, own_cc)
         if fault and self._examined.is_bulk:
             self._examined.passed_over.add(fault)
             return person._replace(excluded=INVALID)

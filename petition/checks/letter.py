@@ -1,6 +1,6 @@
 """Checks a letter without its list: its sender, cc, dates, event; what bulk mail needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -124,10 +124,10 @@ def unfit(
     """What is wrong with a letter, whoever it goes to."""
     yield from _sender(campaign, server)
     yield from signing.problems_of(campaign, is_live=server is not None)
-    yield from _reply_to(campaign, letter, server)
+    yield from _own_addresses(campaign, letter, server)
     text = letter.default_text
     for key in COPIES:
-        for mailbox in getattr(text.front, key):
+        for mailbox in text.front.mailboxes(key):
             if what := refused_by(server, mailbox):
                 hint = "Write the real address or delete it"
                 yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
@@ -158,19 +158,37 @@ class CopiedTwice:
 
     def __init__(self, letter: Letter) -> None:
         self._text = letter.default_text
-        mailboxes = [(key, box) for key in COPIES for box in getattr(self._text.front, key)]
+        front = self._text.front
+        mailboxes = [(key, box) for key in COPIES for box in front.mailboxes(key)]
         self._keys = {folded(mailbox.addr_spec): key for key, mailbox in mailboxes}
-        self.problems: list[Problem] = []
+        self._has_own = bool(front.cc_fields)
+        self._listed: dict[str, str] = {}  # the rows of all people, if rows name people in cc
+        self._own: dict[str, Person] = {}  # the first row that names somebody in cc
+        self._problems: list[Problem] = []
 
-    def look_at(self, person: Person) -> None:
-        """Look at the next person of the list."""
+    def look_at(self, person: Person, own: Iterable[Mailbox] = ()) -> None:
+        """Look at the next person of the list, and at those in cc of that row alone."""
         address = person.mailbox.addr_spec
+        place = f"{person.file}:{person.line}"
         if key := self._keys and self._keys.get(folded(address)):
-            place = f"{person.file}:{person.line}"
             what = f"{address} is in {key} of every letter, and on the list too ({place})"
             hint = f"Delete it from {key}, if its own letter is enough"
             line = self._text.line_of(key)
-            self.problems.append(Problem(self._text.file, line, what, hint, Level.WARNING, address))
+            problem = Problem(self._text.file, line, what, hint, Level.WARNING, address)
+            self._problems.append(problem)
+        if self._has_own:
+            self._listed[folded(address)] = place
+            for box in own:
+                self._own.setdefault(folded(box.addr_spec), person)
+
+    def problems(self) -> Iterator[Problem]:
+        """What was found."""
+        yield from self._problems
+        for address, person in self._own.items():
+            if place := self._listed.get(address):
+                what = f"{address} is in cc of this row's letter, and on the list too ({place})"
+                hint = "Empty the cell, if its own letter is enough"
+                yield Problem(person.file, person.line, what, hint, Level.WARNING)
 
 
 def zone_of(campaign: Campaign) -> ZoneInfo:
@@ -193,19 +211,27 @@ def _sender(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
         yield Problem(SETTINGS_FILE, lines.line_of(("sender",)), what, hint, mark="")
 
 
-def _reply_to(campaign: Campaign, letter: Letter, server: Server | None) -> Iterator[Problem]:
-    """Whether the letter's own address for answers is the sender's, and can receive mail."""
+def _own_addresses(campaign: Campaign, letter: Letter, server: Server | None) -> Iterator[Problem]:
+    """Whether From and Reply-To of the letter alone are the sender's, and can receive mail."""
     text, sender = letter.default_text, campaign.settings.sender
-    reply_to = text.front.reply_to
-    if not reply_to or campaign.stands_in:
+    if campaign.stands_in:
         return
-    own = {box.domain for box in (sender.from_, sender.reply_to) if box}
-    what, hint = refused_by(server, reply_to), "Write an address under a domain of your own"
-    if not any(reply_to.domain == one or reply_to.domain.endswith(f".{one}") for one in own):
-        what = f"reply_to is not in a domain of the sender: {', '.join(sorted(own))}"
-        hint = "Write an address there, or change [sender] reply_to for all letters"
-    if what:
-        yield Problem(text.file, text.line_of("reply_to"), what, hint, mark=reply_to.addr_spec)
+    domains = {box.domain for box in (sender.from_, sender.reply_to) if box}
+    # DMARC and the log's Message-IDs go by the one domain of From.
+    below = tuple(f".{one}" for one in domains)
+    for key, mailbox, own in (
+        ("from", text.front.from_, {sender.from_.domain}),
+        ("reply_to", text.front.reply_to, domains),
+    ):
+        if mailbox is None:
+            continue
+        what, hint = refused_by(server, mailbox), "Write an address under a domain of your own"
+        is_below = key == "reply_to" and mailbox.domain.endswith(below)
+        if mailbox.domain not in own and not is_below:
+            what = f"{key} is not in a domain of the sender: {', '.join(sorted(own))}"
+            hint = f"Write an address there, or change [sender] {key} for all letters"
+        if what:
+            yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
 
 
 def _invented_signatories(campaign: Campaign, server: Server | None) -> Iterator[Problem]:

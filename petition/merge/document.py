@@ -121,6 +121,11 @@ class Frozen:
         return tuple(map(_mailbox, self.document["cc"]))
 
     @property
+    def cc_fields(self) -> list[dict[str, Any]]:
+        """Templates of further addresses in Cc, which each row fills in."""
+        return list(self.document.get("cc_fields", ()))
+
+    @property
     def bcc(self) -> tuple[Mailbox, ...]:
         """Who else gets each copy."""
         return tuple(map(_mailbox, self.document["bcc"]))
@@ -219,6 +224,8 @@ class Frozen:
         demands = self.document["demands"].items()
         enclosures = self.document.get("enclosures")
         kept = {"enclosures": _without(enclosures, _NOT_HASHED_OF_ENCLOSURES)} if enclosures else {}
+        if self.cc_fields:
+            kept["cc_fields"] = _without(self.cc_fields, _NOT_HASHED_OF_ENCLOSURES)
         return {
             **self.document,
             **kept,
@@ -364,13 +371,19 @@ def _pictured(frozen: Frozen) -> dict[str, str]:
     }
 
 
+def _templates(document: dict[str, Any]) -> list[str]:
+    return [one["template"] for one in document.get("cc_fields", ())]
+
+
 def _settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     for key in ("kind", "cc", "bcc", "reply_by", "event"):
         if before.get(key) != after.get(key):
             yield f"{key} in the front matter"
+    if _templates(before) != _templates(after):
+        yield "cc in the front matter"
     for table in ("campaign", "sender", "unsubscribe"):
         for key, _ in _changes(before[table], after[table]):
             if before[table].get(key) != after[table].get(key):
-                yield key if key == "reply_to" else f"[{table}] {key}"
+                yield key if key in {"from", "reply_to"} else f"[{table}] {key}"
     for name, _ in _changes(before["events"], after["events"]):
         yield f"[events.{name}]"

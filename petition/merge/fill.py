@@ -4,6 +4,7 @@
 ordinary.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from typing import Any
 
 from jinja2 import TemplateSyntaxError
 
-from petition.campaign.people import Person
-from petition.errors import MergeHindered, MergeRefused, Problem
+from petition.address import FORGOTTEN, Mailbox
+from petition.campaign.people import Person, mailbox_in
+from petition.errors import AddressRefused, MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fast_fill import (
     UNSUBSCRIBE,
@@ -29,6 +31,7 @@ from petition.template.compile import CompiledText
 from petition.template.error_texts import of_failure
 from petition.template.fields import (
     CellRefused,
+    EmptyCell,
     FileRefused,
     LetterDate,
     Named,
@@ -86,6 +89,8 @@ class LoadedText:
     compiled: CompiledText
     names: Mapping[str, Any]  # what it can name, except the person
     paths: tuple[Template, ...] = ()  # of the files that a person's copy alone carries
+    cc: tuple[Template, ...] = ()  # the addresses that only the row says
+    cc_place: str = ""  # for messages
     breaks_lines: bool = False  # whether its HTML shows the line ends of cells
     instead: Previous | None = None  # in a follow-up, for a person of whom nothing is known
     yes_no: frozenset[str] = frozenset()  # columns whose cells count as what they say
@@ -127,6 +132,19 @@ class LoadedText:
         names = self._names_for(person)
         return [self._render(renderer, names, person) for renderer in self._own_paths]
 
+    def copied(self, person: Person) -> list[Mailbox]:
+        """Who gets a person's copy in Cc because the row says so."""
+        if not self.cc:
+            return []
+        names = self._names_for(person)
+        texts = [self._render(renderer, names, person) for renderer in self._cc]
+        found = [one.strip() for text in texts for one in re.split(r"[;\n]", text) if one.strip()]
+        try:
+            return [mailbox_in(one) for one in found if FORGOTTEN not in one]
+        except AddressRefused as why:
+            refusal = CellRefused(f"cc: {why.what}", why.hint)
+            raise refused_row(person, refusal, self.cc_place, "copies") from None
+
     def subject_for(self, person: Person) -> str:
         """The subject for one person."""
         return self._subject_of(self._names_for(person), person)
@@ -138,6 +156,13 @@ class LoadedText:
     @cached_property
     def _own_paths(self) -> list[Renderer]:
         return [PlainEnvironment(str, self.yes_no).load(path) for path in self.paths]
+
+    @cached_property
+    def _cc(self) -> list[Renderer]:
+        def text(value: Value) -> str:
+            return "" if isinstance(value, EmptyCell) else printed(value)
+
+        return [LetterEnvironment(text, self.yes_no).load(one) for one in self.cc]
 
     @cached_property
     def _subject(self) -> Renderer:
@@ -258,7 +283,13 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
     compiled = frozen.compiled(language)
     instead = stand_in(frozen.title, frozen.today) if frozen.follows else None
     file, breaks = frozen.file(language), frozen.breaks_lines(language)
-    return LoadedText(file, language, compiled, names, paths, breaks, instead, frozen.yes_no)
+    cc, place = frozen.cc_fields, ""
+    if cc:
+        place = f"{frozen.file(frozen.languages[0])}:{cc[0]['line']}"
+    own = tuple(Template(one["template"], tuple(one["lines"])) for one in cc)
+    return LoadedText(
+        file, language, compiled, names, paths, own, place, breaks, instead, frozen.yes_no
+    )
 
 
 def captured_in(frozen: Frozen) -> str:

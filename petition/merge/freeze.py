@@ -23,6 +23,7 @@ from petition.template.compile import (
     Surroundings,
     blocks_of,
     compile_again,
+    compile_path,
     compile_text,
     names_in,
 )
@@ -73,21 +74,23 @@ class _Freezing:
     def document(self) -> dict[str, Any]:
         settings, front = self._campaign.settings, self._letter.front
         sender, texts = settings.sender, self._letter.texts
+        from_ = front.from_ or sender.from_
         reply_to, answers = front.reply_to or sender.reply_to, list(front.where or UNANSWERED)
         return {
             "kind": front.kind,
             "languages": list(texts),
             "campaign": _table(settings.campaign, "title", "languages", "timezone"),
             "sender": {
-                "from": [sender.from_.display_name, sender.from_.addr_spec],
+                "from": [from_.display_name, from_.addr_spec],
                 "reply_to": reply_to and [reply_to.display_name, reply_to.addr_spec],
                 "return_path": sender.return_path,
                 **({"postal_address": sender.postal_address} if sender.postal_address else {}),
             },
             "events": {name: _event(event) for name, event in settings.events.items()},
             "unsubscribe": _table(settings.unsubscribe, "url", "mailto"),
-            "cc": list(map(_copied, front.cc)),
+            "cc": list(map(_copied, front.mailboxes("cc"))),
             "bcc": list(map(_copied, front.bcc)),
+            **({"cc_fields": self._cc_fields()} if front.cc_fields else {}),
             "reply_by": _reply_by_as_json(front.reply_by),
             "texts": {language: self._text(text) for language, text in texts.items()},
             "demands": {
@@ -99,6 +102,16 @@ class _Freezing:
             **self._enclosed(),
             **({"follows": front.follows, "answers": answers} if front.follows else {}),
         }
+
+    def _cc_fields(self) -> list[dict[str, Any]]:
+        text = self._letter.default_text
+        line, known = text.line_of("cc"), self._known()
+        templates = [
+            compile_path(text.file, line, one, known, self.problems) for one in text.front.cc_fields
+        ]
+        return [
+            {"line": line, "template": one.source, "lines": list(one.lines)} for one in templates
+        ]
 
     def _enclosed(self) -> dict[str, Any]:
         """The attachments and pictures of the letter, whose texts are compiled by now."""

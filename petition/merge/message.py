@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petition.address import Mailbox, folded
+from petition.campaign.letter import COPIES_LIMIT
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.identity import (
@@ -361,6 +362,7 @@ class CheckedCopy:
     own_files: Mapping[str, str]  # the fields by which the log knows the files of this copy alone
     size: int | None  # in bytes; None if it was checked without being made
     text: Callable[[], str]  # renders the plain text, with marks around each merged value
+    cc: tuple[Mailbox, ...] = ()  # who gets it because the row says so
 
 
 class Merger:
@@ -381,6 +383,7 @@ class Merger:
         self._assembler = Assembler(self._sender, frozen.sender_reply_to, self._mailing)
         self._cc = frozen.cc
         self._bcc = frozen.bcc
+        self._copied = {folded(one.addr_spec) for one in (*frozen.cc, *frozen.bcc)}
         self._languages = frozen.languages
         self._texts: dict[str, LoadedText] = {}
         self._attachments = Attachments(frozen, files or Files(Path()))
@@ -398,8 +401,8 @@ class Merger:
 
     @property
     def recipients_each(self) -> int:
-        """The largest number of mailboxes that a copy goes to."""
-        return 1 + len(self._cc) + len(self._bcc)
+        """The number of mailboxes that a copy goes to, if a row names one where it may."""
+        return 1 + len(self._cc) + len(self._bcc) + len(self._frozen.cc_fields)
 
     def language_of(self, person: Person) -> tuple[str, bool]:
         """The language in which a person gets the letter, and whether it is a fallback."""
@@ -439,12 +442,13 @@ class Merger:
         else:
             subject, size = loaded.check(person), None
             carried = self._attachments.of(person, loaded, revision)
-            self._check_headers(person, subject, loaded.language, date, carried)
+            self._check_headers(person, subject, loaded, date, carried)
 
         def text() -> str:
             return loaded.shown(person, self._leave(self._copy_for(person, revision)))[1]
 
-        return CheckedCopy(loaded.language, subject, carried.own_files, size, text)
+        cc = self._own_cc(person, loaded)
+        return CheckedCopy(loaded.language, subject, carried.own_files, size, text, cc)
 
     def trial(
         self, person: Person, date: datetime, to: Mailbox, revision: int = 1
@@ -490,9 +494,23 @@ class Merger:
         message_id, boundary = self._signer.message_id_and_boundary(identity, self._domain)
         thread = thread_of(person)
         token = self._signer.unsubscribe_token(identity) if self._mailing else ""
+        cc = (*self._cc, *self._own_cc(person, self._text_for(person)))
         return CopyIdentity(
-            person.mailbox, mail_from, message_id, boundary, self._cc, self._bcc, thread, token
+            person.mailbox, mail_from, message_id, boundary, cc, self._bcc, thread, token
         )
+
+    def _own_cc(self, person: Person, loaded: LoadedText) -> tuple[Mailbox, ...]:
+        """Who gets a copy because the row says so, and does not get it anyway."""
+        if not loaded.cc:
+            return ()
+        own = {folded(one.addr_spec): one for one in reversed(loaded.copied(person))}
+        known = {*self._copied, folded(person.mailbox.addr_spec)}
+        found = tuple(one for key, one in reversed(own.items()) if key not in known)
+        if len(found) + len(self._copied) > COPIES_LIMIT:
+            what = f"the row adds {len(found)} addresses in cc"
+            hint = f"A letter has at most {COPIES_LIMIT} in cc and bcc"
+            raise refused_row(person, CellRefused(what, hint), loaded.cc_place, "copies")
+        return found
 
     def _leave(self, copy: CopyIdentity) -> str:
         return self._mailing.link(copy.token) if self._mailing else ""
@@ -515,14 +533,21 @@ class Merger:
         return email, carried
 
     def _check_headers(
-        self, person: Person, subject: str, language: str, date: datetime, carried: CarriedParts
+        self,
+        person: Person,
+        subject: str,
+        loaded: LoadedText,
+        date: datetime,
+        carried: CarriedParts,
     ) -> None:
         """Check what only a row decides; tests show that the other headers are sound."""
         try:
             check_name(person.mailbox.display_name)
-            if person.mailbox.needs_smtputf8:
-                copy = CopyIdentity(person.mailbox, "", "<0@sender>", "=_0", self._cc, self._bcc)
-                self._assembler.header_block(copy, subject, language, date, carried)
+            own = self._own_cc(person, loaded)
+            if own or person.mailbox.needs_smtputf8:
+                cc = (*self._cc, *own)
+                copy = CopyIdentity(person.mailbox, "", "<0@sender>", "=_0", cc, self._bcc)
+                self._assembler.header_block(copy, subject, loaded.language, date, carried)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
 
@@ -536,7 +561,7 @@ class Merger:
             "From": str(self._sender),
             "Reply-To": str(self._frozen.sender_reply_to),
             "To": str(copy.to),
-            "Cc": ", ".join(map(str, self._cc)),
+            "Cc": ", ".join(map(str, copy.cc)),
             "Subject": subject,
             "Message-ID": copy.message_id,
             "In-Reply-To": copy.thread[-1] if copy.thread else "",

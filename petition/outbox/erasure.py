@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from petition.address import folded
+from petition.address import FORGOTTEN, folded
 from petition.mail_parser import SetAside, decoded_header, decoded_text, read_mail
 from petition.outbox import models
 from petition.outbox.database import Row
@@ -16,7 +16,6 @@ from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of, frozen_of
 from petition.outbox.states import Reason
 
-STAND_IN = "[forgotten]"
 _AROUND = 60  # characters on either side
 _OTHERS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 _MOST_BYTES = 40 * 2**20  # of a mail that is searched; a letter with all its files is smaller
@@ -60,14 +59,14 @@ class Redaction:
 
     def without(self, text: str | None, *, own: bool = False) -> str | None:
         """A text without them; if it is their `own`, without the local part alone too."""
-        return None if text is None else (self._own if own else self._either).sub(STAND_IN, text)
+        return None if text is None else (self._own if own else self._either).sub(FORGOTTEN, text)
 
     def without_in(self, fields: str) -> str:
         """The merge fields of somebody else (JSON) without them: a follow-up's contain answers."""
         if not self.names_them(fields):
             return fields
         known = fields_of(fields)
-        less = {name: self._either.sub(STAND_IN, text) for name, text in known.items()}
+        less = {name: self._either.sub(FORGOTTEN, text) for name, text in known.items()}
         return json.dumps(less, ensure_ascii=False, sort_keys=True)
 
     def around(self, text: str | None) -> list[str]:

@@ -96,7 +96,7 @@ def compile_again(
 def compile_path(
     file: str, line: int, path: str, known: Mapping[str, Sequence[str]], problems: list[Problem]
 ) -> Template:
-    """Compile the path of an attachment, which can contain fields."""
+    """Compile a line of the front matter that can contain fields: a path, an address in cc."""
     source = _Source(file, line, path, problems)
     return source.template() if source.check(known) else Template("", ())
 

@@ -197,23 +197,30 @@ def test_an_unusable_log_is_a_problem(campaign: SmallCampaign):
     assert "not a log of petition" in text
 
 
-def test_a_letter_can_have_a_reply_to_of_its_own(campaign: SmallCampaign):
+@pytest.mark.parametrize(("key", "header"), [("reply_to", "Reply-To"), ("from", "From")])
+def test_a_letter_can_have_a_sender_of_its_own(campaign: SmallCampaign, key: str, header: str):
     campaign.change(
         "letters/open-letter.md",
         "reply_by: 14 days",
-        "reply_to: Desk <desk@campaign.example>\nreply_by: 14 days",
+        f"{key}: Desk <desk@campaign.example>\nreply_by: 14 days",
     )
     campaign.petition("check", status=0)
     shown = campaign.petition("preview", "--as", "headers", status=0).out
-    assert "Reply-To: Desk <desk@campaign.example>" in shown
+    assert f"{header}: Desk <desk@campaign.example>" in shown
 
 
 @pytest.mark.parametrize(
-    "other", ["desk@elsewhere.example", "desk@notcampaign.example", '"{{ x }}"']
+    "line",
+    [
+        "reply_to: desk@elsewhere.example",
+        "reply_to: desk@notcampaign.example",
+        'reply_to: "{{ x }}"',
+        "from: desk@elsewhere.example",
+        "from: desk@sub.campaign.example",
+        'from: "{{ sender.name }} <desk@campaign.example>"',
+    ],
 )
-def test_a_reply_to_of_a_letter_is_in_the_senders_domain(campaign: SmallCampaign, other: str):
-    campaign.change(
-        "letters/open-letter.md", "reply_by: 14 days", f"reply_to: {other}\nreply_by: 14 days"
-    )
+def test_a_sender_of_a_letter_is_in_the_senders_domain(campaign: SmallCampaign, line: str):
+    campaign.change("letters/open-letter.md", "reply_by: 14 days", f"{line}\nreply_by: 14 days")
     found = campaign.petition("check", "--json", status=1).json["problems"]
     assert [(one["file"], one["line"]) for one in found] == [("letters/open-letter.md", 4)]

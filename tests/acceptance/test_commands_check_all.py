@@ -214,6 +214,37 @@ def test_people_in_cc_who_are_on_the_list_are_a_warning(campaign: SmallCampaign)
     assert f"letters/open-letter.md:4: warning: {what}. Delete it from cc" in said[0]
 
 
+def test_those_in_cc_of_a_row_are_checked_as_those_of_every_letter(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["{{ recipient.pa }}"]\nreply_by:')
+    campaign.write(
+        "recipients.csv",
+        "email,name,town,pa\np1@x.example,P1,A,P2@x.example\np2@x.example,P2,A,\n"
+        "p3@x.example,P3,A,out@x.example\np4@x.example,P4,A,gone@x.example\n",
+    )
+    campaign.petition("suppress", "out@x.example", status=0)
+    campaign.petition("forget", "gone@x.example", "--yes", status=0)
+    found = campaign.petition("check", "--json", status=1).json["problems"]
+    assert [(one["file"], one["line"], one["level"]) for one in found] == [
+        ("recipients.csv", 2, "warning"),
+        ("recipients.csv", 4, "error"),
+        ("recipients.csv", 5, "error"),
+    ]
+    live = {"PETITION_SMTP_HOST": "smtp.host.org", "PETITION_SMTP_SECURITY": "starttls"}
+    found = SmallCampaign(campaign.root, live).petition("check", "--json").json["problems"]
+    assert any(one["line"] == 2 and one["what"].startswith("cc: P2@x.example") for one in found)
+
+
+def test_a_person_who_was_forgotten_is_in_cc_of_no_waiting_copy(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["{{ recipient.pa }}"]\nreply_by:')
+    campaign.write("recipients.csv", "email,name,town,pa\np1@x.example,P1,A,Pa <gone@x.example>\n")
+    campaign.through(1).petition("send", "open-letter", "--yes", status=4)
+    campaign.through(1).petition("forget", "gone@x.example", "--yes", status=0)
+    with counting_server() as server:
+        campaign.write("recipients.csv", "email,name,town,pa\np1@x.example,P1,A,\n")
+        campaign.through(server.port).petition("send", "open-letter", "--yes", status=0)
+        assert set(server.accepted) == {"p1@x.example"}
+
+
 def test_the_first_of_many_bad_rows_are_listed_and_the_rest_counted(campaign: SmallCampaign):
     rows = "".join(f"a{number},b,c\n" for number in range(3_000))
     campaign.write("recipients.csv", "email,name,town\n" + rows)

@@ -201,7 +201,9 @@ def test_a_copy_goes_to_a_mailbox(folder, problems):
 
 
 def test_every_bad_copy_is_told_and_marked(folder, problems):
-    read(folder, front("subject: x", 'cc: ["a@b.example", "one", "{{ two }}", "three@"]'), problems)
+    read(
+        folder, front("subject: x", 'bcc: ["a@b.example", "one", "{{ two }}", "three@"]'), problems
+    )
     assert [(problem.line, problem.mark) for problem in problems] == [
         (3, "one"),
         (3, "{{ two }}"),

@@ -159,13 +159,18 @@ def test_changed_signatories():
 
 def test_changed_settings():
     after = frozen(reply_to="a@b.example", **{"from": "New Name <letter@campaign.example>"})
-    assert differences(frozen(), after) == ["[sender] from", "reply_to"]
+    assert differences(frozen(), after) == ["from", "reply_to"]
 
 
 def test_changed_front_matter():
     before = freeze_texts(text_of("x"))
     after = freeze_texts(text_of("x", cc=["a@b.example"], reply_by="7 days"))
     assert differences(before, after) == ["cc in the front matter", "reply_by in the front matter"]
+    more = {"cc": ["{{ recipient.page }}"], "from": "a@campaign.example"}
+    assert differences(before, freeze_texts(text_of("x", **more))) == [
+        "cc in the front matter",
+        "from",
+    ]
 
 
 def test_changed_campaign_table_and_events():

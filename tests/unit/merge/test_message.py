@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from petition.address import Mailbox
+from petition.address import Mailbox, parse_mailbox
 from petition.errors import MergeRefused
 from petition.identity import Identity, Signer
 from petition.merge.fill import MARK_BEGIN, MARK_END
@@ -55,6 +55,39 @@ def test_envelope():
     assert email.envelope == Envelope("letter@campaign.example", everybody, smtputf8=False)
     assert merger_of(BODY, cc=["c@d.example"], bcc=["e@f.example"]).recipients_each == 3
     assert merger_of(BODY).recipients_each == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("pa@x.example", ["pa@x.example"]),
+        ("", []),
+        ("Pa, T. <pa@x.example>", None),
+        ('"Pa, T." <pa@x.example>; two@X.example', ['"Pa, T." <pa@x.example>', "two@x.example"]),
+        ("Жанна <ж@x.example>", ["Жанна <ж@x.example>"]),
+        ("KIM@kaz.example; c@D.example; pa@x.example; PA@x.example", ["pa@x.example"]),
+        ("a@x.example\nBcc: b@x.example", None),
+        ("a@x.example, b@x.example", None),
+        ("pа@x.example", None),  # a Cyrillic letter
+        (";".join(f"a{number}@x.example" for number in range(10)), None),
+        ("Pa <[forgotten]>", []),
+    ],
+)
+def test_a_row_says_who_gets_a_copy_of_its_letter(cell, expected):
+    merger = merger_of(BODY, cc=["c@d.example", "{{ recipient.page }}"], bcc=["e@f.example"])
+    person = person_of(page=cell)
+    if expected is None:
+        for make in (lambda: merger.check(person, 1, NOW), lambda: send(merger, person)):
+            with pytest.raises(MergeRefused) as refusal:
+                make()
+            assert (refusal.value.problem.file, refusal.value.problem.line) == ("recipients.csv", 7)
+        return
+    boxes = ["c@d.example", *map(parse_mailbox, expected)]
+    own = tuple(box.addr_spec for box in boxes[1:])
+    rcpt_to = ("kim@kaz.example", "c@d.example", *own, "e@f.example")
+    assert send(merger, person).envelope.rcpt_to == rcpt_to
+    assert dict(merger.show(person, 1, NOW).headers)["Cc"] == ", ".join(map(str, boxes))
+    assert merger.check(person, 1, NOW).cc == tuple(boxes[1:])
 
 
 def test_return_path_bears_the_token():
