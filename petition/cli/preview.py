@@ -280,9 +280,9 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
     following = following_of(examined, log)
     if following and not following.has_begun:
-        output.say_error(
-            f"{frozen.follows} has not been sent yet: what this letter says about it is made up."
-        )
+        follows = examined.letter.front.follows
+        what = "has not been sent yet: what this letter says about it is made up."
+        output.say_error(f"{follows} {what}")
 
     def rows() -> Iterator[Person]:
         for person in examined.rows():

@@ -95,40 +95,20 @@ class Frozen:
         return Mailbox(*reply_to) if reply_to else None
 
     @property
-    def postal_address(self) -> str:
-        """The sender's postal address, or ""."""
-        return str(self.document["sender"].get("postal_address") or "")
-
-    @property
     def is_bulk(self) -> bool:
         """Whether it goes to a list that people can unsubscribe from."""
         return bool(self.document["kind"] == "bulk")
 
-    @property
-    def unsubscribe(self) -> tuple[str | None, str | None]:
-        """How people unsubscribe: the URL of the page, the address for mail."""
-        ways = self.document["unsubscribe"]
-        return ways.get("url"), ways.get("mailto")
-
-    @property
-    def return_path(self) -> str | None:
-        """Where bounces go, with `{token}` in it; None: to the sender."""
-        return self.document["sender"]["return_path"]  # type: ignore[no-any-return]
-
-    @property
-    def cc(self) -> tuple[Mailbox, ...]:
-        """The header Cc of each copy."""
-        return tuple(map(_mailbox, self.document["cc"]))
+    def copied(self, key: str) -> tuple[Mailbox, ...]:
+        """Who gets each copy besides its recipient, in `cc` or `bcc`."""
+        # Each is an addr-spec, or a display name and an addr-spec.
+        boxes = (("", one) if isinstance(one, str) else one for one in self.document[key])
+        return tuple(Mailbox(*box) for box in boxes)
 
     @property
     def cc_fields(self) -> list[dict[str, Any]]:
         """Templates of further addresses in Cc, which each row fills in."""
         return list(self.document.get("cc_fields", ()))
-
-    @property
-    def bcc(self) -> tuple[Mailbox, ...]:
-        """Who else gets each copy."""
-        return tuple(map(_mailbox, self.document["bcc"]))
 
     @property
     def yes_no(self) -> frozenset[str]:
@@ -154,30 +134,10 @@ class Frozen:
         return self.today + timedelta(days=rule["days"])
 
     @property
-    def signatories(self) -> list[dict[str, str]]:
-        """Those who signed and may be named."""
-        return list(self.document["signatories"]["published"])
-
-    @property
-    def signatory_count(self) -> int:
-        """How many signed."""
-        return int(self.document["signatories"]["total"])
-
-    @property
     def event(self) -> dict[str, Any] | None:
         """The event that the letter invites to, as petition.toml has it."""
         name = self.document.get("event")
         return self.document["events"][name] if name else None
-
-    @property
-    def event_name(self) -> str:
-        """The event's name in petition.toml, or ""."""
-        return str(self.document.get("event") or "")
-
-    @property
-    def follows(self) -> str | None:
-        """The letter that it follows."""
-        return self.document.get("follows")
 
     @property
     def timezone(self) -> str:
@@ -208,10 +168,6 @@ class Frozen:
         """The file of the text in a language."""
         return str(self.document["texts"][language]["file"])
 
-    def breaks_lines(self, language: str) -> bool:
-        """Whether the HTML shows the line ends of cells; letters of older versions do not."""
-        return bool(self.document["texts"][language].get("breaks"))
-
     def compiled(self, language: str) -> CompiledText:
         """The templates of the text in a language."""
         text = self.document["texts"][language]
@@ -232,11 +188,6 @@ class Frozen:
             "texts": {language: _unplaced(text) for language, text in texts},
             "demands": {name: [_unplaced(one) for one in listed] for name, listed in demands},
         }
-
-
-def _mailbox(entry: str | list[str]) -> Mailbox:
-    """A mailbox of cc or bcc: an addr-spec, or a display name and an addr-spec."""
-    return Mailbox("", entry) if isinstance(entry, str) else Mailbox(*entry)
 
 
 def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)
@@ -327,16 +278,17 @@ def _demands(old: Frozen, new: Frozen) -> Iterator[str]:
 
 
 def _signatories(old: Frozen, new: Frozen) -> Iterator[str]:
+    was, now = old.document["signatories"], new.document["signatories"]
     before, after = (
-        Counter(tuple(sorted(one.items())) for one in letter.signatories) for letter in (old, new)
+        Counter(tuple(sorted(one.items())) for one in signed["published"]) for signed in (was, now)
     )
     added, removed = (after - before).total(), (before - after).total()
-    unnamed = (new.signatory_count - after.total()) - (old.signatory_count - before.total())
+    unnamed = (now["total"] - after.total()) - (was["total"] - before.total())
     more = "more" if unnamed > 0 else "fewer"
     numbers = ((added, "added"), (removed, "taken out"), (unnamed, f"{more} unnamed"))
     if told := [f"{abs(number)} {what}" for number, what in numbers if number]:
         yield f"the signatories ({', '.join(told)})"
-    elif old.signatories != new.signatories:
+    elif was["published"] != now["published"]:
         yield "the order of the signatories"
 
 

@@ -20,13 +20,7 @@ from jinja2 import nodes
 
 from petition.campaign.tables import answer
 from petition.errors import PetitionError
-from petition.template.fields import (
-    EmptyCell,
-    Value,
-    ValueRefused,
-    is_printable,
-    printed,
-)
+from petition.template.fields import EmptyCell, Value, ValueRefused, is_printable, printed
 from petition.template.sandbox import (
     FAULTS,
     SAYS_YES,

@@ -27,25 +27,10 @@ from petition.merge.fast_fill import (
     print_plain,
 )
 from petition.merge.headers import check_text
+from petition.template import fields
 from petition.template.compile import CompiledText
 from petition.template.error_texts import of_failure
-from petition.template.fields import (
-    CellRefused,
-    EmptyCell,
-    FileRefused,
-    LetterDate,
-    Named,
-    Previous,
-    Value,
-    ValueRefused,
-    clean,
-    in_html,
-    lines_in_html,
-    named_event,
-    previous_names,
-    printed,
-    stand_in,
-)
+from petition.template.fields import CellRefused, EmptyCell, Named, Value, ValueRefused, printed
 from petition.template.sandbox import (
     FAULTS,
     LANGUAGE,
@@ -92,14 +77,14 @@ class LoadedText:
     cc: tuple[Template, ...] = ()  # the addresses that only the row says
     cc_place: str = ""  # for messages
     breaks_lines: bool = False  # whether its HTML shows the line ends of cells
-    instead: Previous | None = None  # in a follow-up, for a person of whom nothing is known
+    instead: fields.Previous | None = None  # in a follow-up, for a person of whom nothing is known
     yes_no: frozenset[str] = frozenset()  # columns whose cells count as what they say
 
     def fill(self, person: Person, leave: str = "") -> Filled:
         """The letter for one person, encoded."""
         if (form := self._forms.of(person.fields)) is not None:
             try:
-                filled = form.filled(person.fields, clean(leave) if leave else _SOME_LINK)
+                filled = form.filled(person.fields, fields.clean(leave) if leave else _SOME_LINK)
             except CellRefused:
                 pass  # a cell is not a link: Jinja tells on which line
             else:
@@ -182,7 +167,7 @@ class LoadedText:
 
     @property
     def _to_html(self) -> Callable[[str], str]:
-        return lines_in_html if self.breaks_lines else in_html
+        return fields.lines_in_html if self.breaks_lines else fields.in_html
 
     @cached_property
     def _html(self) -> Renderer:
@@ -212,7 +197,7 @@ class LoadedText:
         if self.instead is None:
             return names
         demands = self.names["demands"]
-        return names | previous_names(person, self.instead, demands, self.language)
+        return names | fields.previous_names(person, self.instead, demands, self.language)
 
     def _subject_of(self, names: dict[str, Any], person: Person) -> str:
         return self._check_subject(self._render(self._subject, names, person), person)
@@ -262,27 +247,28 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
                 "name": sender.display_name,
                 "address": sender.addr_spec,
                 "reply_to": reply_to.addr_spec if reply_to else "",
-                "postal_address": frozen.postal_address,
+                "postal_address": frozen.document["sender"].get("postal_address") or "",
             },
         ),
         "demands": tuple(Named("demand", one) for one in frozen.demands(language)),
         "signatories": signatories_in(frozen.document["signatories"], language),
-        "today": LetterDate("today", frozen.today, language),
+        "today": fields.LetterDate("today", frozen.today, language),
     }
     if frozen.is_bulk:
         names[UNSUBSCRIBE] = _SOME_LINK
     if frozen.reply_by:
-        names["reply_by"] = LetterDate("reply_by", frozen.reply_by, language)
+        names["reply_by"] = fields.LetterDate("reply_by", frozen.reply_by, language)
     if frozen.event:
-        names["event"] = named_event(frozen.event, language)
+        names["event"] = fields.named_event(frozen.event, language)
     paths = tuple(
         Template(one["template"], tuple(one["lines"]))
         for one in frozen.attachments
         if "template" in one
     )
     compiled = frozen.compiled(language)
-    instead = stand_in(frozen.title, frozen.today) if frozen.follows else None
-    file, breaks = frozen.file(language), frozen.breaks_lines(language)
+    follows = frozen.document.get("follows")
+    instead = fields.stand_in(frozen.title, frozen.today) if follows else None
+    file, breaks = frozen.file(language), frozen.document["texts"][language].get("breaks", False)
     cc, place = frozen.cc_fields, ""
     if cc:
         place = f"{frozen.file(frozen.languages[0])}:{cc[0]['line']}"
@@ -307,5 +293,5 @@ def refused_row(
 ) -> MergeRefused:
     """The refusal of a copy because of its row."""
     what = f"{refusal.what} ({place} {verb} it)" if place else refusal.what
-    kind = MergeHindered if isinstance(refusal, FileRefused) else MergeRefused
+    kind = MergeHindered if isinstance(refusal, fields.FileRefused) else MergeRefused
     return kind(Problem(person.file, person.line, what, refusal.hint))

@@ -164,8 +164,8 @@ class Mailing:
     @classmethod
     def of(cls, frozen: Frozen) -> "Mailing | None":
         """That of a frozen letter; None if it is a personal one, or names no way to unsubscribe."""
-        ways = frozen.unsubscribe
-        if not frozen.is_bulk or not any(ways):
+        ways = frozen.document["unsubscribe"]
+        if not frozen.is_bulk or not any(ways.values()):
             return None
         campaign, domain = _ascii(frozen.campaign_id), frozen.sender.domain
         sender = re.sub("[^a-z0-9]", "", domain)[_SENDER_ID].ljust(5, "0")
@@ -174,7 +174,7 @@ class Mailing:
             "Feedback-ID": f"{_ascii(frozen.letter)}:{campaign}:bulk:{sender}",
             "Precedence": "bulk",
         }
-        return cls(*ways, for_all)
+        return cls(ways.get("url"), ways.get("mailto"), for_all)
 
     def link(self, token: str) -> str:
         """A person's own unsubscribe link."""

@@ -378,12 +378,12 @@ class Merger:
         self._signer = signer
         self._sender = frozen.sender
         self._domain = self._sender.domain
-        self._return_path = frozen.return_path
+        self._return_path = frozen.document["sender"]["return_path"]  # with `{token}`, or None
         self._mailing = Mailing.of(frozen)
         self._assembler = Assembler(self._sender, frozen.sender_reply_to, self._mailing)
-        self._cc = frozen.cc
-        self._bcc = frozen.bcc
-        self._copied = {folded(one.addr_spec) for one in (*frozen.cc, *frozen.bcc)}
+        self._cc = frozen.copied("cc")
+        self._bcc = frozen.copied("bcc")
+        self._copied = {folded(one.addr_spec) for one in (*self._cc, *self._bcc)}
         self._languages = frozen.languages
         self._texts: dict[str, LoadedText] = {}
         self._attachments = Attachments(frozen, files or Files(Path()))

@@ -266,7 +266,7 @@ def calendar_part(frozen: Frozen, revision: int) -> MimePart | None:
     method = "CANCEL" if event.get("status") == "cancelled" else "PUBLISH"
     data = write_calendar(frozen, event, revision, method)
     content_type = f"text/calendar; charset=utf-8; method={method}"
-    return attachment_of(f"{frozen.event_name}.ics", data, content_type)
+    return attachment_of(f"{frozen.document['event']}.ics", data, content_type)
 
 
 def event_uid(campaign_id: str, event: str) -> str:
@@ -281,7 +281,7 @@ def write_calendar(frozen: Frozen, event: Mapping[str, Any], revision: int, meth
 
     zone = ZoneInfo(frozen.timezone)
     entry = Event()
-    entry.add("UID", event_uid(frozen.campaign_id, frozen.event_name))
+    entry.add("UID", event_uid(frozen.campaign_id, frozen.document["event"]))
     entry.add("DTSTAMP", datetime.combine(frozen.today, time(), UTC))
     entry.add("SEQUENCE", revision - 1)
     entry.add("SUMMARY", event["title"])

@@ -56,9 +56,12 @@ def test_what_it_holds():
     assert letter.languages == ("en", "ru")
     assert letter.sender == Mailbox("Campaign", "letter@campaign.example")
     assert letter.sender_reply_to == Mailbox("A", "a@b.example")
-    assert letter.return_path == "bounces+{token}@c.example"
-    assert letter.signatory_count == 3
-    assert [one["name"] for one in letter.signatories] == ["Law & Centre", "Hazel Thorn"]
+    assert letter.document["sender"]["return_path"] == "bounces+{token}@c.example"
+    assert letter.document["signatories"]["total"] == 3
+    assert [one["name"] for one in letter.document["signatories"]["published"]] == [
+        "Law & Centre",
+        "Hazel Thorn",
+    ]
     assert BODY in letter.source
 
 
@@ -70,7 +73,7 @@ def test_nothing_private_is_in_it():
 
 def test_what_a_letter_does_not_name_is_no_part_of_it():
     before = frozen("plain")
-    assert before.signatory_count == 0
+    assert before.document["signatories"]["total"] == 0
     assert before.hash == frozen("plain", signatories=(), demands={}).hash
 
 
