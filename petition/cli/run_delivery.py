@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from getpass import getpass
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 from petition.campaign.server import Server
@@ -77,12 +76,7 @@ class Progress:
             self._try(self._bar.start)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar:
             self._try(self._bar.stop)
 

@@ -263,17 +263,10 @@ def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
 
 def _answer_of(row: Row) -> Answer:
     sender = row["sender"] or ""
-    return Answer(
-        id=row["id"],
-        mail=row["mail"],
-        at=moment(row["at"]),
-        status=Status(row["status"]),
-        demand=row["demand"],
-        channel=row["channel"],
-        quote=row["quote"],
-        author=row["author"],
-        letter=row["letter"],
-        folded=row["folded"],
-        message_id=row["message_id"] or "",
-        sender="" if is_of(sender, row["folded"]) else sender,
-    )
+    values: dict[str, Any] = dict(row) | {
+        "at": moment(row["at"]),
+        "status": Status(row["status"]),
+        "message_id": row["message_id"] or "",
+        "sender": "" if is_of(sender, row["folded"]) else sender,
+    }
+    return Answer(**values)

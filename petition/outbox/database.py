@@ -27,7 +27,6 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self, overload
 
 from petition.database_url import POSTGRESQL, SQLITE, AddressUnreadable, PostgresAddress
@@ -351,12 +350,7 @@ class Database(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

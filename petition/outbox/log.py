@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from petition.address import folded
@@ -23,17 +22,7 @@ from petition.outbox.database import (
     stamp,
 )
 from petition.outbox.known_logs import BEGUN, KnownLog, Memory, known_logs
-from petition.outbox.models import (
-    Copy,
-    Counts,
-    Event,
-    FrozenLetter,
-    copy_of,
-    event_of,
-    frozen_of,
-    queue_moved,
-    state_of,
-)
+from petition.outbox.models import Copy, Counts, Event, FrozenLetter
 from petition.outbox.states import State
 from petition.user_state import UserStateUnusable
 
@@ -169,7 +158,7 @@ class Log:
     def newest(self, letter: str) -> FrozenLetter | None:
         """A letter as it was last frozen, or None."""
         row = self.database.one("newest_frozen", {"letter": letter})
-        return frozen_of(row) if row else None
+        return models.frozen_of(row) if row else None
 
     def was_attempted(self, letter: str) -> bool:
         """Whether a copy of a letter ever went out, or was about to."""
@@ -178,7 +167,7 @@ class Log:
     def frozen(self, letter: str, revision: int) -> FrozenLetter | None:
         """A letter as it was frozen in one revision, or None."""
         row = self.database.one("one_frozen", {"letter": letter, "revision": revision})
-        return frozen_of(row) if row else None
+        return models.frozen_of(row) if row else None
 
     def letters(self) -> list[str]:
         """The names of all letters that were ever frozen."""
@@ -189,22 +178,21 @@ class Log:
     def counts(self, letter: str) -> Counts:
         """How many copies of a letter are in each state."""
         rows = self.database.all("counts", {"letter": letter})
+        by_state = {models.state_of(row[0]): row[1] for row in rows}
         newest = self.newest(letter)
-        return Counts(
-            letter, newest.revision if newest else 0, {state_of(row[0]): row[1] for row in rows}
-        )
+        return Counts(letter, newest.revision if newest else 0, by_state)
 
     def copies(self, letter: str | None = None, state: State | None = None) -> Iterator[Copy]:
         """The copies of a letter, or of all, in a state, or in all."""
         query = "copies" if state is None else "copies_in"
         for name in self.letters() if letter is None else [letter]:
             for row in self.database.each(query, {"letter": name, "state": state}):
-                yield copy_of(row)
+                yield models.copy_of(row)
 
     def copies_to(self, letter: str, mailbox: str) -> list[Copy]:
         """The copies of a letter to one mailbox, the newest last."""
         rows = self.database.all("copies_to", {"letter": letter, "folded": folded(mailbox)})
-        return [copy_of(row) for row in rows]
+        return [models.copy_of(row) for row in rows]
 
     def events(self, who: str | None = None) -> Iterator[Event]:
         """All events, oldest first, or those of one mailbox."""
@@ -212,7 +200,7 @@ class Log:
             rows = self.database.each("events")
         else:
             rows = self.database.each("events_to", {"folded": folded(who)})
-        yield from map(event_of, rows)
+        yield from map(models.event_of, rows)
 
     def people(self, letter: str | None = None) -> Iterator[tuple[str, str, str]]:
         """The mailbox, name and row id of each copy of a letter, or of all."""
@@ -230,7 +218,7 @@ class Log:
         Each with the state, how many copies, and the reply to one of them.
         """
         rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
-        return [(row[0], state_of(row[1]), row[2], row[3] or "") for row in rows]
+        return [(row[0], models.state_of(row[1]), row[2], row[3] or "") for row in rows]
 
     def next_due(self, letter: str) -> datetime | None:
         """When the first deferred copy of a letter is due."""
@@ -297,16 +285,13 @@ class Log:
 
     # ---- whose log it is
 
-    def owned(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def owned(self, patience: float = PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, and tidy up after a run that died.
 
         LogBusy if another process is sending from it, LogUnusable if it was moved away
         since.
         """
-        return self._owned(PATIENCE)
-
-    @contextmanager
-    def _owned(self, patience: float) -> Iterator[None]:
         with self.database.ownership(patience):
             if not self.closure:
                 self.recover()
@@ -327,7 +312,7 @@ class Log:
         if self.database.read_only or not (self._has_orphans() or self.memory.run == BEGUN):
             return
         try:
-            with self._owned(0):
+            with self.owned(0):
                 pass
         except LogBusy:
             pass
@@ -381,7 +366,7 @@ class Log:
         reason = {"reason": "the program ended while the letter was being handed over"}
         models.pick(self.database, query, {**values, **reason})
         if models.move(self.database, self.now, by="adopt"):
-            queue_moved(self.database)
+            models.queue_moved(self.database)
             models.skip_unwanted(self.database, self.now)
 
     def close(self) -> None:
@@ -396,12 +381,7 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             if isinstance(error, Exception) and not isinstance(error, PetitionError | OSError):
                 self.database.examine()  # damage can cause an error anywhere

@@ -20,6 +20,7 @@ from operator import lt
 from pathlib import Path
 
 from petition.errors import LogDamaged, LogUnusable
+from petition.outbox import log_file
 from petition.outbox.database import (
     INDEXING,
     PATIENCE,
@@ -33,19 +34,6 @@ from petition.outbox.database import (
     queries,
     schema,
     tables,
-)
-from petition.outbox.log_file import (
-    explained_file,
-    free_name,
-    is_owned,
-    is_writable,
-    keep_last,
-    last_kept,
-    make_private,
-    ownership,
-    refuse_foreign,
-    size,
-    sync,
 )
 from petition.outbox.upgrades import bring_up_to_date, newest
 
@@ -75,9 +63,9 @@ class SqliteDatabase(Database):
         self.path = path
         self.looks = looks
         self.where = str(path)
-        self.read_only = not is_writable(path)
+        self.read_only = not log_file.is_writable(path)
         self._wal = path.with_name(path.name + "-wal")
-        self.found_changes = size(self._wal) > 0
+        self.found_changes = log_file.size(self._wal) > 0
         self._queries = queries(SQLITE_SQL)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None
@@ -92,7 +80,7 @@ class SqliteDatabase(Database):
             if not is_there(self.path) and self.looks:
                 raise _no_log(self.path)
             if not self.read_only and not self.looks:
-                make_private(self.path)
+                log_file.make_private(self.path)
             self._connection = _connect(self.path, "mode=ro" if self.read_only else "mode=rw")
             try:
                 self._prepare()
@@ -106,9 +94,9 @@ class SqliteDatabase(Database):
         They are not needed for reading, unless one of them has changes.
         """
         code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
-        if code not in _NO_ROOM | _NO_RIGHT or not size(self.path):
+        if code not in _NO_ROOM | _NO_RIGHT or not log_file.size(self.path):
             raise fault
-        if size(self.path.with_name(self.path.name + "-wal")):
+        if log_file.size(self.path.with_name(self.path.name + "-wal")):
             raise LogUnusable(
                 f"{self.path.name} cannot be read here: its last changes are in"
                 f" {self.path.name}-wal, and to apply them SQLite needs a writable folder",
@@ -239,10 +227,10 @@ class SqliteDatabase(Database):
 
     def drops_changes(self) -> bool:
         """Whether a damaged or shortened `-wal` lost what was committed last."""
-        if not self.found_changes or is_owned(self.path):
+        if not self.found_changes or log_file.is_owned(self.path):
             return False
         with explained(self.path):
-            is_behind = any(map(lt, self.one("last_rows") or (), last_kept(self.path)))
+            is_behind = any(map(lt, self.one("last_rows") or (), log_file.last_kept(self.path)))
             return is_behind or _drops_frames(self._wal)
 
     def examine(self) -> None:
@@ -286,7 +274,7 @@ class SqliteDatabase(Database):
                 raise
         if self._lock is not None and not temporary:
             with suppress(OSError, LogUnusable):  # it is committed all the same
-                keep_last(self._lock, self.one("last_rows") or ())
+                log_file.keep_last(self._lock, self.one("last_rows") or ())
 
     def _command(self, text: str) -> None:
         with self._explained():
@@ -298,19 +286,19 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:
-        copy = free_name(self.path, name)
+        copy = log_file.free_name(self.path, name)
         partial = copy.with_name(f"{copy.name}.partial")
         try:
             with explained(copy):
                 partial.unlink(missing_ok=True)
-                make_private(partial)
+                log_file.make_private(partial)
                 # By another connection: VACUUM is not allowed in a transaction. It sees what was
                 # committed, and nobody else can write meanwhile.
                 with closing(_connect(self.path, "mode=ro")) as reader:
                     reader.execute("VACUUM INTO ?", [str(partial)])
-                sync(partial)
+                log_file.sync(partial)
                 partial.rename(copy)
-                sync(copy.parent)
+                log_file.sync(copy.parent)
             yield str(copy)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -341,7 +329,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by the lock beside its file."""
-        with ownership(self.path, patience, PAUSE) as lock:
+        with log_file.ownership(self.path, patience, PAUSE) as lock:
             self._lock = lock
             try:
                 yield
@@ -357,7 +345,7 @@ class SqliteDatabase(Database):
 
     @property
     def hindrance(self) -> LogUnusable | None:
-        if not self.read_only or is_owned(self.path):
+        if not self.read_only or log_file.is_owned(self.path):
             return None
         return self._hindrance or _read_only(self.path)
 
@@ -401,7 +389,7 @@ def _checksum(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]
 def is_there(path: Path) -> bool:
     """Whether a file is a log, without SQLite's side files: the file may be another program's."""
     with explained(path):
-        refuse_foreign(path)
+        log_file.refuse_foreign(path)
         _refuse_trap(path.with_name(f"{path.name}-journal"))
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -463,7 +451,7 @@ def _no_log(path: Path) -> LogUnusable:
 def explained(path: Path) -> Iterator[None]:
     """Turn an error of SQLite into what a person can do about it."""
     try:
-        with explained_file(path):
+        with log_file.explained_file(path):
             yield
     except (sqlite3.Error, UnicodeDecodeError) as fault:
         raise _unusable(path, fault) from fault

@@ -18,18 +18,9 @@ from petition.campaign.settings import Dkim, PaceSettings, Rate
 from petition.errors import PetitionError
 from petition.merge.attachments import LETTER_PDF, OWN_FILES, File, Files, hashes_in
 from petition.merge.document import Frozen
+from petition.outbox import workers
 from petition.outbox.database import Database
 from petition.outbox.log import Log
-from petition.outbox.workers import (
-    ALL,
-    is_kept,
-    keep,
-    keep_settings,
-    last_letter,
-    settings_of,
-    shorten_turns,
-    texts_of_waiting,
-)
 from petition.template.fields import CellRefused, FileRefused
 
 _UNITS = {1: "s", 60: "min", 3600: "h"}
@@ -80,11 +71,12 @@ class Dispatch:
             },
             sort_keys=True,
         )
-        known = settings_of(log.database, letter)
+        known = workers.settings_of(log.database, letter)
         if text == known:
             return
-        shorten_turns(log.database, self._shorter_intervals(log, letter, is_new=known is None))
-        keep_settings(log.database, letter, text, log.now)
+        shorter = self._shorter_intervals(log, letter, is_new=known is None)
+        workers.shorten_turns(log.database, shorter)
+        workers.keep_settings(log.database, letter, text, log.now)
 
     def _shorter_intervals(self, log: Log, letter: str, *, is_new: bool) -> dict[str, float]:
         """The intervals of buckets whose next turn was given by a pace that holds no more.
@@ -94,7 +86,7 @@ class Dispatch:
         faster than that of the last one.
         """
         try:
-            before = Dispatch.of(log, last_letter(log.database) if is_new else letter)
+            before = Dispatch.of(log, workers.last_letter(log.database) if is_new else letter)
         except LetterUnusable:
             return {}
         known = _intervals(before.pace)
@@ -109,7 +101,7 @@ class Dispatch:
     def of(cls, log: Log, letter: str) -> Self:
         """Read it from the log; LetterUnusable where that is not possible."""
         try:
-            values: dict[str, Any] = json.loads(settings_of(log.database, letter) or "")
+            values: dict[str, Any] = json.loads(workers.settings_of(log.database, letter) or "")
             pace, signature = PaceSettings.model_validate(values["pace"]), values.get("signature")
             known = {"pace": pace, "signature": Signature.of(signature) if signature else None}
             found = cls(**{**values, **known})
@@ -130,7 +122,7 @@ class Dispatch:
 def _intervals(pace: PaceSettings) -> dict[str, float]:
     """The interval of each bucket, in seconds."""
     rates = {name.lower(): rate for name, rate in pace.per_domain.items()}
-    rates |= {ALL: pace.rate} if pace.rate else {}
+    rates |= {workers.ALL: pace.rate} if pace.rate else {}
     return {name: rate.interval for name, rate in rates.items()}
 
 
@@ -158,9 +150,9 @@ def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files
     """
     if not any("template" in one for one in frozen.attachments):
         return
-    for listed in texts_of_waiting(database, letter, OWN_FILES):
+    for listed in workers.texts_of_waiting(database, letter, OWN_FILES):
         for path, sha256 in hashes_in(listed).items():
-            if is_kept(database, sha256):
+            if workers.is_kept(database, sha256):
                 continue
             try:
                 file = files.read(path)
@@ -172,7 +164,7 @@ def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files
             except CellRefused:
                 continue
             if file.sha256 == sha256:
-                keep(database, sha256, file.data)
+                workers.keep(database, sha256, file.data)
 
 
 class KeptFiles(Files):

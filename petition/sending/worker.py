@@ -17,20 +17,12 @@ from petition.merge.document import Frozen
 from petition.merge.fill import captured_in
 from petition.merge.message import Merger
 from petition.merge.pdf import layout
+from petition.outbox import workers
 from petition.outbox.committer import on_thread
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, queue_job
 from petition.outbox.run import CopyOutcome, SharedRun
 from petition.outbox.states import State
-from petition.outbox.workers import (
-    has_job_due,
-    kept,
-    left_of,
-    queue_missing_jobs,
-    recover_dead,
-    revision_due,
-    take_turn,
-)
 from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
 from petition.sending.prefetch import Route
@@ -107,15 +99,16 @@ class Worker:
     async def tidy(self) -> list[str]:
         """Recover the copies of dead workers, whose owners it returns, and queue missing jobs."""
         async with self._side_lock:
-            dead = await on_thread(partial(recover_dead, self._side, self.owner, is_idle=False))
-            await on_thread(queue_missing_jobs, self._side)
+            recover = partial(workers.recover_dead, self._side, self.owner, is_idle=False)
+            dead = await on_thread(recover)
+            await on_thread(workers.queue_missing_jobs, self._side)
             return dead
 
     async def has_more(self) -> bool:
         """Whether a job could be done now, after a look at the dead and at what has no job."""
         await self.tidy()
         async with self._side_lock:
-            return await on_thread(has_job_due, self._side.database)
+            return await on_thread(workers.has_job_due, self._side.database)
 
     async def check_settings(self) -> None:
         """Put a letter down that is to be sent with other settings now; its job follows at once."""
@@ -132,7 +125,7 @@ class Worker:
 
     async def give_back(self) -> None:
         """Give what a run that broke off has left in hand its true state."""
-        await on_thread(partial(recover_dead, self._log, self.owner, is_idle=True))
+        await on_thread(partial(workers.recover_dead, self._log, self.owner, is_idle=True))
 
     async def queue_job(self, letter: str, seconds: float) -> None:
         """Have this or another worker look at a letter in so many seconds."""
@@ -161,11 +154,11 @@ class Worker:
             finished = self._finished
             if self._stopped.is_set() or self.fault:
                 at = self._later(-1.0)
-            elif (revision := await on_thread(revision_due, self._log, letter)) is None:
+            elif (revision := await on_thread(workers.revision_due, self._log, letter)) is None:
                 break
             else:
                 at = await self._send_revision(letter, revision, begun)
-        left, due_at = await on_thread(left_of, self._log, letter)
+        left, due_at = await on_thread(workers.left_of, self._log, letter)
         if not left:
             return 0, None
         at = at or due_at or self._later(AGAIN_SECONDS)
@@ -288,13 +281,13 @@ class Worker:
         """Fetch the files of a copy before it is merged: merging asks no database."""
         for path, sha256 in files.missing(copy.fields):
             async with self._side_lock:
-                data = await on_thread(kept, self._side.database, sha256)
+                data = await on_thread(workers.kept, self._side.database, sha256)
             if data is not None:
                 files.take(path, sha256, data)
 
     async def _take(self, name: str, interval: float) -> float:
         async with self._side_lock:
-            return await on_thread(take_turn, self._side.database, name, interval)
+            return await on_thread(workers.take_turn, self._side.database, name, interval)
 
     async def _when(self, result: RunResult) -> datetime | None:
         """When a letter whose run ended so is looked at again; None: when its copies are due."""

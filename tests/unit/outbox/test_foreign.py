@@ -72,7 +72,7 @@ def test_a_link_is_refused_even_where_nothing_can_be_written(
 ):
     Log(f"sqlite:///{tmp_path}/real.db").close()
     (tmp_path / "petition.db").symlink_to(tmp_path / "real.db")
-    monkeypatch.setattr("petition.outbox.sqlite.is_writable", lambda _: False)
+    monkeypatch.setattr("petition.outbox.log_file.is_writable", lambda _: False)
     with pytest.raises(LogUnusable, match="symbolic link"):
         Log(f"sqlite:///{tmp_path}/petition.db")
 

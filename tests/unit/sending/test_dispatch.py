@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from petition.campaign.settings import PaceSettings
+from petition.outbox import workers
 from petition.outbox.log import Log
 from petition.outbox.workers import ALL, take_turn
-from petition.sending import dispatch
 from petition.sending.dispatch import Dispatch, LetterUnusable, Signature
 from tests.servers.postgres import Postgres
 
@@ -102,6 +102,6 @@ def test_turns_that_its_workers_let_go_are_not_waited_for(log):
     ],
 )
 def test_what_no_petition_wrote_is_refused(log, text):
-    dispatch.keep_settings(log.database, "open-letter", text, log.now)
+    workers.keep_settings(log.database, "open-letter", text, log.now)
     with pytest.raises(LetterUnusable, match="does not say how"):
         Dispatch.of(log, "open-letter")
