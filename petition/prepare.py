@@ -287,7 +287,7 @@ def _plan_after(
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
         raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
-    is_same = old.hash == now.hash
+    is_same = old.is_same_as(now)
     if begins or (not is_same and (options.again or options.revise)):
         meant_for = options.new_revision_is_for
         mode = Mode.AGAIN if options.again else meant_for
@@ -531,7 +531,7 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
     if newest is None:
         return now, 1
     old = Frozen.from_json(newest.document)
-    return (old, newest.revision) if old.hash == now.hash else (now, newest.revision + 1)
+    return (old, newest.revision) if old.is_same_as(now) else (now, newest.revision + 1)
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:

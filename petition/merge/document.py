@@ -23,6 +23,8 @@ _FORMAT = 1
 # Where something stood, and how it was written, is kept for people and is not part of the letter.
 # Nor is `breaks`: a letter that was begun without it is finished so, and has not changed.
 _NOT_HASHED = frozenset({"breaks", "file", "lines", "source"})
+# What a version of petition makes of a letter, and the layout of the PDF that it has.
+_MADE = frozenset({"text", "layout"})
 # Files are hashed by their own hashes.
 _NOT_HASHED_OF_ENCLOSURES = frozenset({"line", "lines", "files"})
 
@@ -66,6 +68,10 @@ class Frozen:
     def content_hash(self) -> str:
         """The same without the letter's name."""
         return _hash(self.campaign_id, self._content)
+
+    def is_same_as(self, other: "Frozen") -> bool:
+        """Whether both say the same; another version of petition may have made one of them."""
+        return self.hash == other.hash or _made_of(self) == _made_of(other)
 
     @property
     def source(self) -> str:
@@ -190,6 +196,22 @@ class Frozen:
         }
 
 
+def _made_of(frozen: Frozen) -> dict[str, Any]:
+    """What the author wrote, without what petition makes of it."""
+    document = frozen.document
+    enclosures, texts = document.get("enclosures", {}), document["texts"]
+    return {
+        **document,
+        "names": (frozen.letter, frozen.campaign_id),
+        "enclosures": _without(enclosures.get("attachments", []), _MADE | {"line", "lines"}),
+        "texts": {
+            language: [text["source"], *(one["sha256"] for one in text.get("pictures", ()))]
+            for language, text in texts.items()
+        },
+        "demands": _without(document["demands"], _MADE),
+    }
+
+
 def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)
     if isinstance(part, dict):
         return {key: _without(inner, keys) for key, inner in part.items() if key not in keys}
@@ -256,9 +278,10 @@ def _parts(old: Frozen, new: Frozen, language: str) -> Iterator[str]:
     if all(before[part]["template"] == after[part]["template"] for part in ("text", "html")):
         return
     others = (*_demands(old, new), *_signatories(old, new), *_files(old, new))
+    is_made_anew = before["subject"] == after["subject"] and not others
     if _body(before) != _body(after):
         yield f"the text ({language})"
-    elif not others and old.title == new.title:
+    elif is_made_anew and old.title == new.title:
         yield f"the look of the letter ({language})"
 
 

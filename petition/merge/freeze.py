@@ -74,6 +74,7 @@ class _Freezing:
     def document(self) -> dict[str, Any]:
         settings, front = self._campaign.settings, self._letter.front
         sender, texts = settings.sender, self._letter.texts
+        self._check(settings.campaign.title, SETTINGS_FILE, None)
         from_ = front.from_ or sender.from_
         reply_to, answers = front.reply_to or sender.reply_to, list(front.where or UNANSWERED)
         return {
@@ -124,7 +125,7 @@ class _Freezing:
     def _text(self, text: LetterText) -> dict[str, Any]:
         language = text.language
         blocks = blocks_of(self._demands(language), signatories_in(self._signed, language))
-        around = Surroundings(self._title(), self._known(), blocks, self._gathering.picture)
+        around = Surroundings(self._known(), blocks, self._gathering.picture)
         compiled = compile_text(text, around, self.problems)
         parts = asdict(compiled) if compiled else {}
         pictures = self._gathering.pictures_in(compiled.html.source) if compiled else []
@@ -212,11 +213,6 @@ class _Freezing:
         self._check("\n".join(named.values()), file, signatory.line)
         return named
 
-    def _title(self) -> str:
-        title = self._campaign.settings.campaign.title
-        self._check(title, SETTINGS_FILE, None)
-        return title
-
     def _check(self, text: str, file: str, line: int | None) -> None:
         try:
             fields.clean(text)
@@ -291,13 +287,12 @@ def _recompile(document: dict[str, Any], language: str, text: dict[str, Any]) ->
     signatories = signatories_in(document["signatories"], language)
     blocks = blocks_of(demands, signatories)
     links = {one["path"]: f"cid:{content_id(one['sha256'])}" for one in text.get("pictures", ())}
-    around = Surroundings(document["campaign"]["title"], {}, blocks, links.__getitem__)
-    body = text["source"].partition("\n")[2]
+    around = Surroundings({}, blocks, links.__getitem__)
     for part, template in zip(
-        ("text", "html"), compile_again(text["file"], body, around, language), strict=True
+        ("text", "html"), compile_again(text["file"], text["source"], around, language), strict=True
     ):
         before = text[part]["lines"]
-        # The lines are those of the file again: the body begins where it began.
-        shift = before[0] - template.lines[0] if before and template.lines else 0
+        # The lines are those of the file again: the body ends where it ended.
+        shift = before[-1] - template.lines[-1] if before and template.lines else 0
         lines = [line + shift for line in template.lines]
         text[part] = {"template": template.source, "lines": lines}

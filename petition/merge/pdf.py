@@ -43,7 +43,7 @@ _KEPT = ("class", "href", "src", "alt", "start")
 _VOID = frozenset({"br", "hr", "img", "meta", "link"})
 _STYLED = frozenset({"a", "code", "em", "strong"})
 _INLINE = _STYLED | {"br"}
-_HOLD_BLOCKS = frozenset({"div", "blockquote", "li"})
+_HOLD_BLOCKS = frozenset({"blockquote", "li"})
 _HOLD_ELEMENTS = frozenset({"ul", "ol", "table", "thead", "tbody", "tr"})
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _ALIGN = re.compile(r"text-align:\s*(left|center|right)")
@@ -108,7 +108,9 @@ def _is_inline(inner: Inner) -> bool:
 
 def _block(element: Element) -> Iterator[Element]:
     tag = element["tag"]
-    if tag in _HOLD_BLOCKS:
+    if tag == "div":
+        yield from _blocks(element["inner"])
+    elif tag in _HOLD_BLOCKS:
         yield {**element, "inner": _blocks(element["inner"])}
     elif tag in _HOLD_ELEMENTS:
         held = [one for one in element["inner"] if isinstance(one, dict)]

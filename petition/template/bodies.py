@@ -18,7 +18,6 @@ from petition.template.tags import (
     Role,
     Tag,
     escape_link,
-    without_reserved,
 )
 
 _NAMES = {
@@ -44,13 +43,13 @@ _LINES = frozenset(
 _COMMENT = re.compile(f"<!--({TAG.pattern})-->")
 
 
-def write_page(nodes: Iterable[Node], marked: Marked, language: str, title: str) -> str:
-    """The HTML page of a tree, with its marks."""
+def write_page(nodes: Iterable[Node], marked: Marked, language: str, subject: str) -> str:
+    """The HTML page of a tree, with its marks and those of the subject, which is its title."""
     letter, style, at_rules = _layout()
     page = letter.substitute(
         language=escape(language),
         direction=locale_of(language).text_direction,
-        title=escape(without_reserved(title)),
+        title=escape(subject, quote=False),
         style=style,
         body=_Html(marked, language).nodes(nodes, is_line=False),
     )
@@ -90,7 +89,11 @@ class _Html:
         attributes = "".join(f' {key}="{value}"' for key, value in self._attributes(node))
         is_outer = node.kind in {"bullet_list", "ordered_list", "table", "blockquote", "signatures"}
         end = "" if node.kind in {"em", "strong", "link", "code_inline"} else "\n"
-        return f"<{name}{attributes}>{end if is_outer else ''}{inner}</{name}>{end}"
+        element = f"<{name}{attributes}>{end if is_outer else ''}{inner}</{name}>{end}"
+        if name != "table":
+            return element
+        # A wide table scrolls on a phone, with a keyboard too.
+        return f'<div class="wide" tabindex="0">\n{element}</div>\n'
 
     def _attributes(self, node: Node) -> Iterable[tuple[str, str]]:
         if node.kind == "link":

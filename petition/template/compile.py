@@ -12,7 +12,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import TemplateSyntaxError, nodes
 
@@ -63,7 +63,6 @@ Block = Callable[[str], list[Node] | None]
 class Surroundings:
     """What a letter's text is compiled with."""
 
-    title: str  # of the HTML page
     known: Mapping[str, Sequence[str]]  # what the text can name, each with its fields
     block: Block
     picture: PictureSource
@@ -79,7 +78,7 @@ def compile_text(
     readable = [source.check(around.known) for source in (subject, body)]
     if not all(readable):
         return None
-    compiled = CompiledText(subject.template(), *body.pages(around, text.language))
+    compiled = CompiledText(subject.template(), *body.pages(subject, around, text.language))
     if len(problems) == before:
         for template in (compiled.text, compiled.html):
             body.check_compiled(template)
@@ -87,10 +86,11 @@ def compile_text(
 
 
 def compile_again(
-    file: str, body: str, around: Surroundings, language: str
+    file: str, source: str, around: Surroundings, language: str
 ) -> tuple[Template, Template]:
-    """Compile a body that was compiled before, with other blocks in it."""
-    return _Source(file, 1, body, []).pages(around, language)
+    """Compile a subject and a body that were compiled before, with other blocks in them."""
+    subject, _, body = source.partition("\n")
+    return _Source(file, 1, body, []).pages(_Source(file, 1, subject, []), around, language)
 
 
 def compile_path(
@@ -157,8 +157,20 @@ class _Source:
         marked = mark_tags(self._text, template_syntax())
         return self._placed(marked.template(marked.text))
 
-    def pages(self, around: Surroundings, language: str) -> tuple[Template, Template]:
-        """The templates of the plain text and the HTML."""
+    def marked_in(self, marked: Marked, shift: int) -> str:
+        """The text with its tags among those of another text, whose lines are shifted so far."""
+        own = mark_tags(self._text, template_syntax())
+
+        def moved(mark: re.Match[str]) -> str:
+            tag = own.tag(mark.group())
+            return marked.add(replace(tag, line=tag.line + self._shift - shift))
+
+        return TAG.sub(moved, own.text)
+
+    def pages(
+        self, subject: "_Source", around: Surroundings, language: str
+    ) -> tuple[Template, Template]:
+        """The templates of the plain text and of the HTML, whose title is the subject."""
         marked = mark_tags(self._text, template_syntax())
         marks = set(marked.marks())
 
@@ -178,7 +190,8 @@ class _Source:
                 self._report(tag.line, f"{tag} is in a place where nothing is printed", hint)
         tree = _put_blocks(tree, around.block, marked, complain)
         text = marked.template(write_plain(tree, marked))
-        html = marked.template(write_page(tree, marked, language, around.title))
+        title = subject.marked_in(marked, self._shift)
+        html = marked.template(write_page(tree, marked, language, title))
         return self._placed(text), self._placed(html)
 
     def check_compiled(self, template: Template) -> None:

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 
 import pytest
 
+from petition.outbox.states import State
+from petition.template import bodies
+from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
@@ -224,3 +228,21 @@ def test_a_rehearsal_with_another_list_counts_its_cells_anew(tmp_path: Path):
         mails = [mail.read_bytes() for mail in (campaign.root / "outbox/new").iterdir()]
         greeted.append(sum(b"Dear member" in mail for mail in mails))
     assert greeted == [1, 2, 2]
+
+
+def test_a_letter_that_another_version_began_is_finished_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    campaign = SmallCampaign.at(tmp_path)
+    with monkeypatch.context() as older:
+        page = "<html lang=$language dir=$direction><title>$title</title><i>Older</i>$body"
+        older.setattr(bodies, "_layout", lambda: (Template(page), "", ""))
+        queue(campaign, p1=State.SENT)
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert campaign.petition("status", "open-letter", "--json").json["revision"] == 1
+    sent = list((tmp_path / "outbox/new").iterdir())
+    assert [b"<i>Older</i>" in one.read_bytes() for one in sent] == [True, True]
+    assert "<i>Older</i>" in campaign.petition("preview", "--as", "html", status=0).out
+    campaign.petition("send", "open-letter", "--yes", "--again", status=0)
+    sent = list((tmp_path / "outbox/new").iterdir())
+    assert sum(b"<i>Older</i>" not in one.read_bytes() for one in sent) == 3

@@ -13,6 +13,7 @@ from petition.identity import Signer
 from petition.merge.document import Frozen, differences
 from petition.merge.freeze import freeze
 from petition.merge.message import Merger
+from tests.unit.merge.enclosed import Enclosing, png
 from tests.unit.merge.letters import (
     COLUMNS,
     DEMANDS,
@@ -194,6 +195,33 @@ def test_changed_look_of_the_letter():
     document["texts"]["en"]["html"]["template"] += "<!-- new -->"
     after = replace(before, document=document)
     assert differences(before, after) == ["the look of the letter (en)"]
+    assert after.hash != before.hash
+    assert after.is_same_as(before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"body": BODY + "\n\nMore."},
+        {"subject": "New"},
+        {"demands": {"en": (DEMANDS[0], replace(DEMANDS[1], text="More."))}},
+        {"signatories": SIGNATORIES[1:]},
+        {"from": "New Name <letter@campaign.example>"},
+    ],
+)
+def test_a_letter_is_the_same_only_if_its_author_changed_nothing(change):
+    text = {key: change.pop(key) for key in ("body", "subject") if key in change}
+    after = freeze_texts(text_of(**{"body": BODY, "subject": "Hello", **text}), **change)
+    assert not after.is_same_as(freeze_texts(text_of(BODY)))
+
+
+def test_a_letter_with_another_picture_is_not_the_same(tmp_path):
+    before, after = (
+        Enclosing(tmp_path).freeze(body="![A](a.png)")
+        for data in (png(9, 9), png(9, 8))
+        if Enclosing(tmp_path).write("a.png", data)
+    )
+    assert not after.is_same_as(before)
 
 
 def test_demands_of_another_language_stand_in():

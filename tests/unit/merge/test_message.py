@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from html import unescape
 
 import pytest
 
@@ -12,6 +13,7 @@ from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Envelope, Merger
 from tests.unit.merge.letters import (
     NOW,
+    SUBJECT_LINE,
     freeze_texts,
     merger_of,
     parts_of,
@@ -234,3 +236,43 @@ def test_merging_never_touches_the_persons_fields():
     before = dict(person.fields)
     send(merger_of(BODY), person)
     assert person.fields == before
+
+
+@pytest.mark.parametrize("cell", ["Kim & Sons", "</title><script>x</script>", "<!-- a", "a &lt; b"])
+def test_the_title_of_the_page_is_the_subject(cell):
+    merger = merger_of(
+        BODY, "{% if recipient.name %}To {{ recipient.title }}: <4> & more{% endif %}"
+    )
+    email = send(merger, person_of(title=cell))
+    _, _, html = parts_of(email.data)
+    found = re.findall("<title>(.*?)</title>", html)
+    assert [unescape(title) for title in found] == [email.subject] == [f"To {cell}: <4> & more"]
+    assert "<script" not in html
+
+
+def test_a_fault_in_the_subject_is_told_with_its_own_line():
+    merger = merger_of("Dear all,\n\nHello.", "{{ recipient.title | number }}")
+    with pytest.raises(MergeRefused, match=f"open-letter.md:{SUBJECT_LINE}"):
+        send(merger, person_of(title="x"))
+
+
+@pytest.mark.parametrize(("language", "direction"), [("en", "ltr"), ("he", "rtl")])
+def test_the_letters_own_element_has_its_language_and_direction(language, direction):
+    merger = Merger(freeze_texts(text_of(BODY, language=language)), SIGNER)
+    html = merger.html(person_of(), 1)
+    (opening,) = re.findall("<div[^>]*>", html)
+    assert f'lang="{language}"' in opening
+    assert f'dir="{direction}"' in opening
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_lists_are_indented_by_margins(language):
+    body = "1. a\n   - b\n\n{{ demands }}\n\n{{ signatories }}"
+    html = Merger(freeze_texts(text_of(body, language=language)), SIGNER).html(person_of(), 1)
+    styles = re.findall('<(ol|ul|li)[^>]* style="([^"]*)"', html)
+    assert {tag for tag, _ in styles} == {"ol", "ul", "li"}
+    side = 1 if language == "he" else 3
+    for tag, style in styles:  # Outlook ignores the padding of lists
+        assert not re.search("padding[^;]*[1-9][0-9]px", style), style
+        if tag in {"ol", "ul"} and "list-style-type: none" not in style:
+            assert re.search("margin: ([^;]*)", style)[1].split()[side] == "28px"
