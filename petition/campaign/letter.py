@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from petition.address import Mailbox, folded
-from petition.campaign.names import quoted
+from petition.campaign.names import curly_hint, quoted
 from petition.campaign.text_file import obscured, read_text
 from petition.campaign.validation import (
     Faults,
@@ -91,7 +91,9 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         mark = why.problem_mark or why.context_mark
         line = mark.line + 2 if mark else 1
         reason = " ".join(str(why.problem or why.context).split())
-        raise FrontMatterRefused(line, f"this is not YAML: {reason}", _HINT) from None
+        value = text.split("\n")[max(line - 2, 0)].partition(":")[2].strip()
+        hint = curly_hint(value, value[:1]) or _HINT
+        raise FrontMatterRefused(line, f"this is not YAML: {reason}", hint) from None
     except yaml.reader.ReaderError as why:
         line = text.count("\n", 0, why.position) + 2
         what = f"contains the invisible character U+{why.character:04X}"
@@ -101,13 +103,17 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def _refuse_unquoted(text: str) -> None:
-    """Refuse aliases, and values that a comment cuts off."""
+    """Refuse aliases, values that a comment cuts off, and curly quotation marks around one."""
     for token in yaml.scan(text, Loader=yaml.BaseLoader):
         line = token.end_mark.line + 2
         if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
             hint = "Put a value that starts with & or * in quotes"
             raise FrontMatterRefused(line, "& and * are not used here", hint)
         is_plain = isinstance(token, yaml.ScalarToken) and token.plain
+        value = text[token.start_mark.index : token.end_mark.index] if is_plain else ""
+        if straight := curly_hint(value):
+            what = f"the quotation marks of {value} are curly, and part of the value"
+            raise FrontMatterRefused(line, what, straight)
         ends_early = is_plain or isinstance(token, yaml.ValueToken | yaml.BlockEntryToken)
         if ends_early and (comment := _COMMENT.match(text, token.end_mark.index)):
             what = f"{quoted(comment[1])} is a comment in YAML, and not part of the value"
@@ -284,6 +290,7 @@ class LetterText:
     body_line: int  # of its first line
     front: FrontMatter  # with defaults for missing keys
     lines: Mapping[str, int]  # of the keys of the front matter
+    is_patched: bool = False  # something in the front matter is wrong and was left out
 
     def line_of(self, key: str) -> int:
         """The line of a key of the front matter; 1 if it is missing."""
@@ -333,7 +340,9 @@ def _read_text(root: Path, file: str, language: str, problems: list[Problem]) ->
     if not split.body.strip():
         hint = "Write it below the front matter"
         problems.append(Problem(file, split.body_line, "the letter has no text", hint))
+    before = len(problems)
     front = _front(file, split, problems)
+    is_patched = len(problems) > before
     problems.extend(obscured(file, enumerate(content.split("\n"), start=1)))
     return LetterText(
         file=file,
@@ -344,6 +353,7 @@ def _read_text(root: Path, file: str, language: str, problems: list[Problem]) ->
         body_line=split.body_line,
         front=front,
         lines=split.lines,
+        is_patched=is_patched,
     )
 
 

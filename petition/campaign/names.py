@@ -10,6 +10,8 @@ from functools import lru_cache
 _LANGUAGE_TAG = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*")
 
 _QUOTED_LENGTH = 60
+_CURLY = "“”„‟«»"
+_IN_CURLY = re.compile(rf"[{_CURLY}]([^{_CURLY}]*)[{_CURLY}]")
 
 
 def slug(title: str) -> str:
@@ -48,6 +50,19 @@ def nearest_hint(name: str, known: Iterable[str], otherwise: str, shown: str = '
     """The hint for a name that is not known: the one that was probably meant, or `otherwise`."""
     near = nearest(name, known)
     return f"Did you mean {shown.format(near)}" if near else otherwise
+
+
+def curly_hint(text: str, at: str = "") -> str | None:
+    """What to write if curly quotation marks stand where straight ones must; None: they do not.
+
+    `text` is a value, or a line that cannot be read, from the character `at` on.
+    """
+    if found := _IN_CURLY.fullmatch(text.strip()):
+        return f'Write straight quotation marks: "{found[1]}"'
+    is_mixed = text.count('"') % 2 == 1 and any(mark in text for mark in _CURLY)
+    if is_mixed or (at and at in _CURLY):
+        return 'Write straight quotation marks (") in place of curly ones'
+    return None
 
 
 def quoted(text: str) -> str:

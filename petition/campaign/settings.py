@@ -21,7 +21,7 @@ from pydantic import (
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
 from petition.campaign.encoding import encoding_named
-from petition.campaign.names import quoted, slug
+from petition.campaign.names import curly_hint, quoted, slug
 from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, read_on
 from petition.errors import PetitionError, Problem
@@ -44,8 +44,9 @@ _LONG_KEY = re.compile(
 class TomlRefused(PetitionError):
     """A text is not TOML: where reading failed, if that is known, and why."""
 
-    def __init__(self, line: int | None, reason: str) -> None:
-        super().__init__(f"this is not TOML: {reason}", "Fix the syntax; strings need quotes")
+    def __init__(self, line: int | None, reason: str, hint: str | None = None) -> None:
+        hint = hint or "Fix the syntax; strings need quotes"
+        super().__init__(f"this is not TOML: {reason}", hint)
         self.line = line
 
 
@@ -108,7 +109,7 @@ def _paths(document: dict[str, Any]) -> Iterator[TomlPath]:
 
 
 def _refusal(text: str, message: str) -> TomlRefused:
-    place = r"(.*) \(at (?:line (\d+), column \d+|end of document)\)"
+    place = r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)"
     found = re.fullmatch(place, message, re.DOTALL)
     if not found:
         return TomlRefused(None, message)
@@ -116,7 +117,9 @@ def _refusal(text: str, message: str) -> TomlRefused:
     # A table or key is shown as TOML has it, not as tomllib's tuple.
     keys = re.compile(r"\('([^()]*)',?\)")
     reason = keys.sub(lambda shown: "[{}]".format(shown[1].replace("', '", ".")), found[1])
-    return TomlRefused(line, reason[:1].lower() + reason[1:])
+    shown = text.split("\n")[line - 1]
+    hint = curly_hint(shown, shown[int(found[3] or 0) - 1 :][:1])
+    return TomlRefused(line, reason[:1].lower() + reason[1:], hint)
 
 
 _LIMIT = 50_000  # characters; ten times the longest petition.toml that makes sense
@@ -421,8 +424,8 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("campaign",): {"title": "untitled"},
     ("campaign", "title"): "untitled",
     ("campaign", "id"): "untitled",
-    ("sender",): {"from": "nobody@sender.example"},
-    ("sender", "from"): "nobody@sender.example",
+    ("sender",): {"from": "Nobody <nobody@sender.example>"},
+    ("sender", "from"): "Nobody <nobody@sender.example>",
 }
 
 

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -63,13 +63,26 @@ class Faults:
             (*path[:-1], nearest(str(path[-1]), known_keys(self.model, path[:-1])))
             for path in unknown
         }
-        return [
-            (detail["loc"], self._problem(detail["loc"], detail))
-            for detail in details
+        missing = [detail["loc"] for detail in details if detail["type"] == "missing"]
+        # Under another name, such as that of another program: what is missing is probably meant.
+        renamed = {
+            path: left[0]
+            for path in unknown
+            if (*path[:-1], None) in meant
+            and (left := [one for one in missing if one[:-1] == path[:-1] and one not in meant])
+        }
+        found = []
+        for detail in details:
+            path = detail["loc"]
             # A misspelt key is not also missing, and a wrong title makes no id.
-            if not (detail["type"] == "missing" and detail["loc"] in meant)
-            and detail["type"] != "default_factory_not_called"
-        ]
+            is_told = detail["type"] == "missing" and (path in meant or path in renamed.values())
+            if is_told or detail["type"] == "default_factory_not_called":
+                continue
+            problem = self._problem(path, detail)
+            if key := renamed.get(path):
+                problem = replace(problem, hint=f'Did you mean "{key[-1]}", which is missing')
+            found.append((path, problem))
+        return found
 
     def _problem(self, path: KeyPath, detail: ErrorDetails) -> Problem:
         keys = tuple(part for part in path if isinstance(part, str) and part != "[key]")

@@ -32,7 +32,7 @@ from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import freeze
 from petition.merge.message import Merger
-from petition.template.check_names import conditions_of
+from petition.template.check_names import SAYS_ABSENT, conditions_of
 from petition.template.condition import BareColumns
 from petition.template.sandbox import ROW
 
@@ -312,7 +312,10 @@ def examine(
             files=examined.files,
         )
     except CampaignError as fault:
-        examined.problems += fault.problems
+        # What is missing may be in the part of the front matter that was wrong.
+        is_patched = any(text.is_patched for text in letter.texts.values())
+        told = [one for one in fault.problems if not (is_patched and one.what in SAYS_ABSENT)]
+        examined.problems += told
     if letter.front.event and letter.front.event not in campaign.settings.events:
         examined.frozen = None  # reported already; else every copy would lack it
     examined.problems += unfit(campaign, letter, server, today)

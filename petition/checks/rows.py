@@ -17,6 +17,7 @@ from petition.campaign.names import folded_name, quoted
 from petition.campaign.people import FirstLines, Person
 from petition.campaign.signatories import Signatory
 from petition.errors import Level, Problem
+from petition.template.fields import SETTINGS
 
 _LISTED = 20  # warnings of one kind; the others are counted
 ROWS_NAMED = 5  # of those that share a problem
@@ -46,7 +47,9 @@ class SharedProblems:
         """What was found; `at_least` says so of the number, if not all rows were looked at."""
         for rows in self._found.values():
             one, file, more = rows.problem, rows.first[0].file, ""
-            if one.file != file:
+            if str(one.mark).partition(".")[0] in SETTINGS:
+                pass  # it is the same for everybody
+            elif one.file != file:
                 others = rows.count - len(rows.first)
                 more = f" (for {file}:{', '.join(str(person.line) for person in rows.first)}"
                 more += f" and {at_least}{others:,} more)" if others else ")"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.people import Person
 from petition.campaign.server import Server, ServerMisnamed
@@ -41,7 +42,10 @@ from petition.errors import (
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
+from petition.outbox.states import State
 from petition.prepare import (
+    KEEP_BYTES_UP_TO,
+    FollowUp,
     SendOptions,
     campaign_id_of,
     check_list,
@@ -139,6 +143,8 @@ class Inspection:
     is_rehearsal: bool = False
     log: str | None = None  # None: it is not clear which one that is
     held: dict[str, str] = field(default_factory=dict)  # letters without errors, and what they need
+    waits: set[str] = field(default_factory=set)  # of these: follow-ups to letters nobody has got
+    idle: dict[str, str] = field(default_factory=dict)  # letters that would go to nobody, and why
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each letter's largest copy
     recipients: dict[str, int] = field(default_factory=dict)
     is_refused: bool = False  # the server could not be reached or refused the login
@@ -214,16 +220,18 @@ class _Inspector:
         server = self._place.server if self._server_is_known else None
         today = today_of(campaign)
         examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
-        merger, revision = None, 1
+        merger, revision, following = None, 1, None
         if examined.frozen:
             if log:
-                following_of(examined, log)
+                following = following_of(examined, log)
                 examined.problems += suppressed_copies(examined, log)
                 suppose_as_frozen(examined, log)
             frozen, revision = text_to_send(examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
-        self._count(examined, merger, revision)
+        self._count(examined, merger, revision, log)
+        if examined.frozen:
+            self._tell_first(examined, following)
         if examined.frozen and log:
             examined.frozen = examined.frozen.counting(examined.bare.yes_no)
             self._tell_refusal(examined, log)
@@ -243,8 +251,17 @@ class _Inspector:
             examined.problems.append(warning)
             self._found.held[examined.letter.name] = why.needs
 
-    def _count(self, examined: Examined, merger: Merger | None, revision: int) -> None:
-        count = 0
+    def _tell_first(self, examined: Examined, following: FollowUp | None) -> None:
+        letter = examined.letter
+        if letter.front.follows and not (following and following.has_begun):
+            self._found.held[letter.name] = f"{letter.front.follows} to be sent first"
+            self._found.waits.add(letter.name)
+
+    def _count(
+        self, examined: Examined, merger: Merger | None, revision: int, log: Log | None
+    ) -> None:
+        name, count, to_write_to = examined.letter.name, 0, set[str]()
+        have = _who_have(log, name, revision) if log else set()
         with output.counter(f"{examined.letter.name}: people checked") as show:
 
             def look_at(people: list[Person]) -> None:
@@ -252,12 +269,17 @@ class _Inspector:
                 count += len(people)
                 for person in people:
                     examined.fallbacks.look_at(merger, person)
+                    if not person.excluded and len(to_write_to) <= len(have):
+                        to_write_to.add(folded(person.mailbox.addr_spec))
                 show(count)
 
             check_list(examined, merger, revision, look_at)
         if examined.people:
             self._people[examined.people.file] = count
-            self._found.recipients[examined.letter.name] = count
+            self._found.recipients[name] = count
+            if to_write_to <= have:
+                why = "it was sent to everybody" if to_write_to else "there is nobody to write to"
+                self._found.idle[name] = why
 
     def _log(self) -> Log | None:
         """The log, if there is one and it can be used."""
@@ -348,6 +370,15 @@ class _Inspector:
         self._found.problems.append(Problem(file, line, fault.what, hint, mark=mark))
 
 
+def _who_have(log: Log, name: str, revision: int) -> set[str]:
+    """The mailboxes (address.folded) that have a letter in its newest revision; of many, none."""
+    counts = log.counts(name)
+    if counts.revision != revision or counts.total > KEEP_BYTES_UP_TO:
+        return set()
+    states = (State.SENT, State.BOUNCED)
+    return {copy.folded for state in states for copy in log.copies(name, state)}
+
+
 def check(
     context: typer.Context,
     letter: Annotated[
@@ -374,8 +405,11 @@ def check(
                 place.say_rehearsal()
     if inspection.is_refused:
         raise typer.Exit(ExitStatus.SERVER)
-    is_wrong = inspection.errors or inspection.online_errors
-    raise typer.Exit(ExitStatus.PROBLEMS if is_wrong else ExitStatus.DONE)
+    if inspection.errors or inspection.online_errors:
+        raise typer.Exit(ExitStatus.PROBLEMS)
+    held, is_all = inspection.held.keys(), len(inspection.held) == inspection.letters
+    stops = is_all if held == inspection.waits else bool(held)
+    raise typer.Exit(ExitStatus.NOTHING_DONE if held and stops else ExitStatus.DONE)
 
 
 def _sum_up(inspection: Inspection) -> None:
@@ -389,14 +423,13 @@ def _sum_up(inspection: Inspection) -> None:
         until = "it is" if errors == 1 else "they are"
         output.say(f"{output.count(errors, 'error')}{warned}: nothing is sent until {until} fixed.")
         return
-    if not inspection.people:
-        verdict = "there is nobody to write to"
-    elif inspection.held:
-        verdict = "; ".join(f"{name} needs {needs}" for name, needs in inspection.held.items())
-        is_all = len(inspection.held) == inspection.letters
-        verdict = f"not ready: {verdict}" if is_all else f"{verdict}; the others are ready"
-    else:
-        verdict = "ready"
+    parts = [f"{name} needs {needs}" for name, needs in inspection.held.items()]
+    verdict = "not ready: " if parts and len(parts) == inspection.letters else ""
+    idle = {name: why for name, why in inspection.idle.items() if name not in inspection.held}
+    parts += [why if inspection.letters == 1 else f"{name}: {why}" for name, why in idle.items()]
+    if len(parts) < inspection.letters:
+        parts.append("the others are ready" if parts else "ready")
+    verdict += "; ".join(parts)
     letters = output.count(inspection.letters, "letter")
     people = output.count(inspection.people, "person", "people")
     output.say(f"{letters}, {people}{warned}: {verdict}.", "bold")

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from petition.address import folded
 from petition.campaign.people import Known, nearest_people
 from petition.campaign.supporters import read_opt_outs
 from petition.cli import output
-from petition.cli.status import next_step
+from petition.cli.status import correction, next_step
 from petition.cli.workspace import (
     Json,
     LetterName,
@@ -114,12 +115,17 @@ def retry(
         if as_json:
             output.json(place.origin | {"moved": map(_row, copies)})
             return
+        gone, wrong = place.log.without_mailbox(name, State.FAILED), ""
+        if not boxes or gone.intersection(map(folded, boxes)):
+            wrong = correction(place.log, name, State.FAILED, lambda: place.campaign)
         if copies:
             output.say(f"{output.count(len(copies), 'letter')} queued again.")
             output.say(f"Next: {next_step(place.log, name, State.QUEUED)}")
-        elif boxes:
+        if wrong:
+            output.say(f"Not queued: {wrong}.")
+        elif boxes and not copies:
             output.say("Nothing was queued: these addresses are suppressed (petition suppress).")
-        else:
+        elif not copies:
             output.say(
                 f"There is nothing to retry: no copy of {name} has failed, except to suppressed"
                 " addresses."

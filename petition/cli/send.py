@@ -333,7 +333,7 @@ def _say_waiting(ending: RunResult) -> None:
 def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
     for state in (State.UNCERTAIN, State.DEFERRED, State.FAILED):
         if states.get(state):
-            step = next_step(prepared.log, prepared.letter, state)
+            step = next_step(prepared.log, prepared.letter, state, lambda: prepared.campaign)
             output.say(f"{state.capitalize()}: {step}")
 
 

@@ -2,12 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, count
 from typing import Annotated
 
 import typer
 
+from petition.address import folded
+from petition.campaign.folder import Campaign
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
 from petition.cli.workspace import (
@@ -19,7 +22,7 @@ from petition.cli.workspace import (
     one_format,
     people_named,
 )
-from petition.errors import UsageError, sentence
+from petition.errors import CampaignError, UsageError, sentence
 from petition.identity import Identity, Signer
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
@@ -59,6 +62,7 @@ LOG_COLUMNS = (
 )
 _TABLE = 50  # copies of a letter that are shown one by one without being asked for
 _SHOWN = 1000  # rows that a person is shown; for all of them there are --csv and --json
+_LINES = 5  # of a list that are named
 _ARROW = len("deferred -> uncertain")  # the longest step
 
 
@@ -162,7 +166,7 @@ def _show_letter(place: Workspace, name: str) -> None:
         revision = f", revision {counts.revision}" if counts.revision > 1 else ""
         output.say(f"{name}{revision}: {output.count(counts.total, 'letter')}")
         output.facts(
-            (f"{counts[state]:>6,} {state}", next_step(log, name, state))
+            (f"{counts[state]:>6,} {state}", next_step(log, name, state, lambda: place.campaign))
             for state in State
             if counts[state]
         )
@@ -200,8 +204,13 @@ def _is_pace_old(place: Workspace, name: str) -> bool:
     return (kept.pace, kept.timezone) != (settings.pace, settings.campaign.timezone)
 
 
-def next_step(log: Log, name: str, state: State) -> str:
-    """What a person can do about the copies of a letter in a state."""
+def next_step(
+    log: Log, name: str, state: State, campaign: Callable[[], Campaign] | None = None
+) -> str:
+    """What a person can do about the copies of a letter in a state.
+
+    `campaign` loads the campaign, whose list has to be corrected if mailboxes do not exist.
+    """
     due = log.next_due(name) if state is State.DEFERRED else None
     from_then = f"from {output.when(due)} on: " if due else ""
     if is_for_workers(log, name) and state in {*WAITING, State.SENDING}:
@@ -209,6 +218,8 @@ def next_step(log: Log, name: str, state: State) -> str:
         return working if state is State.SENDING else f"{from_then}petition worker"
     if state is State.SENDING:
         return _left_in_hand(log, name) if log.hindrance else "a petition send is running"
+    if campaign and (step := correction(log, name, state, campaign)):
+        return step
     return {
         State.QUEUED: f"petition send {name}",
         State.DEFERRED: f"{from_then}petition send {name}",
@@ -218,6 +229,31 @@ def next_step(log: Log, name: str, state: State) -> str:
         State.BOUNCED: "see petition status --state bounced",
         State.SKIPPED: "see petition status --state skipped",
     }.get(state, "")
+
+
+def correction(log: Log, name: str, state: State, campaign: Callable[[], Campaign]) -> str:
+    """Where to correct the addresses of copies that failed or bounced; "" if there are none."""
+    gone = log.without_mailbox(name, state) if state in {State.FAILED, State.BOUNCED} else set()
+    if not gone:
+        return ""
+    listed = None
+    with suppress(CampaignError):  # the list cannot be read now
+        letter = campaign().letters.get(name)
+        is_personal = letter and letter.texts and letter.front.kind == "personal"
+        if letter and is_personal and (people := campaign().people(letter.front.to, [])):
+            listed = [one for one in people.known() if folded(one.address) in gone]
+    what, others = "no such mailbox", log.counts(name)[state] - len(gone)
+    if listed:
+        lines = ", ".join(str(one.line) for one in listed[:_LINES])
+        more = f" and {len(listed) - _LINES:,} more" if len(listed) > _LINES else ""
+        them = "it" if len(listed) == 1 else "them"
+        what += f": correct {them} in {listed[0].file}:{lines}{more}, then petition send {name}"
+    elif listed is not None:
+        what += f", and no longer on the list. If corrected: petition send {name}"
+    if others:
+        retry = f", then petition retry {name}" if state is State.FAILED else ""
+        what += f"; the others: see petition status --state {state}{retry}"
+    return what
 
 
 def _left_in_hand(log: Log, name: str) -> str:

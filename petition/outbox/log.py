@@ -23,7 +23,7 @@ from petition.outbox.database import (
 )
 from petition.outbox.known_logs import BEGUN, KnownLog, Memory, known_logs
 from petition.outbox.models import Copy, Counts, Event, FrozenLetter
-from petition.outbox.states import State
+from petition.outbox.states import Reason, State
 from petition.user_state import UserStateUnusable
 
 Now = Callable[[], datetime]
@@ -201,6 +201,11 @@ class Log:
         else:
             rows = self.database.each("events_to", {"folded": folded(who)})
         yield from map(models.event_of, rows)
+
+    def without_mailbox(self, letter: str, state: State) -> set[str]:
+        """The mailboxes (address.folded), of the copies in a state, that proved not to exist."""
+        values = {"letter": letter, "state": state, "reason": Reason.NO_MAILBOX}
+        return {row[0] for row in self.database.each("without_mailbox", values)}
 
     def people(self, letter: str | None = None) -> Iterator[tuple[str, str, str]]:
         """The mailbox, name and row id of each copy of a letter, or of all."""

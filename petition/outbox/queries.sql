@@ -96,6 +96,12 @@ FROM copy JOIN event ON event.copy = copy.id
 WHERE copy.folded = :folded
 ORDER BY event.id
 
+-- :name without_mailbox
+-- To whom copies of a letter in a state went whose mailboxes do not exist, as a server said.
+SELECT copy.folded FROM copy JOIN suppression ON suppression.folded = copy.folded
+WHERE copy.letter = :letter AND copy.newest = 1 AND copy.state = :state
+  AND suppression.reason = :reason
+
 -- :name people
 -- To whom the copies of a letter go, or of all letters.
 SELECT mailbox, name, row_id FROM copy WHERE (letter = :letter OR :letter IS NULL) ORDER BY id

@@ -46,6 +46,8 @@ _ABSENT = {
     "reply_by": ("the letter has no reply-by date", "Write reply_by: 14 days in its front matter"),
 }
 
+SAYS_ABSENT = frozenset(what for what, _ in _ABSENT.values())
+
 # Filters that leave the things in a list as they are.
 _SAME_THINGS = frozenset(
     {

@@ -55,6 +55,8 @@ DEMAND_FIELDS = ("number", "id", "title", "text")
 SIGNATORY_FIELDS = ("name", "role", "organisation", "place", "country", "kind")
 SENDER_FIELDS = ("name", "address", "reply_to", "postal_address")
 CAMPAIGN_FIELDS = ("title", "id")
+# What is the same in every copy, and where it is written.
+SETTINGS = {"sender": "[sender]", "event": "[events]"}
 
 
 class EmptyCell(str):
@@ -122,7 +124,7 @@ class LetterDate(Named):
 def printed(value: Value) -> str:
     """A value as the text that a letter shows."""
     if isinstance(value, EmptyCell):
-        hint = f'Fill the cell, or write {{{{ {value.label} or "something else" }}}}'
+        hint = f'{_fill(value.label)}, or write {{{{ {value.label} or "something else" }}}}'
         raise ValueRefused(f"{value.label} is empty", hint, value.label)
     if isinstance(value, str):
         return clean(value)
@@ -130,6 +132,16 @@ def printed(value: Value) -> str:
         what = f"this is {_kind_of(value)}, and only text and numbers can be printed"
         raise ValueRefused(what, "Print one of its fields, or use it in a condition or a loop")
     return str(value)
+
+
+def _fill(label: str) -> str:
+    """Where to write what is empty."""
+    table, _, key = label.partition(".")
+    if label == "sender.name":
+        return 'Write from = "Name <address>" in [sender] of petition.toml'
+    if table in SETTINGS:
+        return f"Write {key} in {SETTINGS[table]} of petition.toml"
+    return "Fill the cell"
 
 
 def clean(text: str) -> str:

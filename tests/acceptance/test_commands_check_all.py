@@ -110,19 +110,64 @@ def test_a_letter_that_send_would_stop_at(campaign: SmallCampaign):
     with counting_server() as server:
         campaign = campaign.through(server.port)
         campaign.petition("send", "open-letter", "--yes", status=0)
-    assert check(campaign, 0)[0].endswith("ready.")
+    assert "ready" not in check(campaign, 0)[0]
     campaign.change("letters/open-letter.md", "**clean**", "fresh")
-    said = check(campaign, 0)
+    said = check(campaign, 2)
     assert said[0].startswith('letters/open-letter.md: warning: "open-letter" has changed since')
     assert said[1].endswith("1 warning: not ready: open-letter needs --revise or --again.")
     campaign.write("letters/second.md", '---\nsubject: "Second"\n---\nText\n')
     end = "open-letter needs --revise or --again; the others are ready."
-    assert check(campaign, 0)[1].endswith(end)
+    assert check(campaign, 2)[1].endswith(end)
     (campaign.root / "letters/second.md").unlink()
     (campaign.root / "letters/open-letter.md").rename(campaign.root / "letters/other.md")
-    said = check(campaign, 0)
+    said = check(campaign, 2)
     assert "under another name" in said[0]
     assert said[1].endswith("not ready: other needs the name open-letter.")
+
+
+def test_a_follow_up_waits_for_the_letter_before_it(campaign: SmallCampaign):
+    campaign.write("letters/again.md", "---\nfollows: open-letter\n---\nOnce more.\n")
+    needs = "again needs open-letter to be sent first"
+    assert f"{needs}; the others are ready" in check(campaign, 0)[0]
+    assert f"not ready: {needs}" in campaign.petition("check", "again", status=2).out
+    campaign.petition("send", "again", status=2)
+    campaign.petition("send", "open-letter", "--to", "p1", status=0)
+    assert needs not in campaign.petition("check", "letters/again.md", status=0).out
+    campaign.petition("send", "again", status=0)
+
+
+def test_a_list_of_people_who_get_no_letter_is_not_ready(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,town,opted_out\np1@x.example,P1,,yes\n")
+    assert "ready" not in check(campaign, 0)[-2]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("petition.toml", "from =", "form ="),
+        ("petition.toml", "from =", "absender ="),
+        ("petition.toml", "[sender]", "[sendr]"),
+        ("petition.toml", "title =", "name ="),
+        ("letters/open-letter.md", "subject:", "betreff:"),
+        ("letters/open-letter.md", "reply_by:", "reply-by:"),
+        ("letters/open-letter.md", "reply_by:", "deadline:"),
+        ("letters/open-letter.md", "reply_by: 14 days", "reply_by: soon"),
+    ],
+)
+def test_a_wrong_key_is_one_problem(campaign: SmallCampaign, file: str, old: str, new: str):
+    campaign.change("letters/open-letter.md", "{{ signatories }}", "{{ sender.name }}")
+    campaign.change(file, old, new)
+    said = check(campaign, 1)
+    assert [line.partition(":")[0] for line in said[:-1]] == [file, "1 error"]
+
+
+def test_a_sender_without_a_name_is_named_in_the_settings(campaign: SmallCampaign):
+    campaign.change("petition.toml", "Water Campaign <letter@campaign.example>", "a@b.example")
+    campaign.change("letters/open-letter.md", "{{ signatories }}", "{{ sender.name }}")
+    said = check(campaign, 1)
+    assert "from = " in said[0]
+    assert "[sender]" in said[0]
+    assert "recipients.csv" not in said[0]
 
 
 def test_people_who_opted_out_get_no_copy(campaign: SmallCampaign):

@@ -5,6 +5,7 @@ import pytest
 from petition.outbox.states import State
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import counting_server
 
 
 @pytest.fixture
@@ -200,3 +201,21 @@ def test_nobody_is_guessed(campaign: SmallCampaign):
     campaign.petition("suppress", "p3", status=2)
     campaign.petition("withdraw", "drafts/open-letter.md", "p3", status=2)
     assert campaign.states() == {"p1": "queued", "p2": "queued", "p3": "deferred"}
+
+
+def test_an_address_that_does_not_exist_is_to_be_corrected_in_the_list(campaign: SmallCampaign):
+    with counting_server(answers={"p2": "550 5.1.1 No such user"}) as server:
+        campaign = campaign.through(server.port)
+        where = "correct it in recipients.csv:4"
+        campaign.list_people("p0", "p1", "p2")
+        said = campaign.petition("send", "open-letter", "--yes", status=1).out
+        assert where in " ".join(said.split())
+        for command in (["status", "open-letter"], ["retry", "open-letter"]):
+            said = campaign.petition(*command, status=0).out
+            assert where in " ".join(said.split())
+            assert "retry" not in said
+        said = campaign.petition("retry", "open-letter", "p2", status=0).out
+        assert where in " ".join(said.split())
+        campaign.list_people("p0", "p1", "p3")
+        assert campaign.petition("send", "open-letter", "--yes").out.count("recipients.csv") == 0
+        assert campaign.states() == {"p0": "sent", "p1": "sent", "p2": "failed", "p3": "sent"}

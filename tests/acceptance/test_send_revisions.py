@@ -203,7 +203,7 @@ def test_a_list_cannot_change_how_the_cells_of_a_frozen_letter_count(
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert server.accepted["p4@x.example"] == 1
     member(campaign, "gold", "", "", "", "silver")
-    assert "not ready" in campaign.petition("check", status=0).out
+    assert "not ready" in campaign.petition("check", status=2).out
     refused = campaign.petition("send", "open-letter", "--yes", status=2)
     assert "recipient.member" in refused.err
     assert "--revise" in refused.err

@@ -152,6 +152,8 @@ def test_a_reply_by_is_a_span_or_a_day(folder, problems, text, expected):
          'reply_by in the front matter: "2015-02-30" is neither a number of days nor a date'),
         (["subject: x", "subject: y"], 3, '"subject" ... line 2'),
         (["subject: {{ recipient.name }}"], 2, "this is not a text"),
+        (["subject: “x”"], 2, "the quotation marks of “x” are curly"),
+        (["subject: x", "cc: [“a@b.example”]"], 3, "the quotation marks of"),
         (["subject: a: b"], 2, "this is not YAML: mapping values are not allowed here"),
         (["a: &x b", "c: *x"], 2, "& and *"),
         (["x: &a [*a]"], 2, "& and *"),
@@ -218,7 +220,7 @@ def test_the_nearest_key_is_named(folder, problems):
 
 def test_all_mistakes_are_told_at_once_and_the_text_is_still_there(folder, problems):
     letter = read(folder, front("to: [1]", "colour: red", "reply_by: soon", "event: [a]"), problems)
-    assert [problem.line for problem in sorted(problems)] == [1, 2, 3, 4, 5]
+    assert [problem.line for problem in sorted(problems)] == [2, 3, 4, 5]
     assert letter.texts["en"].body == "Dear Kim,\n"
     assert letter.front.to == "recipients"
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.names import column_name, language_tag, nearest, quoted, slug
+from petition.campaign.names import column_name, curly_hint, language_tag, nearest, quoted, slug
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,20 @@ def test_the_nearest_name_is_found_or_none():
 def test_a_long_text_is_cut_in_a_message():
     assert quoted("short") == '"short"'
     assert len(quoted("x" * 1_000_000)) < 70
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "is_meant"),
+    [
+        ("“Save the library”", "", True),
+        ("„Rettet die Bücherei“", "", True),
+        ("“Now” or “never”", "", False),
+        ("Save “our” library", "", False),
+        ("title = “Save", "“", True),
+        ('title = "Save”', "", True),
+        ('title = "Save the “library”" x', "x", False),
+        ("", "", False),
+    ],
+)
+def test_curly_quotation_marks_in_place_of_straight_ones(text: str, at: str, is_meant: bool):
+    assert bool(curly_hint(text, at)) == is_meant
