@@ -122,11 +122,6 @@ class KeyMisplaced(PetitionError):
     """The file of a key does not exist, or others can read it or are given a copy of it."""
 
 
-def environment_of_children() -> dict[str, str]:
-    """The environment for another program, without our secrets."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.fullmatch(name)}
-
-
 def drop_secrets() -> None:
     """Remove the secrets from our own environment, for a command that needs none of them."""
     for name in filter(_SECRET.fullmatch, list(os.environ)):
@@ -272,9 +267,11 @@ def _run(command: str, source: SecretSource) -> str:
     try:
         folder = Path.cwd()
         words = _with_whole_paths(shlex.split(command), folder)
-        environ = environment_of_children()
-        for name in ("PWD", "OLDPWD"):
-            environ.pop(name, None)
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {"PWD", "OLDPWD"} and not _SECRET.fullmatch(name)
+        }
         running = subprocess.Popen(  # noqa: S603 (the organiser's own command, from their own file)
             words,
             stdin=subprocess.DEVNULL,

@@ -59,6 +59,8 @@ class PostgresAddress:
         if not found:
             raise _unreadable()
         hosts = [_HOST.fullmatch(unquote(one)) for one in found["hosts"].split(",")]
+        if None in hosts:
+            raise _unreadable()
         try:
             text = (found["options"] or "").replace("+", "%2B")  # to libpq a plus is no blank
             pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else []
@@ -66,7 +68,7 @@ class PostgresAddress:
             raise _unreadable() from None
         options = dict(pairs)
         return cls(
-            tuple((one["host"], one["port"] or "") if one else _refuse() for one in hosts),
+            tuple((one["host"], one["port"] or "") for one in hosts if one),
             unquote(found["database"] or ""),
             found["password"] is not None or "password" in options,
             MappingProxyType(options),
@@ -124,8 +126,9 @@ def with_tls(url: str) -> str:
     if address.is_local or {"sslmode", "service"} & set(address.options):
         return url
     more = "sslmode=verify-full"
-    if "sslrootcert" not in address.options:
-        more += _authorities()
+    is_kept = (Path.home() / ".postgresql" / "root.crt").exists()  # the file that libpq would read
+    if "sslrootcert" not in address.options and not is_kept:
+        more += f"&sslrootcert={ssl.get_default_verify_paths().cafile or 'system'}"
     return _with(url, more)
 
 
@@ -142,13 +145,6 @@ def _with(url: str, more: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{more}"
 
 
-def _authorities() -> str:
-    """The system's certificate authorities, if the file that libpq would read does not exist."""
-    if (Path.home() / ".postgresql" / "root.crt").exists():
-        return ""
-    return f"&sslrootcert={ssl.get_default_verify_paths().cafile or 'system'}"
-
-
 def _is_local(host: str) -> bool:
     if not host or host.startswith("/") or host == "localhost":
         return True
@@ -156,10 +152,6 @@ def _is_local(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _refuse() -> tuple[str, str]:
-    raise _unreadable()
 
 
 def _unreadable() -> AddressUnreadable:

@@ -159,9 +159,8 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
         return
     for name in (path, f"{path}/new", f"{path}/cur"):
         if outside := _outside(str((root / name).resolve()), root):
-            yield Request(
-                Section.INBOX, "[inbox] url", f"{kind}:{outside}", "reads the mails there"
-            )
+            effect = "reads the mails there"
+            yield Request(Section.INBOX, "[inbox] url", f"{kind}:{outside}", effect)
             return
 
 

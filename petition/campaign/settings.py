@@ -261,10 +261,6 @@ class Lists(dict[str, str]):
         return lists
 
 
-def _lists(value: object) -> object:
-    return {**_LISTS, **value} if isinstance(value, dict) else value
-
-
 def _warm_up(value: object) -> tuple[int, ...]:
     days = tuple(value) if isinstance(value, list | tuple) else ()
     is_right = days and all(type(day) is int and day > 0 for day in days)
@@ -403,7 +399,9 @@ class Settings(SettingsTable):
         examples=['[sender] and under it from = "Name <name@your.domain>"']
     )
     people: Annotated[
-        dict[str, kinds.InnerPath], BeforeValidator(_lists), AfterValidator(Lists.of)
+        dict[str, kinds.InnerPath],
+        BeforeValidator(lambda value: {**_LISTS, **value} if isinstance(value, dict) else value),
+        AfterValidator(Lists.of),
     ] = Field(default_factory=lambda: Lists(_LISTS))
     lists: dict[str, ListTable] = Field(default_factory=dict)
     smtp: Smtp | None = None

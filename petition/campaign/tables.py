@@ -54,7 +54,12 @@ class Export:
     """What petition understands of a table's columns, by their normalised names."""
 
     def __init__(self, columns: Collection[str]) -> None:
-        self.taken = {ours: theirs for ours, theirs in _taken(columns) if ours not in columns}
+        found = {
+            ours: next((name for name in aliases if name in columns), "")
+            for ours, aliases in ALIASES.items()
+            if ours not in columns
+        }
+        self.taken = {ours: theirs for ours, theirs in found.items() if theirs}
         self.added = tuple(self.taken)
         self._marks = list(_marks(columns))
         self.marks = tuple(column for column, _, _ in self._marks)
@@ -80,13 +85,6 @@ class Export:
                 raise Unclear(column, hint)
             found.add(reason)
         return next((reason for reason in REASONS if reason in found), "")
-
-
-def _taken(columns: Collection[str]) -> Iterator[tuple[str, str]]:
-    for ours, aliases in ALIASES.items():
-        theirs = next((name for name in aliases if name in columns), None)
-        if theirs:
-            yield ours, theirs
 
 
 def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:

@@ -311,7 +311,8 @@ def two_spellings(file: str, signatories: Iterable[Signatory]) -> Iterator[Probl
     first: dict[str, tuple[str, int]] = {}  # by its words: a spelling and its line
     told = 0
     for line, spelling in _organisations(signatories):
-        words = _words(spelling)
+        folded_words = folded_name(spelling.replace("&", " and ")).split()
+        words = " ".join(word for word in folded_words if word not in _SMALL_WORDS)
         if not words or told >= _LISTED:
             continue
         known = first.get(words) or next(
@@ -344,11 +345,6 @@ def _organisations(signatories: Iterable[Signatory]) -> Iterator[tuple[int, str]
         if one.publish and spelling and spelling not in seen:
             seen.add(spelling)
             yield one.line, spelling
-
-
-def _words(spelling: str) -> str:
-    words = folded_name(spelling.replace("&", " and ")).split()
-    return " ".join(word for word in words if word not in _SMALL_WORDS)
 
 
 def _is_near(one: str, other: str) -> bool:

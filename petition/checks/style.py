@@ -33,15 +33,6 @@ _MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
 _ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|(?<!\S)[^\s@]++@\S+|\bwww\.\S+")
 _LINK = re.compile(r"\bhttps?:[^\s<>\u201c\u201d\"]+", re.IGNORECASE)
 _LINK_END = ".,;:!?)]}’”»'*_"
-_MARKDOWN_LINK = re.compile(
-    r"\[[^\]\n]{1,80}\]\s*\((?:https?:|www\.|mailto:)[^)\n]{0,80}\)?"
-    r"|\([^()\n]{1,80}\)\s*\[(?:https?:|www\.|mailto:)[^\]\n]{0,80}\]"
-)
-_MARKDOWN = re.compile(
-    r"\*\*(?=[^\W\d])|(?<=[^\W\d])\*\*|^#{1,6}(?=[^\W\d][^#\n]*$)|^[-*](?=[^\W\d])"
-    r"|^[•·‣◦▪●](?=\s?\w)",
-    re.MULTILINE,
-)
 _STRAY_MARK = re.compile(r"(?<=[^\W_])[)”»’]? +(?:,(?!\d)|\.(?![.\w]))(?=\s|$)", re.MULTILINE)
 _EMPTY_BRACKETS = re.compile(r"(?<!\w)\([ \xa0]*\)")
 _EMPTY_FIELD = re.compile(
@@ -49,35 +40,14 @@ _EMPTY_FIELD = re.compile(
     re.MULTILINE,
 )
 _TIGHT_COMMA = re.compile(r"(?<!\w)[\d_]*+[^\W\d_]\w*+,(?=([^\W\d_]\w*))")
-# The marks of other programs around a name, or too few braces. A single letter, a number, a lower
-# case word in square brackets are left to the author.
 _NAME = r"[^\W\d_][\w.'’ -]{1,40}"
-_PLACEHOLDER = re.compile(
-    r"\{[{%][^{}\n]{0,60}[}%]\}|\*\|\w+\|\*|%%\w+%%|<<[\w ]+>>"
-    rf"|\$?\{{+ ?{_NAME}(?: ?\|[^{{}}\n]{{0,40}})? ?\}}+|\{{ ?\{{|\}} ?\}}|\{{%|%\}}"
-    rf"|<{_NAME}(?<!\.)>|«\w+_\w+»|(?<!\w)(?:\|\w{{2,40}}\||(?:@@|##)\w{{2,40}}(?:@@|##))(?!\w)"
-    r"|(?<![\w$])(?P<sign>[%$]|\$\$)(?!\d)\w{2,40}(?P=sign)(?![\w$])"
-    r"|[\[{<«](?:first|last|full|your|recipient)?[ _-]?name[\]}>»]"
-    r"|\[(?:insert|your|add|date|town|city|address|вставить|имя|есімі)\b[^\]\n]{0,40}\]"
-    rf"|(?<!\w)\[(?-i:[A-ZА-ЯЁӘІҢҒҮҰҚӨҺ]){_NAME}\](?![\w(\[:])|(?<=\w[ \xa0])_{{3,}}|_{{3,}}(?=,)",
-    re.IGNORECASE,
-)
-_DRAFT = re.compile(r"\b(?:FIXME|XXX+)\b|\bTODO\b(?=[:\s]|$)|(?<![\w!?])\?{3,}|\b[Ll]orem ipsum\b")
-_GREETINGS = "|".join(chain.from_iterable(SLIPS["greetings"].values()))
-_GREETED_TWICE = re.compile(rf"\b({_GREETINGS})\W{{1,3}}\1\b", re.IGNORECASE)
-# What is wrong, and what to do.
-_LEFT, _NO_LINK = "{} is left in the letter", "{} is text in the letter, not a link"
-_KINDS = (
-    (_PLACEHOLDER, _LEFT, "Write a field such as {{ recipient.name }}, or correct the cell"),
-    (_DRAFT, _LEFT, "Finish it"),
-    (_GREETED_TWICE, "{} greets twice", "Delete the greeting in the letter or in the cell"),
-    (
-        _MARKDOWN,
-        "{} is shown as it is",
-        'Write "# Title" and "- item" with a space, and ** before and after the words',
-    ),
-    (_MARKDOWN_LINK, _NO_LINK, "Write it as [words](https://host.org/), without spaces"),
-)
+_KINDS = {
+    kind: re.compile(
+        "|".join(known["patterns"]).replace("NAME", _NAME),
+        re.MULTILINE | (re.IGNORECASE if known.get("any_case") else re.NOFLAG),
+    )
+    for kind, known in SLIPS["text"].items()
+}
 # What a letter can name beside the columns of its list.
 _KNOWN = ("demands", "signatories", "today", "replyby", "unsubscribe", "sendername")
 _MOST = 20  # slips of one kind in one paragraph: its author will look at all of it
@@ -114,14 +84,13 @@ def slips_of(words: str, language: str) -> tuple[Slip, ...]:
     return (*islice(_empty_fields(words), _MOST), *marked)
 
 
-def _slips_of_kind(
-    kind: tuple[re.Pattern[str], str, str], text: str, language: str
-) -> Iterator[Slip]:
-    pattern, what, hint = kind
-    for found in pattern.finditer(text):
+def _slips_of_kind(kind: str, text: str, language: str) -> Iterator[Slip]:
+    for found in _KINDS[kind].finditer(text):
         if found.group() != "TODO" or language.partition("-")[0] not in _SPANISH:
-            name = _bare_name(found.group()) if pattern is _PLACEHOLDER else ""
-            yield Slip(*found.span(), what.format(quoted(found.group())), hint, name)
+            name = _bare_name(found.group()) if kind == "placeholder" else ""
+            known = SLIPS["text"][kind]
+            what = known["what"].replace("{}", quoted(found.group()))
+            yield Slip(*found.span(), what, known["hint"], name)
 
 
 def _bare_name(text: str) -> str:
@@ -162,13 +131,6 @@ def _broken_links(text: str) -> Iterator[Slip]:
             what = f"the link {quoted(link)} is not valid"
             end, hint = found.start() + len(link), "Correct it and try it in a browser"
             yield Slip(found.start(), end, what, hint)
-
-
-def _wrong_weekdays(text: str, language: str) -> Iterator[Slip]:
-    """Days with a weekday that is not theirs: "Friday, 28 September 2015"."""
-    for found, day in wrong_days(text, language):
-        what = f'"{" ".join(found.group().split())}" does not exist: {day:%Y-%m-%d} is a {day:%A}'
-        yield Slip(*found.span(), what, "Correct the weekday or the day")
 
 
 def _is_valid(link: str) -> bool:
@@ -358,8 +320,8 @@ _YEAR = r"(?P<year>[12][0-9]{3})"
 _DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
 
 
-def wrong_days(text: str, language: str) -> Iterator[tuple[re.Match[str], date]]:
-    """The dates of a text whose weekday is not theirs: "Friday, 28 September 2015"."""
+def _wrong_weekdays(text: str, language: str) -> Iterator[Slip]:
+    """Days with a weekday that is not theirs: "Friday, 28 September 2015"."""
     weekdays, months = _weekdays(language), _months(language)
     for pattern in _dates(language):
         for found in pattern.finditer(text):
@@ -369,7 +331,9 @@ def wrong_days(text: str, language: str) -> Iterator[tuple[re.Match[str], date]]
             except ValueError:
                 continue  # 31 June: not what is looked for here
             if not weekdays[day.weekday()].fullmatch(found["weekday"]):
-                yield found, day
+                shown = " ".join(found.group().split())
+                what = f'"{shown}" does not exist: {day:%Y-%m-%d} is a {day:%A}'
+                yield Slip(*found.span(), what, "Correct the weekday or the day")
 
 
 @cache
