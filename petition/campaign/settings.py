@@ -176,6 +176,10 @@ class Rate:
             raise fault(f"{quoted(text)} is not a rate", 'Write it as "10/s", "20/min" or "500/h"')
         return cls(int(found[1]), _SECONDS[found[2]])
 
+    def __str__(self) -> str:
+        unit = next(unit for unit, seconds in _SECONDS.items() if seconds == self.seconds)
+        return f"{self.count}/{unit}"
+
 
 @dataclass(frozen=True, slots=True)
 class Between:

@@ -407,10 +407,8 @@ class Limits(NamedTuple):
     """What a provider accepts, as far as it is known."""
 
     title: str  # of the provider
-    per_day: int | None = None  # recipients in 24 hours
-    rate: str = ""  # as [pace] has it
-    per_minute: float | None = None  # the same, in letters a minute
-    connections: int | None = None  # at once
+    pace: PaceSettings
+    connections: int | None  # at once
 
 
 def look_at_pace(
@@ -420,7 +418,7 @@ def look_at_pace(
 
     `place` is the server's name; `recipients` says how many each letter has.
     """
-    title, cap = limits.title, limits.per_day
+    title, cap, rate = limits.title, limits.pace.per_day, limits.pace.rate
     if cap is not None:
         known = f"{title} accepts {cap:,} recipients in 24 hours, as far as we know"
         if pace.per_day is None:
@@ -432,11 +430,11 @@ def look_at_pace(
         if most > a_day:
             what = f"{most:,} recipients take {-(-most // a_day)} days at {a_day:,} a day"
             yield well(place, what, "send --wait goes on until all are sent")
-    if limits.per_minute is not None:
-        known = f"{title} accepts {limits.rate}, as far as we know"
+    if rate is not None:
+        known = f"{title} accepts {rate}, as far as we know"
         if pace.rate is None:
-            yield doubtful(place, known, f'Write rate = "{limits.rate}" in [pace]')
-        elif pace.rate.count * 60 / pace.rate.seconds > limits.per_minute:
+            yield doubtful(place, known, f'Write rate = "{rate}" in [pace]')
+        elif pace.rate.interval < rate.interval:
             yield well(place, f"{known}, and rate is more", _YOUR_ACCOUNT)
     if limits.connections is not None and connections > limits.connections:
         what = f"{title} accepts {limits.connections} connections at once"

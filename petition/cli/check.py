@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.people import Person
 from petition.campaign.server import Server, ServerMisnamed
-from petition.campaign.settings import Rate
+from petition.campaign.settings import PaceSettings
 from petition.checks import campaign as campaign_checks
 from petition.checks.campaign import Examined, examine, in_order, today_of
 from petition.checks.dns import VARIABLE, Resolver, known_of
@@ -75,9 +76,8 @@ def look_online(place: Workspace, sizes: Mapping[str, int], recipients: Mapping[
     found = list(look_at_sender(sender, resolver))
     if place.server is None:
         hint = "Name it in [smtp] of petition.toml"
-        return Visit(
-            [*found, well("petition.toml", "no mail server is set that could be checked", hint)]
-        )
+        what = "no mail server is set that could be checked"
+        return Visit([*found, well(SETTINGS_FILE, what, hint)])
     if campaign.settings.dkim:
         sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
     seen = _visit(place.server, sizes, sender.domain)
@@ -114,19 +114,10 @@ def _limits(server: Server) -> Limits | None:
     for one in providers().values():
         host = str(one.smtp["host"])
         if host == server.host or (known and known is known_of(host)):
-            rate = Rate.parse(str(one.pace["rate"])) if "rate" in one.pace else None
             return Limits(
-                title=one.title,
-                per_day=_number(one.pace.get("per_day")),
-                rate=str(one.pace.get("rate", "")),
-                per_minute=rate.count * 60 / rate.seconds if rate else None,
-                connections=_number(one.smtp.get("connections")),
+                one.title, PaceSettings.model_validate(one.pace), one.smtp.get("connections")
             )
     return None
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
 
 
 ENVIRONMENT = "environment"  # in place of a file, for environment variables
@@ -134,13 +125,16 @@ ENVIRONMENT = "environment"  # in place of a file, for environment variables
 
 @dataclass
 class Inspection:
-    """What was looked at."""
+    """A look at everything that letters are made of, and what was found."""
 
+    place: Workspace
+    measures: bool = False  # how large the copies are
     problems: list[Problem] = field(default_factory=list)
     letters: int = 0
-    people: int = 0  # a list that several letters go to counts once
+    lists: dict[str, int] = field(default_factory=dict)  # people on each
     fallbacks: list[str] = field(default_factory=list)  # who gets a letter in another language
     is_rehearsal: bool = False
+    server_is_known: bool = False
     log: str | None = None  # None: it is not clear which one that is
     held: dict[str, str] = field(default_factory=dict)  # letters without errors, and what they need
     waits: set[str] = field(default_factory=set)  # of these: follow-ups to letters nobody has got
@@ -149,6 +143,11 @@ class Inspection:
     recipients: dict[str, int] = field(default_factory=dict)
     is_refused: bool = False  # the server could not be reached or refused the login
     online: list[Problem] = field(default_factory=list)  # what DNS and the server said
+
+    @property
+    def people(self) -> int:
+        """How many there are; a list that several letters go to counts once."""
+        return sum(self.lists.values())
 
     @property
     def errors(self) -> int:
@@ -166,58 +165,23 @@ class Inspection:
         """How many problems stop letters from arriving, though not from being sent."""
         return sum(problem.is_error for problem in self.online)
 
-
-def inspect(
-    place: Workspace, names: list[str], *, online: bool = False, asks: bool = True
-) -> Inspection:
-    """Look at everything that the letters are made of."""
-    inspection = Inspection()
-    try:
-        _Inspector(place, inspection, measures=online).look(names)
-    except CampaignError as fault:
-        inspection.problems += fault.problems
-        online = False
-    inspection.problems = in_order(inspection.problems)
-    if online:
-        _look_online(place, inspection, asks=asks)
-    return inspection
-
-
-def _look_online(place: Workspace, inspection: Inspection, *, asks: bool) -> None:
-    try:
-        place.allow(Section.SERVER, Section.SIGNATURE, asks=asks)
-        seen = look_online(place, inspection.sizes, inspection.recipients)
-    except ServerMisnamed:  # reported above
-        return
-    inspection.online = seen.found
-    inspection.is_refused = seen.is_refused
-
-
-class _Inspector:
-    def __init__(self, place: Workspace, inspection: Inspection, *, measures: bool) -> None:
-        self._measures = measures
-        self._place = place
-        self._found = inspection
-        self._people: dict[str, int] = {}
-        self._server_is_known = False
-
     def look(self, names: list[str]) -> None:
-        campaign = self._place.campaign
+        """Look at some letters, or at all."""
+        campaign = self.place.campaign
         letters = [campaign.find_letter(name).name for name in names]
         if not names:
-            self._found.problems += campaign.problems
-        log = self._log()
+            self.problems += campaign.problems
+        log = self._open_log()
         campaign_id = self._campaign_id(campaign, log)
         if log:
             leave_out_forgotten(campaign, log)
         for name in letters or sorted(campaign.letters):
-            self._found.letters += 1
+            self.letters += 1
             self._look_at(name, log, campaign_id)
-        self._found.people = sum(self._people.values())
 
     def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
-        campaign = self._place.campaign
-        server = self._place.server if self._server_is_known else None
+        campaign = self.place.campaign
+        server = self.place.server if self.server_is_known else None
         today = today_of(campaign)
         examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
         merger, revision, following = None, 1, None
@@ -235,11 +199,11 @@ class _Inspector:
         if examined.frozen and log:
             examined.frozen = examined.frozen.counting(examined.bare.yes_no)
             self._tell_refusal(examined, log)
-        if self._measures and merger and not examined.has_errors:
-            self._found.sizes[examined.letter.name] = examined.largest_copy
-        self._found.problems += examined.problems
+        if self.measures and merger and not examined.has_errors:
+            self.sizes[examined.letter.name] = examined.largest_copy
+        self.problems += examined.problems
         if merger:
-            self._found.fallbacks += [
+            self.fallbacks += [
                 f"{name}: {line}" for line in fallback_lines(merger, examined.fallbacks)
             ]
 
@@ -249,13 +213,13 @@ class _Inspector:
             text = examined.letter.default_text
             warning = Problem(text.file, None, why.what, why.hint, Level.WARNING)
             examined.problems.append(warning)
-            self._found.held[examined.letter.name] = why.needs
+            self.held[examined.letter.name] = why.needs
 
     def _tell_first(self, examined: Examined, following: FollowUp | None) -> None:
         letter = examined.letter
         if letter.front.follows and not (following and following.has_begun):
-            self._found.held[letter.name] = f"{letter.front.follows} to be sent first"
-            self._found.waits.add(letter.name)
+            self.held[letter.name] = f"{letter.front.follows} to be sent first"
+            self.waits.add(letter.name)
 
     def _count(
         self, examined: Examined, merger: Merger | None, revision: int, log: Log | None
@@ -275,29 +239,29 @@ class _Inspector:
 
             check_list(examined, merger, revision, look_at)
         if examined.people:
-            self._people[examined.people.file] = count
-            self._found.recipients[name] = count
+            self.lists[examined.people.file] = count
+            self.recipients[name] = count
             if to_write_to <= have:
                 why = "it was sent to everybody" if to_write_to else "there is nobody to write to"
-                self._found.idle[name] = why
+                self.idle[name] = why
 
-    def _log(self) -> Log | None:
+    def _open_log(self) -> Log | None:
         """The log, if there is one and it can be used."""
         log = None
         try:
-            self._found.is_rehearsal = self._place.is_rehearsal
-            self._server_is_known = True
-            self._found.log = self._place.log_name
+            self.is_rehearsal = self.place.is_rehearsal
+            self.server_is_known = True
+            self.log = self.place.log_name
             self._tell_unconfirmed()
             self._tell_no_password()
-            if file := self._place.log_file:
-                self._found.problems += campaign_checks.warnings(file.parent)
-            log = self._place.log_if_any
-            if doubt := self._place.doubt:
-                name = self._place.log_file.name if self._place.log_file else self._place.log_name
+            if file := self.place.log_file:
+                self.problems += campaign_checks.warnings(file.parent)
+            log = self.place.log_if_any
+            if doubt := self.place.doubt:
+                name = self.place.log_file.name if self.place.log_file else self.place.log_name
                 hint = f"{doubt.hint}. If it is the right log: petition send LETTER --this-log"
                 self._add(name, LogUnusable(doubt.what, hint))
-            if log and not self._place.is_rehearsal:
+            if log and not self.place.is_rehearsal:
                 log.database.examine()
         except LogUntrusted as fault:
             self._add(SETTINGS_FILE, fault, "log", "database")
@@ -313,38 +277,36 @@ class _Inspector:
 
     def _tell_no_password(self) -> None:
         """That `send` will need a password; no command is run to find out."""
-        server = self._place.server
+        server = self.place.server
         if not (server and server.username) or server.auth == "xoauth2" or server.password_command:
             return
-        if self._place.unconfirmed(
-            Section.SERVER
-        ):  # the keyring is not asked for a stranger's host
+        if self.place.unconfirmed(Section.SERVER):  # the keyring is for confirmed hosts
             return
         try:
             secret = secret_of(server)
         except ServerTrouble:  # the keyring is locked: it may have one
             return
         if secret is None:
-            line = self._place.campaign.lines.line_of(("smtp", "username"))
+            line = self.place.campaign.lines.line_of(("smtp", "username"))
             what = f"there is no password for {server.username} yet"
             hint = "send asks for it in a terminal; else set PETITION_SMTP_PASSWORD"
-            self._found.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
+            self.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
 
     def _tell_unconfirmed(self) -> None:
         """What `send` would ask about before it sends anything."""
-        uses = () if self._place.is_rehearsal else (Section.SERVER, Section.SIGNATURE)
-        for one in self._place.unconfirmed(*uses):
+        uses = () if self.place.is_rehearsal else (Section.SERVER, Section.SIGNATURE)
+        for one in self.place.unconfirmed(*uses):
             table, _, key = one.key.partition("] ")
-            line = self._place.campaign.lines.line_of((table.removeprefix("["), key))
+            line = self.place.campaign.lines.line_of((table.removeprefix("["), key))
             what = f"{one.key} is not confirmed yet: send will ask before it {one.effect}"
             hint = "Run petition trust to see what the folder asks for"
             warning = Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark=key)
-            self._found.problems.append(warning)
+            self.problems.append(warning)
 
     def _tell_unusable(self, fault: LogUnusable) -> None:
         try:
-            path = self._place.log_file
-            file = path.name if path else self._place.log_name
+            path = self.place.log_file
+            file = path.name if path else self.place.log_name
         except LogUnusable:  # not a file: petition.toml names another kind of log
             self._add(SETTINGS_FILE, fault, "log", "database")
             return
@@ -364,10 +326,29 @@ class _Inspector:
     def _add(self, file: str, fault: PetitionError, *path: str | None) -> None:
         line = None
         if file == SETTINGS_FILE:
-            line = self._place.campaign.lines.line_of(tuple(filter(None, path)))
+            line = self.place.campaign.lines.line_of(tuple(filter(None, path)))
         hint = fault.hint or "Correct it"
         mark = path[-1] if path else None
-        self._found.problems.append(Problem(file, line, fault.what, hint, mark=mark))
+        self.problems.append(Problem(file, line, fault.what, hint, mark=mark))
+
+
+def inspect(
+    place: Workspace, names: list[str], *, online: bool = False, asks: bool = True
+) -> Inspection:
+    """Look at everything that the letters are made of."""
+    inspection = Inspection(place, measures=online)
+    try:
+        inspection.look(names)
+    except CampaignError as fault:
+        inspection.problems += fault.problems
+        online = False
+    inspection.problems = in_order(inspection.problems)
+    if online:
+        with suppress(ServerMisnamed):  # reported above
+            place.allow(Section.SERVER, Section.SIGNATURE, asks=asks)
+            seen = look_online(place, inspection.sizes, inspection.recipients)
+            inspection.online, inspection.is_refused = seen
+    return inspection
 
 
 def _who_have(log: Log, name: str, revision: int) -> set[str]:

@@ -6,14 +6,14 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,18 +37,6 @@ _AFTER_TAKEOVER = (
     "petition preview letter        one letter, as it would arrive",
     "petition send letter --dry-run what would be sent, without a connection",
 )
-_GITIGNORE = b"""\
-# Names and addresses of people do not belong in a repository: lists, logs and letters.
-*.csv
-*.ods
-*.xlsx
-*.db
-*.db-*
-*.db.*
-outbox/
-"""
-_SMTP = ("host", "port", "security", "username", "auth", "token_command", "connections")
-_PACE = ("rate", "per_day")
 
 
 def init(
@@ -113,13 +101,13 @@ class Provider:
 
     name: str
     title: str
-    other_names: tuple[str, ...]
-    smtp: dict[str, str | int]
-    pace: dict[str, str | int]
-    notes: tuple[str, ...]
-    fill_in: tuple[str, ...]  # each "what: with what"
+    other_names: list[str]
+    notes: list[str]
+    fill_in: list[str]  # each "what: with what"
     source: str
     checked: date
+    smtp: dict[str, Any]
+    pace: dict[str, Any] = field(default_factory=dict)
 
     def as_settings(self) -> str:
         """The end of a petition.toml: [smtp] and [pace], with comments."""
@@ -131,7 +119,7 @@ class Provider:
         return "\n".join(lines) + "\n"
 
 
-def _keys(table: dict[str, str | int]) -> list[str]:
+def _keys(table: dict[str, Any]) -> list[str]:
     # A JSON string of ASCII is a TOML string, too.
     return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
@@ -139,20 +127,7 @@ def _keys(table: dict[str, str | int]) -> list[str]:
 def providers() -> dict[str, Provider]:
     """All providers, by name."""
     text = (files("petition") / "providers.toml").read_text(encoding="utf-8")
-    return {
-        name: Provider(
-            name=name,
-            title=table["title"],
-            other_names=tuple(table["other_names"]),
-            smtp={key: table[key] for key in _SMTP if key in table},
-            pace={key: table[key] for key in _PACE if key in table},
-            notes=tuple(table["notes"]),
-            fill_in=tuple(table["fill_in"]),
-            source=table["source"],
-            checked=table["checked"],
-        )
-        for name, table in tomllib.loads(text).items()
-    }
+    return {name: Provider(name, **table) for name, table in tomllib.loads(text).items()}
 
 
 def find_provider(text: str) -> Provider:
@@ -188,7 +163,7 @@ def _take_over(old: Path, target: Path) -> None:
 def _write(target: Path, made: Mapping[str, bytes], heading: str) -> None:
     """Write new files, and list them; a .gitignore that is there already stays as it is."""
     if not (target / ".gitignore").exists():
-        made = {".gitignore": _GITIGNORE, **made}
+        made = {".gitignore": (files("petition") / "gitignore.txt").read_bytes(), **made}
     paths = {name: target / name for name in made}
     if there := [name for name, path in paths.items() if path.exists() or path.is_symlink()]:
         raise UsageError(

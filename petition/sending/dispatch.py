@@ -14,7 +14,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from petition.campaign.names import quoted
-from petition.campaign.settings import Dkim, PaceSettings, Rate
+from petition.campaign.settings import Dkim, PaceSettings
 from petition.errors import PetitionError
 from petition.merge.attachments import LETTER_PDF, OWN_FILES, File, Files, hashes_in
 from petition.merge.document import Frozen
@@ -22,8 +22,6 @@ from petition.outbox import workers
 from petition.outbox.database import Database
 from petition.outbox.log import Log
 from petition.template.fields import CellRefused, FileRefused
-
-_UNITS = {1: "s", 60: "min", 3600: "h"}
 
 
 class LetterUnusable(PetitionError):
@@ -61,16 +59,7 @@ class Dispatch:
 
     def keep(self, log: Log, letter: str) -> None:
         """Write it to the log, inside a transaction; the last call counts."""
-        text = json.dumps(
-            {
-                "pace": _as_text(self.pace),
-                "timezone": self.timezone,
-                "keep_bytes": self.keep_bytes,
-                "stays_here": self.stays_here,
-                "signature": asdict(self.signature) if self.signature else None,
-            },
-            sort_keys=True,
-        )
+        text = json.dumps(asdict(self) | {"pace": _as_text(self.pace)}, sort_keys=True)
         known = workers.settings_of(log.database, letter)
         if text == known:
             return
@@ -130,8 +119,6 @@ def _as_text(value: object) -> object:
     match value:
         case PaceSettings():
             return {name: _as_text(one) for name, one in value if one is not None}
-        case Rate():
-            return f"{value.count}/{_UNITS[value.seconds]}"
         case timedelta():
             return f"{round(value.total_seconds())} s"
         case dict():

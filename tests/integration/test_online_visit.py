@@ -78,7 +78,8 @@ def test_a_server_without_size_is_not_checked_for_it():
     assert "on this machine, without encryption, and needs no login" in note.what
 
 
-LIMITS = Limits("Some Mail", per_day=500, rate="30/min", per_minute=30, connections=3)
+PACE = PaceSettings.model_validate({"per_day": 500, "rate": "30/min"})
+LIMITS = Limits("Some Mail", PACE, connections=3)
 
 
 def paced(connections=1, recipients=10, **pace):
