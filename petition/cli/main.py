@@ -5,11 +5,10 @@ import os
 import re
 import sys
 import traceback
-from contextlib import AbstractContextManager
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Protocol, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,18 +18,6 @@ from petition import __version__
 from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
 
 AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called with --json
-
-
-class Formatter(Protocol):
-    """What Typer gives a command to write its help with."""
-
-    def section(self, name: str) -> AbstractContextManager[None]:
-        """A heading with what belongs under it."""
-        ...
-
-    def write_dl(self, rows: list[tuple[str, str]]) -> None:
-        """Two columns."""
-        ...
 
 
 class Command(TyperCommand):
@@ -46,24 +33,18 @@ class Command(TyperCommand):
         pieces = super().collect_usage_pieces(ctx)
         return [piece[1:-1].upper() if piece.startswith("{") else piece for piece in pieces]
 
-    def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
-        """Write the arguments and the options."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is None:
-                continue
-            name, text = record
-            if param.param_type_name == "argument":
-                name = name.partition(" <")[0]
-                text = text.removesuffix("  [required]")
-                sections["Arguments"].append((name, text))
-            else:
-                sections["Options"].append((name, text))
-        for heading, records in sections.items():
-            if records:
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the arguments and the options, without the types of arguments."""
+        params = self.get_params(ctx)
+        for heading, kind in (("Arguments", "argument"), ("Options", "option")):
+            found = [one.get_help_record(ctx) for one in params if one.param_type_name == kind]
+            rows = [
+                (name.partition(" <")[0], text.removesuffix("  [required]"))
+                for name, text in filter(None, found)
+            ]
+            if rows:
                 with formatter.section(heading):
-                    formatter.write_dl(records)
+                    formatter.write_dl(rows)
 
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
