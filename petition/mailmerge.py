@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import getaddresses
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from petition.campaign.names import column_name, nearest_hint, quoted
 from petition.campaign.tables import ALIASES
 from petition.campaign.text_file import HINT_ENCODING, find_file, read_text, unreadable
+from petition.checks.campaign import in_order
 from petition.errors import CampaignError, Problem, UsageError
 from petition.template.check_names import Report, check_statements
 from petition.template.error_texts import of_syntax
@@ -73,9 +75,11 @@ class ForeignTemplate:
         return template_syntax().parse(self.text)
 
     @property
-    def names(self) -> set[str]:
-        """The names that it uses and does not give itself."""
-        return set(meta.find_undeclared_variables(self._tree))
+    def names(self) -> dict[str, int]:
+        """The names that it uses and does not give itself, each with its first line."""
+        unknown = meta.find_undeclared_variables(self._tree)
+        used = [one for one in self._tree.find_all(nodes.Name) if one.name in unknown]
+        return {one.name: one.lineno for one in sorted(used, key=lambda one: -one.lineno)}
 
     @property
     def own_names(self) -> set[str]:
@@ -205,7 +209,7 @@ def _is_whole(link: str, marked: Marked) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of the template: its line, and its value with tags."""
+    """A header of the template, or its body: its line, and its value with tags."""
 
     line: int
     value: ForeignTemplate
@@ -275,7 +279,7 @@ class _Reading:
             subject=one["subject"].value,
             attachments=[self._attachment(one) for one in headers.get("attachment", ())],
             is_markdown=self._is_markdown(one.get("content-type")),
-            body=body,
+            body=body.value,
             columns=columns,
             can_be_empty=empty,
             rows=rows,
@@ -287,11 +291,11 @@ class _Reading:
 
     def _stop_if_wrong(self) -> None:
         if self._problems:
-            raise CampaignError(sorted(self._problems))
+            raise CampaignError(in_order(self._problems))
 
     # ---- the template
 
-    def _template(self, text: str) -> tuple[dict[str, list[Header]], ForeignTemplate]:
+    def _template(self, text: str) -> tuple[dict[str, list[Header]], Header]:
         head, _, rest = text.partition("\n\n")
         headers: dict[str, list[Header]] = {}
         for line, whole in _unfolded(head):
@@ -313,7 +317,8 @@ class _Reading:
             if name not in headers:
                 what = f"has no header {name.upper()}"
                 self._complain(TEMPLATE, None, what, f"Add a line {name.upper()}: at the top")
-        body = self._parsed(rest, head.count("\n") + 3)
+        line = head.count("\n") + 3
+        body = Header(line, self._parsed(rest, line))
         self._stop_if_wrong()
         return headers, body
 
@@ -324,15 +329,17 @@ class _Reading:
         return ForeignTemplate.read(text, report)
 
     def _judge_names(
-        self, headers: Mapping[str, list[Header]], body: ForeignTemplate, columns: list[str]
+        self, headers: Mapping[str, list[Header]], body: Header, columns: list[str]
     ) -> None:
-        parts = [(one.line, one.value) for found in headers.values() for one in found]
-        for line, part in [*parts, (None, body)]:
-            for name in sorted(part.names - {*columns, "range"}):
+        for one in (*chain.from_iterable(headers.values()), body):
+            line, part = one.line, one.value
+            for name, at in part.names.items():
+                if name in {*columns, "range"}:
+                    continue
                 known = f"Its columns are {', '.join(columns)}"
                 hint = nearest_hint(name, columns, known, "{}")
                 what = f"the database has no column {quoted(name)}"
-                self._complain(TEMPLATE, line, what, hint)
+                self._complain(TEMPLATE, line + at - 1, what, hint)
             for name in sorted(part.own_names & {*columns}):
                 what = f"{quoted(name)} is both a column and a name that the template gives"
                 self._complain(TEMPLATE, line, what, "Rename one of them")
@@ -427,7 +434,7 @@ class _Reading:
         columns: list[str] = []
         rows = []
         try:
-            columns = next(reader, [])
+            columns = [name.strip() for name in next(reader, [])]
             line = reader.line_num + 1
             for cells in reader:
                 if cells and len(cells) != len(columns):

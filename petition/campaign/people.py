@@ -293,8 +293,10 @@ class ListJudge:
         keys = [folded(one.mailbox.addr_spec) for one in found]
         lines = [one.line for one in found]
         twice = self._addresses.repeats(keys, lines)
+        names = {one.line: one.mailbox.display_name for one in found}
         for at, first in twice.items():
-            problems += self._twice(first, found[at], _written(found[at]), "email")
+            one = found[at]
+            problems += self._twice(first, one, _written(one), "email", names.get(first))
         ids = ["" if at in twice else one.id for at, one in enumerate(found)]
         for at, first in self._ids.repeats(ids, lines).items():
             problems += self._twice(first, found[at], f"the id {quoted(found[at].id)}", "id")
@@ -303,12 +305,14 @@ class ListJudge:
             found = [one for at, one in enumerate(found) if at not in twice]
         return found, problems
 
-    def _twice(self, first: int, person: Person, what: str, column: str) -> Iterator[Problem]:
+    def _twice(
+        self, first: int, person: Person, what: str, column: str, name: str | None = ""
+    ) -> Iterator[Problem]:
         hint, mark = "Delete or correct one of the rows", self.people.cell(column)
-        if column == "email" and person.mailbox.display_name:
-            name = person.mailbox.display_name
-            hint += "; if two people share it, write to both in one row, with a name such as "
-            hint += quoted(f"Ann and {name}")
+        if column == "email" and (other := person.mailbox.display_name) and name != other:
+            both = quoted(f"{name or 'Ann'} and {other}")
+            hint += f"; if two people share it, join their rows with the name {both}"
+            hint += ', or greet both from a column of your own, such as "Ann and Ben"'
         if (column, first) not in self._told:
             self._told.add((column, first))
             also = f"{what} is also in line {person.line}"

@@ -155,10 +155,13 @@ class Table:
         self.headings = headings
         self.header_line = header_line
         self._source = source
+        pairs = ((columns.index(name), at) for at, name in enumerate(columns))
+        self._twice = [(first, at) for first, at in pairs if first < at]
 
     def blocks(self) -> Iterator[list[TableRow]]:
         """All rows of the file as it is now, some at a time."""
         columns, width, strip = self.columns, len(self.columns), str.strip
+        twice = self._twice
         block: list[TableRow] = []
         records = self._source.records()
         try:
@@ -168,6 +171,8 @@ class Table:
                     block.append(TableRow(line, number, {}, cells))
                 elif len(cells) != width:
                     block.append(TableRow(line, number, {}, self._misfit(line, cells)))
+                elif twice and (fault := self._differing(line, cells)):
+                    block.append(TableRow(line, number, {}, fault))
                 else:  # to let zip see to that would take half as long again
                     fields = dict(zip(columns, map(strip, cells)))  # noqa: B905
                     block.append(TableRow(line, number, fields))
@@ -194,6 +199,16 @@ class Table:
             hint = f"Delete the {'separator' if extra == 1 else 'separators'} at the end of the row"
         mark = min(count, width + 1) - 1
         return Problem(self.file, line, what, hint, mark=mark, gathers=is_empty)
+
+    def _differing(self, line: int, cells: list[str]) -> Problem | None:
+        """Two columns of one name are one, as long as they hold the same."""
+        for first, at in self._twice:
+            if cells[first].strip() != cells[at].strip():
+                what = f"columns {first + 1} and {at + 1} are both called"
+                what = f"{what} {quoted(self.columns[at])}, and differ in this row"
+                hint = "Rename or delete one of the columns"
+                return Problem(self.file, line, what, hint, mark=at, gathers=True)
+        return None
 
     def without_column(self, column: str, what_it_has: str, likely: str | None = None) -> Problem:
         """The problem of a table without a column that it needs: its header may not be the first.
@@ -281,15 +296,6 @@ def open_table(
         problems.append(header)
         return None
     columns = tuple(column_name(cell, at) for at, cell in enumerate(header, start=1))
-    faults, places = list[Problem](), dict[str, int]()
-    for at, name in enumerate(columns):
-        if (first := places.setdefault(name, at)) < at:
-            what = f"columns {first + 1} and {at + 1} are both called {quoted(name)}"
-            hint = "Rename or delete one of them"
-            faults.append(Problem(source.file, line, what, hint, mark=at))
-    problems += faults
-    if faults:
-        return None
     table = Table(source, columns, tuple(map(str.strip, header)), line)
     if note := table.note():
         problems.append(note)

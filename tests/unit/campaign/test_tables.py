@@ -50,7 +50,6 @@ def test_the_same_table_is_read_again_as_the_file_is_then(folder, problems):
     [
         ("", 1, "has no header"),
         ("\n \n,,\n", 1, "has no header"),
-        ("\nName,NAME\n", 2, 'columns 1 and 2 are both called "name"'),
         ("a\0,b\n1,2", 1, "NUL"),
         ("имя,".encode() + b"\xff\n", 1, "UTF-8 ... 0xFF"),
         (b"caf\xe9 \x81\x98,b\n", 1, "UTF-8 ... 0xE9"),
