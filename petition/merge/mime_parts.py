@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from functools import cache
+from importlib.resources import files
 from mimetypes import MimeTypes
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -33,21 +34,6 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$&+.^_`{}~@,()-]+(?: [A-Za-z0-9!#$&+.^_`{
 _NO_PLAIN_CHAR = re.compile(r"[^A-Za-z0-9.-]+")
 
 _UNKNOWN = "application/octet-stream"
-# What Python's own table lacks. The system's table is not used: it would change the bytes of a copy
-# from one machine to another.
-_MORE_TYPES = {
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".odt": "application/vnd.oasis.opendocument.text",
-    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-    ".odp": "application/vnd.oasis.opendocument.presentation",
-    ".epub": "application/epub+zip",
-    ".ics": "text/calendar",
-    ".md": "text/markdown",
-    ".rtf": "application/rtf",
-    ".webp": "image/webp",
-}
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 _PNG, _JPEG, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"
@@ -236,9 +222,10 @@ def _hash(data: bytes) -> str:
 
 @cache
 def _types() -> MimeTypes:
+    # Not the system's table: it would change the bytes of a copy from one machine to another.
     types = MimeTypes()
-    for extension, kind in _MORE_TYPES.items():
-        types.add_type(kind, extension)
+    with (files("petition.merge") / "mime.types").open(encoding="utf-8") as more:
+        types.readfp(more)
     return types
 
 

@@ -11,6 +11,7 @@ from jinja2.tests import TESTS
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest, nearest_hint
 from petition.campaign.signatories import Signatory
+from petition.template.error_texts import SLIPS
 from petition.template.fields import ANSWER_FIELDS, DEMAND_FIELDS, SIGNATORY_FIELDS, ValueRefused
 from petition.template.sandbox import (
     ROW,
@@ -38,15 +39,7 @@ _JINJAS = frozenset({"range", "loop", "true", "false"})
 # Of Jinja's tests those that a letter has a use for.
 _TESTS = ("defined", "divisibleby", "even", "in", "lower", "number", "odd", "string", "upper")
 
-_ABSENT = {
-    "unsubscribe": ("a personal letter has no list to leave", "Write kind: bulk, or remove it"),
-    "event": ("the letter has no event", "Write event: NAME in its front matter"),
-    "previous": ("the letter follows no other", "Write follows: LETTER in its front matter"),
-    "open_demands": ("the letter follows no other", "Write follows: LETTER in its front matter"),
-    "reply_by": ("the letter has no reply-by date", "Write reply_by: 14 days in its front matter"),
-}
-
-SAYS_ABSENT = frozenset(what for what, _ in _ABSENT.values())
+SAYS_ABSENT = frozenset(one["what"] for one in SLIPS["absent"].values())
 
 # Filters that leave the things in a list as they are.
 _SAME_THINGS = frozenset(
@@ -67,15 +60,6 @@ _PRINTED_WHOLE = frozenset({"demands", "signatories", "today", "reply_by", "unsu
 
 _OTHER_FILES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
-_INSTEAD = {
-    "macro": "Write its text where it belongs, or repeat it with {% for %}",
-    "call": "Write its text where it belongs",
-    "filter": "Put the filter on each field: {{ recipient.name | upper }}",
-    "set": 'Give the value in the tag, as in {% set town = "Leeds" %}, or choose with {% if %}',
-    "block": "Take {% block %} and {% endblock %} out, and leave the text",
-    "recursive": 'Remove "recursive", and write one loop inside the other',
-    "autoescape": "Remove it: fields are always escaped",
-}
 _SHOWN = {"set": "{% set %} without a value", "recursive": "a loop that calls itself"}
 
 
@@ -89,7 +73,7 @@ def check_statements(tree: nodes.Template, report: Report) -> bool:
     found = [*captures(tree), *((node.lineno, "autoescape") for node in escaping)]
     for line, keyword in found:
         what = f"{_SHOWN.get(keyword, f'{{% {keyword} %}}')} cannot be used in a letter"
-        report(line, what, _INSTEAD[keyword], keyword)
+        report(line, what, SLIPS["statements"][keyword], keyword)
     return not (others or found)
 
 
@@ -168,8 +152,8 @@ class NameCheck:
                 self._unknown_name(name.name, name.lineno, made)
 
     def _unknown_name(self, name: str, line: int, made: set[str]) -> None:
-        if name in _ABSENT:
-            self.report(line, *_ABSENT[name], name)
+        if absent := SLIPS["absent"].get(name):
+            self.report(line, absent["what"], absent["hint"], name)
         elif name in self.known.get("recipient", ()):
             what = f"there is no {name} on its own"
             self.report(line, what, f"Write recipient.{name}", name)

@@ -37,8 +37,11 @@ _TAG = re.compile(
     re.DOTALL,
 )
 _TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
-_KNOWN = tomllib.loads((files("petition.template") / "slips.toml").read_text(encoding="utf-8"))
-_SLIPS = [(re.compile(one["pattern"]), one["what"], one.get("hint", "")) for one in _KNOWN["slips"]]
+# What authors get wrong, and what is said about it.
+SLIPS = tomllib.loads((files("petition.template") / "slips.toml").read_text(encoding="utf-8"))
+_OF_TAGS = [
+    (re.compile(one["pattern"]), one["what"], one.get("hint", "")) for one in SLIPS["slips"]
+]
 
 
 def of_syntax(fault: TemplateSyntaxError, source: str) -> TemplateFault:
@@ -104,11 +107,11 @@ def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
         hint = "Write {{ ... }} or {% ... %}"
         return TemplateFault(f'"{tag["begin"]}%" means nothing', hint, f"{tag['begin']}%", line)
     plain = _TEXT.sub("_", tag[0])
-    for pattern, what, hint in _SLIPS:
+    for pattern, what, hint in _OF_TAGS:
         if found := pattern.search(plain):
             mark = found["mark"]
             at = line + plain.count("\n", 0, found.start("mark"))
-            foreign = (said for signs, said in _KNOWN["foreign"].items() if mark[0] in signs)
+            foreign = (said for signs, said in SLIPS["foreign"].items() if mark[0] in signs)
             said = hint.replace("{}", mark) or next(foreign)
             return TemplateFault(what.format(mark), said, mark, at)
     word = _keyword(tag)

@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink
 
 from petition.campaign.names import quoted
+from petition.template.error_texts import SLIPS
 from petition.template.fields import ValueRefused
 from petition.template.tags import TAG, Marked, Role, fault_of, without_reserved
 
@@ -76,30 +77,8 @@ COLUMN_LIMIT = 100  # of a table
 DEPTH_LIMIT = 50
 
 
-# What to write instead of HTML. A word in angle brackets that is no element of HTML is text.
-_BREAK, _EMPTY_LINE = "End the line with a backslash", "Put an empty line between paragraphs"
-_INSTEAD_OF_HTML = {
-    "!--": "Write {# ... #} for a note that nobody gets",
-    "a": "Write [words](https://host.org/)",
-    "b": "Write **words**",
-    "br": _BREAK,
-    "div": _EMPTY_LINE,
-    "em": "Write *words*",
-    "i": "Write *words*",
-    "img": "Write ![what it shows](annex/picture.png)",
-    "li": "Begin the line with a dash and a space",
-    "p": _EMPTY_LINE,
-    "strong": "Write **words**",
-    "u": "Write *words*: underlined words look like a link",
-}
-_MORE_HTML = frozenset(
-    {
-        *("blockquote", "body", "center", "code", "del", "font", "head", "hr", "html", "iframe"),
-        *("h1", "h2", "h3", "h4", "h5", "h6", "ins", "link", "mark", "meta", "ol", "pre", "q", "s"),
-        *("script", "small", "span", "strike", "style", "sub", "sup", "table", "tbody", "td"),
-        *("tfoot", "th", "thead", "tr", "tt", "ul", "video"),
-    }
-)
+# What to write instead of an element of HTML.
+_INSTEAD_OF_HTML = {name: hint for names, hint in SLIPS["html"].items() for name in names.split()}
 _HTML_NAME = re.compile(r"</?([a-z][a-z0-9]*)", re.IGNORECASE)
 
 # An address of the web or of mail in a text, without the punctuation after it.
@@ -249,12 +228,10 @@ class _Builder:
     def _refuse_html(self, token: Token) -> None:
         found = _HTML_NAME.match(token.content) if token.type == "html_inline" else None
         name = "!--" if "<!--" in token.content else found[1].lower() if found else ""
-        if name in _INSTEAD_OF_HTML or name in _MORE_HTML:
-            what = (
-                f'"<{name}{" -->" if name == "!--" else ">"}" is HTML, which would be shown as text'
-            )
-            hint = _INSTEAD_OF_HTML.get(name, "Write it in Markdown, or leave it out")
-            self._report(self._line, what, hint)
+        if name in _INSTEAD_OF_HTML:
+            shown = f"<{name}{' -->' if name == '!--' else '>'}"
+            what = f'"{shown}" is HTML, which would be shown as text'
+            self._report(self._line, what, _INSTEAD_OF_HTML[name])
 
     def _linked(self, text: str) -> list[Node]:
         """A text cut at its marks, in which bare addresses are links."""
