@@ -23,11 +23,13 @@ from petition.merge.fast_fill import (
     Filled,
     Forms,
     are_whole,
+    encode,
     encode_value,
     print_plain,
 )
 from petition.merge.headers import check_text
 from petition.template import fields
+from petition.template.bodies import has_tables, lined_up
 from petition.template.compile import CompiledText
 from petition.template.error_texts import of_failure
 from petition.template.fields import CellRefused, EmptyCell, Named, Value, ValueRefused, printed
@@ -82,7 +84,7 @@ class LoadedText:
 
     def fill(self, person: Person, leave: str = "") -> Filled:
         """The letter for one person, encoded."""
-        if (form := self._forms.of(person.fields)) is not None:
+        if not self._has_tables and (form := self._forms.of(person.fields)) is not None:
             try:
                 filled = form.filled(person.fields, fields.clean(leave) if leave else _SOME_LINK)
             except CellRefused:
@@ -92,7 +94,8 @@ class LoadedText:
                 return filled
         names = self._names_for(person, leave)
         subject = self._subject_of(names, person)
-        text = self._pieces(self._encoded_text, names, person)
+        text = self._pieces(self._text, names, person)
+        text = [encode(lined_up("".join(text)))] if self._has_tables else text
         html = self._pieces(self._encoded_html, names, person)
         return Filled(subject, text, html, are_whole(text) and are_whole(html))
 
@@ -108,7 +111,8 @@ class LoadedText:
     def shown(self, person: Person, leave: str = "") -> tuple[str, str]:
         """The subject, and the text with a mark at both ends of each merged value."""
         names = self._names_for(person, leave)
-        return self._subject_of(names, person), self._render(self._marked_text, names, person)
+        subject = self._subject_of(names, person)
+        return subject, lined_up(self._render(self._marked_text, names, person))
 
     def own_paths(self, person: Person) -> list[str]:
         """The paths of the files that a person's copy alone carries."""
@@ -154,7 +158,14 @@ class LoadedText:
         return PlainEnvironment(str, self.yes_no).load(self.compiled.subject)
 
     @cached_property
-    def _encoded_text(self) -> Renderer:
+    def _has_tables(self) -> bool:
+        return has_tables(self.compiled.text.source)
+
+    @cached_property
+    def _text(self) -> Renderer:
+        """Fills the text: encoded, unless its tables have to be lined up first."""
+        if self._has_tables:
+            return PlainEnvironment(str, self.yes_no).load(self.compiled.text)
         return EncodedEnvironment(print_plain, self.yes_no).load(self.compiled.text)
 
     @cached_property

@@ -1,11 +1,13 @@
 """The HTML and the plain text of a letter, made from its tree."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from html import escape
 from importlib.resources import files
+from itertools import chain, repeat, zip_longest
 from string import Template
+from unicodedata import category, east_asian_width
 
 import css_inline
 
@@ -185,7 +187,8 @@ class _Plain:
             case "code_block":
                 text = self._prefixed(self.trimmed(self._line(children)), "    ", "    ") + "\n\n"
             case "table":
-                text = self._rows(children) + "\n"
+                rows = self._rows(children)
+                text = (rows if TAG.search(rows) else lined_up(rows)) + "\n"
             case "signatures":
                 text = "".join(f"{self._line(entry.children)}\n" for entry in children) + "\n"
             case _:
@@ -238,7 +241,12 @@ class _Plain:
         text = ""
         for node in nodes:
             if node.kind == "tr":
-                text += " | ".join(self._line(cell.children) for cell in node.children) + "\n"
+                cells = (
+                    (_RIGHT if cell.align == "right" else "") + self._line(cell.children)
+                    for cell in node.children
+                )
+                begin = _HEAD if node.children[0].kind == "th" else _ROW
+                text += f"{begin}{_CELL.join(cells)}{_END}\n"
             else:
                 text += node.text if node.kind == "statement" else self._rows(node.children)
         return text
@@ -267,6 +275,81 @@ class _Plain:
 
     def _spelt(self, text: str) -> str:
         return TAG.sub(lambda mark: str(self._marked.tag(mark.group())), text)
+
+
+# In a plain text whose tables are not lined up yet: what begins the head of a table, begins a row,
+# ends either, stands between cells, and before a cell that is aligned right. No value and no letter
+# has these characters.
+_HEAD, _ROW, _END, _CELL, _RIGHT = "\x01", "\x04", "\x05", "\x06", "\x07"
+_ONE_ROW = rf"^([^\n{_HEAD}{_ROW}]*)[{_HEAD}{_ROW}]([^{_END}]*){_END}"
+_TABLE = re.compile(
+    rf"^[^\n{_HEAD}{_ROW}]*{_HEAD}[^{_END}]*{_END}(?:\n[^\n{_HEAD}{_ROW}]*{_ROW}[^{_END}]*{_END})*",
+    re.MULTILINE,
+)
+_TABLE_WIDTH = 78
+_NO_WIDTH = frozenset({"Mn", "Me", "Cf", "Cc"})
+
+
+def has_tables(template: str) -> bool:
+    """Whether a plain text has tables that can be lined up only when it is filled."""
+    return _HEAD in template
+
+
+def lined_up(text: str) -> str:
+    """A filled plain text with the columns of its tables below each other.
+
+    A table that is too wide for that has a line for each of its cells.
+    """
+    return _TABLE.sub(_table, text)
+
+
+def _table(found: re.Match[str]) -> str:
+    rows = re.findall(_ONE_ROW, found[0], re.MULTILINE)
+    starts = [start for start, _ in rows]
+    cells = [[_cell_lines(cell, start) for cell in row.split(_CELL)] for start, row in rows]
+    widths = [
+        max(_width(line) for cell in column for line in cell)
+        for column in zip_longest(*cells, fillvalue=[""])
+    ]
+    lines: Iterable[str] = (
+        " | ".join(map(_padded, line, widths))
+        for row in cells
+        for line in zip_longest(*row, fillvalue="")
+    )
+    if len(starts[0]) + sum(widths) + 3 * len(widths) > _TABLE_WIDTH + 3:
+        lines = _stacked(cells)
+    begun = zip(chain(starts[:1], repeat(starts[-1])), lines, strict=False)
+    return "\n".join(f"{start}{line.replace(_RIGHT, '')}".rstrip() for start, line in begun)
+
+
+def _cell_lines(cell: str, start: str) -> list[str]:
+    """The lines of a cell; in a quotation or a list all but the first begin like those around."""
+    first, *more = cell.split("\n")
+    return [first, *(line[len(start) :] for line in more)]
+
+
+def _stacked(cells: list[list[list[str]]]) -> Iterator[str]:
+    """For each row lines `heading: cell`, with an empty line before the next."""
+    head, *rows = ([" ".join(cell) for cell in row] for row in cells)
+    for number, row in enumerate(rows or [head]):
+        if number:
+            yield ""
+        for name, cell in zip(head, row, strict=False):
+            if cell.replace(_RIGHT, ""):
+                yield f"{name}: {cell}" if name and rows else cell
+
+
+def _padded(text: str, width: int) -> str:
+    blanks = " " * (width - _width(text))
+    return blanks + text if text.startswith(_RIGHT) else text + blanks
+
+
+def _width(text: str) -> int:
+    """How many columns a terminal shows a text in."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    wide = sum(east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(category(char) in _NO_WIDTH for char in text)
 
 
 def _entries(nodes: Iterable[Node]) -> Iterable[Node]:

@@ -57,3 +57,62 @@ def test_two_dashes_begin_a_signature(mark):
 def test_an_indented_paragraph_is_a_paragraph():
     assert plain_of("x\n\n    We *write*.") == "x\n\nWe write.\n"
     assert "<pre" not in html_of("x\n\n    We write.")
+
+
+TABLE = """\
+| Works | Year | Injured |
+|---|--:|--:|
+| {{ recipient.title }} | 2014 | 1,200 |
+| Жезқазған | 15 | 3 |
+{% for demand in demands %}
+| 安全 {{ loop.index }} | | {{ demand.id | length }} |
+{% endfor %}
+"""
+
+
+def columns_of(line: str) -> list[int]:
+    """Where the bars of a line are on a terminal, where a Chinese character is two columns wide."""
+    shown = "".join(char * 2 if char > "\u4e00" else char for char in line)
+    return [at for at, char in enumerate(shown) if char == "|"]
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"), [("", ""), ("> ", "> "), ("- ", "  "), ("> 1. ", ">    ")]
+)
+@pytest.mark.parametrize("title", ["Zhezkazgantsvetmet & Co", "", "High Street\nLeeds"])
+def test_the_columns_of_a_table_line_up(first, rest, title):
+    head, *rows = TABLE.splitlines()
+    body = "\n".join([first + head, *(rest + row for row in rows)]).replace("title", "title or ''")
+    person = person_of(title=title)
+    text = plain_of(body, person)
+    lines = [line for line in text.splitlines() if "|" in line]
+    assert len(lines) == 5 + title.count("\n")
+    assert len({tuple(columns_of(line)) for line in lines}) == 1
+    assert [line.startswith(first if not at else rest) for at, line in enumerate(lines)] == [
+        True
+    ] * len(lines)
+    assert lines[0].endswith("Injured")
+    assert lines[-1].endswith("      3")
+    _, sent, _ = parts_of(merged(body, person=person).data)
+    assert sent == text
+
+
+def test_a_table_too_wide_for_columns_has_a_line_for_each_cell():
+    names = [f"Column {at}" for at in range(6)]
+    body = (
+        f"| {' | '.join(names)} |\n|{'---|' * 6}\n"
+        + "| {{ recipient.title }} | 2 | | 4 | 5 | 6 |\n" * 2
+    )
+    text = plain_of(body, person_of(title="Zhezkazgantsvetmet " * 4))
+    rows = text.strip().split("\n\n")
+    assert len(rows) == 2
+    assert rows[0].splitlines()[1:] == ["Column 1: 2", "Column 3: 4", "Column 4: 5", "Column 5: 6"]
+    assert rows[0].startswith("Column 0: Zhezkazgantsvetmet Zhezkazgantsvetmet")
+
+
+def test_tables_of_one_letter_are_each_lined_up_on_their_own():
+    table = "| a | b |\n|---|---|\n| {} | c |\n"
+    fields = "{{ recipient.title }}"
+    body = f"{table.format('xxxx')}\n{table.format(fields)}\n\n{table.format('y')}"
+    text = plain_of(body, person_of(title="xx"))
+    assert [line.find("|") for line in text.splitlines() if "|" in line] == [5, 5, 3, 3, 2, 2]
