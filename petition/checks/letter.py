@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from importlib.resources import files
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox, folded, is_reserved
@@ -132,6 +134,8 @@ def unfit(
                 hint = "Write the real address or delete it"
                 yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
     yield from _invented_signatories(campaign, server)
+    if is_live(server):
+        yield from unchanged(campaign, letter, server)
     reply_by = letter.front.reply_by
     if isinstance(reply_by, date) and reply_by < today:
         what = f"the reply-by date {reply_by.isoformat()} is past"
@@ -142,12 +146,43 @@ def unfit(
     yield from _follows(campaign, letter)
 
 
+def is_live(server: Server | None) -> bool:
+    """Whether letters leave this machine."""
+    return server is not None and not server.is_loopback
+
+
+def unchanged(campaign: Campaign, letter: Letter, server: Server | None) -> Iterator[Problem]:
+    """What of a letter's files is still, byte for byte, what `petition init` wrote."""
+    texts = list(letter.files.values())
+    if DEMANDS in set().union(*map(names_in, letter.texts.values())):
+        texts.append(f"{LETTERS_FOLDER}/{DEMANDS}.md")
+    same = [name for name in texts if _is_from_init(campaign.root, name)]
+    if is_live(server):  # the addresses in the other files are errors
+        hint = "Put your own in its place"
+        yield from (Problem(name, None, "is as petition init wrote it", hint) for name in same)
+        return
+    if same[:1] == texts[:1]:  # the letter itself: somebody is only trying things out
+        others = (SETTINGS_FILE, *dict.fromkeys(campaign.settings.people.values()))
+        same += [name for name in others if _is_from_init(campaign.root, name)]
+        more = f", and so {'are' if len(same) > 2 else 'is'} {', '.join(same[1:])}"
+        what = f"is as petition init wrote it{more if same[1:] else ''}"
+        yield Problem(same[0], None, what, "Put your own there before you send it", Level.NOTE)
+
+
+def _is_from_init(root: Path, name: str) -> bool:
+    file, path = files("petition") / "starter" / name, root / name
+    if not (file.is_file() and path.is_file()):
+        return False
+    content = file.read_bytes()
+    return path.stat().st_size == len(content) and path.read_bytes() == content
+
+
 def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
     """Why a mailbox cannot receive mail through a server; None: it can.
 
     The sandbox (no server) and a server on this machine take every address.
     """
-    if server is None or server.is_loopback or not mailbox.is_reserved:
+    if not (is_live(server) and mailbox.is_reserved):
         return None
     why = "is under a domain reserved for examples (RFC 2606), which receives no mail"
     return f"{mailbox.addr_spec} {why}"
@@ -236,7 +271,7 @@ def _own_addresses(campaign: Campaign, letter: Letter, server: Server | None) ->
 
 def _invented_signatories(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
     """Signatories whose address nobody can have, such as those that `init` made up."""
-    if server is None or server.is_loopback:
+    if not is_live(server):
         return
     for one in campaign.signatories:
         if one.email and is_reserved(one.email.rpartition("@")[2]):

@@ -16,6 +16,7 @@ from petition.campaign.settings import PaceSettings
 from petition.checks import campaign as campaign_checks
 from petition.checks.campaign import Examined, examine, in_order, today_of
 from petition.checks.dns import VARIABLE, Resolver, known_of
+from petition.checks.letter import is_live, unchanged
 from petition.checks.sender import (
     Limits,
     SenderDomain,
@@ -184,6 +185,8 @@ class Inspection:
         server = self.place.server if self.server_is_known else None
         today = today_of(campaign)
         examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
+        if examined.letter.texts and not is_live(server):
+            examined.problems += unchanged(campaign, examined.letter, server)
         merger, revision, following = None, 1, None
         if examined.frozen:
             if log:

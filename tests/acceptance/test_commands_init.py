@@ -48,6 +48,20 @@ def test_a_gitignore_keeps_people_out_of_a_repository(tmp_path: Path):
     assert (tmp_path / "own/.gitignore").read_text(encoding="utf-8") == "mine\n"
 
 
+def test_the_letter_of_init_cannot_go_out(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.petition("init", status=0)
+    said = place.petition("check", status=0).out
+    assert said.startswith("letters/open-letter.md: note: ")
+    assert "signatories.csv" in said
+    elsewhere = SmallCampaign(tmp_path, {"PETITION_SMTP_HOST": "mail.somewhere.net"})
+    mine = "letters/open-letter.md: is as petition init wrote it"
+    assert mine in elsewhere.petition("check", status=1).out
+    assert mine in elsewhere.petition("send", "open-letter", "--yes", status=1).err
+    place.change("letters/open-letter.md", "Harbour Library", "Mill Library")
+    assert mine not in elsewhere.petition("check", status=1).out
+
+
 def test_c_works_as_if_started_there(tmp_path: Path):
     place = SmallCampaign(tmp_path)
     place.petition("init", "library", status=0)
