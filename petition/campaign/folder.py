@@ -26,7 +26,7 @@ LETTERS_FOLDER = "letters"
 _FILE_NAME = re.compile(r"(?P<name>\w[\w-]*)(?:\.(?P<language>.+))?\.md")
 # What an editor or a desktop makes of a letter's name: `open-letter.md.txt`, `open-letter.MD`.
 _MISNAMED = re.compile(r"\.(?:md|markdown)(?:\.\w+)?$", re.IGNORECASE)
-_DEMANDS = "demands"
+DEMANDS = "demands"  # is beside the letters, but is not one
 _DEFAULT_SIGNATORIES = "signatories.csv"
 
 
@@ -51,6 +51,11 @@ class Campaign:
     def languages(self) -> tuple[str, ...]:
         """The languages of the campaign, the default one first."""
         return self.settings.campaign.languages
+
+    def demands_file(self, language: str) -> str:
+        """The file of the demands in a language."""
+        suffix = "" if language == self.languages[0] else f".{language}"
+        return f"{LETTERS_FOLDER}/{DEMANDS}{suffix}.md"
 
     def find_letter(self, name: str) -> Letter:
         """A letter by its name, or by one of its files; UsageError if there is none."""
@@ -114,7 +119,7 @@ def _read_letters(campaign: Campaign) -> None:
     """Read letters and demands into the campaign."""
     problems = campaign.problems
     files = _letter_files(campaign.root, campaign.languages, problems)
-    demands = files.pop(_DEMANDS, {})
+    demands = files.pop(DEMANDS, {})
     if not files and not problems:
         hint = "Write one, such as letters/open-letter.md"
         problems.append(Problem(LETTERS_FOLDER, None, "there is no letter", hint))

@@ -24,19 +24,9 @@ from pydantic import (
 )
 
 from petition.address import Mailbox, folded
+from petition.campaign import validation as kinds
 from petition.campaign.names import curly_hint, quoted
 from petition.campaign.text_file import obscured, read_text
-from petition.campaign.validation import (
-    Faults,
-    KeyPath,
-    OneLine,
-    each_once,
-    fault,
-    mailbox_of,
-    one_line,
-    read_on,
-    text_of,
-)
 from petition.errors import PetitionError, Problem
 
 _LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
@@ -165,64 +155,64 @@ _WHERE_HINT = "Write it like: answer in (none, stalled)"
 
 def _addresses(value: object) -> object:
     if not isinstance(value, list):
-        raise fault("this is not a list", 'Write it in square brackets: ["name@host.org"]')
+        raise kinds.fault("this is not a list", 'Write it in square brackets: ["name@host.org"]')
     return tuple(value)
 
 
 def _copied(value: object) -> Mailbox:
-    text = text_of(value)
+    text = kinds.text_of(value)
     if _TAG.search(text):
         what = f"{quoted(text)} is a template, but it is the same for everybody"
-        raise fault(what, "Write an address")
-    return mailbox_of(text)
+        raise kinds.fault(what, "Write an address")
+    return kinds.mailbox_of(text)
 
 
 def _reply_by(value: object) -> timedelta | date:
-    text = text_of(value).strip()
+    text = kinds.text_of(value).strip()
     if found := re.fullmatch(r"([1-9][0-9]{0,3})\s+(day|week)s?", text):
         return timedelta(days=int(found[1]) * (7 if found[2] == "week" else 1))
     try:
         return date.fromisoformat(text)
     except ValueError:
         what = f"{quoted(text)} is neither a number of days nor a date"
-        raise fault(what, 'Write it as "14 days" or "2015-10-01"') from None
+        raise kinds.fault(what, 'Write it as "14 days" or "2015-10-01"') from None
 
 
 def _where(value: object) -> tuple[str, ...]:
-    text = text_of(value).strip()
+    text = kinds.text_of(value).strip()
     listed, single = _WHERE.fullmatch(text), _WHERE_ONE.fullmatch(text)
     if listed:
         words, is_not = listed["list"].split(","), bool(listed["not"])
     elif single:
         words, is_not = [single["one"]], single["sign"] == "!="
     else:
-        raise fault(f"{quoted(text)} does not say which answers are meant", _WHERE_HINT)
+        raise kinds.fault(f"{quoted(text)} does not say which answers are meant", _WHERE_HINT)
     named = [word.strip().strip("'\"").strip().lower() for word in words if word.strip()]
     for one in named:
         if one == UNCLASSIFIED:
             what = "an unclassified answer always holds the letter back"
-            raise fault(what, "Remove it here; classify the answer with petition answer")
+            raise kinds.fault(what, "Remove it here; classify the answer with petition answer")
         if one not in ANSWERS:
-            raise fault(f"{quoted(one)} is not an answer", f"Answers: {', '.join(ANSWERS)}")
+            raise kinds.fault(f"{quoted(one)} is not an answer", f"Answers: {', '.join(ANSWERS)}")
     chosen = tuple(one for one in ANSWERS if (one in named) is not is_not)
     if not chosen:
-        raise fault(f"{quoted(text)} matches nobody", _WHERE_HINT)
+        raise kinds.fault(f"{quoted(text)} matches nobody", _WHERE_HINT)
     return chosen
 
 
 def _attachments(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise fault("this is not a list", 'Write it in square brackets: ["annex/report.pdf"]')
-    paths = tuple(one_line(text) for text in value)
+        raise kinds.fault("this is not a list", 'Write it in square brackets: ["annex/report.pdf"]')
+    paths = tuple(kinds.one_line(text) for text in value)
     if len(paths) > ATTACHMENTS_LIMIT:
         what = f"{len(paths)} attachments, but at most {ATTACHMENTS_LIMIT} are possible"
-        raise fault(what, "Combine some of them into one file")
-    return each_once(paths)
+        raise kinds.fault(what, "Combine some of them into one file")
+    return kinds.each_once(paths)
 
 
 def _copied_or_field(value: object) -> Mailbox | str:
-    text = text_of(value)
-    return text.strip() if _TAG.search(text) else mailbox_of(text)
+    text = kinds.text_of(value)
+    return text.strip() if _TAG.search(text) else kinds.mailbox_of(text)
 
 
 def _same(one: Mailbox | str) -> str:
@@ -243,8 +233,8 @@ class FrontMatter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    to: OneLine = "recipients"
-    subject: OneLine = Field(examples=['subject: "What the letter is about"'])
+    to: kinds.OneLine = "recipients"
+    subject: kinds.OneLine = Field(examples=['subject: "What the letter is about"'])
     kind: Literal["personal", "bulk"] = "personal"
     from_: Annotated[Mailbox | None, PlainValidator(_copied)] = Field(default=None, alias="from")
     cc: CopiedByRow = ()  # a text names fields: the row says who
@@ -252,8 +242,8 @@ class FrontMatter(BaseModel):
     reply_to: Annotated[Mailbox | None, PlainValidator(_copied)] = None
     reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
     attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
-    event: OneLine | None = None
-    follows: OneLine | None = None
+    event: kinds.OneLine | None = None
+    follows: kinds.OneLine | None = None
     where: Annotated[tuple[str, ...] | None, PlainValidator(_where)] = None
 
     @field_validator("cc", "bcc")
@@ -264,8 +254,8 @@ class FrontMatter(BaseModel):
         everybody = tuple(map(_same, (*known.data.get("cc", ()), *copies)))
         if len(everybody) > COPIES_LIMIT:
             what = f"{len(everybody)} copies of a letter, but at most {COPIES_LIMIT} are possible"
-            raise fault(what, "Add people who should get the letter to the list")
-        each_once(everybody)
+            raise kinds.fault(what, "Add people who should get the letter to the list")
+        kinds.each_once(everybody)
         return copies
 
     def mailboxes(self, key: str) -> list[Mailbox]:
@@ -366,11 +356,11 @@ def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatte
         hint = "Write follows: and the other letter's name, or remove the key"
         problems.append(Problem(file, split.lines["where"], what, hint))
 
-    def line_of(path: KeyPath) -> int:
+    def line_of(path: kinds.KeyPath) -> int:
         return split.lines.get(str(path[0]), 1)
 
-    faults = Faults(FrontMatter, file, line_of, lambda _: " in the front matter")
-    front, found = read_on(FrontMatter, values, faults, {("subject",): "untitled"})
+    faults = kinds.Faults(FrontMatter, file, line_of, lambda _: " in the front matter")
+    front, found = kinds.read_on(FrontMatter, values, faults, {("subject",): "untitled"})
     problems.extend(found)
     return front
 

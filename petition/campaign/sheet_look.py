@@ -91,12 +91,12 @@ def look_of(packed: ZipFile, sheet: str) -> Look:
     if "content.xml" in parts:
         _read(packed, parts["content.xml"], _Ods(sheet, look))
         return look
-    targets, book, styles = _Targets(), _Book(sheet), _Styles()
+    book, styles = _Book(sheet), _Styles()
     _read(packed, parts["xl/workbook.xml"], book)
-    _read(packed, parts["xl/_rels/workbook.xml.rels"], targets)
+    _read(packed, parts["xl/_rels/workbook.xml.rels"], book)
     if "xl/styles.xml" in parts:
         _read(packed, parts["xl/styles.xml"], styles)
-    target = targets.found[book.relation].lstrip("/")
+    target = book.targets[book.relation].lstrip("/")
     part = target if target.startswith("xl/") else f"xl/{target}"
     _read(packed, parts[part.lower()], _Xlsx(styles.codes(), look))
     return look
@@ -141,21 +141,17 @@ def _get(attributes: dict[str, str], name: str) -> str:
 
 
 class _Book(_Reader):
+    """workbook.xml and its relations: in which part a sheet is."""
+
     def __init__(self, sheet: str) -> None:
         self._sheet, self.relation = sheet, ""
+        self.targets: dict[str, str] = {}
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "sheet" and attributes.get("name") == self._sheet:
             self.relation = next(value for key, value in attributes.items() if key.endswith(":id"))
-
-
-class _Targets(_Reader):
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "Relationship":
-            self.found[attributes["Id"]] = attributes["Target"]
+        elif tag == "Relationship":
+            self.targets[attributes["Id"]] = attributes["Target"]
 
 
 class _Styles(_Reader):

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 
 from petition.address import Mailbox
-from petition.campaign.folder import LETTERS_FOLDER, Campaign
+from petition.campaign.folder import DEMANDS, LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
 from petition.campaign.names import quoted
 from petition.campaign.people import ListJudge, PeopleList, Person
@@ -24,7 +24,7 @@ from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.tables import TableRow
 from petition.checks import letter as letter_checks
-from petition.checks.letter import DEMANDS, CopiedTwice, refused_by, unfit, zone_of
+from petition.checks.letter import CopiedTwice, refused_by, unfit, zone_of
 from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems
 from petition.checks.style import StyleCheck, slips_of_campaign
 from petition.errors import CampaignError, Level, MergeHindered, MergeRefused, Problem, Problems

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox, folded, is_reserved
-from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
+from petition.campaign.folder import DEMANDS, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.people import PeopleList, Person
@@ -22,7 +22,6 @@ from petition.template.compile import names_in
 
 COPIES = ("cc", "bcc")
 
-DEMANDS = "demands"  # is beside the letters, but is not one
 
 _URL_LIMIT = 200  # characters: with a token it is in a header and in each letter
 
@@ -310,8 +309,7 @@ def _demands(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
         if not demands or language in demands or DEMANDS not in names_in(text):
             continue
         other = next(iter(demands))
-        suffix = "" if language == campaign.languages[0] else f".{language}"
-        file = f"{LETTERS_FOLDER}/{DEMANDS}{suffix}.md"
+        file = campaign.demands_file(language)
         what = f'there is no {file}: this letter gives the demands in "{other}"'
         before, named, _ = text.body.partition(DEMANDS)
         line = text.body_line + (before.count("\n") if named else 0)

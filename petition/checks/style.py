@@ -172,9 +172,8 @@ def broken_promises(letter: Letter) -> Iterator[Problem]:
         return
     for text in letter.texts.values():
         words = "|".join(SLIPS["promises"].get(text.language.partition("-")[0], ["(?!)"]))
-        body = re.sub(r"\r\n?", "\n", text.body)
-        if found := re.search(rf"\b(?:{words})\b", body, re.IGNORECASE):
-            line = text.body_line + body.count("\n", 0, found.start())
+        if found := re.search(rf"\b(?:{words})\b", text.body, re.IGNORECASE):
+            line = text.body_line + text.body.count("\n", 0, found.start())
             shown = " ".join(found.group().split())
             what = f'the text says "{shown}", but nothing is attached to the letter'
             hint = "If a file is meant, name it under attachments in the front matter"
@@ -199,7 +198,7 @@ _WRAPPED_AT = 50  # characters; no narrower text is taken for wrapped
 def run_on(letter: Letter) -> Iterator[Problem]:
     """Lines that Markdown joins and their author meant apart: a signature, an address."""
     for text in letter.texts.values():
-        lines = [line.strip(" \t>") for line in re.split(r"\r\n?|\n", text.body)]
+        lines = [line.strip(" \t>") for line in text.body.split("\n")]
         joined = joined_lines(text)
         width = max([_WRAPPED_AT, *(len(lines[line]) for line, _ in joined)])
         apart = {
@@ -301,7 +300,7 @@ def _slips_in(copy: CheckedCopy, text: LetterText, known: Container[str]) -> Ite
 def _line_of(slip: Slip, words: str, text: LetterText) -> int:
     """The line of a slip in the letter's file, by the letter's own words around it."""
     flat, lines = "", [text.body_line]
-    for line, source in enumerate(re.split(r"\r\n?|\n", text.body), text.body_line):
+    for line, source in enumerate(text.body.split("\n"), text.body_line):
         plain = " ".join(_MARKUP.sub("", source).split()) + " "
         flat += plain
         lines += [line] * len(plain)
@@ -367,7 +366,7 @@ def wrong_event_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem
     names = locale_of(text.language).days["stand-alone"]["wide"]
     patterns = _weekdays(text.language)
     subject = [(text.subject_line, text.subject)]
-    body = enumerate(re.split(r"\r\n?|\n", text.body), text.body_line)
+    body = enumerate(text.body.split("\n"), text.body_line)
     for line, words in [*subject, *body]:
         for number in range(7):
             found = patterns[number].search(words) if number != starts.weekday() else None

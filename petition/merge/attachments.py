@@ -24,19 +24,10 @@ from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.campaign.text_file import find_file, unreadable
 from petition.errors import Problem
+from petition.merge import mime_parts
 from petition.merge.document import Frozen
 from petition.merge.fill import LoadedText, refused_row
-from petition.merge.mime_parts import (
-    CarriedParts,
-    MimePart,
-    Picture,
-    attachment_of,
-    calendar_part,
-    content_id,
-    picture_of,
-    read_picture,
-    type_of,
-)
+from petition.merge.mime_parts import CarriedParts, MimePart
 from petition.merge.pdf import Typesetter, can_typeset, layout, missing_typst
 from petition.template.compile import compile_path
 from petition.template.fields import CellRefused, FileRefused, ValueRefused
@@ -64,7 +55,7 @@ class File:
     @cached_property
     def part(self) -> MimePart:
         """The file as an attachment."""
-        return attachment_of(PurePosixPath(self.path).name, self.data)
+        return mime_parts.attachment_of(PurePosixPath(self.path).name, self.data)
 
 
 class Files:
@@ -212,7 +203,7 @@ class Gathering:
                 described.append({"line": line, "template": template.source, "lines": lines})
             elif found := self._shared(template.source, text.file, line):
                 name = found.part.meant.filename or ""
-                kind = type_of(name, found.data)
+                kind = mime_parts.type_of(name, found.data)
                 described.append({"line": line, "path": template.source, "name": name})
                 described[-1] |= {"type": kind, "sha256": found.sha256}
                 size += len(found.data)
@@ -248,7 +239,7 @@ class Gathering:
             raise ValueRefused(what, hint)
         try:
             found = self._files.read(path)
-            picture = read_picture(found.data)
+            picture = mime_parts.read_picture(found.data)
         except CellRefused as refusal:
             raise ValueRefused(f"the image {refusal.what}", refusal.hint) from None
         except ValueRefused as refusal:
@@ -259,9 +250,9 @@ class Gathering:
         if found.sha256 not in self._pictures:
             self._add_picture(found, picture)
         self._pictures[found.sha256] = {"path": path, "type": picture.type, "sha256": found.sha256}
-        return f"cid:{content_id(found.sha256)}"
+        return f"cid:{mime_parts.content_id(found.sha256)}"
 
-    def _add_picture(self, found: File, picture: Picture) -> None:
+    def _add_picture(self, found: File, picture: mime_parts.Picture) -> None:
         self._pixels += picture.pixels
         if self._pixels > PIXEL_LIMIT:
             what = f"the pictures of the letter have {self._pixels / 1_000_000:.1f} megapixels"
@@ -274,8 +265,8 @@ class Gathering:
 
     def pictures_in(self, page: str) -> list[dict[str, Any]]:
         """The pictures that a page shows, each once and in order, as JSON has them."""
-        shown = [one for sha, one in self._pictures.items() if content_id(sha) in page]
-        return sorted(shown, key=lambda one: page.index(content_id(one["sha256"])))
+        shown = [one for sha, one in self._pictures.items() if mime_parts.content_id(sha) in page]
+        return sorted(shown, key=lambda one: page.index(mime_parts.content_id(one["sha256"])))
 
     def contents(self) -> dict[str, str]:
         """The bytes of all the files, in base64, by their hash."""
@@ -308,11 +299,15 @@ class Attachments:
         self._frozen = frozen
         self._files = files
         self._shared: dict[tuple[str, int], CarriedParts] = {}
+        entries = frozen.attachments
+        self._of_all = [one for one in entries if "sha256" in one]
+        self._of_rows = [one for one in entries if "sha256" not in one]
+        self._letter_pdf = next((one for one in entries if "layout" in one), None)
 
     def of(self, person: Person, loaded: LoadedText, revision: int) -> CarriedParts:
         """What a person's copy carries; MergeRefused if a file of their own cannot be carried."""
         shared = self._shared_by_all(loaded.language, revision)
-        if not self._has_own:
+        if not self._of_rows:
             return shared
         own = self._own(person, loaded)
         attached = (*shared.attached, *(file.part for file in own))
@@ -323,7 +318,7 @@ class Attachments:
         for one in self._frozen.pictures(language):
             data = b64encode(self._frozen.content(one["sha256"])).decode("ascii")
             link = f"data:{one['type']};base64,{data}"
-            page = page.replace(f"cid:{content_id(one['sha256'])}", link)
+            page = page.replace(f"cid:{mime_parts.content_id(one['sha256'])}", link)
         return page
 
     @cached_property
@@ -351,7 +346,9 @@ class Attachments:
             if queued not in {None, list_of(found)}:
                 self._refuse_changed(found, queued or "")
         except CellRefused as refusal:
-            raise refused_row(person, refusal, self._place, "attaches") from None
+            file = self._frozen.file(self._frozen.languages[0])
+            place = f"{file}:{self._of_rows[0]['line']}"
+            raise refused_row(person, refusal, place, "attaches") from None
         return found
 
     def _own_paths(self, person: Person, loaded: LoadedText, queued: str | None) -> list[str]:
@@ -387,33 +384,20 @@ class Attachments:
 
     def _shared_by_all(self, language: str, revision: int) -> CarriedParts:
         if (language, revision) not in self._shared:
-            calendar = calendar_part(self._frozen, revision)
+            calendar = mime_parts.calendar_part(self._frozen, revision)
             attached = (*self._attachments, *([calendar] if calendar else []))
+            shown = [(one["sha256"], one["type"]) for one in self._frozen.pictures(language)]
             pictures = tuple(
-                picture_of(one["sha256"], one["type"], self._frozen.content(one["sha256"]))
-                for one in self._frozen.pictures(language)
+                mime_parts.picture_of(sha256, kind, self._frozen.content(sha256))
+                for sha256, kind in shown
             )
             self._shared[language, revision] = CarriedParts(pictures, attached, len(attached))
         return self._shared[language, revision]
 
-    @property
-    def _place(self) -> str:
-        language = self._frozen.languages[0]
-        line = next(one["line"] for one in self._frozen.attachments if "sha256" not in one)
-        return f"{self._frozen.file(language)}:{line}"
-
-    @cached_property
-    def _has_own(self) -> bool:
-        return any("sha256" not in one for one in self._frozen.attachments)
-
-    @cached_property
-    def _letter_pdf(self) -> dict[str, Any] | None:
-        return next((one for one in self._frozen.attachments if "layout" in one), None)
-
     @cached_property
     def _shared_size(self) -> int:
         """The bytes that every copy carries; of pictures those of all languages."""
-        hashes = [one["sha256"] for one in self._frozen.attachments if "sha256" in one]
+        hashes = [one["sha256"] for one in self._of_all]
         for language in self._frozen.languages:
             hashes += [one["sha256"] for one in self._frozen.pictures(language)]
         return sum(len(self._frozen.content(sha256)) for sha256 in hashes)
@@ -421,7 +405,6 @@ class Attachments:
     @cached_property
     def _attachments(self) -> tuple[MimePart, ...]:
         return tuple(
-            attachment_of(one["name"], self._frozen.content(one["sha256"]), one["type"])
-            for one in self._frozen.attachments
-            if "sha256" in one
+            mime_parts.attachment_of(one["name"], self._frozen.content(one["sha256"]), one["type"])
+            for one in self._of_all
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from petition.address import Mailbox
 from petition.campaign.demands import Demand
-from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
+from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import UNANSWERED, Letter, LetterText
 from petition.campaign.settings import EventSettings
 from petition.campaign.signatories import Signatory
@@ -174,8 +174,7 @@ class _Freezing:
 
     def _demand(self, demand: Demand, language: str) -> dict[str, Any]:
         written_in = self._language_of_demands(language)
-        suffix = "" if written_in == self._campaign.languages[0] else f".{written_in}"
-        file = f"{LETTERS_FOLDER}/demands{suffix}.md"
+        file = self._campaign.demands_file(written_in)
         for words in (demand.title, demand.text):
             self._check(words, file, demand.line)
 

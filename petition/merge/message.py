@@ -32,17 +32,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from petition import identity
 from petition.address import Mailbox, folded
 from petition.campaign.letter import COPIES_LIMIT
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
-from petition.identity import (
-    Identity,
-    Signer,
-    chance_boundary,
-    chance_message_id,
-    chance_unsubscribe_token,
-)
+from petition.identity import Identity, Signer
 from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
 from petition.merge.fast_fill import Filled
@@ -457,9 +452,9 @@ class Merger:
 
         Its Message-ID belongs to no copy, its token unsubscribes nobody, and nobody is in copy.
         """
-        message_id = chance_message_id(self._domain)
-        token = chance_unsubscribe_token() if self._mailing else ""
-        copy = CopyIdentity(to, self._sender.addr_spec, message_id, chance_boundary(), token=token)
+        message_id, boundary = identity.chance_message_id(self._domain), identity.chance_boundary()
+        token = identity.chance_unsubscribe_token() if self._mailing else ""
+        copy = CopyIdentity(to, self._sender.addr_spec, message_id, boundary, token=token)
         email, carried = self._make(person, copy, revision, date, full=True)
         return email, self._show(person, copy, carried, date)
 
@@ -486,14 +481,14 @@ class Merger:
 
     def _copy_for(self, person: Person, revision: int) -> CopyIdentity:
         frozen, address = self._frozen, person.queued_as or person.mailbox.addr_spec
-        identity = Identity(frozen.campaign_id, frozen.letter, revision, address)
+        whose = Identity(frozen.campaign_id, frozen.letter, revision, address)
         mail_from = self._sender.addr_spec
         if self._return_path:
-            token = self._signer.return_path_token(identity)
+            token = self._signer.return_path_token(whose)
             mail_from = self._return_path.replace("{token}", token)
-        message_id, boundary = self._signer.message_id_and_boundary(identity, self._domain)
+        message_id, boundary = self._signer.message_id_and_boundary(whose, self._domain)
         thread = thread_of(person)
-        token = self._signer.unsubscribe_token(identity) if self._mailing else ""
+        token = self._signer.unsubscribe_token(whose) if self._mailing else ""
         cc = (*self._cc, *self._own_cc(person, self._text_for(person)))
         return CopyIdentity(
             person.mailbox, mail_from, message_id, boundary, cc, self._bcc, thread, token

@@ -110,7 +110,7 @@ def names_in(text: LetterText) -> set[str]:
 def joined_lines(text: LetterText) -> list[tuple[int, int]]:
     """The lines of a letter's body, from 0, that become one with the line after them, and that."""
     with suppress(TemplateSyntaxError, RecursionError, ValueError):  # compiling it tells
-        marked = mark_tags(re.sub(r"\r\n?", "\n", text.body), template_syntax())
+        marked = mark_tags(text.body, template_syntax())
         ends = sorted(soft_line_ends(marked))
         return [(marked.lines[end] - 1, marked.lines[end + 1] - 1) for end in ends]
     return []
@@ -122,7 +122,7 @@ class _Source:
     def __init__(self, file: str, first_line: int, text: str, problems: list[Problem]) -> None:
         self._file = file
         self._shift = first_line - 1
-        self._text = re.sub(r"\r\n?", "\n", text)
+        self._text = text
         self._problems = problems
 
     def check(self, known: Mapping[str, Sequence[str]]) -> bool:
