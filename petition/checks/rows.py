@@ -8,7 +8,7 @@ import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from unicodedata import name as name_of
 
@@ -56,38 +56,6 @@ class SharedProblems:
             elif rows.count > 1:
                 more = f" (in {rows.count:,} rows, this is the first)"
             yield Problem(one.file, one.line, one.what + more, one.hint, one.level, one.mark)
-
-
-def gathered(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Problems, of which some that many rows have are one, with the lines of all."""
-    alike: dict[Problem, list[Problem]] = {}
-    for one in problems:
-        if one.gathers:
-            alike.setdefault(replace(one, line=0), []).append(one)
-        else:
-            yield one
-    for found in alike.values():
-        if len(found) <= ROWS_NAMED:
-            yield from found
-            continue
-        first, *others = sorted(found, key=lambda one: one.line or 0)
-        rows = "rows" if "#" in first.file else "lines"  # of a sheet, or of a CSV file
-        what = f"{first.what}, also in {rows} {_ranges([one.line or 0 for one in others])}"
-        yield replace(first, what=what, count=sum(one.count for one in found))
-
-
-def _ranges(lines: list[int]) -> str:
-    """Increasing numbers in words: `6 to 304, 310 and 12 more`."""
-    spans: list[list[int]] = []
-    for line in lines:
-        if spans and line == spans[-1][1] + 1:
-            spans[-1][1] = line
-        else:
-            spans.append([line, line])
-    shown = [f"{first}" if first == last else f"{first} to {last}"
-             for first, last in spans[:ROWS_NAMED]]  # fmt: skip
-    more = sum(last - first + 1 for first, last in spans[ROWS_NAMED:])
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 class Duplicates:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,18 +15,7 @@ from petition.campaign.server import Server, ServerMisnamed
 from petition.campaign.settings import PaceSettings
 from petition.checks import campaign as campaign_checks
 from petition.checks.campaign import Examined, examine, in_order, today_of
-from petition.checks.dns import VARIABLE, Resolver, known_of
 from petition.checks.letter import is_live, unchanged
-from petition.checks.sender import (
-    Limits,
-    SenderDomain,
-    Visit,
-    look_at_pace,
-    look_at_sender,
-    visit,
-    well,
-    wrong,
-)
 from petition.cli import output
 from petition.cli.send_plan import fallback_lines
 from petition.cli.setup import providers
@@ -60,42 +49,46 @@ from petition.prepare import (
 )
 from petition.smtp.dkim import KeyRefused, load_key, public_record
 from petition.smtp.login import secret_of
-from petition.smtp.session import run_loop
 from petition.trust import LogUntrusted, Section
 from petition.user_state import UserStateUnusable
+
+if TYPE_CHECKING:
+    from petition.checks.sender import Limits, Visit
 
 SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
 
 
-def look_online(place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]) -> Visit:
+def look_online(
+    place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]
+) -> "Visit":
     """Look at what only DNS and the server know."""
-    campaign = place.campaign
+    # Here, since dnspython and aiosmtplib take longer to load than a short list takes to check.
+    from petition.checks import dns, sender  # noqa: PLC0415
+    from petition.smtp.session import run_loop  # noqa: PLC0415
+
+    campaign, server = place.campaign, place.server
     if campaign.stands_in:  # the settings are not those of petition.toml, which has errors
-        return Visit([])
-    resolver = Resolver(os.environ.get(VARIABLE, ""))
-    sender = SenderDomain.of(campaign.settings, place.server, _key_record(place))
-    found = list(look_at_sender(sender, resolver))
-    if place.server is None:
+        return sender.Visit([])
+    resolver = dns.Resolver(os.environ.get(dns.VARIABLE, ""))
+    domain = sender.SenderDomain.of(campaign.settings, server, _key_record(place))
+    found = list(sender.look_at_sender(domain, resolver))
+    if server is None:
         hint = "Name it in [smtp] of petition.toml"
         what = "no mail server is set that could be checked"
-        return Visit([*found, well(SETTINGS_FILE, what, hint)])
+        return sender.Visit([*found, sender.well(SETTINGS_FILE, what, hint)])
     if campaign.settings.dkim:
         sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
-    seen = _visit(place.server, sizes, sender.domain)
-    if limits := _limits(place.server):
-        settings = campaign.settings
-        found += look_at_pace(
-            place.server.name, limits, settings.pace, place.server.connections, recipients
-        )
-    return Visit([*found, *seen.found], seen.is_refused)
-
-
-def _visit(server: Server, sizes: Mapping[str, int], hello_name: str) -> Visit:
     try:
         secret = secret_of(server)
     except ServerTrouble as trouble:
-        return Visit([wrong(server.name, trouble.what, trouble.hint)], is_refused=True)
-    return run_loop(visit(server, secret, sizes, hello_name=hello_name))
+        refusal = sender.wrong(server.name, trouble.what, trouble.hint)
+        seen = sender.Visit([refusal], is_refused=True)
+    else:
+        seen = run_loop(sender.visit(server, secret, sizes, hello_name=domain.domain))
+    if limits := _limits(server):
+        pace = campaign.settings.pace
+        found += sender.look_at_pace(server.name, limits, pace, server.connections, recipients)
+    return sender.Visit([*found, *seen.found], seen.is_refused)
 
 
 def _key_record(place: Workspace) -> str | None:
@@ -109,8 +102,11 @@ def _key_record(place: Workspace) -> str | None:
         return None
 
 
-def _limits(server: Server) -> Limits | None:
+def _limits(server: Server) -> "Limits | None":
     """What is known of the server's provider."""
+    from petition.checks.dns import known_of  # noqa: PLC0415 (as above)
+    from petition.checks.sender import Limits  # noqa: PLC0415
+
     known = known_of(server.host)
     for one in providers().values():
         host = str(one.smtp["host"])

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,6 @@ from rich.table import Table
 from rich.text import Text
 
 from petition.address import UNSEEN
-from petition.checks.rows import gathered
 from petition.cli.excerpts import Excerpt, Excerpts
 from petition.errors import (
     CampaignError,
@@ -46,6 +46,7 @@ _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line
 _NARROWEST = 20  # columns that a cut column has at the least
 
 _UNSEEN_BUT_LF = re.compile(f"(?!\n){UNSEEN.pattern}")
+_LINES_NAMED = 5  # of problems that many rows have
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
 
 
@@ -134,6 +135,38 @@ def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
         _print(console, line.append(sentence(clean(problem.hint)), "dim"))
         if excerpts and (excerpt := excerpts.of(problem)):
             _print(console, _excerpt_text(excerpt, console.width))
+
+
+def gathered(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Problems, of which some that many rows have are one, with the lines of all."""
+    alike: dict[Problem, list[Problem]] = {}
+    for one in problems:
+        if one.gathers:
+            alike.setdefault(replace(one, line=0), []).append(one)
+        else:
+            yield one
+    for found in alike.values():
+        if len(found) <= _LINES_NAMED:
+            yield from found
+            continue
+        first, *others = sorted(found, key=lambda one: one.line or 0)
+        rows = "rows" if "#" in first.file else "lines"  # of a sheet, or of a CSV file
+        what = f"{first.what}, also in {rows} {_ranges([one.line or 0 for one in others])}"
+        yield replace(first, what=what, count=sum(one.count for one in found))
+
+
+def _ranges(lines: list[int]) -> str:
+    """Increasing numbers in words: `6 to 304, 310 and 12 more`."""
+    spans: list[list[int]] = []
+    for line in lines:
+        if spans and line == spans[-1][1] + 1:
+            spans[-1][1] = line
+        else:
+            spans.append([line, line])
+    shown = [f"{first}" if first == last else f"{first} to {last}"
+             for first, last in spans[:_LINES_NAMED]]  # fmt: skip
+    more = sum(last - first + 1 for first, last in spans[_LINES_NAMED:])
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -368,11 +401,13 @@ def _excerpt_text(excerpt: Excerpt, width: int) -> Text:
 @contextmanager
 def counter(label: str) -> Iterator[Callable[[int], None]]:
     """Counts on stderr while a list of more than 1,000 rows is read: on a terminal alone."""
-    is_seen = sys.stderr.isatty()
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
     status = err().status("")
 
     def show(count: int) -> None:
-        if is_seen and count >= 1_000:
+        if count >= 1_000:
             status.update(harmless(f"{label}: {count:,}"))
             status.start()
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from watchfiles import Change, watch
 
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.people import PeopleList, Person
@@ -34,7 +33,6 @@ from petition.prepare import (
     suppose_as_frozen,
     text_to_send,
 )
-from petition.sending.sender import person_of
 
 _TOGETHER = 200  # milliseconds in which several changes count as one
 _WAIT = 200  # milliseconds after which the folders are looked at again
@@ -54,7 +52,7 @@ class Sources:
         places = {self._root, self._letters, *((self._root / name).parent for name in self.names)}
         return {place for place in places if place.is_dir()}
 
-    def __call__(self, change: Change, path: str) -> bool:
+    def __call__(self, change: object, path: str) -> bool:
         """Whether a change of this file concerns a letter."""
         del change
         file = Path(path)
@@ -74,6 +72,8 @@ def show_again(root: Path, show: Callable[[set[str]], None]) -> None:
 
 def _watch(sources: Sources, show: Callable[[set[str]], None]) -> None:
     """Show it now and after every change, until there are other folders to watch."""
+    from watchfiles import watch  # noqa: PLC0415 (most previews are shown once)
+
     folders = sources.folders
     changes = watch(
         *folders,
@@ -246,6 +246,8 @@ class Copies:
             if copy.revision == self.revision and copy.twin == 0:
                 date = copy.letter_date or date
                 if copy.attempts:
+                    from petition.sending.sender import person_of  # noqa: PLC0415 (rarely needed)
+
                     return person_of(copy), self.revision, date
                 person = person._replace(queued_as=copy.spelling)
         return person, self.revision, date

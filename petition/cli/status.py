@@ -29,7 +29,6 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy, Counts, Event
 from petition.outbox.states import DONE, WAITING, State
 from petition.outbox.workers import AtWork, Stats, look, settings_of
-from petition.sending.rate_limit import provider_of
 
 COLUMNS = (
     "email",
@@ -488,6 +487,8 @@ def _speed(before: Stats, now: Stats, one: AtWork) -> float:
 
 def _by_provider(domains: Mapping[str, int]) -> dict[str, int]:
     """The deferrals of a provider's domains together, the most first."""
+    from petition.sending.rate_limit import provider_of  # noqa: PLC0415 (for --watch alone)
+
     found: dict[str, int] = {}
     for domain, number in domains.items():
         provider = provider_of(domain)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from petition.cli.main import COMMANDS
 from tests.acceptance.small import SmallCampaign
 
@@ -107,17 +109,30 @@ def test_the_version_and_the_help_are_there(tmp_path: Path):
         assert "<list" not in shown
 
 
-def test_help_loads_no_library_that_only_a_command_needs(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("command", "libraries"),
+    [
+        ("--help", "rich jinja2 pydantic sqlite3 aiosmtplib babel yaml email_validator"),
+        ("check", "aiosmtplib asyncio dns email_validator icalendar watchfiles"),
+        ("preview", "aiosmtplib asyncio dns email_validator icalendar watchfiles"),
+        ("status", "aiosmtplib asyncio babel dns jinja2 markdown_it watchfiles"),
+    ],
+)
+def test_a_command_loads_no_library_that_only_others_need(
+    tmp_path: Path, command: str, libraries: str
+):
     import subprocess
     import sys
 
+    SmallCampaign(tmp_path)
     code = (
-        "import sys\nfrom petition.cli.main import run\nsys.argv = ['petition', '--help']\n"
+        f"import sys\nfrom petition.cli.main import run\nsys.argv = ['petition', '{command}']\n"
         "try:\n    run()\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('rich', 'jinja2', 'pydantic', 'sqlite3', 'aiosmtplib', 'babel',"
-        " 'yaml', 'email_validator') if name in sys.modules])"
+        f"print([name for name in '{libraries}'.split() if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

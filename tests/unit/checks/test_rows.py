@@ -7,14 +7,12 @@ from hypothesis import strategies as st
 from petition.campaign.signatories import Signatory
 from petition.checks.rows import (
     brings_along,
-    gathered,
     may_be_odd,
     odd_cells,
     odd_names,
     shouted_signatures,
     two_spellings,
 )
-from petition.errors import Problem
 
 COLUMNS = ("name", "town", "salutation")
 
@@ -224,19 +222,6 @@ def test_a_row_that_may_not_be_odd_is_not(cells):
 )
 def test_most_cells_need_no_closer_look(cell):
     assert not may_be_odd([cell, "Hull"])
-
-
-def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
-    lines = [3, *range(5, 305), 310, 400]
-    what, hint = "the address is empty", "Write one"
-    many = [Problem("a.csv", line, what, hint, gathers=True) for line in lines]
-    few = [Problem("b.csv", line, what, hint, gathers=True) for line in (1, 2)]
-    others = [Problem("a.csv", line, "is broken", "Correct it") for line in range(1, 20)]
-    found = list(gathered([*many, *few, *others]))
-    assert len(found) == 1 + 2 + 19
-    (told,) = [problem for problem in found if problem not in [*few, *others]]
-    assert (told.line, told.count) == (3, len(lines))
-    assert "5 to 304, 310, 400" in told.what
 
 
 @pytest.mark.parametrize(

@@ -144,3 +144,16 @@ def test_counts_have_their_nouns():
 
 def test_a_moment_names_its_zone(monkeypatch):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d \S+", output.when(datetime.now(UTC)))
+
+
+def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
+    lines = [3, *range(5, 305), 310, 400]
+    what, hint = "the address is empty", "Write one"
+    many = [Problem("a.csv", line, what, hint, gathers=True) for line in lines]
+    few = [Problem("b.csv", line, what, hint, gathers=True) for line in (1, 2)]
+    others = [Problem("a.csv", line, "is broken", "Correct it") for line in range(1, 20)]
+    found = list(output.gathered([*many, *few, *others]))
+    assert len(found) == 1 + 2 + 19
+    (told,) = [problem for problem in found if problem not in [*few, *others]]
+    assert (told.line, told.count) == (3, len(lines))
+    assert "5 to 304, 310, 400" in told.what
