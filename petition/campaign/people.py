@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer
 _CANDIDATES = 10_000  # people among whom those nearest to a WHO are looked for
 _NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
+_IN_DICT = 1 << 16  # texts, before they go into an SQLite table
 _LABEL_END = re.compile(r"[@.+]")
 _ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 
@@ -232,36 +233,45 @@ class PeopleList:
 
 
 class FirstLines:
-    """Where each text of a list first appeared, in an SQLite table in memory: 20 bytes a text.
+    """Where each text of a list first appeared.
 
     It keeps 64-bit hashes: the odds that two of a million texts share one are below one in ten
     million. Python keys its hashes at random when it starts, so nobody can craft a collision.
     """
 
     def __init__(self) -> None:
+        self._first: dict[int, int] | _Table = {}
+
+    def repeats(self, texts: Iterable[str], lines: Iterable[int]) -> dict[int, int]:
+        """Which of the next texts appeared before: their index, and the line of the first one.
+
+        "" does not count as a text.
+        """
+        if isinstance(self._first, dict) and len(self._first) > _IN_DICT:
+            self._first = _Table(self._first)
+        set_default, repeats = self._first.setdefault, {}
+        for at, (text, line) in enumerate(zip(texts, lines, strict=True)):
+            if text and (first := set_default(hash(text), line)) != line:
+                repeats[at] = first
+        return repeats
+
+
+class _Table:
+    """An SQLite table in memory instead of a dictionary: 20 bytes a text, not 100."""
+
+    def __init__(self, first: dict[int, int]) -> None:
         self._table = sqlite3.connect(":memory:", isolation_level=None)
         self._table.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY, line INTEGER)")
         self._table.execute("BEGIN")
+        self._table.executemany("INSERT INTO seen VALUES (?, ?)", first.items())
 
-    def repeats(self, texts: Sequence[str], lines: Sequence[int]) -> dict[int, int]:
-        """Which of the next texts appeared before: their index, and the line of the first one.
-
-        The lines must increase, and "" does not count as a text.
-        """
-        keys = list(map(hash, texts))
-        new = list(zip(keys, lines, strict=True))
-        if "" in texts:
-            new = [pair for pair, text in zip(new, texts, strict=True) if text]
+    def setdefault(self, key: int, line: int) -> int:
+        """As that of a dictionary."""
         insert = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING"
-        if self._table.executemany(insert, new).rowcount == len(new):
-            return {}
-        find = "SELECT line FROM seen WHERE hash = ?"
-        first = [self._table.execute(find, (key,)).fetchone() for key in keys]
-        return {
-            at: one[0]
-            for at, (one, line) in enumerate(zip(first, lines, strict=True))
-            if one and one[0] != line
-        }
+        if self._table.execute(insert, (key, line)).rowcount:
+            return line
+        found = self._table.execute("SELECT line FROM seen WHERE hash = ?", (key,))
+        return int(found.fetchone()[0])
 
 
 class ListJudge:
