@@ -27,7 +27,7 @@ from petition.outbox.answers import (
     write_down,
 )
 from petition.outbox.database import stamp
-from petition.outbox.inbound import Incoming, Unmatched
+from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.states import State
@@ -259,7 +259,7 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
     incoming = Incoming(place.log) if place.log_if_any else None
     size = incoming.unmatched_count() if incoming else 0
     if as_json:
-        objects = map(_unmatched_json, incoming.unmatched(size) if incoming else ())
+        objects = (one._asdict() for one in (incoming.unmatched(size) if incoming else ()))
         output.json(place.origin | {"mails": objects})
         return
     mails = incoming.unmatched(_UNMATCHED_SHOWN) if incoming else []
@@ -276,11 +276,6 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
             output.say(f"... and {size - len(mails):,} more: --json has all of them.")
         output.say("If one of them is an answer: petition answer WHO STATUS --mail NUMBER")
     place.say_which()
-
-
-def _unmatched_json(one: Unmatched) -> dict[str, object]:
-    names = ("id", "kind", "sender", "subject", "reason", "seen_at")
-    return {name: getattr(one, name) for name in names}
 
 
 def _ledgers(log: Log, name: str | None) -> Iterator[Ledger]:

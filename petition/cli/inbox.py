@@ -3,10 +3,12 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
 
@@ -116,7 +118,7 @@ class _Reader:
         while True:
             self.incoming.log.tidy()  # what a dead run had in hand has its true state now
             known = self.incoming.known_places(source.name)
-            with _Progress(source.count(known), as_json=self.as_json) as progress:
+            with _progress(source.count(known), as_json=self.as_json) as progress:
                 yield from read_into(self.incoming, source.mails(known), source.name, told=progress)
             yield None
             if not self.watch:
@@ -153,7 +155,7 @@ class _Reader:
                 # With another UIDVALIDITY, or none, the numbers can mean other mails now, and all
                 # are read again (RFC 9051 2.3.1.1).
                 after = known[1] if known and known[0] == box.validity != 0 else 0
-                with _Progress(box.count(after, self.since), as_json=self.as_json) as progress:
+                with _progress(box.count(after, self.since), as_json=self.as_json) as progress:
                     mails = box.mails(after, self.since, incoming.timed_out(box.name))
                     yield from read_into(incoming, mails, box.name, box.validity, progress)
                 yield None
@@ -162,34 +164,23 @@ class _Reader:
                 box.wait()
 
 
-class _Progress:
+@contextmanager
+def _progress(total: int, *, as_json: bool) -> Iterator[Callable[[], None]]:
     """Tells how far a long inbox is read: a bar on a terminal, else a line now and then."""
+    done = count(1)
 
-    def __init__(self, total: int, *, as_json: bool) -> None:
-        self._total = total
-        self._done = 0
-        # The JSON may go to the same terminal, and a bar would draw over it.
-        is_alone = sys.stderr.isatty() and not as_json
-        self._bar = output.bar() if is_alone and total >= _TELL_EVERY else None
-        self._task = self._bar.add_task("", total=total, tally="mails") if self._bar else None
-
-    def __call__(self) -> None:
-        self._done += 1
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self._done)
-        elif self._done % _TELL_EVERY == 0:
-            of = f" of {self._total:,}" if self._total else ""
-            output.say_error(f"{self._done:,}{of} mails read")
+    def say() -> None:
+        if (number := next(done)) % _TELL_EVERY == 0:
+            output.say_error(f"{number:,}{f' of {total:,}' if total else ''} mails read")
             sys.stderr.flush()
 
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+    # The JSON may go to the same terminal, and a bar would draw over it.
+    if as_json or total < _TELL_EVERY or not sys.stderr.isatty():
+        yield say
+        return
+    with output.bar() as bar:
+        task = bar.add_task("", total=total, tally="mails")
+        yield lambda: bar.advance(task)
 
 
 class _Shown:

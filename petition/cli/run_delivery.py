@@ -185,11 +185,6 @@ def deliver(
     return ending
 
 
-def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
-    """Deliver a copy that has no row."""
-    return run_loop(_deliver_trial(prepared, secrets, email))
-
-
 def bar_to_trial(prepared: Prepared) -> RunResult:
     """What keeps a trial from being sent now: to the server it is a letter like any other."""
     ending, pace = RunResult(), pace_of(prepared)
@@ -207,7 +202,8 @@ def bar_to_trial(prepared: Prepared) -> RunResult:
     return ending
 
 
-async def _deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
+async def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
+    """Deliver a copy that has no row."""
     async with reachable(prepared.server, prepared.campaign.root) as server:
         route = _route(prepared, server, secrets)
 

@@ -36,6 +36,7 @@ from petition.sending.retry import RetrySchedule
 from petition.sending.sender import person_of
 from petition.smtp.dkim import load_key, public_record
 from petition.smtp.replies import NOBODY, Outcome, advice
+from petition.smtp.session import run_loop
 from petition.trust import Section
 
 _LARGE = 100  # megabytes; to check a log of this size takes more than a second
@@ -395,15 +396,16 @@ def _trial(prepared: Prepared, to: Mailbox, flags: Flags) -> ExitStatus:
     if _is_trial_barred(prepared):
         return ExitStatus.LEFT
     confirm(prepared, sends(prepared, 1), yes=flags.yes)
-    verdict = run_delivery.deliver_trial(prepared, run_delivery.secrets_for(prepared), email)
+    secrets = run_delivery.secrets_for(prepared)
+    verdict = run_loop(run_delivery.deliver_trial(prepared, secrets, email))
     # Another process may have reached the cap meanwhile.
     if verdict.outcome is Outcome.RELEASED and _is_trial_barred(prepared):
         return ExitStatus.LEFT
-    said = str(verdict.reply or verdict.reason)
-    output.say(f"{_TRIAL_WORDS[verdict.outcome]}: {said}.")
+    what, status = _TRIAL[verdict.outcome]
+    output.say(f"{what}: {verdict.reply or verdict.reason}.")
     _say_rehearsal(prepared)
     _say_if_sandbox(prepared, str(verdict.reply or ""))
-    return _TRIAL_STATUS[verdict.outcome]
+    return status
 
 
 def _is_trial_barred(prepared: Prepared) -> bool:
@@ -420,19 +422,12 @@ def _show_letter(shown: Shown) -> None:
 
 
 _CONFIRMED = ("From", "To", "Cc", "Subject")
-_TRIAL_WORDS = {
-    Outcome.SENT: "The server accepted the trial copy",
-    Outcome.DEFERRED: "The server asked us to retry the trial copy later",
-    Outcome.FAILED: "The server refused the trial copy",
-    Outcome.RELEASED: "The trial copy was not sent",
-    Outcome.UNCERTAIN: "The server may or may not have accepted the trial copy",
-}
-_TRIAL_STATUS = {
-    Outcome.SENT: ExitStatus.DONE,
-    Outcome.DEFERRED: ExitStatus.LEFT,
-    Outcome.FAILED: ExitStatus.PROBLEMS,
-    Outcome.RELEASED: ExitStatus.LEFT,
-    Outcome.UNCERTAIN: ExitStatus.LEFT,
+_TRIAL = {
+    Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
+    Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),
+    Outcome.FAILED: ("The server refused the trial copy", ExitStatus.PROBLEMS),
+    Outcome.RELEASED: ("The trial copy was not sent", ExitStatus.LEFT),
+    Outcome.UNCERTAIN: ("The server may or may not have accepted the trial copy", ExitStatus.LEFT),
 }
 
 

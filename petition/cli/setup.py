@@ -23,7 +23,7 @@ from petition.cli import output
 from petition.cli.workspace import Json, ThisLog, Workspace, confirm_requests, show_requests
 from petition.database_url import AddressUnreadable, check_log_address, without_ambient_secrets
 from petition.errors import LogForked, UsageError
-from petition.outbox.database import file_of
+from petition.outbox.database import file_of, where
 from petition.outbox.log import MOVED
 from petition.outbox.transfer import take_back, transfer
 from petition.trust import confirm, requests, revoke, unconfirmed
@@ -277,16 +277,16 @@ def migrate(
             return
         if log.closure is None or log.closure[0] != MOVED:  # else it was confirmed before
             place.vouch(this_log=this_log)
-        done = transfer(log, url)
+        rows = transfer(log, url)
         with suppress(UserStateUnusable, LogForked):  # send says so
             if log.memory.known:
                 place.open_log(url).memory.outdate_copies()
     if as_json:
-        output.json(place.origin | {"from": done.start, "to": done.end, "rows": done.rows})
+        output.json(place.origin | {"from": log.where, "to": where(url), "rows": rows})
         return
-    copies = output.count(done.rows["copy"], "copy", "copies")
-    events = output.count(done.rows["event"], "event")
-    output.say(f"Moved {copies} with {events} from {done.start} to {done.end}.")
+    copies = output.count(rows["copy"], "copy", "copies")
+    events = output.count(rows["event"], "event")
+    output.say(f"Moved {copies} with {events} from {log.where} to {where(url)}.")
     output.say("Next: name it in [log] database, or set PETITION_DATABASE to it.")
 
 

@@ -209,7 +209,8 @@ class Listing:
             if self._has_rows(comparison, freeze):
                 self._database.run("set_meta", {"name": "campaign", "value": campaign_id})
                 if freeze:
-                    self._freeze(freeze)
+                    more = {"follows": freeze.content.get("follows"), "now": now}
+                    self._database.run("freeze", asdict(freeze) | more)
                 self._enqueue(comparison, now)
                 advance()
             if widen:
@@ -248,11 +249,6 @@ class Listing:
         """How many of the chosen rows have a copy in each state."""
         rows = self._database.all("chosen_states", {"letter": self._letter})
         return {state_of(row[0]): row[1] for row in rows}
-
-    def _freeze(self, freeze: FrozenLetter) -> None:
-        follows = freeze.content.get("follows")
-        values = asdict(freeze) | {"follows": follows, "now": self._log.now}
-        self._database.run("freeze", values)
 
     def _take_out(self, comparison: Comparison) -> None:
         """Skip what waits for those who are gone, left out, or get a newer revision."""

@@ -225,8 +225,7 @@ class Waiting(NamedTuple):
     copy: int  # its id
 
 
-@dataclass(frozen=True, slots=True)
-class Unmatched:
+class Unmatched(NamedTuple):
     """A mail that belongs to no letter until a person says so."""
 
     id: int

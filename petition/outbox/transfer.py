@@ -21,7 +21,6 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from petition.errors import LogUnusable, UsageError
 from petition.outbox.database import Database, tables
@@ -32,17 +31,8 @@ _STEP = 5  # columns of an event: all but the words, which may be erased with a 
 _NOTES = (MOVED, MOVING, ARRIVING, _MOVE)
 
 
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """What was moved: how many rows of each table, from where to where."""
-
-    start: str
-    end: str
-    rows: dict[str, int]
-
-
-def transfer(log: Log, url: str) -> Transferred:
-    """Move a log, and close it; or finish a move that was interrupted.
+def transfer(log: Log, url: str) -> dict[str, int]:
+    """Move a log, and close it; or finish a move that was interrupted. Returns each table's rows.
 
     It may be closed by a move already (`Log(url, even_closed=True)`). `url` is a database
     without a log, or with one that this log was moved from; UsageError if it has another one.
@@ -58,7 +48,7 @@ def transfer(log: Log, url: str) -> Transferred:
                 _move(log.key, source, target)
             with target.transaction():
                 _note(target, None)
-            return Transferred(log.where, target.where, _counts(target))
+            return _counts(target)
 
 
 def take_back(log: Log) -> bool:

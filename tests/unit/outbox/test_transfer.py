@@ -43,9 +43,9 @@ def content_of(log: Log) -> dict[str, list[tuple[object, ...]]]:
 
 def test_it_is_the_same_there_and_back_again(full: Log, elsewhere: str):
     before = content_of(full)
-    done = transfer.transfer(full, elsewhere)
-    assert done.rows == {table: len(rows) for table, rows in before.items()}
-    assert done.rows["copy"] == 3
+    moved = transfer.transfer(full, elsewhere)
+    assert moved == {table: len(rows) for table, rows in before.items()}
+    assert moved["copy"] == 3
     with Log(elsewhere) as there:
         assert content_of(there) == before
         manual.unsuppress(there, ["eve@x.example"])
