@@ -239,7 +239,7 @@ async def _deliver(
             route,
             tell,
             prepared.log.clock,
-            lambda slowed: note(_told(slowed)),
+            lambda slowed: note(told(slowed)),
         )
         _obey_signals(mailer, note)
         try:
@@ -288,12 +288,12 @@ def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
     return noting
 
 
-def _told(slowed: Slowed) -> str:
+def told(slowed: Slowed) -> str:
     """Why letters go more slowly now."""
     if math.isinf(slowed.seconds):
         return (
-            f"{slowed.domain} refuses letters by policy ({slowed.said}): this run sends no more"
-            " there, and what is waiting for it stays queued."
+            f"{slowed.domain} refuses letters by policy ({slowed.said}): no more are sent there for"
+            " now, and what is waiting for it stays queued."
         )
     if not slowed.seconds:
         return (

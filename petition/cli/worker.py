@@ -17,6 +17,7 @@ import typer
 
 from petition.campaign.server import find_server
 from petition.cli import output
+from petition.cli.run_delivery import told
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.errors import ExitStatus, LogDamaged, LogUnusable, PetitionError, UsageError, sentence
@@ -87,7 +88,9 @@ class _Process:
                 break
         if self.late:
             with suppress(LogUnusable):  # it may be back
-                await on_thread(self._write_late_at_the_end)
+                log = await on_thread(Log, self.url)
+                with log:
+                    await on_thread(self._write_late, log)
         self._say("stopped", f"Stopped: {output.count(self.sent, 'letter')} sent.", sent=self.sent)
         return self._status if self.once else ExitStatus.DONE
 
@@ -176,10 +179,6 @@ class _Process:
             write_down_late(log, *self.late[0])
             del self.late[0]
 
-    def _write_late_at_the_end(self) -> None:
-        with Log(self.url) as log:
-            self._write_late(log)
-
     def _report_stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """Report an error that nothing awaits; what the database said is reported elsewhere."""
         fault = context.get("exception")
@@ -254,13 +253,7 @@ class _Process:
         )
 
     def _slowed(self, slowed: Slowed) -> None:
-        if slowed.domain:
-            text = f"{slowed.domain} asks us to slow down: {slowed.said}."
-        elif slowed.seconds:
-            text = f"Trouble with the server ({slowed.said}): trying again."
-        else:
-            text = f"The server does not accept pipelining after a letter ({slowed.said})."
-        self._say("slowed", text, domain=slowed.domain, reason=slowed.said)
+        self._say("slowed", told(slowed), domain=slowed.domain, reason=slowed.said)
 
     def _say(self, event: str, text: str, **values: object) -> None:
         if self.as_json:

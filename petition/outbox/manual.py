@@ -89,9 +89,8 @@ def resolve(
     end = State.SENT if sent else State.QUEUED
     values = {"letter": letter, "to_state": end, "reason": "resolved by hand"}
     with log.writing():
-        log.database.run("moving_clear")
-        for key in [None] if mailboxes is None else _keys(mailboxes):
-            log.database.run("pick_uncertain", values | {"folded": key})
+        rows = [values | {"folded": key} for key in _keys(mailboxes)]
+        models.pick(log.database, "pick_uncertain", *rows)
         models.move(log.database, log.now)
         found = models.moved(log.database)
         if not sent:
@@ -104,14 +103,10 @@ def resolve(
 
 def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]:
     """Queue failed copies again; of named mailboxes also withdrawn ones. Opt-outs still count."""
-    values = {"letter": letter, "reason": "retried by hand"}
+    values: dict[str, object] = {"letter": letter, "reason": "retried by hand"}
     with log.writing():
-        if mailboxes is None:
-            models.pick(log.database, "pick_failed", values)
-        else:
-            log.database.run("moving_clear")
-            for key in _keys(mailboxes):
-                log.database.run("pick_retriable", values | {"folded": key})
+        query = "pick_failed" if mailboxes is None else "pick_retriable"
+        models.pick(log.database, query, *(values | {"folded": key} for key in _keys(mailboxes)))
         models.move(log.database, log.now, fresh=True)
         queue_moved(log.database)
         return list(models.moved(log.database).values())
@@ -119,15 +114,10 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
 
 def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdrawn:
     """Skip copies that wait, and stop those that a run has in hand."""
-    values = {"letter": letter, "reason": Reason.WITHDRAWN}
+    values: dict[str, object] = {"letter": letter, "reason": Reason.WITHDRAWN}
     with log.writing():
-        if mailboxes is None:
-            models.pick(log.database, "pick_waiting", values)
-            return _take(log, letter, [None])
-        keys = _keys(mailboxes)
-        log.database.run("moving_clear")
-        for key in keys:
-            log.database.run("pick_waiting_to", values | {"folded": key})
+        keys, query = _keys(mailboxes), "pick_waiting" if mailboxes is None else "pick_waiting_to"
+        models.pick(log.database, query, *(values | {"folded": key} for key in keys))
         return _take(log, letter, keys)
 
 
@@ -181,8 +171,9 @@ def is_suppressed(log: Log, mailbox: str) -> bool:
     return log.database.one("held_suppression", {"folded": folded(mailbox)}) is not None
 
 
-def _keys(mailboxes: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(map(folded, mailboxes)))
+def _keys(mailboxes: Iterable[str] | None) -> list[str | None]:
+    """Each mailbox once, folded; None stands for all."""
+    return [None] if mailboxes is None else list(dict.fromkeys(map(folded, mailboxes)))
 
 
 def _take(

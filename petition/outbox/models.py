@@ -193,13 +193,11 @@ def frozen_of(row: Row) -> FrozenLetter:
     return FrozenLetter(**values)
 
 
-_NOTHING: Values = {}
-
-
-def pick(database: Database, query: str, values: Values = _NOTHING) -> None:
-    """Pick what is to be moved, and forget what was picked before."""
+def pick(database: Database, query: str, *values: Values) -> None:
+    """Pick what is to be moved, by each of these values, and forget what was picked before."""
     database.run("moving_clear")
-    database.run(query, values)
+    for one in values or ({},):
+        database.run(query, one)
 
 
 def move(database: Database, now: str, *, by: str = "move", fresh: bool = False) -> bool:
