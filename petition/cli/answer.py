@@ -238,7 +238,8 @@ def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
 def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
     """Show who answered what to a letter, or to each."""
     log = place.log_if_any
-    found = list(_ledgers(log, name)) if log else []
+    letters = [name] if name else log.letters() if log else []
+    found = [one for letter in letters if log and (one := ledger(log, letter))]
     if as_json:
         objects = [_ledger_json(one) for one in found]
         empty: dict[str, object] = {"letter": name, "people": []}
@@ -276,12 +277,6 @@ def show_unmatched(place: Workspace, *, as_json: bool) -> None:
             output.say(f"... and {size - len(mails):,} more: --json has all of them.")
         output.say("If one of them is an answer: petition answer WHO STATUS --mail NUMBER")
     place.say_which()
-
-
-def _ledgers(log: Log, name: str | None) -> Iterator[Ledger]:
-    for letter in [name] if name else log.letters():
-        if found := ledger(log, letter):
-            yield found
 
 
 def _show(found: Ledger) -> None:
@@ -353,7 +348,8 @@ def _show_matrix(found: Ledger, demands: Sequence[QuotedDemand]) -> set[object]:
 
 
 def _legend(found: Ledger, used: set[object]) -> list[str]:
-    legend = [f"{_WORDS[one]} {one}" for one in Status if _is_used(_WORDS[one], used)]
+    words = {cell.split(" ")[0] for cell in used if isinstance(cell, str)}
+    legend = [f"{_WORDS[one]} {one}" for one in Status if _WORDS[one] in words]
     legend = [text.replace(f"· {Status.NONE}", "· nothing") for text in legend]
     late = ["late: days since the answer was due"] if found.overdue else []
     return [*legend, "work: working days", *late]
@@ -369,10 +365,6 @@ def _in_lines(parts: Sequence[str]) -> Iterator[str]:
             longer = part
         line = longer
     yield line
-
-
-def _is_used(word: str, cells: set[object]) -> bool:
-    return any(isinstance(cell, str) and cell.split(" ")[0] == word for cell in cells)
 
 
 def _row(entry: Entry, found: Ledger, demands: Sequence[QuotedDemand]) -> tuple[object, ...]:

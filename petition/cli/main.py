@@ -125,8 +125,9 @@ class Commands(TyperGroup):
             _say(PetitionError(what, "Close other programs and run the command again"), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
         except OSError as fault:
+            file = f"{fault.filename}: " if fault.filename else ""
             hint = "Check the file and the disk, then try again"
-            _say(PetitionError(_reason(fault), hint), ctx)
+            _say(PetitionError(f"{file}{_strerror(fault)}", hint), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
 
 
@@ -247,11 +248,6 @@ def _say(error: PetitionError, context: typer.Context | None = None) -> None:
     if context and context.meta.get(AS_JSON):
         with contextlib.suppress(OSError):  # the output itself may be what failed
             output.json_error(error)
-
-
-def _reason(fault: OSError) -> str:
-    file = f"{fault.filename}: " if fault.filename else ""
-    return f"{file}{_strerror(fault)}"
 
 
 def _strerror(fault: Exception) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from getpass import getpass
 from pathlib import Path
 from time import monotonic
@@ -244,7 +245,8 @@ async def _deliver(
         _obey_signals(mailer, note)
         try:
             if wait:
-                return await mailer.deliver_all(prepared.comparison.to_send, _noting(note))
+                noting = partial(_note_wait, note)
+                return await mailer.deliver_all(prepared.comparison.to_send, noting)
             return await mailer.deliver(prepared.comparison.to_send)
         finally:
             await run.close()
@@ -277,15 +279,12 @@ async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> N
             return
 
 
-def _noting(note: Callable[[str], None]) -> Callable[[Wait], None]:
-    def noting(wait: Wait) -> None:
-        until = output.when(wait.until)
-        if wait.is_for_server:
-            note(f"The server cannot be reached; trying again at {until}, then less often.")
-        else:
-            note(f"Waiting until {until}. Ctrl-C ends it.")
-
-    return noting
+def _note_wait(note: Callable[[str], None], wait: Wait) -> None:
+    until = output.when(wait.until)
+    if wait.is_for_server:
+        note(f"The server cannot be reached; trying again at {until}, then less often.")
+    else:
+        note(f"Waiting until {until}. Ctrl-C ends it.")
 
 
 def told(slowed: Slowed) -> str:

@@ -206,7 +206,8 @@ def _send(prepared: Prepared, flags: Flags) -> ExitStatus:
         ending = run_delivery.deliver(prepared, secrets, tell, progress.note, wait=flags.wait)
     status = _report(prepared, ending)
     if kept:
-        _say_if_sandbox(prepared, _reply_to(prepared, kept))
+        copies = prepared.log.copies_to(prepared.letter, kept.copy.mailbox)
+        _say_if_sandbox(prepared, *(one.reply or "" for one in copies if one.id == kept.copy.id))
     return status
 
 
@@ -338,14 +339,8 @@ def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
             output.say(f"{state.capitalize()}: {step}")
 
 
-def _reply_to(prepared: Prepared, result: CopyResult) -> str:
-    """The server's reply to a copy, from the log."""
-    copies = prepared.log.copies_to(prepared.letter, result.copy.mailbox)
-    return next((copy.reply or "" for copy in copies if copy.id == result.copy.id), "")
-
-
-def _say_if_sandbox(prepared: Prepared, reply: str) -> None:
-    if prepared.server and reply.endswith(NOBODY):
+def _say_if_sandbox(prepared: Prepared, *replies: str) -> None:
+    if prepared.server and any(reply.endswith(NOBODY) for reply in replies):
         output.say(f"{prepared.server.name} is a sandbox: nobody received anything.")
 
 

@@ -130,13 +130,11 @@ def _counts(place: Workspace, name: str | None) -> list[Counts]:
 
 
 def _counts_json(counts: Counts) -> dict[str, object]:
-    last = (State.SKIPPED, State.BOUNCED)
-    states = [state for state in State if state not in last] + list(last)
     return {
         "letter": counts.letter,
         "revision": counts.revision,
         "total": counts.total,
-        **{str(state): counts[state] for state in states},
+        **{str(state): counts[state] for state in State},
     }
 
 

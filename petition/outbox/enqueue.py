@@ -216,7 +216,10 @@ class Listing:
             if widen:
                 values = {"letter": self._letter, "revision": revision, "mode": widen}
                 self._database.run("set_mode", values)
-            self._choose(revision)
+            self._database.run("chosen_drop")
+            self._database.run("chosen_table")
+            self._database.run("choose", {"letter": self._letter, "revision": revision})
+            self._database.survey("chosen")
             drop_inbound_indexes(self._database, comparison.to_send)
             if also:
                 also()
@@ -273,12 +276,6 @@ class Listing:
         self._database.run("enqueue", values)
         self._database.survey("copy")
         self._database.run("log_enqueued", {"last": last, "now": now})
-
-    def _choose(self, revision: int) -> None:
-        self._database.run("chosen_drop")
-        self._database.run("chosen_table")
-        self._database.run("choose", {"letter": self._letter, "revision": revision})
-        self._database.survey("chosen")
 
 
 def _listed(row: Row) -> ListedRow:

@@ -192,8 +192,8 @@ def _who(handle: int) -> str:
 def free_name(database: Path, name: str) -> Path:
     """An unused name beside a log: `petition.schema-8.db`."""
     numbers = chain([""], (f"-{number}" for number in count(2)))
-    names = (_beside(database, f"{name}{number}") for number in numbers)
-    return next(one for one in names if not one.exists())
+    names = (f"{database.stem}.{name}{number}{database.suffix}" for number in numbers)
+    return next(path for path in map(database.with_name, names) if not path.exists())
 
 
 def kept_copies(database: Path) -> list[Path]:
@@ -201,7 +201,3 @@ def kept_copies(database: Path) -> list[Path]:
     start, end = f"{database.stem}.schema-", database.suffix
     found = database.parent.iterdir()
     return sorted(one for one in found if one.name.startswith(start) and one.name.endswith(end))
-
-
-def _beside(database: Path, name: str) -> Path:
-    return database.with_name(f"{database.stem}.{name}{database.suffix}")

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from petition.errors import LogUnusable, UsageError
-from petition.outbox.database import Database, tables
+from petition.outbox.database import Database, meta, tables
 from petition.outbox.log import ARRIVING, MOVED, MOVING, Log, open_database
 
 _MOVE = "move"  # the id of a move, beside the note of how far it is
@@ -63,12 +63,9 @@ def take_back(log: Log) -> bool:
 
 def _awaits(source: Database, target: Database) -> bool:
     """Whether the target is complete and only has to be opened: its source says so."""
-    notes = [
-        [database.one("meta", {"name": name}) for name in (note, _MOVE)]
-        for database, note in ((source, MOVED), (target, ARRIVING))
-    ]
-    ids = {move[0] if note and move else None for note, move in notes}
-    return len(ids) == 1 and None not in ids
+    move = meta(source, _MOVE)
+    is_noted = meta(source, MOVED) is not None and meta(target, ARRIVING) is not None
+    return is_noted and move is not None and meta(target, _MOVE) == move
 
 
 def _move(key: bytes, source: Database, target: Database) -> None:
@@ -112,15 +109,14 @@ def _note(database: Database, name: str | None, where: str = "", move: str = "")
 
 def _check(own: bytes, source: Database, target: Database) -> None:
     """Refuse to overwrite a log that is not the past of this one."""
-    key = target.one("meta", {"name": "key"})
-    if not _holds_rows(target) and not target.one("meta", {"name": MOVED}):
+    if not _holds_rows(target) and meta(target, MOVED) is None:
         return  # looking at a letter there makes a key, which nobody has seen
-    if key is None or key[0] != own.hex():
+    if meta(target, "key") != own.hex():
         raise UsageError(
             f"{target.where} holds the log of another campaign",
             "Name a database, or a schema of it, that is empty; nothing was done",
         )
-    is_closed = any(target.one("meta", {"name": name}) for name in (MOVED, ARRIVING))
+    is_closed = any(meta(target, name) is not None for name in (MOVED, ARRIVING))
     is_past = _is_past(source, target) if is_closed else _digests(target) == _digests(source)
     if not is_past:
         raise UsageError(
@@ -179,5 +175,5 @@ def _digests(database: Database) -> dict[str, int]:
 
 def _counts(database: Database) -> dict[str, int]:
     found: dict[str, int] = {table: database.value(f"size_{table}") for table in tables()}
-    found["meta"] -= sum(database.one("meta", {"name": name}) is not None for name in _NOTES)
+    found["meta"] -= sum(meta(database, name) is not None for name in _NOTES)
     return found

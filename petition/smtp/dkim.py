@@ -68,7 +68,9 @@ class DkimSigner:
         )
         unsigned = _relaxed(b"DKIM-Signature", header.encode()).removesuffix(b"\r\n")
         mark = base64.b64encode(self._seal(_chosen(fields) + unsigned)).decode("ascii")
-        return f"DKIM-Signature:{header}{_cut(mark)}\r\n".encode() + data
+        lines = (mark[at : at + _LINE - 4] for at in range(0, len(mark), _LINE - 4))
+        header += "\r\n\t".join(lines)
+        return f"DKIM-Signature:{header}\r\n".encode() + data
 
     def email(self, email: Email, at: float) -> Email:
         """The signed email."""
@@ -199,10 +201,6 @@ def _folded(names: Iterable[str]) -> str:
             line = ""
         line += f":{name}" if line or lines else name
     return "\r\n\t".join([*lines, line])
-
-
-def _cut(mark: str) -> str:
-    return "\r\n\t".join(mark[at : at + _LINE - 4] for at in range(0, len(mark), _LINE - 4))
 
 
 def _sealing(text: Secret) -> tuple[str, Callable[[bytes], bytes]]:
