@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox, folded, is_reserved
-from petition.campaign.folder import DEMANDS, SETTINGS_FILE, Campaign
+from petition.campaign.folder import DEMANDS, LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.people import PeopleList, Person
