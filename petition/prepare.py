@@ -190,7 +190,8 @@ class Selection:
     def _is_for(self, person: Person) -> bool:
         if not self._choice.matches(person):
             return False
-        fits = self._condition is None or self._condition.holds(person)
+        # A row of a bulk list that cannot be read has no cells.
+        fits = self._condition is None or (bool(person.fields) and self._condition.holds(person))
         self._fits_somebody = self._fits_somebody or fits
         return fits
 

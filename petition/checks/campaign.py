@@ -259,9 +259,6 @@ class CopyCheck:
                     problems.append(refusal.problem)  # a missing file is not the row's fault
                 else:
                     fault = fault or refusal.problem
-        own_cc = copy.cc if copy else ()
-        self._copied.look_at(person, own_cc)
-        problems += self._refused_copies(person, own_cc)
         if fault and self._examined.is_bulk:
             self._examined.passed_over.add(fault)
             return person._replace(excluded=INVALID)
@@ -270,6 +267,8 @@ class CopyCheck:
         self._style.look_at(person, copy)
         if not copy:
             return person
+        self._copied.look_at(person, copy.cc)
+        problems += self._refused_copies(person, copy.cc) if copy.cc else ()
         self._examined.largest_copy = max(self._examined.largest_copy, copy.size or 0)
         if copy.own_files:
             person = person._replace(fields={**person.fields, **copy.own_files})

@@ -203,15 +203,15 @@ class CopiedTwice:
     def look_at(self, person: Person, own: Iterable[Mailbox] = ()) -> None:
         """Look at the next person of the list, and at those in cc of that row alone."""
         address = person.mailbox.addr_spec
-        place = f"{person.file}:{person.line}"
         if key := self._keys and self._keys.get(folded(address)):
+            place = f"{person.file}:{person.line}"
             what = f"{address} is in {key} of every letter, and on the list too ({place})"
             hint = f"Delete it from {key}, if its own letter is enough"
             line = self._text.line_of(key)
             problem = Problem(self._text.file, line, what, hint, Level.WARNING, address)
             self._problems.append(problem)
         if self._has_own:
-            self._listed[folded(address)] = place
+            self._listed[folded(address)] = f"{person.file}:{person.line}"
             for box in own:
                 self._own.setdefault(folded(box.addr_spec), person)
 

@@ -433,17 +433,17 @@ class Merger:
         if full:
             copy = self._copy_for(person, revision)
             email, carried = self._make(person, copy, revision, date, full=True)
-            subject, size = email.subject, len(email.data)
+            subject, size, own = email.subject, len(email.data), self._own_cc(person, loaded)
         else:
             subject, size = loaded.check(person), None
             carried = self._attachments.of(person, loaded, revision)
-            self._check_headers(person, subject, loaded, date, carried)
+            own = self._own_cc(person, loaded)
+            self._check_headers(person, own, subject, loaded.language, date, carried)
 
         def text() -> str:
             return loaded.shown(person, self._leave(self._copy_for(person, revision)))[1]
 
-        cc = self._own_cc(person, loaded)
-        return CheckedCopy(loaded.language, subject, carried.own_files, size, text, cc)
+        return CheckedCopy(loaded.language, subject, carried.own_files, size, text, own)
 
     def trial(
         self, person: Person, date: datetime, to: Mailbox, revision: int = 1
@@ -530,19 +530,19 @@ class Merger:
     def _check_headers(
         self,
         person: Person,
+        own: tuple[Mailbox, ...],
         subject: str,
-        loaded: LoadedText,
+        language: str,
         date: datetime,
         carried: CarriedParts,
     ) -> None:
         """Check what only a row decides; tests show that the other headers are sound."""
         try:
             check_name(person.mailbox.display_name)
-            own = self._own_cc(person, loaded)
             if own or person.mailbox.needs_smtputf8:
                 cc = (*self._cc, *own)
                 copy = CopyIdentity(person.mailbox, "", "<0@sender>", "=_0", cc, self._bcc)
-                self._assembler.header_block(copy, subject, loaded.language, date, carried)
+                self._assembler.header_block(copy, subject, language, date, carried)
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
 

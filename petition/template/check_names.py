@@ -220,8 +220,11 @@ _COMPARING = frozenset(
 )
 
 
+_CONSTANTS = {"true": True, "false": False, "boolean": True, "none": None}
+
+
 class ComparedCell(NamedTuple):
-    """A cell that is compared with a number or a truth value, to which no text is equal."""
+    """A cell that is compared with a number, a truth value or none, to which no text is equal."""
 
     line: int
     what: str
@@ -229,8 +232,11 @@ class ComparedCell(NamedTuple):
     cell: str  # as its author wrote it: `recipient.ward`
 
     @classmethod
-    def of(cls, line: int, cell: str, value: float) -> Self:
+    def of(cls, line: int, cell: str, value: float | None) -> Self:
         """The comparison of a cell with a value."""
+        if value is None:
+            hint = f'Write {cell} == "" if the cell is empty, or {cell} != "" if it is filled'
+            return cls(line, f"{cell} is a text, and is compared with none", hint, cell)
         kind = "true or false" if isinstance(value, bool) else "a number"
         what = f"{cell} is a text, and is compared with {kind}"
         if isinstance(value, bool):
@@ -244,7 +250,10 @@ def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Ite
         sides = [compare.expr, *(operand.expr for operand in compare.ops)]
         yield from _compared(compare.lineno, sides, columns)
     for test in nodes_of(tree, nodes.Test):
-        if test.name in _COMPARING:
+        if test.name in _CONSTANTS:
+            constant = nodes.Const(_CONSTANTS[test.name])
+            yield from _compared(test.lineno, [test.node, constant], columns)
+        elif test.name in _COMPARING:
             yield from _compared(test.lineno, [test.node, *(test.args or ())], columns)
 
 
@@ -257,14 +266,14 @@ def _compared(
         yield ComparedCell.of(line, cells[0], values[0])
 
 
-def _numbers(node: nodes.Node) -> Iterator[float]:
-    """The number or truth value that an expression is, or those of a list."""
+def _numbers(node: nodes.Node) -> Iterator[float | None]:
+    """The number, the truth value or none that an expression is, or those of a list."""
     if isinstance(node, nodes.List | nodes.Tuple):
         for item in node.items:
             yield from _numbers(item)
     elif isinstance(node, nodes.Neg):
-        yield from (-number for number in _numbers(node.node))
-    elif isinstance(node, nodes.Const) and isinstance(node.value, int | float):
+        yield from (-number for number in _numbers(node.node) if number is not None)
+    elif isinstance(node, nodes.Const) and isinstance(node.value, int | float | None):
         yield node.value
 
 

@@ -41,7 +41,7 @@ _HINT = "Write it like country == 'GB' and language != 'en'"
 
 
 class BareColumns:
-    """Columns whose cells are conditions by themselves, judged over all rows of a list.
+    """Columns whose cells are conditions by themselves, judged over all rows that get a letter.
 
     If all filled cells say yes or no, that is what they count as. Otherwise any filled cell is
     true. Some of each kind are an error. The first filled cell decides, and a later one agrees or
@@ -64,6 +64,8 @@ class BareColumns:
         """Look at the next rows of the list; returns `yes_no`."""
         for column, seen in self._seen.items():
             for person in people:
+                if person.excluded:
+                    continue
                 if (cell := person.fields.get(column, "")) and not cell.isspace():
                     said = answer(cell)
                     if said not in seen:

@@ -369,3 +369,15 @@ def test_a_provider_that_refuses_by_its_policy_is_named_on_the_screen_and_in_the
     status = through.petition("status", "news", status=0).out
     assert re.search(r"wall\.example: \d+ refused by policy \(", status)
     assert "queued" in status
+
+
+def test_a_condition_and_yes_or_no_are_asked_of_rows_that_get_a_letter(campaign: SmallCampaign):
+    campaign.write(
+        "supporters.csv",
+        "email,name,updates,member\nann@x.example,Ann,yes,no\nbob@x.example\n"
+        "cyd@x.example,Cyd,no,perhaps\nd@,D,yes,maybe\neve@x.example,Eve,yes,yes\n",
+    )
+    for condition, chosen in (("member", "eve"), ("not member and name", "ann")):
+        campaign.petition("send", "news", "--where", condition, status=0)
+        assert f"{chosen}@x.example" in kept(campaign)
+    assert len(kept(campaign)) == 2

@@ -116,6 +116,9 @@ def test_any_text_is_a_condition_or_wrong_usage(text):
             "age|trim == 30",
             "age is eq 30",
             "not age != 30",
+            "age is true",
+            "age is not none",
+            "age == none",
         ),
     ],
 )
