@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
+from itertools import chain
 from string import ascii_letters, digits
 from unicodedata import normalize
 
@@ -371,7 +372,8 @@ def _split_at(part: MailPart, mark: bytes) -> list[MailPart]:
     default = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
     found: list[MailPart] = []
     begin: int | None = None
-    for start, end, is_last in _boundaries(part, mark):
+    never_closed = (part.end, part.end, True)  # then what is there counts
+    for start, end, is_last in chain(_boundaries(part, mark), [never_closed]):
         if begin is not None:
             found.append(
                 _part(part.data, begin, start, part.depth + 1, part.inside_message, default)
@@ -380,11 +382,7 @@ def _split_at(part: MailPart, mark: bytes) -> list[MailPart]:
         if len(found) > PARTS:
             raise SetAside(f"it has more than {PARTS:,} parts")
         if is_last:
-            return found
-    if begin is not None:  # never closed: what is there counts
-        found.append(
-            _part(part.data, begin, part.end, part.depth + 1, part.inside_message, default)
-        )
+            break
     return found
 
 

@@ -168,7 +168,7 @@ class Selection:
         for person in people:
             chosen = self._is_for(person)
             if chosen:
-                self._examined.fallbacks.look_at(self._merger, person)
+                self._examined.note_fallback(self._merger, person)
             mailbox = person.mailbox
             # In their order: a hundred thousand times by name would take a tenth of a second.
             rows.append(

@@ -7,7 +7,6 @@ written; a network file system may neither lock nor flush it
 
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.tables import TableRow
 from petition.checks import letter as letter_checks
 from petition.checks.letter import CopiedTwice, refused_by, unfit, zone_of
-from petition.checks.rows import ROWS_NAMED, Duplicates, SharedProblems
+from petition.checks.rows import Duplicates, FirstRows, SharedProblems
 from petition.checks.style import StyleCheck, slips_of_campaign
 from petition.errors import CampaignError, Level, MergeHindered, MergeRefused, Problem, Problems
 from petition.merge.attachments import Files
@@ -94,30 +93,6 @@ def _network_kind(folder: Path) -> str | None:
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others only the header
 
 
-class Fallbacks:
-    """Those for whom there is no letter in their language: the first ones, and their number."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, list[Person]] = {}
-
-    def look_at(self, merger: Merger | None, person: Person) -> None:
-        """Count somebody for whom there is no letter in their language."""
-        if not merger or not person.language or person.excluded:
-            return
-        if not merger.language_of(person)[1]:
-            return
-        self._counts[person.language] += 1
-        first = self._first.setdefault(person.language, [])
-        if len(first) < ROWS_NAMED:
-            first.append(person)
-
-    def __iter__(self) -> Iterator[tuple[str, list[Person], int]]:
-        """The languages, the most wanted first, each with its first persons and their number."""
-        counts = self._counts.most_common()
-        return ((language, self._first[language], count) for language, count in counts)
-
-
 @dataclass
 class Examined:
     """A letter, its list, and what is wrong with them so far.
@@ -134,7 +109,7 @@ class Examined:
     frozen: Frozen | None = None
     people: PeopleList | None = None  # None: the list cannot be read
     problems: list[Problem] = field(default_factory=Problems)
-    fallbacks: Fallbacks = field(default_factory=Fallbacks)
+    fallbacks: dict[str, FirstRows] = field(default_factory=dict)  # by the language they want
     complete: Callable[[Person], Person] = lambda person: person  # with what the log knows
     is_barred: Callable[[str], bool] = lambda _: False  # whether an address opted out
     consent: Consent | None = None  # of the people of a bulk letter; None: it is personal
@@ -150,6 +125,11 @@ class Examined:
     def is_bulk(self) -> bool:
         """Whether an invalid row is left out, and does not stop the letter."""
         return self.consent is not None
+
+    def note_fallback(self, merger: Merger | None, person: Person) -> None:
+        """Note somebody for whom there is no letter in their language."""
+        if merger and person.language and not person.excluded and merger.language_of(person)[1]:
+            self.fallbacks.setdefault(person.language, FirstRows()).add(person)
 
     def judge(
         self, people: PeopleList

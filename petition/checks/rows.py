@@ -24,29 +24,33 @@ ROWS_NAMED = 5  # of those that share a problem
 
 
 @dataclass
-class _Rows:
-    problem: Problem
+class FirstRows:
+    """The first of many rows that share something, and their number."""
+
     first: list[Person] = field(default_factory=list)
     count: int = 0
+
+    def add(self, person: Person) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < ROWS_NAMED:
+            self.first.append(person)
 
 
 class SharedProblems:
     """Problems that rows share: each is reported once, with the first rows and their number."""
 
     def __init__(self) -> None:
-        self._found: dict[object, _Rows] = {}
+        self._found: dict[object, tuple[Problem, FirstRows]] = {}
 
     def add(self, problem: Problem, person: Person, key: object = None) -> None:
         """Add a row; a row with an equal problem, or an equal key, is reported with the first."""
-        rows = self._found.setdefault(key or problem, _Rows(problem))
-        rows.count += 1
-        if len(rows.first) < ROWS_NAMED:
-            rows.first.append(person)
+        self._found.setdefault(key or problem, (problem, FirstRows()))[1].add(person)
 
     def problems(self, at_least: str = "") -> Iterator[Problem]:
         """What was found; `at_least` says so of the number, if not all rows were looked at."""
-        for rows in self._found.values():
-            one, file, more = rows.problem, rows.first[0].file, ""
+        for one, rows in self._found.values():
+            file, more = rows.first[0].file, ""
             if str(one.mark).partition(".")[0] in SETTINGS:
                 pass  # it is the same for everybody
             elif one.file != file:

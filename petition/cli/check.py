@@ -231,7 +231,7 @@ class Inspection:
                 nonlocal count
                 count += len(people)
                 for person in people:
-                    examined.fallbacks.look_at(merger, person)
+                    examined.note_fallback(merger, person)
                     if not person.excluded and len(to_write_to) <= len(have):
                         to_write_to.add(folded(person.mailbox.addr_spec))
                 show(count)

@@ -16,7 +16,7 @@ from petition.cli import output
 from petition.cli.workspace import OUTBOX, WHO, Json, Workspace, Yes, addresses, people_named
 from petition.errors import CampaignError, UsageError
 from petition.outbox.database import file_of
-from petition.outbox.erasure import Erased, Redaction, held
+from petition.outbox.erasure import Erased, Redaction, copies_of, held, namesakes
 from petition.outbox.log import Log
 from petition.outbox.log_file import kept_copies
 from petition.outbox.manual import Forgotten
@@ -121,12 +121,14 @@ def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject
     except CampaignError as fault:  # the log can be erased all the same
         output.problems(fault.problems, on_stderr=True)
     redaction = Redaction(mailbox)
-    names = {name for log in known for name in privacy.names_in_log(log, mailbox)} | {
+    names = {copy["name"] for log in known for copy in copies_of(log, mailbox)} - {""}
+    names |= {
         trace.cells.get("name", "")
         for trace in _traces(place, DataSubject(mailbox))
         if redaction.has_address(trace.cells.get("email", ""))
     }
-    strangers = {one for log in known for one in privacy.strangers_in_log(log, mailbox, names)}
+    others = frozenset[str]().union(*(namesakes(log, mailbox) for log in known))
+    strangers = others.intersection(name.casefold() for name in names)
     return DataSubject.of(mailbox, signatories, names, strangers)
 
 

@@ -1,10 +1,10 @@
 """The plan of a `send`, shown before it asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from petition.campaign.settings import PaceSettings, Rate
-from petition.checks.campaign import Fallbacks
+from petition.checks.rows import FirstRows
 from petition.cli import output
 from petition.merge.message import Merger
 from petition.outbox.enqueue import Action
@@ -75,13 +75,14 @@ def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:
         yield "consent", f"everyone on {front.to}, according to petition.toml: {declared.reason}"
 
 
-def fallback_lines(merger: Merger, fallbacks: Fallbacks) -> Iterator[str]:
+def fallback_lines(merger: Merger, fallbacks: Mapping[str, FirstRows]) -> Iterator[str]:
     """Who gets the letter in a language other than their own, a line for each language."""
-    for language, persons, count in fallbacks:
-        used, _ = merger.language_of(persons[0])
-        who = ", ".join(str(person.mailbox) for person in persons)
-        who += f" and {count - len(persons):,} more" if count > len(persons) else ""
-        gets = "gets" if count == 1 else "get"
+    for language, rows in sorted(fallbacks.items(), key=lambda one: -one[1].count):
+        used, _ = merger.language_of(rows.first[0])
+        who = ", ".join(str(person.mailbox) for person in rows.first)
+        more = rows.count - len(rows.first)
+        who += f" and {more:,} more" if more else ""
+        gets = "gets" if rows.count == 1 else "get"
         yield f'no letter in "{language}": {who} {gets} it in "{used}"'
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import cache
 from html import escape
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
+from string import Template
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -254,8 +256,6 @@ _GROUPS = {
     "skipped": (State.SKIPPED,),
 }
 _STATUSES = {Status.NONE: "no answer", Status.UNCLASSIFIED: "to be classified"}
-# The browser itself refuses whatever the page might ask for.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # HTML does not allow control characters (13.1 of its standard), and a terminal that the page is
 # printed on would obey them. A quotation should show that they were there.
 _SHOWN = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
@@ -266,10 +266,8 @@ _WIDE, _HIGH = 1000, 100  # units of a drawing, which is stretched to its place
 def write(found: Figures, path: Path) -> None:
     """Write the report, replacing one that exists.
 
-    With addresses it is readable by its owner only; a public one by everybody.
-
-    Raises:
-        PetitionError: The path is a symbolic link, or a file that is not a page.
+    With addresses it is readable by its owner only; a public one by everybody. PetitionError if the
+    path is a symbolic link, or a file that is not a page.
     """
     if path.is_symlink():
         raise PetitionError(f"{path} is a symbolic link", "Name the file itself")
@@ -288,14 +286,18 @@ def write(found: Figures, path: Path) -> None:
         raise
 
 
-_BEGINNING = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+@cache
+def _layout() -> str:
+    """The page around the report; its policy refuses whatever the report might ask for."""
+    return (files("petition.report") / "page.html").read_text(encoding="utf-8")
 
 
 def _is_page(path: Path) -> bool:
     if not path.is_file():
         return False
+    beginning = _layout().partition('<meta name="viewport"')[0].encode()
     with path.open("rb") as file:
-        return file.read(len(_BEGINNING)) == _BEGINNING.encode()
+        return file.read(len(beginning)) == beginning
 
 
 class _Html(str):
@@ -319,16 +321,10 @@ def page(found: Figures) -> str:
     """The report as HTML."""
     style = (files("petition.report") / "style.css").read_text(encoding="utf-8")
     kind = "rehearsal" if found.is_rehearsal else "report"
-    title = _tag("title", f"{found.title}: {kind}")
-    return (
-        f"{_BEGINNING}"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"{title}\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n{_tag('main', *_body(found))}\n</body>\n</html>\n"
-    ).translate(_SHOWN)
+    page = Template(_layout()).substitute(
+        title=escape(f"{found.title}: {kind}"), style=style, body=_tag("main", *_body(found))
+    )
+    return page.translate(_SHOWN)
 
 
 def _body(found: Figures) -> Iterator[_Html]:

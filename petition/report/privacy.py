@@ -153,16 +153,6 @@ class Receipt:
     files: int = 0  # letters of the sandbox
 
 
-def names_in_log(log: Log, mailbox: str) -> set[str]:
-    """What the log calls the person of an address."""
-    return {str(one["name"]) for one in erasure.copies_of(log, mailbox)} - {""}
-
-
-def strangers_in_log(log: Log, mailbox: str, names: Iterable[str]) -> set[str]:
-    """Those of some names that others in the log have too, in lower case."""
-    return {one.casefold() for one in names} & erasure.namesakes(log, mailbox)
-
-
 def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
     """Erase a person from a log, and of a rehearsal from the sandbox's letters (`outbox`).
 
