@@ -452,7 +452,7 @@ def _of_lines(data: bytes) -> bytes:
 
 
 def _after_mbox_line(data: bytes) -> int:
-    begin = len(data) - len(data.lstrip(b"\r\n"))
+    begin = len(data) - len(data.lstrip(b"\r\n \t"))
     if data.startswith((b"From ", b">From "), begin):
         return data.find(b"\n", begin) + 1 or len(data)
     return begin

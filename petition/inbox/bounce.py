@@ -1,17 +1,14 @@
 """Bounces: delivery status notifications (RFC 3464, 6533), and reports written for people.
 
 The only module that imports flufl.bounce, whose patterns for old and rare mail servers come after
-RFC 3464 and our own.
-
-What the server says comes before its codes: many say 550 5.7.1 or 5.0.0 of a user that they do not
-know, and 5.1.1 of a mailbox that is full. A bounce is permanent only if it says that there is no
-such address.
+RFC 3464 and our own. A bounce is permanent only if it says that there is no such address
+(smtp/refusals.py).
 """
 
 import email
+import json
 import logging
 import re
-from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -20,16 +17,18 @@ from flufl.bounce import all_failures
 
 from petition import mail_parser
 from petition.address import folded
-from petition.inbox.patterns import Finding, Kind, alternatives, pattern, sections
+from petition.inbox.patterns import Finding, Kind, alternatives, pattern
 from petition.mail_parser import (
     Headers,
     MailPart,
+    all_addresses,
     decoded_header,
     first_address,
     is_returned,
     read_headers,
     returned_headers,
 )
+from petition.smtp.refusals import UNSURE, Cause, judge
 
 _TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ADDRESS_IN_REPORT = re.compile(
@@ -45,12 +44,13 @@ _ACTIONS = ("failed", "delayed", *_SUCCESSES)
 
 
 class _Notice(NamedTuple):
-    """What a report says of one recipient; the last three are empty where it does not say."""
+    """What a report says of one recipient; the texts are empty where it does not say."""
 
     action: str
     recipient: str
     status: str
     diagnostic: str
+    is_member: bool = False  # of an address that forwards to others (original and final differ)
 
 
 def _notices(mail: MailPart) -> list[_Notice]:
@@ -85,9 +85,11 @@ def _notice(fields: Headers) -> _Notice | None:
     said = re.sub(r"^\s*(?:x-)?[\w-]+\s*;\s*", "", diagnostic)
     remote = fields.get("x-supplementary-info") or fields.get("x-display-name")
     # If a mail was forwarded, the address that was written to is the original one.
-    named = (original, final, fields.get("x-actual-recipient"))
-    recipient = next(filter(None, map(_address_in, named)), "")
-    return _Notice(_action(action, status), recipient, status, said or remote)
+    named = [_address_in(one) for one in (original, final, fields.get("x-actual-recipient"))]
+    recipient = next(filter(None, named), "")
+    domains = [one.rpartition("@")[2].lower() for one in named[:2]]
+    is_member = all(domains) and domains[0] != domains[1]
+    return _Notice(_action(action, status), recipient, status, said or remote, is_member)
 
 
 def _action(text: str, status: str) -> str:
@@ -121,99 +123,12 @@ def _character(found: re.Match[str]) -> str:
     return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
 
 
-class Cause(Enum):
-    """Why a letter came back: in words, and whether no letter will ever arrive at the address."""
-
-    UNKNOWN_USER = ("the address does not exist", True)
-    UNKNOWN_DOMAIN = ("the domain does not exist or takes no mail", True)
-    MOVED = ("the person has moved to another address", True)
-    FULL = ("the mailbox is full", False)
-    TOO_LARGE = ("the letter is too large", False)
-    DISABLED = ("the mailbox is closed to mail", False)
-    SENDER = ("the sender or the server that sent it is refused", False)
-    POLICY = ("refused as spam or against a rule", False)
-    EXPIRED = ("it could not be delivered in time", False)
-    LOOP = ("the letter went in a circle", False)
-    OTHER = ("refused", False)
-
-    def __init__(self, words: str, is_permanent: bool) -> None:
-        self.words = words
-        self.is_permanent = is_permanent
-
-
-_UNSURE = frozenset({Cause.OTHER, Cause.EXPIRED, Cause.POLICY})
-# Enhanced status codes without their class (RFC 3463); what their words say comes first.
-_BY_CODE = {
-    "1.1": Cause.UNKNOWN_USER,
-    "1.2": Cause.UNKNOWN_DOMAIN,
-    "1.3": Cause.UNKNOWN_USER,
-    "1.6": Cause.MOVED,
-    "1.7": Cause.SENDER,
-    "1.8": Cause.SENDER,
-    "1.10": Cause.UNKNOWN_USER,
-    "2.1": Cause.DISABLED,
-    "2.2": Cause.FULL,
-    "2.3": Cause.TOO_LARGE,
-    "3.4": Cause.TOO_LARGE,
-    "4.4": Cause.UNKNOWN_DOMAIN,
-    "4.6": Cause.LOOP,
-    "4.7": Cause.EXPIRED,
-    "4.14": Cause.LOOP,
-    "4.310": Cause.UNKNOWN_DOMAIN,
-}
-# Headings of patterns.txt, compared in the order of that file: most say more than the code.
-_BY_WORDS = {
-    "sender refused": Cause.SENDER,
-    "refused by choice": Cause.POLICY,
-    "mailbox full": Cause.FULL,
-    "too large": Cause.TOO_LARGE,
-    "moved": Cause.MOVED,
-    "unknown domain": Cause.UNKNOWN_DOMAIN,
-    "unknown user": Cause.UNKNOWN_USER,
-}
-# These say less than the code, and count only if it says nothing.
-_BY_VAGUE_WORDS = {
-    "loop": Cause.LOOP,
-    "expired": Cause.EXPIRED,
-    "disabled": Cause.DISABLED,
-    "policy": Cause.POLICY,
-}
-_WORDS = [(pattern(name), _BY_WORDS[name]) for name in sections() if name in _BY_WORDS]
-_VAGUE_WORDS = [
-    (pattern(name), _BY_VAGUE_WORDS[name]) for name in sections() if name in _BY_VAGUE_WORDS
-]
 _REPLY = re.compile(
     r"(?:^|[\s:;(\[<>'\"#,-])(?:[45]\d\d)[ -](?:#|\(#)?([245]\.\d{1,3}\.\d{1,3})\b"
     r"|\b(?:smtp|said|error|code|status|response)[^\n]{0,40}?\b[45]\d\d\b[ -]"
     r"|^[^\S\n]*(?:<[^>\n]{0,320}>:? )?[45]\d\d[ -]",
     re.IGNORECASE | re.MULTILINE,
 )
-_ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
-_VAGUE_CODE = re.compile(r"[245]\.(?:0\.\d+|\d+\.0)")
-
-
-def judge(status: str, words: str) -> tuple[Cause, str | None]:
-    """What a refusal means, and its enhanced status code if it names one."""
-    given = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})", status)
-    codes = ([given[1]] if given else []) + _ENHANCED.findall(words[:6_000])
-    code = next((one for one in codes if not _VAGUE_CODE.fullmatch(one)), next(iter(codes), None))
-    is_temporary = code is not None and code.startswith("4.")
-    text = re.sub(r"\s+", " ", words.lower())[:6_000]
-    cause = next((cause for pattern, cause in _WORDS if pattern.search(text)), _by_code(code))
-    if cause is None:
-        otherwise = Cause.EXPIRED if is_temporary else Cause.OTHER
-        cause = next((one for pattern, one in _VAGUE_WORDS if pattern.search(text)), otherwise)
-    if cause.is_permanent and is_temporary and cause is not Cause.UNKNOWN_DOMAIN:
-        # "Later" for days: the letter is lost, but the address may well exist.
-        cause = Cause.EXPIRED
-    return cause, code
-
-
-def _by_code(code: str | None) -> Cause | None:
-    subject = code.partition(".")[2] if code else ""
-    return _BY_CODE.get(subject, Cause.POLICY if subject.startswith("7.") else None)
-
-
 _DAEMON = pattern("daemon")
 _SUBJECT = pattern("bounce subject")
 _DELAY_SUBJECT = pattern("delay subject")
@@ -236,21 +151,29 @@ _RETURNED_FIELD = re.compile(
 )
 # Lines of the letter's header that some notifications quote; whom it failed for is not in them.
 _OTHERS = re.compile(
-    r"^[ \t>]*(?:message-id|return-path|from|reply-to|sender|mail from|original sender)\s*:.*$",
+    r"^[ \t>]*(?:message-id|return-path|from|reply-to|sender|mail from|original sender)\s*:.*$"
+    r"|^[ \t]*to\s*:.*$(?=\n[ \t]*(?:subject|sent|cc)\s*:)"  # of the letter, as Exchange shows it
+    r"|\b(?:contact|assistance|questions?|help ?desk)\b[^\n@]{0,60}<?[\w.+-]{1,64}@[\w.-]{1,255}>?"
+    r"|\bfrom:?[ \t]+<?[\w.+-]{1,64}@[\w.-]{1,255}>?",
     re.IGNORECASE | re.MULTILINE,
 )
 _NO_REPLY = re.compile(
     r"^[^@]*(?:no|do[-_.]?not|dont)[-_.]?reply|^auto(?:matic|responder|-?reply)", re.IGNORECASE
 )
-_ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
+_ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}(?![\w-])"
 _ADDRESS_IN_TEXT = re.compile(_ADDR)
 _NAMED = re.compile(
     rf"<({_ADDR})>\s*(?::|\(|\.\.\.|$)"
     rf"|^[^\S\n]*[*>\"'-]{{0,3}}[^\S\n]*<?({_ADDR})>?:?[^\S\n]*(?:[\"'*]{{0,3}})$"
-    rf"|(?:{alternatives('before an address')})\s*[\"'`<(\[]{{0,2}}(?:smtp:|mailto:)?({_ADDR})"
+    rf"|(?<![\w.@+-])(?:{alternatives('before an address')})(?:[\s:]\s*|(?=[\"'`<(\[]))"
+    rf"[\"'`<(\[]{{0,2}}(?:smtp:|mailto:)?({_ADDR})"
     rf"|^[^\S\n]*({_ADDR})\s*(?:[:(–-]|\.\.\.|\s\d{{3}})",
     re.IGNORECASE | re.MULTILINE,
 )
+# A line of a list of those who were not reached.
+_LISTED = re.compile(rf"^[^\S\n]*<?({_ADDR})>?[^\S\n]*(?::[^\n]*|\([^\n]*)?$", re.MULTILINE)
+_WHOLE_REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -](?:[^\n]+\n?){1,6}")
+_RECIPIENTS = 100  # of one notification that are judged
 _FLUFL_BYTES = 64_000  # its detectors go over every line many times
 _FLUFL_LEVELS = 20  # the standard library's parser asks each level at each line
 # It logs a traceback for every mail that one of its detectors fails on.
@@ -260,6 +183,8 @@ _REASON_LENGTH = 300
 
 def bounce_of(mail: MailPart) -> Finding | None:
     """What a mail says of a letter's delivery; None: it is about something else."""
+    if told := _of_ses(mail):
+        return told
     reported = _notices(mail)
     text = _notice_text(mail)
     if not reported and (_is_daemon(mail) or has_null_sender(mail)):
@@ -301,7 +226,8 @@ def _is_daemon(mail: MailPart) -> bool:
 def _is_about_delivery(mail: MailPart, text: str) -> bool:
     """Whether a mail without a report is what a mail server says about a letter."""
     headers = mail.headers
-    if "x-failed-recipients" in headers:
+    brings_back = has_null_sender(mail) and returned(mail)
+    if "x-failed-recipients" in headers or (brings_back and _FAILED.search(text)):
         return True
     subject = headers.text("subject")
     by_subject = bool(_SUBJECT.search(subject[:500]) or _DELAY_SUBJECT.search(subject[:500]))
@@ -310,7 +236,7 @@ def _is_about_delivery(mail: MailPart, text: str) -> bool:
     address = first_address(headers.text("from"))
     is_person = address and not _DAEMON.search(address.rpartition("@")[0] + "@")
     if _is_daemon(mail) and not (is_reply and is_person):
-        return by_subject or opens or _says_so(text)
+        return by_subject or opens or _says_so(text) or judge("", text[:2_000])[0].is_permanent
     if is_reply:
         return False  # a person who answers a bounce, or passes one on
     if takes_no_reply(mail) or has_null_sender(mail) or "auto-submitted" in headers:
@@ -332,27 +258,59 @@ def _of_report(mail: MailPart, reported: list[_Notice], text: str) -> Finding:
     recipient = notice.recipient or _recipient(mail, text) or None
     if action in _SUCCESSES:
         return _of_success(_SUCCESSES[action], recipient, notice.status[:8] or None)
+    found = [
+        _of_notice(mail, one, text, one.recipient or recipient)
+        for one in ([notice] + [one for one in of_action if one is not notice])[:_RECIPIENTS]
+    ]
+    return found[0]._replace(others=tuple(found[1:]))
+
+
+def _of_notice(mail: MailPart, notice: _Notice, text: str, recipient: str | None) -> Finding:
     more = f"{notice.diagnostic} {_around(text, notice.recipient)}"
-    verdict = _judge_wider(notice.status, notice.diagnostic, more)
-    return _finding(action == "delayed", recipient, verdict, notice.diagnostic or text)
+    ours = _our_domains(mail, recipient or "")
+    verdict = _judge_wider(notice.status, notice.diagnostic, more, ours)
+    if notice.is_member and verdict[0].is_permanent:
+        verdict = Cause.MEMBER, verdict[1]
+    return _finding(notice.action == "delayed", recipient, verdict, notice.diagnostic or text)
 
 
 def _of_words(mail: MailPart, text: str) -> Finding:
-    recipient, subject = _recipient(mail, text), mail.headers.text("subject")
-    said = _around(text, recipient)
-    verdict = _judge_wider("", said, f"{said} {text[:4_000]} {subject[:300]}")
+    subject = mail.headers.text("subject")
     is_delay = bool(_DELAYED.search(text)) or (
         bool(_DELAY_SUBJECT.search(subject[:500])) and not _SUBJECT.search(subject[:500])
     )
-    at = said.lower().find(recipient.lower()) if recipient else 0
-    return _finding(is_delay, recipient or None, verdict, said[max(at, 0) :])
+    named = all_addresses(mail.headers.text("x-failed-recipients"))
+    named = named or _listed(text) or [_recipient(mail, text)]
+    found = []
+    for recipient in named[:_RECIPIENTS]:
+        said = _around(text, recipient)
+        # Our own address stands in a copy of the letter too: only a reply refuses it.
+        replies = "\n".join(one[0] for one in _WHOLE_REPLY.finditer(said))
+        ours = _our_domains(mail, recipient) if replies else ()
+        is_ours = bool(ours) and judge("", replies, ours)[0] is Cause.SENDER
+        wider = f"{said} {text[:4_000]} {subject[:300]}" if len(named) == 1 else said
+        verdict = _judge_wider("", replies if is_ours else said, wider, ours if is_ours else ())
+        at = said.lower().find(recipient.lower()) if recipient else 0
+        found.append(_finding(is_delay, recipient or None, verdict, said[max(at, 0) :]))
+    return found[0]._replace(others=tuple(found[1:]))
 
 
-def _judge_wider(status: str, words: str, more: str) -> tuple[Cause, str | None]:
+def _our_domains(mail: MailPart, recipient: str) -> tuple[str, ...]:
+    """The domains that the letter came from, unless it was for one of them."""
+    texts = [*mail.headers.all("to", "delivered-to")[:5]]
+    texts += [text for one in returned(mail)[:1] for text in one.all("from", "return-path")]
+    domains = {one.rpartition("@")[2].lower() for text in texts for one in all_addresses(text)[:5]}
+    theirs = recipient.rpartition("@")[2].lower()
+    return tuple(one for one in domains if one and one != theirs and not theirs.endswith(f".{one}"))
+
+
+def _judge_wider(
+    status: str, words: str, more: str, ours: tuple[str, ...]
+) -> tuple[Cause, str | None]:
     """Judge a refusal; if that leaves the cause open, by what is said around it."""
-    verdict = judge(status, words)
-    wider = judge(status, more) if verdict[0] in _UNSURE else verdict
-    return verdict if wider[0] in _UNSURE else wider
+    verdict = judge(status, words, ours)
+    wider = judge(status, more) if verdict[0] in UNSURE else verdict
+    return verdict if wider[0] in UNSURE else wider
 
 
 def _finding(
@@ -369,6 +327,30 @@ def _finding(
 
 def _of_success(reason: str, recipient: str | None, status: str | None = None) -> Finding:
     return Finding(Kind.AUTO_REPLY, recipient, status, None, reason, is_notice=True)
+
+
+def _of_ses(mail: MailPart) -> Finding | None:
+    """What Amazon SES tells through SNS: a JSON object in the text of a mail."""
+    if "x-amz-sns-message-id" not in mail.headers:
+        return None
+    text = next(iter(mail.texts("text/plain")), "")
+    try:
+        told = json.JSONDecoder().raw_decode(text, text.index("{"))[0]
+        kind = told.get("notificationType") or told.get("eventType")
+        if kind == "Complaint":
+            failed = told["complaint"]["complainedRecipients"][0]["emailAddress"]
+            return Finding(Kind.COMPLAINT, str(failed), None, None, "Amazon SES: a complaint")
+        if kind != "Bounce":
+            return None
+        found = []
+        for one in told["bounce"]["bouncedRecipients"][:_RECIPIENTS]:
+            status, said = str(one.get("status", "")), str(one.get("diagnosticCode", ""))
+            who = str(one["emailAddress"])
+            verdict = judge(status, said, _our_domains(mail, who))
+            found.append(_finding(False, who, verdict, said))
+        return found[0]._replace(others=tuple(found[1:]))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _recipient(mail: MailPart, text: str) -> str:
@@ -418,8 +400,23 @@ def _failures(data: bytes) -> frozenset[bytes] | None:
 def _around(text: str, address: str) -> str:
     """What a notification says of an address: the text after it and a little before."""
     at = text.lower().find(address.lower()) if address else -1
-    said = text[max(0, at - 300) : at + 1_500]
-    return said if at >= 0 and len(said.strip()) > len(address) + 10 else text[:4_000]
+    if at < 0:
+        return text[:4_000]
+    begin, end = max(0, at - 300), at + 1_500
+    for listed in _LISTED.finditer(text):  # its neighbours in a list have words of their own
+        is_other = folded(listed[1]) != folded(address)
+        begin = at if is_other and begin <= listed.start() < at else begin
+        if is_other and listed.start() > at:
+            end = min(end, listed.start())
+            break
+    said = text[begin:end]
+    return said if len(said.strip()) > len(address) + 10 else text[:4_000]
+
+
+def _listed(text: str) -> list[str]:
+    """The addresses that a notification lists, where there are several."""
+    found = dict.fromkeys(one[1] for one in _LISTED.finditer(text))
+    return list(found) if len(found) > 1 else []
 
 
 def _notice_text(mail: MailPart) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -200,7 +200,7 @@ def received(fetched: Fetched, source: str) -> Received:
     """A mail with all that is known of it."""
     unread = _unread(fetched, source)
     if fetched.aside:
-        return replace(unread, **asdict(set_aside(fetched.aside)))
+        return replace(unread, **set_aside(fetched.aside)._asdict())
     try:
         mail = read_mail(fetched.data)
         found = classify(mail)
@@ -214,10 +214,10 @@ def received(fetched: Fetched, source: str) -> Received:
             words=own_words(mail)[:_WORDS_LENGTH] if found.kind in _OF_PERSONS else "",
             tokens=(*_tokens(mail, found)[:_IDS], *_LEAVES.findall(subject[:100])),
             message_ids=tuple(_message_ids(mail, found)),
-            **asdict(found),
+            **found._asdict(),
         )
     except SetAside as reason:
-        return replace(unread, **asdict(set_aside(str(reason))))
+        return replace(unread, **set_aside(str(reason))._asdict())
     except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
         return failed_on(unread, fault)
 

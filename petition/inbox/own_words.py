@@ -32,9 +32,7 @@ _DATE = re.compile(r"\d{1,4}[./-]\s?\d{1,2}[./-]\s?\d{1,4}|(?<!\d)(?:19|20)\d\d(
 _TIME = re.compile(r"(?<!\d)\d{1,2}[:.h]\d{2}(?!\d)")
 _ADDRESS = re.compile(r"[^\s<>\"(),:;\[\]]{1,64}@[^\s<>\"(),:;\[\]]{1,255}")
 _END = re.compile(r"(?:[:：]|-{2,10}|>\s?:)\s*$")
-_OPENING = re.compile(
-    r"^[ >*]*-{0,10}\s?(?:on|at|am|le|el|il|em|op|den|dne|w dniu|в|на)\b", re.IGNORECASE
-)
+_OPENING = re.compile(rf"^[ >*]*-{{0,10}}\s?(?:{alternatives('before a date')})\b", re.IGNORECASE)
 _ATTRIBUTION = 600  # characters
 _WRAPPED = 3  # lines that an attribution goes over at most
 

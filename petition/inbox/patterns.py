@@ -1,10 +1,9 @@
 """What a mail can be, and the patterns of patterns.txt that it is known by."""
 
-import re
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from importlib.resources import files
+from typing import NamedTuple
+
+from petition.smtp.refusals import Phrases
 
 
 class Kind(StrEnum):
@@ -19,8 +18,7 @@ class Kind(StrEnum):
     ANSWER = "answer"  # a person wrote
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What one mail is."""
 
     kind: Kind | None  # None: the mail was set aside
@@ -29,22 +27,8 @@ class Finding:
     permanent: bool | None  # whether a bounce says that there is no such address
     reason: str  # why it was taken for that
     is_notice: bool = False  # it only says that the letter was delivered or opened
+    others: tuple["Finding", ...] = ()  # the same of further recipients whom a bounce names
 
 
-def pattern(name: str) -> re.Pattern[str]:
-    """The pattern of a heading; `^` and `$` match at the ends of any line."""
-    return re.compile(alternatives(name), re.IGNORECASE | re.MULTILINE)
-
-
-def alternatives(name: str) -> str:
-    """The lines of a heading as alternatives of a pattern."""
-    lines = (line for line in sections()[name].split("\n") if line)
-    return re.sub(r"<<([a-z ]+)>>", lambda it: f"(?:{alternatives(it[1])})", "|".join(lines))
-
-
-@cache
-def sections() -> dict[str, str]:
-    """The lines of each heading, in the order of the file."""
-    text = (files("petition.inbox") / "patterns.txt").read_text(encoding="utf-8")
-    _, *pieces = re.split(r"^== ([a-z ]+): .+$", text, flags=re.MULTILINE)
-    return dict(zip(pieces[::2], pieces[1::2], strict=True))
+_PHRASES = Phrases("petition.inbox", "patterns.txt")
+alternatives, pattern = _PHRASES.alternatives, _PHRASES.pattern

@@ -195,6 +195,7 @@ class Received:
     reason: str = ""  # why it was classified so
     words: str = ""  # what its sender wrote themselves
     is_notice: bool = False  # it only says that the letter was delivered or opened
+    others: tuple[Any, ...] = ()  # findings on further recipients whom a bounce names
     tokens: tuple[str, ...] = ()  # possible tokens in the addresses that it was sent to
     message_ids: tuple[str, ...] = ()  # that it answers or returns, the likeliest first
 
@@ -334,6 +335,8 @@ class Incoming:
         if self.log.database.one("has_mail", {"sha256": digest}):
             return None
         copy, matched_by = self.find(mail)
+        if copy and mail.others:
+            mail = _about(mail, copy)
         if matched_by == LEAVE_TOKEN:  # that address serves nothing else
             mail = replace(
                 mail, kind="unsubscribe", reason="it was sent to the unsubscribe address"
@@ -406,7 +409,11 @@ class Incoming:
         claimed = folded(mail.recipient or "")
         if claimed != copy.folded and claimed in self._other_recipients(copy):
             return ()  # a cc bounced: the state of a copy follows To
-        values = {"copy": copy.id, "reason": mail.reason[:_REPLY_LENGTH]}
+        # That of somebody behind the address, of an alias or a list, says nothing against it.
+        is_behind = claimed not in {"", copy.folded}
+        is_theirs = is_theirs and not is_behind
+        whose = f"{mail.recipient}, to whom it was passed on: " if is_behind else ""
+        values = {"copy": copy.id, "reason": f"{whose}{mail.reason}"[:_REPLY_LENGTH]}
         models.pick(self.log.database, "pick_bounced", values)
         if not models.move(self.log.database, self.log.now, by="bounce"):
             return ()
@@ -464,6 +471,20 @@ def failed_on(mail: Received, fault: Exception) -> Received:
         sender=mail.sender,
         subject=mail.subject,
         reason=reason,
+    )
+
+
+def _about(mail: Received, copy: Copy) -> Received:
+    """A bounce as it concerns the one to whom a copy went, if it names them beside others."""
+    theirs = (one for one in mail.others if folded(one.recipient or "") == copy.folded)
+    if folded(mail.recipient or "") == copy.folded or not (found := next(theirs, None)):
+        return mail
+    return replace(
+        mail,
+        recipient=found.recipient,
+        status=found.status,
+        permanent=found.permanent,
+        reason=found.reason,
     )
 
 

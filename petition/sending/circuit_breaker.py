@@ -16,6 +16,7 @@ from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.sending.rate_limit import SLOWED_SECONDS, Pace, provider_of
 from petition.smtp.login import OpeningTrouble
+from petition.smtp.refusals import judge
 from petition.smtp.replies import Outcome, Reply, Scope, Stage, Verdict
 
 
@@ -224,7 +225,7 @@ class CircuitBreaker:
             return
         self._unknown += 1
         self._unknown_in_a_row += 1
-        if verdict.reply and verdict.reply.enhanced in _NO_MAILBOX:
+        if verdict.reply and _denies_mailbox(verdict.reply):
             self._doubtful.append(mailbox)
         half_of_the_first = self._tried <= _FIRST and self._unknown >= _FIRST // 2
         if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW or half_of_the_first:
@@ -233,6 +234,12 @@ class CircuitBreaker:
     def _begin_episode(self) -> None:
         self.episode += 1
         self.troubles += 1
+
+
+def _denies_mailbox(reply: Reply) -> bool:
+    """Whether a reply says that there is no such mailbox, and its words say nothing else."""
+    code = reply.enhanced or ""
+    return code in _NO_MAILBOX and judge(code, reply.text)[0].is_permanent
 
 
 def _is_refused_by_policy(verdict: Verdict) -> bool:
@@ -269,9 +276,7 @@ class Slowing:
             if _asks_for_less(verdict.reply):
                 self._pace.slow_down(domain)
                 self._note_once(domain, Slowed(domain, said, SLOWED_SECONDS))
-            elif (verdict.reply.enhanced or "").startswith("5.7.") and self._pace.refused_by_policy(
-                domain
-            ):
+            elif _is_policy(verdict) and self._pace.refused_by_policy(domain):
                 self._note(Slowed(provider_of(domain), said, math.inf))
 
     def rest(self, episode: int, said: str, seconds: float) -> None:
@@ -287,6 +292,12 @@ class Slowing:
         if reason not in self._noted:
             self._noted.add(reason)
             self._note(slowed)
+
+
+def _is_policy(verdict: Verdict) -> bool:
+    """Whether a provider refused this letter, and not the server all of them (RFC 3463 3.8)."""
+    enhanced = (verdict.reply and verdict.reply.enhanced) or ""
+    return verdict.scope is not Scope.SERVER and enhanced.startswith("5.7.")
 
 
 def _asks_for_less(reply: Reply) -> bool:

@@ -15,6 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from petition.smtp.refusals import names_limit
+
 TEXT_LIMIT = 500  # characters of a reply that are kept
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)", re.ASCII)
@@ -182,6 +184,8 @@ def _is_about_server(stage: Stage, reply: Reply) -> bool:
     # account is reached (Gmail, in reply to RCPT, DATA or the dot).
     if reply.code == 530 or (reply.code >= 500 and reply.enhanced == "5.4.5"):
         return True
+    if names_limit(reply.text) and reply.enhanced not in _OF_MAILBOX:
+        return True
     # At MAIL the server knows no recipient yet: a rate limit (Postfix's anvil) is meant for us.
     return stage is Stage.MAIL and reply.code < 500 and (reply.enhanced or "").startswith("4.7.")
 
@@ -194,6 +198,7 @@ def scrub(line: bytes) -> str:
     return text.strip()
 
 
+_OF_MAILBOX = frozenset({"4.2.1", "4.2.2", "5.2.2", "4.5.3", "5.5.3"})  # of this letter alone
 _BEFORE_LETTERS = frozenset({Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
 
 _ANY_2XX = range(200, 300)
@@ -252,6 +257,10 @@ def known_replies() -> list[KnownReply]:
     return [KnownReply(**one) for one in tomllib.loads(text)["replies"]]
 
 
+TOO_FAST = "Set a rate in [pace] below what the server allows"
+
+
 def advice(host: str, reply: str) -> str | None:
     """What to do about a well-known reply (code, enhanced status code, text) of a host, or None."""
-    return next((known.hint for known in known_replies() if known.fits(host, reply)), None)
+    known = next((known.hint for known in known_replies() if known.fits(host, reply)), None)
+    return known or (TOO_FAST if names_limit(reply) else None)

@@ -70,7 +70,7 @@ def test_what_the_server_said_to_a_letter_is_told_with_what_to_do(
 ):
     scene = Scene(tmp_path)
     ending, _ = play(scene, {Phase.MAIL: [answer(said)] * 9})
-    assert ending.broken == said
+    assert ending.broken == said, (ending, scene.states)
     assert hint in (advice("mail.example.org", ending.broken) or "")
     assert scene.states == ["queued"] * 3
 
@@ -306,3 +306,36 @@ def test_nineteen_in_a_row_are_a_bad_list_and_not_a_broken_server(tmp_path: Path
     ending, _ = play(scene, {Phase.RCPT: [Act()] * 25 + [NOBODY] * 19})
     assert not ending.is_over
     assert len(scene.suppressed()) == 19
+
+
+LIMITS = [
+    "450 Too many requests. Try again later. #MS-ST-G",
+    "550 5.1.1 <p4@x.example> - 192.0.2.7 has sent to too many recipients this hour. IB607",
+    "550 5.7.1 Domain campaign.example has exceeded the max emails per hour (20/20) allowed",
+]
+
+
+@pytest.mark.parametrize("said", LIMITS)
+def test_a_limit_of_the_server_pauses_the_run_and_is_charged_to_nobody(tmp_path: Path, said: str):
+    scene = Scene(tmp_path, people=6)
+    ending, _ = play(scene, {Phase.RCPT: [Act()] * 3 + [answer(said)] * 2})
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 6
+    assert scene.suppressed() == []
+    assert {copy.attempts for copy in scene.copies()} == {1}
+
+
+@pytest.mark.parametrize("said", LIMITS)
+def test_a_limit_that_stays_ends_the_run_with_advice(tmp_path: Path, said: str):
+    scene = Scene(tmp_path, people=30)
+    ending, _ = play(scene, {Phase.RCPT: [Act()] * 3 + [answer(said)] * 99})
+    assert ending.broken == said, (ending, scene.states)
+    assert "rate" in (advice("mail.example.org", ending.broken) or "")
+    assert scene.states == ["sent"] * 3 + ["queued"] * 27
+
+
+def test_words_about_us_outweigh_the_code_of_an_unknown_mailbox(tmp_path: Path):
+    scene = Scene(tmp_path, people=5)
+    words = ("550 5.1.1 your IP has a bad reputation", "550 5.1.1 account temporarily locked")
+    play(scene, {Phase.RCPT: [*map(answer, words), NOBODY]})
+    assert scene.suppressed() == ["p3@x.example"]

@@ -6,25 +6,27 @@ from itertools import pairwise
 import pytest
 
 from petition.inbox import bounce
-from petition.inbox.bounce import Cause, judge
 from petition.inbox.classify import explain
-from petition.inbox.patterns import Kind, sections
+from petition.inbox.patterns import Kind
 from petition.mail_parser import read_mail
+from petition.smtp.refusals import PHRASES, Cause, judge
 from tests.unit.inbox.test_classify import rows
 
 ANSWER = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: Re: x\n\nWe have read it.\n"
 # Words of each cause, in the order in which the causes count.
 WORDS = {
     "sender refused": (Cause.SENDER, "relay denied"),
+    "sending limit": (Cause.SENDER, "too many messages from you this hour"),
+    "trouble": (Cause.EXPIRED, "name service error for kaz.example: host not found, try again"),
     "refused by choice": (Cause.POLICY, "blocked by the recipient"),
     "mailbox full": (Cause.FULL, "mailbox full"),
     "too large": (Cause.TOO_LARGE, "message too large"),
     "moved": (Cause.MOVED, "no longer with the company"),
     "unknown domain": (Cause.UNKNOWN_DOMAIN, "host not found"),
     "unknown user": (Cause.UNKNOWN_USER, "no such user"),
+    "disabled": (Cause.DISABLED, "account is disabled"),
     "loop": (Cause.LOOP, "too many hops"),
     "expired": (Cause.EXPIRED, "retry timeout exceeded"),
-    "disabled": (Cause.DISABLED, "account is disabled"),
     "policy": (Cause.POLICY, "message content rejected"),
 }
 
@@ -44,7 +46,7 @@ def test_the_first_heading_that_matches_decides(first: str, second: str):
 
 
 def test_the_headings_are_in_the_order_in_which_they_count():
-    assert [name for name in sections() if name in WORDS] == list(WORDS)
+    assert [name for name in PHRASES.sections if name in WORDS] == list(WORDS)
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -109,3 +109,33 @@ def test_a_bounce_that_comes_before_the_servers_answer_counts_when_that_is_known
     assert (first, second, fourth) == ([("waits",)], [], [])
     assert third == [("bounced", "suppressed")]
     assert log.counts("open").by_state[State.BOUNCED] == 1
+
+
+OTHER = b"<press@gazette.example>: 550 5.1.1 User unknown\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "effects"),
+    [
+        (BOUNCE.replace(b"<ann", OTHER + b"<ann"), ("bounced", "suppressed")),
+        (BOUNCE.replace(b"<ann@x.example>", b"<old@elsewhere.example>"), ("bounced",)),
+        (BOUNCE.replace(b"5.1.1 User unknown", b"5.7.1 Helo command rejected"), ("bounced",)),
+    ],
+)
+def test_a_bounce_suppresses_only_whom_it_is_about(
+    log: Log, queue: Callable[..., Listing], text: bytes, effects: tuple[str, ...]
+):
+    queue("ann")
+    bring_to(log, "ann", State.SENT)
+    bounce = Fetched("1", text % token_of(log, "ann@x.example").encode())
+    batches = read_into(Incoming(log), [bounce], "maildir:x")
+    assert [one.effects for batch in batches for one in batch] == [effects]
+
+
+def test_a_cc_that_bounces_with_to_leaves_its_reason_to_to(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    bring_to(log, "ann", State.SENT)
+    text = BOUNCE.replace(b"<ann", OTHER.replace(b"User unknown", b"is full") + b"<ann")
+    bounce = Fetched("1", text % token_of(log, "ann@x.example").encode())
+    ((recorded,),) = read_into(Incoming(log), [bounce], "maildir:x")
+    assert (recorded.mail.recipient, recorded.mail.permanent) == ("ann@x.example", True)
