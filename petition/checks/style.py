@@ -12,16 +12,7 @@ from petition.campaign.folder import Campaign
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
-from petition.checks.rows import (
-    SLIPS,
-    SharedProblems,
-    brings_along,
-    may_be_odd,
-    odd_cells,
-    odd_names,
-    shouted_signatures,
-    two_spellings,
-)
+from petition.checks import rows
 from petition.errors import Level, Problem
 from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
 from petition.template.compile import joined_lines, names_in
@@ -46,7 +37,7 @@ _KINDS = {
         "|".join(known["patterns"]).replace("NAME", _NAME),
         re.MULTILINE | (re.IGNORECASE if known.get("any_case") else re.NOFLAG),
     )
-    for kind, known in SLIPS["text"].items()
+    for kind, known in rows.SLIPS["text"].items()
 }
 # What a letter can name beside the columns of its list.
 _KNOWN = ("demands", "signatories", "today", "replyby", "unsubscribe", "sendername")
@@ -88,7 +79,7 @@ def _slips_of_kind(kind: str, text: str, language: str) -> Iterator[Slip]:
     for found in _KINDS[kind].finditer(text):
         if found.group() != "TODO" or language.partition("-")[0] not in _SPANISH:
             name = _bare_name(found.group()) if kind == "placeholder" else ""
-            known = SLIPS["text"][kind]
+            known = rows.SLIPS["text"][kind]
             what = known["what"].replace("{}", quoted(found.group()))
             yield Slip(*found.span(), what, known["hint"], name)
 
@@ -162,8 +153,8 @@ def slips_of_campaign(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
     yield from run_on(letter)
     if "signatories" in names_in(letter.default_text):
         file = campaign.settings.people["signatories"]
-        yield from two_spellings(file, campaign.signatories)
-        yield from shouted_signatures(file, campaign.signatories)
+        yield from rows.two_spellings(file, campaign.signatories)
+        yield from rows.shouted_signatures(file, campaign.signatories)
 
 
 def broken_promises(letter: Letter) -> Iterator[Problem]:
@@ -171,7 +162,7 @@ def broken_promises(letter: Letter) -> Iterator[Problem]:
     if letter.front.attachments or letter.front.event:
         return
     for text in letter.texts.values():
-        words = "|".join(SLIPS["promises"].get(text.language.partition("-")[0], ["(?!)"]))
+        words = "|".join(rows.SLIPS["promises"].get(text.language.partition("-")[0], ["(?!)"]))
         if found := re.search(rf"\b(?:{words})\b", text.body, re.IGNORECASE):
             line = text.body_line + text.body.count("\n", 0, found.start())
             shown = " ".join(found.group().split())
@@ -235,8 +226,8 @@ class StyleCheck:
 
     def __init__(self, letter: Letter) -> None:
         self._letter = letter
-        self._in_letter = SharedProblems()
-        self._in_rows = SharedProblems()
+        self._in_letter = rows.SharedProblems()
+        self._in_rows = rows.SharedProblems()
         self._shapes: set[tuple[object, ...]] = set()
         self._seen = 0
         sources = [f"{text.subject}\n{text.body}" for text in letter.texts.values()]
@@ -247,10 +238,10 @@ class StyleCheck:
     def look_at(self, person: Person, copy: CheckedCopy | None) -> None:
         """Look at a person's row, and at the copy if it could be made."""
         cells = [person.fields.get(column, "") for column in self._columns]
-        is_odd = may_be_odd(cells)
-        found = list(odd_names(person.fields))
+        is_odd = rows.may_be_odd(cells)
+        found = list(rows.odd_names(person.fields))
         if is_odd:
-            found += odd_cells(person.fields, self._columns, self._before_sign)
+            found += rows.odd_cells(person.fields, self._columns, self._before_sign)
         for hint, what in {hint: what for what, hint in reversed(found)}.items():
             problem = Problem(person.file, person.line, what, hint, Level.WARNING)
             self._in_rows.add(problem, person, key=hint)
@@ -263,7 +254,7 @@ class StyleCheck:
             what = f"the subject is longer than {SUBJECT_LIMIT} characters"
             hint = "Shorten it: most programs cut it off in the list of letters"
             slips.append(Problem(text.file, text.subject_line, what, hint, Level.WARNING))
-        if self._is_read(person, copy.language) or (is_odd and brings_along(cells)):
+        if self._is_read(person, copy.language) or (is_odd and rows.brings_along(cells)):
             slips += _slips_in(copy, text, {*map(_bare_name, person.fields), *_KNOWN})
         for problem in dict.fromkeys(slips):
             self._in_letter.add(problem, person)
@@ -384,7 +375,7 @@ def _weekdays(language: str) -> tuple[re.Pattern[str], ...]:
     """How a language writes the weekdays from Monday, in all their forms."""
     primary = language.partition("-")[0]
     days = locale_of(language).days
-    patterns = SLIPS["weekdays"].get(primary) or [
+    patterns = rows.SLIPS["weekdays"].get(primary) or [
         "|".join(
             rf"{re.escape(days[context]['wide'][day])}\w{{0,2}}"  # "Mondays", "Montags"
             for context in ("format", "stand-alone")

@@ -21,13 +21,7 @@ from jinja2 import nodes
 from petition.campaign.tables import answer
 from petition.errors import PetitionError
 from petition.template.fields import EmptyCell, Value, ValueRefused, is_printable, printed
-from petition.template.sandbox import (
-    FAULTS,
-    SAYS_YES,
-    LetterEnvironment,
-    can_grow,
-    captures,
-)
+from petition.template.sandbox import FAULTS, SAYS_YES, LetterEnvironment, can_grow, captures
 from petition.template.tags import FILTERS, Template
 
 # With an escaped dot at its beginning and a soft line break at its end a line has at most 76.

@@ -13,14 +13,7 @@ import css_inline
 
 from petition.template.fields import locale_of
 from petition.template.markdown import INLINE, LISTS, Node, plain_words
-from petition.template.tags import (
-    LINK_FILTERS,
-    TAG,
-    Marked,
-    Role,
-    Tag,
-    escape_link,
-)
+from petition.template.tags import LINK_FILTERS, TAG, Marked, Role, Tag, escape_link
 
 _NAMES = {
     "paragraph": "p",

@@ -11,19 +11,9 @@ from jinja2.tests import TESTS
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest, nearest_hint
 from petition.campaign.signatories import Signatory
+from petition.template import sandbox
 from petition.template.error_texts import SLIPS
 from petition.template.fields import ANSWER_FIELDS, DEMAND_FIELDS, SIGNATORY_FIELDS, ValueRefused
-from petition.template.sandbox import (
-    ROW,
-    LetterEnvironment,
-    bare_conditions,
-    captures,
-    column_of,
-    known_filters,
-    nodes_of,
-    template_syntax,
-    tree_of,
-)
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
 
 
@@ -70,7 +60,7 @@ def check_statements(tree: nodes.Template, report: Report) -> bool:
         what = "a letter is one file and cannot include another"
         report(node.lineno, what, "Write the text into the letter itself")
     escaping = tree.find_all(nodes.ScopedEvalContextModifier)
-    found = [*captures(tree), *((node.lineno, "autoescape") for node in escaping)]
+    found = [*sandbox.captures(tree), *((node.lineno, "autoescape") for node in escaping)]
     for line, keyword in found:
         what = f"{_SHOWN.get(keyword, f'{{% {keyword} %}}')} cannot be used in a letter"
         report(line, what, SLIPS["statements"][keyword], keyword)
@@ -107,7 +97,7 @@ class NameCheck:
             self._check_fields(self.tree, name, fields)
 
     def _check_filters(self) -> None:
-        known = known_filters()
+        known = sandbox.known_filters()
         for used in self.tree.find_all(nodes.Filter):
             if used.name in {"safe", "e", "escape"}:
                 what = f'there is no filter "{used.name}": fields are always escaped'
@@ -246,10 +236,10 @@ class ComparedCell(NamedTuple):
 
 def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[ComparedCell]:
     """The comparisons of a template or condition that no cell can meet."""
-    for compare in nodes_of(tree, nodes.Compare):
+    for compare in sandbox.nodes_of(tree, nodes.Compare):
         sides = [compare.expr, *(operand.expr for operand in compare.ops)]
         yield from _compared(compare.lineno, sides, columns)
-    for test in nodes_of(tree, nodes.Test):
+    for test in sandbox.nodes_of(tree, nodes.Test):
         if test.name in _CONSTANTS:
             constant = nodes.Const(_CONSTANTS[test.name])
             yield from _compared(test.lineno, [test.node, constant], columns)
@@ -279,9 +269,9 @@ def _numbers(node: nodes.Node) -> Iterator[float | None]:
 
 def _cell(node: nodes.Node, columns: Container[str]) -> str:
     """The cell that an expression is, as its author wrote it; "" if it is something else."""
-    column = column_of(node, columns)
-    is_alone = any(name.name == column for name in nodes_of(node, nodes.Name))
-    return f"{ROW}.{column}" if column and not is_alone else column
+    column = sandbox.column_of(node, columns)
+    is_alone = any(name.name == column for name in sandbox.nodes_of(node, nodes.Name))
+    return f"{sandbox.ROW}.{column}" if column and not is_alone else column
 
 
 def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
@@ -294,14 +284,14 @@ def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
     line = default.line_of("attachments")
     sources += [(default, line, path) for path in default.front.attachments]
     for text, line, source in sources:
-        for owner, part, column in bare_conditions(tree_of(source)):
+        for owner, part, column in sandbox.bare_conditions(sandbox.tree_of(source)):
             found.setdefault(column, (text.file, line + getattr(owner, part).lineno - 1))
     return found
 
 
 def shown_to_all(source: str) -> set[str]:
     """The names that a template prints whatever a row holds: outside of every condition."""
-    tree = LetterEnvironment(str).parse(source)
+    tree = sandbox.LetterEnvironment(str).parse(source)
     printed = (node for one in tree.body if isinstance(one, nodes.Output) for node in one.nodes)
     return set(filter(None, map(_printed_name, printed)))
 
@@ -314,7 +304,7 @@ def _printed_name(node: nodes.Node) -> str:
 
 def chosen(source: str, signatories: SignatoryList) -> SignatoryList | None:
     """The signatories that an expression stands for; None: it does not stand for any."""
-    (output,) = template_syntax().parse(f"{{{{ {source} }}}}").find_all(nodes.Output)
+    (output,) = sandbox.template_syntax().parse(f"{{{{ {source} }}}}").find_all(nodes.Output)
     return _chosen(output.nodes[0], signatories)
 
 
@@ -374,7 +364,7 @@ def _asked(texts: Sequence[LetterText]) -> Mapping[str, set[str] | None]:
     """The fields that a letter chooses by, each with its values; None: values of the recipient."""
     asked: dict[str, set[str] | None] = {}
     sources = [source for text in texts for source in (text.subject, text.body)]
-    used = [one for source in sources for one in tree_of(source).find_all(nodes.Filter)]
+    used = [one for source in sources for one in sandbox.tree_of(source).find_all(nodes.Filter)]
     for pair in (pair for one in used if one.name == "where" for pair in _keywords_of(one)):
         known = asked.setdefault(pair.key, set())
         if not isinstance(pair.value, nodes.Const):

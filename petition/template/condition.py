@@ -45,12 +45,9 @@ class BareColumns:
 
     If all filled cells say yes or no, that is what they count as. Otherwise any filled cell is
     true. Some of each kind are an error. The first filled cell decides, and a later one agrees or
-    makes an error of it, so that a list is judged while its copies are merged.
-
-    Args:
-        columns: Their names.
-        before: Those that counted as yes or no when the letter was frozen; they still do unless a
-            cell contradicts, and so do not the others. None: nothing was decided yet.
+    makes an error of it, so that a list is judged while its copies are merged. Columns that counted
+    as yes or no when the letter was frozen (`before`) still do unless a cell contradicts, and the
+    others do not.
     """
 
     def __init__(self, columns: Iterable[str], before: Collection[str] | None = None) -> None:
