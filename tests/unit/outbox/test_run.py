@@ -231,7 +231,7 @@ def test_what_is_withdrawn_while_a_run_has_it_in_hand_gets_no_dot(
     assert {(copy.state, copy.reason) for copy in log.copies("open")} == {
         (State.SKIPPED, "withdrawn")
     }
-    steps_of_bob = [(event.from_state, event.to_state) for event in log.events("bob")]
+    steps_of_bob = [(event.from_state, event.to_state) for event in log.events("bob@x.example")]
     assert steps_of_bob[-2:] == [(State.SENDING, end), (end, State.SKIPPED)]
 
 

@@ -103,7 +103,7 @@ def test_a_letter_that_is_deferred_for_five_days_fails_with_an_event(
         with Log(log.url, clock=lambda days=days: now + timedelta(days=days)) as later:
             later.look_at_deferred(GIVE_UP, LONGEST)
         assert {copy.row_id: copy.state for copy in log.copies("open")}["ann"] is state
-    last = list(log.events("ann"))[-1]
+    last = list(log.events("ann@x.example"))[-1]
     assert (last.from_state, last.to_state, last.reason) == (
         State.DEFERRED,
         State.FAILED,
