@@ -5,9 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from stat import S_ISREG
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from petition import mail_parser
 from petition.errors import ServerTrouble, UsageError
@@ -25,10 +26,12 @@ from petition.mail_parser import (
 )
 from petition.outbox.inbound import Incoming, Received, Recorded, failed_on
 
-# What separates the mails of an mbox: a blank line, then "From somebody day time year".
-_NEXT = re.compile(
-    rb"\r?\n(?=\r?\nFrom \S{1,320} [^\n]{0,80}\d{2}:\d{2}[^\n]{0,80}\r?\n[!-9;-~]{1,80}:)"
-)
+# What separates the mails of an mbox: a blank line, "From somebody day time year", then a header.
+# Programs that do not write `>From` leave such lines of a text as they are.
+_BEGINS = rb"From \S{1,320} [^\n]{0,80}\d{2}:\d{2}[^\n]{0,80}\r?\n"
+_HEADER = rb"[!-9;-~]{1,80}:"
+_NEXT = re.compile(rb"\r?\n(?=\r?\n" + _BEGINS + _HEADER + rb")")
+_SEPARATOR = re.compile(_BEGINS + _HEADER)
 
 # Follow no link and wait for no pipe. Windows has neither flag, nor such files.
 _TO_READ = (
@@ -100,8 +103,8 @@ class Mbox:
         mail = bytearray()  # a list of lines would take ten times the memory
         is_blank = is_first = True
         with self._path.open("rb") as file:
-            while line := file.readline(1_000_000):  # a line may have no end
-                if is_blank and line.startswith(b"From "):
+            for line, following in pairwise(_lines(file)):
+                if is_blank and _SEPARATOR.match(line + following):
                     if not is_first:
                         yield Fetched(str(number), _mail(mail))
                         number, mail = number + 1, bytearray()
@@ -110,6 +113,12 @@ class Mbox:
                 is_blank, is_first = not line.strip(), False
         if not is_first:
             yield Fetched(str(number), _mail(mail))
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(1_000_000):  # a line may have no end
+        yield line
+    yield b""
 
 
 def _open(path: str, _flags: int) -> int:

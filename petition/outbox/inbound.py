@@ -266,10 +266,14 @@ class Incoming:
         return {place for _, _, place in rows}
 
     def sent_since(self) -> str | None:
-        """The day of the first letter as IMAP searches for it (RFC 9051 6.4.4); None: none went."""
+        """The day from which IMAP is searched (RFC 9051 6.4.4); None: no letter went.
+
+        It is the day before the first letter: a server compares days of its own time zone.
+        """
         day, now = self.log.database.moment("first_sent"), self.log.clock()
         if day and day > now:  # a clock was ahead
             day = now - _CLOCK_WAS_AHEAD
+        day = day - timedelta(days=1) if day else None
         return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}" if day else None
 
     def unmatched(self, limit: int) -> list[Unmatched]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -139,3 +140,14 @@ def test_a_cc_that_bounces_with_to_leaves_its_reason_to_to(log: Log, queue: Call
     bounce = Fetched("1", text % token_of(log, "ann@x.example").encode())
     ((recorded,),) = read_into(Incoming(log), [bounce], "maildir:x")
     assert (recorded.mail.recipient, recorded.mail.permanent) == ("ann@x.example", True)
+
+
+def test_an_imap_server_of_any_zone_is_asked_for_the_first_evening(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann")
+    assert Incoming(log).sent_since() is None
+    before = log.clock()
+    bring_to(log, "ann", State.SENT)
+    asked = datetime.strptime(Incoming(log).sent_since() or "", "%d-%b-%Y").replace(tzinfo=UTC)
+    assert timedelta(days=1) <= before - asked < timedelta(days=2)
