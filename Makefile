@@ -1,6 +1,9 @@
 # Commands for people: `make demo` and `make demo-answers` show what petition does, `make test`
 # proves it. Each sets up .venv by itself; none needs another.
 
+# Every process of a test would compile petition anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := build/demo

@@ -1,14 +1,18 @@
 """What all tests share: components that are not Python packages."""
 
+import gc
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import SHARED
+from tests.servers.authority import Authority
 from tests.servers.browser import NODE_MODULES
 from tests.servers.postgres import BINARIES, Postgres, running_postgres
 
@@ -22,6 +26,14 @@ for _name, _examples in {"fast": 20, "moderate": 50, "thorough": 300}.items():
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("moderate")
+
+# Most tests wait for a disk that keeps what they write, and need none: where there is enough memory
+# for it, their files are there.
+_MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
+    _there = os.statvfs(_MEMORY)
+    if _there.f_bavail * _there.f_frsize > 2 * 2**30 and not _there.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 # A job that a shell put into the background ignores SIGINT, one under nohup SIGHUP, and so would
 # every process that it starts. Where we handle a signal, they begin with its default.
@@ -58,6 +70,12 @@ def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs the certificates of servers; a client trusts it only if it is told to."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for all tests of a process; each log in it is a schema of its own."""
     if BINARIES is None:
@@ -70,6 +88,20 @@ def postgres() -> Iterator[Postgres]:
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many processes as cores: many tests wait for a server more than they work."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a folder that all processes of a run share."""
+    if not hasattr(config, "workerinput"):
+        shared = tempfile.mkdtemp(prefix="shared-")
+        Path(shared).chmod(0o755)
+        os.environ[SHARED] = shared
+        config.add_cleanup(lambda: shutil.rmtree(shared, ignore_errors=True))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of every later search for garbage."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,7 @@ caches that no campaign changes: patterns, names of countries and months, the he
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import io
 import json
@@ -22,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -224,6 +226,9 @@ def _serve(listener: socket.socket, lifeline: socket.socket) -> Callable[[], obj
             _replace(name, file, mode)
         for one in (listener, lifeline, ended, bell, answer, *answers.values()):
             one.close()
+        if sys.stdin.isatty():  # which is its own: Ctrl-C ends it, and it asks for passwords there
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         return _become(*json.loads(request))
 
 

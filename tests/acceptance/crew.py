@@ -88,14 +88,19 @@ _NUMBERS = itertools.count()
 
 def states_of(campaign: SmallCampaign, letter: str = "open-letter") -> dict[str, str]:
     """The same as `campaign.states()`, without the start of a process."""
-    query = "SELECT mailbox, state FROM copy WHERE letter = %s AND newest = 1"
     with psycopg.connect(campaign.env["PETITION_DATABASE"]) as connection:
-        rows = connection.execute(query, [letter]).fetchall()
+        return _states(connection, letter)
+
+
+def _states(connection: psycopg.Connection, letter: str = "open-letter") -> dict[str, str]:
+    query = "SELECT mailbox, state FROM copy WHERE letter = %s AND newest = 1"
+    rows = connection.execute(query, [letter]).fetchall()
     return {mailbox.partition("@")[0]: state for mailbox, state in rows}
 
 
 def wait_until_done(campaign: SmallCampaign, *, uncertain: int = 0) -> dict[str, str]:
-    wait_until(lambda: set(states_of(campaign).values()) <= {State.SENT, State.UNCERTAIN})
+    with psycopg.connect(campaign.env["PETITION_DATABASE"], autocommit=True) as looking:
+        wait_until(lambda: set(_states(looking).values()) <= {State.SENT, State.UNCERTAIN})
     states = states_of(campaign)
     assert list(states.values()).count(State.UNCERTAIN) <= uncertain
     return states

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import termios
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
+
+import pexpect
+from pexpect import fdpexpect
 
 from petition.campaign.folder import read_settings
 from petition.trust import confirm, requests
@@ -182,18 +184,14 @@ class SmallCampaign:
             text=True,
         )
 
-    def on_terminal(self, *arguments: str, **env: str) -> tuple[int, str]:
-        """Run petition on a terminal of 80 columns: its exit status, and all that it says."""
+    def on_terminal(self, *arguments: str, **env: str) -> "Terminal":
+        """Start petition on a terminal of 80 columns and 40 lines."""
         ours, theirs = os.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        termios.tcsetwinsize(theirs, (40, 80))
         seen = SmallCampaign(self.root, self.env | {"TERM": "xterm-256color", "COLUMNS": ""} | env)
         run = seen.begin(*arguments, stdin=theirs, out=theirs, err=theirs)
         os.close(theirs)
-        said = b""
-        with os.fdopen(ours, "rb", buffering=0) as terminal, suppress(OSError):  # closed
-            while piece := terminal.read(4096):
-                said += piece
-        return run.wait(PATIENCE), said.decode().replace("\r\n", "\n")
+        return Terminal(run, ours)
 
     def days_off(self, days: int, *arguments: str) -> Answer:
         """Run petition here on a machine whose clock is so many days ahead."""
@@ -210,3 +208,32 @@ class SmallCampaign:
 
 
 Popen = subprocess.Popen[str]
+
+
+class Terminal(fdpexpect.fdspawn):
+    """A terminal with a program on it, that reads what it shows and types.
+
+    Args:
+        run: The program.
+        file: The terminal.
+    """
+
+    def __init__(self, run: Popen, file: int) -> None:
+        super().__init__(file, encoding="utf-8", timeout=PATIENCE)
+        self._run = run
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C."""
+        self.send("\x03")
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end: its exit status, and what it has said since the last look."""
+        self.expect(pexpect.EOF)
+        self.close()
+        return self._run.wait(PATIENCE), str(self.before).replace("\r\n", "\n")
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._run.kill()
+        self._run.wait(PATIENCE)
+        self.close()

@@ -4,24 +4,16 @@ import json
 import signal
 import smtplib
 import subprocess
-import sys
 from pathlib import Path
 
 from tests import PATIENCE
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import Popen, SmallCampaign
 
 LETTER = "From: a@x.example\r\nTo: b@x.example\r\nSubject: S\r\n\r\nText\r\n"
 
 
-def start(place: SmallCampaign, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "petition", "sandbox", *arguments],
-        cwd=place.root,
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(place: SmallCampaign, *arguments: str) -> Popen:
+    return place.begin("sandbox", *arguments, out=subprocess.PIPE)
 
 
 def test_it_keeps_letters_and_says_where(tmp_path: Path):

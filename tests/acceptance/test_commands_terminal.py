@@ -1,14 +1,11 @@
 """The commands as a person sees them: a terminal of 80 columns, with and without colour."""
 
 import re
-import sys
 import unicodedata
 
-import pexpect
 import pytest
 
 from petition.outbox.states import State
-from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
@@ -41,7 +38,7 @@ COMMANDS = (
 
 def on_terminal(campaign: SmallCampaign, arguments: list[str], **env: str) -> str:
     """What a terminal of 80 columns gets."""
-    status, text = campaign.on_terminal(*arguments, **env)
+    status, text = campaign.on_terminal(*arguments, **env).end()
     assert status in {0, 1}, text
     return text
 
@@ -49,20 +46,11 @@ def on_terminal(campaign: SmallCampaign, arguments: list[str], **env: str) -> st
 def test_ctrl_c_at_the_question_sends_nothing(campaign: SmallCampaign):
     with counting_server() as server:
         live = campaign.through(server.port)
-        child = pexpect.spawn(
-            sys.executable,
-            ["-m", "petition", "send", "open-letter"],
-            cwd=str(live.root),
-            env=live.environment,
-            encoding="utf-8",
-            timeout=PATIENCE,
-        )
+        child = live.on_terminal("send", "open-letter")
         child.expect_exact("[y/N]")
-        child.sendintr()
+        child.interrupt()
         child.expect_exact("\r\nNothing was sent.")
-        child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == 130
+        assert child.end()[0] == 130
         assert not server.accepted
     assert not live.states()
 

@@ -1,35 +1,22 @@
 """petition preview --watch: on a real terminal, until Ctrl-C."""
 
-import sys
 from collections.abc import Iterator
 
-import pexpect
 import pytest
 
-from tests import PATIENCE
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import SmallCampaign, Terminal
 
 WATCHING = "Ctrl-C ends it"
 
 
 @pytest.fixture
-def child(campaign: SmallCampaign) -> Iterator["pexpect.spawn[str]"]:
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "petition", "preview", "--watch"],
-        cwd=str(campaign.root),
-        env=campaign.environment | {"TERM": "xterm-256color", "NO_COLOR": "1"},
-        dimensions=(40, 80),
-        encoding="utf-8",
-        timeout=PATIENCE,
-    )
+def child(campaign: SmallCampaign) -> Iterator[Terminal]:
+    child = campaign.on_terminal("preview", "--watch", NO_COLOR="1")
     yield child
-    child.close(force=True)
+    child.kill()
 
 
-def test_a_letter_is_shown_again_when_it_changes(
-    campaign: SmallCampaign, child: "pexpect.spawn[str]"
-):
+def test_a_letter_is_shown_again_when_it_changes(campaign: SmallCampaign, child: Terminal):
     child.expect("must be clean")
     child.expect(WATCHING)
     campaign.change("letters/open-letter.md", "**clean**", "fresh")
@@ -40,9 +27,7 @@ def test_a_letter_is_shown_again_when_it_changes(
     child.expect(WATCHING)
 
 
-def test_a_mistake_is_told_and_the_watch_goes_on(
-    campaign: SmallCampaign, child: "pexpect.spawn[str]"
-):
+def test_a_mistake_is_told_and_the_watch_goes_on(campaign: SmallCampaign, child: Terminal):
     child.expect(WATCHING)
     campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
     child.expect("there is no recipient.twon")
@@ -52,7 +37,7 @@ def test_a_mistake_is_told_and_the_watch_goes_on(
     child.expect("water of .*our town")
 
 
-def test_what_a_letter_carries_is_watched_too(campaign: SmallCampaign, child: "pexpect.spawn[str]"):
+def test_what_a_letter_carries_is_watched_too(campaign: SmallCampaign, child: Terminal):
     child.expect(WATCHING)
     campaign.change(
         "letters/open-letter.md", "reply_by:", 'attachments: ["annex/a.txt"]\nreply_by:'
@@ -66,12 +51,10 @@ def test_what_a_letter_carries_is_watched_too(campaign: SmallCampaign, child: "p
     child.expect("annex/a.txt")
 
 
-def test_ctrl_c_ends_it(campaign: SmallCampaign, child: "pexpect.spawn[str]"):
+def test_ctrl_c_ends_it(campaign: SmallCampaign, child: Terminal):
     child.expect(WATCHING)
-    child.sendintr()
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
+    child.interrupt()
+    assert child.end()[0] == 0
 
 
 def test_it_shows_and_saves_nothing(campaign: SmallCampaign):

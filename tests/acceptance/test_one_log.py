@@ -3,17 +3,15 @@
 import json
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from petition.outbox.log import Log
 from tests.acceptance.crew import PATIENCE
 from tests.acceptance.killable import EPOCH
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import SmallCampaign, Terminal
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.postgres import Postgres
 
@@ -137,26 +135,16 @@ def test_of_two_copies_of_a_folder_one_goes_on(
     assert server.accepted["p4@x.example"] == 1
 
 
-def at_the_prompt(campaign: SmallCampaign) -> "pexpect.spawn[str]":
+def at_the_prompt(campaign: SmallCampaign) -> Terminal:
     """A `send` that has looked at everything and waits for the person's yes."""
-    run = pexpect.spawn(
-        sys.executable,
-        ["-m", "petition", *SEND[:2]],
-        cwd=str(campaign.root),
-        env=campaign.environment,
-        encoding="utf-8",
-        timeout=PATIENCE,
-    )
+    run = campaign.on_terminal(*SEND[:2])
     run.expect("y/N")
     return run
 
 
-def says_yes(run: "pexpect.spawn[str]") -> int | None:
+def says_yes(run: Terminal) -> int:
     run.sendline("y")
-    run.expect(pexpect.EOF)
-    run.close()
-    status: int | None = run.exitstatus
-    return status
+    return run.end()[0]
 
 
 @pytest.mark.parametrize("is_queued", [False, True])
@@ -270,20 +258,11 @@ def test_a_log_of_another_account_is_asked_for_once(tmp_path: Path, sent: SmallC
     sent.env["XDG_STATE_HOME"] = str(tmp_path / "another account")
     refuses(sent)
     assert "new here" in sent.petition(*SEND, status=2).err
-    asked = pexpect.spawn(
-        sys.executable,
-        ["-m", "petition", *SEND],
-        cwd=str(sent.root),
-        env=sent.environment,
-        encoding="utf-8",
-        timeout=60,
-    )
+    asked = sent.on_terminal(*SEND)
     asked.expect("new here")
     asked.expect("y/N")
     asked.sendline("")
-    asked.expect(pexpect.EOF)
-    asked.close()
-    assert asked.exitstatus == 2
+    assert asked.end()[0] == 2
     refuses(sent)
     sent.petition(*SEND, "--this-log", status=0)
     sent.petition(*SEND, status=0)

@@ -1,16 +1,13 @@
 """`petition send` through a real submission server: its login, its TLS, and who stands between."""
 
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pexpect
 import pytest
 
-from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.authority import Authority
 from tests.servers.submission import running_submission
@@ -27,11 +24,6 @@ username = "kim"
 """
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 def through(folder: Path, authority: Authority, port: int, security: str) -> SmallCampaign:
     campaign = SmallCampaign.at(folder, people=2)
     campaign.write("petition.toml", SETTINGS + SMTP.format(port=port, security=security))
@@ -44,21 +36,13 @@ def test_the_password_is_asked_for_on_a_terminal(tmp_path: Path, authority: Auth
     with running_submission(authority.sign(), {"kim": "canary"}, "plain") as server:
         campaign = through(tmp_path / "asked", authority, server.tls, "tls")
         del campaign.env["PETITION_SMTP_PASSWORD"]
-        child = pexpect.spawn(
-            sys.executable,
-            ["-m", "petition", "send", "open-letter", "--yes"],
-            cwd=str(campaign.root),
-            env=campaign.environment,
-            encoding="utf-8",
-            timeout=PATIENCE,
-        )
+        child = campaign.on_terminal("send", "open-letter", "--yes")
         child.expect_exact("Password of kim at localhost")
         child.expect_exact(": ")
         child.sendline("canary")
-        child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == 0
-        assert "canary" not in str(child.before)
+        status, said = child.end()
+        assert status == 0
+        assert "canary" not in said
         assert set(campaign.states().values()) == {"sent"}
 
 
@@ -71,7 +55,7 @@ def test_each_mechanism_and_a_wrong_password(tmp_path: Path, authority: Authorit
             rows = campaign.petition("status", "--state", "sent", "--json").json["copies"]
             assert len(rows) == 2
             assert all("queued as" in row["reply"] for row in rows)
-        assert f"sasl_method={mechanism.upper()}, sasl_username=kim" in server.postfix.log
+        server.postfix.wait_until_logged(f"sasl_method={mechanism.upper()}, sasl_username=kim")
 
         campaign = through(tmp_path / "wrong", authority, server.starttls, "starttls")
         campaign.env["PETITION_SMTP_PASSWORD"] = "wrong"

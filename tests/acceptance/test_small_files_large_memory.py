@@ -207,14 +207,11 @@ def test_settings_of_many_keys(campaign: SmallCampaign, text: str):
     ("name", "text"),
     [
         ("recipients.csv", "email,name\n" + "p1@x.example," + "x" * 3_000_000 + "\n"),
-        (
-            "recipients.csv",
-            "email," + ",".join(f"c{n}" for n in range(1_000_000)) + "\na@b.example\n",
-        ),
+        ("recipients.csv", "email,COLUMNS\na@b.example\n"),
         ("recipients.csv", "email,name" + ",x" * 450_000 + "\na@b.example,A" + ",y" * 450_000),
         ("recipients.csv", "email,name\n" + '"' * 3_000_000),
         ("recipients.csv", "email,name\n" + ",\n" * 3_000_000),
-        ("signatories.csv", "name," + ",".join(f"c{n}" for n in range(1_000_000)) + "\nA\n"),
+        ("signatories.csv", "name,COLUMNS\nA\n"),
         ("letters/open-letter.md", "---\n" + "a: &a [1]\n" + "b: [*a, *a]\n" * 1_000 + "---\n"),
         ("letters/open-letter.md", "---\n" + "a:\n " * 3_000 + "---\n"),
         ("letters/open-letter.md", "---\n" + "a: b\n" * 3_000 + "---\n"),
@@ -234,6 +231,8 @@ def test_settings_of_many_keys(campaign: SmallCampaign, text: str):
     ids=lambda value: value[:24] if "\n" in value else value,
 )
 def test_a_text_file(campaign: SmallCampaign, name: str, text: str):
+    if "COLUMNS" in text:  # not made while tests are collected
+        text = text.replace("COLUMNS", ",".join(f"c{n}" for n in range(1_000_000)))
     campaign.write(name, text)
     is_bounded(run(campaign, "check"), statuses=(0, 1))  # some of it can be read within bounds
 

@@ -7,16 +7,14 @@ import os
 import re
 import socket
 import sqlite3
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import pexpect
 import pytest
 
-from tests.acceptance.small import SETTINGS, SmallCampaign
+from tests.acceptance.small import SETTINGS, SmallCampaign, Terminal
 from tests.servers.counting import counting_server
 
 SEND = ("send", "open-letter", "--yes")
@@ -466,15 +464,8 @@ def test_a_key_file_signs_only_once_it_is_confirmed(campaign: SmallCampaign):
 def test_a_person_at_a_terminal_is_asked(campaign: SmallCampaign, tmp_path: Path):
     marker = tmp_path.parent / f"{tmp_path.name}-was-here"
 
-    def begin() -> pexpect.spawn:
-        child = pexpect.spawn(
-            sys.executable,
-            ["-m", "petition", "send", "open-letter"],
-            cwd=str(campaign.root),
-            env=campaign.environment | {"TERM": "xterm"},
-            encoding="utf-8",
-            timeout=60,
-        )
+    def begin() -> Terminal:
+        child = campaign.on_terminal("send", "open-letter")
         child.expect(r"trust.*\[y/N\] ")
         assert "password_command" in child.before
         return child
@@ -483,17 +474,13 @@ def test_a_person_at_a_terminal_is_asked(campaign: SmallCampaign, tmp_path: Path
         asking(campaign, server.port, marker)
         declining = begin()
         declining.sendline("")
-        declining.expect(pexpect.EOF)
-        declining.close()
-        assert declining.exitstatus == 2
+        assert declining.end()[0] == 2
         assert not marker.exists()
         agreeing = begin()
         agreeing.sendline("y")
         agreeing.expect(r"Send 3 letters.*\[y/N\] ")
         agreeing.sendline("y")
-        agreeing.expect(pexpect.EOF)
-        agreeing.close()
-        assert agreeing.exitstatus == 0
+        assert agreeing.end()[0] == 0
         assert server.accepted.total() == 3
     campaign.petition("trust", status=0)
 

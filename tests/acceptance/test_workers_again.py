@@ -82,7 +82,7 @@ def test_what_waits_for_another_day_goes_when_the_cap_is_raised(tmp_path: Path, 
 
 def test_workers_keep_to_a_new_pace_in_the_middle_of_a_letter(tmp_path: Path, postgres: Postgres):
     with counting_server() as server:
-        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 600)
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 300)
         at_pace(campaign, 'rate = "6/h"').petition(*SEND, status=0)
 
         def change(before: str, now: str) -> None:
@@ -105,12 +105,12 @@ def test_workers_keep_to_a_new_pace_in_the_middle_of_a_letter(tmp_path: Path, po
             before = server.accepted.total()
             time.sleep(1)  # in which 20 would go
             assert server.accepted.total() < before + 10
-            assert server.accepted.total() < 600
+            assert server.accepted.total() < 300
             change("6/h", "200/s")
             states = wait_until_done(campaign)
             for one in both:
                 one.stop()
-    nobody_twice_nobody_lost(server, states, 600)
+    nobody_twice_nobody_lost(server, states, 300)
 
 
 def until(campaign: SmallCampaign, **wanted: str) -> None:

@@ -318,14 +318,14 @@ def test_a_database_that_isolates_more_by_itself_holds_nobody_up(
     """A transaction of a worker must see what was written before it got its lock."""
     level = quote(" -cdefault_transaction_isolation=serializable")
     with counting_server() as server:
-        campaign = campaign_on(postgres.new_log() + level, tmp_path, server.port, 700)
+        campaign = campaign_on(postgres.new_log() + level, tmp_path, server.port, 200)
         campaign.petition(*SEND, status=0)
         on_log(campaign, ISOLATED)
         with workers(campaign, 3) as crew:
             states = wait_until_done(campaign)
             for one in crew:
                 one.stop()
-    nobody_twice_nobody_lost(server, states, 700)
+    nobody_twice_nobody_lost(server, states, 200)
     assert [event for one in crew for event in one.events() if event["event"] == "lost"] == []
 
 

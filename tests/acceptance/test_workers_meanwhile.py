@@ -1,13 +1,9 @@
 """A letter that is queued anew, corrected or for more people, while workers are sending it."""
 
-import sys
 from pathlib import Path
-
-import pexpect
 
 from petition.outbox.states import State
 from tests.acceptance.crew import (
-    PATIENCE,
     SEND,
     at_pace,
     campaign_on,
@@ -48,22 +44,12 @@ def test_a_person_can_confirm_it_in_their_own_time(tmp_path: Path, postgres: Pos
             wait_for(server, 5)
             campaign.list_people(*(f"p{number}" for number in range(1, PEOPLE + 4)))
             campaign.change("petition.toml", "10/s", "100/s")
-            child = pexpect.spawn(
-                sys.executable,
-                ["-m", "petition", *SEND[:-1]],
-                cwd=str(campaign.root),
-                env={**campaign.environment, "TERM": "dumb"},
-                encoding="utf-8",
-                dimensions=(60, 100),
-                timeout=PATIENCE,
-            )
+            child = campaign.on_terminal(*SEND[:-1], TERM="dumb")
             child.expect(r"through .* now\?")
             wait_for(server, server.accepted.total() + 5)
             child.sendline("y")
             child.expect("Queued")
-            child.expect(pexpect.EOF)
-            child.close()
-            assert child.exitstatus == 0
+            assert child.end()[0] == 0
             states = wait_until_done(campaign)
     nobody_twice_nobody_lost(server, states, PEOPLE + 3)
     assert set(states.values()) == {State.SENT}

@@ -11,7 +11,6 @@ from petition.credentials import Secret
 from petition.smtp.replies import Outcome
 from petition.smtp.session import Session
 from tests.integration.scene import Scene, play
-from tests.servers.authority import Authority
 from tests.servers.scripted import (
     EXTRA,
     GARBAGE,
@@ -128,11 +127,6 @@ def test_a_fault_at_the_opening(tmp_path: Path, stage, fault, expected):
     assert seen(scene, ending, server) == expected
     assert all(copy.attempts <= 1 for copy in scene.copies())
     assert len(server.accepted) == scene.states.count("sent")
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("matrix"))
 
 
 @pytest.mark.component("openssl")

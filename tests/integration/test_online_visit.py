@@ -2,21 +2,13 @@
 
 import asyncio
 
-import pytest
-
 from petition.campaign.server import Server
 from petition.campaign.settings import PaceSettings
 from petition.checks.sender import Limits, look_at_pace, visit
 from petition.credentials import Secret
 from petition.errors import Level
-from tests.servers.authority import Authority
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import ScriptedServer
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 def visited(authority, password="right", sizes=None, trust=True):

@@ -16,7 +16,6 @@ from petition.sending.rate_limit import Pace
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Loss, Outcome, Stage
 from petition.smtp.session import Session
-from tests.servers.authority import Authority
 from tests.servers.recorder import Recorder
 from tests.servers.scripted import (
     EXTRA,
@@ -43,11 +42,6 @@ needs_openssl = [
         reason="needs the openssl program",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 def trouble_of(server, **settings):

@@ -24,11 +24,6 @@ PASSWORDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture(scope="module", params=["plain", "login", "cram-md5", "plain login cram-md5"])
 def server(request, authority):
     with running_submission(authority.sign(), PASSWORDS, request.param) as running:
@@ -61,7 +56,7 @@ def test_a_login_that_is_right(server, authority, security, username):
     )
     assert done.verdict.outcome is Outcome.SENT
     assert done.tls == "TLSv1.3"
-    assert f"sasl_username={username}" in server.postfix.log
+    server.postfix.wait_until_logged(f"sasl_username={username}")
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])

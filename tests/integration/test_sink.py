@@ -1,10 +1,12 @@
 """Postfix's smtp-sink with its fault switches: each one leaves the letters in the right state."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
+from petition.sending.rate_limit import Clock
 from tests.integration.scene import Scene
 from tests.servers.sink import running_sink
 
@@ -24,6 +26,10 @@ FAULTS = {
     **{("-f", at): FAILED for at in ("MAIL", "RCPT", "DATA", ".")},
 }
 SENT = ["sent"] * 3
+# A server that hangs up is asked more and more slowly; a second of that is a hundredth here.
+HASTY = Clock(
+    monotonic=lambda: 100 * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / 100)
+)
 GOOD = {
     "as it is": (),
     "no 8BITMIME": ("-8",),
@@ -42,6 +48,7 @@ GOOD = {
 def outcome(tmp_path: Path, *switches: str, timeout: float = 60.0):
     """The states of the letters, and whom the sink has letters for."""
     scene = Scene(tmp_path, timeout=timeout)
+    scene.pace_clock = HASTY
     with running_sink(*switches) as sink:
         ending = asyncio.run(scene.run(sink, dot_seconds=timeout))
         return scene.states, sink.recipients, ending

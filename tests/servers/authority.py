@@ -37,6 +37,7 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._signed: dict[tuple[str, int], tuple[Path, Path]] = {}
         (folder / "authority.cnf").write_text(_REQUEST + _AUTHORITY)
         self._new_key("authority")
         self._openssl("req", "-x509", "-new", "-key", "authority.key", "-config", "authority.cnf",
@@ -59,21 +60,25 @@ class Authority:
         return context
 
     def sign(self, names: str = LOOPBACK, days: int = 2) -> tuple[Path, Path]:
-        """The files of a new certificate for these names, and of its key.
+        """The files of a certificate for these names, and of its key.
 
         Args:
             names: As subjectAltName has them.
             days: For how long it is good; -1: it ended yesterday.
         """
+        if (names, days) in self._signed:
+            return self._signed[names, days]
+        name = f"server{len(self._signed) or ''}"
         (self._folder / "server.cnf").write_text(_REQUEST + _SERVER.format(names=names))
-        self._new_key("server")
-        self._openssl("req", "-new", "-key", "server.key", "-config", "server.cnf",
+        self._new_key(name)
+        self._openssl("req", "-new", "-key", f"{name}.key", "-config", "server.cnf",
                       "-subj", "/CN=petition test server", "-out", "server.csr")  # fmt: skip
         self._openssl("x509", "-req", "-in", "server.csr", "-CA", "authority.pem",
                       "-CAkey", "authority.key", "-CAcreateserial", "-extfile", "server.cnf",
-                      "-extensions", "server", "-days", str(days), "-out", "server.pem",
+                      "-extensions", "server", "-days", str(days), "-out", f"{name}.pem",
                       )  # fmt: skip
-        return self._folder / "server.pem", self._folder / "server.key"
+        self._signed[names, days] = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        return self._signed[names, days]
 
     def _new_key(self, name: str) -> None:
         self._openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",

@@ -35,6 +35,12 @@ userdb {{
   driver = static
   args = uid=65534 gid=65534 home=/nonexistent
 }}
+# After a wrong password the next one from the same address would be answered late.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service auth {{
   unix_listener {root}/auth {{
     mode = 0666

@@ -2,7 +2,6 @@
 
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +15,7 @@ from tests.acceptance.small import SmallCampaign
 
 @contextmanager
 def running_endpoint(
-    campaign: SmallCampaign, *words: str, before: str = "pass"
+    campaign: SmallCampaign, *words: str, before: str = ""
 ) -> Iterator[tuple[str, list[str]]]:
     """Run it until the block is left.
 
@@ -31,16 +30,9 @@ def running_endpoint(
     """
     said: list[str] = []
     reading: threading.Thread | None = None
-    program = f"{before}\nfrom petition.cli.main import run\nrun()"
-    running = subprocess.Popen(
-        [sys.executable, "-c", program, "serve", "--port", "0", *words],
-        cwd=campaign.root,
-        env=campaign.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    program = ("-c", f"{before}\nfrom petition.cli.main import run\nrun()") if before else ("",)
+    serve = ("serve", "--port", "0", *words)
+    running = campaign.begin(*serve, program=program, out=subprocess.PIPE, err=subprocess.STDOUT)
     try:
         for line in running.stdout:
             said.append(line)

@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from tests.servers.authority import Authority
 
@@ -17,7 +16,7 @@ class ScriptedImap:
     """The server; one mailbox.
 
     Args:
-        folder: Where its keys are kept.
+        authority: Who signs its certificate.
 
     Attributes:
         mails: The mails by their UIDs.
@@ -26,12 +25,12 @@ class ScriptedImap:
         idling: Whether somebody idles, or has.
         refuses_idle: Whether it says NO to IDLE, which it offers.
         connections: How many have logged in so far.
-        script: What it says instead to commands that begin so, made from their tag.
+        script: What it says instead to commands that begin so, made from their tag; behind BYE it
+            hangs up.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.authority = Authority(folder)
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
         self._context = self.authority.server()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -73,6 +72,8 @@ class ScriptedImap:
                     scripted = [say for start, say in self.script.items() if start in command]
                     for piece in scripted[0](tag) if scripted else [self._answer(tag, command)]:
                         wire.sendall(piece)
+                        if b"* BYE" in piece:
+                            return
                     if command.startswith("IDLE"):
                         self.idling.set()
                     if command.startswith("LOGOUT"):
@@ -111,9 +112,9 @@ class ScriptedImap:
 
 
 @contextmanager
-def scripted_imap(folder: Path) -> Iterator[ScriptedImap]:
+def scripted_imap(authority: Authority) -> Iterator[ScriptedImap]:
     """Run the server while the block runs."""
-    server = ScriptedImap(folder)
+    server = ScriptedImap(authority)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:

@@ -8,10 +8,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests import PATIENCE
 
 POSTFIX = shutil.which("postfix", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
@@ -72,6 +75,13 @@ class Postfix:
         """What it wrote to its log so far."""
         path = self.root / "mail.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def wait_until_logged(self, text: str) -> None:
+        """Until it has written this to its log, which takes a moment."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
 
     @property
     def arrived(self) -> list[Path]:

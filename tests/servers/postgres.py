@@ -3,6 +3,7 @@
 Each log gets a schema of its own, which costs a hundredth of a database.
 """
 
+import fcntl
 import importlib.util
 import itertools
 import os
@@ -20,7 +21,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from tests import PATIENCE
+from tests import PATIENCE, SHARED
 
 _PORT = 5432  # of the socket's name alone: it listens on no address
 _SETTINGS = ("-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=32MB")
@@ -125,6 +126,32 @@ class Postgres:
         return [int(pid) for pid in tasks.read_text().split()] if tasks.exists() else []
 
 
+def _new_data(keeper: str | None) -> Path:
+    """The data of a server that is new; made once for all processes of a run."""
+    assert BINARIES is not None
+    shared = Path(os.environ[SHARED]) / "postgres"
+    with shared.with_name("postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            making = shared.with_name("postgres.making")
+            making.mkdir()
+            if keeper:
+                shutil.chown(making, keeper)
+            subprocess.run(
+                [
+                    BINARIES / "initdb",
+                    *("-D", making, "-U", "postgres", "--auth=trust"),
+                    *("--encoding=UTF8", "--no-sync", "--no-instructions"),
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                user=keeper,
+                cwd=making,
+            )
+            making.rename(shared)
+    return shared
+
+
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """A server while the block runs."""
@@ -135,17 +162,7 @@ def running_postgres() -> Iterator[Postgres]:
         if server.keeper:
             shutil.chown(root, server.keeper)
         root.chmod(0o755)
-        subprocess.run(
-            [
-                BINARIES / "initdb",
-                *("-D", root / "data", "-U", "postgres", "--auth=trust"),
-                *("--encoding=UTF8", "--no-sync", "--no-instructions"),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            user=server.keeper,
-            cwd=root,
-        )
+        subprocess.run(["cp", "-a", _new_data(server.keeper), root / "data"], check=True)
         server.start()
         yield server
     finally:

@@ -27,6 +27,7 @@ from petition.outbox.postgres import _connect, is_there
 from petition.outbox.states import Mode, State
 from petition.outbox.workers import take_turn
 from petition.sending.job_queue import make_tables
+from tests import PATIENCE
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -266,9 +267,8 @@ def over_tls(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
 
 @pytest.mark.component("openssl")
 def test_beyond_this_machine_a_server_is_told_nothing_that_cannot_prove_who_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
 ):
-    authority = Authority(tmp_path)
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")  # where "db.example" is, without a name server
     with over_tls(authority.server("DNS:db.example")) as (port, told):
         url = f"postgresql://kim@db.example:{port}/letters"
@@ -291,10 +291,24 @@ def setting(log: Log, name: str) -> str:
 
 
 @pytest.fixture
-def own_server() -> Iterator[Postgres]:
-    """One whose settings a test may change."""
-    with running_postgres() as server:
-        yield server
+def own_server(postgres: Postgres) -> Iterator[Postgres]:
+    """The server, whose settings a test may change: they are as before when it has ended."""
+    before = settings(postgres)
+    yield postgres
+    writing = "SET default_transaction_read_only = off; "
+    for statement in ("ALTER ROLE postgres RESET ALL", "ALTER SYSTEM RESET ALL"):
+        postgres.run(writing + statement if "ROLE" in statement else statement)
+    postgres.run("SELECT pg_reload_conf()")
+    deadline = time.monotonic() + PATIENCE
+    while settings(postgres) != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def settings(server: Postgres) -> list[Any]:
+    """As a new connection has them."""
+    with psycopg.connect(server.url()) as connection:
+        return connection.execute("SELECT name, setting FROM pg_settings ORDER BY name").fetchall()
 
 
 def reload(server: Postgres, **settings: str) -> None:
