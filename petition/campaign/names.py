@@ -87,7 +87,7 @@ _BARRED = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
 )
 _MARKS = re.compile(r"[\u0300-\u036f]+")
-_APOSTROPHES = re.compile(r"['’‘ʼʻ`´]")
+APOSTROPHES = re.compile(r"['’‘ʼʻ`´]")
 _BREAKS = re.compile(r"[\W_]+")
 
 
@@ -97,6 +97,6 @@ def folded_name(name: str) -> str:
     Case, accents, apostrophes, spaces and punctuation make no difference, nor does a letter of
     another script that looks the same: "Анна" begun with a Latin A is "Анна".
     """
-    apart = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", name).casefold())
+    apart = unicodedata.normalize("NFKD", APOSTROPHES.sub("", name).casefold())
     plain = _MARKS.sub("", apart).translate(_BARRED).translate(_LOOK_ALIKE)
     return " ".join(_BREAKS.sub(" ", plain).split())

@@ -8,11 +8,13 @@ fractions is shown in full.
 """
 
 import re
+import tomllib
 from array import array
 from collections.abc import Callable, Iterator
 from datetime import time
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
+from importlib.resources import files
 from math import isfinite
 from typing import Any
 from xml.parsers import expat
@@ -304,22 +306,9 @@ def column_letters(number: int) -> str:
     return letters
 
 
-# The codes that a workbook does not write down; those of currencies and dates are left out, for
-# they differ by country.
-_BUILT_IN = {
-    1: "0",
-    2: "0.00",
-    3: "#,##0",
-    4: "#,##0.00",
-    9: "0%",
-    10: "0.00%",
-    37: "#,##0 ;(#,##0)",
-    38: "#,##0 ;(#,##0)",
-    39: "#,##0.00;(#,##0.00)",
-    40: "#,##0.00;(#,##0.00)",
-    41: "#,##0;-#,##0",
-    43: "#,##0.00;-#,##0.00",
-}
+_BUILT_IN: dict[str, str] = tomllib.loads(
+    (files("petition.campaign") / "number_formats.toml").read_text(encoding="utf-8")
+)
 _CODE_LENGTH = 255  # of Excel
 _EXACT = Context(prec=700, rounding=ROUND_HALF_UP)  # more digits than number and format have
 _DECIMALS = 10  # of a number without a format
@@ -354,10 +343,11 @@ def code_of(number: int, written: str | None) -> str | None:
 
     None if a number is shown in full, or the format is one of a date.
     """
-    code = _BUILT_IN.get(number, "") if written is None else written
+    code = _BUILT_IN.get(str(number), "") if written is None else written
     if not code or len(code) > _CODE_LENGTH:
         return None
-    is_known = all(_is_known(section) for section in _sections(code)[:3])
+    sections = _sections(code)[:3]
+    is_known = not any(_TOKEN.sub("", one) or one.lower() == "general" for one in sections)
     return code if is_known or shows_no_seconds(code) else None
 
 
@@ -386,11 +376,6 @@ def shown_number(value: float, code: str) -> str:
 
 def _sections(code: str) -> list[str]:
     return re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', code)
-
-
-def _is_known(section: str) -> bool:
-    rest = _TOKEN.sub("", section)
-    return not rest and section.lower() != "general"
 
 
 def _filled(section: str, number: Decimal) -> str:

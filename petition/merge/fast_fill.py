@@ -166,7 +166,8 @@ class Forms:
             for (tree, _), (_, template) in zip(self._trees, templates, strict=True)
         )
         fields = [node for tree, _ in self._trees for node in tree.find_all(nodes.Getattr)]
-        self._columns = sorted({node.attr for node in fields if _is_recipient(node.node)})
+        owners = [(node.attr, node.node) for node in fields if isinstance(node.node, nodes.Name)]
+        self._columns = sorted({column for column, owner in owners if owner.name == RECIPIENT})
         yes_no = templates[0][0].yes_no
         self._yes_no = [column for column in self._columns if column in yes_no]
         self._forms: dict[Shape, Form | None] = {}
@@ -204,10 +205,6 @@ class Forms:
             )
         except (_DoesMore, ValueRefused, *FAULTS):
             return None
-
-
-def _is_recipient(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Name) and node.name == RECIPIENT
 
 
 class Print(NamedTuple):

@@ -15,22 +15,15 @@ from petition.template.fields import locale_of
 from petition.template.markdown import INLINE, LISTS, Node, plain_words
 from petition.template.tags import LINK_FILTERS, TAG, Marked, Role, Tag, escape_link
 
+# Where HTML calls a kind of node otherwise than Markdown.
 _NAMES = {
     "paragraph": "p",
-    "blockquote": "blockquote",
     "bullet_list": "ul",
     "ordered_list": "ol",
     "list_item": "li",
-    "em": "em",
-    "strong": "strong",
     "code_inline": "code",
-    "table": "table",
-    "thead": "thead",
-    "tbody": "tbody",
-    "tr": "tr",
-    "th": "th",
-    "td": "td",
     "signatures": "ul",
+    "link": "a",
 }
 _LINES = frozenset(
     {"paragraph", "heading", "em", "strong", "link", "th", "td", "code_inline", "code_block"}
@@ -80,7 +73,7 @@ class _Html:
         return self._element(node, inner)
 
     def _element(self, node: Node, inner: str) -> str:
-        name = f"h{node.number}" if node.kind == "heading" else _NAMES.get(node.kind, "a")
+        name = f"h{node.number}" if node.kind == "heading" else _NAMES.get(node.kind, node.kind)
         attributes = "".join(f' {key}="{value}"' for key, value in self._attributes(node))
         is_outer = node.kind in {"bullet_list", "ordered_list", "table", "blockquote", "signatures"}
         end = "" if node.kind in {"em", "strong", "link", "code_inline"} else "\n"

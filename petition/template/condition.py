@@ -15,6 +15,7 @@ from petition.campaign.people import Person
 from petition.campaign.tables import answer
 from petition.errors import ConditionRefused, PetitionError, UsageError
 from petition.template.check_names import compared_with_numbers, nearest_of
+from petition.template.error_texts import SLIPS
 from petition.template.fields import Named
 from petition.template.sandbox import (
     ROW,
@@ -28,15 +29,6 @@ from petition.template.sandbox import (
 _LIMIT = 10_000  # characters
 _OPTION = "--where"
 _LEXED_AT = re.compile(r"unexpected char .* at (\d+)", re.DOTALL)
-_HINTS = {
-    "=": "Write == to compare",
-    "&": 'Write "and"',
-    "|": 'Write "or"',
-    "!": 'Write "not", or != to compare',
-    "<": "Write != for what is not equal",
-    "'": "Close the quote",
-    '"': "Close the quote",
-}
 _HINT = "Write it like country == 'GB' and language != 'en'"
 
 
@@ -185,7 +177,7 @@ class Condition:
             return self._refused("something is missing at its end", _HINT, len(self._text))
         sign = (re.match(r"\w+|.|$", self._text[at:]) or [""])[0]
         what = f"{sign or 'its end'} is unexpected here"
-        return self._refused(what, _HINTS.get(sign, _HINT), at)
+        return self._refused(what, SLIPS["condition"].get(sign, _HINT), at)
 
     def _refused(self, what: str, hint: str, at: int) -> ConditionRefused:
         return ConditionRefused(f"{_OPTION}: {what}", hint, self._text, at)

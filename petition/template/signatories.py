@@ -15,6 +15,7 @@ from typing import Any
 from babel.lists import format_list
 from babel.numbers import format_decimal
 
+from petition.campaign.names import APOSTROPHES
 from petition.template.fields import Named, Value, locale_of
 
 _KNOWN = tomllib.loads(
@@ -64,7 +65,6 @@ def _spoken(language: str) -> str:
 
 Key = tuple[list[tuple[int, int]], str, str]
 
-_APOSTROPHES = re.compile(r"['’‘ʼʻ`´]")
 _PIECES = re.compile(r"([0-9]{1,18})|[^\W_]|[\W_]+")
 _DIGITS, _BLANK = (-1, 0), (-2, 0)
 
@@ -89,7 +89,7 @@ def name_order(language: str) -> Callable[[str], Key]:
 
 
 def _key(name: str, places: dict[str, tuple[int, int]], scripts: list[str]) -> Key:
-    whole = unicodedata.normalize("NFC", _APOSTROPHES.sub("", name)).casefold()
+    whole = unicodedata.normalize("NFC", APOSTROPHES.sub("", name)).casefold()
     weights: list[tuple[int, int]] = []
     for piece in _PIECES.finditer(whole):
         if piece[1]:
