@@ -156,8 +156,10 @@ _ENVELOPE = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x
 _ID = re.compile(r"<[^<>\s]{1,200}@[^<>\s]{1,200}>")
 _ID_IN_TEXT = re.compile(rf"^[> ]*Message-I[Dd]:\s*({_ID.pattern})", re.MULTILINE)
 _IDS = 100
-# The subject of a bulk letter's unsubscribe link (merge/headers.py).
-_LEAVES = re.compile(r"^unsubscribe ([0-9a-f]{32})$", re.ASCII)
+# The subject of a bulk letter's unsubscribe link (merge/headers.py), which gateways and mail
+# programs change on the way. No other 32 hex digits prove a token.
+_LEAVE_TOKEN = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.ASCII | re.IGNORECASE)
+_LEAVES = re.compile(rf"\s*unsubscribe[\s+]*({_LEAVE_TOKEN.pattern})\s*", re.ASCII | re.IGNORECASE)
 _WORDS_LENGTH = 20_000
 _OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})
 
@@ -215,13 +217,14 @@ def received(fetched: Fetched, source: str) -> Received:
         found = classify(mail)
         own = _ID.search(mail.headers.get("message-id"))
         subject = mail.headers.text("subject")
+        words = own_words(mail)[:_WORDS_LENGTH] if found.kind in _OF_PERSONS else ""
         return replace(
             unread,
             message_id=own[0] if own else "",
             sender=first_address(mail.headers.text("from")),
             subject=subject[:1_000],
-            words=own_words(mail)[:_WORDS_LENGTH] if found.kind in _OF_PERSONS else "",
-            tokens=(*_tokens(mail, found)[:_IDS], *_LEAVES.findall(subject[:100])),
+            words=words,
+            tokens=(*_tokens(mail, found)[:_IDS], *_leave_tokens(subject, words)),
             message_ids=tuple(_message_ids(mail, found)),
             **found._asdict(),
         )
@@ -245,6 +248,14 @@ def _tokens(mail: MailPart, found: Finding) -> list[str]:
         report = feedback_report(mail)
         fields += [report.get("original-mail-from")] if report else []
     return tokens_in([address for text in fields for address in all_addresses(text)])
+
+
+def _leave_tokens(subject: str, words: str) -> list[str]:
+    """The tokens of a mail that a link to leave has made; quoted letters have them too."""
+    found = _LEAVE_TOKEN.findall(subject[:500].replace("%20", " "))
+    return found[:_IDS] or (
+        [one[1]] if (one := _LEAVES.fullmatch(words[:200].replace("%20", " "))) else []
+    )
 
 
 def _message_ids(mail: MailPart, found: Finding) -> list[str]:

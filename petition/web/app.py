@@ -299,7 +299,7 @@ class Endpoint:
 
         A reverse proxy may pass whole paths on, with a `root_path` before /u/TOKEN, or without.
         """
-        places = dict.fromkeys((f"{root_path}/u/{{token}}", "/u/{token}"))
+        places = dict.fromkeys((f"{root_path}/u/{{token:path}}", "/u/{token:path}"))
         application = Starlette(
             routes=[Route(place, self._answer, methods=["GET", "POST"]) for place in places],
             exception_handlers={HTTPException: _refusal},
@@ -321,7 +321,9 @@ class Endpoint:
         if is_click and (refusal := await _refused_body(request)):
             self._note(f"{request.method} {refusal.status_code}")
             return refusal
-        token = request.path_params["token"]
+        # Programs take a bracket or the full stop behind an address for a part of it.
+        around = _TOKEN.fullmatch(request.path_params["token"])
+        token = around[1] if around else ""
         status, page, copy, what = await self._found(token, is_click=is_click)
         self._note(f"{request.method} {status}: {what}")
         known = [copy.language] if copy and copy.language else []
@@ -353,6 +355,14 @@ class Endpoint:
         return 200, "done" if has_left else "ask", copy, f"asked, {copy.letter}"
 
 
+_TOKEN = re.compile(r"[\W_]*([0-9a-f]{32})[\W_]*", re.IGNORECASE | re.ASCII)
+_FORM_PART = re.compile(
+    rf'^content-disposition:[^\n]*;\s*name="?{FIELD}"?[ \t]*(?:;[^\n]*)?\r?\n'
+    rf"(?:[!-9;-~]+:[^\n]*\n)*\r?\n{VALUE}\r?$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
 async def _refused_body(request: Request) -> Response | None:
     """The response to a POST that is not a click, or None; reads the body, up to its limit."""
     body = b""
@@ -374,8 +384,7 @@ async def _refused_body(request: Request) -> Response | None:
 def _is_click(body: bytes, kind: str) -> bool:
     text = body.decode("utf-8", "replace")
     if kind.lower().startswith("multipart/form-data"):
-        head, _, rest = text.partition("\r\n\r\n")
-        return f'name="{FIELD.lower()}"' in head.lower() and rest.partition("\r\n")[0] == VALUE
+        return bool(_FORM_PART.search(text))
     return (FIELD, VALUE) in parse_qsl(text.strip())
 
 

@@ -106,3 +106,33 @@ def test_a_mail_to_the_tokened_address_suppresses_at_once(sent: Log, sender: str
     assert (recorded.mail.kind, recorded.matched_by) == ("unsubscribe", "leave token")
     assert recorded.effects == ("suppressed",)
     assert [one.mailbox for one in suppressions(sent)] == ["ann@x.example"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("***SPAM*** unsubscribe {}", ""),
+        ("[EXT] Re: Unsubscribe  {}", ""),
+        ("unsubscribe+{}", ""),
+        ("unsubscribe%20{}", ""),
+        ("UNSUBSCRIBE {}", ""),
+        ("", "unsubscribe {}"),
+    ],
+)
+@pytest.mark.parametrize("change", [str, str.upper])
+def test_a_link_to_leave_holds_whatever_became_of_it_on_the_way(
+    sent: Log, subject: str, body: str, change: Callable[[str], str]
+):
+    token = change(token_for(sent, "ann"))
+    text = f"Subject: {subject.format(token)}\r\n\r\n{body.format(token)}"
+    mail = f"From: x@elsewhere.example\r\nTo: bye@x.example\r\n{text}".encode()
+    (recorded,) = Incoming(sent).record([received(Fetched("1", mail), "maildir:x")])
+    assert recorded.effects == ("suppressed",)
+
+
+@pytest.mark.parametrize("text", ["No.\n\n> Leave: https://x.example/u/{}\n", "Is {} my number?"])
+def test_a_token_within_an_answer_takes_nobody_off_the_list(sent: Log, text: str):
+    words = text.format(token_for(sent, "ann"))
+    mail = f"From: ann@x.example\r\nSubject: Re: open\r\n\r\n{words}".encode()
+    (recorded,) = Incoming(sent).record([received(Fetched("1", mail), "maildir:x")])
+    assert recorded.effects == ("unclassified",)
