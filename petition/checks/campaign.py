@@ -301,6 +301,7 @@ def examine(
     examined.problems += letter_checks.problems_of(
         campaign, letter, examined.frozen, examined.people, server
     )
+    examined.problems += letter_checks.heavy_pictures(letter, examined.frozen)
     examined.problems += slips_of_campaign(campaign, letter)
     return examined
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox, folded, is_reserved
@@ -19,10 +20,11 @@ from petition.merge.document import Frozen
 from petition.smtp import dkim as signing
 from petition.template.check_names import shown_to_all
 from petition.template.compile import names_in
+from petition.template.markdown import LETTER_WIDTH
 
 COPIES = ("cc", "bcc")
 
-
+_HEAVY = 1_000_000  # bytes of a picture
 _URL_LIMIT = 200  # characters: with a token it is in a header and in each letter
 
 # What each part must show to everybody, and how to write it.
@@ -117,6 +119,23 @@ def _left_out(text: LetterText, frozen: Frozen) -> Iterator[Problem]:
             inside = f"{name} is in a condition" if name in text.body else f"the letter has {what}"
             hint = f"Write {words} at its end, outside of conditions"
             yield Problem(text.file, end, f"{inside}, which a bulk letter must show", hint, mark="")
+
+
+def heavy_pictures(letter: Letter, frozen: Frozen | None) -> Iterator[Problem]:
+    """A warning of each picture that makes every copy large."""
+    if frozen is None:
+        return
+    for language, text in letter.texts.items():
+        lines = [unquote(line) for line in text.body.split("\n")]
+        for one in frozen.pictures(language):
+            size = len(frozen.content(one["sha256"]))
+            if size <= _HEAVY:
+                continue
+            at = next((at for at, line in enumerate(lines) if one["path"] in line), 0)
+            what = f"the image {quoted(one['path'])} adds {size / 1_000_000:.1f} MB to each copy"
+            scale = f"Write {{width={LETTER_WIDTH}}} after it to have it scaled down"
+            hint = "Save it with fewer pixels, or as a JPEG" if "asked" in one else scale
+            yield Problem(text.file, text.body_line + at, what, hint, Level.WARNING)
 
 
 def unfit(

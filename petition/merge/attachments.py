@@ -31,11 +31,13 @@ from petition.merge.mime_parts import CarriedParts, MimePart
 from petition.merge.pdf import Typesetter, can_typeset, layout, missing_typst
 from petition.template.compile import compile_path
 from petition.template.fields import CellRefused, FileRefused, ValueRefused
+from petition.template.markdown import LETTER_WIDTH, ShownPicture
 
 FILE_LIMIT = 10_000_000  # bytes of one file
 LETTER_LIMIT = 20_000_000  # bytes of all files of one copy, before they are encoded
 PIXEL_LIMIT = 40_000_000  # of all pictures of a letter; typst takes 8 bytes for each
 
+_SHARP = 2  # pixels for each that a picture is wide, since most screens have two
 _KEPT = 64_000_000  # bytes of files and their encoded forms that stay in memory
 _ENCODED = 2.4  # the size of a file with its encoded form, relative to the file
 _PATH_LENGTH = 1_000
@@ -179,15 +181,15 @@ class Gathering:
         self._files = files
         self._problems = problems
         self._contents: dict[str, File] = {}
-        self._pictures: dict[str, dict[str, Any]] = {}
-        self._pixels = 0
+        self._pictures: dict[tuple[str, int | None], dict[str, Any]] = {}
+        self._pixels: dict[str, int] = {}
 
     def attachments(self, known: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The attachments as JSON has them; their paths can name what is `known`."""
         text = self._letter.default_text
         line = text.line_of("attachments")
         described: list[dict[str, Any]] = []
-        size = sum(len(self._contents[sha].data) for sha in self._pictures)
+        size = sum(len(found.data) for found in self._contents.values())  # the pictures so far
         for path in self._letter.front.attachments:
             if size > LETTER_LIMIT:  # no more of them is read into memory
                 break
@@ -231,47 +233,67 @@ class Gathering:
         self._contents[found.sha256] = found
         return found
 
-    def picture(self, path: str) -> str:
-        """The link under which the HTML shows a picture; ValueRefused if it cannot be shown."""
+    def picture(self, path: str, width: int | None) -> ShownPicture:
+        """A picture in the HTML, scaled to a width; ValueRefused if it cannot be shown."""
         if path.lower().startswith(_REMOTE):
             what = f"the image {quoted(path)} is not in the campaign folder"
             hint = "Save it in the folder and write its path, or write a link to it"
             raise ValueRefused(what, hint)
-        try:
-            found = self._files.read(path)
-            picture = mime_parts.read_picture(found.data)
-        except CellRefused as refusal:
-            raise ValueRefused(f"the image {refusal.what}", refusal.hint) from None
-        except ValueRefused as refusal:
-            raise ValueRefused(f"the image {quoted(path)}: {refusal.what}", refusal.hint) from None
-        if picture is None:
-            what = f"the image {quoted(path)} is not a PNG, JPEG or GIF"
-            raise ValueRefused(what, "Save it as one of these: many mail programs show no others")
-        if found.sha256 not in self._pictures:
-            self._add_picture(found, picture)
-        self._pictures[found.sha256] = {"path": path, "type": picture.type, "sha256": found.sha256}
-        return f"cid:{mime_parts.content_id(found.sha256)}"
+        if (path, width) not in self._pictures:
+            try:
+                self._pictures[path, width] = self._described(path, width)
+            except CellRefused as refusal:
+                raise ValueRefused(f"the image {refusal.what}", refusal.hint) from None
+            except ValueRefused as refusal:
+                what = f"the image {quoted(path)}: {refusal.what}"
+                raise ValueRefused(what, refusal.hint) from None
+        return shown_picture(self._pictures[path, width])
 
-    def _add_picture(self, found: File, picture: mime_parts.Picture) -> None:
-        self._pixels += picture.pixels
-        if self._pixels > PIXEL_LIMIT:
-            what = f"the pictures of the letter have {self._pixels / 1_000_000:.1f} megapixels"
-            hint = f"Make them smaller: at most {PIXEL_LIMIT // 1_000_000} megapixels together"
-            raise ValueRefused(what, hint)
-        if len(found.data) + sum(len(one.data) for one in self._contents.values()) > LETTER_LIMIT:
-            what = f"the pictures of the letter have more than {LETTER_LIMIT // 1_000_000} MB"
+    def _described(self, path: str, width: int | None) -> dict[str, Any]:
+        """A picture as JSON has it; one that is asked for smaller is scaled down."""
+        found = self._files.read(path)
+        picture = mime_parts.read_picture(found.data)
+        if picture is None:
+            hint = "Save it as one of these: many mail programs show no others"
+            raise ValueRefused("it is not a PNG, JPEG or GIF", hint)
+        shown = width or min(picture.width, LETTER_WIDTH)
+        described: dict[str, Any] = {"path": path, "width": shown}
+        described["height"] = max(1, round(picture.height * shown / picture.width))
+        self._pixels[found.sha256] = picture.width * picture.height
+        if sum(self._pixels.values()) > PIXEL_LIMIT:
+            what = f"the letter's pictures have more than {PIXEL_LIMIT // 1_000_000} megapixels"
+            raise ValueRefused(what, "Make them smaller")
+        if width:
+            described["asked"] = width
+            if picture.width > width * _SHARP:
+                described["of"] = found.sha256
+                found = File(path, mime_parts.scaled(found.data, width * _SHARP))
+        size = sum(len(one.data) for one in self._contents.values())
+        if found.sha256 not in self._contents and size + len(found.data) > LETTER_LIMIT:
+            what = f"the letter's pictures have more than {LETTER_LIMIT // 1_000_000} MB"
             raise ValueRefused(what, "Make them smaller, or write links to them")
         self._contents[found.sha256] = found
+        kind = mime_parts.read_picture(found.data)
+        return {**described, "type": kind.type if kind else "", "sha256": found.sha256}
 
     def pictures_in(self, page: str) -> list[dict[str, Any]]:
-        """The pictures that a page shows, each once and in order, as JSON has them."""
-        shown = [one for sha, one in self._pictures.items() if mime_parts.content_id(sha) in page]
-        return sorted(shown, key=lambda one: page.index(mime_parts.content_id(one["sha256"])))
+        """The pictures that a page shows, in order, as JSON has them."""
+
+        def place(one: dict[str, Any]) -> int:
+            return page.find(mime_parts.content_id(one["sha256"]))
+
+        return sorted((one for one in self._pictures.values() if place(one) >= 0), key=place)
 
     def contents(self) -> dict[str, str]:
         """The bytes of all the files, in base64, by their hash."""
         ordered = sorted(self._contents.items())
         return {sha: b64encode(found.data).decode("ascii") for sha, found in ordered}
+
+
+def shown_picture(described: Mapping[str, Any]) -> ShownPicture:
+    """A picture that was described as JSON has it; older versions noted no size."""
+    link = f"cid:{mime_parts.content_id(described['sha256'])}"
+    return ShownPicture(link, described.get("width", 0), described.get("height", 0))
 
 
 def refuse_large(size: int) -> None:

@@ -157,7 +157,8 @@ class Frozen:
 
     def pictures(self, language: str) -> list[dict[str, Any]]:
         """The pictures that a text shows, each once and in order."""
-        return list(self.document["texts"][language].get("pictures", ()))
+        shown = self.document["texts"][language].get("pictures", ())
+        return list({one["sha256"]: one for one in shown}.values())
 
     def content(self, sha256: str) -> bytes:
         """The bytes of a file that all copies carry; ValueError if they are not those frozen."""
@@ -205,7 +206,10 @@ def _made_of(frozen: Frozen) -> dict[str, Any]:
         "names": (frozen.letter, frozen.campaign_id),
         "enclosures": _without(enclosures.get("attachments", []), _MADE | {"line", "lines"}),
         "texts": {
-            language: [text["source"], *(one["sha256"] for one in text.get("pictures", ()))]
+            language: [
+                text["source"],
+                *(one.get("of", one["sha256"]) for one in text.get("pictures", ())),
+            ]
             for language, text in texts.items()
         },
         "demands": _without(document["demands"], _MADE),
@@ -340,9 +344,9 @@ def _readable(template: str) -> str:
 
 def _pictured(frozen: Frozen) -> dict[str, str]:
     return {
-        one["path"]: one["sha256"]
-        for language in frozen.languages
-        for one in frozen.pictures(language)
+        one["path"]: one.get("of", one["sha256"])
+        for text in frozen.document["texts"].values()
+        for one in text.get("pictures", ())
     }
 
 

@@ -13,9 +13,8 @@ from petition.campaign.letter import UNANSWERED, Letter, LetterText
 from petition.campaign.settings import EventSettings
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
-from petition.merge.attachments import Files, Gathering
+from petition.merge.attachments import Files, Gathering, shown_picture
 from petition.merge.document import Frozen
-from petition.merge.mime_parts import content_id
 from petition.template import fields
 from petition.template.bodies import write_plain
 from petition.template.check_names import counted
@@ -28,7 +27,7 @@ from petition.template.compile import (
     names_in,
 )
 from petition.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
-from petition.template.markdown import read_plain
+from petition.template.markdown import ShownPicture, read_plain
 from petition.template.signatories import in_order, signatories_in
 from petition.template.tags import Marked, find_reserved
 
@@ -285,8 +284,12 @@ def _recompile(document: dict[str, Any], language: str, text: dict[str, Any]) ->
     ]
     signatories = signatories_in(document["signatories"], language)
     blocks = blocks_of(demands, signatories)
-    links = {one["path"]: f"cid:{content_id(one['sha256'])}" for one in text.get("pictures", ())}
-    around = Surroundings({}, blocks, links.__getitem__)
+    pictures = {(one["path"], one.get("asked")): one for one in text.get("pictures", ())}
+
+    def picture(path: str, width: int | None) -> ShownPicture:
+        return shown_picture(pictures.get((path, width)) or pictures[path, None])
+
+    around = Surroundings({}, blocks, picture)
     for part, template in zip(
         ("text", "html"), compile_again(text["file"], text["source"], around, language), strict=True
     ):

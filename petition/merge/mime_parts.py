@@ -6,6 +6,7 @@ is made.
 """
 
 import hashlib
+import io
 import re
 import struct
 import uuid
@@ -93,10 +94,11 @@ def content_id(sha256: str) -> str:
 
 
 class Picture(NamedTuple):
-    """What is known of a picture without decoding it."""
+    """What is known of a picture without decoding it; its size is as it is shown, in pixels."""
 
     type: str
-    pixels: int
+    width: int
+    height: int
 
 
 def read_picture(data: bytes) -> Picture | None:
@@ -104,16 +106,16 @@ def read_picture(data: bytes) -> Picture | None:
 
     Whatever decodes it needs memory for each pixel, however few bytes the file has.
     """
-    kinds = {_PNG: ("png", _png_pixels), _JPEG: ("jpeg", _jpeg_pixels), _GIF: ("gif", _gif_pixels)}
-    for magic, (kind, count) in kinds.items():
+    kinds = {_PNG: ("png", _png_size), _JPEG: ("jpeg", _jpeg_size), _GIF: ("gif", _gif_size)}
+    for magic, (kind, measure) in kinds.items():
         if data.startswith(magic):
             with suppress(struct.error, IndexError):
-                pixels = count(data)
-                return Picture(f"image/{kind}", pixels) if pixels else None
+                width, height = measure(data)
+                return Picture(f"image/{kind}", width, height) if width and height else None
     return None
 
 
-def _png_pixels(data: bytes) -> int:
+def _png_size(data: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from(">II", data, 16)
     at = len(_PNG)
     while at + 8 <= len(data):
@@ -126,12 +128,12 @@ def _png_pixels(data: bytes) -> int:
             if unpacking.unconsumed_tail:
                 raise ValueRefused("it holds a huge colour profile", "Save it without the profile")
         at += 12 + length
-    return int(width * height)
+    return width, height
 
 
-def _jpeg_pixels(data: bytes) -> int:
+def _jpeg_size(data: bytes) -> tuple[int, int]:
     """The largest size that a frame header names before the first scan (ITU-T T.81 B.2.2)."""
-    at, pixels = 2, 0
+    at, size, is_turned = 2, (0, 0), False
     while data[at] == 0xFF and data[at + 1] != 0xDA:
         marker, length = struct.unpack_from(">xBH", data, at)
         if marker == 0xFF:  # a fill byte
@@ -139,12 +141,24 @@ def _jpeg_pixels(data: bytes) -> int:
             continue
         if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
             height, width = struct.unpack_from(">HH", data, at + 5)
-            pixels = max(pixels, height * width)
+            size = max(size, (width, height), key=lambda one: one[0] * one[1])
+        elif marker == 0xE1 and data.startswith(b"Exif\0\0", at + 4):
+            with suppress(struct.error):
+                is_turned = _is_turned(data[at + 10 : at + 2 + length])
         at += 2 + length
-    return pixels
+    return size[::-1] if is_turned else size
 
 
-def _gif_pixels(data: bytes) -> int:
+def _is_turned(exif: bytes) -> bool:
+    """Whether a picture is shown turned by a quarter, as one of a phone (Exif, tag Orientation)."""
+    order = "<" if exif.startswith(b"II") else ">"
+    (at,) = struct.unpack_from(f"{order}I", exif, 4)
+    (count,) = struct.unpack_from(f"{order}H", exif, at)
+    tags = (struct.unpack_from(f"{order}H6xH", exif, at + 2 + 12 * one) for one in range(count))
+    return any(tag == 0x0112 and value in range(5, 9) for tag, value in tags)
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
     """The size of the screen or of the first frame, whichever is larger (GIF89a 18, 20)."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
@@ -154,7 +168,35 @@ def _gif_pixels(data: bytes) -> int:
             at += 1 + data[at]
         at += 1
     frame_width, frame_height = struct.unpack_from("<HH", data, at + 5)
-    return int(max(width, frame_width) * max(height, frame_height))
+    return max(width, frame_width), max(height, frame_height)
+
+
+def scaled(data: bytes, width: int) -> bytes:
+    """A picture scaled down to a width in pixels, without what a camera adds about place and time.
+
+    ValueRefused if it cannot be read, or Pillow is not installed.
+    """
+    try:
+        from PIL import Image, ImageOps  # noqa: PLC0415 (an extra, and 60 ms)
+    except ImportError:
+        what = "to scale it down needs Pillow, which is missing"
+        raise ValueRefused(what, 'pip install "petition[pictures]"') from None
+    made = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "GIF")) as opened:
+            if getattr(opened, "is_animated", False):
+                raise ValueRefused("it moves, and cannot be scaled", "Save it smaller")
+            shown = ImageOps.exif_transpose(opened)
+            kind = "JPEG" if opened.format == "JPEG" else "PNG"
+            mode = "RGB" if kind == "JPEG" or not shown.has_transparency_data else "RGBA"
+            size = (width, max(1, round(shown.height * width / shown.width)))
+            small = shown.convert(mode).resize(size, Image.Resampling.LANCZOS)
+            profile = opened.info.get("icc_profile") if opened.mode == mode else None
+            small.info = {}
+            small.save(made, kind, quality=85, optimize=True, icc_profile=profile)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as why:
+        raise ValueRefused(f"it cannot be read ({why})", "Save it again") from None
+    return made.getvalue()
 
 
 def type_of(name: str, data: bytes) -> str:

@@ -39,7 +39,7 @@ Inner: TypeAlias = str | Element
 
 _LETTER = "letter"  # the class of the element that holds the letter
 
-_KEPT = ("class", "href", "src", "alt", "start")
+_KEPT = ("class", "href", "src", "alt", "start", "width")
 _VOID = frozenset({"br", "hr", "img", "meta", "link"})
 _STYLED = frozenset({"a", "code", "em", "strong"})
 _INLINE = _STYLED | {"br"}

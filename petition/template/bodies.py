@@ -97,7 +97,8 @@ class _Html:
 def _leaf(node: Node) -> str:
     if node.kind == "image":
         words = escape(plain_words(node.children))
-        return f'<img src="{escape(node.text)}" alt="{words}" class="picture">'
+        size = 'width="{}" height="{}" '.format(*node.size) if all(node.size) else ""
+        return f'<img src="{escape(node.text)}" alt="{words}" {size}class="picture">'
     breaks = {"softbreak": "\n", "hardbreak": "<br>\n", "hr": "<hr>\n", "signature": "<p>-- </p>\n"}
     return breaks.get(node.kind) or escape(node.text, quote=False)
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import accumulate, takewhile
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from itertools import accumulate, pairwise, takewhile
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink
@@ -25,6 +25,7 @@ from petition.template.tags import TAG, Marked, Role, fault_of, without_reserved
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 LISTS = ("bullet_list", "ordered_list")
@@ -53,6 +54,7 @@ class Node:
     align: str = ""  # of a table cell; "": as the text runs
     is_tight: bool = False  # whether a paragraph has no space around it
     name: str = ""  # what a style sheet may call it
+    size: tuple[int, int] = (0, 0)  # of an image its width and height in pixels, if they are known
 
 
 def plain_words(nodes: list[Node]) -> str:
@@ -69,8 +71,21 @@ def plain_words(nodes: list[Node]) -> str:
 # Reports a problem: its line in the marked text from 0, what is wrong, what to do about it.
 ReportAt = Callable[[int, str, str], None]
 
-# Gives the link of a picture by its path, or refuses it (ValueRefused).
-PictureSource = Callable[[str], str]
+
+class ShownPicture(NamedTuple):
+    """A picture in a page: its link, and its size in pixels; 0 if nothing is known of it."""
+
+    link: str
+    width: int = 0
+    height: int = 0
+
+
+# Gives a picture by its path and the width that the letter asks for, or refuses it (ValueRefused).
+PictureSource = Callable[[str, int | None], ShownPicture]
+
+LETTER_WIDTH = 580  # pixels of a line, as letter.css has it
+_WIDTH = re.compile(r"\{width=([1-9][0-9]{0,3})(?:px)?\}")
+_ATTRIBUTES = re.compile(r"\{[^{}\n]*\}")
 
 # markdown-it itself limits only the nesting of blocks.
 COLUMN_LIMIT = 100  # of a table
@@ -79,6 +94,10 @@ DEPTH_LIMIT = 50
 
 # What to write instead of an element of HTML.
 _INSTEAD_OF_HTML = {name: hint for names, hint in SLIPS["html"].items() for name in names.split()}
+# ![words](path): the path may have blanks, and is not in angle brackets.
+_PICTURE = re.compile(r"!\[((?:\\.|[^\[\]\\])*)\]\(((?:[^()<>\n]|\([^()\n]*\))+)\)")
+_TITLED = re.compile(r"""\s(?:".*"|'.*')$""")
+
 _HTML_NAME = re.compile(r"</?([a-z][a-z0-9]*)", re.IGNORECASE)
 
 # An address of the web or of mail in a text, without the punctuation after it.
@@ -90,7 +109,7 @@ _BARE = re.compile(
 _BARE_END = ".,;:!?*_'’”»)]}"
 
 
-def no_picture(_: str) -> str:
+def no_picture(_: str, __: int | None) -> ShownPicture:
     """Refuses every image: for a text that can have none."""
     what = "only a letter's own text can have an image"
     raise ValueRefused(what, "Remove it, or write a link to it")
@@ -109,6 +128,7 @@ def read_markdown(
             return []
     line = columns = 0
     for token in tokens:
+        _give_attributes(token.children or [])
         if token.type == "tr_open":
             line, columns = token.map[0] if token.map else 0, 0
         columns += token.type == "th_open"
@@ -117,6 +137,18 @@ def read_markdown(
             report(line, what, "Make it narrower, or attach it as a file")
             return []
     return _Builder(marked, report, picture).blocks(tokens)
+
+
+def _give_attributes(inline: Sequence[Token]) -> None:
+    """Give an image what stands in braces after it."""
+    for image, text in pairwise(inline):
+        if (
+            image.type == "image"
+            and text.type == "text"
+            and (found := _ATTRIBUTES.match(text.content))
+        ):
+            image.meta["attributes"] = found.group()
+            text.content = text.content[found.end() :]
 
 
 def read_plain(text: str, report: ReportAt | None = None) -> list[Node]:
@@ -219,8 +251,16 @@ class _Builder:
             hint = "Say in the square brackets what it shows, for those who do not see it"
             self._report(line, what, hint)
             return []
+        asked = str(token.meta.get("attributes", ""))
+        found = _WIDTH.fullmatch(asked)
+        if asked and not (found and int(found[1]) <= LETTER_WIDTH):
+            what = f"{quoted(asked)} after the image {quoted(path)} is not a width"
+            hint = f"Write {{width=400}}, or another number of pixels up to {LETTER_WIDTH}"
+            self._report(line, what, hint)
+            return words
         try:
-            return [Node("image", self._picture(path), words)]
+            link, *size = self._picture(path, int(found[1]) if found else None)
+            return [Node("image", link, words, size=(size[0], size[1]))]
         except ValueRefused as refusal:
             self._report(line, refusal.what, refusal.hint)
             return words
@@ -402,6 +442,7 @@ def _parser() -> MarkdownIt:
     parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     stops = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("table", "statements", _statement_lines, stops)  # type: ignore[arg-type]
+    parser.inline.ruler.before("image", "picture", _blank_in_path)
     parser.block.ruler.before("table", "signature", _signature_line, stops)  # type: ignore[arg-type]
     return parser
 
@@ -442,6 +483,21 @@ def _signature_line(state: StateBlock, start: int, _end: int, silent: bool) -> b
     if not silent:
         state.line = start + 1
         state.push("signature", "", 0).map = [start, state.line]
+    return True
+
+
+def _blank_in_path(state: StateInline, silent: bool) -> bool:
+    """A picture whose path has a blank, which CommonMark takes for text."""
+    found = _PICTURE.match(state.src, state.pos)
+    path = found[2].strip() if found else ""
+    if not found or not re.search(r"\s", path) or _TITLED.search(path):
+        return False
+    if not silent:
+        token = state.push("image", "img", 0)
+        token.attrs = {"src": quote(unquote(path)), "alt": ""}
+        token.content, token.children = found[1], []
+        state.md.inline.parse(found[1], state.md, state.env, token.children)
+    state.pos = found.end()
     return True
 
 

@@ -17,6 +17,7 @@ IMPORTED_AS = {  # where a library's name is not that of its package
     "imap_tools": "imap-tools",
     "jinja2": "Jinja2",
     "markdown_it": "markdown-it-py",
+    "PIL": "Pillow",
     "procrastinate": "Procrastinate",
     "pydantic_core": "pydantic",
     "python_calamine": "python-calamine",

@@ -2,21 +2,27 @@
 
 import base64
 import email
+import io
 import os
 import re
+import sys
 import tempfile
 import zlib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
-from petition.errors import MergeRefused
+from petition.checks.letter import heavy_pictures
+from petition.errors import Level, MergeRefused
 from petition.identity import Signer
 from petition.merge import attachments
 from petition.merge.attachments import OWN_FILES
 from petition.merge.document import Frozen, differences
+from petition.merge.freeze import without
 from petition.merge.message import Merger, read_back
 from petition.merge.mime_parts import attachment_of, plain_name, type_of
 from petition.template.fields import CellRefused
@@ -32,7 +38,7 @@ from tests.unit.merge.enclosed import (
     read,
     tree,
 )
-from tests.unit.merge.letters import NOW, person_of
+from tests.unit.merge.letters import NOW, campaign_of, person_of, text_of
 
 OWN = "briefings/{{ recipient.id }}.pdf"
 
@@ -399,6 +405,131 @@ def test_pictures_are_counted_together_and_each_once(letter):
 def test_a_broken_picture_is_a_problem(letter, data):
     letter.write("a", data)
     assert len(letter.problems(body="![x](a)")) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["my plan.gif", "plan (1).gif", "Ann's plan.gif", "a plan (2) of.gif", "a%20b c.gif"]
+)
+def test_a_path_with_blanks_is_found_or_named(letter, path):
+    for body in (f"![A *plan*]({path}) here", f"![A *plan*]( <{path}> ) here"):
+        letter.write(unquote(path), GIF)
+        page = letter.merger(body=body).html(person_of(), 1)
+        assert page.count('alt="A plan"') == 1
+        assert "plan" not in page.replace('alt="A plan"', "")
+    (problem,) = letter.problems(body="a\n\n![A plan](no plan.gif) here")
+    assert (problem.line, "no plan.gif" in problem.what) == (7, True)
+
+
+@pytest.mark.parametrize("title", ['"A title"', "'A title'"])
+def test_a_title_is_no_part_of_the_path(letter, title):
+    letter.write("a.gif", GIF)
+    assert "<img" in letter.merger(body=f"![x](a.gif {title})").html(person_of(), 1)
+
+
+def photo(width: int, height: int, kind: str = "JPEG", mode: str = "RGB", **options) -> bytes:
+    noise = Image.effect_noise((width, height), 60).convert(mode)
+    file = io.BytesIO()
+    noise.save(file, kind, **options)
+    return file.getvalue()
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation
+    exif[0x010F] = "Camera of Anna"
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("data", "asked", "shown"),
+    [
+        (png(1_200, 600), "", (580, 290)),
+        (gif(100, 50), "", (100, 50)),
+        (jpeg(100, 50), "{width=300}", (300, 150)),
+        (png(9_000, 1), "", (580, 1)),
+        (photo(400, 200, exif=turned()), "", (200, 400)),
+        (photo(400, 200, exif=turned()), "{width=50px}", (50, 100)),
+    ],
+)
+def test_a_picture_says_how_large_it_is(letter, data, asked, shown):
+    letter.write("a", data)
+    page = letter.merger(body=f"See ![x](a){asked} here.").html(person_of(), 1)
+    (found,) = re.findall("<img[^>]*>", page)
+    assert (f'width="{shown[0]}"' in found, f'height="{shown[1]}"' in found) == (True, True)
+    assert re.search(r"> here\.", page)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_picture_is_scaled_down_where_the_letter_asks_for_it(letter, kind, mode):
+    exif = {"exif": turned()} if kind != "GIF" else {}
+    if (kind, mode) == ("JPEG", "P"):
+        mode = "CMYK"
+    data = photo(900, 600, kind, mode, **exif)
+    letter.write("a b", data)
+    sent = read(letter.merged(body="![x](a b){width=200}").data)
+    part = next(part for part in sent.walk() if part.get_content_maintype() == "image")
+    made = Image.open(io.BytesIO(part.get_content()))
+    assert made.size == ((400, 267) if kind == "GIF" else (400, 600))
+    assert part.get_content_subtype() == ("jpeg" if kind == "JPEG" else "png")
+    assert b"Camera of Anna" not in part.get_content()
+    assert len(part.get_content()) < len(data)
+
+
+def test_a_letter_is_the_same_though_another_pillow_scales_otherwise(letter, monkeypatch):
+    letter.write("a.jpg", photo(900, 600))
+    body = "![x](a.jpg){width=200}\n\n{{ signatories }}"
+    before = letter.freeze(body=body)
+    other = photo(400, 266)
+    monkeypatch.setattr(attachments.mime_parts, "scaled", lambda *_: other)
+    after = letter.freeze(body=body)
+    assert (after.hash != before.hash, after.is_same_as(before)) == (True, True)
+    letter.write("a.jpg", photo(900, 601))
+    assert not letter.freeze(body=body).is_same_as(before)
+    left = without(before, lambda one: one["name"] == "Hazel Thorn", lambda _: False)
+    assert left
+    page = left.compiled("en").html.source
+    assert 'width="200"' in page
+    assert before.pictures("en")[0]["sha256"][:32] in page
+
+
+@pytest.mark.parametrize("asked", ["{width=0}", "{width=581}", "{width=50%}", "{height=3}", "{x}"])
+def test_what_is_no_width_is_refused(letter, asked):
+    letter.write("a.gif", GIF)
+    (problem,) = letter.problems(body=f"a\n\n![x](a.gif){asked}")
+    assert (problem.line, asked in problem.what) == (7, True)
+
+
+def test_a_picture_that_moves_or_cannot_be_read_is_not_scaled(letter):
+    frames = [Image.new("RGB", (900, 9), color) for color in ("red", "blue")]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    letter.write("a", file.getvalue())
+    letter.write("b", png(900, 9) + bytes(90))
+    for name in "ab":
+        assert not letter.problems(body=f"![x]({name})")
+        (problem,) = letter.problems(body=f"a\n\n![x]({name}){{width=200}}")
+        assert problem.line == 7
+
+
+def test_without_pillow_the_letter_says_what_to_install(letter, monkeypatch):
+    letter.write("a.jpg", photo(900, 600))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert not letter.problems(body="![x](a.jpg) ![x](a.jpg){width=450}")
+    (problem,) = letter.problems(body="![x](a.jpg){width=200}")
+    assert problem.hint == 'pip install "petition[pictures]"'
+
+
+def test_a_heavy_picture_is_warned_of(letter):
+    letter.write("a b.png", photo(900, 600, "PNG") + bytes(1_000_000))
+    text = text_of("a\n\n![x](a b.png) ![x](a b.png)")
+    campaign = campaign_of(text, root=letter.root)
+    frozen = letter.freeze(body=text.body)
+    (problem,) = heavy_pictures(campaign.letters["open-letter"], frozen)
+    assert (problem.level, problem.file, problem.line) == (Level.WARNING, text.file, 7)
+    assert "{width=580}" in problem.hint
+    scaled = letter.freeze(body="![x](a b.png){width=400}")
+    assert not list(heavy_pictures(campaign.letters["open-letter"], scaled))
 
 
 def test_no_more_is_read_than_a_letter_can_carry(letter, monkeypatch):
