@@ -244,15 +244,15 @@ class _Visit:
             await self._take_letter()
 
     async def _take_letter(self):
-        wire = b""
+        wire = bytearray()
         if Phase.BODY in self._server._script:
-            wire = await self._read(BODY_GLANCE)
+            wire += await self._read(BODY_GLANCE)
             act = self._server.next_act(Phase.BODY)
-            await self._say(act.say or b"")
+            await self._say((act.say or b"") + act.extra)
             await self._then(act, reads_on=False)
         while not (wire.endswith(b"\r\n.\r\n") or wire == b".\r\n"):
             wire += await self._read_line(or_fail=True)
-        letter = Letter(self._mail_from, self._rcpt_to, wire.removesuffix(b".\r\n"))
+        letter = Letter(self._mail_from, self._rcpt_to, bytes(wire).removesuffix(b".\r\n"))
         self.seen.letters.append(letter)
         self._forget()
         ahead = await self._commands_ahead() if self._server.refuses_ahead else []
