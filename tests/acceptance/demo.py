@@ -11,18 +11,19 @@ from tests.acceptance.small import SmallCampaign
 ROOT = Path(__file__).parents[2]
 
 
-def made(target: str, campaign: SmallCampaign) -> str:
+def made(target: str, campaign: SmallCampaign, programs: Path | None = None) -> str:
     """What a target says that plays the example.
 
     Args:
         target: Of the Makefile; its set-up is done already, for the tests run in it.
         campaign: Whose folder it is played in.
+        programs: Where `petition` and `python` are, if not beside this Python.
     """
     folder = os.path.relpath(campaign.root, ROOT)
     done = subprocess.run(
         [
             *("make", "--no-print-directory", "-o", ".venv/installed", target),
-            f"BIN={Path(sys.executable).parent}",
+            f"BIN={programs or Path(sys.executable).parent}",
             f"DEMO={folder}",
         ],
         cwd=ROOT,

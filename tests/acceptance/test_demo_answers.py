@@ -3,6 +3,8 @@
 import email
 import email.policy
 import re
+import shlex
+import sys
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.acceptance.demo import made
 from tests.acceptance.small import SmallCampaign
+from tests.forkserver import put_program
 
 ROOT = Path(__file__).parents[2]
 STALL = "Nobody is here at the moment, but they know about your letter."
@@ -19,7 +22,12 @@ STALL = "Nobody is here at the moment, but they know about your letter."
 def played(tmp_path: Path) -> tuple[SmallCampaign, str]:
     """The campaign after the story, and what was said on the way."""
     campaign = SmallCampaign(tmp_path / "demo")
-    return campaign, made("demo-answers", campaign)
+    (tmp_path / "bin").mkdir()
+    programs = put_program(tmp_path / "bin", campaign.environment)
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return campaign, made("demo-answers", campaign, programs)
 
 
 def letters(campaign: SmallCampaign) -> dict[str, list[EmailMessage]]:
