@@ -399,8 +399,10 @@ class _Reading:
             self._complain(TEMPLATE, header.line, fault.what, fault.hint)
             return []
         if len(values) > 1:
-            what = f"{name.upper()} differs from row to row, and a letter has one for everybody"
+            what = f"{name.upper()} differs from row to row, which cannot be taken over"
             hint = "Make a letter and a list for each, or give those people their own rows"
+            if name == "cc":
+                hint = 'Delete it, and write cc: ["{{ recipient.COLUMN }}"] in the new letter'
             self._complain(TEMPLATE, header.line, what, hint)
             return []
         return [one for one in getaddresses(sorted(values)) if one[1]]

@@ -215,7 +215,7 @@ class CopiedTwice:
         mailboxes = [(key, box) for key in COPIES for box in front.mailboxes(key)]
         self._keys = {folded(mailbox.addr_spec): key for key, mailbox in mailboxes}
         self._has_own = bool(front.cc_fields)
-        self._listed: dict[str, str] = {}  # the rows of all people, if rows name people in cc
+        self._listed: dict[int, int] = {}  # the lines of all people, if rows name people in cc
         self._own: dict[str, Person] = {}  # the first row that names somebody in cc
         self._problems: list[Problem] = []
 
@@ -230,7 +230,7 @@ class CopiedTwice:
             problem = Problem(self._text.file, line, what, hint, Level.WARNING, address)
             self._problems.append(problem)
         if self._has_own:
-            self._listed[folded(address)] = f"{person.file}:{person.line}"
+            self._listed[hash(folded(address))] = person.line
             for box in own:
                 self._own.setdefault(folded(box.addr_spec), person)
 
@@ -238,8 +238,8 @@ class CopiedTwice:
         """What was found."""
         yield from self._problems
         for address, person in self._own.items():
-            if place := self._listed.get(address):
-                what = f"{address} is in cc of this row's letter, and on the list too ({place})"
+            if line := self._listed.get(hash(address)):
+                what = f"{address} is in cc of this row's letter, and on the list too (line {line})"
                 hint = "Empty the cell, if its own letter is enough"
                 yield Problem(person.file, person.line, what, hint, Level.WARNING)
 

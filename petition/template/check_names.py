@@ -281,8 +281,11 @@ def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
     sources = []
     for text in letter.texts.values():
         sources += [(text, text.subject_line, text.subject), (text, text.body_line, text.body)]
-    line = default.line_of("attachments")
-    sources += [(default, line, path) for path in default.front.attachments]
+    for key, templates in (
+        ("attachments", default.front.attachments),
+        ("cc", default.front.cc_fields),
+    ):
+        sources += [(default, default.line_of(key), one) for one in templates]
     for text, line, source in sources:
         for owner, part, column in sandbox.bare_conditions(sandbox.tree_of(source)):
             found.setdefault(column, (text.file, line + getattr(owner, part).lineno - 1))

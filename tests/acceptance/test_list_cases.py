@@ -173,7 +173,7 @@ CASES = {
         "cy@mail.example,Cy,a.pdf; b.pdf\n",
         "---\nsubject: Hello\nattachments: [\"{{ recipient.file or '' }}\"]\n---\n" + DEAR,
         files=("a.pdf", "b.pdf"),
-        mails=("Attached: a.pdf\n", "Attached: \n ... Dear Bob,", "Attached: a.pdf, b.pdf\n"),
+        mails=("Attached: a.pdf\n", "Attached: none ... Dear Bob,", "Attached: a.pdf, b.pdf\n"),
     ),
     "lines of a signature": Case(
         ANN,
@@ -260,7 +260,13 @@ CASES = {
     "cc of each row": Case(
         "email,name,assistant\nann@mail.example,Ann,pa@mail.example\nbob@mail.example,Bob,\n",
         f'---\nsubject: Hello\ncc: ["{{{{ recipient.assistant }}}}"]\n---\n{DEAR}',
-        mails=("Cc: pa@mail.example\n ... Dear Ann,", "Cc: \n ... Dear Bob,"),
+        mails=("Cc: pa@mail.example\n ... Dear Ann,", "Cc: none ... Dear Bob,"),
+    ),
+    "cc of each row that says yes": Case(
+        "email,name,copy,pa\na@mail.example,A,yes,pa@mail.example\nb@mail.example,B,no,x@mail.example\n",
+        "---\nsubject: Hello\ncc: [\"{{ recipient.pa if recipient.copy else '' }}\"]\n---\n" + DEAR,
+        told=(f"{OPEN}:3: note: recipient.copy is read as yes or no",),
+        mails=("Cc: pa@mail.example\n", "Cc: none ... Dear B,"),
     ),
     "cc of a row that is no address": Case(
         "email,name,assistant\nann@mail.example,Ann,pa at mail\n",
@@ -356,13 +362,13 @@ def begin(root: Path, case: Case) -> None:
 def shown(data: bytes) -> str:
     """A mail as a person sees it: headers, names of files, plain text, HTML without styles."""
     mail = email.message_from_bytes(data, policy=email.policy.default)
-    headers = [f"{name}: {mail[name] or ''}" for name in ("From", "Reply-To", "To", "Cc")]
+    headers = [f"{name}: {mail[name] or 'none'}" for name in ("From", "Reply-To", "To", "Cc")]
     attached = ", ".join(str(one.get_filename()) for one in mail.iter_attachments())
     texts = [
         mail.get_body((kind,)).get_content().replace("\r\n", "\n") for kind in ("plain", "html")
     ]
     page = re.sub(r' style="[^"]*"', "", texts[1].partition("<body")[2])
-    return "\n".join([*headers, f"Attached: {attached}", "", texts[0], page])
+    return "\n".join([*headers, f"Attached: {attached or 'none'}", "", texts[0], page])
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
