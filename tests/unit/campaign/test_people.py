@@ -211,19 +211,9 @@ def test_a_name_of_several_people_is_refused_and_names_them(folder, problems):
     assert "c@x.example" in choice.nearest("Ruiz")
 
 
-def test_a_first_row_with_an_address_is_not_taken_for_a_header(folder, problems):
-    folder.write(FILE, "ann@mail.example,Ann\nbob@mail.example,Bob\n")
-    assert open_people(folder.root, FILE, problems) is None
-    (problem,) = problems
-    assert problem.line == 1
-    assert "column names" in problem.what
-    assert "above it" in problem.hint
-
-
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("Members of the council,,\n,,\nemail,name,ward\nann@mail.example,Ann,North\n", 3),
         ("Members of the council\n\nE-Mail;Name\nann@mail.example;Ann\n", 3),
         ("As of today,,\nname,email,\n", 2),
     ],
@@ -234,14 +224,6 @@ def test_a_title_above_the_header_is_recognised(folder, problems, content, line)
     (problem,) = problems
     assert problem.is_error
     assert f"line {line}:" in problem.hint
-
-
-def test_an_address_that_is_commented_out_gets_no_letter(folder, problems):
-    people = read(folder, "email,name\n#bob@mail.example,Bob\nann@mail.example,Ann\n", problems)
-    assert [person.line for person in people] == [3]
-    (problem,) = problems
-    assert problem.is_error
-    assert (problem.line, problem.mark) == (2, 0)
 
 
 def test_a_row_that_begins_with_a_number_sign_is_used_with_a_warning(folder, problems):
@@ -288,14 +270,3 @@ def test_labels_of_one_script_are_right(folder, problems, address):
 def test_what_holds_an_address_gets_a_hint_to_copy(folder, problems, cell, hint):
     assert read(folder, f"email|name\n{cell}|Ann\n", problems) == []
     assert hint in problems[-1].hint
-
-
-def test_two_people_with_one_mailbox_are_offered_one_letter(folder, problems):
-    read(folder, "email,name\no@x.example,Ann Reed\nO@x.example,Bob Lee\n", problems)
-    assert [problem.line for problem in problems] == [2, 3]
-    assert all("and Bob Lee" in problem.hint for problem in problems)
-
-
-def test_an_apostrophe_before_an_address_is_a_warning(folder, problems):
-    assert len(read(folder, "email\n'ann@mail.example\n", problems)) == 1
-    assert [(problem.line, problem.level) for problem in problems] == [(2, Level.WARNING)]

@@ -168,13 +168,6 @@ def test_blanks_change_no_quoted_cell(tmp_path_factory, rows, blanks):
     assert problems == []
 
 
-def test_vertical_bars_separate_cells_and_that_is_told(folder, problems):
-    _, rows = read(folder, "email|name\nann@mail.example|Reed, Ann\n", problems)
-    assert rows[0].cells == {"email": "ann@mail.example", "name": "Reed, Ann"}
-    (note,) = problems
-    assert "vertical bars" in note.what
-
-
 def test_a_separator_too_many_is_recognised(folder, problems):
     read(folder, "email,name\na@x.example,Ann,\nb@x.example,Bob,x\n", problems)
     empty, full = problems
