@@ -185,7 +185,9 @@ def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
         path = Path(file).expanduser()
     except RuntimeError:  # ~somebody who has no account
         raise KeyMisplaced(f"{named} cannot be found: {file}", "Write its full path") from None
-    if root and path.resolve().is_relative_to(_repository(root.resolve())):
+    around = (root.resolve(), *root.resolve().parents) if root else ()
+    repository = next((one for one in around if (one / ".git").exists()), root and root.resolve())
+    if repository and path.resolve().is_relative_to(repository):
         hint = "Move it to a folder of your own, such as ~/.config/petition, and make a new key"
         raise KeyMisplaced(f"{named} is inside the campaign: {file}", hint)
     try:
@@ -214,11 +216,6 @@ def file_in(folder: Path, word: str) -> Path | None:
     places = (Path(os.path.normpath(path)), path.resolve())
     folders = (folder, folder.resolve())
     return path if any(one.is_relative_to(root) for one in places for root in folders) else None
-
-
-def _repository(folder: Path) -> Path:
-    around = (folder, *folder.parents)
-    return next((one for one in around if (one / ".git").exists()), folder)
 
 
 def _in_keyring(service: str, username: str, variable: str) -> str | None:

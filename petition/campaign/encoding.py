@@ -116,7 +116,9 @@ def find_encoding(path: Path, declared: Encoding | None = None) -> Encoding:
 
 
 def _guess(words: list[bytes], seen: set[int]) -> Encoding:
-    if _is_broken_utf8(words):
+    whole = sum(len(_WHOLE.findall(word)) for word in words)
+    stray = sum(len(re.findall(rb"[\x80-\xff]", _WHOLE.sub(b"", word))) for word in words)
+    if 0 < whole >= stray:  # UTF-8 with errors
         return UTF8
     guess, first = _likeliest(words, seen), words[:_WEIGHED]
     is_doubtful = _share(first, guess) < _SURE if guess is not UTF8 else bool(_offers(first))
@@ -141,12 +143,6 @@ def _utf16_without_mark(beginning: bytes) -> str:
     if pairs and second > 4 * first and 4 * second > pairs:
         return "utf-16-le"
     return "utf-16-be" if pairs and first > 4 * second and 4 * first > pairs else ""
-
-
-def _is_broken_utf8(words: list[bytes]) -> bool:
-    whole = sum(len(_WHOLE.findall(word)) for word in words)
-    stray = sum(len(re.findall(rb"[\x80-\xff]", _WHOLE.sub(b"", word))) for word in words)
-    return 0 < whole >= stray
 
 
 def _likeliest(words: list[bytes], seen: set[int]) -> Encoding:

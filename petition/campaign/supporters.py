@@ -149,7 +149,10 @@ class BulkJudge(ListJudge):
             key = folded(self.people.address_in(row))
             if key not in twice:
                 continue
-            excluded, consent = self._says(row)
+            try:
+                excluded, consent = self.people.exclusion_of(row), self._consent.of(row.cells)
+            except RowRefused:
+                excluded, consent = "", False  # what is unclear is not a yes
             if key in said:
                 before, consent_before = said[key]
                 found = {before, excluded}
@@ -157,13 +160,6 @@ class BulkJudge(ListJudge):
                 consent = together(consent, consent_before)
             said[key] = excluded, consent
         return said
-
-    def _says(self, row: TableRow) -> tuple[str, bool | None]:
-        """What a row says about writing to its address, even if no copy can be made for it."""
-        try:
-            return self.people.exclusion_of(row), self._consent.of(row.cells)
-        except RowRefused:
-            return "", False  # what is unclear is not a yes
 
     def _invalid(self, row: TableRow) -> Person:
         """A stand-in for a row that cannot be used, under a name that no address has."""

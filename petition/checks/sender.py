@@ -114,7 +114,10 @@ def _spf(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         yield doubtful(domain, "there is no SPF record", _publish(domain, _new_spf(sender)))
     elif len(spf.records) > 1:
         what = f"there are {len(spf.records)} SPF records, so receivers ignore them all"
-        yield wrong(domain, what, f"Keep one. {_publish(domain, _merged(spf.records))}")
+        # One record that allows whatever any of them allows.
+        terms = [one for record in spf.records for one in _terms(record) if not _is_all(one)]
+        merged = " ".join(["v=spf1", *dict.fromkeys(terms), "~all"])
+        yield wrong(domain, what, f"Keep one. {_publish(domain, merged)}")
     elif spf.faults:
         hint = "Correct it"
         if spf.lookups > MOST_LOOKUPS:
@@ -186,12 +189,6 @@ def _with_ending(record: str, ending: str) -> str:
 
 def _with_term(record: str, term: str) -> str:
     return " ".join(["v=spf1", term, *_terms(record)])
-
-
-def _merged(records: list[str]) -> str:
-    """One record that allows whatever any of them allows."""
-    terms = dict.fromkeys(one for record in records for one in _terms(record) if not _is_all(one))
-    return " ".join(["v=spf1", *terms, "~all"])
 
 
 # ---- DKIM

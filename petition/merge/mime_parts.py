@@ -70,7 +70,10 @@ def attachment_of(name: str, data: bytes, content_type: str = "") -> MimePart:
     """A file as an attachment."""
     name = name.strip() or "attachment"
     whole_type = content_type or type_of(name, data)
-    head = _type_header(whole_type, name)
+    kind, *parameters = whole_type.split("; ")
+    # Old mail programs look for the name here and cannot read RFC 2231.
+    fallback = name if _PLAIN_NAME.fullmatch(name) else plain_name(name)
+    head = _header(f"Content-Type: {kind}", [*parameters, f'name="{fallback}"'])
     head += "Content-Transfer-Encoding: base64\r\n"
     head += _header("Content-Disposition: attachment", _filename(name))
     meant = ExpectedPart(whole_type.partition(";")[0], name, None, _hash(data))
@@ -227,13 +230,6 @@ def plain_name(name: str) -> str:
 def _extension(name: str) -> str:
     found = re.search(r"(?:\.tar)?\.[A-Za-z0-9]{1,8}\Z", name)
     return found.group() if found and found.start() else ""
-
-
-def _type_header(content_type: str, name: str) -> str:
-    # Old mail programs look for the name here and cannot read RFC 2231.
-    fallback = name if _PLAIN_NAME.fullmatch(name) else plain_name(name)
-    kind, *parameters = content_type.split("; ")
-    return _header(f"Content-Type: {kind}", [*parameters, f'name="{fallback}"'])
 
 
 def _filename(name: str) -> list[str]:

@@ -353,13 +353,10 @@ def _ready_for_layout(element: Element) -> Element:
         ready["words"] = words_of(element)
     elif tag == "a":
         target, words = str(element.get("href", "")), words_of(element)
-        ready["spelt"] = words in _spellings(target)
+        bare = re.sub(r"^(?:https?://|mailto:)", "", target)
+        shorter = {bare, bare.rstrip("/"), bare.removeprefix("www.").rstrip("/")}
+        ready["spelt"] = words in {target, *shorter}
     return ready
-
-
-def _spellings(target: str) -> set[str]:
-    bare = re.sub(r"^(?:https?://|mailto:)", "", target)
-    return {target, bare, bare.rstrip("/"), bare.removeprefix("www.").rstrip("/")}
 
 
 def _step_headings(blocks: Sequence[Element]) -> None:

@@ -372,7 +372,9 @@ def _joined(blocks: list[Node], marked: Marked) -> list[Node]:
     joined: list[Node] = []
     before = None
     for block in blocks:
-        if before and _go_together(before, block):
+        # Two lists side by side have different bullets: their author separated them.
+        is_one = before is not None and "group" in {before.kind, block.kind}
+        if before and is_one and _is_bulleted(before) and _is_bulleted(block):
             entries = [*_entries(joined[-1]), *_entries(block)]
             joined[-1] = Node("bullet_list", children=entries)
         elif (
@@ -385,13 +387,6 @@ def _joined(blocks: list[Node], marked: Marked) -> list[Node]:
             joined.append(block)
         before = block
     return joined
-
-
-def _go_together(before: Node, block: Node) -> bool:
-    """Whether a block goes on with the bullet list before it."""
-    # Two lists side by side have different bullets: their author separated them.
-    is_one = "group" in {before.kind, block.kind}
-    return is_one and _is_bulleted(before) and _is_bulleted(block)
 
 
 def _is_bulleted(block: Node) -> bool:
