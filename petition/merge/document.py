@@ -242,7 +242,8 @@ def differences(old: Frozen, new: Frozen) -> list[str]:
         return []
     found = [*_names(old, new), *_texts(old, new), *_demands(old, new), *_signatories(old, new)]
     found += _files(old, new)
-    found += [f"whether recipient.{one} is read as yes or no" for one in old.yes_no ^ new.yes_no]
+    columns = sorted(old.yes_no ^ new.yes_no)
+    found += [f"whether the cells of recipient.{one} say yes or no" for one in columns]
     return [*found, *_settings(old.document, new.document)] or ["how the letter is made"]
 
 
