@@ -10,13 +10,17 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pypdf import PdfReader
 
+from petition.identity import Signer
+from petition.merge.message import Merger
 from petition.outbox.answers import RECORDED
 from petition.web.app import WORDS, Pages
 from tests.acceptance.small import SmallCampaign
 from tests.servers.browser import NODE_MODULES, running_browser
 from tests.servers.endpoint import give_token, running_endpoint
+from tests.unit.merge.letters import freeze_texts, person_of, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("chromium", "bash")]
 
@@ -183,6 +187,49 @@ def _reports(folder: Path, number: int) -> Iterator[tuple[Path, list[str]]]:
         yield folder / file, demands
 
 
+MAIL = """\
+Dear {{{{ recipient.name }}}},
+
+{word} and https://example.org/{word} `{word}`
+
+# {word}
+
+1. One
+   - {word}
+
+> {word}
+
+| Works | Year | Injured | Compensation | Representative | Answered |
+|---|--:|--:|---|---|---|
+| Zhezkazgantsvetmet | 2014 | 1,200 | unconditional | someone@union.example | no |
+
+![The plan](the plan.png) and ![again](the plan.png){{width=300}}
+
+---
+
+{{{{ demands }}}}
+
+{{{{ signatories }}}}
+
+-- \nAnn
+"""
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory) -> list[Path]:
+    """The HTML of a letter in two directions."""
+    folder = tmp_path_factory.mktemp("letters")
+    Image.new("RGB", (1_200, 800)).save(folder / "the plan.png")
+    body, pages = MAIL.format(word="Zhezkazgantsvetmet" * 8), []
+    for language in ("en", "he"):
+        text = text_of(body, "Re: {{ recipient.name }}", language)
+        merger = Merger(freeze_texts(text, root=folder), Signer(b"k" * 32))
+        pages.append(folder / f"{language}.html")
+        page = merger.html(person_of(name="Нұрлан <b> سلمى"), 1)
+        pages[-1].write_text(page, encoding="utf-8")
+    return pages
+
+
 DARK = {"name": "prefers-color-scheme", "value": "dark"}
 SCREENS = [(width, dark) for width in (320, 390, 1280) for dark in (False, True)]
 
@@ -205,6 +252,25 @@ def test_everybody_can_read_a_report_on_any_screen(browser, reports):
     for page in reports:
         browser.open(page.as_uri())
         assert faults(browser, page.stem) == []
+
+
+@pytest.mark.component("axe-core")
+def test_everybody_can_read_a_letter_on_any_screen(browser, letters):
+    for page in letters:
+        browser.open(page.as_uri())
+        found = faults(browser, f"letter-{page.stem}")
+        # The landmarks are those of the mail program's page, in which a letter is shown.
+        assert [one for one in found if not re.search("landmark-one-main|region:", one)] == []
+
+
+def test_a_wide_table_of_a_letter_scrolls_by_keyboard_too(browser, letters):
+    browser.open(letters[0].as_uri())
+    browser.become(390, 800)
+    table = "document.querySelector('table').parentElement"
+    assert browser.value(f"{table}.scrollWidth > {table}.clientWidth")
+    browser.press("Tab")
+    browser.press("Tab")  # after the link above it
+    assert browser.value(f"document.activeElement === {table}")
 
 
 @pytest.mark.component("axe-core")
@@ -232,8 +298,8 @@ def test_a_printed_report_holds_every_demand_and_person_on_white(browser, report
 
 
 @pytest.mark.component("java", "vnu-jar")
-def test_every_page_is_valid(reports, tmp_path):
-    pages, made = list(reports), Pages("قافلة <b>الماء</b>", "answers@campaign.example")
+def test_every_page_is_valid(reports, letters, tmp_path):
+    pages, made = [*reports, *letters], Pages("قافلة <b>الماء</b>", "answers@campaign.example")
     for language, words in WORDS.items():
         for name in words.keys() - {"button"}:
             pages.append(tmp_path / f"{language}-{name}.html")
