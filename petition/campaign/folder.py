@@ -73,7 +73,10 @@ class Campaign:
             problems.append(Problem(SETTINGS_FILE, None, *_unknown_list(self.settings, list_name)))
             return None
         reading = self.settings.reading._replace(key=list_name)
-        return open_people(self.root, file, problems, reading)
+        people = open_people(self.root, file, problems, reading)
+        if people:
+            people.language = self.languages[0]
+        return people
 
 
 def name_of_letter(text: str) -> str:

@@ -26,6 +26,8 @@ from petition.errors import AddressRefused, Level, PetitionError, Problem, Usage
 _NAME_PARTS = ("first_name", "last_name")
 _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer one
 _CANDIDATES = 10_000  # people among whom those nearest to a WHO are looked for
+# Languages that put an honorific behind the name: "Табынов мырза", "Aliyeva xanım".
+_HONORIFIC_LAST = frozenset({"az", "kk", "ky", "tr", "tt", "uz"})
 _NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
 _IN_DICT = 1 << 16  # texts, before they go into an SQLite table
@@ -57,6 +59,7 @@ class PeopleList:
 
     def __init__(self, table: Table) -> None:
         self.file = table.file
+        self.language = ""  # of rows that name none
         self.table = table
         self._export = Export(table.columns)
         columns = (*table.columns, *self._export.added)
@@ -186,8 +189,11 @@ class PeopleList:
             parts = (fields.get(part, "") for part in _NAME_PARTS)
             fields["name"] = " ".join(part for part in parts if part)
         if self._greets and not fields.get("salutation"):
-            honorific, last_name = fields["honorific"], fields["last_name"]
-            fields["salutation"] = f"{honorific} {last_name}" if honorific and last_name else ""
+            names = [fields["honorific"], fields["last_name"]]
+            language = (fields.get("language") or self.language).lower().replace("_", "-")
+            if language.partition("-")[0] in _HONORIFIC_LAST:
+                names.reverse()
+            fields["salutation"] = " ".join(names) if all(names) else ""
 
     def _refusal(self, why: AddressRefused, excluded: str, address: str) -> "RowRefused":
         is_name = why.what.startswith("the name")

@@ -20,7 +20,9 @@ from petition.merge.document import Frozen
 from petition.smtp import dkim as signing
 from petition.template.check_names import shown_to_all
 from petition.template.compile import names_in
+from petition.template.fields import locale_of
 from petition.template.markdown import LETTER_WIDTH
+from petition.template.signatories import has_words
 
 COPIES = ("cc", "bcc")
 
@@ -152,6 +154,7 @@ def unfit(
                 hint = "Write the real address or delete it"
                 yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
     yield from _invented_signatories(campaign, server)
+    yield from _in_english(letter)
     if is_live(server):
         yield from unchanged(campaign, letter, server)
     reply_by = letter.front.reply_by
@@ -285,6 +288,23 @@ def _own_addresses(campaign: Campaign, letter: Letter, server: Server | None) ->
             hint = f"Write an address there, or change [sender] {key} for all letters"
         if what:
             yield Problem(text.file, text.line_of(key), what, hint, mark=mailbox.addr_spec)
+
+
+def _in_english(letter: Letter) -> Iterator[Problem]:
+    """What petition writes in English in a letter, for it has no words in its language."""
+    for text in letter.texts.values():
+        parts = []
+        is_english = text.language.partition("-")[0] == "en"
+        if locale_of(text.language).language == "en" and not is_english:
+            parts.append("dates, numbers and countries")
+        if "signatories" in names_in(text) and not has_words(text.language):
+            parts.append('"and 2 others" and the like')
+        if parts:
+            what = f"petition has no words in {quoted(text.language)}: {' and '.join(parts)} are"
+            what += " in English"
+            yield Problem(
+                text.file, None, what, "Preview it, and write them out if need be", Level.NOTE
+            )
 
 
 def _invented_signatories(campaign: Campaign, server: Server | None) -> Iterator[Problem]:

@@ -83,6 +83,7 @@ def serve(
 def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
     try:
         from petition.web.app import (  # noqa: PLC0415 (needs an extra)
+            WORDS,
             Clicks,
             Endpoint,
             Pages,
@@ -100,6 +101,9 @@ def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
         name = f"[{host}]" if ":" in host else host
         place.say_which()
         output.say(f"Listening on http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
+        lacks = [one for one in campaign.languages if one.partition("-")[0] not in WORDS]
+        if lacks:
+            output.say(f"The page has no words in {', '.join(lacks)}: it is in English there.")
         output.say("Put a web server with TLS in front of it. Ctrl-C ends it.")
         sys.stdout.flush()
         clicks = Clicks(log, lambda: _reopened(place), place.noted_clicks)

@@ -40,6 +40,11 @@ def disclaimer(language: str) -> str:
     return str(_KNOWN["disclaimers"][_spoken(language)])
 
 
+def has_words(language: str) -> bool:
+    """Whether these lines are in a language; otherwise they are in English."""
+    return _spoken(language) == language.partition("-")[0]
+
+
 def listed(parts: Sequence[str], language: str) -> str:
     """Words in a row: "A, B and C"."""
     return str(format_list(parts, locale=locale_of(language)))
@@ -141,14 +146,17 @@ def country_name(text: str, language: str) -> str:
 
 @cache
 def _names_in(language: str) -> frozenset[str]:
-    """What a language calls countries; of what people write besides, all is taken for English."""
-    also = _KNOWN["countries"] if language.partition("-")[0] == "en" else ()
-    return frozenset((*_codes((language,)), *also))
+    """What a language calls countries, and what people write besides."""
+    return frozenset(
+        (*_codes((language,)), *_KNOWN["countries"].get(language.partition("-")[0], ()))
+    )
 
 
 @cache
 def _codes(languages: Sequence[str]) -> dict[str, str]:
-    codes = dict(_KNOWN["countries"]) if len(languages) > 1 else {}
+    codes: dict[str, str] = {}
+    for also in _KNOWN["countries"].values() if len(languages) > 1 else ():
+        codes |= also
     for language in languages:
         for code, name in locale_of(language).territories.items():
             if len(code) == 2 and code.isalpha():  # the others are regions of the world

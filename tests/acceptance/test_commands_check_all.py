@@ -307,3 +307,12 @@ def test_the_first_of_many_bad_opt_outs_are_listed(campaign: SmallCampaign):
     done = campaign.petition("suppress", "--from", "out.csv", status=1)
     assert done.err.count("out.csv:") == 1_001
     assert "1 address" in done.out
+
+
+def test_a_language_without_words_of_its_own_is_named(campaign: SmallCampaign):
+    campaign.change("petition.toml", 'id = "water"', 'id = "water"\nlanguages = ["en", "it", "pl"]')
+    text = '---\nsubject: "S"\n---\nText\n\n{{ signatories }}\n'
+    campaign.write("letters/open-letter.it.md", text)
+    campaign.write("letters/open-letter.pl.md", text)
+    said = [line for line in check(campaign, 0) if "no words" in line]
+    assert [line.partition(":")[0] for line in said] == ["letters/open-letter.it.md"]

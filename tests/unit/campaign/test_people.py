@@ -55,6 +55,24 @@ def test_a_name_follows_from_its_parts_where_there_is_none(folder, problems, con
     assert columns.count("name") == 1
 
 
+@pytest.mark.parametrize(
+    ("language", "salutation"),
+    [
+        ("en", "мырза Табынов"),
+        ("kk", "Табынов мырза"),
+        ("kk_KZ", "Табынов мырза"),
+        ("", "Табынов мырза"),  # of the list
+    ],
+)
+def test_an_honorific_stands_where_its_language_puts_it(folder, problems, language, salutation):
+    row = f"a@b.example,мырза,Табынов,{language}"
+    folder.write(FILE, f"email,honorific,last_name,language\n{row}\n")
+    people = open_people(folder.root, FILE, problems)
+    people.language = "tr"
+    (person,) = people.rows()
+    assert person.fields["salutation"] == salutation
+
+
 def test_a_group_mailbox_needs_no_name(folder, problems):
     (person,) = read(folder, "email\nboard@kaz.example\n", problems)
     assert person.mailbox == Mailbox("", "board@kaz.example")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from petition.inbox.classify import explain
+from petition.web.app import WORDS
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "mail"
 PERMANENT = {"yes": True, "no": False, "": None}
@@ -88,3 +89,12 @@ def test_automatic_replies_and_answers_are_told_apart(row: dict[str, str]):
     )
     found = explain(mail.encode())
     assert found.kind == row["kind"], found.reason
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_the_words_of_the_button_ask_for_no_more_letters(language: str):
+    words = WORDS[language]["button"]
+    mail = (
+        f"From: a@reader.example\nSubject: Re\nContent-Type: text/plain; charset=utf-8\n\n{words}\n"
+    )
+    assert explain(mail.encode()).kind == "unsubscribe"

@@ -66,7 +66,8 @@ def test_persons_stand_by_their_family_names_and_without_titles():
     [
         ("en", "Affiliations are given for identification only."),
         ("ru", "указаны только для идентификации подписавшихся."),
-        ("kk", "қол қоюшылардың кім екенін білдіру үшін ғана көрсетілген."),
+        ("kk", "олардың кім екенін білдіру үшін ғана көрсетілген."),
+        ("uk", "лише для ідентифікації підписантів."),
     ],
 )
 def test_what_affiliations_are_there_for(fields, has_one, language, words):
@@ -86,6 +87,9 @@ def test_a_country_is_named_in_the_language_of_the_letter():
     assert block(signed, "ru") == ("A, Казахстан\nB, Великобритания\nC, Ruritania\nD, Казахстан\n")
     assert block(signed, "kk").startswith("A, Қазақстан\nB, Ұлыбритания\n")
     assert block(signed, "en") == "A, Kazakhstan\nB, United Kingdom\nC, Ruritania\nD, Kazakhstan\n"
+    signed = [signatory("A", country="Кыргызстан"), signatory("B", country="Біріккен Корольдік")]
+    assert block(signed, "ru") == "A, Кыргызстан\nB, Великобритания\n"
+    assert block(signed, "en") == "A, Kyrgyzstan\nB, United Kingdom\n"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,13 @@ def test_a_block_that_cannot_be(body, hint):
         ("ru-kz", 3, 0, "3 подписи"),
         ("kk", 6, 1, "және тағы 6 қол қоюшы"),
         ("kk", 1, 0, "1 қол қоюшы"),
-        ("de", 2, 1, "and 2 others"),
+        ("de", 1, 1, "und 1 weitere Unterschrift"),
+        ("fr", 2, 1, "et 2 autres signataires"),
+        ("es", 1, 1, "y 1 firmante más"),
+        ("uk", 22, 1, "і ще 22 підписи"),
+        ("pl", 5, 1, "i 5 innych podpisów"),
+        ("tr", 3, 0, "3 imzacı"),
+        ("it", 2, 1, "and 2 others"),
     ],
 )
 def test_those_who_are_not_named(language, count, named, line):
