@@ -218,7 +218,7 @@ class Headers:
         return any(known == name for known, _ in self.fields)
 
 
-@dataclass
+@dataclass(eq=False)
 class MailPart:
     """A mail or a part of one."""
 

@@ -28,7 +28,7 @@ from petition.mail_parser import (
     read_headers,
     returned_headers,
 )
-from petition.smtp.refusals import UNSURE, Cause, judge
+from petition.smtp.refusals import UNSURE, Cause, judge, names_domain
 
 _TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ADDRESS_IN_REPORT = re.compile(
@@ -284,12 +284,13 @@ def _of_words(mail: MailPart, text: str) -> Finding:
     found = []
     for recipient in named[:_RECIPIENTS]:
         said = _around(text, recipient)
+        wider = f"{said} {text[:4_000]} {subject[:300]}" if len(named) == 1 else said
+        ours = _our_domains(mail, recipient)
         # Our own address stands in a copy of the letter too: only a reply refuses it.
         replies = "\n".join(one[0] for one in _WHOLE_REPLY.finditer(said))
-        ours = _our_domains(mail, recipient) if replies else ()
-        is_ours = bool(ours) and judge("", replies, ours)[0] is Cause.SENDER
-        wider = f"{said} {text[:4_000]} {subject[:300]}" if len(named) == 1 else said
-        verdict = _judge_wider("", replies if is_ours else said, wider, ours if is_ours else ())
+        if not names_domain(replies, ours):
+            replies, ours = said, ()
+        verdict = _judge_wider("", replies, wider, ours)
         at = said.lower().find(recipient.lower()) if recipient else 0
         found.append(_finding(is_delay, recipient or None, verdict, said[max(at, 0) :]))
     return found[0]._replace(others=tuple(found[1:]))

@@ -8,6 +8,7 @@ at the end; three lines "Name: value"), and by the words of patterns.txt.
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
 
 from petition.inbox.patterns import alternatives, pattern
 from petition.mail_parser import ALL_TEXT_LENGTH, QUOTE_MARK, MailPart
@@ -37,6 +38,7 @@ _ATTRIBUTION = 600  # characters
 _WRAPPED = 3  # lines that an attribution goes over at most
 
 
+@lru_cache(maxsize=1)  # several questions about one mail look at them
 def own_words(mail: MailPart) -> str:
     """What the sender of a mail wrote themselves, from its text, else from its HTML."""
     ours = [found[0] for found in _ADDRESS.finditer(mail.headers.text("to")[:2_000])]

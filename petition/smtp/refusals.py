@@ -7,7 +7,7 @@ know, and 5.1.1 of a mailbox that is full, or of a sender that they do not like.
 import re
 from collections.abc import Iterable
 from enum import Enum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 
@@ -122,6 +122,11 @@ def judge(status: str, words: str, ours: Iterable[str] = ()) -> tuple[Cause, str
     return cause, code
 
 
+def names_domain(words: str, domains: Iterable[str]) -> bool:
+    """Whether one of some domains stands in a text, by itself or in an address."""
+    return any(_named(domain).search(words) for domain in domains)
+
+
 def names_limit(words: str) -> bool:
     """Whether a server says that we send too much, and so would refuse the next letter too."""
     return bool(_limit().search(_one_line(words)))
@@ -138,7 +143,7 @@ def _first_clear(codes: list[str]) -> str | None:
 
 def _by_words(words: str, ours: Iterable[str]) -> Cause | None:
     text = _one_line(words)
-    if any(_named(domain).search(text) for domain in ours):
+    if names_domain(text, ours):
         return Cause.SENDER
     return next((cause for pattern, cause in _patterns()[0] if pattern.search(text)), None)
 
@@ -166,7 +171,10 @@ def _patterns() -> tuple[list[tuple[re.Pattern[str], Cause]], list[tuple[re.Patt
     return of(_BY_WORDS), of(_BY_VAGUE_WORDS)
 
 
+@lru_cache(maxsize=64)
 def _named(domain: str) -> re.Pattern[str]:
     """A domain by itself, or with an address in it."""
     address = r"(?:[\w.+=-]{1,64}@(?:[\w-]{1,63}\.){0,4})?"
-    return re.compile(rf"(?<![\w@.-]){address}{re.escape(domain.lower())}(?![\w-]|\.\w)")
+    return re.compile(
+        rf"(?<![\w@.-]){address}{re.escape(domain.lower())}(?![\w-]|\.\w)", re.IGNORECASE
+    )
