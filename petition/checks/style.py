@@ -282,8 +282,11 @@ def _slips_in(copy: CheckedCopy, text: LetterText, known: Container[str]) -> Ite
     """All slips of a copy; a placeholder of the author's with a `known` name is an error."""
     for words in (None, *_PARAGRAPH_END.split(copy.text())):
         for slip in slips_of(copy.subject if words is None else words, text.language):
+            shown = (words or copy.subject)[slip.start : slip.end]
+            if slip.name and f"!{shown}(" in text.body:  # it is what a picture shows
+                continue
             line = text.subject_line if words is None else _line_of(slip, words, text)
-            own = (words or copy.subject)[slip.start : slip.end] in f"{text.subject}\n{text.body}"
+            own = shown in f"{text.subject}\n{text.body}"
             level = Level.ERROR if own and slip.name in known else Level.WARNING
             yield Problem(text.file, line, slip.what, slip.hint, level)
 

@@ -7,6 +7,7 @@ from petition.checks.style import StyleCheck, run_on, untranslated
 from petition.errors import Level
 from petition.identity import Signer
 from petition.merge.message import Merger
+from tests.unit.merge.enclosed import GIF
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 
 BODY = """Dear {{ recipient.salutation or "" }},
@@ -26,8 +27,8 @@ def told(people, *texts):
     return [(problem.file, problem.line, problem.what) for problem in problems]
 
 
-def found(people, *texts):
-    frozen = freeze_texts(*texts)
+def found(people, *texts, **around):
+    frozen = freeze_texts(*texts, **around)
     letter = Letter("open-letter", {}, {text.language: text for text in texts})
     merger = Merger(frozen, Signer(b"k" * 32))
     style = StyleCheck(letter)
@@ -57,6 +58,13 @@ def test_a_slip_of_one_row_names_it():
 def test_a_placeholder_that_holds_a_known_name_is_an_error(mark):
     [problem] = found([person_of()], text_of(f"Dear {mark},"))
     assert (problem.level, problem.line) == (Level.ERROR, 5)
+
+
+@pytest.mark.parametrize("words", ["Name", "Map", "The name"])
+def test_what_a_picture_shows_is_no_placeholder(words, tmp_path):
+    (tmp_path / "a b.gif").write_bytes(GIF)
+    body = f"![{words}](a b.gif){{width=40}}"
+    assert found([person_of()], text_of(body), root=tmp_path) == []
 
 
 def test_a_cell_that_says_no_can_be_printed_and_compared():
