@@ -199,7 +199,7 @@ class Selection:
         """After the last person: UsageError if `--to` or `--where` matched nobody on the list."""
         if missed := self._choice.missed():
             near = self._choice.nearest(missed[0])
-            hint = f"Did you mean {near}" if near else "Use an address, an id or a row number"
+            hint = f"Did you mean {near}" if near else "Use an address, an id, a name or FILE:LINE"
             raise UsageError(f"not on the list: {', '.join(missed)}", hint)
         if self._condition and not self._fits_somebody:
             hint = "Compare it with the list; it is case-sensitive"

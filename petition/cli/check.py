@@ -33,7 +33,7 @@ from petition.errors import (
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
-from petition.outbox.states import State
+from petition.outbox.states import MAY_HAVE_ARRIVED, State
 from petition.prepare import (
     KEEP_BYTES_UP_TO,
     FollowUp,
@@ -224,7 +224,7 @@ class Inspection:
         self, examined: Examined, merger: Merger | None, revision: int, log: Log | None
     ) -> None:
         name, count, to_write_to = examined.letter.name, 0, set[str]()
-        have = _who_have(log, name, revision) if log else set()
+        had = _who_had(log, name, revision) if log else set()
         with output.counter(f"{examined.letter.name}: people checked") as show:
 
             def look_at(people: list[Person]) -> None:
@@ -232,7 +232,7 @@ class Inspection:
                 count += len(people)
                 for person in people:
                     examined.note_fallback(merger, person)
-                    if not person.excluded and len(to_write_to) <= len(have):
+                    if not person.excluded and len(to_write_to) <= len(had):
                         to_write_to.add(folded(person.mailbox.addr_spec))
                 show(count)
 
@@ -240,8 +240,9 @@ class Inspection:
         if examined.people:
             self.lists[examined.people.file] = count
             self.recipients[name] = count
-            if to_write_to <= have:
-                why = "it was sent to everybody" if to_write_to else "there is nobody to write to"
+            if to_write_to <= had:
+                done = "nobody is left to send it to"
+                why = done if to_write_to else "there is nobody to write to"
                 self.idle[name] = why
 
     def _open_log(self) -> Log | None:
@@ -350,12 +351,12 @@ def inspect(
     return inspection
 
 
-def _who_have(log: Log, name: str, revision: int) -> set[str]:
-    """The mailboxes (address.folded) that have a letter in its newest revision; of many, none."""
+def _who_had(log: Log, name: str, revision: int) -> set[str]:
+    """The mailboxes (address.folded) that get a letter from no further `send`; of many, none."""
     counts = log.counts(name)
     if counts.revision != revision or counts.total > KEEP_BYTES_UP_TO:
         return set()
-    states = (State.SENT, State.BOUNCED)
+    states = (*MAY_HAVE_ARRIVED, State.FAILED)
     return {copy.folded for state in states for copy in log.copies(name, state)}
 
 

@@ -210,6 +210,7 @@ def test_an_address_that_does_not_exist_is_to_be_corrected_in_the_list(campaign:
         campaign.list_people("p0", "p1", "p2")
         said = campaign.petition("send", "open-letter", "--yes", status=1).out
         assert where in " ".join(said.split())
+        assert "nobody is left to send it to" in campaign.petition("check", status=0).out
         for command in (["status", "open-letter"], ["retry", "open-letter"]):
             said = campaign.petition(*command, status=0).out
             assert where in " ".join(said.split())

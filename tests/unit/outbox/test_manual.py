@@ -3,7 +3,7 @@ from collections.abc import Callable
 from petition.outbox import manual
 from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
-from petition.outbox.states import Mode, State
+from petition.outbox.states import Mode, Reason, State
 from tests.unit.outbox.hand import bring_to
 
 
@@ -60,3 +60,18 @@ def test_suppress_reaches_every_letter_that_waits(log: Log, queue: Callable[...,
     assert [copy.row_id for copy in manual.suppress(log, ["ann@x.example"]).moved] == ["ann"]
     assert [entry.mailbox for entry in manual.suppressions(log)] == ["ann@x.example"]
     assert manual.unsuppress(log, ["ann@x.example", "bob@x.example"]) == ["ann@x.example"]
+
+
+def test_who_is_in_the_log_and_whose_mailbox_does_not_exist(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob", "cy")
+    bring_to(log, "ann", State.FAILED)
+    bring_to(log, "bob", State.FAILED)
+    manual.suppress_for(log, {Reason.NO_MAILBOX: ["Ann@x.example", "cy@x.example"]})
+    manual.suppress(log, ["bob@x.example"])
+    assert log.without_mailbox("open", State.FAILED) == {"ann@x.example"}
+    assert log.without_mailbox("open", State.BOUNCED) == set()
+    assert list(log.people("open")) == list(log.people())
+    assert next(log.people()) == ("ann@x.example", "Ann", "ann")
+    assert list(log.people("another")) == []
