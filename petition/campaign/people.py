@@ -309,7 +309,7 @@ class ListJudge:
         keys = [folded(one.mailbox.addr_spec) for one in found]
         lines = [one.line for one in found]
         twice = self._addresses.repeats(keys, lines)
-        names = {one.line: one.mailbox.display_name for one in found}
+        names = {one.line: one.mailbox.display_name for one in found} if twice else {}
         for at, first in twice.items():
             one = found[at]
             problems += self._twice(first, one, _written(one), "email", names.get(first))

@@ -1,7 +1,7 @@
 """Slips in the text of a letter, as its readers get it: one warning for each kind and place."""
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from functools import cache, lru_cache
 from itertools import chain, islice
@@ -91,13 +91,13 @@ def _bare_name(text: str) -> str:
 
 def _empty_fields(text: str) -> Iterator[Slip]:
     """Empty fields in a sentence: "Dear ,", "the  of the company", "()"."""
-    for found in _EMPTY_FIELD.finditer(text):
-        before, after = found["before"], found["after"]
-        is_mark = re.match(r"[ \xa0]?[,;:!?.]", after)
-        if is_mark if not before else before.isspace() or not after.isspace():
-            what = f"an empty field leaves a gap {_after_words(text, found)}"
-            yield Slip(*found.span(), what, "Use {% if %} to choose what is there without it")
     if f"{MARK_BEGIN}{MARK_END}" in text:
+        for found in _EMPTY_FIELD.finditer(text):
+            before, after = found["before"], found["after"]
+            is_mark = re.match(r"[ \xa0]?[,;:!?.]", after)
+            if is_mark if not before else before.isspace() or not after.isspace():
+                what = f"an empty field leaves a gap {_after_words(text, found)}"
+                yield Slip(*found.span(), what, "Use {% if %} to choose what is there without it")
         return  # the marks tell more than what follows
     for found in _STRAY_MARK.finditer(text):
         what = f'there is a space before the "{found.group().strip()}" {_after_words(text, found)}'
@@ -109,6 +109,8 @@ def _empty_fields(text: str) -> Iterator[Slip]:
 
 def _tight_commas(text: str) -> Iterator[Slip]:
     """Commas without a space: "Dear Anna,we write"."""
+    if "," not in text:
+        return
     without = _ADDRESSES.sub(lambda found: " " * len(found.group()), text)
     for found in _TIGHT_COMMA.finditer(without):
         what = f"there is no space after the comma in {quoted(found.group() + found[1])}"
@@ -218,7 +220,6 @@ _NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
 # A field with punctuation after it: there a cell needs none of its own.
 _BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]{0,500}\}\}\s?[,;:!?]")
 _MARKUP = re.compile(r"[*_`\\]")
-_PARAGRAPH_END = re.compile(r"(?<=\n\n)(?=[^\n])")
 
 
 class StyleCheck:
@@ -242,7 +243,7 @@ class StyleCheck:
         found = list(rows.odd_names(person.fields))
         if is_odd:
             found += rows.odd_cells(person.fields, self._columns, self._before_sign)
-        for hint, what in {hint: what for what, hint in reversed(found)}.items():
+        for hint, what in {hint: what for what, hint in reversed(found)}.items() if found else ():
             problem = Problem(person.file, person.line, what, hint, Level.WARNING)
             self._in_rows.add(problem, person, key=hint)
         if copy is None:
@@ -255,7 +256,7 @@ class StyleCheck:
             hint = "Shorten it: most programs cut it off in the list of letters"
             slips.append(Problem(text.file, text.subject_line, what, hint, Level.WARNING))
         if self._is_read(person, copy.language) or (is_odd and rows.brings_along(cells)):
-            slips += _slips_in(copy, text, {*map(_bare_name, person.fields), *_KNOWN})
+            slips += _slips_in(copy, text, person.fields)
         for problem in dict.fromkeys(slips):
             self._in_letter.add(problem, person)
 
@@ -278,16 +279,17 @@ class StyleCheck:
         return self._seen <= _READ
 
 
-def _slips_in(copy: CheckedCopy, text: LetterText, known: Container[str]) -> Iterator[Problem]:
-    """All slips of a copy; a placeholder of the author's with a `known` name is an error."""
-    for words in (None, *_PARAGRAPH_END.split(copy.text())):
+def _slips_in(copy: CheckedCopy, text: LetterText, columns: Iterable[str]) -> Iterator[Problem]:
+    """All slips of a copy; a placeholder of the author's with a known name is an error."""
+    for words in (None, *copy.text().split("\n\n")):
         for slip in slips_of(copy.subject if words is None else words, text.language):
             shown = (words or copy.subject)[slip.start : slip.end]
             if slip.name and f"!{shown}(" in text.body:  # it is what a picture shows
                 continue
             line = text.subject_line if words is None else _line_of(slip, words, text)
             own = shown in f"{text.subject}\n{text.body}"
-            level = Level.ERROR if own and slip.name in known else Level.WARNING
+            is_known = slip.name and slip.name in {*map(_bare_name, columns), *_KNOWN}
+            level = Level.ERROR if own and is_known else Level.WARNING
             yield Problem(text.file, line, slip.what, slip.hint, level)
 
 

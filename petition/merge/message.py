@@ -348,8 +348,7 @@ class Shown:
     attached: tuple[str, ...] = ()  # the names of the files that come with it
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedCopy:
+class CheckedCopy(NamedTuple):
     """What checking, linting and planning need of a copy, from one merge of it."""
 
     language: str  # the language tag of its text
