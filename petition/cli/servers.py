@@ -15,21 +15,14 @@ from petition.errors import LogUnusable, UsageError
 from petition.outbox.log import Log, is_there
 from petition.smtp.sandbox import HOST, Sandbox
 
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, metavar="N", help="On port N; 0: a free one.")
+]
 DATABASE = "sqlite:///sandbox.db"  # not rehearsal.db, which no server of its own can share
 
 
 def sandbox(
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port",
-            min=0,
-            max=65535,
-            metavar="N",
-            help="Listen on port N instead of a free one.",
-            show_default=False,
-        ),
-    ] = 0,
+    port: Port = 0,
     as_json: Json = False,
 ) -> None:
     """Run a mail server that keeps letters and delivers none."""
@@ -65,9 +58,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", metavar="ADDR", help="Listen on ADDR.")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="On port N; 0: a free one.")
-    ] = 8058,
+    port: Port = 8058,
     root_path: Annotated[
         str,
         typer.Option(

@@ -261,11 +261,8 @@ def migrate(
                 "the log of a rehearsal cannot be moved",
                 "Name a mail server in [smtp] or PETITION_SMTP_HOST to move the log of real sends",
             )
-        environ = {"PETITION_DATABASE": database}
-        log, url = (
-            place.log_to_move,
-            database_of(place.settings, environ, place.root, place.server),
-        )
+        environ, log = {"PETITION_DATABASE": database}, place.log_to_move
+        url = database_of(place.settings, environ, place.root, place.server)
         if _is_same(place.url, url):
             if not take_back(log):
                 hint = "Name another database; nothing was done"

@@ -97,9 +97,6 @@ def status(
 
             show_answers(place, name, as_json=as_json)
         elif watch:
-            # Here, since it brings asyncio, which nothing else of this needs.
-            from petition.cli.status import watch as show_progress  # noqa: PLC0415
-
             show_progress(place, name, as_json=as_json)
         elif wanted or as_csv:
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
@@ -401,7 +398,7 @@ _SECONDS = 2.0  # between two screens
 _PROVIDERS = 10  # that are shown; the others are counted together
 
 
-def watch(place: Workspace, letter: str | None, *, as_json: bool) -> None:
+def show_progress(place: Workspace, letter: str | None, *, as_json: bool) -> None:
     """Show the progress every two seconds, until Ctrl-C."""
     log = place.existing_log
     before = look(log, letter)

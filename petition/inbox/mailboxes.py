@@ -33,14 +33,6 @@ _HEADER = rb"[!-9;-~]{1,80}:"
 _NEXT = re.compile(rb"\r?\n(?=\r?\n" + _BEGINS + _HEADER + rb")")
 _SEPARATOR = re.compile(_BEGINS + _HEADER)
 
-# Follow no link and wait for no pipe. Windows has neither flag, nor such files.
-_TO_READ = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-)
-
 
 class Fetched(NamedTuple):
     """A mail of a source."""
@@ -121,8 +113,9 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     yield b""
 
 
-def _open(path: str, _flags: int) -> int:
-    return os.open(path, _TO_READ)
+def _open(path: str, flags: int) -> int:
+    """Follow no link and wait for no pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _shown(path: Path | str) -> str:

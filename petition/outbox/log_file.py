@@ -56,9 +56,8 @@ def refuse_foreign(path: Path) -> None:
         )
     for side in ("", *_BESIDE):
         _refuse_link(path.with_name(path.name + side))
-    if not hasattr(os, "geteuid") or not path.exists():
-        return
-    if path.stat().st_uid != os.geteuid():  # root too: it can read every file by mistake
+    # Root too: it can read every file by mistake.
+    if path.exists() and path.stat().st_uid != os.geteuid():
         hint = "Use a log of your own, or run petition as that user"
         raise LogUnusable(f"{path.name} belongs to another user", hint)
 
@@ -92,7 +91,7 @@ def _close_to_others(path: Path) -> None:
     # Another person's file, or a disk without permissions, cannot be changed.
     with suppress(FileNotFoundError, PermissionError):
         found = path.lstat()
-        is_ours = hasattr(os, "geteuid") and found.st_uid == os.geteuid()
+        is_ours = found.st_uid == os.geteuid()
         if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
             path.chmod(found.st_mode & 0o700)
 

@@ -13,6 +13,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from petition.address import folded
@@ -126,7 +127,7 @@ class Run:
         self._gate = Gate.of(log, letter)
         newest = log.newest(letter)
         self._is_bulk = bool(newest and newest.content.get("kind") == "bulk")
-        self._owner = owner or uuid.uuid4().hex
+        self.owner = owner or uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._bind = self._signer.binder(letter)
         self._campaign = log.campaign_id or ""  # none: nothing was queued
@@ -157,7 +158,7 @@ class Run:
             found = self._claimable(database, limit, full, past)
             if not found:
                 return []
-            taken = {"copies": found, "owner": self._owner, "now": now}
+            taken = {"copies": found, "owner": self.owner, "now": now}
             database.run("log_claimed", taken)
             claimed = {copy.id: copy for copy in copies_of(database.all("claim", taken))}
             copies = [claimed[copy] for copy in found]
@@ -219,10 +220,10 @@ class Run:
         now = self._log.now
         self._stop_answered(database, [intent.copy for intent in intents])
         rows = [self._row_of_intent(intent) for intent in intents]
-        changed = database.run_rows("intend", rows, {"owner": self._owner, "now": now})
+        changed = database.run_rows("intend", rows, {"owner": self.owner, "now": now})
         marked = {intent.copy for intent in intents}
         if changed < len(marked):  # which is rare
-            values = {"copies": sorted(marked), "owner": self._owner}
+            values = {"copies": sorted(marked), "owner": self.owner}
             marked = {row[0] for row in database.all("intended", values)}
         counts: dict[str, int] = {}
         for intent in intents:
@@ -258,47 +259,37 @@ class Run:
         )
 
     def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
-        write_down(database, self._owner, self._log.now, outcomes)
+        write_down(database, self.owner, self._log.now, outcomes)
         for outcome in outcomes:
             self._in_hand.pop(outcome.copy, None)
         return [None] * len(outcomes)
 
     async def drop_unwanted(self) -> None:
         """Skip what waits for mailboxes that were suppressed."""
+        await self._committer.commit(self._drop_unwanted)
 
-        def step(database: Database) -> None:
-            models.pick(database, "pick_unwanted")
-            models.move(database, self._log.now)
-
-        await self._committer.commit(step)
+    def _drop_unwanted(self, database: Database) -> None:
+        models.pick(database, "pick_unwanted")
+        models.move(database, self._log.now)
 
     async def next_due(self, full: Sequence[str] = ()) -> datetime | None:
         """When the first deferred copy is due, apart from some domains."""
-
-        def step(database: Database) -> datetime | None:
-            values = {"letter": self.letter, "full": list(full)}
-            return database.moment("next_due_chosen", values)
-
-        return await self._committer.commit(step)
+        values = {"letter": self.letter, "full": list(full)}
+        return await self.ask(lambda log: log.database.moment("next_due_chosen", values))
 
     async def waiting(self, limit: int) -> int:
         """How many copies could be claimed now, counted up to a limit."""
+        return await self._committer.commit(partial(self._waiting, limit=limit))
 
-        def step(database: Database) -> int:
-            values = {"letter": self.letter, "limit": limit, "now": self._log.now}
-            return len(database.all("claimable", values))
-
-        return await self._committer.commit(step)
+    def _waiting(self, database: Database, *, limit: int) -> int:
+        values = {"letter": self.letter, "limit": limit, "now": self._log.now}
+        return len(database.all("claimable", values))
 
     async def suppress(self, mailboxes: Sequence[str], reason: Reason) -> None:
         """Never write to these mailboxes again."""
-
-        def step(database: Database) -> None:
-            values = {"reason": reason, "now": self._log.now}
-            rows = [values | {"folded": folded(one), "mailbox": one} for one in mailboxes]
-            database.run_many("suppress", rows)
-
-        await self._committer.commit(step)
+        values = {"reason": reason, "now": self._log.now}
+        rows = [values | {"folded": folded(one), "mailbox": one} for one in mailboxes]
+        await self.ask(lambda log: log.database.run_many("suppress", rows))
 
     async def ask(self, question: Callable[[Log], Found]) -> Found:
         """The answer to a question to the log, in a transaction on its connection's thread."""
@@ -307,11 +298,6 @@ class Run:
     async def close(self) -> None:
         """Commit what is left, then give the log's connection back."""
         await self._committer.close()
-
-    @property
-    def owner(self) -> str:
-        """As whom it has copies in hand."""
-        return self._owner
 
     @property
     def late(self) -> list[CopyOutcome]:
@@ -389,26 +375,17 @@ class SharedRun(Run):
         states = [outcome.state for outcome in outcomes]
         counts: dict[str, object] = {state.value: states.count(state) for state in DONE}
         if any(counts.values()):
-            database.run("count_work", counts | {"owner": self._owner})
+            database.run("count_work", counts | {"owner": self.owner})
         return answers
 
-    async def drop_unwanted(self) -> None:
-        """Skip what waits for mailboxes that were suppressed, in this revision alone."""
+    def _drop_unwanted(self, database: Database) -> None:
+        """The same in this revision alone."""
+        found = [row["id"] for row in database.all("unwanted_shared", self._which)]
+        if found:
+            values = {"copies": found, "replaced": Reason.REPLACED}
+            models.pick(database, "pick_stopped", values)
+            models.move(database, self._log.now)
 
-        def step(database: Database) -> None:
-            found = [row["id"] for row in database.all("unwanted_shared", self._which)]
-            if found:
-                values = {"copies": found, "replaced": Reason.REPLACED}
-                models.pick(database, "pick_stopped", values)
-                models.move(database, self._log.now)
-
-        await self._committer.commit(step)
-
-    async def waiting(self, limit: int) -> int:
-        """How many copies could be claimed now; `limit` are enough to know of."""
-
-        def step(database: Database) -> int:
-            values = self._which | {"now": self._log.now}
-            return min(limit, int(database.value("waiting_shared", values)))
-
-        return await self._committer.commit(step)
+    def _waiting(self, database: Database, *, limit: int) -> int:
+        values = self._which | {"now": self._log.now}
+        return min(limit, int(database.value("waiting_shared", values)))
