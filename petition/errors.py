@@ -103,6 +103,13 @@ class Problems(list[Problem]):
         return self
 
 
+def listed(first: Iterable[object], total: int) -> str:
+    """The first of some things, and how many more there are: `a, b and 7 more`."""
+    shown = [str(one) for one in first]
+    more = total - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
 def sentence(text: str) -> str:
     """A sentence with its full stop or question mark."""
     if text.startswith("Did you mean ") and "?" not in text:

@@ -22,7 +22,7 @@ from petition.campaign.people import (
     open_people,
 )
 from petition.campaign.tables import OPT_INS, OPTED_OUT, REASONS, STATUSES, TableRow, answer
-from petition.errors import Level, Problem, Problems
+from petition.errors import Level, Problem, Problems, listed
 
 UPDATES = "updates"
 NO_CONSENT = "no consent"
@@ -88,10 +88,9 @@ class PassedOver:
         if not self._first:
             return
         first = self._first[0]
-        lines = ", ".join(str(one.line) for one in self._first)
-        more = f" and {self.count - len(self._first):,} more" if self.count > _NAMED else ""
+        lines = listed((one.line for one in self._first), self.count)
         rows = "row is" if self.count == 1 else "rows are"
-        what = f"{self.count:,} {rows} skipped as invalid: line {lines}{more} ({first.what})"
+        what = f"{self.count:,} {rows} skipped as invalid: line {lines} ({first.what})"
         yield Problem(self.file, first.line, what, first.hint, Level.WARNING, first.mark)
 
 

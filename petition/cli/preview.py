@@ -21,7 +21,7 @@ from petition.checks.letter import zone_of
 from petition.cli import output
 from petition.cli.workspace import WHO, Workspace
 from petition.credentials import drop_secrets
-from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError
+from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError, listed
 from petition.identity import Signer
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
@@ -385,9 +385,8 @@ def save_copies(copies: Copies, who: str | None, folder: Path) -> None:
     copies.person(who)
     there = [name for person in copies.chosen(who) if _exists(folder / (name := _name(person)))]
     if there:
-        more = f" and {len(there) - 3} more" if len(there) > 3 else ""
         raise UsageError(
-            f"{', '.join(there[:3])}{more} would be overwritten in {folder}",
+            f"{listed(there[:3], len(there))} would be overwritten in {folder}",
             "Name another folder, or remove them; nothing was saved",
         )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from itertools import islice
 from petition.campaign.settings import PaceSettings, Rate
 from petition.checks.rows import FirstRows
 from petition.cli import output
+from petition.errors import listed
 from petition.merge.message import Merger
 from petition.outbox.enqueue import Action
 from petition.prepare import Prepared
@@ -56,8 +57,7 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     people = islice(prepared.listing.to_send(), _NAMED)
     names = [output.who(row.name, row.mailbox) for row in people]
     if names:
-        rest = comparison.to_send - len(names)
-        yield "to", ", ".join([*names, f"{rest:,} more"] if rest > 0 else names)
+        yield "to", listed(names, comparison.to_send)
     fallbacks = fallback_lines(prepared.merger, prepared.examined.fallbacks)
     yield from (("language", text) for text in fallbacks)
     yield "through", through(prepared)
@@ -79,9 +79,7 @@ def fallback_lines(merger: Merger, fallbacks: Mapping[str, FirstRows]) -> Iterat
     """Who gets the letter in a language other than their own, a line for each language."""
     for language, rows in sorted(fallbacks.items(), key=lambda one: -one[1].count):
         used, _ = merger.language_of(rows.first[0])
-        who = ", ".join(str(person.mailbox) for person in rows.first)
-        more = rows.count - len(rows.first)
-        who += f" and {more:,} more" if more else ""
+        who = listed((person.mailbox for person in rows.first), rows.count)
         gets = "gets" if rows.count == 1 else "get"
         yield f'no letter in "{language}": {who} {gets} it in "{used}"'
 

@@ -22,7 +22,7 @@ from petition.cli.workspace import (
     one_format,
     people_named,
 )
-from petition.errors import CampaignError, UsageError, sentence
+from petition.errors import CampaignError, UsageError, listed, sentence
 from petition.identity import Identity, Signer
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
@@ -230,19 +230,18 @@ def correction(log: Log, name: str, state: State, campaign: Callable[[], Campaig
     gone = log.without_mailbox(name, state) if state in {State.FAILED, State.BOUNCED} else set()
     if not gone:
         return ""
-    listed = None
+    rows = None
     with suppress(CampaignError):  # the list cannot be read now
         letter = campaign().letters.get(name)
         is_personal = letter and letter.texts and letter.front.kind == "personal"
         if letter and is_personal and (people := campaign().people(letter.front.to, [])):
-            listed = [one for one in people.known() if folded(one.address) in gone]
+            rows = [one for one in people.known() if folded(one.address) in gone]
     what, others = "no such mailbox", log.counts(name)[state] - len(gone)
-    if listed:
-        lines = ", ".join(str(one.line) for one in listed[:_LINES])
-        more = f" and {len(listed) - _LINES:,} more" if len(listed) > _LINES else ""
-        them = "it" if len(listed) == 1 else "them"
-        what += f": correct {them} in {listed[0].file}:{lines}{more}, then petition send {name}"
-    elif listed is not None:
+    if rows:
+        lines = listed((one.line for one in rows[:_LINES]), len(rows))
+        them = "it" if len(rows) == 1 else "them"
+        what += f": correct {them} in {rows[0].file}:{lines}, then petition send {name}"
+    elif rows is not None:
         what += f", and no longer on the list. If corrected: petition send {name}"
     if others:
         retry = f", then petition retry {name}" if state is State.FAILED else ""
