@@ -57,10 +57,7 @@ class Excerpts:
 
 
 def _find(mark: str, text: str) -> tuple[int, int]:
-    """Where a mark is in a line: as whole words, else its last part, else as it is.
-
-    If there is no mark, or it is not found, the whole line is meant.
-    """
+    """Where a mark is in a line: as whole words, else its last part; else all of the line."""
     for words in filter(None, (mark, mark.rpartition(".")[2])):
         dotted = r"\s*\.\s*".join(map(re.escape, words.split(".")))
         if found := re.search(rf"(?<!\w){dotted}(?!\w)", text):

@@ -96,10 +96,7 @@ def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) ->
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads an inbox, once or until Ctrl-C.
-
-    Its generators give what is new as it is recorded, and None when there is no more for now.
-    """
+    """Reads an inbox, once or until Ctrl-C: what is new, and None when there is no more for now."""
 
     incoming: Incoming
     settings: Inbox

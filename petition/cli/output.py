@@ -291,10 +291,7 @@ def can_ask() -> bool:
 
 
 def confirm(question: str, undone: str) -> None:
-    """Ask the person to confirm what is about to be done; UsageError if they decline or cannot.
-
-    `undone` is what is said then, such as "nothing was sent".
-    """
+    """Ask the person to confirm; UsageError if not: `undone`, such as "nothing was sent"."""
     if not can_ask():
         what = f"{undone}: there is no terminal to ask you in"
         raise UsageError(what, "Run it in a terminal, or add --yes")
@@ -455,10 +452,7 @@ def bar() -> "Progress":
 
 
 def json(values: Mapping[str, object]) -> None:
-    """Write an object as JSON, on stdout.
-
-    An iterator in it becomes a list, one value a line as it comes: there may be a million.
-    """
+    """Write an object as JSON, on stdout; an iterator in it is written as a list, as it comes."""
     divider = "{\n  "
     for name, value in values.items():
         _write_json(f"{divider}{_dumped(name)}: ")

@@ -168,10 +168,7 @@ def deliver(
     *,
     wait: bool = False,
 ) -> RunResult:
-    """Deliver what was queued, while this process owns the log.
-
-    `tell` is called with the result of each copy, `note` with a sentence for who watches.
-    """
+    """Deliver what was queued, while this process owns the log; `note` gets sentences to show."""
     ending = RunResult()
     try:
         ending = run_loop(_deliver(prepared, secrets, tell, note, wait=wait))
@@ -255,11 +252,7 @@ async def _deliver(
 
 
 async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> None:
-    """Record replies that came while the log could not be written, if it soon can be.
-
-    Over another connection: that of the run may be gone with its database. Without this these
-    copies would be uncertain, although the server has answered.
-    """
+    """Record replies that nobody else has heard, over another connection: the run's may be gone."""
 
     def write() -> None:
         with Log(url) as log:

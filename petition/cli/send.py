@@ -169,10 +169,7 @@ def _planned(
 
 @contextmanager
 def _ownership(place: Workspace, *, only_looks: bool) -> Iterator[None]:
-    """Own the log, and check all of it first.
-
-    One wrong bit in an index could make a person who has the letter look new.
-    """
+    """Own the log, and check all of it: one wrong bit in an index could make a person look new."""
     if only_looks:
         yield
         return

@@ -201,10 +201,7 @@ def _is_pace_old(place: Workspace, name: str) -> bool:
 def next_step(
     log: Log, name: str, state: State, campaign: Callable[[], Campaign] | None = None
 ) -> str:
-    """What a person can do about the copies of a letter in a state.
-
-    `campaign` loads the campaign, whose list has to be corrected if mailboxes do not exist.
-    """
+    """What a person can do about the copies of a letter in a state; `campaign` loads the list."""
     due = log.next_due(name) if state is State.DEFERRED else None
     from_then = f"from {output.when(due)} on: " if due else ""
     if is_for_workers(log, name) and state in {*WAITING, State.SENDING}:

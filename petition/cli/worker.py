@@ -157,11 +157,7 @@ class _Process:
                 raise worker.fault
 
     def _vouch(self, log: Log) -> None:
-        """Stop at a log that is older than this account knows, or another; report a new one.
-
-        Workers usually run on other machines than the campaign, and new ones start at any time.
-        The person who started this one gave it the address of its log.
-        """
+        """Stop at a log that is older than this account knows, or another; report a new one."""
         doubt = doubt_of(log.database, self.url, None)
         if doubt and not self.this_log:
             if doubt.is_new_here:

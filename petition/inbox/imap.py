@@ -42,11 +42,7 @@ _MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class _Client(imaplib.IMAP4_SSL):
-    """imaplib's client, with limits on the bytes and the time of the reply to each command.
-
-    imaplib reads a literal of any length that the server announces, any number of lines, and waits
-    for ever for a server that sends a byte now and then.
-    """
+    """imaplib's client with limits: it would read, and wait for, all that a server announces."""
 
     expected = 0  # bytes of mails in the reply to the next command
     patience = _COMMAND_SECONDS
@@ -131,10 +127,7 @@ class IdleRefused(ServerTrouble):
 
 
 class Imap:
-    """An open IMAP mailbox; ServerTrouble if the server refuses, or is not reached or trusted.
-
-    Its address is `imaps://user@host:port/FOLDER`; an @ in the user is %40.
-    """
+    """An open IMAP mailbox, `imaps://user@host:port/FOLDER`; ServerTrouble if it is refused."""
 
     def __init__(self, settings: Inbox, *, may_idle: bool = True) -> None:
         self._is_idle = self._is_broken_off = False

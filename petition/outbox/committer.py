@@ -24,11 +24,7 @@ _BUSY_PAUSE = 0.05
 
 
 async def on_thread(call: Callable[..., T], *arguments: object) -> T:
-    """Run what may wait for a database on a thread, and return when it has ended.
-
-    A connection is used by one thread at a time, so a caller that is cancelled waits for the thread
-    all the same.
-    """
+    """Run on a thread what may wait for a database; a caller that is cancelled waits as well."""
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
     cancelled: asyncio.CancelledError | None = None
     while not running.done():

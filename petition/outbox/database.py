@@ -301,10 +301,7 @@ class Database(ABC):
 
     @abstractmethod
     def refuse_altered(self) -> None:
-        """Refuse a log with something that petition did not create, such as a trigger.
-
-        It could send letters elsewhere while every screen looks right.
-        """
+        """Refuse a log with a trigger or the like: it could send letters elsewhere, unseen."""
 
     @contextmanager
     def copy_kept(self, name: str) -> Iterator[str | None]:  # noqa: ARG002

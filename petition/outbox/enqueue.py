@@ -128,10 +128,7 @@ class Listing:
 
     @contextmanager
     def staging(self) -> Iterator[Callable[[list[ListedRow]], object]]:
-        """Stage the whole list beside the log: gives what takes its rows, some at a time.
-
-        Only one row of each person counts.
-        """
+        """Stage a whole list beside the log: gives what takes its rows. A person counts once."""
         database = self._database
         as_staged = _Staged(Forgotten(self._log), Signer(self._log.key).binder(self._letter))
         with database.transaction(temporary=True):

@@ -78,12 +78,7 @@ def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
 
 
 def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
-    """Suppress the mailboxes that tokens were made for; any number of times.
-
-    What waits for them is skipped in the same transaction, and what a run has in hand is
-    stopped unless its final dot has gone. Returns the copy of each token; None for an unknown
-    one.
-    """
+    """Suppress the mailboxes that tokens were made for; returns their copies, None: unknown."""
     with log.writing():
         make_inbound_indexes(log.database)
         copies = copies_with(log, tokens)

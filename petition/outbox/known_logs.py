@@ -110,11 +110,7 @@ def known_logs() -> dict[str, KnownLog]:
 
 
 class Memory:
-    """What this account knows of an open log.
-
-    `before` is what it knew before the log was opened; None for a rehearsal, which is not
-    recorded.
-    """
+    """What this account knows of an open log; `before` it was opened, None for a rehearsal."""
 
     def __init__(
         self, database: Database, url: str, folder: Path | None, before: dict[str, KnownLog] | None

@@ -111,10 +111,7 @@ class Log:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction of a process that may have opened the log long ago and does not own it.
-
-        LogUnusable if it was moved away since, or upgraded by a newer version of petition.
-        """
+        """A transaction; LogUnusable if the log was moved or upgraded since it was opened."""
         with self.database.transaction():
             self.refuse_closed()
             upgrades.refuse_other(self.database)
@@ -218,10 +215,7 @@ class Log:
         return sum(row["intended"] for row in rows)
 
     def slow_providers(self, letter: str) -> list[tuple[str, State, int, str]]:
-        """Domains that refused copies by policy or asked for fewer, those with most copies first.
-
-        Each with the state, how many copies, and the reply to one of them.
-        """
+        """Domains that refused by policy or asked for fewer: state, copies, a reply; most first."""
         rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
         return [(row[0], models.state_of(row[1]), row[2], row[3] or "") for row in rows]
 
@@ -249,10 +243,7 @@ class Log:
         self.database.run("add_attempt", values)
 
     def count_from_now(self, login: str) -> bool:
-        """Count as sent now what a clock more than a day ahead counted; whether there was any.
-
-        Must be called inside a transaction.
-        """
+        """In a transaction, count as sent now what a clock over a day ahead counted, if any."""
         values = {"login": login} | self._now_and_horizon()
         return self.database.run("attempts_from_now", values) > 0
 
@@ -292,11 +283,7 @@ class Log:
 
     @contextmanager
     def owned(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Own the log while the block runs, and tidy up after a run that died.
-
-        LogBusy if another process is sending from it, LogUnusable if it was moved away
-        since.
-        """
+        """Own the log while the block runs, after tidying up; LogBusy if another process does."""
         with self.database.ownership(patience):
             if not self.closure:
                 self.recover()
@@ -309,10 +296,7 @@ class Log:
                 self.memory.end_run()
 
     def tidy(self) -> None:
-        """Give the copies of a run that died their true state, if no run is alive.
-
-        Read-only access works all the same: what prevents it is kept in `hindrance`.
-        """
+        """Give the copies of a dead run their true state; what prevents that is in `hindrance`."""
         self.hindrance = self.database.hindrance
         if self.database.read_only or not (self._has_orphans() or self.memory.run == BEGUN):
             return
@@ -325,10 +309,7 @@ class Log:
             self.hindrance = fault
 
     def recover(self) -> None:
-        """Move what a dead run had in hand: unmarked copies to queued, marked ones to uncertain.
-
-        The caller owns the log: nobody else has a copy in hand.
-        """
+        """As the owner, queue what a dead run had in hand; what was marked becomes uncertain."""
         if not self._has_orphans():
             return
         with self.database.transaction():
@@ -355,10 +336,7 @@ class Log:
             models.move(self.database, self.now)
 
     def due_now(self, longest: timedelta, letter: str | None = None) -> None:
-        """Inside a transaction, make copies due that a clock put off which was ahead.
-
-        They are due later than `longest` after an attempt.
-        """
+        """In a transaction, make copies due that a clock ahead put off by more than `longest`."""
         now = self.clock()
         values = {"now": stamp(now), "horizon": stamp(now + longest), "letter": letter}
         self.database.run("due_now", values)

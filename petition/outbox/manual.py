@@ -152,10 +152,7 @@ def stop_writing(log: Log, mailboxes: Iterable[str], reason: str) -> Withdrawn:
 
 
 def unsuppress(log: Log, mailboxes: Iterable[str]) -> list[str]:
-    """Allow these mailboxes again; the next `send` queues what they missed.
-
-    Returns those that were suppressed, as they were spelled then.
-    """
+    """Allow these mailboxes again, from the next `send` on; returns those that were suppressed."""
     with log.writing():
         rows = [log.database.one("unsuppress", {"folded": key}) for key in _keys(mailboxes)]
     return [row[0] for row in rows if row]

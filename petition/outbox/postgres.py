@@ -87,11 +87,7 @@ def _kind_of_row(names: tuple[str, ...]) -> type[_Row]:
 
 
 class PostgresDatabase(Database):
-    """A log in a database of a server, by an address as libpq reads it.
-
-    LogUnusable if it cannot be reached, is not ours, was made by a newer petition, or is not
-    durable.
-    """
+    """A log on a server; LogUnusable if it cannot be reached, is not ours, newer or not durable."""
 
     def __init__(self, url: str, *, looks: bool = False) -> None:
         self.where = where(url)

@@ -204,11 +204,7 @@ class Run:
                     await self._committer.commit(lambda _: advance())
 
     def intend(self, intent: Intent) -> asyncio.Future[bool]:
-        """Mark a copy before its final dot, which may go only if this returns True.
-
-        The mark is durable then, the copy is still this run's, and nobody withdrew it or
-        opted out.
-        """
+        """Mark a copy before its final dot, which may go only if this returns True, durably."""
         return self._committer.add(self._intend_all, intent)
 
     def record(self, outcome: CopyOutcome) -> asyncio.Future[None]:

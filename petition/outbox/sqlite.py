@@ -53,10 +53,7 @@ _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
 
 class SqliteDatabase(Database):
-    """A log in a file; if the file is not writable, it can only be read.
-
-    LogUnusable if it cannot be opened, is not ours, or was made by a newer petition.
-    """
+    """A log in a file; LogUnusable if it cannot be opened, is not ours, or of a newer version."""
 
     def __init__(self, path: Path, *, looks: bool = False) -> None:
         _require_sqlite()
@@ -89,10 +86,7 @@ class SqliteDatabase(Database):
                 raise
 
     def _open_for_reading(self, fault: LogUnusable) -> None:
-        """Open a log without its side files, which a read-only folder or a full disk prevents.
-
-        They are not needed for reading, unless one of them has changes.
-        """
+        """Open a log without its side files, which a read-only folder or a full disk prevents."""
         code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code not in _NO_ROOM | _NO_RIGHT or not log_file.size(self.path):
             raise fault
@@ -234,11 +228,7 @@ class SqliteDatabase(Database):
             return is_behind or _drops_frames(self._wal)
 
     def examine(self) -> None:
-        """Read every page, and compare each index with its table.
-
-        `quick_check` leaves the indexes out, and a row that an index does not find is
-        queued again.
-        """
+        """Read every page, and compare each index with its table: `quick_check` does not."""
         with self._explained():
             [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found == "ok":

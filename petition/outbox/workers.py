@@ -66,10 +66,7 @@ def membership(log: Log, name: str) -> Iterator[str]:
 
 @contextmanager
 def companion(url: str) -> Iterator[Log]:
-    """A second connection of a worker, for what must not wait for the commits of its run.
-
-    It too holds the lock that keeps a local `send` out: LogUnusable if a `send` owns the log.
-    """
+    """A second connection of a worker, beside its commits; LogUnusable if a `send` owns the log."""
     with Log(url) as log:
         keep_servers_time(log)
         if not join(log):
@@ -81,11 +78,7 @@ def companion(url: str) -> Iterator[Log]:
 
 
 def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
-    """Give the copies of workers that died their true state; returns the owners found dead.
-
-    The caller (`owner`) is a worker; if it is idle, what it still has in hand was left by a
-    run.
-    """
+    """Give copies of dead workers, and of an idle caller, their true state; returns the owners."""
     if not _dead(log, owner, is_idle=is_idle):
         return []
     with log.database.transaction():
@@ -106,11 +99,7 @@ def _dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
 
 
 def queue_missing_jobs(log: Log) -> bool:
-    """Queue a job for each letter that can be sent and has none waiting; whether there was one.
-
-    The job of a worker that died is lost with it, and one that a worker is doing leaves room
-    for another worker beside it.
-    """
+    """Queue a job for each letter that can go and has none: that of a dead worker is lost."""
     log.database.run("drop_lost_jobs", {"task": TASK})
     values = {"now": log.now, "horizon": stamp(log.clock() + _LONGEST_WAIT)}
     if not log.database.all("letters_without_job", values):
@@ -184,11 +173,7 @@ _MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|TABLE|TYPE) (\w+)")
 
 
 def make_tables(database: Database, engine: str) -> None:
-    """Make the tables that workers need, where they are missing; `engine` are the job engine's.
-
-    LogUnusable if it is not PostgreSQL, this login may not, or another version of the engine
-    made them.
-    """
+    """Make the tables of workers and of the job engine where missing, or raise LogUnusable."""
     if not database.takes_workers:
         raise LogUnusable(
             f"{database.where} is a file on one machine",

@@ -141,10 +141,7 @@ class CircuitBreaker:
         return self._returns > 0
 
     def give_time(self) -> int:
-        """Start again after the server was given up: the next failed connection ends it again.
-
-        Returns how long to wait before, in units of the route's pause.
-        """
+        """Start again after the server was given up; returns how many of its pauses to wait."""
         wait = RETURNS[min(self._returns, len(RETURNS) - 1)]
         self._returns += 1
         self.troubles = 0
@@ -243,10 +240,7 @@ def _denies_mailbox(reply: Reply) -> bool:
 
 
 def _is_refused_by_policy(verdict: Verdict) -> bool:
-    """Whether the letter was read and refused by a policy (RFC 3463 3.8).
-
-    A refused sender or a full disk does not depend on the recipient.
-    """
+    """Whether the letter was read and refused by a policy (RFC 3463 3.8), not for its sender."""
     enhanced = (verdict.reply and verdict.reply.enhanced) or ""
     return verdict.stage is Stage.DOT and enhanced.startswith(("4.7.", "5.7."))
 

@@ -155,10 +155,7 @@ def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files
 
 
 class KeptFiles(Files):
-    """The files of a worker: they come from the log, and no path is opened.
-
-    Merging waits for nothing: what is `missing` for a copy is to be given in before.
-    """
+    """The files of a worker, from the log; what is `missing` for a copy is given in before."""
 
     def __init__(self) -> None:
         super().__init__(Path())

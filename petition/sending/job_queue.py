@@ -34,12 +34,7 @@ def make_tables(log: Log) -> None:
 
 
 class Jobs:
-    """Takes jobs, one at a time.
-
-    `send` sends what is due of a letter and gets the job's arguments (`letter_of`). When no job
-    is left, `has_more` is asked and nothing is waited for; without it, `work` waits for more
-    jobs.
-    """
+    """Takes jobs, one at a time; when none is left, asks `has_more`, or without it waits."""
 
     def __init__(
         self,
@@ -110,11 +105,9 @@ class Jobs:
 
 
 def letter_of(arguments: dict[str, object]) -> str:
-    """The letter that a job names; LetterUnusable if another version of petition queued it.
-
-    Before version 0.2 a job also listed copies.
-    """
+    """The letter that a job names; LetterUnusable if another version of petition queued it."""
     letter = arguments.get("letter")
+    # Before version 0.2 a job also listed copies.
     if not isinstance(letter, str) or not arguments.keys() <= {"letter", "revision", "copies"}:
         raise LetterUnusable(
             "a job was queued by another version of petition", "Use one version for all workers"

@@ -110,10 +110,7 @@ class Prefetch:
         self._days_before: tuple[str, int] = ("", 0)  # at an hour, how many
 
     def take(self) -> Copy | None:
-        """The next copy in hand, if any; more are claimed meanwhile.
-
-        Copies whose provider is slowed down let others pass, as long as there are others.
-        """
+        """The next copy in hand, if any; those whose provider is slowed down let others pass."""
         if self._held and (copy := self._first_held(0.0)):
             return copy
         while self._in_hand:

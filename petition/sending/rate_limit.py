@@ -166,10 +166,7 @@ class Clock:
 
 
 class Pace:
-    """Gives every letter its turn; several connections may wait at the same time.
-
-    `settings` are [pace] of petition.toml; `timezone` is the campaign's, for `between`.
-    """
+    """Gives every letter its turn, by [pace]; `timezone` is the campaign's, for `between`."""
 
     def __init__(
         self, settings: PaceSettings, timezone: tzinfo, clock: Clock | None = None
@@ -314,10 +311,7 @@ class Pace:
             each.of.hand_back(each.moment, now)
 
     async def wait_for_dot(self) -> None:
-        """Wait until the final dot of a letter may go, where letters before it were late.
-
-        One commit makes several letters ready at once, and some servers count dots.
-        """
+        """Wait until a final dot may go: one commit makes several ready, and some servers count."""
         await self._hold(self._ended)
 
     async def _hold(self, window: Window | None) -> list[TakenMoment]:

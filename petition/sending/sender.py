@@ -212,11 +212,7 @@ class Mailer:
         return self._result
 
     async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> RunResult:
-        """Send until nothing is left that could still be sent, however long that takes.
-
-        `letters` is about how many there are; `note` gets what is waited for, once for an
-        outage.
-        """
+        """Send until nothing is left to send; `note` gets each wait, once for an outage."""
         while True:
             result = await self.deliver(letters)
             is_outage = self._breaker.has_returned

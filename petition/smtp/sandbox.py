@@ -22,10 +22,7 @@ _FOLDERS = ("tmp", "new", "cur")
 
 
 class Maildir:
-    """A Maildir (https://cr.yp.to/proto/maildir.html), readable only by its owner.
-
-    PetitionError if it is a symbolic link or not a folder, or cannot be made.
-    """
+    """A Maildir (https://cr.yp.to/proto/maildir.html) for its owner alone, or PetitionError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,10 +31,7 @@ class Maildir:
             _make(folder)
 
     def keep(self, data: bytes) -> str:
-        """Write a letter to the disk, byte for byte; returns the name of its file in `new`.
-
-        OSError if it could not be written; nothing of it is left.
-        """
+        """Write a letter to the disk as it is, or nothing of it (OSError); its name in `new`."""
         moment = time.time_ns() // 1000
         unique = f"M{moment % 10**6}P{os.getpid()}Q{next(self._numbers)}R{secrets.token_hex(4)}"
         name = f"{moment // 10**6}.{unique}.sandbox"

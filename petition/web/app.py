@@ -295,10 +295,7 @@ class Endpoint:
         self._note = note
 
     def application(self, root_path: str = "") -> Starlette:
-        """The application.
-
-        A reverse proxy may pass whole paths on, with a `root_path` before /u/TOKEN, or without.
-        """
+        """The application; also under `root_path`, if a reverse proxy passes whole paths."""
         places = dict.fromkeys((f"{root_path}/u/{{token:path}}", "/u/{token:path}"))
         application = Starlette(
             routes=[Route(place, self._answer, methods=["GET", "POST"]) for place in places],
