@@ -15,17 +15,8 @@ from petition.cli import output
 from petition.cli.workspace import WHO, Json, Workspace, letter_name, people_named
 from petition.errors import UsageError
 from petition.merge.document import Frozen
-from petition.outbox.answers import (
-    RECORDED,
-    Answer,
-    Channel,
-    NewAnswer,
-    Status,
-    StoredMail,
-    copies_got,
-    stored_mails,
-    write_down,
-)
+from petition.outbox import answers
+from petition.outbox.answers import RECORDED, Answer, Channel, NewAnswer, Status, StoredMail
 from petition.outbox.database import stamp
 from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
@@ -126,7 +117,7 @@ def answer(
         )
         if not as_json:
             output.say(output.who(copy.name, copy.mailbox), "bold")
-        at = write_down(log, copy, answered)
+        at = answers.write_down(log, copy, answered)
         if as_json:
             output.json(place.origin | _record_json(copy, answered, stored, at))
             return
@@ -144,7 +135,7 @@ def _one_of(text: str, known: tuple[StrEnum, ...], noun: str) -> StrEnum:
 
 
 def _mail(log: Log, which: str) -> StoredMail:
-    found = stored_mails(log, which)
+    found = answers.stored_mails(log, which)
     if not found:
         hint = "See petition status --answers and petition inbox --unmatched"
         raise UsageError(f'the log has no mail "{which}"', f"{hint}. {_NOTHING}")
@@ -158,7 +149,7 @@ def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | N
     """The copy that was answered: by the letter's name, by the mail, else the latest."""
     log = place.existing_log
     (named,) = people_named(place, [who])
-    copies = copies_got(log, named)
+    copies = answers.copies_got(log, named)
     if not copies:
         near = nearest_people(named, (Known(*one) for one in log.people()))
         hint = f"Did you mean {near}? {_NOTHING}" if near else _NOTHING

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from petition import prepare
 from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.people import Person
@@ -34,19 +35,6 @@ from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.outbox.log import Log
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
-from petition.prepare import (
-    KEEP_BYTES_UP_TO,
-    FollowUp,
-    SendOptions,
-    campaign_id_of,
-    check_list,
-    following_of,
-    leave_out_forgotten,
-    plan_of,
-    suppose_as_frozen,
-    suppressed_copies,
-    text_to_send,
-)
 from petition.smtp.dkim import KeyRefused, load_key, public_record
 from petition.smtp.login import secret_of
 from petition.trust import LogUntrusted, Section
@@ -171,7 +159,7 @@ class Inspection:
         log = self._open_log()
         campaign_id = self._campaign_id(campaign, log)
         if log:
-            leave_out_forgotten(campaign, log)
+            prepare.leave_out_forgotten(campaign, log)
         for name in letters or sorted(campaign.letters):
             self.letters += 1
             self._look_at(name, log, campaign_id)
@@ -186,10 +174,10 @@ class Inspection:
         merger, revision, following = None, 1, None
         if examined.frozen:
             if log:
-                following = following_of(examined, log)
-                examined.problems += suppressed_copies(examined, log)
-                suppose_as_frozen(examined, log)
-            frozen, revision = text_to_send(examined.frozen, log)
+                following = prepare.following_of(examined, log)
+                examined.problems += prepare.suppressed_copies(examined, log)
+                prepare.suppose_as_frozen(examined, log)
+            frozen, revision = prepare.text_to_send(examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision, log)
@@ -207,14 +195,14 @@ class Inspection:
             ]
 
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
-        plan = plan_of(examined, log, SendOptions(), begins=False)
+        plan = prepare.plan_of(examined, log, prepare.SendOptions(), begins=False)
         if plan and (why := plan.refusal()):
             text = examined.letter.default_text
             warning = Problem(text.file, None, why.what, why.hint, Level.WARNING)
             examined.problems.append(warning)
             self.held[examined.letter.name] = why.needs
 
-    def _tell_first(self, examined: Examined, following: FollowUp | None) -> None:
+    def _tell_first(self, examined: Examined, following: prepare.FollowUp | None) -> None:
         letter = examined.letter
         if letter.front.follows and not (following and following.has_begun):
             self.held[letter.name] = f"{letter.front.follows} to be sent first"
@@ -236,7 +224,7 @@ class Inspection:
                         to_write_to.add(folded(person.mailbox.addr_spec))
                 show(count)
 
-            check_list(examined, merger, revision, look_at)
+            prepare.check_list(examined, merger, revision, look_at)
         if examined.people:
             self.lists[examined.people.file] = count
             self.recipients[name] = count
@@ -318,7 +306,7 @@ class Inspection:
     def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
         try:
             if log:
-                return campaign_id_of(campaign, log)
+                return prepare.campaign_id_of(campaign, log)
         except UsageError as fault:
             self._add(SETTINGS_FILE, fault, "campaign", "id")
         return campaign.settings.campaign.id
@@ -354,7 +342,7 @@ def inspect(
 def _who_had(log: Log, name: str, revision: int) -> set[str]:
     """The mailboxes (address.folded) that get a letter from no further `send`; of many, none."""
     counts = log.counts(name)
-    if counts.revision != revision or counts.total > KEEP_BYTES_UP_TO:
+    if counts.revision != revision or counts.total > prepare.KEEP_BYTES_UP_TO:
         return set()
     states = (*MAY_HAVE_ARRIVED, State.FAILED)
     return {copy.folded for state in states for copy in log.copies(name, state)}

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from petition import prepare
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import concerning, examine, in_order, today_of
@@ -26,13 +27,6 @@ from petition.identity import Signer
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
 from petition.outbox.log import Log
-from petition.prepare import (
-    campaign_id_of,
-    following_of,
-    leave_out_forgotten,
-    suppose_as_frozen,
-    text_to_send,
-)
 
 _TOGETHER = 200  # milliseconds in which several changes count as one
 _WAIT = 200  # milliseconds after which the folders are looked at again
@@ -259,14 +253,14 @@ _CHECK = "petition check shows what is wrong with the list"
 def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     """The copies of a letter, with the text and the identities that `send` would use now."""
     server, campaign, log = place.server, place.campaign, place.log_or_stand_in
-    leave_out_forgotten(campaign, log)
+    prepare.leave_out_forgotten(campaign, log)
     name = letter or _first_letter(place)
     examined = examine(
         campaign,
         name,
         server=server,
         # The log's key is in every Message-ID: without the log this would be another letter.
-        campaign_id=campaign_id_of(campaign, log),
+        campaign_id=prepare.campaign_id_of(campaign, log),
         today=today_of(campaign),
     )
     read |= examined.files.asked
@@ -276,11 +270,11 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
         raise CampaignError(in_order(examined.problems))
     output.problems(in_order(examined.problems), on_stderr=True)
     examined.problems = []
-    suppose_as_frozen(examined, log)
-    frozen, revision = text_to_send(examined.frozen, log)
+    prepare.suppose_as_frozen(examined, log)
+    frozen, revision = prepare.text_to_send(examined.frozen, log)
     merger = Merger(frozen, Signer(log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
-    following = following_of(examined, log)
+    following = prepare.following_of(examined, log)
     if following and not following.has_begun:
         follows = examined.letter.front.follows
         what = "has not been sent yet: what this letter says about it is made up."

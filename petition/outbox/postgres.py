@@ -24,19 +24,8 @@ from psycopg.types.string import StrDumperUnknown
 
 from petition.database_url import with_tls
 from petition.errors import LogBusy, LogUnusable
-from petition.outbox.database import (
-    PATIENCE,
-    PAUSE,
-    POSTGRESQL_SQL,
-    Database,
-    Row,
-    Values,
-    altered,
-    queries,
-    schema,
-    tables,
-    where,
-)
+from petition.outbox import database
+from petition.outbox.database import Database, Row, Values
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _OLDEST = 130000  # PostgreSQL 13
@@ -90,10 +79,10 @@ class PostgresDatabase(Database):
     """A log on a server; LogUnusable if it cannot be reached, is not ours, newer or not durable."""
 
     def __init__(self, url: str, *, looks: bool = False) -> None:
-        self.where = where(url)
+        self.where = database.where(url)
         self.looks = looks
         self._is_standby = False
-        self._queries = queries(POSTGRESQL_SQL)
+        self._queries = database.queries(database.POSTGRESQL_SQL)
         self._connection = _connect(url, self.where)
         try:
             self._prepare()
@@ -115,8 +104,8 @@ class PostgresDatabase(Database):
 
     def refuse_altered(self) -> None:
         """Look for what is attached to our tables, and changes or hides rows."""
-        for row in self.all("altered", {"tables": [*tables(), *_OF_WORKERS]}):
-            raise altered(self.where, row[0])
+        for row in self.all("altered", {"tables": [*database.tables(), *_OF_WORKERS]}):
+            raise database.altered(self.where, row[0])
 
     def _check(self, promises: Row) -> None:
         """Refuse a server that is not durable, or cannot store every name."""
@@ -148,7 +137,7 @@ class PostgresDatabase(Database):
         with self.transaction():
             if self.one("is_made"):  # by another process meanwhile
                 return
-            for statement in schema(POSTGRESQL_SQL):
+            for statement in database.schema(database.POSTGRESQL_SQL):
                 self._connection.execute(statement.encode())
             self.run("index_queued")
             self.run("set_meta", {"name": "schema", "value": str(newest())})
@@ -193,7 +182,7 @@ class PostgresDatabase(Database):
         cursor.itersize = _FETCHED
         try:
             with self._explained():
-                cursor.execute(self._queries[name].text.encode(), values or {})
+                cursor.execute(_text(name), values or {})
                 yield from cursor
         finally:
             with suppress(psycopg.Error):  # the connection may have failed
@@ -201,7 +190,7 @@ class PostgresDatabase(Database):
 
     def _execute(self, name: str, values: Values | None) -> psycopg.Cursor[Any]:
         with self._explained():
-            return self._connection.execute(self._queries[name].text.encode(), values)
+            return self._connection.execute(_text(name), values)
 
     def transaction(self, *, temporary: bool = False) -> AbstractContextManager[None]:
         """All or nothing; an advisory lock allows one writer at a time."""
@@ -218,7 +207,7 @@ class PostgresDatabase(Database):
         with self._explained():
             try:
                 # Unprepared: a prepared statement is one statement.
-                begun = self._connection.execute(self._queries[begin].text.encode(), prepare=False)
+                begun = self._connection.execute(_text(begin), prepare=False)
                 if begin != "begin_looking":
                     while begun.nextset():
                         pass
@@ -247,14 +236,14 @@ class PostgresDatabase(Database):
 
     def renumber(self) -> None:
         """Number new rows after the highest id."""
-        for table in (table for table, columns in tables().items() if "id" in columns):
+        for table in (table for table, columns in database.tables().items() if "id" in columns):
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
             last = f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}"  # noqa: S608 (our own names)
             self._command(f"SELECT setval({sequence}, ({last}), false)")
 
     def scrub(self) -> None:
         """Rewrite the tables. The WAL and the backups are the server administrator's."""
-        for table in tables():
+        for table in database.tables():
             self._command(f"VACUUM FULL {table}")
 
     @property
@@ -266,13 +255,13 @@ class PostgresDatabase(Database):
             self._connection.execute(statements.encode(), prepare=False)
 
     @contextmanager
-    def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
+    def ownership(self, patience: float = database.PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by a lock that ends with this connection."""
         deadline = time.monotonic() + patience
         while not self.value("own"):
             if time.monotonic() > deadline:
                 raise self._busy()
-            time.sleep(PAUSE)
+            time.sleep(database.PAUSE)
         try:
             yield
         finally:
@@ -330,13 +319,16 @@ def _explained(name: str) -> Iterator[None]:
         raise LogUnusable(f"{name}: {said(fault)}", next(advice, "See the server's log")) from fault
 
 
+def _text(query: str) -> bytes:
+    return database.queries(database.POSTGRESQL_SQL)[query].text.encode()
+
+
 def is_there(url: str) -> bool:
     """Whether there is a log in a database."""
-    name = where(url)
+    name = database.where(url)
     with closing(_connect(url, name)) as connection, _explained(name):
         promises, found = (
-            connection.execute(queries(POSTGRESQL_SQL)[each].text.encode()).fetchone()
-            for each in ("promises", "is_made")
+            connection.execute(_text(each)).fetchone() for each in ("promises", "is_made")
         )
     assert promises is not None  # noqa: S101 (a SELECT without FROM has one row)
     if promises["schema"] is None:
@@ -347,7 +339,7 @@ def is_there(url: str) -> bool:
 async def settle(connection: psycopg.AsyncConnection[Any]) -> None:
     """Give an idle connection of the job library the settings of a log's connection."""
     for name in _SETTINGS:
-        await connection.execute(queries(POSTGRESQL_SQL)[name].text.encode())
+        await connection.execute(_text(name))
     await connection.commit()
 
 
@@ -387,7 +379,7 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
     try:
         with _explained(name):
             for each in _SETTINGS:
-                connection.execute(queries(POSTGRESQL_SQL)[each].text.encode())
+                connection.execute(_text(each))
     except BaseException:
         connection.close()
         raise

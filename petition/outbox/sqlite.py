@@ -20,21 +20,8 @@ from operator import lt
 from pathlib import Path
 
 from petition.errors import LogDamaged, LogUnusable
-from petition.outbox import log_file
-from petition.outbox.database import (
-    INDEXING,
-    PATIENCE,
-    PAUSE,
-    SQLITE_SQL,
-    Database,
-    Query,
-    Row,
-    Values,
-    altered,
-    queries,
-    schema,
-    tables,
-)
+from petition.outbox import database, log_file
+from petition.outbox.database import Database, Query, Row, Values
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _BUSY_SECONDS = 10
@@ -63,7 +50,7 @@ class SqliteDatabase(Database):
         self.read_only = not log_file.is_writable(path)
         self._wal = path.with_name(path.name + "-wal")
         self.found_changes = log_file.size(self._wal) > 0
-        self._queries = queries(SQLITE_SQL)
+        self._queries = database.queries(database.SQLITE_SQL)
         self._texts = {name: query.text for name, query in self._queries.items()}
         self._hindrance: LogUnusable | None = None
         self._lock: int | None = None  # the lock file, while this connection owns the log
@@ -146,7 +133,7 @@ class SqliteDatabase(Database):
         with self.transaction():
             if self._is_made():  # by another process meanwhile
                 return
-            for statement in schema(SQLITE_SQL):
+            for statement in database.schema(database.SQLITE_SQL):
                 self._connection.execute(statement)
             self.run("set_meta", {"name": "schema", "value": str(newest())})
             self.refuse_altered()  # any other table is another program's
@@ -155,7 +142,7 @@ class SqliteDatabase(Database):
         """Refuse what no schema of ours has, before any query."""
         found = "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
         for kind, name in self._connection.execute(found):
-            raise altered(self.where, f"{kind} {name}")
+            raise database.altered(self.where, f"{kind} {name}")
 
     def refuse_altered(self) -> None:
         """Compare the whole schema with ours."""
@@ -165,7 +152,7 @@ class SqliteDatabase(Database):
         for kind, name, sql in rows:
             is_of_sqlite = sql is None if kind == "index" else name in _OF_SQLITE
             if not is_of_sqlite and (ours | optional).get(name) != _bare(sql or ""):
-                raise altered(self.where, f"{kind} {name}")
+                raise database.altered(self.where, f"{kind} {name}")
             there.add(name)
         if missing := sorted(ours.keys() - there):
             raise LogDamaged(f"{self.path.name} is damaged: {', '.join(missing)} is missing")
@@ -238,7 +225,7 @@ class SqliteDatabase(Database):
 
     def _mistyped(self) -> Iterator[str]:
         """Tables with values of another type than their columns: SQLite takes any."""
-        for table in tables():
+        for table in database.tables():
             columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
             is_other = " OR ".join(
                 f"typeof({column['name']}) NOT IN ('{column['type'].lower()}', 'null')"
@@ -317,9 +304,9 @@ class SqliteDatabase(Database):
             )
 
     @contextmanager
-    def ownership(self, patience: float = PATIENCE) -> Iterator[None]:
+    def ownership(self, patience: float = database.PATIENCE) -> Iterator[None]:
         """Own the log while the block runs, by the lock beside its file."""
-        with log_file.ownership(self.path, patience, PAUSE) as lock:
+        with log_file.ownership(self.path, patience, database.PAUSE) as lock:
             self._lock = lock
             try:
                 yield
@@ -479,8 +466,8 @@ _MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) (?:IF NOT EXISTS )?(\w+)
 @cache
 def _own_schema() -> tuple[dict[str, str], dict[str, str]]:
     """The schema of a log, by name, and the indexes that may be missing."""
-    now_and_then = (queries(SQLITE_SQL)[name].text for name in INDEXING)
-    return _by_name(schema(SQLITE_SQL)), _by_name(now_and_then)
+    now_and_then = (database.queries(database.SQLITE_SQL)[name].text for name in database.INDEXING)
+    return _by_name(database.schema(database.SQLITE_SQL)), _by_name(now_and_then)
 
 
 def _by_name(statements: Iterable[str]) -> dict[str, str]:
