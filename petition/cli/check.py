@@ -91,7 +91,6 @@ def _key_record(place: Workspace) -> str | None:
 
 
 def _limits(server: Server) -> "Limits | None":
-    """What is known of the server's provider."""
     from petition.checks.dns import known_of  # noqa: PLC0415 (as above)
     from petition.checks.sender import Limits  # noqa: PLC0415
 
@@ -234,7 +233,6 @@ class Inspection:
                 self.idle[name] = why
 
     def _open_log(self) -> Log | None:
-        """The log, if there is one and it can be used."""
         log = None
         try:
             self.is_rehearsal = self.place.is_rehearsal

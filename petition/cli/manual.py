@@ -339,7 +339,6 @@ def _row(one: Moved) -> dict[str, object]:
 
 
 def _say_in_hand(taken: Withdrawn) -> None:
-    """Say what became of the copies that a run was sending."""
     if stopped := len(taken.stopped):
         output.say(f"{output.count(stopped, 'letter')} of a running send will not be sent either.")
     if late := len(taken.too_late):
@@ -351,7 +350,6 @@ def _say_in_hand(taken: Withdrawn) -> None:
 
 
 def _say_stopped(place: Workspace, taken: Withdrawn) -> None:
-    """Say which letters are stopped by a suppression."""
     if taken.moved:
         output.say(f"{output.count(len(taken.moved), 'waiting letter')} will not be sent.")
     _say_in_hand(taken)

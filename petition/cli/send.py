@@ -291,7 +291,6 @@ def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
 
 
 def _errors(letter: str, ending: RunResult) -> Iterator[str]:
-    """Why a run stopped, or what went wrong in it."""
     if ending.trouble:
         yield str(ending.trouble)
     if ending.broken:

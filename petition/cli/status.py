@@ -319,7 +319,6 @@ def _rows(
 
 
 def _said(one: Copy | Event) -> str:
-    """The reason, and what the server said."""
     reply = " ".join(str(part) for part in (one.reply_code, one.enhanced_code, one.reply) if part)
     return ", ".join(part for part in (one.reason, reply) if part)
 

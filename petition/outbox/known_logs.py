@@ -72,6 +72,10 @@ class KnownLog:
         # It can be the same file where a disk is mounted twice, or knows no capitals.
         return not (here and here.exists() and os.path.samestat(there, here.stat()))
 
+    def has_begun_at(self, url: str) -> bool:
+        """Whether a run has begun in this copy, and not ended."""
+        return self.run == BEGUN and not self.runs_elsewhere(url)
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -144,11 +148,7 @@ class Memory:
 
     @contextmanager
     def step(
-        self,
-        *,
-        run: str | None = None,
-        attempted: bool = False,
-        accepts: bool = False,
+        self, *, run: str | None = None, attempted: bool = False, accepts: bool = False
     ) -> Iterator[Callable[[], None]]:
         """Around a transaction that raises the log's epoch, which is kept here once it is durable.
 
@@ -181,17 +181,10 @@ class Memory:
                 return
             if state is None:
                 state = held.enter_context(changed_state(FILE))
-            self._put(state, epoch, run, attempted=attempted, copies=copies, accepts=accepts)
+            self._put(state, KnownLog(epoch, attempted, copies), run, accepts=accepts)
 
     def _put(
-        self,
-        state: dict[str, Any],
-        epoch: int,
-        run: str | None,
-        *,
-        attempted: bool = False,
-        copies: int = 0,
-        accepts: bool = False,
+        self, state: dict[str, Any], seen: KnownLog, run: str | None, *, accepts: bool = False
     ) -> None:
         own = self._id
         old = _logs(state).get(own, KnownLog())
@@ -199,11 +192,11 @@ class Memory:
         if run is None or is_of_another or self._database.takes_workers:  # many run at once
             run = old.run
         state.setdefault("logs", {})[own] = {
-            "epoch": max(old.epoch, epoch),
-            "attempted": attempted or (old.attempted and not accepts),
-            "copies": copies if accepts else max(old.copies, copies),
+            "epoch": max(old.epoch, seen.epoch),
+            "attempted": seen.attempted or (old.attempted and not accepts),
+            "copies": seen.copies if accepts else max(old.copies, seen.copies),
             "run": run,
-            "at": _file(self._url) if attempted else old.at,
+            "at": _file(self._url) if seen.attempted else old.at,
         }
         _texts(state, "places")
         places = dict.fromkeys(_places(self._url, self._folder), own)
@@ -238,9 +231,7 @@ class Memory:
         If it has not, its `-wal` must have been there when the log was opened, and whole.
         """
         database, found = self._database, self._before.get(self._id)
-        if database.read_only or not found or found.run != BEGUN:
-            return False
-        if found.runs_elsewhere(self._url):
+        if database.read_only or not found or not found.has_begun_at(self._url):
             return False
         is_lost = not database.found_changes or database.drops_changes()
         self._has_lost = is_lost and epoch_of(database) <= found.epoch
@@ -250,9 +241,7 @@ class Memory:
         """End the run of a process that died; the caller owns the log."""
         with suppress(PetitionError):  # the next command does it
             known = self.known
-            if self.is_running or not known or known.run != BEGUN:
-                return
-            if known.runs_elsewhere(self._url):
+            if self.is_running or not known or not known.has_begun_at(self._url):
                 return
             if self._has_lost or epoch_of(self._database) < known.epoch:
                 self._keep_run(LOST)
@@ -271,7 +260,7 @@ class Memory:
     def _keep_run(self, run: str) -> None:
         if not self._rehearses and self._id:
             with changed_state(FILE) as state:
-                self._put(state, 0, run)
+                self._put(state, KnownLog(), run)
 
     def _advance_and_keep(self, *, run: str | None, accepts: bool = False) -> None:
         step = self.step(run=run, accepts=accepts)
@@ -330,7 +319,6 @@ def _file(url: str) -> str:
 
 
 def _places(url: str, folder: Path | None) -> Iterator[str]:
-    """The names under which the log that was used last is kept."""
     if folder:
         yield str(folder.resolve())
     if url.startswith(POSTGRESQL):

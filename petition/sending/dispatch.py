@@ -109,7 +109,6 @@ class Dispatch:
 
 
 def _intervals(pace: PaceSettings) -> dict[str, float]:
-    """The interval of each bucket, in seconds."""
     rates = {name.lower(): rate for name, rate in pace.per_domain.items()}
     rates |= {workers.ALL: pace.rate} if pace.rate else {}
     return {name: rate.interval for name, rate in rates.items()}

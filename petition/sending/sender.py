@@ -335,7 +335,6 @@ class Mailer:
         return Connection(session, self._breaker.episode)
 
     async def _use(self, connection: Connection) -> None:
-        """Send until the connection is lost, no letter is left or the run ends."""
         try:
             while letter := await self._next(connection):
                 done = await connection.session.transact(
@@ -415,7 +414,6 @@ class Mailer:
             connection.ahead = await self._provided_letter(connection, copy)
 
     def _following(self, connection: Connection) -> Email | None:
-        """The letter whose commands are pipelined after the present one's dot."""
         if self._is_halted or self._route.dot_goes_alone:
             return None
         return connection.ahead.outgoing if connection.ahead else None
