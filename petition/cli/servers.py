@@ -73,34 +73,27 @@ def serve(
 
 def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
     try:
-        from petition.web.app import (  # noqa: PLC0415 (needs an extra)
-            WORDS,
-            Clicks,
-            Endpoint,
-            Pages,
-            listen,
-            run,
-        )
+        from petition.web import app  # noqa: PLC0415 (needs an extra)
     except ImportError as fault:
         what = "petition serve needs libraries that are not installed"
         raise UsageError(what, 'Run: pip install "petition[serve]"') from fault
     prefix = f"/{root_path}" if root_path else ""
     log, campaign, sender = place.existing_log, place.settings.campaign, place.settings.sender
     contact = sender.reply_to or sender.from_
-    pages = Pages(sender.from_.display_name or campaign.title, contact.addr_spec)
-    with listen(host, port) as sock:
+    pages = app.Pages(sender.from_.display_name or campaign.title, contact.addr_spec)
+    with app.listen(host, port) as sock:
         name = f"[{host}]" if ":" in host else host
         place.say_which()
         output.say(f"Listening on http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
-        lacks = [one for one in campaign.languages if one.partition("-")[0] not in WORDS]
+        lacks = [one for one in campaign.languages if one.partition("-")[0] not in app.WORDS]
         if lacks:
             output.say(f"The page has no words in {', '.join(lacks)}: it is in English there.")
         output.say("Put a web server with TLS in front of it. Ctrl-C ends it.")
         sys.stdout.flush()
-        clicks = Clicks(log, lambda: _reopened(place), place.noted_clicks)
-        endpoint = Endpoint(clicks, pages, campaign.languages, _note)
+        clicks = app.Clicks(log, lambda: _reopened(place), place.noted_clicks)
+        endpoint = app.Endpoint(clicks, pages, campaign.languages, _note)
         try:
-            run(endpoint.application(prefix), sock)
+            app.run(endpoint.application(prefix), sock)
         finally:
             is_left = clicks.close()
     if is_left:

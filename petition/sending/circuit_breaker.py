@@ -115,7 +115,7 @@ class CircuitBreaker:
         self.has_opened = False  # a connection, ever
         self.said = ""  # the reply at the last trouble, or what happened
         self._result = result
-        self._returns = 0
+        self.returns = 0  # waits for a server that was given up and took nothing since
         self._refusals = 0
         self._refusing: set[str] = set()  # the providers of those in a row; "": the server
         self._has_deferred = False  # one of them was not refused for good
@@ -130,20 +130,10 @@ class CircuitBreaker:
         """Whether the server is known to work, and the last letter met no trouble with it."""
         return self.has_opened and not self.troubles
 
-    @property
-    def rest(self) -> int:
-        """How long to wait before the next connection, in units of the route's pause."""
-        return rest_after(self.troubles)
-
-    @property
-    def has_returned(self) -> bool:
-        """Whether the server was waited for after it was given up, and took nothing since."""
-        return self._returns > 0
-
     def give_time(self) -> int:
         """Start again after the server was given up; returns how many of its pauses to wait."""
-        wait = RETURNS[min(self._returns, len(RETURNS) - 1)]
-        self._returns += 1
+        wait = RETURNS[min(self.returns, len(RETURNS) - 1)]
+        self.returns += 1
         self.troubles = 0
         self.has_opened = False
         self._result.trouble = self._result.broken = None
@@ -168,7 +158,7 @@ class CircuitBreaker:
             if self.troubles >= EPISODES_IN_A_ROW:
                 self._result.broken = said
             return
-        self.troubles = self._returns = 0
+        self.troubles = self.returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
         is_of_message = is_refused and verdict.scope is Scope.MESSAGE
         self._weigh_refusal(verdict, mailbox, is_refused=is_of_message)

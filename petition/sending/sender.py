@@ -215,7 +215,7 @@ class Mailer:
         """Send until nothing is left to send; `note` gets each wait, once for an outage."""
         while True:
             result = await self.deliver(letters)
-            is_outage = self._breaker.has_returned
+            is_outage = self._breaker.returns > 0
             wait = await self._next_chance()
             if wait is None:
                 return result
@@ -311,7 +311,7 @@ class Mailer:
         return await self._try_to_open()
 
     async def _try_to_open(self) -> Connection | None:
-        if rest := self._breaker.rest:
+        if rest := rest_after(self._breaker.troubles):
             seconds = self._route.pause * rest
             self._slowing.rest(self._breaker.episode, self._breaker.said, seconds)
             await first_of(seconds, self._stop)
