@@ -129,10 +129,10 @@ def judge(stage: Stage, reply: Reply) -> Verdict | None:
     """What a reply means for the letter; None if the conversation goes on."""
     if stage is Stage.DOT:
         return judge_dot(reply)
-    if reply.code in _HOPED_FOR[stage]:
+    if reply.code in _AT[stage].hoped_for:
         return None
     if _is_about_server(stage, reply):
-        reason = f"the server is not available {_WHERE[stage]}"
+        reason = f"the server is not available {_AT[stage].where}"
         return Verdict(Outcome.RELEASED, Scope.SERVER, stage, reason, reply)
     return _refused(stage, reply) or lost(stage, Loss.GARBLED, reply)
 
@@ -144,7 +144,7 @@ def judge_dot(reply: Reply) -> Verdict:
         return Verdict(Outcome.SENT, Scope.RECIPIENT, Stage.DOT, reason, reply)
     if reply.code != 421 and _is_about_server(Stage.DOT, reply):
         # A refusal is certain even here: the letter was not accepted and can go another day.
-        reason = f"the server is not available {_WHERE[Stage.DOT]}"
+        reason = f"the server is not available {_AT[Stage.DOT].where}"
         return Verdict(Outcome.RELEASED, Scope.SERVER, Stage.DOT, reason, reply)
     return _refused(Stage.DOT, reply) or lost(Stage.DOT, Loss.GARBLED, reply)
 
@@ -153,7 +153,7 @@ def lost(stage: Stage, loss: Loss = Loss.DROPPED, reply: Reply | None = None) ->
     """The verdict on a letter without a usable reply."""
     # Only after the dot can the server have accepted the letter (RFC 5321 4.2.5, RFC 1047).
     outcome = Outcome.UNCERTAIN if stage is Stage.DOT else Outcome.RELEASED
-    return Verdict(outcome, Scope.SERVER, stage, f"{loss} {_WHERE[stage]}", reply)
+    return Verdict(outcome, Scope.SERVER, stage, f"{loss} {_AT[stage].where}", reply)
 
 
 def unsendable(scope: Scope, reason: str) -> Verdict:
@@ -173,7 +173,7 @@ def _refused(stage: Stage, reply: Reply) -> Verdict | None:
     scope = Scope.RECIPIENT if stage is Stage.RCPT else Scope.MESSAGE
     if reply.code == 421:  # only the dot gets here; the server closes the connection
         scope = Scope.SERVER
-    return Verdict(outcome, scope, stage, f"the server refused {_WHAT[stage]}", reply)
+    return Verdict(outcome, scope, stage, f"the server refused {_AT[stage].what}", reply)
 
 
 def _is_about_server(stage: Stage, reply: Reply) -> bool:
@@ -202,33 +202,24 @@ _OF_MAILBOX = frozenset({"4.2.1", "4.2.2", "5.2.2", "4.5.3", "5.5.3"})  # of thi
 _BEFORE_LETTERS = frozenset({Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
 
 _ANY_2XX = range(200, 300)
-_HOPED_FOR: dict[Stage, Sequence[int]] = {
-    Stage.GREETING: (220,),
-    Stage.EHLO: (250,),
-    Stage.STARTTLS: (220,),
-    Stage.AUTH: (235, 334),
-    Stage.MAIL: _ANY_2XX,
-    Stage.RCPT: _ANY_2XX,
-    Stage.DATA: (354,),
-    Stage.BODY: (),
-}
-_WHERE = {
-    Stage.GREETING: "before its greeting",
-    Stage.EHLO: "at EHLO",
-    Stage.STARTTLS: "at STARTTLS",
-    Stage.AUTH: "at the login",
-    Stage.MAIL: "at MAIL FROM",
-    Stage.RCPT: "at RCPT TO",
-    Stage.DATA: "at DATA",
-    Stage.BODY: "in the middle of the letter",
-    Stage.DOT: "after the final dot",
-}
-_WHAT = {
-    Stage.MAIL: "the sender",
-    Stage.RCPT: "the recipient",
-    Stage.DATA: "to accept a letter",
-    Stage.BODY: "the letter before its end",
-    Stage.DOT: "the letter",
+
+
+class _Place(NamedTuple):
+    where: str
+    hoped_for: Sequence[int] = ()
+    what: str = ""  # is refused there
+
+
+_AT = {
+    Stage.GREETING: _Place("before its greeting", (220,)),
+    Stage.EHLO: _Place("at EHLO", (250,)),
+    Stage.STARTTLS: _Place("at STARTTLS", (220,)),
+    Stage.AUTH: _Place("at the login", (235, 334)),
+    Stage.MAIL: _Place("at MAIL FROM", _ANY_2XX, "the sender"),
+    Stage.RCPT: _Place("at RCPT TO", _ANY_2XX, "the recipient"),
+    Stage.DATA: _Place("at DATA", (354,), "to accept a letter"),
+    Stage.BODY: _Place("in the middle of the letter", (), "the letter before its end"),
+    Stage.DOT: _Place("after the final dot", (), "the letter"),
 }
 
 
