@@ -462,15 +462,8 @@ class Incoming:
 def failed_on(mail: Received, fault: Exception) -> Received:
     """A mail that could not be recorded because of an internal error, with the reason."""
     reason = f"set aside: internal error ({type(fault).__name__}: {fault})"
-    return Received(
-        mail.data,
-        mail.source,
-        mail.place,
-        message_id=mail.message_id,
-        sender=mail.sender,
-        subject=mail.subject,
-        reason=reason,
-    )
+    unread = Received(mail.data, mail.source, mail.place, mail.message_id, mail.sender)
+    return replace(unread, subject=mail.subject, reason=reason)
 
 
 def _about(mail: Received, copy: Copy) -> Received:

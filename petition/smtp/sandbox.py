@@ -9,7 +9,6 @@ import time
 import weakref
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from aiosmtpd.smtp import SMTP, Envelope
@@ -100,12 +99,7 @@ class Sandbox:
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         if self._listener is None:
             return
         self._listener.close()
