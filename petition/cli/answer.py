@@ -29,28 +29,20 @@ _WIDEST_NAME = 32
 _QUOTED = 300  # characters of what somebody said; --json has all of it
 _UNMATCHED_SHOWN = 200
 
-_WORDS = {
-    Status.NONE: "·",
-    Status.UNCLASSIFIED: "??",
-    Status.ACKNOWLEDGED: "ack",
-    Status.STALLED: "stall",
-    Status.CLARIFICATION: "asks",
-    Status.MEETING: "meet",
-    Status.REFUSED: "no",
-    Status.PARTIAL: "part",
-    Status.MET: "met",
-    Status.WITHDRAWN: "wdrn",
+_CELLS = {
+    Status.NONE: ("·", "dim"),
+    Status.UNCLASSIFIED: ("??", "bold reverse yellow"),
+    Status.ACKNOWLEDGED: ("ack", ""),
+    Status.STALLED: ("stall", "yellow"),
+    Status.CLARIFICATION: ("asks", ""),
+    Status.MEETING: ("meet", "green"),
+    Status.REFUSED: ("no", "red"),
+    Status.PARTIAL: ("part", "green"),
+    Status.MET: ("met", "bold green"),
+    Status.WITHDRAWN: ("wdrn", ""),
 }
-_STYLES = {
-    Status.NONE: "dim",
-    Status.UNCLASSIFIED: "bold reverse yellow",
-    Status.STALLED: "yellow",
-    Status.MEETING: "green",
-    Status.REFUSED: "red",
-    Status.PARTIAL: "green",
-    Status.MET: "bold green",
-}
-_CELL_STYLES = {_WORDS[status]: style for status, style in _STYLES.items()}
+_WORDS = {status: word for status, (word, _) in _CELLS.items()}
+_CELL_STYLES = dict(_CELLS.values())
 
 _STATUSES = (
     "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"

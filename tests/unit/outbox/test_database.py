@@ -110,12 +110,12 @@ def test_the_lock_is_freed_by_the_death_of_its_owner_and_by_nothing_else(tmp_pat
         assert owner.stdout is not None
         assert owner.stdout.readline() == "owned\n"
         with Log(url) as log:
-            with pytest.raises(LogBusy, match=f"process {owner.pid}"), log._owned(0):
+            with pytest.raises(LogBusy, match=f"process {owner.pid}"), log.owned(0):
                 pass
             log.tidy()  # somebody is at work: nothing to tidy
             owner.kill()
             owner.wait()
-            with log._owned(0):
+            with log.owned(0):
                 pass
     finally:
         owner.kill()

@@ -108,13 +108,13 @@ def test_the_lock_is_freed_by_the_death_of_its_owner_and_by_nothing_else(postgre
             assert owner.stdout is not None
             assert owner.stdout.readline() == "owned\n"
             with Log(url) as log, Log(postgres.new_log()) as other:
-                with pytest.raises(LogBusy, match="from this machine"), log._owned(0):
+                with pytest.raises(LogBusy, match="from this machine"), log.owned(0):
                     pass
                 log.tidy()  # somebody is at work: nothing to tidy
-                with other._owned(0):  # another campaign in the same database
+                with other.owned(0):  # another campaign in the same database
                     owner.kill()
                     owner.wait()
-                with log._owned(10):  # the server learns of it a moment later
+                with log.owned(10):  # the server learns of it a moment later
                     pass
         finally:
             owner.kill()
@@ -211,7 +211,7 @@ def test_after_a_restart_of_the_server_nothing_is_written_and_nothing_lost():
             server.start()
             with pytest.raises(LogUnusable, match="run the same command again"):
                 manual.suppress(log, ["bob@x.example"])
-        with Log(url) as log, log._owned(0):
+        with Log(url) as log, log.owned(0):
             assert [one.mailbox for one in manual.suppressions(log)] == ["ann@x.example"]
 
 
