@@ -27,7 +27,6 @@ from petition.outbox.postgres import _connect, is_there
 from petition.outbox.states import Mode, State
 from petition.outbox.workers import take_turn
 from petition.sending.job_queue import make_tables
-from tests import PATIENCE
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -291,24 +290,10 @@ def setting(log: Log, name: str) -> str:
 
 
 @pytest.fixture
-def own_server(postgres: Postgres) -> Iterator[Postgres]:
-    """The server, whose settings a test may change: they are as before when it has ended."""
-    before = settings(postgres)
-    yield postgres
-    writing = "SET default_transaction_read_only = off; "
-    for statement in ("ALTER ROLE postgres RESET ALL", "ALTER SYSTEM RESET ALL"):
-        postgres.run(writing + statement if "ROLE" in statement else statement)
-    postgres.run("SELECT pg_reload_conf()")
-    deadline = time.monotonic() + PATIENCE
-    while settings(postgres) != before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def settings(server: Postgres) -> list[Any]:
-    """As a new connection has them."""
-    with psycopg.connect(server.url()) as connection:
-        return connection.execute("SELECT name, setting FROM pg_settings ORDER BY name").fetchall()
+def own_server() -> Iterator[Postgres]:
+    """One whose settings a test may change."""
+    with running_postgres() as server:
+        yield server
 
 
 def reload(server: Postgres, **settings: str) -> None:
