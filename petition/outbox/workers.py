@@ -250,8 +250,8 @@ def keep(database: Database, sha256: str, data: bytes) -> None:
 
 def kept(database: Database, sha256: str) -> bytes | None:
     """A file from the log; None: it is not there."""
-    row = database.one("enclosure", {"sha256": sha256})
-    return bytes(row[0]) if row else None
+    data = database.value("enclosure", {"sha256": sha256})
+    return None if data is None else bytes(data)
 
 
 def has_job_due(database: Database) -> bool:

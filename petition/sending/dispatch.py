@@ -59,7 +59,8 @@ class Dispatch:
 
     def keep(self, log: Log, letter: str) -> None:
         """Write it to the log, inside a transaction; the last call counts."""
-        text = json.dumps(asdict(self) | {"pace": _as_text(self.pace)}, sort_keys=True)
+        pace = {name: value for name, value in self.pace if value is not None}
+        text = json.dumps(asdict(self) | {"pace": pace}, default=_as_text, sort_keys=True)
         known = workers.settings_of(log.database, letter)
         if text == known:
             return
@@ -114,17 +115,9 @@ def _intervals(pace: PaceSettings) -> dict[str, float]:
     return {name: rate.interval for name, rate in rates.items()}
 
 
-def _as_text(value: object) -> object:
-    match value:
-        case PaceSettings():
-            return {name: _as_text(one) for name, one in value if one is not None}
-        case timedelta():
-            return f"{round(value.total_seconds())} s"
-        case dict():
-            return {name: _as_text(one) for name, one in value.items()}
-        case tuple():
-            return [_as_text(one) for one in value]
-    return value if isinstance(value, int) else str(value)
+def _as_text(value: object) -> str:
+    """A value of [pace] as petition.toml has it, where JSON has no such type."""
+    return f"{round(value.total_seconds())} s" if isinstance(value, timedelta) else str(value)
 
 
 def keep_own_files(database: Database, letter: str, frozen: Frozen, files: Files) -> None:

@@ -103,10 +103,8 @@ _LENGTH = 6_000  # characters that are compared
 def judge(status: str, words: str, ours: Iterable[str] = ()) -> tuple[Cause, str | None]:
     """What a refusal means, and its enhanced status code if it names one.
 
-    Args:
-        status: The code that a report gives beside the words, or "".
-        words: What the server said.
-        ours: The sender's domains: who is refused is the sender if the words name one of them.
+    `status` is what a report gives beside the words, or "". `ours` are the sender's domains: if the
+    words name one of them, it is the sender who is refused.
     """
     given = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})", status)
     said = _ENHANCED.findall(words[:_LENGTH])
