@@ -184,7 +184,7 @@ class Inspection:
             self._tell_first(examined, following)
         if examined.frozen and log:
             examined.frozen = examined.frozen.counting(examined.bare.yes_no)
-            if text_to_send(examined.frozen, log)[1] != revision:  # nobody has had this one
+            if prepare.text_to_send(examined.frozen, log)[1] != revision:  # nobody has had this one
                 self.idle.pop(examined.letter.name, None)
             self._tell_refusal(examined, log)
         if self.measures and merger and not examined.has_errors:
