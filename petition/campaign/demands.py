@@ -45,9 +45,8 @@ def read_demands(
     demands: list[Demand] = []
     for draft in drafts:
         faults = list(_faults(draft, demands, is_default=is_default))
-        problems.extend(
-            Problem(file, line, what, hint, mark=_mark_of(what)) for line, what, hint in faults
-        )
+        for line, what, hint, mark in faults:
+            problems.append(Problem(file, line, what, hint, mark=mark))
         if draft.line and not faults:
             body = "\n".join(draft.text).strip("\n")
             demands.append(Demand(len(demands) + 1, draft.identity, draft.title, body, draft.line))
@@ -124,33 +123,29 @@ def _title_and_id(heading: str) -> tuple[str, str | None]:
 
 def _faults(
     draft: _Draft, earlier: list[Demand], *, is_default: bool
-) -> Iterator[tuple[int, str, str]]:
+) -> Iterator[tuple[int, str, str, str]]:
+    """What is wrong with a draft: line, what, hint, and the part of the line that is meant."""
     for line, content in enumerate([draft.title, *draft.text], start=draft.line):
         if mark := _TEMPLATE.search(content):
             what = f"{quoted(mark.group())} starts a template, which a demand cannot have"
-            yield line, what, "Write plain text"
+            yield line, what, "Write plain text", mark.group()
     if not draft.line:
         for line, content in enumerate(draft.text, start=1):
             # A heading for the whole file is fine; other text would be in no letter.
             if content.strip() and not re.match(r" {0,3}#(?:[ \t]|$)", content):
-                yield line, "this text is not in a demand", "Put it under a heading ## Title {#id}"
+                hint = "Put it under a heading ## Title {#id}"
+                yield line, "this text is not in a demand", hint, ""
                 return
         return
     identity = draft.identity
     if not draft.title:
-        yield draft.line, "this demand has no title", "Write one after the ##"
+        yield draft.line, "this demand has no title", "Write one after the ##", ""
     elif draft.id is None and not is_default:
         hint = "Write {#...} after the title, with its id in the default language"
-        yield draft.line, "this demand has no id", hint
+        yield draft.line, "this demand has no id", hint, ""
     elif not _ID.fullmatch(identity):
         what = f"{quoted(identity)} is not an id"
-        yield draft.line, what, "Use letters, digits, - and _: {#stop-it}"
+        yield draft.line, what, "Use letters, digits, - and _: {#stop-it}", identity
     elif twin := next((demand for demand in earlier if demand.id == identity), None):
         what = f"the id {quoted(identity)} is also used in line {twin.line}"
-        yield draft.line, what, "Give each demand its own id"
-
-
-def _mark_of(what: str) -> str:
-    """The text that a problem quotes at its beginning is what to mark in the line."""
-    found = re.match(r'(?:the id )?"([^"]*)"', what)
-    return found[1] if found else ""
+        yield draft.line, what, "Give each demand its own id", identity
