@@ -360,6 +360,7 @@ def test_the_layout_is_frozen_with_the_letter(enclosing):
     document = frozen.to_json().replace("paper: ", "fill: white, paper: ")
     changed = Frozen.from_json(document)
     assert changed.hash != frozen.hash
+    assert changed.is_same_as(frozen)  # finished in the layout that it was begun in
 
 
 def test_without_typst_the_letter_says_what_to_install(enclosing, monkeypatch):
