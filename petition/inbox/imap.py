@@ -21,6 +21,7 @@ from petition.campaign.settings import Inbox
 from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
 from petition.inbox.mailboxes import Fetched
+from petition.smtp.login import certificate_hint
 
 _SECONDS = 60  # until a server begins to reply
 _GOODBYE_SECONDS = 5  # until it replies to LOGOUT
@@ -326,7 +327,7 @@ class Imap:
             yield
         except ssl.SSLError as fault:
             reason = getattr(fault, "verify_message", "") or fault.reason or "TLS failed"
-            hint = "Correct the host in [inbox] url; certificates are always verified"
+            hint = f"{certificate_hint(fault)}; the host is in [inbox] url"
             what = f"is not trusted: {reason}"
             raise ServerTrouble(f"{self._host}:{self._port} {what}", hint) from None
         except (imaplib.IMAP4.error, ImapToolsError, *_MALFORMED, OSError, EOFError) as fault:

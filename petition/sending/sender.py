@@ -37,6 +37,7 @@ from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP, Closed
 from petition.sending.retry import RetrySchedule
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome as Said
+from petition.smtp.replies import Stage
 from petition.smtp.session import Session, Transaction
 
 _STATE_OF = {
@@ -142,6 +143,7 @@ async def first_of(seconds: float, *events: asyncio.Event) -> None:
 HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine
 HINDERED_IN_ALL = 50
 READ_BACK_FIRST = 100  # copies of a run that are parsed back in full
+_BEFORE_LOGIN = {Stage.GREETING, Stage.EHLO}  # every connection says the same until then
 _LONGEST_SLEEP = 30.0  # seconds until the clock is read again
 
 
@@ -317,10 +319,13 @@ class Mailer:
             await first_of(seconds, self._stop)
         if self._is_halted:
             return None
+        is_another = bool(self._open_connections)
         try:
             session = await self._route.open_unless(self._stop)
         except OpeningTrouble as trouble:
-            if not (self._open_connections and trouble.is_passing):
+            # Beside a connection that works, this is a limit on their number, also as 554.
+            is_limit = trouble.is_passing or (trouble.reply and trouble.stage in _BEFORE_LOGIN)
+            if not (is_limit and (is_another or self._open_connections)):
                 self._breaker.not_opened(trouble)
                 self._look_at_result()
             return None

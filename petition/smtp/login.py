@@ -21,6 +21,9 @@ from petition.smtp.replies import Loss, Reply, Stage, advice, lost, scrub
 _ERRNO = re.compile(r"\[Errno (-?\d+)\]")
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 
+# OpenSSL's X509_V_ERR_*: self-signed, or from an issuer that is not among the trusted ones.
+_UNKNOWN_AUTHORITY = {18, 19, 20, 21}
+
 _CHECK_HOST = "Check host, port and security in [smtp] of petition.toml"
 _CHECK_LOGIN = (
     "Check username and password; many providers want an app password, made in their"
@@ -81,10 +84,20 @@ def untrusted(server: Server, fault: ssl.SSLError, stage: Stage) -> OpeningTroub
     if isinstance(fault, ssl.SSLCertVerificationError):
         what = f"the certificate of {server.name} is not trusted"
         what += f": {fault.verify_message.rstrip('.')}"
-        hint = "Check that host is the server's real name. Nothing was sent, not even the password"
+        hint = f"{certificate_hint(fault)}. Nothing was sent, not even the password"
     elif stage is Stage.GREETING:
         hint = 'If the port is 587 or 25, set security = "starttls" in [smtp] of petition.toml'
     return OpeningTrouble(what, hint, stage)
+
+
+def certificate_hint(fault: ssl.SSLError) -> str:
+    """What to do about a certificate that is not trusted."""
+    if getattr(fault, "verify_code", 0) in _UNKNOWN_AUTHORITY:
+        return (
+            "If you trust whoever issued it (your own authority, a bridge on this machine), set"
+            " SSL_CERT_FILE to a PEM file with the issuer's certificate"
+        )
+    return "Check that host is the server's real name and that its certificate is up to date"
 
 
 def broken_off(server: Server, stage: Stage, loss: Loss) -> OpeningTrouble:

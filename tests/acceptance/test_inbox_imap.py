@@ -93,7 +93,9 @@ def test_more_mails_than_one_portion_are_all_read(returns: Returns, dovecot: Dov
 
 def test_a_server_with_an_untrusted_certificate_is_refused(returns: Returns):
     del returns.campaign.env["SSL_CERT_FILE"]
-    assert "is not trusted" in returns.campaign.petition("inbox", status=4).err
+    answer = returns.campaign.petition("inbox", status=4)
+    assert "is not trusted" in answer.err
+    assert "SSL_CERT_FILE" in answer.err
 
 
 def test_a_wrong_password_is_reported_but_not_shown(returns: Returns):

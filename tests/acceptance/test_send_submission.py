@@ -76,6 +76,7 @@ def test_a_certificate_that_nobody_trusts_gets_no_password(tmp_path: Path, autho
             del campaign.env["SSL_CERT_FILE"]
             answer = campaign.petition("send", "open-letter", "--yes", status=4)
             assert "not trusted" in " ".join(answer.err.split())
+            assert "SSL_CERT_FILE" in answer.err
             assert set(campaign.states().values()) == {"queued"}
         assert "sasl_username" not in server.postfix.log
 

@@ -16,7 +16,7 @@ from petition.smtp.replies import advice
 from tests.acceptance.small import LETTER
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
-from tests.servers.scripted import HANG_UP, SILENT, Act, Phase, ScriptedServer, answer
+from tests.servers.scripted import HANG_UP, SILENT, Act, Phase, ScriptedServer, Then, answer
 from tests.servers.visitor import until
 
 NOBODY = answer("550 5.1.1 no such person")
@@ -166,20 +166,45 @@ def test_a_wrong_password_is_tried_once(tmp_path: Path):
     assert scene.states == ["queued"] * 8
 
 
-def test_a_server_that_takes_fewer_connections_than_we_would_open(tmp_path: Path):
+BUSY = [
+    Act(b"421 4.7.0 Too many connections\r\n"),
+    Act(b"554 5.7.0 Too many connections\r\n", Then.HANG_UP),
+]
+
+
+@pytest.mark.parametrize("phase", [Phase.GREETING, Phase.EHLO])
+@pytest.mark.parametrize("busy", BUSY)
+def test_a_server_that_takes_fewer_connections_than_we_would_open(
+    tmp_path: Path, busy: Act, phase: Phase
+):
     scene = Scene(tmp_path, people=40, connections=4, timeout=5)
-    busy = Act(b"421 4.7.0 Too many connections\r\n")
-    ending, _ = play(scene, {Phase.GREETING: [Act(), busy, busy, busy]})
+    ending, _ = play(scene, {phase: [Act(), *[busy] * 9]})
     assert not ending.is_over
     assert scene.states == ["sent"] * 40
+
+
+def test_a_server_that_refuses_the_first_connection_for_good_ends_the_run(tmp_path: Path):
+    scene = Scene(tmp_path, people=8, connections=4)
+    ending, server = play(scene, {Phase.GREETING: [BUSY[1]] * 9})
+    assert ending.trouble is not None
+    assert "connections" in ending.trouble.hint
+    assert len(server.conversations) == 1
+    assert scene.states == ["queued"] * 8
+
+
+def test_a_refusal_that_comes_when_the_working_connection_has_ended_is_no_trouble(tmp_path: Path):
+    scene = Scene(tmp_path, people=20, connections=2, timeout=5)
+    late = Act(b"554 5.7.0 Too many connections\r\n", Then.HANG_UP, seconds=1)
+    ending, _ = play(scene, {Phase.GREETING: [Act(), *[late] * 9]})
+    assert not ending.is_over
+    assert scene.states == ["sent"] * 20
 
 
 def test_a_connection_that_was_refused_while_others_work_is_tried_again(tmp_path: Path):
     scene = Scene(tmp_path, people=60, connections=2, timeout=5)
     scene.pause = 0.0001
-    busy = Act(b"421 4.7.0 Too many connections\r\n")
     # The first connection waits for the reply to its dot; the other one does the rest.
-    script = {Phase.GREETING: [Act(), busy, busy, busy], Phase.DOT: SILENT}
+    script = {Phase.GREETING: [Act(), *[BUSY[0]] * 3], Phase.DOT: SILENT}
 
     async def main():
         async with ScriptedServer(script) as server:

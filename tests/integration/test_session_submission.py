@@ -104,6 +104,7 @@ def test_a_doubtful_certificate_is_refused_before_the_password(doubtful, securit
     assert said.lower() in trouble.what.lower()
     assert not trouble.is_passing
     assert "password" in trouble.hint
+    assert ("SSL_CERT_FILE" in trouble.hint) is ("local issuer" in said)
     assert "sasl" not in server.postfix.log
 
 

@@ -46,6 +46,7 @@ class Act:
     say: bytes | None = None
     then: Then = Then.GO_ON
     extra: bytes = b""  # sent in one write with what is said
+    seconds: float = 0.0  # before it is said
 
 
 def answer(text: str) -> Act:
@@ -284,6 +285,7 @@ class _Visit:
         said = good.encode() + b"\r\n" if act.say is None else act.say
         if letter is not None:
             letter.reply = said
+        await asyncio.sleep(act.seconds)
         await self._say(said + act.extra)
         await self._then(act, reads_on=True)
         return said

@@ -76,6 +76,34 @@ REPLIES = [
     ("smtp.fastmail.com", 535, ["5.7.0 Incorrect username or password"], "Fastmail"),
     ("mail.example.org", 450, ["4.7.1 Error: too much mail from 192.0.2.1"], "a rate in [pace]"),
     ("mail.example.org", 530, ["5.7.0 Must issue a STARTTLS command first"], "starttls"),
+    (
+        MICROSOFT,
+        554,
+        ["5.2.252 SendAsDenied; ann@x.example not allowed to send as kim@x.example; STOREDRV."],
+        "Send As",
+    ),
+    (
+        "smtp-mail.outlook.com",
+        554,
+        ["5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied;"],
+        "return_path",
+    ),
+    (
+        MICROSOFT,
+        550,
+        ["5.7.60 SMTP; Client does not have permissions to send as this sender"],
+        "Send As",
+    ),
+    (
+        "mail.example.org",
+        553,
+        ["5.7.1 <kim@x.example>: Sender address rejected: not owned by user ann"],
+        "{token}",
+    ),
+    ("smtp.yandex.com", 553, ["5.7.1 Sender address rejected: not owned by auth user."], "account"),
+    ("smtp.qq.com", 501, ["Mail from address must be same as authorization user."], "return_path"),
+    ("mail.example.org", 554, ["5.7.0 Too many concurrent connections"], "connections in [smtp]"),
+    ("mail.example.org", 421, ["4.7.0 too many connections from 192.0.2.1"], "connections in"),
     ("mail.example.org", 538, ["5.7.11 Encryption required for requested mechanism"], "port 465"),
 ]  # fmt: skip
 
