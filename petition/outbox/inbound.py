@@ -117,11 +117,7 @@ def _append(opened: int, lines: bytes) -> None:
 
 
 def count_noted(log: Log, file: Path) -> int:
-    """Count the clicks that were noted in a file, if there is one, and remove it; returns how many.
-
-    Only tokens that the log knows count. Where it cannot be written (LogUnusable), nothing is
-    lost.
-    """
+    """Count the clicks noted in a file, if any, and remove it; returns how many are known."""
     found = 0
     taken = _taken(file)
     # What an earlier count left comes first.
@@ -426,11 +422,8 @@ class Incoming:
         return ("suppressed",)
 
     def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
-        """Whether a request to leave comes from the person who was written to.
-
-        People to whom they passed the letter on see its Message-ID too, and a sender is
-        easily forged: neither may take them off the list.
-        """
+        """Whether a request to leave comes from the person who was written to."""
+        # Who was passed the letter sees its Message-ID too, and a sender is easily forged.
         if matched_by == LEAVE_TOKEN:
             return True
         is_from_them = is_of(mail.sender, copy.mailbox)

@@ -226,10 +226,7 @@ class Memory:
             self._end()
 
     def finds_dead_run(self) -> bool:
-        """Whether a run seems never to have ended; to be asked as soon as the log is open.
-
-        If it has not, its `-wal` must have been there when the log was opened, and whole.
-        """
+        """Whether a run seems never to have ended; to be asked as soon as the log is open."""
         database, found = self._database, self._before.get(self._id)
         if database.read_only or not found or not found.has_begun_at(self._url):
             return False
@@ -269,10 +266,7 @@ class Memory:
 
 
 def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | None:
-    """Why a person has to confirm that this is the right log before letters go out from it.
-
-    UserStateUnusable or LogUnusable if what this account knows, or the log, cannot be read.
-    """
+    """Why a person has to confirm that this is the right log before letters go out from it."""
     state = read_state(FILE)  # before the log, which is ahead where a run is going on
     logs, places = _logs(state), _texts(state, "places")
     here = {places[place] for place in _places(url, folder) if place in places}

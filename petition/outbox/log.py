@@ -27,6 +27,7 @@ from petition.outbox.states import Reason, State
 from petition.user_state import UserStateUnusable
 
 Now = Callable[[], datetime]
+# Recipients allowed in 24 hours, by the days before this one on which the login sent.
 Cap = Callable[[int], int | None]
 DAY = timedelta(hours=24)
 # Notes that close a log (transfer.py), each with the name of the other database.
@@ -224,11 +225,7 @@ class Log:
         return self.database.moment("next_due", {"letter": letter})
 
     def count_attempt(self, login: str, recipients: int, cap: Cap = lambda _: None) -> bool:
-        """Count a letter that has no row, such as a trial, against a login's daily cap.
-
-        Returns False if the cap does not allow it. `cap` gives the recipients allowed in 24
-        hours by the number of days before this one on which the login sent.
-        """
+        """Count a letter that has no row, such as a trial; False if the cap does not allow it."""
         with self.writing():
             self.count_from_now(login)
             most = cap(self.days_before(login))

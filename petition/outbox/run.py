@@ -147,11 +147,7 @@ class Run:
         return self._log.clock()
 
     async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
-        """Take copies in hand: deferred ones that are due, then queued ones.
-
-        Leaves out the domains in `full` (lower case) and queued copies with an id up to
-        `past`.
-        """
+        """Take copies in hand, due ones first; not to `full` domains, nor queued up to `past`."""
 
         def step(database: Database) -> list[Copy]:
             now = self._log.now

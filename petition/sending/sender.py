@@ -302,11 +302,7 @@ class Mailer:
     # ---- one connection
 
     async def _open(self) -> Connection | None:
-        """A new connection, or None where there is trouble.
-
-        Until one is open, and again while there is trouble, they are opened one at a time: a wrong
-        password is tried once, and an overloaded server gets one connection.
-        """
+        """A new connection, or None. One at a time at first: a wrong password is tried once."""
         async with self._opening:
             if not self._breaker.is_calm:
                 return await self._try_to_open()
