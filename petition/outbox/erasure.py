@@ -220,12 +220,7 @@ _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 NOTES = "hashed anew: "  # before the names of notes on frozen letters that lost a name
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A frozen letter before and after it loses a name."""
-
-    before: FrozenLetter
-    after: FrozenLetter
+Change = tuple[FrozenLetter, FrozenLetter]  # a frozen letter before and after it loses a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +305,7 @@ class _Erasing:
         self._done.copies = len(copies)
         self._stop()
         for change in changes:
-            self._refreeze(change)
+            self._refreeze(*change)
         self._redact_events()
         self._redact_copies()
         self._erase_letters()
@@ -332,8 +327,7 @@ class _Erasing:
         values = {"copies": sorted(copies), "reason": reason, "now": self._log.now}
         self._database.run("log_forgotten", values)
 
-    def _refreeze(self, change: Change) -> None:
-        before, after = change.before, change.after
+    def _refreeze(self, before: FrozenLetter, after: FrozenLetter) -> None:
         which = {"letter": before.letter, "revision": before.revision}
         kept = self._database.all("copies_with_bytes", which)
         self._done.digests |= {row["sha256"] for row in kept}

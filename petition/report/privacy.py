@@ -171,7 +171,7 @@ def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
     )
     redaction = erasure.Redaction(person.mailbox, person.own_names)
     changes = [change for one in letters if (change := without(one, person))]
-    receipt.rehashed = [f"{one.after.letter}, revision {one.after.revision}" for one in changes]
+    receipt.rehashed = [f"{after.letter}, revision {after.revision}" for _, after in changes]
     receipt.texts = sorted({one.letter for one in letters if redaction.names_them(_source(one))})
     receipt.erased = erasure.erase(log, person.mailbox, person.own_names, changes)
     log.database.scrub()
@@ -190,7 +190,7 @@ def without(letter: FrozenLetter, person: DataSubject) -> erasure.Change | None:
     if new is None:
         return None
     after = replace(letter, document=new.to_json(), hash=new.hash, content_hash=new.content_hash)
-    return erasure.Change(letter, after)
+    return letter, after
 
 
 def _source(letter: FrozenLetter) -> str:

@@ -150,13 +150,6 @@ POLICY_REFUSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """No letter may go before `opens_at`, which is in the campaign's time zone."""
-
-    opens_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Clock:
     """Tells the time, by the clock (aware) and in monotonic seconds, and waits."""
 
@@ -288,20 +281,20 @@ class Pace:
         """When letters may go again, in the campaign's time zone; None: now."""
         return self._opens_after(self._clock.now())
 
-    async def wait(self, domain: str) -> Turn | Closed:
-        """Wait for the turn of a letter to a domain; Closed, at once, outside the hours."""
+    async def wait(self, domain: str) -> Turn | datetime:
+        """Wait for a letter's turn; outside the hours, return at once when they begin."""
         now = self._clock.monotonic()
         at = self._first(now, domain, self._all)
         # A turn that was handed back is past: the letter goes now.
         moment = self._clock.now() + timedelta(seconds=max(0.0, at - now))
         if opens_at := self._opens_after(moment):
-            return Closed(opens_at)
+            return opens_at
         taken = self._take(at, domain)
         if at > now:
             await self._clock.sleep(at - now)
             # The machine may have slept, or its clock have been set.
             if opens_at := self.opens_at():
-                return Closed(opens_at)
+                return opens_at
         return Turn((*taken, *await self._hold(self._begun)))
 
     def hand_back(self, turn: Turn) -> None:
@@ -408,10 +401,10 @@ class SharedPace(Pace):
             self._paused.discard(provider)
             self._refusals[provider] = POLICY_REFUSALS - 1
 
-    async def wait(self, domain: str) -> Turn | Closed:
+    async def wait(self, domain: str) -> Turn | datetime:
         """Wait for a letter's turn, first in this worker and then among all."""
         own = await super().wait(domain)
-        if isinstance(own, Closed):
+        if isinstance(own, datetime):
             return own
         taken, buckets = list(own.taken), []
         for name, turns in self._named_turns(domain):
@@ -422,8 +415,7 @@ class SharedPace(Pace):
         if self._rate:
             buckets.append(ALL)
             await self._sleep(await self._turn_in(ALL, self._rate.interval))
-        opens_at = self.opens_at()
-        return Closed(opens_at) if opens_at else Turn(tuple(taken), tuple(buckets))
+        return self.opens_at() or Turn(tuple(taken), tuple(buckets))
 
     def hand_back(self, turn: Turn) -> None:
         """The same; this worker's next letter gets the turns of the buckets."""

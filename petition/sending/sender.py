@@ -33,7 +33,7 @@ from petition.sending.circuit_breaker import (
     rest_after,
 )
 from petition.sending.prefetch import Prefetch, Route
-from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP, Closed
+from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP
 from petition.sending.retry import RetrySchedule
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome as Said
@@ -486,8 +486,8 @@ class Mailer:
         finally:
             waiting.cancel()
             stop.cancel()
-        if isinstance(turn, Closed):
-            self._result.closed = turn.opens_at
+        if isinstance(turn, datetime):
+            self._result.closed = turn
             self._stop.set()
         elif not (self._is_halted or connection.session.is_open):
             # The connection was closed while the letter waited: it goes on the next one.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.campaign.settings import Between, PaceSettings, Rate
-from petition.sending.rate_limit import NO_CAP, Clock, Closed, Pace, Turn
+from petition.sending.rate_limit import NO_CAP, Clock, Pace, Turn
 
 
 class FakeClock:
@@ -195,7 +195,7 @@ def test_outside_the_hours_no_letter_waits():
     clock = FakeClock(datetime(2026, 3, 2, 21, tzinfo=UTC))
     pace = pace_of(clock, rate="10/s", between="08:00-20:00")
     closed = asyncio.run(pace.wait("a.test"))
-    assert closed == Closed(datetime(2026, 3, 3, 8, tzinfo=UTC))
+    assert closed == datetime(2026, 3, 3, 8, tzinfo=UTC)
 
 
 def test_a_turn_after_closing_time_is_not_waited_for():
@@ -207,7 +207,7 @@ def test_a_turn_after_closing_time_is_not_waited_for():
 
     first, second = asyncio.run(scenario())
     assert isinstance(first, Turn)
-    assert second == Closed(datetime(2026, 3, 3, 8, tzinfo=UTC))
+    assert second == datetime(2026, 3, 3, 8, tzinfo=UTC)
 
 
 def test_a_machine_that_slept_past_closing_time_sends_nothing():
@@ -221,7 +221,7 @@ def test_a_machine_that_slept_past_closing_time_sends_nothing():
         clock.start += timedelta(hours=3)
         return (await clock.run(waiting))[0]
 
-    assert isinstance(asyncio.run(scenario()), Closed)
+    assert isinstance(asyncio.run(scenario()), datetime)
 
 
 # ---- caps and connections
@@ -331,4 +331,4 @@ def test_a_turn_that_was_handed_back_is_not_used_after_the_hours():
         return await pace.wait("a.test")
 
     [closed] = asyncio.run(clock.run(letters()))
-    assert closed == Closed(datetime(2026, 3, 3, 8, tzinfo=ZoneInfo("UTC")))
+    assert closed == datetime(2026, 3, 3, 8, tzinfo=ZoneInfo("UTC"))
