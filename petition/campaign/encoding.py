@@ -2,11 +2,10 @@
 
 import codecs
 import re
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
+from petition.campaign.text_file import packaged_toml
 from petition.errors import PetitionError
 
 _CHUNK = 1 << 18  # bytes read at a time
@@ -44,7 +43,7 @@ class Encoding:
 
 
 UTF8 = Encoding("utf-8-sig", "UTF-8")
-_KNOWN = tomllib.loads((files("petition.campaign") / "encodings.toml").read_text(encoding="utf-8"))
+_KNOWN = packaged_toml("campaign/encodings.toml")
 _OFFERED = {codec: Encoding(codec, label) for codec, label in _KNOWN["offered"].items()}
 WINDOWS_1252 = _OFFERED["cp1252"]
 _CYRILLIC = [_OFFERED[codec] for codec in _KNOWN["cyrillic"]]

@@ -8,17 +8,17 @@ fractions is shown in full.
 """
 
 import re
-import tomllib
 from array import array
 from collections.abc import Callable, Iterator
 from datetime import time
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
-from importlib.resources import files
 from math import isfinite
 from typing import Any
 from xml.parsers import expat
 from zipfile import ZipFile
+
+from petition.campaign.text_file import packaged_toml
 
 _WIDTH = 16_384  # columns of a sheet; further ones cannot be filled
 _ODS_VALUES = frozenset({"float", "percentage", "currency", "time"})
@@ -306,9 +306,7 @@ def column_letters(number: int) -> str:
     return letters
 
 
-_BUILT_IN: dict[str, str] = tomllib.loads(
-    (files("petition.campaign") / "number_formats.toml").read_text(encoding="utf-8")
-)
+_BUILT_IN: dict[str, str] = packaged_toml("campaign/number_formats.toml")
 _CODE_LENGTH = 255  # of Excel
 _EXACT = Context(prec=700, rounding=ROUND_HALF_UP)  # more digits than number and format have
 _DECIMALS = 10  # of a number without a format

@@ -4,10 +4,8 @@
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, suppress
-from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +14,10 @@ from petition.address import addr_spec_in
 from petition.campaign.csv_file import AS_IT_IS, CsvFile, Reading, open_csv
 from petition.campaign.names import column_name, language_tag, quoted
 from petition.campaign.spreadsheet import SheetFile, split_name
-from petition.campaign.text_file import find_file
+from petition.campaign.text_file import find_file, packaged_toml
 from petition.errors import CampaignError, Level, Problem
 
-_KNOWN = tomllib.loads(
-    (files("petition.campaign") / "column_aliases.toml").read_text(encoding="utf-8")
-)
+_KNOWN = packaged_toml("campaign/column_aliases.toml")
 ALIASES: dict[str, list[str]] = _KNOWN["aliases"]
 OPT_INS: list[str] = _KNOWN["opt_ins"]
 STATUSES: list[str] = _KNOWN["statuses"]

@@ -1,13 +1,16 @@
-"""One file of a campaign folder: found, opened, decoded; and leftovers of editing in its text."""
+"""A file of a campaign folder: found, decoded, leftovers of editing in it; our own data files."""
 
 import codecs
 import errno
 import re
 import stat
+import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from petition.address import find_obscured
 from petition.errors import Level, Problem
@@ -164,3 +167,13 @@ def obscured(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[Problem]:
         if found := find_obscured(text):
             what = said_of_obscured(found)
             yield Problem(file, line, what, HINT_OBSCURED, Level.WARNING, found)
+
+
+def packaged(name: str) -> str:
+    """The text of a file that comes with petition, such as "report/style.css"."""
+    return (files("petition") / name).read_text(encoding="utf-8")
+
+
+def packaged_toml(name: str) -> dict[str, Any]:
+    """A TOML file that comes with petition."""
+    return tomllib.loads(packaged(name))

@@ -6,12 +6,10 @@ written; a network file system may neither lock nor flush it
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from importlib.resources import files
 from pathlib import Path, PurePath
 
 from petition.address import Mailbox
@@ -22,6 +20,7 @@ from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.tables import TableRow
+from petition.campaign.text_file import packaged_toml
 from petition.checks import letter as letter_checks
 from petition.checks.letter import CopiedTwice, refused_by, unfit, zone_of
 from petition.checks.rows import Duplicates, FirstRows, SharedProblems
@@ -41,9 +40,7 @@ _NETWORK = re.compile(
     r"afpfs|afs|ceph|cifs|davfs|nfs4?|smb3|smbfs"
     r"|fuse\.(?:davfs2|glusterfs|google-drive-ocamlfuse|gvfsd-fuse|onedriver|rclone|s3fs|sshfs)"
 )
-_FOLDERS: dict[str, dict[str, str]] = tomllib.loads(
-    (files("petition.checks") / "synced_folders.toml").read_text(encoding="utf-8")
-)
+_FOLDERS: dict[str, dict[str, str]] = packaged_toml("checks/synced_folders.toml")
 
 
 def warnings(folder: Path) -> list[Problem]:

@@ -2,12 +2,10 @@
 
 import ipaddress
 import re
-import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.resources import files
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ import dns.reversename
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TXT import TXT
 
+from petition.campaign.text_file import packaged_toml
 from petition.errors import PetitionError, UsageError
 
 VARIABLE = "PETITION_RESOLVER"
@@ -346,8 +345,8 @@ class MailService:
     own: Sequence[str] = ()
 
 
-_SERVICES = (files("petition.checks") / "mail_services.toml").read_text(encoding="utf-8")
-_ALL = [MailService(host, **known) for host, known in tomllib.loads(_SERVICES).items()]
+_SERVICES = packaged_toml("checks/mail_services.toml")
+_ALL = [MailService(host, **known) for host, known in _SERVICES.items()]
 
 
 def giver_of(domain: str) -> MailService | None:

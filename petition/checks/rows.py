@@ -4,18 +4,17 @@ Every finding is a warning: two people may well have one name.
 """
 
 import re
-import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from unicodedata import name as name_of
 
 from petition.address import folded
 from petition.campaign.names import folded_name, quoted
 from petition.campaign.people import FirstLines, Person
 from petition.campaign.signatories import Signatory
+from petition.campaign.text_file import packaged, packaged_toml
 from petition.errors import Level, Problem
 from petition.template.fields import SETTINGS
 
@@ -117,14 +116,10 @@ def _same_name(name: str) -> str:
     return " ".join(plain.casefold().split())
 
 
-SLIPS = tomllib.loads((files("petition.checks") / "slips.toml").read_text(encoding="utf-8"))
+SLIPS = packaged_toml("checks/slips.toml")
 _, _ADDRESSING, _OFFICES, _GERMAN_ENDS = (
     [folded_name(word) for word in section.split()]
-    for section in re.split(
-        r"^==.*$",
-        (files("petition.checks") / "salutations.txt").read_text(encoding="utf-8"),
-        flags=re.MULTILINE,
-    )
+    for section in re.split(r"^==.*$", packaged("checks/salutations.txt"), flags=re.MULTILINE)
 )
 # A salutation with one of these names a person, unless an office follows: "Mr President".
 _FORMS_OF_ADDRESS = frozenset(_ADDRESSING)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import typer
 
 from petition.campaign.folder import read_settings
 from petition.campaign.server import database_of
+from petition.campaign.text_file import packaged_toml
 from petition.cli import output
 from petition.cli.workspace import Json, ThisLog, Workspace, confirm_requests, show_requests
 from petition.database_url import AddressUnreadable, check_log_address, without_ambient_secrets
@@ -126,8 +126,7 @@ def _keys(table: dict[str, Any]) -> list[str]:
 
 def providers() -> dict[str, Provider]:
     """All providers, by name."""
-    text = (files("petition") / "providers.toml").read_text(encoding="utf-8")
-    return {name: Provider(name, **table) for name, table in tomllib.loads(text).items()}
+    return {name: Provider(name, **one) for name, one in packaged_toml("providers.toml").items()}
 
 
 def find_provider(text: str) -> Provider:

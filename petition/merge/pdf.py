@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
-from importlib.resources import files
 from importlib.util import find_spec
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -27,6 +26,7 @@ from babel.dates import format_date
 
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
+from petition.campaign.text_file import packaged
 from petition.errors import MergeHindered, MergeRefused, Problem
 from petition.merge.document import Frozen
 from petition.merge.fill import LoadedText
@@ -212,7 +212,7 @@ def can_typeset() -> bool:
 @cache
 def layout() -> str:
     """The present layout of letters."""
-    return files("petition.merge").joinpath("letter.typ").read_text("utf-8")
+    return packaged("merge/letter.typ")
 
 
 class Typesetter:

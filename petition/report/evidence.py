@@ -14,11 +14,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from petition.address import UNSEEN
+from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox.erasure import frozen_letters, rehashed
 from petition.outbox.log import Log
@@ -290,8 +290,8 @@ def write_evidence(log: Log, path: Path) -> str:
 def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:
     if log.rehearses:
         yield REHEARSAL, [b"This was a rehearsal: nobody received anything.\n"]
-    readme = (files("petition.report") / "README.txt").read_text(encoding="utf-8")
-    yield "README.txt", [readme.format(campaign=campaign, until=until).encode()]
+    readme = packaged("report/README.txt").format(campaign=campaign, until=until)
+    yield "README.txt", [readme.encode()]
     yield "timeline.txt", _timeline(log)
     letters = frozen_letters(log)
     yield "letters.jsonl", _lines(

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
 from html import escape
-from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from string import Template
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from petition.campaign.text_file import packaged
 from petition.errors import PetitionError
 from petition.merge.document import Frozen
 from petition.outbox.answers import RECORDED, Answer, Standing, Status
@@ -289,7 +289,7 @@ def write(found: Figures, path: Path) -> None:
 @cache
 def _layout() -> str:
     """The page around the report; its policy refuses whatever the report might ask for."""
-    return (files("petition.report") / "page.html").read_text(encoding="utf-8")
+    return packaged("report/page.html")
 
 
 def _is_page(path: Path) -> bool:
@@ -319,7 +319,7 @@ def _tag(name: str, *children: object, **attributes: object) -> _Html:
 
 def page(found: Figures) -> str:
     """The report as HTML."""
-    style = (files("petition.report") / "style.css").read_text(encoding="utf-8")
+    style = packaged("report/style.css")
     kind = "rehearsal" if found.is_rehearsal else "report"
     page = Template(_layout()).substitute(
         title=escape(f"{found.title}: {kind}"), style=style, body=_tag("main", *_body(found))

@@ -7,14 +7,13 @@ Providers say the same thing in words that only their help pages explain: known_
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
+from petition.campaign.text_file import packaged_toml
 from petition.smtp.refusals import names_limit
 
 TEXT_LIMIT = 500  # characters of a reply that are kept
@@ -244,8 +243,7 @@ class KnownReply(NamedTuple):
 @cache
 def known_replies() -> list[KnownReply]:
     """All of them, in their order."""
-    text = (files("petition.smtp") / "known_replies.toml").read_text(encoding="utf-8")
-    return [KnownReply(**one) for one in tomllib.loads(text)["replies"]]
+    return [KnownReply(**one) for one in packaged_toml("smtp/known_replies.toml")["replies"]]
 
 
 TOO_FAST = "Set a rate in [pace] below what the server allows"

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from html import escape
-from importlib.resources import files
 from itertools import chain, repeat, zip_longest
 from string import Template
 from unicodedata import category, east_asian_width
 
 import css_inline
 
+from petition.campaign.text_file import packaged
 from petition.template.fields import locale_of
 from petition.template.markdown import INLINE, LISTS, Node, plain_words
 from petition.template.tags import LINK_FILTERS, TAG, Marked, Role, Tag, escape_link
@@ -111,10 +111,8 @@ def _inliner() -> css_inline.CSSInliner:
 @cache
 def _layout() -> tuple[Template, str, str]:
     """The page, the style that goes into its elements, and the rules that can only be in a head."""
-    folder = files("petition.template")
-    letter = folder.joinpath("letter.html").read_text("utf-8")
-    style, at, rest = folder.joinpath("letter.css").read_text("utf-8").partition("@media")
-    return Template(letter), style, at + rest
+    style, at, rest = packaged("template/letter.css").partition("@media")
+    return Template(packaged("template/letter.html")), style, at + rest
 
 
 def write_plain(nodes: Iterable[Node], marked: Marked) -> str:

@@ -5,14 +5,13 @@ given in Jinja's or Python's own words, which differ between versions, with its 
 """
 
 import re
-import tomllib
-from importlib.resources import files
 from typing import NamedTuple
 
 from jinja2 import TemplateError, TemplateSyntaxError
 from jinja2.exceptions import SecurityError, UndefinedError
 
 from petition.campaign.names import nearest_hint
+from petition.campaign.text_file import packaged_toml
 
 
 class TemplateFault(NamedTuple):
@@ -38,7 +37,7 @@ _TAG = re.compile(
 )
 _TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 # What authors get wrong, and what is said about it.
-SLIPS = tomllib.loads((files("petition.template") / "slips.toml").read_text(encoding="utf-8"))
+SLIPS = packaged_toml("template/slips.toml")
 _OF_TAGS = [
     (re.compile(one["pattern"]), one["what"], one.get("hint", "")) for one in SLIPS["slips"]
 ]

@@ -5,22 +5,19 @@ languages, and CLDR has the Kazakh І after И, where that alphabet has it after
 """
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from babel.lists import format_list
 from babel.numbers import format_decimal
 
 from petition.campaign.names import APOSTROPHES
+from petition.campaign.text_file import packaged_toml
 from petition.template.fields import Named, Value, locale_of
 
-_KNOWN = tomllib.loads(
-    (files("petition.template") / "signatories.toml").read_text(encoding="utf-8")
-)
+_KNOWN = packaged_toml("template/signatories.toml")
 
 
 def others(number: int, language: str) -> str:

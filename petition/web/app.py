@@ -20,14 +20,12 @@ import resource
 import signal
 import socket
 import time
-import tomllib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -41,6 +39,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from petition.campaign.text_file import packaged, packaged_toml
 from petition.errors import LogUnusable, UsageError
 from petition.outbox.inbound import copy_with, count_noted, is_token, leave_all, note, waits
 from petition.outbox.log import Log
@@ -48,9 +47,9 @@ from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 
 # By language: the heading and the text of each page, and the label of its button.
-WORDS = tomllib.loads((files("petition.web") / "words.toml").read_text(encoding="utf-8"))
-STYLE = (files("petition.web") / "page.css").read_text(encoding="utf-8")
-_PAGE = (files("petition.web") / "page.html").read_text(encoding="utf-8")
+WORDS = packaged_toml("web/words.toml")
+STYLE = packaged("web/page.css")
+_PAGE = packaged("web/page.html")
 
 # A language range with its weight; whatever follows its first hyphen makes no difference here.
 _RANGE = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]{1,35})?\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
