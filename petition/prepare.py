@@ -23,7 +23,6 @@ from petition.checks.campaign import (
     examine,
     in_order,
     nobody_on,
-    today_of,
 )
 from petition.checks.letter import COPIES, refused_by
 from petition.errors import CampaignError, LogDamaged, MergeRefused, Problem, UsageError
@@ -83,12 +82,6 @@ class FollowUp:
     def has_begun(self) -> bool:
         """Whether anybody has got the letter that is followed."""
         return bool(self._entries)
-
-    def require(self, letter: str) -> None:
-        """Refuse a follow-up to a letter that nobody has got (UsageError)."""
-        if not self.has_begun:
-            what = f"{letter} follows {self._follows}, which has not been sent"
-            raise UsageError(what, f"Send that first: petition send {self._follows}")
 
     def complete(self, person: Person) -> Person:
         """A person with what their follow-up says of the letter before, or why they get none."""
@@ -452,9 +445,7 @@ def prepare(
     """
     campaign_id = campaign_id_of(campaign, log)
     leave_out_forgotten(campaign, log)
-    examined = examine(
-        campaign, name, server=server, campaign_id=campaign_id, today=today_of(campaign)
-    )
+    examined = examine(campaign, name, server=server, campaign_id=campaign_id)
     examined.problems += suppressed_copies(examined, log)
     examined.problems += begun_with_a_capture(examined, log)
     following = following_of(examined, log)
@@ -478,8 +469,10 @@ def prepare(
         examined.frozen = examined.frozen.counting(examined.bare.yes_no)
         plan = plan_of(examined, log, options, begins=begins) or plan
         merger, revision = Merger(plan.frozen, Signer(log.key), examined.files), plan.revision
-    if following:
-        following.require(examined.letter.name)
+    if following and not following.has_begun:
+        follows = examined.letter.front.follows
+        what = f"{examined.letter.name} follows {follows}, which has not been sent"
+        raise UsageError(what, f"Send that first: petition send {follows}")
     selection.require_somebody()
     if refusal := plan.refusal(lambda: listing.compare(revision + 1, Mode.REVISE).waiting > 0):
         raise refusal

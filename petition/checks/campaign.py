@@ -259,13 +259,19 @@ def nobody_on(people: PeopleList) -> Problem:
 
 
 def examine(
-    campaign: Campaign, name: str, *, server: Server | None, campaign_id: str, today: date
+    campaign: Campaign,
+    name: str,
+    *,
+    server: Server | None,
+    campaign_id: str,
+    today: date | None = None,
 ) -> Examined:
     """Examine a letter, but not yet the rows of its list; UsageError if there is no such letter.
 
     Without a server it would go to the sandbox; `campaign_id` is as the log has it, and `today` the
-    day on which the letter would be frozen.
+    day on which the letter would be frozen, if not now.
     """
+    today = today or datetime.now(zone_of(campaign)).date()
     letter = campaign.find_letter(name)
     bare = BareColumns(conditions_of(letter) if letter.texts else ())
     examined = Examined(campaign, letter, server, Files.of(campaign), bare)
@@ -328,8 +334,3 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
         set(problems),
         key=lambda one: (one.file, one.line or 0, one.level, one.what, one.hint),
     )
-
-
-def today_of(campaign: Campaign) -> date:
-    """The date in the campaign's time zone."""
-    return datetime.now(zone_of(campaign)).date()

@@ -15,7 +15,7 @@ from petition.campaign.people import Person
 from petition.campaign.server import Server, ServerMisnamed
 from petition.campaign.settings import PaceSettings
 from petition.checks import campaign as campaign_checks
-from petition.checks.campaign import Examined, examine, in_order, today_of
+from petition.checks.campaign import Examined, examine, in_order
 from petition.checks.letter import is_live, unchanged
 from petition.cli import output
 from petition.cli.send_plan import fallback_lines
@@ -166,8 +166,7 @@ class Inspection:
     def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
         campaign = self.place.campaign
         server = self.place.server if self.server_is_known else None
-        today = today_of(campaign)
-        examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=today)
+        examined = examine(campaign, name, server=server, campaign_id=campaign_id)
         if examined.letter.texts and not is_live(server):
             examined.problems += unchanged(campaign, examined.letter, server)
         merger, revision, following = None, 1, None

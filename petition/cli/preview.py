@@ -17,7 +17,7 @@ import typer
 from petition import prepare
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.people import PeopleList, Person
-from petition.checks.campaign import concerning, examine, in_order, today_of
+from petition.checks.campaign import concerning, examine, in_order
 from petition.checks.letter import zone_of
 from petition.cli import output
 from petition.cli.workspace import WHO, Workspace
@@ -255,14 +255,9 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     server, campaign, log = place.server, place.campaign, place.log_or_stand_in
     prepare.leave_out_forgotten(campaign, log)
     name = letter or _first_letter(place)
-    examined = examine(
-        campaign,
-        name,
-        server=server,
-        # The log's key is in every Message-ID: without the log this would be another letter.
-        campaign_id=prepare.campaign_id_of(campaign, log),
-        today=today_of(campaign),
-    )
+    # The log's key is in every Message-ID: without the log this would be another letter.
+    campaign_id = prepare.campaign_id_of(campaign, log)
+    examined = examine(campaign, name, server=server, campaign_id=campaign_id)
     read |= examined.files.asked
     examined.files.asked = read
     is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))

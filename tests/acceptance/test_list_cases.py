@@ -16,7 +16,7 @@ import pytest
 
 from petition.campaign.folder import load_campaign
 from petition.campaign.people import Person
-from petition.checks.campaign import examine, in_order, today_of
+from petition.checks.campaign import examine, in_order
 from petition.cli.output import gathered
 from petition.errors import PetitionError
 from petition.identity import Signer
@@ -375,9 +375,7 @@ def shown(data: bytes) -> str:
 def test_a_list_gives_its_right_value_or_an_error_with_its_place(case: Case, tmp_path: Path):
     begin(tmp_path, case)
     campaign = load_campaign(tmp_path)
-    examined = examine(
-        campaign, "open-letter", server=None, campaign_id="harbour", today=today_of(campaign)
-    )
+    examined = examine(campaign, "open-letter", server=None, campaign_id="harbour")
     people: list[Person] = []
     merger = Merger(examined.frozen, Signer(b"k" * 32), examined.files) if examined.frozen else None
     check_list(examined, merger, 1, people.extend)
