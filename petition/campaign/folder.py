@@ -64,7 +64,8 @@ class Campaign:
             return self.letters[stem]
         known = f"Letters here: {', '.join(sorted(self.letters)) or 'none'}"
         hint = nearest_hint(stem, self.letters, known, "{}")
-        raise UsageError(f'there is no letter "{name}" ({LETTERS_FOLDER}/{stem}.md)', hint)
+        file = "" if "/" in stem else f" ({LETTERS_FOLDER}/{stem}.md)"
+        raise UsageError(f'there is no letter "{name}"{file}', hint)
 
     def people(self, list_name: str, problems: list[Problem]) -> PeopleList | None:
         """A list in [people], ready to be read; None, and a problem, if it cannot be."""
@@ -73,10 +74,7 @@ class Campaign:
             problems.append(Problem(SETTINGS_FILE, None, *_unknown_list(self.settings, list_name)))
             return None
         reading = self.settings.reading._replace(key=list_name)
-        people = open_people(self.root, file, problems, reading)
-        if people:
-            people.language = self.languages[0]
-        return people
+        return open_people(self.root, file, problems, reading)
 
 
 def name_of_letter(text: str) -> str:

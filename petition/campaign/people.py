@@ -26,8 +26,13 @@ from petition.errors import AddressRefused, Level, PetitionError, Problem, Usage
 _NAME_PARTS = ("first_name", "last_name")
 _ADDRESS_LIMIT = 320  # RFC 3696 3, before its erratum: no server takes a longer one
 _CANDIDATES = 10_000  # people among whom those nearest to a WHO are looked for
-# Languages that put an honorific behind the name: "Табынов мырза", "Aliyeva xanım".
-_HONORIFIC_LAST = frozenset({"az", "kk", "ky", "tr", "tt", "uz"})
+# Honorifics of Turkic languages that stand behind the name ("Табынов мырза"), unlike Ms or cənab.
+# fmt: off
+_BEHIND = frozenset({
+    "мырза", "ханым", "айым", "әфәнде", "туташ", "хоним", "bey", "beyefendi", "hanım", "hanim",
+    "hanımefendi", "bəy", "xanım", "xonim",
+})
+# fmt: on
 _NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
 _IN_DICT = 1 << 16  # texts, before they go into an SQLite table
@@ -59,7 +64,6 @@ class PeopleList:
 
     def __init__(self, table: Table) -> None:
         self.file = table.file
-        self.language = ""  # of rows that name none
         self.table = table
         self._export = Export(table.columns)
         columns = (*table.columns, *self._export.added)
@@ -190,8 +194,7 @@ class PeopleList:
             fields["name"] = " ".join(part for part in parts if part)
         if self._greets and not fields.get("salutation"):
             names = [fields["honorific"], fields["last_name"]]
-            language = (fields.get("language") or self.language).lower().replace("_", "-")
-            if language.partition("-")[0] in _HONORIFIC_LAST:
+            if names[0].casefold() in _BEHIND:
                 names.reverse()
             fields["salutation"] = " ".join(names) if all(names) else ""
 
@@ -516,7 +519,8 @@ def nearest_people(text: str, people: Iterable[Known]) -> str | None:
             spelt.setdefault(form, one)
     # difflib takes quadratic time, and nobody misspells a name of 100 letters.
     near = near or [spelt[form] for form in get_close_matches(text[:100].lower(), spelt, 3, _NEAR)]
-    *others, last = list(dict.fromkeys(map(str, near)))[:3] or [""]
+    found = {folded(one.address): str(one) for one in reversed(near)}  # of a person, the first
+    *others, last = list(reversed(found.values()))[:3] or [""]
     return f"{', '.join(others)} or {last}" if others else last or None
 
 

@@ -52,7 +52,7 @@ _NOTHING = "Nothing was recorded"
 
 def answer(
     context: typer.Context,
-    who: Annotated[str, typer.Argument(metavar="WHO", help=f"{WHO.capitalize()}.")],
+    who: Annotated[str, typer.Argument(metavar="WHO", help=f"Who: {WHO}.")],
     status: Annotated[str, typer.Argument(metavar="STATUS", help=f"{_STATUSES.capitalize()}.")],
     letter: Annotated[
         str | None,

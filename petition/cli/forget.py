@@ -69,7 +69,7 @@ def forget(
 
 def export(
     context: typer.Context,
-    who: Annotated[str, typer.Argument(metavar="WHO", help=f"{WHO.capitalize()}.")],
+    who: Annotated[str, typer.Argument(metavar="WHO", help=f"Whom: {WHO}.")],
     as_json: Json = False,
 ) -> None:
     """Show everything that is held about a person."""
