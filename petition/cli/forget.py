@@ -133,8 +133,7 @@ def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject
 
 
 def _traces(place: Workspace, person: DataSubject) -> list[Trace]:
-    redaction = Redaction(person.mailbox, person.names)
-    return traces(place.root, place.settings, redaction.has_address, redaction.names_them)
+    return traces(place.root, place.settings, Redaction(person.mailbox, person.names))
 
 
 def _confirm(person: DataSubject, known: Iterable[Log]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from petition.address import Mailbox
+from petition.address import Mailbox, is_of
 from petition.campaign.demands import Demand
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import UNANSWERED, Letter, LetterText
@@ -249,15 +249,12 @@ def _reply_by_as_json(reply_by: timedelta | date | None) -> Mapping[str, Any] | 
 
 
 def without(
-    frozen: Frozen,
-    is_signature: Callable[[dict[str, str]], bool],
-    is_box: Callable[[str], bool],
+    frozen: Frozen, addr_spec: str, is_signature: Callable[[dict[str, str]], bool]
 ) -> Frozen | None:
     """The letter as it would have been frozen without a person; None if they are not in it.
 
     It is made only of what was frozen, whatever has become of the files since. `is_signature`
-    tells whether a published signatory is the person, `is_box` whether an address of cc or bcc
-    is theirs.
+    tells whether a published signatory is the person.
     """
     document = copying.deepcopy(frozen.document)
     signatories = document["signatories"]
@@ -266,9 +263,8 @@ def without(
     gone = before - len(signatories["published"])
     signatories["total"] -= gone
     for key in ("cc", "bcc"):
-        document[key] = [
-            one for one in document[key] if not is_box(one if isinstance(one, str) else one[-1])
-        ]
+        boxes = zip(document[key], frozen.copied(key), strict=True)
+        document[key] = [one for one, box in boxes if not is_of(box.addr_spec, addr_spec)]
     if document == frozen.document:
         return None
     if gone:

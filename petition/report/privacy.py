@@ -1,17 +1,15 @@
 """Finds, exports and erases a person: in the log, in frozen letters, in the campaign's files."""
 
-import csv
 import email
 import email.policy
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from petition.address import addr_spec_in, folded
+from petition.address import addr_spec_in, folded, is_of
 from petition.campaign.csv_file import Reading
 from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory
@@ -40,45 +38,30 @@ class Trace(NamedTuple):
     cells: dict[str, str]  # the row of a list of people
 
 
-def traces(
-    root: Path,
-    settings: Settings,
-    has_address: Callable[[str], bool],
-    names_them: Callable[[str], bool],
-) -> list[Trace]:
-    """Every line of people files, letters and petition.toml that names a person.
-
-    `has_address` says whether a text contains their address, `names_them` that or their name.
-    """
+def traces(root: Path, settings: Settings, person: erasure.Redaction) -> list[Trace]:
+    """Every line of people files, letters and petition.toml that names a person."""
     lists = dict.fromkeys(settings.people.values())
-    found = [trace for file in lists for trace in _in_list(root, file, has_address, names_them)]
+    found = [trace for file in lists for trace in _in_list(root, file, person)]
     for pattern in _TEXTS:
         for path in sorted(root.glob(pattern)):
             file = path.relative_to(root).as_posix()
             if file not in lists:
                 text = read_text(root, file, []) or ""
                 for line, content in enumerate(text.split("\n"), 1):
-                    if names_them(content):
-                        found.append(Trace(file, line, not has_address(content), {}))
+                    if person.names_them(content):
+                        found.append(Trace(file, line, not person.has_address(content), {}))
     return found
 
 
-def _in_list(
-    root: Path,
-    file: str,
-    has_address: Callable[[str], bool],
-    names_them: Callable[[str], bool],
-) -> Iterator[Trace]:
-    table = None
-    with suppress(OSError, ValueError, csv.Error):
-        table = open_table(root, file, [], _EVERY_ROW)
+def _in_list(root: Path, file: str, person: erasure.Redaction) -> Iterator[Trace]:
+    table = open_table(root, file, [], _EVERY_ROW)
     if table is None:
         return
     for row in table.rows():
         # The address as it is written, and as it is sent: the domain may be spelled in two ways.
         whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
-        if names_them(whole):
-            yield Trace(file, row.line, not has_address(whole), row.cells)
+        if person.names_them(whole):
+            yield Trace(file, row.line, not person.has_address(whole), row.cells)
 
 
 _MAILDIR = ("new", "cur", "tmp")
@@ -98,8 +81,8 @@ class DataSubject:
         cls,
         mailbox: str,
         signatories: Iterable[Signatory],
-        names: Iterable[str] = (),
-        strangers: Iterable[str] = (),
+        names: Iterable[str],
+        strangers: Iterable[str],
     ) -> "DataSubject":
         """The person of an address, with what the signatories' file knows of them."""
         everybody = list(signatories)
@@ -182,11 +165,8 @@ def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
 
 def without(letter: FrozenLetter, person: DataSubject) -> erasure.Change | None:
     """A frozen letter without a person; None: it does not name them."""
-    new = freeze.without(
-        Frozen.from_json(letter.document),
-        person.is_signature,
-        lambda mailbox: folded(mailbox) == folded(person.mailbox),
-    )
+    frozen = Frozen.from_json(letter.document)
+    new = freeze.without(frozen, person.mailbox, person.is_signature)
     if new is None:
         return None
     after = replace(letter, document=new.to_json(), hash=new.hash, content_hash=new.content_hash)
@@ -210,18 +190,14 @@ def _named_in(
     log: Log, letters: Iterable[FrozenLetter], person: DataSubject
 ) -> Iterator[Disclosure]:
     for letter in letters:
-        document = Frozen.from_json(letter.document).document
-        roles = [key for key in ("cc", "bcc") if _has_mailbox(document[key], person.mailbox)]
-        if any(map(person.is_signature, document["signatories"]["published"])):
+        frozen = Frozen.from_json(letter.document)
+        copied = [(key, box) for key in ("cc", "bcc") for box in frozen.copied(key)]
+        roles = [key for key, box in copied if is_of(box.addr_spec, person.mailbox)]
+        if any(map(person.is_signature, frozen.document["signatories"]["published"])):
             roles.append("signatory")
         copies, first, last = erasure.gone_out(log, letter) if roles else (0, None, None)
         for role in roles if copies else ():
             yield Disclosure(letter.letter, letter.revision, role, copies, first, last)
-
-
-def _has_mailbox(entries: Iterable[str | list[str]], mailbox: str) -> bool:
-    addresses = (entry if isinstance(entry, str) else entry[-1] for entry in entries)
-    return folded(mailbox) in map(folded, addresses)
 
 
 def _erase_files(outbox: Path, digests: set[str], redaction: erasure.Redaction) -> int:
