@@ -1,8 +1,8 @@
-"""DNS: SPF (RFC 7208), DMARC (RFC 7489), and what we know about mail providers."""
+"""DNS: SPF (RFC 7208), DMARC (RFC 9989), and what we know about mail providers."""
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -153,6 +153,12 @@ class Spf:
     ending: str = ""  # the qualifier of `all`: "-", "~", "?" or "+"
     faults: list[str] = field(default_factory=list)  # why it is not valid
     unread: list[str] = field(default_factory=list)  # terms of its own record after `all`
+    is_open: bool = False  # it depends on the letter or on PTR records who else may send
+
+    @property
+    def allows_nobody(self) -> bool:
+        """Whether no address may send."""
+        return self.ending in {"-", "~"} and not (self.networks or self.is_open)
 
     def allows(self, address: str) -> bool:
         """Whether an address may send."""
@@ -203,6 +209,7 @@ class _Walk:
         for word in filter(None, record.split(" ")[1:]):
             if found := _TERM.fullmatch(word):
                 term = _Term(found[1] or "+", found[2].lower(), found[3] or "", found[4], word)
+                self._spf.is_open |= term.name in {"exists", "ptr"} or _MACRO in word
                 if not has_all:
                     self._follow(term, step)
                 elif len(step.chain) == 1 and term.name != "all":
@@ -214,6 +221,7 @@ class _Walk:
                 self._fault(f'"{word}" of {step.domain} is not an SPF term')
         if redirect and not has_all:
             self._spf.lookups += 1
+            self._spf.is_open |= _MACRO in redirect
             self._enter(redirect, f"redirect={redirect}", step)
 
     def _follow(self, term: _Term, step: _Step) -> None:
@@ -267,7 +275,14 @@ class _Walk:
             self._fault(f'"{term.word}" of {step.domain} has more than {MOST_LOOKUPS} servers')
             hosts = hosts[:MOST_LOOKUPS]
         hosts = [host for host in hosts if host != "."]
-        addresses = [one for host in hosts for one in self._resolver.addresses(host)]
+        addresses = []
+        for host in hosts:
+            found = self._resolver.addresses(host)
+            count = max(sum(":" in one for one in found), sum(":" not in one for one in found))
+            if term.name == "mx" and count > MOST_LOOKUPS:  # of the family that a receiver asks for
+                has = f"has {count} addresses, but {MOST_LOOKUPS} are allowed"
+                self._fault(f'"{term.word}" of {step.domain} leads to {host}, which {has}')
+            addresses += found
         self._spf.voids += not addresses
         if step.counts:
             self._spf.networks += [_around(one, term.length) for one in addresses]
@@ -285,53 +300,76 @@ def _around(address: str, length: str) -> Network:
     return ipaddress.ip_network(address + short, strict=False)
 
 
-POLICIES = ("none", "quarantine", "reject")
-_MOST_STEPS = 8  # up the tree
+POLICIES = ("none", "quarantine", "reject")  # each stricter than the one before
+_DMARC = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")  # RFC 9989 4.8
+_LONGEST_PARENT = 7  # labels (RFC 9989 4.10)
 
 
 @dataclass
 class Dmarc:
-    """The DMARC record that counts for a domain."""
+    """A DMARC record, and what it asks of the domain that it was looked up for."""
 
     domain: str = ""  # where it was found: the domain itself or one above it
     records: list[str] = field(default_factory=list)  # more than one count as none
-    tags: dict[str, str] = field(default_factory=dict)
-    policy: str = ""  # for mail that proves nothing; "": it has no valid one
+    tags: dict[str, str] = field(default_factory=dict)  # none if there are several records
+    published: str = ""  # the policy for mail that proves nothing; "": it has no valid one
+    policy: str = ""  # the one that counts; "": receivers ignore the record
 
-    def is_aligned(self, authenticated: str, sender: str, tag: str) -> bool:
+    def is_aligned(self, resolver: Resolver, authenticated: str, sender: str, tag: str) -> bool:
         """Whether a domain that SPF or DKIM proves is aligned with the sender's."""
-        if authenticated == sender:
-            return True
-        if self.tags.get(tag, "r").lower() == "s":
-            return False
-        if authenticated.endswith(f".{sender}") or sender.endswith(f".{authenticated}"):
-            return authenticated.count(".") > 0
-        above = self.domain
-        return bool(above) and all(
-            one == above or one.endswith(f".{above}") for one in (authenticated, sender)
-        )
+        if authenticated == sender or self.tags.get(tag, "r").lower() == "s":
+            return authenticated == sender
+        return _organisation(resolver, authenticated) == _organisation(resolver, sender)
 
 
 def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
-    """The record of a domain, or else of the nearest one above it."""
+    """The record of a domain, of its organisation or of its public suffix (RFC 9989 4.10.1)."""
+    walk = _walk_up(resolver, domain)
+    dmarc = next(walk, Dmarc())
+    if dmarc.tags and dmarc.domain != domain:
+        above, top = [dmarc, *walk], _organisation(resolver, domain)
+        dmarc = next((one for one in above if one.domain == top), above[-1])
+    tags = dmarc.tags
+    given = {name: tags[name].lower() for name in ("p", "sp", "np") if name in tags}
+    if "p" in given and set(given.values()) <= set(POLICIES):
+        dmarc.published = given["p"]
+        if dmarc.domain != domain:
+            is_there = "np" not in given or resolver.mx(domain) or resolver.addresses(domain)
+            dmarc.published = given.get("sp", given["p"]) if is_there else given["np"]
+        is_test = tags.get("t", "").lower() == "y"
+        dmarc.policy = POLICIES[max(POLICIES.index(dmarc.published) - is_test, 0)]
+    elif tags and ("p" not in given or ":" in tags.get("rua", "")):
+        dmarc.policy = "none"
+    return dmarc
+
+
+def _organisation(resolver: Resolver, domain: str) -> str:
+    """The organisational domain of a domain (RFC 9989 4.10.2)."""
+    found = [Dmarc(domain), *(one for one in _walk_up(resolver, domain) if one.tags)]
+    last = found[-1]  # it decides, since the walk ends at psd=n and psd=y
+    if _psd(last) != "y" or last.domain == domain:
+        return last.domain
+    return ".".join(domain.split(".")[-last.domain.count(".") - 2 :])
+
+
+def _walk_up(resolver: Resolver, domain: str) -> Iterator[Dmarc]:
+    """The records at a domain and above it, up to the top level (RFC 9989 4.10)."""
     labels = domain.split(".")
-    for up in range(min(max(len(labels) - 1, 1), _MOST_STEPS)):
-        above = ".".join(labels[up:])
-        texts = resolver.txt(f"_dmarc.{above}")
-        records = [text for text in texts if text.replace(" ", "").lower().startswith("v=dmarc1")]
-        if not records:
-            continue
-        dmarc = Dmarc(above, records)
-        for part in records[0].split(";") if len(records) == 1 else ():
-            name, mark, value = part.partition("=")
+    for count in (len(labels), *range(min(len(labels) - 1, _LONGEST_PARENT), 0, -1)):
+        name = ".".join(labels[-count:])
+        dmarc = Dmarc(name, list(filter(_DMARC.match, resolver.txt(f"_dmarc.{name}"))))
+        for part in dmarc.records[0].split(";") if len(dmarc.records) == 1 else ():
+            key, mark, value = part.partition("=")
             if mark:
-                dmarc.tags.setdefault(name.strip().lower(), value.strip())
-        policy = dmarc.tags.get("p", "")
-        if above != domain:
-            policy = dmarc.tags.get("sp", policy)
-        dmarc.policy = policy.lower() if policy.lower() in POLICIES else ""
-        return dmarc
-    return Dmarc()
+                dmarc.tags.setdefault(key.strip().lower(), value.strip())
+        if dmarc.records:
+            yield dmarc
+        if _psd(dmarc) in {"y", "n"}:
+            return
+
+
+def _psd(dmarc: Dmarc) -> str:
+    return dmarc.tags.get("psd", "u").lower()
 
 
 @dataclass(frozen=True, slots=True)

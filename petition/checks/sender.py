@@ -141,7 +141,11 @@ def _sound_spf(sender: SenderDomain, spf: Spf, resolver: Resolver) -> Iterator[P
         yield doubtful(domain, "SPF does not say what to do with mail from elsewhere", hint)
     if spf.unread:  # look again when it is corrected
         return
-    if missing := _not_covered(sender, spf, resolver):
+    if spf.allows_nobody:
+        what = f"SPF says that nobody may send for the domain ({record})"
+        terms = " ".join(_terms(_new_spf(sender))[:-1])
+        yield doubtful(domain, what, _publish(domain, _with_term(record, terms)))
+    elif missing := _not_covered(sender, spf, resolver):
         yield missing
     elif spf.ending in {"-", "~"}:
         cost = f"{spf.lookups} of {MOST_LOOKUPS} look-ups"
@@ -199,7 +203,7 @@ def _dkim(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         yield from _own_key(sender, resolver)
     elif (known := sender.known) and known.selectors:
         names = [f"{one}._domainkey.{sender.domain}" for one in known.selectors]
-        found = next((name for name in names if resolver.txt(name)), None)
+        found = next((name for name in names if any(map(_is_key, resolver.txt(name)))), None)
         if found:
             yield well(found, f"{known.title} signs with the DKIM key there")
         else:
@@ -221,6 +225,8 @@ def _own_key(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         yield wrong(name, "the DKIM key is not published, so no signature can be verified", hint)
     elif len(records) > 1:
         yield wrong(name, f"there are {len(records)} DKIM records", f"Keep one. {hint}")
+    elif fault := _key_fault(records[0]):
+        yield wrong(name, f"receivers ignore the DKIM record: {fault}", hint)
     elif not tags.get("p"):
         hint = f"Use another selector. {hint}"
         yield wrong(name, "the DKIM key is revoked (p= is empty)", hint)
@@ -240,6 +246,20 @@ def _own_key(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
         yield well(name, "the DKIM key that signs is published")
 
 
+def _is_key(record: str) -> bool:
+    return bool(_tags(record).get("p")) and not _key_fault(record)
+
+
+def _key_fault(record: str) -> str:
+    """Why receivers ignore a key record (RFC 6376 3.6.1); "" if they do not."""
+    tags = _tags(record)
+    if "v" in tags and (next(iter(tags)) != "v" or tags["v"] != "DKIM1"):
+        return "if it has v=, it must begin with v=DKIM1"
+    if not {"*", "email"} & set(tags.get("s", "*").split(":")):
+        return f"it is not for mail (s={tags['s']})"
+    return ""
+
+
 def _tags(record: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in record.split(";"))
     return {name.strip(): "".join(value.split()) for name, mark, value in pairs if mark}
@@ -251,33 +271,52 @@ def _tags(record: str) -> dict[str, str]:
 def _dmarc(sender: SenderDomain, resolver: Resolver) -> Iterator[Problem]:
     place = f"_dmarc.{sender.domain}"
     dmarc = dns.read_dmarc(resolver, sender.domain)
-    new = _publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
     if not dmarc.records:
         what = "there is no DMARC record, which large providers require of bulk senders"
-        yield doubtful(place, what, new)
+        hint = _publish(place, f"v=DMARC1; p=none; rua=mailto:{sender.reports}")
+        if any("dmarc" in text.lower() for text in resolver.txt(place)):
+            what = 'the DMARC record does not begin with "v=DMARC1;", so receivers ignore it'
+            hint = "Correct its beginning"
+        yield doubtful(place, what, hint)
         return
     place = f"_dmarc.{dmarc.domain}"
     if len(dmarc.records) > 1:
         what = f"there are {len(dmarc.records)} DMARC records, so receivers ignore them all"
         yield wrong(place, what, f'Keep one. Publish: {place}. TXT "{dmarc.records[0]}"')
         return
-    if not dmarc.policy:
-        yield wrong(place, f"the DMARC record has no policy (p={' or p='.join(dns.POLICIES)})", new)
-        return
-    yield from _alignment(sender, dmarc, place)
-    if dmarc.policy == "none":
+    if not dmarc.published:
+        where = "sp= or np=" if dmarc.tags.get("p", "").lower() in dns.POLICIES else "p="
+        what = f"the DMARC record has no policy in {where} ({', '.join(dns.POLICIES)})"
+        tell = doubtful if dmarc.policy else wrong
+        effect = "which counts as p=none" if dmarc.policy else "so receivers ignore it"
+        yield tell(place, f"{what}, {effect}", _publish(place, _with_policy(dmarc.tags)))
+    if dmarc.policy:
+        yield from _alignment(sender, dmarc, place, resolver)
+    if dmarc.published != dmarc.policy and dmarc.published:
+        what = f"DMARC is there as a test (t=y): p={dmarc.published} counts as p={dmarc.policy}"
+        yield well(place, what, "When its reports show only your own mail, remove t=y")
+    elif dmarc.published == "none":
         hint = "When its reports show only your own mail, publish p=quarantine instead of p=none"
         yield well(place, "DMARC is there, and only reports (p=none)", hint)
-    else:
+    elif dmarc.published:
         yield well(place, f"DMARC is there, with p={dmarc.policy} for mail that proves nothing")
 
 
-def _alignment(sender: SenderDomain, dmarc: dns.Dmarc, place: str) -> Iterator[Problem]:
-    """Whether SPF or DKIM is aligned with the domain that readers see (RFC 7489 3.1)."""
+def _with_policy(tags: Mapping[str, str]) -> str:
+    """A record with a valid policy in place of those that are not."""
+    policies, rest = ("p", "sp", "np"), {"v": "DMARC1", "p": "none"}
+    rest |= {k: v for k, v in tags.items() if k not in policies or v.lower() in dns.POLICIES}
+    return "; ".join(f"{key}={value}" for key, value in rest.items())
+
+
+def _alignment(
+    sender: SenderDomain, dmarc: dns.Dmarc, place: str, resolver: Resolver
+) -> Iterator[Problem]:
+    """Whether SPF or DKIM is aligned with the domain that readers see (RFC 9989 4.4)."""
     uses_our_path = sender.known is None or bool(sender.known.spf)
-    by_spf = uses_our_path and dmarc.is_aligned(sender.bounces, sender.domain, "aspf")
+    by_spf = uses_our_path and dmarc.is_aligned(resolver, sender.bounces, sender.domain, "aspf")
     key = sender.key_domain
-    by_dkim = bool(key) and dmarc.is_aligned(key, sender.domain, "adkim")
+    by_dkim = bool(key) and dmarc.is_aligned(resolver, key, sender.domain, "adkim")
     if by_spf and by_dkim:
         yield well(place, "both SPF and DKIM are aligned with the From address")
     elif by_dkim:

@@ -3,7 +3,7 @@
 import pytest
 
 from petition.campaign.server import Server
-from petition.checks.dns import DnsTrouble, Resolver, read_spf
+from petition.checks.dns import DnsTrouble, Resolver, read_dmarc, read_spf
 from petition.checks.sender import SenderDomain, look_at_sender
 from petition.errors import Level, UsageError
 from tests.servers.zone import SERVFAIL, SILENT, name_server
@@ -171,6 +171,35 @@ def test_terms_after_all_are_reported_with_a_correct_record():
     assert not found.allows("192.0.2.25")
 
 
+@pytest.mark.parametrize("record", ["-all", "~all", "-ip4:192.0.2.25 -all", "redirect=no.example"])
+@pytest.mark.parametrize("server", [SERVER, Server("127.0.0.1", 2525), None])
+def test_a_record_that_allows_nobody_is_reported(record, server):
+    zone = {"water.example": txt(f"v=spf1 {record}"), "no.example": {"TXT": ["v=spf1 -all"]}}
+    ((level, said),) = troubles(sender(server=server), **zone)
+    assert level is Level.WARNING
+    assert "nobody may send" in said
+
+
+@pytest.mark.parametrize("record", ["exists:%{i}.x.example -all", "ptr ~all", "redirect=%{d2}.x"])
+def test_a_record_that_depends_on_the_letter_may_allow_somebody(record):
+    zone = {"water.example": txt(f"v=spf1 {record}")}
+    found = troubles(sender(server=None), **zone)
+    assert not any("nobody" in said for _, said in found)
+
+
+@pytest.mark.parametrize(
+    ("ipv4", "ipv6", "is_broken"), [(11, 0, True), (0, 11, True), (10, 10, False)]
+)
+def test_a_mail_server_with_more_than_ten_addresses_is_an_error(ipv4, ipv6, is_broken):
+    mx = {"A": [f"192.0.2.{at + 20}" for at in range(ipv4)],
+          "AAAA": [f"2001:db8::{at + 1}" for at in range(ipv6)]}  # fmt: skip
+    found = troubles(
+        sender(server=None), **{"water.example": txt("v=spf1 mx -all"), "mx.water.example": mx}
+    )
+    assert [level for level, _ in found] == [Level.ERROR] * is_broken
+    assert all("mx.water.example, which has 11 addresses" in said for _, said in found)
+
+
 def test_the_ending_of_a_redirect_counts_and_that_of_an_include_does_not():
     zone = {"water.example": txt("v=spf1 redirect=_spf.host.example")}
     assert troubles(sender(), **zone) == []
@@ -226,12 +255,34 @@ def test_a_key_that_a_cname_leads_to_is_found():
         (KEY.replace("k=rsa", "k=ed25519"), Level.ERROR, "(k=)"),
         (KEY.replace("k=rsa", "k=rsa; h=sha1"), Level.ERROR, "does not allow sha256"),
         (KEY.replace("k=rsa", "k=rsa; t=y"), Level.WARNING, "it is a test"),
+        (KEY.replace("k=rsa", "k=rsa; s=tlsrpt"), Level.ERROR, "not for mail"),
+        (KEY.replace("DKIM1", "DKIM2"), Level.ERROR, "v=DKIM1"),
+        (KEY.replace("v=DKIM1; k=rsa", "k=rsa; v=DKIM1"), Level.ERROR, "v=DKIM1"),
     ],
 )
 def test_a_wrong_key_record_is_reported(record, level, said):
     ((found, what),) = troubles(sender(), **{"s1._domainkey.water.example": txt(record)})
     assert found is level
     assert said in what
+
+
+@pytest.mark.parametrize("record", ["k=rsa", "k=rsa; s=email:x", "v=DKIM1; s=*", "v=DKIM1;k=rsa"])
+def test_a_sound_key_record_is_no_trouble(record):
+    key = txt(f"{record}; {KEY.rsplit('; ', maxsplit=1)[-1]}")
+    assert troubles(sender(), **{"s1._domainkey.water.example": key}) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "is_there"),
+    [("v=DKIM1; p=QUJD", True), ("v=DKIM1; p=", False), ("v=DKIM1; s=tlsrpt; p=QUJD", False),
+     ("unrelated=1", False)],
+)  # fmt: skip
+def test_only_a_usable_key_of_a_provider_counts(record, is_there):
+    known = without_key(server=Server("smtp.gmail.com", 587))
+    zone = {"google._domainkey.water.example": {"TXT": [record]},
+            "water.example": txt("v=spf1 include:_spf.google.com -all"),
+            "_spf.google.com": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]}}  # fmt: skip
+    assert ("no DKIM key of Gmail" in str(troubles(known, **zone))) is not is_there
 
 
 def test_an_unknown_signer_is_a_note():
@@ -247,8 +298,14 @@ def test_an_unknown_signer_is_a_note():
     [
         ([], Level.WARNING, '"v=DMARC1; p=none; rua=mailto:answers@water.example"'),
         (["v=DMARC1; p=none", "v=DMARC1; p=reject"], Level.ERROR, "there are 2 DMARC records"),
-        (["v=DMARC1; rua=mailto:a@b.example"], Level.ERROR, "has no policy"),
+        (["v=DMARC1; rua=mailto:a@b.example"], Level.WARNING, '"v=DMARC1; p=none; rua='),
+        (["v=DMARC1; sp=reject"], Level.WARNING, "counts as p=none"),
+        (["v=DMARC1; p=bogus; rua=mailto:a@b.example"], Level.WARNING, "counts as p=none"),
         (["v=DMARC1; p=bogus"], Level.ERROR, "has no policy"),
+        (["v=DMARC1; p=reject; sp=bogus"], Level.ERROR, '"v=DMARC1; p=reject"'),
+        (["v=dmarc1; p=none"], Level.WARNING, "does not begin with"),
+        (["v=DMARC1 p=none"], Level.WARNING, "does not begin with"),
+        (["p=none; v=DMARC1"], Level.WARNING, "does not begin with"),
     ],
 )
 def test_an_invalid_dmarc_record_is_reported(records, level, said):
@@ -261,6 +318,91 @@ def test_a_policy_that_only_reports_is_a_note_with_the_next_step():
     found = looked(sender(), **{"_dmarc.water.example": {"TXT": ["v=DMARC1; p=none"]}})
     (note,) = [said for level, said in found if "p=none" in said and level is Level.NOTE]
     assert "p=quarantine" in note
+
+
+def dmarc_zone(**records: str) -> dict[str, dict[str, list[str]]]:
+    return {f"_dmarc.{name}": {"TXT": [f"v=DMARC1; {record}"]} for name, record in records.items()}
+
+
+DEEP = "a.b.c.d.e.f.g.h.i.j.k.example.com"
+BANKS = {"bank.example": "p=none; psd=y", "giant.bank.example": "p=reject"}
+
+
+# The examples of RFC 9989 4.10.2 and B.4, and siblings.
+@pytest.mark.parametrize(
+    ("records", "author", "authenticated", "is_aligned"),
+    [
+        (dict.fromkeys(("example.com", "signing.example.com"), "p=none"), "example.com",
+         "signing.example.com", True),
+        (dict.fromkeys(("example.com", "signing.example.com"), "p=none"), DEEP,
+         "signing.example.com", True),
+        ({"example.com": "p=none"}, DEEP, "example.com", True),
+        (BANKS, "giant.bank.example", "mail.giant.bank.example", True),
+        (BANKS, "giant.bank.example", "mail.mega.bank.example", False),
+        (dict.fromkeys(("mail.example.com", "example.com"), "p=none"), "a.mail.example.com",
+         "b.example.com", True),
+        ({"mail.example.com": "p=none; psd=n", "example.com": "p=none"}, "a.mail.example.com",
+         "mail.example.com", True),
+        ({"mail.example.com": "p=none; psd=n", "example.com": "p=none"}, "a.mail.example.com",
+         "example.com", False),
+        ({"com": "p=none; psd=y"}, "a.mail.example.com", "example.com", True),
+        ({"com": "p=none; psd=y"}, "a.mail.example.com", "other.com", False),
+        (dict.fromkeys(("news.org.example", "org.example"), "p=none"), "news.org.example",
+         "bounce.org.example", True),
+        ({"news.org.example": "p=none"}, "news.org.example", "bounce.org.example", False),
+        ({"org.example": "p=none; aspf=s"}, "news.org.example", "org.example", False),
+    ],
+)  # fmt: skip
+def test_what_is_aligned_is_found_by_the_tree_walk(records, author, authenticated, is_aligned):
+    with name_server(dmarc_zone(**records)) as server:
+        resolver = Resolver(server.place)
+        dmarc = read_dmarc(resolver, author)
+        assert dmarc.is_aligned(resolver, authenticated, author, "aspf") is is_aligned
+
+
+def test_a_long_name_costs_eight_queries():
+    with name_server({}) as server:
+        read_dmarc(Resolver(server.place), DEEP)
+        parents = [DEEP, *(DEEP.split(".", at)[at] for at in range(6, 13))]
+        assert server.asked == [f"_dmarc.{name} TXT" for name in parents]
+
+
+@pytest.mark.parametrize(
+    ("records", "found_at", "policies"),
+    [
+        ({"a.b.org.example": "p=reject", "org.example": "p=none"}, "a.b.org.example",
+         ("reject", "reject")),
+        ({"b.org.example": "p=reject", "org.example": "p=none"}, "org.example", ("none", "none")),
+        ({"org.example": "p=reject; sp=quarantine; np=none"}, "org.example",
+         ("quarantine", "quarantine")),
+        ({"org.example": "p=none; sp=reject; t=y"}, "org.example", ("reject", "quarantine")),
+        ({"org.example": "p=none; t=y"}, "org.example", ("none", "none")),
+        ({"example": "p=reject; psd=y"}, "example", ("reject", "reject")),
+        ({"example": "p=reject; psd=y", "org.example": "p=none"}, "org.example", ("none", "none")),
+        ({"example": "p=reject; psd=y", "b.org.example": "p=none"}, "example",
+         ("reject", "reject")),
+    ],
+)  # fmt: skip
+def test_the_policy_is_that_of_the_domain_its_organisation_or_its_suffix(
+    records, found_at, policies
+):
+    zone = dmarc_zone(**records) | {"a.b.org.example": {"MX": ["10 mx.org.example."]}}
+    with name_server(zone) as server:
+        dmarc = read_dmarc(Resolver(server.place), "a.b.org.example")
+        assert (dmarc.domain, (dmarc.published, dmarc.policy)) == (found_at, policies)
+
+
+def test_a_domain_that_does_not_exist_has_a_policy_of_its_own():
+    with name_server(dmarc_zone(**{"org.example": "p=none; sp=quarantine; np=reject"})) as server:
+        assert read_dmarc(Resolver(server.place), "no.org.example").policy == "reject"
+
+
+def test_a_policy_in_test_counts_less():
+    zone = {"_dmarc.water.example": {"TXT": ["v=DMARC1; p=quarantine; t=y"]}}
+    assert any("p=quarantine counts as p=none" in said for _, said in looked(sender(), **zone))
+    one = sender(key_domain="elsewhere.example", bounces="elsewhere.example")
+    zone["elsewhere.example"] = txt("v=spf1 ip4:192.0.2.25 -all")
+    assert [level for level, _ in troubles(one, **zone)] == [Level.WARNING]
 
 
 def test_the_record_of_a_domain_above_counts():
