@@ -123,12 +123,7 @@ def _character(found: re.Match[str]) -> str:
     return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
 
 
-_REPLY = re.compile(
-    r"(?:^|[\s:;(\[<>'\"#,-])(?:[45]\d\d)[ -](?:#|\(#)?([245]\.\d{1,3}\.\d{1,3})\b"
-    r"|\b(?:smtp|said|error|code|status|response)[^\n]{0,40}?\b[45]\d\d\b[ -]"
-    r"|^[^\S\n]*(?:<[^>\n]{0,320}>:? )?[45]\d\d[ -]",
-    re.IGNORECASE | re.MULTILINE,
-)
+_REPLY = pattern("reply of a server")
 _DAEMON = pattern("daemon")
 _SUBJECT = pattern("bounce subject")
 _DELAY_SUBJECT = pattern("delay subject")
@@ -137,29 +132,11 @@ _DELAYED = pattern("says delayed")
 _DELIVERED = pattern("says delivered")
 _OPENINGS = pattern("opening")
 _IS_REPLY = re.compile(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", re.IGNORECASE)
-_REJECTED = re.compile(
-    r"was automatically rejected|automatically rejected:|mailbox is full|quota exceeded|rejected:",
-    re.IGNORECASE,
-)
-# After such a line is the letter that came back, in the words of each mail server.
-_ORIGINAL = re.compile(
-    rf"^.{{0,12}}(?:{alternatives('original letter')})", re.IGNORECASE | re.MULTILINE
-)
-_RETURNED_FIELD = re.compile(
-    r"^(?:Return-Path|Received|Message-ID|DKIM-Signature|MIME-Version): ",
-    re.IGNORECASE | re.MULTILINE,
-)
-# Lines of the letter's header that some notifications quote; whom it failed for is not in them.
-_OTHERS = re.compile(
-    r"^[ \t>]*(?:message-id|return-path|from|reply-to|sender|mail from|original sender)\s*:.*$"
-    r"|^[ \t]*to\s*:.*$(?=\n[ \t]*(?:subject|sent|cc)\s*:)"  # of the letter, as Exchange shows it
-    r"|\b(?:contact|assistance|questions?|help ?desk)\b[^\n@]{0,60}<?[\w.+-]{1,64}@[\w.-]{1,255}>?"
-    r"|\bfrom:?[ \t]+<?[\w.+-]{1,64}@[\w.-]{1,255}>?",
-    re.IGNORECASE | re.MULTILINE,
-)
-_NO_REPLY = re.compile(
-    r"^[^@]*(?:no|do[-_.]?not|dont)[-_.]?reply|^auto(?:matic|responder|-?reply)", re.IGNORECASE
-)
+_REJECTED = pattern("says rejected")
+_ORIGINAL = pattern("before the letter")
+_RETURNED_FIELD = pattern("field of the letter")
+_OTHERS = pattern("others addresses")
+_NO_REPLY = pattern("takes no reply")
 _ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}(?![\w-])"
 _ADDRESS_IN_TEXT = re.compile(_ADDR)
 _NAMED = re.compile(
