@@ -139,7 +139,7 @@ def clean_name(name: str) -> str:
     AddressRefused if it holds a control character or a mark that reorders text.
     """
     trimmed = name.strip(" ")
-    if unseen := UNSEEN.search(trimmed):
+    if not trimmed.isprintable() and (unseen := UNSEEN.search(trimmed)):
         code = f"U+{ord(unseen.group()):04X}"
         raise AddressRefused(f"the name holds the unseen character {code}", "Type the name again")
     return trimmed

@@ -132,7 +132,8 @@ _NO_VALUE = re.compile(
     r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!)|(?:null|nan|none|n/a|undefined|unknown|-+|\?+|x{2,})",
     re.IGNORECASE,
 )
-_NO_VALUES = re.compile(rf"\n(?:{_NO_VALUE.pattern})(?=\n)", re.IGNORECASE)
+# How they begin comes first: it takes a third of the time.
+_NO_VALUES = re.compile(rf"\n(?=[#nux?-])(?:{_NO_VALUE.pattern})(?=\n)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-f]{2,4});", re.IGNORECASE)
 # UTF-8 that was read as Windows-1252, Windows-1251 or Mac Roman: "Ã©", "â€™", "Ð°", "Рђ", "√©".
 _TWICE_ENCODED = re.compile(
@@ -180,7 +181,8 @@ def odd_names(cells: Mapping[str, str]) -> Iterator[Oddity]:
     elif salutation and not salutation.isascii() and _has_wrong_gender(salutation):
         what = f"{quoted(salutation)} greets a man as a woman or a woman as a man"
         yield what, "Correct the cell"
-    yield from shouted_name(name)
+    if name.isupper() != name.islower():
+        yield from shouted_name(name)
 
 
 def odd_cells(

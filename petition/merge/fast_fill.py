@@ -190,8 +190,8 @@ class Forms:
         text = "".join(named)
         if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
             return None
-        shape = [bool(cell.strip()) for cell in named]
-        return (*shape, *[answer(cells[column]) for column in self._yes_no])
+        says = [answer(cells[column]) for column in self._yes_no]
+        return (*map(bool, map(str.strip, named)), *says)
 
     def _form_of(self, shape: Shape) -> "Form | None":
         if self._can_grow:
