@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, count
@@ -44,21 +45,21 @@ COLUMNS = (
     "sha256",
     "updated_at",
 )
-LOG_COLUMNS = (
-    "at",
-    "letter",
-    "email",
-    "from",
-    "to",
-    "reply_code",
-    "enhanced_code",
-    "reply",
-    "server",
-    "tls",
-    "ms",
-    "reason",
-    "revision",
-)
+LOG_COLUMNS = {  # and what of an Event is in them
+    "at": "at",
+    "letter": "letter",
+    "email": "mailbox",
+    "from": "from_state",
+    "to": "to_state",
+    "reply_code": "reply_code",
+    "enhanced_code": "enhanced_code",
+    "reply": "reply",
+    "server": "server",
+    "tls": "tls",
+    "ms": "milliseconds",
+    "reason": "reason",
+    "revision": "revision",
+}
 _TABLE = 50  # copies of a letter that are shown one by one without being asked for
 _SHOWN = 1000  # rows that a person is shown; for all of them there are --csv and --json
 _LINES = 5  # of a list that are named
@@ -127,11 +128,13 @@ def _counts(place: Workspace, name: str | None) -> list[Counts]:
 
 
 def _counts_json(counts: Counts) -> dict[str, object]:
+    last = (State.SKIPPED, State.BOUNCED)
+    states = [state for state in State if state not in last] + list(last)
     return {
         "letter": counts.letter,
         "revision": counts.revision,
         "total": counts.total,
-        **{str(state): counts[state] for state in State},
+        **{str(state): counts[state] for state in states},
     }
 
 
@@ -342,7 +345,7 @@ def log(
         if as_json:
             output.json(place.origin | {"events": map(_event_row, events)})
         elif as_csv:
-            output.csv(LOG_COLUMNS, map(_event_row, events))
+            output.csv(list(LOG_COLUMNS), map(_event_row, events))
         else:
             _show_events(place, events)
             place.say_which()
@@ -361,14 +364,8 @@ def _events(place: Workspace, who: str | None) -> Iterator[Event]:
 
 
 def _event_row(event: Event) -> dict[str, object]:
-    values = {
-        "at": stamp(event.at),
-        "email": event.mailbox,
-        "from": event.from_state,
-        "to": event.to_state,
-        "ms": event.milliseconds,
-    }
-    return {name: values[name] if name in values else getattr(event, name) for name in LOG_COLUMNS}
+    row = {column: getattr(event, name) for column, name in LOG_COLUMNS.items()}
+    return row | {"at": stamp(event.at)}
 
 
 def _show_events(place: Workspace, events: Iterable[Event]) -> None:
@@ -479,10 +476,9 @@ def _by_provider(domains: Mapping[str, int]) -> dict[str, int]:
     """The deferrals of a provider's domains together, the most first."""
     from petition.sending.rate_limit import provider_of  # noqa: PLC0415 (for --watch alone)
 
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for domain, number in domains.items():
-        provider = provider_of(domain)
-        found[provider] = found.get(provider, 0) + number
+        found[provider_of(domain)] += number
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     rest = sum(number for _, number in ordered[_PROVIDERS:])
     return dict(ordered[:_PROVIDERS]) | ({"others": rest} if rest else {})
