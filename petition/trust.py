@@ -150,13 +150,13 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
     inbox = settings.inbox
     if inbox is None:
         return
-    kind, _, path = inbox.url.partition(":")
-    if kind == "imaps":
+    if inbox.is_imap:
         source = SecretSource.of_login("inbox", inbox.auth)
         effect = f"reads this mailbox and gives its server the {source.kind}"
         yield Request(Section.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
         yield from _login(Section.INBOX, source, inbox, environ, root)
         return
+    kind, _, path = inbox.url.partition(":")
     for name in (path, f"{path}/new", f"{path}/cur"):
         if outside := _outside(str((root / name).resolve()), root):
             effect = "reads the mails there"

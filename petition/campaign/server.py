@@ -53,7 +53,7 @@ class Server:
     @property
     def is_loopback(self) -> bool:
         """Whether the server is on this machine."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
     @property
     def name(self) -> str:
@@ -63,7 +63,8 @@ class Server:
 
 
 @cache  # asked for each row of a list
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, by its name or address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -374,6 +374,11 @@ class Inbox(SettingsTable):
     auth: Literal["password", "xoauth2"] = "password"
     token_command: kinds.OneLine | None = None
 
+    @property
+    def is_imap(self) -> bool:
+        """Whether the mailbox is on a server, and not in files."""
+        return self.url.startswith(kinds.IMAP_SCHEMES)
+
 
 class ListTable(SettingsTable):
     """[lists.NAME]: what is true of everybody on a list in [people]."""

@@ -198,6 +198,8 @@ def _copy(table: dict[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items()}
 
 
+IMAP_SCHEMES = ("imaps://", "imap://")  # TLS at once; STARTTLS, or a server on this machine
+
 _LENGTH = 1_000  # RFC 5322 2.1.1 ends a line at 998
 
 # As long as identity.Signer's tokens and with their letters, so that lengths are checked correctly.
@@ -367,7 +369,7 @@ def _local_time(value: object) -> datetime:
 def _inbox_url(value: object) -> str:
     text = one_line(value)
     parts = _url_parts(text)
-    is_imap = parts.scheme == "imaps" and parts.username and parts.hostname
+    is_imap = text.startswith(IMAP_SCHEMES) and parts.username and parts.hostname
     if not is_imap and not re.match(r"(?:maildir|mbox):.", text):
         hint = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
         raise fault(f"{quoted(text)} is not a mailbox that can be read", hint)

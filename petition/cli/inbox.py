@@ -107,10 +107,10 @@ class _Reader:
 
     def batches(self) -> Iterator[list[Recorded] | None]:
         """All mail of the inbox."""
-        kind, _, path = self.settings.url.partition(":")
-        if kind == "imaps":
+        if self.settings.is_imap:
             yield from self._of_imap()
             return
+        kind, _, path = self.settings.url.partition(":")
         source = MaildirSource(self.root / path) if kind == "maildir" else Mbox(self.root / path)
         while True:
             self.incoming.log.tidy()  # what a dead run had in hand has its true state now

@@ -1,10 +1,12 @@
 """Reads an IMAP mailbox and changes nothing in it: EXAMINE, BODY.PEEK (RFC 9051 6.3.3, 6.4.5).
 
-The only module that imports imap-tools. Certificates are always verified.
+The only module that imports imap-tools. Certificates are always verified; without TLS only a server
+on this machine is read.
 """
 
 import imaplib
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -13,10 +15,11 @@ from itertools import pairwise, takewhile
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from imap_tools import MailBox
+from imap_tools import BaseMailBox
 from imap_tools.errors import ImapToolsError, MailboxTaggedResponseError
 
 from petition import mail_parser
+from petition.campaign.server import is_loopback
 from petition.campaign.settings import Inbox
 from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
@@ -42,11 +45,15 @@ _SIZE = re.compile(rb"RFC822\.SIZE (\d{1,15})(?!\d)")
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
 
 
-class _Client(imaplib.IMAP4_SSL):
+class _Client(imaplib.IMAP4):
     """imaplib's client with limits: it would read, and wait for, all that a server announces."""
 
     expected = 0  # bytes of mails in the reply to the next command
     patience = _COMMAND_SECONDS
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+        self._context = context  # None: without TLS at first
+        super().__init__(host, port, _SECONDS)
 
     def _begin(self) -> None:
         expected, self.expected = self.expected, 0
@@ -54,12 +61,37 @@ class _Client(imaplib.IMAP4_SSL):
         self._left = 2 * expected + _REPLY_BYTES + (mail_parser.BYTES if expected else 0)
         self._until = time.monotonic() + self.patience + expected / _BYTES_A_SECOND
 
-    def open(self, host: str = "", port: int | None = 993, timeout: float | None = None) -> None:
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
         """Connect."""
         self._line = bytearray()  # what has arrived of a line, while IDLE is polled
         self._begin()
         super().open(host, port, timeout)
-        self._stream = self.sock.makefile("rb")
+        self._read_from(self.sock)
+        if self._context:
+            self._encrypt(self._context)
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Begin TLS; nothing that was said before it counts (RFC 9051 11.1)."""
+        status, _ = self._simple_command("STARTTLS")
+        if status != "OK":
+            raise self.error
+        self.sock.settimeout(0)
+        with suppress(BlockingIOError):
+            self._waiting()
+            what = f"{self.host}:{self.port}, or somebody on the way to it, sent text between"
+            hint = "Nothing was sent, not even the password. Try another network"
+            raise ServerTrouble(f"{what} STARTTLS and TLS", f"{hint}, and tell the provider")
+        self.sock.settimeout(_SECONDS)
+        self._encrypt(context)
+        self.untagged_responses.clear()
+        self._get_capabilities()
+
+    def _encrypt(self, context: ssl.SSLContext) -> None:
+        self._read_from(context.wrap_socket(self.sock, server_hostname=self.host))
+
+    def _read_from(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._stream = sock.makefile("rb")
 
     def shutdown(self) -> None:
         """Close the connection."""
@@ -95,11 +127,14 @@ class _Client(imaplib.IMAP4_SSL):
         try:
             if left <= 0:
                 raise TimeoutError  # noqa: TRY301 (as if the socket had raised it)
-            if self.sock.gettimeout():  # 0 while IDLE is polled
+            if may_wait := bool(self.sock.gettimeout()):  # not while IDLE is polled
                 self.sock.settimeout(min(_SECONDS, left))
-            return self._stream.peek(1)
+            piece = self._stream.peek(1)
         except TimeoutError:
             raise self._exceeded("[TIMEOUT] the reply takes too long") from None
+        if not (piece or may_wait):
+            raise BlockingIOError  # as TLS does; without TLS it looks like the end
+        return piece
 
     def _spend(self, size: int) -> None:
         self._left -= size
@@ -116,11 +151,15 @@ class _Client(imaplib.IMAP4_SSL):
         return tag
 
 
-class _Box(MailBox):
+class _Box(BaseMailBox):
     """imap-tools' mailbox over our client."""
 
+    def __init__(self, client: _Client) -> None:
+        self._ours = client
+        super().__init__()
+
     def _get_mailbox_client(self) -> imaplib.IMAP4:
-        return _Client(self._host, self._port, timeout=_SECONDS, ssl_context=self._ssl_context)
+        return self._ours
 
 
 class IdleRefused(ServerTrouble):
@@ -128,21 +167,30 @@ class IdleRefused(ServerTrouble):
 
 
 class Imap:
-    """An open IMAP mailbox, `imaps://user@host:port/FOLDER`; ServerTrouble if it is refused."""
+    """An open IMAP mailbox; ServerTrouble if it is refused.
+
+    `imaps://user@host:port/FOLDER` begins with TLS (RFC 8314), `imap://...` with STARTTLS, which
+    only a server on this machine may do without.
+    """
 
     def __init__(self, settings: Inbox, *, may_idle: bool = True) -> None:
         self._is_idle = self._is_broken_off = False
         self._may_idle = may_idle
         parts = urlsplit(settings.url)
-        self._host, self._port = parts.hostname or "", parts.port or 993
+        is_tls = parts.scheme == "imaps"
+        self._host, self._port = parts.hostname or "", parts.port or (993 if is_tls else 143)
         self._user = unquote(parts.username or "")
         self._folder = unquote(parts.path.strip("/")) or "INBOX"
-        self.name = f"imaps://{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
+        place = f"{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
+        self.name = f"{parts.scheme}://{place}"
         secret = secret_of(settings, self._host, self._user)
         with self._explained("cannot be reached"):
             context = ssl.create_default_context()  # verifies certificates and names
-            self._box = _Box(self._host, self._port, timeout=_SECONDS, ssl_context=context)
+            self._client = _Client(self._host, self._port, context if is_tls else None)
+        self._box = _Box(self._client)
         try:
+            if not is_tls:
+                self._encrypt(context)
             with self._explained("refuses the login"):
                 self._log_in(secret, settings.auth)
             with self._explained(f'has no folder "{self._folder}" to read'):
@@ -175,11 +223,11 @@ class Imap:
     def wait(self) -> None:
         """Wait until something may have arrived: with IDLE, else for a minute."""
         with self._explained("closed the connection"):
-            if self._may_idle and "IDLE" in self._box.client.capabilities:
+            if self._may_idle and "IDLE" in self._client.capabilities:
                 self._idle()
             else:
                 time.sleep(_POLL_SECONDS)
-                self._box.client.noop()
+                self._client.noop()
 
     def close(self) -> None:
         """Log out, or just close the connection in the middle of a command such as IDLE."""
@@ -188,7 +236,7 @@ class Imap:
                 self._client.patience = _GOODBYE_SECONDS
                 self._client.logout()
         with suppress(OSError):
-            self._box.client.shutdown()
+            self._client.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -197,6 +245,18 @@ class Imap:
         # An interrupted command leaves half a reply, after which LOGOUT could wait for long.
         self._is_broken_off = kind is not None
         self.close()
+
+    def _encrypt(self, context: ssl.SSLContext) -> None:
+        """STARTTLS, unless the server is on this machine and takes a password without."""
+        offered = self._client.capabilities
+        if is_loopback(self._host) and "LOGINDISABLED" not in offered:
+            return
+        if "STARTTLS" not in offered:
+            what = f"{self._host}:{self._port} does not offer STARTTLS, so nothing was sent to it"
+            hint = "If the provider has a port for TLS, mostly 993, write imaps:// in [inbox] url"
+            raise ServerTrouble(what, hint)
+        with self._explained("refuses STARTTLS"):  # as does imaplib, after PREAUTH
+            self._client.start_tls(context)
 
     def _log_in(self, secret: Secret, auth: str) -> None:
         if auth == "xoauth2":
@@ -217,7 +277,7 @@ class Imap:
     def _show_token(self, token: str) -> None:
         """XOAUTH2; a server sends its error as a challenge, whose answer is an empty line."""
         answers = iter([f"user={self._user}\x01auth=Bearer {token}\x01\x01".encode()])
-        self._box.client.authenticate("XOAUTH2", lambda _: next(answers, b""))
+        self._client.authenticate("XOAUTH2", lambda _: next(answers, b""))
 
     def _idle(self) -> None:
         self._is_idle = True  # if a person interrupts it, do not wait for its end
@@ -232,7 +292,7 @@ class Imap:
 
     def _validity(self) -> int:
         with self._explained("does not say how its mails are numbered"):
-            _, found = self._box.client.response("UIDVALIDITY")
+            _, found = self._client.response("UIDVALIDITY")
             first = found[0] if found else None
             return _number(first) if isinstance(first, bytes) else 0
 
@@ -308,14 +368,9 @@ class Imap:
                     found[uid] = Fetched(f"{self.validity}:{uid}", bytes(line[1]), uid)
         return found
 
-    @property
-    def _client(self) -> _Client:
-        assert isinstance(self._box.client, _Client)  # noqa: S101 (`_Box` makes no other)
-        return self._box.client
-
     def _command(self, uids: list[int], parts: str) -> tuple[list[Any] | None, str]:
         """What the server answers, or None and why it refuses."""
-        status, answer = self._box.client.uid("FETCH", ",".join(map(str, uids)), parts)
+        status, answer = self._client.uid("FETCH", ",".join(map(str, uids)), parts)
         if status == "OK":
             return list(answer), ""
         said = b" ".join(line for line in answer if isinstance(line, bytes))
@@ -328,6 +383,8 @@ class Imap:
         except ssl.SSLError as fault:
             reason = getattr(fault, "verify_message", "") or fault.reason or "TLS failed"
             hint = f"{certificate_hint(fault)}; the host is in [inbox] url"
+            if fault.reason == "WRONG_VERSION_NUMBER":
+                hint = "It may not begin with TLS: write imap:// in [inbox] url"
             what = f"is not trusted: {reason}"
             raise ServerTrouble(f"{self._host}:{self._port} {what}", hint) from None
         except (imaplib.IMAP4.error, ImapToolsError, *_MALFORMED, OSError, EOFError) as fault:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
+from tests.servers.authority import ELSEWHERE
 from tests.servers.imap_server import PASSWORD, Dovecot, running_dovecot
 
 pytestmark = pytest.mark.component("dovecot", "root")
@@ -96,6 +97,29 @@ def test_a_server_with_an_untrusted_certificate_is_refused(returns: Returns):
     answer = returns.campaign.petition("inbox", status=4)
     assert "is not trusted" in answer.err
     assert "SSL_CERT_FILE" in answer.err
+
+
+@pytest.mark.parametrize(("host", "begins_tls"), [("localhost", False), (ELSEWHERE, True)])
+def test_starttls_is_used_except_on_this_machine(
+    returns: Returns, dovecot: Dovecot, host: str, *, begins_tls: bool
+):
+    returns.campaign.change("petition.toml", dovecot.url, dovecot.plain_url(host))
+    returns.campaign.trust()
+    dovecot.deliver("1.a", returns.reply("p2", "No.").encode())
+    before = len(dovecot.log)
+    assert [one["words"] for one in read(returns)] == ["No."]
+    assert read(returns) == []
+    logins = [line for line in dovecot.log[before:].splitlines() if " Login: " in line]
+    assert ["TLS" in line for line in logins] == [begins_tls, begins_tls]
+
+
+def test_a_server_with_an_untrusted_certificate_is_refused_after_starttls(
+    returns: Returns, dovecot: Dovecot
+):
+    del returns.campaign.env["SSL_CERT_FILE"]
+    returns.campaign.change("petition.toml", dovecot.url, dovecot.plain_url(ELSEWHERE))
+    returns.campaign.trust()
+    assert "is not trusted" in returns.campaign.petition("inbox", status=4).err
 
 
 def test_a_wrong_password_is_reported_but_not_shown(returns: Returns):

@@ -15,7 +15,7 @@ from petition.inbox import imap
 from tests import PATIENCE
 from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
-from tests.servers.authority import Authority
+from tests.servers.authority import ELSEWHERE, Authority
 from tests.servers.imap_scripted import PASSWORD, ScriptedImap, scripted_imap
 
 
@@ -54,6 +54,91 @@ def test_reading_stops_before_a_mail_that_is_refused_and_goes_on_there(
     answer = returns.campaign.petition("inbox", "--json", status=0)
     words = [one["words"] for one in answer.json["mails"]]
     assert words == ["Number 3.", "Number 4."]
+
+
+SAYS_OK = "STARTTLS", lambda tag: [f"{tag} OK go\r\n* 1 EXISTS\r\n".encode()]
+SAYS_NO = "STARTTLS", lambda tag: [f"{tag} NO not today\r\n".encode()]
+PREAUTH = "greeting", b"* PREAUTH welcome\r\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "offers", "does"),
+    [
+        ("localhost", "LOGINDISABLED", None),
+        (ELSEWHERE, "", None),
+        (ELSEWHERE, "STARTTLS", PREAUTH),
+        (ELSEWHERE, "STARTTLS", SAYS_NO),
+        (ELSEWHERE, "STARTTLS", SAYS_OK),
+    ],
+    ids=["not offered here", "not offered there", "logged in already", "refused", "injected"],
+)
+def test_without_starttls_no_password_is_sent(
+    returns: Returns, server: ScriptedImap, host: str, offers: str, does
+):
+    url, server.starts_plain, server.capabilities = server.url, True, offers
+    if does == PREAUTH:
+        server.greeting = does[1]
+    elif does:
+        server.script = dict([does])
+    returns.campaign.change("petition.toml", url, server.url_at(host))
+    returns.campaign.trust()
+    told = returns.campaign.petition("inbox", status=4).err
+    assert f"{host}:{server.port}" in told
+    assert "STARTTLS" in told
+    assert server.connections == 0
+    assert {command.split()[0] for command in server.heard_plain} <= {
+        *("CAPABILITY", "STARTTLS", "LOGOUT")
+    }
+
+
+@pytest.fixture
+def forbidding(server: ScriptedImap, monkeypatch: pytest.MonkeyPatch) -> ScriptedImap:
+    """The server, which takes no password without TLS, not even on this machine."""
+    monkeypatch.setenv("PETITION_INBOX_PASSWORD", PASSWORD)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
+    server.starts_plain, server.capabilities = True, "STARTTLS LOGINDISABLED"
+    return server
+
+
+def test_a_server_on_this_machine_can_demand_starttls(forbidding: ScriptedImap):
+    with imap.Imap(Inbox(url=forbidding.url)) as box:
+        assert box.count(0, None) == 0
+    assert forbidding.heard_plain == ["CAPABILITY", "STARTTLS"]
+    assert forbidding.connections == 1
+
+
+def test_what_a_server_said_before_starttls_does_not_count(forbidding: ScriptedImap):
+    told = b"* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\n"
+    forbidding.script = {
+        "STARTTLS": lambda tag: [told, f"{tag} OK go\r\n".encode()],
+        "CAPABILITY": lambda tag: [
+            *([] if "STARTTLS" in forbidding.heard_plain else [told]),
+            f"{tag} OK done\r\n".encode(),
+        ],
+    }
+    with pytest.raises(ServerTrouble):
+        imap.Imap(Inbox(url=forbidding.url))
+    assert forbidding.connections == 0
+
+
+def test_a_line_that_comes_in_two_pieces_without_tls_does_not_end_a_watch(
+    returns: Returns, server: ScriptedImap
+):
+    def idles(tag: str) -> Iterator[bytes]:
+        server.mails[2] = returns.reply("p2", "Second.").encode()
+        for piece in ("+ idling\r\n", "* 2 EX", "ISTS\r\n", f"{tag} OK done\r\n"):
+            yield piece.encode()
+            time.sleep(0.3)
+
+    url, server.starts_plain = server.url, True
+    server.mails = {1: returns.reply("p1", "First.").encode()}
+    server.script = {"IDLE": idles}
+    returns.campaign.change("petition.toml", url, server.url)
+    returns.campaign.trust()
+    with watching(returns.campaign) as watch:
+        assert watch.words() == "First."
+        assert watch.words() == "Second."
+    assert server.connections == 1
 
 
 def test_a_password_command_that_prints_nothing_is_named(returns: Returns):

@@ -444,7 +444,11 @@ def test_the_inbox_is_not_asked_for_its_mails_before(campaign: SmallCampaign, tm
     with counting_server() as server:
         campaign = campaign.through(server.port)
         campaign.petition(*SEND, status=0)
-        for url in (f"maildir:{mail}", "imaps://me@127.0.0.1:9/INBOX"):
+        for url in (
+            f"maildir:{mail}",
+            "imaps://me@127.0.0.1:9/INBOX",
+            "imap://me@127.0.0.1:9/INBOX",
+        ):
             campaign.write("petition.toml", f'{SETTINGS}[inbox]\nurl = "{url}"\n')
             assert "[inbox] url" in campaign.petition("inbox", status=2).err
         campaign.write("petition.toml", f'{SETTINGS}[inbox]\nurl = "maildir:{mail}"\n')

@@ -1,4 +1,4 @@
-"""A small IMAP server over TLS on loopback that refuses what it is told to, and can hang up."""
+"""A small IMAP server on loopback, with or without TLS, that does what it is told to."""
 
 import re
 import socket
@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from tests.servers.authority import Authority
 
 USER, PASSWORD = "answers@campaign.example", "correct horse"
-_CAPABILITIES = "* CAPABILITY IMAP4rev1 IDLE\r\n"
 
 
 class ScriptedImap:
@@ -25,6 +24,10 @@ class ScriptedImap:
         idling: Whether somebody idles, or has.
         refuses_idle: Whether it says NO to IDLE, which it offers.
         connections: How many have logged in so far.
+        greeting: The first thing it says.
+        starts_plain: Whether TLS begins with STARTTLS only.
+        capabilities: What it can, beside IMAP4rev1 and IDLE.
+        heard_plain: What it was told without TLS.
         script: What it says instead to commands that begin so, made from their tag; behind BYE it
             hangs up.
     """
@@ -40,12 +43,21 @@ class ScriptedImap:
         self.idling = threading.Event()
         self.refuses_idle = False
         self.connections = 0
+        self.greeting = b"* OK ready\r\n"
+        self.starts_plain = False
+        self.capabilities = ""
+        self.heard_plain: list[str] = []
         self.script: dict[str, Callable[[str], Iterable[bytes]]] = {}
 
     @property
     def url(self) -> str:
         """The mailbox, as [inbox] url has it."""
-        return f"imaps://{USER.replace('@', '%40')}@localhost:{self.port}/INBOX"
+        return self.url_at("localhost")
+
+    def url_at(self, host: str) -> str:
+        """The mailbox by another name of this machine."""
+        scheme = "imap" if self.starts_plain else "imaps"
+        return f"{scheme}://{USER.replace('@', '%40')}@{host}:{self.port}/INBOX"
 
     def serve(self) -> None:
         while True:
@@ -61,28 +73,42 @@ class ScriptedImap:
         self._socket.close()
 
     def _converse(self, plain: socket.socket) -> None:
-        with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as wire:
-            wire.sendall(b"* OK ready\r\n")
-            with wire.makefile("rb") as lines:
-                for line in lines:
-                    tag, _, command = line.decode().strip().partition(" ")
-                    if command.startswith("IDLE") and self.hang_ups:
-                        self.hang_ups -= 1
-                        return
-                    scripted = [say for start, say in self.script.items() if start in command]
-                    for piece in scripted[0](tag) if scripted else [self._answer(tag, command)]:
-                        wire.sendall(piece)
-                        if b"* BYE" in piece:
-                            return
-                    if command.startswith("IDLE"):
-                        self.idling.set()
-                    if command.startswith("LOGOUT"):
-                        return
+        with suppress(OSError), plain:
+            if self.starts_plain:
+                plain.sendall(self.greeting)
+                if not self._talk(plain, self.heard_plain):
+                    return
+            with self._context.wrap_socket(plain, server_side=True) as wire:
+                if not self.starts_plain:
+                    wire.sendall(self.greeting)
+                self._talk(wire, [])
+
+    def _talk(self, wire: socket.socket, heard: list[str]) -> bool:
+        """Until it ends; whether TLS begins now."""
+        with wire.makefile("rb") as lines:
+            for line in lines:
+                tag, _, command = line.decode().strip().partition(" ")
+                heard.append(command)
+                if command.startswith("IDLE") and self.hang_ups:
+                    self.hang_ups -= 1
+                    return False
+                scripted = [say for start, say in self.script.items() if start in command]
+                for piece in scripted[0](tag) if scripted else [self._answer(tag, command)]:
+                    wire.sendall(piece)
+                    if b"* BYE" in piece:
+                        return False
+                if command.startswith("IDLE"):
+                    self.idling.set()
+                if command.startswith("LOGOUT"):
+                    return False
+                if command.startswith("STARTTLS"):
+                    return True
+        return False
 
     def _answer(self, tag: str, command: str) -> bytes:
         done = f"{tag} OK done\r\n".encode()
         if command.startswith("CAPABILITY"):
-            return _CAPABILITIES.encode() + done
+            return f"* CAPABILITY IMAP4rev1 IDLE {self.capabilities}\r\n".encode() + done
         if command.startswith("LOGIN"):
             self.connections += 1
         if command.startswith("IDLE") and self.refuses_idle:

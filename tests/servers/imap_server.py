@@ -1,4 +1,4 @@
-"""A Dovecot of our own on loopback: one mailbox over IMAP with TLS, in a temporary folder."""
+"""A Dovecot of our own on loopback: one mailbox over IMAP, in a temporary folder."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests import PATIENCE
 from tests.servers.authority import Authority
+from tests.servers.postfix import free_port
 
 DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin:/bin")
 NOBODY = 65534
@@ -24,7 +25,7 @@ state_dir = {root}/state
 log_path = {root}/dovecot.log
 listen = 127.0.0.1
 protocols = imap
-ssl = required
+ssl = yes
 ssl_cert = <{root}/keys/server.pem
 ssl_key = <{root}/keys/server.key
 mail_location = maildir:{root}/mail
@@ -41,7 +42,7 @@ userdb {{
 service imap-login {{
   chroot =
   inet_listener imap {{
-    port = 0
+    port = {plain_port}
   }}
   inet_listener imaps {{
     port = {port}
@@ -60,10 +61,11 @@ service stats {{
 
 @dataclass(frozen=True, slots=True)
 class Dovecot:
-    """A running Dovecot: its port, the folder of its Maildir and the authority to trust."""
+    """A running Dovecot: the folder of its Maildir, its ports with and without TLS at once."""
 
     root: Path
     port: int
+    plain_port: int
 
     @property
     def authority(self) -> Path:
@@ -74,6 +76,10 @@ class Dovecot:
     def url(self) -> str:
         """The mailbox, as [inbox] url has it."""
         return f"imaps://{USER.replace('@', '%40')}@localhost:{self.port}/INBOX"
+
+    def plain_url(self, host: str = "localhost") -> str:
+        """The mailbox where TLS does not begin at once, by a name of this machine."""
+        return f"imap://{USER.replace('@', '%40')}@{host}:{self.plain_port}/INBOX"
 
     @property
     def log(self) -> str:
@@ -114,14 +120,13 @@ def running_dovecot(more: str = "", users: tuple[str, ...] = ()) -> Iterator[Dov
         Authority(root / "keys").server()
         lines = (f"{user}:{{PLAIN}}{PASSWORD}\n" for user in (USER, *users))
         (root / "users").write_text("".join(lines))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port, plain_port = free_port(), free_port()
         configuration = root / "dovecot.conf"
-        values = {"root": root, "port": port, "nobody": NOBODY, "more": more}
+        ports = {"port": port, "plain_port": plain_port}
+        values = {"root": root, "nobody": NOBODY, "more": more, **ports}
         configuration.write_text(_CONFIGURATION.format(**values))
         process = subprocess.Popen([DOVECOT, "-F", "-c", str(configuration)])
-        dovecot = Dovecot(root, port)
+        dovecot = Dovecot(root, port, plain_port)
         try:
             _wait_for(dovecot, process)
             yield dovecot

@@ -218,6 +218,8 @@ def test_every_key_of_the_contract_is_read(folder):
             "a in [events]: it ends before it starts",
         ),
         ("inbox.url = 'imap://h/x'", 1, 'url in [inbox]: "imap://h/x" is not a mailbox'),
+        ("inbox.url = 'IMAPS://u@h/x'", 1, 'url in [inbox]: "IMAPS://u@h/x" is not a mailbox'),
+        ("inbox.url = 'imap://u:pw@h/x'", 1, "url in [inbox]: ... password"),
         ("inbox.url = 'imaps://u:pw@h/x'", 1, "url in [inbox]: ... password"),
         (
             "inbox.url = 'imaps://u@h/x%22%0D%0Ay EXPUNGE'",
