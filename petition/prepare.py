@@ -392,7 +392,7 @@ def check_list(
     is_empty = True
     for rows in examined.people.table.blocks():
         people, wrong_rows = judge(rows)
-        people, wrong_copies = check(people)
+        people, wrong_copies = check([examined.complete(one) for one in people])
         stage(people)
         examined.problems += wrong_rows
         examined.problems += wrong_copies

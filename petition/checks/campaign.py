@@ -19,7 +19,6 @@ from petition.campaign.names import quoted
 from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
-from petition.campaign.tables import TableRow
 from petition.campaign.text_file import packaged_toml
 from petition.checks import letter as letter_checks
 from petition.checks.letter import CopiedTwice, refused_by, unfit, zone_of
@@ -128,20 +127,12 @@ class Examined:
         if merger and person.language and not person.excluded and merger.language_of(person)[1]:
             self.fallbacks.setdefault(person.language, FirstRows()).add(person)
 
-    def judge(
-        self, people: PeopleList
-    ) -> Callable[[list[TableRow]], tuple[list[Person], list[Problem]]]:
-        """What turns rows of the list into people and problems, block by block."""
+    def judge(self, people: PeopleList) -> ListJudge:
+        """What turns rows of the list into people, not yet completed, and problems."""
         self.passed_over = PassedOver(people.file)
-        judge = ListJudge(people)
         if self.consent:
-            judge = BulkJudge(people, self.consent, self.passed_over)
-
-        def judge_and_complete(rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
-            people, problems = judge(rows)
-            return [self.complete(one) for one in people], problems
-
-        return judge_and_complete
+            return BulkJudge(people, self.consent, self.passed_over)
+        return ListJudge(people)
 
     def rows(self) -> Iterator[Person]:
         """The list's people as they are read."""
@@ -149,7 +140,8 @@ class Examined:
             return
         judge = self.judge(self.people)
         for rows in self.people.table.blocks():
-            people, problems = judge(rows)
+            judged, problems = judge(rows)
+            people = [self.complete(one) for one in judged]
             self.bare.look_at(people)
             self.problems += problems
             yield from people
