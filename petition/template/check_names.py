@@ -367,7 +367,8 @@ def _asked(texts: Sequence[LetterText]) -> Mapping[str, set[str] | None]:
     """The fields that a letter chooses by, each with its values; None: values of the recipient."""
     asked: dict[str, set[str] | None] = {}
     sources = [source for text in texts for source in (text.subject, text.body)]
-    used = [one for source in sources for one in sandbox.tree_of(source).find_all(nodes.Filter)]
+    trees = [sandbox.tree_of(source) for source in sources]
+    used = [one for tree in trees for one in sandbox.nodes_of(tree, nodes.Filter)]
     for pair in (pair for one in used if one.name == "where" for pair in _keywords_of(one)):
         known = asked.setdefault(pair.key, set())
         if not isinstance(pair.value, nodes.Const):

@@ -30,7 +30,7 @@ from petition.template.markdown import (
     read_plain,
     soft_line_ends,
 )
-from petition.template.sandbox import LetterEnvironment, template_syntax, tree_of
+from petition.template.sandbox import LetterEnvironment, nodes_of, template_syntax, tree_of
 from petition.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
 from petition.template.tags import (
     TAG,
@@ -104,7 +104,7 @@ def compile_path(
 def names_in(text: LetterText) -> set[str]:
     """The names that a letter's text uses, as far as it can be read."""
     trees = (tree_of(text.subject), tree_of(text.body))
-    return {name.name for tree in trees for name in tree.find_all(nodes.Name)}
+    return {name.name for tree in trees for name in nodes_of(tree, nodes.Name)}
 
 
 def joined_lines(text: LetterText) -> list[tuple[int, int]]:

@@ -520,9 +520,15 @@ def count_yes_no(tree: nodes.Node, yes_no: Container[str], columns: Container[st
 
 
 def nodes_of(tree: nodes.Node, kind: type[T] | tuple[type[T], ...]) -> list[T]:
-    """The nodes of a kind, also the topmost one."""
-    own = [tree] if isinstance(tree, kind) else []
-    return [*own, *tree.find_all(kind)]
+    """The nodes of a kind, also the topmost one, of a tree that may be too deep to be compiled."""
+    found: list[T] = []
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, kind):
+            found.append(node)
+        waiting += [*node.iter_child_nodes()][::-1]
+    return found
 
 
 def can_grow(tree: nodes.Template, tag_count: int) -> bool:
