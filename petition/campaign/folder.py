@@ -5,8 +5,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from petition.campaign.demands import Demand, compare_demands, read_demands
-from petition.campaign.letter import Letter, read_letter
+from petition.campaign.letter import Demand, Letter, compare_demands, read_demands, read_letter
 from petition.campaign.names import language_tag, nearest_hint, quoted
 from petition.campaign.people import ListJudge, PeopleList, open_people
 from petition.campaign.settings import (

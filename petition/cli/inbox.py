@@ -19,10 +19,10 @@ from petition.cli import output
 from petition.cli.answer import show_unmatched
 from petition.cli.workspace import Json, Workspace
 from petition.errors import ExitStatus, ServerTrouble, UsageError
+from petition.inbox import Finding, Kind
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
-from petition.inbox.patterns import Finding, Kind
 from petition.outbox.inbound import Incoming, Recorded
 from petition.trust import Section
 

@@ -2,7 +2,7 @@
 
 The only module that imports flufl.bounce, whose patterns for old and rare mail servers come after
 RFC 3464 and our own. A bounce is permanent only if it says that there is no such address
-(smtp/refusals.py).
+(smtp/replies.py).
 """
 
 import email
@@ -17,7 +17,7 @@ from flufl.bounce import all_failures
 
 from petition import mail_parser
 from petition.address import folded
-from petition.inbox.patterns import Finding, Kind, alternatives, pattern
+from petition.inbox import Finding, Kind, alternatives, pattern
 from petition.mail_parser import (
     Headers,
     MailPart,
@@ -28,7 +28,7 @@ from petition.mail_parser import (
     read_headers,
     returned_headers,
 )
-from petition.smtp.refusals import UNSURE, Cause, judge, names_domain
+from petition.smtp.replies import UNSURE, Cause, cause_of, names_domain
 
 _TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ADDRESS_IN_REPORT = re.compile(
@@ -213,7 +213,7 @@ def _is_about_delivery(mail: MailPart, text: str) -> bool:
     address = first_address(headers.text("from"))
     is_person = address and not _DAEMON.search(address.rpartition("@")[0] + "@")
     if _is_daemon(mail) and not (is_reply and is_person):
-        return by_subject or opens or _says_so(text) or judge("", text[:2_000])[0].is_permanent
+        return by_subject or opens or _says_so(text) or cause_of("", text[:2_000])[0].is_permanent
     if is_reply:
         return False  # a person who answers a bounce, or passes one on
     if takes_no_reply(mail) or has_null_sender(mail) or "auto-submitted" in headers:
@@ -286,8 +286,8 @@ def _judge_wider(
     status: str, words: str, more: str, ours: tuple[str, ...]
 ) -> tuple[Cause, str | None]:
     """Judge a refusal; if that leaves the cause open, by what is said around it."""
-    verdict = judge(status, words, ours)
-    wider = judge(status, more) if verdict[0] in UNSURE else verdict
+    verdict = cause_of(status, words, ours)
+    wider = cause_of(status, more) if verdict[0] in UNSURE else verdict
     return verdict if wider[0] in UNSURE else wider
 
 
@@ -324,7 +324,7 @@ def _of_ses(mail: MailPart) -> Finding | None:
         for one in told["bounce"]["bouncedRecipients"][:_RECIPIENTS]:
             status, said = str(one.get("status", "")), str(one.get("diagnosticCode", ""))
             who = str(one["emailAddress"])
-            verdict = judge(status, said, _our_domains(mail, who))
+            verdict = cause_of(status, said, _our_domains(mail, who))
             found.append(_finding(False, who, verdict, said))
         return found[0]._replace(others=tuple(found[1:]))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):

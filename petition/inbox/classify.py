@@ -10,9 +10,9 @@ A pure function of the mail's bytes: nothing is looked up, fetched, run or writt
 
 import re
 
+from petition.inbox import Finding, Kind, alternatives, pattern
 from petition.inbox.bounce import bounce_of, has_null_sender, returned, takes_no_reply
 from petition.inbox.own_words import own_words
-from petition.inbox.patterns import Finding, Kind, alternatives, pattern
 from petition.mail_parser import (
     Headers,
     MailPart,

@@ -12,10 +12,10 @@ from typing import BinaryIO, NamedTuple
 
 from petition import mail_parser
 from petition.errors import ServerTrouble, UsageError
+from petition.inbox import Finding, Kind
 from petition.inbox.bounce import returned
 from petition.inbox.classify import classify, feedback_report, set_aside
 from petition.inbox.own_words import own_words
-from petition.inbox.patterns import Finding, Kind
 from petition.mail_parser import (
     MailPart,
     SetAside,

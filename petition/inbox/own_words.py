@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
 
-from petition.inbox.patterns import alternatives, pattern
+from petition.inbox import alternatives, pattern
 from petition.mail_parser import ALL_TEXT_LENGTH, QUOTE_MARK, MailPart
 
 _LINES = 5_000

@@ -7,9 +7,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from petition.address import Mailbox, is_of
-from petition.campaign.demands import Demand
 from petition.campaign.folder import SETTINGS_FILE, Campaign
-from petition.campaign.letter import UNANSWERED, Letter, LetterText
+from petition.campaign.letter import UNANSWERED, Demand, Letter, LetterText
 from petition.campaign.settings import EventSettings
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem

@@ -179,7 +179,7 @@ class Received:
     message_id: str = ""
     sender: str = ""
     subject: str = ""  # decoded
-    kind: str | None = None  # inbox.patterns.Kind; None: it was set aside
+    kind: str | None = None  # inbox.Kind; None: it was set aside
     recipient: str | None = None  # whom it names
     status: str | None = None  # the enhanced status code of a bounce or delay
     permanent: bool | None = None  # whether a bounce says that there is no such address

@@ -16,8 +16,7 @@ from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.sending.rate_limit import SLOWED_SECONDS, Pace, provider_of
 from petition.smtp.login import OpeningTrouble
-from petition.smtp.refusals import judge
-from petition.smtp.replies import Outcome, Reply, Scope, Stage, Verdict
+from petition.smtp.replies import Outcome, Reply, Scope, Stage, Verdict, cause_of
 
 
 class CopyResult(NamedTuple):
@@ -226,7 +225,7 @@ class CircuitBreaker:
 def _denies_mailbox(reply: Reply) -> bool:
     """Whether a reply says that there is no such mailbox, and its words say nothing else."""
     code = reply.enhanced or ""
-    return code in _NO_MAILBOX and judge(code, reply.text)[0].is_permanent
+    return code in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
 
 
 def _is_refused_by_policy(verdict: Verdict) -> bool:

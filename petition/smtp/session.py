@@ -22,8 +22,16 @@ from petition.merge.message import Email
 from petition.smtp import login
 from petition.smtp.login import Say, log_in
 from petition.smtp.replies import Loss, Reply, Stage, Verdict
-from petition.smtp.transaction import Announcement, Following, MailTransaction, Offers, Permit
-from petition.smtp.wire import ReplyParser, Wire, WireError
+from petition.smtp.transaction import (
+    Announcement,
+    Following,
+    MailTransaction,
+    Offers,
+    Permit,
+    ReplyParser,
+    Wire,
+    WireError,
+)
 
 
 class StartTlsGuard(asyncio.Protocol):

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from petition.campaign.demands import Demand
-from petition.campaign.letter import LetterText
+from petition.campaign.letter import Demand, LetterText
 from petition.errors import Problem
 from petition.template.bodies import write_page, write_plain
 from petition.template.check_names import NameCheck, check_statements, chosen

@@ -19,7 +19,7 @@ from petition.outbox.known_logs import FILE
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.sqlite import SqliteDatabase
-from petition.smtp.wire import Wire
+from petition.smtp.transaction import Wire
 
 Function = Callable[..., Any]
 

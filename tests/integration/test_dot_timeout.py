@@ -12,7 +12,7 @@ import pytest
 
 from petition.smtp.replies import Outcome
 from petition.smtp.session import Session
-from petition.smtp.wire import LATE_SECONDS, LOOK_SECONDS
+from petition.smtp.transaction import LATE_SECONDS, LOOK_SECONDS
 from tests import PATIENCE
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.visitor import Permit, address, letter

@@ -1,6 +1,6 @@
 import pytest
 
-from petition.campaign.demands import Demand, compare_demands, read_demands
+from petition.campaign.letter import Demand, compare_demands, read_demands
 from tests.unit.campaign.samples import Said
 
 

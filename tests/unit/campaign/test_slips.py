@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.demands import read_demands
+from petition.campaign.letter import read_demands
 from petition.campaign.people import open_people
 from petition.campaign.text_file import may_reorder, reorders
 from petition.errors import Level

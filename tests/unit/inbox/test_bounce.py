@@ -5,11 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from petition.inbox import bounce
+from petition.inbox import Kind, bounce
 from petition.inbox.classify import explain
-from petition.inbox.patterns import Kind
 from petition.mail_parser import read_mail
-from petition.smtp.refusals import PHRASES, Cause, judge
+from petition.smtp.replies import PHRASES, Cause, cause_of
 from tests.unit.inbox.test_classify import rows
 
 ANSWER = b"From: a@kaz.example\nTo: b@campaign.example\nSubject: Re: x\n\nWe have read it.\n"
@@ -33,16 +32,16 @@ WORDS = {
 
 @pytest.mark.parametrize("row", rows("refusals.csv"), ids=lambda row: row["words"][:60])
 def test_a_refusal_says_whether_there_is_such_an_address(row: dict[str, str]):
-    cause, _ = judge("", row["words"])
+    cause, _ = cause_of("", row["words"])
     assert cause.is_permanent is (row["permanent"] == "yes"), cause
 
 
 @pytest.mark.parametrize(("first", "second"), [*pairwise(WORDS)])
 def test_the_first_heading_that_matches_decides(first: str, second: str):
     (cause, words), (other, more) = WORDS[first], WORDS[second]
-    assert judge("", words)[0] is cause
-    assert judge("", more)[0] is other
-    assert judge("", f"{more}; {words}")[0] is cause
+    assert cause_of("", words)[0] is cause
+    assert cause_of("", more)[0] is other
+    assert cause_of("", f"{more}; {words}")[0] is cause
 
 
 def test_the_headings_are_in_the_order_in_which_they_count():
@@ -53,7 +52,7 @@ def test_the_headings_are_in_the_order_in_which_they_count():
 def test_a_code_outweighs_vague_words_but_not_clear_ones(name: str):
     cause, words = WORDS[name]
     is_vague = list(WORDS).index(name) >= list(WORDS).index("loop")
-    assert judge("5.2.2", words)[0] is (Cause.FULL if is_vague else cause)
+    assert cause_of("5.2.2", words)[0] is (Cause.FULL if is_vague else cause)
 
 
 def test_a_persons_answer_is_not_searched_for_a_servers_words(

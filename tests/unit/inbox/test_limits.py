@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition import mail_parser
-from petition.inbox import classify
+from petition.inbox import Finding, Kind, classify
 from petition.inbox.bounce import bounce_of
 from petition.inbox.classify import explain
 from petition.inbox.mailboxes import Fetched, received
-from petition.inbox.patterns import Finding, Kind
 from petition.mail_parser import MailPart
 from tests.unit.inbox.test_classify import SAMPLES
 

@@ -7,9 +7,8 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from petition.address import Mailbox
-from petition.campaign.demands import Demand
 from petition.campaign.folder import Campaign
-from petition.campaign.letter import FrontMatter, Letter, LetterText
+from petition.campaign.letter import Demand, FrontMatter, Letter, LetterText
 from petition.campaign.people import Person
 from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory

@@ -7,8 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from petition.address import Mailbox
-from petition.campaign.demands import Demand
-from petition.campaign.letter import Letter
+from petition.campaign.letter import Demand, Letter
 from petition.identity import Signer
 from petition.merge.document import Frozen, differences
 from petition.merge.freeze import freeze

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from petition.campaign.demands import Demand
+from petition.campaign.letter import Demand
 from petition.identity import Signer
 from petition.merge.message import Merger
 from tests.unit.merge.letters import (

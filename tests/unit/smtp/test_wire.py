@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.smtp.replies import Loss
-from petition.smtp.wire import MAX_LINE, MAX_REPLY, ReplyParser, WireError
+from petition.smtp.transaction import MAX_LINE, MAX_REPLY, ReplyParser, WireError
 
 
 def replies(*pieces):

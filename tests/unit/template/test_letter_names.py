@@ -2,7 +2,7 @@
 
 import pytest
 
-from petition.campaign.demands import Demand
+from petition.campaign.letter import Demand
 from petition.errors import Problem
 from tests.unit.merge.letters import DEMANDS, problems_of, signatory, text_of
 
