@@ -107,6 +107,12 @@ def look_of(packed: ZipFile, sheet: str) -> Look:
 class _Reader:
     """Gets the tags of a part by their local names."""
 
+    def listen(self, parser: expat.XMLParserType) -> None:
+        """Have a parser call the methods below."""
+        parser.StartElementHandler = lambda tag, attributes: self.start(_local(tag), attributes)
+        parser.CharacterDataHandler = self.text
+        parser.EndElementHandler = lambda tag: self.end(_local(tag))
+
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """A tag begins."""
 
@@ -120,9 +126,7 @@ class _Reader:
 def _read(packed: ZipFile, part: str, reader: _Reader) -> None:
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = lambda tag, attributes: reader.start(_local(tag), attributes)
-    parser.CharacterDataHandler = reader.text
-    parser.EndElementHandler = lambda tag: reader.end(_local(tag))
+    reader.listen(parser)
     parser.StartDoctypeDeclHandler = refuse_doctype
     with packed.open(part) as stream:
         parser.ParseFile(stream)
@@ -185,37 +189,49 @@ class _Styles(_Reader):
 class _Xlsx(_Reader):
     def __init__(self, codes: list[_Code | None], look: Look) -> None:
         self._codes, self._look = dict(enumerate(codes)), look
-        self._row = self._column = 0
-        self._is_error = self._is_value = False
+        self._row = 0
+        self._reference, self._further = "", 0  # the last one in the row, and the cells after it
         self._text = ""
 
+    def listen(self, parser: expat.XMLParserType) -> None:
+        """What is in a tag, and where it ends, matters of error cells alone: they are few."""
+        self._parser = parser
+        parser.StartElementHandler = self.start
+
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        tag = _local(tag) if ":" in tag else tag
         if tag == "c":
-            self._column += 1
+            self._further += 1
             if "r" in attributes:
-                letters = attributes["r"].rstrip("0123456789")
-                self._column = column_number(letters)
-                self._row = int(attributes["r"][len(letters) :])
+                self._reference, self._further = attributes["r"], 0
             kind = attributes.get("t", "n")
-            self._is_error = kind == "e"
-            if kind in {"n", "d"} and (code := self._codes.get(int(attributes.get("s", "0")))):
-                self._look.add(self._row, self._column, code)
-        elif tag == "v":
-            self._is_value, self._text = self._is_error, ""
+            if kind == "e":
+                self._parser.CharacterDataHandler = self.text
+                self._parser.EndElementHandler = lambda tag: self.end(_local(tag))
+            elif kind in {"n", "d"} and (code := self._codes.get(int(attributes.get("s", "0")))):
+                self._look.add(*self._place(), code)
         elif tag == "row":
-            self._row = int(attributes["r"]) if "r" in attributes else self._row + 1
-            self._column = 0
+            self._row = int(attributes["r"]) if "r" in attributes else self._place()[0] + 1
+            self._reference, self._further = "", 0
             if attributes.get("hidden", "0") in {"1", "true"}:
                 self._look.hidden_rows.add(self._row)
+        elif tag == "v":
+            self._text = ""
 
     def text(self, text: str) -> None:
-        if self._is_value:
-            self._text += text
+        self._text += text
 
     def end(self, tag: str) -> None:
-        if self._is_value and tag == "v":
-            self._is_value = False
-            self._look.add(self._row, self._column, ErrorCell(self._text.strip() or "#ERROR"))
+        if tag == "v":
+            self._look.add(*self._place(), ErrorCell(self._text.strip() or "#ERROR"))
+        if tag in {"v", "c"}:
+            self._parser.CharacterDataHandler = self._parser.EndElementHandler = None
+
+    def _place(self) -> tuple[int, int]:
+        letters = self._reference.rstrip("0123456789")
+        if letters != self._reference:
+            self._row = int(self._reference[len(letters) :])
+        return self._row, column_number(letters) + self._further
 
 
 class _Ods(_Reader):
@@ -349,6 +365,7 @@ def code_of(number: int, written: str | None) -> str | None:
     return code if is_known or shows_no_seconds(code) else None
 
 
+@lru_cache(maxsize=1024)
 def shows_no_seconds(code: str) -> bool:
     """Whether a format is that of a time of the day in hours and minutes."""
     letters = _UNSHOWN.sub("", code)
@@ -372,13 +389,14 @@ def shown_number(value: float, code: str) -> str:
     return sign + shown if re.search("[1-9]", shown) else shown
 
 
+@lru_cache(maxsize=1024)
 def _sections(code: str) -> list[str]:
     return re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', code)
 
 
 def _filled(section: str, number: Decimal) -> str:
     """The digits of a number in the places of a section."""
-    tokens = list(_tokens(section))
+    tokens = _tokens(section)
     kinds = [kind for kind, _ in tokens]
     places = [at for at, kind in enumerate(kinds) if kind == "digit"]
     if not places:
@@ -421,10 +439,13 @@ def _whole_digits(
         yield at, text
 
 
-def _tokens(section: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=1024)
+def _tokens(section: str) -> list[tuple[str, str]]:
+    tokens = list[tuple[str, str]]()
     for found in _TOKEN.finditer(section):
         match found.lastgroup:
             case "digit" | "point" | "group" | "percent" as kind:
-                yield kind, found.group()
+                tokens.append((kind, found.group()))
             case "quoted" | "escaped" | "currency" | "sign" as kind:
-                yield "text", found[kind]
+                tokens.append(("text", found[kind]))
+    return tokens

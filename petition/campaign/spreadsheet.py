@@ -100,22 +100,19 @@ class SheetFile:
         """
         sheet, width = self._sheet(), 0
         for row, values in enumerate(sheet.iter_rows(), 1):
-            if any(isinstance(value, str) and len(value) > _CELL_LENGTH for value in values):
+            cells = self._look.of(row, values, _text)
+            if max(map(len, cells), default=0) > _CELL_LENGTH:
                 yield row, Problem(self.file, row, *_LONG)
                 continue
-            cells = self._look.of(row, values, _text)
             if not any(cells):
                 continue
             if not width:  # columns without a heading at the end are blank cells, no columns
                 width = max(at for at, cell in enumerate(cells, 1) if cell)
             elif self._reading.hidden == "skip" and row in self._look.hidden_rows:
                 continue
-            errors = (
-                at
-                for at, cell in enumerate(cells[:width])
-                if isinstance(cell, sheet_look.ErrorCell)
-            )
-            if (at := next(errors, None)) is not None and not self._reading.is_search:
+            kinds = list(map(type, cells[:width]))
+            if sheet_look.ErrorCell in kinds and not self._reading.is_search:
+                at = kinds.index(sheet_look.ErrorCell)
                 place = f"{sheet_look.column_letters(at + 1)}{row}"
                 what, hint = f"the cell {place} shows the error {cells[at]}", "Correct its formula"
                 yield row, Problem(self.file, row, what, f"{hint}, or empty it", mark=at)
