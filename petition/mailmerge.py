@@ -101,112 +101,6 @@ class ForeignTemplate:
             raise UsageError(str(fault).rstrip("."), "Correct the template or the row") from None
 
 
-def written_out(text: str, marked: Marked, names: Mapping[str, str], empty: Collection[str]) -> str:
-    """A text with its tags back in their places, and new names in them.
-
-    `empty` are old names that can be empty: a tag that prints only one of them then prints nothing.
-    """
-
-    def written(mark: re.Match[str]) -> str:
-        tag = marked.tag(mark.group())
-        source = renamed(tag.source, names)
-        if tag.role is Role.FIELD and tag.source in empty:
-            source += ' or ""'
-        return f"{{{{ {source} }}}}" if tag.role is Role.FIELD else f"{{% {source} %}}"
-
-    return TAG.sub(written, text)
-
-
-def renamed(source: str, names: Mapping[str, str]) -> str:
-    """An expression or statement with other names for its variables."""
-    lexed = list(template_syntax().lexer.tokeniter(f"{{{{ {source} }}}}", None))[1:-1]
-    words: list[tuple[str, str]] = [(kind, word) for _, kind, word in lexed]
-    solid = [number for number, (kind, _) in enumerate(words) if kind != "whitespace"]
-    made = [word for _, word in words]
-    depth = 0
-    for at, number in enumerate(solid):
-        kind, word = words[number]
-        before = words[solid[at - 1]][1] if at else ""
-        after = words[solid[at + 1]][1] if at + 1 < len(solid) else ""
-        if kind == "operator":
-            depth += (word in "([{") - (word in ")]}")
-        is_keyword = after == "=" and depth > 0
-        is_test = before == "is" or (before == "not" and at > 1 and words[solid[at - 2]][1] == "is")
-        if kind == "name" and before not in _NO_NAME_BEHIND and not (is_keyword or is_test):
-            made[number] = names.get(word, word)
-    return "".join(made).strip()
-
-
-_ANYWHERE = re.compile(r"[\\`*<&\[\]]|(?<![^\W_])_|_(?![^\W_])|!(?=\[)")
-_AT_START = re.compile(r"(?:[#>+=|:~-]|(?<=\d)[.)])")
-_NUMBER = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
-_LINK = re.compile(r"https?://[^\s<>\"'\\{}]*[^\s<>\"'\\{}.,;:!?)\]]")
-_SIGNATURE = "-- "  # RFC 3676 4.3: its blank belongs to it
-_BLANKS = {" ": "&#32;", "\t": "&#9;"}
-
-
-def plain_as_markdown(marked: Marked) -> str:
-    """A plain text as Markdown that comes out as it was typed; its marks stay."""
-    lines = marked.text.split("\n")
-    is_text = [*(_is_text(line, marked) for line in lines), False]
-    made = []
-    for number, line in enumerate(lines):
-        if is_text[number]:
-            made.append(_escaped(line, marked) + ("\\" if is_text[number + 1] else ""))
-        else:
-            made.append(line.strip())
-    return "\n".join(made).strip("\n") + "\n"
-
-
-def markdown_as_markdown(marked: Marked) -> str:
-    """A Markdown text of mailmerge, where every line end is a line break; UsageError for HTML."""
-    if html := first_html(TAG.sub("x", marked.text)):
-        what = f"there is HTML in the Markdown: {html.splitlines()[0][:60]}"
-        raise UsageError(what, "Write it in Markdown; petition shows HTML as text")
-    soft = soft_line_ends(marked)
-    lines = marked.text.split("\n")
-    made = [f"{line.rstrip()}\\" if number in soft else line for number, line in enumerate(lines)]
-    return "\n".join(made).strip("\n") + "\n"
-
-
-def _is_text(line: str, marked: Marked) -> bool:
-    """Whether a line has more than blanks and statements."""
-    return any(not TAG.match(char) or _is_field(char, marked) for char in "".join(line.split()))
-
-
-def _is_field(mark: str, marked: Marked) -> bool:
-    return marked.tag(mark).role is Role.FIELD
-
-
-def _escaped(line: str, marked: Marked) -> str:
-    text = line.lstrip(" \t")
-    indent = "".join(_BLANKS[char] for char in line[: len(line) - len(text)])
-    made = "".join(_pieces(text.rstrip(" \t"), marked))
-    if _AT_START.match(made):
-        made = f"\\{made}"
-    elif number := _NUMBER.match(made):
-        made = f"{number[1]}\\{made[number.end(1) :]}"
-    if line == _SIGNATURE:
-        made += _BLANKS[" "]
-    return indent + made
-
-
-def _pieces(text: str, marked: Marked) -> Iterator[str]:
-    end = 0
-    for link in _LINK.finditer(text):
-        yield _ANYWHERE.sub(r"\\\g<0>", text[end : link.start()])
-        yield f"<{link[0]}>" if _is_whole(link[0], marked) else _ANYWHERE.sub(r"\\\g<0>", link[0])
-        end = link.end()
-    yield _ANYWHERE.sub(r"\\\g<0>", text[end:])
-
-
-def _is_whole(link: str, marked: Marked) -> bool:
-    """Whether a link leads to a host that the letter itself names, whatever is in the fields."""
-    host = re.split(r"[/?#]", link.partition("://")[2])[0]
-    marks = TAG.findall(link)
-    return bool(host) and not TAG.search(host) and all(_is_field(mark, marked) for mark in marks)
-
-
 @dataclass(frozen=True, slots=True)
 class Header:
     """A header of the template, or its body: its line, and its value with tags."""
@@ -641,3 +535,109 @@ def _quoted(value: str | list[str]) -> str:
     """A value as TOML and YAML both read it: JSON, with control characters escaped."""
     made = json.dumps(value, ensure_ascii=False)
     return re.sub(r"[\x7f-\x9f\u2028\u2029\ufeff]", lambda one: f"\\u{ord(one[0]):04x}", made)
+
+
+_ANYWHERE = re.compile(r"[\\`*<&\[\]]|(?<![^\W_])_|_(?![^\W_])|!(?=\[)")
+_AT_START = re.compile(r"(?:[#>+=|:~-]|(?<=\d)[.)])")
+_NUMBER = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
+_LINK = re.compile(r"https?://[^\s<>\"'\\{}]*[^\s<>\"'\\{}.,;:!?)\]]")
+_SIGNATURE = "-- "  # RFC 3676 4.3: its blank belongs to it
+_BLANKS = {" ": "&#32;", "\t": "&#9;"}
+
+
+def plain_as_markdown(marked: Marked) -> str:
+    """A plain text as Markdown that comes out as it was typed; its marks stay."""
+    lines = marked.text.split("\n")
+    is_text = [*(_is_text(line, marked) for line in lines), False]
+    made = []
+    for number, line in enumerate(lines):
+        if is_text[number]:
+            made.append(_escaped(line, marked) + ("\\" if is_text[number + 1] else ""))
+        else:
+            made.append(line.strip())
+    return "\n".join(made).strip("\n") + "\n"
+
+
+def markdown_as_markdown(marked: Marked) -> str:
+    """A Markdown text of mailmerge, where every line end is a line break; UsageError for HTML."""
+    if html := first_html(TAG.sub("x", marked.text)):
+        what = f"there is HTML in the Markdown: {html.splitlines()[0][:60]}"
+        raise UsageError(what, "Write it in Markdown; petition shows HTML as text")
+    soft = soft_line_ends(marked)
+    lines = marked.text.split("\n")
+    made = [f"{line.rstrip()}\\" if number in soft else line for number, line in enumerate(lines)]
+    return "\n".join(made).strip("\n") + "\n"
+
+
+def _is_text(line: str, marked: Marked) -> bool:
+    """Whether a line has more than blanks and statements."""
+    return any(not TAG.match(char) or _is_field(char, marked) for char in "".join(line.split()))
+
+
+def _is_field(mark: str, marked: Marked) -> bool:
+    return marked.tag(mark).role is Role.FIELD
+
+
+def _escaped(line: str, marked: Marked) -> str:
+    text = line.lstrip(" \t")
+    indent = "".join(_BLANKS[char] for char in line[: len(line) - len(text)])
+    made = "".join(_pieces(text.rstrip(" \t"), marked))
+    if _AT_START.match(made):
+        made = f"\\{made}"
+    elif number := _NUMBER.match(made):
+        made = f"{number[1]}\\{made[number.end(1) :]}"
+    if line == _SIGNATURE:
+        made += _BLANKS[" "]
+    return indent + made
+
+
+def _pieces(text: str, marked: Marked) -> Iterator[str]:
+    end = 0
+    for link in _LINK.finditer(text):
+        yield _ANYWHERE.sub(r"\\\g<0>", text[end : link.start()])
+        yield f"<{link[0]}>" if _is_whole(link[0], marked) else _ANYWHERE.sub(r"\\\g<0>", link[0])
+        end = link.end()
+    yield _ANYWHERE.sub(r"\\\g<0>", text[end:])
+
+
+def _is_whole(link: str, marked: Marked) -> bool:
+    """Whether a link leads to a host that the letter itself names, whatever is in the fields."""
+    host = re.split(r"[/?#]", link.partition("://")[2])[0]
+    marks = TAG.findall(link)
+    return bool(host) and not TAG.search(host) and all(_is_field(mark, marked) for mark in marks)
+
+
+def written_out(text: str, marked: Marked, names: Mapping[str, str], empty: Collection[str]) -> str:
+    """A text with its tags back in their places, and new names in them.
+
+    `empty` are old names that can be empty: a tag that prints only one of them then prints nothing.
+    """
+
+    def written(mark: re.Match[str]) -> str:
+        tag = marked.tag(mark.group())
+        source = renamed(tag.source, names)
+        if tag.role is Role.FIELD and tag.source in empty:
+            source += ' or ""'
+        return f"{{{{ {source} }}}}" if tag.role is Role.FIELD else f"{{% {source} %}}"
+
+    return TAG.sub(written, text)
+
+
+def renamed(source: str, names: Mapping[str, str]) -> str:
+    """An expression or statement with other names for its variables."""
+    lexed = list(template_syntax().lexer.tokeniter(f"{{{{ {source} }}}}", None))[1:-1]
+    words: list[tuple[str, str]] = [(kind, word) for _, kind, word in lexed]
+    solid = [number for number, (kind, _) in enumerate(words) if kind != "whitespace"]
+    made = [word for _, word in words]
+    depth = 0
+    for at, number in enumerate(solid):
+        kind, word = words[number]
+        before = words[solid[at - 1]][1] if at else ""
+        after = words[solid[at + 1]][1] if at + 1 < len(solid) else ""
+        if kind == "operator":
+            depth += (word in "([{") - (word in ")]}")
+        is_keyword = after == "=" and depth > 0
+        is_test = before == "is" or (before == "not" and at > 1 and words[solid[at - 2]][1] == "is")
+        if kind == "name" and before not in _NO_NAME_BEHIND and not (is_keyword or is_test):
+            made[number] = names.get(word, word)
+    return "".join(made).strip()

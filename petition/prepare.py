@@ -43,6 +43,11 @@ from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000
 _RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
+_ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
+
+KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
+# Copies that are parsed in full before a run, which does so itself with each of its first hundred.
+READ_BACK_BEFORE_RUN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,73 +74,212 @@ class SendOptions:
         return Mode.AGAIN if self.is_for_all else Mode.AGAIN_CHOSEN
 
 
-class FollowUp:
-    """Completes the rows of a follow-up's list, for those whose answer is one of `allowed`."""
+class PlanRefused(UsageError):
+    """A letter that was sent before is not sent as it is now; `needs` says what it would take."""
 
-    def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
-        self._log = log
-        self._follows = follows
-        self._gate = Gate(log, follows, allowed)
-        self._mergers: dict[int, Merger] = {}
+    def __init__(self, what: str, hint: str, *, needs: str) -> None:
+        super().__init__(what, hint)
+        self.needs = needs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which text goes out in which revision, and why it may not."""
+
+    frozen: Frozen
+    revision: int
+    is_new: bool
+    mode: Mode = Mode.CONTINUE  # whom this send is for
+    meant_for: Mode = Mode.CONTINUE  # whom the revision is for, in this send and later ones
+    widens: bool = False  # the revision was meant for fewer before
+    may_begin_another: bool = False  # `--again`: begin another revision if this one is finished
+    changes: tuple[str, ...] = ()
+    frozen_at: datetime | None = None
+    renamed_from: str | None = None
+
+    def refusal(self, can_revise: Callable[[], bool] = lambda: True) -> PlanRefused | None:
+        """Why a person must first say what they want; None: it can be sent.
+
+        `can_revise` says whether there is anybody whom `--revise` would reach.
+        """
+        if self.renamed_from:
+            return PlanRefused(
+                f"letters/{self.frozen.letter}.md is the letter that was sent as"
+                f' "{self.renamed_from}": under another name everyone would get it twice',
+                f"Rename it back to letters/{self.renamed_from}.md; if it is another letter,"
+                f" put letters/{self.renamed_from}.md back beside it",
+                needs=f"the name {self.renamed_from}",
+            )
+        if self.changes and self.frozen_at:
+            day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
+            what = f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
+            what += "; ".join(self.changes)
+            if not can_revise():
+                hint = "Everyone has had the letter. Undo the change; or send everyone the new text"
+                return PlanRefused(what, f"{hint} as well with --again", needs="--again")
+            hint = "Undo the change; or send the new text with --revise to those who have not had"
+            hint += " the letter, or with --again to everyone"
+            return PlanRefused(what, hint, needs="--revise or --again")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A letter that is ready to be queued."""
+
+    campaign: Campaign
+    log: Log
+    server: Server | None
+    examined: Examined
+    plan: Plan
+    merger: Merger
+    listing: Listing
+    comparison: Comparison
+    listed: int  # rows of the list
 
     @property
-    def has_begun(self) -> bool:
-        """Whether anybody has got the letter that is followed."""
-        return bool(self._entries)
+    def letter(self) -> str:
+        """The letter's name."""
+        return self.plan.frozen.letter
 
-    def complete(self, person: Person) -> Person:
-        """A person with what their follow-up says of the letter before, or why they get none."""
-        entry = self._entries.get(folded(person.mailbox.addr_spec))
-        if entry is None or entry.copy.state is not State.SENT:
-            reason = did_not_get(self._follows)
-        else:
-            fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
-            person, reason = person._replace(fields=fields), self._gate.bars(entry.standing)
-        return person._replace(excluded=person.excluded or reason) if reason else person
+    @property
+    def lost_names(self) -> list[Rehashed]:
+        """When names were erased from this revision after it was frozen."""
+        return [] if self.plan.is_new else rehashed(self.log, self.letter, self.plan.revision)
 
-    @cached_property
-    def _entries(self) -> dict[str, Entry]:
-        found = ledger(self._log, self._follows)
-        return {entry.copy.folded: entry for entry in found.entries} if found else {}
+    @property
+    def keeps_bytes(self) -> bool:
+        """Whether the log keeps every copy's bytes."""
+        return self.listed <= KEEP_BYTES_UP_TO
 
-    def _previous(self, entry: Entry) -> Previous:
-        copy, standing = entry.copy, entry.standing
-        sent_on = entry.had_on or entry.today
-        return Previous(
-            subject=_RE.sub("", self._subject(copy)),
-            sent_on=sent_on,
-            days=(entry.today - sent_on).days,
-            answers=tuple(_said(answer, entry) for answer in standing.answers),
-            open_demands=tuple(one.id for one in entry.demands if standing.is_open(one.id)),
-            thread=(*thread_of(_person_of(copy)), *([copy.message_id] if copy.message_id else [])),
+
+def prepare(
+    campaign: Campaign,
+    name: str,
+    log: Log,
+    server: Server | None,
+    options: SendOptions,
+    *,
+    read_back: int = READ_BACK_FIRST,
+    begins: bool = False,
+) -> Prepared:
+    """Check a letter and its list, and compare the list with the log.
+
+    With `begins` a new revision begins even if the text is the same. CampaignError if something is
+    wrong in the files; UsageError if it cannot be done as asked: another hash, nobody chosen.
+    """
+    campaign_id = campaign_id_of(campaign, log)
+    leave_out_forgotten(campaign, log)
+    examined = examine(campaign, name, server=server, campaign_id=campaign_id)
+    examined.problems += suppressed_copies(examined, log)
+    examined.problems += begun_with_a_capture(examined, log)
+    following = following_of(examined, log)
+    suppose_as_frozen(examined, log)
+    plan = plan_of(examined, log, options, begins=begins)
+    merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
+    revision = plan.revision if plan else 1
+    selection = Selection(examined, options, merger)
+    listing = Listing(log, examined.letter.name)
+    with listing.staging() as stage:
+        check_list(
+            examined,
+            merger,
+            revision,
+            lambda people: stage(selection.rows(people)),
+            read_back=read_back,
         )
+    if examined.has_errors or plan is None or merger is None:
+        raise CampaignError(in_order(examined.problems))
+    if plan.frozen.yes_no != examined.bare.yes_no and examined.frozen:  # the list is known by now
+        examined.frozen = examined.frozen.counting(examined.bare.yes_no)
+        plan = plan_of(examined, log, options, begins=begins) or plan
+        merger, revision = Merger(plan.frozen, Signer(log.key), examined.files), plan.revision
+    if following and not following.has_begun:
+        follows = examined.letter.front.follows
+        what = f"{examined.letter.name} follows {follows}, which has not been sent"
+        raise UsageError(what, f"Send that first: petition send {follows}")
+    selection.require_somebody()
+    if refusal := plan.refusal(lambda: listing.compare(revision + 1, Mode.REVISE).waiting > 0):
+        raise refusal
+    if plan.may_begin_another and not _is_unfinished(listing, plan):
+        return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
+    comparison = listing.compare(revision, plan.mode, options.limit)
+    return Prepared(
+        campaign, log, server, examined, plan, merger, listing, comparison, selection.seen
+    )
 
-    def _subject(self, copy: Copy) -> str:
-        if copy.revision not in self._mergers:
-            kept = self._log.frozen(copy.letter, copy.revision)
-            if kept is None:
-                return ""
-            frozen = Frozen.from_json(kept.document)
-            self._mergers[copy.revision] = Merger(frozen, Signer(self._log.key))
-        try:
-            return self._mergers[copy.revision].subject(_person_of(copy))
-        except MergeRefused:  # it was merged before it was sent
-            return self._log.campaign_id or ""
+
+def _is_unfinished(listing: Listing, plan: Plan) -> bool:
+    """Whether `--again` continues the newest revision, which some of the chosen people wait for.
+
+    The same command, run again after a crash or with a `--limit`, must send nobody a second copy.
+    """
+    comparison = listing.compare(plan.revision, plan.mode)
+    if plan.mode is Mode.AGAIN:
+        return comparison.waiting > 0
+    return comparison.has_any(Action.WAITING, Action.REFRESHED, Action.DEFERRED)
 
 
-def _person_of(copy: Copy) -> Person:
-    mailbox = Mailbox(copy.name, copy.mailbox)
-    return Person(copy.file, copy.line, 0, copy.row_id, mailbox, copy.language, dict(copy.fields))
+def enqueue(
+    prepared: Prepared, also: Callable[[], None] | None = None, *, beside_workers: bool = False
+) -> Comparison:
+    """Freeze the letter if its revision is new, and queue its copies, in one transaction.
+
+    `also` writes something else in that transaction, once the copies are there. Returns what
+    was done: less than was prepared if `beside_workers`, who may have carried on since.
+    UsageError if the log has changed otherwise: nothing was done.
+    """
+    plan = prepared.plan
+    freeze = None
+    if plan.is_new:
+        freeze = FrozenLetter(
+            letter=plan.frozen.letter,
+            revision=plan.revision,
+            hash=plan.frozen.hash,
+            content_hash=plan.frozen.content_hash,
+            document=plan.frozen.to_json(),
+            frozen_at=datetime.now(UTC),
+            mode=plan.meant_for,
+        )
+    return prepared.listing.carry_out(
+        prepared.comparison,
+        plan.frozen.campaign_id,
+        freeze,
+        widen=plan.meant_for if plan.widens else None,
+        also=also,
+        beside_workers=beside_workers,
+    )
 
 
-def _said(answer: Answer, entry: Entry) -> dict[str, str]:
-    return {
-        "status": str(answer.status),
-        "demand": answer.demand,
-        "channel": answer.channel,
-        "quote": re.sub(" +", " ", UNSEEN.sub(" ", answer.quote)).strip()[:_QUOTE_LENGTH],
-        "on": answer.at.astimezone(entry.zone).date().isoformat(),
-    }
+def check_list(
+    examined: Examined,
+    merger: Merger | None,
+    revision: int,
+    stage: Callable[[list[Person]], object],
+    *,
+    read_back: int = READ_BACK_FIRST,
+) -> None:
+    """Read a letter's list, judge its rows, check their copies and stage them, a block at a time.
+
+    Afterwards `examined.problems` is complete. Without a merger, of a letter that cannot be merged,
+    only the rows are judged. `stage` gets those who are excluded too; `read_back` is the number of
+    copies that are parsed in full.
+    """
+    if examined.people is None:
+        return
+    judge, check = examined.judge(examined.people), CopyCheck(examined, merger, revision, read_back)
+    is_empty = True
+    for rows in examined.people.table.blocks():
+        people, wrong_rows = judge(rows)
+        people, wrong_copies = check([examined.complete(one) for one in people])
+        stage(people)
+        examined.problems += wrong_rows
+        examined.problems += wrong_copies
+        is_empty = is_empty and not (people or wrong_rows)
+    if is_empty:
+        examined.problems.append(nobody_on(examined.people))
+    examined.problems += examined.passed_over.problems()
+    examined.problems += check.summary()
 
 
 class Selection:
@@ -197,58 +341,6 @@ class Selection:
         if self._condition and not self._fits_somebody:
             hint = "Compare it with the list; it is case-sensitive"
             raise UsageError(f"--where {self._condition} matches nobody on the list", hint)
-
-
-_ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
-
-
-class PlanRefused(UsageError):
-    """A letter that was sent before is not sent as it is now; `needs` says what it would take."""
-
-    def __init__(self, what: str, hint: str, *, needs: str) -> None:
-        super().__init__(what, hint)
-        self.needs = needs
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which text goes out in which revision, and why it may not."""
-
-    frozen: Frozen
-    revision: int
-    is_new: bool
-    mode: Mode = Mode.CONTINUE  # whom this send is for
-    meant_for: Mode = Mode.CONTINUE  # whom the revision is for, in this send and later ones
-    widens: bool = False  # the revision was meant for fewer before
-    may_begin_another: bool = False  # `--again`: begin another revision if this one is finished
-    changes: tuple[str, ...] = ()
-    frozen_at: datetime | None = None
-    renamed_from: str | None = None
-
-    def refusal(self, can_revise: Callable[[], bool] = lambda: True) -> "PlanRefused | None":
-        """Why a person must first say what they want; None: it can be sent.
-
-        `can_revise` says whether there is anybody whom `--revise` would reach.
-        """
-        if self.renamed_from:
-            return PlanRefused(
-                f"letters/{self.frozen.letter}.md is the letter that was sent as"
-                f' "{self.renamed_from}": under another name everyone would get it twice',
-                f"Rename it back to letters/{self.renamed_from}.md; if it is another letter,"
-                f" put letters/{self.renamed_from}.md back beside it",
-                needs=f"the name {self.renamed_from}",
-            )
-        if self.changes and self.frozen_at:
-            day = self.frozen_at.strftime("%Y-%m-%d %H:%M UTC")
-            what = f'"{self.frozen.letter}" has changed since its first copy was queued ({day}): '
-            what += "; ".join(self.changes)
-            if not can_revise():
-                hint = "Everyone has had the letter. Undo the change; or send everyone the new text"
-                return PlanRefused(what, f"{hint} as well with --again", needs="--again")
-            hint = "Undo the change; or send the new text with --revise to those who have not had"
-            hint += " the letter, or with --again to everyone"
-            return PlanRefused(what, hint, needs="--revise or --again")
-        return None
 
 
 def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool) -> Plan | None:
@@ -337,70 +429,96 @@ def _likeness(one: str, other: str) -> float:
     return 2 * (lines[0] & lines[1]).total() / total if total else 0.0
 
 
-KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
-# Copies that are parsed in full before a run, which does so itself with each of its first hundred.
-READ_BACK_BEFORE_RUN = 10
+def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
+    """The text that a copy would be made of now, and its revision.
 
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A letter that is ready to be queued."""
-
-    campaign: Campaign
-    log: Log
-    server: Server | None
-    examined: Examined
-    plan: Plan
-    merger: Merger
-    listing: Listing
-    comparison: Comparison
-    listed: int  # rows of the list
-
-    @property
-    def letter(self) -> str:
-        """The letter's name."""
-        return self.plan.frozen.letter
-
-    @property
-    def lost_names(self) -> list[Rehashed]:
-        """When names were erased from this revision after it was frozen."""
-        return [] if self.plan.is_new else rehashed(self.log, self.letter, self.plan.revision)
-
-    @property
-    def keeps_bytes(self) -> bool:
-        """Whether the log keeps every copy's bytes."""
-        return self.listed <= KEEP_BYTES_UP_TO
-
-
-def check_list(
-    examined: Examined,
-    merger: Merger | None,
-    revision: int,
-    stage: Callable[[list[Person]], object],
-    *,
-    read_back: int = READ_BACK_FIRST,
-) -> None:
-    """Read a letter's list, judge its rows, check their copies and stage them, a block at a time.
-
-    Afterwards `examined.problems` is complete. Without a merger, of a letter that cannot be merged,
-    only the rows are judged. `stage` gets those who are excluded too; `read_back` is the number of
-    copies that are parsed in full.
+    If the letter has not changed, that is the text frozen before, with its `today`.
     """
-    if examined.people is None:
-        return
-    judge, check = examined.judge(examined.people), CopyCheck(examined, merger, revision, read_back)
-    is_empty = True
-    for rows in examined.people.table.blocks():
-        people, wrong_rows = judge(rows)
-        people, wrong_copies = check([examined.complete(one) for one in people])
-        stage(people)
-        examined.problems += wrong_rows
-        examined.problems += wrong_copies
-        is_empty = is_empty and not (people or wrong_rows)
-    if is_empty:
-        examined.problems.append(nobody_on(examined.people))
-    examined.problems += examined.passed_over.problems()
-    examined.problems += check.summary()
+    newest = log.newest(now.letter) if log else None
+    if newest is None:
+        return now, 1
+    old = Frozen.from_json(newest.document)
+    return (old, newest.revision) if old.is_same_as(now) else (now, newest.revision + 1)
+
+
+class FollowUp:
+    """Completes the rows of a follow-up's list, for those whose answer is one of `allowed`."""
+
+    def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
+        self._log = log
+        self._follows = follows
+        self._gate = Gate(log, follows, allowed)
+        self._mergers: dict[int, Merger] = {}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anybody has got the letter that is followed."""
+        return bool(self._entries)
+
+    def complete(self, person: Person) -> Person:
+        """A person with what their follow-up says of the letter before, or why they get none."""
+        entry = self._entries.get(folded(person.mailbox.addr_spec))
+        if entry is None or entry.copy.state is not State.SENT:
+            reason = did_not_get(self._follows)
+        else:
+            fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
+            person, reason = person._replace(fields=fields), self._gate.bars(entry.standing)
+        return person._replace(excluded=person.excluded or reason) if reason else person
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        found = ledger(self._log, self._follows)
+        return {entry.copy.folded: entry for entry in found.entries} if found else {}
+
+    def _previous(self, entry: Entry) -> Previous:
+        copy, standing = entry.copy, entry.standing
+        sent_on = entry.had_on or entry.today
+        return Previous(
+            subject=_RE.sub("", self._subject(copy)),
+            sent_on=sent_on,
+            days=(entry.today - sent_on).days,
+            answers=tuple(_said(answer, entry) for answer in standing.answers),
+            open_demands=tuple(one.id for one in entry.demands if standing.is_open(one.id)),
+            thread=(*thread_of(_person_of(copy)), *([copy.message_id] if copy.message_id else [])),
+        )
+
+    def _subject(self, copy: Copy) -> str:
+        if copy.revision not in self._mergers:
+            kept = self._log.frozen(copy.letter, copy.revision)
+            if kept is None:
+                return ""
+            frozen = Frozen.from_json(kept.document)
+            self._mergers[copy.revision] = Merger(frozen, Signer(self._log.key))
+        try:
+            return self._mergers[copy.revision].subject(_person_of(copy))
+        except MergeRefused:  # it was merged before it was sent
+            return self._log.campaign_id or ""
+
+
+def _person_of(copy: Copy) -> Person:
+    mailbox = Mailbox(copy.name, copy.mailbox)
+    return Person(copy.file, copy.line, 0, copy.row_id, mailbox, copy.language, dict(copy.fields))
+
+
+def _said(answer: Answer, entry: Entry) -> dict[str, str]:
+    return {
+        "status": str(answer.status),
+        "demand": answer.demand,
+        "channel": answer.channel,
+        "quote": re.sub(" +", " ", UNSEEN.sub(" ", answer.quote)).strip()[:_QUOTE_LENGTH],
+        "on": answer.at.astimezone(entry.zone).date().isoformat(),
+    }
+
+
+def following_of(examined: Examined, log: Log) -> FollowUp | None:
+    """For a follow-up, what completes its rows with what the log knows; else None."""
+    front = examined.letter.front if examined.letter.texts else None
+    if front is None or not front.follows or examined.has_errors:
+        return None
+    following = FollowUp(log, front.follows, front.where or UNANSWERED)
+    if following.has_begun:
+        examined.complete = following.complete
+    return following
 
 
 def campaign_id_of(campaign: Campaign, log: Log) -> str:
@@ -428,84 +546,6 @@ def leave_out_forgotten(campaign: Campaign, log: Log) -> None:
         )
 
 
-def prepare(
-    campaign: Campaign,
-    name: str,
-    log: Log,
-    server: Server | None,
-    options: SendOptions,
-    *,
-    read_back: int = READ_BACK_FIRST,
-    begins: bool = False,
-) -> Prepared:
-    """Check a letter and its list, and compare the list with the log.
-
-    With `begins` a new revision begins even if the text is the same. CampaignError if something is
-    wrong in the files; UsageError if it cannot be done as asked: another hash, nobody chosen.
-    """
-    campaign_id = campaign_id_of(campaign, log)
-    leave_out_forgotten(campaign, log)
-    examined = examine(campaign, name, server=server, campaign_id=campaign_id)
-    examined.problems += suppressed_copies(examined, log)
-    examined.problems += begun_with_a_capture(examined, log)
-    following = following_of(examined, log)
-    suppose_as_frozen(examined, log)
-    plan = plan_of(examined, log, options, begins=begins)
-    merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
-    revision = plan.revision if plan else 1
-    selection = Selection(examined, options, merger)
-    listing = Listing(log, examined.letter.name)
-    with listing.staging() as stage:
-        check_list(
-            examined,
-            merger,
-            revision,
-            lambda people: stage(selection.rows(people)),
-            read_back=read_back,
-        )
-    if examined.has_errors or plan is None or merger is None:
-        raise CampaignError(in_order(examined.problems))
-    if plan.frozen.yes_no != examined.bare.yes_no and examined.frozen:  # the list is known by now
-        examined.frozen = examined.frozen.counting(examined.bare.yes_no)
-        plan = plan_of(examined, log, options, begins=begins) or plan
-        merger, revision = Merger(plan.frozen, Signer(log.key), examined.files), plan.revision
-    if following and not following.has_begun:
-        follows = examined.letter.front.follows
-        what = f"{examined.letter.name} follows {follows}, which has not been sent"
-        raise UsageError(what, f"Send that first: petition send {follows}")
-    selection.require_somebody()
-    if refusal := plan.refusal(lambda: listing.compare(revision + 1, Mode.REVISE).waiting > 0):
-        raise refusal
-    if plan.may_begin_another and not _is_unfinished(listing, plan):
-        return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
-    comparison = listing.compare(revision, plan.mode, options.limit)
-    return Prepared(
-        campaign, log, server, examined, plan, merger, listing, comparison, selection.seen
-    )
-
-
-def _is_unfinished(listing: Listing, plan: Plan) -> bool:
-    """Whether `--again` continues the newest revision, which some of the chosen people wait for.
-
-    The same command, run again after a crash or with a `--limit`, must send nobody a second copy.
-    """
-    comparison = listing.compare(plan.revision, plan.mode)
-    if plan.mode is Mode.AGAIN:
-        return comparison.waiting > 0
-    return comparison.has_any(Action.WAITING, Action.REFRESHED, Action.DEFERRED)
-
-
-def following_of(examined: Examined, log: Log) -> FollowUp | None:
-    """For a follow-up, what completes its rows with what the log knows; else None."""
-    front = examined.letter.front if examined.letter.texts else None
-    if front is None or not front.follows or examined.has_errors:
-        return None
-    following = FollowUp(log, front.follows, front.where or UNANSWERED)
-    if following.has_begun:
-        examined.complete = following.complete
-    return following
-
-
 def suppose_as_frozen(examined: Examined, log: Log) -> None:
     """Suppose, until the list is read, that its columns count as when the letter was frozen."""
     newest = log.newest(examined.letter.name) if examined.bare else None
@@ -514,18 +554,6 @@ def suppose_as_frozen(examined: Examined, log: Log) -> None:
         supposed = examined.frozen.counting(before)
         if supposed.hash == newest.hash:
             examined.frozen, examined.bare.before = supposed, before
-
-
-def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
-    """The text that a copy would be made of now, and its revision.
-
-    If the letter has not changed, that is the text frozen before, with its `today`.
-    """
-    newest = log.newest(now.letter) if log else None
-    if newest is None:
-        return now, 1
-    old = Frozen.from_json(newest.document)
-    return (old, newest.revision) if old.is_same_as(now) else (now, newest.revision + 1)
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:
@@ -579,34 +607,3 @@ def refuse_trial(log: Log, server: Server | None, to: Mailbox) -> None:
         allow = f"petition suppress --remove {to.addr_spec}"
         hint = f"Nothing was sent; use another address, or allow it with {allow}"
         raise UsageError(f"{to.addr_spec} must not be written to", hint)
-
-
-def enqueue(
-    prepared: Prepared, also: Callable[[], None] | None = None, *, beside_workers: bool = False
-) -> Comparison:
-    """Freeze the letter if its revision is new, and queue its copies, in one transaction.
-
-    `also` writes something else in that transaction, once the copies are there. Returns what
-    was done: less than was prepared if `beside_workers`, who may have carried on since.
-    UsageError if the log has changed otherwise: nothing was done.
-    """
-    plan = prepared.plan
-    freeze = None
-    if plan.is_new:
-        freeze = FrozenLetter(
-            letter=plan.frozen.letter,
-            revision=plan.revision,
-            hash=plan.frozen.hash,
-            content_hash=plan.frozen.content_hash,
-            document=plan.frozen.to_json(),
-            frozen_at=datetime.now(UTC),
-            mode=plan.meant_for,
-        )
-    return prepared.listing.carry_out(
-        prepared.comparison,
-        plan.frozen.campaign_id,
-        freeze,
-        widen=plan.meant_for if plan.widens else None,
-        also=also,
-        beside_workers=beside_workers,
-    )

@@ -29,6 +29,353 @@ from petition.campaign.names import curly_hint, nearest_hint, quoted, slug
 from petition.campaign.text_file import obscured, read_text
 from petition.errors import PetitionError, Problem
 
+FOLLOW_UP_SUBJECT = "Re: {{ previous.subject }}"
+
+COPIES_LIMIT = 10  # cc and bcc together
+ATTACHMENTS_LIMIT = 20
+
+# What people can have answered (outbox.answers.Status); a follow-up is for some of these.
+ANSWERS = (
+    *("none", "acknowledged", "stalled", "clarification", "meeting", "refused", "partial", "met"),
+    "withdrawn",
+)
+UNANSWERED = ANSWERS[:3]
+UNCLASSIFIED = "unclassified"  # holds a follow-up back, whatever is chosen
+
+_TAG = re.compile(r"\{[{%#]")
+_WHERE = re.compile(r"answer\s+(?P<not>not\s+)?in\s*[(\[](?P<list>[^()\[\]]*)[)\]]", re.IGNORECASE)
+_WHERE_ONE = re.compile(r"answer\s*(?P<sign>==|!=)\s*(?P<one>\S+)", re.IGNORECASE)
+_WHERE_HINT = "Write it like: answer in (none, stalled)"
+
+
+def _addresses(value: object) -> object:
+    if not isinstance(value, list):
+        raise kinds.fault("this is not a list", 'Write it in square brackets: ["name@host.org"]')
+    return tuple(value)
+
+
+def _copied(value: object) -> Mailbox:
+    text = kinds.text_of(value)
+    if _TAG.search(text):
+        what = f"{quoted(text)} is a template, but it is the same for everybody"
+        raise kinds.fault(what, "Write an address")
+    return kinds.mailbox_of(text)
+
+
+def _copied_or_field(value: object) -> Mailbox | str:
+    text = kinds.text_of(value)
+    return text.strip() if _TAG.search(text) else kinds.mailbox_of(text)
+
+
+def _same(one: Mailbox | str) -> str:
+    return one if isinstance(one, str) else folded(one.addr_spec)
+
+
+def _reply_by(value: object) -> timedelta | date:
+    text = kinds.text_of(value).strip()
+    if found := re.fullmatch(r"([1-9][0-9]{0,3})\s+(day|week)s?", text):
+        return timedelta(days=int(found[1]) * (7 if found[2] == "week" else 1))
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        what = f"{quoted(text)} is neither a number of days nor a date"
+        raise kinds.fault(what, 'Write it as "14 days" or "2015-10-01"') from None
+
+
+def _where(value: object) -> tuple[str, ...]:
+    text = kinds.text_of(value).strip()
+    listed, single = _WHERE.fullmatch(text), _WHERE_ONE.fullmatch(text)
+    if listed:
+        words, is_not = listed["list"].split(","), bool(listed["not"])
+    elif single:
+        words, is_not = [single["one"]], single["sign"] == "!="
+    else:
+        raise kinds.fault(f"{quoted(text)} does not say which answers are meant", _WHERE_HINT)
+    named = [word.strip().strip("'\"").strip().lower() for word in words if word.strip()]
+    for one in named:
+        if one == UNCLASSIFIED:
+            what = "an unclassified answer always holds the letter back"
+            raise kinds.fault(what, "Remove it here; classify the answer with petition answer")
+        if one not in ANSWERS:
+            raise kinds.fault(f"{quoted(one)} is not an answer", f"Answers: {', '.join(ANSWERS)}")
+    chosen = tuple(one for one in ANSWERS if (one in named) is not is_not)
+    if not chosen:
+        raise kinds.fault(f"{quoted(text)} matches nobody", _WHERE_HINT)
+    return chosen
+
+
+def _attachments(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise kinds.fault("this is not a list", 'Write it in square brackets: ["annex/report.pdf"]')
+    paths = tuple(kinds.one_line(text) for text in value)
+    if len(paths) > ATTACHMENTS_LIMIT:
+        what = f"{len(paths)} attachments, but at most {ATTACHMENTS_LIMIT} are possible"
+        raise kinds.fault(what, "Combine some of them into one file")
+    return kinds.each_once(paths)
+
+
+CopiedTo = Annotated[
+    tuple[Annotated[Mailbox, PlainValidator(_copied)], ...], BeforeValidator(_addresses)
+]
+CopiedByRow = Annotated[
+    tuple[Annotated[Mailbox | str, PlainValidator(_copied_or_field)], ...],
+    BeforeValidator(_addresses),
+]
+
+
+class FrontMatter(BaseModel):
+    """The front matter of a letter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    to: kinds.OneLine = "recipients"
+    subject: kinds.OneLine = Field(examples=['subject: "What the letter is about"'])
+    kind: Literal["personal", "bulk"] = "personal"
+    from_: Annotated[Mailbox | None, PlainValidator(_copied)] = Field(default=None, alias="from")
+    cc: CopiedByRow = ()  # a text names fields: the row says who
+    bcc: CopiedTo = ()
+    reply_to: Annotated[Mailbox | None, PlainValidator(_copied)] = None
+    reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
+    attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
+    event: kinds.OneLine | None = None
+    follows: kinds.OneLine | None = None
+    where: Annotated[tuple[str, ...] | None, PlainValidator(_where)] = None
+
+    @field_validator("cc", "bcc")
+    @classmethod
+    def _few_copies(
+        cls, copies: tuple[Mailbox | str, ...], known: ValidationInfo
+    ) -> tuple[Mailbox | str, ...]:
+        everybody = tuple(map(_same, (*known.data.get("cc", ()), *copies)))
+        if len(everybody) > COPIES_LIMIT:
+            what = f"{len(everybody)} copies of a letter, but at most {COPIES_LIMIT} are possible"
+            raise kinds.fault(what, "Add people who should get the letter to the list")
+        kinds.each_once(everybody)
+        return copies
+
+    def mailboxes(self, key: str) -> list[Mailbox]:
+        """Those in `cc` or `bcc` who are the same for everybody."""
+        return [one for one in getattr(self, key) if isinstance(one, Mailbox)]
+
+    @property
+    def cc_fields(self) -> list[str]:
+        """The templates in `cc`: each row says who they are."""
+        return [one for one in self.cc if isinstance(one, str)]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterText:
+    """A letter in one language."""
+
+    file: str  # relative to the campaign folder
+    language: str  # a tag in lower case
+    subject: str  # a template
+    subject_line: int
+    body: str  # a template, in Markdown
+    body_line: int  # of its first line
+    front: FrontMatter  # with defaults for missing keys
+    lines: Mapping[str, int]  # of the keys of the front matter
+    is_patched: bool = False  # something in the front matter is wrong and was left out
+
+    def line_of(self, key: str) -> int:
+        """The line of a key of the front matter; 1 if it is missing."""
+        return self.lines.get(key, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter in all its languages, in the campaign's order."""
+
+    name: str  # `open-letter` for `letters/open-letter.ru.md`
+    files: Mapping[str, str]  # by language; never empty
+    texts: Mapping[str, LetterText]  # those that can be read
+
+    @property
+    def default_text(self) -> LetterText:
+        """The text in the default language, or else in the first one; there must be one."""
+        return next(iter(self.texts.values()))
+
+    @property
+    def front(self) -> FrontMatter:
+        """The front matter of the default text, which counts for every language."""
+        return self.default_text.front
+
+
+class FrontMatterRefused(PetitionError):
+    """A front matter cannot be read, from a line of the letter's file."""
+
+    def __init__(self, line: int, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.line = line
+
+
+class SplitLetter(NamedTuple):
+    """A letter's file in its two parts."""
+
+    values: dict[str, Any]  # the front matter: texts, lists and mappings
+    lines: dict[str, int]  # of its keys
+    body: str
+    body_line: int  # of its first line
+
+
+def read_letter(root: Path, name: str, files: Mapping[str, str], problems: list[Problem]) -> Letter:
+    """A letter with those of its texts that can be read."""
+    texts: dict[str, LetterText] = {}
+    for language, file in files.items():
+        if text := _read_text(root, file, language, problems):
+            texts[language] = text
+    letter = Letter(name, files, texts)
+    if next(iter(files)) in texts:  # what a translation differs from
+        problems.extend(_differences(letter))
+    return letter
+
+
+def _read_text(root: Path, file: str, language: str, problems: list[Problem]) -> LetterText | None:
+    content = read_text(root, file, problems)
+    if content is None:
+        return None
+    try:
+        split = split_letter(content)
+    except FrontMatterRefused as why:
+        problems.append(Problem(file, why.line, why.what, why.hint))
+        return None
+    if not split.body.strip():
+        hint = "Write it below the front matter"
+        problems.append(Problem(file, split.body_line, "the letter has no text", hint))
+    before = len(problems)
+    front = _front(file, split, problems)
+    is_patched = len(problems) > before
+    problems.extend(obscured(file, enumerate(content.split("\n"), start=1)))
+    return LetterText(
+        file=file,
+        language=language,
+        subject=front.subject,
+        subject_line=split.lines.get("subject", 1),
+        body=split.body,
+        body_line=split.body_line,
+        front=front,
+        lines=split.lines,
+        is_patched=is_patched,
+    )
+
+
+def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatter:
+    values = dict(split.values)
+    if "follows" in values:
+        values.setdefault("subject", FOLLOW_UP_SUBJECT)
+    elif "where" in values:
+        what = "where in the front matter is for a letter that follows another"
+        hint = "Write follows: and the other letter's name, or remove the key"
+        problems.append(Problem(file, split.lines["where"], what, hint))
+
+    def line_of(path: kinds.KeyPath) -> int:
+        return split.lines.get(str(path[0]), 1)
+
+    faults = kinds.Faults(FrontMatter, file, line_of, lambda _: " in the front matter")
+    front, found = kinds.read_on(FrontMatter, values, faults, {("subject",): "untitled"})
+    problems.extend(found)
+    return front
+
+
+def _differences(letter: Letter) -> Iterator[Problem]:
+    """What differs in a translation's front matter; only the subject may."""
+    default = letter.default_text
+    for text in letter.texts.values():
+        for key in text.front.model_fields_set - {"subject"}:
+            if getattr(text.front, key) != getattr(default.front, key):
+                name = key.rstrip("_")
+                what = f"{name} in the front matter differs from {default.file}"
+                yield Problem(text.file, text.line_of(name), what, "Remove it here")
+
+
+_LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
+_BRACKETS = 200  # 5,000 of them in a row take PyYAML 5 s
+_COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
+_HINT = 'Write lines of key: value, and quote a value that has ": " or starts with a symbol'
+
+
+def split_letter(text: str) -> SplitLetter:
+    """The front matter and the body of a letter."""
+    lines = text.split("\n")
+    if lines[0].rstrip() != "---":
+        hint = 'Start it with a line ---, then subject: "...", then a line ---'
+        raise FrontMatterRefused(1, "has no front matter", hint)
+    end = next((at for at, line in enumerate(lines) if at and line.rstrip() == "---"), None)
+    if end is None:
+        raise FrontMatterRefused(1, "the front matter does not end", "Put a line --- after it")
+    values, keys = _mapping("\n".join(lines[1:end]))
+    return SplitLetter(values, keys, "\n".join(lines[end + 1 :]), end + 2)
+
+
+def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
+    if len(text) > _LIMIT:
+        what = f"the front matter is longer than {_LIMIT:,} characters"
+        raise FrontMatterRefused(1, what, "Shorten it")
+    if text.count("[") + text.count("{") > _BRACKETS:
+        raise FrontMatterRefused(1, "the front matter has too many brackets", "Remove some")
+    try:
+        _refuse_unquoted(text)
+        loader = yaml.BaseLoader(text)
+        node = loader.get_single_node()
+        lines = _key_lines(node)
+        return loader.construct_document(node) if lines else {}, lines
+    except yaml.MarkedYAMLError as why:
+        mark = why.problem_mark or why.context_mark
+        line = mark.line + 2 if mark else 1
+        reason = " ".join(str(why.problem or why.context).split())
+        value = text.split("\n")[max(line - 2, 0)].partition(":")[2].strip()
+        hint = curly_hint(value, value[:1]) or _HINT
+        raise FrontMatterRefused(line, f"this is not YAML: {reason}", hint) from None
+    except yaml.reader.ReaderError as why:
+        line = text.count("\n", 0, why.position) + 2
+        what = f"contains the invisible character U+{why.character:04X}"
+        raise FrontMatterRefused(line, what, "Retype the line") from None
+    except (RecursionError, ValueError, OverflowError):
+        raise FrontMatterRefused(1, "this is not YAML", _HINT) from None
+
+
+def _refuse_unquoted(text: str) -> None:
+    """Refuse aliases, values that a comment cuts off, and curly quotation marks around one."""
+    for token in yaml.scan(text, Loader=yaml.BaseLoader):
+        line = token.end_mark.line + 2
+        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
+            hint = "Put a value that starts with & or * in quotes"
+            raise FrontMatterRefused(line, "& and * are not used here", hint)
+        is_plain = isinstance(token, yaml.ScalarToken) and token.plain
+        value = text[token.start_mark.index : token.end_mark.index] if is_plain else ""
+        if straight := curly_hint(value):
+            what = f"the quotation marks of {value} are curly, and part of the value"
+            raise FrontMatterRefused(line, what, straight)
+        ends_early = is_plain or isinstance(token, yaml.ValueToken | yaml.BlockEntryToken)
+        if ends_early and (comment := _COMMENT.match(text, token.end_mark.index)):
+            what = f"{quoted(comment[1])} is a comment in YAML, and not part of the value"
+            raise FrontMatterRefused(line, what, _quoted_value(text.split("\n")[line - 2]))
+
+
+def _quoted_value(line: str) -> str:
+    key, _, value = line.strip().partition(" ")
+    escaped = value.strip().replace("\\", "\\\\").replace('"', '\\"')
+    form = "Put the value in quotes" if value.startswith("[") else f'Write {key} "{escaped}"'
+    return f"{form}, or put the comment on a line of its own"
+
+
+def _key_lines(node: yaml.Node | None) -> dict[str, int]:
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise FrontMatterRefused(node.start_mark.line + 2, "the front matter has no keys", _HINT)
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 2
+        if not isinstance(key, yaml.ScalarNode):
+            raise FrontMatterRefused(line, "this is not a key", _HINT)
+        if key.value in lines:
+            what = f"{quoted(key.value)} is also in line {lines[key.value]}"
+            raise FrontMatterRefused(line, what, "Delete one of the two")
+        lines[key.value] = line
+    return lines
+
+
 _DEMANDS_LIMIT = 1_000
 
 _HEADING = re.compile(r" {0,3}##(?=[ \t]|$)")
@@ -169,350 +516,3 @@ def _faults(
     elif twin := next((demand for demand in earlier if demand.id == identity), None):
         what = f"the id {quoted(identity)} is also used in line {twin.line}"
         yield draft.line, what, "Give each demand its own id", identity
-
-
-_LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
-_BRACKETS = 200  # 5,000 of them in a row take PyYAML 5 s
-_COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
-_HINT = 'Write lines of key: value, and quote a value that has ": " or starts with a symbol'
-
-
-class FrontMatterRefused(PetitionError):
-    """A front matter cannot be read, from a line of the letter's file."""
-
-    def __init__(self, line: int, what: str, hint: str) -> None:
-        super().__init__(what, hint)
-        self.line = line
-
-
-class SplitLetter(NamedTuple):
-    """A letter's file in its two parts."""
-
-    values: dict[str, Any]  # the front matter: texts, lists and mappings
-    lines: dict[str, int]  # of its keys
-    body: str
-    body_line: int  # of its first line
-
-
-def split_letter(text: str) -> SplitLetter:
-    """The front matter and the body of a letter."""
-    lines = text.split("\n")
-    if lines[0].rstrip() != "---":
-        hint = 'Start it with a line ---, then subject: "...", then a line ---'
-        raise FrontMatterRefused(1, "has no front matter", hint)
-    end = next((at for at, line in enumerate(lines) if at and line.rstrip() == "---"), None)
-    if end is None:
-        raise FrontMatterRefused(1, "the front matter does not end", "Put a line --- after it")
-    values, keys = _mapping("\n".join(lines[1:end]))
-    return SplitLetter(values, keys, "\n".join(lines[end + 1 :]), end + 2)
-
-
-def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
-    if len(text) > _LIMIT:
-        what = f"the front matter is longer than {_LIMIT:,} characters"
-        raise FrontMatterRefused(1, what, "Shorten it")
-    if text.count("[") + text.count("{") > _BRACKETS:
-        raise FrontMatterRefused(1, "the front matter has too many brackets", "Remove some")
-    try:
-        _refuse_unquoted(text)
-        loader = yaml.BaseLoader(text)
-        node = loader.get_single_node()
-        lines = _key_lines(node)
-        return loader.construct_document(node) if lines else {}, lines
-    except yaml.MarkedYAMLError as why:
-        mark = why.problem_mark or why.context_mark
-        line = mark.line + 2 if mark else 1
-        reason = " ".join(str(why.problem or why.context).split())
-        value = text.split("\n")[max(line - 2, 0)].partition(":")[2].strip()
-        hint = curly_hint(value, value[:1]) or _HINT
-        raise FrontMatterRefused(line, f"this is not YAML: {reason}", hint) from None
-    except yaml.reader.ReaderError as why:
-        line = text.count("\n", 0, why.position) + 2
-        what = f"contains the invisible character U+{why.character:04X}"
-        raise FrontMatterRefused(line, what, "Retype the line") from None
-    except (RecursionError, ValueError, OverflowError):
-        raise FrontMatterRefused(1, "this is not YAML", _HINT) from None
-
-
-def _refuse_unquoted(text: str) -> None:
-    """Refuse aliases, values that a comment cuts off, and curly quotation marks around one."""
-    for token in yaml.scan(text, Loader=yaml.BaseLoader):
-        line = token.end_mark.line + 2
-        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            hint = "Put a value that starts with & or * in quotes"
-            raise FrontMatterRefused(line, "& and * are not used here", hint)
-        is_plain = isinstance(token, yaml.ScalarToken) and token.plain
-        value = text[token.start_mark.index : token.end_mark.index] if is_plain else ""
-        if straight := curly_hint(value):
-            what = f"the quotation marks of {value} are curly, and part of the value"
-            raise FrontMatterRefused(line, what, straight)
-        ends_early = is_plain or isinstance(token, yaml.ValueToken | yaml.BlockEntryToken)
-        if ends_early and (comment := _COMMENT.match(text, token.end_mark.index)):
-            what = f"{quoted(comment[1])} is a comment in YAML, and not part of the value"
-            raise FrontMatterRefused(line, what, _quoted_value(text.split("\n")[line - 2]))
-
-
-def _quoted_value(line: str) -> str:
-    key, _, value = line.strip().partition(" ")
-    escaped = value.strip().replace("\\", "\\\\").replace('"', '\\"')
-    form = "Put the value in quotes" if value.startswith("[") else f'Write {key} "{escaped}"'
-    return f"{form}, or put the comment on a line of its own"
-
-
-def _key_lines(node: yaml.Node | None) -> dict[str, int]:
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        raise FrontMatterRefused(node.start_mark.line + 2, "the front matter has no keys", _HINT)
-    lines: dict[str, int] = {}
-    for key, _ in node.value:
-        line = key.start_mark.line + 2
-        if not isinstance(key, yaml.ScalarNode):
-            raise FrontMatterRefused(line, "this is not a key", _HINT)
-        if key.value in lines:
-            what = f"{quoted(key.value)} is also in line {lines[key.value]}"
-            raise FrontMatterRefused(line, what, "Delete one of the two")
-        lines[key.value] = line
-    return lines
-
-
-FOLLOW_UP_SUBJECT = "Re: {{ previous.subject }}"
-
-COPIES_LIMIT = 10  # cc and bcc together
-ATTACHMENTS_LIMIT = 20
-
-# What people can have answered (outbox.answers.Status); a follow-up is for some of these.
-ANSWERS = (
-    *("none", "acknowledged", "stalled", "clarification", "meeting", "refused", "partial", "met"),
-    "withdrawn",
-)
-UNANSWERED = ANSWERS[:3]
-UNCLASSIFIED = "unclassified"  # holds a follow-up back, whatever is chosen
-
-_TAG = re.compile(r"\{[{%#]")
-_WHERE = re.compile(r"answer\s+(?P<not>not\s+)?in\s*[(\[](?P<list>[^()\[\]]*)[)\]]", re.IGNORECASE)
-_WHERE_ONE = re.compile(r"answer\s*(?P<sign>==|!=)\s*(?P<one>\S+)", re.IGNORECASE)
-_WHERE_HINT = "Write it like: answer in (none, stalled)"
-
-
-def _addresses(value: object) -> object:
-    if not isinstance(value, list):
-        raise kinds.fault("this is not a list", 'Write it in square brackets: ["name@host.org"]')
-    return tuple(value)
-
-
-def _copied(value: object) -> Mailbox:
-    text = kinds.text_of(value)
-    if _TAG.search(text):
-        what = f"{quoted(text)} is a template, but it is the same for everybody"
-        raise kinds.fault(what, "Write an address")
-    return kinds.mailbox_of(text)
-
-
-def _reply_by(value: object) -> timedelta | date:
-    text = kinds.text_of(value).strip()
-    if found := re.fullmatch(r"([1-9][0-9]{0,3})\s+(day|week)s?", text):
-        return timedelta(days=int(found[1]) * (7 if found[2] == "week" else 1))
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        what = f"{quoted(text)} is neither a number of days nor a date"
-        raise kinds.fault(what, 'Write it as "14 days" or "2015-10-01"') from None
-
-
-def _where(value: object) -> tuple[str, ...]:
-    text = kinds.text_of(value).strip()
-    listed, single = _WHERE.fullmatch(text), _WHERE_ONE.fullmatch(text)
-    if listed:
-        words, is_not = listed["list"].split(","), bool(listed["not"])
-    elif single:
-        words, is_not = [single["one"]], single["sign"] == "!="
-    else:
-        raise kinds.fault(f"{quoted(text)} does not say which answers are meant", _WHERE_HINT)
-    named = [word.strip().strip("'\"").strip().lower() for word in words if word.strip()]
-    for one in named:
-        if one == UNCLASSIFIED:
-            what = "an unclassified answer always holds the letter back"
-            raise kinds.fault(what, "Remove it here; classify the answer with petition answer")
-        if one not in ANSWERS:
-            raise kinds.fault(f"{quoted(one)} is not an answer", f"Answers: {', '.join(ANSWERS)}")
-    chosen = tuple(one for one in ANSWERS if (one in named) is not is_not)
-    if not chosen:
-        raise kinds.fault(f"{quoted(text)} matches nobody", _WHERE_HINT)
-    return chosen
-
-
-def _attachments(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise kinds.fault("this is not a list", 'Write it in square brackets: ["annex/report.pdf"]')
-    paths = tuple(kinds.one_line(text) for text in value)
-    if len(paths) > ATTACHMENTS_LIMIT:
-        what = f"{len(paths)} attachments, but at most {ATTACHMENTS_LIMIT} are possible"
-        raise kinds.fault(what, "Combine some of them into one file")
-    return kinds.each_once(paths)
-
-
-def _copied_or_field(value: object) -> Mailbox | str:
-    text = kinds.text_of(value)
-    return text.strip() if _TAG.search(text) else kinds.mailbox_of(text)
-
-
-def _same(one: Mailbox | str) -> str:
-    return one if isinstance(one, str) else folded(one.addr_spec)
-
-
-CopiedTo = Annotated[
-    tuple[Annotated[Mailbox, PlainValidator(_copied)], ...], BeforeValidator(_addresses)
-]
-CopiedByRow = Annotated[
-    tuple[Annotated[Mailbox | str, PlainValidator(_copied_or_field)], ...],
-    BeforeValidator(_addresses),
-]
-
-
-class FrontMatter(BaseModel):
-    """The front matter of a letter."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    to: kinds.OneLine = "recipients"
-    subject: kinds.OneLine = Field(examples=['subject: "What the letter is about"'])
-    kind: Literal["personal", "bulk"] = "personal"
-    from_: Annotated[Mailbox | None, PlainValidator(_copied)] = Field(default=None, alias="from")
-    cc: CopiedByRow = ()  # a text names fields: the row says who
-    bcc: CopiedTo = ()
-    reply_to: Annotated[Mailbox | None, PlainValidator(_copied)] = None
-    reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
-    attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
-    event: kinds.OneLine | None = None
-    follows: kinds.OneLine | None = None
-    where: Annotated[tuple[str, ...] | None, PlainValidator(_where)] = None
-
-    @field_validator("cc", "bcc")
-    @classmethod
-    def _few_copies(
-        cls, copies: tuple[Mailbox | str, ...], known: ValidationInfo
-    ) -> tuple[Mailbox | str, ...]:
-        everybody = tuple(map(_same, (*known.data.get("cc", ()), *copies)))
-        if len(everybody) > COPIES_LIMIT:
-            what = f"{len(everybody)} copies of a letter, but at most {COPIES_LIMIT} are possible"
-            raise kinds.fault(what, "Add people who should get the letter to the list")
-        kinds.each_once(everybody)
-        return copies
-
-    def mailboxes(self, key: str) -> list[Mailbox]:
-        """Those in `cc` or `bcc` who are the same for everybody."""
-        return [one for one in getattr(self, key) if isinstance(one, Mailbox)]
-
-    @property
-    def cc_fields(self) -> list[str]:
-        """The templates in `cc`: each row says who they are."""
-        return [one for one in self.cc if isinstance(one, str)]
-
-
-@dataclass(frozen=True, slots=True)
-class LetterText:
-    """A letter in one language."""
-
-    file: str  # relative to the campaign folder
-    language: str  # a tag in lower case
-    subject: str  # a template
-    subject_line: int
-    body: str  # a template, in Markdown
-    body_line: int  # of its first line
-    front: FrontMatter  # with defaults for missing keys
-    lines: Mapping[str, int]  # of the keys of the front matter
-    is_patched: bool = False  # something in the front matter is wrong and was left out
-
-    def line_of(self, key: str) -> int:
-        """The line of a key of the front matter; 1 if it is missing."""
-        return self.lines.get(key, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A letter in all its languages, in the campaign's order."""
-
-    name: str  # `open-letter` for `letters/open-letter.ru.md`
-    files: Mapping[str, str]  # by language; never empty
-    texts: Mapping[str, LetterText]  # those that can be read
-
-    @property
-    def default_text(self) -> LetterText:
-        """The text in the default language, or else in the first one; there must be one."""
-        return next(iter(self.texts.values()))
-
-    @property
-    def front(self) -> FrontMatter:
-        """The front matter of the default text, which counts for every language."""
-        return self.default_text.front
-
-
-def read_letter(root: Path, name: str, files: Mapping[str, str], problems: list[Problem]) -> Letter:
-    """A letter with those of its texts that can be read."""
-    texts: dict[str, LetterText] = {}
-    for language, file in files.items():
-        if text := _read_text(root, file, language, problems):
-            texts[language] = text
-    letter = Letter(name, files, texts)
-    if next(iter(files)) in texts:  # what a translation differs from
-        problems.extend(_differences(letter))
-    return letter
-
-
-def _read_text(root: Path, file: str, language: str, problems: list[Problem]) -> LetterText | None:
-    content = read_text(root, file, problems)
-    if content is None:
-        return None
-    try:
-        split = split_letter(content)
-    except FrontMatterRefused as why:
-        problems.append(Problem(file, why.line, why.what, why.hint))
-        return None
-    if not split.body.strip():
-        hint = "Write it below the front matter"
-        problems.append(Problem(file, split.body_line, "the letter has no text", hint))
-    before = len(problems)
-    front = _front(file, split, problems)
-    is_patched = len(problems) > before
-    problems.extend(obscured(file, enumerate(content.split("\n"), start=1)))
-    return LetterText(
-        file=file,
-        language=language,
-        subject=front.subject,
-        subject_line=split.lines.get("subject", 1),
-        body=split.body,
-        body_line=split.body_line,
-        front=front,
-        lines=split.lines,
-        is_patched=is_patched,
-    )
-
-
-def _front(file: str, split: SplitLetter, problems: list[Problem]) -> FrontMatter:
-    values = dict(split.values)
-    if "follows" in values:
-        values.setdefault("subject", FOLLOW_UP_SUBJECT)
-    elif "where" in values:
-        what = "where in the front matter is for a letter that follows another"
-        hint = "Write follows: and the other letter's name, or remove the key"
-        problems.append(Problem(file, split.lines["where"], what, hint))
-
-    def line_of(path: kinds.KeyPath) -> int:
-        return split.lines.get(str(path[0]), 1)
-
-    faults = kinds.Faults(FrontMatter, file, line_of, lambda _: " in the front matter")
-    front, found = kinds.read_on(FrontMatter, values, faults, {("subject",): "untitled"})
-    problems.extend(found)
-    return front
-
-
-def _differences(letter: Letter) -> Iterator[Problem]:
-    """What differs in a translation's front matter; only the subject may."""
-    default = letter.default_text
-    for text in letter.texts.values():
-        for key in text.front.model_fields_set - {"subject"}:
-            if getattr(text.front, key) != getattr(default.front, key):
-                name = key.rstrip("_")
-                what = f"{name} in the front matter differs from {default.file}"
-                yield Problem(text.file, text.line_of(name), what, "Remove it here")

@@ -17,6 +17,12 @@ from petition.campaign.spreadsheet import SheetFile, split_name
 from petition.campaign.text_file import find_file, packaged_toml
 from petition.errors import CampaignError, Level, Problem
 
+BLOCK = 250  # rows that go through the pipeline together
+
+_CHOICES = {"skip": "left out", "include": "used like the others"}  # for [people] hidden
+_HEADER_ROWS = 20  # in which a header is looked for if the first row has none
+_LOOKED_AT = 10_000  # rows in which a name is looked for that shows whether the letters are right
+
 _KNOWN = packaged_toml("campaign/column_aliases.toml")
 ALIASES: dict[str, list[str]] = _KNOWN["aliases"]
 OPT_INS: list[str] = _KNOWN["opt_ins"]
@@ -28,100 +34,6 @@ OPTED_OUT = "opted out"
 ON_HOLD = "on hold"
 REASONS = (*_KNOWN["flags"], ON_HOLD)
 _LABELLED = re.compile(r"([a-z]+)(?:,? [a-z]+)?(?: ?[(;].*)?")
-
-
-def answer(text: str) -> bool | None:
-    """Whether a cell says yes, or no (as an empty one does); None: it is unclear."""
-    return _ANSWERS.get(text.strip().lower())
-
-
-class Unclear(Exception):
-    """A cell does not clearly say whether its row may be written to."""
-
-    def __init__(self, column: str, hint: str) -> None:
-        super().__init__(column)
-        self.column, self.hint = column, hint
-
-
-Mark = Callable[[str], str | None]
-
-
-class Export:
-    """What petition understands of a table's columns, by their normalised names."""
-
-    def __init__(self, columns: Collection[str]) -> None:
-        found = {
-            ours: next((name for name in aliases if name in columns), "")
-            for ours, aliases in ALIASES.items()
-            if ours not in columns
-        }
-        self.taken = {ours: theirs for ours, theirs in found.items() if theirs}
-        self.added = tuple(self.taken)
-        self._marks = list(_marks(columns))
-        self.marks = tuple(column for column, _, _ in self._marks)
-
-    def complete(self, cells: dict[str, str]) -> None:
-        """Add our names to the cells of a row."""
-        for ours, theirs in self.taken.items():
-            cells[ours] = cells[theirs]
-        if "language" in self.taken:
-            cells["language"] = _tag_of(cells["language"])
-
-    def excluded(self, cells: Mapping[str, str]) -> str:
-        """Why the system that a row comes from says not to write to it, or "".
-
-        Unclear if a cell can be read neither way.
-        """
-        if not self._marks:
-            return ""
-        found = set()
-        for column, mark, hint in self._marks:
-            reason = mark(" ".join(cells[column].lower().replace("_", " ").split()))
-            if reason is None:
-                raise Unclear(column, hint)
-            found.add(reason)
-        return next((reason for reason in REASONS if reason in found), "")
-
-
-def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
-    marks: dict[str, Mark] = {
-        column: _flag(yes=reason, no="")
-        for reason, flags in _KNOWN["flags"].items()
-        for column in flags
-    }
-    marks |= dict.fromkeys(OPT_INS, _flag(yes="", no=OPTED_OUT))
-    marks |= dict.fromkeys(_KNOWN["holds"], _hold)
-    for column, mark in marks.items():
-        if column in columns:
-            yield column, mark, 'Write "yes" or "no"'
-    for column in STATUSES:
-        if column in columns:
-            known = ", ".join(f'"{word}"' for word in _KNOWN["status"] if word)
-            yield column, _KNOWN["status"].get, f"Known are {known}"
-
-
-def _flag(*, yes: str, no: str) -> Mark:
-    meaning = {True: yes, False: no, None: None}
-    return lambda text: meaning[answer(text)]
-
-
-def _hold(text: str) -> str | None:
-    return _ON_HOLD_WORDS[text] if text in _ON_HOLD_WORDS else _flag(yes=ON_HOLD, no="")(text)
-
-
-def _tag_of(text: str) -> str:
-    """The language tag that a label means, or the text as it is."""
-    if not text or language_tag(text):
-        return text
-    found = _LABELLED.fullmatch(text.lower())
-    return _KNOWN["languages"].get(found[1], text) if found else text
-
-
-BLOCK = 250  # rows that go through the pipeline together
-
-_CHOICES = {"skip": "left out", "include": "used like the others"}  # for [people] hidden
-_HEADER_ROWS = 20  # in which a header is looked for if the first row has none
-_LOOKED_AT = 10_000  # rows in which a name is looked for that shows whether the letters are right
 
 
 class TableRow(NamedTuple):
@@ -318,3 +230,90 @@ def _open(
     if spreadsheet:
         return SheetFile(spreadsheet[0], path, spreadsheet[1], reading)
     return open_csv(file, path, problems, reading)
+
+
+def answer(text: str) -> bool | None:
+    """Whether a cell says yes, or no (as an empty one does); None: it is unclear."""
+    return _ANSWERS.get(text.strip().lower())
+
+
+class Unclear(Exception):
+    """A cell does not clearly say whether its row may be written to."""
+
+    def __init__(self, column: str, hint: str) -> None:
+        super().__init__(column)
+        self.column, self.hint = column, hint
+
+
+Mark = Callable[[str], str | None]
+
+
+class Export:
+    """What petition understands of a table's columns, by their normalised names."""
+
+    def __init__(self, columns: Collection[str]) -> None:
+        found = {
+            ours: next((name for name in aliases if name in columns), "")
+            for ours, aliases in ALIASES.items()
+            if ours not in columns
+        }
+        self.taken = {ours: theirs for ours, theirs in found.items() if theirs}
+        self.added = tuple(self.taken)
+        self._marks = list(_marks(columns))
+        self.marks = tuple(column for column, _, _ in self._marks)
+
+    def complete(self, cells: dict[str, str]) -> None:
+        """Add our names to the cells of a row."""
+        for ours, theirs in self.taken.items():
+            cells[ours] = cells[theirs]
+        if "language" in self.taken:
+            cells["language"] = _tag_of(cells["language"])
+
+    def excluded(self, cells: Mapping[str, str]) -> str:
+        """Why the system that a row comes from says not to write to it, or "".
+
+        Unclear if a cell can be read neither way.
+        """
+        if not self._marks:
+            return ""
+        found = set()
+        for column, mark, hint in self._marks:
+            reason = mark(" ".join(cells[column].lower().replace("_", " ").split()))
+            if reason is None:
+                raise Unclear(column, hint)
+            found.add(reason)
+        return next((reason for reason in REASONS if reason in found), "")
+
+
+def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
+    marks: dict[str, Mark] = {
+        column: _flag(yes=reason, no="")
+        for reason, flags in _KNOWN["flags"].items()
+        for column in flags
+    }
+    marks |= dict.fromkeys(OPT_INS, _flag(yes="", no=OPTED_OUT))
+    marks |= dict.fromkeys(_KNOWN["holds"], _hold)
+    for column, mark in marks.items():
+        if column in columns:
+            yield column, mark, 'Write "yes" or "no"'
+    for column in STATUSES:
+        if column in columns:
+            known = ", ".join(f'"{word}"' for word in _KNOWN["status"] if word)
+            yield column, _KNOWN["status"].get, f"Known are {known}"
+
+
+def _flag(*, yes: str, no: str) -> Mark:
+    meaning = {True: yes, False: no, None: None}
+    return lambda text: meaning[answer(text)]
+
+
+def _hold(text: str) -> str | None:
+    return _ON_HOLD_WORDS[text] if text in _ON_HOLD_WORDS else _flag(yes=ON_HOLD, no="")(text)
+
+
+def _tag_of(text: str) -> str:
+    """The language tag that a label means, or the text as it is."""
+    if not text or language_tag(text):
+        return text
+    found = _LABELLED.fullmatch(text.lower())
+    return _KNOWN["languages"].get(found[1], text) if found else text

@@ -18,7 +18,115 @@ from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
 from petition.template.compile import joined_lines, names_in
 from petition.template.fields import locale_of
 
+SUBJECT_LIMIT = 78  # characters, the limit that RFC 5322 2.1.1 recommends for a line
+
+_READ = 500  # copies whose text is searched
+_SHAPES = 100  # further ones, of which each has other cells empty
+_NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
+# A field with punctuation after it: there a cell needs none of its own.
+_BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]{0,500}\}\}\s?[,;:!?]")
+_MARKUP = re.compile(r"[*_`\\]")
+
 _MARKS = re.compile(f"[{MARK_BEGIN}{MARK_END}]")
+
+
+class Slip(NamedTuple):
+    """Something that looks wrong at a place of a text, and what to do about it."""
+
+    start: int
+    end: int
+    what: str
+    hint: str
+    name: str = ""  # what a placeholder names, as `_bare_name` writes it
+
+
+class StyleCheck:
+    """Looks at one person's row and copy of a letter after the other."""
+
+    def __init__(self, letter: Letter) -> None:
+        self._letter = letter
+        self._in_letter = rows.SharedProblems()
+        self._in_rows = rows.SharedProblems()
+        self._shapes: set[tuple[object, ...]] = set()
+        self._seen = 0
+        sources = [f"{text.subject}\n{text.body}" for text in letter.texts.values()]
+        # A dict keeps their order, so that each run finds the same first slip.
+        self._columns = dict.fromkeys(["name", *chain(*map(_NAMED.findall, sources))])
+        self._before_sign = frozenset(chain(*map(_BEFORE_SIGN.findall, sources)))
+
+    def look_at(self, person: Person, copy: CheckedCopy | None) -> None:
+        """Look at a person's row, and at the copy if it could be made."""
+        cells = [person.fields.get(column, "") for column in self._columns]
+        is_odd = rows.may_be_odd(cells)
+        found = list(rows.odd_names(person.fields))
+        if is_odd:
+            found += rows.odd_cells(person.fields, self._columns, self._before_sign)
+        for hint, what in {hint: what for what, hint in reversed(found)}.items() if found else ():
+            problem = Problem(person.file, person.line, what, hint, Level.WARNING)
+            self._in_rows.add(problem, person, key=hint)
+        if copy is None:
+            return
+        text = self._letter.texts.get(copy.language) or self._letter.default_text
+        slips: list[Problem] = []
+        # In a thread the subject is that of the first letter, and must stay so.
+        if len(copy.subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
+            what = f"the subject is longer than {SUBJECT_LIMIT} characters"
+            hint = "Shorten it: most programs cut it off in the list of letters"
+            slips.append(Problem(text.file, text.subject_line, what, hint, Level.WARNING))
+        if self._is_read(person, copy.language) or (is_odd and rows.brings_along(cells)):
+            slips += _slips_in(copy, text, person.fields)
+        for problem in dict.fromkeys(slips):
+            self._in_letter.add(problem, person)
+
+    def problems(self) -> Iterator[Problem]:
+        """What was found, as warnings."""
+        yield from self._in_letter.problems("at least " if self._seen > _READ else "")
+        yield from self._in_rows.problems()
+
+    def _is_read(self, person: Person, language: str) -> bool:
+        """Whether a copy is read: the first ones, then those that could be unlike them.
+
+        Most slips depend on which cells are empty, the others on what a cell brings along.
+        """
+        self._seen += 1
+        if len(self._shapes) < _SHAPES:
+            shape = (language, *map(bool, person.fields.values()))
+            if shape not in self._shapes:
+                self._shapes.add(shape)
+                return True
+        return self._seen <= _READ
+
+
+def _slips_in(copy: CheckedCopy, text: LetterText, columns: Iterable[str]) -> Iterator[Problem]:
+    """All slips of a copy; a placeholder of the author's with a known name is an error."""
+    for words in (None, *copy.text().split("\n\n")):
+        for slip in slips_of(copy.subject if words is None else words, text.language):
+            shown = (words or copy.subject)[slip.start : slip.end]
+            if slip.name and f"!{shown}(" in text.body:  # it is what a picture shows
+                continue
+            line = text.subject_line if words is None else _line_of(slip, words, text)
+            own = shown in f"{text.subject}\n{text.body}"
+            is_known = slip.name and slip.name in {*map(_bare_name, columns), *_KNOWN}
+            level = Level.ERROR if own and is_known else Level.WARNING
+            yield Problem(text.file, line, slip.what, slip.hint, level)
+
+
+def _line_of(slip: Slip, words: str, text: LetterText) -> int:
+    """The line of a slip in the letter's file, by the letter's own words around it."""
+    flat, lines = "", [text.body_line]
+    for line, source in enumerate(text.body.split("\n"), text.body_line):
+        plain = " ".join(_MARKUP.sub("", source).split()) + " "
+        flat += plain
+        lines += [line] * len(plain)
+    before = re.split(rf"{_MARKS.pattern}|\n", words[: slip.start])[-1]
+    within = _MARKS.sub("", words[slip.start : slip.end])
+    after = re.split(rf"{_MARKS.pattern}|\n", words[slip.end :])[0]
+    for piece in (f"{before[-30:]}{within}", within, before[-30:], before[-12:], after[:30]):
+        sought = " ".join(_MARKUP.sub("", piece).split())
+        if len(sought) > 2 and (at := flat.find(sought)) >= 0:
+            return lines[at + len(sought)]
+    return text.body_line
+
 
 # Looked for only where a word begins: a cell may be one word of a hundred thousand letters.
 _ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|(?<!\S)[^\s@]++@\S+|\bwww\.\S+")
@@ -43,16 +151,6 @@ _KINDS = {
 _KNOWN = ("demands", "signatories", "today", "replyby", "unsubscribe", "sendername")
 _MOST = 20  # slips of one kind in one paragraph: its author will look at all of it
 _SPANISH = frozenset({"es", "pt", "gl", "ca"})  # where "todo" is a word
-
-
-class Slip(NamedTuple):
-    """Something that looks wrong at a place of a text, and what to do about it."""
-
-    start: int
-    end: int
-    what: str
-    hint: str
-    name: str = ""  # what a placeholder names, as `_bare_name` writes it
 
 
 @lru_cache(maxsize=1024)
@@ -145,171 +243,6 @@ def _after_words(text: str, found: re.Match[str]) -> str:
     return f'after "{words}"' if words else "at the beginning of a line"
 
 
-_BLOCKS = ("demands", "signatories", "reply_by")
-
-
-def slips_of_campaign(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
-    """All slips that can be found without a row."""
-    yield from broken_promises(letter)
-    yield from untranslated(letter)
-    yield from run_on(letter)
-    if "signatories" in names_in(letter.default_text):
-        file = campaign.settings.people["signatories"]
-        yield from rows.two_spellings(file, campaign.signatories)
-        yield from rows.shouted_signatures(file, campaign.signatories)
-
-
-def broken_promises(letter: Letter) -> Iterator[Problem]:
-    """The first mention of an attachment in each text of a letter that has none."""
-    if letter.front.attachments or letter.front.event:
-        return
-    for text in letter.texts.values():
-        words = "|".join(rows.SLIPS["promises"].get(text.language.partition("-")[0], ["(?!)"]))
-        if found := re.search(rf"\b(?:{words})\b", text.body, re.IGNORECASE):
-            line = text.body_line + text.body.count("\n", 0, found.start())
-            shown = " ".join(found.group().split())
-            what = f'the text says "{shown}", but nothing is attached to the letter'
-            hint = "If a file is meant, name it under attachments in the front matter"
-            yield Problem(text.file, line, what, hint, Level.WARNING)
-
-
-def untranslated(letter: Letter) -> Iterator[Problem]:
-    """What a translation leaves out that the default text has: demands, signatories, the date."""
-    default = letter.default_text
-    asked_for = names_in(default)
-    for text in letter.texts.values():
-        left_out = asked_for - names_in(text)
-        for name in (name for name in _BLOCKS if name in left_out):
-            what = f"{default.file} has {{{{ {name} }}}}, and this translation does not"
-            yield Problem(text.file, None, what, "Add it, if it belongs there", Level.WARNING)
-
-
-_OWN_LINE = re.compile(r"[^\w({]*(?:\{\{|\S+@|www\.|https?:|(?P<first>\w))")
-_WRAPPED_AT = 50  # characters; no narrower text is taken for wrapped
-
-
-def run_on(letter: Letter) -> Iterator[Problem]:
-    """Lines that Markdown joins and their author meant apart: a signature, an address."""
-    for text in letter.texts.values():
-        lines = [line.strip(" \t>") for line in text.body.split("\n")]
-        joined = joined_lines(text)
-        width = max([_WRAPPED_AT, *(len(lines[line]) for line, _ in joined)])
-        apart = {
-            below: line for line, below in joined if _is_apart(lines[line], lines[below], width)
-        }
-        for line in (line for line in apart.values() if line not in apart):
-            what = f"{quoted(lines[line])} and the line below it become one line"
-            hint = "End each line that is to stay apart with a backslash"
-            yield Problem(text.file, text.body_line + line, what, hint, Level.WARNING)
-
-
-def _is_apart(line: str, below: str, width: int) -> bool:
-    """Whether a line goes on with no sentence, and was not wrapped for lack of space."""
-    begins = _OWN_LINE.match(below)
-    is_own = begins is not None and not (begins["first"] or "").islower()
-    fits = len(line) + 1 + len(below.split(" ", maxsplit=1)[0]) <= width
-    is_short = max(len(line), len(below)) <= _WRAPPED_AT
-    return is_own and is_short and fits and not line.endswith((".", "!", "?", "…"))
-
-
-SUBJECT_LIMIT = 78  # characters, the limit that RFC 5322 2.1.1 recommends for a line
-
-_READ = 500  # copies whose text is searched
-_SHAPES = 100  # further ones, of which each has other cells empty
-_NAMED = re.compile(r"\brecipient\s*(?:\.\s*|\[\s*['\"])(\w+)")
-# A field with punctuation after it: there a cell needs none of its own.
-_BEFORE_SIGN = re.compile(r"\brecipient\.(\w+)[^{}]{0,500}\}\}\s?[,;:!?]")
-_MARKUP = re.compile(r"[*_`\\]")
-
-
-class StyleCheck:
-    """Looks at one person's row and copy of a letter after the other."""
-
-    def __init__(self, letter: Letter) -> None:
-        self._letter = letter
-        self._in_letter = rows.SharedProblems()
-        self._in_rows = rows.SharedProblems()
-        self._shapes: set[tuple[object, ...]] = set()
-        self._seen = 0
-        sources = [f"{text.subject}\n{text.body}" for text in letter.texts.values()]
-        # A dict keeps their order, so that each run finds the same first slip.
-        self._columns = dict.fromkeys(["name", *chain(*map(_NAMED.findall, sources))])
-        self._before_sign = frozenset(chain(*map(_BEFORE_SIGN.findall, sources)))
-
-    def look_at(self, person: Person, copy: CheckedCopy | None) -> None:
-        """Look at a person's row, and at the copy if it could be made."""
-        cells = [person.fields.get(column, "") for column in self._columns]
-        is_odd = rows.may_be_odd(cells)
-        found = list(rows.odd_names(person.fields))
-        if is_odd:
-            found += rows.odd_cells(person.fields, self._columns, self._before_sign)
-        for hint, what in {hint: what for what, hint in reversed(found)}.items() if found else ():
-            problem = Problem(person.file, person.line, what, hint, Level.WARNING)
-            self._in_rows.add(problem, person, key=hint)
-        if copy is None:
-            return
-        text = self._letter.texts.get(copy.language) or self._letter.default_text
-        slips: list[Problem] = []
-        # In a thread the subject is that of the first letter, and must stay so.
-        if len(copy.subject.removeprefix("Re: ")) > SUBJECT_LIMIT:
-            what = f"the subject is longer than {SUBJECT_LIMIT} characters"
-            hint = "Shorten it: most programs cut it off in the list of letters"
-            slips.append(Problem(text.file, text.subject_line, what, hint, Level.WARNING))
-        if self._is_read(person, copy.language) or (is_odd and rows.brings_along(cells)):
-            slips += _slips_in(copy, text, person.fields)
-        for problem in dict.fromkeys(slips):
-            self._in_letter.add(problem, person)
-
-    def problems(self) -> Iterator[Problem]:
-        """What was found, as warnings."""
-        yield from self._in_letter.problems("at least " if self._seen > _READ else "")
-        yield from self._in_rows.problems()
-
-    def _is_read(self, person: Person, language: str) -> bool:
-        """Whether a copy is read: the first ones, then those that could be unlike them.
-
-        Most slips depend on which cells are empty, the others on what a cell brings along.
-        """
-        self._seen += 1
-        if len(self._shapes) < _SHAPES:
-            shape = (language, *map(bool, person.fields.values()))
-            if shape not in self._shapes:
-                self._shapes.add(shape)
-                return True
-        return self._seen <= _READ
-
-
-def _slips_in(copy: CheckedCopy, text: LetterText, columns: Iterable[str]) -> Iterator[Problem]:
-    """All slips of a copy; a placeholder of the author's with a known name is an error."""
-    for words in (None, *copy.text().split("\n\n")):
-        for slip in slips_of(copy.subject if words is None else words, text.language):
-            shown = (words or copy.subject)[slip.start : slip.end]
-            if slip.name and f"!{shown}(" in text.body:  # it is what a picture shows
-                continue
-            line = text.subject_line if words is None else _line_of(slip, words, text)
-            own = shown in f"{text.subject}\n{text.body}"
-            is_known = slip.name and slip.name in {*map(_bare_name, columns), *_KNOWN}
-            level = Level.ERROR if own and is_known else Level.WARNING
-            yield Problem(text.file, line, slip.what, slip.hint, level)
-
-
-def _line_of(slip: Slip, words: str, text: LetterText) -> int:
-    """The line of a slip in the letter's file, by the letter's own words around it."""
-    flat, lines = "", [text.body_line]
-    for line, source in enumerate(text.body.split("\n"), text.body_line):
-        plain = " ".join(_MARKUP.sub("", source).split()) + " "
-        flat += plain
-        lines += [line] * len(plain)
-    before = re.split(rf"{_MARKS.pattern}|\n", words[: slip.start])[-1]
-    within = _MARKS.sub("", words[slip.start : slip.end])
-    after = re.split(rf"{_MARKS.pattern}|\n", words[slip.end :])[0]
-    for piece in (f"{before[-30:]}{within}", within, before[-30:], before[-12:], after[:30]):
-        sought = " ".join(_MARKUP.sub("", piece).split())
-        if len(sought) > 2 and (at := flat.find(sought)) >= 0:
-            return lines[at + len(sought)]
-    return text.body_line
-
-
 _GAP = r"[,\s\u00a0\u202f]{1,3}"
 _YEAR = r"(?P<year>[12][0-9]{3})"
 _DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
@@ -357,6 +290,72 @@ def _months(language: str) -> dict[int, re.Pattern[str]]:
         forms = (re.escape(names[kind]["wide"][number]) for kind in ("format", "stand-alone"))
         found[number] = re.compile(rf"(?:{'|'.join(forms)})(?!\w)", re.IGNORECASE)
     return found
+
+
+_BLOCKS = ("demands", "signatories", "reply_by")
+
+_OWN_LINE = re.compile(r"[^\w({]*(?:\{\{|\S+@|www\.|https?:|(?P<first>\w))")
+_WRAPPED_AT = 50  # characters; no narrower text is taken for wrapped
+
+
+def slips_of_campaign(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
+    """All slips that can be found without a row."""
+    yield from broken_promises(letter)
+    yield from untranslated(letter)
+    yield from run_on(letter)
+    if "signatories" in names_in(letter.default_text):
+        file = campaign.settings.people["signatories"]
+        yield from rows.two_spellings(file, campaign.signatories)
+        yield from rows.shouted_signatures(file, campaign.signatories)
+
+
+def broken_promises(letter: Letter) -> Iterator[Problem]:
+    """The first mention of an attachment in each text of a letter that has none."""
+    if letter.front.attachments or letter.front.event:
+        return
+    for text in letter.texts.values():
+        words = "|".join(rows.SLIPS["promises"].get(text.language.partition("-")[0], ["(?!)"]))
+        if found := re.search(rf"\b(?:{words})\b", text.body, re.IGNORECASE):
+            line = text.body_line + text.body.count("\n", 0, found.start())
+            shown = " ".join(found.group().split())
+            what = f'the text says "{shown}", but nothing is attached to the letter'
+            hint = "If a file is meant, name it under attachments in the front matter"
+            yield Problem(text.file, line, what, hint, Level.WARNING)
+
+
+def untranslated(letter: Letter) -> Iterator[Problem]:
+    """What a translation leaves out that the default text has: demands, signatories, the date."""
+    default = letter.default_text
+    asked_for = names_in(default)
+    for text in letter.texts.values():
+        left_out = asked_for - names_in(text)
+        for name in (name for name in _BLOCKS if name in left_out):
+            what = f"{default.file} has {{{{ {name} }}}}, and this translation does not"
+            yield Problem(text.file, None, what, "Add it, if it belongs there", Level.WARNING)
+
+
+def run_on(letter: Letter) -> Iterator[Problem]:
+    """Lines that Markdown joins and their author meant apart: a signature, an address."""
+    for text in letter.texts.values():
+        lines = [line.strip(" \t>") for line in text.body.split("\n")]
+        joined = joined_lines(text)
+        width = max([_WRAPPED_AT, *(len(lines[line]) for line, _ in joined)])
+        apart = {
+            below: line for line, below in joined if _is_apart(lines[line], lines[below], width)
+        }
+        for line in (line for line in apart.values() if line not in apart):
+            what = f"{quoted(lines[line])} and the line below it become one line"
+            hint = "End each line that is to stay apart with a backslash"
+            yield Problem(text.file, text.body_line + line, what, hint, Level.WARNING)
+
+
+def _is_apart(line: str, below: str, width: int) -> bool:
+    """Whether a line goes on with no sentence, and was not wrapped for lack of space."""
+    begins = _OWN_LINE.match(below)
+    is_own = begins is not None and not (begins["first"] or "").islower()
+    fits = len(line) + 1 + len(below.split(" ", maxsplit=1)[0]) <= width
+    is_short = max(len(line), len(below)) <= _WRAPPED_AT
+    return is_own and is_short and fits and not line.endswith((".", "!", "?", "…"))
 
 
 def wrong_event_weekdays(text: LetterText, starts: datetime) -> Iterator[Problem]:

@@ -95,57 +95,6 @@ def init(
     output.say("Without [smtp], petition send is a rehearsal.")
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A mail provider, what its settings are and what is known of its limits."""
-
-    name: str
-    title: str
-    other_names: list[str]
-    notes: list[str]
-    fill_in: list[str]  # each "what: with what"
-    source: str
-    checked: date
-    smtp: dict[str, Any]
-    pace: dict[str, Any] = field(default_factory=dict)
-
-    def as_settings(self) -> str:
-        """The end of a petition.toml: [smtp] and [pace], with comments."""
-        lines = [f"# {self.title}. Do not put a password here: see docs/providers.md."]
-        lines += [f"# Fill in {one}." for one in self.fill_in]
-        lines += ["[smtp]", *_keys(self.smtp), ""]
-        lines += [f"# {note}" for note in self.notes]
-        lines += [f"# As of {self.checked}: {self.source}", "[pace]", *_keys(self.pace)]
-        return "\n".join(lines) + "\n"
-
-
-def _keys(table: dict[str, Any]) -> list[str]:
-    # A JSON string of ASCII is a TOML string, too.
-    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-
-
-def providers() -> dict[str, Provider]:
-    """All providers, by name."""
-    return {name: Provider(name, **one) for name, one in packaged_toml("providers.toml").items()}
-
-
-def find_provider(text: str) -> Provider:
-    """The provider of a name."""
-    known = providers()
-    names = {
-        name.replace("-", ""): each
-        for each in known.values()
-        for name in (each.name, *each.other_names)
-    }
-    asked = re.sub(r"[\s_-]", "", text.lower())
-    if asked in names:
-        return names[asked]
-    near = get_close_matches(asked, names, n=1)
-    meant = f"Did you mean {names[near[0]].name}? " if near else ""
-    hint = f"{meant}Known: {', '.join(known)}. For another server, write [smtp] by hand"
-    raise UsageError(f'there is no provider "{text}"', hint)
-
-
 def _take_over(old: Path, target: Path) -> None:
     # Brings Jinja and Markdown, which a new campaign can spare.
     from petition.mailmerge import files_of, read_mailmerge  # noqa: PLC0415
@@ -292,3 +241,54 @@ def _is_same(one: str, other: str) -> bool:
     if file and other_file:
         return file.resolve() == other_file.resolve()
     return one in {other, without_ambient_secrets(other)}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A mail provider, what its settings are and what is known of its limits."""
+
+    name: str
+    title: str
+    other_names: list[str]
+    notes: list[str]
+    fill_in: list[str]  # each "what: with what"
+    source: str
+    checked: date
+    smtp: dict[str, Any]
+    pace: dict[str, Any] = field(default_factory=dict)
+
+    def as_settings(self) -> str:
+        """The end of a petition.toml: [smtp] and [pace], with comments."""
+        lines = [f"# {self.title}. Do not put a password here: see docs/providers.md."]
+        lines += [f"# Fill in {one}." for one in self.fill_in]
+        lines += ["[smtp]", *_keys(self.smtp), ""]
+        lines += [f"# {note}" for note in self.notes]
+        lines += [f"# As of {self.checked}: {self.source}", "[pace]", *_keys(self.pace)]
+        return "\n".join(lines) + "\n"
+
+
+def _keys(table: dict[str, Any]) -> list[str]:
+    # A JSON string of ASCII is a TOML string, too.
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+
+
+def providers() -> dict[str, Provider]:
+    """All providers, by name."""
+    return {name: Provider(name, **one) for name, one in packaged_toml("providers.toml").items()}
+
+
+def find_provider(text: str) -> Provider:
+    """The provider of a name."""
+    known = providers()
+    names = {
+        name.replace("-", ""): each
+        for each in known.values()
+        for name in (each.name, *each.other_names)
+    }
+    asked = re.sub(r"[\s_-]", "", text.lower())
+    if asked in names:
+        return names[asked]
+    near = get_close_matches(asked, names, n=1)
+    meant = f"Did you mean {names[near[0]].name}? " if near else ""
+    hint = f"{meant}Known: {', '.join(known)}. For another server, write [smtp] by hand"
+    raise UsageError(f'there is no provider "{text}"', hint)

@@ -64,6 +64,8 @@ _TABLE = 50  # copies of a letter that are shown one by one without being asked 
 _SHOWN = 1000  # rows that a person is shown; for all of them there are --csv and --json
 _LINES = 5  # of a list that are named
 _ARROW = len("deferred -> uncertain")  # the longest step
+_SECONDS = 2.0  # between two screens
+_PROVIDERS = 10  # that are shown; the others are counted together
 
 
 def status(
@@ -326,68 +328,7 @@ def _said(one: Copy | Event) -> str:
     return ", ".join(part for part in (one.reason, reply) if part)
 
 
-# ---- petition log
-
-
-def log(
-    context: typer.Context,
-    who: Annotated[
-        str | None,
-        typer.Argument(metavar="WHO", help=f"Only one person: {WHO}."),
-    ] = None,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Show every event of every letter, oldest first."""
-    one_format(as_json=as_json, as_csv=as_csv)
-    with Workspace.open(context) as place:
-        events = _events(place, who)
-        if as_json:
-            output.json(place.origin | {"events": map(_event_row, events)})
-        elif as_csv:
-            output.csv(list(LOG_COLUMNS), map(_event_row, events))
-        else:
-            _show_events(place, events)
-            place.say_which()
-
-
-def _events(place: Workspace, who: str | None) -> Iterator[Event]:
-    opened = place.log_if_any
-    if opened is None or who is None:
-        return opened.events() if opened else iter(())
-    events = chain.from_iterable(map(opened.events, people_named(place, [who], several=True)))
-    if first := next(events, None):
-        return chain([first], events)
-    near = nearest_people(who, (Known(*one) for one in opened.people()))
-    hint = f"Did you mean {near}" if near else f"Use {WHO}"
-    raise UsageError(f'the log has nothing about "{who}"', hint)
-
-
-def _event_row(event: Event) -> dict[str, object]:
-    row = {column: getattr(event, name) for column, name in LOG_COLUMNS.items()}
-    return row | {"at": stamp(event.at)}
-
-
-def _show_events(place: Workspace, events: Iterable[Event]) -> None:
-    has_several = place.log_if_any is not None and len(place.log_if_any.letters()) > 1
-    is_empty = True
-    for event in events:
-        is_empty = False
-        arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
-        at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        letter = f"  {event.letter}" if has_several else ""
-        output.say(f"{at}  {arrow:<{_ARROW}}  {output.clean(event.mailbox)}{letter}")
-        took = f"{event.milliseconds} ms" if event.milliseconds is not None else None
-        way = ", ".join(part for part in (event.server, event.tls, took) if part)
-        said = _said(event)
-        if detail := f"{said} ({way})" if said and way else said or way:
-            output.say(f"    {output.clean(detail)}", "dim")
-    if is_empty:
-        output.say("Nothing has been sent yet.")
-
-
-_SECONDS = 2.0  # between two screens
-_PROVIDERS = 10  # that are shown; the others are counted together
+# ---- progress
 
 
 def show_progress(place: Workspace, letter: str | None, *, as_json: bool) -> None:
@@ -482,3 +423,63 @@ def _by_provider(domains: Mapping[str, int]) -> dict[str, int]:
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     rest = sum(number for _, number in ordered[_PROVIDERS:])
     return dict(ordered[:_PROVIDERS]) | ({"others": rest} if rest else {})
+
+
+# ---- petition log
+
+
+def log(
+    context: typer.Context,
+    who: Annotated[
+        str | None,
+        typer.Argument(metavar="WHO", help=f"Only one person: {WHO}."),
+    ] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Show every event of every letter, oldest first."""
+    one_format(as_json=as_json, as_csv=as_csv)
+    with Workspace.open(context) as place:
+        events = _events(place, who)
+        if as_json:
+            output.json(place.origin | {"events": map(_event_row, events)})
+        elif as_csv:
+            output.csv(list(LOG_COLUMNS), map(_event_row, events))
+        else:
+            _show_events(place, events)
+            place.say_which()
+
+
+def _events(place: Workspace, who: str | None) -> Iterator[Event]:
+    opened = place.log_if_any
+    if opened is None or who is None:
+        return opened.events() if opened else iter(())
+    events = chain.from_iterable(map(opened.events, people_named(place, [who], several=True)))
+    if first := next(events, None):
+        return chain([first], events)
+    near = nearest_people(who, (Known(*one) for one in opened.people()))
+    hint = f"Did you mean {near}" if near else f"Use {WHO}"
+    raise UsageError(f'the log has nothing about "{who}"', hint)
+
+
+def _event_row(event: Event) -> dict[str, object]:
+    row = {column: getattr(event, name) for column, name in LOG_COLUMNS.items()}
+    return row | {"at": stamp(event.at)}
+
+
+def _show_events(place: Workspace, events: Iterable[Event]) -> None:
+    has_several = place.log_if_any is not None and len(place.log_if_any.letters()) > 1
+    is_empty = True
+    for event in events:
+        is_empty = False
+        arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
+        at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        letter = f"  {event.letter}" if has_several else ""
+        output.say(f"{at}  {arrow:<{_ARROW}}  {output.clean(event.mailbox)}{letter}")
+        took = f"{event.milliseconds} ms" if event.milliseconds is not None else None
+        way = ", ".join(part for part in (event.server, event.tls, took) if part)
+        said = _said(event)
+        if detail := f"{said} ({way})" if said and way else said or way:
+            output.say(f"    {output.clean(detail)}", "dim")
+    if is_empty:
+        output.say("Nothing has been sent yet.")

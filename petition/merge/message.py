@@ -53,174 +53,11 @@ from petition.merge.headers import (
 from petition.merge.mime_parts import CarriedParts, ExpectedPart, MimePart
 from petition.template.fields import CellRefused, thread_of
 
+__all__ = ["MARK_BEGIN", "MARK_END", "CheckedCopy", "Email", "Envelope", "Merger", "Shown"]
+
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
 _OF_HTML = ' type="text/html";'
 _TEXT, _HTML = _PART.format("plain"), _PART.format("html")
-
-
-class Envelope(NamedTuple):
-    """The SMTP envelope (RFC 5321 2.3.1): the recipient comes first, then the copies."""
-
-    mail_from: str
-    rcpt_to: tuple[str, ...]
-    smtputf8: bool  # whether the server must offer it (RFC 6531)
-
-
-class CopyIdentity(NamedTuple):
-    """What tells one copy from all others: where it goes, and what is derived from its identity."""
-
-    to: Mailbox
-    mail_from: str
-    message_id: str
-    boundary: str
-    cc: tuple[Mailbox, ...] = ()
-    bcc: tuple[Mailbox, ...] = ()
-    thread: tuple[str, ...] = ()  # earlier Message-IDs; the last one is answered
-    token: str = ""  # the unsubscribe token of a bulk letter
-
-
-class Assembler:
-    """Makes the bytes of one sender's copies; `mailing` has the headers of a bulk letter."""
-
-    def __init__(
-        self, sender: Mailbox, reply_to: Mailbox | None, mailing: Mailing | None = None
-    ) -> None:
-        self._mailing = mailing
-        self._mailing_names = mailing.names if mailing else ()
-        self._from: dict[str, tuple[Mailbox, ...]] = {"From": (sender,)}
-        if reply_to:
-            self._from["Reply-To"] = (reply_to,)
-        self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
-        self._is_ascii = self._from_lines.isascii()
-        self._read: set[MimePart] = set()  # parts of all copies that were read back
-        self._date: tuple[datetime, str] | None = None
-
-    def envelope(self, copy: CopyIdentity) -> Envelope:
-        """Where a copy goes: to each mailbox once."""
-        rcpt_to: tuple[str, ...] = (copy.to.addr_spec,)
-        if others := copy.cc + copy.bcc:
-            boxes = {folded(box): box for box in rcpt_to}
-            for one in others:
-                boxes.setdefault(folded(one.addr_spec), one.addr_spec)
-            rcpt_to = tuple(boxes.values())
-        is_ascii = self._is_ascii and "".join((copy.mail_from, *rcpt_to)).isascii()
-        return Envelope(copy.mail_from, rcpt_to, not is_ascii)
-
-    def header_names(self, copy: CopyIdentity) -> tuple[str, ...]:
-        """The names of a copy's headers, in their order."""
-        names = ["Date", *self._from, "To"]
-        names += ["Cc"] if copy.cc else []
-        names += ["Subject", "Message-ID"]
-        names += ["In-Reply-To", "References"] if copy.thread else []
-        return (*names, "MIME-Version", "Content-Language", "Content-Type", *self._mailing_names)
-
-    def assemble(
-        self,
-        copy: CopyIdentity,
-        filled: Filled,
-        language: str,
-        date: datetime,
-        carried: CarriedParts,
-        *,
-        full: bool,
-    ) -> bytes:
-        """The bytes of a copy; its headers are checked, and with `full` all of it is read back.
-
-        CellRefused if another program would not read it as it was meant.
-        """
-        block = self.header_block(copy, filled.subject, language, date, carried)
-        data = b"".join([block, *_body(copy.boundary, filled, carried)])
-        if full:
-            self._read_back(data, block, copy, filled, carried)
-        return data
-
-    def header_block(
-        self, copy: CopyIdentity, subject: str, language: str, date: datetime, carried: CarriedParts
-    ) -> bytes:
-        """The headers of a copy, checked as in `assemble`."""
-        check_name(copy.to.display_name)
-        cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
-        kind = "mixed" if carried.attached else "alternative"
-        mailing = self._mailing.headers(copy.token) if self._mailing else ""
-        block = (
-            f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
-            f"{subject_header(subject)}Message-ID: {copy.message_id}\r\n"
-            f"{thread_headers(copy.thread)}MIME-Version: 1.0\r\n"
-            f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}{mailing}"
-        ).encode()
-        check_block(block, self.header_names(copy))
-        return block
-
-    def _read_back(
-        self, data: bytes, block: bytes, copy: CopyIdentity, filled: Filled, carried: CarriedParts
-    ) -> None:
-        # Megabytes that were read back once in this run are not parsed a hundred times.
-        known, light = self._read, carried
-        if any(part in known for part in (*carried.pictures, *carried.attached)):
-            light = CarriedParts(
-                tuple(part.stand_in() if part in known else part for part in carried.pictures),
-                tuple(part.stand_in() if part in known else part for part in carried.attached),
-            )
-            data = b"".join([block, *_body(copy.boundary, filled, light)])
-        read_back(data, self.meant(copy, filled.subject, light))
-        known.update(carried.pictures, carried.attached[: carried.shared])
-
-    def meant(self, copy: CopyIdentity, subject: str, carried: CarriedParts) -> "Expected":
-        """What a copy is to be read back as."""
-        mailboxes = {**self._from, "To": (copy.to,)}
-        if copy.cc:
-            mailboxes["Cc"] = copy.cc
-        pictures = tuple(part.meant for part in carried.pictures)
-        attached = tuple(part.meant for part in carried.attached)
-        return Expected(self.header_names(copy), subject, mailboxes, pictures, attached)
-
-    def _date_line(self, date: datetime) -> str:
-        # The letters of a second share one object; equal dates can differ in their zone.
-        if self._date is None or self._date[0] is not date:
-            self._date = (date, date_header(date))
-        return self._date[1]
-
-
-def _multipart(kind: str, boundary: str, parameter: str = "") -> str:
-    return (
-        f"Content-Type: multipart/{kind};{parameter}\r\n"
-        f' boundary="{_boundary_of(kind, boundary)}"\r\n'
-    )
-
-
-def _boundary_of(kind: str, boundary: str) -> str:
-    """One boundary for each kind; none is the beginning of another (RFC 2046 5.1.2)."""
-    return boundary if kind == "alternative" else boundary.replace("=_", f"=_{kind}_", 1)
-
-
-def _body(boundary: str, filled: Filled, carried: CarriedParts) -> Iterator[bytes]:
-    top, page = "\r\n", _HTML
-    if carried.attached:
-        mixed = _boundary_of("mixed", boundary)
-        top = f"\r\n--{mixed}\r\n{_multipart('alternative', boundary)}\r\n"
-    if carried.pictures:
-        related = _boundary_of("related", boundary)
-        page = f"{_multipart('related', boundary, _OF_HTML)}\r\n--{related}\r\n{_HTML}"
-    text = (f"{top}--{boundary}\r\n{_TEXT}\r\n", *filled.text)
-    words = (*text, f"\r\n--{boundary}\r\n{page}\r\n", *filled.html, "\r\n")
-    end = f"--{boundary}--\r\n"
-    if carried.pictures:
-        yield "".join(words).encode("ascii")
-        yield from _parts(related, carried.pictures)
-        yield end.encode("ascii")
-    else:
-        yield "".join((*words, end)).encode("ascii")
-    if carried.attached:
-        yield from _parts(mixed, carried.attached)
-
-
-def _parts(boundary: str, parts: Sequence[MimePart]) -> Iterator[bytes]:
-    line = f"--{boundary}".encode("ascii")
-    for part in parts:
-        yield b"".join((line, b"\r\n", part.head, b"\r\n"))
-        yield part.body
-    yield line + b"--\r\n"
-
 
 # The older parser takes a message apart three times as fast as the newer one, which parses every
 # header it meets; the newer one parses only the headers that are compared.
@@ -229,98 +66,12 @@ _READER = email.policy.default.header_fetch_parse
 _HINT = "Correct the row, and report the text to the authors of petition"
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What an email is meant to say."""
+class Envelope(NamedTuple):
+    """The SMTP envelope (RFC 5321 2.3.1): the recipient comes first, then the copies."""
 
-    names: tuple[str, ...]  # of its headers, in order
-    subject: str
-    mailboxes: dict[str, tuple[Mailbox, ...]]  # of each header that holds some
-    pictures: tuple[ExpectedPart, ...] = ()
-    attached: tuple[ExpectedPart, ...] = ()
-
-
-def check_block(block: bytes, names: tuple[str, ...]) -> None:
-    """Refuse a header block that holds anything but these headers, in this order."""
-    if not _block_pattern(names).fullmatch(block):
-        raise CellRefused("the headers would not be read back as they were meant", _HINT)
-
-
-@lru_cache(maxsize=64)
-def _block_pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    # One line of visible text, then lines that begin with a space and hold visible text: no bare CR
-    # or LF, no control character, no line that could be taken for the end of the block.
-    text = rb"[ -~\x80-\xff]*[!-~\x80-\xff]"
-    value = rb": " + text + rb"(?:\r\n " + text + rb")*\r\n"
-    return re.compile(b"".join(name.encode() + value for name in names))
-
-
-def read_back(data: bytes, meant: Expected) -> None:
-    """Parse an email, and refuse it if it does not say what it was meant to say."""
-    message = email.message_from_string(data.decode())
-    if different := _difference(message, meant):
-        raise CellRefused(f"{different} would not be read back as it was meant", _HINT)
-
-
-def _difference(message: Message, meant: Expected) -> str | None:
-    if tuple(message.keys()) != meant.names:
-        return "the list of headers"
-    raw = dict(message.raw_items())
-    if _READER("Subject", raw["Subject"]) != meant.subject:
-        return "the subject"
-    for name, mailboxes in meant.mailboxes.items():
-        if _addresses(name, raw[name]) != tuple(mailbox.addr_spec for mailbox in mailboxes):
-            return f"an address in {name}"
-        if _mailboxes(raw[name]) != mailboxes:
-            return f"a name in {name}"
-    if [part.get_content_type() for part in message.walk()] != list(_types(meant)):
-        return "the list of parts"
-    return _different_file(message, meant)
-
-
-def _types(meant: Expected) -> Iterator[str]:
-    """The types of an email's parts, each before those in it."""
-    if meant.attached:
-        yield "multipart/mixed"
-    yield from ("multipart/alternative", "text/plain")
-    if meant.pictures:
-        yield "multipart/related"
-    yield "text/html"
-    yield from (part.content_type for part in (*meant.pictures, *meant.attached))
-
-
-def _different_file(message: Message, meant: Expected) -> str | None:
-    files = (*meant.pictures, *meant.attached)
-    leaves = [part for part in message.walk() if not part.is_multipart()][2:]
-    for part, file in zip(leaves, files, strict=True):
-        name = quoted(file.filename) if file.filename else "an image"
-        if part.get_filename() != file.filename or part["Content-ID"] != file.content_id:
-            return f"the name of {name}"
-        if part.get_content_disposition() != ("attachment" if file.filename else "inline"):
-            return f"the place of {name}"
-        content = part.get_payload(decode=True)
-        if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != file.sha256:
-            return f"the content of {name}"
-    return None
-
-
-@lru_cache(maxsize=16)  # most copies have the same From
-def _addresses(name: str, header: str) -> tuple[str, ...]:
-    return tuple(address.addr_spec for address in _READER(name, header).addresses)
-
-
-@lru_cache(maxsize=16)
-def _mailboxes(header: str) -> tuple[Mailbox, ...]:
-    """The mailboxes of a header, by the standard library's older parser.
-
-    The newer one of Python 3.11 keeps the blanks between two encoded words, against RFC 2047 6.2,
-    and collapses two blanks within one of them.
-    """
-    found = getaddresses([header.replace("\r\n", "")])
-    return tuple(Mailbox(str(make_header(decode_header(name))), spec) for name, spec in found)
-
-
-__all__ = ["MARK_BEGIN", "MARK_END", "CheckedCopy", "Email", "Envelope", "Merger", "Shown"]
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+    smtputf8: bool  # whether the server must offer it (RFC 6531)
 
 
 class Email(NamedTuple):
@@ -357,6 +108,19 @@ class CheckedCopy(NamedTuple):
     size: int | None  # in bytes; None if it was checked without being made
     text: Callable[[], str]  # renders the plain text, with marks around each merged value
     cc: tuple[Mailbox, ...] = ()  # who gets it because the row says so
+
+
+class CopyIdentity(NamedTuple):
+    """What tells one copy from all others: where it goes, and what is derived from its identity."""
+
+    to: Mailbox
+    mail_from: str
+    message_id: str
+    boundary: str
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+    thread: tuple[str, ...] = ()  # earlier Message-IDs; the last one is answered
+    token: str = ""  # the unsubscribe token of a bulk letter
 
 
 class Merger:
@@ -567,3 +331,237 @@ class Merger:
         }
         headers = [(name, values[name]) for name in self._assembler.header_names(copy)]
         return Shown(headers, text, carried.names)
+
+
+class Assembler:
+    """Makes the bytes of one sender's copies; `mailing` has the headers of a bulk letter."""
+
+    def __init__(
+        self, sender: Mailbox, reply_to: Mailbox | None, mailing: Mailing | None = None
+    ) -> None:
+        self._mailing = mailing
+        self._mailing_names = mailing.names if mailing else ()
+        self._from: dict[str, tuple[Mailbox, ...]] = {"From": (sender,)}
+        if reply_to:
+            self._from["Reply-To"] = (reply_to,)
+        self._from_lines = "".join(mailbox_header(*line) for line in self._from.items())
+        self._is_ascii = self._from_lines.isascii()
+        self._read: set[MimePart] = set()  # parts of all copies that were read back
+        self._date: tuple[datetime, str] | None = None
+
+    def envelope(self, copy: CopyIdentity) -> Envelope:
+        """Where a copy goes: to each mailbox once."""
+        rcpt_to: tuple[str, ...] = (copy.to.addr_spec,)
+        if others := copy.cc + copy.bcc:
+            boxes = {folded(box): box for box in rcpt_to}
+            for one in others:
+                boxes.setdefault(folded(one.addr_spec), one.addr_spec)
+            rcpt_to = tuple(boxes.values())
+        is_ascii = self._is_ascii and "".join((copy.mail_from, *rcpt_to)).isascii()
+        return Envelope(copy.mail_from, rcpt_to, not is_ascii)
+
+    def header_names(self, copy: CopyIdentity) -> tuple[str, ...]:
+        """The names of a copy's headers, in their order."""
+        names = ["Date", *self._from, "To"]
+        names += ["Cc"] if copy.cc else []
+        names += ["Subject", "Message-ID"]
+        names += ["In-Reply-To", "References"] if copy.thread else []
+        return (*names, "MIME-Version", "Content-Language", "Content-Type", *self._mailing_names)
+
+    def assemble(
+        self,
+        copy: CopyIdentity,
+        filled: Filled,
+        language: str,
+        date: datetime,
+        carried: CarriedParts,
+        *,
+        full: bool,
+    ) -> bytes:
+        """The bytes of a copy; its headers are checked, and with `full` all of it is read back.
+
+        CellRefused if another program would not read it as it was meant.
+        """
+        block = self.header_block(copy, filled.subject, language, date, carried)
+        data = b"".join([block, *_body(copy.boundary, filled, carried)])
+        if full:
+            self._read_back(data, block, copy, filled, carried)
+        return data
+
+    def header_block(
+        self, copy: CopyIdentity, subject: str, language: str, date: datetime, carried: CarriedParts
+    ) -> bytes:
+        """The headers of a copy, checked as in `assemble`."""
+        check_name(copy.to.display_name)
+        cc = mailbox_header("Cc", copy.cc) if copy.cc else ""
+        kind = "mixed" if carried.attached else "alternative"
+        mailing = self._mailing.headers(copy.token) if self._mailing else ""
+        block = (
+            f"{self._date_line(date)}{self._from_lines}{mailbox_header('To', (copy.to,))}{cc}"
+            f"{subject_header(subject)}Message-ID: {copy.message_id}\r\n"
+            f"{thread_headers(copy.thread)}MIME-Version: 1.0\r\n"
+            f"Content-Language: {language}\r\n{_multipart(kind, copy.boundary)}{mailing}"
+        ).encode()
+        check_block(block, self.header_names(copy))
+        return block
+
+    def _read_back(
+        self, data: bytes, block: bytes, copy: CopyIdentity, filled: Filled, carried: CarriedParts
+    ) -> None:
+        # Megabytes that were read back once in this run are not parsed a hundred times.
+        known, light = self._read, carried
+        if any(part in known for part in (*carried.pictures, *carried.attached)):
+            light = CarriedParts(
+                tuple(part.stand_in() if part in known else part for part in carried.pictures),
+                tuple(part.stand_in() if part in known else part for part in carried.attached),
+            )
+            data = b"".join([block, *_body(copy.boundary, filled, light)])
+        read_back(data, self.meant(copy, filled.subject, light))
+        known.update(carried.pictures, carried.attached[: carried.shared])
+
+    def meant(self, copy: CopyIdentity, subject: str, carried: CarriedParts) -> "Expected":
+        """What a copy is to be read back as."""
+        mailboxes = {**self._from, "To": (copy.to,)}
+        if copy.cc:
+            mailboxes["Cc"] = copy.cc
+        pictures = tuple(part.meant for part in carried.pictures)
+        attached = tuple(part.meant for part in carried.attached)
+        return Expected(self.header_names(copy), subject, mailboxes, pictures, attached)
+
+    def _date_line(self, date: datetime) -> str:
+        # The letters of a second share one object; equal dates can differ in their zone.
+        if self._date is None or self._date[0] is not date:
+            self._date = (date, date_header(date))
+        return self._date[1]
+
+
+def _multipart(kind: str, boundary: str, parameter: str = "") -> str:
+    return (
+        f"Content-Type: multipart/{kind};{parameter}\r\n"
+        f' boundary="{_boundary_of(kind, boundary)}"\r\n'
+    )
+
+
+def _boundary_of(kind: str, boundary: str) -> str:
+    """One boundary for each kind; none is the beginning of another (RFC 2046 5.1.2)."""
+    return boundary if kind == "alternative" else boundary.replace("=_", f"=_{kind}_", 1)
+
+
+def _body(boundary: str, filled: Filled, carried: CarriedParts) -> Iterator[bytes]:
+    top, page = "\r\n", _HTML
+    if carried.attached:
+        mixed = _boundary_of("mixed", boundary)
+        top = f"\r\n--{mixed}\r\n{_multipart('alternative', boundary)}\r\n"
+    if carried.pictures:
+        related = _boundary_of("related", boundary)
+        page = f"{_multipart('related', boundary, _OF_HTML)}\r\n--{related}\r\n{_HTML}"
+    text = (f"{top}--{boundary}\r\n{_TEXT}\r\n", *filled.text)
+    words = (*text, f"\r\n--{boundary}\r\n{page}\r\n", *filled.html, "\r\n")
+    end = f"--{boundary}--\r\n"
+    if carried.pictures:
+        yield "".join(words).encode("ascii")
+        yield from _parts(related, carried.pictures)
+        yield end.encode("ascii")
+    else:
+        yield "".join((*words, end)).encode("ascii")
+    if carried.attached:
+        yield from _parts(mixed, carried.attached)
+
+
+def _parts(boundary: str, parts: Sequence[MimePart]) -> Iterator[bytes]:
+    line = f"--{boundary}".encode("ascii")
+    for part in parts:
+        yield b"".join((line, b"\r\n", part.head, b"\r\n"))
+        yield part.body
+    yield line + b"--\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an email is meant to say."""
+
+    names: tuple[str, ...]  # of its headers, in order
+    subject: str
+    mailboxes: dict[str, tuple[Mailbox, ...]]  # of each header that holds some
+    pictures: tuple[ExpectedPart, ...] = ()
+    attached: tuple[ExpectedPart, ...] = ()
+
+
+def check_block(block: bytes, names: tuple[str, ...]) -> None:
+    """Refuse a header block that holds anything but these headers, in this order."""
+    if not _block_pattern(names).fullmatch(block):
+        raise CellRefused("the headers would not be read back as they were meant", _HINT)
+
+
+@lru_cache(maxsize=64)
+def _block_pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    # One line of visible text, then lines that begin with a space and hold visible text: no bare CR
+    # or LF, no control character, no line that could be taken for the end of the block.
+    text = rb"[ -~\x80-\xff]*[!-~\x80-\xff]"
+    value = rb": " + text + rb"(?:\r\n " + text + rb")*\r\n"
+    return re.compile(b"".join(name.encode() + value for name in names))
+
+
+def read_back(data: bytes, meant: Expected) -> None:
+    """Parse an email, and refuse it if it does not say what it was meant to say."""
+    message = email.message_from_string(data.decode())
+    if different := _difference(message, meant):
+        raise CellRefused(f"{different} would not be read back as it was meant", _HINT)
+
+
+def _difference(message: Message, meant: Expected) -> str | None:
+    if tuple(message.keys()) != meant.names:
+        return "the list of headers"
+    raw = dict(message.raw_items())
+    if _READER("Subject", raw["Subject"]) != meant.subject:
+        return "the subject"
+    for name, mailboxes in meant.mailboxes.items():
+        if _addresses(name, raw[name]) != tuple(mailbox.addr_spec for mailbox in mailboxes):
+            return f"an address in {name}"
+        if _mailboxes(raw[name]) != mailboxes:
+            return f"a name in {name}"
+    if [part.get_content_type() for part in message.walk()] != list(_types(meant)):
+        return "the list of parts"
+    return _different_file(message, meant)
+
+
+def _types(meant: Expected) -> Iterator[str]:
+    """The types of an email's parts, each before those in it."""
+    if meant.attached:
+        yield "multipart/mixed"
+    yield from ("multipart/alternative", "text/plain")
+    if meant.pictures:
+        yield "multipart/related"
+    yield "text/html"
+    yield from (part.content_type for part in (*meant.pictures, *meant.attached))
+
+
+def _different_file(message: Message, meant: Expected) -> str | None:
+    files = (*meant.pictures, *meant.attached)
+    leaves = [part for part in message.walk() if not part.is_multipart()][2:]
+    for part, file in zip(leaves, files, strict=True):
+        name = quoted(file.filename) if file.filename else "an image"
+        if part.get_filename() != file.filename or part["Content-ID"] != file.content_id:
+            return f"the name of {name}"
+        if part.get_content_disposition() != ("attachment" if file.filename else "inline"):
+            return f"the place of {name}"
+        content = part.get_payload(decode=True)
+        if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != file.sha256:
+            return f"the content of {name}"
+    return None
+
+
+@lru_cache(maxsize=16)  # most copies have the same From
+def _addresses(name: str, header: str) -> tuple[str, ...]:
+    return tuple(address.addr_spec for address in _READER(name, header).addresses)
+
+
+@lru_cache(maxsize=16)
+def _mailboxes(header: str) -> tuple[Mailbox, ...]:
+    """The mailboxes of a header, by the standard library's older parser.
+
+    The newer one of Python 3.11 keeps the blanks between two encoded words, against RFC 2047 6.2,
+    and collapses two blanks within one of them.
+    """
+    found = getaddresses([header.replace("\r\n", "")])
+    return tuple(Mailbox(str(make_header(decode_header(name))), spec) for name, spec in found)

@@ -29,6 +29,31 @@ from petition.outbox.states import DONE, State
 
 _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [pace] says
 
+_MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|TABLE|TYPE) (\w+)")
+
+ALL = ""  # the bucket that every letter takes a turn from
+
+
+def make_tables(database: Database, engine: str) -> None:
+    """Make the tables of workers and of the job engine where missing, or raise LogUnusable."""
+    if not database.takes_workers:
+        raise LogUnusable(
+            f"{database.where} is a file on one machine",
+            "Workers need PostgreSQL: petition migrate postgresql://host/name",
+        )
+    if not workers_are_made(database):
+        with database.transaction():
+            if not workers_are_made(database):
+                database.install(engine)
+                database.run("make_workers")
+    there = {row[0] for row in database.all("engine_names")}
+    if missing := sorted(set(_MADE.findall(engine)) - there):
+        raise LogUnusable(
+            f"the jobs in {database.where} were made by another version of Procrastinate"
+            f" ({missing[0]} is missing)",
+            "Use that version, or stop all workers and apply the migrations of this one",
+        )
+
 
 def join(log: Log) -> bool:
     """Become a sender of a log while its connection lives; False if a `send` owns it."""
@@ -110,6 +135,11 @@ def queue_missing_jobs(log: Log) -> bool:
     return True
 
 
+def has_job_due(database: Database) -> bool:
+    """Whether a job waits that could be done now."""
+    return database.one("has_job_due", {"task": TASK}) is not None
+
+
 def revision_due(log: Log, letter: str) -> int | None:
     """The revision of a letter that is to be sent now; None: nothing is due."""
     row = log.database.one("revision_due", {"letter": letter, "now": log.now})
@@ -122,6 +152,64 @@ def left_of(log: Log, letter: str) -> tuple[int, datetime | None]:
     if row is None or row["due_now"] or row["due_at"] is None:
         return row["waiting"] if row else 0, None
     return row["waiting"], moment(row["due_at"])
+
+
+def keep_settings(database: Database, letter: str, settings: str, now: str) -> None:
+    """Keep what workers must know to send a letter, as JSON; the last call counts."""
+    database.run("set_dispatch", {"letter": letter, "settings": settings, "now": now})
+
+
+def settings_of(database: Database, letter: str) -> str | None:
+    """What was kept for a letter; None: it was never queued for workers."""
+    row = database.one("dispatch", {"letter": letter}) if workers_are_made(database) else None
+    return str(row[0]) if row else None
+
+
+def last_letter(database: Database) -> str:
+    """The letter whose settings were kept last; "": none."""
+    return str(database.value("last_dispatch") or "")
+
+
+def waiting_unchosen(database: Database, letter: str) -> int:
+    """How many listed copies of a letter wait without having been chosen: workers send them too."""
+    return int(database.value("waiting_unchosen", {"letter": letter}))
+
+
+def texts_of_waiting(database: Database, letter: str, field: str) -> Iterator[str]:
+    """A field of the copies of a letter that wait, where they have it."""
+    for row in database.all("fields_of_waiting", {"letter": letter}):
+        if text := fields_of(row[0]).get(field):
+            yield text
+
+
+def shorten_turns(database: Database, intervals: Mapping[str, float]) -> None:
+    """Let the next turn of each bucket come within its interval, in seconds; in a transaction."""
+    for name, interval in intervals.items():
+        database.run("pull_turn_in", {"name": name, "interval": interval})
+
+
+def take_turn(database: Database, name: str, interval: float) -> float:
+    """The seconds until the next turn of a bucket, a domain or ALL; `interval` is in seconds.
+
+    The connection must be one that no run commits through: a turn must not wait.
+    """
+    return max(0.0, float(database.value("take_turn", {"name": name, "interval": interval})))
+
+
+def is_kept(database: Database, sha256: str) -> bool:
+    """Whether the log has a file."""
+    return database.one("has_enclosure", {"sha256": sha256}) is not None
+
+
+def keep(database: Database, sha256: str, data: bytes) -> None:
+    """Keep a file, inside a transaction."""
+    database.run("keep_enclosure", {"sha256": sha256, "data": data})
+
+
+def kept(database: Database, sha256: str) -> bytes | None:
+    """A file from the log; None: it is not there."""
+    data = database.value("enclosure", {"sha256": sha256})
+    return None if data is None else bytes(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,93 +255,3 @@ def look(log: Log, letter: str | None) -> Stats:
     assert jobs is not None  # noqa: S101 (counts have one row)
     lag = max(0.0, float(jobs["lag"]))
     return replace(stats, workers=workers, waiting=jobs["waiting"], doing=jobs["doing"], lag=lag)
-
-
-_MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|TABLE|TYPE) (\w+)")
-
-
-def make_tables(database: Database, engine: str) -> None:
-    """Make the tables of workers and of the job engine where missing, or raise LogUnusable."""
-    if not database.takes_workers:
-        raise LogUnusable(
-            f"{database.where} is a file on one machine",
-            "Workers need PostgreSQL: petition migrate postgresql://host/name",
-        )
-    if not workers_are_made(database):
-        with database.transaction():
-            if not workers_are_made(database):
-                database.install(engine)
-                database.run("make_workers")
-    there = {row[0] for row in database.all("engine_names")}
-    if missing := sorted(set(_MADE.findall(engine)) - there):
-        raise LogUnusable(
-            f"the jobs in {database.where} were made by another version of Procrastinate"
-            f" ({missing[0]} is missing)",
-            "Use that version, or stop all workers and apply the migrations of this one",
-        )
-
-
-def waiting_unchosen(database: Database, letter: str) -> int:
-    """How many listed copies of a letter wait without having been chosen: workers send them too."""
-    return int(database.value("waiting_unchosen", {"letter": letter}))
-
-
-def keep_settings(database: Database, letter: str, settings: str, now: str) -> None:
-    """Keep what workers must know to send a letter, as JSON; the last call counts."""
-    database.run("set_dispatch", {"letter": letter, "settings": settings, "now": now})
-
-
-def settings_of(database: Database, letter: str) -> str | None:
-    """What was kept for a letter; None: it was never queued for workers."""
-    row = database.one("dispatch", {"letter": letter}) if workers_are_made(database) else None
-    return str(row[0]) if row else None
-
-
-def last_letter(database: Database) -> str:
-    """The letter whose settings were kept last; "": none."""
-    return str(database.value("last_dispatch") or "")
-
-
-ALL = ""  # the bucket that every letter takes a turn from
-
-
-def shorten_turns(database: Database, intervals: Mapping[str, float]) -> None:
-    """Let the next turn of each bucket come within its interval, in seconds; in a transaction."""
-    for name, interval in intervals.items():
-        database.run("pull_turn_in", {"name": name, "interval": interval})
-
-
-def take_turn(database: Database, name: str, interval: float) -> float:
-    """The seconds until the next turn of a bucket, a domain or ALL; `interval` is in seconds.
-
-    The connection must be one that no run commits through: a turn must not wait.
-    """
-    return max(0.0, float(database.value("take_turn", {"name": name, "interval": interval})))
-
-
-def texts_of_waiting(database: Database, letter: str, field: str) -> Iterator[str]:
-    """A field of the copies of a letter that wait, where they have it."""
-    for row in database.all("fields_of_waiting", {"letter": letter}):
-        if text := fields_of(row[0]).get(field):
-            yield text
-
-
-def is_kept(database: Database, sha256: str) -> bool:
-    """Whether the log has a file."""
-    return database.one("has_enclosure", {"sha256": sha256}) is not None
-
-
-def keep(database: Database, sha256: str, data: bytes) -> None:
-    """Keep a file, inside a transaction."""
-    database.run("keep_enclosure", {"sha256": sha256, "data": data})
-
-
-def kept(database: Database, sha256: str) -> bytes | None:
-    """A file from the log; None: it is not there."""
-    data = database.value("enclosure", {"sha256": sha256})
-    return None if data is None else bytes(data)
-
-
-def has_job_due(database: Database) -> bool:
-    """Whether a job waits that could be done now."""
-    return database.one("has_job_due", {"task": TASK}) is not None

@@ -41,239 +41,13 @@ from petition.smtp.replies import (
     withheld,
 )
 
-MAX_LINE = 64 * 1024  # bytes; RFC 5321 4.5.3.1.5 asks for 512
-MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply
-MAX_UNREAD = 1000  # replies; a letter has at most a dozen
-
-# A timer this late means that the program was suspended: the event loop knows that the time is up
-# and has not yet read what arrived meanwhile.
-LATE_SECONDS = 0.5
-LOOK_SECONDS = 0.1  # enough to read it
-
-# RFC 5321 4.2: a code, then a hyphen on every line but the last; the text may be absent.
-_USUAL = re.compile(rb"([1-5][0-9]{2}) ([ -~]{1,500})\r")
-_LINE = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
-
-
-class WireError(Exception):
-    """No reply can come any more: the connection is unusable."""
-
-    def __init__(self, loss: Loss) -> None:
-        super().__init__(loss)
-        self.loss = loss
-
-
-@lru_cache(maxsize=256)
-def _whole_reply(line: bytes) -> Reply | None:
-    """A usual reply of one line, or None; most replies of a server are the same."""
-    found = _USUAL.fullmatch(line)
-    return Reply.of(int(found[1]), [found[2]]) if found else None
-
-
-class ReplyParser:
-    """Cuts what a server sends into replies (RFC 5321 4.2.1)."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._lines: list[bytes] = []
-        self._size = 0
-        self._code: bytes | None = None
-
-    @property
-    def is_midway(self) -> bool:
-        """Whether a reply has begun and not ended."""
-        return bool(self._rest) or self._code is not None
-
-    def feed(self, data: bytes) -> Iterator[Reply]:
-        """The replies that are complete with this data, however it is cut; LF may end a line.
-
-        WireError if it is not a reply, too long, or its lines have different codes. The
-        replies before it count.
-        """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            reply = _whole_reply(line) if self._code is None else None
-            if reply := reply or self._take(line.removesuffix(b"\r")):
-                yield reply
-        if len(self._rest) > MAX_LINE:
-            raise WireError(Loss.GARBLED)
-
-    def _take(self, line: bytes) -> Reply | None:
-        found = _LINE.fullmatch(line)
-        self._size += len(line)
-        if found is None or len(line) > MAX_LINE or self._size > MAX_REPLY:
-            raise WireError(Loss.GARBLED)
-        code, mark, text = found.groups()
-        if self._code not in {None, code}:
-            raise WireError(Loss.GARBLED)
-        self._lines.append(text or b"")
-        if mark == b"-":
-            self._code = code
-            return None
-        reply = Reply.of(int(code), self._lines)
-        self._lines, self._size, self._code = [], 0, None
-        return reply
-
-
-class Wire(asyncio.Protocol):
-    """Commands out, replies in. Only one task at a time may read from it."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._parser = ReplyParser()
-        self._replies: deque[Reply] = deque()
-        self._loss: Loss | None = None
-        self._waiting: asyncio.Future[None] | None = None
-        self._is_paused = False
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._gone = self._loop.create_future()
-        transport.set_protocol(self)
-        if transport.is_closing():  # lost before; there will be no other callback
-            self.connection_lost(None)
-
-    @property
-    def loss(self) -> Loss | None:
-        """How the connection ended, or None."""
-        return self._loss
-
-    @property
-    def unread(self) -> Reply | None:
-        """The next reply if it has arrived; it stays unread."""
-        return self._replies[0] if self._replies else None
-
-    @property
-    def has_spoken(self) -> bool:
-        """Whether the server has sent anything that is unread."""
-        return bool(self._replies) or self._parser.is_midway
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Send bytes; the replies show whether they arrived."""
-        self._transport.write(data)
-
-    async def read(self, seconds: float) -> Reply:
-        """The next reply; raises WireError if it does not come in time."""
-        if not self._replies:
-            await self._until(self._has_replies, seconds)
-        return self._replies.popleft()
-
-    def _has_replies(self) -> bool:
-        return bool(self._replies)
-
-    async def drain(self, seconds: float) -> None:
-        """Wait until more may be written, or a reply has come."""
-        await self._until(lambda: not self._is_paused or bool(self._replies), seconds)
-        if self._loss:
-            raise WireError(self._loss)
-
-    def check_in_step(self) -> None:
-        """Make sure that there is no unexpected reply. A lost connection is in step."""
-        if self.has_spoken:
-            self._fail(Loss.OUT_OF_STEP)
-            raise WireError(Loss.OUT_OF_STEP)
-        if self._loss is Loss.GARBLED:
-            raise WireError(self._loss)
-
-    def check_usable(self) -> None:
-        """Make sure that the connection is open and in step."""
-        self.check_in_step()
-        if self._loss:
-            raise WireError(self._loss)
-
-    def abort(self) -> None:
-        """Close the connection at once; what is not sent yet will not be sent."""
-        self._fail(Loss.DROPPED)
-        self._transport.abort()
-
-    async def wait_gone(self, seconds: float) -> None:
-        """Wait until the transport has closed."""
-        await asyncio.wait([self._gone], timeout=seconds)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the server sent; called by the event loop."""
-        if self._loss:
-            return
-        try:
-            self._replies.extend(self._parser.feed(data))
-        except WireError as error:
-            self._fail(error.loss)
-        if len(self._replies) > MAX_UNREAD:
-            self._fail(Loss.GARBLED)
-        self._wake()
-
-    def eof_received(self) -> bool:
-        """Take the server's end of the connection; called by the event loop."""
-        self._fail(Loss.DROPPED)
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (any end is an end)
-        """Take the end of the connection; called by the event loop."""
-        self._fail(Loss.DROPPED)
-        if not self._gone.done():
-            self._gone.set_result(None)
-
-    def pause_writing(self) -> None:
-        """Note that the server is too slow; called by the event loop."""
-        self._is_paused = True
-
-    def resume_writing(self) -> None:
-        """Note that it has caught up; called by the event loop."""
-        self._is_paused = False
-        self._wake()
-
-    async def _until(self, is_met: Callable[[], bool], seconds: float) -> None:
-        """Wait for a condition; replies from before a loss still count."""
-        deadline = self._loop.time() + seconds
-        while not is_met():
-            if self._loss:
-                raise WireError(self._loss)
-            await self._wait(deadline)
-
-    async def _wait(self, deadline: float) -> None:
-        self._waiting = self._loop.create_future()
-        self._deadline = deadline
-        if self._timer is None or self._timer.when() > deadline:
-            self._look_at(deadline)
-        try:
-            await self._waiting
-        finally:
-            self._waiting = None
-
-    def _look_at(self, moment: float) -> None:
-        """Set the timer for silence: one for many waits costs less than one for each."""
-        self._stop_timer()
-        self._timer = self._loop.call_at(moment, self._note_silence)
-
-    def _note_silence(self) -> None:
-        timer, self._timer = self._timer, None
-        if self._waiting is None:
-            return
-        now = self._loop.time()
-        if now < self._deadline:
-            self._look_at(self._deadline)
-        elif timer and now - timer.when() > LATE_SECONDS:
-            self._look_at(now + LOOK_SECONDS)
-        else:
-            self._fail(Loss.SILENT)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _fail(self, loss: Loss) -> None:
-        self._loss = self._loss or loss
-        self._stop_timer()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiting and not self._waiting.done():
-            self._waiting.set_result(None)
-
+CHUNK = 64 * 1024  # bytes of a letter that are written at once
 
 # No quoted local part with these is ever written (RFC 5321 4.1.2 advises against them too).
 _UNSAFE = re.compile(r"[\x00-\x20\x7f<>\ud800-\udfff]")
+
+Permit = Callable[[], Awaitable[bool]]
+Following = Callable[[], Email | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,74 +58,6 @@ class Offers:
     eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
     smtputf8: bool = False  # RFC 6531
     size: int | None = None  # bytes, 0 for no limit, None without SIZE (RFC 1870)
-
-
-def obstacle(email: Email, offers: Offers) -> Verdict | None:
-    """Why this letter cannot go to this server, or None."""
-    envelope = email.envelope
-    addresses = (envelope.mail_from, *envelope.rcpt_to)
-    if any(map(_UNSAFE.search, addresses)) or not all(envelope.rcpt_to):
-        reason = "an address is empty, or has a character that no address may have"
-        return unsendable(Scope.RECIPIENT, reason)
-    if not (envelope.smtputf8 or all(map(str.isascii, addresses))):
-        return unsendable(Scope.RECIPIENT, "an address needs SMTPUTF8, which the envelope lacks")
-    if envelope.smtputf8 and not offers.smtputf8:
-        return unsendable(
-            Scope.RECIPIENT, "the server does not offer SMTPUTF8, which the address needs"
-        )
-    return _obstacle_in_data(email, offers)
-
-
-def mail_command(email: Email, offers: Offers) -> bytes:
-    """The MAIL command of a letter, with the parameters that the server understands."""
-    command = f"MAIL FROM:<{email.envelope.mail_from}>"
-    if offers.size is not None:
-        command += f" SIZE={len(email.data)}"
-    if offers.eight_bit and (email.envelope.smtputf8 or not email.data.isascii()):
-        command += " BODY=8BITMIME"
-    if email.envelope.smtputf8:
-        command += " SMTPUTF8"
-    return command.encode() + b"\r\n"
-
-
-def rcpt_command(address: str) -> bytes:
-    """The RCPT command of one recipient."""
-    return f"RCPT TO:<{address}>\r\n".encode()
-
-
-def stuffed(email: Email) -> bytes:
-    """A letter as it stands on the wire: a dot before each leading dot (RFC 5321 4.5.2)."""
-    data = email.data
-    if email.is_whole:
-        return data
-    if b"\r\n." in data:
-        data = data.replace(b"\r\n.", b"\r\n..")
-    return b"." + data if data.startswith(b".") else data
-
-
-def _has_bare_ends(data: bytes) -> bool:
-    without_ends = b"".join(data.split(b"\r\n"))
-    return not data.endswith(b"\r\n") or b"\r" in without_ends or b"\n" in without_ends
-
-
-def _obstacle_in_data(email: Email, offers: Offers) -> Verdict | None:
-    data = email.data
-    if not email.is_whole and _has_bare_ends(data):
-        return unsendable(Scope.MESSAGE, "the letter has a line that does not end in CRLF")
-    if offers.size and len(data) > offers.size:
-        reason = f"the letter has {len(data)} bytes and the server accepts {offers.size}"
-        return unsendable(Scope.MESSAGE, reason)
-    if not (offers.eight_bit or data.isascii()):
-        return unsendable(
-            Scope.MESSAGE, "the server does not offer 8BITMIME, which the letter needs"
-        )
-    return None
-
-
-CHUNK = 64 * 1024  # bytes of a letter that are written at once
-
-Permit = Callable[[], Awaitable[bool]]
-Following = Callable[[], Email | None]
 
 
 class _Step(NamedTuple):
@@ -398,7 +104,7 @@ class MailTransaction:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: "Wire",
         offers: Offers,
         email: Email,
         *,
@@ -607,3 +313,296 @@ class MailTransaction:
             return judge(Stage.BODY, reply)
         self._wire.check_usable()
         return None
+
+
+def obstacle(email: Email, offers: Offers) -> Verdict | None:
+    """Why this letter cannot go to this server, or None."""
+    envelope = email.envelope
+    addresses = (envelope.mail_from, *envelope.rcpt_to)
+    if any(map(_UNSAFE.search, addresses)) or not all(envelope.rcpt_to):
+        reason = "an address is empty, or has a character that no address may have"
+        return unsendable(Scope.RECIPIENT, reason)
+    if not (envelope.smtputf8 or all(map(str.isascii, addresses))):
+        return unsendable(Scope.RECIPIENT, "an address needs SMTPUTF8, which the envelope lacks")
+    if envelope.smtputf8 and not offers.smtputf8:
+        return unsendable(
+            Scope.RECIPIENT, "the server does not offer SMTPUTF8, which the address needs"
+        )
+    return _obstacle_in_data(email, offers)
+
+
+def _obstacle_in_data(email: Email, offers: Offers) -> Verdict | None:
+    data = email.data
+    if not email.is_whole and _has_bare_ends(data):
+        return unsendable(Scope.MESSAGE, "the letter has a line that does not end in CRLF")
+    if offers.size and len(data) > offers.size:
+        reason = f"the letter has {len(data)} bytes and the server accepts {offers.size}"
+        return unsendable(Scope.MESSAGE, reason)
+    if not (offers.eight_bit or data.isascii()):
+        return unsendable(
+            Scope.MESSAGE, "the server does not offer 8BITMIME, which the letter needs"
+        )
+    return None
+
+
+def _has_bare_ends(data: bytes) -> bool:
+    without_ends = b"".join(data.split(b"\r\n"))
+    return not data.endswith(b"\r\n") or b"\r" in without_ends or b"\n" in without_ends
+
+
+def mail_command(email: Email, offers: Offers) -> bytes:
+    """The MAIL command of a letter, with the parameters that the server understands."""
+    command = f"MAIL FROM:<{email.envelope.mail_from}>"
+    if offers.size is not None:
+        command += f" SIZE={len(email.data)}"
+    if offers.eight_bit and (email.envelope.smtputf8 or not email.data.isascii()):
+        command += " BODY=8BITMIME"
+    if email.envelope.smtputf8:
+        command += " SMTPUTF8"
+    return command.encode() + b"\r\n"
+
+
+def rcpt_command(address: str) -> bytes:
+    """The RCPT command of one recipient."""
+    return f"RCPT TO:<{address}>\r\n".encode()
+
+
+def stuffed(email: Email) -> bytes:
+    """A letter as it stands on the wire: a dot before each leading dot (RFC 5321 4.5.2)."""
+    data = email.data
+    if email.is_whole:
+        return data
+    if b"\r\n." in data:
+        data = data.replace(b"\r\n.", b"\r\n..")
+    return b"." + data if data.startswith(b".") else data
+
+
+MAX_LINE = 64 * 1024  # bytes; RFC 5321 4.5.3.1.5 asks for 512
+MAX_REPLY = 1024 * 1024  # bytes, over all lines of one reply
+MAX_UNREAD = 1000  # replies; a letter has at most a dozen
+
+# A timer this late means that the program was suspended: the event loop knows that the time is up
+# and has not yet read what arrived meanwhile.
+LATE_SECONDS = 0.5
+LOOK_SECONDS = 0.1  # enough to read it
+
+# RFC 5321 4.2: a code, then a hyphen on every line but the last; the text may be absent.
+_USUAL = re.compile(rb"([1-5][0-9]{2}) ([ -~]{1,500})\r")
+_LINE = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+
+
+class WireError(Exception):
+    """No reply can come any more: the connection is unusable."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        self.loss = loss
+
+
+class Wire(asyncio.Protocol):
+    """Commands out, replies in. Only one task at a time may read from it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._parser = ReplyParser()
+        self._replies: deque[Reply] = deque()
+        self._loss: Loss | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._gone = self._loop.create_future()
+        transport.set_protocol(self)
+        if transport.is_closing():  # lost before; there will be no other callback
+            self.connection_lost(None)
+
+    @property
+    def loss(self) -> Loss | None:
+        """How the connection ended, or None."""
+        return self._loss
+
+    @property
+    def unread(self) -> Reply | None:
+        """The next reply if it has arrived; it stays unread."""
+        return self._replies[0] if self._replies else None
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the server has sent anything that is unread."""
+        return bool(self._replies) or self._parser.is_midway
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send bytes; the replies show whether they arrived."""
+        self._transport.write(data)
+
+    async def read(self, seconds: float) -> Reply:
+        """The next reply; raises WireError if it does not come in time."""
+        if not self._replies:
+            await self._until(self._has_replies, seconds)
+        return self._replies.popleft()
+
+    def _has_replies(self) -> bool:
+        return bool(self._replies)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until more may be written, or a reply has come."""
+        await self._until(lambda: not self._is_paused or bool(self._replies), seconds)
+        if self._loss:
+            raise WireError(self._loss)
+
+    def check_in_step(self) -> None:
+        """Make sure that there is no unexpected reply. A lost connection is in step."""
+        if self.has_spoken:
+            self._fail(Loss.OUT_OF_STEP)
+            raise WireError(Loss.OUT_OF_STEP)
+        if self._loss is Loss.GARBLED:
+            raise WireError(self._loss)
+
+    def check_usable(self) -> None:
+        """Make sure that the connection is open and in step."""
+        self.check_in_step()
+        if self._loss:
+            raise WireError(self._loss)
+
+    def abort(self) -> None:
+        """Close the connection at once; what is not sent yet will not be sent."""
+        self._fail(Loss.DROPPED)
+        self._transport.abort()
+
+    async def wait_gone(self, seconds: float) -> None:
+        """Wait until the transport has closed."""
+        await asyncio.wait([self._gone], timeout=seconds)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the server sent; called by the event loop."""
+        if self._loss:
+            return
+        try:
+            self._replies.extend(self._parser.feed(data))
+        except WireError as error:
+            self._fail(error.loss)
+        if len(self._replies) > MAX_UNREAD:
+            self._fail(Loss.GARBLED)
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Take the server's end of the connection; called by the event loop."""
+        self._fail(Loss.DROPPED)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (any end is an end)
+        """Take the end of the connection; called by the event loop."""
+        self._fail(Loss.DROPPED)
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Note that the server is too slow; called by the event loop."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Note that it has caught up; called by the event loop."""
+        self._is_paused = False
+        self._wake()
+
+    async def _until(self, is_met: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition; replies from before a loss still count."""
+        deadline = self._loop.time() + seconds
+        while not is_met():
+            if self._loss:
+                raise WireError(self._loss)
+            await self._wait(deadline)
+
+    async def _wait(self, deadline: float) -> None:
+        self._waiting = self._loop.create_future()
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._look_at(deadline)
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+
+    def _look_at(self, moment: float) -> None:
+        """Set the timer for silence: one for many waits costs less than one for each."""
+        self._stop_timer()
+        self._timer = self._loop.call_at(moment, self._note_silence)
+
+    def _note_silence(self) -> None:
+        timer, self._timer = self._timer, None
+        if self._waiting is None:
+            return
+        now = self._loop.time()
+        if now < self._deadline:
+            self._look_at(self._deadline)
+        elif timer and now - timer.when() > LATE_SECONDS:
+            self._look_at(now + LOOK_SECONDS)
+        else:
+            self._fail(Loss.SILENT)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fail(self, loss: Loss) -> None:
+        self._loss = self._loss or loss
+        self._stop_timer()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class ReplyParser:
+    """Cuts what a server sends into replies (RFC 5321 4.2.1)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._code: bytes | None = None
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return bool(self._rest) or self._code is not None
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that are complete with this data, however it is cut; LF may end a line.
+
+        WireError if it is not a reply, too long, or its lines have different codes. The
+        replies before it count.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            reply = _whole_reply(line) if self._code is None else None
+            if reply := reply or self._take(line.removesuffix(b"\r")):
+                yield reply
+        if len(self._rest) > MAX_LINE:
+            raise WireError(Loss.GARBLED)
+
+    def _take(self, line: bytes) -> Reply | None:
+        found = _LINE.fullmatch(line)
+        self._size += len(line)
+        if found is None or len(line) > MAX_LINE or self._size > MAX_REPLY:
+            raise WireError(Loss.GARBLED)
+        code, mark, text = found.groups()
+        if self._code not in {None, code}:
+            raise WireError(Loss.GARBLED)
+        self._lines.append(text or b"")
+        if mark == b"-":
+            self._code = code
+            return None
+        reply = Reply.of(int(code), self._lines)
+        self._lines, self._size, self._code = [], 0, None
+        return reply
+
+
+@lru_cache(maxsize=256)
+def _whole_reply(line: bytes) -> Reply | None:
+    """A usual reply of one line, or None; most replies of a server are the same."""
+    found = _USUAL.fullmatch(line)
+    return Reply.of(int(found[1]), [found[2]]) if found else None

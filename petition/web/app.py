@@ -51,24 +51,6 @@ WORDS = packaged_toml("web/words.toml")
 STYLE = packaged("web/page.css")
 _PAGE = packaged("web/page.html")
 
-# A language range with its weight; whatever follows its first hyphen makes no difference here.
-_RANGE = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]{1,35})?\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
-_MOST_RANGES = 20
-
-
-def language_for(accepted: str, others: Iterable[str]) -> str:
-    """The language of a page: what the browser accepts (RFC 9110 12.5.4), else the others'."""
-    wanted = []
-    for at, text in enumerate(accepted[:1_000].split(",")[:_MOST_RANGES]):
-        if found := _RANGE.fullmatch(text):
-            weight = float(found[2] or 1)
-            if weight > 0:
-                wanted.append((-weight, at, found[1].lower()))
-    tags = [tag for _, _, tag in sorted(wanted)]
-    tags += [other.lower().partition("-")[0] for other in others]
-    return next((tag for tag in tags if tag in WORDS), "en")
-
-
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
 
 # Nothing is loaded from anywhere; the page's own style is allowed by its hash (CSP 3).
@@ -86,37 +68,6 @@ HEADERS = {
 
 # RFC 8058 3.2: what the one click of a mail program sends, and our button too.
 FIELD, VALUE = "List-Unsubscribe", "One-Click"
-WITH_BUTTON = ("ask", "later")
-
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """The pages of one campaign."""
-
-    sender: str  # the sender's name, as readers know it
-    address: str  # where answers go
-
-    def html(self, name: str, language: str) -> str:
-        """A page by its name in words.toml."""
-        words = WORDS[language]
-        heading, address = escape(words[name]["heading"]), escape(self.address)
-        filled = escape(words[name]["text"]).format(
-            sender=f"<bdi>{escape(self.sender)}</bdi>",
-            address=f'<a href="mailto:{address}">{address}</a>',
-        )
-        # The form is sent to where the page came from.
-        form = (
-            f'<form method="post"><input type="hidden" name="{FIELD}" value="{VALUE}">'
-            f"<button>{escape(words['button'])}</button></form>"
-        )
-        return _PAGE.format(
-            language=language,
-            heading=heading,
-            style=STYLE,
-            text=filled,
-            form=form if name in WITH_BUTTON else "",
-        )
-
 
 _BODY_LIMIT = 4_096  # bytes; the click has 26, as multipart/form-data some 200
 _BODY_SECONDS = 10.0
@@ -132,7 +83,128 @@ _WAIT_SECONDS = 3.0  # that a person waits for the log
 _AGAIN_SECONDS = 2.0  # before a log that could not be written to is tried again
 _MOST_CLICKS = 500  # clicks in one commit
 
+_TOKEN = re.compile(r"[\W_]*([0-9a-f]{32})[\W_]*", re.IGNORECASE | re.ASCII)
+_FORM_PART = re.compile(
+    rf'^content-disposition:[^\n]*;\s*name="?{FIELD}"?[ \t]*(?:;[^\n]*)?\r?\n'
+    rf"(?:[!-9;-~]+:[^\n]*\n)*\r?\n{VALUE}\r?$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 T = TypeVar("T")
+
+
+class Endpoint:
+    """Answers requests.
+
+    `languages` are the campaign's, for readers whose own is not known; `note` is called with
+    what was done, which identifies nobody.
+    """
+
+    def __init__(
+        self,
+        clicks: "Clicks",
+        pages: "Pages",
+        languages: Sequence[str],
+        note: Callable[[str], None],
+    ) -> None:
+        self._clicks = clicks
+        self._pages = pages
+        self._languages = languages
+        self._note = note
+
+    def application(self, root_path: str = "") -> Starlette:
+        """The application; also under `root_path`, if a reverse proxy passes whole paths."""
+        places = dict.fromkeys((f"{root_path}/u/{{token:path}}", "/u/{token:path}"))
+        application = Starlette(
+            routes=[Route(place, self._answer, methods=["GET", "POST"]) for place in places],
+            exception_handlers={HTTPException: _refusal},
+            lifespan=self._lifespan,
+        )
+        # A redirect for a slash too many would lead to whatever host the request names.
+        application.router.redirect_slashes = False
+        return application
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._clicks.catch_up()
+        yield
+
+    async def _answer(self, request: Request) -> Response:
+        is_click = request.method == "POST"
+        if sum(map(len, chain.from_iterable(request.headers.raw))) > _HEADER_LIMIT:
+            return _plain("The headers are too large.", 431)
+        if is_click and (refusal := await _refused_body(request)):
+            self._note(f"{request.method} {refusal.status_code}")
+            return refusal
+        # Programs take a bracket or the full stop behind an address for a part of it.
+        around = _TOKEN.fullmatch(request.path_params["token"])
+        token = around[1] if around else ""
+        status, page, copy, what = await self._found(token, is_click=is_click)
+        self._note(f"{request.method} {status}: {what}")
+        known = [copy.language] if copy and copy.language else []
+        accepted = request.headers.get("accept-language", "")
+        language = language_for(accepted, [*known, *self._languages])
+        more = {"Content-Language": language, "Vary": "Accept-Language"}
+        if status == 503:
+            more["Retry-After"] = "120"
+        return HTMLResponse(self._pages.html(page, language), status, {**HEADERS, **more})
+
+    async def _found(self, token: str, *, is_click: bool) -> tuple[int, str, Copy | None, str]:
+        """The status, the page, the copy that the token belongs to, and what was done."""
+        copy, has_left = None, False
+        try:
+            if is_click and is_token(token):
+                copy = await self._clicks.count(token)
+            elif is_token(token):
+                copy, has_left = await self._clicks.find(token)
+        except LogLate:
+            if is_click:
+                return 202, "noted", None, "noted for later"
+            return 200, "ask", None, "asked, while the log is away"
+        except OSError as fault:
+            return 503, "later", None, f"not recorded, and not noted either: {fault.strerror}"
+        if copy is None:
+            return 404, "unknown", None, "unknown link"
+        if is_click:
+            return 200, "done", copy, f"unsubscribed, {copy.letter}"
+        return 200, "done" if has_left else "ask", copy, f"asked, {copy.letter}"
+
+
+async def _refused_body(request: Request) -> Response | None:
+    """The response to a POST that is not a click, or None; reads the body, up to its limit."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > _BODY_LIMIT:
+                    return _plain("The body is too large.", 413)
+    except TimeoutError:
+        return _plain("The body did not arrive.", 408)
+    except ClientDisconnect:
+        return _plain("", 400)
+    if not _is_click(body, request.headers.get("content-type", "")):
+        return _plain(f"The body must be {FIELD}={VALUE} (RFC 8058).", 400)
+    return None
+
+
+def _is_click(body: bytes, kind: str) -> bool:
+    text = body.decode("utf-8", "replace")
+    if kind.lower().startswith("multipart/form-data"):
+        return bool(_FORM_PART.search(text))
+    return (FIELD, VALUE) in parse_qsl(text.strip())
+
+
+async def _refusal(request: Request, fault: Exception) -> Response:  # noqa: ARG001
+    status = fault.status_code if isinstance(fault, HTTPException) else 500
+    answer = _plain({404: "Not found.", 405: "Not allowed."}.get(status, ""), status)
+    if isinstance(fault, HTTPException):
+        answer.headers.update(fault.headers or {})  # Allow, of a 405 (RFC 9110 15.5.6)
+    return answer
+
+
+def _plain(text: str, status: int) -> Response:
+    return PlainTextResponse(text, status, HEADERS)
 
 
 class LogLate(Exception):
@@ -274,126 +346,54 @@ class _Batches(Generic[T]):
                 self._begun = 0.0
 
 
-class Endpoint:
-    """Answers requests.
+WITH_BUTTON = ("ask", "later")
 
-    `languages` are the campaign's, for readers whose own is not known; `note` is called with
-    what was done, which identifies nobody.
-    """
 
-    def __init__(
-        self,
-        clicks: Clicks,
-        pages: Pages,
-        languages: Sequence[str],
-        note: Callable[[str], None],
-    ) -> None:
-        self._clicks = clicks
-        self._pages = pages
-        self._languages = languages
-        self._note = note
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages of one campaign."""
 
-    def application(self, root_path: str = "") -> Starlette:
-        """The application; also under `root_path`, if a reverse proxy passes whole paths."""
-        places = dict.fromkeys((f"{root_path}/u/{{token:path}}", "/u/{token:path}"))
-        application = Starlette(
-            routes=[Route(place, self._answer, methods=["GET", "POST"]) for place in places],
-            exception_handlers={HTTPException: _refusal},
-            lifespan=self._lifespan,
+    sender: str  # the sender's name, as readers know it
+    address: str  # where answers go
+
+    def html(self, name: str, language: str) -> str:
+        """A page by its name in words.toml."""
+        words = WORDS[language]
+        heading, address = escape(words[name]["heading"]), escape(self.address)
+        filled = escape(words[name]["text"]).format(
+            sender=f"<bdi>{escape(self.sender)}</bdi>",
+            address=f'<a href="mailto:{address}">{address}</a>',
         )
-        # A redirect for a slash too many would lead to whatever host the request names.
-        application.router.redirect_slashes = False
-        return application
-
-    @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        self._clicks.catch_up()
-        yield
-
-    async def _answer(self, request: Request) -> Response:
-        is_click = request.method == "POST"
-        if sum(map(len, chain.from_iterable(request.headers.raw))) > _HEADER_LIMIT:
-            return _plain("The headers are too large.", 431)
-        if is_click and (refusal := await _refused_body(request)):
-            self._note(f"{request.method} {refusal.status_code}")
-            return refusal
-        # Programs take a bracket or the full stop behind an address for a part of it.
-        around = _TOKEN.fullmatch(request.path_params["token"])
-        token = around[1] if around else ""
-        status, page, copy, what = await self._found(token, is_click=is_click)
-        self._note(f"{request.method} {status}: {what}")
-        known = [copy.language] if copy and copy.language else []
-        accepted = request.headers.get("accept-language", "")
-        language = language_for(accepted, [*known, *self._languages])
-        more = {"Content-Language": language, "Vary": "Accept-Language"}
-        if status == 503:
-            more["Retry-After"] = "120"
-        return HTMLResponse(self._pages.html(page, language), status, {**HEADERS, **more})
-
-    async def _found(self, token: str, *, is_click: bool) -> tuple[int, str, Copy | None, str]:
-        """The status, the page, the copy that the token belongs to, and what was done."""
-        copy, has_left = None, False
-        try:
-            if is_click and is_token(token):
-                copy = await self._clicks.count(token)
-            elif is_token(token):
-                copy, has_left = await self._clicks.find(token)
-        except LogLate:
-            if is_click:
-                return 202, "noted", None, "noted for later"
-            return 200, "ask", None, "asked, while the log is away"
-        except OSError as fault:
-            return 503, "later", None, f"not recorded, and not noted either: {fault.strerror}"
-        if copy is None:
-            return 404, "unknown", None, "unknown link"
-        if is_click:
-            return 200, "done", copy, f"unsubscribed, {copy.letter}"
-        return 200, "done" if has_left else "ask", copy, f"asked, {copy.letter}"
+        # The form is sent to where the page came from.
+        form = (
+            f'<form method="post"><input type="hidden" name="{FIELD}" value="{VALUE}">'
+            f"<button>{escape(words['button'])}</button></form>"
+        )
+        return _PAGE.format(
+            language=language,
+            heading=heading,
+            style=STYLE,
+            text=filled,
+            form=form if name in WITH_BUTTON else "",
+        )
 
 
-_TOKEN = re.compile(r"[\W_]*([0-9a-f]{32})[\W_]*", re.IGNORECASE | re.ASCII)
-_FORM_PART = re.compile(
-    rf'^content-disposition:[^\n]*;\s*name="?{FIELD}"?[ \t]*(?:;[^\n]*)?\r?\n'
-    rf"(?:[!-9;-~]+:[^\n]*\n)*\r?\n{VALUE}\r?$",
-    re.IGNORECASE | re.MULTILINE,
-)
+# A language range with its weight; whatever follows its first hyphen makes no difference here.
+_RANGE = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]{1,35})?\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
+_MOST_RANGES = 20
 
 
-async def _refused_body(request: Request) -> Response | None:
-    """The response to a POST that is not a click, or None; reads the body, up to its limit."""
-    body = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > _BODY_LIMIT:
-                    return _plain("The body is too large.", 413)
-    except TimeoutError:
-        return _plain("The body did not arrive.", 408)
-    except ClientDisconnect:
-        return _plain("", 400)
-    if not _is_click(body, request.headers.get("content-type", "")):
-        return _plain(f"The body must be {FIELD}={VALUE} (RFC 8058).", 400)
-    return None
-
-
-def _is_click(body: bytes, kind: str) -> bool:
-    text = body.decode("utf-8", "replace")
-    if kind.lower().startswith("multipart/form-data"):
-        return bool(_FORM_PART.search(text))
-    return (FIELD, VALUE) in parse_qsl(text.strip())
-
-
-async def _refusal(request: Request, fault: Exception) -> Response:  # noqa: ARG001
-    status = fault.status_code if isinstance(fault, HTTPException) else 500
-    answer = _plain({404: "Not found.", 405: "Not allowed."}.get(status, ""), status)
-    if isinstance(fault, HTTPException):
-        answer.headers.update(fault.headers or {})  # Allow, of a 405 (RFC 9110 15.5.6)
-    return answer
-
-
-def _plain(text: str, status: int) -> Response:
-    return PlainTextResponse(text, status, HEADERS)
+def language_for(accepted: str, others: Iterable[str]) -> str:
+    """The language of a page: what the browser accepts (RFC 9110 12.5.4), else the others'."""
+    wanted = []
+    for at, text in enumerate(accepted[:1_000].split(",")[:_MOST_RANGES]):
+        if found := _RANGE.fullmatch(text):
+            weight = float(found[2] or 1)
+            if weight > 0:
+                wanted.append((-weight, at, found[1].lower()))
+    tags = [tag for _, _, tag in sorted(wanted)]
+    tags += [other.lower().partition("-")[0] for other in others]
+    return next((tag for tag in tags if tag in WORDS), "en")
 
 
 def listen(host: str, port: int) -> socket.socket:
