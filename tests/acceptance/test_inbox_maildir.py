@@ -82,11 +82,12 @@ def test_nothing_of_the_maildir_is_changed(returns: Returns):
 
 
 def test_a_token_proves_a_bounce_and_names_the_recipient(returns: Returns):
-    to = f"bounces+{returns.token('p2')}@campaign.example"
-    forwarded = returns.dsn("p2", "5.1.1", UNKNOWN, to=to, returned="", named="inner@y.example")
-    returns.arrive(forwarded)
-    (one,) = read(returns)
-    assert (one["email"], one["matched_by"]) == ("p2@x.example", "token")
+    to = [f"bounces+{returns.token(who)}@campaign.example" for who in ("p1", "p2")]
+    forwarded = returns.dsn("p1", "5.1.1", UNKNOWN, to=to[0], returned="", named="inner@y.example")
+    returns.arrive(forwarded, returns.dsn("p2", "5.1.1", UNKNOWN, to=to[1], returned=""))
+    found = [(one["email"], one["matched_by"], one["changed"]) for one in read(returns)]
+    assert ("p1@x.example", "token", ["bounced"]) in found  # who is behind p1 does not exist
+    assert ("p2@x.example", "token", ["bounced", "suppressed"]) in found
     assert returns.suppressed == {"p2": "no such mailbox"}
 
 
