@@ -255,12 +255,10 @@ def _first_line(output: str, source: SecretSource) -> str:
 
 
 def _run(command: str, source: SecretSource) -> str:
-    """All that a command prints.
-
-    It is split as a shell would, and no shell runs it. It gets no input and none of our open
-    files: a process that outlives us must not hold the log's lock. It runs outside the campaign
-    folder, in which it could find files that nobody has confirmed.
-    """
+    """All that a command prints."""
+    # It is split as a shell would, and no shell runs it. It gets no input and none of our open
+    # files: a process that outlives us must not hold the log's lock. It runs outside the campaign
+    # folder, in which it could find files that nobody has confirmed.
     try:
         folder = Path.cwd()
         words = _with_whole_paths(shlex.split(command), folder)

@@ -37,11 +37,11 @@ DATABASE = "mailmerge_database.csv"
 SERVER = "mailmerge_server.conf"
 _HEADER = re.compile(r"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)
 _NAMED = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\s*", re.DOTALL)
-_KNOWN = frozenset(
+_KNOWN_HEADERS = frozenset(
     {"to", "subject", "from", "reply-to", "cc", "bcc", "attachment", "content-type", "mime-version"}
 )
 _TYPES = ("text/plain", "text/markdown")
-_HTML = "Write the letter in Markdown, from which petition makes the HTML"
+_HTML_HINT = "Write the letter in Markdown, from which petition makes the HTML"
 # Columns that petition would act on, and that mailmerge only prints.
 _ACTED_ON = {
     ours: frozenset({ours, *ALIASES[ours]})
@@ -199,7 +199,7 @@ class _Reading:
                 self._complain(TEMPLATE, line, what, "Write NAME: VALUE, or move it into the text")
                 continue
             name = found[1].lower()
-            if name not in _KNOWN:
+            if name not in _KNOWN_HEADERS:
                 what = f"petition does not set the header {found[1]}"
                 self._complain(TEMPLATE, line, what, "Delete it if the letter does not need it")
                 continue
@@ -246,7 +246,7 @@ class _Reading:
         charset = re.search(r'charset="?([\w-]+)', parameters)
         if kind not in _TYPES or (charset and charset[1].lower() not in {"utf-8", "us-ascii"}):
             what = f"a letter of the type {quoted(header.value.text)} cannot be taken over"
-            self._complain(TEMPLATE, header.line, what, _HTML)
+            self._complain(TEMPLATE, header.line, what, _HTML_HINT)
         return kind == "text/markdown"
 
     def _attachment(self, header: Header) -> ForeignTemplate:

@@ -42,7 +42,7 @@ from petition.template.condition import Condition
 from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000
-_RE = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
+_RE_PREFIX = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
 _ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
@@ -210,10 +210,8 @@ def prepare(
 
 
 def _is_unfinished(listing: Listing, plan: Plan) -> bool:
-    """Whether `--again` continues the newest revision, which some of the chosen people wait for.
-
-    The same command, run again after a crash or with a `--limit`, must send nobody a second copy.
-    """
+    """Whether `--again` continues the newest revision, which some of the chosen people wait for."""
+    # The same command, run again after a crash or with a `--limit`, must send nobody a second copy.
     comparison = listing.compare(plan.revision, plan.mode)
     if plan.mode is Mode.AGAIN:
         return comparison.waiting > 0
@@ -366,10 +364,8 @@ def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool)
 def _plan_after(
     newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool, unasked: Mode | None
 ) -> Plan:
-    """The plan for a letter that was frozen before.
-
-    With `unasked` a changed text is sent as if the person had asked for it.
-    """
+    """The plan for a letter that was frozen before."""
+    # With `unasked` a changed text is sent as if the person had asked for it.
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
         raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
@@ -474,7 +470,7 @@ class FollowUp:
         copy, standing = entry.copy, entry.standing
         sent_on = entry.had_on or entry.today
         return Previous(
-            subject=_RE.sub("", self._subject(copy)),
+            subject=_RE_PREFIX.sub("", self._subject(copy)),
             sent_on=sent_on,
             days=(entry.today - sent_on).days,
             answers=tuple(_said(answer, entry) for answer in standing.answers),

@@ -145,12 +145,10 @@ def _utf16_without_mark(beginning: bytes) -> str:
 
 
 def _likeliest(words: list[bytes], seen: set[int]) -> Encoding:
-    """The encoding of a list whose words with letters beyond ASCII are these.
-
-    Nobody writes "Шевченko", and many write "Müller": a word in Cyrillic has no ASCII letter, a
-    word of a Latin script has more of them than of others. On lists of names that tells the two
-    apart better than the statistics of running text do, for names are few and short.
-    """
+    """The encoding of a list whose words with letters beyond ASCII are these."""
+    # Nobody writes "Шевченko", and many write "Müller": a word in Cyrillic has no ASCII letter, a
+    # word of a Latin script has more of them than of others. On lists of names that tells the two
+    # apart better than the statistics of running text do, for names are few and short.
     likely = WINDOWS_1252
     if 2 * sum(map(_has_cyrillic_letters, words)) > len(words):
         likely = _likeliest_cyrillic(words[:_WEIGHED])
@@ -170,11 +168,9 @@ def _has_cyrillic_letters(word: bytes) -> bool:
 
 
 def _likeliest_cyrillic(words: list[bytes]) -> Encoding:
-    """The encoding in which words look most like Russian ones; if in doubt, the first.
-
-    The same bytes are different letters in each: lower case in one is upper case in KOI8, and
-    symbols or rare letters in others.
-    """
+    """The encoding in which words look most like Russian ones; if in doubt, the first."""
+    # The same bytes are different letters in each: lower case in one is upper case in KOI8, and
+    # symbols or rare letters in others.
     weights = {one: sum(_weight(word.decode(one.codec, "replace")) for word in words)
                for one in _CYRILLIC}  # fmt: skip
     best = max(_CYRILLIC, key=lambda one: weights[one])

@@ -42,7 +42,7 @@ ANSWERS = (
 UNANSWERED = ANSWERS[:3]
 UNCLASSIFIED = "unclassified"  # holds a follow-up back, whatever is chosen
 
-_TAG = re.compile(r"\{[{%#]")
+_TAG = re.compile(r"\{[{%#]")  # where a template has a tag or a comment
 _WHERE = re.compile(r"answer\s+(?P<not>not\s+)?in\s*[(\[](?P<list>[^()\[\]]*)[)\]]", re.IGNORECASE)
 _WHERE_ONE = re.compile(r"answer\s*(?P<sign>==|!=)\s*(?P<one>\S+)", re.IGNORECASE)
 _WHERE_HINT = "Write it like: answer in (none, stalled)"
@@ -288,10 +288,10 @@ def _differences(letter: Letter) -> Iterator[Problem]:
                 yield Problem(text.file, text.line_of(name), what, "Remove it here")
 
 
-_LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
-_BRACKETS = 200  # 5,000 of them in a row take PyYAML 5 s
+_FRONT_MATTER_LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
+_BRACKETS_LIMIT = 200  # 5,000 of them in a row take PyYAML 5 s
 _COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
-_HINT = 'Write lines of key: value, and quote a value that has ": " or starts with a symbol'
+_YAML_HINT = 'Write lines of key: value, and quote a value that has ": " or starts with a symbol'
 
 
 def split_letter(text: str) -> SplitLetter:
@@ -308,10 +308,10 @@ def split_letter(text: str) -> SplitLetter:
 
 
 def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
-    if len(text) > _LIMIT:
-        what = f"the front matter is longer than {_LIMIT:,} characters"
+    if len(text) > _FRONT_MATTER_LIMIT:
+        what = f"the front matter is longer than {_FRONT_MATTER_LIMIT:,} characters"
         raise FrontMatterRefused(1, what, "Shorten it")
-    if text.count("[") + text.count("{") > _BRACKETS:
+    if text.count("[") + text.count("{") > _BRACKETS_LIMIT:
         raise FrontMatterRefused(1, "the front matter has too many brackets", "Remove some")
     try:
         _refuse_unquoted(text)
@@ -324,14 +324,14 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         line = mark.line + 2 if mark else 1
         reason = " ".join(str(why.problem or why.context).split())
         value = text.split("\n")[max(line - 2, 0)].partition(":")[2].strip()
-        hint = curly_hint(value, value[:1]) or _HINT
+        hint = curly_hint(value, value[:1]) or _YAML_HINT
         raise FrontMatterRefused(line, f"this is not YAML: {reason}", hint) from None
     except yaml.reader.ReaderError as why:
         line = text.count("\n", 0, why.position) + 2
         what = f"contains the invisible character U+{why.character:04X}"
         raise FrontMatterRefused(line, what, "Retype the line") from None
     except (RecursionError, ValueError, OverflowError):
-        raise FrontMatterRefused(1, "this is not YAML", _HINT) from None
+        raise FrontMatterRefused(1, "this is not YAML", _YAML_HINT) from None
 
 
 def _refuse_unquoted(text: str) -> None:
@@ -363,12 +363,14 @@ def _key_lines(node: yaml.Node | None) -> dict[str, int]:
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise FrontMatterRefused(node.start_mark.line + 2, "the front matter has no keys", _HINT)
+        raise FrontMatterRefused(
+            node.start_mark.line + 2, "the front matter has no keys", _YAML_HINT
+        )
     lines: dict[str, int] = {}
     for key, _ in node.value:
         line = key.start_mark.line + 2
         if not isinstance(key, yaml.ScalarNode):
-            raise FrontMatterRefused(line, "this is not a key", _HINT)
+            raise FrontMatterRefused(line, "this is not a key", _YAML_HINT)
         if key.value in lines:
             what = f"{quoted(key.value)} is also in line {lines[key.value]}"
             raise FrontMatterRefused(line, what, "Delete one of the two")
@@ -381,8 +383,6 @@ _DEMANDS_LIMIT = 1_000
 _HEADING = re.compile(r" {0,3}##(?=[ \t]|$)")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _ID = re.compile(r"\w[\w-]*")
-# What a template would take for its own; `{#` begins a comment there.
-_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +411,7 @@ def read_demands(
         return ()
     demands: list[Demand] = []
     for draft in drafts:
-        faults = list(_faults(draft, demands, is_default=is_default))
+        faults = list(_draft_faults(draft, demands, is_default=is_default))
         for line, what, hint, mark in faults:
             problems.append(Problem(file, line, what, hint, mark=mark))
         if draft.line and not faults:
@@ -488,12 +488,12 @@ def _title_and_id(heading: str) -> tuple[str, str | None]:
     return heading, None
 
 
-def _faults(
+def _draft_faults(
     draft: _Draft, earlier: list[Demand], *, is_default: bool
 ) -> Iterator[tuple[int, str, str, str]]:
     """What is wrong with a draft: line, what, hint, and the part of the line that is meant."""
     for line, content in enumerate([draft.title, *draft.text], start=draft.line):
-        if mark := _TEMPLATE.search(content):
+        if mark := _TAG.search(content):
             what = f"{quoted(mark.group())} starts a template, which a demand cannot have"
             yield line, what, "Write plain text", mark.group()
     if not draft.line:

@@ -235,10 +235,8 @@ def _is_for_another(salutation: str, name: str) -> bool:
 
 
 def _names_in(words: Iterable[str]) -> list[str]:
-    """The words of a salutation that are somebody's name, folded.
-
-    What follows an office with "of" is not one either: "Monsieur le Maire de Lyon".
-    """
+    """The words of a salutation that are somebody's name, folded."""
+    # What follows an office with "of" is not one either: "Monsieur le Maire de Lyon".
     names, has_office = [], False
     for word in words:
         key = folded_name(word)
@@ -317,11 +315,9 @@ def _organisations(signatories: Iterable[Signatory]) -> Iterator[tuple[int, str]
 
 
 def _is_near(one: str, other: str) -> bool:
-    """Whether two names differ in one letter of one long word.
-
-    A number or a single letter tells branches apart, and the beginning of a word tells North from
-    South.
-    """
+    """Whether two names differ in one letter of one long word."""
+    # A number or a single letter tells branches apart, and the beginning of a word tells North from
+    # South.
     if abs(len(one) - len(other)) > 1:
         return False
     words, others = one.split(), other.split()

@@ -84,10 +84,8 @@ class StyleCheck:
         yield from self._in_rows.problems()
 
     def _is_read(self, person: Person, language: str) -> bool:
-        """Whether a copy is read: the first ones, then those that could be unlike them.
-
-        Most slips depend on which cells are empty, the others on what a cell brings along.
-        """
+        """Whether a copy is read: the first ones, then those that could be unlike them."""
+        # Most slips depend on which cells are empty, the others on what a cell brings along.
         self._seen += 1
         if len(self._shapes) < _SHAPES:
             shape = (language, *map(bool, person.fields.values()))

@@ -44,67 +44,40 @@ if TYPE_CHECKING:
     from petition.checks.sender import Limits, Visit
 
 SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
-
-
-def look_online(
-    place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]
-) -> "Visit":
-    """Look at what only DNS and the server know."""
-    # Here, since dnspython and aiosmtplib take longer to load than a short list takes to check.
-    from petition.checks import dns, sender  # noqa: PLC0415
-    from petition.smtp.session import run_loop  # noqa: PLC0415
-
-    campaign, server = place.campaign, place.server
-    if campaign.stands_in:  # the settings are not those of petition.toml, which has errors
-        return sender.Visit([])
-    resolver = dns.Resolver(os.environ.get(dns.VARIABLE, ""))
-    domain = sender.SenderDomain.of(campaign.settings, server, _key_record(place))
-    found = list(sender.look_at_sender(domain, resolver))
-    if server is None:
-        hint = "Name it in [smtp] of petition.toml"
-        what = "no mail server is set that could be checked"
-        return sender.Visit([*found, sender.well(SETTINGS_FILE, what, hint)])
-    if campaign.settings.dkim:
-        sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
-    try:
-        secret = secret_of(server)
-    except ServerTrouble as trouble:
-        refusal = sender.wrong(server.name, trouble.what, trouble.hint)
-        seen = sender.Visit([refusal], is_refused=True)
-    else:
-        seen = run_loop(sender.visit(server, secret, sizes, hello_name=domain.domain))
-    if limits := _limits(server):
-        pace = campaign.settings.pace
-        found += sender.look_at_pace(server.name, limits, pace, server.connections, recipients)
-    return sender.Visit([*found, *seen.found], seen.is_refused)
-
-
-def _key_record(place: Workspace) -> str | None:
-    dkim = place.campaign.settings.dkim
-    if dkim is None:
-        return None
-    try:
-        key = load_key(dkim, place.campaign.root)
-        return public_record(key) if key else None
-    except KeyRefused:  # `check` reports it
-        return None
-
-
-def _limits(server: Server) -> "Limits | None":
-    from petition.checks.dns import known_of  # noqa: PLC0415 (as above)
-    from petition.checks.sender import Limits  # noqa: PLC0415
-
-    known = known_of(server.host)
-    for one in providers().values():
-        host = str(one.smtp["host"])
-        if host == server.host or (known and known is known_of(host)):
-            return Limits(
-                one.title, PaceSettings.model_validate(one.pace), one.smtp.get("connections")
-            )
-    return None
-
-
 ENVIRONMENT = "environment"  # in place of a file, for environment variables
+
+
+def check(
+    context: typer.Context,
+    letter: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LETTER", help="Only these letters (default: all)."),
+    ] = None,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="Ask DNS and the mail server too; nothing is sent."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find everything that is wrong, in all files at once."""
+    with Workspace.open(context, reads_on=True) as place:
+        inspection = inspect(place, letter or [], online=online, asks=not as_json)
+        found = [*inspection.problems, *inspection.online]
+        if as_json:
+            origin = {"rehearsal": inspection.is_rehearsal, "log": inspection.log}
+            output.json({**origin, "problems": map(output.json_of, found)})
+        else:
+            output.problems(found)
+            _sum_up(inspection)
+            if inspection.is_rehearsal:
+                place.say_rehearsal()
+    if inspection.is_refused:
+        raise typer.Exit(ExitStatus.SERVER)
+    if inspection.errors or inspection.online_errors:
+        raise typer.Exit(ExitStatus.PROBLEMS)
+    held, is_all = inspection.held.keys(), len(inspection.held) == inspection.letters
+    stops = is_all if held == inspection.waits else bool(held)
+    raise typer.Exit(ExitStatus.NOTHING_DONE if held and stops else ExitStatus.DONE)
 
 
 @dataclass
@@ -347,39 +320,6 @@ def _who_had(log: Log, name: str, revision: int) -> set[str]:
     return {copy.folded for state in states for copy in log.copies(name, state)}
 
 
-def check(
-    context: typer.Context,
-    letter: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="LETTER", help="Only these letters (default: all)."),
-    ] = None,
-    online: Annotated[
-        bool,
-        typer.Option("--online", help="Ask DNS and the mail server too; nothing is sent."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Find everything that is wrong, in all files at once."""
-    with Workspace.open(context, reads_on=True) as place:
-        inspection = inspect(place, letter or [], online=online, asks=not as_json)
-        found = [*inspection.problems, *inspection.online]
-        if as_json:
-            origin = {"rehearsal": inspection.is_rehearsal, "log": inspection.log}
-            output.json({**origin, "problems": map(output.json_of, found)})
-        else:
-            output.problems(found)
-            _sum_up(inspection)
-            if inspection.is_rehearsal:
-                place.say_rehearsal()
-    if inspection.is_refused:
-        raise typer.Exit(ExitStatus.SERVER)
-    if inspection.errors or inspection.online_errors:
-        raise typer.Exit(ExitStatus.PROBLEMS)
-    held, is_all = inspection.held.keys(), len(inspection.held) == inspection.letters
-    stops = is_all if held == inspection.waits else bool(held)
-    raise typer.Exit(ExitStatus.NOTHING_DONE if held and stops else ExitStatus.DONE)
-
-
 def _sum_up(inspection: Inspection) -> None:
     for line in inspection.fallbacks:
         output.say(line)
@@ -401,3 +341,61 @@ def _sum_up(inspection: Inspection) -> None:
     letters = output.count(inspection.letters, "letter")
     people = output.count(inspection.people, "person", "people")
     output.say(f"{letters}, {people}{warned}: {verdict}.", "bold")
+
+
+def look_online(
+    place: Workspace, sizes: Mapping[str, int], recipients: Mapping[str, int]
+) -> "Visit":
+    """Look at what only DNS and the server know."""
+    # Here, since dnspython and aiosmtplib take longer to load than a short list takes to check.
+    from petition.checks import dns, sender  # noqa: PLC0415
+    from petition.smtp.session import run_loop  # noqa: PLC0415
+
+    campaign, server = place.campaign, place.server
+    if campaign.stands_in:  # the settings are not those of petition.toml, which has errors
+        return sender.Visit([])
+    resolver = dns.Resolver(os.environ.get(dns.VARIABLE, ""))
+    domain = sender.SenderDomain.of(campaign.settings, server, _key_record(place))
+    found = list(sender.look_at_sender(domain, resolver))
+    if server is None:
+        hint = "Name it in [smtp] of petition.toml"
+        what = "no mail server is set that could be checked"
+        return sender.Visit([*found, sender.well(SETTINGS_FILE, what, hint)])
+    if campaign.settings.dkim:
+        sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
+    try:
+        secret = secret_of(server)
+    except ServerTrouble as trouble:
+        refusal = sender.wrong(server.name, trouble.what, trouble.hint)
+        seen = sender.Visit([refusal], is_refused=True)
+    else:
+        seen = run_loop(sender.visit(server, secret, sizes, hello_name=domain.domain))
+    if limits := _limits(server):
+        pace = campaign.settings.pace
+        found += sender.look_at_pace(server.name, limits, pace, server.connections, recipients)
+    return sender.Visit([*found, *seen.found], seen.is_refused)
+
+
+def _key_record(place: Workspace) -> str | None:
+    dkim = place.campaign.settings.dkim
+    if dkim is None:
+        return None
+    try:
+        key = load_key(dkim, place.campaign.root)
+        return public_record(key) if key else None
+    except KeyRefused:  # `check` reports it
+        return None
+
+
+def _limits(server: Server) -> "Limits | None":
+    from petition.checks.dns import known_of  # noqa: PLC0415 (as above)
+    from petition.checks.sender import Limits  # noqa: PLC0415
+
+    known = known_of(server.host)
+    for one in providers().values():
+        host = str(one.smtp["host"])
+        if host == server.host or (known and known is known_of(host)):
+            return Limits(
+                one.title, PaceSettings.model_validate(one.pace), one.smtp.get("connections")
+            )
+    return None

@@ -161,12 +161,10 @@ class Workspace:
         return self._closing.enter_context(log)
 
     def _first_key(self, url: str) -> bytes:
-        """The key of a log that has none yet.
-
-        It is kept from the first look on: what a preview shows before there is a log is what is
-        sent when there is one (Message-IDs are made with the key). The log then takes it over; if
-        that log is lost, the next one has another key, and is known as another log.
-        """
+        """The key of a log that has none yet."""
+        # It is kept from the first look on: what a preview shows before there is a log is what is
+        # sent when there is one (Message-IDs are made with the key). The log then takes it over; if
+        # that log is lost, the next one has another key, and is known as another log.
         name, key = f"{self.root.resolve()} {where(url)}", new_key()
         try:
             with changed_state("first_keys.json") as keys:

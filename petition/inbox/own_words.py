@@ -136,10 +136,8 @@ def _attribution(lines: list[str], at: int) -> int:
 
 
 def _announces(line: str, *, is_marked: bool) -> bool:
-    """Whether a line announces a quotation, whose lines have marks (`>`) or not.
-
-    Without marks all that follows is taken for quoted, so that the line must be a program's.
-    """
+    """Whether a line announces a quotation, whose lines have marks (`>`) or not."""
+    # Without marks all that follows is taken for quoted, so that the line must be a program's.
     who, date, time = _ADDRESS.search(line), _DATE.search(line), _TIME.search(line)
     wrote = _WROTE.search(line)
     if who and (wrote or date):

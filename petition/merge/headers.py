@@ -96,11 +96,9 @@ def _phrase(name: str, column: int) -> list[str]:
 
 
 def _encoded(text: str, column: int) -> Iterator[str]:
-    """A text as encoded words of whole characters, and where possible of whole words.
-
-    Some programs (Python too) show a blank between two encoded words, against RFC 2047 6.2: it
-    should not stand in the middle of a name.
-    """
+    """A text as encoded words of whole characters, and where possible of whole words."""
+    # Some programs (Python too) show a blank between two encoded words, against RFC 2047 6.2: it
+    # should not stand in the middle of a name.
     rest, room = text.encode(), _bytes_in(LINE_LENGTH - column)
     while len(rest) > room:
         end = room

@@ -558,10 +558,8 @@ def _addresses(name: str, header: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _mailboxes(header: str) -> tuple[Mailbox, ...]:
-    """The mailboxes of a header, by the standard library's older parser.
-
-    The newer one of Python 3.11 keeps the blanks between two encoded words, against RFC 2047 6.2,
-    and collapses two blanks within one of them.
-    """
+    """The mailboxes of a header, by the standard library's older parser."""
+    # The newer one of Python 3.11 keeps the blanks between two encoded words, against RFC 2047 6.2,
+    # and collapses two blanks within one of them.
     found = getaddresses([header.replace("\r\n", "")])
     return tuple(Mailbox(str(make_header(decode_header(name))), spec) for name, spec in found)

@@ -331,12 +331,10 @@ class SqliteDatabase(Database):
 
 
 def _drops_frames(wal: Path) -> bool:
-    """Whether SQLite ignores frames of a `-wal` because one before them is damaged.
-
-    It takes a frame with a wrong checksum for the end, without an error. Frames that an earlier
-    round left there have another salt; a process killed while writing a frame left none after it.
-    (https://www.sqlite.org/fileformat2.html#the_write_ahead_log)
-    """
+    """Whether SQLite ignores frames of a `-wal` because one before them is damaged."""
+    # It takes a frame with a wrong checksum for the end, without an error. Frames that an earlier
+    # round left there have another salt; a process killed while writing a frame left none after it.
+    # (https://www.sqlite.org/fileformat2.html#the_write_ahead_log)
     with wal.open("rb") as file:
         header = file.read(32)
         if len(header) < 32:

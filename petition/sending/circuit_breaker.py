@@ -1,4 +1,4 @@
-"""What a run reports, and when it pauses, slows down or stops: after too many errors in a row.
+"""When a run pauses, slows down or stops because of errors in a row, and what it reports.
 
 Trouble with the server is counted in episodes, so that connections lost together count once. A new
 episode begins when a connection fails that was opened after the last episode began. The run pauses
@@ -166,6 +166,15 @@ class CircuitBreaker:
         if verdict.outcome is not Outcome.RELEASED:
             self._weigh_recipient(verdict, mailbox, said)
 
+    def to_suppress(self, *, at_end: bool = False) -> list[str]:
+        """The mailboxes that proved not to exist, each once."""
+        if self._result.unknown:
+            return []
+        if not at_end and (self._unknown_in_a_row or self._tried < _FIRST):
+            return []
+        told, self._doubtful = self._doubtful, []
+        return told
+
     def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_refused: bool) -> None:
         provider = provider_of(mailbox.rpartition("@")[2].lower())
         if is_refused:
@@ -181,23 +190,12 @@ class CircuitBreaker:
 
     @property
     def _is_of_one_provider(self) -> bool:
-        """Whether only one provider refuses: the pace deals with that.
-
-        One that refuses for good gets no more, and the next letter goes to another: a list may
-        begin with one provider. One that defers is tried again and again, so that others must have
-        taken letters.
-        """
+        """Whether only one provider refuses: the pace deals with that."""
+        # One that refuses for good gets no more, and the next letter goes to another: a list may
+        # begin with one provider. One that defers is tried again and again, so that others must
+        # have taken letters.
         is_one = len(self._refusing) == 1 and "" not in self._refusing
         return is_one and (not self._has_deferred or bool(self._taking - self._refusing))
-
-    def to_suppress(self, *, at_end: bool = False) -> list[str]:
-        """The mailboxes that proved not to exist, each once."""
-        if self._result.unknown:
-            return []
-        if not at_end and (self._unknown_in_a_row or self._tried < _FIRST):
-            return []
-        told, self._doubtful = self._doubtful, []
-        return told
 
     def _weigh_recipient(self, verdict: Verdict, mailbox: str, said: str) -> None:
         self._tried += 1

@@ -69,12 +69,10 @@ class Dispatch:
         workers.keep_settings(log.database, letter, text, log.now)
 
     def _shorter_intervals(self, log: Log, letter: str, *, is_new: bool) -> dict[str, float]:
-        """The intervals of buckets whose next turn was given by a pace that holds no more.
-
-        Workers put down a letter whose settings change, and the turns that they took for it. Turns
-        of other letters are still waited for: a new letter comes before them only where its pace is
-        faster than that of the last one.
-        """
+        """The intervals of buckets whose next turn was given by a pace that holds no more."""
+        # Workers put down a letter whose settings change, and the turns that they took for it.
+        # Turns of other letters are still waited for: a new letter comes before them only where its
+        # pace is faster than that of the last one.
         try:
             before = Dispatch.of(log, workers.last_letter(log.database) if is_new else letter)
         except LetterUnusable:

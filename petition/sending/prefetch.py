@@ -147,11 +147,9 @@ class Prefetch:
         return [domain for domain in self._held if not self._pace.is_paused(domain)]
 
     async def _claim_past_full(self, batch: int) -> list[Copy]:
-        """Claim copies, except to domains of which enough are held already.
-
-        Nobody else queues copies of this run, so that all before the last seen are to these domains
-        unless one was put back.
-        """
+        """Claim copies, except to domains of which enough are held already."""
+        # Nobody else queues copies of this run, so that all before the last seen are to these
+        # domains unless one was put back.
         held = (domain for domain, copies in self._held.items() if len(copies) >= HELD)
         full = sorted({*held, *self._pace.paused})
         if full != self._full:

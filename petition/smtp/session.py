@@ -245,10 +245,8 @@ class Session:
 
 
 async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
-    """Connect, EHLO, and if the settings say so STARTTLS and EHLO again (RFC 3207 4.2).
-
-    There is no fallback to HELO, which has no extensions, nor to plain text.
-    """
+    """Connect, EHLO, and if the settings say so STARTTLS and EHLO again (RFC 3207 4.2)."""
+    # There is no fallback to HELO, which has no extensions, nor to plain text.
     with _as_trouble(server, Stage.GREETING):
         await smtp.connect()
     with _as_trouble(server, Stage.EHLO):

@@ -206,10 +206,8 @@ class _Plain:
         return self._prefixed(self.trimmed(self.blocks(entry.children)), bullet, " " * len(bullet))
 
     def _prefixed(self, text: str, first: str, rest: str) -> str:
-        """A text with something before its first line and something before all further lines.
-
-        A field prints that too before the further lines of a value that has several.
-        """
+        """A text with something before its first line and something before all further lines."""
+        # A field prints that too before the further lines of a value that has several.
         hung = TAG.sub(lambda mark: self._hung(mark.group(), rest), text)
         lines = (
             ((rest if number else first) + line) for number, line in enumerate(hung.split("\n"))

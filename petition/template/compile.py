@@ -289,10 +289,8 @@ def _demand(demand: Demand) -> Node:
 
 
 def _signatory_blocks(signatories: SignatoryList) -> list[Node]:
-    """Organisations, then persons, then how many are not named.
-
-    Where a person's role or organisation is shown, a last line says what it is there for.
-    """
+    """Organisations, then persons, then how many are not named."""
+    # Where a person's role or organisation is shown, a last line says what it is there for.
     blocks: list[Node] = []
     language, named = signatories.language, list(signatories)
     for is_organisation in (True, False):

@@ -124,7 +124,7 @@ class LetterDate(Named):
 def printed(value: Value) -> str:
     """A value as the text that a letter shows."""
     if isinstance(value, EmptyCell):
-        hint = f'{_fill(value.label)}, or write {{{{ {value.label} or "something else" }}}}'
+        hint = f'{_filling_hint(value.label)}, or write {{{{ {value.label} or "something else" }}}}'
         raise ValueRefused(f"{value.label} is empty", hint, value.label)
     if isinstance(value, str):
         return clean(value)
@@ -134,7 +134,7 @@ def printed(value: Value) -> str:
     return str(value)
 
 
-def _fill(label: str) -> str:
+def _filling_hint(label: str) -> str:
     """Where to write what is empty."""
     table, _, key = label.partition(".")
     if label == "sender.name":
@@ -350,7 +350,7 @@ def _number(value: Value, locale: Locale) -> str:
 
 def _money(value: Value, locale: Locale, currency: Value = "") -> str:
     if not isinstance(currency, str) or not is_currency(currency):
-        what = f"money needs a currency, and {quoted(str(currency))} is none"
+        what = f"{quoted(str(currency))} is not a currency"
         raise ValueRefused(what, 'Write it as money("GBP")')
     return str(format_currency(_decimal(value), currency, locale=locale))
 

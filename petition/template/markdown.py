@@ -318,11 +318,9 @@ class _Builder:
         return nodes
 
     def _grouped(self, nodes: list[Node]) -> list[Node]:
-        """The nodes, with what belongs to a statement in one `group` with it.
-
-        A statement must open and close among the same siblings, so that the markup is sound in
-        every branch.
-        """
+        """The nodes, with what belongs to a statement in one `group` with it."""
+        # A statement must open and close among the same siblings, so that the markup is sound in
+        # every branch.
         top: list[Node] = []
         open_groups: list[list[Node]] = [top]
         for node in nodes:
@@ -349,10 +347,8 @@ class _Builder:
 
 
 def _lifted(block: Node, marked: Marked) -> Node:
-    """Put a condition that is all the text of a paragraph around the paragraph.
-
-    Otherwise an empty paragraph would be left where it is false.
-    """
+    """Put a condition that is all the text of a paragraph around the paragraph."""
+    # Otherwise an empty paragraph would be left where it is false.
     if block.kind != "paragraph" or len(block.children) != 1:
         return block
     group = block.children[0]
@@ -365,10 +361,8 @@ def _lifted(block: Node, marked: Marked) -> Node:
 
 
 def _joined(blocks: list[Node], marked: Marked) -> list[Node]:
-    """Make one list of lists that only statements separate.
-
-    Markdown ends a list at a statement's line, but `- {{ demand.title }}` in a loop is one list.
-    """
+    """Make one list of lists that only statements separate."""
+    # Markdown ends a list at a statement's line, but `- {{ demand.title }}` in a loop is one list.
     joined: list[Node] = []
     before = None
     for block in blocks:
