@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from petition.checks.sender import Limits, Visit
 
 SIGNATURE_BYTES = 1_200  # of the header DKIM-Signature, at most
+_REPLACES_MESSAGE_ID = ".amazonaws.com"  # the end of such servers' names
 ENVIRONMENT = "environment"  # in place of a file, for environment variables
 
 
@@ -214,6 +215,7 @@ class Inspection:
             self.log = self.place.log_name
             self._tell_unconfirmed()
             self._tell_no_password()
+            self._tell_no_token()
             if file := self.place.log_file:
                 self.problems += campaign_checks.warnings(file.parent)
             log = self.place.log_if_any
@@ -250,6 +252,16 @@ class Inspection:
             line = self.place.campaign.lines.line_of(("smtp", "username"))
             what = f"there is no password for {server.username} yet"
             hint = "send asks for it in a terminal; else set PETITION_SMTP_PASSWORD"
+            self.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
+
+    def _tell_no_token(self) -> None:
+        """That a server gives letters another Message-ID, by which bounces cannot be matched."""
+        server, sender = self.place.server, self.place.settings.sender
+        replaces = server is not None and server.host.lower().endswith(_REPLACES_MESSAGE_ID)
+        if replaces and "{token}" not in str(sender.return_path or ""):
+            line = self.place.campaign.lines.line_of(("sender",))
+            what = "Amazon SES replaces the Message-ID, and return_path has no {token}"
+            hint = "Set a return_path with {token} in [sender], so that each bounce finds its copy"
             self.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
 
     def _tell_unconfirmed(self) -> None:

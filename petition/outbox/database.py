@@ -385,8 +385,13 @@ def path_of(url: str) -> Path:
 
 
 LONG_RUN = 10_000  # copies
-INDEXING = ("index_message_ids", "index_tokens", "index_selectors")
-_DROPPING = ("drop_index_of_message_ids", "drop_index_of_tokens", "drop_index_of_selectors")
+INDEXING = ("index_message_ids", "index_replies", "index_tokens", "index_selectors")
+_DROPPING = (
+    "drop_index_of_message_ids",
+    "drop_index_of_replies",
+    "drop_index_of_tokens",
+    "drop_index_of_selectors",
+)
 
 
 def make_inbound_indexes(database: Database) -> None:

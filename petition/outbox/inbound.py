@@ -306,7 +306,10 @@ class Incoming:
             if row := database.one("copy_by_token", {"token": token}):
                 return copy_of(row), "token"
         for message_id in mail.message_ids:
-            if row := database.one("copy_by_message_id", {"message_id": message_id}):
+            # Amazon SES replaces the Message-ID by one that its reply to the letter names.
+            reply = f"Ok {message_id.strip('<>').rpartition('@')[0]}"
+            row = database.one("copy_by_message_id", {"message_id": message_id})
+            if row := row or database.one("copy_by_reply", {"reply": reply}):
                 return copy_of(row), "Message-ID"
         if mail.kind in _BY_SENDER and (box := addr_spec_in(mail.sender)):
             rows = database.all("sent_to", {"folded": folded(box)})

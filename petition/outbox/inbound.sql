@@ -65,6 +65,10 @@ WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
 -- The copy that went out under a Message-ID.
 SELECT * FROM copy WHERE message_id = :message_id
 
+-- :name copy_by_reply
+-- The copy that a server took with a reply: Amazon SES says the Message-ID that it gives it.
+SELECT * FROM copy WHERE reply = :reply AND substr(reply, 1, 3) = 'Ok '
+
 -- :name copy_by_token
 -- The copy that went out with a token in its return path.
 SELECT * FROM copy WHERE token = :token
@@ -84,6 +88,10 @@ CREATE INDEX IF NOT EXISTS copy_token ON copy (token) WHERE token IS NOT NULL
 -- :name index_selectors
 -- Index copies by their unsubscribe token.
 CREATE INDEX IF NOT EXISTS copy_unsubscribe ON copy (unsubscribe) WHERE unsubscribe IS NOT NULL
+
+-- :name index_replies
+-- Index copies by the reply of a server that names a letter by a new Message-ID.
+CREATE INDEX IF NOT EXISTS copy_reply ON copy (reply) WHERE substr(reply, 1, 3) = 'Ok '
 
 -- :name drop_index_of_message_ids
 -- Drop an index while many copies are marked.
@@ -114,3 +122,7 @@ UPDATE copy SET (state, reason) = (
     ),
     updated_at = :now
 WHERE id IN (SELECT moving.copy FROM moving)
+
+-- :name drop_index_of_replies
+-- The same for replies.
+DROP INDEX IF EXISTS copy_reply

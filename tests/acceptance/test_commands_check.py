@@ -102,6 +102,14 @@ def test_a_login_without_a_password_is_told_beforehand(campaign: SmallCampaign):
     assert "password" not in campaign.petition("check", status=0).out
 
 
+def test_a_server_that_replaces_the_message_id_is_told_without_a_token(campaign: SmallCampaign):
+    campaign.env["PETITION_SMTP_HOST"] = "email-smtp.eu-west-1.amazonaws.com"
+    assert "replaces the Message-ID" in campaign.petition("check").out
+    token = 'return_path = "b+{token}@campaign.example"\nreply_to'
+    campaign.change("petition.toml", "reply_to", token)
+    assert "replaces the Message-ID" not in campaign.petition("check").out
+
+
 def test_an_impossible_server_is_a_problem(campaign: SmallCampaign):
     campaign.env["PETITION_SMTP_HOST"] = "127.0.0.1"
     campaign.env["PETITION_SMTP_PORT"] = "many"

@@ -148,3 +148,18 @@ def test_an_imap_server_of_any_zone_is_asked_for_the_first_evening(
     assert Incoming(log).sent_since() is None
     bring_to(log, "ann", State.SENT)  # on the first of March, as the log has it in UTC
     assert Incoming(log).sent_since() == "28-Feb-2026"
+
+
+def test_a_letter_whose_message_id_was_replaced_is_known_by_what_the_server_said(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "ben")
+    for who, said in (("ann", "Ok 0102019-000000"), ("ben", "2.0.0 queued")):
+        bring_to(log, who, State.SENT)
+        log.database._connection.execute(f"UPDATE copy SET reply = '{said}' WHERE row_id = '{who}'")
+    id_ = "<0102019-000000@eu-west-1.amazonses.example>"
+    bounce = Received(b"1", "x", "1", kind="bounce", message_ids=("<no@x>", id_))
+    (recorded,) = Incoming(log).record([bounce])
+    assert (recorded.matched_by, recorded.effects) == ("Message-ID", ("bounced",))
+    assert recorded.copy is not None
+    assert recorded.copy.row_id == "ann"

@@ -5,7 +5,7 @@ import pytest
 from petition.outbox.database import LONG_RUN, drop_inbound_indexes, make_inbound_indexes
 from petition.outbox.log import Log
 
-INDEXES = {"copy_message_id", "copy_token", "copy_unsubscribe"}
+INDEXES = {"copy_message_id", "copy_reply", "copy_token", "copy_unsubscribe"}
 
 
 def indexes_of(log: Log) -> set[str]:

@@ -74,6 +74,7 @@ BY_INDEX = {
     "intend": "PRIMARY KEY",
     "copy_by_token": "copy_token",
     "copy_by_message_id": "copy_message_id",
+    "copy_by_reply": "copy_reply",
     "log_recorded": "PRIMARY KEY",
     "record": "PRIMARY KEY",
     "move": "PRIMARY KEY",
