@@ -287,7 +287,9 @@ def examine(
         )
     except CampaignError as fault:
         # What is missing may be in the part of the front matter that was wrong.
-        is_patched = any(text.is_patched for text in letter.texts.values())
+        is_patched = len(letter.texts) < len(letter.files) or any(
+            text.is_patched for text in letter.texts.values()
+        )
         told = [one for one in fault.problems if not (is_patched and one.what in SAYS_ABSENT)]
         examined.problems += told
     if letter.front.event and letter.front.event not in campaign.settings.events:

@@ -32,7 +32,15 @@ from petition.template import fields
 from petition.template.bodies import has_tables, lined_up
 from petition.template.compile import CompiledText
 from petition.template.error_texts import of_failure
-from petition.template.fields import CellRefused, EmptyCell, Named, Value, ValueRefused, printed
+from petition.template.fields import (
+    SOME_TEXT,
+    CellRefused,
+    EmptyCell,
+    Named,
+    Value,
+    ValueRefused,
+    printed,
+)
 from petition.template.sandbox import (
     FAULTS,
     LANGUAGE,
@@ -54,9 +62,11 @@ _SOME_LINK = "https://example.org/u/0"
 class PlainEnvironment(LetterEnvironment):
     """An environment whose templates are not encoded; `finish` is applied to each value."""
 
-    def __init__(self, finish: Callable[[str], str], yes_no: Collection[str] = ()) -> None:
+    def __init__(
+        self, finish: Callable[[str], str], yes_no: Collection[str] = (), instead: str = SOME_TEXT
+    ) -> None:
         def paid(value: Value) -> str:
-            text = printed(value)
+            text = printed(value, instead)
             self.budget.spend(len(text) // 64)
             return finish(text)
 
@@ -77,6 +87,7 @@ class LoadedText:
     names: Mapping[str, Any]  # what it can name, except the person
     paths: tuple[Template, ...] = ()  # of the files that a person's copy alone carries
     cc: tuple[Template, ...] = ()  # the addresses that only the row says
+    front_file: str = ""  # whose front matter has `paths` and `cc`: that of the default language
     cc_place: str = ""  # for messages
     breaks_lines: bool = False  # whether its HTML shows the line ends of cells
     instead: fields.Previous | None = None  # in a follow-up, for a person of whom nothing is known
@@ -119,14 +130,16 @@ class LoadedText:
         if not self.paths:
             return []
         names = self._names_for(person)
-        return [self._render(renderer, names, person) for renderer in self._own_paths]
+        return [
+            self._render(renderer, names, person, self.front_file) for renderer in self._own_paths
+        ]
 
     def copied(self, person: Person) -> list[Mailbox]:
         """Who gets a person's copy in Cc because the row says so."""
         if not self.cc:
             return []
         names = self._names_for(person)
-        texts = [self._render(renderer, names, person) for renderer in self._cc]
+        texts = [self._render(renderer, names, person, self.front_file) for renderer in self._cc]
         found = [one.strip() for text in texts for one in re.split(r"[;\n]", text) if one.strip()]
         try:
             return [mailbox_in(one) for one in found if FORGOTTEN not in one]
@@ -144,7 +157,7 @@ class LoadedText:
 
     @cached_property
     def _own_paths(self) -> list[Renderer]:
-        return [PlainEnvironment(str, self.yes_no).load(path) for path in self.paths]
+        return [PlainEnvironment(str, self.yes_no, "''").load(path) for path in self.paths]
 
     @cached_property
     def _cc(self) -> list[Renderer]:
@@ -222,23 +235,31 @@ class LoadedText:
         except CellRefused as refusal:
             raise refused_row(person, refusal) from None
 
-    def _render(self, renderer: Renderer, names: dict[str, Any], person: Person) -> str:
-        return "".join(self._pieces(renderer, names, person))
+    def _render(
+        self, renderer: Renderer, names: dict[str, Any], person: Person, file: str = ""
+    ) -> str:
+        return "".join(self._pieces(renderer, names, person, file))
 
-    def _pieces(self, renderer: Renderer, names: dict[str, Any], person: Person) -> list[str]:
+    def _pieces(
+        self, renderer: Renderer, names: dict[str, Any], person: Person, file: str = ""
+    ) -> list[str]:
+        file = file or self.file
         try:
             return renderer.pieces(names)
         except CellRefused as refusal:
-            raise refused_row(person, refusal, f"{self.file}:{line_of(refusal)}") from None
+            raise refused_row(person, refusal, f"{file}:{line_of(refusal)}") from None
         except ValueRefused as refusal:
-            raise self._refused(refusal, refusal.what, refusal.hint, refusal.mark) from None
+            raise self._refused(file, refusal, refusal.what, refusal.hint, refusal.mark) from None
         except FAULTS as fault:
-            raise self._refused(fault, *of_failure(fault)[:3]) from None
+            raise self._refused(file, fault, *of_failure(fault)[:3]) from None
 
-    def _refused(self, fault: Exception, what: str, hint: str, mark: str = "") -> MergeRefused:
+    def _refused(
+        self, file: str, fault: Exception, what: str, hint: str, mark: str = ""
+    ) -> MergeRefused:
         line = line_of(fault)
-        mark = mark or self._only_tag(line)
-        return MergeRefused(Problem(self.file, line, what, hint, mark=mark))
+        if file == self.file:
+            mark = mark or self._only_tag(line)
+        return MergeRefused(Problem(file, line, what, hint, mark=mark))
 
     def _only_tag(self, line: int | None) -> str:
         """The only tag on a line of the letter; "" if there are several."""
@@ -280,12 +301,13 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
     follows = frozen.document.get("follows")
     instead = fields.stand_in(frozen.title, frozen.today) if follows else None
     file, breaks = frozen.file(language), frozen.document["texts"][language].get("breaks", False)
-    cc, place = frozen.cc_fields, ""
-    if cc:
-        place = f"{frozen.file(frozen.languages[0])}:{cc[0]['line']}"
+    front_file = frozen.file(frozen.languages[0])
+    cc = frozen.cc_fields
+    place = f"{front_file}:{cc[0]['line']}" if cc else ""
     own = tuple(Template(one["template"], tuple(one["lines"])) for one in cc)
     return LoadedText(
-        file, language, compiled, names, paths, own, place, breaks, instead, frozen.yes_no
+        *(file, language, compiled, names, paths, own, front_file, place),
+        *(breaks, instead, frozen.yes_no),
     )
 
 

@@ -121,10 +121,14 @@ class LetterDate(Named):
         return self._long
 
 
-def printed(value: Value) -> str:
-    """A value as the text that a letter shows."""
+# What to print for an empty cell; single quotes, since a value of the front matter has double ones.
+SOME_TEXT = "'something else'"
+
+
+def printed(value: Value, instead: str = SOME_TEXT) -> str:
+    """A value as the text that a letter shows; `instead` is advised where a cell is empty."""
     if isinstance(value, EmptyCell):
-        hint = f'{_filling_hint(value.label)}, or write {{{{ {value.label} or "something else" }}}}'
+        hint = f"{_filling_hint(value.label)}, or write {{{{ {value.label} or {instead} }}}}"
         raise ValueRefused(f"{value.label} is empty", hint, value.label)
     if isinstance(value, str):
         return clean(value)

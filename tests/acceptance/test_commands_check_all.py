@@ -316,3 +316,22 @@ def test_a_language_without_words_of_its_own_is_named(campaign: SmallCampaign):
     campaign.write("letters/open-letter.pl.md", text)
     said = [line for line in check(campaign, 0) if "no words" in line]
     assert [line.partition(":")[0] for line in said] == ["letters/open-letter.it.md"]
+
+
+def test_a_translation_is_not_blamed_for_the_front_matter_of_the_letter(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,language,file\na@b.example,Ann,ru,\n")
+    campaign.write("letters/open-letter.ru.md", "---\nsubject: Тема\n---\nДо {{ reply_by }}.\n")
+    front = "---\nsubject: One\nreply_by: 14 days\nattachments:\n{}---\nHello.\n"
+    settings = SETTINGS.replace("[sender]", 'languages = ["en", "ru"]\n[sender]')
+    campaign.write("petition.toml", settings)
+    campaign.write("letters/open-letter.md", front.format('  - "{{ recipient.file or "x" }}"\n'))
+    said = "\n".join(check(campaign, 1))
+    assert "letters/open-letter.md:5: this is not YAML" in said
+    assert "open-letter.ru.md" not in said
+    campaign.write("letters/open-letter.md", front.format('  - "{{ recipient.file }}"\n'))
+    said = "\n".join(check(campaign, 1))
+    assert "letters/open-letter.md:4: recipient.file is empty" in said
+    assert "write {{ recipient.file or '' }}" in said
+    assert "open-letter.ru.md" not in said
+    campaign.write("letters/open-letter.md", front.format("  - \"{{ recipient.file or '' }}\"\n"))
+    check(campaign, 0)

@@ -108,7 +108,7 @@ def test_empty_cell_is_refused(expression, cell):
     name = "sender.reply_to" if "sender" in expression else "recipient.title"
     assert problem.what == f"{name} is empty"
     assert (problem.file, problem.line) == ("letters/open-letter.md", 7)
-    assert f'{{{{ {name} or "something else" }}}}' in problem.hint
+    assert f"{{{{ {name} or 'something else' }}}}" in problem.hint
 
 
 def test_refusal_is_the_same_for_every_row():
