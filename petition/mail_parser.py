@@ -91,14 +91,18 @@ _DROPPED = re.compile(r"<(?:(script|style|head|title)\b|!--)", re.IGNORECASE)
 # Where mail programs begin what they quote. Behind the first group nothing is the sender's own; the
 # second announces a quotation in words; a <blockquote> that only indents quotes nothing.
 _QUOTE = re.compile(
-    r"(<div[^<>]{1,200}(?:yahoo_quoted|divRplyFwdMsg|appendonsend|reply-intro|name=.quote\b)"
-    r"|<hr\b[^<>]{0,200}(?:divider|stopSpelling))"
-    r"|(<div[^<>]{1,200}(?:gmail_attr|moz-cite-prefix)[^<>]{0,200}>.{0,1000}?</div>)"
+    r"(<div[^<>]{1,200}(?:yahoo_quoted|divRplyFwdMsg|appendonsend|reply-intro|name=.quote\b"
+    r"|border-top:\s?solid #[0-9a-f]{6} 1\.0pt;\s?padding:\s?3\.0pt|__HEADERS__)"
+    r"|<span\b[^<>]{1,200}OLK_SRC_BODY_SECTION|<hr\b[^<>]{0,200}(?:divider|stopSpelling|zwchr))"
+    r"|(<div[^<>]{1,200}(?:gmail_attr|moz-cite-prefix)[^<>]{0,200}>(?:(?!</div).){0,1000}</div>)"
+    r"(?=\s?(?:<[^<>]{1,200}>\s?){0,2}<blockquote)"
     r"|<(blockquote\b[^<>]{0,500})>|(</blockquote\b[^<>]{0,20}>)",
     re.IGNORECASE,
 )
 _INDENTS = re.compile(r"border:\s?none", re.IGNORECASE)
 _LINE = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6]|/table|hr|/blockquote)\b[^<>]*>", re.IGNORECASE)
+_CELL_END = re.compile(r"</t[dh]\b[^<>]{0,20}>", re.IGNORECASE)
+_PREFORMATTED = re.compile(r"(</?pre\b[^<>]{0,500}>)", re.IGNORECASE)
 _TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _HTML_BLANKS = re.compile(r"[ \t\xa0]+")
 
@@ -109,7 +113,7 @@ _BEGIN, _END = "\ue001", "\ue002"  # of a quotation
 def text_of_html(markup: str) -> str:
     """The text of HTML, a line for each of its lines; those of a quotation begin with `>`."""
     text = _marked(re.sub("[\ue000-\ue002]", "", _without_dropped(markup)))
-    text = unescape(_TAG.sub("", _LINE.sub("\n", text)))
+    text = unescape(_TAG.sub("", _LINE.sub("\n", _CELL_END.sub(" ", text))))
     lines: list[str] = []
     depth = 0
     for line in text.split("\n"):
@@ -137,7 +141,11 @@ def _marked(markup: str) -> str:
             return f"\n{_END}\n"
         return "\n"
 
-    return _QUOTE.sub(mark, re.sub(r"\s+", " ", markup))
+    pieces = _PREFORMATTED.split(markup)
+    for number, tag in enumerate(pieces[1::2], 1):
+        if not tag.startswith("</"):
+            pieces[2 * number] = pieces[2 * number].replace("\n", "<br>")
+    return _QUOTE.sub(mark, re.sub(r"\s+", " ", "".join(pieces)))
 
 
 def _without_dropped(markup: str) -> str:

@@ -9,17 +9,23 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import takewhile
 
 from petition.inbox import alternatives, pattern
 from petition.mail_parser import ALL_TEXT_LENGTH, QUOTE_MARK, MailPart
 
 _LINES = 5_000
 _LINE = 500  # characters of a line that are compared with patterns
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_RULE = re.compile(r"[ >]*[-_=*]{20,}\s*$")
+# The last is what a tracker of mails leaves below them.
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|^\u1427$", re.MULTILINE)
+_RULE = re.compile(r"[ >]{0,9}(?:[-_]{3,200}|[*=~#+]{2,200})\s*$")
+_CONTACT = re.compile(r"@|://|\bwww\.|\+?\(?\d[\d ()/.-]{6,40}")
+_SENTENCE = re.compile(r"[.,;:!?…。！？]$")
 
 _DIVIDER = pattern("divider")
+_DASHED = re.compile(r"[ >]{0,9}-{4,100}\s?[^\W\d_].{1,50}[^\W\d_]\s?-{4,100}\s*$")
 _SIGNATURE = pattern("signature")
+_SENT_BY = pattern("sent by a program")
 _SENT_FROM = pattern("sent from")
 _DISCLAIMER = pattern("disclaimer")
 _HEADER = re.compile(
@@ -33,9 +39,18 @@ _DATE = re.compile(r"\d{1,4}[./-]\s?\d{1,2}[./-]\s?\d{1,4}|(?<!\d)(?:19|20)\d\d(
 _TIME = re.compile(r"(?<!\d)\d{1,2}[:.h]\d{2}(?!\d)")
 _ADDRESS = re.compile(r"[^\s<>\"(),:;\[\]]{1,64}@[^\s<>\"(),:;\[\]]{1,255}")
 _END = re.compile(r"(?:[:：]|-{2,10}|>\s?:)\s*$")
+_BARE_END = re.compile(rf"(?:@[\w.-]{{1,255}}>|(?:{alternatives('wrote')}))\s*$", re.IGNORECASE)
+_RUN_ON = re.compile(
+    rf"(>\s?(?:{alternatives('wrote')})[:：])\s{{2,20}}\S.{{0,500}}", re.IGNORECASE
+)
+_WHO_WROTE = re.compile(rf"@[\w.-]{{1,255}}[>)]?\s?(?:{alternatives('wrote')})", re.IGNORECASE)
+_ADDRESS_END = re.compile(r"@[\w.-]{1,255}[^\w@]{0,6}$")
 _OPENING = re.compile(rf"^[ >*]*-{{0,10}}\s?(?:{alternatives('before a date')})\b", re.IGNORECASE)
+_BEHIND_WORDS = re.compile(  # "No. On Mon, 23 Nov 2026, A wrote:", as some programs join lines
+    r"^(.{1,300}?)[\s-]{1,9}(?:On|Am|Le|El|Il|Em|Op|Den|Dnia) (?:[^\W\d_]{1,12}[.,]{0,2} ){0,3}\d"
+)
 _ATTRIBUTION = 600  # characters
-_WRAPPED = 3  # lines that an attribution goes over at most
+_WRAPPED = 4  # lines that an attribution goes over at most
 
 
 @lru_cache(maxsize=1)  # several questions about one mail look at them
@@ -76,75 +91,142 @@ def own_lines(text: str, domains: tuple[str, ...] = ()) -> str:
 
     `domains` are those that the mail was sent to: a letter of theirs is what it quotes.
     """
-    text = _INITIALS.sub("> ", _INVISIBLE.sub("", text))
+    text = _INITIALS.sub("> ", _INVISIBLE.sub("", text)).rstrip()
     lines = text.split("\n")[:_LINES]
     quotes = [number for number, line in enumerate(lines) if line.lstrip().startswith(">")]
-    last_quote = quotes[-1] if quotes else -1
-    is_written_below = any(line.strip() for line in lines[last_quote + 1 :])
+    is_written_below = bool(quotes) and quotes[-1] < len(lines) - 1
     kept: list[str] = []
-    below = ""  # what follows an attribution without quotation marks
     has_words = False
     at = 0
     while at < len(lines):
-        line = lines[at]
-        start = line[:_LINE]
-        if _is_divider(start) or _is_header_block(lines, at, domains):
-            break
-        if span := _attribution(lines, at):
-            at += span
-            if not next((one for one in lines[at:] if one.strip()), "").lstrip().startswith(">"):
-                below = "\n".join(lines[at:])  # all of it is quoted, or is the answer
-                break
-        elif line.lstrip(" ").startswith(">"):
+        if lines[at].lstrip(" ").startswith(">"):
+            at += 2 if _is_wrapped(lines, at) else 1
+        elif end := _announcement(lines, at, domains):
+            kept.append(_words_before(lines[at]))
+            has_words = has_words or bool(kept[-1])
+            if has_words and not _is_marked(lines, end):
+                break  # all that follows is quoted; without words above it, it is the answer
+            at = _past_bars(lines, end)
+        elif has_words and _names_a_program(lines, at, domains):
             at += 1
         elif _ends_in_signature(lines, at, has_words=has_words):
-            if at > last_quote or not is_written_below:
-                break
-            at = quotes[bisect_left(quotes, at)]
-        elif has_words and _DISCLAIMER.search(start):
-            break
+            is_above = is_written_below and at < quotes[-1]
+            at = quotes[bisect_left(quotes, at)] if is_above else len(lines)
         else:
-            kept.append(line.rstrip())
-            has_words = has_words or bool(line.strip())
+            kept.append(lines[at].rstrip())
+            has_words = has_words or bool(kept[-1])
             at += 1
-    if kept and _RULE.match(kept[-1]):  # above the headers of a quoted mail
+    while kept and (not kept[-1] or _RULE.match(kept[-1])):  # above the headers of a quoted mail
         kept.pop()
-    found = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-    return found or (own_lines(below, domains) if below else "")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
-def _is_divider(line: str) -> bool:
-    return line.startswith(QUOTE_MARK) or bool(_DIVIDER.match(line))
+def _announcement(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
+    """Where a quotation begins whose announcement begins at a line, or 0."""
+    if _is_divider(lines, at) or _is_header_block(lines, at, domains):
+        at += 1
+        while _HEADER.match(_line(lines, at)):
+            at += 1
+        return at
+    span = _attribution(lines, at, domains)
+    return span and at + span
 
 
-def _attribution(lines: list[str], at: int) -> int:
+def _is_marked(lines: list[str], at: int) -> bool:
+    """Whether the next line with words is marked as quoted."""
+    is_end = _line(lines, at - 1).startswith(QUOTE_MARK)
+    return not is_end and _line(lines, _next(lines, at)).lstrip().startswith((">", "|"))
+
+
+def _past_bars(lines: list[str], at: int) -> int:
+    """The line after those that `|` marks as quoted, if there are some."""
+    if not _line(lines, _next(lines, at)).lstrip().startswith("|"):
+        return at
+    while at < len(lines) and (lines[at].lstrip() or "|").startswith("|"):
+        at += 1
+    return at
+
+
+def _next(lines: list[str], at: int) -> int:
+    """The number of the first line with words from a line on, or of none."""
+    return next((number for number in range(at, len(lines)) if lines[number].strip()), len(lines))
+
+
+def _line(lines: list[str], at: int) -> str:
+    return lines[at][:_LINE] if at < len(lines) else ""
+
+
+def _is_wrapped(lines: list[str], at: int) -> bool:
+    """Whether the end of a long quoted line stands below it, where a server broke it off."""
+    below, next_one = _line(lines, at + 1), _line(lines, at + 2)
+    is_broken = len(lines[at]) >= 72 and not _SENTENCE.search(lines[at].rstrip())
+    return is_broken and below[:1].islower() and next_one.startswith(">")
+
+
+def _is_divider(lines: list[str], at: int) -> bool:
+    line = _line(lines, at)
+    if line.startswith(QUOTE_MARK) or _DIVIDER.match(line):
+        return True
+    return bool(_DASHED.match(line) and _HEADER.match(_line(lines, _next(lines, at + 1))))
+
+
+def _attribution(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
     """Over how many lines the announcement of a quotation goes that begins at a line, or 0."""
-    joined = ""
-    for span, line in enumerate(lines[at : at + _WRAPPED], 1):
-        if not line.strip() or len(line) > _LINE:
+    joined, number = "", 0
+    for span, whole in enumerate(lines[at : at + 2 * _WRAPPED], 1):
+        if not whole.strip() and number and _OPENING.match(joined) and _TIME.search(joined):
+            continue  # an empty line before the address
+        number += 1
+        if not whole.strip() or len(whole) > _LINE or number > _WRAPPED:
             return 0
+        line = _RUN_ON.sub(r"\1", whole)
         joined = f"{joined} {line.strip()}".strip()
-        if not _END.search(line):
+        is_bare = not _END.search(line)
+        if is_bare and not _BARE_END.search(line):
             continue
         dated = [one for one in range(span) if _DATE.search(lines[at + one])]
-        begins_here = dated[-1] == 0 or _ADDRESS.search(lines[at]) if dated else span == 1
-        follows = next((one for one in lines[at + span :] if one.strip()), "")
-        is_marked = follows.lstrip().startswith(">")
-        is_it = begins_here and _announces(joined[:_ATTRIBUTION], is_marked=is_marked)
-        return span if is_it else 0
+        if dated:
+            first, last = lines[at], lines[at + dated[-1]]
+            is_split = _ADDRESS.search(first) and not _ADDRESS.search(last)
+            is_program = _WROTE.search(first) or not _SENTENCE.search(first.rstrip())
+            begins_here = dated[-1] == 0 or (is_split and is_program)
+        else:
+            begins_here = number == 1 or _OPENING.match(joined)
+        is_marked = _is_marked(lines, at + span)
+        said = joined[:_ATTRIBUTION]
+        if begins_here and _announces(said, domains, is_marked=is_marked, is_bare=is_bare):
+            return span
+        if not is_bare:
+            return 0
     return 0
 
 
-def _announces(line: str, *, is_marked: bool) -> bool:
+def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare: bool) -> bool:
     """Whether a line announces a quotation, whose lines have marks (`>`) or not."""
-    # Without marks all that follows is taken for quoted, so that the line must be a program's.
+    # Without marks all that follows is taken for quoted, so that the line must be a program's; so
+    # it must where the colon at its end is missing.
     who, date, time = _ADDRESS.search(line), _DATE.search(line), _TIME.search(line)
     wrote = _WROTE.search(line)
-    if who and (wrote or date):
+    if is_bare:
+        return bool(who and date and ((wrote and time) or (is_marked and line[:1].isdigit())))
+    if who and (_WHO_WROTE.search(line) or (date and (is_marked or wrote))):
         return True
+    if who and date and time:
+        is_ours = any(f"@{domain}" in line.lower() for domain in domains)
+        return is_ours or bool(_ADDRESS_END.search(line))
     if is_marked:
-        return bool(wrote and (date or time or _OPENING.match(line)))
+        name = line.split()[:-1]
+        is_name = 1 <= len(name) <= 5 and all(word[0].isupper() for word in name)
+        return bool(wrote and (who or date or time or is_name or _OPENING.match(line)))
     return bool(wrote and date and time)
+
+
+def _words_before(line: str) -> str:
+    """What stands before an attribution on its line."""
+    before = _BEHIND_WORDS.match(line[:_LINE])
+    signs = (_ADDRESS, _DATE, _WROTE)
+    is_own = before and not any(sign.search(before[1]) for sign in signs)
+    return before[1].strip() if before and is_own and re.search(r"\w", before[1]) else ""
 
 
 def _is_header_block(lines: list[str], at: int, domains: tuple[str, ...]) -> bool:
@@ -153,20 +235,47 @@ def _is_header_block(lines: list[str], at: int, domains: tuple[str, ...]) -> boo
         return False
     block: list[str] = []
     for line in lines[at : at + 10]:
-        if line.strip() and not _ANY_HEADER.match(line[:_LINE]):
+        start = line[:_LINE].strip()
+        if start and not start.startswith("<") and not _ANY_HEADER.match(start):
             break
-        block += [line[:_LINE].lower()] if line.strip() else []
-    if sum(bool(_HEADER.match(line)) for line in block[:5]) >= 3:
+        block += [start.lower()] if start and not start.startswith("<") else []
+    known = [line for line in block[:5] if _HEADER.match(line)]
+    text = "\n".join(block[:4])
+    is_short = len(known) == 2 and known[0] == block[0] and _ADDRESS.search(block[0])
+    if len(known) >= 3 or (is_short and _TIME.search(known[1])):
         return True
-    is_ours = any(f"@{domain}" in line for line in block[:4] for domain in domains)
-    return len(block) >= 3 and is_ours
+    return len(block) >= 3 and any(f"@{domain}" in text for domain in domains)
+
+
+def _names_a_program(lines: list[str], at: int, domains: tuple[str, ...]) -> bool:
+    """Whether a line says what program or device the mail was sent with."""
+    start = _line(lines, at)
+    if _SENT_BY.match(start):
+        return True
+    if not _SENT_FROM.match(start):
+        return False
+    at = _next(lines, at + 1)
+    after = _line(lines, at)
+    is_last = not after or after.lstrip().startswith(">") or _RULE.match(after)
+    return bool(is_last or _is_divider(lines, at) or _attribution(lines, at, domains))
 
 
 def _ends_in_signature(lines: list[str], at: int, *, has_words: bool) -> bool:
     start = lines[at][:_LINE]
     if _SIGNATURE.match(start):
-        return has_words or "-" in start[:3]
-    if has_words and _SENT_FROM.match(start):
-        after = next((one for one in lines[at + 1 :] if one.strip()), ">")
-        return after.startswith((">", QUOTE_MARK)) or bool(_RULE.match(after))
-    return False
+        return has_words
+    if has_words and _RULE.match(start):
+        return _is_contact(lines, at)
+    if not _SENTENCE.search(start.rstrip()):  # it may be wrapped
+        start = " ".join(lines[at : at + 3])[:_LINE]
+    return has_words and bool(_DISCLAIMER.match(start))
+
+
+def _is_contact(lines: list[str], at: int) -> bool:
+    """Whether what follows a rule is who somebody is, and not more of what they say."""
+    rest = [line.strip() for line in lines[at + 1 : at + 20] if line.strip()]
+    rest = list(takewhile(lambda line: not line.startswith(">"), rest))
+    if len(rest) > 8 or any(_SENTENCE.search(line) and "://" not in line for line in rest):
+        return False
+    is_name = len(rest) <= 3 and lines[at - 1 : at] == [""] and bool(rest)
+    return any(map(_CONTACT.search, rest)) or (is_name and bool(lines[at + 1].strip()))

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from petition.inbox.own_words import own_lines, own_words
@@ -159,3 +162,36 @@ def test_all_texts_count_and_one_of_those_that_are_alternatives():
         b"--a\nContent-Disposition: attachment\n\nnot this\n--a--\n"
     )
     assert own_words(read_mail(mail)) == "The plan:\n\nWe refuse."
+
+
+REPLIES = Path(__file__).parents[2] / "samples" / "replies.txt"
+ADDRESS = "answers@campaign.example"
+LETTER = "Dear Ms Osei,\n\nThe library at Quay Street closes in May.\nKeep it open.\n\nAnn Lee"
+FILLED = {
+    "{C}": f"Letter Committee <{ADDRESS}>",
+    "{A}": ADDRESS,
+    "{L}": LETTER,
+    "{Q}": re.sub("^", "> ", LETTER, flags=re.MULTILINE),
+    "{H}": re.sub("(.+)", r"<p>\1</p>", LETTER),
+    "{ }": " ",
+}
+
+
+def replies() -> list[pytest.ParameterSet]:
+    found = []
+    for reply in re.split("^%% ", REPLIES.read_text(encoding="utf-8"), flags=re.MULTILINE)[2:]:
+        name, known, text, words = re.fullmatch(
+            r"(.+)\n(?:%! (.+)\n)?((?s:.*))\n%=\n((?s:.*))", reply
+        ).groups()
+        for mark, filling in FILLED.items():
+            text = text.replace(mark, filling)
+        marks = [pytest.mark.xfail(strict=True, reason=known)] if known else []
+        found.append(pytest.param("HTML" in name, text, words, id=name, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("is_html", "text", "words"), replies())
+def test_the_own_words_of_a_reply_are_found(is_html: bool, text: str, words: str):
+    kind = "html" if is_html else "plain"
+    head = f"From: k@kaz.example\nTo: {ADDRESS}\nContent-Type: text/{kind}; charset=utf-8\n\n"
+    assert own_words(read_mail((head + text).encode())).split() == words.split()
