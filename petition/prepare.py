@@ -546,10 +546,10 @@ def suppose_as_frozen(examined: Examined, log: Log) -> None:
     """Suppose, until the list is read, that its columns count as when the letter was frozen."""
     newest = log.newest(examined.letter.name) if examined.bare else None
     if newest and examined.frozen:
-        before = Frozen.from_json(newest.document).yes_no
-        supposed = examined.frozen.counting(before)
-        if supposed.hash == newest.hash:
-            examined.frozen, examined.bare.before = supposed, before
+        old = Frozen.from_json(newest.document)
+        supposed = examined.frozen.counting(old.yes_no)
+        if supposed.is_same_as(old):
+            examined.frozen, examined.bare.before = supposed, old.yes_no
 
 
 def suppressed_copies(examined: Examined, log: Log) -> Iterator[Problem]:

@@ -76,6 +76,8 @@ class BareColumns:
         """Columns with cells of each kind: what is wrong, what to do, and the column."""
         for column, seen in self._seen.items():
             word = seen.get(False) or seen.get(True)
+            if self.before is not None and column not in self.before and False not in seen:
+                continue  # any text was true when the letter was frozen, and "yes" is
             if word and None in seen:
                 (place, said), (other, text) = word, seen[None]
                 cell = f"{owner}{column}"

@@ -8,6 +8,7 @@ import pytest
 
 from petition.outbox.states import State
 from petition.template import bodies
+from petition.template.condition import BareColumns
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
@@ -234,9 +235,15 @@ def test_a_letter_that_another_version_began_is_finished_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     campaign = SmallCampaign.at(tmp_path)
+    campaign.change("letters/open-letter.md", "Dear {{ recipient.name }},", GREETING)
+    campaign.change("letters/open-letter.md", ' of {{ recipient.town or "our town" }}', "")
+    rows = "p1,p1@x.example,P1,yes\np2,p2@x.example,P2,gold\np3,p3@x.example,P3,\n"
+    campaign.write("recipients.csv", f"id,email,name,member\n{rows}")
     with monkeypatch.context() as older:
         page = "<html lang=$language dir=$direction><title>$title</title><i>Older</i>$body"
         older.setattr(bodies, "_layout", lambda: (Template(page), "", ""))
+        # Any text was true there, and "yes" beside another was no problem.
+        older.setattr(BareColumns, "look_at", lambda _self, _people: frozenset())
         queue(campaign, p1=State.SENT)
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert campaign.petition("status", "open-letter", "--json").json["revision"] == 1
