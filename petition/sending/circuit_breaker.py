@@ -6,12 +6,15 @@ after each episode, longer each time, and stops after the sixth in a row.
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from petition.address import folded
 from petition.errors import LogUnusable, PetitionError
+from petition.mail_parser import all_addresses
 from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.sending.rate_limit import SLOWED_SECONDS, Pace, provider_of
@@ -102,6 +105,7 @@ REFUSALS_IN_A_ROW = 5  # of the message
 UNKNOWN_IN_A_ROW = 20  # recipients: a relay is broken, not the list
 _TAKING_KEPT = 100
 _FIRST = 20  # letters of a run: half of them refused for their recipients end it
+_ASK_AT = re.compile(r"\b(?:postmaster|abuse|support|help|helpdesk|admin)@\S+", re.IGNORECASE)
 _NO_MAILBOX = frozenset({"5.1.1", "5.1.10"})  # RFC 3463 3.2, RFC 7505 4.2
 
 
@@ -209,7 +213,7 @@ class CircuitBreaker:
             return
         self._unknown += 1
         self._unknown_in_a_row += 1
-        if verdict.reply and _denies_mailbox(verdict.reply):
+        if verdict.reply and _denies_mailbox(verdict.reply, mailbox):
             self._doubtful.append(mailbox)
         half_of_the_first = self._tried <= _FIRST and self._unknown >= _FIRST // 2
         if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW or half_of_the_first:
@@ -220,9 +224,12 @@ class CircuitBreaker:
         self.troubles += 1
 
 
-def _denies_mailbox(reply: Reply) -> bool:
-    """Whether a reply says that there is no such mailbox, and its words say nothing else."""
-    code = reply.enhanced or ""
+def _denies_mailbox(reply: Reply, mailbox: str) -> bool:
+    """Whether a reply says that there is no such mailbox, and neither another nor a limit."""
+    code, text = reply.enhanced or "", _ASK_AT.sub("", reply.text)
+    named = set(map(folded, all_addresses(text)))
+    if named and folded(mailbox) not in named:  # the sender's, or one that it is an alias of
+        return False
     return code in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
 
 

@@ -134,7 +134,8 @@ class Verdict:
         return self.scope is Scope.SERVER or self.outcome is Outcome.UNCERTAIN
 
 
-_OF_MAILBOX = frozenset({"4.2.1", "4.2.2", "5.2.2", "4.5.3", "5.5.3"})  # of this letter alone
+# The state of a mailbox (RFC 3463 3.3), or too many recipients: of this letter alone.
+_OF_MAILBOX = re.compile(r"[45]\.(?:2\.|5\.3$)")
 _BEFORE_LETTERS = frozenset({Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
 
 _ANY_2XX = range(200, 300)
@@ -218,7 +219,7 @@ def _is_about_server(stage: Stage, reply: Reply) -> bool:
     # account is reached (Gmail, in reply to RCPT, DATA or the dot).
     if reply.code == 530 or (reply.code >= 500 and reply.enhanced == "5.4.5"):
         return True
-    if names_limit(reply.text) and reply.enhanced not in _OF_MAILBOX:
+    if names_limit(reply.text) and not _OF_MAILBOX.match(reply.enhanced or ""):
         return True
     # At MAIL the server knows no recipient yet: a rate limit (Postfix's anvil) is meant for us.
     return stage is Stage.MAIL and reply.code < 500 and (reply.enhanced or "").startswith("4.7.")
@@ -310,6 +311,7 @@ _BY_WORDS = {
 _BY_VAGUE_WORDS = {"loop": Cause.LOOP, "expired": Cause.EXPIRED, "policy": Cause.POLICY}
 _ENHANCED_ANYWHERE = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 _VAGUE_CODE = re.compile(r"[245]\.(?:0\.\d+|\d+\.0)")
+_OF_SENDING = re.compile(r"\b(?:sen[dt]|sending|sender|outgoing|outbound|you|your)\b")
 _LENGTH = 6_000  # characters that are compared
 
 
@@ -340,12 +342,14 @@ def names_domain(words: str, domains: Iterable[str]) -> bool:
 
 def names_limit(words: str) -> bool:
     """Whether a server says that we send too much, and so would refuse the next letter too."""
-    return bool(_limit().search(_one_line(words)))
+    text = _one_line(words)
+    is_theirs = _limit("limit of a mailbox").search(text) and not _OF_SENDING.search(text)
+    return bool(_limit("sending limit").search(text) and not is_theirs)
 
 
 @cache
-def _limit() -> re.Pattern[str]:
-    return PHRASES.pattern("sending limit")
+def _limit(whose: str) -> re.Pattern[str]:
+    return PHRASES.pattern(whose)
 
 
 def _first_clear(codes: list[str]) -> str | None:

@@ -337,6 +337,7 @@ LIMITS = [
     "450 Too many requests. Try again later. #MS-ST-G",
     "550 5.1.1 <p4@x.example> - 192.0.2.7 has sent to too many recipients this hour. IB607",
     "550 5.7.1 Domain campaign.example has exceeded the max emails per hour (20/20) allowed",
+    "550 5.1.1 Too many invalid recipients",
 ]
 
 
@@ -357,6 +358,34 @@ def test_a_limit_that_stays_ends_the_run_with_advice(tmp_path: Path, said: str):
     assert ending.broken == said, (ending, scene.states)
     assert "rate" in (advice("mail.example.org", ending.broken) or "")
     assert scene.states == ["sent"] * 3 + ["queued"] * 27
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "452 mailbox full: too many messages",
+        "452 4.2.0 Mailbox has too many messages",
+        "450 4.7.1 recipient has exceeded the hourly limit of incoming mail",
+        "550 5.2.3 too many messages for this user",
+    ],
+)
+def test_a_mailbox_that_takes_no_more_stops_nobody_else(tmp_path: Path, said: str):
+    scene = Scene(tmp_path, people=4)
+    ending, _ = play(scene, {Phase.RCPT: [answer(said)]})
+    assert not ending.is_over
+    assert scene.states == ["failed" if said[0] == "5" else "deferred", *["sent"] * 3]
+    assert scene.suppressed() == []
+
+
+def test_a_refusal_of_another_address_suppresses_nobody(tmp_path: Path):
+    scene = Scene(tmp_path, people=5)
+    others = ("<sender@campaign.example>", "<staff@int.x.example>")
+    play(scene, {Phase.RCPT: [*(answer(f"550 5.1.1 {one}: user unknown") for one in others)]})
+    assert scene.suppressed() == []
+    named = "550 5.1.1 <P1@x.example>: user unknown, ask postmaster@x.example"
+    scene = Scene(tmp_path / "named", people=5)
+    play(scene, {Phase.RCPT: [answer(named)]})
+    assert scene.suppressed() == ["p1@x.example"]
 
 
 def test_words_about_us_outweigh_the_code_of_an_unknown_mailbox(tmp_path: Path):
