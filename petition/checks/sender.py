@@ -413,7 +413,8 @@ async def visit(
     try:
         session = await Session.open(server, secret, hello_name=hello_name, tls_context=tls_context)
     except ServerTrouble as trouble:
-        return Visit([wrong(server.name, trouble.what, trouble.hint)], is_refused=True)
+        what = trouble.what.removeprefix(f"{server.name} ")
+        return Visit([wrong(server.name, what, trouble.hint)], is_refused=True)
     try:
         tls = f"over {session.tls}" if session.tls else "on this machine, without encryption,"
         login = f"accepts the login of {server.username}" if server.username else "needs no login"

@@ -44,9 +44,8 @@ _CELLS = {
 _WORDS = {status: word for status, (word, _) in _CELLS.items()}
 _CELL_STYLES = dict(_CELLS.values())
 
-_STATUSES = (
-    "unclassified, acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"
-)
+_CLASSES = "acknowledged, stalled, clarification, meeting, refused, partial, met, withdrawn"
+_STATUSES = f"unclassified, {_CLASSES}"
 _NOTHING = "Nothing was recorded"
 
 
@@ -376,6 +375,7 @@ def _say_pending(found: Ledger) -> None:
     for entry, answer in pending:
         output.say(f"  {_said(entry, answer)}")
         output.say(f"    {command_for(entry, answer)}", "cyan")
+    output.say(f"STATUS is one of {_CLASSES}.")
 
 
 def command_for(entry: Entry, answer: Answer) -> str:

@@ -237,6 +237,7 @@ class _Shown:
                 f" changed nothing ({self._incoming.unmatched_count():,} so far):"
             )
             output.table(["from", "what", "subject"], self._others)
+            output.say("If one of them is an answer: petition inbox --unmatched")
         self._forget()
 
 

@@ -139,20 +139,24 @@ def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
 
 def gathered(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Problems, of which some that many rows have are one, with the lines of all."""
+    told = list(problems)
     alike: dict[Problem, list[Problem]] = {}
-    for one in problems:
+    for one in told:
         if one.gathers:
             alike.setdefault(replace(one, line=0), []).append(one)
-        else:
-            yield one
-    for found in alike.values():
+    for one in told:
+        found = alike.get(replace(one, line=0), []) if one.gathers else []
         if len(found) <= _LINES_NAMED:
-            yield from found
-            continue
-        first, *others = sorted(found, key=lambda one: one.line or 0)
-        rows = "rows" if "#" in first.file else "lines"  # of a sheet, or of a CSV file
-        what = f"{first.what}, also in {rows} {_ranges([one.line or 0 for one in others])}"
-        yield replace(first, what=what, count=sum(one.count for one in found))
+            yield one
+        elif one is found[0]:
+            yield _joined(found)
+
+
+def _joined(found: list[Problem]) -> Problem:
+    first, *others = sorted(found, key=lambda one: one.line or 0)
+    rows = "rows" if "#" in first.file else "lines"  # of a sheet, or of a CSV file
+    what = f"{first.what}, also in {rows} {_ranges([one.line or 0 for one in others])}"
+    return replace(first, what=what, count=sum(one.count for one in found))
 
 
 def _ranges(lines: list[int]) -> str:
@@ -295,13 +299,20 @@ def confirm(question: str, undone: str) -> None:
     if not can_ask():
         what = f"{undone}: there is no terminal to ask you in"
         raise UsageError(what, "Run it in a terminal, or add --yes")
-    try:
+    with interruptible(undone):
         agreed = ask(question)
+    if not agreed:
+        raise UsageError(f"{undone}: you declined")
+
+
+@contextmanager
+def interruptible(undone: str) -> Iterator[None]:
+    """Ask a person something; on Ctrl-C say what is `undone`, such as "nothing was sent", and end."""
+    try:
+        yield
     except KeyboardInterrupt:
         say_error(f"\n{sentence(undone[:1].upper() + undone[1:])}")
         raise typer.Exit(ExitStatus.INTERRUPTED) from None
-    if not agreed:
-        raise UsageError(f"{undone}: you declined")
 
 
 def is_terminal() -> bool:

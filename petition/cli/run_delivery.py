@@ -156,7 +156,8 @@ def _asked(server: Server) -> Secret | None:
     if server.username is None or server.auth == "xoauth2" or not output.can_ask():
         return None
     login = output.clean(f"{server.username} at {server.host}")
-    text = getpass(f"Password of {login} (it is not stored): ")
+    with output.interruptible("nothing was sent"):
+        text = getpass(f"Password of {login} (it is not stored): ")
     return Secret(text) if text else None
 
 

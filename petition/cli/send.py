@@ -289,7 +289,7 @@ def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
 
 def _errors(letter: str, ending: RunResult) -> Iterator[str]:
     if ending.trouble:
-        yield str(ending.trouble)
+        yield f"Stopped: {ending.trouble}"
     if ending.broken:
         yield f"The server kept closing the connection: {ending.broken}."
     if ending.refused:

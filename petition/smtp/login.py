@@ -131,6 +131,8 @@ def no_starttls(server: Server) -> OpeningTrouble:
     """STARTTLS is required and not offered: there is no fallback to plain text."""
     what = f"{server.name} does not offer STARTTLS, so nothing was sent to it"
     hint = 'If the provider has that, set port = 465 and security = "tls" in [smtp]'
+    if server.is_loopback:
+        hint = 'A server on this machine may do without: set security = "none" in [smtp]'
     return OpeningTrouble(what, hint, Stage.STARTTLS)
 
 

@@ -46,6 +46,19 @@ def test_the_password_is_asked_for_on_a_terminal(tmp_path: Path, authority: Auth
         assert set(campaign.states().values()) == {"sent"}
 
 
+def test_ctrl_c_at_the_password_sends_nothing(tmp_path: Path, authority: Authority):
+    campaign = through(tmp_path / "asked", authority, 1, "tls")
+    del campaign.env["PETITION_SMTP_PASSWORD"]
+    child = campaign.on_terminal("send", "open-letter", "--yes")
+    child.expect_exact("Password of kim at localhost")
+    child.expect_exact(": ")
+    child.interrupt()
+    status, said = child.end()
+    assert status == 130
+    assert "\nNothing was sent." in said
+    assert campaign.states() == {}
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
 def test_each_mechanism_and_a_wrong_password(tmp_path: Path, authority: Authority, mechanism: str):
     with running_submission(authority.sign(), {"kim": PASSWORD}, mechanism) as server:

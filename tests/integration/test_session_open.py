@@ -99,6 +99,7 @@ class TestEncryption:
         trouble = trouble_of(server, security="starttls", username="kim", secret=SECRET)
         assert trouble.stage is Stage.STARTTLS
         assert "does not offer STARTTLS" in trouble.what
+        assert 'security = "none"' in trouble.hint
         assert server.verbs == ["EHLO"]
 
     @pytest.mark.parametrize(

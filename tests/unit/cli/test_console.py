@@ -157,3 +157,5 @@ def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
     (told,) = [problem for problem in found if problem not in [*few, *others]]
     assert (told.line, told.count) == (3, len(lines))
     assert "5 to 304, 310, 400" in told.what
+    mixed = [few[0], others[0], few[1]]
+    assert list(output.gathered(mixed)) == mixed
