@@ -19,7 +19,14 @@ from petition.address import (
 )
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import folded_name, language_tag, quoted
-from petition.campaign.tables import Export, Table, TableRow, Unclear, open_table
+from petition.campaign.tables import (
+    Export,
+    Table,
+    TableRow,
+    Unclear,
+    language_meant,
+    open_table,
+)
 from petition.campaign.text_file import HINT_OBSCURED, may_reorder, reorders, said_of_obscured
 from petition.errors import AddressRefused, Level, PetitionError, Problem, UsageError
 
@@ -110,7 +117,9 @@ class PeopleList:
             if tag is None:
                 what = f"{quoted(fields['language'])} is not a language tag"
                 what = f"{self._heading('language')}: {what}"
-                raise RowRefused(what, 'Write it as "en" or "pt-BR"', "language")
+                meant = language_tag(language_meant(fields["language"]))
+                hint = f'Write "{meant}"' if meant else 'Write it as "en" or "pt-BR"'
+                raise RowRefused(what, hint, "language")
             if may_reorder("".join(fields.values())):
                 self._refuse_reordering(fields)
         return Person(

@@ -84,14 +84,14 @@ class SheetFile:
         others = ", ".join(map(quoted, self._others[:5]))
         return f"only this sheet is read, not {others}" if others else ""
 
-    def hidden_rows(self) -> int:
-        """How many rows under the header hold something and are hidden; errors as in `records`."""
+    def hidden_rows(self) -> list[int]:
+        """The rows under the header that hold something and are hidden; errors as in `records`."""
         sheet = self._sheet()
         if not self._look.hidden_rows:
-            return 0
+            return []
         filled = (row for row, values in enumerate(sheet.iter_rows(), 1) if any(map(_text, values)))
         next(filled, None)  # the header
-        return sum(row in self._look.hidden_rows for row in filled)
+        return [row for row in filled if row in self._look.hidden_rows]
 
     def records(self) -> Iterator[Record]:
         """The header and the rows that are not blank, each with its row number.

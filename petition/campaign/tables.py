@@ -15,11 +15,12 @@ from petition.campaign.csv_file import AS_IT_IS, CsvFile, Reading, open_csv
 from petition.campaign.names import column_name, language_tag, quoted
 from petition.campaign.spreadsheet import SheetFile, split_name
 from petition.campaign.text_file import find_file, packaged_toml
-from petition.errors import CampaignError, Level, Problem
+from petition.errors import CampaignError, Level, Problem, listed
 
 BLOCK = 250  # rows that go through the pipeline together
 
 _CHOICES = {"skip": "left out", "include": "used like the others"}  # for [people] hidden
+_ROWS_NAMED = 3  # of those that are hidden; the rest are counted
 _HEADER_ROWS = 20  # in which a header is looked for if the first row has none
 _LOOKED_AT = 10_000  # rows in which a name is looked for that shows whether the letters are right
 
@@ -33,7 +34,7 @@ _ANSWERS = dict.fromkeys(_KNOWN["yes"], True) | dict.fromkeys(_KNOWN["no"], Fals
 OPTED_OUT = "opted out"
 ON_HOLD = "on hold"
 REASONS = (*_KNOWN["flags"], ON_HOLD)
-_LABELLED = re.compile(r"([a-z]+)(?:,? [a-z]+)?(?: ?[(;].*)?")
+_LABELLED = re.compile(r"([^\W\d_]+)(?:,? [^\W\d_]+)?(?: ?[(;].*)?")
 
 
 class TableRow(NamedTuple):
@@ -192,8 +193,8 @@ def open_table(
     try:
         with closing(source.records()) as records:  # type: ignore[type-var]
             line, header = next(records, (1, None))
-        if isinstance(source, SheetFile) and (count := source.hidden_rows()):
-            problems.append(_hidden(source.file, count, reading.hidden))
+        if isinstance(source, SheetFile) and (hidden := source.hidden_rows()):
+            problems.append(_hidden(source.file, hidden, reading.hidden))
     except CampaignError as fault:
         problems += fault.problems
         return None
@@ -210,14 +211,15 @@ def open_table(
     return table
 
 
-def _hidden(file: str, count: int, choice: str | None) -> Problem:
-    rows = "1 row is" if count == 1 else f"{count:,} rows are"
+def _hidden(file: str, numbers: list[int], choice: str | None) -> Problem:
+    named = listed(numbers[:_ROWS_NAMED], len(numbers))
+    rows = f"1 row ({named}) is" if len(numbers) == 1 else f"{len(numbers):,} rows ({named}) are"
+    what = f"{rows} hidden, by a filter or by hand"
     if choice:
-        what = f"{rows} hidden, by a filter or by hand, and {_CHOICES[choice]}"
         hint = f'[people] hidden = "{choice}" says so'
-        return Problem(file, None, what, hint, Level.NOTE)
-    hint = 'Write hidden = "skip" or hidden = "include" in [people], or show them'
-    return Problem(file, None, f"{rows} hidden, by a filter or by hand", hint)
+        return Problem(file, None, f"{what}, and {_CHOICES[choice]}", hint, Level.NOTE)
+    hint = 'Write hidden = "skip" in [people] to leave out what is hidden, or hidden = "include"'
+    return Problem(file, None, what, hint)
 
 
 def _open(
@@ -267,7 +269,7 @@ class Export:
         for ours, theirs in self.taken.items():
             cells[ours] = cells[theirs]
         if "language" in self.taken:
-            cells["language"] = _tag_of(cells["language"])
+            cells["language"] = language_meant(cells["language"])
 
     def excluded(self, cells: Mapping[str, str]) -> str:
         """Why the system that a row comes from says not to write to it, or "".
@@ -311,7 +313,7 @@ def _hold(text: str) -> str | None:
     return _ON_HOLD_WORDS[text] if text in _ON_HOLD_WORDS else _flag(yes=ON_HOLD, no="")(text)
 
 
-def _tag_of(text: str) -> str:
+def language_meant(text: str) -> str:
     """The language tag that a label means, or the text as it is."""
     if not text or language_tag(text):
         return text

@@ -207,7 +207,7 @@ CASES = {
     ),
     "hidden rows": Case(
         sheet("hidden-rows"),
-        told=('lists/hidden-rows.xlsx#Sheet: error: 3 rows are hidden ... hidden = "skip"',),
+        told=('lists/hidden-rows.xlsx#Sheet: error: 3 rows (... are hidden ... hidden = "skip"',),
     ),
     "hidden rows that are left out": Case(
         sheet("hidden-rows"),

@@ -173,12 +173,14 @@ def test_a_title_is_a_job_title_and_no_form_of_address(folder):
         ("English (United Kingdom)", "en"),
         ("Portuguese (Brazil)", "pt"),
         ("Kazakh", "kk"),
+        ("Русский", "ru"),
+        ("қазақ тілі", "kk"),
         ("Spanish; Castilian (Spain)", "es"),
         ("en_GB", "en-gb"),
         ("", ""),
     ],
 )
-def test_the_languages_of_civicrm(folder, label, tag):
+def test_languages_by_their_names(folder, label, tag):
     (person,), _ = read(folder, f'email,Preferred Language\na@b.example,"{label}"\n')
     assert person.language == tag
 
@@ -186,6 +188,22 @@ def test_the_languages_of_civicrm(folder, label, tag):
 def test_a_language_that_nobody_knows_names_the_column_of_the_file(folder):
     _, problems = read(folder, "email,Preferred Language\na@b.example,Klingon\n")
     assert problems[-1].what == 'Preferred Language: "Klingon" is not a language tag'
+
+
+def test_a_list_made_by_hand(folder):
+    for header in ("E-Mail,Forename,Surname", "Почта,Имя,Фамилия", "Электрондық пошта,Аты,Тегі"):
+        (person,), problems = read(folder, f"{header}\na@b.example,Aigul,Sadykova\n")
+        assert person.mailbox.display_name == "Aigul Sadykova"
+        assert [problem.level for problem in problems] == [Level.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("label", "tag"), [("Russian", "ru"), ("Қазақша", "kk"), ("Klingon", "en")]
+)
+def test_a_language_by_its_name_is_told_as_a_tag(folder, label, tag):
+    _, problems = read(folder, f"email,language\na@b.example,{label}\n")
+    assert problems[-1].hint.startswith("Write")
+    assert f'"{tag}"' in problems[-1].hint
 
 
 def test_no_column_is_claimed_twice():

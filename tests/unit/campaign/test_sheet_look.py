@@ -160,7 +160,7 @@ def test_hidden_rows_stop_until_somebody_chooses(folder, problems, kind):
     notes(folder.root, f"a.{kind}", problems)
     (problem,) = problems
     assert problem.is_error
-    assert "3 rows" in problem.what
+    assert "3 rows (3, 5, 7)" in problem.what
     assert 'hidden = "skip"' in problem.hint
     assert 'hidden = "include"' in problem.hint
 
