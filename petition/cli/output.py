@@ -307,7 +307,7 @@ def confirm(question: str, undone: str) -> None:
 
 @contextmanager
 def interruptible(undone: str) -> Iterator[None]:
-    """Ask a person something; on Ctrl-C say what is `undone`, such as "nothing was sent", and end."""
+    """Ask the person something; Ctrl-C ends the program and says what is `undone`."""
     try:
         yield
     except KeyboardInterrupt:
