@@ -10,7 +10,7 @@ from typing import Any, Literal
 from petition.address import clean_name, folded, parse_address
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import folded_name, quoted
-from petition.campaign.tables import TableRow, answer, open_table
+from petition.campaign.tables import TableRow, open_table, yes_or_no
 from petition.errors import AddressRefused, Level, PetitionError, Problem
 
 SignatoryKind = Literal["individual", "organisation"]
@@ -115,7 +115,7 @@ def _value(column: str, cell: str) -> dict[str, Any]:
         if (value := _KINDS.get(cell.lower())) is None:
             raise _Unclear(f"kind is {quoted(cell)}", 'Write "individual" or "organisation"')
     elif column in _ANSWERS:
-        if (value := answer(cell)) is None:
+        if (value := yes_or_no(cell)) is None:
             raise _Unclear(f"{column} is {quoted(cell)}", 'Write "yes" or "no"')
     elif column == "signed_on":
         try:

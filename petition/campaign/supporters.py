@@ -21,7 +21,7 @@ from petition.campaign.people import (
     RowRefused,
     open_people,
 )
-from petition.campaign.tables import OPT_INS, OPTED_OUT, REASONS, STATUSES, TableRow, answer
+from petition.campaign.tables import OPT_INS, OPTED_OUT, REASONS, STATUSES, TableRow, yes_or_no
 from petition.errors import Level, Problem, Problems, listed
 
 UPDATES = "updates"
@@ -49,7 +49,7 @@ class Consent:
         A cell with anything but a yes outweighs any yes: "nein" and "no thanks" are not known as a
         no, and consent is not guessed.
         """
-        answers = [answer(cells[name]) for name in self._answers if cells[name]]
+        answers = [yes_or_no(cells[name]) for name in self._answers if cells[name]]
         if not all(answers):
             return False
         is_subscribed = any(cells[name].strip().lower() == _SUBSCRIBED for name in self._statuses)

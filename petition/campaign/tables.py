@@ -29,7 +29,7 @@ ALIASES: dict[str, list[str]] = _KNOWN["aliases"]
 OPT_INS: list[str] = _KNOWN["opt_ins"]
 STATUSES: list[str] = _KNOWN["statuses"]
 _ON_HOLD_WORDS: dict[str, str] = _KNOWN["on_hold"]
-_ANSWERS = dict.fromkeys(_KNOWN["yes"], True) | dict.fromkeys(_KNOWN["no"], False)
+_YES_OR_NO = dict.fromkeys(_KNOWN["yes"], True) | dict.fromkeys(_KNOWN["no"], False)
 # Why a row is not written to, in the words of the log; the gravest first.
 OPTED_OUT = "opted out"
 ON_HOLD = "on hold"
@@ -234,9 +234,9 @@ def _open(
     return open_csv(file, path, problems, reading)
 
 
-def answer(text: str) -> bool | None:
+def yes_or_no(text: str) -> bool | None:
     """Whether a cell says yes, or no (as an empty one does); None: it is unclear."""
-    return _ANSWERS.get(text.strip().lower())
+    return _YES_OR_NO.get(text.strip().lower())
 
 
 class Unclear(Exception):
@@ -306,7 +306,7 @@ def _marks(columns: Collection[str]) -> Iterator[tuple[str, Mark, str]]:
 
 def _flag(*, yes: str, no: str) -> Mark:
     meaning = {True: yes, False: no, None: None}
-    return lambda text: meaning[answer(text)]
+    return lambda text: meaning[yes_or_no(text)]
 
 
 def _hold(text: str) -> str | None:

@@ -41,51 +41,6 @@ _NETWORK = re.compile(
 )
 _FOLDERS: dict[str, dict[str, str]] = packaged_toml("checks/synced_folders.toml")
 
-
-def warnings(folder: Path) -> list[Problem]:
-    """What may be wrong with the folder that a log is kept in."""
-    doubts = []
-    if owner := _synced_by(folder.resolve()):
-        doubts.append(f"the folder is synchronised by {owner}")
-    if kind := _network_kind(folder.resolve()):
-        doubts.append(f"the folder is on a network file system ({kind})")
-    hint = "Keep the campaign in a folder of this machine only, or name one in [log] database"
-    return [
-        Problem(str(folder), None, f"{why}: a log there can lose data", hint, Level.WARNING)
-        for why in doubts
-    ]
-
-
-def _synced_by(folder: Path) -> str | None:
-    for place in (folder, *folder.parents):
-        name = place.name.lower()
-        for beginning, owner in _FOLDERS["names"].items():
-            # Not "dropbox-client".
-            if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
-                return owner
-        with suppress(OSError):  # we may not read it
-            for marker, owner in _FOLDERS["markers"].items():
-                if any(place.glob(marker)):
-                    return owner
-    return None
-
-
-def _network_kind(folder: Path) -> str | None:
-    """The kind of a folder's file system, if other machines write to it too."""
-    try:
-        lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        return None
-    best, kind = -1, ""
-    for line in lines:
-        _, mount, mounted, *_ = f"{line}   ".split(" ")
-        place = PurePath(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount))
-        # Of two mounts at one place the last one is seen.
-        if mount and folder.is_relative_to(place) and len(place.parts) >= best:
-            best, kind = len(place.parts), mounted
-    return kind if _NETWORK.fullmatch(kind) else None
-
-
 READ_BACK_FIRST = 100  # copies that are parsed in full; of the others only the header
 
 
@@ -295,7 +250,7 @@ def examine(
     if letter.front.event and letter.front.event not in campaign.settings.events:
         examined.frozen = None  # reported already; else every copy would lack it
     examined.problems += unfit(campaign, letter, server, today)
-    examined.problems += letter_checks.problems_of(
+    examined.problems += letter_checks.bulk_problems(
         campaign, letter, examined.frozen, examined.people, server
     )
     examined.problems += letter_checks.heavy_pictures(letter, examined.frozen)
@@ -328,3 +283,47 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
         set(problems),
         key=lambda one: (one.file, one.line or 0, one.level, one.what, one.hint),
     )
+
+
+def folder_warnings(folder: Path) -> list[Problem]:
+    """What may be wrong with the folder that a log is kept in."""
+    doubts = []
+    if owner := _synced_by(folder.resolve()):
+        doubts.append(f"the folder is synchronised by {owner}")
+    if kind := _network_kind(folder.resolve()):
+        doubts.append(f"the folder is on a network file system ({kind})")
+    hint = "Keep the campaign in a folder of this machine only, or name one in [log] database"
+    return [
+        Problem(str(folder), None, f"{why}: a log there can lose data", hint, Level.WARNING)
+        for why in doubts
+    ]
+
+
+def _synced_by(folder: Path) -> str | None:
+    for place in (folder, *folder.parents):
+        name = place.name.lower()
+        for beginning, owner in _FOLDERS["names"].items():
+            # Not "dropbox-client".
+            if name == beginning or name.startswith((f"{beginning} -", f"{beginning} (")):
+                return owner
+        with suppress(OSError):  # we may not read it
+            for marker, owner in _FOLDERS["markers"].items():
+                if any(place.glob(marker)):
+                    return owner
+    return None
+
+
+def _network_kind(folder: Path) -> str | None:
+    """The kind of a folder's file system, if other machines write to it too."""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        return None
+    best, kind = -1, ""
+    for line in lines:
+        _, mount, mounted, *_ = f"{line}   ".split(" ")
+        place = PurePath(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount))
+        # Of two mounts at one place the last one is seen.
+        if mount and folder.is_relative_to(place) and len(place.parts) >= best:
+            best, kind = len(place.parts), mounted
+    return kind if _NETWORK.fullmatch(kind) else None

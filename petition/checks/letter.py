@@ -36,110 +36,6 @@ _SHOWN = {
 }
 
 
-def consent_of(campaign: Campaign, letter: Letter, people: PeopleList) -> Consent:
-    """Reads whether the people on a letter's list have agreed."""
-    return Consent(people.columns, of_all=letter.front.to in campaign.settings.lists)
-
-
-def problems_of(
-    campaign: Campaign,
-    letter: Letter,
-    frozen: Frozen | None,
-    people: PeopleList | None,
-    server: Server | None,
-) -> Iterator[Problem]:
-    """What keeps a bulk letter from being sent; nothing for a personal one."""
-    if letter.front.kind != "bulk":
-        return
-    default = letter.default_text
-    for key in COPIES:
-        if getattr(default.front, key):
-            what = f"a bulk letter cannot have {key}: it would get every copy"
-            yield Problem(default.file, default.line_of(key), what, f"Delete {key}", mark=key)
-    yield from _unsubscribe(campaign, server)
-    if campaign.settings.sender.postal_address is None and not campaign.stands_in:
-        what = "[sender] has no postal_address, which a bulk letter must show"
-        hint = 'Write postal_address = "Name, Street 1, City, Country" under [sender]'
-        yield Problem(SETTINGS_FILE, campaign.lines.line_of(("sender",)), what, hint, mark="")
-    if frozen:
-        for text in letter.texts.values():
-            yield from _left_out(text, frozen)
-    if people and not consent_of(campaign, letter, people).can_be_known:
-        what = "the list says nothing about consent"
-        hint = f"Add a column updates with yes, or declare consent in [lists.{letter.front.to}]"
-        yield Problem(people.file, people.table.header_line, what, hint)
-
-
-def unknown_lists(campaign: Campaign) -> Iterator[Problem]:
-    """Tables [lists.NAME] for lists that do not exist: consent depends on them."""
-    known = campaign.settings.people
-    for name in campaign.settings.lists:
-        if name not in known:
-            hint = nearest_hint(name, known, "Name its file in [people]", "[lists.{}]")
-            line = campaign.lines.line_of(("lists", name))
-            yield Problem(SETTINGS_FILE, line, f"there is no list {quoted(name)}", hint, mark=name)
-
-
-def _unsubscribe(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
-    """Whether people can unsubscribe: by a click (RFC 8058), and by a mail (RFC 2369)."""
-    ways, lines = campaign.settings.unsubscribe, campaign.lines
-    line = lines.line_of(("unsubscribe",))
-    if not ways or not (ways.url or ways.mailto):
-        what = "a bulk letter needs a way to unsubscribe, and there is no [unsubscribe]"
-        hint = 'Write there url = "https://..." (petition serve) and mailto = "leave+{token}@..."'
-        yield Problem(SETTINGS_FILE, line, what, hint)
-    elif ways.url and (fault := _fault_of_url(ways.url)):
-        yield Problem(SETTINGS_FILE, lines.line_of(("unsubscribe", "url")), *fault, mark="url")
-    elif server and ways.url is None:  # nobody unsubscribes from a rehearsal
-        what = "[unsubscribe] has no url: Gmail and Yahoo require unsubscribing by one click"
-        hint = 'Write url = "https://...", where petition serve answers'
-        yield Problem(SETTINGS_FILE, line, what, hint, Level.WARNING)
-    elif server and ways.mailto is None:
-        what = "[unsubscribe] has no mailto, the only way that some mail programs know"
-        hint = 'Write mailto = "leave+{token}@...", an address whose mail petition inbox reads'
-        yield Problem(SETTINGS_FILE, line, what, hint, Level.WARNING)
-
-
-def _fault_of_url(url: str) -> tuple[str, str] | None:
-    if not url.startswith("https://"):
-        return "one-click unsubscribing requires https (RFC 8058)", "Begin url with https://"
-    if "?" in url or "#" in url:
-        what = "url has a query or a fragment, and /u/ and a token are appended to it"
-        return what, "Delete the ? or # and what follows"
-    if len(url) > _URL_LIMIT or not url.isascii():
-        return f"url is not ASCII, or longer than {_URL_LIMIT} characters", "Write a shorter one"
-    return None
-
-
-def _left_out(text: LetterText, frozen: Frozen) -> Iterator[Problem]:
-    """What one of a text's two parts does not show to everybody."""
-    compiled = frozen.compiled(text.language)
-    shown = [shown_to_all(part.source) for part in (compiled.text, compiled.html)]
-    end = text.body_line + text.body.rstrip().count("\n")
-    for name, (what, words) in _SHOWN.items():
-        if not all(name in names for names in shown):
-            inside = f"{name} is in a condition" if name in text.body else f"the letter has {what}"
-            hint = f"Write {words} at its end, outside of conditions"
-            yield Problem(text.file, end, f"{inside}, which a bulk letter must show", hint, mark="")
-
-
-def heavy_pictures(letter: Letter, frozen: Frozen | None) -> Iterator[Problem]:
-    """A warning of each picture that makes every copy large."""
-    if frozen is None:
-        return
-    for language, text in letter.texts.items():
-        lines = [unquote(line) for line in text.body.split("\n")]
-        for one in frozen.pictures(language):
-            size = len(frozen.content(one["sha256"]))
-            if size <= _HEAVY:
-                continue
-            at = next((at for at, line in enumerate(lines) if one["path"] in line), 0)
-            what = f"the image {quoted(one['path'])} adds {size / 1_000_000:.1f} MB to each copy"
-            scale = f"Write {{width={LETTER_WIDTH}}} after it to have it scaled down"
-            hint = "Save it with fewer pixels, or as a JPEG" if "asked" in one else scale
-            yield Problem(text.file, text.body_line + at, what, hint, Level.WARNING)
-
-
 def unfit(
     campaign: Campaign, letter: Letter, server: Server | None, today: date
 ) -> Iterator[Problem]:
@@ -207,44 +103,6 @@ def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:
         return None
     why = "is under a domain reserved for examples (RFC 2606), which receives no mail"
     return f"{mailbox.addr_spec} {why}"
-
-
-class CopiedTwice:
-    """Finds those in cc and bcc who are on the list too."""
-
-    def __init__(self, letter: Letter) -> None:
-        self._text = letter.default_text
-        front = self._text.front
-        mailboxes = [(key, box) for key in COPIES for box in front.mailboxes(key)]
-        self._keys = {folded(mailbox.addr_spec): key for key, mailbox in mailboxes}
-        self._has_own = bool(front.cc_fields)
-        self._listed: dict[int, int] = {}  # the lines of all people, if rows name people in cc
-        self._own: dict[str, Person] = {}  # the first row that names somebody in cc
-        self._problems: list[Problem] = []
-
-    def look_at(self, person: Person, own: Iterable[Mailbox] = ()) -> None:
-        """Look at the next person of the list, and at those in cc of that row alone."""
-        address = person.mailbox.addr_spec
-        if key := self._keys and self._keys.get(folded(address)):
-            place = f"{person.file}:{person.line}"
-            what = f"{address} is in {key} of every letter, and on the list too ({place})"
-            hint = f"Delete it from {key}, if its own letter is enough"
-            line = self._text.line_of(key)
-            problem = Problem(self._text.file, line, what, hint, Level.WARNING, address)
-            self._problems.append(problem)
-        if self._has_own:
-            self._listed[hash(folded(address))] = person.line
-            for box in own:
-                self._own.setdefault(folded(box.addr_spec), person)
-
-    def problems(self) -> Iterator[Problem]:
-        """What was found."""
-        yield from self._problems
-        for address, person in self._own.items():
-            if line := self._listed.get(hash(address)):
-                what = f"{address} is in cc of this row's letter, and on the list too (line {line})"
-                hint = "Empty the cell, if its own letter is enough"
-                yield Problem(person.file, person.line, what, hint, Level.WARNING)
 
 
 def zone_of(campaign: Campaign) -> ZoneInfo:
@@ -374,3 +232,145 @@ def _follows(campaign: Campaign, letter: Letter) -> Iterator[Problem]:
         return
     text = letter.default_text
     yield Problem(text.file, text.line_of("follows"), what, hint, mark=follows)
+
+
+def heavy_pictures(letter: Letter, frozen: Frozen | None) -> Iterator[Problem]:
+    """A warning of each picture that makes every copy large."""
+    if frozen is None:
+        return
+    for language, text in letter.texts.items():
+        lines = [unquote(line) for line in text.body.split("\n")]
+        for one in frozen.pictures(language):
+            size = len(frozen.content(one["sha256"]))
+            if size <= _HEAVY:
+                continue
+            at = next((at for at, line in enumerate(lines) if one["path"] in line), 0)
+            what = f"the image {quoted(one['path'])} adds {size / 1_000_000:.1f} MB to each copy"
+            scale = f"Write {{width={LETTER_WIDTH}}} after it to have it scaled down"
+            hint = "Save it with fewer pixels, or as a JPEG" if "asked" in one else scale
+            yield Problem(text.file, text.body_line + at, what, hint, Level.WARNING)
+
+
+class CopiedTwice:
+    """Finds those in cc and bcc who are on the list too."""
+
+    def __init__(self, letter: Letter) -> None:
+        self._text = letter.default_text
+        front = self._text.front
+        mailboxes = [(key, box) for key in COPIES for box in front.mailboxes(key)]
+        self._keys = {folded(mailbox.addr_spec): key for key, mailbox in mailboxes}
+        self._has_own = bool(front.cc_fields)
+        self._listed: dict[int, int] = {}  # the lines of all people, if rows name people in cc
+        self._own: dict[str, Person] = {}  # the first row that names somebody in cc
+        self._problems: list[Problem] = []
+
+    def look_at(self, person: Person, own: Iterable[Mailbox] = ()) -> None:
+        """Look at the next person of the list, and at those in cc of that row alone."""
+        address = person.mailbox.addr_spec
+        if key := self._keys and self._keys.get(folded(address)):
+            place = f"{person.file}:{person.line}"
+            what = f"{address} is in {key} of every letter, and on the list too ({place})"
+            hint = f"Delete it from {key}, if its own letter is enough"
+            line = self._text.line_of(key)
+            problem = Problem(self._text.file, line, what, hint, Level.WARNING, address)
+            self._problems.append(problem)
+        if self._has_own:
+            self._listed[hash(folded(address))] = person.line
+            for box in own:
+                self._own.setdefault(folded(box.addr_spec), person)
+
+    def problems(self) -> Iterator[Problem]:
+        """What was found."""
+        yield from self._problems
+        for address, person in self._own.items():
+            if line := self._listed.get(hash(address)):
+                what = f"{address} is in cc of this row's letter, and on the list too (line {line})"
+                hint = "Empty the cell, if its own letter is enough"
+                yield Problem(person.file, person.line, what, hint, Level.WARNING)
+
+
+def consent_of(campaign: Campaign, letter: Letter, people: PeopleList) -> Consent:
+    """Reads whether the people on a letter's list have agreed."""
+    return Consent(people.columns, of_all=letter.front.to in campaign.settings.lists)
+
+
+def bulk_problems(
+    campaign: Campaign,
+    letter: Letter,
+    frozen: Frozen | None,
+    people: PeopleList | None,
+    server: Server | None,
+) -> Iterator[Problem]:
+    """What keeps a bulk letter from being sent; nothing for a personal one."""
+    if letter.front.kind != "bulk":
+        return
+    default = letter.default_text
+    for key in COPIES:
+        if getattr(default.front, key):
+            what = f"a bulk letter cannot have {key}: it would get every copy"
+            yield Problem(default.file, default.line_of(key), what, f"Delete {key}", mark=key)
+    yield from _unsubscribe(campaign, server)
+    if campaign.settings.sender.postal_address is None and not campaign.stands_in:
+        what = "[sender] has no postal_address, which a bulk letter must show"
+        hint = 'Write postal_address = "Name, Street 1, City, Country" under [sender]'
+        yield Problem(SETTINGS_FILE, campaign.lines.line_of(("sender",)), what, hint, mark="")
+    if frozen:
+        for text in letter.texts.values():
+            yield from _left_out(text, frozen)
+    if people and not consent_of(campaign, letter, people).can_be_known:
+        what = "the list says nothing about consent"
+        hint = f"Add a column updates with yes, or declare consent in [lists.{letter.front.to}]"
+        yield Problem(people.file, people.table.header_line, what, hint)
+
+
+def unknown_lists(campaign: Campaign) -> Iterator[Problem]:
+    """Tables [lists.NAME] for lists that do not exist: consent depends on them."""
+    known = campaign.settings.people
+    for name in campaign.settings.lists:
+        if name not in known:
+            hint = nearest_hint(name, known, "Name its file in [people]", "[lists.{}]")
+            line = campaign.lines.line_of(("lists", name))
+            yield Problem(SETTINGS_FILE, line, f"there is no list {quoted(name)}", hint, mark=name)
+
+
+def _unsubscribe(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
+    """Whether people can unsubscribe: by a click (RFC 8058), and by a mail (RFC 2369)."""
+    ways, lines = campaign.settings.unsubscribe, campaign.lines
+    line = lines.line_of(("unsubscribe",))
+    if not ways or not (ways.url or ways.mailto):
+        what = "a bulk letter needs a way to unsubscribe, and there is no [unsubscribe]"
+        hint = 'Write there url = "https://..." (petition serve) and mailto = "leave+{token}@..."'
+        yield Problem(SETTINGS_FILE, line, what, hint)
+    elif ways.url and (fault := _fault_of_url(ways.url)):
+        yield Problem(SETTINGS_FILE, lines.line_of(("unsubscribe", "url")), *fault, mark="url")
+    elif server and ways.url is None:  # nobody unsubscribes from a rehearsal
+        what = "[unsubscribe] has no url: Gmail and Yahoo require unsubscribing by one click"
+        hint = 'Write url = "https://...", where petition serve answers'
+        yield Problem(SETTINGS_FILE, line, what, hint, Level.WARNING)
+    elif server and ways.mailto is None:
+        what = "[unsubscribe] has no mailto, the only way that some mail programs know"
+        hint = 'Write mailto = "leave+{token}@...", an address whose mail petition inbox reads'
+        yield Problem(SETTINGS_FILE, line, what, hint, Level.WARNING)
+
+
+def _fault_of_url(url: str) -> tuple[str, str] | None:
+    if not url.startswith("https://"):
+        return "one-click unsubscribing requires https (RFC 8058)", "Begin url with https://"
+    if "?" in url or "#" in url:
+        what = "url has a query or a fragment, and /u/ and a token are appended to it"
+        return what, "Delete the ? or # and what follows"
+    if len(url) > _URL_LIMIT or not url.isascii():
+        return f"url is not ASCII, or longer than {_URL_LIMIT} characters", "Write a shorter one"
+    return None
+
+
+def _left_out(text: LetterText, frozen: Frozen) -> Iterator[Problem]:
+    """What one of a text's two parts does not show to everybody."""
+    compiled = frozen.compiled(text.language)
+    shown = [shown_to_all(part.source) for part in (compiled.text, compiled.html)]
+    end = text.body_line + text.body.rstrip().count("\n")
+    for name, (what, words) in _SHOWN.items():
+        if not all(name in names for names in shown):
+            inside = f"{name} is in a condition" if name in text.body else f"the letter has {what}"
+            hint = f"Write {words} at its end, outside of conditions"
+            yield Problem(text.file, end, f"{inside}, which a bulk letter must show", hint, mark="")

@@ -166,7 +166,6 @@ def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | N
 def _demands(log: Log, copy: Copy, asked: list[str]) -> list[str]:
     if not asked:
         return []
-
     frozen = log.frozen(copy.letter, copy.revision)
     known = [one.id for one in demands_of(log, Frozen.from_json(frozen.document))] if frozen else []
     for one in asked:

@@ -217,7 +217,7 @@ class Inspection:
             self._tell_no_password()
             self._tell_no_token()
             if file := self.place.log_file:
-                self.problems += campaign_checks.warnings(file.parent)
+                self.problems += campaign_checks.folder_warnings(file.parent)
             log = self.place.log_if_any
             if doubt := self.place.doubt:
                 name = self.place.log_file.name if self.place.log_file else self.place.log_name

@@ -31,70 +31,9 @@ from petition.outbox.log import Log
 _TOGETHER = 200  # milliseconds in which several changes count as one
 _WAIT = 200  # milliseconds after which the folders are looked at again
 
-
-class Sources:
-    """The files that a letter was made of when it was last shown."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._letters = root / LETTERS_FOLDER
-        self.names: set[str] = set()  # relative to the folder
-
-    @property
-    def folders(self) -> set[Path]:
-        """The folders that they are in, as far as these exist."""
-        places = {self._root, self._letters, *((self._root / name).parent for name in self.names)}
-        return {place for place in places if place.is_dir()}
-
-    def __call__(self, change: object, path: str) -> bool:
-        """Whether a change of this file concerns a letter."""
-        del change
-        file = Path(path)
-        is_letter = file.parent == self._letters and file.suffix == ".md"
-        return is_letter or any(file == self._root / name for name in self.names)
-
-
-def show_again(root: Path, show: Callable[[set[str]], None]) -> None:
-    """Show something now and after every change, until Ctrl-C."""
-    sources = Sources(root.resolve())
-    try:
-        while True:
-            _watch(sources, show)
-    except KeyboardInterrupt:
-        output.say_error("")
-
-
-def _watch(sources: Sources, show: Callable[[set[str]], None]) -> None:
-    """Show it now and after every change, until there are other folders to watch."""
-    from watchfiles import watch  # noqa: PLC0415 (most previews are shown once)
-
-    folders = sources.folders
-    changes = watch(
-        *folders,
-        watch_filter=sources,
-        debounce=_TOGETHER,
-        rust_timeout=_WAIT,
-        yield_on_timeout=True,
-        raise_interrupt=True,
-        recursive=False,  # a folder of programs or of sent letters may lie beside the letters
-    )
-    next(changes)  # started before the first look, so that no change is missed
-    _shown(show, sources)
-    while sources.folders == folders:
-        if next(changes):
-            output.clear()
-            _shown(show, sources)
-    output.clear()
-
-
-def _shown(show: Callable[[set[str]], None], sources: Sources) -> None:
-    try:
-        show(sources.names)
-    except CampaignError as error:
-        output.problems(error.problems)
-    except PetitionError as error:
-        output.say(f"petition: {error}")
-    output.say("Watching the campaign's files. Ctrl-C ends it.", "dim")
+_FILE_NAME_LENGTH = 40
+_READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
+_CHECK = "petition check shows what is wrong with the list"
 
 
 class As(StrEnum):
@@ -180,10 +119,6 @@ def _lists(place: Workspace) -> set[str]:
     return {name.partition("#")[0] for name in files}
 
 
-_FILE_NAME_LENGTH = 40
-_READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
-
-
 @dataclass
 class Copies:
     """A letter's copies, made as they are asked for."""
@@ -245,9 +180,6 @@ class Copies:
                     return person_of(copy), self.revision, date
                 person = person._replace(queued_as=copy.spelling)
         return person, self.revision, date
-
-
-_CHECK = "petition check shows what is wrong with the list"
 
 
 def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
@@ -406,3 +338,68 @@ def _write(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as stream:
         stream.write(data)
+
+
+class Sources:
+    """The files that a letter was made of when it was last shown."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._letters = root / LETTERS_FOLDER
+        self.names: set[str] = set()  # relative to the folder
+
+    @property
+    def folders(self) -> set[Path]:
+        """The folders that they are in, as far as these exist."""
+        places = {self._root, self._letters, *((self._root / name).parent for name in self.names)}
+        return {place for place in places if place.is_dir()}
+
+    def __call__(self, change: object, path: str) -> bool:
+        """Whether a change of this file concerns a letter."""
+        del change
+        file = Path(path)
+        is_letter = file.parent == self._letters and file.suffix == ".md"
+        return is_letter or any(file == self._root / name for name in self.names)
+
+
+def show_again(root: Path, show: Callable[[set[str]], None]) -> None:
+    """Show something now and after every change, until Ctrl-C."""
+    sources = Sources(root.resolve())
+    try:
+        while True:
+            _watch(sources, show)
+    except KeyboardInterrupt:
+        output.say_error("")
+
+
+def _watch(sources: Sources, show: Callable[[set[str]], None]) -> None:
+    """Show it now and after every change, until there are other folders to watch."""
+    from watchfiles import watch  # noqa: PLC0415 (most previews are shown once)
+
+    folders = sources.folders
+    changes = watch(
+        *folders,
+        watch_filter=sources,
+        debounce=_TOGETHER,
+        rust_timeout=_WAIT,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+        recursive=False,  # a folder of programs or of sent letters may lie beside the letters
+    )
+    next(changes)  # started before the first look, so that no change is missed
+    _shown(show, sources)
+    while sources.folders == folders:
+        if next(changes):
+            output.clear()
+            _shown(show, sources)
+    output.clear()
+
+
+def _shown(show: Callable[[set[str]], None], sources: Sources) -> None:
+    try:
+        show(sources.names)
+    except CampaignError as error:
+        output.problems(error.problems)
+    except PetitionError as error:
+        output.say(f"petition: {error}")
+    output.say("Watching the campaign's files. Ctrl-C ends it.", "dim")

@@ -45,6 +45,15 @@ LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
 
+_CONFIRMED = ("From", "To", "Cc", "Subject")
+_TRIAL = {
+    Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
+    Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),
+    Outcome.FAILED: ("The server refused the trial copy", ExitStatus.PROBLEMS),
+    Outcome.RELEASED: ("The trial copy was not sent", ExitStatus.LEFT),
+    Outcome.UNCERTAIN: ("The server may or may not have accepted the trial copy", ExitStatus.LEFT),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -407,16 +416,6 @@ def _is_trial_barred(prepared: Prepared) -> bool:
 def _show_letter(shown: Shown) -> None:
     headers = [(name, value) for name, value in shown.headers if name in _CONFIRMED]
     output.letter(headers, shown.text, shown.attached)
-
-
-_CONFIRMED = ("From", "To", "Cc", "Subject")
-_TRIAL = {
-    Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
-    Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),
-    Outcome.FAILED: ("The server refused the trial copy", ExitStatus.PROBLEMS),
-    Outcome.RELEASED: ("The trial copy was not sent", ExitStatus.LEFT),
-    Outcome.UNCERTAIN: ("The server may or may not have accepted the trial copy", ExitStatus.LEFT),
-}
 
 
 def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) -> ExitStatus:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from petition.campaign.tables import answer
+from petition.campaign.tables import yes_or_no
 from petition.errors import PetitionError
 from petition.template.fields import EmptyCell, Value, ValueRefused, is_printable, printed
 from petition.template.sandbox import FAULTS, SAYS_YES, LetterEnvironment, can_grow, captures
@@ -190,7 +190,7 @@ class Forms:
         text = "".join(named)
         if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
             return None
-        says = [answer(cells[column]) for column in self._yes_no]
+        says = [yes_or_no(cells[column]) for column in self._yes_no]
         return (*map(bool, map(str.strip, named)), *says)
 
     def _form_of(self, shape: Shape) -> "Form | None":

@@ -12,7 +12,7 @@ from jinja2.tests import TESTS
 
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
-from petition.campaign.tables import answer
+from petition.campaign.tables import yes_or_no
 from petition.errors import ConditionRefused, PetitionError, UsageError
 from petition.template.check_names import compared_with_numbers, nearest_of
 from petition.template.error_texts import SLIPS
@@ -56,7 +56,7 @@ class BareColumns:
                 if person.excluded:
                     continue
                 if (cell := person.fields.get(column, "")) and not cell.isspace():
-                    said = answer(cell)
+                    said = yes_or_no(cell)
                     if said not in seen:
                         seen[said] = f"{person.file}:{person.line}", cell.strip()
         return self.yes_no

@@ -30,7 +30,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import _PassArg
 
-from petition.campaign.tables import answer
+from petition.campaign.tables import yes_or_no
 from petition.template import tags
 from petition.template.fields import EmptyCell, Named, Value, ValueRefused, cell_filters, printed
 from petition.template.signatories import SignatoryList, listed, others
@@ -148,7 +148,7 @@ class Operations:
             ROUNDS: self._rounds,
             WEIGHED: self._weighed,
             PAID: self._budget.spend,
-            SAYS_YES: answer,
+            SAYS_YES: yes_or_no,
             "join": self._join,
             "limit": self._limit,
             "list": self._list,

@@ -15,7 +15,7 @@ def mounts(tmp_path: Path, monkeypatch) -> Path:
 
 def doubts(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    return [problem.what for problem in campaign_checks.warnings(folder)]
+    return [problem.what for problem in campaign_checks.folder_warnings(folder)]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,6 @@ def test_without_a_list_of_mounts_nothing_is_found(tmp_path: Path, mounts: Path)
 
 def test_it_is_a_warning_with_a_hint(tmp_path: Path):
     (tmp_path / "Dropbox").mkdir()
-    (problem,) = campaign_checks.warnings(tmp_path / "Dropbox")
+    (problem,) = campaign_checks.folder_warnings(tmp_path / "Dropbox")
     assert not problem.is_error
     assert "[log] database" in problem.hint
