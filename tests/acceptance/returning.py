@@ -151,8 +151,12 @@ class Watching:
 
     def words(self) -> str:
         """The words of the next mail that it writes down."""
-        said: str = json.loads(_line(self._process.stdout))["words"]
-        return said
+        return str(self.row()["words"])
+
+    def row(self) -> dict[str, object]:
+        """The next mail that it writes down."""
+        row: dict[str, object] = json.loads(_line(self._process.stdout))
+        return row
 
     def told(self) -> str:
         """The next line that it says to a person."""

@@ -2,13 +2,23 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
 from tests.servers.authority import ELSEWHERE
-from tests.servers.imap_server import PASSWORD, Dovecot, running_dovecot
+from tests.servers.imap_server import (
+    PASSWORD,
+    Dovecot,
+    Mailbox,
+    running_courier,
+    running_dovecot,
+)
+from tests.servers.mail_servers import Unavailable
+
+SAMPLES = Path(__file__).parents[1] / "samples/mail"
 
 pytestmark = pytest.mark.component("dovecot", "root")
 
@@ -148,3 +158,48 @@ def test_watch_shows_new_mail_until_ctrl_c(returns: Returns, dovecot: Dovecot):
         dovecot.deliver("2.b", returns.reply("p2", "Second.").encode())
         assert watch.words() == "Second."
         assert watch.interrupt(60) == 130
+
+
+@pytest.mark.slow
+def test_two_makers_servers_give_the_same_rows_and_mark_nothing(tmp_path: Path, dovecot: Dovecot):
+    try:
+        with running_courier() as courier:
+            ours, theirs = (
+                rows_of(mailbox, tmp_path / name, dovecot.authority)
+                for name, mailbox in (("dovecot", dovecot), ("courier", courier))
+            )
+            seen = [name for name in courier.names() if "S" in name.partition(":")[2]]
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    assert len(ours) == 300
+    assert ours == theirs
+    assert seen == []
+    assert sorted(path.name for path in (dovecot.root / "mail/new").iterdir()) == dovecot.names()
+
+
+def rows_of(mailbox: Mailbox, root: Path, authority: Path) -> list[dict[str, object]]:
+    """What is read of 300 mails: the first hundred at once, and the others by --watch."""
+    returns = Returns(SmallCampaign.at(root))
+    returns.campaign.change("petition.toml", "maildir:answers", mailbox.url)
+    returns.campaign.env |= {"PETITION_INBOX_PASSWORD": PASSWORD, "SSL_CERT_FILE": str(authority)}
+    returns.campaign.trust()
+    mails = [path.read_bytes() for path in sorted(SAMPLES.glob("*.eml"))]
+    while len(mails) < 300:
+        who, text = f"p{len(mails) % 3 + 1}", f"Number {len(mails)}."
+        mails.append(returns.reply(who, text).encode())
+    assert len(mails) == 300
+    deliver(mailbox, mails[:100])
+    rows = read(returns)
+    deliver(mailbox, mails[100:200])
+    with watching(returns.campaign) as watch:
+        rows += [watch.row() for _ in range(100)]
+        deliver(mailbox, mails[200:])
+        rows += [watch.row() for _ in range(100)]
+        assert watch.interrupt(60) == 130
+    return [{key: row[key] for key in row.keys() - {"log", "rehearsal"}} for row in rows]
+
+
+def deliver(mailbox: Mailbox, mails: list[bytes]) -> None:
+    for number, mail in enumerate(mails):
+        # A Maildir has plain line feeds; Courier puts a carriage return before each one it finds.
+        mailbox.deliver(f"{number}.x", mail.replace(b"\r\n", b"\n"))

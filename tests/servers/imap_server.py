@@ -1,10 +1,9 @@
-"""A Dovecot of our own on loopback: one mailbox over IMAP, in a temporary folder."""
+"""A Dovecot or a Courier of our own on loopback: one mailbox over IMAP, in a temporary folder."""
 
 import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests import PATIENCE
 from tests.servers.authority import Authority
+from tests.servers.mail_servers import folder, started, unpacked
 from tests.servers.postfix import free_port
 
 DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -59,33 +59,32 @@ service stats {{
 """
 
 
+_COURIER = """
+set -e
+root=$1 port=$2 password=$(openssl passwd -1 "$3")
+who="uid=$4|gid=$4|home=$root|mail=$root/mail|systempw=$password"
+printf '%s\\t%s\\n' "$5" "$who" > /etc/courier/userdb
+chmod 600 /etc/courier/userdb
+makeuserdb
+echo 'authmodulelist="authuserdb"' >> /etc/courier/authdaemonrc
+mkdir -p /run/courier/authdaemon
+set -a
+. /etc/courier/authdaemonrc
+. /etc/courier/imapd
+/usr/lib/courier/courier-authlib/authdaemond &
+trap exit TERM
+couriertcpd -address=127.0.0.1 $TCPDOPTS -maxprocs=9 "$port" \\
+    /usr/lib/courier/courier/imaplogin /usr/bin/imapd mail &
+wait
+"""
+
+
 @dataclass(frozen=True, slots=True)
-class Dovecot:
-    """A running Dovecot: the folder of its Maildir, its ports with and without TLS at once."""
+class Mailbox:
+    """The folder of a server, with a Maildir in it, and the URL that it has there."""
 
     root: Path
-    port: int
-    plain_port: int
-
-    @property
-    def authority(self) -> Path:
-        """The certificate that signed the server's."""
-        return self.root / "keys" / "authority.pem"
-
-    @property
-    def url(self) -> str:
-        """The mailbox, as [inbox] url has it."""
-        return f"imaps://{USER.replace('@', '%40')}@localhost:{self.port}/INBOX"
-
-    def plain_url(self, host: str = "localhost") -> str:
-        """The mailbox where TLS does not begin at once, by a name of this machine."""
-        return f"imap://{USER.replace('@', '%40')}@{host}:{self.plain_port}/INBOX"
-
-    @property
-    def log(self) -> str:
-        """What it wrote to its log so far."""
-        path = self.root / "dovecot.log"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    url: str
 
     def deliver(self, name: str, mail: bytes) -> None:
         """Lay a mail into the mailbox; a Maildir's names are never used twice."""
@@ -101,6 +100,32 @@ class Dovecot:
         return sorted(path.name for folder in folders for path in folder.iterdir())
 
 
+@dataclass(frozen=True, slots=True)
+class Dovecot(Mailbox):
+    """A running Dovecot, and its port where TLS does not begin at once."""
+
+    plain_port: int
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that signed the server's."""
+        return self.root / "keys" / "authority.pem"
+
+    def plain_url(self, host: str) -> str:
+        """The mailbox where TLS does not begin at once, by a name of this machine."""
+        return _url("imap", host, self.plain_port)
+
+    @property
+    def log(self) -> str:
+        """What it wrote to its log so far."""
+        path = self.root / "dovecot.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://{USER.replace('@', '%40')}@{host}:{port}/INBOX"
+
+
 @contextmanager
 def running_dovecot(more: str = "", users: tuple[str, ...] = ()) -> Iterator[Dovecot]:
     """Run a Dovecot until the block is left; root's right is needed.
@@ -110,13 +135,10 @@ def running_dovecot(more: str = "", users: tuple[str, ...] = ()) -> Iterator[Dov
         users: Who else has the same mailbox, with the same password.
     """
     assert DOVECOT is not None
-    with tempfile.TemporaryDirectory(prefix="dovecot-", ignore_cleanup_errors=True) as folder:
-        root = Path(folder)
-        root.chmod(0o755)
-        for name in ("run", "state", "keys", "mail", "mail/cur", "mail/new", "mail/tmp"):
+    with folder() as root:
+        _make_maildir(root)
+        for name in ("run", "state", "keys"):
             (root / name).mkdir()
-            if name.startswith("mail"):
-                os.chown(root / name, NOBODY, NOBODY)
         Authority(root / "keys").server()
         lines = (f"{user}:{{PLAIN}}{PASSWORD}\n" for user in (USER, *users))
         (root / "users").write_text("".join(lines))
@@ -126,21 +148,42 @@ def running_dovecot(more: str = "", users: tuple[str, ...] = ()) -> Iterator[Dov
         values = {"root": root, "nobody": NOBODY, "more": more, **ports}
         configuration.write_text(_CONFIGURATION.format(**values))
         process = subprocess.Popen([DOVECOT, "-F", "-c", str(configuration)])
-        dovecot = Dovecot(root, port, plain_port)
+        dovecot = Dovecot(root, _url("imaps", "localhost", port), plain_port)
         try:
-            _wait_for(dovecot, process)
+            _wait_for(dovecot, port, process)
             yield dovecot
         finally:
             process.terminate()
             process.wait(timeout=PATIENCE)
 
 
-def _wait_for(dovecot: Dovecot, process: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def running_courier() -> Iterator[Mailbox]:
+    """Run a Courier until the block is left; `Unavailable` if it cannot be had."""
+    run = unpacked("courier-imap", "courier")
+    with folder() as root:
+        _make_maildir(root)
+
+        def command(port: int) -> list[str | Path]:
+            words = [str(root), str(port), PASSWORD, str(NOBODY), USER]
+            return run(root, "sh", "-c", _COURIER, "courier", *words)
+
+        with started(root, command, greeting=b"* OK") as server:
+            yield Mailbox(root, _url("imap", "localhost", server.port))
+
+
+def _make_maildir(root: Path) -> None:
+    for name in ("mail", "mail/cur", "mail/new", "mail/tmp"):
+        (root / name).mkdir()
+        os.chown(root / name, NOBODY, NOBODY)
+
+
+def _wait_for(dovecot: Dovecot, port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
         if process.poll() is not None:
             raise RuntimeError(f"Dovecot has ended: {dovecot.log}")
         try:
-            socket.create_connection(("127.0.0.1", dovecot.port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:

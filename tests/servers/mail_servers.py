@@ -93,14 +93,14 @@ asyncio.run(main())
 
 @contextmanager
 def aiosmtpd() -> Iterator[MailServer]:
-    with _folder() as root:
+    with folder() as root:
         program = root / "server.py"
         program.write_text(_AIOSMTPD)
 
         def command(port: int) -> list[str | Path]:
             return [sys.executable, program, str(port), root / "taken"]
 
-        with _started(root, command) as it:
+        with started(root, command) as it:
             yield it
 
 
@@ -154,7 +154,7 @@ exports.hook_queue = (next, connection) => {{
 @contextmanager
 def smtp_server() -> Iterator[MailServer]:
     modules = _npm_modules()
-    with _folder() as root:
+    with folder() as root:
         program = root / "server.cjs"
         program.write_text(_SMTP_SERVER)
         environment = {"NODE_PATH": str(modules)}
@@ -162,14 +162,14 @@ def smtp_server() -> Iterator[MailServer]:
         def command(port: int) -> list[str | Path]:
             return ["node", program, str(port), root / "taken"]
 
-        with _started(root, command, environment) as it:
+        with started(root, command, environment) as it:
             yield it
 
 
 @contextmanager
 def haraka() -> Iterator[MailServer]:
     modules = _npm_modules()
-    with _folder() as root:
+    with folder() as root:
         shutil.copytree(modules / "Haraka/config", root / "config")
         (root / "plugins").mkdir()
         (root / "plugins/recorder.js").write_text(_HARAKA.replace("TAKEN", str(root / "taken")))
@@ -180,7 +180,7 @@ def haraka() -> Iterator[MailServer]:
             (root / "config/smtp.ini").write_text(f"listen=127.0.0.1:{port}\n")
             return ["node", modules / "Haraka/bin/haraka", "-c", root]
 
-        with _started(root, command, {"NODE_PATH": str(modules)}) as it:
+        with started(root, command, {"NODE_PATH": str(modules)}) as it:
             yield it
 
 
@@ -259,11 +259,11 @@ exec chroot "$all" "$@"
 
 @contextmanager
 def exim() -> Iterator[MailServer]:
-    run = _unpacked("exim4-daemon-light", "Debian-exim")
-    with _folder() as root:
-        for folder in (root, root / "spool"):
-            folder.mkdir(exist_ok=True)
-            folder.chmod(0o777)
+    run = unpacked("exim4-daemon-light", "Debian-exim")
+    with folder() as root:
+        for place in (root, root / "spool"):
+            place.mkdir(exist_ok=True)
+            place.chmod(0o777)
 
         def command(port: int) -> list[str | Path]:
             config = root / "exim.conf"
@@ -274,14 +274,14 @@ def exim() -> Iterator[MailServer]:
             log = root / "mainlog"
             return re.findall(r" <= .* for (\S+)$", log.read_text(), re.MULTILINE)
 
-        with _started(root, command, taken=taken) as it:
+        with started(root, command, taken=taken) as it:
             yield it
 
 
 @contextmanager
 def opensmtpd() -> Iterator[MailServer]:
-    run = _unpacked("opensmtpd", "opensmtpd opensmtpq")
-    with _folder() as root:
+    run = unpacked("opensmtpd", "opensmtpd opensmtpq")
+    with folder() as root:
 
         def command(port: int) -> list[str | Path]:
             config = root / "smtpd.conf"
@@ -292,11 +292,11 @@ def opensmtpd() -> Iterator[MailServer]:
             log = (root / "output").read_text()
             return re.findall(r"smtp envelope .* to=<([^>]+)>", log)
 
-        with _started(root, command, taken=taken) as it:
+        with started(root, command, taken=taken) as it:
             yield it
 
 
-def _unpacked(package: str, accounts: str) -> Callable[..., list[str | Path]]:
+def unpacked(package: str, accounts: str) -> Callable[..., list[str | Path]]:
     """What runs a program of a Debian package, which is fetched with what is missing for it."""
     _need(shutil.which("apt-get"), "apt-get")
     _need(shutil.which("unshare"), "unshare")
@@ -331,7 +331,7 @@ SERVERS: dict[str, Callable[[], AbstractContextManager[MailServer]]] = {
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A folder that the accounts of servers can read; those of pytest are closed to them."""
     with tempfile.TemporaryDirectory(prefix="mail-server-", ignore_cleanup_errors=True) as name:
         root = Path(name)
@@ -340,13 +340,14 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _started(
+def started(
     root: Path,
     command: Callable[[int], Sequence[str | Path]],
     environment: dict[str, str] | None = None,
     taken: Callable[[], list[str]] | None = None,
+    greeting: bytes = b"220",
 ) -> Iterator[MailServer]:
-    """Run a server until the block is left."""
+    """Run a server until the block is left; it begins with a greeting when it is ready."""
     port = free_port()
     output = root / "output"
     with output.open("wb") as file:
@@ -360,7 +361,7 @@ def _started(
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
+        while not _answers(port, greeting):
             if running.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"it did not start: {output.read_text(errors='replace')}")
             time.sleep(0.05)
@@ -377,10 +378,10 @@ def _started(
             running.wait(timeout=10)
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, greeting: bytes) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            return connection.recv(3) == b"220"
+            return connection.recv(len(greeting)) == greeting
     except OSError:
         return False
 
