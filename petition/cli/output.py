@@ -193,21 +193,26 @@ def table(
     """Show a table, in which columns of numbers are set to the right and None is empty.
 
     With `cut_last` each row is one line, and what does not fit of its last column is left out.
+    Columns of single words, such as addresses to be copied, are not broken if others can be.
     `styles` are rich's for cells with this very text.
     """
     cells = [["" if cell is None else cell for cell in row] for row in rows]
     styles = styles or {}
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    room = width() * 3 // 4  # the rest is for the columns that can be broken
     for at, heading in enumerate(columns):
         column = [row[at] for row in cells]
         has_numbers = any(isinstance(cell, int) for cell in column)
         is_number = has_numbers and all(isinstance(cell, int) or cell == "" for cell in column)
         is_cut = cut_last and at == len(columns) - 1
+        longest = 2 + max((cell_len(str(cell)) for cell in column), default=0)
+        is_whole = longest <= room and not any(" " in str(cell) for cell in column)
+        room -= longest if is_whole else 0
         grid.add_column(
             harmless(heading),
             justify="right" if is_number else "left",
             overflow="ellipsis" if is_cut else "fold",
-            no_wrap=is_cut,
+            no_wrap=is_cut or is_whole,
             max_width=_rest_of_line(columns, cells) if is_cut else None,
         )
     for row in cells:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from petition.cli import output
 from petition.errors import Level, Problem
@@ -134,6 +135,20 @@ def test_anything_but_yes_is_no(answer: str, is_yes: bool, monkeypatch, capsys):
 def test_nobody_can_be_asked_without_a_terminal():
     assert not output.can_ask()
     assert not output.is_terminal()
+
+
+def test_an_address_in_a_table_is_not_broken(monkeypatch, capsys):
+    monkeypatch.setattr(output, "_out", lambda: Console(width=80))
+    address = "irina.petrova@maslihat.example"
+    words = "answer: the first demand yes, the second not yet, but we may talk about it"
+    output.table(["who", "letter", "what", "result"], [(address, "open-letter", words, "met")])
+    shown = capsys.readouterr().out
+    assert address in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "talk" in shown
+    long = "x" * 70 + "@host.example"
+    output.table(["who", "what"], [(long, words)])
+    assert "".join(line.split(" ")[0] for line in capsys.readouterr().out.splitlines()[1:]) == long
 
 
 def test_counts_have_their_nouns():
