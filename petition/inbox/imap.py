@@ -383,7 +383,7 @@ class Imap:
         except ssl.SSLError as fault:
             reason = getattr(fault, "verify_message", "") or fault.reason or "TLS failed"
             hint = f"{certificate_hint(fault)}; the host is in [inbox] url"
-            if fault.reason == "WRONG_VERSION_NUMBER":
+            if fault.reason == "WRONG_VERSION_NUMBER" and self.name.startswith("imaps:"):
                 hint = "It may not begin with TLS: write imap:// in [inbox] url"
             what = f"is not trusted: {reason}"
             raise ServerTrouble(f"{self._host}:{self._port} {what}", hint) from None

@@ -123,6 +123,15 @@ def test_starttls_is_used_except_on_this_machine(
     assert ["TLS" in line for line in logins] == [begins_tls, begins_tls]
 
 
+def test_the_hint_for_a_server_that_does_not_begin_with_tls_is_imap(
+    returns: Returns, dovecot: Dovecot
+):
+    plain = dovecot.plain_url("localhost")
+    returns.campaign.change("petition.toml", dovecot.url, plain.replace("imap:", "imaps:"))
+    returns.campaign.trust()
+    assert "imap://" in returns.campaign.petition("inbox", status=4).err
+
+
 def test_a_server_with_an_untrusted_certificate_is_refused_after_starttls(
     returns: Returns, dovecot: Dovecot
 ):
