@@ -156,7 +156,7 @@ def parse_address(text: str, display_name: str = "") -> Mailbox:
 def parse_mailbox(text: str) -> Mailbox:
     """The mailbox of `Name <address>`, `"Name, with a comma" <address>` or a bare address.
 
-    AddressRefused if it is none of them.
+    AddressRefused if it is something else.
     """
     found = _NAMED.fullmatch(text.strip())
     if found is None:

@@ -62,7 +62,7 @@ class PostgresAddress:
         if None in hosts:
             raise _unreadable()
         try:
-            text = (found["options"] or "").replace("+", "%2B")  # to libpq a plus is no blank
+            text = (found["options"] or "").replace("+", "%2B")  # to libpq a plus is not a blank
             pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else []
         except ValueError:
             raise _unreadable() from None

@@ -53,7 +53,7 @@ class Signer:
         return f"<{mark[:32]}@{domain}>", f"=_{mark[32:56]}"
 
     def return_path_token(self, identity: Identity) -> str:
-        """What stands in place of `{token}` in a return path."""
+        """What replaces `{token}` in a return path."""
         return self._mark("return-path", identity)[:24]
 
     def binder(self, letter: str) -> Callable[[str], bytes]:

@@ -148,7 +148,7 @@ def _likeliest(words: list[bytes], seen: set[int]) -> Encoding:
     """The encoding of a list whose words with letters beyond ASCII are these."""
     # Nobody writes "Шевченko", and many write "Müller": a word in Cyrillic has no ASCII letter, a
     # word of a Latin script has more of them than of others. On lists of names that tells the two
-    # apart better than the statistics of running text do, for names are few and short.
+    # apart better than the statistics of running text do, since names are few and short.
     likely = WINDOWS_1252
     if 2 * sum(map(_has_cyrillic_letters, words)) > len(words):
         likely = _likeliest_cyrillic(words[:_WEIGHED])

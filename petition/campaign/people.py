@@ -145,7 +145,7 @@ class PeopleList:
             raise RowRefused(what, why.hint, why.column) from None
 
     def addr_spec_of(self, row: TableRow) -> str:
-        """The address of a row, whatever else is wrong with it; RowRefused if it is none."""
+        """The address of a row, whatever else is wrong with it; RowRefused if it has none."""
         try:
             return self._mailbox(self.address_in(row)).addr_spec
         except AddressRefused as why:
@@ -358,7 +358,7 @@ def _hint_for(cell: str) -> str:
 
 
 def mailbox_in(text: str) -> Mailbox:
-    """The mailbox that a cell names beside the row's own; AddressRefused if it is none."""
+    """The mailbox that a cell names beside the row's own; AddressRefused if it is not one."""
     try:
         mailbox = parse_mailbox(text)
     except AddressRefused as why:
@@ -447,7 +447,7 @@ class Choice:
     def look_at(
         self, people: Iterable[Known], *, has_ids: bool = True, several: bool = False
     ) -> None:
-        """Find out whom the texts mean that are no addresses and were not found before.
+        """Find out whom the texts mean that are not addresses and were not found before.
 
         UsageError if one of them means several people and `several` does not allow it.
         """

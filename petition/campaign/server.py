@@ -95,7 +95,7 @@ def _without_encryption(server: Server, given: Mapping[str, Any]) -> ServerMisna
     why = "only a server on this machine may be used without"
     if "security" in given:
         hint = f"Set it to starttls or tls; {why}"
-        return ServerMisnamed(f"{_PREFIX}SECURITY is none: {what}", hint)
+        return ServerMisnamed(f'{_PREFIX}SECURITY is "none": {what}', hint)
     if "host" in given:
         hint = f"Set {_PREFIX}SECURITY to starttls or tls; {why}"
         return ServerMisnamed(f'{what}: security is "none" in [smtp]', hint)

@@ -149,7 +149,7 @@ def _own_addresses(campaign: Campaign, letter: Letter, server: Server | None) ->
 
 
 def _in_english(letter: Letter) -> Iterator[Problem]:
-    """What petition writes in English in a letter, for it has no words in its language."""
+    """What petition writes in English in a letter, where it lacks the words in its language."""
     for text in letter.texts.values():
         parts = []
         is_english = text.language.partition("-")[0] == "en"

@@ -8,6 +8,9 @@ has proved that the other is dead, and gives the copies that it had in hand thei
 A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its marks are
 allowed under the daily cap one worker at a time.
 
+The log also keeps what a worker needs of the campaign folder: the settings that a letter is sent
+with, and the files of single rows.
+
 Jobs are in tables of the job engine, beside ours; at most one job of a letter waits. Turns of the
 shared rate are given by the server's clock and returned as a delay, so that the clocks of the
 machines need not agree.

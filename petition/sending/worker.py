@@ -47,7 +47,7 @@ class _Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a worker is configured with; nothing of it stands in the log."""
+    """What a worker is configured with; nothing of it is in the log."""
 
     server: Server
     secret: Secret | None = None

@@ -336,7 +336,7 @@ def cause_of(status: str, words: str, ours: Iterable[str] = ()) -> tuple[Cause, 
 
 
 def names_domain(words: str, domains: Iterable[str]) -> bool:
-    """Whether one of some domains stands in a text, by itself or in an address."""
+    """Whether a text names one of some domains, by itself or in an address."""
     return any(_named(domain).search(words) for domain in domains)
 
 

@@ -97,7 +97,7 @@ def test_missing_encryption_is_reported_where_it_is_set(campaign: SmallCampaign)
     campaign.write("petition.toml", SETTINGS)
     campaign.env |= {"PETITION_SMTP_HOST": SERVER, "PETITION_SMTP_SECURITY": "none"}
     said = "\n".join(check(campaign, 1))
-    assert "environment: PETITION_SMTP_SECURITY is none" in said
+    assert 'environment: PETITION_SMTP_SECURITY is "none"' in said
     assert "Set it to starttls or tls" in said
 
 

@@ -24,7 +24,6 @@ DIVERT = """
     END
 """
 
-
 DIVERT_IN_POSTGRESQL = """
     CREATE FUNCTION divert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         new.mailbox := 'thief@evil.example';
@@ -67,7 +66,7 @@ def test_a_trigger_in_a_log_of_schema_8_is_refused_before_the_upgrade(tmp_path: 
 
 
 @pytest.mark.sqlite
-def test_what_petition_and_sqlite_add_themselves_is_no_alteration(log: Log, queue: Queue):
+def test_what_petition_and_sqlite_add_themselves_is_not_an_alteration(log: Log, queue: Queue):
     queue("ann")
     with log.database.transaction():
         make_inbound_indexes(log.database)
@@ -94,6 +93,14 @@ def test_what_hooks_into_a_table_of_postgresql_is_refused(postgres: Postgres, st
         Log(url)
 
 
+async def claim(log: Log) -> None:
+    run = Run(log, "open")
+    try:
+        await run.claim(10)
+    finally:
+        await run.close()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -106,16 +113,8 @@ def test_what_hooks_into_a_table_of_postgresql_is_refused(postgres: Postgres, st
 def test_a_row_whose_address_was_changed_is_not_sent(log: Log, queue: Queue, change: str):
     queue("ann", "bob")
     ask(log.url, f"UPDATE copy SET {change} WHERE row_id = 'ann'")
-
-    async def claim() -> None:
-        run = Run(log, "open")
-        try:
-            await run.claim(10)
-        finally:
-            await run.close()
-
     with pytest.raises(LogUnusable, match="was altered"):
-        asyncio.run(claim())
+        asyncio.run(claim(log))
     assert {copy.state for copy in log.copies("open")} == {State.QUEUED}
 
 
@@ -126,16 +125,8 @@ def test_the_address_of_another_row_is_not_taken_for_its_own(log: Log, queue: Qu
         "UPDATE copy SET mailbox = (SELECT mailbox FROM copy WHERE row_id = 'bob'),"
         " binding = (SELECT binding FROM copy WHERE row_id = 'bob') WHERE row_id = 'ann'",
     )
-
-    async def claim() -> None:
-        run = Run(log, "open")
-        try:
-            await run.claim(10)
-        finally:
-            await run.close()
-
     with pytest.raises(LogUnusable, match="was altered"):
-        asyncio.run(claim())
+        asyncio.run(claim(log))
 
 
 @pytest.mark.sqlite
