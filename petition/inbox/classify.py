@@ -108,6 +108,7 @@ _SAYS_ABSENT = pattern("says absent")
 _BESIDE_ABSENCE = pattern("beside an absence")
 _SAYS_AUTOMATIC = pattern("says automatic")
 _SAYS_RECEIVED = pattern("says received")
+_SAYS_DECIDED = pattern("says decided")
 _MAIL_SERVER = pattern("mail server")
 _NAME_LENGTH = 80  # characters; no program writes longer names of fields
 _NOTE_LENGTH = 1_500  # characters; such notes are short
@@ -173,8 +174,11 @@ def _is_carried_answer(mail: MailPart, subject: str) -> bool:
     is_unread = takes_no_reply(mail) and answers_go_to == _sender(mail)
     if is_unread or not is_reply or not words:
         return False
-    signs = (_SAYS_AUTOMATIC, _SAYS_RECEIVED, _SAYS_ABSENT)
-    return not any(sign.search(words) for sign in signs)
+    if _SAYS_AUTOMATIC.search(words):
+        return False
+    if _SAYS_DECIDED.search(words):
+        return True
+    return not (_SAYS_RECEIVED.search(words) or _SAYS_ABSENT.search(words))
 
 
 def _sign_of_words(mail: MailPart, subject: str) -> str:

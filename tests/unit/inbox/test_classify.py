@@ -98,3 +98,38 @@ def test_the_words_of_the_button_ask_for_no_more_letters(language: str):
         f"From: a@reader.example\nSubject: Re\nContent-Type: text/plain; charset=utf-8\n\n{words}\n"
     )
     assert explain(mail.encode()).kind == "unsubscribe"
+
+
+CARRIED_BY = {
+    "a program": "Auto-Submitted: auto-generated",
+    "a list": "Precedence: bulk",
+    "a desk": "X-Mailer: Zendesk Mailer",
+}
+NOTES = """\
+auto-reply Thank you for your mail. I will be back on Monday.
+auto-reply Я у відпустці до 3 травня.
+auto-reply 3 Mayıs'a kadar izindeyim.
+auto-reply Olen lomalla 3. toukokuuta asti.
+auto-reply Do 3. května mám dovolenou.
+auto-reply Május 3-ig szabadságon vagyok.
+auto-reply Απουσιάζω έως τις 3 Μαΐου.
+auto-reply 5월 3일까지 휴가입니다.
+auto-reply أنا في إجازة حتى 3 مايو.
+auto-reply Sunt în concediu până la 3 mai.
+auto-reply אני בחופשה עד 3 במאי.
+auto-reply Thank you for your letter. We have received your request for support and will reply soon.
+answer Thank you for your letter, which we received on Monday. We cannot agree to demand 2.
+answer We have received your request, and refuse it.
+answer Wir haben Ihr Schreiben erhalten und lehnen die Forderungen ab.
+answer Ваше обращение получено. Мы согласны.
+answer Nous avons bien reçu votre lettre et nous refusons.
+answer Συμφωνούμε με το αίτημά σας."""
+
+
+@pytest.mark.parametrize("carrier", CARRIED_BY)
+@pytest.mark.parametrize("note", NOTES.splitlines())
+def test_words_tell_an_answer_that_a_program_carries_from_its_own(carrier: str, note: str):
+    kind, _, words = note.partition(" ")
+    header = f"From: k@kaz.example\nSubject: Re: Water\nIn-Reply-To: <1@x>\n{CARRIED_BY[carrier]}"
+    mail = f"{header}\nContent-Type: text/plain; charset=utf-8\n\n{words}\n"
+    assert explain(mail.encode()).kind == kind
