@@ -1,6 +1,7 @@
 """The program: its commands, and how its errors are shown."""
 
 import contextlib
+import gc
 import os
 import re
 import sys
@@ -181,6 +182,7 @@ def petition(
 
 def run() -> NoReturn:
     """Run the program and end with its exit status."""
+    gc.set_threshold(20_000)  # not each 700 objects: cycles are few, and modules have many objects
     _prepare_streams()
     status: object = ExitStatus.DONE
     try:
