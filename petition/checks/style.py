@@ -14,7 +14,8 @@ from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.checks import rows
 from petition.errors import Level, Problem
-from petition.merge.message import MARK_BEGIN, MARK_END, CheckedCopy
+from petition.merge.fill import MARK_BEGIN, MARK_END
+from petition.merge.message import CheckedCopy
 from petition.template.compile import joined_lines, names_in
 from petition.template.fields import locale_of
 

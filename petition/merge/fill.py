@@ -59,20 +59,6 @@ MARK_BEGIN, MARK_END = "\x02", "\x03"
 _SOME_LINK = "https://example.org/u/0"
 
 
-class PlainEnvironment(LetterEnvironment):
-    """An environment whose templates are not encoded; `finish` is applied to each value."""
-
-    def __init__(
-        self, finish: Callable[[str], str], yes_no: Collection[str] = (), instead: str = SOME_TEXT
-    ) -> None:
-        def paid(value: Value) -> str:
-            text = printed(value, instead)
-            self.budget.spend(len(text) // 64)
-            return finish(text)
-
-        super().__init__(paid, yes_no)
-
-
 @dataclass
 class LoadedText:
     """A letter in one language.
@@ -267,6 +253,20 @@ class LoadedText:
         return found[0] if len(found) == 1 else ""
 
 
+class PlainEnvironment(LetterEnvironment):
+    """An environment whose templates are not encoded; `finish` is applied to each value."""
+
+    def __init__(
+        self, finish: Callable[[str], str], yes_no: Collection[str] = (), instead: str = SOME_TEXT
+    ) -> None:
+        def paid(value: Value) -> str:
+            text = printed(value, instead)
+            self.budget.spend(len(text) // 64)
+            return finish(text)
+
+        super().__init__(paid, yes_no)
+
+
 def load_text(frozen: Frozen, language: str) -> LoadedText:
     """A text of a frozen letter, ready to be filled."""
     sender, reply_to = frozen.sender, frozen.sender_reply_to
@@ -292,23 +292,27 @@ def load_text(frozen: Frozen, language: str) -> LoadedText:
         names["reply_by"] = fields.LetterDate("reply_by", frozen.reply_by, language)
     if frozen.event:
         names["event"] = fields.named_event(frozen.event, language)
-    paths = tuple(
-        Template(one["template"], tuple(one["lines"]))
-        for one in frozen.attachments
-        if "template" in one
-    )
-    compiled = frozen.compiled(language)
-    follows = frozen.document.get("follows")
-    instead = fields.stand_in(frozen.title, frozen.today) if follows else None
-    file, breaks = frozen.file(language), frozen.document["texts"][language].get("breaks", False)
-    front_file = frozen.file(frozen.languages[0])
+    document, front_file = frozen.document, frozen.file(frozen.languages[0])
     cc = frozen.cc_fields
-    place = f"{front_file}:{cc[0]['line']}" if cc else ""
-    own = tuple(Template(one["template"], tuple(one["lines"])) for one in cc)
+    paths = [one for one in frozen.attachments if "template" in one]
+    follows = document.get("follows")
     return LoadedText(
-        *(file, language, compiled, names, paths, own, front_file, place),
-        *(breaks, instead, frozen.yes_no),
+        file=frozen.file(language),
+        language=language,
+        compiled=frozen.compiled(language),
+        names=names,
+        paths=tuple(map(_template_of, paths)),
+        cc=tuple(map(_template_of, cc)),
+        front_file=front_file,
+        cc_place=f"{front_file}:{cc[0]['line']}" if cc else "",
+        breaks_lines=document["texts"][language].get("breaks", False),
+        instead=fields.stand_in(frozen.title, frozen.today) if follows else None,
+        yes_no=frozen.yes_no,
     )
+
+
+def _template_of(described: Mapping[str, Any]) -> Template:
+    return Template(described["template"], tuple(described["lines"]))
 
 
 def captured_in(frozen: Frozen) -> str:

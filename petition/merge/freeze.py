@@ -30,8 +30,6 @@ from petition.template.markdown import ShownPicture, read_plain
 from petition.template.signatories import in_order, signatories_in
 from petition.template.tags import Marked, find_reserved
 
-__all__ = ["Frozen", "freeze"]
-
 
 def freeze(
     campaign: Campaign,

@@ -41,7 +41,7 @@ from petition.identity import Identity, Signer
 from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
 from petition.merge.fast_fill import Filled
-from petition.merge.fill import MARK_BEGIN, MARK_END, LoadedText, load_text, refused_row
+from petition.merge.fill import LoadedText, load_text, refused_row
 from petition.merge.headers import (
     Mailing,
     check_name,
@@ -52,8 +52,6 @@ from petition.merge.headers import (
 )
 from petition.merge.mime_parts import CarriedParts, ExpectedPart, MimePart
 from petition.template.fields import CellRefused, thread_of
-
-__all__ = ["MARK_BEGIN", "MARK_END", "CheckedCopy", "Email", "Envelope", "Merger", "Shown"]
 
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
 _OF_HTML = ' type="text/html";'
