@@ -129,6 +129,7 @@ def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> It
         effect, seal = "sends the letters through this server", ""
         if server.username is not None:
             effect += f" and gives it the {source.kind} of {server.username}"
+            effect += ", not encrypted" if server.security == "none" else ""
             seal = _sealed(server.username, server.auth, server.security)
         yield Request(Section.SERVER, "[smtp] host", server.name, effect, seal)
     if server.username is not None:

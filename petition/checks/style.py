@@ -1,7 +1,7 @@
 """Slips in the text of a letter, as its readers get it: one warning for each kind and place."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from functools import cache, lru_cache
 from itertools import chain, islice
@@ -96,9 +96,14 @@ class StyleCheck:
         return self._seen <= _READ
 
 
-def _slips_in(copy: CheckedCopy, text: LetterText, columns: Iterable[str]) -> Iterator[Problem]:
+def _slips_in(copy: CheckedCopy, text: LetterText, columns: Mapping[str, str]) -> Iterator[Problem]:
     """All slips of a copy; a placeholder of the author's with a known name is an error."""
     for words in (None, *copy.text().split("\n\n")):
+        for found in _CELL_DATE.finditer(words or ""):
+            if found[1] in columns.values():  # not {{ today.iso }}
+                slip = Slip(*found.span(), "a date from a cell is shown as 2026-01-31", _WRITE_DATE)
+                line = _line_of(slip, words or "", text)
+                yield Problem(text.file, line, slip.what, slip.hint, Level.WARNING)
         for slip in slips_of(copy.subject if words is None else words, text.language):
             shown = (words or copy.subject)[slip.start : slip.end]
             if slip.name and f"!{shown}(" in text.body:  # it is what a picture shows
@@ -132,6 +137,8 @@ _ADDRESSES = re.compile(r"\b(?:https?|mailto|tel):\S+|(?<!\S)[^\s@]++@\S+|\bwww\
 _LINK = re.compile(r"\bhttps?:[^\s<>\u201c\u201d\"]+", re.IGNORECASE)
 _LINK_END = ".,;:!?)]}’”»'*_"
 _STRAY_MARK = re.compile(r"(?<=[^\W_])[)”»’]? +(?:,(?!\d)|\.(?![.\w]))(?=\s|$)", re.MULTILINE)
+_CELL_DATE = re.compile(rf"{MARK_BEGIN}(\d{{4}}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?){MARK_END}")
+_WRITE_DATE = "Write it in the letter's language, such as {{ recipient.since | date }}"
 _EMPTY_BRACKETS = re.compile(r"(?<!\w)\([ \xa0]*\)")
 _EMPTY_FIELD = re.compile(
     r"(?P<before>(?:^|[ \xa0(“«„‘]))\x02\x03(?P<after>(?:[ \xa0]?[,;:!?.](?=\s|$)|[ \xa0]|[)”»’]))",

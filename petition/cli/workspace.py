@@ -314,6 +314,8 @@ def people_named(
         if not (people or "@" in text):
             near = choice.nearest(text)
             hint = f"Did you mean {near}" if near else f"Use {WHO}"
+            if place.log_if_any and text in place.log_if_any.letters():
+                hint = f"That is a letter; use {WHO}"
             raise UsageError(f'nobody in the log or on the list is "{text}"', hint)
         found += people or addresses([text])
     return list({folded(box): box for box in reversed(found)}.values())[::-1]

@@ -22,6 +22,12 @@ def test_they_arrived(uncertain: SmallCampaign):
     assert uncertain.states() == {"p1": "sent", "p2": "uncertain", "p3": "failed"}
 
 
+def test_a_letter_in_the_place_of_a_person_is_called_one(uncertain: SmallCampaign):
+    said = " ".join(uncertain.petition("log", "open-letter", status=2).err.split())
+    assert "That is a letter" in said
+    assert "Did you mean" not in said
+
+
 def test_they_did_not_arrive(uncertain: SmallCampaign):
     said = uncertain.petition("resolve", "--all", "--not-sent", status=0).out
     assert "2 letters queued again" in said

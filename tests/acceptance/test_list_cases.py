@@ -121,7 +121,10 @@ CASES = {
         sheet("numbers"),
         "{{ recipient.zip }}; {{ recipient.due }}; {{ recipient.share }}; {{ recipient.since }};"
         " {{ recipient.call_at }}",
-        told=("lists/numbers.xlsx#Sheet1:1: note: ... zip",),
+        told=(
+            f"{OPEN}:4: warning: a date from a cell ...",
+            "lists/numbers.xlsx#Sheet1:1: note: ... zip",
+        ),
         mails=("\n02110; 1,234.50 EUR; 15%; 2026-01-05; 18:30\n",),
     ),
     "a sum that is not quite 0.3": Case(

@@ -67,6 +67,15 @@ def test_what_a_picture_shows_is_no_placeholder(words, tmp_path):
     assert found([person_of()], text_of(body), root=tmp_path) == []
 
 
+def test_a_date_as_a_spreadsheet_has_it_is_one_warning():
+    body = "Hello.\n\nSince {{ recipient.title }}.\n\n{{ today.iso }} {{ recipient.page | date }}"
+    cells = [("2026-01-05", "2025-02-03"), ("2024-12-31 10:00:00", "2020-02-03")]
+    people = [person_of(f"{at}@x.example", title=a, page=b) for at, (a, b) in enumerate(cells)]
+    [(_, line, what)] = told(people, text_of(body))
+    assert line == 7
+    assert "2 rows" in what or "7, 7" in what
+
+
 def test_a_cell_that_says_no_can_be_printed_and_compared():
     body = "{{ recipient.title or 'x' }} {% if recipient.title == 'yes' %}y{% endif %}"
     assert found([person_of(title="no")], text_of(body)) == []
