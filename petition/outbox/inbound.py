@@ -233,7 +233,7 @@ class Incoming:
     """Records incoming mail."""
 
     log: Log
-    _others: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+    _others: dict[tuple[str, int], tuple[frozenset[str], str]] = field(default_factory=dict)
     _again: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -451,8 +451,15 @@ class Incoming:
             everybody = [*document.get("cc", ()), *document.get("bcc", ())]
             # One with a name is frozen as [name, address] (merge/freeze.py).
             specs = (one if isinstance(one, str) else one[-1] for one in everybody)
-            self._others[key] = frozenset(map(folded, specs))
-        return self._others[key]
+            templates = "".join(one["template"] for one in document.get("cc_fields", ()))
+            self._others[key] = frozenset(map(folded, specs)), templates
+        others, templates = self._others[key]
+        if not templates:
+            return others
+        # Any address in its row may be in cc; one that the letter puts together is not known.
+        cells = (part for cell in copy.fields.values() for part in re.split(r"[\s<>;,]+", cell))
+        own = {folded(box) for cell in cells if "@" in cell and (box := addr_spec_in(cell))}
+        return others | (own - {copy.folded}) | ({"@"} if "@" in templates else set())
 
 
 def failed_on(mail: Received, fault: Exception) -> Received:
