@@ -61,8 +61,7 @@ class EncodingUnclear(PetitionError):
         offers = _offers(words)
         telling = max(words, key=lambda word: _difference(word, offers), default=b"")
         shown = [f'"{one.codec}" ({telling.decode(one.codec, "replace")})' for one in offers]
-        what = "is in none of the usual encodings: it makes no words as "
-        what += guess.label
+        what = f"its encoding is unclear: read as {guess.label}, its words make no sense"
         hint = "Save it as UTF-8"
         if shown:
             hint += f", or write what makes its names right in [people]: encoding = {shown[0]}"

@@ -33,5 +33,5 @@ class Finding(NamedTuple):
     others: tuple["Finding", ...] = ()  # the same of further recipients whom a bounce names
 
 
-_PHRASES = Phrases("petition.inbox", "patterns.txt")
+_PHRASES = Phrases("inbox/patterns.txt")
 alternatives, pattern = _PHRASES.alternatives, _PHRASES.pattern

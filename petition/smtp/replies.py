@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cache, cached_property, lru_cache
-from importlib.resources import files
 from typing import NamedTuple
 
-from petition.campaign.text_file import packaged_toml
+from petition.campaign.text_file import packaged, packaged_toml
 
 TEXT_LIMIT = 500  # characters of a reply that are kept
 
@@ -228,15 +227,13 @@ def _is_about_server(stage: Stage, reply: Reply) -> bool:
 class Phrases:
     """The patterns of a file, under headings `== name: explanation`."""
 
-    def __init__(self, package: str, file: str) -> None:
-        self._package = package
+    def __init__(self, file: str) -> None:
         self._file = file
 
     @cached_property
     def sections(self) -> dict[str, str]:
         """The lines of each heading, in the order of the file."""
-        text = (files(self._package) / self._file).read_text(encoding="utf-8")
-        _, *pieces = re.split(r"^== ([a-z ]+): .+$", text, flags=re.MULTILINE)
+        _, *pieces = re.split(r"^== ([a-z ]+): .+$", packaged(self._file), flags=re.MULTILINE)
         return dict(zip(pieces[::2], pieces[1::2], strict=True))
 
     def alternatives(self, name: str) -> str:
@@ -250,7 +247,7 @@ class Phrases:
         return re.compile(self.alternatives(name), re.IGNORECASE | re.MULTILINE)
 
 
-PHRASES = Phrases("petition.smtp", "refusals.txt")
+PHRASES = Phrases("smtp/refusals.txt")
 
 
 class Cause(Enum):
