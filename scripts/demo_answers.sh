@@ -3,7 +3,14 @@ set -eu
 petition=$1 folder=$2 python=$3
 
 show() {
-    echo "\$ petition $*"
+    printf '$ petition'
+    for word; do  # as it can be typed
+        case $word in
+            *[!A-Za-z0-9./_-]*) printf " '%s'" "$word" ;;
+            *) printf ' %s' "$word" ;;
+        esac
+    done
+    echo
     "$petition" -C "$folder" "$@"
     echo
 }
