@@ -55,6 +55,104 @@ class Verified:
     faults: list[str] = field(default_factory=list)  # what differs; none: the pack is intact
 
 
+def write_evidence(log: Log, path: Path) -> str:
+    """Write all that a log can prove into a new file, and return its seal.
+
+    PackRefused if the file exists already, LogUnusable if a copy's bytes are not those sent.
+    """
+    campaign = log.campaign_id or ""
+    with log.at_one_moment():
+        [last] = log.rows("evidence_until")
+        until = str(last["until"] or "")
+        return write_pack(path, campaign, until, _entries(log, campaign, until))
+
+
+def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:
+    if log.rehearses:
+        yield REHEARSAL, [b"This was a rehearsal: nobody received anything.\n"]
+    readme = packaged("report/README.txt").format(campaign=campaign, until=until)
+    yield "README.txt", [readme.encode()]
+    yield "timeline.txt", _timeline(log)
+    letters = frozen_letters(log)
+    yield "letters.jsonl", _lines(
+        {"letter": one.letter, "revision": one.revision, "hash": one.hash,
+         "frozen_at": one.frozen_at.isoformat()}
+        for one in letters
+    )  # fmt: skip
+    for one in letters:
+        yield f"frozen/{one.letter}.{one.revision}.json", [one.document.encode()]
+    yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
+    yield "events.jsonl", _lines(log.rows("evidence_events"))
+    yield "answers.jsonl", _lines(log.rows("evidence_answers"))
+    yield "erasures.jsonl", _lines(
+        {"letter": one.letter, "revision": one.revision, "at": one.at,
+         "hash_before": one.before, "hash_after": one.after}
+        for one in rehashed(log)
+    )  # fmt: skip
+    yield "mails.jsonl", _lines(_mail(row) for row in log.rows("evidence_mails"))
+    for row in log.rows("evidence_bytes"):
+        if hashlib.sha256(row["bytes"]).hexdigest() != row["sha256"]:
+            raise LogUnusable(
+                f"the bytes of copy {row['id']} are not those whose SHA-256 the log has",
+                "Somebody has changed the log: compare it with a copy of it",
+            )
+        yield _file_of(row), [row["bytes"]]
+    for row in log.rows("evidence_mails"):
+        if row["bytes"]:
+            yield f"mails/{row['id']}.eml", [row["bytes"]]
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    return (f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
+
+
+def _copy(row: dict[str, Any]) -> dict[str, Any]:
+    has_bytes, erased_at = row.pop("has_bytes"), row.pop("erased_at")
+    return row | {
+        "file": _file_of(row) if has_bytes and row["sha256"] else None,
+        "erased_at": None if has_bytes else erased_at,
+    }
+
+
+def _file_of(row: dict[str, Any]) -> str:
+    return f"letters/{row['letter']}/{row['revision']}/{row['id']}.eml"
+
+
+def _mail(row: dict[str, Any]) -> dict[str, Any]:
+    data = row.pop("bytes")
+    # In the log a mail is known by its bytes with LF; here the hash of the entry itself counts.
+    return row | {"file": f"mails/{row['id']}.eml" if data else None}
+
+
+def _timeline(log: Log) -> Iterator[bytes]:
+    answered = sorted(log.rows("evidence_answers"), key=lambda row: str(row["at"]))
+    forgotten = "a name was forgotten; hashed again"
+    parts = (
+        ((row["at"], _event_line(row)) for row in log.rows("evidence_events")),
+        ((row["at"], _answer_line(row)) for row in answered),
+        ((one.at, f"{one.letter}, revision {one.revision}: {forgotten}") for one in rehashed(log)),
+    )
+    for at, line in heapq.merge(*parts, key=lambda one: one[0]):
+        yield f"{at[:19].replace('T', ' ')}  {UNSEEN.sub('?', line)}\n".encode()
+
+
+def _event_line(row: dict[str, Any]) -> str:
+    before, after = row["from_state"], row["to_state"]
+    step = after if before is None else f"{before} -> {after}"
+    step = "bytes erased" if before == after else step
+    codes = (row["reply_code"], row["enhanced_code"], row["reply"])
+    said = " ".join(str(part) for part in codes if part)
+    told = "; ".join(filter(None, (row["reason"], said, row["server"])))
+    return f"{row['letter']} to {row['mailbox']}: {step}{f' ({told})' if told else ''}"
+
+
+def _answer_line(row: dict[str, Any]) -> str:
+    about = f" on {row['demand']}" if row["demand"] else ""
+    quote = f": “{row['quote']}”" if row["quote"] else ""
+    who = f"{row['mailbox']} on {row['letter']}, by {row['channel']}"
+    return f"{who}: {row['status']}{about}{quote}"
+
+
 def write_pack(
     path: Path, campaign: str, until: str, entries: Iterable[tuple[str, Iterable[bytes]]]
 ) -> str:
@@ -273,101 +371,3 @@ def _info(name: str) -> zipfile.ZipInfo:
     info.create_system = 3  # Unix, on every system
     info.external_attr = (stat.S_IFREG | 0o600) << 16
     return info
-
-
-def write_evidence(log: Log, path: Path) -> str:
-    """Write all that a log can prove into a new file, and return its seal.
-
-    PackRefused if the file exists already, LogUnusable if a copy's bytes are not those sent.
-    """
-    campaign = log.campaign_id or ""
-    with log.at_one_moment():
-        [last] = log.rows("evidence_until")
-        until = str(last["until"] or "")
-        return write_pack(path, campaign, until, _entries(log, campaign, until))
-
-
-def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterable[bytes]]]:
-    if log.rehearses:
-        yield REHEARSAL, [b"This was a rehearsal: nobody received anything.\n"]
-    readme = packaged("report/README.txt").format(campaign=campaign, until=until)
-    yield "README.txt", [readme.encode()]
-    yield "timeline.txt", _timeline(log)
-    letters = frozen_letters(log)
-    yield "letters.jsonl", _lines(
-        {"letter": one.letter, "revision": one.revision, "hash": one.hash,
-         "frozen_at": one.frozen_at.isoformat()}
-        for one in letters
-    )  # fmt: skip
-    for one in letters:
-        yield f"frozen/{one.letter}.{one.revision}.json", [one.document.encode()]
-    yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
-    yield "events.jsonl", _lines(log.rows("evidence_events"))
-    yield "answers.jsonl", _lines(log.rows("evidence_answers"))
-    yield "erasures.jsonl", _lines(
-        {"letter": one.letter, "revision": one.revision, "at": one.at,
-         "hash_before": one.before, "hash_after": one.after}
-        for one in rehashed(log)
-    )  # fmt: skip
-    yield "mails.jsonl", _lines(_mail(row) for row in log.rows("evidence_mails"))
-    for row in log.rows("evidence_bytes"):
-        if hashlib.sha256(row["bytes"]).hexdigest() != row["sha256"]:
-            raise LogUnusable(
-                f"the bytes of copy {row['id']} are not those whose SHA-256 the log has",
-                "Somebody has changed the log: compare it with a copy of it",
-            )
-        yield _file_of(row), [row["bytes"]]
-    for row in log.rows("evidence_mails"):
-        if row["bytes"]:
-            yield f"mails/{row['id']}.eml", [row["bytes"]]
-
-
-def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    return (f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
-
-
-def _copy(row: dict[str, Any]) -> dict[str, Any]:
-    has_bytes, erased_at = row.pop("has_bytes"), row.pop("erased_at")
-    return row | {
-        "file": _file_of(row) if has_bytes and row["sha256"] else None,
-        "erased_at": None if has_bytes else erased_at,
-    }
-
-
-def _file_of(row: dict[str, Any]) -> str:
-    return f"letters/{row['letter']}/{row['revision']}/{row['id']}.eml"
-
-
-def _mail(row: dict[str, Any]) -> dict[str, Any]:
-    data = row.pop("bytes")
-    # In the log a mail is known by its bytes with LF; here the hash of the entry itself counts.
-    return row | {"file": f"mails/{row['id']}.eml" if data else None}
-
-
-def _timeline(log: Log) -> Iterator[bytes]:
-    answered = sorted(log.rows("evidence_answers"), key=lambda row: str(row["at"]))
-    forgotten = "a name was forgotten; hashed again"
-    parts = (
-        ((row["at"], _event_line(row)) for row in log.rows("evidence_events")),
-        ((row["at"], _answer_line(row)) for row in answered),
-        ((one.at, f"{one.letter}, revision {one.revision}: {forgotten}") for one in rehashed(log)),
-    )
-    for at, line in heapq.merge(*parts, key=lambda one: one[0]):
-        yield f"{at[:19].replace('T', ' ')}  {UNSEEN.sub('?', line)}\n".encode()
-
-
-def _event_line(row: dict[str, Any]) -> str:
-    before, after = row["from_state"], row["to_state"]
-    step = after if before is None else f"{before} -> {after}"
-    step = "bytes erased" if before == after else step
-    codes = (row["reply_code"], row["enhanced_code"], row["reply"])
-    said = " ".join(str(part) for part in codes if part)
-    told = "; ".join(filter(None, (row["reason"], said, row["server"])))
-    return f"{row['letter']} to {row['mailbox']}: {step}{f' ({told})' if told else ''}"
-
-
-def _answer_line(row: dict[str, Any]) -> str:
-    about = f" on {row['demand']}" if row["demand"] else ""
-    quote = f": “{row['quote']}”" if row["quote"] else ""
-    who = f"{row['mailbox']} on {row['letter']}, by {row['channel']}"
-    return f"{who}: {row['status']}{about}{quote}"

@@ -28,42 +28,6 @@ from petition.template.fields import SIGNATORY_FIELDS
 _EVERY_ROW = Reading(hidden="include", is_search=True)
 _TEXTS = ("*.csv", "petition.toml", "letters/*.md")
 
-
-class Trace(NamedTuple):
-    """A line that names a person."""
-
-    file: str
-    line: int  # from 1, or the row of a spreadsheet
-    by_name: bool  # only by name: it could be a namesake
-    cells: dict[str, str]  # the row of a list of people
-
-
-def traces(root: Path, settings: Settings, person: erasure.Redaction) -> list[Trace]:
-    """Every line of people files, letters and petition.toml that names a person."""
-    lists = dict.fromkeys(settings.people.values())
-    found = [trace for file in lists for trace in _in_list(root, file, person)]
-    for pattern in _TEXTS:
-        for path in sorted(root.glob(pattern)):
-            file = path.relative_to(root).as_posix()
-            if file not in lists:
-                text = read_text(root, file, []) or ""
-                for line, content in enumerate(text.split("\n"), 1):
-                    if person.names_them(content):
-                        found.append(Trace(file, line, not person.has_address(content), {}))
-    return found
-
-
-def _in_list(root: Path, file: str, person: erasure.Redaction) -> Iterator[Trace]:
-    table = open_table(root, file, [], _EVERY_ROW)
-    if table is None:
-        return
-    for row in table.rows():
-        # The address as it is written, and as it is sent: the domain may be spelled in two ways.
-        whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
-        if person.names_them(whole):
-            yield Trace(file, row.line, not person.has_address(whole), row.cells)
-
-
 _MAILDIR = ("new", "cur", "tmp")
 
 
@@ -248,3 +212,38 @@ def _readable(row: dict[str, object]) -> dict[str, object]:
             except UnicodeDecodeError:
                 found[name] = f"base64:{b64encode(value).decode('ascii')}"
     return found
+
+
+class Trace(NamedTuple):
+    """A line that names a person."""
+
+    file: str
+    line: int  # from 1, or the row of a spreadsheet
+    by_name: bool  # only by name: it could be a namesake
+    cells: dict[str, str]  # the row of a list of people
+
+
+def traces(root: Path, settings: Settings, person: erasure.Redaction) -> list[Trace]:
+    """Every line of people files, letters and petition.toml that names a person."""
+    lists = dict.fromkeys(settings.people.values())
+    found = [trace for file in lists for trace in _in_list(root, file, person)]
+    for pattern in _TEXTS:
+        for path in sorted(root.glob(pattern)):
+            file = path.relative_to(root).as_posix()
+            if file not in lists:
+                text = read_text(root, file, []) or ""
+                for line, content in enumerate(text.split("\n"), 1):
+                    if person.names_them(content):
+                        found.append(Trace(file, line, not person.has_address(content), {}))
+    return found
+
+
+def _in_list(root: Path, file: str, person: erasure.Redaction) -> Iterator[Trace]:
+    table = open_table(root, file, [], _EVERY_ROW)
+    if table is None:
+        return
+    for row in table.rows():
+        # The address as it is written, and as it is sent: the domain may be spelled in two ways.
+        whole = "\n".join([*row.cells.values(), addr_spec_in(row.cells.get("email", "")) or ""])
+        if person.names_them(whole):
+            yield Trace(file, row.line, not person.has_address(whole), row.cells)
