@@ -20,6 +20,7 @@ _LINE = 500  # characters of a line that are compared with patterns
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|^\u1427$", re.MULTILINE)
 _RULE = re.compile(r"[ >]{0,9}(?:[-_]{3,200}|[*=~#+]{2,200})\s*$")
 _CONTACT = re.compile(r"@|://|\bwww\.|\+?\(?\d[\d ()/.-]{6,40}")
+_NO_CONTACT = re.compile(r"^[*•-] |^(?!.{0,500}://).{0,500}[.,;:!?…。！？]$")
 _SENTENCE = re.compile(r"[.,;:!?…。！？]$")
 
 _DIVIDER = pattern("divider")
@@ -209,7 +210,8 @@ def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare:
     wrote = _WROTE.search(line)
     if is_bare:
         return bool(who and date and ((wrote and time) or (is_marked and line[:1].isdigit())))
-    if who and (_WHO_WROTE.search(line) or (date and (is_marked or wrote))):
+    is_opened = bool(_OPENING.match(line))
+    if who and (_WHO_WROTE.search(line) or (date and (is_marked or (wrote and is_opened)))):
         return True
     if who and date and time:
         is_ours = any(f"@{domain}" in line.lower() for domain in domains)
@@ -217,7 +219,7 @@ def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare:
     if is_marked:
         name = line.split()[:-1]
         is_name = 1 <= len(name) <= 5 and all(word[0].isupper() for word in name)
-        return bool(wrote and (who or date or time or is_name or _OPENING.match(line)))
+        return bool(wrote and (who or date or time or is_name or is_opened))
     return bool(wrote and date and time)
 
 
@@ -275,7 +277,9 @@ def _is_contact(lines: list[str], at: int) -> bool:
     """Whether what follows a rule is who somebody is, and not more of what they say."""
     rest = [line.strip() for line in lines[at + 1 : at + 20] if line.strip()]
     rest = list(takewhile(lambda line: not line.startswith(">"), rest))
-    if len(rest) > 8 or any(_SENTENCE.search(line) and "://" not in line for line in rest):
+    above = lines[at - 1].strip()
+    is_underline = lines[at].strip()[:1] not in "-_" or abs(len(above) - len(lines[at].strip())) < 3
+    if is_underline or len(rest) > 8 or any(map(_NO_CONTACT.search, rest)):
         return False
-    is_name = len(rest) <= 3 and lines[at - 1 : at] == [""] and bool(rest)
-    return any(map(_CONTACT.search, rest)) or (is_name and bool(lines[at + 1].strip()))
+    is_name = 1 <= len(rest) <= 3 and not above and lines[at + 1].strip()
+    return bool(is_name or any(map(_CONTACT.search, rest)))
