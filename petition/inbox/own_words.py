@@ -186,13 +186,10 @@ def _attribution(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
         if is_bare and not _BARE_END.search(line):
             continue
         dated = [one for one in range(span) if _DATE.search(lines[at + one])]
-        if dated:
-            first, last = lines[at], lines[at + dated[-1]]
-            is_split = _ADDRESS.search(first) and not _ADDRESS.search(last)
-            is_program = _WROTE.search(first) or not _SENTENCE.search(first.rstrip())
-            begins_here = dated[-1] == 0 or (is_split and is_program)
+        if dated and dated[-1]:
+            begins_here = _begins_above_its_date(lines[at], lines[at + dated[-1]])
         else:
-            begins_here = number == 1 or _OPENING.match(joined)
+            begins_here = bool(dated or number == 1 or _OPENING.match(joined))
         is_marked = _is_marked(lines, at + span)
         said = joined[:_ATTRIBUTION]
         if begins_here and _announces(said, domains, is_marked=is_marked, is_bare=is_bare):
@@ -200,6 +197,16 @@ def _attribution(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
         if not is_bare:
             return 0
     return 0
+
+
+def _begins_above_its_date(first: str, dated: str) -> bool:
+    """Whether an attribution begins at a line before the one with its date, as a name may."""
+    if first.rstrip().endswith("<"):
+        return True
+    is_another = _OPENING.match(dated) and dated.strip()[:1].isupper()
+    if is_another or not _ADDRESS.search(first) or _ADDRESS.search(dated):
+        return False
+    return bool(_WROTE.search(first) or not _SENTENCE.search(first.rstrip()))
 
 
 def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare: bool) -> bool:
@@ -215,7 +222,7 @@ def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare:
         return True
     if who and date and time:
         is_ours = any(f"@{domain}" in line.lower() for domain in domains)
-        return is_ours or bool(_ADDRESS_END.search(line))
+        return bool(wrote or is_ours or _ADDRESS_END.search(line))
     if is_marked:
         name = line.split()[:-1]
         is_name = 1 <= len(name) <= 5 and all(word[0].isupper() for word in name)

@@ -178,15 +178,17 @@ FILLED = {
 
 
 def replies() -> list[pytest.ParameterSet]:
+    text = REPLIES.read_text(encoding="utf-8")
+    for mark, filling in FILLED.items():
+        text = text.replace(mark, filling)
     found = []
-    for reply in re.split("^%% ", REPLIES.read_text(encoding="utf-8"), flags=re.MULTILINE)[2:]:
-        name, known, text, words = re.fullmatch(
-            r"(.+)\n(?:%! (.+)\n)?((?s:.*))\n%=\n((?s:.*))", reply
-        ).groups()
-        for mark, filling in FILLED.items():
-            text = text.replace(mark, filling)
-        marks = [pytest.mark.xfail(strict=True, reason=known)] if known else []
-        found.append(pytest.param("HTML" in name, text, words, id=name, marks=marks))
+    for reply in re.split("^%% ", text, flags=re.MULTILINE)[2:]:
+        head, _, words = reply.partition("\n%=\n")
+        name, body = head.split("\n", 1)
+        known = re.match("%! (.+)\n", body)
+        marks = [pytest.mark.xfail(strict=True, reason=known[1])] if known else []
+        body = body[known.end() :] if known else body
+        found.append(pytest.param("HTML" in name, body, words, id=name, marks=marks))
     return found
 
 
