@@ -101,7 +101,7 @@ def _slips_in(copy: CheckedCopy, text: LetterText, columns: Mapping[str, str]) -
     for words in (None, *copy.text().split("\n\n")):
         for found in _CELL_DATE.finditer(words or ""):
             if found[1] in columns.values():  # not {{ today.iso }}
-                slip = Slip(*found.span(), "a date from a cell is shown as 2026-01-31", _WRITE_DATE)
+                slip = Slip(*found.span(), *_SHOWN_DATE)
                 line = _line_of(slip, words or "", text)
                 yield Problem(text.file, line, slip.what, slip.hint, Level.WARNING)
         for slip in slips_of(copy.subject if words is None else words, text.language):
@@ -138,7 +138,10 @@ _LINK = re.compile(r"\bhttps?:[^\s<>\u201c\u201d\"]+", re.IGNORECASE)
 _LINK_END = ".,;:!?)]}’”»'*_"
 _STRAY_MARK = re.compile(r"(?<=[^\W_])[)”»’]? +(?:,(?!\d)|\.(?![.\w]))(?=\s|$)", re.MULTILINE)
 _CELL_DATE = re.compile(rf"{MARK_BEGIN}(\d{{4}}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?){MARK_END}")
-_WRITE_DATE = "Write it in the letter's language, such as {{ recipient.since | date }}"
+_SHOWN_DATE = (
+    "a date from a cell is shown in the form 2026-01-31",
+    "To write it in the letter's language, put | date behind the field",
+)
 _EMPTY_BRACKETS = re.compile(r"(?<!\w)\([ \xa0]*\)")
 _EMPTY_FIELD = re.compile(
     r"(?P<before>(?:^|[ \xa0(“«„‘]))\x02\x03(?P<after>(?:[ \xa0]?[,;:!?.](?=\s|$)|[ \xa0]|[)”»’]))",

@@ -70,6 +70,9 @@ def check(
         else:
             output.problems(found)
             _sum_up(inspection)
+            if errors := inspection.online_errors:  # the last word, even if the files are ready
+                said = f"{output.count(errors, 'error')} online: letters may not arrive."
+                output.say(said, "bold")
             if inspection.is_rehearsal:
                 place.say_rehearsal()
     if inspection.is_refused:
@@ -335,8 +338,6 @@ def _who_had(log: Log, name: str, revision: int) -> set[str]:
 def _sum_up(inspection: Inspection) -> None:
     for line in inspection.fallbacks:
         output.say(line)
-    if online := inspection.online_errors:
-        output.say(f"{output.count(online, 'error')} online: letters may not arrive.", "bold")
     errors, warnings = inspection.errors, inspection.warnings
     warned = f", {output.count(warnings, 'warning')}" if warnings else ""
     if errors:
