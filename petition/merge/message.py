@@ -140,6 +140,7 @@ class Merger:
         self._cc = frozen.copied("cc")
         self._bcc = frozen.copied("bcc")
         self._copied = {folded(one.addr_spec) for one in (*self._cc, *self._bcc)}
+        self.left_out: set[str] = set()  # who must not be in cc of a row, folded
         self._languages = frozen.languages
         self._texts: dict[str, LoadedText] = {}
         self._attachments = Attachments(frozen, files or Files(Path()))
@@ -177,6 +178,10 @@ class Merger:
         are checked.
         """
         return self._make(person, self._copy_for(person, revision), revision, date, full=full)[0]
+
+    def own_cc(self, person: Person) -> tuple[Mailbox, ...]:
+        """Who is in cc of a person's copy because the row says so."""
+        return self._own_cc(person, self._text_for(person))
 
     def subject(self, person: Person) -> str:
         """The subject of a person's copy."""
@@ -260,7 +265,7 @@ class Merger:
         if not loaded.cc:
             return ()
         own = {folded(one.addr_spec): one for one in reversed(loaded.copied(person))}
-        known = {*self._copied, folded(person.mailbox.addr_spec)}
+        known = {*self._copied, *self.left_out, folded(person.mailbox.addr_spec)}
         found = tuple(one for key, one in reversed(own.items()) if key not in known)
         if len(found) + len(self._copied) > COPIES_LIMIT:
             what = f"the row adds {len(found)} addresses in cc"

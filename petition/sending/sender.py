@@ -10,16 +10,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from petition.address import Mailbox
+from petition.address import Mailbox, folded
 from petition.campaign.people import Person
 from petition.errors import LogForked, LogUnusable, MergeHindered, MergeRefused, PetitionError
 from petition.merge.message import Email, Merger
 from petition.outbox.enqueue import ListedRow
+from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import WAITING, Reason, State
@@ -420,11 +422,22 @@ class Mailer:
         return connection.ahead.outgoing if connection.ahead else None
 
     async def _provided_letter(self, connection: Connection, copy: Copy) -> MergedCopy | None:
+        if self._merger.frozen.cc_fields:
+            await self._leave_out_of_cc(copy)
         if self._provide is None:
             return self._merged_letter(connection, copy)
         async with self._providing:
             await self._provide(copy)
             return self._merged_letter(connection, copy)
+
+    async def _leave_out_of_cc(self, copy: Copy) -> None:
+        """Leave out whom the row names in cc and who left since the copy was queued."""
+        with suppress(MergeRefused):  # merging says so again
+            boxes = [one.addr_spec for one in self._merger.own_cc(person_of(copy))]
+            barred = await self._run.ask(
+                lambda log: [folded(one) for one in boxes if is_suppressed(log, one)]
+            )
+            self._merger.left_out.update(barred)
 
     def _merged_letter(self, connection: Connection, copy: Copy) -> MergedCopy | None:
         date = copy.letter_date or self._date_now()  # set at the first attempt and then kept

@@ -253,3 +253,25 @@ def test_a_letter_that_another_version_began_is_finished_as_it_was(
     campaign.petition("send", "open-letter", "--yes", "--again", status=0)
     sent = list((tmp_path / "outbox/new").iterdir())
     assert sum(b"<i>Older</i>" not in one.read_bytes() for one in sent) == 3
+
+
+def test_whoever_left_is_left_out_of_cc_of_a_copy_that_was_attempted(
+    campaign: SmallCampaign, server: CountingServer
+):
+    import sqlite3
+
+    copied = 'to: recipients\ncc: ["{{ recipient.town }}"]'
+    campaign.change("letters/open-letter.md", "to: recipients", copied)
+    campaign.change("letters/open-letter.md", ' of {{ recipient.town or "our town" }}', "")
+    campaign.list_people("p1", "p2", p1="Jo <Jo@y.example>; al@y.example", p2="al@y.example")
+    server.answers = {"p1": "451 4.7.1 later"}
+    campaign.petition("send", "open-letter", "--yes", status=3)
+    campaign.petition("suppress", "jo@y.example", status=0)
+    campaign.list_people("p1", "p2", p2="al@y.example")
+    server.answers = {}
+    with sqlite3.connect(campaign.root / "petition.db") as connection:
+        connection.execute("UPDATE copy SET due_at = '2020-01-01T00:00:00.000Z'")
+    connection.close()
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert b"\r\nCc: al@y.example\r\n" in server.last["p1@x.example"]
+    assert server.accepted == {"p1@x.example": 1, "p2@x.example": 1, "al@y.example": 2}
