@@ -1,4 +1,4 @@
-"""In which encoding a file was saved: by its marks, its bytes, or by the words that they make."""
+"""In which encoding a file was saved: by its marks, its bytes, or the words that they spell."""
 
 import codecs
 import re
@@ -55,7 +55,7 @@ _ALPHABETS = list(map(frozenset, _KNOWN["alphabets"].values()))
 
 
 class EncodingUnclear(PetitionError):
-    """What a file seems to be saved in makes no words of its bytes."""
+    """Read in the likeliest encoding, a file has no real words."""
 
     def __init__(self, guess: Encoding, words: list[bytes]) -> None:
         offers = _offers(words)
@@ -86,7 +86,7 @@ def find_encoding(path: Path, declared: Encoding | None = None) -> Encoding:
     """The encoding that a file was most likely saved in; reads it once, in pieces.
 
     It is `declared` if it is neither UTF-8 nor UTF-16; without that it is guessed, and
-    EncodingUnclear raised if the guess makes no words.
+    EncodingUnclear raised if that gives no real words.
     """
     decoder, is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
     words: list[bytes] = []
