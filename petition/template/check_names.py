@@ -12,7 +12,7 @@ from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import nearest, nearest_hint
 from petition.campaign.signatories import Signatory
 from petition.template import sandbox
-from petition.template.error_texts import SLIPS
+from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import ANSWER_FIELDS, DEMAND_FIELDS, SIGNATORY_FIELDS, ValueRefused
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
 
@@ -29,7 +29,7 @@ _JINJAS = frozenset({"range", "loop", "true", "false"})
 # Of Jinja's tests those that a letter has a use for.
 _TESTS = ("defined", "divisibleby", "even", "in", "lower", "number", "odd", "string", "upper")
 
-SAYS_ABSENT = frozenset(one["what"] for one in SLIPS["absent"].values())
+SAYS_ABSENT = frozenset(one["what"] for one in ERROR_TEXTS["absent"].values())
 
 # Filters that leave the things in a list as they are.
 _SAME_THINGS = frozenset(
@@ -63,7 +63,7 @@ def check_statements(tree: nodes.Template, report: Report) -> bool:
     found = [*sandbox.captures(tree), *((node.lineno, "autoescape") for node in escaping)]
     for line, keyword in found:
         what = f"{_SHOWN.get(keyword, f'{{% {keyword} %}}')} cannot be used in a letter"
-        report(line, what, SLIPS["statements"][keyword], keyword)
+        report(line, what, ERROR_TEXTS["statements"][keyword], keyword)
     return not (others or found)
 
 
@@ -142,7 +142,7 @@ class NameCheck:
                 self._unknown_name(name.name, name.lineno, made)
 
     def _unknown_name(self, name: str, line: int, made: set[str]) -> None:
-        if absent := SLIPS["absent"].get(name):
+        if absent := ERROR_TEXTS["absent"].get(name):
             self.report(line, absent["what"], absent["hint"], name)
         elif name in self.known.get("recipient", ()):
             what = f"there is no {name} on its own"

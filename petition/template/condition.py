@@ -15,7 +15,7 @@ from petition.campaign.people import Person
 from petition.campaign.tables import yes_or_no
 from petition.errors import ConditionRefused, PetitionError, UsageError
 from petition.template.check_names import compared_with_numbers, nearest_of
-from petition.template.error_texts import SLIPS
+from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import Named
 from petition.template.sandbox import (
     ROW,
@@ -179,7 +179,7 @@ class Condition:
             return self._refused("something is missing at its end", _HINT, len(self._text))
         sign = (re.match(r"\w+|.|$", self._text[at:]) or [""])[0]
         what = f"{sign or 'its end'} is unexpected here"
-        return self._refused(what, SLIPS["condition"].get(sign, _HINT), at)
+        return self._refused(what, ERROR_TEXTS["condition"].get(sign, _HINT), at)
 
     def _refused(self, what: str, hint: str, at: int) -> ConditionRefused:
         return ConditionRefused(f"{_OPTION}: {what}", hint, self._text, at)

@@ -37,9 +37,9 @@ _TAG = re.compile(
 )
 _TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 # What authors get wrong, and what is said about it.
-SLIPS = packaged_toml("template/slips.toml")
+ERROR_TEXTS = packaged_toml("template/error_texts.toml")
 _OF_TAGS = [
-    (re.compile(one["pattern"]), one["what"], one.get("hint", "")) for one in SLIPS["slips"]
+    (re.compile(one["pattern"]), one["what"], one.get("hint", "")) for one in ERROR_TEXTS["tags"]
 ]
 
 
@@ -110,7 +110,7 @@ def _slip(tag: re.Match[str], line: int) -> TemplateFault | None:
         if found := pattern.search(plain):
             mark = found["mark"]
             at = line + plain.count("\n", 0, found.start("mark"))
-            foreign = (said for signs, said in SLIPS["foreign"].items() if mark[0] in signs)
+            foreign = (said for signs, said in ERROR_TEXTS["foreign"].items() if mark[0] in signs)
             said = hint.replace("{}", mark) or next(foreign)
             return TemplateFault(what.format(mark), said, mark, at)
     word = _keyword(tag)

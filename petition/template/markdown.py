@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink
 
 from petition.campaign.names import quoted
-from petition.template.error_texts import SLIPS
+from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import ValueRefused
 from petition.template.tags import TAG, Marked, Role, fault_of, without_reserved
 
@@ -93,7 +93,9 @@ DEPTH_LIMIT = 50
 
 
 # What to write instead of an element of HTML.
-_INSTEAD_OF_HTML = {name: hint for names, hint in SLIPS["html"].items() for name in names.split()}
+_INSTEAD_OF_HTML = {
+    name: hint for names, hint in ERROR_TEXTS["html"].items() for name in names.split()
+}
 # ![words](path): the path may have blanks, and is not in angle brackets.
 _PICTURE = re.compile(r"!\[((?:\\.|[^\[\]\\])*)\]\(((?:[^()<>\n]|\([^()\n]*\))+)\)")
 _TITLED = re.compile(r"""\s(?:".*"|'.*')$""")
