@@ -58,7 +58,7 @@ _WRAPPED = 4  # lines that an attribution goes over at most
 def own_words(mail: MailPart) -> str:
     """What the sender of a mail wrote themselves, from its text, else from its HTML."""
     ours = [found[0] for found in _ADDRESS.finditer(mail.headers.text("to")[:2_000])]
-    domains = tuple({one.rpartition("@")[2].lower().rstrip(".") for one in ours[:20]})
+    domains = tuple({one.rpartition("@")[2].lower().rstrip(".") for one in ours[:20]} - {""})
     words = (own_lines(text, domains) for text in _texts(mail))
     return "\n\n".join(filter(None, words))
 
@@ -183,7 +183,7 @@ def _attribution(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
         line = _RUN_ON.sub(r"\1", whole)
         joined = f"{joined} {line.strip()}".strip()
         is_bare = not _END.search(line)
-        if is_bare and not _BARE_END.search(line):
+        if is_bare and not (_DATE.search(joined) and _BARE_END.search(line[-120:])):
             continue
         dated = [one for one in range(span) if _DATE.search(lines[at + one])]
         if dated and dated[-1]:
