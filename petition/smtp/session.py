@@ -33,51 +33,6 @@ from petition.smtp.transaction import (
     WireError,
 )
 
-
-class StartTlsGuard(asyncio.Protocol):
-    """Records what a transport receives before its protocol gets it, until TLS replaces it.
-
-    A server sends nothing between its reply to STARTTLS and TLS. Anything there was injected by
-    somebody else, to be taken for a part of what follows (CVE-2011-0411).
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._protocol = cast("asyncio.Protocol", transport.get_protocol())
-        self._said = b""
-        transport.set_protocol(self)
-
-    @property
-    def is_one_reply(self) -> bool:
-        """Whether one reply came in and nothing else."""
-        parser = ReplyParser()
-        try:
-            replies = list(parser.feed(self._said))
-        except WireError:
-            return False
-        return len(replies) == 1 and not parser.is_midway
-
-    def data_received(self, data: bytes) -> None:
-        """Record and pass on."""
-        self._said += data
-        self._protocol.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """Pass on."""
-        return self._protocol.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Pass on."""
-        self._protocol.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Pass on."""
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass on."""
-        self._protocol.resume_writing()
-
-
 DOT_SECONDS = 600.0  # RFC 5321 4.5.3.2.6
 QUIT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
@@ -85,6 +40,8 @@ CLOSE_SECONDS = 1.0
 # The name in EHLO if there is no better one (RFC 5321 4.1.3): this machine's name stays private.
 # Gmail's relay refuses it and wants the sender's domain.
 NAMELESS = "[127.0.0.1]"
+
+T = TypeVar("T")
 
 
 class Transaction(NamedTuple):
@@ -264,6 +221,50 @@ async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
         await smtp.ehlo()
 
 
+class StartTlsGuard(asyncio.Protocol):
+    """Records what a transport receives before its protocol gets it, until TLS replaces it.
+
+    A server sends nothing between its reply to STARTTLS and TLS. Anything there was injected by
+    somebody else, to be taken for a part of what follows (CVE-2011-0411).
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._protocol = cast("asyncio.Protocol", transport.get_protocol())
+        self._said = b""
+        transport.set_protocol(self)
+
+    @property
+    def is_one_reply(self) -> bool:
+        """Whether one reply came in and nothing else."""
+        parser = ReplyParser()
+        try:
+            replies = list(parser.feed(self._said))
+        except WireError:
+            return False
+        return len(replies) == 1 and not parser.is_midway
+
+    def data_received(self, data: bytes) -> None:
+        """Record and pass on."""
+        self._said += data
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass on."""
+        return self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass on."""
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass on."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on."""
+        self._protocol.resume_writing()
+
+
 def _saying(smtp: aiosmtplib.SMTP, server: Server) -> Say:
     async def say(*words: bytes) -> tuple[int, bytes]:
         with _as_trouble(server, Stage.AUTH):
@@ -331,9 +332,6 @@ def _offers(smtp: aiosmtplib.SMTP) -> Offers:
 def _system_trust() -> ssl.SSLContext:
     """Certificates and host names are always verified; loading them takes some 20 ms."""
     return ssl.create_default_context()
-
-
-T = TypeVar("T")
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
