@@ -26,131 +26,8 @@ from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, read_on
 from petition.errors import PetitionError, Problem
 
-TomlPath = tuple[str | int, ...]
-
-# Texts and comments, in which line breaks and brackets do not count; then those that do.
-_TOKEN = re.compile(
-    r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*'''
-    r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
-    re.DOTALL,
-)
-
-# tomllib's memory grows with the square of a dotted key's length: a small file could take it all.
-_LONG_KEY = re.compile(
-    r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){20}""", re.ASCII
-)
-
-
-class TomlRefused(PetitionError):
-    """A text is not TOML: where reading failed, if that is known, and why."""
-
-    def __init__(self, line: int | None, reason: str, hint: str | None = None) -> None:
-        hint = hint or "Fix the syntax; strings need quotes"
-        super().__init__(f"this is not TOML: {reason}", hint)
-        self.line = line
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """The document of a TOML text."""
-    if long_key := _LONG_KEY.search(text):
-        raise TomlRefused(text.count("\n", 0, long_key.start()) + 1, "a key has too many parts")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise TomlRefused(None, "it is nested too deeply") from None
-    except ValueError as why:  # its own error, and an integer with too many digits
-        raise _refusal(text, str(why)) from None
-
-
-class TomlLines:
-    """The line of each table and key of a TOML text."""
-
-    def __init__(self, text: str = "") -> None:
-        self._lines: dict[TomlPath, int] = {}
-        table: TomlPath = ()
-        for line, statement in _statements(text):
-            paths = list(_paths(parse_toml(statement)))
-            if statement.startswith("["):
-                table = paths[-1]
-            else:
-                paths = [table + path for path in paths]
-            for path in paths:
-                self._lines.setdefault(path, line)
-
-    def line_of(self, path: TomlPath) -> int | None:
-        """The line of a key or table such as `("smtp", "port")`, or else of the table around it."""
-        for length in range(len(path), 0, -1):
-            if line := self._lines.get(path[:length]):
-                return line
-        return None
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each table header and each assignment, with the line that it begins in."""
-    start, line, depth = 0, 1, 0
-    text += "\n"
-    for token in _TOKEN.finditer(text):
-        depth += (token["open"] is not None) - (token["close"] is not None)
-        if token["end"] is None or depth > 0:
-            continue
-        statement = text[start : token.end()].strip()
-        if statement and not statement.startswith("#"):
-            yield line, statement
-        line += text.count("\n", start, token.end())
-        start = token.end()
-
-
-def _paths(document: dict[str, Any]) -> Iterator[TomlPath]:
-    for key, value in document.items():
-        yield (key,)
-        if isinstance(value, dict):
-            for inner in _paths(value):
-                yield (key, *inner)
-
-
-def _refusal(text: str, message: str) -> TomlRefused:
-    place = r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)"
-    found = re.fullmatch(place, message, re.DOTALL)
-    if not found:
-        return TomlRefused(None, message)
-    line = int(found[2]) if found[2] else text.rstrip("\n").count("\n") + 1
-    # A table or key is shown as TOML has it, not as tomllib's tuple.
-    keys = re.compile(r"\('([^()]*)',?\)")
-    reason = keys.sub(lambda shown: "[{}]".format(shown[1].replace("', '", ".")), found[1])
-    shown = text.split("\n")[line - 1]
-    hint = curly_hint(shown, shown[int(found[3] or 0) - 1 :][:1])
-    return TomlRefused(line, reason[:1].lower() + reason[1:], hint)
-
-
 _LIMIT = 50_000  # characters; ten times the longest petition.toml that makes sense
 _SECRETS = {"password", "passwd", "secret", "token"}
-
-
-def _take_secrets(
-    table: dict[str, Any], path: tuple[str, ...], lines: TomlLines
-) -> Iterator[tuple[int | None, str, str, str]]:
-    """Remove what looks like a secret: its line and key, and what to say about it."""
-    for key, value in list(table.items()):
-        if isinstance(value, dict):
-            yield from _take_secrets(value, (*path, key), lines)
-        elif key.lower() in _SECRETS:
-            what = f"{quoted(key)}{_place(path)} is a secret and does not belong in this file"
-            yield lines.line_of((*path, key)), key, what, _hint_secret(path, key)
-            del table[key]
-
-
-def _place(table: KeyPath) -> str:
-    return f" in [{'.'.join(map(str, table))}]" if table else ""
-
-
-def _hint_secret(path: tuple[str, ...], key: str) -> str:
-    table = ".".join(path) or "smtp"
-    command = "token_command" if key.lower() == "token" else "password_command"
-    hint = f"Remove it, change it, and name a {command} in [{table}] that prints it"
-    if (table, command) == ("smtp", "password_command"):
-        hint += ", or set the environment variable PETITION_SMTP_PASSWORD"
-    return hint
-
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _LISTS = {"recipients": "recipients.csv", "signatories": "signatories.csv"}
@@ -427,6 +304,53 @@ class Settings(SettingsTable):
         return self.people.reading if isinstance(self.people, Lists) else Reading()
 
 
+TomlPath = tuple[str | int, ...]
+
+# Texts and comments, in which line breaks and brackets do not count; then those that do.
+_TOKEN = re.compile(
+    r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*'''
+    r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
+    re.DOTALL,
+)
+
+# tomllib's memory grows with the square of a dotted key's length: a small file could take it all.
+_LONG_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){20}""", re.ASCII
+)
+
+
+class TomlRefused(PetitionError):
+    """A text is not TOML: where reading failed, if that is known, and why."""
+
+    def __init__(self, line: int | None, reason: str, hint: str | None = None) -> None:
+        hint = hint or "Fix the syntax; strings need quotes"
+        super().__init__(f"this is not TOML: {reason}", hint)
+        self.line = line
+
+
+class TomlLines:
+    """The line of each table and key of a TOML text."""
+
+    def __init__(self, text: str = "") -> None:
+        self._lines: dict[TomlPath, int] = {}
+        table: TomlPath = ()
+        for line, statement in _statements(text):
+            paths = list(_paths(parse_toml(statement)))
+            if statement.startswith("["):
+                table = paths[-1]
+            else:
+                paths = [table + path for path in paths]
+            for path in paths:
+                self._lines.setdefault(path, line)
+
+    def line_of(self, path: TomlPath) -> int | None:
+        """The line of a key or table such as `("smtp", "port")`, or else of the table around it."""
+        for length in range(len(path), 0, -1):
+            if line := self._lines.get(path[:length]):
+                return line
+        return None
+
+
 _STAND_INS: dict[tuple[str, ...], Any] = {
     ("campaign",): {"title": "untitled"},
     ("campaign", "title"): "untitled",
@@ -479,3 +403,78 @@ def stand_in_settings(languages: list[str]) -> Settings:
     """Settings for finding problems in other files when petition.toml cannot be read."""
     about = {"title": "untitled", "languages": ["en", *languages]}
     return Settings.model_validate({"campaign": about, "sender": _STAND_INS["sender",]})
+
+
+def _take_secrets(
+    table: dict[str, Any], path: tuple[str, ...], lines: TomlLines
+) -> Iterator[tuple[int | None, str, str, str]]:
+    """Remove what looks like a secret: its line and key, and what to say about it."""
+    for key, value in list(table.items()):
+        if isinstance(value, dict):
+            yield from _take_secrets(value, (*path, key), lines)
+        elif key.lower() in _SECRETS:
+            what = f"{quoted(key)}{_place(path)} is a secret and does not belong in this file"
+            yield lines.line_of((*path, key)), key, what, _hint_secret(path, key)
+            del table[key]
+
+
+def _place(table: KeyPath) -> str:
+    return f" in [{'.'.join(map(str, table))}]" if table else ""
+
+
+def _hint_secret(path: tuple[str, ...], key: str) -> str:
+    table = ".".join(path) or "smtp"
+    command = "token_command" if key.lower() == "token" else "password_command"
+    hint = f"Remove it, change it, and name a {command} in [{table}] that prints it"
+    if (table, command) == ("smtp", "password_command"):
+        hint += ", or set the environment variable PETITION_SMTP_PASSWORD"
+    return hint
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document of a TOML text."""
+    if long_key := _LONG_KEY.search(text):
+        raise TomlRefused(text.count("\n", 0, long_key.start()) + 1, "a key has too many parts")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TomlRefused(None, "it is nested too deeply") from None
+    except ValueError as why:  # its own error, and an integer with too many digits
+        raise _refusal(text, str(why)) from None
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Each table header and each assignment, with the line that it begins in."""
+    start, line, depth = 0, 1, 0
+    text += "\n"
+    for token in _TOKEN.finditer(text):
+        depth += (token["open"] is not None) - (token["close"] is not None)
+        if token["end"] is None or depth > 0:
+            continue
+        statement = text[start : token.end()].strip()
+        if statement and not statement.startswith("#"):
+            yield line, statement
+        line += text.count("\n", start, token.end())
+        start = token.end()
+
+
+def _paths(document: dict[str, Any]) -> Iterator[TomlPath]:
+    for key, value in document.items():
+        yield (key,)
+        if isinstance(value, dict):
+            for inner in _paths(value):
+                yield (key, *inner)
+
+
+def _refusal(text: str, message: str) -> TomlRefused:
+    place = r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)"
+    found = re.fullmatch(place, message, re.DOTALL)
+    if not found:
+        return TomlRefused(None, message)
+    line = int(found[2]) if found[2] else text.rstrip("\n").count("\n") + 1
+    # A table or key is shown as TOML has it, not as tomllib's tuple.
+    keys = re.compile(r"\('([^()]*)',?\)")
+    reason = keys.sub(lambda shown: "[{}]".format(shown[1].replace("', '", ".")), found[1])
+    shown = text.split("\n")[line - 1]
+    hint = curly_hint(shown, shown[int(found[3] or 0) - 1 :][:1])
+    return TomlRefused(line, reason[:1].lower() + reason[1:], hint)
