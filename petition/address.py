@@ -141,7 +141,9 @@ def clean_name(name: str) -> str:
     trimmed = name.strip(" ")
     if not trimmed.isprintable() and (unseen := UNSEEN.search(trimmed)):
         code = f"U+{ord(unseen.group()):04X}"
-        raise AddressRefused(f"the name holds the unseen character {code}", "Type the name again")
+        raise AddressRefused(
+            f"the name contains the invisible character {code}", "Type the name again"
+        )
     return trimmed
 
 

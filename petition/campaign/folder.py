@@ -228,7 +228,7 @@ def _markdown_files(root: Path, problems: list[Problem]) -> list[str]:
     for name in names:
         right = _MISNAMED.sub(".md", name)
         if right not in names and not name.startswith("."):
-            what, hint = "is not read as a letter, for its name", f'Rename it to "{right}"'
+            what, hint = "is not read as a letter, because of its name", f'Rename it to "{right}"'
             problems.append(Problem(f"{LETTERS_FOLDER}/{name}", None, what, hint))
     return [name for name in names if name.endswith(".md") and not name.startswith(".")]
 

@@ -97,8 +97,11 @@ def test_an_obscured_address_gets_its_own_sentence(folder, problems, word):
         ("kim,Kim,", 'email: "kim" is not a mail address: An email address must have an @-sign'),
         (",Kim,", "email: the address is empty"),
         ("x" * 400 + "@a.example,Kim,", "email: the address has 410 characters"),
-        ('a@b.example,"Kim\nBcc: x@y.example",', "the name holds the unseen character U+000A"),
-        ("a@b.example,Kim\u202e,", "the name holds the unseen character U+202E"),
+        (
+            'a@b.example,"Kim\nBcc: x@y.example",',
+            "the name contains the invisible character U+000A",
+        ),
+        ("a@b.example,Kim\u202e,", "the name contains the invisible character U+202E"),
         ("a@b.example,Kim,Russian", 'language: "Russian" is not a language tag'),
     ],
 )

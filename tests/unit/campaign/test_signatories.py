@@ -56,7 +56,7 @@ def test_consent_is_never_assumed(folder, problems, content):
             "Kim,,[email protected],,",
             'email: "[email protected]" is what a web page shows',
         ),
-        ('"Kim\nLee",,,,', "the name holds the unseen character U+000A"),
+        ('"Kim\nLee",,,,', "the name contains the invisible character U+000A"),
     ],
 )
 def test_an_unclear_row_is_told_and_the_others_are_read(folder, problems, row, what):
