@@ -1,5 +1,6 @@
 """Checks a letter without its list: its sender, cc, dates, event; what bulk mail needs."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from importlib.resources import files
@@ -69,7 +70,7 @@ def is_live(server: Server | None) -> bool:
 
 
 def unchanged(campaign: Campaign, letter: Letter, server: Server | None) -> Iterator[Problem]:
-    """What of a letter's files is still, byte for byte, what `petition init` wrote."""
+    """What of a letter's files still says, word for word, what `petition init` wrote."""
     texts = list(letter.files.values())
     if DEMANDS in set().union(*map(names_in, letter.texts.values())):
         texts.append(f"{LETTERS_FOLDER}/{DEMANDS}.md")
@@ -91,7 +92,10 @@ def _is_from_init(root: Path, name: str) -> bool:
     if not (file.is_file() and path.is_file()):
         return False
     content = file.read_bytes()
-    return path.stat().st_size == len(content) and path.read_bytes() == content
+    if path.stat().st_size > 2 * len(content):
+        return False
+    # An editor may have changed its line ends, or put a mark before it.
+    return path.read_bytes().removeprefix(BOM_UTF8).split() == content.split()
 
 
 def refused_by(server: Server | None, mailbox: Mailbox) -> str | None:

@@ -60,6 +60,9 @@ def test_the_letter_of_init_cannot_go_out(tmp_path: Path):
     mine = "letters/open-letter.md: is as petition init wrote it"
     assert mine in elsewhere.petition("check", status=1).out
     assert mine in elsewhere.petition("send", "open-letter", "--yes", status=1).err
+    letter = tmp_path / "letters/open-letter.md"  # as Notepad saves it
+    letter.write_bytes(b"\xef\xbb\xbf" + letter.read_bytes().replace(b"\n", b"\r\n"))
+    assert mine in elsewhere.petition("check", status=1).out
     place.change("letters/open-letter.md", "Harbour Library", "Mill Library")
     assert mine not in elsewhere.petition("check", status=1).out
 
