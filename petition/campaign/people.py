@@ -96,12 +96,6 @@ class PeopleList:
         what, line = " and ".join(parts), self.table.header_line
         return Problem(self.file, line, what, hint, Level.NOTE) if parts else None
 
-    def rows(self) -> Iterator[Person]:
-        """The people whose rows are right, one at a time, whatever is wrong with the others."""
-        judge = ListJudge(self)
-        for rows in self.table.blocks():
-            yield from judge(rows)[0]
-
     def person_of(self, row: TableRow) -> Person:
         """The person of a row; RowRefused if it cannot be used."""
         fields = row.cells

@@ -47,126 +47,21 @@ _MOST_AT_ONCE = 500  # clicks in one commit
 _LINE_BYTES = 200  # of a noted click, which has 33
 _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
-
-def is_token(text: str) -> bool:
-    """Whether a text has the form of a token, in either case."""
-    return _TOKEN.fullmatch(text.lower()) is not None
-
-
-def copy_with(log: Log, token: str) -> Copy | None:
-    """The copy that an unsubscribe token was made for, in either case; None: unknown."""
-    return copies_with(log, [token])[0]
-
-
-def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
-    """The same for many tokens, in one query."""
-    small = [token.lower() for token in tokens]
-    selectors = [selector_of(token) for token in small if is_token(token)]
-    signer, campaign = Signer(log.key), log.campaign_id or ""
-    found: dict[str, list[tuple[Identity, Copy]]] = {}
-    for copy in copies_of(log.database.all("copies_by_selector", {"selectors": selectors})):
-        identity = Identity(campaign, copy.letter, copy.revision, copy.spelling)
-        selector = selector_of(signer.unsubscribe_token(identity))
-        found.setdefault(selector, []).append((identity, copy))
-    return [
-        next(
-            (copy for one, copy in found.get(selector_of(token), ()) if signer.proves(token, one)),
-            None,
-        )
-        for token in small
-    ]
-
-
-def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
-    """Suppress the mailboxes that tokens were made for; returns their copies, None: unknown."""
-    with log.writing():
-        make_inbound_indexes(log.database)
-        copies = copies_with(log, tokens)
-        stop_writing(log, [copy.mailbox for copy in copies if copy], Reason.OPTED_OUT)
-    return copies
-
-
-# ---- clicks that wait for the log in a file, a token a line
-
-
-def note(file: Path, tokens: Sequence[str]) -> Sequence[None]:
-    """Append tokens to a file and sync it, so that they cannot be lost; OSError if that fails."""
-    # A crash may have left half a line, which must not spoil the next one.
-    lines = "".join(f"\n{token}\n" for token in tokens).encode()
-    while True:
-        opened = _open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        try:
-            # Without waiting: a file that was renamed to be counted stays locked for long.
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(opened, file):
-                _append(opened, lines)
-                sync(file.parent)
-                return [None] * len(tokens)
-        except BlockingIOError:
-            time.sleep(0.002)
-        finally:
-            os.close(opened)
-
-
-def _append(opened: int, lines: bytes) -> None:
-    if os.fstat(opened).st_size > _MOST_BYTES:
-        raise OSError(errno.EFBIG, "too many clicks wait for the log")
-    while lines:
-        lines = lines[os.write(opened, lines) :]
-    os.fsync(opened)
-
-
-def count_noted(log: Log, file: Path) -> int:
-    """Count the clicks noted in a file, if any, and remove it; returns how many are known."""
-    found = 0
-    taken = _taken(file)
-    # What an earlier count left comes first.
-    for path in (taken, file):
-        with suppress(FileNotFoundError), os.fdopen(_open(path, os.O_RDONLY), "rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX)
-            if path == file:
-                if taken.exists() or not _is_at(opened.fileno(), file):
-                    continue  # another process counts
-                file.rename(taken)
-            lines = iter(partial(opened.readline, _LINE_BYTES), b"")
-            tokens = filter(is_token, (line.decode("ascii", "replace").strip() for line in lines))
-            while some := list(islice(tokens, _MOST_AT_ONCE)):
-                copies = leave_all(log, some)
-                found += sum(copy is not None for copy in copies)
-            if _is_at(opened.fileno(), taken):
-                taken.unlink()
-    return found
-
-
-def waits(file: Path) -> bool:
-    """Whether clicks that were noted in a file have yet to be counted."""
-    return file.exists() or _taken(file).exists()
-
-
-def _taken(file: Path) -> Path:
-    return file.with_name(f"{file.name}.counting")
-
-
-def _open(path: Path, flags: int) -> int:
-    """Open a file of our own, following no link and waiting for no pipe."""
-    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise OSError(errno.EINVAL, "it is not a file", str(path))
-    return opened
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    return False
-
-
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
 WAITS = "waits"  # until its copy is no longer in hand
 _REPLY_LENGTH = 500
 _CLOCK_WAS_AHEAD = timedelta(days=30)
 _TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with a timer gave
+
+# Of a mail from somebody who was forgotten only its digest is kept, so that it is read once.
+_NOBODY: dict[str, Any] = {
+    **dict.fromkeys(("message_id", "sender", "subject", "words"), ""),
+    "recipient": None,
+    "reason": "forgotten",
+}
+_MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
+_BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,12 +382,118 @@ def _light(mail: Received) -> Received:
     return replace(mail, data=b"")
 
 
-# Of a mail from somebody who was forgotten only its digest is kept, so that it is read once.
-_NOBODY: dict[str, Any] = {
-    **dict.fromkeys(("message_id", "sender", "subject", "words"), ""),
-    "recipient": None,
-    "reason": "forgotten",
-}
-_MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
-_BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# ---- people who leave, by their tokens
+
+
+def is_token(text: str) -> bool:
+    """Whether a text has the form of a token, in either case."""
+    return _TOKEN.fullmatch(text.lower()) is not None
+
+
+def copy_with(log: Log, token: str) -> Copy | None:
+    """The copy that an unsubscribe token was made for, in either case; None: unknown."""
+    return copies_with(log, [token])[0]
+
+
+def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
+    """The same for many tokens, in one query."""
+    small = [token.lower() for token in tokens]
+    selectors = [selector_of(token) for token in small if is_token(token)]
+    signer, campaign = Signer(log.key), log.campaign_id or ""
+    found: dict[str, list[tuple[Identity, Copy]]] = {}
+    for copy in copies_of(log.database.all("copies_by_selector", {"selectors": selectors})):
+        identity = Identity(campaign, copy.letter, copy.revision, copy.spelling)
+        selector = selector_of(signer.unsubscribe_token(identity))
+        found.setdefault(selector, []).append((identity, copy))
+    return [
+        next(
+            (copy for one, copy in found.get(selector_of(token), ()) if signer.proves(token, one)),
+            None,
+        )
+        for token in small
+    ]
+
+
+def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
+    """Suppress the mailboxes that tokens were made for; returns their copies, None: unknown."""
+    with log.writing():
+        make_inbound_indexes(log.database)
+        copies = copies_with(log, tokens)
+        stop_writing(log, [copy.mailbox for copy in copies if copy], Reason.OPTED_OUT)
+    return copies
+
+
+# ---- clicks that wait for the log in a file, a token a line
+
+
+def note(file: Path, tokens: Sequence[str]) -> Sequence[None]:
+    """Append tokens to a file and sync it, so that they cannot be lost; OSError if that fails."""
+    # A crash may have left half a line, which must not spoil the next one.
+    lines = "".join(f"\n{token}\n" for token in tokens).encode()
+    while True:
+        opened = _open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            # Without waiting: a file that was renamed to be counted stays locked for long.
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(opened, file):
+                _append(opened, lines)
+                sync(file.parent)
+                return [None] * len(tokens)
+        except BlockingIOError:
+            time.sleep(0.002)
+        finally:
+            os.close(opened)
+
+
+def _append(opened: int, lines: bytes) -> None:
+    if os.fstat(opened).st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "too many clicks wait for the log")
+    while lines:
+        lines = lines[os.write(opened, lines) :]
+    os.fsync(opened)
+
+
+def count_noted(log: Log, file: Path) -> int:
+    """Count the clicks noted in a file, if any, and remove it; returns how many are known."""
+    found = 0
+    taken = _taken(file)
+    # What an earlier count left comes first.
+    for path in (taken, file):
+        with suppress(FileNotFoundError), os.fdopen(_open(path, os.O_RDONLY), "rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            if path == file:
+                if taken.exists() or not _is_at(opened.fileno(), file):
+                    continue  # another process counts
+                file.rename(taken)
+            lines = iter(partial(opened.readline, _LINE_BYTES), b"")
+            tokens = filter(is_token, (line.decode("ascii", "replace").strip() for line in lines))
+            while some := list(islice(tokens, _MOST_AT_ONCE)):
+                copies = leave_all(log, some)
+                found += sum(copy is not None for copy in copies)
+            if _is_at(opened.fileno(), taken):
+                taken.unlink()
+    return found
+
+
+def waits(file: Path) -> bool:
+    """Whether clicks that were noted in a file have yet to be counted."""
+    return file.exists() or _taken(file).exists()
+
+
+def _taken(file: Path) -> Path:
+    return file.with_name(f"{file.name}.counting")
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a file of our own, following no link and waiting for no pipe."""
+    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return opened
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False

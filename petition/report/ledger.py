@@ -117,11 +117,6 @@ class Ledger:
         """The answers that nobody has classified."""
         return ((entry, answer) for entry in self.entries for answer in entry.standing.pending)
 
-    @property
-    def stalls(self) -> Iterator[tuple[Entry, Answer]]:
-        """The answers that put it off, person by person."""
-        return ((entry, answer) for entry in self.entries for answer in entry.standing.stalls)
-
 
 def ledger(log: Log, letter: str) -> Ledger | None:
     """The answers to a letter and to those that follow it; None: it was never queued."""

@@ -151,7 +151,7 @@ def test_the_list_streams(folder, problems):
     folder.write(FILE, f"email\n{rows}broken\n")
     people = open_people(folder.root, FILE, problems)
     assert len(next(people.table.blocks())) < 1000
-    assert len(list(people.rows())) == 3000
+    assert len(judged(people, problems)) == 3000
 
 
 LIST = """id,email
