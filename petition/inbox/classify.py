@@ -253,14 +253,21 @@ def feedback_report(mail: MailPart) -> Headers | None:
 _ADDRESS = pattern("unsubscribe address")
 _UNSUBSCRIBE_SUBJECT = pattern("unsubscribe subject")
 _ASKS = pattern("unsubscribe request")
+# What gateways and replies put before a subject: [EXT], ***SPAM***, Re:
+_BEFORE_SUBJECT = re.compile(
+    r"^(?:\s*(?:\[[^\]]{0,40}\]|\*{2,5}[\w -]{1,30}\*{2,5}|(?:re|fwd?|aw|wg|sv|antw|отв)\s*:))+\s*",
+    re.IGNORECASE,
+)
 
 
 def _unsubscribe(mail: MailPart) -> Finding | None:
     """A request for no more letters; quoted words do not count."""
     words = own_words(mail)
+    subject = mail.headers.text("subject")[:300]
+    bare = _BEFORE_SUBJECT.sub("", subject)
     if _is_to_unsubscribe(mail):
         reason = "it was sent to the address for that"
-    elif _UNSUBSCRIBE_SUBJECT.match(mail.headers.text("subject")[:300]) and len(words) < 200:
+    elif _UNSUBSCRIBE_SUBJECT.match(bare) and (len(words) < 200 if bare == subject else not words):
         reason = "its subject asks for it"
     elif words and len(words) < 300 and _ASKS.fullmatch(words):
         reason = "its own words ask for it"

@@ -133,3 +133,22 @@ def test_words_tell_an_answer_that_a_program_carries_from_its_own(carrier: str, 
     header = f"From: k@kaz.example\nSubject: Re: Water\nIn-Reply-To: <1@x>\n{CARRIED_BY[carrier]}"
     mail = f"{header}\nContent-Type: text/plain; charset=utf-8\n\n{words}\n"
     assert explain(mail.encode()).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "words"),
+    [
+        ("unsubscribe", "***SPAM*** Re: [EXT] Unsubscribe", ""),
+        ("unsubscribe", "AW: unsubscribe", "> Dear Kim"),
+        ("answer", "Re: unsubscribe", "We agree."),
+        ("unsubscribe", "Re: Water", "Bitte tragen Sie mich aus dem Verteiler aus."),
+        ("unsubscribe", "Re: Water", "Désinscrivez-moi."),
+        ("unsubscribe", "Re: Water", "No me escriban más, gracias"),
+        ("answer", "Re: Water", "I do not want to unsubscribe."),
+    ],
+)
+def test_a_request_to_leave_is_known_by_its_subject_or_its_words(
+    kind: str, subject: str, words: str
+):
+    head = f"From: k@kaz.example\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8"
+    assert explain(f"{head}\n\n{words}\n".encode()).kind == kind
