@@ -308,6 +308,7 @@ _BY_WORDS = {
 _BY_VAGUE_WORDS = {"loop": Cause.LOOP, "expired": Cause.EXPIRED, "policy": Cause.POLICY}
 _ENHANCED_ANYWHERE = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 _VAGUE_CODE = re.compile(r"[245]\.(?:0\.\d+|\d+\.0)")
+_TO_ONE = re.compile(r"\bto (?:this|that|the same) (?:recipient|user|mail ?box|address)\b")
 _OF_SENDING = re.compile(r"\b(?:sen[dt]|sending|sender|outgoing|outbound|you|your)\b")
 _LENGTH = 6_000  # characters that are compared
 
@@ -340,8 +341,9 @@ def names_domain(words: str, domains: Iterable[str]) -> bool:
 def names_limit(words: str) -> bool:
     """Whether a server says that we send too much, and so would refuse the next letter too."""
     text = _one_line(words)
-    is_theirs = _limit("limit of a mailbox").search(text) and not _OF_SENDING.search(text)
-    return bool(_limit("sending limit").search(text) and not is_theirs)
+    if not _limit("sending limit").search(text) or _TO_ONE.search(text):
+        return False
+    return not _limit("limit of a mailbox").search(text) or bool(_OF_SENDING.search(text))
 
 
 @cache

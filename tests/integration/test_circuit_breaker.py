@@ -367,6 +367,7 @@ def test_a_limit_that_stays_ends_the_run_with_advice(tmp_path: Path, said: str):
         "452 4.2.0 Mailbox has too many messages",
         "450 4.7.1 recipient has exceeded the hourly limit of incoming mail",
         "550 5.2.3 too many messages for this user",
+        "450 4.7.1 You have sent too many messages to this recipient",
     ],
 )
 def test_a_mailbox_that_takes_no_more_stops_nobody_else(tmp_path: Path, said: str):
