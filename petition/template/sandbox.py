@@ -148,7 +148,7 @@ class Operations:
             ROUNDS: self._rounds,
             WEIGHED: self._weighed,
             PAID: self._budget.spend,
-            SAYS_YES: yes_or_no,
+            SAYS_YES: _says_yes,
             "join": self._join,
             "limit": self._limit,
             "list": self._list,
@@ -473,7 +473,15 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
 
 # Filters after which a cell is still a text.
-_TEXT_FILTERS = frozenset({"capitalize", "lower", "string", "title", "trim", "upper"})
+def _says_yes(value: Value) -> bool:
+    """Whether a cell says yes; what stands in for an empty one counts as any value does."""
+    said = yes_or_no(value) if isinstance(value, str) else None
+    return bool(value) if said is None else said
+
+
+_TEXT_FILTERS = frozenset(
+    {"capitalize", "d", "default", "lower", "string", "title", "trim", "upper"}
+)
 
 
 def column_of(node: nodes.Node, columns: Container[str] = ()) -> str:
@@ -501,13 +509,25 @@ def bare_conditions(
     places: list[tuple[nodes.Node, str]] = [(one, "test") for one in nodes_of(tree, kinds)]
     places += [(one, "node") for one in nodes_of(tree, nodes.Not)]
     places += [(one, "left") for one in nodes_of(tree, nodes.And)]
+    renamed = {
+        id(name): column
+        for block in nodes_of(tree, nodes.With)
+        for target, value in zip(block.targets, block.values, strict=True)
+        if (column := column_of(value, columns)) and isinstance(target, nodes.Name)
+        for name in block.find_all(nodes.Name)
+        if name.name == target.name and name.ctx == "load"
+    }
     seen: set[tuple[int, str]] = set()
     while places:
         owner, field = places.pop(0)
         test = getattr(owner, field)
         if isinstance(test, nodes.And | nodes.Or):
             places += [(test, "left"), (test, "right")]
-        elif test and (id(owner), field) not in seen and (column := column_of(test, columns)):
+        elif (
+            test
+            and (id(owner), field) not in seen
+            and (column := renamed.get(id(test)) or column_of(test, columns))
+        ):
             seen.add((id(owner), field))
             yield owner, field, column
 

@@ -8,6 +8,7 @@ from petition.address import Mailbox
 from petition.campaign.people import Person
 from petition.errors import ConditionRefused, UsageError, sentence
 from petition.template.condition import Condition
+from petition.template.sandbox import bare_conditions, tree_of
 
 FIELDS = {"country": "GB", "language": "en", "age": "30", "tag_list": "vip, press", "town": ""}
 ANN = Person("people.csv", 7, 6, "", Mailbox("Ann", "ann@x.example"), "en", FIELDS)
@@ -157,7 +158,8 @@ def chosen(text, *cells, block=1):
     ],
 )
 def test_a_cell_by_itself_counts_as_all_cells_of_its_column_do(cells, expected, block):
-    for text in ("age", "recipient.age|trim", "country == 'GB' and (age or not country)"):
+    also = ("recipient.age|trim", "age|default('')", "country == 'GB' and (age or not country)")
+    for text in ("age", *also):
         assert chosen(text, *cells, block=block) == expected
     others = [at for at in range(len(cells)) if at not in expected]
     assert chosen("not age", *cells, block=block) == others
@@ -172,3 +174,27 @@ def test_cells_of_both_kinds_are_refused_with_a_row_of_each(cells):
         chosen("country and age", *cells)
     assert 'age == "yes"' in refusal.value.hint
     assert chosen('age == "yes"', *cells) == [at for at, one in enumerate(cells) if one == "yes"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% if recipient.vip|d(false) %}x{% endif %}",
+        "{% with v = recipient.vip|trim %}{{ v }}{% if v %}x{% endif %}{% endwith %}",
+        "{{ 'x' if recipient['vip'] else 'y' }}",
+    ],
+)
+def test_a_cell_is_a_condition_by_another_name_and_with_a_default_too(text):
+    assert [column for _, _, column in bare_conditions(tree_of(text))] == ["vip"]
+
+
+def test_a_name_from_another_part_of_the_letter_is_no_cell():
+    text = "{% with v = recipient.vip %}{{ v }}{% endwith %}"
+    text += "{% for v in demands %}{{ v and 1 }}{% endfor %}"
+    assert list(bare_conditions(tree_of(text))) == []
+
+
+def test_what_stands_in_for_an_empty_cell_counts_as_any_value_does():
+    assert chosen("age|default(1, true)", "yes", "no", "") == [0, 2]
+    assert chosen("age|default('any', true)", "yes", "no", "") == [0, 2]
+    assert chosen("age|default(false, true)", "yes", "no", "") == [0]
