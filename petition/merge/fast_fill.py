@@ -18,10 +18,16 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from petition.campaign.tables import yes_or_no
 from petition.errors import PetitionError
 from petition.template.fields import EmptyCell, Value, ValueRefused, is_printable, printed
-from petition.template.sandbox import FAULTS, SAYS_YES, LetterEnvironment, can_grow, captures
+from petition.template.sandbox import (
+    FAULTS,
+    SAYS_YES,
+    LetterEnvironment,
+    can_grow,
+    captures,
+    says_yes,
+)
 from petition.template.tags import FILTERS, Template
 
 # With an escaped dot at its beginning and a soft line break at its end a line has at most 76.
@@ -190,7 +196,7 @@ class Forms:
         text = "".join(named)
         if not (text.isprintable() or is_printable(text)):  # the one is Python's, and much faster
             return None
-        says = [yes_or_no(cells[column]) for column in self._yes_no]
+        says = [says_yes(cells[column]) for column in self._yes_no]
         return (*map(bool, map(str.strip, named)), *says)
 
     def _form_of(self, shape: Shape) -> "Form | None":

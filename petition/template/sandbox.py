@@ -7,6 +7,7 @@ Only what is listed here exists in a letter. `safe` does not: it would let a cel
 does `random`: a preview would not be what is sent.
 """
 
+from collections import Counter
 from collections.abc import (
     Callable,
     Collection,
@@ -148,7 +149,7 @@ class Operations:
             ROUNDS: self._rounds,
             WEIGHED: self._weighed,
             PAID: self._budget.spend,
-            SAYS_YES: _says_yes,
+            SAYS_YES: says_yes,
             "join": self._join,
             "limit": self._limit,
             "list": self._list,
@@ -473,7 +474,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
 
 # Filters after which a cell is still a text.
-def _says_yes(value: Value) -> bool:
+def says_yes(value: Value) -> bool:
     """Whether a cell says yes; what stands in for an empty one counts as any value does."""
     said = yes_or_no(value) if isinstance(value, str) else None
     return bool(value) if said is None else said
@@ -509,14 +510,7 @@ def bare_conditions(
     places: list[tuple[nodes.Node, str]] = [(one, "test") for one in nodes_of(tree, kinds)]
     places += [(one, "node") for one in nodes_of(tree, nodes.Not)]
     places += [(one, "left") for one in nodes_of(tree, nodes.And)]
-    renamed = {
-        id(name): column
-        for block in nodes_of(tree, nodes.With)
-        for target, value in zip(block.targets, block.values, strict=True)
-        if (column := column_of(value, columns)) and isinstance(target, nodes.Name)
-        for name in block.find_all(nodes.Name)
-        if name.name == target.name and name.ctx == "load"
-    }
+    renamed = _cells_by_other_names(tree, columns)
     seen: set[tuple[int, str]] = set()
     while places:
         owner, field = places.pop(0)
@@ -530,6 +524,29 @@ def bare_conditions(
         ):
             seen.add((id(owner), field))
             yield owner, field, column
+
+
+def _cells_by_other_names(tree: nodes.Node, columns: Container[str]) -> dict[int, str]:
+    """The columns of names that `set` and `with` give to cells, by the identity of their nodes."""
+    bindings: list[tuple[nodes.Node, nodes.Node, nodes.Node]] = [
+        (block, target, value)
+        for block in nodes_of(tree, nodes.With)
+        for target, value in zip(block.targets, block.values, strict=True)
+    ]
+    bound = Counter(one.name for one in nodes_of(tree, nodes.Name) if one.ctx != "load")
+    # What is set more than once may be a cell in one place only.
+    bindings += [
+        (tree, one.target, one.node)
+        for one in nodes_of(tree, nodes.Assign)
+        if isinstance(one.target, nodes.Name) and bound[one.target.name] == 1
+    ]
+    return {
+        id(name): column
+        for scope, target, value in bindings
+        if isinstance(target, nodes.Name) and (column := column_of(value, columns))
+        for name in scope.find_all(nodes.Name)
+        if name.name == target.name and name.ctx == "load"
+    }
 
 
 def count_yes_no(tree: nodes.Node, yes_no: Container[str], columns: Container[str] = ()) -> None:

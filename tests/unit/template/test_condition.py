@@ -181,6 +181,7 @@ def test_cells_of_both_kinds_are_refused_with_a_row_of_each(cells):
     [
         "{% if recipient.vip|d(false) %}x{% endif %}",
         "{% with v = recipient.vip|trim %}{{ v }}{% if v %}x{% endif %}{% endwith %}",
+        "{% set v = recipient.vip %}Dear{% if v and today %}x{% endif %}",
         "{{ 'x' if recipient['vip'] else 'y' }}",
     ],
 )
