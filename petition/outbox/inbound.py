@@ -59,6 +59,7 @@ _NOBODY: dict[str, Any] = {
     "recipient": None,
     "reason": "forgotten",
 }
+_WORDS_OF_A_REQUEST = 12  # to leave; who writes more has answered too
 _MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
 _BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -291,7 +292,9 @@ class Incoming:
         if mail.kind == "complaint" and is_theirs:
             return self._suppress(copy.mailbox, Reason.COMPLAINED)
         if mail.kind == "unsubscribe" and self._may_leave(mail, copy, matched_by):
-            return self._suppress(copy.mailbox, Reason.OPTED_OUT)
+            done = self._suppress(copy.mailbox, Reason.OPTED_OUT)
+            says_more = len(mail.words.split()) > _WORDS_OF_A_REQUEST
+            return (*done, *(self._answer(mail, copy, number, "unclassified") if says_more else ()))
         if mail.kind == "auto-reply" and not mail.is_notice:
             return self._answer(mail, copy, number, "acknowledged")
         if mail.kind in {"answer", "unsubscribe"}:

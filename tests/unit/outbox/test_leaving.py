@@ -136,3 +136,11 @@ def test_a_token_within_an_answer_takes_nobody_off_the_list(sent: Log, text: str
     mail = f"From: ann@x.example\r\nSubject: Re: open\r\n\r\n{words}".encode()
     (recorded,) = Incoming(sent).record([received(Fetched("1", mail), "maildir:x")])
     assert recorded.effects == ("unclassified",)
+
+
+def test_who_leaves_with_an_answer_has_answered_too(sent: Log):
+    words = "Please remove me. The council has voted on it in March, and will not change its mind."
+    mail = f"From: ann@x.example\r\nTo: bye+{token_for(sent, 'ann')}@x.example\r\n\r\n{words}"
+    (recorded,) = Incoming(sent).record([received(Fetched("1", mail.encode()), "maildir:x")])
+    assert recorded.effects == ("suppressed", "unclassified")
+    assert recorded.mail.words == words
