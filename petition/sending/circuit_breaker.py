@@ -8,7 +8,7 @@ after each episode, longer each time, and stops after the sixth in a row.
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.sending.rate_limit import SLOWED_SECONDS, Pace, provider_of
 from petition.smtp.login import OpeningTrouble
-from petition.smtp.replies import Outcome, Reply, Scope, Stage, Verdict, cause_of
+from petition.smtp.replies import Cause, Outcome, Reply, Scope, Stage, Verdict, cause_of
 
 
 class CopyResult(NamedTuple):
@@ -103,6 +103,7 @@ RESTS = (1, 5, 15, 30, 60)
 RETURNS = (2 * 60, 5 * 60, 10 * 60, 20 * 60, 30 * 60)
 REFUSALS_IN_A_ROW = 5  # of the message
 UNKNOWN_IN_A_ROW = 20  # recipients: a relay is broken, not the list
+PROVIDERS_IN_A_ROW = 3  # whose recipients are refused in the same words: the server means us
 _TAKING_KEPT = 100
 _FIRST = 20  # letters of a run: half of them refused for their recipients end it
 _ASK_AT = re.compile(r"\b(?:postmaster|abuse|support|help|helpdesk|admin)@\S+", re.IGNORECASE)
@@ -127,6 +128,8 @@ class CircuitBreaker:
         self._unknown = 0
         self._unknown_in_a_row = 0
         self._doubtful: list[str] = []
+        self._same_words = ""  # of refusals in a row, and the providers of their recipients
+        self._same_providers: set[str] = set()
 
     @property
     def is_calm(self) -> bool:
@@ -150,6 +153,18 @@ class CircuitBreaker:
         is_hopeless = not trouble.is_passing or not (self.has_opened or trouble.reply)
         if is_hopeless or self.troubles >= EPISODES_IN_A_ROW:
             self._result.trouble = trouble
+
+    def reconsider(self, verdict: Verdict, mailbox: str) -> Verdict:
+        """The verdict on a letter; on the server, where it says the same of several providers."""
+        words = _words_for_anybody(verdict)
+        if words != self._same_words:
+            self._same_words, self._same_providers = words, set()
+        if words:
+            self._same_providers.add(provider_of(mailbox.rpartition("@")[2].lower()))
+        if len(self._same_providers) < PROVIDERS_IN_A_ROW:
+            return verdict
+        reason = "the server refuses recipients of every provider in the same words"
+        return replace(verdict, outcome=Outcome.RELEASED, scope=Scope.SERVER, reason=reason)
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
         """Count what became of a letter, whose connection was opened in an episode."""
@@ -231,6 +246,22 @@ def _denies_mailbox(reply: Reply, mailbox: str) -> bool:
     if named and folded(mailbox) not in named:  # the sender's, or one that it is an alias of
         return False
     return code in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
+
+
+_ABOUT_ANYBODY = frozenset({Cause.SENDER, Cause.POLICY, Cause.EXPIRED, Cause.OTHER})
+_OF_ONE = re.compile(r"\S*@\S*|<[^>]*>|[\d.:]+")
+
+
+def _words_for_anybody(verdict: Verdict) -> str:
+    """What a server said in reply to RCPT, if it may be about all recipients; or ""."""
+    reply = verdict.reply
+    if reply is None or verdict.stage is not Stage.RCPT or not verdict.is_refusal:
+        return ""
+    if "greylist" in reply.text.lower() or verdict.scope is Scope.SERVER:
+        return ""
+    cause, _ = cause_of(reply.enhanced or "", reply.text)
+    words = " ".join(_OF_ONE.sub(" ", reply.text.lower()).split())
+    return f"{reply.code} {words}" if cause in _ABOUT_ANYBODY else ""
 
 
 def _is_refused_by_policy(verdict: Verdict) -> bool:

@@ -345,7 +345,10 @@ class Mailer:
                     partial(self._permit, connection, letter),
                     partial(self._following, connection),
                 )
-                await self._write_down(connection, letter, done)
+                verdict = self._breaker.reconsider(done.verdict, letter.copy.mailbox)
+                await self._write_down(connection, letter, done._replace(verdict=verdict))
+                if verdict.ends_connection:
+                    await connection.session.close()
                 if done.fault:
                     raise done.fault
         finally:

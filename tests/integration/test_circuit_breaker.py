@@ -389,6 +389,28 @@ def test_a_refusal_of_another_address_suppresses_nobody(tmp_path: Path):
     assert scene.suppressed() == ["p1@x.example"]
 
 
+@pytest.mark.parametrize("said", ["451 4.3.0 Please slow down", "550 Not today <{}>, goodbye"])
+def test_what_is_said_of_three_providers_in_a_row_is_about_us(tmp_path: Path, said: str):
+    scene = Scene(tmp_path, people=9)
+    rows = "".join(f"p{one},p{one}@{'abc'[one % 3]}.example,P{one},X\n" for one in range(9))
+    scene.campaign.write("recipients.csv", f"id,email,name,town\n{rows}")
+    refusals = [answer(said.format(f"p{one}")) for one in range(99)]
+    ending, _ = play(scene, {Phase.RCPT: [Act(), *refusals]})
+    assert ending.broken is not None
+    assert "sent" in scene.states
+    assert scene.states.count("queued") == 6  # the third of them, and all that follow
+    assert sum(copy.attempts for copy in scene.copies()) == 3
+
+
+def test_after_three_providers_the_run_goes_on_when_the_server_does(tmp_path: Path):
+    scene = Scene(tmp_path, people=9)
+    rows = "".join(f"p{one},p{one}@{'abc'[one % 3]}.example,P{one},X\n" for one in range(9))
+    scene.campaign.write("recipients.csv", f"id,email,name,town\n{rows}")
+    ending, _ = play(scene, {Phase.RCPT: [answer("451 4.3.0 Please slow down")] * 5})
+    assert not ending.is_over
+    assert scene.states.count("sent") == 7
+
+
 def test_words_about_us_outweigh_the_code_of_an_unknown_mailbox(tmp_path: Path):
     scene = Scene(tmp_path, people=5)
     words = ("550 5.1.1 your IP has a bad reputation", "550 5.1.1 account temporarily locked")
