@@ -204,19 +204,16 @@ class _Blocks:
         while block := self._stream.read(_BLOCK):
             block += self._stream.readline(_LINE_LIMIT)
             self.have_nul = self.have_nul or "\0" in block
-            if '" ' in block:
-                block = _BEHIND_QUOTE.sub(r"\1", block)
-            lines = StringIO(block, newline="")
             is_right = len(block) < _LINE_LIMIT and self._fault_in(block) is None
-            yield lines if is_right else self._until_fault(lines)
+            yield StringIO(_trimmed(block), newline="") if is_right else self._until_fault(block)
 
-    def _until_fault(self, lines: Iterable[str]) -> Iterator[str]:
-        for line in lines:
+    def _until_fault(self, block: str) -> Iterator[str]:
+        for line in StringIO(block, newline=""):
             if len(line) >= _LINE_LIMIT:
                 raise _Unreadable("this line is longer than 1,000,000 characters", _SAVE)
             if what := self._fault_in(line):
                 raise _Unreadable(what, HINT_ENCODING)
-            yield line
+            yield _trimmed(line)
 
     def _fault_in(self, text: str) -> str | None:
         """What is wrong with the bytes that a text was made of."""
@@ -229,3 +226,8 @@ class _Blocks:
             code = ord(wrong.group()) - 0xDC00
             return f"is not saved as UTF-8: it contains the byte 0x{code:02X}"
         return None
+
+
+def _trimmed(text: str) -> str:
+    """A text without the blanks between a closing quote and what ends its cell."""
+    return _BEHIND_QUOTE.sub(r"\1", text) if '" ' in text else text

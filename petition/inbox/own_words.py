@@ -223,11 +223,9 @@ def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare:
     if who and date and time:
         is_ours = any(f"@{domain}" in line.lower() for domain in domains)
         return bool(wrote or is_ours or _ADDRESS_END.search(line))
-    if is_marked:
-        name = line.split()[:-1]
-        is_name = 1 <= len(name) <= 5 and all(word[0].isupper() for word in name)
-        return bool(wrote and (who or date or time or is_name or is_opened))
-    return bool(wrote and date and time)
+    name = line.split()[:-1]
+    is_name = 1 <= len(name) <= 5 and all(word[0].isupper() for word in name)
+    return is_marked and bool(wrote and (who or date or time or is_name or is_opened))
 
 
 def _words_before(line: str) -> str:

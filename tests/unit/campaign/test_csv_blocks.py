@@ -40,6 +40,7 @@ def test_where_a_block_ends_makes_no_difference(tmp_path, monkeypatch, limit):
     @example(b"a,b\n", b"1,2\n3,\xff\n5,6\n")
     @example(b"a,b\n", b'1,2\n"3,4\n5,6\n')
     @example(b"a,b\n", b"1,2\n3,\0\n5,6\n")
+    @example(b"a,b\n", b'\nxxxxxxxxxa" a')
     def check(header, rows):
         (tmp_path / "list.csv").write_bytes(header + rows)
         whole = found_in(tmp_path, 1 << 16)

@@ -107,8 +107,14 @@ def test_answers_between_the_quoted_lines_are_kept():
     assert own_lines(text) == "No.\nNever."
 
 
-def test_a_letter_about_what_somebody_wrote_is_kept_whole():
-    text = "On Friday I was told what you wrote.\nFrom: here we go on.\nWe refuse."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "On Friday I was told what you wrote.\nFrom: here we go on.\nWe refuse.",
+        "On 5 May 2026 at 10:30 the council wrote:\n\nThe hall stays open.\n\nSo it is.",
+    ],
+)
+def test_a_letter_about_what_somebody_wrote_is_kept_whole(text: str):
     assert own_lines(text) == text
 
 
