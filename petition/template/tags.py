@@ -183,7 +183,7 @@ def mark_tags(source: str, syntax: Environment) -> Marked:
     drops_line = False
     tokens = iter(syntax.lexer.tokeniter(source, None))
     for line, kind, text in tokens:
-        first, value = line, text
+        first, value = line, TAG.sub("\N{REPLACEMENT CHARACTER}", text)  # else it would be a mark
         if kind == "comment_begin":
             list(_until("comment_end", tokens))
             # A comment on a line of its own goes with its line: an empty one would end a paragraph.
@@ -200,7 +200,7 @@ def mark_tags(source: str, syntax: Environment) -> Marked:
         elif kind != "data":
             continue
         elif drops_line and (rest := re.match(r"[ \t]*\n", text)):
-            first, value = line + 1, text[rest.end() :]
+            first, value = line + 1, value[rest.end() :]
         drops_line = False
         if marked.text.endswith("\n") or not marked.text:
             marked.lines[-1] = first

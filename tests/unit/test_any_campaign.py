@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.campaign.folder import load_campaign
@@ -57,6 +57,7 @@ def test_any_text_as_any_file(tmp_path, file, whole):
         folder.write(name, content)
 
     @given(TEXT)
+    @example("---\nsubject: x\n---\none line\n\U00100000 another\n")
     def check(text):
         folder.write(file, text if whole else FILES[file] + text)
         problems = problems_of(folder)
