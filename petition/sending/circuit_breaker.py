@@ -160,7 +160,7 @@ class CircuitBreaker:
         if words != self._same_words:
             self._same_words, self._same_providers = words, set()
         if words:
-            self._same_providers.add(provider_of(mailbox.rpartition("@")[2].lower()))
+            self._same_providers.add(_provider_of(mailbox))
         if len(self._same_providers) < PROVIDERS_IN_A_ROW:
             return verdict
         reason = "the server refuses recipients of every provider in the same words"
@@ -195,7 +195,7 @@ class CircuitBreaker:
         return told
 
     def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_refused: bool) -> None:
-        provider = provider_of(mailbox.rpartition("@")[2].lower())
+        provider = _provider_of(mailbox)
         if is_refused:
             self._refusals += 1
             self._refusing.add(provider if _is_refused_by_policy(verdict) else "")
@@ -239,6 +239,10 @@ class CircuitBreaker:
         self.troubles += 1
 
 
+def _provider_of(mailbox: str) -> str:
+    return provider_of(mailbox.rpartition("@")[2].lower())
+
+
 def _denies_mailbox(reply: Reply, mailbox: str) -> bool:
     """Whether a reply says that there is no such mailbox, and neither another nor a limit."""
     code, text = reply.enhanced or "", _ASK_AT.sub("", reply.text)
@@ -257,7 +261,7 @@ def _words_for_anybody(verdict: Verdict) -> str:
     reply = verdict.reply
     if reply is None or verdict.stage is not Stage.RCPT or not verdict.is_refusal:
         return ""
-    if "greylist" in reply.text.lower() or verdict.scope is Scope.SERVER:
+    if _is_greylisting(reply) or verdict.scope is Scope.SERVER:
         return ""
     cause, _ = cause_of(reply.enhanced or "", reply.text)
     words = " ".join(_OF_ONE.sub(" ", reply.text.lower()).split())
@@ -322,6 +326,11 @@ def _is_policy(verdict: Verdict) -> bool:
 def _asks_for_less(reply: Reply) -> bool:
     if reply.code == 421:
         return True
-    if "greylist" in reply.text.lower():
-        return False  # each recipient waits separately: going slower does not help
+    if _is_greylisting(reply):
+        return False
     return (reply.enhanced or "").startswith("4.7.")
+
+
+def _is_greylisting(reply: Reply) -> bool:
+    """Whether each recipient waits separately: going slower does not help."""
+    return "greylist" in reply.text.lower()

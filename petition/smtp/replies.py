@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cache, cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from petition.campaign.text_file import packaged, packaged_toml
 
@@ -322,11 +322,14 @@ def cause_of(status: str, words: str, ours: Iterable[str] = ()) -> tuple[Cause, 
     given = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})", status)
     said = _ENHANCED_ANYWHERE.findall(words[:_LENGTH])
     code = _first_clear([given[1], *said] if given else said)
+    text = _one_line(words)
+    clear, vague = _patterns()
+    cause = Cause.SENDER if names_domain(text, ours) else _by_words(text, clear)
     # A server that passes on what another one said may add a code of its own.
-    cause = _by_words(words, ours) or _by_code(_first_clear(said)) or _by_code(code)
+    cause = cause or _by_code(_first_clear(said)) or _by_code(code)
     is_temporary = code is not None and code.startswith("4.")
     if cause is None:
-        cause = _by_vague_words(words) or (Cause.EXPIRED if is_temporary else Cause.OTHER)
+        cause = _by_words(text, vague) or (Cause.EXPIRED if is_temporary else Cause.OTHER)
     if cause.is_permanent and is_temporary and cause is not Cause.UNKNOWN_DOMAIN:
         # "Later" for days: the letter is lost, but the address may well exist.
         cause = Cause.EXPIRED
@@ -355,16 +358,8 @@ def _first_clear(codes: list[str]) -> str | None:
     return next((one for one in codes if not _VAGUE_CODE.fullmatch(one)), next(iter(codes), None))
 
 
-def _by_words(words: str, ours: Iterable[str]) -> Cause | None:
-    text = _one_line(words)
-    if names_domain(text, ours):
-        return Cause.SENDER
-    return next((cause for pattern, cause in _patterns()[0] if pattern.search(text)), None)
-
-
-def _by_vague_words(words: str) -> Cause | None:
-    text = _one_line(words)
-    return next((cause for pattern, cause in _patterns()[1] if pattern.search(text)), None)
+def _by_words(text: str, patterns: "_Patterns") -> Cause | None:
+    return next((cause for pattern, cause in patterns if pattern.search(text)), None)
 
 
 def _by_code(code: str | None) -> Cause | None:
@@ -376,9 +371,12 @@ def _one_line(words: str) -> str:
     return re.sub(r"\s+", " ", words.lower())[:_LENGTH]
 
 
+_Patterns: TypeAlias = list[tuple[re.Pattern[str], Cause]]
+
+
 @cache
-def _patterns() -> tuple[list[tuple[re.Pattern[str], Cause]], list[tuple[re.Pattern[str], Cause]]]:
-    def of(headings: dict[str, Cause]) -> list[tuple[re.Pattern[str], Cause]]:
+def _patterns() -> tuple[_Patterns, _Patterns]:
+    def of(headings: dict[str, Cause]) -> _Patterns:
         names = (name for name in PHRASES.sections if name in headings)
         return [(PHRASES.pattern(name), headings[name]) for name in names]
 
