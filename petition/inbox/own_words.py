@@ -110,7 +110,7 @@ def own_lines(text: str, domains: tuple[str, ...] = ()) -> str:
             at = _past_bars(lines, end)
         elif has_words and _names_a_program(lines, at, domains):
             at += 1
-        elif _ends_in_signature(lines, at, has_words=has_words):
+        elif has_words and _ends_in_signature(lines, at):
             is_above = is_written_below and at < quotes[-1]
             at = quotes[bisect_left(quotes, at)] if is_above else len(lines)
         else:
@@ -267,15 +267,15 @@ def _names_a_program(lines: list[str], at: int, domains: tuple[str, ...]) -> boo
     return bool(is_last or _is_divider(lines, at) or _attribution(lines, at, domains))
 
 
-def _ends_in_signature(lines: list[str], at: int, *, has_words: bool) -> bool:
-    start = lines[at][:_LINE]
+def _ends_in_signature(lines: list[str], at: int) -> bool:
+    start = _line(lines, at)
     if _SIGNATURE.match(start):
-        return has_words
-    if has_words and _RULE.match(start):
+        return True
+    if _RULE.match(start):
         return _is_contact(lines, at)
     if not _SENTENCE.search(start.rstrip()):  # it may be wrapped
         start = " ".join(lines[at : at + 3])[:_LINE]
-    return has_words and bool(_DISCLAIMER.match(start))
+    return bool(_DISCLAIMER.match(start))
 
 
 def _is_contact(lines: list[str], at: int) -> bool:

@@ -1,9 +1,9 @@
 """Mail that came back: whose copy it belongs to, and what it changes; and people who leave.
 
-A token is an HMAC of its copy's identity (identity.py) and holds no personal data. Its first half,
-the selector, is indexed with the copy; the second half is not stored: the token is computed again
-for the copy that the selector finds, and compared in constant time. A token works as long as the
-log and its key do.
+A token is an HMAC of its copy's identity (identity.py) and holds no personal data. That of a return
+path is kept with the copy. Of one to unsubscribe only the first half, the selector, is kept: the
+token is computed again for the copy that the selector finds, and compared in constant time. A token
+works as long as the log and its key do.
 
 A mail changes a copy only if it proves that it answers a letter that went out: by the token of its
 return path or by its Message-ID, which nobody can guess. The mail is about the mailbox of that
@@ -49,7 +49,7 @@ _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
 WAITS = "waits"  # until its copy is no longer in hand
-_REPLY_LENGTH = 500
+_REASON_LENGTH = 500
 _CLOCK_WAS_AHEAD = timedelta(days=30)
 _TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with a timer gave
 
@@ -146,7 +146,7 @@ class Incoming:
         return {row[0] for row in rows} - self.timed_out(source)
 
     def timed_out(self, source: str) -> set[str]:
-        """Where mails are that an earlier version set aside for taking too long, to read again."""
+        """Where mails are that an earlier version timed out on; `record` reads them again."""
         values = {"source": source, "reason": f"{_TIMED_OUT}%"}
         rows = self.log.database.all("timed_out", values)
         self._again |= {sha256: mail for mail, sha256, _ in rows}
@@ -241,7 +241,7 @@ class Incoming:
             name: getattr(mail, name)
             for name in ("source", "place", "message_id", "sender", "subject", "kind", "recipient")
         }
-        values |= {"status": mail.status, "reason": mail.reason[:_REPLY_LENGTH]}
+        values |= {"status": mail.status, "reason": mail.reason[:_REASON_LENGTH]}
         values |= {"permanent": None if mail.permanent is None else int(mail.permanent)}
         values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
         values |= {"bytes": mail.data if copy and not is_forgotten else None}
@@ -309,7 +309,7 @@ class Incoming:
         is_behind = claimed not in {"", copy.folded}
         is_theirs = is_theirs and not is_behind
         whose = f"{mail.recipient}, to whom it was passed on: " if is_behind else ""
-        values = {"copy": copy.id, "reason": f"{whose}{mail.reason}"[:_REPLY_LENGTH]}
+        values = {"copy": copy.id, "reason": f"{whose}{mail.reason}"[:_REASON_LENGTH]}
         models.pick(self.log.database, "pick_bounced", values)
         if not models.move(self.log.database, self.log.now, by="bounce"):
             return ()
@@ -363,8 +363,15 @@ class Incoming:
 def failed_on(mail: Received, fault: Exception) -> Received:
     """A mail that could not be recorded because of an internal error, with the reason."""
     reason = f"set aside: internal error ({type(fault).__name__}: {fault})"
-    unread = Received(mail.data, mail.source, mail.place, mail.message_id, mail.sender)
-    return replace(unread, subject=mail.subject, reason=reason)
+    return Received(
+        mail.data,
+        mail.source,
+        mail.place,
+        message_id=mail.message_id,
+        sender=mail.sender,
+        subject=mail.subject,
+        reason=reason,
+    )
 
 
 def _about(mail: Received, copy: Copy) -> Received:

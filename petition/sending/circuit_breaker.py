@@ -116,7 +116,7 @@ class CircuitBreaker:
     def __init__(self, result: RunResult) -> None:
         self.troubles = 0  # episodes in a row
         self.episode = 0  # the present one; a connection keeps that of its opening
-        self.has_opened = False  # a connection, ever
+        self.has_opened = False  # a connection, since the server was last given up
         self.said = ""  # the reply at the last trouble, or what happened
         self._result = result
         self.returns = 0  # waits for a server that was given up and took nothing since
@@ -179,7 +179,7 @@ class CircuitBreaker:
         self.troubles = self.returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
         is_of_message = is_refused and verdict.scope is Scope.MESSAGE
-        self._weigh_refusal(verdict, mailbox, is_refused=is_of_message)
+        self._weigh_refusal(verdict, mailbox, is_of_message=is_of_message)
         if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
             self._result.refused = said
         if verdict.outcome is not Outcome.RELEASED:
@@ -194,11 +194,11 @@ class CircuitBreaker:
         told, self._doubtful = self._doubtful, []
         return told
 
-    def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_refused: bool) -> None:
+    def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_of_message: bool) -> None:
         provider = _provider_of(mailbox)
-        if is_refused:
+        if is_of_message:
             self._refusals += 1
-            self._refusing.add(provider if _is_refused_by_policy(verdict) else "")
+            self._refusing.add(provider if _is_letter_refused_by_policy(verdict) else "")
             self._has_deferred = self._has_deferred or verdict.outcome is Outcome.DEFERRED
             return
         self._refusals = 0
@@ -268,10 +268,9 @@ def _words_for_anybody(verdict: Verdict) -> str:
     return f"{reply.code} {words}" if cause in _ABOUT_ANYBODY else ""
 
 
-def _is_refused_by_policy(verdict: Verdict) -> bool:
+def _is_letter_refused_by_policy(verdict: Verdict) -> bool:
     """Whether the letter was read and refused by a policy (RFC 3463 3.8), not for its sender."""
-    enhanced = (verdict.reply and verdict.reply.enhanced) or ""
-    return verdict.stage is Stage.DOT and enhanced.startswith(("4.7.", "5.7."))
+    return verdict.stage is Stage.DOT and verdict.enhanced.startswith(("4.7.", "5.7."))
 
 
 def rest_after(troubles: int) -> int:
@@ -299,7 +298,7 @@ class Slowing:
             if _asks_for_less(verdict.reply):
                 self._pace.slow_down(domain)
                 self._note_once(domain, Slowed(domain, said, SLOWED_SECONDS))
-            elif _is_policy(verdict) and self._pace.refused_by_policy(domain):
+            elif _is_refused_for_good_by_policy(verdict) and self._pace.refused_by_policy(domain):
                 self._note(Slowed(provider_of(domain), said, math.inf))
 
     def rest(self, episode: int, said: str, seconds: float) -> None:
@@ -317,10 +316,9 @@ class Slowing:
             self._note(slowed)
 
 
-def _is_policy(verdict: Verdict) -> bool:
+def _is_refused_for_good_by_policy(verdict: Verdict) -> bool:
     """Whether a provider refused this letter, and not the server all of them (RFC 3463 3.8)."""
-    enhanced = (verdict.reply and verdict.reply.enhanced) or ""
-    return verdict.scope is not Scope.SERVER and enhanced.startswith("5.7.")
+    return verdict.scope is not Scope.SERVER and verdict.enhanced.startswith("5.7.")
 
 
 def _asks_for_less(reply: Reply) -> bool:

@@ -111,6 +111,11 @@ class Verdict:
         return f"{self.reason}: {self.reply}" if self.reply else self.reason
 
     @property
+    def enhanced(self) -> str:
+        """The enhanced status code of its reply; "": it has none."""
+        return (self.reply and self.reply.enhanced) or ""
+
+    @property
     def is_refusal(self) -> bool:
         """Whether the server refused."""
         return self.reply is not None and 400 <= self.reply.code <= 599
