@@ -86,10 +86,13 @@ def test_workers_keep_to_a_new_pace_in_the_middle_of_a_letter(tmp_path: Path, po
         at_pace(campaign, 'rate = "6/h"').petition(*SEND, status=0)
 
         def change(before: str, now: str) -> None:
-            """And wait until both workers have begun the letter again."""
-            begun = [one.said_of("job") for one in both]
             campaign.change("petition.toml", before, now)
             campaign.petition(*SEND, status=0)
+
+        def change_for_both(before: str, now: str) -> None:
+            """And wait until both workers have begun the letter again."""
+            begun = [one.said_of("job") for one in both]
+            change(before, now)
             wait_until(
                 lambda: all(
                     one.said_of("job") > number for one, number in zip(both, begun, strict=True)
@@ -99,14 +102,14 @@ def test_workers_keep_to_a_new_pace_in_the_middle_of_a_letter(tmp_path: Path, po
         with workers(campaign, 2) as both:
             wait_for(server, 1)
             wait_until(lambda: all(one.said_of("job") for one in both))
-            change("6/h", "20/s")
+            change_for_both("6/h", "20/s")
             wait_for(server, 10)
-            change("20/s", "6/h")
+            change_for_both("20/s", "6/h")
             before = server.accepted.total()
             time.sleep(1)  # in which 20 would go
             assert server.accepted.total() < before + 10
             assert server.accepted.total() < 300
-            change("6/h", "200/s")
+            change("6/h", "200/s")  # at which one worker may send the rest before the other begins
             states = wait_until_done(campaign)
             for one in both:
                 one.stop()
