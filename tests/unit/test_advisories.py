@@ -13,11 +13,11 @@ ADVISORIES = tomllib.loads((ROOT / "tests/advisories.toml").read_text(encoding="
 
 
 def read_lower_bounds():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = list(project["dependencies"])
-    for extra in project["optional-dependencies"].values():
-        lines += extra
-    return lowest_versions(line for line in lines if not line.startswith("petition["))
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = list(read["project"]["dependencies"])
+    for more in (read["project"]["optional-dependencies"], read["dependency-groups"]):
+        lines += [line for lines in more.values() for line in lines]
+    return lowest_versions(lines)
 
 
 def read_constraints():
