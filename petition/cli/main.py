@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from petition import __version__
+from petition.cli.commands import COMMANDS, FIRST
 from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
 
 AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called with --json
@@ -40,62 +41,62 @@ class Command(TyperCommand):
         for heading, kind in (("Arguments", "argument"), ("Options", "option")):
             found = [one.get_help_record(ctx) for one in params if one.param_type_name == kind]
             rows = [
-                (name.partition(" <")[0], text.removesuffix("  [required]"))
+                (name.partition(" <")[0], _NOTES.sub("", text))
                 for name, text in filter(None, found)
             ]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
 
+    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401, ARG002
+        """Write the examples, each in one line that can be copied."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {one}\n" for one in self.epilog.splitlines()))
 
+
+# What Typer adds to a help text: that an argument is required, the range of a number.
+_NOTES = re.compile(r"  \[(?:required|[\d<>=x]+)\]$")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: nobody reads the output any more
 
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of such bytes on a command line
 
-# Each command with its module, which is loaded when the command is called, and its line in
-# `petition --help`, which loads none of them.
-COMMANDS = {
-    "init": ("setup", "Start a campaign: a small one that works at once, to be changed."),
-    "trust": ("setup", "Confirm the commands and servers that a folder asks for."),
-    "check": ("check", "Find everything that is wrong, in all files at once."),
-    "preview": ("preview", "Show a letter as a recipient would get it, byte for byte."),
-    "send": ("send", "Send a letter to everyone on its list who does not have it yet."),
-    "status": ("status", "Show how many letters are queued, sent, failed and so on."),
-    "log": ("status", "Show every event of every letter, oldest first."),
-    "inbox": ("inbox", "Read what comes back: bounces, answers and requests to leave."),
-    "answer": ("answer", "Record what somebody answered, by mail, by phone or in person."),
-    "resolve": ("manual", "Record whether uncertain letters arrived."),
-    "retry": ("manual", "Queue failed letters again, for the next send or the workers."),
-    "withdraw": ("manual", "Take letters that are queued or deferred out of the queue."),
-    "suppress": ("manual", "Never write to a mailbox again, whatever the list says."),
-    "export": ("forget", "Show everything that is held about a person."),
-    "forget": ("forget", "Erase a person from the log, and never write to them again."),
-    "report": ("report", "Show on one page what became of the letters and the answers."),
-    "evidence": ("report", "Pack letters, events and answers as evidence; or verify a pack."),
-    "migrate": ("setup", "Move the log to another database, whole or not at all."),
-    "sandbox": ("servers", "Run a mail server that keeps letters and delivers none."),
-    "serve": ("servers", "Serve the one-click unsubscribe page, behind a web server."),
-    "worker": ("worker", "Send what `send --workers` has queued, beside other workers."),
-}
-
 
 def load(name: str) -> TyperCommand:
     """A command, from the function of its name in its module."""
-    module, summary = COMMANDS[name]
+    listed = COMMANDS[name]
     alone = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings=_CONTEXT,
     )
-    command = getattr(import_module(f"petition.cli.{module}"), name)
-    alone.command(name, cls=Command, help=summary)(command)
+    command = getattr(import_module(f"petition.cli.{listed.module}"), name)
+    examples = "\n".join(f"petition {one}" for one in listed.examples)
+    alone.command(name, cls=Command, help=listed.summary, epilog=examples)(command)
     return cast("TyperCommand", get_command(alone))
 
 
 class Commands(TyperGroup):
     """The commands; an error ends the program with a sentence and an exit status."""
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
+        """What the usage line shows after the program."""
+        return ["[-C DIR]", "COMMAND", "..."]
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the commands of a first campaign, and the options."""
+        with formatter.section("A first campaign"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in FIRST])
+        records = (one.get_help_record(ctx) for one in self.get_params(ctx))
+        with formatter.section("Options"):
+            formatter.write_dl(list(filter(None, records)))
+
+    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401, ARG002
+        """Say where there is more help."""
+        formatter.write_paragraph()
+        formatter.write("With examples: petition help send    All commands: petition help all\n")
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # noqa: ANN401 (as in Typer)
         """Load the command that is called."""
@@ -132,10 +133,12 @@ class Commands(TyperGroup):
             raise typer.Exit(ExitStatus.PROBLEMS) from None
 
 
+_SUMMARY = "Send an open letter to each person, and know what became of each copy."
+
 app = typer.Typer(
     cls=Commands,
     name="petition",
-    help="Send an open letter, personally addressed, and know what became of each copy.",
+    help=_SUMMARY,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # importing rich would take longer than the help
@@ -148,8 +151,8 @@ def _is_loaded_when_called() -> None:
     """Stands in for each command until `Commands.resolve_command` loads it."""
 
 
-for name, (_, summary) in COMMANDS.items():
-    app.command(name, help=summary)(_is_loaded_when_called)
+for name, listed in COMMANDS.items():
+    app.command(name, help=listed.summary)(_is_loaded_when_called)
 
 
 def _say_version(asked: bool) -> None:
@@ -167,7 +170,9 @@ def petition(
     ] = None,
     version: Annotated[  # noqa: ARG001 (its callback has answered it)
         bool,
-        typer.Option("--version", help="Show the version.", callback=_say_version, is_eager=True),
+        typer.Option(
+            "-V", "--version", help="Show the version.", callback=_say_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Send an open letter, personally addressed, and know what became of each copy."""

@@ -19,6 +19,7 @@ from petition.cli.workspace import (
     Workspace,
     addresses,
     letter_name,
+    named_letter,
     people_named,
 )
 from petition.errors import ExitStatus, UsageError
@@ -90,7 +91,7 @@ def _is_uncertain(copy: Copy) -> bool:
 
 def retry(
     context: typer.Context,
-    letter: LetterName,
+    letter: LetterName = None,
     who: Annotated[
         list[str] | None,
         typer.Argument(
@@ -101,7 +102,8 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Queue failed letters again, for the next send or the workers."""
-    with Workspace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=letter is not None) as place:
+        letter = named_letter(place, "retry", letter, "nothing was done")
         place.vouch(this_log=this_log)
         name, boxes = _copies_named(
             place,
@@ -135,7 +137,7 @@ def retry(
 
 def withdraw(
     context: typer.Context,
-    letter: LetterName,
+    letter: LetterName = None,
     who: Annotated[
         list[str] | None,
         typer.Argument(metavar="WHO", help="Only to these; else to everyone who waits for it."),
@@ -143,7 +145,8 @@ def withdraw(
     as_json: Json = False,
 ) -> None:
     """Take letters that are queued or deferred out of the queue."""
-    with Workspace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=letter is not None) as place:
+        letter = named_letter(place, "withdraw", letter, "nothing was done")
         name, boxes = _copies_named(
             place,
             letter,

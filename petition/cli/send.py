@@ -15,7 +15,16 @@ from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import output, run_delivery, send_plan
 from petition.cli.run_delivery import Progress
 from petition.cli.status import next_step
-from petition.cli.workspace import OUTBOX, WHO, LetterName, ThisLog, Workspace, Yes, engine
+from petition.cli.workspace import (
+    OUTBOX,
+    WHO,
+    LetterName,
+    ThisLog,
+    Workspace,
+    Yes,
+    engine,
+    named_letter,
+)
 from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
@@ -66,7 +75,7 @@ class Flags:
 
 def send(
     context: typer.Context,
-    letter: LetterName,
+    letter: LetterName = None,
     to: Annotated[
         list[str] | None,
         typer.Option("--to", metavar="WHO", help=f"Only to WHO: {WHO}."),
@@ -87,7 +96,8 @@ def send(
         typer.Option("--to-me", metavar="ADDR", help="Send one trial copy to ADDR instead."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent; queue and send nothing.")
+        bool,
+        typer.Option("-n", "--dry-run", help="Show what would be sent; queue and send nothing."),
     ] = False,
     yes: Yes = False,
     revise: Annotated[
@@ -119,7 +129,8 @@ def send(
         trial=to_me is not None,
     )
     flags = Flags(dry_run=dry_run, yes=yes, wait=wait)
-    with Workspace.open(context, writes=True) as place:
+    with Workspace.open(context, writes=letter is not None) as place:
+        letter = named_letter(place, "send", letter, "nothing was sent")
         if not place.is_rehearsal:
             uses = (Section.LOG,) if dry_run else (Section.LOG, Section.SERVER, Section.SIGNATURE)
             place.allow(*uses, asks=not yes)

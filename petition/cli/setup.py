@@ -143,7 +143,9 @@ def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Travers
 
 def trust(
     context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Confirm everything without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Confirm everything without asking.")
+    ] = False,
     take_back: Annotated[
         bool, typer.Option("--revoke", help="Take back what you have confirmed for this folder.")
     ] = False,

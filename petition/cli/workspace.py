@@ -23,6 +23,8 @@ from petition.outbox.database import file_of, where
 from petition.outbox.inbound import count_noted
 from petition.outbox.known_logs import Doubt, doubt_of
 from petition.outbox.log import Log, is_there
+from petition.outbox.models import Counts
+from petition.outbox.states import State
 from petition.trust import LogUntrusted, Request, Section, confirm, requests, unconfirmed
 from petition.user_state import UserStateUnusable, changed_state
 
@@ -30,8 +32,11 @@ OUTBOX = "outbox"  # the sandbox's Maildir, in the campaign folder
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, for a spreadsheet.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation (for scripts).")]
-LetterName = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's name or file.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Skip the confirmation (for scripts).")]
+LetterName = Annotated[
+    str | None,
+    typer.Argument(metavar="LETTER", help="Its name or file; without it, list the letters."),
+]
 WHO = "an address, an id, a name, FILE:LINE or a row number"
 ThisLog = Annotated[
     bool,
@@ -280,6 +285,30 @@ class Workspace:
             output.say(
                 f"Rehearsal: no mail server is set; nobody received anything{see}.", "yellow"
             )
+
+
+def named_letter(place: Workspace, command: str, letter: str | None, undone: str) -> str:
+    """The letter that was named; UsageError if none was, after a list of the letters."""
+    if letter is not None:
+        return letter
+    letters = place.campaign.letters
+    if not letters:
+        raise CampaignError(place.campaign.problems)
+    log = place.log_if_any
+    rows = [
+        (name, one.front.to if one.texts else "", _so_far(log.counts(name) if log else None))
+        for name, one in sorted(letters.items())
+    ]
+    output.table(["letter", "to", "so far"], rows)
+    place.say_rehearsal()
+    hint = f"For example: petition {command} {rows[0][0]}"
+    raise UsageError(f"name a letter; {undone}", hint)
+
+
+def _so_far(counts: Counts | None) -> str:
+    if counts is None or not counts.total:
+        return "not sent yet"
+    return ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
 
 
 def letter_name(place: Workspace, text: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from petition.cli.main import COMMANDS
+from petition.cli.commands import COMMANDS
 from tests.acceptance.small import SmallCampaign
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.cli.main import COMMANDS
+from petition.cli.commands import COMMANDS
 from tests.acceptance.small import Answer, SmallCampaign
 
 
@@ -24,7 +24,7 @@ def started(campaign: SmallCampaign, *arguments: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-ONE_OF_EACH_MODULE = {module: name for name, (module, _) in COMMANDS.items()}.values()
+ONE_OF_EACH_MODULE = {one.module: name for name, one in COMMANDS.items()}.values()
 
 
 @pytest.mark.parametrize("command", ONE_OF_EACH_MODULE)
