@@ -12,6 +12,7 @@ import typer
 from petition.campaign.names import nearest
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
+from petition.cli.status import show_held
 from petition.cli.workspace import WHO, Json, Workspace, letter_name, people_named
 from petition.errors import UsageError
 from petition.merge.document import Frozen
@@ -233,6 +234,7 @@ def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
         if at:
             output.say("")
         _show(one)
+    show_held(log)
     place.say_which()
 
 

@@ -17,6 +17,7 @@ from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import output
 from petition.cli.answer import show_unmatched
+from petition.cli.status import show_held
 from petition.cli.workspace import Json, Workspace
 from petition.errors import ExitStatus, ServerTrouble, UsageError
 from petition.inbox import Finding, Kind
@@ -32,7 +33,7 @@ _LONGEST_PAUSE_SECONDS = 600
 _TELL_EVERY = 1_000  # mails
 _UNMATCHED_SHOWN = 20
 _OF_PEOPLE = frozenset({"answer", "auto-reply", "unsubscribe"})
-_UNCLASSIFIED = "unclassified"
+_UNCLASSIFIED, _HELD = "unclassified", "held"
 _PLURALS = {"auto-reply": "auto-replies", "set aside": "set aside"}
 
 
@@ -238,6 +239,8 @@ class _Shown:
             )
             output.table(["from", "what", "subject"], self._others)
             output.say("If one of them is an answer: petition inbox --unmatched")
+        if any(_HELD in so for *_, so in self._ours):
+            show_held(self._place.log)
         self._forget()
 
 
@@ -318,3 +321,5 @@ def _say(file: str, found: Finding) -> None:
     if who:
         output.say(f"    {who}")
     output.say(f"    {output.clean(found.reason.removeprefix('set aside: '))}", "dim")
+    if found.may_leave:
+        output.say("    It may ask for no more letters: a person must decide.")

@@ -1,5 +1,6 @@
 """petition status and petition log: what became of each letter, now and event by event."""
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from petition.errors import CampaignError, UsageError, listed, sentence
 from petition.identity import Identity, Signer
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
+from petition.outbox.manual import held
 from petition.outbox.models import Copy, Counts, Event
 from petition.outbox.states import DONE, WAITING, State
 from petition.outbox.workers import AtWork, Stats, look, settings_of
@@ -112,6 +114,22 @@ def status(
             _show_letters(place)
 
 
+def show_held(log: Log | None) -> None:
+    """Ask a person about those who may want to leave, to whom nothing is sent meanwhile."""
+    boxes = held(log) if log else []
+    if not boxes:
+        return
+    people = output.count(len(boxes), "person", "people")
+    output.say(
+        f"{people} may want to leave; nothing is sent there until you decide:", "bold yellow"
+    )
+    for box in boxes[:_LINES]:
+        output.say(f"  petition suppress {shlex.quote(box)}", "cyan")
+    if len(boxes) > _LINES:
+        output.say(f"  ... and {len(boxes) - _LINES:,} more: petition suppress lists them")
+    output.say("That ends all letters to them; with --remove they get letters again.")
+
+
 def _state_of(text: str) -> State:
     try:
         return State(text.lower())
@@ -153,6 +171,7 @@ def _show_letters(place: Workspace) -> None:
         for counts in found:
             if counts[State.SENDING] and place.log.hindrance:
                 output.say(f"{counts.letter}, sending: {_left_in_hand(place.log, counts.letter)}")
+    show_held(place.log_if_any)
     place.say_which()
 
 
@@ -186,6 +205,7 @@ def _show_letter(place: Workspace, name: str) -> None:
             ]
             output.table(["to", "state", "reason or reply"], rows, cut_last=True)
             output.say("")
+        show_held(log)
     place.say_which()
 
 

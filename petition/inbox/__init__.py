@@ -30,6 +30,7 @@ class Finding(NamedTuple):
     permanent: bool | None  # whether a bounce says that there is no such address
     reason: str  # why it was taken for that
     is_notice: bool = False  # it only says that the letter was delivered or opened
+    may_leave: bool = False  # a person's words may ask for no more letters
     others: tuple["Finding", ...] = ()  # the same of further recipients whom a bounce names
 
 

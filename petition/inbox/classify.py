@@ -44,10 +44,11 @@ def classify(mail: MailPart) -> Finding:
     """What a parsed mail is."""
     if not mail.headers.fields:
         raise SetAside("it is not a mail: it has no headers" if mail.data else "it is empty")
-    found = _feedback(mail) or _domain_report(mail) or bounce_of(mail)
-    if not found and not _is_to_unsubscribe(mail):
-        found = _auto_reply(mail)
-    return found or _unsubscribe(mail) or _answer(mail)
+    if found := _feedback(mail) or _domain_report(mail) or bounce_of(mail):
+        return found
+    found = None if _is_to_unsubscribe(mail) else _auto_reply(mail)
+    found = found or _unsubscribe(mail) or _answer(mail)
+    return found._replace(may_leave=found.kind is not Kind.UNSUBSCRIBE and _may_leave(mail))
 
 
 def _answer(mail: MailPart) -> Finding:
@@ -253,6 +254,8 @@ def feedback_report(mail: MailPart) -> Headers | None:
 _ADDRESS = pattern("unsubscribe address")
 _UNSUBSCRIBE_SUBJECT = pattern("unsubscribe subject")
 _ASKS = pattern("unsubscribe request")
+_MAY_ASK = pattern("may ask to leave")
+_MAY_ASK_LENGTH = 5_000  # characters that are searched for it
 # What gateways and replies put before a subject: [EXT], ***SPAM***, Re:
 _BEFORE_SUBJECT = re.compile(
     r"^(?:\s*(?:\[[^\]]{0,40}\]|\*{2,5}[\w -]{1,30}\*{2,5}|(?:re|fwd?|aw|wg|sv|antw|отв)\s*:))+\s*",
@@ -269,11 +272,18 @@ def _unsubscribe(mail: MailPart) -> Finding | None:
         reason = "it was sent to the address for that"
     elif _UNSUBSCRIBE_SUBJECT.match(bare) and (len(words) < 200 if bare == subject else not words):
         reason = "its subject asks for it"
-    elif words and len(words) < 300 and _ASKS.fullmatch(words):
+    elif _ASKS.fullmatch(words or bare) and len(words) < 300:
         reason = "its own words ask for it"
     else:
         return None
     return Finding(Kind.UNSUBSCRIBE, _sender(mail), None, None, reason)
+
+
+def _may_leave(mail: MailPart) -> bool:
+    """Whether somebody may ask for no more letters; then a person must decide."""
+    subject = mail.headers.text("subject")[:300]
+    subject = "" if _IS_REPLY.match(subject) else subject  # then it is that of the letter
+    return bool(_MAY_ASK.search(f"{subject}\n{own_words(mail)[:_MAY_ASK_LENGTH]}"))
 
 
 def _is_to_unsubscribe(mail: MailPart) -> bool:

@@ -11,7 +11,9 @@ copy, whatever it says itself.
 
 Everybody who has seen the letter knows the Message-ID, and who gets a copy of it (cc, bcc) knows
 the token too. So only the token, of a letter that went to one mailbox alone, proves enough to
-suppress an address; the Message-ID proves enough to change the state of the copy.
+suppress an address; the Message-ID proves enough to change the state of the copy. Somebody who asks
+to leave from the address that was written to is believed. If it is doubtful whether or who wants to
+leave, the address is held: nothing is sent to it until a person decides.
 """
 
 import errno
@@ -38,7 +40,7 @@ from petition.outbox.answers import INBOX
 from petition.outbox.database import make_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.log_file import sync
-from petition.outbox.manual import Forgotten, stop_writing
+from petition.outbox.manual import Forgotten, is_suppressed, stop_writing
 from petition.outbox.models import Copy, copies_of, copy_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
 
@@ -82,6 +84,7 @@ class Received:
     reason: str = ""  # why it was classified so
     words: str = ""  # what its sender wrote themselves
     is_notice: bool = False  # it only says that the letter was delivered or opened
+    may_leave: bool = False  # its words may ask for no more letters
     others: tuple[Any, ...] = ()  # findings on further recipients whom a bounce names
     tokens: tuple[str, ...] = ()  # possible tokens in the addresses that it was sent to
     message_ids: tuple[str, ...] = ()  # that it answers or returns, the likeliest first
@@ -289,17 +292,18 @@ class Incoming:
         is_theirs = matched_by == "token" and not self._other_recipients(copy)
         if mail.kind == "bounce" and is_proven:
             return self._bounce(mail, copy, is_theirs=is_theirs)
-        if mail.kind == "complaint" and is_theirs:
-            return self._suppress(copy.mailbox, Reason.COMPLAINED)
+        if mail.kind == "complaint" and is_proven:
+            return self._complaint(mail, copy, is_theirs=is_theirs)
         if mail.kind == "unsubscribe" and self._may_leave(mail, copy, matched_by):
             done = self._suppress(copy.mailbox, Reason.OPTED_OUT)
             says_more = len(mail.words.split()) > _WORDS_OF_A_REQUEST
             return (*done, *(self._answer(mail, copy, number, "unclassified") if says_more else ()))
-        if mail.kind == "auto-reply" and not mail.is_notice:
-            return self._answer(mail, copy, number, "acknowledged")
-        if mail.kind in {"answer", "unsubscribe"}:
-            return self._answer(mail, copy, number, "unclassified")
-        return ()
+        if mail.kind not in _BY_SENDER or mail.is_notice:
+            return ()
+        is_doubtful = mail.may_leave or mail.kind == "unsubscribe"
+        status = "acknowledged" if mail.kind == "auto-reply" else "unclassified"
+        effects = self._answer(mail, copy, number, status)
+        return (*effects, *(self._hold(copy, mail.sender) if is_doubtful else ()))
 
     def _bounce(self, mail: Received, copy: Copy, *, is_theirs: bool) -> tuple[str, ...]:
         claimed = folded(mail.recipient or "")
@@ -318,19 +322,34 @@ class Incoming:
         )
         return ("bounced", *more)
 
+    def _complaint(self, mail: Received, copy: Copy, *, is_theirs: bool) -> tuple[str, ...]:
+        if is_theirs:
+            return self._suppress(copy.mailbox, Reason.COMPLAINED)
+        return self._hold(copy, mail.recipient or "")
+
+    def _hold(self, copy: Copy, by: str) -> tuple[str, ...]:
+        """Hold the address of a copy, and that of the sender if letters go to it too."""
+        boxes = [] if folded(by) in self._other_recipients(copy) else [copy.mailbox]
+        own = self.log.database.all("sent_to", {"folded": folded(by)}) if by else []
+        boxes += [copy_of(row).mailbox for row in own[-1:]]
+        boxes = [box for box in boxes if not is_suppressed(self.log, box)]
+        if boxes:
+            stop_writing(self.log, boxes, Reason.HELD)
+        return ("held",) if boxes else ()
+
     def _suppress(self, mailbox: str, reason: Reason) -> tuple[str, ...]:
         stop_writing(self.log, [mailbox], reason)
         return ("suppressed",)
 
     def _may_leave(self, mail: Received, copy: Copy, matched_by: str) -> bool:
         """Whether a request to leave comes from the person who was written to."""
-        # Who was passed the letter sees its Message-ID too, and a sender is easily forged.
+        # Who was passed the letter sees its Message-ID too.
         if matched_by == LEAVE_TOKEN:
             return True
         is_from_them = is_of(mail.sender, copy.mailbox)
         if matched_by == "token":
             return is_from_them or not self._other_recipients(copy)
-        return matched_by == "Message-ID" and is_from_them
+        return is_from_them
 
     def _answer(self, mail: Received, copy: Copy, number: int, status: str) -> tuple[str, ...]:
         if copy.state not in MAY_HAVE_ARRIVED:

@@ -163,6 +163,11 @@ def suppressions(log: Log) -> list[Suppression]:
     return [Suppression(*row) for row in log.database.all("suppressions")]
 
 
+def held(log: Log) -> list[str]:
+    """The mailboxes that nothing is sent to until a person decides whether they want to leave."""
+    return [row[0] for row in log.database.all("held", {"reason": Reason.HELD})]
+
+
 def is_suppressed(log: Log, mailbox: str) -> bool:
     """Whether a mailbox must not be written to."""
     return log.database.one("held_suppression", {"folded": folded(mailbox)}) is not None

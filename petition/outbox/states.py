@@ -66,6 +66,7 @@ class Reason(StrEnum):
     REPLACED = "replaced by a newer revision"
     NO_MAILBOX = "no such mailbox"
     COMPLAINED = "called it spam"
+    HELD = "may want to leave"  # until a person decides
     ANSWERED = "answered"
     UNCLASSIFIED = "answer to be classified"
     FORGOTTEN = "forgotten"

@@ -159,13 +159,18 @@ WHERE state = 'sending' AND (letter = :letter OR :letter IS NULL)
 UPDATE copy SET stopped = :reason WHERE id = :copy AND state = 'sending'
 
 -- :name suppress
--- Suppress a mailbox.
+-- Suppress a mailbox; the first reason counts, unless it only held the mailbox.
 INSERT INTO suppression (folded, mailbox, reason, at) VALUES (:folded, :mailbox, :reason, :now)
-ON CONFLICT (folded) DO NOTHING
+ON CONFLICT (folded) DO UPDATE SET reason = excluded.reason, at = excluded.at
+WHERE suppression.reason = 'may want to leave' AND excluded.reason <> suppression.reason
 
 -- :name unsuppress
 -- Allow a mailbox again.
 DELETE FROM suppression WHERE folded = :folded RETURNING mailbox
+
+-- :name held
+-- The mailboxes that are suppressed for a reason.
+SELECT mailbox FROM suppression WHERE reason = :reason ORDER BY mailbox
 
 -- :name suppressions
 -- All suppressed mailboxes.

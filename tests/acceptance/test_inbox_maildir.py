@@ -101,9 +101,9 @@ def test_a_message_id_alone_bounces_a_copy_and_suppresses_nobody(returns: Return
     )
     path = f"Original-Mail-From: <bounces+{returns.token('p2')}@campaign.example>\n"
     returns.arrive(returns.dsn("p1", "5.1.1", UNKNOWN), complaint.format(path=""))
-    assert [one["changed"] for one in read(returns)] == [["bounced"], []]
+    assert [one["changed"] for one in read(returns)] == [["bounced"], ["held"]]
     assert returns.campaign.states()["p1"] == "bounced"
-    assert returns.suppressed == {}
+    assert returns.suppressed == {"p2": "may want to leave"}
     returns.arrive(complaint.format(path=path))
     assert [one["changed"] for one in read(returns)] == [["suppressed"]]
     assert returns.suppressed == {"p2": "called it spam"}
@@ -176,8 +176,12 @@ def test_an_unsubscribe_request_suppresses_the_recipient_and_nobody_it_was_forwa
         "From: p3@x.example\nSubject: unsubscribe\n\nRemove me.\n",
     )
     changed = [one["changed"] for one in read(returns)]
-    assert changed == [["suppressed"], ["unclassified"], ["unclassified"]]
-    assert returns.suppressed == {"p1": "opted out"}
+    assert changed == [["suppressed"], ["unclassified", "held"], ["suppressed"]]
+    assert returns.suppressed == {
+        "p1": "opted out",
+        "p2": "may want to leave",
+        "p3": "opted out",
+    }
 
 
 def test_a_malicious_mail_is_set_aside_and_the_next_is_read(returns: Returns):
