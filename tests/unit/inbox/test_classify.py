@@ -152,3 +152,25 @@ def test_a_request_to_leave_is_known_by_its_subject_or_its_words(
 ):
     head = f"From: k@kaz.example\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8"
     assert explain(f"{head}\n\n{words}\n".encode()).kind == kind
+
+
+_, *LEAVING = (SAMPLES.parent / "leaving.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("line", LEAVING)
+def test_a_wish_to_leave_is_known_or_doubted(line: str):
+    expected, _, words = line.partition(" ")
+    head = "From: k@kaz.example\nSubject: Re: Stop sending us sewage\n"
+    found = explain(f"{head}Content-Type: text/plain; charset=utf-8\n\n{words}\n".encode())
+    is_request = found.kind == "unsubscribe"
+    told = "leaves" if is_request else "doubt" if found.may_leave else str(found.kind)
+    assert told == expected
+
+
+def test_a_footer_asks_for_nothing():
+    words = (
+        "We will meet you.\n\nIf you received this e-mail in error, please delete it from your"
+        " system.\nVi preghiamo di eliminare questo messaggio. Para darse de alta, escriba aquí."
+    )
+    mail = f"From: k@kaz.example\nSubject: Water\n\n{words}\n"
+    assert not explain(mail.encode()).may_leave
