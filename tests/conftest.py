@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-_SYSTEM = "/usr/sbin:/sbin:/usr/bin:/bin"
+# Where a component may be, beside the PATH: with this Python, and where root finds programs.
+_ELSEWHERE = f"{Path(sys.executable).parent}:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def _is_there(component: str) -> bool:
@@ -50,7 +52,7 @@ def _is_there(component: str) -> bool:
         return os.geteuid() == 0
     if (NODE_MODULES / component).is_dir():
         return True
-    return bool(shutil.which(component) or shutil.which(component, path=_SYSTEM))
+    return bool(shutil.which(component) or shutil.which(component, path=_ELSEWHERE))
 
 
 @pytest.fixture(scope="session", autouse=True)
