@@ -49,7 +49,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._by_state: dict[State, int] = {}
-        self._deferred: set[int] = set()
+        self._open: dict[int, State] = {}  # copies that may come to something else yet
         self._begun = self._told_at = monotonic()
         self._step = 0
         self._is_seen = True
@@ -58,14 +58,12 @@ class Progress:
 
     def count(self, state: State, copy: int | None = None) -> None:
         """Count a letter; by the id of its copy, one that was deferred and is sent counts once."""
-        if copy in self._deferred:
-            self._deferred.remove(copy)
-            self._by_state[State.DEFERRED] -= 1
-        if state is State.QUEUED:  # put back: as if nothing had happened
-            return
-        if state is State.DEFERRED and copy is not None:
-            self._deferred.add(copy)
-        self._by_state[state] = self._by_state.get(state, 0) + 1
+        if copy is not None and (before := self._open.pop(copy, None)):
+            self._by_state[before] -= 1
+        if state is not State.QUEUED:  # put back: as if nothing had happened
+            if state in {State.DEFERRED, State.FAILED} and copy is not None:
+                self._open[copy] = state
+            self._by_state[state] = self._by_state.get(state, 0) + 1
         self._try(self._show)
 
     def note(self, text: str) -> None:
@@ -298,6 +296,11 @@ def told(slowed: Slowed) -> str:
         return (
             f"{slowed.domain} asks us to slow down ({slowed.said}): letters to it are now sent"
             f" {seconds} apart, or more if it asks again."
+        )
+    if slowed.is_refusal:
+        return (
+            f"The server refuses more letters for now ({slowed.said}): they stay queued, without"
+            f" an attempt counted. Trying again in {seconds}."
         )
     return f"The connection failed ({slowed.said}): trying again in {seconds}."
 

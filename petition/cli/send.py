@@ -25,7 +25,14 @@ from petition.cli.workspace import (
     engine,
     named_letter,
 )
-from petition.errors import AddressRefused, ExitStatus, LogChanged, LogDamaged, UsageError
+from petition.errors import (
+    AddressRefused,
+    ExitStatus,
+    LogChanged,
+    LogDamaged,
+    UsageError,
+    sentence,
+)
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
 from petition.outbox.models import queue_job
@@ -55,6 +62,7 @@ LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
 
 _CONFIRMED = ("From", "To", "Cc", "Subject")
+_ASK = "Ask the provider what it allows, and set a rate in [pace] below that"
 _TRIAL = {
     Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
     Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),
@@ -294,8 +302,9 @@ def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
     for error in _errors(prepared.letter, ending):
         output.say_error(error)
     for reply in filter(None, (ending.broken, ending.refused)):
-        if prepared.server and (hint := advice(prepared.server.host, reply)):
-            output.say_error(f"{hint}.")
+        hint = advice(prepared.server.host, reply) if prepared.server else None
+        if hint or ending.is_refusing:
+            output.say_error(f"{hint or _ASK}.")
     _say_waiting(ending)
     # A letter counts as sent when its To was accepted; that a cc was not must be said.
     numbers = Counter(who for who, _ in ending.also_refused)
@@ -311,7 +320,7 @@ def _errors(letter: str, ending: RunResult) -> Iterator[str]:
     if ending.trouble:
         yield f"Stopped: {ending.trouble}"
     if ending.broken:
-        yield f"The server kept closing the connection: {ending.broken}."
+        yield f"Stopped: {sentence(ending.breakdown)}"
     if ending.refused:
         yield f"Stopped: the server refused several letters in a row: {ending.refused}."
     if ending.unknown:

@@ -61,7 +61,7 @@ class _Process:
     worker: Worker | None = None
     jobs: "Jobs | None" = None
     sent: int = 0
-    states: set[State] = field(default_factory=set)  # that copies came into
+    open: dict[int, State] = field(default_factory=dict)  # copies that failed or are uncertain
     left: dict[str, int] = field(default_factory=dict)  # copies that wait, by letter
     has_refused: bool = False
     pause: float = _FIRST_PAUSE
@@ -98,9 +98,9 @@ class _Process:
     def _status(self) -> ExitStatus:
         """As `send` ends, judged by the letters that this worker looked at."""
         applies = [ExitStatus.DONE]
-        if self.has_refused or State.FAILED in self.states:
+        if self.has_refused or State.FAILED in self.open.values():
             applies.append(ExitStatus.PROBLEMS)
-        if any(self.left.values()) or State.UNCERTAIN in self.states:
+        if any(self.left.values()) or State.UNCERTAIN in self.open.values():
             applies.append(ExitStatus.LEFT)
         return max(applies)
 
@@ -237,7 +237,9 @@ class _Process:
 
     def _tell(self, told: CopyResult) -> None:
         self.sent += told.state is State.SENT
-        self.states.add(told.state)
+        self.open.pop(told.copy.id, None)
+        if told.state in {State.FAILED, State.UNCERTAIN}:
+            self.open[told.copy.id] = told.state
         self._say(
             "letter",
             "",

@@ -244,7 +244,8 @@ UPDATE copy SET state = done.state, reason = done.reason,
     attempts = attempts + CASE copy.state WHEN 'sending' THEN done.charge ELSE 0 END,
     waiting_since = CASE WHEN done.charge = 1 AND (waiting_since IS NULL OR waiting_since > :now)
                          THEN :now ELSE waiting_since END,
-    due_at = done.due_at, owner = NULL, intended = 0,
+    due_at = done.due_at, intended = 0,
+    owner = CASE WHEN done.state IN ('deferred', 'failed') THEN copy.owner END,
     letter_date = COALESCE(done.letter_date, copy.letter_date),
     reply_code = COALESCE(done.reply_code, copy.reply_code),
     enhanced_code = CASE WHEN done.reply_code IS NULL THEN copy.enhanced_code
@@ -253,6 +254,13 @@ UPDATE copy SET state = done.state, reason = done.reason,
 FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
            charge INTEGER, due_at TEXT, letter_date TEXT]
 WHERE copy.id = done.copy AND copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
+
+-- :name take_back
+-- Undo the attempt of a copy that this run recorded, if nothing has touched it since: who does that
+-- becomes or clears its owner.
+UPDATE copy SET attempts = :attempts, waiting_since = :waiting_since, due_at = NULL, owner = NULL
+WHERE id = :copy AND state IN ('deferred', 'failed') AND owner = :owner AND newest = 1
+RETURNING id
 
 -- :name next_due_chosen
 -- When the first deferred copy of the choice is due, without some domains.

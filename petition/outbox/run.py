@@ -53,10 +53,14 @@ def write_down(database: Database, owner: str, now: str, outcomes: Sequence[Copy
     rows, values = [*became.values()], {"owner": owner, "now": now}
     database.run_rows("log_recorded", rows, values)
     database.run_rows("record", rows, values)
-    waiting = [outcome.copy for outcome in outcomes if outcome.state in WAITING]
-    if waiting:  # somebody may have stopped one of them meanwhile
-        models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
-        models.move(database, now)
+    if waiting := [outcome.copy for outcome in outcomes if outcome.state in WAITING]:
+        _skip_stopped(database, waiting, now)
+
+
+def _skip_stopped(database: Database, waiting: Sequence[int], now: str) -> None:
+    """Skip those of some copies that somebody stopped while they were in hand."""
+    models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
+    models.move(database, now)
 
 
 def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
@@ -256,6 +260,33 @@ class Run:
             self._in_hand.pop(outcome.copy, None)
         return [None] * len(outcomes)
 
+    async def take_back(self, charged: Sequence[Copy], reason: str) -> set[int]:
+        """Queue copies as they were when they were claimed: their attempt was none.
+
+        Returns the ids of those that are deferred or failed as this run has recorded it.
+        """
+        return await self._committer.commit(partial(self._take_back, charged, reason))
+
+    def _take_back(self, charged: Sequence[Copy], reason: str, database: Database) -> set[int]:
+        now = self._log.now
+        taken = []
+        for copy in charged:
+            values: dict[str, object] = {
+                "copy": copy.id,
+                "owner": self.owner,
+                "attempts": copy.attempts,
+                "waiting_since": stamp(copy.waiting_since) if copy.waiting_since else None,
+            }
+            taken += [row[0] for row in database.all("take_back", values)]
+        models.pick(database, "pick_taken_back", {"copies": taken, "reason": reason})
+        models.move(database, now, by="queue_again")
+        self._count_taken_back(database)
+        _skip_stopped(database, taken, now)
+        return set(taken)
+
+    def _count_taken_back(self, database: Database) -> None:
+        """What was just moved is no work done."""
+
     async def drop_unwanted(self) -> None:
         """Skip what waits for mailboxes that were suppressed."""
         await self._committer.commit(self._drop_unwanted)
@@ -370,13 +401,16 @@ class SharedRun(Run):
             database.run("count_work", counts | {"owner": self.owner})
         return answers
 
+    def _count_taken_back(self, database: Database) -> None:
+        starts = [one.start for one in models.moved(database).values()]
+        counts: dict[str, object] = {state.value: -starts.count(state) for state in DONE}
+        database.run("count_work", counts | {"owner": self.owner})
+
     def _drop_unwanted(self, database: Database) -> None:
         """The same in this revision alone."""
         found = [row["id"] for row in database.all("unwanted_shared", self._which)]
         if found:
-            values = {"copies": found, "replaced": Reason.REPLACED}
-            models.pick(database, "pick_stopped", values)
-            models.move(database, self._log.now)
+            _skip_stopped(database, found, self._log.now)
 
     def _waiting(self, database: Database, *, limit: int) -> int:
         values = self._which | {"now": self._log.now}

@@ -39,7 +39,7 @@ CREATE TABLE copy (
     attempts      INTEGER NOT NULL DEFAULT 0,
     due_at        TEXT,
     waiting_since TEXT,                       -- first attempt since a person last queued it
-    owner         TEXT,                       -- who has it in hand; if uncertain, who had it
+    owner         TEXT,                       -- who has it in hand, or had it last, where that counts
     intended      INTEGER NOT NULL DEFAULT 0, -- 1: its final dot may be on its way
     stopped       TEXT,                       -- why it must not go, set while it is in hand
     letter_date   TEXT,                       -- its Date header, from the first attempt on

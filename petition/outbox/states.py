@@ -36,7 +36,9 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (State.SENDING, State.UNCERTAIN): "sending with a mark: the next run makes it uncertain",
     (State.SENDING, State.QUEUED): "sending without a mark: the next run makes it queued",
     (State.DEFERRED, State.FAILED): "still deferred: failed when the next run begins",
-    (State.FAILED, State.QUEUED): "a person asked: still failed, ask again",
+    # The server turned out to refuse all letters: a run takes back what it charged.
+    (State.DEFERRED, State.QUEUED): "still deferred: sent when it is due",
+    (State.FAILED, State.QUEUED): "a person asked, or as above: still failed, ask again",
     (State.UNCERTAIN, State.SENT): "a person, or the owner's own late reply: still uncertain",
     (State.UNCERTAIN, State.DEFERRED): "the owner's own late reply: still uncertain",
     (State.UNCERTAIN, State.FAILED): "the owner's own late reply: still uncertain",

@@ -102,6 +102,16 @@ WHERE id IN (:copies[]) AND state IN WAITING
   AND (stopped IS NOT NULL OR newest = 0
        OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
 
+-- :name pick_taken_back
+-- Copies whose attempt was just undone.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'queued', :reason FROM copy WHERE id IN (:copies[])
+
+-- :name queue_again
+-- Queue them, as they were before.
+UPDATE copy SET state = 'queued', reason = '', updated_at = :now
+WHERE id IN (SELECT moving.copy FROM moving)
+
 -- :name pick_overdue
 -- Deferred copies whose first attempt was too long ago.
 INSERT INTO moving (copy, from_state, to_state, reason)

@@ -7,6 +7,7 @@ after each episode, longer each time, and stops after the sixth in a row.
 
 import math
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -47,6 +48,7 @@ class Slowed(NamedTuple):
     domain: str  # the provider that asked for it; "": the server itself
     said: str  # the reply, or what happened
     seconds: float
+    is_refusal: bool = False  # the server refuses letters; their connection was all right
 
 
 @dataclass(slots=True)
@@ -54,7 +56,8 @@ class RunResult:
     """How a run ended."""
 
     trouble: OpeningTrouble | None = None  # the server could not be reached or refused the login
-    broken: str | None = None  # it kept closing connections: how
+    broken: str | None = None  # it kept closing connections, or refusing letters: how
+    is_refusing: bool = False  # the latter
     refused: str | None = None  # its reply to the message, five times in a row
     unknown: str | None = None  # its reply to recipients, too often to be true of all
     capped: datetime | None = None  # the daily cap is reached: when the next letter may go
@@ -84,6 +87,13 @@ class RunResult:
         )
 
     @property
+    def breakdown(self) -> str:
+        """Why the server was given up although it could be reached, as a clause."""
+        if self.is_refusing:
+            return f"the server refuses more letters for now: {self.broken}"
+        return f"the server kept closing the connection: {self.broken}"
+
+    @property
     def is_final(self) -> bool:
         """Whether waiting would not help."""
         return bool(
@@ -103,7 +113,8 @@ RESTS = (1, 5, 15, 30, 60)
 RETURNS = (2 * 60, 5 * 60, 10 * 60, 20 * 60, 30 * 60)
 REFUSALS_IN_A_ROW = 5  # of the message
 UNKNOWN_IN_A_ROW = 20  # recipients: a relay is broken, not the list
-PROVIDERS_IN_A_ROW = 3  # whose recipients are refused in the same words: the server means us
+PROVIDERS_IN_A_ROW = 3  # to which letters are refused in the same words: the server means us
+_CHARGED_KEPT = 1000  # letters whose attempt is taken back when that shows
 _TAKING_KEPT = 100
 _FIRST = 20  # letters of a run: half of them refused for their recipients end it
 _ASK_AT = re.compile(r"\b(?:postmaster|abuse|support|help|helpdesk|admin)@\S+", re.IGNORECASE)
@@ -118,6 +129,7 @@ class CircuitBreaker:
         self.episode = 0  # the present one; a connection keeps that of its opening
         self.has_opened = False  # a connection, since the server was last given up
         self.said = ""  # the reply at the last trouble, or what happened
+        self.is_refusal = False  # it was a reply to a letter
         self._result = result
         self.returns = 0  # waits for a server that was given up and took nothing since
         self._refusals = 0
@@ -128,8 +140,9 @@ class CircuitBreaker:
         self._unknown = 0
         self._unknown_in_a_row = 0
         self._doubtful: list[str] = []
-        self._same_words = ""  # of refusals in a row, and the providers of their recipients
+        self._same_words = ""  # of refusals in a row, the providers of their recipients,
         self._same_providers: set[str] = set()
+        self._charged: deque[CopyResult] = deque(maxlen=_CHARGED_KEPT)  # and what they cost
 
     @property
     def is_calm(self) -> bool:
@@ -147,7 +160,7 @@ class CircuitBreaker:
 
     def not_opened(self, trouble: OpeningTrouble) -> None:
         """A connection could not be opened."""
-        self.said = str(trouble.reply or trouble.what)
+        self.said, self.is_refusal = str(trouble.reply or trouble.what), False
         self._begin_episode()
         # A server that was never reached is more likely misspelt than overloaded.
         is_hopeless = not trouble.is_passing or not (self.has_opened or trouble.reply)
@@ -156,25 +169,51 @@ class CircuitBreaker:
 
     def reconsider(self, verdict: Verdict, mailbox: str) -> Verdict:
         """The verdict on a letter; on the server, where it says the same of several providers."""
-        words = _words_for_anybody(verdict)
+        words = _words_for_anybody(verdict, mailbox)
         if words != self._same_words:
             self._same_words, self._same_providers = words, set()
+            self._charged.clear()
         if words:
             self._same_providers.add(_provider_of(mailbox))
-        if len(self._same_providers) < PROVIDERS_IN_A_ROW:
+        if not self._means_us:
             return verdict
-        reason = "the server refuses recipients of every provider in the same words"
-        return replace(verdict, outcome=Outcome.RELEASED, scope=Scope.SERVER, reason=reason)
+        # It may take letters later, unless it has seen this one and refuses it for good.
+        is_final = verdict.scope is Scope.MESSAGE and verdict.outcome is Outcome.FAILED
+        scope = Scope.MESSAGE if is_final else Scope.SERVER
+        return replace(verdict, outcome=Outcome.RELEASED, scope=scope, reason=MEANS_US)
+
+    @property
+    def _means_us(self) -> bool:
+        return len(self._same_providers) >= PROVIDERS_IN_A_ROW
+
+    def charge(self, told: CopyResult) -> list[CopyResult]:
+        """Note what a letter came to; returns those that turn out to have been refused for us."""
+        if self._same_words and told.state in {State.DEFERRED, State.FAILED}:
+            self._charged.append(told)
+        if not (self._means_us and self._charged):
+            return []
+        back = {one.copy.id: one for one in self._charged}  # the last attempt of each
+        self._charged.clear()
+        existing = {one.copy.mailbox for one in back.values()}
+        self._doubtful = [one for one in self._doubtful if one not in existing]
+        failed = sum(one.state is State.FAILED for one in back.values())
+        self._unknown -= failed
+        self._unknown_in_a_row -= failed
+        return [*back.values()]
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
         """Count what became of a letter, whose connection was opened in an episode."""
         said = str(verdict.reply or verdict.reason)
         if verdict.scope is Scope.SERVER and verdict.outcome is not Outcome.SENT:
             self.said = said
+            self.is_refusal = verdict.is_refusal and not said.startswith("421")
             if episode >= self.episode:
                 self._begin_episode()
             if self.troubles >= EPISODES_IN_A_ROW:
-                self._result.broken = said
+                self._result.broken, self._result.is_refusing = said, self.is_refusal
+            return
+        if verdict.reason == MEANS_US:
+            self._result.refused = said
             return
         self.troubles = self.returns = 0
         is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
@@ -252,19 +291,22 @@ def _denies_mailbox(reply: Reply, mailbox: str) -> bool:
     return code in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
 
 
+MEANS_US = "the server says the same to letters for several providers: it means us"
 _ABOUT_ANYBODY = frozenset({Cause.SENDER, Cause.POLICY, Cause.EXPIRED, Cause.OTHER})
-_OF_ONE = re.compile(r"\S*@\S*|<[^>]*>|[\d.:]+")
+_OF_ONE = r"<[^>]*>|\S*[@\d]\S*"  # addresses, times, numbers of letters
 
 
-def _words_for_anybody(verdict: Verdict) -> str:
-    """What a server said in reply to RCPT, if it may be about all recipients; or ""."""
+def _words_for_anybody(verdict: Verdict, mailbox: str) -> str:
+    """What a server said of a letter, if it may be about all of them; or ""."""
     reply = verdict.reply
-    if reply is None or verdict.stage is not Stage.RCPT or not verdict.is_refusal:
+    if reply is None or not verdict.is_refusal or verdict.scope is Scope.SERVER:
         return ""
-    if _is_greylisting(reply) or verdict.scope is Scope.SERVER:
+    if _is_greylisting(reply):
         return ""
-    cause, _ = cause_of(reply.enhanced or "", reply.text)
-    words = " ".join(_OF_ONE.sub(" ", reply.text.lower()).split())
+    # Its words alone: a code for one mailbox, such as 5.1.1, is said of limits too.
+    cause, _ = cause_of("", reply.text)
+    domain = re.escape(mailbox.rpartition("@")[2].lower())
+    words = " ".join(re.sub(rf"{_OF_ONE}|\S*{domain}\S*", " ", reply.text.lower()).split())
     return f"{reply.code} {words}" if cause in _ABOUT_ANYBODY else ""
 
 
@@ -301,10 +343,13 @@ class Slowing:
             elif _is_refused_for_good_by_policy(verdict) and self._pace.refused_by_policy(domain):
                 self._note(Slowed(provider_of(domain), said, math.inf))
 
-    def rest(self, episode: int, said: str, seconds: float) -> None:
+    def rest(self, episode: int, said: str, seconds: float, *, is_refusal: bool) -> None:
         """The run is about to wait because of trouble with the server."""
+        slowed = Slowed("", said, seconds, is_refusal)
         if seconds >= _NOTED_SECONDS:
-            self._note_once(episode, Slowed("", said, seconds))
+            self._note_once(episode, slowed)
+        elif is_refusal:
+            self._note_once(said, slowed)
 
     def dot_goes_alone(self, said: str) -> None:
         """The server accepts no commands with a final dot: one round trip more for each letter."""
@@ -331,4 +376,4 @@ def _asks_for_less(reply: Reply) -> bool:
 
 def _is_greylisting(reply: Reply) -> bool:
     """Whether each recipient waits separately: going slower does not help."""
-    return "greylist" in reply.text.lower()
+    return re.search("gr[ae]y.?list", reply.text.lower()) is not None

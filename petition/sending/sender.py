@@ -103,7 +103,7 @@ def outcome_of(
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Connection:
     """A connection, and what is under way on it."""
 
@@ -186,6 +186,7 @@ class Mailer:
         self._provide = provide
         self._providing = asyncio.Lock()  # what was got is there until it is merged
         self._open_connections = 0  # that are open
+        self._used: set[Connection] = set()  # that letters go over
         self.merged = merged
         self._date = clock().replace(microsecond=0)
         self._hindered_in_a_row = 0
@@ -313,7 +314,12 @@ class Mailer:
     async def _try_to_open(self) -> Connection | None:
         if rest := rest_after(self._breaker.troubles):
             seconds = self._route.pause * rest
-            self._slowing.rest(self._breaker.episode, self._breaker.said, seconds)
+            self._slowing.rest(
+                self._breaker.episode,
+                self._breaker.said,
+                seconds,
+                is_refusal=self._breaker.is_refusal,
+            )
             await first_of(seconds, self._stop)
         if self._is_halted:
             return None
@@ -338,6 +344,7 @@ class Mailer:
         return Connection(session, self._breaker.episode)
 
     async def _use(self, connection: Connection) -> None:
+        self._used.add(connection)
         try:
             while letter := await self._next(connection):
                 done = await connection.session.transact(
@@ -357,6 +364,7 @@ class Mailer:
             if connection.ahead:
                 self._prefetch.give_back(connection.ahead.copy)
             await self._settle(connection)
+            self._used.discard(connection)
 
     async def _next(self, connection: Connection) -> MergedCopy | None:
         """The next letter, when its turn has come; None: close this connection."""
@@ -516,7 +524,8 @@ class Mailer:
         self, connection: Connection, letter: MergedCopy, done: Transaction
     ) -> None:
         copy, verdict = letter.copy, done.verdict
-        self._record(connection, copy, outcome_of(letter, done, self._route.retry, self._clock()))
+        outcome = outcome_of(letter, done, self._route.retry, self._clock())
+        charged = self._breaker.charge(self._record(connection, copy, outcome))
         self._breaker.weigh(verdict, connection.episode, copy.mailbox)
         if done.also_refused and verdict.outcome is Said.SENT:
             self._result.also_refused.extend(done.also_refused)
@@ -525,13 +534,26 @@ class Mailer:
             self._route.dot_goes_alone = True
             self._slowing.dot_goes_alone(done.refused_ahead)
         self._slowing.mind(copy.domain, verdict)
+        if charged:
+            await self._take_back(charged, str(verdict))
         if unknown := self._breaker.to_suppress():
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 
-    def _record(self, connection: Connection, copy: Copy, outcome: CopyOutcome) -> None:
+    def _record(self, connection: Connection, copy: Copy, outcome: CopyOutcome) -> CopyResult:
         self._finished += outcome.state not in WAITING
         told = CopyResult(copy, outcome.state, outcome.reply or outcome.reason)
         connection.recorded.append((self._run.record(outcome), told))
+        return told
+
+    async def _take_back(self, charged: list[CopyResult], reason: str) -> None:
+        """Queue letters again that were refused because of us, as if they had not been tried."""
+        taken = await self._run.take_back([one.copy for one in charged], reason)
+        for connection in list(self._used):  # what they had come to is told first
+            await self._settle(connection)
+        for copy, state, _ in charged:
+            if copy.id in taken:
+                self._finished -= state not in WAITING
+                self._tell(CopyResult(copy, State.QUEUED, reason))
 
     async def _settle(self, connection: Connection) -> None:
         """Wait until what was recorded is durable, and report it."""

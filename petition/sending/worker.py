@@ -306,8 +306,8 @@ class Worker:
         elif result.trouble:
             await self._pause(result.trouble)
         elif result.broken:
-            what = f"the server kept closing the connection: {result.broken}"
-            await self._pause(ServerTrouble(what, "Ask its provider, and run this again later"))
+            hint = "Ask its provider, and run this again later"
+            await self._pause(ServerTrouble(result.breakdown, hint))
         else:
             self._pause_seconds = FIRST_PAUSE_SECONDS
             left = self._paced[1].pause_left if self._paced else None

@@ -109,6 +109,16 @@ RECOVERY: dict[str, Function] = {
 }
 
 
+# And where it turns out that the server refused us and not those who were charged.
+TAKING_BACK: dict[str, Function] = {
+    "before taking back": lambda point: before(Run, "take_back", point),
+    "in the middle of taking back": lambda point: before(
+        SqliteDatabase, "run", point, runs("queue_again")
+    ),
+    "behind taking back": lambda point: after_awaiting(Run, "take_back", point),
+}
+
+
 def is_known(path: Path, _text: str) -> bool:
     return path.name == FILE
 
@@ -121,6 +131,6 @@ EPOCH: dict[str, Function] = {
 
 if __name__ == "__main__":
     _, name, times, *arguments = sys.argv
-    (POINTS | RECOVERY | EPOCH)[name](Point(int(times)))
+    (POINTS | RECOVERY | TAKING_BACK | EPOCH)[name](Point(int(times)))
     sys.argv = ["petition", *arguments]
     run()

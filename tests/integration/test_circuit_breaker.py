@@ -10,6 +10,7 @@ from petition.campaign.settings import PaceSettings
 from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.outbox.log import Log
+from petition.outbox.manual import withdraw
 from petition.outbox.states import State
 from petition.sending.retry import RetrySchedule
 from petition.smtp.replies import advice
@@ -341,10 +342,14 @@ LIMITS = [
 ]
 
 
+@pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT])
 @pytest.mark.parametrize("said", LIMITS)
-def test_a_limit_of_the_server_pauses_the_run_and_is_charged_to_nobody(tmp_path: Path, said: str):
+def test_a_limit_of_the_server_pauses_the_run_and_is_charged_to_nobody(
+    tmp_path: Path, said: str, phase: Phase
+):
     scene = Scene(tmp_path, people=6)
-    ending, _ = play(scene, {Phase.RCPT: [Act()] * 3 + [answer(said)] * 2})
+    ending, server = play(scene, {phase: [Act()] * 3 + [answer(said)] * 2})
+    assert len(server.conversations) == 3  # each of the two has ended its own
     assert not ending.is_over
     assert scene.states == ["sent"] * 6
     assert scene.suppressed() == []
@@ -389,26 +394,122 @@ def test_a_refusal_of_another_address_suppresses_nobody(tmp_path: Path):
     assert scene.suppressed() == ["p1@x.example"]
 
 
-@pytest.mark.parametrize("said", ["451 4.3.0 Please slow down", "550 Not today <{}>, goodbye"])
-def test_what_is_said_of_three_providers_in_a_row_is_about_us(tmp_path: Path, said: str):
-    scene = Scene(tmp_path, people=9)
+def at_three_providers(root: Path, **settings: object) -> Scene:
+    """Nine people, three of them at each of three providers in turn."""
+    scene = Scene(root, people=9, **settings)
     rows = "".join(f"p{one},p{one}@{'abc'[one % 3]}.example,P{one},X\n" for one in range(9))
     scene.campaign.write("recipients.csv", f"id,email,name,town\n{rows}")
-    refusals = [answer(said.format(f"p{one}")) for one in range(99)]
-    ending, _ = play(scene, {Phase.RCPT: [Act(), *refusals]})
+    return scene
+
+
+SLOW_DOWN = "451 4.3.0 Please slow down"
+FOR_NOW = [
+    (Phase.MAIL, SLOW_DOWN),
+    (Phase.RCPT, SLOW_DOWN),
+    (Phase.RCPT, "450 4.7.1 {}: no more of yours"),
+    (Phase.RCPT, "550 Not today <{}>, goodbye"),
+    (Phase.RCPT, "550 5.1.1 Not today, {}"),  # the code blames a mailbox, the words do not
+    (Phase.DATA, SLOW_DOWN),
+    (Phase.DOT, "451 4.3.0 Please slow down (in reply to {}, id 4f{}e)"),
+]
+
+
+@pytest.mark.parametrize(("phase", "said"), FOR_NOW)
+def test_what_is_said_of_three_providers_in_a_row_is_about_us(
+    tmp_path: Path, phase: Phase, said: str
+):
+    scene = at_three_providers(tmp_path)
+    refusals = [answer(said.replace("{}", f"p{one}@{'abc'[one % 3]}.example")) for one in range(99)]
+    told = []
+    scene.tell = told.append
+    ending, _ = play(scene, {phase: [Act(), *refusals]})
     assert ending.broken is not None
-    assert "sent" in scene.states
-    assert scene.states.count("queued") == 6  # the third of them, and all that follow
-    assert sum(copy.attempts for copy in scene.copies()) == 3
+    assert ending.is_refusing
+    assert said.partition("{")[0].strip("(<") in ending.broken
+    assert sorted(scene.states) == ["queued"] * 8 + ["sent"]
+    assert [copy.attempts for copy in scene.copies()] == [state == "sent" for state in scene.states]
+    assert {copy.waiting_since for copy in scene.copies() if copy.state == "queued"} == {None}
+    assert scene.suppressed() == []
+    state = State.DEFERRED if said[0] == "4" else State.FAILED
+    charged = [one.copy.mailbox for one in told if one.state is state]
+    assert len(charged) == 2  # and the third never
+    back = [one for one in scene.events() if one.from_state is state]
+    assert [(one.mailbox, one.to_state) for one in back] == [(one, "queued") for one in charged]
+    assert all(ending.broken[:3] in one.reason for one in back)
+    # Whoever counts hears first that they were refused, and then that they were not.
+    assert [one.state for one in told if one.copy.mailbox == charged[0]][:2] == [state, "queued"]
 
 
-def test_after_three_providers_the_run_goes_on_when_the_server_does(tmp_path: Path):
-    scene = Scene(tmp_path, people=9)
-    rows = "".join(f"p{one},p{one}@{'abc'[one % 3]}.example,P{one},X\n" for one in range(9))
-    scene.campaign.write("recipients.csv", f"id,email,name,town\n{rows}")
-    ending, _ = play(scene, {Phase.RCPT: [answer("451 4.3.0 Please slow down")] * 5})
+@pytest.mark.parametrize(("phase", "said"), FOR_NOW)
+def test_after_three_providers_the_run_goes_on_when_the_server_does(
+    tmp_path: Path, phase: Phase, said: str
+):
+    scene = at_three_providers(tmp_path)
+    ending, _ = play(scene, {phase: [answer(said.replace("{}", "you@it.example"))] * 5})
     assert not ending.is_over
-    assert scene.states.count("sent") == 7
+    assert scene.states == ["sent"] * 9
+    assert {copy.attempts for copy in scene.copies()} == {1}
+
+
+def test_it_is_about_us_over_several_connections_too(tmp_path: Path):
+    scene = at_three_providers(tmp_path, connections=3)
+    told: dict[int, State] = {}
+
+    def tell(one):
+        told[one.copy.id] = one.state
+
+    scene.tell = tell
+    ending, _ = play(scene, {Phase.RCPT: [answer(SLOW_DOWN)] * 99})
+    assert ending.broken == SLOW_DOWN
+    assert scene.states == ["queued"] * 9
+    assert set(told.values()) == {State.QUEUED}  # the last that was said of each is true
+
+
+@pytest.mark.parametrize("phase", [Phase.MAIL, Phase.DATA, Phase.DOT])
+def test_a_letter_that_is_refused_for_good_for_three_providers_ends_the_run_uncharged(
+    tmp_path: Path, phase: Phase
+):
+    scene = at_three_providers(tmp_path)
+    said = "550 5.7.60 SMTP; Client does not have permissions to send as this sender"
+    ending, server = play(scene, {phase: [answer(said)] * 99})
+    assert ending.refused == said
+    assert "Send As" in (advice("mail.example.org", ending.refused) or "")
+    assert len(server.conversations) == 1  # waiting would not help
+    assert scene.states == ["queued"] * 9
+    assert {copy.attempts for copy in scene.copies()} == {0}
+
+
+OF_THEM = [
+    ["550 5.1.1 no such user"] * 3,
+    ["452 4.2.2 mailbox full"] * 3,
+    ["450 4.2.0 Greylisted, come back later"] * 3,
+    ["550 Not today", "550 Nor tomorrow", "550 Not today"],
+]
+
+
+@pytest.mark.parametrize("said", OF_THEM)
+def test_what_is_about_each_of_them_is_charged(tmp_path: Path, said: list[str]):
+    scene = at_three_providers(tmp_path)
+    ending, _ = play(scene, {Phase.RCPT: [answer(one) for one in said]})
+    assert not ending.is_over
+    refused = "failed" if said[0][0] == "5" else "deferred"
+    assert scene.states == [refused] * 3 + ["sent"] * 6
+    assert {copy.attempts for copy in scene.copies()} == {1}
+
+
+def test_what_somebody_did_to_a_letter_meanwhile_stands(tmp_path: Path):
+    scene = at_three_providers(tmp_path)
+    scene.pace = PaceSettings(rate="100/s")  # each letter is recorded before the next one's turn
+
+    def tell(told):
+        if told.state is State.DEFERRED and told.copy.row_id == "p0":
+            with Log(f"sqlite:///{tmp_path}/petition.db") as log:
+                withdraw(log, "open-letter", [told.copy.mailbox])
+
+    scene.tell = tell
+    play(scene, {Phase.RCPT: [answer(SLOW_DOWN)] * 4})
+    assert scene.states == ["skipped"] + ["sent"] * 8
+    assert scene.copies()[0].attempts == 1
 
 
 def test_words_about_us_outweigh_the_code_of_an_unknown_mailbox(tmp_path: Path):

@@ -7,11 +7,12 @@ import pytest
 from petition.errors import LogUnusable
 from petition.outbox import manual
 from petition.outbox.enqueue import Listing
+from petition.outbox.erasure import erase
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.outbox.states import Mode, State
+from petition.outbox.states import Mode, Reason, State
 from tests.unit.outbox.conftest import frozen, listed, stage
-from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
+from tests.unit.outbox.hand import bring_to, intent_of, make_due, outcome_of
 
 
 def run_steps(log: Log, steps):
@@ -340,3 +341,106 @@ def test_what_is_due_next_is_asked_for_without_some_domains(
     assert due == also_due
     assert due is not None
     assert none is None
+
+
+def test_an_attempt_that_was_none_is_taken_back_with_what_it_changed(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "ben", "cem")
+
+    async def steps(run: Run):
+        ann, ben, cem = await run.claim(3)
+        await run.record(outcome_of(ann, State.DEFERRED, reply_code=451, reply="Later"))
+        await run.record(outcome_of(ben, State.FAILED, reply_code=550, reply="No"))
+        await run.record(outcome_of(cem, State.SENT))
+        assert await run.take_back([ann, ben, cem], "it was us") == {ann.id, ben.id}
+        assert await run.take_back([ann, ben], "it was us") == set()
+        assert [copy.row_id for copy in await run.claim(3)] == ["ann", "ben"]
+
+    run_steps(log, steps)
+    ann, ben, cem = log.copies("open")
+    assert [copy.attempts for copy in (ann, ben, cem)] == [0, 0, 1]
+    assert {copy.waiting_since for copy in (ann, ben)} == {None}
+    taken = [event for event in log.events() if event.reason == "it was us"]
+    assert [(event.from_state, event.to_state) for event in taken] == [
+        (State.DEFERRED, State.QUEUED),
+        (State.FAILED, State.QUEUED),
+    ]
+
+
+def test_only_the_last_attempt_is_taken_back(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+    bring_to(log, "ann", State.DEFERRED)
+    [before] = log.copies("open")
+    make_due(log)
+
+    async def steps(run: Run):
+        copies = await run.claim(1)
+        await run.record(outcome_of(copies[0], State.FAILED))
+        await run.take_back(copies, "it was us")
+
+    run_steps(log, steps)
+    [after] = log.copies("open")
+    assert (after.state, after.attempts) == (State.QUEUED, 1)
+    assert after.waiting_since == before.waiting_since
+
+
+def retried_and_failed_again(log: Log) -> State:
+    manual.retry(log, "open", ["ann@x.example"])
+    listing = Listing(log, "open")
+    stage(listing, listed("ann"))
+    listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", None)
+    bring_to(log, "ann", State.FAILED)  # in the hand of another run
+    return State.FAILED
+
+
+def retried(log: Log) -> State:
+    manual.retry(log, "open", ["ann@x.example"])
+    return State.QUEUED
+
+
+def forgotten(log: Log) -> State:
+    erase(log, "ann@x.example", [], [])
+    return State.FAILED
+
+
+def revised(log: Log) -> State:
+    listing = Listing(log, "open")
+    stage(listing, listed("ann"))
+    listing.carry_out(listing.compare(2, Mode.REVISE), "campaign", frozen(2, mode=Mode.REVISE))
+    return State.QUEUED
+
+
+@pytest.mark.parametrize("meanwhile", [retried_and_failed_again, retried, forgotten, revised])
+def test_what_anybody_touched_meanwhile_is_not_taken_back(
+    log: Log, queue: Callable[..., Listing], meanwhile: Callable[[Log], State]
+):
+    queue("ann")
+
+    async def main() -> None:
+        run = Run(log, "open")
+        copies = await run.claim(1)
+        await run.record(outcome_of(copies[0], State.FAILED))
+        with Log(log.url) as beside:
+            state = await asyncio.to_thread(meanwhile, beside)
+            number = len(list(beside.events()))
+            assert await run.take_back(copies, "it was us") == set()
+            assert [copy.state for copy in beside.copies("open")] == [state]
+            assert len(list(beside.events())) == number
+        await run.close()
+
+    asyncio.run(main())
+
+
+def test_who_is_suppressed_meanwhile_is_skipped(log: Log, queue: Callable[..., Listing]):
+    queue("ann")
+
+    async def steps(run: Run):
+        copies = await run.claim(1)
+        await run.record(outcome_of(copies[0], State.FAILED))
+        await run.suppress(["ann@x.example"], Reason.OPTED_OUT)
+        await run.take_back(copies, "it was us")
+
+    run_steps(log, steps)
+    [ann] = log.copies("open")
+    assert (ann.state, ann.reason) == (State.SKIPPED, Reason.OPTED_OUT)

@@ -101,6 +101,7 @@ REPLIES = [
         "{token}",
     ),
     ("smtp.yandex.com", 553, ["5.7.1 Sender address rejected: not owned by auth user."], "account"),
+    ("mail.gmx.net", 550, ["Not taken", "Sender address is not allowed."], "account"),
     ("smtp.qq.com", 501, ["Mail from address must be same as authorization user."], "return_path"),
     ("mail.example.org", 554, ["5.7.0 Too many concurrent connections"], "connections in [smtp]"),
     ("mail.example.org", 421, ["4.7.0 too many connections from 192.0.2.1"], "connections in"),
