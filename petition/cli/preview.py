@@ -5,19 +5,20 @@ import re
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import unified_diff
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petition import prepare
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.people import PeopleList, Person
-from petition.checks.campaign import concerning, examine, in_order
+from petition.checks.campaign import Examined, concerning, examine, in_order
 from petition.checks.letter import zone_of
 from petition.cli import output
 from petition.cli.workspace import WHO, Workspace
@@ -28,11 +29,13 @@ from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
 from petition.outbox.log import Log
 
+if TYPE_CHECKING:
+    from petition.report.book import BookCopy
+
 _TOGETHER = 200  # milliseconds in which several changes count as one
 _WAIT = 200  # milliseconds after which the folders are looked at again
 
 _FILE_NAME_LENGTH = 40
-_READING = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
 _CHECK = "petition check shows what is wrong with the list"
 
 
@@ -75,17 +78,23 @@ def preview(
         Path | None,
         typer.Option("--pdf", metavar="FILE", help="Save it as a PDF.", show_default=False),
     ] = None,
+    book: Annotated[
+        Path | None,
+        typer.Option(
+            "--book",
+            metavar="FILE",
+            help="Write all copies to one page, the unusual ones first.",
+            show_default=False,
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again when a file changes.")
     ] = False,
 ) -> None:
     """Show a letter as somebody would get it, byte for byte."""
-    if sum(map(bool, (form, diff, browser, save, pdf))) > 1:
-        what = "--as, --diff, --browser, --save and --pdf cannot be combined"
-        raise UsageError(what, "Choose one of them")
-    if (diff and to is not None) or (watch and any((browser, save, pdf))):
-        what = "--diff excludes --to, and --watch excludes --browser, --save and --pdf"
-        raise UsageError(what, "Choose one of them")
+    forms: dict[str, object] = {"--as": form, "--diff": diff, "--browser": browser}
+    forms |= {"--save": save, "--pdf": pdf, "--book": book}
+    _require_one_form([name for name, value in forms.items() if value], to, watch=watch)
 
     def show(read: set[str]) -> None:
         with Workspace.open(context) as place:
@@ -93,6 +102,11 @@ def preview(
                 copies = open_copies(place, letter, read)
             finally:
                 read |= {SETTINGS_FILE, *_lists(place)}
+            if book:
+                write_book(copies, to, book, place)
+                return
+            output.problems(in_order(copies.problems), on_stderr=True)
+            copies.problems.clear()
             if diff:
                 show_difference(copies, *diff)
             elif save:
@@ -112,6 +126,15 @@ def preview(
         show(set())
 
 
+def _require_one_form(given: list[str], to: str | None, *, watch: bool) -> None:
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} cannot be combined", "Choose one of them")
+    if given == ["--diff"] and to is not None:
+        raise UsageError("--diff and --to cannot be combined", "Name two people after --diff")
+    if watch and given and given[0] not in {"--as", "--diff"}:
+        raise UsageError(f"{given[0]} and --watch cannot be combined", "Choose one of them")
+
+
 def _lists(place: Workspace) -> set[str]:
     """The files of the lists of people; none if the campaign could not be loaded."""
     known: Campaign | None = vars(place).get("campaign")
@@ -124,13 +147,27 @@ class Copies:
     """A letter's copies, made as they are asked for."""
 
     merger: Merger
+    examined: Examined
     people: PeopleList
     revision: int
     date: datetime  # of copies that were never attempted
     log: Log
-    letter: str
-    problems: list[Problem]  # of rows that were read on the way
-    rows: Callable[[], Iterator[Person]]
+
+    @property
+    def letter(self) -> str:
+        """The letter's name."""
+        return self.examined.letter.name
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong with the letter, and with the rows that were read on the way."""
+        return self.examined.problems
+
+    def rows(self) -> Iterator[Person]:
+        """The people on the list as they are read."""
+        for person in self.examined.rows():
+            self.merger.count_as_yes_no(self.examined.bare.yes_no)
+            yield person
 
     def person(self, who: str | None) -> Person:
         """Somebody on the list; the list is read no further than that."""
@@ -168,6 +205,13 @@ class Copies:
         """A person's copy as a PDF."""
         return self.merger.typeset(self._made_of(person)[0])
 
+    def in_book(self, person: Person) -> "BookCopy":
+        """A person's copy, for the book of copies."""
+        from petition.report.book import BookCopy  # noqa: PLC0415 (most previews show one copy)
+
+        language, is_fallback = self.merger.language_of(person)
+        return BookCopy(person, self.shown(person), self.html(person), language, is_fallback)
+
     def _made_of(self, person: Person) -> tuple[Person, int, datetime]:
         """P7: Date is set at the first attempt and then kept, and so are the merge fields."""
         date = self.date
@@ -195,8 +239,6 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))
     if is_broken or examined.frozen is None or examined.people is None:
         raise CampaignError(in_order(examined.problems))
-    output.problems(in_order(examined.problems), on_stderr=True)
-    examined.problems = []
     prepare.suppose_as_frozen(examined, log)
     frozen, revision = prepare.text_to_send(examined.frozen, log)
     merger = Merger(frozen, Signer(log.key), examined.files)
@@ -207,21 +249,7 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
         what = "has not been sent yet: what this letter says about it is made up."
         output.say_error(f"{follows} {what}")
 
-    def rows() -> Iterator[Person]:
-        for person in examined.rows():
-            merger.count_as_yes_no(examined.bare.yes_no)
-            yield person
-
-    return Copies(
-        merger,
-        examined.people,
-        revision,
-        date,
-        log,
-        frozen.letter,
-        examined.problems,
-        rows,
-    )
+    return Copies(merger, examined, examined.people, revision, date, log)
 
 
 def _first_letter(place: Workspace) -> str:
@@ -248,8 +276,7 @@ def show_copy(copies: Copies, who: str | None, form: As) -> None:
         output.source(copies.data(person).partition(b"\r\n\r\n")[0] + b"\r\n")
     else:
         shown = copies.shown(person)
-        headers = [(name, value) for name, value in shown.headers if name in _READING]
-        output.letter(headers, shown.text, shown.attached)
+        output.letter(shown.main_headers, shown.text, shown.attached)
 
 
 def _tell_language(copies: Copies, person: Person) -> None:
@@ -322,6 +349,47 @@ def save_copies(copies: Copies, who: str | None, folder: Path) -> None:
     output.say(f"{output.count(saved, 'letter')} saved in {folder}. Nothing was sent.")
     if copies.problems:
         raise CampaignError(in_order(copies.problems))
+
+
+def write_book(copies: Copies, who: str | None, file: Path, place: Workspace) -> None:
+    """Write the copies of those who are meant to one page, with what `check` says of each."""
+    from petition.report import book  # noqa: PLC0415 (most previews show one copy)
+
+    copies.person(who)
+    merger, choice = copies.merger, copies.people.choice([] if who is None else [who])
+    sample = book.Sample()
+
+    def look_at(people: list[Person]) -> None:
+        for person in people:
+            if choice.matches(person) and not person.excluded:
+                sample.add(person, is_fallback=merger.language_of(person)[1])
+
+    prepare.check_list(copies.examined, merger, copies.revision, look_at)
+    made: dict[int, BookCopy] = {}
+    for person in sample.people():
+        with suppress(MergeRefused):  # one of the problems says why
+            made[person.line] = copies.in_book(person)
+    others: list[Problem] = []
+    for problem in in_order(copies.problems):
+        copy = made.get(problem.line or 0) if problem.file == copies.people.file else None
+        (copy.problems if copy else others).append(problem)
+    title = place.campaign.settings.campaign.title
+    whole = book.Book(
+        title,
+        copies.letter,
+        sample.seen,
+        list(made.values()),
+        others,
+        place.is_rehearsal,
+        sample.how(),
+    )
+    book.write(whole, file)
+    number = output.count(len(made), "copy", "copies")
+    output.say(
+        f"Wrote {file}: {number}, the unusual ones first. Keep it private; nothing was sent."
+    )
+    if copies.examined.has_errors:
+        raise CampaignError([one for one in in_order(copies.problems) if one.is_error])
 
 
 def _name(person: Person) -> str:

@@ -88,6 +88,9 @@ class Email(NamedTuple):
         return hashlib.sha256(self.data).hexdigest()
 
 
+_MAIN_HEADERS = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A copy as a person reads it."""
@@ -95,6 +98,11 @@ class Shown:
     headers: list[tuple[str, str]]  # decoded, in their order
     text: str  # the plain text, `MARK_BEGIN` and `MARK_END` around each merged value
     attached: tuple[str, ...] = ()  # the names of the files that come with it
+
+    @property
+    def main_headers(self) -> list[tuple[str, str]]:
+        """The headers that a mail program shows, and the Message-ID."""
+        return [(name, value) for name, value in self.headers if name in _MAIN_HEADERS]
 
 
 class CheckedCopy(NamedTuple):

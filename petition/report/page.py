@@ -258,26 +258,31 @@ _GROUPS = {
 _STATUSES = {Status.NONE: "no answer", Status.UNCLASSIFIED: "to be classified"}
 # HTML does not allow control characters (13.1 of its standard), and a terminal that the page is
 # printed on would obey them. A quotation should show that they were there.
-_SHOWN = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
-_SHOWN |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
+SHOWN = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
+SHOWN |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
 _WIDE, _HIGH = 1000, 100  # units of a drawing, which is stretched to its place
 
 
 def write(found: Figures, path: Path) -> None:
-    """Write the report, replacing one that exists.
+    """Write the report, replacing one that exists; see `replace`."""
+    replace(path, page(found), layout=_layout(), what="a report", is_public=found.is_public)
 
-    With addresses it is readable by its owner only; a public one by everybody. PetitionError if the
-    path is a symbolic link, or a file that is not a page.
+
+def replace(path: Path, text: str, *, layout: str, what: str, is_public: bool = False) -> None:
+    """Write a page into a new file, or over an older page that began with the same layout.
+
+    Only its owner can read it unless it is public. PetitionError if the path is a symbolic link, or
+    another file.
     """
     if path.is_symlink():
         raise PetitionError(f"{path} is a symbolic link", "Name the file itself")
-    if path.exists() and not _is_page(path):
-        raise PetitionError(f"{path} exists already, and is not a report", "Name another file")
+    if path.exists() and not _begins_like(path, layout):
+        raise PetitionError(f"{path} exists already, and is not {what}", "Name another file")
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(page(found))
-        if found.is_public:
+            stream.write(text)
+        if is_public:
             Path(draft).chmod(0o644)
         Path(draft).replace(path)
     except BaseException:
@@ -292,29 +297,29 @@ def _layout() -> str:
     return packaged("report/page.html")
 
 
-def _is_page(path: Path) -> bool:
+def _begins_like(path: Path, layout: str) -> bool:
     if not path.is_file():
         return False
-    beginning = _layout().partition('<meta name="viewport"')[0].encode()
+    beginning = layout.partition('<meta name="viewport"')[0].encode()
     with path.open("rb") as file:
         return file.read(len(beginning)) == beginning
 
 
-class _Html(str):
+class Html(str):
     """Markup; every other text that becomes part of an element is escaped."""
 
     __slots__ = ()
 
 
-def _tag(name: str, *children: object, **attributes: object) -> _Html:
+def tag(name: str, *children: object, **attributes: object) -> Html:
     """An element; empty attributes are left out, and `_` in their names is a hyphen."""
     shown = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
         for key, value in attributes.items()
         if value != ""
     )
-    inner = (one if isinstance(one, _Html) else escape(str(one)) for one in children)
-    return _Html(f"<{name}{shown}>{''.join(inner)}</{name}>")
+    inner = (one if isinstance(one, Html) else escape(str(one)) for one in children)
+    return Html(f"<{name}{shown}>{''.join(inner)}</{name}>")
 
 
 def page(found: Figures) -> str:
@@ -322,47 +327,47 @@ def page(found: Figures) -> str:
     style = packaged("report/style.css")
     kind = "rehearsal" if found.is_rehearsal else "report"
     page = Template(_layout()).substitute(
-        title=escape(f"{found.title}: {kind}"), style=style, body=_tag("main", *_body(found))
+        title=escape(f"{found.title}: {kind}"), style=style, body=tag("main", *_body(found))
     )
-    return page.translate(_SHOWN)
+    return page.translate(SHOWN)
 
 
-def _body(found: Figures) -> Iterator[_Html]:
+def _body(found: Figures) -> Iterator[Html]:
     day = _time(found.made_on, f"{found.made_on.day} {found.made_on:%B %Y}")
-    summary = _tag("p", "What became of the letters, as of ", day, class_="soft")
+    summary = tag("p", "What became of the letters, as of ", day, class_="soft")
     if found.is_rehearsal:
         what = "This was a rehearsal: nobody received anything."
-        yield _tag("p", _tag("strong", what), role="note")
-    title = _tag("h1", found.title, lang=found.language, dir="auto")
-    yield _tag("header", title, summary, _tiles(found))
-    yield _tag("h2", "Deliveries")
+        yield tag("p", tag("strong", what), role="note")
+    title = tag("h1", found.title, lang=found.language, dir="auto")
+    yield tag("header", title, summary, _tiles(found))
+    yield tag("h2", "Deliveries")
     if found.samples:
         yield _over_time(found.samples)
     yield _rows(_letter(one, found.reply_by.get(one.letter)) for one in found.letters)
     if found.too_many:
         what = f"Letters to more than {MOST_PEOPLE} people are shown as numbers only."
-        yield _tag("p", what, class_="soft")
+        yield tag("p", what, class_="soft")
     if found.lost:
-        yield _tag("h2", "Not delivered")
+        yield tag("h2", "Not delivered")
         yield _rows(_not_delivered(person, copy) for person, copy in found.lost)
     if found.sent:
         yield from _answers(found)
-        yield _tag("h2", "Days waited")
+        yield tag("h2", "Days waited")
         yield _waits(found.sent)
     for status, heading in _QUOTED.items():
         quotes = [one for one in found.quotes if one.answer.status is status]
         if quotes:
-            yield _tag("h2", heading)
+            yield tag("h2", heading)
         # What was said to several demands at once is an answer to each of them.
         yield from dict.fromkeys(_quotation(one, found.zone) for one in quotes)
     unanswered = ", ".join(_word(one) for one in Status if one in AWAITED)
     notes = "“Sent” means that a mail server accepted responsibility for the letter, no more."
     notes += f" Unanswered are: {unanswered}."
     notes += " People who hold no public office are not named." if found.is_public else ""
-    yield _tag("footer", _tag("p", notes), class_="soft")
+    yield tag("footer", tag("p", notes), class_="soft")
 
 
-def _tiles(found: Figures) -> _Html:
+def _tiles(found: Figures) -> Html:
     tiles = [("sent", found.total(State.SENT), ""), ("not delivered", found.total(*_LOST), "")]
     if found.sent:
         tiles += [
@@ -372,44 +377,44 @@ def _tiles(found: Figures) -> _Html:
             ("times stalled", found.stalls, "grave" if found.stalls else ""),
         ]
     shown = (
-        _tag("div", _tag("dt", name), _tag("dd", f"{number:,}"), class_=kind)
+        tag("div", tag("dt", name), tag("dd", f"{number:,}"), class_=kind)
         for name, number, kind in tiles
     )
-    return _tag("dl", *shown, class_="tiles")
+    return tag("dl", *shown, class_="tiles")
 
 
-def _rows(pairs: Iterable[tuple[Iterable[_Html], Iterable[_Html]]], kind: str = "") -> _Html:
+def _rows(pairs: Iterable[tuple[Iterable[Html], Iterable[Html]]], kind: str = "") -> Html:
     """What something is called, and beside or below it what there is to tell."""
-    rows = (_tag("li", _tag("div", *name), _tag("div", *told)) for name, told in pairs)
-    return _tag("ul", *rows, class_=f"rows {kind}".rstrip())
+    rows = (tag("li", tag("div", *name), tag("div", *told)) for name, told in pairs)
+    return tag("ul", *rows, class_=f"rows {kind}".rstrip())
 
 
-def _bar(counts: Iterable[tuple[str, str, int]]) -> _Html:
+def _bar(counts: Iterable[tuple[str, str, int]]) -> Html:
     """One bar of parts, each of them a colour, a label and a number; below it the labels."""
     parts, labels = [], []
     for colour, label, number in counts:
         if number:
             style = f"border-color:var(--{colour})"
-            parts.append(_tag("span", style=f"{style};flex-grow:{number}"))
-            labels.append(_tag("li", f"{number:,} {label}", style=style))
-    return _Html(_tag("div", *parts, class_="bar") + _tag("ul", *labels, class_="key"))
+            parts.append(tag("span", style=f"{style};flex-grow:{number}"))
+            labels.append(tag("li", f"{number:,} {label}", style=style))
+    return Html(tag("div", *parts, class_="bar") + tag("ul", *labels, class_="key"))
 
 
 def _word(status: Status) -> str:
     return _STATUSES.get(status, status)
 
 
-def _time(day: date, shown: str = "") -> _Html:
-    return _tag("time", shown or f"{day:%Y-%m-%d}", datetime=day.isoformat())
+def _time(day: date, shown: str = "") -> Html:
+    return tag("time", shown or f"{day:%Y-%m-%d}", datetime=day.isoformat())
 
 
-def _who(person: ReportedPerson, *below: str) -> list[_Html]:
+def _who(person: ReportedPerson, *below: str) -> list[Html]:
     """A name and what stands below it, each in its own direction."""
-    name, *small = (_tag("bdi", one, lang=person.language) for one in (person.name, *below) if one)
-    return [name, *(_tag("small", one) for one in small)]
+    name, *small = (tag("bdi", one, lang=person.language) for one in (person.name, *below) if one)
+    return [name, *(tag("small", one) for one in small)]
 
 
-def _over_time(samples: list[Sample]) -> _Html:
+def _over_time(samples: list[Sample]) -> Html:
     """How many copies were in each state, a line for each."""
     most = max(sum(sample.states.values()) for sample in samples) or 1
     start, end = samples[0].at, samples[-1].at
@@ -423,46 +428,46 @@ def _over_time(samples: list[Sample]) -> _Html:
         for number, count in enumerate(counts):  # which holds until it changes
             high = _HIGH - _HIGH * count / most
             points += [f"{_WIDE * x / len(counts):.1f},{high:.1f}" for x in (number, number + 1)]
-        area = _tag("polygon", points=" ".join([*points, f"{_WIDE},{_HIGH}"]), class_=group)
+        area = tag("polygon", points=" ".join([*points, f"{_WIDE},{_HIGH}"]), class_=group)
         words = ", ".join(f"{counts[one]:,} at {samples[one].at:%Y-%m-%d %H:%M}" for one in told)
         drawn = _drawing(area, high=_HIGH, role="img", aria_label=words)
-        rows.append(([_Html(group)], [drawn, _tag("span", f"{counts[-1]:,}")]))
+        rows.append(([Html(group)], [drawn, tag("span", f"{counts[-1]:,}")]))
     between = f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} (UTC)"
     what = f"Copies by state from {between}. The full height is {most:,}."
-    caption = _tag("figcaption", what, class_="soft")
-    return _tag("figure", _rows(rows, "drawn"), caption)
+    caption = tag("figcaption", what, class_="soft")
+    return tag("figure", _rows(rows, "drawn"), caption)
 
 
-def _drawing(*parts: _Html, high: int, **attributes: object) -> _Html:
+def _drawing(*parts: Html, high: int, **attributes: object) -> Html:
     """A drawing that is stretched to its place."""
     box = f"0 0 {_WIDE} {high}"
-    return _tag("svg", *parts, viewBox=box, preserveAspectRatio="none", **attributes)
+    return tag("svg", *parts, viewBox=box, preserveAspectRatio="none", **attributes)
 
 
-def _letter(one: Counts, reply_by: date | None) -> tuple[list[_Html], list[_Html]]:
-    name = [_tag("bdi", one.letter)]
+def _letter(one: Counts, reply_by: date | None) -> tuple[list[Html], list[Html]]:
+    name = [tag("bdi", one.letter)]
     if reply_by:
-        name.append(_tag("small", "answer asked for by ", _time(reply_by)))
+        name.append(tag("small", "answer asked for by ", _time(reply_by)))
     counts = ((group, group, sum(one[state] for state in of)) for group, of in _GROUPS.items())
-    return name, [_bar(counts), _tag("small", f"{one.total:,} in all")]
+    return name, [_bar(counts), tag("small", f"{one.total:,} in all")]
 
 
-def _not_delivered(person: ReportedPerson, copy: dict[str, Any]) -> tuple[list[_Html], list[_Html]]:
+def _not_delivered(person: ReportedPerson, copy: dict[str, Any]) -> tuple[list[Html], list[Html]]:
     said = [copy["reply_code"], copy["enhanced_code"], copy["reply"]]
     why = copy["reason"] or " ".join(str(one) for one in said if one)
     mailbox = copy["mailbox"] if person.name != copy["mailbox"] and person.is_named else ""
-    what = [_tag("bdi", copy["letter"]), _Html(f": {copy['state']}")]
-    return _who(person, person.office, mailbox), [*what, _tag("small", why, dir="auto")]
+    what = [tag("bdi", copy["letter"]), Html(f": {copy['state']}")]
+    return _who(person, person.office, mailbox), [*what, tag("small", why, dir="auto")]
 
 
-def _answers(found: Figures) -> Iterator[_Html]:
-    yield _tag("h2", "Answers")
-    titles = {key: _tag("bdi", title, lang=found.language) for key, title in found.demands.items()}
+def _answers(found: Figures) -> Iterator[Html]:
+    yield tag("h2", "Answers")
+    titles = {key: tag("bdi", title, lang=found.language) for key, title in found.demands.items()}
     if titles:
-        yield _tag("h3", "To each demand")
+        yield tag("h3", "To each demand")
         yield _rows(([title], [_bar(_to(key, found))]) for key, title in titles.items())
-        yield _tag("h3", "By each person")
-    titles = {"": _Html("the letter as a whole")} | titles
+        yield tag("h3", "By each person")
+    titles = {"": Html("the letter as a whole")} | titles
     yield _rows((_who(one, one.office), _said(one, titles)) for one in found.sent)
 
 
@@ -474,9 +479,9 @@ def _to(demand: str, found: Figures) -> Iterator[tuple[str, str, int]]:
         yield colour, _word(status), given.count(status)
 
 
-def _said(person: ReportedPerson, titles: dict[str, _Html]) -> Iterator[_Html]:
+def _said(person: ReportedPerson, titles: dict[str, Html]) -> Iterator[Html]:
     """Each answer of a person, and what it was given to."""
-    given, by_status = person.by_demand, dict[Status, list[_Html]]()
+    given, by_status = person.by_demand, dict[Status, list[Html]]()
     whole = given.get("")
     for key in titles if given.keys() - {""} else [""]:
         status = given.get(key, Status.NONE)
@@ -486,37 +491,37 @@ def _said(person: ReportedPerson, titles: dict[str, _Html]) -> Iterator[_Html]:
         by_status.setdefault(status, []).append(titles[key])
     for status, about in by_status.items():
         style = f"background:var(--{status}-b);color:var(--{status}-t)"
-        badge = _tag("span", _word(status), class_="badge", style=style)
-        yield _tag("p", badge, _Html(" " + "; ".join(about)))
+        badge = tag("span", _word(status), class_="badge", style=style)
+        yield tag("p", badge, Html(" " + "; ".join(about)))
 
 
-def _waits(people: list[ReportedPerson]) -> _Html:
+def _waits(people: list[ReportedPerson]) -> Html:
     most = max(one.days for one in people) or 1
     ordered = sorted(people, key=lambda one: (not one.is_waited_for, -one.days))
     return _rows(((_who(one), _wait(one, most)) for one in ordered), "drawn")
 
 
-def _wait(person: ReportedPerson, most: int) -> list[_Html]:
+def _wait(person: ReportedPerson, most: int) -> list[Html]:
     days = person.days
     kind = "over" if person.is_overdue else "open" if person.is_waited_for else "done"
     told = f"{days} day{'' if days == 1 else 's'}"
     told += {"done": ", answered", "over": ", overdue", "open": ""}[kind]
     long = f"{max(_WIDE * days / most, 4):.0f}"
     bars = (
-        _tag("rect", class_="track", width=_WIDE, height=10),
-        _tag("rect", class_=kind, width=long, height=10),
+        tag("rect", class_="track", width=_WIDE, height=10),
+        tag("rect", class_=kind, width=long, height=10),
     )
     late = "late" if kind == "over" else ""
-    return [_drawing(*bars, high=10, aria_hidden="true"), _tag("span", told, class_=late)]
+    return [_drawing(*bars, high=10, aria_hidden="true"), tag("span", told, class_=late)]
 
 
-def _quotation(one: ReportedAnswer, zone: tzinfo) -> _Html:
+def _quotation(one: ReportedAnswer, zone: tzinfo) -> Html:
     # Who writes a mail mostly does so in the language of the letter. What a person noted down of a
     # call is in a language that is not known.
     language = one.person.language if one.answer.mail else ""
-    quote = _tag("p", one.quote, lang=language or "und", dir="auto")
+    quote = tag("p", one.quote, lang=language or "und", dir="auto")
     channel = one.answer.channel
     how = f", {CHANNELS.get(channel, channel)}" if channel else ""
     by = (*_who(one.person), ", ", _time(one.answer.at.astimezone(zone)), how)
-    quoted = _tag("blockquote", quote if one.quote else _tag("p", "(no quotation)"))
-    return _tag("figure", quoted, _tag("figcaption", *by, class_="soft"))
+    quoted = tag("blockquote", quote if one.quote else tag("p", "(no quotation)"))
+    return tag("figure", quoted, tag("figcaption", *by, class_="soft"))

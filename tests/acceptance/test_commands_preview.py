@@ -148,3 +148,35 @@ def test_a_long_list_is_read_no_further_than_needed(campaign: SmallCampaign):
     answer = campaign.petition("preview", "open-letter", status=0)
     assert "Dear P1," in answer.out
     assert answer.err == ""
+
+
+def test_the_book_has_every_copy_and_what_check_says(campaign: SmallCampaign):
+    campaign.change("recipients.csv", "P3", "P3?")
+    said = campaign.petition("preview", "open-letter", "--book", "book.html", status=0).out
+    assert "3 copies" in said
+    book = campaign.root / "book.html"
+    assert stat.S_IMODE(book.stat().st_mode) == 0o600
+    page = book.read_text(encoding="utf-8")
+    for who in ("p1", "p2", "p3"):
+        assert f"{who}@x.example" in page
+        shown = campaign.petition("preview", "--to", who, status=0).out
+        number = next(line for line in shown.splitlines() if line.startswith("Message-ID: "))
+        assert number.removeprefix("Message-ID: <").removesuffix(">") in page
+    assert "rehearse" in page
+
+
+def test_the_book_of_a_letter_with_errors_says_so(campaign: SmallCampaign):
+    with (campaign.root / "recipients.csv").open("a", encoding="utf-8") as file:
+        file.write("p4,not an address,P4,\np5,p5@x.example,P5,a\x1bb\n")
+    answer = campaign.petition("preview", "open-letter", "--book", "book.html", status=1)
+    assert "recipients.csv:5" in answer.out + answer.err
+    page = (campaign.root / "book.html").read_text(encoding="utf-8")
+    assert "recipients.csv:5" in page
+    assert "cannot be sent" in page
+
+
+def test_the_book_of_a_few(campaign: SmallCampaign):
+    campaign.petition("preview", "--to", "p2", "--book", "book.html", status=0)
+    page = (campaign.root / "book.html").read_text(encoding="utf-8")
+    assert "p2@x.example" in page
+    assert "p1@x.example" not in page

@@ -17,6 +17,7 @@ from petition.identity import Signer
 from petition.merge.message import Merger
 from petition.outbox.answers import RECORDED
 from petition.web.app import WORDS, Pages
+from tests.acceptance.crew import wait_until
 from tests.acceptance.small import SmallCampaign
 from tests.servers.browser import NODE_MODULES, running_browser
 from tests.servers.endpoint import give_token, running_endpoint
@@ -315,3 +316,38 @@ def _keep(browser, name: str) -> None:
     """Pictures to be looked at, where somebody wants them."""
     if folder := os.environ.get("KEEP_PICTURES"):
         browser.picture(Path(folder) / f"{name}.png")
+
+
+@pytest.mark.component("axe-core")
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
+def test_the_book_of_copies_is_read_searched_and_printed(
+    browser, tmp_path: Path, width: int, dark: bool
+):
+    campaign = SmallCampaign.at(tmp_path, people=4)
+    campaign.write("recipients.csv", _hostile(campaign))
+    campaign.petition("preview", "open-letter", "--book", "book.html", status=0)
+    url = (campaign.root / "book.html").as_uri()
+    browser.become(width, 900, dark=dark)
+    browser.requests.clear()
+    browser.open(url)
+    assert not browser.violations()
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    browser.value("document.querySelector('.copy').open = true")
+    drawn = "document.querySelector('iframe')?.contentDocument?.body?.textContent.includes('Dear')"
+    wait_until(lambda: browser.value(drawn) is True)
+    _keep(browser, f"book-{width}")
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value("document.querySelector('iframe').contentDocument.scripts.length") == 0
+    assert browser.requests == [url]
+    browser.value("document.querySelector('#find').focus()")
+    browser.call("Input.insertText", text="P3@X")
+    assert browser.value("document.querySelectorAll('.copy:not([hidden])').length") == 1
+    text = PdfReader(BytesIO(browser.printed())).pages[1].extract_text()
+    assert "p3@x.example" in text
+    assert "must be clean by" in text
+    assert browser.value("window.hurt") is None
+
+
+def _hostile(campaign: SmallCampaign) -> str:
+    rows = (campaign.root / "recipients.csv").read_text(encoding="utf-8")
+    return rows.replace("P1,", "</script><img src=x onerror=window.hurt=1>,")

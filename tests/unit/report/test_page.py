@@ -27,7 +27,7 @@ def test_every_channel_has_words():
 
 
 def test_all_text_of_an_element_is_escaped():
-    inner = page._tag("b", "<i>")
-    assert page._tag("p", inner, "&", title='"<') == (
+    inner = page.tag("b", "<i>")
+    assert page.tag("p", inner, "&", title='"<') == (
         '<p title="&quot;&lt;"><b>&lt;i&gt;</b>&amp;</p>'
     )
