@@ -357,7 +357,7 @@ def write_book(copies: Copies, who: str | None, file: Path, place: Workspace) ->
 
     copies.person(who)
     merger, choice = copies.merger, copies.people.choice([] if who is None else [who])
-    sample = book.Sample()
+    sample = book.BookSample()
 
     def look_at(people: list[Person]) -> None:
         for person in people:

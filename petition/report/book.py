@@ -63,7 +63,7 @@ class Book:
     sampled: str = ""  # how the copies were chosen, if these are not all
 
 
-class Sample:
+class BookSample:
     """Of a list of any length, so many people that are shown: spread evenly, in their order."""
 
     def __init__(self, most: int = MOST_COPIES) -> None:

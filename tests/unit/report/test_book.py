@@ -12,7 +12,7 @@ from petition.campaign.people import Person
 from petition.errors import Level, PetitionError, Problem
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Shown
-from petition.report.book import Book, BookCopy, Sample, write
+from petition.report.book import Book, BookCopy, BookSample, write
 
 
 def person(number: int, name: str = "", language: str = "en") -> Person:
@@ -113,7 +113,7 @@ def test_it_replaces_a_book_and_nothing_else(tmp_path: Path):
 
 @pytest.mark.parametrize(("number", "kept"), [(3, 3), (10, 10), (11, 6), (1000, 8)])
 def test_of_a_long_list_a_part_is_shown_that_is_spread_evenly(number: int, kept: int):
-    sample = Sample(most=10)
+    sample = BookSample(most=10)
     for one in range(1, number + 1):
         sample.add(person(one), is_fallback=False)
     numbers = [one.number for one in sample.people()]
@@ -126,7 +126,7 @@ def test_of_a_long_list_a_part_is_shown_that_is_spread_evenly(number: int, kept:
 
 
 def test_those_without_a_letter_in_their_language_are_in_the_sample():
-    sample = Sample(most=10)
+    sample = BookSample(most=10)
     for one in range(1, 1001):
         sample.add(person(one), is_fallback=one in {502, 504})
     assert {502, 504} <= {one.number for one in sample.people()}
