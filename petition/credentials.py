@@ -40,8 +40,8 @@ class SecretSource:
 
     @classmethod
     def of_login(cls, table: str, auth: str) -> Self:
-        """The source of a login's password, or of its token if `auth` is xoauth2."""
-        return cls(table, "token" if auth == "xoauth2" else "password")
+        """The source of a login's password, or of its token if `auth` is xoauth2 or oauth."""
+        return cls(table, "password" if auth == "password" else "token")
 
     @property
     def variable(self) -> str:
@@ -67,7 +67,7 @@ class SecretSource:
 DKIM_KEY = SecretSource("dkim", "key")
 
 # Variables that hold one; the address of a database can have a password in it.
-_SECRET = re.compile(r"PETITION_(\w*(PASSWORD|TOKEN|KEY)|DATABASE)")
+_SECRET = re.compile(r"PETITION_(\w*(PASSWORD|TOKEN|KEY|SECRET)|DATABASE)")
 
 
 class Secret:
@@ -141,7 +141,7 @@ def find_password(
         return Secret(text)
     if command:
         return Secret(_first_line(_run(command, source), source))
-    text = _in_keyring(KEYRING_SERVICE.format(host=host), username, source.variable)
+    text = in_keyring(KEYRING_SERVICE.format(host=host), username, f"or set {source.variable}")
     return Secret(text) if text else None
 
 
@@ -218,7 +218,11 @@ def file_in(folder: Path, word: str) -> Path | None:
     return path if any(one.is_relative_to(root) for one in places for root in folders) else None
 
 
-def _in_keyring(service: str, username: str, variable: str) -> str | None:
+def in_keyring(service: str, username: str, otherwise: str) -> str | None:
+    """What the keyring has under a service and a name; None if it has nothing, or is not there.
+
+    ServerTrouble if it is there and cannot be read; `otherwise` is what else to do then.
+    """
     try:
         import keyring  # noqa: PLC0415 (an extra; its import asks for every backend there is)
         from keyring.errors import KeyringError, NoKeyringError  # noqa: PLC0415
@@ -231,7 +235,28 @@ def _in_keyring(service: str, username: str, variable: str) -> str | None:
     except KeyringError as fault:
         # The text of a backend's error could hold anything.
         what = f"the keyring could not be read ({type(fault).__name__})"
-        raise ServerTrouble(what, f"Unlock it, or set {variable}") from None
+        raise ServerTrouble(what, f"Unlock it, {otherwise}") from None
+
+
+def keep_in_keyring(service: str, username: str, text: str) -> bool:
+    """Put a secret into the keyring; whether it is there now."""
+    try:
+        import keyring  # noqa: PLC0415 (as above)
+
+        keyring.set_password(service, username, text)
+        return keyring.get_password(service, username) == text  # one backend takes and drops all
+    except ImportError:
+        return False
+    except Exception:  # noqa: BLE001 (that of Windows raises its own errors, as for a long token)
+        return False
+
+
+def drop_from_keyring(service: str, username: str) -> None:
+    """Remove a secret from the keyring, if it is there."""
+    with suppress(Exception):  # as above; several raise if there is nothing to delete
+        import keyring  # noqa: PLC0415 (as above)
+
+        keyring.delete_password(service, username)
 
 
 def _token(output: str, source: SecretSource) -> tuple[str, float | None]:

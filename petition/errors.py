@@ -219,6 +219,13 @@ class LogDamaged(LogUnusable):
 
 
 class ServerTrouble(PetitionError):
-    """The server cannot be reached, has a wrong certificate, or refuses the login."""
+    """The server cannot be reached, has a wrong certificate, or refuses the login.
+
+    With `is_passing` the same may work some minutes later.
+    """
 
     exit_status = ExitStatus.SERVER
+
+    def __init__(self, what: str, hint: str = "", *, is_passing: bool = False) -> None:
+        super().__init__(what, hint)
+        self.is_passing = is_passing

@@ -1,10 +1,10 @@
 """What a campaign folder asks of this machine, and what of it the person has confirmed.
 
 A folder can come from anybody, and its petition.toml can name a command to run, a server to give
-the password to, and files elsewhere. None of that is used before a person has confirmed it. The
-confirmations are kept in the person's own state folder, by the folder's real path and the key of
-petition.toml: when the value of a key changes, it has to be confirmed again. What the environment
-says is the person's own word and needs no confirmation.
+the password to, a page to log in at, and files elsewhere. None of that is used before a person has
+confirmed it. The confirmations are kept in the person's own state folder, by the folder's real path
+and the key of petition.toml: when the value of a key changes, it has to be confirmed again. What
+the environment says is the person's own word and needs no confirmation.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from petition.campaign.server import Server, find_server, names_log, names_server
-from petition.campaign.settings import Inbox, Settings
+from petition.campaign.settings import Inbox, OAuthSettings, Settings
 from petition.credentials import DKIM_KEY, SecretSource, file_in
 from petition.database_url import POSTGRESQL, SQLITE, PostgresAddress
 from petition.errors import LogUnusable, UsageError
@@ -120,7 +121,7 @@ def _of_log(settings: Settings, environ: Mapping[str, str], root: Path) -> Itera
 
 
 def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
-    server = find_server(settings.smtp, environ)
+    server = find_server(settings.smtp, environ, settings.client)
     if server is None:
         return
     source = SecretSource.of_login("smtp", server.auth)
@@ -134,6 +135,8 @@ def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> It
         yield Request(Section.SERVER, "[smtp] host", server.name, effect, seal)
     if server.username is not None:
         yield from _login(Section.SERVER, source, server, environ, root)
+        if server.auth == "oauth" and not source.given(environ):
+            yield from _of_client(Section.SERVER, settings.oauth, server.username)
 
 
 def _of_signature(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterator[Request]:
@@ -156,6 +159,9 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
         effect = f"reads this mailbox and gives its server the {source.kind}"
         yield Request(Section.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
         yield from _login(Section.INBOX, source, inbox, environ, root)
+        if inbox.auth == "oauth" and not source.given(environ):
+            user = unquote(urlsplit(inbox.url).username or "")
+            yield from _of_client(Section.INBOX, settings.oauth, user)
         return
     kind, _, path = inbox.url.partition(":")
     for name in (path, f"{path}/new", f"{path}/cur"):
@@ -165,6 +171,19 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
             return
 
 
+def _of_client(part: Section, oauth: OAuthSettings | None, user: str) -> Iterator[Request]:
+    """Where tokens are asked for, and for which client a person is asked to log in."""
+    if oauth is None:
+        return
+    key, client = "provider" if oauth.provider else "token_url", oauth.client
+    use = "sending" if part is Section.SERVER else "reading"
+    effect = f"gets tokens for {use} as {user} there, for the client {client.client_id}"
+    scopes = (client.scopes["smtp"], client.scopes["inbox"])
+    urls = (client.authorize_url, client.token_url, client.device_url)
+    seal = _sealed(client.client_id, *scopes, *(url or "" for url in urls))
+    yield Request(part, f"[oauth] {key}", oauth.provider or client.token_url, effect, seal)
+
+
 def _login(
     part: Section,
     source: SecretSource,
@@ -172,6 +191,8 @@ def _login(
     environ: Mapping[str, str],
     root: Path,
 ) -> Iterator[Request]:
+    if login.auth == "oauth":  # runs none
+        return
     command = login.token_command if source.kind == "token" else login.password_command
     if command and not source.given(environ):
         yield _command(part, source.setting, command, root)

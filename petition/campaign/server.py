@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from petition.campaign.names import quoted
 from petition.campaign.settings import Settings, Smtp
-from petition.campaign.validation import Faults
+from petition.campaign.validation import Auth, Faults
 from petition.database_url import (
     POSTGRESQL,
     AddressUnreadable,
@@ -19,6 +19,7 @@ from petition.database_url import (
     without_ambient_secrets,
 )
 from petition.errors import UsageError
+from petition.oauth import Account, OAuthClient
 
 
 class ServerMisnamed(UsageError):
@@ -45,8 +46,9 @@ class Server:
     security: Literal["starttls", "tls", "none"] = "starttls"  # "none" for loopback only
     username: str | None = None  # None: no login
     password_command: str | None = None  # prints the password
-    auth: Literal["password", "xoauth2"] = "password"
+    auth: Auth = "password"
     token_command: str | None = None  # prints the token
+    client: OAuthClient | None = None  # who gets the token, with auth "oauth"
     connections: int = 4  # at once
     timeout: float = 60.0  # seconds for a reply; never shortens the wait after the final dot
 
@@ -54,6 +56,13 @@ class Server:
     def is_loopback(self) -> bool:
         """Whether the server is on this machine."""
         return is_loopback(self.host)
+
+    @property
+    def account(self) -> Account | None:
+        """Whose token from a provider it gets; None: it gets none."""
+        if self.client is None or self.username is None or self.auth != "oauth":
+            return None
+        return Account(self.client, "smtp", self.host, self.username)
 
     @property
     def name(self) -> str:
@@ -71,21 +80,28 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def find_server(smtp: Smtp | None, environ: Mapping[str, str]) -> Server | None:
+def find_server(
+    smtp: Smtp | None, environ: Mapping[str, str], client: OAuthClient | None = None
+) -> Server | None:
     """The server that `send` would use now; None: the sandbox.
 
     PETITION_SMTP_HOST, _PORT, _SECURITY, _USERNAME, _CONNECTIONS and _TIMEOUT win over [smtp] one
-    by one; empty ones count as absent. ServerMisnamed if one has an impossible value, or a server
-    elsewhere would be used without encryption.
+    by one; empty ones count as absent. `client` is that of [oauth]. ServerMisnamed if one has an
+    impossible value, if a server elsewhere would be used without encryption, or if a login has no
+    user name.
     """
     given = _given(environ)
     if smtp is None and "host" not in given:
         return None
     kept = smtp.model_dump() if smtp else {}
     checked = _checked({**kept, **given})
-    server = Server(**{**checked.model_dump(), "port": checked.port or _PORTS[checked.security]})
+    port = checked.port or _PORTS[checked.security]
+    server = Server(**{**checked.model_dump(), "port": port, "client": client})
     if server.security == "none" and not server.is_loopback:
         raise _without_encryption(server, given)
+    if server.auth == "oauth" and server.username is None:
+        what = 'auth in [smtp] is "oauth", and there is no username'
+        raise ServerMisnamed(what, "Write the full address of the account as username", "auth")
     return server
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -25,9 +28,10 @@ from petition.campaign.names import curly_hint, quoted, slug
 from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, read_on
 from petition.errors import PetitionError, Problem
+from petition.oauth import Account, OAuthClient, misdirected
 
 _LIMIT = 50_000  # characters; ten times the longest petition.toml that makes sense
-_SECRETS = {"password", "passwd", "secret", "token"}
+_SECRETS = {"password", "passwd", "secret", "token", "client_secret", "refresh_token"}
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _LISTS = {"recipients": "recipients.csv", "signatories": "signatories.csv"}
@@ -193,10 +197,50 @@ class Smtp(SettingsTable):
     security: Literal["starttls", "tls", "none"] = "starttls"
     username: kinds.OneLine | None = None
     password_command: kinds.OneLine | None = None
-    auth: Literal["password", "xoauth2"] = "password"
+    auth: kinds.Auth = "password"
     token_command: kinds.OneLine | None = None
     connections: int = Field(default=4, ge=1, le=64)
     timeout: float = Field(default=60.0, gt=0)
+
+
+class OAuthSettings(SettingsTable):
+    """[oauth]: the organisation's own client at the provider that gives the tokens."""
+
+    provider: Literal["google", "microsoft"] | None = None
+    client_id: kinds.OneLine = Field(examples=['client_id = "the id that the provider shows"'])
+    tenant: kinds.Tenant | None = None
+    authorize_url: kinds.HttpsAddress | None = None
+    token_url: kinds.HttpsAddress | None = None
+    device_url: kinds.HttpsAddress | None = None
+    scope: kinds.OneLine | None = None
+
+    @model_validator(mode="after")
+    def _one_provider(self) -> Self:
+        own = (self.authorize_url, self.token_url, self.scope)
+        if self.provider and any((*own, self.device_url)):
+            what = f"{self.provider} is a known provider, and authorize_url, token_url, device_url"
+            raise fault(f"{what} and scope are for others", "Remove these keys, or provider")
+        if not (self.provider or all(own)):
+            hint = 'Write provider = "google" or "microsoft"; for another one all three'
+            raise fault("neither provider nor authorize_url, token_url and scope say where", hint)
+        if self.tenant and self.provider != "microsoft":
+            raise fault("tenant is for Microsoft alone", "Remove it")
+        return self
+
+    @property
+    def client(self) -> OAuthClient:
+        """What a login needs to know of it."""
+        if self.provider:
+            return OAuthClient.of_provider(self.provider, self.client_id, self.tenant or "common")
+        scope = self.scope or ""
+        return OAuthClient(
+            self.client_id,
+            urlsplit(self.token_url or "").netloc,
+            self.authorize_url or "",
+            self.token_url or "",
+            self.device_url,
+            {"smtp": scope, "inbox": scope},
+        )
 
 
 class Dkim(SettingsTable):
@@ -248,7 +292,7 @@ class Inbox(SettingsTable):
 
     url: kinds.InboxUrl = Field(examples=['url = "imaps://user@host/INBOX"'])
     password_command: kinds.OneLine | None = None
-    auth: Literal["password", "xoauth2"] = "password"
+    auth: kinds.Auth = "password"
     token_command: kinds.OneLine | None = None
 
     @property
@@ -290,6 +334,7 @@ class Settings(SettingsTable):
         AfterValidator(Lists.of),
     ] = Field(default_factory=lambda: Lists(_LISTS))
     lists: dict[str, ListTable] = Field(default_factory=dict)
+    oauth: OAuthSettings | None = None  # before those that may need it
     smtp: Smtp | None = None
     dkim: Dkim | None = None
     pace: PaceSettings = Field(default_factory=PaceSettings)
@@ -297,6 +342,37 @@ class Settings(SettingsTable):
     inbox: Inbox | None = None
     unsubscribe: Unsubscribe | None = None
     log: LogSettings = Field(default_factory=LogSettings)
+
+    @field_validator("smtp", "inbox")
+    @classmethod
+    def _has_client(cls, table: Smtp | Inbox | None, info: ValidationInfo) -> Smtp | Inbox | None:
+        if table is None or table.auth != "oauth" or "oauth" not in info.data:
+            return table
+        if info.data["oauth"] is None:
+            what = 'auth = "oauth" needs a table [oauth] with provider and client_id'
+            raise fault(what, "docs/login.md says how to get them")
+        client = info.data["oauth"].client
+        host = table.host if isinstance(table, Smtp) else urlsplit(table.url).hostname
+        if isinstance(table, Inbox) and not table.is_imap:
+            raise fault('auth = "oauth" is for a mailbox on a server', "Remove auth")
+        if not client.may_log_in_to(host or ""):
+            refusal = misdirected(client, host or "")
+            raise fault(refusal.what, refusal.hint)
+        return table
+
+    @property
+    def client(self) -> OAuthClient | None:
+        """The client of [oauth], if there is one."""
+        return self.oauth.client if self.oauth else None
+
+    @property
+    def inbox_account(self) -> Account | None:
+        """Whose token from a provider the inbox's server gets; None: it gets none."""
+        if self.inbox is None or self.client is None or self.inbox.auth != "oauth":
+            return None
+        parts = urlsplit(self.inbox.url)
+        host, user = parts.hostname or "", unquote(parts.username or "")
+        return Account(self.client, "inbox", host, user)
 
     @property
     def reading(self) -> Reading:
@@ -424,6 +500,8 @@ def _place(table: KeyPath) -> str:
 
 def _hint_secret(path: tuple[str, ...], key: str) -> str:
     table = ".".join(path) or "smtp"
+    if table == "oauth":
+        return "Remove it; petition login asks for a client secret, and keeps it with the login"
     command = "token_command" if key.lower() == "token" else "password_command"
     hint = f"Remove it, change it, and name a {command} in [{table}] that prints it"
     if (table, command) == ("smtp", "password_command"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -357,6 +357,23 @@ def _web_address(value: object) -> str:
     return text
 
 
+def _https_address(value: object) -> str:
+    text = _web_address(value)
+    parts = urlsplit(text)
+    if parts.scheme != "https" or parts.username is not None or parts.fragment:
+        what = f"{quoted(text)} is no address that begins with https:// and has no user name or #"
+        raise fault(what, "Write it as the provider does")
+    return text
+
+
+def _tenant(value: object) -> str:
+    text = one_line(value)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", text):
+        hint = "Write the Directory (tenant) ID that Microsoft Entra shows, or your domain there"
+        raise fault(f"{quoted(text)} is not a tenant", hint)
+    return text
+
+
 def _local_time(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise fault("this is not a date and time", "Write it without quotes: 2015-09-28T16:00:00")
@@ -412,6 +429,9 @@ CampaignId = Annotated[str, PlainValidator(_campaign_id)]
 InnerPath = Annotated[str, PlainValidator(_inner_path)]
 Host = Annotated[str, PlainValidator(_host)]
 WebAddress = Annotated[str, PlainValidator(_web_address)]
+HttpsAddress = Annotated[str, PlainValidator(_https_address)]
+Tenant = Annotated[str, PlainValidator(_tenant)]
+Auth = Literal["password", "xoauth2", "oauth"]
 LocalTime = Annotated[datetime, PlainValidator(_local_time)]
 InboxUrl = Annotated[str, PlainValidator(_inbox_url)]
 Mailto = Annotated[str, PlainValidator(_mailto)]

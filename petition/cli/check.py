@@ -21,6 +21,7 @@ from petition.cli import output
 from petition.cli.send_plan import fallback_lines
 from petition.cli.setup import providers
 from petition.cli.workspace import Json, Workspace
+from petition.credentials import SecretSource
 from petition.errors import (
     CampaignError,
     ExitStatus,
@@ -33,6 +34,7 @@ from petition.errors import (
 )
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
+from petition.oauth import has_login
 from petition.outbox.log import Log
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
 from petition.smtp.dkim import KeyRefused, load_key, public_record
@@ -218,6 +220,7 @@ class Inspection:
             self.log = self.place.log_name
             self._tell_unconfirmed()
             self._tell_no_password()
+            self._tell_no_login()
             self._tell_no_token()
             if file := self.place.log_file:
                 self.problems += campaign_checks.folder_warnings(file.parent)
@@ -243,7 +246,7 @@ class Inspection:
     def _tell_no_password(self) -> None:
         """That `send` will need a password; no command is run to find out."""
         server = self.place.server
-        if not (server and server.username) or server.auth == "xoauth2" or server.password_command:
+        if not (server and server.username) or server.auth != "password" or server.password_command:
             return
         if self.place.unconfirmed(Section.SERVER):  # the keyring is for confirmed hosts
             return
@@ -256,6 +259,24 @@ class Inspection:
             what = f"there is no password for {server.username} yet"
             hint = "send asks for it in a terminal; else set PETITION_SMTP_PASSWORD"
             self.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
+
+    def _tell_no_login(self) -> None:
+        """That `petition login` is still to be run; no connection is opened to find out."""
+        settings, server = self.place.settings, self.place.server
+        for account in (server.account if server else None, settings.inbox_account):
+            if account is None or SecretSource(account.use, "token").given(os.environ):
+                continue
+            try:
+                is_there = has_login(account)
+            except ServerTrouble as fault:
+                self._add(ENVIRONMENT, fault)
+                return
+            if not is_there:
+                line = self.place.campaign.lines.line_of((account.use, "auth"))
+                what = f"nobody has logged in as {account.username} to {account.host} yet"
+                hint = f"Run {account.command}"
+                warning = Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark="auth")
+                self.problems.append(warning)
 
     def _tell_no_token(self) -> None:
         """That a server gives letters another Message-ID, by which bounces cannot be matched."""

@@ -26,6 +26,11 @@ GROUPS = {
             "Confirm the commands and servers that a folder asks for.",
             ("trust", "trust --revoke"),
         ),
+        "login": Listed(
+            "login",
+            "Log in to a mail server in a web browser, instead of with a password.",
+            ("login", "login smtp --device"),
+        ),
     },
     "Write": {
         "check": Listed(

@@ -24,6 +24,7 @@ from petition.inbox import Finding, Kind
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
+from petition.oauth import Account
 from petition.outbox.inbound import Incoming, Recorded
 from petition.trust import Section
 
@@ -80,7 +81,8 @@ def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) ->
     since = incoming.sent_since()
     if since is None:
         raise UsageError("nothing has been sent yet", "There can be no answers")
-    reader = _Reader(incoming, settings, place.root, since, watch, as_json)
+    account = place.settings.inbox_account
+    reader = _Reader(incoming, settings, account, place.root, since, watch, as_json)
     shown = _Shown(place, incoming, as_json=as_json, watch=watch)
     is_first = True
     try:
@@ -101,6 +103,7 @@ class _Reader:
 
     incoming: Incoming
     settings: Inbox
+    account: Account | None
     root: Path
     since: str
     watch: bool
@@ -146,7 +149,7 @@ class _Reader:
 
     def _of_connection(self, *, may_idle: bool) -> Iterator[list[Recorded] | None]:
         incoming = self.incoming
-        with Imap(self.settings, may_idle=may_idle) as box:
+        with Imap(self.settings, self.account, may_idle=may_idle) as box:
             while True:
                 incoming.log.tidy()  # what a dead run had in hand has its true state now
                 known = incoming.position(box.name)

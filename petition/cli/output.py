@@ -113,6 +113,11 @@ def say(text: str, style: str = "") -> None:
         _print_indented(line)
 
 
+def say_whole(text: str) -> None:
+    """Tell the person something to be copied, such as an address: no line end is put into it."""
+    _out().print(harmless(text), soft_wrap=True)
+
+
 def say_error(text: str) -> None:
     """Tell the person what went wrong, on stderr."""
     _print(err(), harmless(text))

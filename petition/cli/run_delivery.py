@@ -151,7 +151,7 @@ def secrets_for(prepared: Prepared) -> Secrets:
 
 def _asked(server: Server) -> Secret | None:
     """The password, from the person at the terminal; it is kept nowhere."""
-    if server.username is None or server.auth == "xoauth2" or not output.can_ask():
+    if server.username is None or server.auth != "password" or not output.can_ask():
         return None
     login = output.clean(f"{server.username} at {server.host}")
     with output.interruptible("nothing was sent"):

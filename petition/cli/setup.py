@@ -257,6 +257,7 @@ class Provider:
     source: str
     checked: date
     smtp: dict[str, Any]
+    oauth: dict[str, Any] = field(default_factory=dict)
     pace: dict[str, Any] = field(default_factory=dict)
 
     def as_settings(self) -> str:
@@ -264,6 +265,7 @@ class Provider:
         lines = [f"# {self.title}. Do not put a password here: see docs/providers.md."]
         lines += [f"# Fill in {one}." for one in self.fill_in]
         lines += ["[smtp]", *_keys(self.smtp), ""]
+        lines += ["[oauth]", *_keys(self.oauth), ""] if self.oauth else []
         lines += [f"# {note}" for note in self.notes]
         lines += [f"# As of {self.checked}: {self.source}", "[pace]", *_keys(self.pace)]
         return "\n".join(lines) + "\n"

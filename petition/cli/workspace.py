@@ -94,7 +94,7 @@ class Workspace:
     @cached_property
     def server(self) -> Server | None:
         """The server that `send` would use now; None: the sandbox."""
-        return find_server(self.settings.smtp, os.environ)
+        return find_server(self.settings.smtp, os.environ, self.settings.client)
 
     @property
     def is_rehearsal(self) -> bool:

@@ -5,6 +5,7 @@ on this machine is read.
 """
 
 import imaplib
+import os
 import re
 import socket
 import ssl
@@ -24,6 +25,14 @@ from petition.campaign.settings import Inbox
 from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
 from petition.inbox.mailboxes import Fetched
+from petition.oauth import (
+    CHALLENGE_ANSWERS,
+    Account,
+    find_login,
+    oauthbearer,
+    told_refusal,
+    xoauth2,
+)
 from petition.smtp.login import certificate_hint
 
 _SECONDS = 60  # until a server begins to reply
@@ -170,10 +179,12 @@ class Imap:
     """An open IMAP mailbox; ServerTrouble if it is refused.
 
     `imaps://user@host:port/FOLDER` begins with TLS (RFC 8314), `imap://...` with STARTTLS, which
-    only a server on this machine may do without.
+    only a server on this machine may do without. `account` is whose token the server gets.
     """
 
-    def __init__(self, settings: Inbox, *, may_idle: bool = True) -> None:
+    def __init__(
+        self, settings: Inbox, account: Account | None = None, *, may_idle: bool = True
+    ) -> None:
         self._is_idle = self._is_broken_off = False
         self._may_idle = may_idle
         parts = urlsplit(settings.url)
@@ -183,7 +194,7 @@ class Imap:
         self._folder = unquote(parts.path.strip("/")) or "INBOX"
         place = f"{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
         self.name = f"{parts.scheme}://{place}"
-        secret = secret_of(settings, self._host, self._user)
+        secret = secret_of(settings, account)
         with self._explained("cannot be reached"):
             context = ssl.create_default_context()  # verifies certificates and names
             self._client = _Client(self._host, self._port, context if is_tls else None)
@@ -191,7 +202,8 @@ class Imap:
         try:
             if not is_tls:
                 self._encrypt(context)
-            with self._explained("refuses the login"):
+            again = "Run petition login inbox" if settings.auth == "oauth" else ""
+            with self._explained("refuses the login", again):
                 self._log_in(secret, settings.auth)
             with self._explained(f'has no folder "{self._folder}" to read'):
                 self._box.folder.set(self._folder, readonly=True)
@@ -259,25 +271,42 @@ class Imap:
             self._client.start_tls(context)
 
     def _log_in(self, secret: Secret, auth: str) -> None:
-        if auth == "xoauth2":
+        if auth != "password":
             if secret.is_ending:
                 secret.renew(secret.text)
             tried = secret.text
             try:
-                self._show_token(tried)
+                self._show_token(tried, auth)
             except imaplib.IMAP4.error:  # it has expired, as far as the server is concerned
                 if not secret.renew(tried):
                     raise
-                self._show_token(secret.text)
+                self._show_token(secret.text, auth)
         elif secret.text.isascii() and self._user.isascii():
             self._box.login(self._user, secret.text, initial_folder=None)
         else:
             self._box.login_utf8(self._user, secret.text, initial_folder=None)
 
-    def _show_token(self, token: str) -> None:
-        """XOAUTH2; a server sends its error as a challenge, whose answer is an empty line."""
-        answers = iter([f"user={self._user}\x01auth=Bearer {token}\x01\x01".encode()])
-        self._client.authenticate("XOAUTH2", lambda _: next(answers, b""))
+    def _show_token(self, token: str, auth: str) -> None:
+        """By XOAUTH2, or by OAUTHBEARER where `petition login` may use it and the first is not."""
+        bearer = oauthbearer(self._user, self._host, self._port, token)
+        name, said = "XOAUTH2", xoauth2(self._user, token)
+        offered = self._client.capabilities
+        if auth == "oauth" and "AUTH=OAUTHBEARER" in offered and "AUTH=XOAUTH2" not in offered:
+            name, said = "OAUTHBEARER", bearer
+        answers, reasons = iter([said]), [""]
+
+        def answer(challenge: bytes) -> bytes:
+            reasons.append(told_refusal(challenge))
+            return next(answers, CHALLENGE_ANSWERS[name])
+
+        try:
+            self._client.authenticate(name, answer)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as fault:
+            if reason := reasons[-1].replace(token, "***"):
+                raise self._client.error(f"[TOKEN] {reason}{_said(fault)}") from None
+            raise
 
     def _idle(self) -> None:
         self._is_idle = True  # if a person interrupts it, do not wait for its end
@@ -377,7 +406,7 @@ class Imap:
         return None, said.decode("ascii", "replace")
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explained(self, what: str, otherwise: str = "") -> Iterator[None]:
         try:
             yield
         except ssl.SSLError as fault:
@@ -389,20 +418,25 @@ class Imap:
             raise ServerTrouble(f"{self._host}:{self._port} {what}", hint) from None
         except (imaplib.IMAP4.error, ImapToolsError, *_MALFORMED, OSError, EOFError) as fault:
             said = _said(fault)
-            hint = "Check [inbox] in petition.toml and the network, then try again"
+            hint = otherwise or "Check [inbox] in petition.toml and the network, then try again"
             raise ServerTrouble(f"{self._host}:{self._port} {what}{said}", hint) from None
 
 
-def secret_of(settings: Inbox, host: str, username: str) -> Secret:
+def secret_of(settings: Inbox, account: Account | None) -> Secret:
     """The secret of the inbox's login."""
     source = SecretSource.of_login("inbox", settings.auth)
-    if source.kind == "token":
+    parts = urlsplit(settings.url)
+    host, username = parts.hostname or "", unquote(parts.username or "")
+    hint = f"Set {source.variable} or {source.setting}"
+    if account:
+        found, hint = find_login(account, source, os.environ), f"Run {account.command}"
+    elif source.kind == "token":
         found = find_token(source, settings.token_command)
     else:
         found = find_password(source, settings.password_command, host, username)
     if found is None:
-        what = f"there is no {source.kind} for {username} at {host}"
-        raise ServerTrouble(what, f"Set {source.variable} or {source.setting}")
+        what = "login" if settings.auth == "oauth" else source.kind
+        raise ServerTrouble(f"there is no {what} for {username} at {host}", hint)
     return found
 
 

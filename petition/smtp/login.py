@@ -8,6 +8,7 @@ import base64
 import binascii
 import errno
 import hmac
+import os
 import re
 import socket
 import ssl
@@ -16,6 +17,13 @@ from collections.abc import Awaitable, Callable
 from petition.campaign.server import Server
 from petition.credentials import Secret, SecretSource, find_password, find_token
 from petition.errors import ServerTrouble
+from petition.oauth import (
+    CHALLENGE_ANSWERS,
+    find_login,
+    oauthbearer,
+    told_refusal,
+    xoauth2,
+)
 from petition.smtp.replies import Loss, Reply, Stage, advice, lost, scrub
 
 _ERRNO = re.compile(r"\[Errno (-?\d+)\]")
@@ -29,6 +37,10 @@ _CHECK_LOGIN = (
     "Check username and password; many providers want an app password, made in their"
     " security settings, in place of the one for the web"
 )
+_LOG_IN_AGAIN = (
+    "If it is not about the mailbox or a policy of the provider, run petition login smtp, and log"
+    " in as the username"
+)
 _CHECK_GRANT = (
     "Run token_command by hand: its token must be a fresh one, for this account and for sending"
     " mail. A token in PETITION_SMTP_TOKEN runs out and is not renewed"
@@ -36,7 +48,7 @@ _CHECK_GRANT = (
 
 
 class OpeningTrouble(ServerTrouble):
-    """A connection could not be opened; with `is_passing` the same may work some minutes later."""
+    """A connection could not be opened."""
 
     def __init__(
         self,
@@ -47,10 +59,9 @@ class OpeningTrouble(ServerTrouble):
         *,
         is_passing: bool = False,
     ) -> None:
-        super().__init__(what, hint)
+        super().__init__(what, hint, is_passing=is_passing)
         self.stage = stage
         self.reply = reply
-        self.is_passing = is_passing
 
 
 def unreachable(server: Server, fault: BaseException) -> OpeningTrouble:
@@ -122,8 +133,9 @@ def refused(server: Server, stage: Stage, reply: Reply) -> OpeningTrouble:
     is_passing = reply.code < 500
     hint = "Try again later" if is_passing else "Ask the provider what the reply means"
     if stage is Stage.AUTH and not is_passing:
-        hint = _CHECK_GRANT if server.auth == "xoauth2" else _CHECK_LOGIN
-    hint = advice(server.host, str(reply)) or hint
+        hints = {"xoauth2": _CHECK_GRANT, "oauth": _LOG_IN_AGAIN}
+        hint = hints.get(server.auth, _CHECK_LOGIN)
+    hint = advice(server.host, str(reply), had_token=server.auth != "password") or hint
     return OpeningTrouble(f"{what}: {reply}", hint, stage, reply, is_passing=is_passing)
 
 
@@ -156,7 +168,9 @@ def no_login(server: Server, offered: list[str]) -> OpeningTrouble:
 def no_secret(server: Server) -> OpeningTrouble:
     """There is a username, and neither password nor token."""
     what, hint = "token", "Set token_command in [smtp] of petition.toml, or PETITION_SMTP_TOKEN"
-    if server.auth != "xoauth2":
+    if server.auth == "oauth":
+        what, hint = "login", "Run petition login smtp"
+    elif server.auth == "password":
         what = "password"
         hint = "Set PETITION_SMTP_PASSWORD, or password_command in [smtp] of petition.toml, or use"
         hint += f" the keyring: keyring set petition:{server.host} {server.username}"
@@ -173,10 +187,15 @@ def _codes(fault: BaseException) -> set[int]:
 
 
 def secret_of(server: Server) -> Secret | None:
-    """The secret of a server's login, if it has one; ServerTrouble if its command fails."""
+    """The secret of a server's login, if it has one.
+
+    ServerTrouble if its command fails, or the login that `petition login` made is of no use.
+    """
     if server.username is None:
         return None
     source = SecretSource.of_login("smtp", server.auth)
+    if account := server.account:
+        return find_login(account, source, os.environ)
     if source.kind == "token":
         return find_token(source, server.token_command)
     return find_password(source, server.password_command, server.host, server.username)
@@ -186,7 +205,11 @@ def secret_of(server: Server) -> Secret | None:
 Say = Callable[..., Awaitable[tuple[int, bytes]]]
 
 # Only one mechanism is tried: each refusal brings the account nearer to being locked.
-_PASSWORD_MECHANISMS = ("plain", "login", "cram-md5")
+_MECHANISMS = {
+    "password": ("plain", "login", "cram-md5"),
+    "xoauth2": ("xoauth2",),
+    "oauth": ("xoauth2", "oauthbearer"),  # the first is what Google and Microsoft document
+}
 _WELCOME = 235
 _GO_ON = 334
 _UNKNOWN_MECHANISM = 504  # RFC 4954 4: the only reply after which another is tried
@@ -200,8 +223,7 @@ async def log_in(say: Say, offered: list[str], server: Server, secret: Secret | 
         return
     if secret is None:
         raise no_secret(server)
-    wanted = ("xoauth2",) if server.auth == "xoauth2" else _PASSWORD_MECHANISMS
-    fitting = [name for name in wanted if name in offered]
+    fitting = [name for name in _MECHANISMS[server.auth] if name in offered]
     if not fitting:
         raise no_login(server, offered)
     if secret.is_ending:
@@ -209,7 +231,7 @@ async def log_in(say: Say, offered: list[str], server: Server, secret: Secret | 
     for name in fitting:
         tried = secret.text
         reply = await _try(say, name, server, tried)
-        if reply.code >= 500 and name == "xoauth2" and await _renew(secret, tried):
+        if reply.code >= 500 and server.auth != "password" and await _renew(secret, tried):
             reply = await _try(say, name, server, secret.text)
         if reply.code == _WELCOME:
             return
@@ -224,7 +246,8 @@ async def _try(say: Say, name: str, server: Server, text: str) -> Reply:
     username, password = (server.username or "").encode(), text.encode()
     forms = {
         "plain": b"\0" + username + b"\0" + password,
-        "xoauth2": b"user=" + username + b"\x01auth=Bearer " + password + b"\x01\x01",
+        "xoauth2": xoauth2(server.username or "", text),
+        "oauthbearer": oauthbearer(server.username or "", server.host, server.port, text),
     }
     if name in forms:
         code, said = await _in_one(say, name, base64.b64encode(forms[name]))
@@ -245,9 +268,19 @@ async def _in_one(say: Say, name: str, response: bytes) -> tuple[int, bytes]:
         if code == _GO_ON:
             code, said = await say(response)
     if code == _GO_ON:
-        # XOAUTH2 sends its error as a challenge; the reply comes after an empty line.
-        code, said = await say(b"")
+        # The error of a token comes as a challenge; the reply comes after the answer to it.
+        challenge = said
+        code, said = await say(base64.b64encode(CHALLENGE_ANSWERS.get(name.upper(), b"")))
+        if why := told_refusal(_decoded(challenge)):
+            said += f"\n({why})".encode()
     return code, said
+
+
+def _decoded(challenge: bytes) -> bytes:
+    try:
+        return base64.b64decode(challenge, validate=True)
+    except binascii.Error:
+        return b""
 
 
 async def _in_turn(say: Say, username: bytes, password: bytes) -> tuple[int, bytes]:
@@ -288,4 +321,5 @@ async def _renew(secret: Secret, stale: str) -> bool:
     try:
         return await asyncio.to_thread(secret.renew, stale)
     except ServerTrouble as fault:
-        raise OpeningTrouble(fault.what, fault.hint, Stage.AUTH) from None
+        passing = fault.is_passing
+        raise OpeningTrouble(fault.what, fault.hint, Stage.AUTH, is_passing=passing) from None

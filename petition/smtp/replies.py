@@ -408,6 +408,7 @@ class KnownReply(NamedTuple):
     reply: str = ""
     host: str = ""
     of_host: str = ""
+    of_password: bool = False
 
     def fits(self, host: str, reply: str) -> bool:
         """Whether a host said it."""
@@ -422,7 +423,11 @@ def known_replies() -> list[KnownReply]:
     return [KnownReply(**one) for one in packaged_toml("smtp/known_replies.toml")["replies"]]
 
 
-def advice(host: str, reply: str) -> str | None:
-    """What to do about a well-known reply (code, enhanced status code, text) of a host, or None."""
-    known = next((known.hint for known in known_replies() if known.fits(host, reply)), None)
+def advice(host: str, reply: str, *, had_token: bool = False) -> str | None:
+    """What to do about a well-known reply (code, enhanced status code, text) of a host, or None.
+
+    A login that `had_token` gets no advice about passwords.
+    """
+    fitting = (one for one in known_replies() if not (had_token and one.of_password))
+    known = next((one.hint for one in fitting if one.fits(host, reply)), None)
     return known or (TOO_FAST if names_limit(reply) else None)

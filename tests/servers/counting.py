@@ -6,6 +6,7 @@ up on its dot.
 """
 
 import asyncio
+import base64
 import re
 import threading
 import time
@@ -33,6 +34,9 @@ class CountingServer:
         sleep: How it waits.
         now: What it notes the time of each MAIL by, in seconds.
         login: What it answers to AUTH, `{line}` for what it was told; "": it offers none.
+        mechanisms: The logins that it offers.
+        judge: Why it refuses what XOAUTH2 or OAUTHBEARER says, in JSON; "": it does not.
+        challenged: What it was answered when it had sent such a reason.
     """
 
     pause: float = 0.0
@@ -50,6 +54,9 @@ class CountingServer:
     commands: Counter[str] = field(default_factory=Counter)
     begun: list[float] = field(default_factory=list)  # when each MAIL came in
     logins: list[str] = field(default_factory=list)
+    mechanisms: str = "PLAIN XOAUTH2"
+    judge: Callable[[bytes], str] | None = None
+    challenged: list[bytes] = field(default_factory=list)
     open: int = 0  # connections
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +83,7 @@ class CountingServer:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
-    async def _converse(  # noqa: C901 (the verbs of a whole conversation)
+    async def _converse(  # noqa: C901, PLR0912 (the verbs of a whole conversation)
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         recipients: list[str] = []
@@ -88,11 +95,14 @@ class CountingServer:
             match verb.upper():
                 case "EHLO":
                     writer.write(b"250-counting.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n")
-                    writer.write(b"250-AUTH PLAIN XOAUTH2\r\n" if self.login else b"")
+                    offer = f"250-AUTH {self.mechanisms}\r\n" if self.login or self.judge else ""
+                    writer.write(offer.encode())
                     writer.write(b"250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8\r\n")
                 case "MAIL" if self.most and letters >= self.most:
                     writer.write(b"421 4.7.0 Too many letters on this connection\r\n")
                     return
+                case "AUTH" if self.judge:
+                    await self._log_in(rest, reader, writer)
                 case "AUTH":
                     self.logins.append(rest)
                     writer.write(f"{self.login.format(line=rest)}\r\n".encode())
@@ -121,6 +131,22 @@ class CountingServer:
                     return
                 case _:
                     writer.write(b"250 2.0.0 Ok\r\n")
+
+    async def _log_in(
+        self, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        assert self.judge is not None
+        self.logins.append(said)
+        _, _, response = said.partition(" ")
+        if not response:  # it was too long for the line
+            writer.write(b"334 \r\n")
+            response = (await reader.readline()).decode().strip()
+        if reason := self.judge(base64.b64decode(response)):
+            writer.write(b"334 " + base64.b64encode(reason.encode()) + b"\r\n")
+            self.challenged.append((await reader.readline()).strip())
+            writer.write(b"535 5.7.8 Not accepted\r\n")
+            return
+        writer.write(b"235 2.7.0 Welcome\r\n")
 
     async def _next_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         try:

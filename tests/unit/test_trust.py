@@ -144,7 +144,7 @@ def read_secrets(settings: Settings, root: Path) -> None:
     if settings.dkim:
         load_key(settings.dkim, root)
     if settings.inbox:
-        imap.secret_of(settings.inbox, "mail.x.example", "me")
+        imap.secret_of(settings.inbox, settings.inbox_account)
 
 
 @pytest.mark.parametrize("given", ["", " ", "x"])

@@ -42,7 +42,7 @@ REPLIES = [
         "smtp-mail.outlook.com",
         535,
         [UNSUCCESSFUL + "basic authentication is disabled. [PN0PR01CA0024.PROD.OUTLOOK.COM]"],
-        'auth = "xoauth2"',
+        'auth = "oauth"',
     ),
     (
         MICROSOFT,
