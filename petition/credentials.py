@@ -7,9 +7,6 @@ in a repr, a traceback's locals or a log. This is the only module that imports k
 import json
 import os
 import re
-import select
-import shlex
-import stat
 import subprocess
 import threading
 import time
@@ -19,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from petition import system
 from petition.errors import PetitionError, ServerTrouble
 
 COMMAND_SECONDS = 60
@@ -191,27 +189,21 @@ def read_key(file: str, root: Path | None, named: str = "key_file") -> Secret:
         hint = "Move it to a folder of your own, such as ~/.config/petition, and make a new key"
         raise KeyMisplaced(f"{named} is inside the campaign: {file}", hint)
     try:
-        # Without waiting: a named pipe would never open.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = system.open_file(path, os.O_RDONLY, follows=True)
     except OSError as why:
         raise KeyMisplaced(
             f"{named} cannot be read: {file} ({why.strerror})", "Correct it"
         ) from None
     with open(handle, "rb") as opened:  # noqa: PTH123 (the file that is checked is the one read)
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyMisplaced(f"{named} is not a file: {file}", "Name the file with the key")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & 0o077:
-            what = f"others can use {named} (its mode is {mode:04o}): {file}"
-            raise KeyMisplaced(what, f"chmod 600 {file}")
+        if others := system.access_of_others(handle, file):
+            raise KeyMisplaced(f"others can use {named} ({others[0]}): {file}", others[1])
         return Secret(opened.read(OUTPUT_LIMIT).decode("utf-8", "replace"))
 
 
 def file_in(folder: Path, word: str) -> Path | None:
     """The file of a campaign folder (absolute) that a word of a command names, or links to."""
     path = folder / word
-    if not os.path.isfile(path):  # noqa: PTH113 (a word may be longer than any path)
+    if system.names_other_machine(word) or not os.path.isfile(path):  # noqa: PTH113 (a word may be longer than any path)
         return None
     places = (Path(os.path.normpath(path)), path.resolve())
     folders = (folder, folder.resolve())
@@ -286,14 +278,14 @@ def _run(command: str, source: SecretSource) -> str:
     # folder, in which it could find files that nobody has confirmed.
     try:
         folder = Path.cwd()
-        words = _with_whole_paths(shlex.split(command), folder)
+        words = _with_whole_paths(system.command_words(command), folder)
         environ = {
             name: value
             for name, value in os.environ.items()
             if name not in {"PWD", "OLDPWD"} and not _SECRET.fullmatch(name)
         }
         running = subprocess.Popen(  # noqa: S603 (the organiser's own command, from their own file)
-            words,
+            system.command_line(command, words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # it could quote the secret
@@ -340,7 +332,7 @@ def _read(running: subprocess.Popen[bytes], source: SecretSource) -> bytes:
     pipe = running.stdout
     while pipe is not None:
         has_ended = running.poll() is not None
-        if select.select([pipe], [], [], 0 if has_ended else 0.05)[0]:
+        if system.has_input(pipe.fileno(), 0 if has_ended else 0.05):
             more = os.read(pipe.fileno(), OUTPUT_LIMIT)
             output += more
             if len(output) > OUTPUT_LIMIT:

@@ -9,7 +9,6 @@ the environment says is the person's own word and needs no confirmation.
 
 import hashlib
 import json
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from petition import system
 from petition.campaign.server import Server, find_server, names_log, names_server
 from petition.campaign.settings import Inbox, OAuthSettings, Settings
 from petition.credentials import DKIM_KEY, SecretSource, file_in
@@ -201,7 +201,7 @@ def _login(
 def _command(part: Section, key: str, command: str, root: Path) -> Request:
     words: list[str] = []
     with suppress(ValueError):  # then it is not a command, and cannot be run
-        words = shlex.split(command)
+        words = system.command_words(command)
     seal = ""
     for path in filter(None, (file_in(root.absolute(), word) for word in words)):
         real = path.resolve()
@@ -220,6 +220,8 @@ def _sealed(*parts: str) -> str:
 
 def _outside(path: str, root: Path) -> str | None:
     """Where a path leads to, if that is not in the folder."""
+    if system.names_other_machine(path):  # to look there would connect to it
+        return path
     real, named = root.resolve(), root / path
     # A link in place of the file itself is refused where the file is opened.
     found = named.parent.resolve() / named.name if named.name != ".." else named.resolve()

@@ -4,7 +4,6 @@ A campaign folder can be copied, restored or sent by a stranger; what is kept he
 with it. The platform names the folder (`XDG_STATE_HOME`, `~/.local/state/petition` on Linux).
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import platformdirs
 
+from petition import system
 from petition.errors import PetitionError
 
 
@@ -33,7 +33,8 @@ def read_state(name: str) -> dict[str, Any]:
     """
     path = state_folder() / name
     try:
-        found = json.loads(path.read_text("utf-8"))
+        with os.fdopen(system.open_file(path, os.O_RDONLY, follows=True), encoding="utf-8") as file:
+            found = json.load(file)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -56,12 +57,12 @@ def changed_state(name: str) -> Iterator[dict[str, Any]]:
     path = state_folder() / name
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(f"{name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        lock = system.open_file(path.with_name(f"{name}.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _unusable(path, error) from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            system.lock(lock, waits=True)
         except OSError as error:
             raise _unusable(path, error) from error
         state = read_state(name)
@@ -76,17 +77,13 @@ def changed_state(name: str) -> Iterator[dict[str, Any]]:
 
 def _replace(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.new")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    handle = system.open_file(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # else the new name may not survive a power loss
-    finally:
-        os.close(folder)
+        system.sync(file.fileno())
+    system.replace(new, path)
+    system.sync_path(path.parent)  # else the new name may not survive a power loss
 
 
 def _unusable(path: Path, error: OSError) -> UserStateUnusable:

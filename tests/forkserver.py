@@ -308,7 +308,8 @@ if __name__ == "__main__":
 
     listening = [socket.socket(fileno=int(file)) for file in sys.argv[1:]]
     for module in pkgutil.walk_packages(petition.__path__, "petition."):
-        importlib.import_module(module.name)
+        if module.name != "petition.system.windows":
+            importlib.import_module(module.name)
     _warm_up()
     gc.collect()
     gc.freeze()

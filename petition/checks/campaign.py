@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 
+from petition import system
 from petition.address import Mailbox
 from petition.campaign.folder import DEMANDS, LETTERS_FOLDER, Campaign
 from petition.campaign.letter import Letter
@@ -32,8 +33,6 @@ from petition.merge.message import Merger
 from petition.template.check_names import SAYS_ABSENT, conditions_of
 from petition.template.condition import BareColumns
 from petition.template.sandbox import ROW
-
-MOUNTS = Path("/proc/mounts")
 
 _NETWORK = re.compile(
     r"afpfs|afs|ceph|cifs|davfs|nfs4?|smb3|smbfs"
@@ -315,15 +314,9 @@ def _synced_by(folder: Path) -> str | None:
 
 def _network_kind(folder: Path) -> str | None:
     """The kind of a folder's file system, if other machines write to it too."""
-    try:
-        lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        return None
     best, kind = -1, ""
-    for line in lines:
-        _, mount, mounted, *_ = f"{line}   ".split(" ")
-        place = PurePath(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount))
+    for place, mounted in system.mounts():
         # Of two mounts at one place the last one is seen.
-        if mount and folder.is_relative_to(place) and len(place.parts) >= best:
+        if folder.is_relative_to(place) and len(place.parts) >= best:
             best, kind = len(place.parts), mounted
     return kind if _NETWORK.fullmatch(kind) else None

@@ -1,7 +1,5 @@
 """petition answer: records what somebody answered; and the table of answers."""
 
-import os
-import pwd
 import shlex
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -9,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from petition import system
 from petition.campaign.names import nearest
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
@@ -105,7 +104,7 @@ def answer(
             came or ("mail" if stored else ""),
             words,
             stored.id if stored else None,
-            _login(),
+            system.account_name(),
         )
         if not as_json:
             output.say(output.who(copy.name, copy.mailbox), "bold")
@@ -179,14 +178,6 @@ def _demands(log: Log, copy: Copy, asked: list[str]) -> list[str]:
         hint = f"Did you mean {near}" if near else f"Its demands: {', '.join(known)}"
         raise UsageError(f'{copy.letter} has no demand "{one}"; nothing was recorded', hint)
     return list(dict.fromkeys(asked))
-
-
-def _login() -> str:
-    """The login name of the account, which the environment cannot change."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # an account without an entry, as in some containers
-        return f"uid {os.getuid()}"
 
 
 def _record_json(

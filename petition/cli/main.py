@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from petition import __version__
+from petition import __version__, system
 from petition.cli.commands import COMMANDS, FIRST
 from petition.errors import CampaignError, ExitStatus, PetitionError, UsageError
 
@@ -113,9 +113,6 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("Interrupted; everything that was done is recorded.", err=True)
             raise typer.Exit(ExitStatus.INTERRUPTED) from None
-        except BrokenPipeError:
-            _be_quiet()
-            raise typer.Exit(BROKEN_PIPE) from None
         except UnicodeEncodeError:
             if not any(map(_UNDECODED.search, sys.argv)):
                 raise
@@ -127,6 +124,9 @@ class Commands(TyperGroup):
             _say(PetitionError(what, "Close other programs and run the command again"), ctx)
             raise typer.Exit(ExitStatus.PROBLEMS) from None
         except OSError as fault:
+            if system.has_no_reader(fault):
+                _be_quiet()
+                raise typer.Exit(BROKEN_PIPE) from None
             file = f"{fault.filename}: " if fault.filename else ""
             hint = "Check the file and the disk, then try again"
             _say(PetitionError(f"{file}{_strerror(fault)}", hint), ctx)
@@ -188,6 +188,7 @@ def petition(
 def run() -> NoReturn:
     """Run the program and end with its exit status."""
     gc.set_threshold(20_000)  # not each 700 objects: cycles are few, and modules have many objects
+    system.prepare()
     _prepare_streams()
     status: object = ExitStatus.DONE
     try:
@@ -213,7 +214,7 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal without Unicode shows a replacement for a letter that it lacks.
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(encoding=system.OUTPUT_ENCODING, errors="replace")
 
 
 def _flush() -> int:
@@ -226,10 +227,11 @@ def _flush() -> int:
 
 
 def _unwritten(fault: OSError) -> int:
-    if not isinstance(fault, BrokenPipeError):
+    is_unread = system.has_no_reader(fault)
+    if not is_unread:
         _say(PetitionError(f"the output could not be written: {_strerror(fault)}"))
     _be_quiet()
-    return BROKEN_PIPE if isinstance(fault, BrokenPipeError) else ExitStatus.PROBLEMS
+    return BROKEN_PIPE if is_unread else ExitStatus.PROBLEMS
 
 
 def _report() -> None:

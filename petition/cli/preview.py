@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition import prepare
+from petition import prepare, system
 from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
 from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import Examined, concerning, examine, in_order
@@ -403,7 +403,7 @@ def _exists(path: Path) -> bool:
 
 
 def _write(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    handle = system.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(handle, "wb") as stream:
         stream.write(data)
 

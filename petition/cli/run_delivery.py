@@ -5,7 +5,6 @@ Whatever happens to the terminal, nothing here may raise: letters are on their w
 
 import asyncio
 import math
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
+from petition import system
 from petition.campaign.server import Server
 from petition.cli import output
 from petition.cli.workspace import OUTBOX
@@ -338,7 +338,6 @@ def pace_of(prepared: Prepared) -> Pace:
 
 def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:
     """The first Ctrl-C finishes the letters in flight, the second stops at once."""
-    loop = asyncio.get_running_loop()
     here = asyncio.current_task()
     interrupts = 0
 
@@ -351,8 +350,4 @@ def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:
         elif here is not None:
             here.cancel()
 
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    loop.add_signal_handler(signal.SIGTERM, mailer.stop)
-    # Closing the terminal ends the run in the same way, unless nohup prevents it.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, mailer.stop)
+    system.obey_signals(interrupted, mailer.stop)

@@ -1,7 +1,6 @@
 """petition sandbox and petition serve: servers that run until Ctrl-C."""
 
 import asyncio
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from petition import system
 from petition.cli import output
 from petition.cli.workspace import OUTBOX, Json, Workspace
 from petition.errors import LogUnusable, UsageError
@@ -31,8 +31,7 @@ def sandbox(
 
 async def _run_sandbox(maildir: Path, port: int, *, as_json: bool) -> None:
     ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    system.obey_signals(ended.set, ended.set)
     async with Sandbox(maildir, port) as server:
         if as_json:
             address = {"host": HOST, "port": server.port, "security": "none"}
@@ -41,10 +40,10 @@ async def _run_sandbox(maildir: Path, port: int, *, as_json: bool) -> None:
             output.say(f"A mail server on {HOST}, port {server.port}, that delivers nothing.")
             output.say(f"It keeps the letters in {maildir}. Ctrl-C ends it.")
             output.say("To send letters to it from another terminal:")
-            output.say(
-                f"  export PETITION_SMTP_HOST={HOST} PETITION_SMTP_PORT={server.port} \\\n"
-                f"         PETITION_SMTP_SECURITY=none PETITION_DATABASE={DATABASE}"
-            )
+            where = {"HOST": HOST, "PORT": server.port, "SECURITY": "none"}
+            for name, value in where.items():
+                output.say(f"  {system.set_variable(f'PETITION_SMTP_{name}', value)}")
+            output.say(f"  {system.set_variable('PETITION_DATABASE', DATABASE)}")
         await ended.wait()
         kept = server.kept
     if as_json:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from petition import system
 from petition.campaign.server import find_server
 from petition.cli import output
 from petition.cli.run_delivery import told
@@ -72,8 +72,7 @@ class _Process:
         """Until a signal, or, `once`, until nothing is left."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._report_stray)
-        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(one, self._stop)
+        system.obey_signals(self._stop, self._stop)
         while not self.stopped.is_set():
             try:
                 await self._work()

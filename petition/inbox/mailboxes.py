@@ -7,10 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from stat import S_ISREG
 from typing import BinaryIO, NamedTuple
 
-from petition import mail_parser
+from petition import mail_parser, system
 from petition.errors import ServerTrouble, UsageError
 from petition.inbox import Finding, Kind
 from petition.inbox.bounce import returned
@@ -62,9 +61,8 @@ class MaildirSource:
         for path, place in self._files(known):
             data = None
             # A mail that its program has moved is read the next time. Links are not followed.
-            with suppress(OSError), open(path, "rb", opener=_open) as file:
-                if S_ISREG(os.fstat(file.fileno()).st_mode):
-                    data = file.read(mail_parser.BYTES + 1)
+            with suppress(OSError), os.fdopen(system.open_file(path, os.O_RDONLY), "rb") as file:
+                data = file.read(mail_parser.BYTES + 1)
             if data is not None:
                 yield Fetched(place, data)
 
@@ -111,11 +109,6 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     while line := file.readline(1_000_000):  # a line may have no end
         yield line
     yield b""
-
-
-def _open(path: str, flags: int) -> int:
-    """Follow no link and wait for no pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _shown(path: Path | str) -> str:

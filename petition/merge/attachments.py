@@ -9,7 +9,6 @@ keeps path and SHA-256 with the row, and no other file goes out with its copy.
 
 import hashlib
 import os
-import stat
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from petition import system
 from petition.address import UNSEEN
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import ATTACHMENTS_LIMIT, Letter
@@ -148,7 +148,8 @@ def _check_path(path: str) -> None:
     if not path.strip() or len(path) > _PATH_LENGTH:
         what = "the path is empty" if not path.strip() else f"{quoted(path)} is too long for a path"
         raise CellRefused(what, "Name a file of the campaign folder")
-    if path.startswith("/") or "\\" in path or ".." in path.split("/"):
+    outward = path.startswith("/") or "\\" in path or ".." in path.split("/")
+    if outward or any(sign in path for sign in system.NOT_IN_NAMES):
         what = f"{quoted(path)} leads out of the campaign folder"
         raise CellRefused(what, "Copy the file into the folder, and use only / in its path")
     if any(part.startswith(".") for part in PurePosixPath(path).parts):
@@ -157,10 +158,7 @@ def _check_path(path: str) -> None:
 
 def _read(path: Path) -> bytes:
     # A FIFO can have replaced the file after it was checked.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(0, "it is not a regular file")
+    with os.fdopen(system.open_file(path, os.O_RDONLY), "rb") as stream:
         return stream.read(FILE_LIMIT + 1)
 
 

@@ -17,11 +17,9 @@ leave, the address is held: nothing is sent to it until a person decides.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
-import stat
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +30,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from petition import system
 from petition.address import addr_spec_in, folded, is_of
 from petition.errors import LogUnusable
 from petition.identity import Identity, Signer, selector_of
@@ -39,7 +38,6 @@ from petition.outbox import models
 from petition.outbox.answers import INBOX
 from petition.outbox.database import make_inbound_indexes
 from petition.outbox.log import Log
-from petition.outbox.log_file import sync
 from petition.outbox.manual import Forgotten, is_suppressed, stop_writing
 from petition.outbox.models import Copy, copies_of, copy_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
@@ -460,13 +458,13 @@ def note(file: Path, tokens: Sequence[str]) -> Sequence[None]:
     # A crash may have left half a line, which must not spoil the next one.
     lines = "".join(f"\n{token}\n" for token in tokens).encode()
     while True:
-        opened = _open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        opened = system.open_file(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             # Without waiting: a file that was renamed to be counted stays locked for long.
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(opened)
             if _is_at(opened, file):
                 _append(opened, lines)
-                sync(file.parent)
+                system.sync_path(file.parent)
                 return [None] * len(tokens)
         except BlockingIOError:
             time.sleep(0.002)
@@ -479,7 +477,7 @@ def _append(opened: int, lines: bytes) -> None:
         raise OSError(errno.EFBIG, "too many clicks wait for the log")
     while lines:
         lines = lines[os.write(opened, lines) :]
-    os.fsync(opened)
+    system.sync(opened)
 
 
 def count_noted(log: Log, file: Path) -> int:
@@ -488,8 +486,11 @@ def count_noted(log: Log, file: Path) -> int:
     taken = _taken(file)
     # What an earlier count left comes first.
     for path in (taken, file):
-        with suppress(FileNotFoundError), os.fdopen(_open(path, os.O_RDONLY), "rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX)
+        with (
+            suppress(FileNotFoundError),
+            os.fdopen(system.open_file(path, os.O_RDONLY), "rb") as opened,
+        ):
+            system.lock(opened.fileno(), waits=True)
             if path == file:
                 if taken.exists() or not _is_at(opened.fileno(), file):
                     continue  # another process counts
@@ -511,15 +512,6 @@ def waits(file: Path) -> bool:
 
 def _taken(file: Path) -> Path:
     return file.with_name(f"{file.name}.counting")
-
-
-def _open(path: Path, flags: int) -> int:
-    """Open a file of our own, following no link and waiting for no pipe."""
-    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise OSError(errno.EINVAL, "it is not a file", str(path))
-    return opened
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

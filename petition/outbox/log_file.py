@@ -1,11 +1,10 @@
 """The file of a log: its permissions, its lock, and what a file system error means.
 
-The lock is the kernel's (flock), so the owner's death frees it and nothing else does: no clock, no
+The lock is the kernel's, so the owner's death frees it and nothing else does: no clock, no
 process id that another process may have got since, no laptop that slept.
 """
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 
+from petition import system
 from petition.errors import LogBusy, LogUnusable
 
 
@@ -57,7 +57,7 @@ def refuse_foreign(path: Path) -> None:
     for side in ("", *_BESIDE):
         _refuse_link(path.with_name(path.name + side))
     # Root too: it can read every file by mistake.
-    if path.exists() and path.stat().st_uid != os.geteuid():
+    if path.exists() and system.is_of_other_account(path.stat()):
         hint = "Use a log of your own, or run petition as that user"
         raise LogUnusable(f"{path.name} belongs to another user", hint)
 
@@ -73,36 +73,19 @@ def _refuse_link(path: Path) -> None:
         raise LogUnusable(
             f"{path.name} has {found.st_nlink} names (hard links): two commands could use it as two"
             " logs",
-            f"Keep one of them: find the others with find / -samefile {path.name} and delete them",
+            f"Keep one of them: find the others with {system.find_hard_links(path.name)} and delete"
+            " them",
         )
 
 
 def make_private(path: Path) -> None:
-    """Create the file as 0600, and remove the rights of others."""
+    """Create the file for its owner alone, and remove the rights of others."""
     if not path.exists():
         with suppress(FileExistsError):  # another process makes it at this moment
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            sync(path.parent)
+            os.close(system.open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            system.sync_path(path.parent)
     for side in ("", *_SIDES):
-        _close_to_others(path.with_name(path.name + side))
-
-
-def _close_to_others(path: Path) -> None:
-    # Another person's file, or a disk without permissions, cannot be changed.
-    with suppress(FileNotFoundError, PermissionError):
-        found = path.lstat()
-        is_ours = found.st_uid == os.geteuid()
-        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-            path.chmod(found.st_mode & 0o700)
-
-
-def sync(path: Path) -> None:
-    """Make a file durable, or the names in a folder: an fsync of a file does not cover those."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        system.close_to_others(path.with_name(path.name + side))
 
 
 def size(path: Path) -> int:
@@ -123,12 +106,12 @@ def ownership(database: Path, patience: float, pause: float) -> Iterator[int]:
     """Own a log while the block runs; yields its lock file. `patience` and `pause` are seconds."""
     path = _lock_file(database)
     with explained_file(path):
-        # O_CLOEXEC (Python's default): a password command must not inherit the lock and keep it.
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        # Python lets no child inherit it: a password command would keep the lock.
+        handle = system.open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         with explained_file(path):
             _lock(handle, database.name, patience, pause)
-            os.pwrite(handle, f"{os.getpid():<{_PID_LENGTH}}\n".encode(), 0)
+            _write(handle, f"{os.getpid():<{_PID_LENGTH}}\n", 0)
         yield handle
     finally:
         os.close(handle)
@@ -141,7 +124,12 @@ def _lock_file(database: Path) -> Path:
 def keep_last(handle: int, numbers: Iterable[int]) -> None:
     """Note in the lock file how far the log is, unsynced: SIGKILL loses no write."""
     text = "".join(f"{number:<19}\n" for number in numbers)
-    os.pwrite(handle, text.encode(), _PID_LENGTH + 1)
+    _write(handle, text, _PID_LENGTH + 1)
+
+
+def _write(handle: int, text: str, at: int) -> None:
+    os.lseek(handle, at, os.SEEK_SET)
+    os.write(handle, text.encode())
 
 
 def last_kept(database: Path) -> list[int]:
@@ -155,11 +143,11 @@ def last_kept(database: Path) -> list[int]:
 def is_owned(database: Path) -> bool:
     """Whether a process owns a log."""
     try:
-        handle = os.open(_lock_file(database), os.O_RDONLY | os.O_NOFOLLOW)
+        handle = system.open_file(_lock_file(database), os.O_RDONLY)
     except OSError:
         return False  # there is no lock, or it cannot be read
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        system.lock(handle, shared=True)
     except OSError:
         return True
     finally:
@@ -171,7 +159,7 @@ def _lock(handle: int, name: str, patience: float, pause: float) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(handle)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise LogBusy(
@@ -184,7 +172,8 @@ def _lock(handle: int, name: str, patience: float, pause: float) -> None:
 
 
 def _who(handle: int) -> str:
-    text = os.pread(handle, _PID_LENGTH, 0).decode("ascii", "replace").strip()
+    os.lseek(handle, 0, os.SEEK_SET)
+    text = os.read(handle, _PID_LENGTH).decode("ascii", "replace").strip()
     return f" (process {text})" if text.isdigit() else ""
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from petition import system
 from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
@@ -157,9 +158,8 @@ def write_pack(
     path: Path, campaign: str, until: str, entries: Iterable[tuple[str, Iterable[bytes]]]
 ) -> str:
     """Write a pack that only its owner can read; nothing is overwritten."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
-        handle = os.open(path, flags, 0o600)
+        handle = system.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         raise PackRefused(f"{path} exists already", "Name a new file") from None
     except OSError as fault:
@@ -169,7 +169,7 @@ def write_pack(
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
                 seal = _write(archive, campaign, until, entries)
             stream.flush()
-            os.fsync(stream.fileno())
+            system.sync(stream.fileno())
     except BaseException as fault:
         with suppress(OSError):
             path.unlink()  # it is ours: it did not exist before

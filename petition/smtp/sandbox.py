@@ -14,6 +14,7 @@ from typing import Self
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as Visit
 
+from petition import system
 from petition.errors import PetitionError
 from petition.smtp.replies import NOBODY
 
@@ -58,7 +59,7 @@ def _make(folder: Path) -> None:
 
 
 def _write(file: Path, data: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    descriptor = system.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
         stream.flush()

@@ -16,7 +16,6 @@ import asyncio
 import base64
 import hashlib
 import re
-import resource
 import signal
 import socket
 import time
@@ -38,7 +37,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
+from petition import system
 from petition.campaign.text_file import packaged, packaged_toml
 from petition.errors import LogUnusable, UsageError
 from petition.outbox.inbound import copy_with, count_noted, is_token, leave_all, note, waits
@@ -399,14 +400,9 @@ def language_for(accepted: str, others: Iterable[str]) -> str:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0: a free one. UsageError if it cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Each connection is an open file, of which many systems allow 1,024 unless asked for more.
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    system.allow_open_files(_MOST_FILES)  # for connections; many systems allow 1,024
     sock = socket.socket(family)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    system.keep_port(sock)
     try:
         sock.bind((host, port))
         sock.listen(_BACKLOG)  # from now on clients wait, and are not refused
@@ -419,7 +415,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(application: Callable[..., object], sock: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then answer the requests that have begun."""
+    """Serve until Ctrl-C or another signal, then answer the requests that have begun."""
     asking: dict[H11Protocol, float] = {}  # since when, the oldest first
 
     class Protocol(H11Protocol):
@@ -457,12 +453,11 @@ def run(application: Callable[..., object], sock: socket.socket) -> None:
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
-            numbers = (signal.SIGINT, signal.SIGTERM)
-            kept = [signal.signal(number, self.handle_exit) for number in numbers]
+            kept = [signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS]
             try:
                 yield
             finally:
-                for number, handler in zip(numbers, kept, strict=True):
+                for number, handler in zip(HANDLED_SIGNALS, kept, strict=True):
                     signal.signal(number, handler)
 
     config = uvicorn.Config(

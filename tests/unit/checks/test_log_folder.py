@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 
 from petition.checks import campaign as campaign_checks
+from petition.system import posix
 
 
 @pytest.fixture(autouse=True)
 def mounts(tmp_path: Path, monkeypatch) -> Path:
     file = tmp_path / "mounts"
     file.write_text("/dev/sda1 / ext4 rw 0 0\n", encoding="utf-8")
-    monkeypatch.setattr(campaign_checks, "MOUNTS", file)
+    monkeypatch.setattr(posix, "MOUNTS", file)
     return file
 
 

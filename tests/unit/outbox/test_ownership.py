@@ -64,7 +64,7 @@ def test_the_lock_is_free_again_when_it_could_not_be_written(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwrite", refuse)
+        patched.setattr(os, "write", refuse)
         with pytest.raises(LogUnusable), ownership(tmp_path / "petition.db", 0, 0):
             pass
     with ownership(tmp_path / "petition.db", patience=0, pause=0):

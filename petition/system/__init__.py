@@ -1,0 +1,12 @@
+"""What differs between operating systems: files, locks, signals, other programs.
+
+`posix` (Linux, macOS) and `windows` have the same functions; those of `posix` say what each is for.
+No other module asks which system this is, nor imports what only one of them has.
+"""
+
+import sys
+
+if sys.platform == "win32":
+    from petition.system.windows import *  # noqa: F403
+else:
+    from petition.system.posix import *  # noqa: F403

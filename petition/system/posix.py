@@ -1,0 +1,243 @@
+"""Linux and macOS."""
+
+import errno
+import fcntl
+import os
+import re
+import select
+import shlex
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+assert sys.platform != "win32"  # noqa: S101 (so that mypy skips this module there)
+
+__all__ = (
+    "NOT_IN_NAMES",
+    "OUTPUT_ENCODING",
+    "access_of_others",
+    "account_name",
+    "allow_open_files",
+    "close_to_others",
+    "command_line",
+    "command_words",
+    "find_hard_links",
+    "has_input",
+    "has_no_reader",
+    "is_of_other_account",
+    "keep_port",
+    "lock",
+    "mounts",
+    "names_other_machine",
+    "obey_signals",
+    "open_file",
+    "prepare",
+    "replace",
+    "selector_loop",
+    "set_variable",
+    "sync",
+    "sync_path",
+)
+
+MOUNTS = Path("/proc/mounts")  # of Linux
+NOT_IN_NAMES = ""  # what no name of a file can have, beside the separators
+OUTPUT_ENCODING: str | None = None  # of output; None: what the locale says
+
+
+def prepare() -> None:
+    """Set the process up, before anything else."""
+
+
+# ---- files
+
+
+def open_file(path: Path | str, flags: int, *, follows: bool = False) -> int:
+    """Open a file, without waiting for a named pipe; OSError if it is not a file.
+
+    A new one is for its owner alone. A link is not followed, unless `follows`.
+    """
+    flags |= os.O_NONBLOCK | (0 if follows else os.O_NOFOLLOW)
+    handle = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return handle
+
+
+def close_to_others(path: Path) -> None:
+    """Let only the owner use a file, if there is one and it is ours."""
+    # A disk without permissions cannot be changed.
+    with suppress(FileNotFoundError, PermissionError):
+        found = path.lstat()
+        is_ours = not is_of_other_account(found)
+        if is_ours and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
+            path.chmod(found.st_mode & 0o700)
+
+
+def access_of_others(handle: int, file: str) -> tuple[str, str] | None:
+    """Who else can use an open file, and how to change that; None: nobody."""
+    mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    return (f"its mode is {mode:04o}", f"chmod 600 {file}") if mode & 0o077 else None
+
+
+def is_of_other_account(found: os.stat_result) -> bool:
+    """Whether a file belongs to another account."""
+    return found.st_uid != os.geteuid()
+
+
+def find_hard_links(name: str) -> str:
+    """A command that shows all names of a file."""
+    return f"find / -samefile {name}"
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a file the name of another one, which it replaces; durable after `sync_path`."""
+    source.replace(target)
+
+
+def sync(handle: int) -> None:
+    """Make the content of an open file durable."""
+    if sys.platform == "darwin":  # its fsync does not flush the disk's cache
+        try:
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+        except OSError:  # a file system that has no such call
+            os.fsync(handle)
+    else:
+        os.fsync(handle)
+
+
+def sync_path(path: Path) -> None:
+    """Make a file durable, or the names in a folder: to sync a file does not cover those."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        sync(handle)
+    finally:
+        os.close(handle)
+
+
+def mounts() -> Iterator[tuple[Path, str]]:
+    """Where file systems are mounted, and their kinds; of two at one place the last is seen."""
+    if sys.platform == "darwin":
+        import subprocess  # noqa: PLC0415 (it takes a while to load)
+
+        shown = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
+        for place, kind in re.findall(r" on (/.*) \((\w+)[^()]*\)$", shown, re.MULTILINE):
+            yield Path(place), kind
+    else:
+        with suppress(OSError):
+            lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+            for line in lines:
+                _, place, kind, *_ = f"{line}   ".split(" ")
+                if place:
+                    name = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place)
+                    yield Path(name), kind
+
+
+def names_other_machine(path: str) -> bool:
+    """Whether to look at a path connects to another machine, which the path itself names."""
+    del path
+    return False
+
+
+# ---- locks
+
+
+def lock(handle: int, *, shared: bool = False, waits: bool = False) -> None:
+    """Lock an open file until it is closed or the process dies; BlockingIOError: another has it.
+
+    Each opening of a file counts as another one, in the same process too. What the file holds can
+    be read and written meanwhile.
+    """
+    fcntl.flock(
+        handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
+    )
+
+
+# ---- the process
+
+
+def account_name() -> str:
+    """The login name of the account, which the environment cannot change."""
+    import pwd  # noqa: PLC0415 (only to record an answer)
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # an account without an entry, as in some containers
+        return f"uid {os.getuid()}"
+
+
+def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> None:
+    """Let the running event loop call `interrupted` for Ctrl-C, and `ended` for other signals.
+
+    These are a request to end, and that the terminal was closed, unless nohup prevents it.
+    """
+    import asyncio  # noqa: PLC0415 (it runs already, but not for --help)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, ended)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, ended)
+
+
+def selector_loop() -> "asyncio.AbstractEventLoop | None":
+    """A new event loop for libraries that wait for sockets by number; None: any loop does that."""
+    return None
+
+
+def has_no_reader(fault: OSError) -> bool:
+    """Whether output failed since nobody reads it any more."""
+    return isinstance(fault, BrokenPipeError)
+
+
+# ---- the network
+
+
+def allow_open_files(most: int) -> None:
+    """Allow so many open files, or as many as may be: each connection is one."""
+    import resource  # noqa: PLC0415 (only for a server)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def keep_port(sock: "socket.socket") -> None:
+    """Let a socket that will listen have a port that was just in use, and share it with nobody."""
+    import socket  # noqa: PLC0415 (as above)
+
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+# ---- other programs
+
+
+def command_words(command: str) -> list[str]:
+    """The words of a command line in petition.toml; ValueError if it cannot be split."""
+    return shlex.split(command)
+
+
+def command_line(command: str, words: Iterable[str]) -> list[str] | str:
+    """What runs a command line, whose words are now `words`; no shell does."""
+    del command
+    return list(words)
+
+
+def has_input(pipe: int, seconds: float) -> bool:
+    """Whether there is something to read from a pipe, its end included, within so many seconds."""
+    return bool(select.select([pipe], [], [], seconds)[0])
+
+
+def set_variable(name: str, value: object) -> str:
+    """The command by which a shell sets an environment variable."""
+    return f"export {name}={value}"
