@@ -35,4 +35,4 @@ class Finding(NamedTuple):
 
 
 _PHRASES = Phrases("inbox/patterns.txt")
-alternatives, pattern = _PHRASES.alternatives, _PHRASES.pattern
+alternatives, finder, pattern = _PHRASES.alternatives, _PHRASES.finder, _PHRASES.pattern

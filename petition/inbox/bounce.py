@@ -17,7 +17,7 @@ from flufl.bounce import all_failures
 
 from petition import mail_parser
 from petition.address import folded
-from petition.inbox import Finding, Kind, alternatives, pattern
+from petition.inbox import Finding, Kind, alternatives, finder, pattern
 from petition.mail_parser import (
     Headers,
     MailPart,
@@ -123,20 +123,20 @@ def _character(found: re.Match[str]) -> str:
     return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else ""
 
 
-_REPLY = pattern("reply of a server")
-_DAEMON = pattern("daemon")
-_SUBJECT = pattern("bounce subject")
-_DELAY_SUBJECT = pattern("delay subject")
-_FAILED = pattern("says failed")
-_DELAYED = pattern("says delayed")
-_DELIVERED = pattern("says delivered")
-_OPENINGS = pattern("opening")
+_has_reply = finder("reply of a server")
+_names_daemon = finder("daemon")
+_is_of_bounce = finder("bounce subject")
+_is_of_delay = finder("delay subject")
+_says_failed = finder("says failed")
+_says_delayed = finder("says delayed")
+_says_delivered = finder("says delivered")
+_opens = finder("opening")
 _IS_REPLY = re.compile(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", re.IGNORECASE)
-_REJECTED = pattern("says rejected")
+_says_rejected = finder("says rejected")
 _ORIGINAL = pattern("before the letter")
 _RETURNED_FIELD = pattern("field of the letter")
 _OTHERS = pattern("others addresses")
-_NO_REPLY = pattern("takes no reply")
+_is_unread = finder("takes no reply")
 _ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}(?![\w-])"
 _ADDRESS_IN_TEXT = re.compile(_ADDR)
 _NAMED = re.compile(
@@ -152,6 +152,7 @@ _LISTED = re.compile(rf"^[^\S\n]*<?({_ADDR})>?[^\S\n]*(?::[^\n]*|\([^\n]*)?$", r
 _WHOLE_REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -](?:[^\n]+\n?){1,6}")
 _RECIPIENTS = 100  # of one notification that are judged
 _FLUFL_BYTES = 64_000  # its detectors go over every line many times
+_LONG_LINE = re.compile(rb"([^\n]{998})[^\n]+")  # longer than RFC 5322 2.1.1 allows
 _FLUFL_LEVELS = 20  # the standard library's parser asks each level at each line
 # It logs a traceback for every mail that one of its detectors fails on.
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
@@ -170,11 +171,11 @@ def bounce_of(mail: MailPart) -> Finding | None:
         return _of_report(mail, reported, text)
     if any(mail.own("message/disposition-notification")):
         # A read receipt (RFC 8098), or a mailbox that refuses a letter in the form of one.
-        if _REJECTED.search(text):
+        if _says_rejected(text):
             return _of_words(mail, text)
         who = first_address(mail.headers.text("from")) or None
         return _of_success("a notice that the letter was opened or deleted", who)
-    if _is_daemon(mail) and _DELIVERED.search(text) and not _says_so(text):
+    if _is_daemon(mail) and _says_delivered(text) and not _says_so(text):
         return _of_success(_SUCCESSES["delivered"], _recipient(mail, text) or None)
     return _of_words(mail, text) if _is_about_delivery(mail, text) else None
 
@@ -186,7 +187,7 @@ def has_null_sender(mail: MailPart) -> bool:
 
 def takes_no_reply(mail: MailPart) -> bool:
     """Whether its sender's address says that nobody reads what is sent there."""
-    return bool(_NO_REPLY.search(first_address(mail.headers.text("from"))))
+    return _is_unread(first_address(mail.headers.text("from")))
 
 
 def returned(mail: MailPart) -> list[Headers]:
@@ -197,35 +198,35 @@ def returned(mail: MailPart) -> list[Headers]:
 
 def _is_daemon(mail: MailPart) -> bool:
     sender = mail.headers.text("from")
-    return bool(_DAEMON.search(sender[:500])) or "x-failed-recipients" in mail.headers
+    return _names_daemon(sender[:500]) or "x-failed-recipients" in mail.headers
 
 
 def _is_about_delivery(mail: MailPart, text: str) -> bool:
     """Whether a mail without a report is what a mail server says about a letter."""
     headers = mail.headers
     brings_back = has_null_sender(mail) and returned(mail)
-    if "x-failed-recipients" in headers or (brings_back and _FAILED.search(text)):
+    if "x-failed-recipients" in headers or (brings_back and _says_failed(text)):
         return True
     subject = headers.text("subject")
-    by_subject = bool(_SUBJECT.search(subject[:500]) or _DELAY_SUBJECT.search(subject[:500]))
-    opens = bool(_OPENINGS.search(text[:600]))
+    by_subject = _is_of_bounce(subject[:500]) or _is_of_delay(subject[:500])
+    opens = _opens(text[:600])
     is_reply = _IS_REPLY.match(subject)
     address = first_address(headers.text("from"))
-    is_person = address and not _DAEMON.search(address.rpartition("@")[0] + "@")
+    is_person = address and not _names_daemon(address.rpartition("@")[0] + "@")
     if _is_daemon(mail) and not (is_reply and is_person):
         return by_subject or opens or _says_so(text) or cause_of("", text[:2_000])[0].is_permanent
     if is_reply:
         return False  # a person who answers a bounce, or passes one on
     if takes_no_reply(mail) or has_null_sender(mail) or "auto-submitted" in headers:
         return by_subject and (opens or _says_so(text))
-    if by_subject and _FAILED.search(text) and _REPLY.search(text):
+    if by_subject and _says_failed(text) and _has_reply(text):
         return True
     return opens and (by_subject or _says_so(text))
 
 
 def _says_so(text: str) -> bool:
     """Whether the words are a mail server's. It takes long: ask only if it decides."""
-    return any(pattern.search(text) for pattern in (_FAILED, _DELAYED, _REPLY))
+    return any(finds(text) for finds in (_says_failed, _says_delayed, _has_reply))
 
 
 def _of_report(mail: MailPart, reported: list[_Notice], text: str) -> Finding:
@@ -253,8 +254,8 @@ def _of_notice(mail: MailPart, notice: _Notice, text: str, recipient: str | None
 
 def _of_words(mail: MailPart, text: str) -> Finding:
     subject = mail.headers.text("subject")
-    is_delay = bool(_DELAYED.search(text)) or (
-        bool(_DELAY_SUBJECT.search(subject[:500])) and not _SUBJECT.search(subject[:500])
+    is_delay = _says_delayed(text) or (
+        _is_of_delay(subject[:500]) and not _is_of_bounce(subject[:500])
     )
     named = all_addresses(mail.headers.text("x-failed-recipients"))
     named = named or _listed(text) or [_recipient(mail, text)]
@@ -350,13 +351,13 @@ def _named_address(text: str, without: frozenset[str]) -> str:
     for wanted in (_NAMED, _ADDRESS_IN_TEXT):
         for found in wanted.finditer(text):
             address = next((group for group in found.groups() if group), found[0]).strip(".'`\"")
-            if folded(address) not in without and not _DAEMON.search(address):
+            if folded(address) not in without and not _names_daemon(address):
                 return address
     return ""
 
 
 def _known_to_flufl(mail: MailPart, without: frozenset[str]) -> str:
-    data = mail.data[:_FLUFL_BYTES]
+    data = _LONG_LINE.sub(rb"\1", mail.data[:_FLUFL_BYTES])
     lower = data.lower()
     if lower.count(b"multipart/") + lower.count(b"message/") > _FLUFL_LEVELS:
         return ""

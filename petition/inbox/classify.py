@@ -10,7 +10,7 @@ A pure function of the mail's bytes: nothing is looked up, fetched, run or writt
 
 import re
 
-from petition.inbox import Finding, Kind, alternatives, pattern
+from petition.inbox import Finding, Kind, alternatives, finder, pattern
 from petition.inbox.bounce import bounce_of, has_null_sender, returned, takes_no_reply
 from petition.inbox.own_words import own_words
 from petition.mail_parser import (
@@ -103,14 +103,14 @@ _AUTO_REPLY_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _ABSENCE = re.compile(rf"{_TAG}(?:{alternatives('absence')})", re.IGNORECASE)
-_TICKET = pattern("ticket")
+_names_ticket = finder("ticket")
 _IS_REPLY = re.compile(r"\s*(?:re|aw|sv|antw|отв|odp|tr|rif|res)\s*:", re.IGNORECASE)
-_SAYS_ABSENT = pattern("says absent")
-_BESIDE_ABSENCE = pattern("beside an absence")
-_SAYS_AUTOMATIC = pattern("says automatic")
-_SAYS_RECEIVED = pattern("says received")
-_SAYS_DECIDED = pattern("says decided")
-_MAIL_SERVER = pattern("mail server")
+_says_absent = finder("says absent")
+_says_more_of_absence = finder("beside an absence")
+_says_automatic = finder("says automatic")
+_says_received = finder("says received")
+_says_decided = finder("says decided")
+_is_mail_server = finder("mail server")
 _NAME_LENGTH = 80  # characters; no program writes longer names of fields
 _NOTE_LENGTH = 1_500  # characters; such notes are short
 
@@ -119,7 +119,7 @@ def _auto_reply(mail: MailPart) -> Finding | None:
     subject, who = mail.headers.text("subject")[:500], _sender(mail)
     if reason := _sign_of_header(mail, subject) or _sign_of_words(mail, subject):
         return Finding(Kind.AUTO_REPLY, who, None, None, f"a program wrote it: {reason}")
-    if who and _MAIL_SERVER.search(who) and not _IS_REPLY.match(subject):
+    if who and _is_mail_server(who) and not _IS_REPLY.match(subject):
         # No person writes from there, and it may be a bounce in words that we do not know.
         reason = "it comes from a mail server, and does not say that a letter failed"
         return Finding(Kind.AUTO_REPLY, who, None, None, reason, is_notice=True)
@@ -175,25 +175,25 @@ def _is_carried_answer(mail: MailPart, subject: str) -> bool:
     is_unread = takes_no_reply(mail) and answers_go_to == _sender(mail)
     if is_unread or not is_reply or not words:
         return False
-    if _SAYS_AUTOMATIC.search(words):
+    if _says_automatic(words):
         return False
-    if _SAYS_DECIDED.search(words):
+    if _says_decided(words):
         return True
-    return not (_SAYS_RECEIVED.search(words) or _SAYS_ABSENT.search(words))
+    return not (_says_received(words) or _says_absent(words))
 
 
 def _sign_of_words(mail: MailPart, subject: str) -> str:
     """The words that show that a program wrote a mail, or ""."""
     words = " ".join(own_words(mail)[: 2 * _NOTE_LENGTH].split())
-    if _SAYS_AUTOMATIC.search(words):
+    if _says_automatic(words):
         return "it says so"
     if len(words) > _NOTE_LENGTH:
         return ""
-    is_absent = _SAYS_ABSENT.search(words)
-    if is_absent and (_ABSENCE.search(subject) or _BESIDE_ABSENCE.search(words)):
+    is_absent = _says_absent(words)
+    if is_absent and (_ABSENCE.search(subject) or _says_more_of_absence(words)):
         return "a note that somebody is away"
-    is_ticket = _TICKET.search(subject) and not _IS_REPLY.match(subject)
-    if is_ticket and _SAYS_RECEIVED.search(words):
+    is_ticket = _names_ticket(subject) and not _IS_REPLY.match(subject)
+    if is_ticket and _says_received(words):
         return "it only says that a mail has arrived"
     return ""
 
@@ -251,10 +251,10 @@ def feedback_report(mail: MailPart) -> Headers | None:
 
 # ---- requests to unsubscribe
 
-_ADDRESS = pattern("unsubscribe address")
+_is_for_leaving = finder("unsubscribe address")
 _UNSUBSCRIBE_SUBJECT = pattern("unsubscribe subject")
 _ASKS = pattern("unsubscribe request")
-_MAY_ASK = pattern("may ask to leave")
+_may_ask_to_leave = finder("may ask to leave")
 _MAY_ASK_LENGTH = 5_000  # characters that are searched for it
 # What gateways and replies put before a subject: [EXT], ***SPAM***, Re:
 _BEFORE_SUBJECT = re.compile(
@@ -283,12 +283,12 @@ def _may_leave(mail: MailPart) -> bool:
     """Whether somebody may ask for no more letters; then a person must decide."""
     subject = mail.headers.text("subject")[:300]
     subject = "" if _IS_REPLY.match(subject) else subject  # then it is that of the letter
-    return bool(_MAY_ASK.search(f"{subject}\n{own_words(mail)[:_MAY_ASK_LENGTH]}"))
+    return _may_ask_to_leave(f"{subject}\n{own_words(mail)[:_MAY_ASK_LENGTH]}")
 
 
 def _is_to_unsubscribe(mail: MailPart) -> bool:
     """Whether a mail was sent to an address that has no other purpose."""
     fields = mail.headers.all("to", "delivered-to", "x-original-to", "envelope-to")
     return any(
-        _ADDRESS.search(one.rpartition("@")[0]) for text in fields for one in all_addresses(text)
+        _is_for_leaving(one.rpartition("@")[0]) for text in fields for one in all_addresses(text)
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import takewhile
 
-from petition.inbox import alternatives, pattern
+from petition.inbox import alternatives, finder, pattern
 from petition.mail_parser import ALL_TEXT_LENGTH, QUOTE_MARK, MailPart
 
 _LINES = 5_000
@@ -35,7 +35,7 @@ _HEADER = re.compile(
 _ANY_HEADER = re.compile(r"^[ >]*\*?[^\W\d_][^:：@\n]{0,24}[:：]\*?\s*\S")
 _INITIALS = re.compile(r"^ ?[A-ZА-Я]{1,4}> ?", re.MULTILINE)  # as The Bat! quotes
 
-_WROTE = re.compile(rf"(?:{alternatives('wrote')})", re.IGNORECASE)
+_says_wrote = finder("wrote")
 _DATE = re.compile(r"\d{1,4}[./-]\s?\d{1,2}[./-]\s?\d{1,4}|(?<!\d)(?:19|20)\d\d(?!\d)")
 _TIME = re.compile(r"(?<!\d)\d{1,2}[:.h]\d{2}(?!\d)")
 _ADDRESS = re.compile(r"[^\s<>\"(),:;\[\]]{1,64}@[^\s<>\"(),:;\[\]]{1,255}")
@@ -206,7 +206,7 @@ def _begins_above_its_date(first: str, dated: str) -> bool:
     is_another = _OPENING.match(dated) and dated.strip()[:1].isupper()
     if is_another or not _ADDRESS.search(first) or _ADDRESS.search(dated):
         return False
-    return bool(_WROTE.search(first) or not _SENTENCE.search(first.rstrip()))
+    return bool(_says_wrote(first) or not _SENTENCE.search(first.rstrip()))
 
 
 def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare: bool) -> bool:
@@ -214,7 +214,7 @@ def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare:
     # Without marks all that follows is taken for quoted, so that the line must be a program's; so
     # it must where the colon at its end is missing.
     who, date, time = _ADDRESS.search(line), _DATE.search(line), _TIME.search(line)
-    wrote = _WROTE.search(line)
+    wrote = _says_wrote(line)
     if is_bare:
         return bool(who and date and ((wrote and time) or (is_marked and line[:1].isdigit())))
     is_opened = bool(_OPENING.match(line))
@@ -231,8 +231,8 @@ def _announces(line: str, domains: tuple[str, ...], *, is_marked: bool, is_bare:
 def _words_before(line: str) -> str:
     """What stands before an attribution on its line."""
     before = _BEHIND_WORDS.match(line[:_LINE])
-    signs = (_ADDRESS, _DATE, _WROTE)
-    is_own = before and not any(sign.search(before[1]) for sign in signs)
+    signs = (_ADDRESS.search, _DATE.search, _says_wrote)
+    is_own = before and not any(is_there(before[1]) for is_there in signs)
     return before[1].strip() if before and is_own and re.search(r"\w", before[1]) else ""
 
 

@@ -9,7 +9,7 @@ Providers say the same thing in words that only their help pages explain: known_
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cache, cached_property, lru_cache
@@ -243,13 +243,43 @@ class Phrases:
 
     def alternatives(self, name: str) -> str:
         """The lines of a heading as alternatives of a pattern."""
-        lines = (line for line in self.sections[name].split("\n") if line)
+        lines = (line for line in self.sections[name].split("\n") if line and line[:2] != "# ")
         text = "|".join(lines)
         return re.sub(r"<<([a-z ]+)>>", lambda it: f"(?:{self.alternatives(it[1])})", text)
 
     def pattern(self, name: str) -> re.Pattern[str]:
         """The pattern of a heading; `^` and `$` match at the ends of any line."""
         return re.compile(self.alternatives(name), re.IGNORECASE | re.MULTILINE)
+
+    def finder(self, name: str) -> Callable[[str], bool]:
+        """What tells whether a text has a pattern of a heading anywhere, in any case.
+
+        It is several times as fast as `pattern`: without IGNORECASE an alternative is passed over
+        by its first letter, and those that begin with a word share the search for one.
+        """
+        found = _top_level(self.alternatives(name))
+        words = "|".join(one[2:] for one in found if one.startswith(r"\b"))
+        others = "|".join(one for one in found if not one.startswith(r"\b"))
+        texts = filter(None, (others, words and rf"\b(?:{words})"))
+        searches = [re.compile(text, re.MULTILINE).search for text in texts]
+        return lambda text: any(search(_lower(text)) for search in searches)
+
+
+def _top_level(pattern: str) -> list[str]:
+    """The alternatives of a pattern that are within no group."""
+    found, depth = [""], 0
+    for piece in re.findall(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", pattern, re.DOTALL):
+        depth += (piece == "(") - (piece == ")")
+        if piece == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += piece
+    return found
+
+
+def _lower(text: str) -> str:
+    # Python makes two letters of the Turkish capital.
+    return text.replace("İ", "i").lower()
 
 
 PHRASES = Phrases("smtp/refusals.txt")
@@ -349,14 +379,14 @@ def names_domain(words: str, domains: Iterable[str]) -> bool:
 def names_limit(words: str) -> bool:
     """Whether a server says that we send too much, and so would refuse the next letter too."""
     text = _one_line(words)
-    if not _limit("sending limit").search(text) or _TO_ONE.search(text):
+    if not _limit("sending limit")(text) or _TO_ONE.search(text):
         return False
-    return not _limit("limit of a mailbox").search(text) or bool(_OF_SENDING.search(text))
+    return not _limit("limit of a mailbox")(text) or bool(_OF_SENDING.search(text))
 
 
 @cache
-def _limit(whose: str) -> re.Pattern[str]:
-    return PHRASES.pattern(whose)
+def _limit(whose: str) -> Callable[[str], bool]:
+    return PHRASES.finder(whose)
 
 
 def _first_clear(codes: list[str]) -> str | None:
@@ -364,7 +394,7 @@ def _first_clear(codes: list[str]) -> str | None:
 
 
 def _by_words(text: str, patterns: "_Patterns") -> Cause | None:
-    return next((cause for pattern, cause in patterns if pattern.search(text)), None)
+    return next((cause for finds, cause in patterns if finds(text)), None)
 
 
 def _by_code(code: str | None) -> Cause | None:
@@ -373,17 +403,17 @@ def _by_code(code: str | None) -> Cause | None:
 
 
 def _one_line(words: str) -> str:
-    return re.sub(r"\s+", " ", words.lower())[:_LENGTH]
+    return re.sub(r"\s+", " ", _lower(words))[:_LENGTH]
 
 
-_Patterns: TypeAlias = list[tuple[re.Pattern[str], Cause]]
+_Patterns: TypeAlias = list[tuple[Callable[[str], bool], Cause]]
 
 
 @cache
 def _patterns() -> tuple[_Patterns, _Patterns]:
     def of(headings: dict[str, Cause]) -> _Patterns:
         names = (name for name in PHRASES.sections if name in headings)
-        return [(PHRASES.pattern(name), headings[name]) for name in names]
+        return [(PHRASES.finder(name), headings[name]) for name in names]
 
     return of(_BY_WORDS), of(_BY_VAGUE_WORDS)
 

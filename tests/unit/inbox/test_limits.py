@@ -3,6 +3,8 @@
 import base64
 import re
 import time
+from collections.abc import Iterator
+from email.message import Message
 from importlib.resources import files
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition import mail_parser
-from petition.inbox import Finding, Kind, classify
+from petition.inbox import Finding, Kind, bounce, classify
 from petition.inbox.bounce import bounce_of
 from petition.inbox.classify import explain
 from petition.inbox.mailboxes import Fetched, received
@@ -110,6 +112,20 @@ def test_every_repetition_in_the_patterns_is_bounded():
     lines = text.partition("\n== ")[2].splitlines()
     endless = re.compile(r"(?<!\\)(?:\\[a-zA-Z]|[\])]|[^\s(|\\])(?:[*+]|\{\d+,\})")
     assert [line for line in lines if not line.startswith("==") and endless.search(line)] == []
+
+
+def test_patterns_of_others_see_no_line_that_takes_the_square_of_its_length(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    seen: list[bytes] = []
+
+    def looks(mail: Message) -> Iterator[bytes]:
+        seen.append(mail.as_bytes())
+        return iter(())
+
+    monkeypatch.setattr(bounce, "all_failures", looks)
+    explain(b"From: mailer-daemon@mx.example\nSubject: Undelivered\n\n" + b"," * SIZE)
+    assert max(map(len, seen[0].splitlines())) == 998
 
 
 SIZE = 256 * 2**10
