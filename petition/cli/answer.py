@@ -11,6 +11,7 @@ from petition import system
 from petition.campaign.names import nearest
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
+from petition.cli.sort_answers import sort
 from petition.cli.status import show_held
 from petition.cli.workspace import WHO, Json, Workspace, letter_name, people_named
 from petition.errors import UsageError
@@ -51,8 +52,13 @@ _NOTHING = "Nothing was recorded"
 
 def answer(
     context: typer.Context,
-    who: Annotated[str, typer.Argument(metavar="WHO", help=f"Who: {WHO}.")],
-    status: Annotated[str, typer.Argument(metavar="STATUS", help=f"{_STATUSES.capitalize()}.")],
+    who: Annotated[
+        str | None,
+        typer.Argument(metavar="WHO", help=f"Who: {WHO} (default: whoever is to be classified)."),
+    ] = None,
+    status: Annotated[
+        str | None, typer.Argument(metavar="STATUS", help=f"{_STATUSES.capitalize()}.")
+    ] = None,
     letter: Annotated[
         str | None,
         typer.Option("--letter", metavar="LETTER", help="To this letter instead of the latest."),
@@ -80,7 +86,15 @@ def answer(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Record what somebody answered, by mail, by phone or in person."""
+    """Record what somebody answered; without WHO, sort new answers by key."""
+    if who is None:
+        if demand or quote or channel or mail or as_json:
+            raise UsageError("say who answered", f"Write petition answer WHO STATUS. {_NOTHING}")
+        with Workspace.open(context, writes=True) as place:
+            sort(place, letter and letter_name(place, letter), author=system.account_name())
+        return
+    if status is None:
+        raise UsageError("say what they answered", f"STATUS is one of {_STATUSES}. {_NOTHING}")
     said = Status(_one_of(status, RECORDED, "statuses"))
     came = _one_of(channel, tuple(Channel), "channels") if channel else ""
     # A byte that is not UTF-8 comes as half a surrogate pair, which databases refuse.
@@ -363,7 +377,7 @@ def _say_pending(found: Ledger) -> None:
     if not pending:
         return
     output.say("")
-    output.say("To be classified, with the command under each:", "bold yellow")
+    output.say("To be classified (petition answer asks about each):", "bold yellow")
     for entry, answer in pending:
         output.say(f"  {_said(entry, answer)}")
         output.say(f"    {command_for(entry, answer)}", "cyan")

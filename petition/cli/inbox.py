@@ -234,7 +234,7 @@ class _Shown:
         if self._ours:
             output.table(["who", "letter", "what", "result"], self._ours)
             if any(_UNCLASSIFIED in so for *_, so in self._ours):
-                output.say("To classify the answers: petition status --answers")
+                output.say("To classify the answers: petition answer")
         if self._others:
             output.say(
                 f"{output.count(self._other_count, 'mail')} could not be matched to a letter and"

@@ -93,6 +93,7 @@ class StoredMail:
     sender: str
     subject: str
     copy: int | None
+    matched_by: str  # leave token, token, Message-ID or sender
     quote: str
 
 

@@ -50,7 +50,7 @@ ORDER BY revision DESC LIMIT 1
 
 -- :name stored_mails
 -- The mails with this number or this Message-ID.
-SELECT mail.id, mail.message_id, mail.sender, mail.subject, mail.copy,
+SELECT mail.id, mail.message_id, mail.sender, mail.subject, mail.copy, mail.matched_by,
        (SELECT quote FROM answer WHERE answer.mail = mail.id ORDER BY id LIMIT 1) AS quote
 FROM mail WHERE mail.id = :number OR (:message_id <> '' AND mail.message_id = :message_id)
 ORDER BY mail.id

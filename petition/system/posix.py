@@ -9,8 +9,10 @@ import shlex
 import signal
 import stat
 import sys
+import termios
+import tty
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +42,17 @@ __all__ = (
     "obey_signals",
     "open_file",
     "prepare",
+    "read_key",
     "replace",
     "selector_loop",
     "set_variable",
+    "single_keys",
     "sync",
     "sync_path",
+    "whole_lines",
 )
 
+_CTRL_D = "\x04"
 MOUNTS = Path("/proc/mounts")  # of Linux
 NOT_IN_NAMES = ""  # what no name of a file can have, beside the separators
 OUTPUT_ENCODING: str | None = None  # of output; None: what the locale says
@@ -241,3 +247,36 @@ def has_input(pipe: int, seconds: float) -> bool:
 def set_variable(name: str, value: object) -> str:
     """The command by which a shell sets an environment variable."""
     return f"export {name}={value}"
+
+
+@contextmanager
+def single_keys() -> Iterator[None]:
+    """Let `read_key` read keys at the terminal, which need no Enter and are not shown.
+
+    The terminal stays so meanwhile: a key that is pressed early is not lost.
+    """
+    before = termios.tcgetattr(0)
+    tty.setcbreak(0, termios.TCSADRAIN)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def whole_lines() -> Iterator[None]:
+    """Let a person type a line between single keys."""
+    keys = termios.tcgetattr(0)
+    lines = list(keys)
+    lines[3] |= termios.ICANON | termios.ECHO
+    termios.tcsetattr(0, termios.TCSADRAIN, lines)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, keys)
+
+
+def read_key() -> str:
+    """The next key; "" at the end of input, KeyboardInterrupt at Ctrl-C."""
+    key = os.read(0, 1).decode("latin-1")
+    return "" if key == _CTRL_D else key

@@ -17,6 +17,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from ctypes import wintypes
 from functools import cache
 from pathlib import Path
@@ -43,11 +44,14 @@ __all__ = (
     "obey_signals",
     "open_file",
     "prepare",
+    "read_key",
     "replace",
     "selector_loop",
     "set_variable",
+    "single_keys",
     "sync",
     "sync_path",
+    "whole_lines",
 )
 
 NOT_IN_NAMES = '<>:"|?*'  # a colon leads to another disk, or to a hidden part of a file
@@ -433,3 +437,20 @@ def has_input(pipe: int, seconds: float) -> bool:
 
 def set_variable(name: str, value: object) -> str:
     return f'$env:{name} = "{value}"'  # of PowerShell
+
+
+@contextmanager
+def single_keys() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def whole_lines() -> Iterator[None]:
+    yield
+
+
+def read_key() -> str:
+    key = msvcrt.getwch()
+    if key == "\x03":
+        raise KeyboardInterrupt
+    return "" if key == "\x1a" else key  # Ctrl-Z
