@@ -78,7 +78,7 @@ def login(
     ] = 0,
     forget: Annotated[bool, typer.Option("--forget", help="Forget the login instead.")] = False,
 ) -> None:
-    """Log in to a mail server in a web browser, instead of with a password."""
+    """Log in to a mail server in a web browser, without a password."""
     if device and port:
         raise UsageError("--device and --port cannot be combined", "Choose one of them")
     with Workspace.open(context) as place:
