@@ -28,7 +28,7 @@ GROUPS = {
         ),
         "login": Listed(
             "login",
-            "Log in to a mail server in a web browser, instead of with a password.",
+            "Log in to a mail server in a web browser, without a password.",
             ("login", "login smtp --device"),
         ),
     },
@@ -41,7 +41,7 @@ GROUPS = {
         "preview": Listed(
             "preview",
             "Show a letter as a recipient would get it, byte for byte.",
-            ("preview open-letter --to ann@example.org", "preview open-letter --browser"),
+            ("preview open-letter --to ann@example.org", "preview open-letter --book copies.html"),
         ),
     },
     "Send": {
@@ -89,10 +89,10 @@ GROUPS = {
         ),
         "answer": Listed(
             "answer",
-            "Record what somebody answered, by mail, by phone or in person.",
+            "Record what somebody answered; without WHO, sort new answers by key.",
             (
+                "answer",
                 'answer ann@example.org met --channel phone --quote "We will do it."',
-                "answer ann@example.org refused --mail 7 --demand river",
             ),
         ),
     },
