@@ -86,7 +86,7 @@ def answer(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Record what somebody answered; without WHO, sort new answers by key."""
+    """Record what somebody answered, or sort new answers by key."""
     if who is None:
         if demand or quote or channel or mail or as_json:
             raise UsageError("say who answered", f"Write petition answer WHO STATUS. {_NOTHING}")

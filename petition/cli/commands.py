@@ -89,7 +89,7 @@ GROUPS = {
         ),
         "answer": Listed(
             "answer",
-            "Record what somebody answered; without WHO, sort new answers by key.",
+            "Record what somebody answered, or sort new answers by key.",
             (
                 "answer",
                 'answer ann@example.org met --channel phone --quote "We will do it."',
