@@ -150,6 +150,7 @@ _NAMED = re.compile(
 # A line of a list of those who were not reached.
 _LISTED = re.compile(rf"^[^\S\n]*<?({_ADDR})>?[^\S\n]*(?::[^\n]*|\([^\n]*)?$", re.MULTILINE)
 _WHOLE_REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -](?:[^\n]+\n?){1,6}")
+_LOCAL_PART = re.compile(r":[^\S\n]{0,9}\n\s{0,9}([\w.+-]{1,64})[^\S\n]{0,9}(?:\n|$)")
 _RECIPIENTS = 100  # of one notification that are judged
 _FLUFL_BYTES = 64_000  # its detectors go over every line many times
 _LONG_LINE = re.compile(rb"([^\n]{998})[^\n]+")  # longer than RFC 5322 2.1.1 allows
@@ -343,7 +344,14 @@ def _recipient(mail: MailPart, text: str) -> str:
     if original := returned(mail):
         return first_address(original[0].text("to"))
     found = re.search(r"^To:\s*(.+)$", _whole_text(mail), re.MULTILINE | re.IGNORECASE)
-    return first_address(found[1]) if found else ""
+    return first_address(found[1]) if found else _without_domain(mail, text)
+
+
+def _without_domain(mail: MailPart, text: str) -> str:
+    """Whom a server names by the local part alone, on a line behind a colon."""
+    found = _LOCAL_PART.search(text)
+    domain = first_address(mail.headers.text("from")).rpartition("@")[2]
+    return f"{found[1]}@{domain}" if found and domain and _is_daemon(mail) else ""
 
 
 def _named_address(text: str, without: frozenset[str]) -> str:

@@ -168,6 +168,8 @@ def test_all_texts_count_and_one_of_those_that_are_alternatives():
         b"--a\nContent-Disposition: attachment\n\nnot this\n--a--\n"
     )
     assert own_words(read_mail(mail)) == "The plan:\n\nWe refuse."
+    banner = mail.replace(b"The plan:", b"CAUTION: from outside of the organisation.")
+    assert own_words(read_mail(banner)).endswith("organisation.\n\nWe refuse.")
 
 
 REPLIES = Path(__file__).parents[2] / "samples" / "replies.txt"

@@ -111,6 +111,26 @@ def test_a_bounce_that_comes_before_the_servers_answer_counts_when_that_is_known
     assert log.counts("open").by_state[State.BOUNCED] == 1
 
 
+# As Exim reports two recipients.
+OF_EXIM = b"""\
+Return-Path: <>
+X-Failed-Recipients: press@gazette.example,
+  ann@x.example
+Auto-Submitted: auto-replied
+From: Mail Delivery System <Mailer-Daemon@host.campaign.example>
+To: bounces+%s@campaign.example
+Subject: Mail delivery failed: returning message to sender
+
+A message that you sent could not be delivered to one or more of its
+recipients. The following address(es) failed:
+
+  press@gazette.example
+    SMTP error from remote mail server after RCPT TO:<press@gazette.example>:
+    552 5.2.2 Mailbox full
+  ann@x.example
+    SMTP error from remote mail server after RCPT TO:<ann@x.example>:
+    550 5.1.1 User unknown
+"""
 OTHER = b"<press@gazette.example>: 550 5.1.1 User unknown\n\n"
 
 
@@ -118,6 +138,7 @@ OTHER = b"<press@gazette.example>: 550 5.1.1 User unknown\n\n"
     ("text", "effects"),
     [
         (BOUNCE.replace(b"<ann", OTHER + b"<ann"), ("bounced", "suppressed")),
+        (OF_EXIM, ("bounced", "suppressed")),
         (BOUNCE.replace(b"<ann@x.example>", b"<old@elsewhere.example>"), ("bounced",)),
         (BOUNCE.replace(b"5.1.1 User unknown", b"5.7.1 Helo command rejected"), ("bounced",)),
     ],
