@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -43,37 +43,56 @@ Use = Literal["smtp", "inbox"]
 
 
 @dataclass(frozen=True, slots=True)
-class KnownProvider:
-    """What a provider's pages say of its authorization server; docs/login.md has the sources."""
+class OAuthClient:
+    """The organisation's own client at an authorization server."""
 
-    title: str
+    client_id: str
+    title: str  # of the provider, or the host of its token address
     authorize_url: str
     token_url: str
     device_url: str | None  # None: it gives no tokens for mail to devices
     scopes: Mapping[Use, str]
-    hosts: tuple[str, ...]  # the ends of its mail servers' names; its tokens go nowhere else
-    redirect_host: str  # how it wants this machine to be called
-    extra: Mapping[str, str]  # parameters of the authorization request
+    hosts: tuple[str, ...] = ()  # the ends of names that its tokens may go to; (): any
+    redirect_host: str = "127.0.0.1"  # how it wants this machine to be called
+    extra: Mapping[str, str] = field(default_factory=dict)  # parameters of the request in a browser
     needs_secret: bool = False  # though it is none, in a program that people install
     is_granular: bool = False  # people may leave out a part of what was asked for
 
+    @classmethod
+    def of_provider(cls, name: str, client_id: str, tenant: str) -> "OAuthClient":
+        """A client at a known provider; the tenant is an organisation's place at Microsoft."""
+        known = PROVIDERS[name]
+        names = ("authorize_url", "token_url", "device_url")
+        urls = {name: getattr(known, name) for name in names if getattr(known, name)}
+        there = {name: url.replace("{tenant}", tenant) for name, url in urls.items()}
+        return replace(known, client_id=client_id, **there)
+
+    def may_log_in_to(self, host: str) -> bool:
+        """Whether a mail server may be given its tokens."""
+        name = host.lower()
+        ours = (name == end or name.endswith(f".{end}") for end in self.hosts)
+        return not self.hosts or any(ours)
+
 
 _MICROSOFT = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0"
-PROVIDERS: Mapping[str, KnownProvider] = {
-    "google": KnownProvider(
+
+# As the providers' own pages say; docs/login.md has the sources.
+PROVIDERS: Mapping[str, OAuthClient] = {
+    "google": OAuthClient(
+        "",
         "Google",
         "https://accounts.google.com/o/oauth2/v2/auth",
         "https://oauth2.googleapis.com/token",
         None,
         dict.fromkeys(("smtp", "inbox"), "https://mail.google.com/"),
         ("gmail.com", "googlemail.com"),
-        "127.0.0.1",
         # Without the question there is no refresh token from the second login on.
-        {"access_type": "offline", "prompt": "consent"},
+        extra={"access_type": "offline", "prompt": "consent"},
         needs_secret=True,
         is_granular=True,
     ),
-    "microsoft": KnownProvider(
+    "microsoft": OAuthClient(
+        "",
         "Microsoft",
         f"{_MICROSOFT}/authorize",
         f"{_MICROSOFT}/token",
@@ -83,55 +102,9 @@ PROVIDERS: Mapping[str, KnownProvider] = {
             "inbox": "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
         },
         ("office365.com", "outlook.com"),
-        "localhost",
-        {},
+        redirect_host="localhost",
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class OAuthClient:
-    """The organisation's own client at an authorization server."""
-
-    client_id: str
-    title: str  # of the provider, or the host of its token address
-    authorize_url: str
-    token_url: str
-    device_url: str | None
-    scopes: Mapping[Use, str]
-    hosts: tuple[str, ...] = ()  # the ends of names that its tokens may go to; (): any
-    redirect_host: str = "127.0.0.1"
-    extra: Mapping[str, str] | None = None
-    needs_secret: bool = False
-    is_granular: bool = False
-
-    @classmethod
-    def of_provider(cls, name: str, client_id: str, tenant: str) -> "OAuthClient":
-        """A client at a known provider; the tenant is an organisation's place at Microsoft."""
-        known = PROVIDERS[name]
-
-        def at(url: str) -> str:
-            return url.replace("{tenant}", tenant)
-
-        return cls(
-            client_id,
-            known.title,
-            at(known.authorize_url),
-            at(known.token_url),
-            at(known.device_url) if known.device_url else None,
-            known.scopes,
-            known.hosts,
-            known.redirect_host,
-            known.extra,
-            known.needs_secret,
-            known.is_granular,
-        )
-
-    def may_log_in_to(self, host: str) -> bool:
-        """Whether a mail server may be given its tokens."""
-        return not self.hosts or any(
-            host == end or host.endswith(f".{end}") for end in map(str.lower, self.hosts)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +305,7 @@ class Authorization:
                 code_challenge=client.create_code_challenge(self.verifier, "S256"),
                 code_challenge_method="S256",
                 login_hint=self.account.username,
-                **(self.account.client.extra or {}),
+                **self.account.client.extra,
             )
         )
 
@@ -514,7 +487,8 @@ def _post(client: OAuthClient, url: str, body: str, hidden: list[str | None]) ->
 _HINTS = {
     "access_denied": "Log in again, and allow it; an administrator may have to allow it first",
     "expired_token": "Log in again, and confirm it within the time that the page gives you",
-    "invalid_client": "Check client_id in [oauth], and the client secret if the provider has one",
+    "invalid_client": "Check client_id in [oauth]. If the provider gave it a secret, and that has"
+    " changed, run petition login --forget, and log in again",
     "unauthorized_client": "Check client_id in [oauth], and what its registration allows",
     "invalid_scope": "Check scope in [oauth], and what the client's registration allows",
 }
@@ -579,4 +553,4 @@ def _is_short(value: object) -> bool:
 
 def _plain(text: str) -> str:
     """A text of a server, without what a terminal or a log could take for something else."""
-    return re.sub(r"[^\w !-~]+", " ", text)[:_DETAIL_LIMIT].strip()
+    return " ".join(re.sub(r"[^\w!-~]", " ", text).split())[:_DETAIL_LIMIT]

@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, build_opener
+from urllib.request import HTTPSHandler, build_opener
 
 import pytest
 
 from petition.user_state import state_folder
 from tests import PATIENCE
-from tests.acceptance.small import SETTINGS, Popen, SmallCampaign
+from tests.acceptance.person import USER, Person
+from tests.acceptance.small import SmallCampaign
 from tests.servers.authority import Authority
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.oauth_server import (
@@ -31,17 +32,6 @@ from tests.servers.oauth_server import (
     running_oauth_server,
     with_fields,
 )
-
-USER = "letters@campaign.example"
-SMTP = """
-[smtp]
-host = "127.0.0.1"
-port = {port}
-security = "none"
-username = "{user}"
-auth = "oauth"
-connections = 1
-"""
 
 
 @pytest.fixture
@@ -55,73 +45,6 @@ def mail(provider: OAuthServer) -> Iterator[CountingServer]:
     with counting_server() as server:
         server.judge = judge_of(provider, USER)
         yield server
-
-
-class Person:
-    """A campaign with a login, and whoever sits before the browser."""
-
-    def __init__(self, folder: Path, authority: Authority, port: int, oauth: str) -> None:
-        self.campaign = SmallCampaign.at(folder, people=6)
-        self.campaign.write("petition.toml", SETTINGS + SMTP.format(port=port, user=USER) + oauth)
-        self._authority = authority
-        self._opened = folder.parent / f"{folder.name}.opened"
-        script = folder.parent / f"{folder.name}.browser"
-        script.write_text(f'#!/bin/sh\nenv >"{self._opened}.env"\necho "$1" >"{self._opened}"\n')
-        script.chmod(0o700)
-        self.campaign.env |= {
-            "SSL_CERT_FILE": str(authority.certificate),
-            "BROWSER": f"{script} %s",
-            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
-        }
-        self.campaign.trust()
-
-    def begin(self, *arguments: str) -> tuple[Popen, str]:
-        """Start the login; and the address that the browser is given."""
-        self._opened.unlink(missing_ok=True)
-        run = self.campaign.begin("login", *arguments, out=subprocess.PIPE)
-        until = time.monotonic() + PATIENCE
-        while not (self._opened.exists() and self._opened.read_text().endswith("\n")):
-            assert time.monotonic() < until
-            if run.poll() is not None:
-                raise AssertionError(run.communicate())
-            time.sleep(0.01)
-        return run, self._opened.read_text().strip()
-
-    def visit(self, url: str) -> tuple[int, str]:
-        """Open an address and follow it to the end, as a browser does."""
-        opener = build_opener(HTTPSHandler(context=self._authority.trust()))
-        try:
-            with opener.open(url, timeout=PATIENCE) as page:
-                return page.status, page.read().decode()
-        except HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def look_ahead(self, url: str) -> str:
-        """Where the provider sends the browser; not followed."""
-
-        class Stay(HTTPRedirectHandler):
-            def redirect_request(self, *_: object) -> None:
-                pass
-
-        opener = build_opener(Stay, HTTPSHandler(context=self._authority.trust()))
-        with pytest.raises(HTTPError) as answer, opener.open(url, timeout=PATIENCE):
-            pass
-        with answer.value:
-            return answer.value.headers["Location"]
-
-    def log_in(self) -> str:
-        """All of it."""
-        run, url = self.begin()
-        status, page = self.visit(url)
-        assert status == 200, page
-        out, err = run.communicate(timeout=PATIENCE)
-        assert run.returncode == 0, (out, err)
-        return out
-
-    @property
-    def browser_environment(self) -> str:
-        return Path(f"{self._opened}.env").read_text()
 
 
 @pytest.fixture
@@ -152,28 +75,6 @@ def test_a_login_in_the_browser_is_kept_and_sends_letters(
     assert "accepts the login" in words(person.campaign.petition("check", "--online").out)
     person.campaign.petition("send", "open-letter", "--yes", status=0)
     assert mail.accepted.total() == 6
-
-
-def test_nothing_of_it_shows(person: Person, provider: OAuthServer, mail: CountingServer):
-    person.campaign.env |= {"PETITION_OAUTH_SECRET": "canary-of-the-client"}
-    provider.secret = "canary-of-the-client"
-    said = person.log_in()
-    mail.most = 2
-    provider.lifetime = 1  # so that there are more of them
-    for command in (["send", "open-letter", "--yes"], ["check", "--online"], ["log"], ["status"]):
-        answer = person.campaign.petition(*command)
-        said += answer.out + answer.err
-    provider.revoke()
-    answer = person.campaign.petition("send", "open-letter", "--again", "--yes", status=4)
-    said += answer.out + answer.err + person.browser_environment
-    said += "".join(
-        path.read_bytes().decode(errors="replace")
-        for path in person.campaign.root.rglob("*")
-        if path.is_file()
-    )
-    assert mail.accepted.total() == 6
-    assert len(provider.secrets) > 6
-    assert [one for one in provider.secrets if one and one in said] == []
 
 
 def test_an_expired_token_is_renewed_in_the_middle_of_a_run(
@@ -281,7 +182,7 @@ def test_a_stolen_code_is_worth_nothing(person: Person, provider: OAuthServer):
     """Of PKCE: who saw the redirect has no verifier."""
     run, url = person.begin()
     back = redirect_of(person.look_ahead(url))
-    opener = build_opener(HTTPSHandler(context=person._authority.trust()))
+    opener = build_opener(HTTPSHandler(context=person.authority.trust()))
     stolen = {
         "grant_type": "authorization_code",
         "client_id": CLIENT,

@@ -1,6 +1,7 @@
 """A canary: a password that was really sent is in nothing that is shown, written or listed."""
 
 import base64
+import json
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.person import USER, Person
 from tests.acceptance.small import SETTINGS, SmallCampaign
+from tests.servers.authority import Authority
 from tests.servers.counting import CountingServer, counting_server
+from tests.servers.oauth_server import judge_of, running_oauth_server
 
 CANARY = "c4n4ry-Кенар-s3cret"
 WELCOME = "235 2.7.0 Welcome"
@@ -51,11 +55,11 @@ class Kept(KeyringBackend):
 """
 
 
-def forms() -> list[bytes]:
-    """The canary as it is, and as base64 at each of the three places that it can begin at."""
-    text = CANARY.encode()
+def forms(secret: str = CANARY) -> list[bytes]:
+    """A secret as it is, and as base64 at each of the three places that it can begin at."""
+    text = secret.encode()
     shifted = (base64.b64encode(b"x" * shift + text)[4:-4] for shift in range(3))
-    return [text, CANARY.encode("unicode_escape"), *shifted]
+    return [text, secret.encode("unicode_escape"), *shifted]
 
 
 def campaign_with(folder: Path, way: str, server: CountingServer, secrets: Path):
@@ -74,13 +78,17 @@ def campaign_with(folder: Path, way: str, server: CountingServer, secrets: Path)
     return campaign.trust()
 
 
-def is_hidden_in(*texts: str | bytes) -> bool:
+def is_hidden_in(*texts: str | bytes, secret: str = CANARY) -> bool:
     shown = [text.encode() if isinstance(text, str) else text for text in texts]
-    return not any(form in text for form in forms() for text in shown)
+    return not any(form in text for form in forms(secret) for text in shown)
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
 
 def is_hidden_in_files(folder: Path) -> bool:
-    return is_hidden_in(*(path.read_bytes() for path in folder.rglob("*") if path.is_file()))
+    return is_hidden_in(*contents(folder))
 
 
 def command_lines() -> list[bytes]:
@@ -215,3 +223,37 @@ def test_other_programs_get_no_secret_of_ours(tmp_path: Path):
         campaign.petition("preview", "open-letter", "--browser", status=0)
     assert sum(line.startswith("PATH=") for line in seen.read_text().splitlines()) == 2
     assert is_hidden_in(seen.read_bytes())
+
+
+def test_what_a_login_obtains_shows_nowhere(tmp_path: Path, authority: Authority):
+    with (
+        running_oauth_server(authority, secret="canary-of-the-client") as provider,
+        counting_server(pause=0.02) as mail,
+    ):
+        mail.judge = judge_of(provider, USER)
+        person = Person(tmp_path / "campaign", authority, mail.port, provider.settings())
+        person.campaign.env |= {"PETITION_OAUTH_SECRET": "canary-of-the-client"}
+        person.campaign.env["PETITION_DEBUG"] = "1"
+        shown = [person.log_in(), person.browser_environment]
+        del person.campaign.env["PETITION_OAUTH_SECRET"]
+        mail.most, provider.lifetime = 2, 1  # a new token for each connection
+        run = person.campaign.begin("send", "open-letter", "--yes", out=subprocess.PIPE)
+        listed = []
+        while run.poll() is None:
+            listed += command_lines()
+            time.sleep(0.01)
+        shown += [*run.communicate(), *listed]
+        assert run.returncode == 0
+        assert mail.accepted.total() == 6
+        for command in (["check", "--online"], ["log", "--json"], ["status", "--json"], ["trust"]):
+            answer = person.campaign.petition(*command)
+            shown += [answer.out, answer.err]
+        mail.judge = lambda said: json.dumps({"status": said.decode(), "scope": said.decode()[:99]})
+        answer = person.campaign.petition("send", "open-letter", "--again", "--yes", status=4)
+        shown += [answer.out, answer.err]
+        provider.revoke()
+        answer = person.campaign.petition("check", "--online", status=4)
+        shown += [answer.out, answer.err, *contents(person.campaign.root)]
+        assert len(provider.given) > 5
+        for secret in filter(None, provider.secrets):
+            assert is_hidden_in(*shown, secret=secret)

@@ -27,10 +27,7 @@ ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = {mechanisms}
 auth_failure_delay = 0
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%u {root}/users
-}}
+{passdb}
 userdb {{
   driver = static
   args = uid=65534 gid=65534 home=/nonexistent
@@ -47,15 +44,22 @@ service auth {{
   }}
 }}
 """
+_PASSWORDS = (
+    "passdb {{\n  driver = passwd-file\n  args = scheme=PLAIN username_format=%u {file}\n}}"
+)
+_TOKENS = "passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {file}\n}}"
 
 
 @contextmanager
-def running_dovecot(passwords: Mapping[str, str], mechanisms: str) -> Iterator[Path]:
+def running_dovecot(
+    passwords: Mapping[str, str], mechanisms: str, oauth2: Path | None = None
+) -> Iterator[Path]:
     """Run a Dovecot in a folder of its own until the block is left; root's right is needed.
 
     Args:
         passwords: Who may log in.
         mechanisms: How, as `auth_mechanisms` has it.
+        oauth2: The file that tells where to ask about tokens, in place of passwords.
 
     Returns:
         The socket on which it is asked.
@@ -77,7 +81,12 @@ def running_dovecot(passwords: Mapping[str, str], mechanisms: str) -> Iterator[P
         users.chmod(0o600)
         configuration = root / "dovecot.conf"
         configuration.write_text(
-            _CONFIGURATION.format(root=root, name=root.name, mechanisms=mechanisms)
+            _CONFIGURATION.format(
+                root=root,
+                name=root.name,
+                mechanisms=mechanisms,
+                passdb=(_TOKENS if oauth2 else _PASSWORDS).format(file=oauth2 or users),
+            )
         )
         running = subprocess.Popen(
             [DOVECOT, "-F", "-c", str(configuration)],

@@ -346,7 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-class _Https(ThreadingHTTPServer):
+class Https(ThreadingHTTPServer):
     """With the handshake of each connection on its own thread."""
 
     context: ssl.SSLContext
@@ -370,7 +370,7 @@ def running_oauth_server(authority: Authority, **given: Any) -> Iterator[OAuthSe
     state = OAuthServer(**given)
     shared = {"state": state, "protocol": _protocol(state), "lock": threading.Lock()}
     handler = type("Handler", (_Handler,), shared)
-    https = _Https(("127.0.0.1", 0), handler)
+    https = Https(("127.0.0.1", 0), handler)
     https.context = authority.server()
     plain = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     state.url, state.plain_port = f"https://localhost:{https.server_port}", plain.server_port

@@ -45,6 +45,7 @@ def running_submission(
     certificate: tuple[Path, Path],
     passwords: Mapping[str, str],
     mechanisms: str = "plain login cram-md5",
+    oauth2: Path | None = None,
 ) -> Iterator[Submission]:
     """Run it until the block is left; root's right is needed.
 
@@ -52,10 +53,11 @@ def running_submission(
         certificate: The files of its certificate and of its key.
         passwords: Who may log in.
         mechanisms: How, as Dovecot's `auth_mechanisms` has it.
+        oauth2: The file that tells Dovecot where to ask about tokens.
     """
     with (
         tempfile.TemporaryDirectory(prefix="submission-") as folder,
-        running_dovecot(passwords, mechanisms) as socket,
+        running_dovecot(passwords, mechanisms, oauth2) as socket,
     ):
         for file, name in zip(certificate, ("server.pem", "server.key"), strict=True):
             shutil.copy(file, Path(folder) / name)
