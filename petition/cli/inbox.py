@@ -24,7 +24,7 @@ from petition.inbox import Finding, Kind
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.imap import IdleRefused, Imap
 from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
-from petition.oauth import Account
+from petition.oauth import Account, LoginLost
 from petition.outbox.inbound import Incoming, Recorded
 from petition.trust import Section
 
@@ -142,7 +142,8 @@ class _Reader:
                 if not (self.watch and pause):  # what has never worked will not start to
                     raise
                 yield None
-                output.say_error(f"{trouble.what}; trying again in {pause} seconds")
+                hint = f". {trouble.hint}" if isinstance(trouble, LoginLost) else ""
+                output.say_error(f"{trouble.what}{hint}; trying again in {pause} seconds")
                 sys.stderr.flush()
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

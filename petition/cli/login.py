@@ -64,7 +64,9 @@ def login(
     to: Annotated[
         LoginTo | None,
         typer.Argument(
-            help="Only to the server of this table (default: both).", show_default=False
+            metavar="smtp|inbox",
+            help="Only to the server of this table (default: both).",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
