@@ -335,6 +335,7 @@ _BY_WORDS = {
     "mailbox full": Cause.FULL,
     "too large": Cause.TOO_LARGE,
     "moved": Cause.MOVED,
+    "closed": Cause.DISABLED,
     "unknown domain": Cause.UNKNOWN_DOMAIN,
     "unknown user": Cause.UNKNOWN_USER,
     "disabled": Cause.DISABLED,
@@ -346,20 +347,28 @@ _VAGUE_CODE = re.compile(r"[245]\.(?:0\.\d+|\d+\.0)")
 _TO_ONE = re.compile(r"\bto (?:this|that|the same) (?:recipient|user|mail ?box|address)\b")
 _OF_SENDING = re.compile(r"\b(?:sen[dt]|sending|sender|outgoing|outbound|you|your)\b")
 _LENGTH = 6_000  # characters that are compared
+_ADDRESS = r"(?<![\w@.+=-])<?([\w.+=-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63})>?"
+_UNKNOWN_ONE = re.compile(  # with nothing between the address and what is said of it
+    rf"{_ADDRESS}[:,;]?\.{{0,3}} (?:recipient (?:address )?rejected: )?(?:user|mailbox|recipient"
+    rf"|account|address)(?: is)? (?:unknown|not found|does ?n[o']t exist)"
+    rf"|\b(?:no such|unknown) (?:user|mailbox|recipient|account)(?: here)?:? {_ADDRESS}"
+)
 
 
 def cause_of(status: str, words: str, ours: Iterable[str] = ()) -> tuple[Cause, str | None]:
     """What a refusal means, and its enhanced status code if it names one.
 
     `status` is what a report gives beside the words, or "". `ours` are the sender's domains: if the
-    words name one of them, it is the sender who is refused.
+    words name one of them, it is the sender who is refused, unless they say of another address that
+    it is unknown.
     """
     given = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})", status)
     said = _ENHANCED_ANYWHERE.findall(words[:_LENGTH])
     code = _first_clear([given[1], *said] if given else said)
     text = _one_line(words)
     clear, vague = _patterns()
-    cause = Cause.SENDER if names_domain(text, ours) else _by_words(text, clear)
+    is_ours = names_domain(text, ours) and not _is_about_another(text, ours)
+    cause = Cause.SENDER if is_ours else _by_words(text, clear)
     # A server that passes on what another one said may add a code of its own.
     cause = cause or _by_code(_first_clear(said)) or _by_code(code)
     is_temporary = code is not None and code.startswith("4.")
@@ -369,6 +378,12 @@ def cause_of(status: str, words: str, ours: Iterable[str] = ()) -> tuple[Cause, 
         # "Later" for days: the letter is lost, but the address may well exist.
         cause = Cause.EXPIRED
     return cause, code
+
+
+def _is_about_another(text: str, ours: Iterable[str]) -> bool:
+    """Whether a text says that an address is unknown which is not the sender's."""
+    found = _UNKNOWN_ONE.search(text)
+    return found is not None and not names_domain(found[1] or found[2], ours)
 
 
 def names_domain(words: str, domains: Iterable[str]) -> bool:

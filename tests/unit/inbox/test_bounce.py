@@ -21,9 +21,10 @@ WORDS = {
     "mailbox full": (Cause.FULL, "mailbox full"),
     "too large": (Cause.TOO_LARGE, "message too large"),
     "moved": (Cause.MOVED, "no longer with the company"),
+    "closed": (Cause.DISABLED, "account is disabled"),
     "unknown domain": (Cause.UNKNOWN_DOMAIN, "host not found"),
     "unknown user": (Cause.UNKNOWN_USER, "no such user"),
-    "disabled": (Cause.DISABLED, "account is disabled"),
+    "disabled": (Cause.DISABLED, "recipient suspended"),
     "loop": (Cause.LOOP, "too many hops"),
     "expired": (Cause.EXPIRED, "retry timeout exceeded"),
     "policy": (Cause.POLICY, "message content rejected"),
@@ -78,3 +79,21 @@ def test_a_detector_that_fails_stops_no_other_and_logs_nothing(
         assert bounce._failures(mail) is None
         assert bounce._known_to_flufl(read_mail(mail), frozenset()) == "kim@kaz.example"
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Cause.UNKNOWN_USER, "kim@kaz.example: user unknown (from letters@campaign.example)"),
+        (Cause.UNKNOWN_USER, "<kim@kaz.example>: Recipient address rejected: User unknown"),
+        (Cause.UNKNOWN_USER, "Unknown user: kim@kaz.example (asked by mx.campaign.example)"),
+        (Cause.SENDER, "letters@campaign.example: user unknown (for kim@kaz.example)"),
+        (Cause.SENDER, "<kim@kaz.example>: sender letters@campaign.example: user unknown"),
+        (Cause.SENDER, "unknown user letters@campaign.example, not sent to kim@kaz.example"),
+        (Cause.SENDER, "kim@kaz.example: no mail from campaign.example, user unknown"),
+        (Cause.SENDER, "kim@kaz.example: user unknown, your IP is blacklisted, campaign.example"),
+    ],
+)
+def test_an_unknown_user_is_the_one_named_beside_the_words(cause: Cause, words: str):
+    said = f"550 5.1.1 {words}"
+    assert cause_of("5.1.1", said, ["campaign.example", "mx.campaign.example"])[0] is cause
