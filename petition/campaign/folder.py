@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from petition.campaign.letter import Demand, Letter, compare_demands, read_demands, read_letter
-from petition.campaign.names import language_tag, nearest_hint, quoted
+from petition.campaign.names import (
+    DEMANDS,
+    LETTER_FILE,
+    LETTERS_FOLDER,
+    language_tag,
+    nearest_hint,
+    quoted,
+)
 from petition.campaign.people import ListJudge, PeopleList, open_people
 from petition.campaign.settings import (
     LoadedSettings,
@@ -20,12 +27,9 @@ from petition.campaign.text_file import find_file, unreadable
 from petition.errors import CampaignError, Level, Problem, UsageError
 
 SETTINGS_FILE = "petition.toml"
-LETTERS_FOLDER = "letters"
 
-_FILE_NAME = re.compile(r"(?P<name>\w[\w-]*)(?:\.(?P<language>.+))?\.md")
 # What an editor or a desktop makes of a letter's name: `open-letter.md.txt`, `open-letter.MD`.
 _MISNAMED = re.compile(r"\.(?:md|markdown)(?:\.\w+)?$", re.IGNORECASE)
-DEMANDS = "demands"  # is beside the letters, but is not one
 _DEFAULT_SIGNATORIES = "signatories.csv"
 
 
@@ -81,7 +85,7 @@ def name_of_letter(text: str) -> str:
     folder, _, file = text.rpartition("/")
     if folder.rpartition("/")[2] not in {"", LETTERS_FOLDER}:  # it is not one of this campaign
         return text
-    found = _FILE_NAME.fullmatch(unicodedata.normalize("NFC", file))
+    found = LETTER_FILE.fullmatch(unicodedata.normalize("NFC", file))
     return found["name"] if found else file
 
 
@@ -194,7 +198,7 @@ def _letter_files(
     files: dict[str, dict[str, str]] = {}
     for entry in _markdown_files(root, problems):
         file = f"{LETTERS_FOLDER}/{entry}"
-        found = _FILE_NAME.fullmatch(unicodedata.normalize("NFC", entry))
+        found = LETTER_FILE.fullmatch(unicodedata.normalize("NFC", entry))
         if found is None:
             shown = file.encode("utf-8", "replace").decode()
             what = "the name of a letter may only have letters, digits, - and _"
@@ -235,6 +239,6 @@ def _markdown_files(root: Path, problems: list[Problem]) -> list[str]:
 
 def _languages_seen(root: Path) -> list[str]:
     """The languages in the names of the letters, if petition.toml cannot be read."""
-    found = map(_FILE_NAME.fullmatch, _markdown_files(root, []))
+    found = map(LETTER_FILE.fullmatch, _markdown_files(root, []))
     tags = (language_tag(name["language"] or "") for name in found if name)
     return sorted({tag for tag in tags if tag} - {"en"})

@@ -1,4 +1,4 @@
-"""Slugs, column names, language tags, near misses, and spellings that count as one."""
+"""Names: of letters' files, slugs, columns, languages; near misses; spellings that count as one."""
 
 import re
 import unicodedata
@@ -8,6 +8,10 @@ from functools import lru_cache
 
 # The form of RFC 5646 without its registry: a language, then script, region or variant.
 _LANGUAGE_TAG = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*")
+
+LETTERS_FOLDER = "letters"
+LETTER_FILE = re.compile(r"(?P<name>\w[\w-]*)(?:\.(?P<language>.+))?\.md")
+DEMANDS = "demands"  # is beside the letters, but is not one
 
 _QUOTED_LENGTH = 60
 _CURLY = "“”„‟«»"

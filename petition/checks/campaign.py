@@ -14,9 +14,9 @@ from pathlib import Path
 
 from petition import system
 from petition.address import Mailbox
-from petition.campaign.folder import DEMANDS, LETTERS_FOLDER, Campaign
+from petition.campaign.folder import Campaign
 from petition.campaign.letter import Letter
-from petition.campaign.names import quoted
+from petition.campaign.names import DEMANDS, LETTERS_FOLDER, quoted
 from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox, folded, is_reserved
-from petition.campaign.folder import DEMANDS, LETTERS_FOLDER, SETTINGS_FILE, Campaign
+from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.letter import Letter, LetterText
-from petition.campaign.names import nearest_hint, quoted
+from petition.campaign.names import DEMANDS, LETTERS_FOLDER, nearest_hint, quoted
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
 from petition.campaign.supporters import Consent

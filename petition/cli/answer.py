@@ -66,7 +66,7 @@ def answer(
     demand: Annotated[
         list[str] | None,
         typer.Option(
-            "--demand", metavar="ID", help="About this demand; can be given several times."
+            "--demand", metavar="DEMAND", help="About this demand; can be given several times."
         ),
     ] = None,
     quote: Annotated[
@@ -81,7 +81,7 @@ def answer(
     mail: Annotated[
         str | None,
         typer.Option(
-            "--mail", metavar="ID", help="The mail they answered with: its number or Message-ID."
+            "--mail", metavar="MAIL", help="The mail they answered with: its number or Message-ID."
         ),
     ] = None,
     as_json: Json = False,

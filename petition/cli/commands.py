@@ -141,13 +141,21 @@ GROUPS = {
         ),
     },
     "Help": {
-        "help": Listed("shell", "Show the help of a command, or all commands.",
-                       ("help send", "help all")),
+        "help": Listed(
+            "shell",
+            "Show the help of a command, or all commands.",
+            ("help send", "help all"),
+        ),
+        "completion": Listed(
+            "shell",
+            "Have Tab complete commands, letters and people in your shell.",
+            ("completion", "completion bash"),
+        ),
     },
-}  # fmt: skip
+}
 COMMANDS = {name: one for group in GROUPS.values() for name, one in group.items()}
 
 # What `petition --help` shows: with these an organiser comes to the end of a first campaign.
 FIRST = (
-    "init", "check", "preview", "send", "status", "log", "retry", "inbox", "answer", "report",
+    "init", "check", "preview", "login", "send", "status", "log", "inbox", "answer", "report",
 )  # fmt: skip

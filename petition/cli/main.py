@@ -56,7 +56,7 @@ class Command(TyperCommand):
 
 
 # What Typer adds to a help text: that an argument is required, the range of a number.
-_NOTES = re.compile(r"  \[(?:required|[\d<>=x]+)\]$")
+_NOTES = re.compile(r"  \[(?:required|[\d<>=x]+)\]$|; [\d<>=x]+(?=\]$)")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BROKEN_PIPE = 141  # what a shell makes of SIGPIPE: nobody reads the output any more
 

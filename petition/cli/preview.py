@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petition import prepare, system
-from petition.campaign.folder import LETTERS_FOLDER, SETTINGS_FILE, Campaign
+from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.names import LETTERS_FOLDER
 from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import Examined, concerning, examine, in_order
 from petition.checks.letter import zone_of

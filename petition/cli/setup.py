@@ -46,7 +46,7 @@ def init(
     ] = None,
     provider: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Send through it: gmail, microsoft365, postfix, ..."),
+        typer.Option(metavar="PROVIDER", help="Send through it: gmail, microsoft365, postfix, ..."),
     ] = None,
     mailmerge: Annotated[
         Path | None,

@@ -1,5 +1,7 @@
-"""petition help: what a person asks about the commands."""
+"""petition help and petition completion: what a person, or a shell, asks about the commands."""
 
+from enum import StrEnum
+from importlib.resources import files
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +9,24 @@ import typer
 from petition.cli.commands import GROUPS
 
 _ALL = "all"
+_INSTALL = """\
+At Tab a shell completes commands, options, letters, addresses, ids and more. To have that in every
+new shell, run this in it once:
+
+bash        echo 'eval "$(petition completion bash)"' >>~/.bashrc
+zsh         echo 'eval "$(petition completion zsh)"' >>~/.zshrc
+fish        petition completion fish >~/.config/fish/completions/petition.fish
+PowerShell  Add-Content $PROFILE 'petition completion powershell | Out-String | Invoke-Expression'
+"""
+
+
+class Shell(StrEnum):
+    """A shell that completes words by a script of ours, and the ending of the script's name."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+    POWERSHELL = "powershell"
 
 
 def help(  # noqa: A001 (the command's name)
@@ -35,3 +55,22 @@ def _all_commands() -> str:
         rows = (f"  {name:<{widest}}  {one.summary}" for name, one in group.items())
         parts.append("\n".join([f"{heading}:", *rows]))
     return "\n\n".join([*parts, "More about one of them, with examples: petition help COMMAND"])
+
+
+def completion(
+    shell: Annotated[
+        Shell | None,
+        typer.Argument(
+            metavar="SHELL",
+            help=f"Write the script for it: {', '.join(Shell)}. Without it, how to install one.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Have Tab complete commands, letters and people in your shell."""
+    if shell is None:
+        typer.echo(_INSTALL, nl=False)
+        return
+    ending = "ps1" if shell is Shell.POWERSHELL else shell
+    script = files("petition.cli").joinpath(f"complete.{ending}").read_text(encoding="utf-8")
+    typer.echo(script, nl=False)
