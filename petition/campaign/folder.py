@@ -82,7 +82,7 @@ class Campaign:
 
 def name_of_letter(text: str) -> str:
     """The name of a letter that is given by its name or file: `letters/open-letter.ru.md`."""
-    folder, _, file = text.rpartition("/")
+    folder, _, file = text.replace("\\", "/").rpartition("/")
     if folder.rpartition("/")[2] not in {"", LETTERS_FOLDER}:  # it is not one of this campaign
         return text
     found = LETTER_FILE.fullmatch(unicodedata.normalize("NFC", file))

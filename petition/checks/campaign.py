@@ -35,8 +35,10 @@ from petition.template.condition import BareColumns
 from petition.template.sandbox import ROW
 
 _NETWORK = re.compile(
-    r"afpfs|afs|ceph|cifs|davfs|nfs4?|smb3|smbfs"
-    r"|fuse\.(?:davfs2|glusterfs|google-drive-ocamlfuse|gvfsd-fuse|onedriver|rclone|s3fs|sshfs)"
+    r"9p|afpfs|afs|ceph|cifs|davfs|drvfs|nfs4?|prl_fs|smb3|smbfs|vboxsf|virtiofs|vmhgfs|webdav"
+    r"|network drive|(?:mac|osx)fuse(?:fs)?"
+    r"|fuse\.(?:davfs2|glusterfs|google-drive-ocamlfuse|gvfsd-fuse|onedriver|rclone|s3fs|sshfs"
+    r"|vmhgfs-fuse)"
 )
 _FOLDERS: dict[str, dict[str, str]] = packaged_toml("checks/synced_folders.toml")
 
@@ -290,7 +292,7 @@ def folder_warnings(folder: Path) -> list[Problem]:
     if owner := _synced_by(folder.resolve()):
         doubts.append(f"the folder is synchronised by {owner}")
     if kind := _network_kind(folder.resolve()):
-        doubts.append(f"the folder is on a network file system ({kind})")
+        doubts.append(f"the folder is on a shared file system ({kind})")
     hint = "Keep the campaign in a folder of this machine only, or name one in [log] database"
     return [
         Problem(str(folder), None, f"{why}: a log there can lose data", hint, Level.WARNING)
@@ -313,10 +315,6 @@ def _synced_by(folder: Path) -> str | None:
 
 
 def _network_kind(folder: Path) -> str | None:
-    """The kind of a folder's file system, if other machines write to it too."""
-    best, kind = -1, ""
-    for place, mounted in system.mounts():
-        # Of two mounts at one place the last one is seen.
-        if folder.is_relative_to(place) and len(place.parts) >= best:
-            best, kind = len(place.parts), mounted
+    """The kind of a folder's file system, if another machine or system writes to it too."""
+    kind = system.file_system(folder)
     return kind if _NETWORK.fullmatch(kind) else None

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
+from petition import system
 from petition.cli import output
 from petition.cli.workspace import Workspace
 from petition.credentials import drop_secrets
@@ -163,8 +164,7 @@ def _has_browser() -> bool:
     has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if os.environ.get("BROWSER") or has_screen:
         return True
-    is_desktop = os.name == "nt" or os.uname().sysname == "Darwin"
-    return is_desktop and not os.environ.get("SSH_CONNECTION")
+    return system.IS_DESKTOP and not os.environ.get("SSH_CONNECTION")
 
 
 def _try(place: Workspace, account: Account) -> None:

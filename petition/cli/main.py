@@ -197,10 +197,15 @@ def run() -> NoReturn:
         status = end.code
     except OSError as fault:  # in a help text: `Commands.invoke` handles the others
         status = _unwritten(fault)
-    except Exception:
+    except Exception as fault:
         if os.environ.get("PETITION_DEBUG"):
             raise
-        _report()
+        if isinstance(fault, ModuleNotFoundError):
+            what = f"this Python has no module {(fault.name or '').lstrip('_')}"
+            hint = "Install petition again, with a Python from python.org or of your system"
+            _say(PetitionError(what, hint))
+        else:
+            _report()
         status = ExitStatus.PROBLEMS
     sys.exit(_flush() or status)  # type: ignore[arg-type]
 

@@ -308,4 +308,4 @@ def worker(
         )
     own = Equipment(server, secret_of(server), key_of_worker(dkim_key), waits=not once)
     process = _Process(url, own, once=once, this_log=this_log, as_json=as_json)
-    raise typer.Exit(run_loop(process.work()))
+    raise typer.Exit(run_loop(process.work(), system.selector_loop()))

@@ -31,6 +31,9 @@ _BEGINS = rb"From \S{1,320} [^\n]{0,80}\d{2}:\d{2}[^\n]{0,80}\r?\n"
 _HEADER = rb"[!-9;-~]{1,80}:"
 _NEXT = re.compile(rb"\r?\n(?=\r?\n" + _BEGINS + _HEADER + rb")")
 _SEPARATOR = re.compile(_BEGINS + _HEADER)
+# The flags in the name of a Maildir's file, which change. Windows allows no colon there: programs
+# take a semicolon (mbsync) or an exclamation mark (Python's mailbox).
+_FLAGS = re.compile(r":.*|[;!]2,[A-Za-z]*$", re.DOTALL)
 
 
 class Fetched(NamedTuple):
@@ -68,8 +71,7 @@ class MaildirSource:
 
     def _files(self, known: set[str]) -> list[tuple[Path, str]]:
         files = [path for name in ("new", "cur") for path in (self._path / name).iterdir()]
-        # The flags after the colon change.
-        named = [(path, _shown(path.name).partition(":")[0]) for path in files]
+        named = [(path, _FLAGS.sub("", _shown(path.name))) for path in files]
         named.sort(key=lambda one: one[0].name)
         return [one for one in named if one[1] not in known and not one[0].name.startswith(".")]
 

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import chain
 from operator import lt
 from pathlib import Path
+from urllib.parse import quote
 
 from petition import system
 from petition.errors import LogDamaged, LogUnusable
@@ -108,6 +109,7 @@ class SqliteDatabase(Database):
         self.upgraded = bring_up_to_date(self)
         if not (self.read_only or self.looks):
             self._claim()
+            log_file.make_private(self.path)  # its -wal too, which Windows leaves to the folder
         self.run("moving_table")
 
     def _claim(self) -> None:
@@ -477,8 +479,10 @@ def _bare(sql: str) -> str:
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
+    # Of `\\\\server\\folder` as_uri makes file://server/folder, but SQLite takes no servers.
+    name = path.absolute().as_posix()
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
+        f"file://{'' if name.startswith('/') else '/'}{quote(name)}?{how}",
         uri=True,
         isolation_level=None,  # transactions are ours to begin
         check_same_thread=False,  # the committer's thread writes for the run

@@ -15,6 +15,7 @@ from string import Template
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from petition import system
 from petition.campaign.text_file import packaged
 from petition.errors import PetitionError
 from petition.merge.document import Frozen
@@ -280,11 +281,13 @@ def replace(path: Path, text: str, *, layout: str, what: str, is_public: bool = 
         raise PetitionError(f"{path} exists already, and is not {what}", "Name another file")
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
         if is_public:
             Path(draft).chmod(0o644)
-        Path(draft).replace(path)
+        else:
+            system.close_to_others(Path(draft))  # Windows knows no modes
+        system.replace(Path(draft), path)
     except BaseException:
         with suppress(OSError):
             Path(draft).unlink()

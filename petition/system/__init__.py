@@ -6,7 +6,10 @@ No other module asks which system this is, nor imports what only one of them has
 
 import sys
 
-if sys.platform == "win32":
-    from petition.system.windows import *  # noqa: F403
-else:
-    from petition.system.posix import *  # noqa: F403
+try:
+    if sys.platform == "win32":
+        from petition.system.windows import *  # noqa: F403
+    else:
+        from petition.system.posix import *  # noqa: F403
+except ImportError as missing:  # such as a browser
+    sys.exit(f"petition runs on Linux, macOS and Windows, not on {sys.platform} ({missing})")

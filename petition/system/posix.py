@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 assert sys.platform != "win32"  # noqa: S101 (so that mypy skips this module there)
 
 __all__ = (
+    "IS_DESKTOP",
     "NOT_IN_NAMES",
     "OUTPUT_ENCODING",
     "access_of_others",
@@ -31,13 +32,13 @@ __all__ = (
     "close_to_others",
     "command_line",
     "command_words",
+    "file_system",
     "find_hard_links",
     "has_input",
     "has_no_reader",
     "is_of_other_account",
     "keep_port",
     "lock",
-    "mounts",
     "names_other_machine",
     "obey_signals",
     "open_file",
@@ -55,6 +56,7 @@ __all__ = (
 _CTRL_D = "\x04"
 MOUNTS = Path("/proc/mounts")  # of Linux
 NOT_IN_NAMES = ""  # what no name of a file can have, beside the separators
+IS_DESKTOP = sys.platform == "darwin"  # programs have windows, whatever the environment says
 OUTPUT_ENCODING: str | None = None  # of output; None: what the locale says
 
 
@@ -129,8 +131,17 @@ def sync_path(path: Path) -> None:
         os.close(handle)
 
 
-def mounts() -> Iterator[tuple[Path, str]]:
-    """Where file systems are mounted, and their kinds; of two at one place the last is seen."""
+def file_system(folder: Path) -> str:
+    """The kind of file system that a folder (with its whole path) is on; "" if it is unknown."""
+    best, kind = -1, ""
+    for place, mounted in _mounts():
+        # Of two mounts at one place the last one is seen.
+        if folder.is_relative_to(place) and len(place.parts) >= best:
+            best, kind = len(place.parts), mounted
+    return kind
+
+
+def _mounts() -> Iterator[tuple[Path, str]]:
     if sys.platform == "darwin":
         import subprocess  # noqa: PLC0415 (it takes a while to load)
 
@@ -194,8 +205,8 @@ def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> 
         loop.add_signal_handler(signal.SIGHUP, ended)
 
 
-def selector_loop() -> "asyncio.AbstractEventLoop | None":
-    """A new event loop for libraries that wait for sockets by number; None: any loop does that."""
+def selector_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    """What makes an event loop that can wait for the socket of psycopg; None: any can."""
     return None
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 assert sys.platform == "win32"  # noqa: S101 (so that mypy skips this module elsewhere)
 
 __all__ = (
+    "IS_DESKTOP",
     "NOT_IN_NAMES",
     "OUTPUT_ENCODING",
     "access_of_others",
@@ -33,13 +34,13 @@ __all__ = (
     "close_to_others",
     "command_line",
     "command_words",
+    "file_system",
     "find_hard_links",
     "has_input",
     "has_no_reader",
     "is_of_other_account",
     "keep_port",
     "lock",
-    "mounts",
     "names_other_machine",
     "obey_signals",
     "open_file",
@@ -55,6 +56,7 @@ __all__ = (
 )
 
 NOT_IN_NAMES = '<>:"|?*'  # a colon leads to another disk, or to a hidden part of a file
+IS_DESKTOP = True
 OUTPUT_ENCODING: str | None = "utf-8"  # a pipe would get that of old programs, without most letters
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -163,12 +165,12 @@ def sync_path(path: Path) -> None:
         os.close(handle)
 
 
-def mounts() -> Iterator[tuple[Path, str]]:
-    # Where a disk is another machine's; those of `\\server` have no letter.
+def file_system(folder: Path) -> str:
     remote = 4  # DRIVE_REMOTE
-    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
-        if _kernel32.GetDriveTypeW(f"{letter}:\\") == remote:
-            yield Path(f"{letter}:\\"), "network drive"
+    is_remote = names_other_machine(folder.anchor) or (
+        _kernel32.GetDriveTypeW(folder.anchor) == remote
+    )
+    return "network drive" if is_remote else ""
 
 
 _kernel32.GetDriveTypeW.argtypes = (wintypes.LPCWSTR,)
@@ -379,8 +381,8 @@ def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> 
         signal.signal(number, told(ended))
 
 
-def selector_loop() -> asyncio.AbstractEventLoop | None:
-    return asyncio.SelectorEventLoop()  # the usual one waits for operations, not for sockets
+def selector_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    return asyncio.SelectorEventLoop  # the usual one waits for operations, not for sockets
 
 
 def has_no_reader(fault: OSError) -> bool:

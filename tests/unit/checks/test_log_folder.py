@@ -56,7 +56,7 @@ def test_a_network_file_system(tmp_path: Path, mounts: Path, kind: str):
     with mounts.open("a", encoding="utf-8") as file:
         file.write(f"server:/x {str(share).replace(' ', chr(92) + '040')} {kind} rw 0 0\n")
     (what,) = doubts(share / "campaign")
-    assert f"network file system ({kind})" in what
+    assert f"shared file system ({kind})" in what
     assert doubts(tmp_path / "elsewhere") == []
 
 
@@ -66,9 +66,11 @@ def test_the_innermost_mount_counts(tmp_path: Path, mounts: Path):
     assert doubts(tmp_path / "disk" / "campaign") == []
 
 
-def test_a_shared_folder_of_a_virtual_machine_is_fine(tmp_path: Path, mounts: Path):
-    mounts.write_text(f"share {tmp_path} 9p rw 0 0\n", encoding="utf-8")
-    assert doubts(tmp_path / "campaign") == []
+@pytest.mark.parametrize("kind", ["9p", "virtiofs", "vboxsf", "vmhgfs", "fuse.vmhgfs-fuse"])
+def test_a_folder_of_the_machine_around_this_one(tmp_path: Path, mounts: Path, kind: str):
+    mounts.write_text(f"share {tmp_path} {kind} rw 0 0\n", encoding="utf-8")
+    (what,) = doubts(tmp_path / "campaign")
+    assert kind in what
 
 
 def test_without_a_list_of_mounts_nothing_is_found(tmp_path: Path, mounts: Path):
