@@ -12,8 +12,8 @@ EXTRAS := dkim,keyring,pdf,pictures,postgres,serve
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers test test-slow test-all test-fast page-checkers completions dist \
-	try-wheel release lock lint format clean
+.PHONY: demo demo-answers docs pictures test test-slow test-all test-fast page-checkers \
+	completions dist try-wheel release lock lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -73,6 +73,14 @@ lock: .venv/installed-release
 		--python-version 3.11 --constraints constraints.txt --custom-compile-command "make lock" \
 		--output-file requirements.txt pyproject.toml
 
+# A site of the pages in docs/, in build/docs: open index.html there.
+docs: .venv/installed-docs
+	$(BIN)/python scripts/site/build.py
+
+# The pictures of the README, from a run of the example campaign; Chromium is needed.
+pictures: .venv/installed-dev
+	$(BIN)/python scripts/pictures.py
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -100,6 +108,11 @@ format: .venv/installed-dev
 
 .venv/installed-release: .venv/installed-dev pyproject.toml constraints.txt
 	$(PIP) --group release
+	@touch $@
+
+.venv/installed-docs: .venv/installed pyproject.toml constraints.txt
+	$(PIP) pip
+	$(PIP) --group docs
 	@touch $@
 
 clean:
