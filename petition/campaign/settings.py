@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -91,6 +91,34 @@ class Between:
         return moment >= self.start or moment < self.end
 
 
+@dataclass(frozen=True, slots=True)
+class Weekdays:
+    """The days of the week on which letters go."""
+
+    numbers: frozenset[int]  # from Monday, 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The days of "mon-fri" or "mon, wed, sat-sun"; for pydantic."""
+        days = set[int]()
+        for part in re.split(r"\s*,\s*", text.lower()):
+            first, dash, last = (one.strip() for one in part.partition("-"))
+            if first not in _DAYS or (dash and last not in _DAYS):
+                what = f"{quoted(text)} does not name days of the week"
+                raise fault(what, 'Write it as "mon-fri" or "mon, wed, sat"')
+            start, end = _DAYS.index(first), _DAYS.index(last or first)
+            days |= {day % 7 for day in range(start, end + (1 if start <= end else 8))}
+        return cls(frozenset(days))
+
+    def __str__(self) -> str:
+        return ", ".join(_DAYS[day] for day in sorted(self.numbers))
+
+    def contains(self, day: date) -> bool:
+        """Whether letters go on a day."""
+        return day.weekday() in self.numbers
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPANS = {"s": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600, "day": 86400, "days": 86400}
 _LONGEST_WARM_UP = 100  # days
 _LONGEST_SPAN = 30 * 86400  # seconds
@@ -160,6 +188,7 @@ RateText = Annotated[Rate, PlainValidator(lambda value: Rate.parse(kinds.one_lin
 RatesText = Annotated[dict[str, Rate], PlainValidator(_rates)]
 SpanText = Annotated[timedelta, PlainValidator(_span)]
 SpansText = Annotated[tuple[timedelta, ...], PlainValidator(_spans)]
+DaysText = Annotated[Weekdays, PlainValidator(lambda value: Weekdays.parse(kinds.one_line(value)))]
 HoursText = Annotated[Between, PlainValidator(lambda value: Between.parse(kinds.one_line(value)))]
 
 
@@ -266,6 +295,8 @@ class PaceSettings(SettingsTable):
     warm_up: WarmUp | None = None
     per_domain: RatesText = Field(default_factory=dict)
     between: HoursText | None = None
+    days: DaysText | None = None
+    grace: SpanText | None = None
     retry: SpansText | None = None
     give_up: SpanText | None = None
 

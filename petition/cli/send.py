@@ -4,15 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from petition.address import Mailbox, parse_address
+from petition.campaign.folder import load_campaign, read_settings
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
-from petition.cli import output, run_delivery, send_plan
+from petition.cli import output, run_delivery, send_later, send_plan
 from petition.cli.run_delivery import Progress
 from petition.cli.status import next_step
 from petition.cli.workspace import (
@@ -79,6 +82,7 @@ class Flags:
     dry_run: bool
     yes: bool
     wait: bool
+    at: datetime | None = None  # when it is to go; None: now
 
 
 def send(
@@ -118,6 +122,16 @@ def send(
     wait: Annotated[
         bool, typer.Option("--wait", help="Keep running until there is nothing left to send.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", metavar="TIME", help='Ask now, and send at "2026-12-01 09:00" or "09:00".'
+        ),
+    ] = None,
+    print_schedule: Annotated[
+        bool,
+        typer.Option("--print-schedule", help="With --at: only print how the system does it."),
+    ] = False,
     workers: Annotated[
         bool, typer.Option("--workers", help="Queue it for petition worker (PostgreSQL).")
     ] = False,
@@ -128,6 +142,10 @@ def send(
         raise UsageError("--revise and --again cannot be combined", "Choose one of them")
     if workers and (wait or to_me is not None):
         raise UsageError("--workers cannot be combined with --wait or --to-me", "Omit them")
+    if print_schedule and at is None:
+        raise UsageError("--print-schedule says when, and --at is missing", "Add --at")
+    if at is not None and (workers or to_me is not None):
+        raise UsageError("--at cannot be combined with --workers or --to-me", "Omit one of them")
     options = SendOptions(
         who=tuple(to or ()),
         where=where,
@@ -136,9 +154,14 @@ def send(
         again=again,
         trial=to_me is not None,
     )
-    flags = Flags(dry_run=dry_run, yes=yes, wait=wait)
     with Workspace.open(context, writes=letter is not None) as place:
         letter = named_letter(place, "send", letter, "nothing was sent")
+        zone = ZoneInfo(place.settings.campaign.timezone)
+        moment = send_later.moment_of(at, zone, datetime.now(UTC)) if at is not None else None
+        if print_schedule and moment:
+            send_later.print_schedule(moment, place.root)
+            return
+        flags = Flags(dry_run=dry_run, yes=yes, wait=wait, at=moment)
         if not place.is_rehearsal:
             uses = (Section.LOG,) if dry_run else (Section.LOG, Section.SERVER, Section.SIGNATURE)
             place.allow(*uses, asks=not yes)
@@ -166,7 +189,7 @@ def send_letter(
     with nullcontext() if only_looks else _ownership(place):
         if not only_looks:
             place.count_noted_clicks()
-        go = partial(_send, flags=flags)
+        go = partial(_send, flags=flags, place=place, options=options)
         if trial_to is not None:
             go = partial(_trial, to=trial_to, flags=flags)
         return _planned(place, letter, options, read_back, go, yes=flags.yes)
@@ -207,15 +230,17 @@ def _ownership(place: Workspace) -> Iterator[None]:
         yield
 
 
-def _send(prepared: Prepared, flags: Flags) -> ExitStatus:
+def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptions) -> ExitStatus:
     if not prepared.comparison.to_send:
         return nothing_to_do(prepared, flags)
     show_plan(prepared, with_letter=flags.dry_run or not (flags.yes or prepared.server is None))
     if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
-    confirm(prepared, sends(prepared, prepared.comparison.to_send), yes=flags.yes)
+    confirm(prepared, sends(prepared, prepared.comparison.to_send, flags.at), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
+    if flags.at or grace(prepared):
+        prepared = _later(prepared, flags.at, place, options)
     enqueue(prepared)
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
@@ -231,6 +256,30 @@ def _send(prepared: Prepared, flags: Flags) -> ExitStatus:
         copies = prepared.log.copies_to(prepared.letter, kept.copy.mailbox)
         _say_if_sandbox(prepared, *(one.reply or "" for one in copies if one.id == kept.copy.id))
     return status
+
+
+def grace(prepared: Prepared) -> timedelta | None:
+    """How long to wait before anything is queued for a server, by [pace]."""
+    pace = prepared.campaign.settings.pace
+    return pace.grace if pace and prepared.server else None
+
+
+def _later(
+    prepared: Prepared, at: datetime | None, place: Workspace, options: SendOptions
+) -> Prepared:
+    """Wait, and prepare the same again; UsageError if it is not what was confirmed."""
+    confirmed = send_later.Confirmed.of(prepared)
+    moment, when = at or datetime.now(UTC), f"before {output.when(at)}" if at else ""
+    if not at and (span := grace(prepared)):
+        moment, when = moment + span, f"for {output.duration(span.total_seconds())}"
+    output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
+    send_later.wait_until(moment, what="Nothing was queued, and nothing was sent.")
+    campaign = load_campaign(place.root, read_settings(place.root))
+    now = prepare(
+        campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN
+    )
+    confirmed.require(now)
+    return now
 
 
 def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
@@ -278,13 +327,13 @@ def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
     output.facts(send_plan.plan_lines(prepared))
 
 
-def sends(prepared: Prepared, count: int) -> str:
-    """The question whether so many letters are to be sent."""
+def sends(prepared: Prepared, count: int, at: datetime | None = None) -> str:
+    """The question whether so many letters are to be sent, now or at a moment."""
     name = prepared.server.name if prepared.server else "the sandbox"
     what = output.count(count, "letter")
     if prepared.lost_names:
         what += ", without the forgotten name,"
-    return f"Send {what} through {name} now?"
+    return f"Send {what} through {name} {f'at {output.when(at)}' if at else 'now'}?"
 
 
 def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:

@@ -104,6 +104,8 @@ def pace_text(pace: PaceSettings) -> str:
         parts.append(f"warm-up: {', then '.join(f'{day:,}' for day in pace.warm_up)} a day")
     if pace.between:
         parts.append(f"between {pace.between}")
+    if pace.days:
+        parts.append(f"on {pace.days}")
     return ", ".join(parts)
 
 

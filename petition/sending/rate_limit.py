@@ -16,10 +16,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import time as time_of_day
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from petition.campaign.settings import Between, PaceSettings, Rate
+from petition.campaign.settings import PaceSettings, Rate
 from petition.outbox.workers import ALL
 
 _DOMAINS = {
@@ -177,6 +178,7 @@ class Pace:
         self._rate = settings.rate
         self._timezone = timezone
         self._between = settings.between
+        self._days = settings.days
         self._all = Turns(settings.rate.interval if settings.rate else 0.0)
         self._begun = Window(settings.rate) if settings.rate else None
         self._ended = Window(settings.rate) if settings.rate else None
@@ -199,7 +201,7 @@ class Pace:
     @property
     def is_free(self) -> bool:
         """Whether letters may go at any time, as fast as possible, apart from single domains."""
-        return self._rate is None and self._between is None
+        return self._rate is None and self._between is None and self._days is None
 
     @property
     def is_free_for_all(self) -> bool:
@@ -339,21 +341,26 @@ class Pace:
         return [(name, turns) for name, turns in known if turns]
 
     def _opens_after(self, moment: datetime) -> datetime | None:
-        if self._between is None:
+        if self._between is None and self._days is None:
             return None
         local = moment.astimezone(self._timezone)
-        if self._between.contains(local.time()):
+        if self._is_open(local):
             return None
-        return _next(self._between, local)
+        beginnings = {time_of_day(), self._between.start if self._between else time_of_day()}
+        days = (local.date() + timedelta(days=number) for number in range(9))
+        openings = (
+            # By way of UTC: a time that the change to summer time skips becomes one that exists.
+            datetime.combine(day, begins, self._timezone).astimezone(UTC)
+            for day in days
+            for begins in beginnings
+        )
+        later = (one.astimezone(self._timezone) for one in openings if one > moment)
+        return min(filter(self._is_open, later), key=datetime.timestamp)
 
-
-def _next(between: Between, local: datetime) -> datetime:
-    days = (local.date() + timedelta(days=number) for number in range(3))
-    openings = (datetime.combine(day, between.start, local.tzinfo) for day in days)
-    # In UTC: times of one zone are compared by local time, which is wrong around a change of DST.
-    now = local.astimezone(UTC)
-    opening = min(opening for each in openings if (opening := each.astimezone(UTC)) > now)
-    return opening.astimezone(local.tzinfo)
+    def _is_open(self, local: datetime) -> bool:
+        return (self._days is None or self._days.contains(local.date())) and (
+            self._between is None or self._between.contains(local.time())
+        )
 
 
 PAUSE_SECONDS = 3600.0  # without letters from a worker, for a provider that refuses by policy

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import plistlib
 import re
 import select
 import shlex
@@ -13,6 +14,7 @@ import termios
 import tty
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,7 @@ __all__ = (
     "prepare",
     "read_key",
     "replace",
+    "schedule",
     "selector_loop",
     "set_variable",
     "single_keys",
@@ -258,6 +261,27 @@ def has_input(pipe: int, seconds: float) -> bool:
 def set_variable(name: str, value: object) -> str:
     """The command by which a shell sets an environment variable."""
     return f"export {name}={value}"
+
+
+def schedule(at: datetime, words: list[str]) -> list[str]:
+    """The lines by which a person has the system run a command once, at a moment."""
+    command = shlex.join(words)
+    name = f"petition-{at.astimezone(UTC):%Y%m%d-%H%M}"
+    if sys.platform == "darwin":
+        local = at.astimezone()
+        when = {"Month": local.month, "Day": local.day, "Hour": local.hour, "Minute": local.minute}
+        job = {
+            "Label": name,
+            # launchd has no year: it would run again in the next one.
+            "ProgramArguments": ["/bin/sh", "-c", f"{command}; launchctl remove {name}"],
+            "StartCalendarInterval": when,
+        }
+        file = f"~/Library/LaunchAgents/{name}.plist"
+        listed = plistlib.dumps(job).decode().rstrip("\n")
+        return [f"cat >{file} <<'END'", listed, "END", f"launchctl load {file}"]
+    when = f'--on-calendar="{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"'
+    precisely = "--timer-property=AccuracySec=1s"
+    return [f"systemd-run --user --unit={name} {when} {precisely} {command}"]
 
 
 @contextmanager

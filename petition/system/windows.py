@@ -14,11 +14,13 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ctypes import wintypes
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -47,6 +49,7 @@ __all__ = (
     "prepare",
     "read_key",
     "replace",
+    "schedule",
     "selector_loop",
     "set_variable",
     "single_keys",
@@ -439,6 +442,16 @@ def has_input(pipe: int, seconds: float) -> bool:
 
 def set_variable(name: str, value: object) -> str:
     return f'$env:{name} = "{value}"'  # of PowerShell
+
+
+def schedule(at: datetime, words: list[str]) -> list[str]:
+    local = at.astimezone()
+    program, arguments = words[0], subprocess.list2cmdline(words[1:])
+    program, arguments = (one.replace("'", "''") for one in (program, arguments))
+    trigger = f"(New-ScheduledTaskTrigger -Once -At '{local:%Y-%m-%dT%H:%M:%S}')"
+    action = f"(New-ScheduledTaskAction -Execute '{program}' -Argument '{arguments}')"
+    name = f"petition-{local:%Y%m%d-%H%M}"
+    return [f"Register-ScheduledTask -TaskName {name} -Trigger {trigger} -Action {action}"]
 
 
 @contextmanager

@@ -226,6 +226,10 @@ class Terminal(fdpexpect.fdspawn):
         """Type Ctrl-C."""
         self.send("\x03")
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._run.send_signal(number)
+
     def end(self) -> tuple[int, str]:
         """Wait for the end: its exit status, and what it has said since the last look."""
         self.expect(pexpect.EOF)

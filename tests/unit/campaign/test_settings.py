@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.address import Mailbox
-from petition.campaign.settings import Between, Rate, load_settings
+from petition.campaign.settings import Between, Rate, Weekdays, load_settings
 from tests.unit.campaign.samples import Said
 
 FULL = """
@@ -190,6 +190,9 @@ def test_every_key_of_the_contract_is_read(folder):
             1,
             'between in [pace]: "08:00-8:00" is not a range of hours',
         ),
+        ("pace.days = 'weekdays'", 1, 'days in [pace]: "weekdays" does not name days of the week'),
+        ("pace.days = 'mon-'", 1, 'days in [pace]: "mon-" does not name days of the week'),
+        ("pace.grace = '2'", 1, 'grace in [pace]: "2" is not a duration'),
         ("pace.per_day = 0", 1, "per_day in [pace] must be at least 1"),
         (
             "pace.per_domain = { 'a.example' = '2' }",
@@ -320,6 +323,21 @@ def test_hours_may_go_over_midnight():
     assert not night.contains(time(12))
     assert Between.parse("08:00-24:00").contains(time(23, 59))
     assert str(day) == "08:00-20:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("mon-fri", "mon, tue, wed, thu, fri"),
+        ("Mon, wed ,SAT", "mon, wed, sat"),
+        ("sat-mon", "mon, sat, sun"),
+        ("sun", "sun"),
+        ("mon-sun", "mon, tue, wed, thu, fri, sat, sun"),
+    ],
+)
+def test_days_of_the_week(text, days):
+    assert str(Weekdays.parse(text)) == days
+    assert Weekdays.parse(days) == Weekdays.parse(text)
 
 
 VALUES = st.recursive(

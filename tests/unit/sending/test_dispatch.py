@@ -17,6 +17,7 @@ PACES = [
     {"rate": "20/min", "per_day": 400, "between": "22:00-06:30"},
     {"per_domain": {"gmail.com": "2/s"}, "warm_up": [50, 100], "between": "08:00-24:00"},
     {"retry": ["5 min", "2 h"], "give_up": "3 days"},
+    {"days": "mon-fri", "grace": "2 min"},
 ]
 
 

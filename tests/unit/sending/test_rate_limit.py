@@ -121,7 +121,7 @@ rates = st.builds(Rate, st.integers(1, 50), st.sampled_from([1, 60]))
 def test_no_two_letters_are_closer_than_any_rate_allows(rate, per_domain, domains, crew, late):
     clock = FakeClock()
     table = PaceSettings.model_construct(
-        rate=rate, per_domain=per_domain, between=None, per_day=None
+        rate=rate, per_domain=per_domain, between=None, days=None, per_day=None
     )
     gone = times(clock, Pace(table, UTC, clock.clock), domains, crew, late)
     assert len(gone) == len(domains)
@@ -141,8 +141,12 @@ def opening(pace_settings, now, timezone="UTC"):
 
 def hours(start, end):
     return PaceSettings.model_construct(
-        rate=None, per_domain={}, per_day=None, between=Between(start, end)
+        rate=None, per_domain={}, per_day=None, between=Between(start, end), days=None
     )
+
+
+def on_days(days, between=None):
+    return PaceSettings.model_validate({"days": days} | ({"between": between} if between else {}))
 
 
 DAY, NIGHT = hours(time(8), time(20)), hours(time(22), time(6))
@@ -160,6 +164,15 @@ DAY, NIGHT = hours(time(8), time(20)), hours(time(22), time(6))
         (NIGHT, "2026-03-02 05:59", None),
         (NIGHT, "2026-03-02 06:00", "2026-03-02 22:00"),
         (NIGHT, "2026-03-02 21:59", "2026-03-02 22:00"),
+        # 2 March 2026 is a Monday.
+        (on_days("mon-fri"), "2026-03-06 23:59", None),
+        (on_days("mon-fri"), "2026-03-07 00:00", "2026-03-09 00:00"),
+        (on_days("mon-fri", "08:00-20:00"), "2026-03-06 20:00", "2026-03-09 08:00"),
+        (on_days("mon-fri", "08:00-20:00"), "2026-03-08 12:00", "2026-03-09 08:00"),
+        (on_days("mon-fri", "22:00-06:00"), "2026-03-07 00:00", "2026-03-09 00:00"),
+        (on_days("sun", "22:00-06:00"), "2026-03-02 12:00", "2026-03-08 00:00"),
+        (on_days("wed", "12:00-13:00"), "2026-03-04 13:00", "2026-03-11 12:00"),
+        (on_days("fri-mon"), "2026-03-03 10:00", "2026-03-06 00:00"),
     ],
 )
 def test_hours(settings, now, opens):
@@ -183,6 +196,12 @@ def test_hours_are_those_of_the_campaign_s_zone():
 )
 def test_a_night_in_which_the_clock_is_changed(now, opens):
     assert opening(DAY, now, "Europe/London") == opens
+
+
+def test_a_monday_begins_where_the_campaign_is():
+    saturday = datetime(2026, 3, 7, 12, tzinfo=UTC)
+    found = opening(on_days("mon-fri"), saturday, "Asia/Almaty")
+    assert found == datetime(2026, 3, 8, 19, tzinfo=UTC)
 
 
 def test_an_opening_that_the_clock_skips_is_the_hour_after_it():
