@@ -235,6 +235,8 @@ class Inspection:
             self._add(SETTINGS_FILE, fault, "log", "database")
         except LogUnusable as fault:
             self._tell_unusable(fault)
+        except CampaignError as fault:  # of sent.toml
+            self.problems += fault.problems
         except UserStateUnusable as fault:
             self._add(ENVIRONMENT, fault)
         except ServerMisnamed as fault:

@@ -39,6 +39,7 @@ from petition.errors import (
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
 from petition.outbox.models import queue_job
+from petition.outbox.sent_file import FILE as SENT_FILE
 from petition.outbox.states import State
 from petition.outbox.workers import waiting_unchosen
 from petition.prepare import (
@@ -361,8 +362,17 @@ def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
         letters = output.count(numbers[who], "letter")
         output.say_error(f"Warning: the server refused {who} as cc or bcc of {letters}: {said}.")
     _next_steps(prepared, states)
+    say_noted(prepared)
     _say_rehearsal(prepared)
     return status_of(states, ending)
+
+
+def say_noted(prepared: Prepared) -> None:
+    """Where the folder is under version control: that others have to be told what went out."""
+    root = prepared.campaign.root.resolve()
+    is_versioned = any((folder / ".git").exists() for folder in (root, *root.parents))
+    if prepared.log.memory.has_noted and is_versioned:
+        output.say(f"Next: commit {SENT_FILE}, so that nobody else sends this again.")
 
 
 def _errors(letter: str, ending: RunResult) -> Iterator[str]:
@@ -529,6 +539,8 @@ def _queue(prepared: Prepared, server: Server, flags: Flags) -> ExitStatus:
     engine().make_tables(log)
 
     def also() -> None:
+        frozen, revision = prepared.plan.frozen, prepared.plan.revision
+        log.memory.hand_out(frozen.campaign_id, letter, revision, log.clock().date())
         dispatch.keep(log, letter)
         keep_own_files(log.database, letter, prepared.plan.frozen, prepared.examined.files)
         queue_job(log.database, letter)
@@ -537,6 +549,7 @@ def _queue(prepared: Prepared, server: Server, flags: Flags) -> ExitStatus:
     if not waiting:
         output.say("Nothing is waiting any more: workers have taken all of them.")
         return ExitStatus.DONE
+    say_noted(prepared)
     output.say(
         f"Queued {output.count(waiting + others, 'letter')} for workers. Next: run petition worker,"
         " on any machine that can reach the database."

@@ -24,6 +24,8 @@ from petition.outbox.inbound import count_noted
 from petition.outbox.known_logs import Doubt, doubt_of
 from petition.outbox.log import Log, is_there
 from petition.outbox.models import Counts
+from petition.outbox.sent_file import FILE as SENT_FILE
+from petition.outbox.sent_file import read_sent
 from petition.outbox.states import State
 from petition.trust import LogUntrusted, Request, Section, confirm, requests, unconfirmed
 from petition.user_state import UserStateUnusable, changed_state
@@ -235,7 +237,11 @@ class Workspace:
 
     def _no_log(self) -> UsageError:
         here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"
-        return UsageError("nothing has been sent yet", f"There is {here}")
+        what, hint = "nothing has been sent yet", f"There is {here}"
+        if not self.is_rehearsal and read_sent(self.root):
+            what = f"letters went out, as {SENT_FILE} says, from a log that is not here"
+            hint = f"{hint}: get it from whoever sent them"
+        return UsageError(what, hint)
 
     @property
     def doubt(self) -> Doubt | None:

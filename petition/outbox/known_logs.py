@@ -27,19 +27,25 @@ The next command that opens the log ends a dead run.
 
 A log from which nothing was ever attempted can be lost or restored without harm: nobody has the
 letter. Logs of rehearsals are not kept here.
+
+Other people and machines are told by a file of the campaign folder (sent_file.py): the right log
+knows each letter that it names. What a person has confirmed in spite of it is kept here, by line.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from petition.database_url import POSTGRESQL, PostgresAddress
 from petition.errors import LogForked, LogUnusable, PetitionError
 from petition.outbox.database import Database, file_of, intact, meta, where
+from petition.outbox.sent_file import FILE as SENT_FILE
+from petition.outbox.sent_file import Sent, add_sent, read_sent
 from petition.user_state import UserStateUnusable, changed_state, read_state, state_folder
 
 FILE = "logs.json"
@@ -59,6 +65,7 @@ class KnownLog:
     copies: int = 0  # that it held: none is ever deleted
     run: str = ""  # the state of its last run: "", `BEGUN` or `LOST`
     at: str = ""  # the file that the last run began in; empty for a database server
+    confirmed: frozenset[str] = frozenset()  # lines of sent.toml that do not stop it
 
     def runs_elsewhere(self, url: str) -> bool:
         """Whether a run has begun, and not ended, in another copy of the log."""
@@ -127,6 +134,7 @@ class Memory:
         self.is_running = False  # a run of this process has begun, and has not ended
         self._has_lost = False
         self._known_id = ""
+        self.has_noted = False  # something new in the campaign folder's sent.toml
 
     @property
     def _id(self) -> str:
@@ -148,7 +156,12 @@ class Memory:
 
     @contextmanager
     def step(
-        self, *, run: str | None = None, attempted: bool = False, accepts: bool = False
+        self,
+        *,
+        run: str | None = None,
+        attempted: bool = False,
+        accepts: bool = False,
+        confirms: Iterable[str] = (),
     ) -> Iterator[Callable[[], None]]:
         """Around a transaction that raises the log's epoch, which is kept here once it is durable.
 
@@ -181,7 +194,8 @@ class Memory:
                 return
             if state is None:
                 state = held.enter_context(changed_state(FILE))
-            self._put(state, KnownLog(epoch, attempted, copies), run, accepts=accepts)
+            seen = KnownLog(epoch, attempted, copies, confirmed=frozenset(confirms))
+            self._put(state, seen, run, accepts=accepts)
 
     def _put(
         self, state: dict[str, Any], seen: KnownLog, run: str | None, *, accepts: bool = False
@@ -197,6 +211,7 @@ class Memory:
             "copies": seen.copies if accepts else max(old.copies, seen.copies),
             "run": run,
             "at": _file(self._url) if seen.attempted else old.at,
+            "confirmed": sorted(old.confirmed | seen.confirmed),
         }
         _texts(state, "places")
         places = dict.fromkeys(_places(self._url, self._folder), own)
@@ -206,18 +221,37 @@ class Memory:
         """A person said that this is the right log: from now on it is the known one."""
         known = self.known or KnownLog()
         is_over = known.run == LOST or known.runs_elsewhere(self._url)
-        self._advance_and_keep(run="" if is_over else None, accepts=True)
+        lines = read_sent(self._folder) if self._folder else []
+        strange = [one.key for one in unknown_to(self._database, lines)]
+        self._advance_and_keep(run="" if is_over else None, accepts=True, confirms=strange)
 
     def outdate_copies(self) -> None:
         """Raise the epoch, so that copies made before are older ones; LogForked if this is one."""
         self._advance_and_keep(run=None)
 
     @contextmanager
-    def beginning(self) -> Iterator[Callable[[], None]]:
+    def beginning(
+        self, campaign: str, letter: str, revision: int, day: date
+    ) -> Iterator[Callable[[], None]]:
         """The `step` before a run's first final dot; after it the run has begun."""
         with self.step(run=BEGUN, attempted=True) as advance:
             yield advance
+            self._note(Sent(campaign, letter, revision, self._id, day))
         self.is_running = True
+
+    def hand_out(self, campaign: str, letter: str, revision: int, day: date) -> None:
+        """Note that others may send a letter as soon as it is queued, in that transaction."""
+        if self._rehearses:
+            return
+        sent = Sent(campaign, letter, revision, self._id, day)
+        # If the transaction fails, the log does not know the letter, and is right all the same.
+        with changed_state(FILE) as state:
+            self._put(state, KnownLog(confirmed=frozenset([sent.key])), None)
+        self._note(sent)
+
+    def _note(self, sent: Sent) -> None:
+        if self._folder and not self._rehearses:
+            self.has_noted = add_sent(self._folder, sent) or self.has_noted
 
     def end_run(self) -> None:
         """End the run, if one has begun; if that cannot be kept, the next command does it."""
@@ -259,14 +293,28 @@ class Memory:
             with changed_state(FILE) as state:
                 self._put(state, KnownLog(), run)
 
-    def _advance_and_keep(self, *, run: str | None, accepts: bool = False) -> None:
-        step = self.step(run=run, accepts=accepts)
+    def _advance_and_keep(
+        self, *, run: str | None, accepts: bool = False, confirms: Iterable[str] = ()
+    ) -> None:
+        step = self.step(run=run, accepts=accepts, confirms=confirms)
         with step as advance, self._database.transaction():
             advance()
 
 
+def unknown_to(log: Database | None, lines: Iterable[Sent]) -> list[Sent]:
+    """What went out, as sent.toml says, and a log does not know."""
+    if log is None:
+        return list(lines)
+    own = id_of(log)
+    frozen = {tuple(row) for row in log.all("frozen_revisions")}
+    return [one for one in lines if one.log != own or (one.letter, one.revision) not in frozen]
+
+
 def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | None:
-    """Why a person has to confirm that this is the right log before letters go out from it."""
+    """Why a person has to confirm that this is the right log before letters go out from it.
+
+    CampaignError if the folder's sent.toml cannot be read.
+    """
     state = read_state(FILE)  # before the log, which is ahead where a run is going on
     logs, places = _logs(state), _texts(state, "places")
     here = {places[place] for place in _places(url, folder) if place in places}
@@ -297,6 +345,29 @@ def doubt_of(log: Database | None, url: str, folder: Path | None) -> Doubt | Non
         return Doubt(
             f"the log in {name} is not the one that letters went out from before", _BRING_BACK
         )
+    return _doubt_by_others(log, name, folder, known)
+
+
+def _doubt_by_others(
+    log: Database | None, name: str, folder: Path | None, known: KnownLog | None
+) -> Doubt | None:
+    """Why letters may have gone out that neither this log nor this account knows."""
+    lines = read_sent(folder) if folder else []  # before the log, as above
+    confirmed = known.confirmed if known else frozenset()
+    if unknown := [one for one in unknown_to(log, lines) if one.key not in confirmed]:
+        first, more = unknown[0], len(unknown) - 1
+        at = f"{SENT_FILE}:{first.line}" + (f", and {more:,} more" if more else "")
+        what = f'"{first.letter}" went out on {first.day} from a log that is not here ({at})'
+        if log and first.log == id_of(log):
+            what = (
+                f'the log in {name} is an older copy: it does not know "{first.letter}", revision'
+                f" {first.revision}, which went out from it on {first.day} ({at})"
+            )
+        hint = (
+            "Everybody who has that letter could get it again: get the newest copy of that log from"
+            " whoever sent it, or share one log in PostgreSQL (petition migrate)"
+        )
+        return Doubt(what, hint)
     if log and known is None and _has_attempts(log):
         return Doubt(
             f"the log in {name} is new here: it was made on another machine or by another account",
@@ -339,6 +410,7 @@ def _logs(state: Mapping[str, Any]) -> dict[str, KnownLog]:
                 _number(about.get("copies", 0)),
                 str(about["run"]),
                 str(about.get("at", "")),
+                frozenset(map(str, about.get("confirmed", ()))),
             )
             for one, about in state.get("logs", {}).items()
         }

@@ -54,6 +54,10 @@ FROM frozen WHERE letter = :letter AND revision = :revision
 -- The names of all letters that were ever frozen.
 SELECT DISTINCT letter FROM frozen ORDER BY letter
 
+-- :name frozen_revisions
+-- Which letters were frozen, in which revisions.
+SELECT letter, revision FROM frozen
+
 -- :name freeze
 -- Keep a letter as it is now.
 INSERT INTO frozen (letter, revision, hash, content_hash, document, follows, mode, frozen_at)

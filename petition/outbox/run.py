@@ -131,6 +131,7 @@ class Run:
         self._gate = Gate.of(log, letter)
         newest = log.newest(letter)
         self._is_bulk = bool(newest and newest.content.get("kind") == "bulk")
+        self._revision = newest.revision if newest else 0
         self.owner = owner or uuid.uuid4().hex
         self._signer = Signer(log.key)
         self._bind = self._signer.binder(letter)
@@ -193,14 +194,15 @@ class Run:
         """Keep that letters go out (known_logs.py); to be awaited before the first final dot.
 
         LogForked if letters went out from another copy of the log since; LogUnusable or
-        UserStateUnusable if it could not be written.
+        UserStateUnusable if it could not be written, CampaignError if sent.toml cannot be read.
         """
         memory = self._log.memory
         if memory.is_running:
             return
         async with self._beginning:
             if not memory.is_running:
-                with memory.beginning() as advance:
+                what = self._campaign, self.letter, self._revision, self.now.date()
+                with memory.beginning(*what) as advance:
                     await self._committer.commit(lambda _: advance())
 
     def intend(self, intent: Intent) -> asyncio.Future[bool]:

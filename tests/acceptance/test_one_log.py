@@ -55,7 +55,7 @@ def begin_anew(campaign: SmallCampaign) -> None:
     delete(campaign)
     nowhere = SmallCampaign(campaign.root).through(1)
     nowhere.env["XDG_STATE_HOME"] = str(campaign.root.parent / "away")
-    nowhere.petition(*SEND, status=4)
+    nowhere.petition(*SEND, "--this-log", status=4)
 
 
 def name_another(campaign: SmallCampaign) -> None:
@@ -251,7 +251,9 @@ def test_a_folder_that_was_renamed_goes_on(tmp_path: Path, sent: SmallCampaign):
     renamed = SmallCampaign(tmp_path / "renamed", sent.env)
     assert "already" in renamed.petition(*SEND, status=0).out
     delete(renamed)
-    renamed.petition(*SEND, status=0)  # nobody knows of this folder that it had a log
+    refuses(renamed)  # the account does not know this folder, which tells by itself
+    (renamed.root / "sent.toml").unlink()
+    renamed.petition(*SEND, status=0)  # nobody knows that it had a log
 
 
 def test_a_log_of_another_account_is_asked_for_once(tmp_path: Path, sent: SmallCampaign):

@@ -13,7 +13,7 @@ from tests.servers.counting import counting_server
 
 pytestmark = pytest.mark.component("strace")
 
-CALLS = "fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg"
+CALLS = "fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg,rename"
 CALL = re.compile(
     r'(?P<thread>\d+) +(?P<name>\w+)\(\d+<(?P<file>[^>]*)>(?:, .*?"(?P<data>[^"]*)")?.*'
 )
@@ -115,3 +115,26 @@ def test_the_same_is_seen_to_fail_where_the_disk_is_not_waited_for(tmp_path: Pat
         dots = traced(campaign, tmp_path / "trace", "-c", CARELESS)
         assert len(dots) == 5
         assert not any(is_durable for is_durable, _ in dots)
+
+
+def test_what_tells_others_is_on_the_disk_before_the_first_dot_goes(tmp_path: Path):
+    with counting_server() as server:
+        campaign = SmallCampaign.at(tmp_path / "campaign", people=3).through(server.port)
+        trace = tmp_path / "trace"
+        traced(campaign, trace, "-m", "petition", "send", "open-letter", "--yes")
+    lines = [unhexed_all(line) for line in trace.read_text(encoding="ascii").splitlines()]
+    folder = str(campaign.root)
+    draft = first(lines, f"write\\(\\d+<{folder}/\\.sent\\.toml\\.\\w+>")
+    draft_synced = first(lines, f"fsync\\(\\d+<{folder}/\\.sent\\.toml\\.\\w+>")
+    renamed = first(lines, 'rename\\("[^"]*sent\\.toml\\.\\w+", "[^"]*/sent\\.toml"')
+    folder_synced = renamed + first(lines[renamed:], f"fsync\\(\\d+<{folder}>")
+    dot = first(lines, r"(?s)send\w+\(.*Message-ID: ")
+    assert draft < draft_synced < renamed < folder_synced < dot
+
+
+def unhexed_all(line: str) -> str:
+    return re.sub(r"(?:\\x[0-9a-f]{2})+", lambda it: unhexed(it[0]).decode("latin-1"), line)
+
+
+def first(lines: list[str], pattern: str) -> int:
+    return next(number for number, line in enumerate(lines) if re.search(pattern, line))
