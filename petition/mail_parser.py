@@ -11,6 +11,7 @@ to parse, so that every limit holds exactly.
 
 import binascii
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -89,14 +90,15 @@ def _decoded(data: bytes, charset: str) -> str:
 
 _DROPPED = re.compile(r"<(?:(script|style|head|title)\b|!--)", re.IGNORECASE)
 # Where mail programs begin what they quote. Behind the first group nothing is the sender's own; the
-# second announces a quotation in words; a <blockquote> that only indents quotes nothing.
+# second announces a quotation in words; a <blockquote> that only indents quotes nothing. One that is
+# left open ends with the element that it stands in, as in browsers.
 _QUOTE = re.compile(
     r"(<div[^<>]{1,200}(?:yahoo_quoted|divRplyFwdMsg|appendonsend|reply-intro|name=.quote\b"
     r"|border-top:\s?solid #[0-9a-f]{6} 1\.0pt;\s?padding:\s?3\.0pt|__HEADERS__)"
     r"|<span\b[^<>]{1,200}OLK_SRC_BODY_SECTION|<hr\b[^<>]{0,200}(?:divider|stopSpelling|zwchr))"
     r"|(<div[^<>]{1,200}(?:gmail_attr|moz-cite-prefix)[^<>]{0,200}>(?:(?!</div).){0,1000}</div>)"
     r"(?=\s?(?:<[^<>]{1,200}>\s?){0,2}<blockquote)"
-    r"|<(blockquote\b[^<>]{0,500})>|(</blockquote\b[^<>]{0,20}>)",
+    r"|<(blockquote\b[^<>]{0,500})>|<(div|td)\b[^<>]{0,1000}>|</(blockquote|div|td)\b[^<>]{0,20}>",
     re.IGNORECASE,
 )
 _INDENTS = re.compile(r"border:\s?none", re.IGNORECASE)
@@ -128,18 +130,28 @@ def text_of_html(markup: str) -> str:
 
 def _marked(markup: str) -> str:
     """The markup on one line, with marks where quotations begin and end."""
-    is_quote: list[bool] = []  # of each <blockquote> that is open
+    elements: list[tuple[str, bool]] = []  # that are open, and whether each is a quotation
+    counts = Counter[str]()
 
     def mark(found: re.Match[str]) -> str:
-        rest, _announced, opened, closed = found.groups()
+        rest, _announced, quoted, opened, closed = found.groups()
         if rest:
             return f"\n{QUOTE_MARK}\n{rest}"
-        if opened:
-            is_quote.append(not _INDENTS.search(opened))
-            return f"\n{_BEGIN}\n" if is_quote[-1] else "\n"
-        if closed and is_quote and is_quote.pop():
-            return f"\n{_END}\n"
-        return "\n"
+        if quoted or opened:
+            is_quote = bool(quoted) and not _INDENTS.search(quoted)
+            elements.append(("blockquote" if quoted else opened.lower(), is_quote))
+            counts[elements[-1][0]] += 1
+            return f"\n{_BEGIN}\n" if is_quote else "\n" if quoted else found[0]
+        if not closed:
+            return "\n"
+        ends, name = "", closed.lower()
+        while counts[name]:
+            last, is_quote = elements.pop()
+            counts[last] -= 1
+            ends += f"\n{_END}\n" if is_quote else ""
+            if last == name:
+                break
+        return f"{ends}{found[0]}"
 
     pieces = _PREFORMATTED.split(markup)
     for number, tag in enumerate(pieces[1::2], 1):

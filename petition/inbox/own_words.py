@@ -26,17 +26,21 @@ _SENTENCE = re.compile(r"[.,;:!?…。！？]$")
 _DIVIDER = pattern("divider")
 _DASHED = re.compile(r"[ >]{0,9}-{4,100}\s?[^\W\d_].{1,50}[^\W\d_]\s?-{4,100}\s*$")
 _SIGNATURE = pattern("signature")
+_POSTSCRIPT = pattern("postscript")
+_SIGNATURE_LINES = 20
 _SENT_BY = pattern("sent by a program")
 _SENT_FROM = pattern("sent from")
 _DISCLAIMER = pattern("disclaimer")
 _HEADER = re.compile(
     rf"^[ >]*\*?(?:{alternatives('quoted header')})\s?[:：]\*?\s*\S", re.IGNORECASE
 )
+_HEADER_ALONE = re.compile(rf"\s*(?:{alternatives('quoted header')})\s*$", re.IGNORECASE)
 _ANY_HEADER = re.compile(r"^[ >]*\*?[^\W\d_][^:：@\n]{0,24}[:：]\*?\s*\S")
 _INITIALS = re.compile(r"^ ?[A-ZА-Я]{1,4}> ?", re.MULTILINE)  # as The Bat! quotes
 
 _says_wrote = finder("wrote")
 _DATE = re.compile(r"\d{1,4}[./-]\s?\d{1,2}[./-]\s?\d{1,4}|(?<!\d)(?:19|20)\d\d(?!\d)")
+_DATE_ALONE = re.compile(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?\s\d{1,2}[:.]\d{2}\D{0,12}$")
 _TIME = re.compile(r"(?<!\d)\d{1,2}[:.h]\d{2}(?!\d)")
 _ADDRESS = re.compile(r"[^\s<>\"(),:;\[\]]{1,64}@[^\s<>\"(),:;\[\]]{1,255}")
 _END = re.compile(r"(?:[:：]|-{2,10}|>\s?:)\s*$")
@@ -112,7 +116,8 @@ def own_lines(text: str, domains: tuple[str, ...] = ()) -> str:
             at += 1
         elif has_words and _ends_in_signature(lines, at):
             is_above = is_written_below and at < quotes[-1]
-            at = quotes[bisect_left(quotes, at)] if is_above else len(lines)
+            end = quotes[bisect_left(quotes, at)] if is_above else len(lines)
+            at = _postscript(lines, at, end, domains)
         else:
             kept.append(lines[at].rstrip())
             has_words = has_words or bool(kept[-1])
@@ -124,6 +129,8 @@ def own_lines(text: str, domains: tuple[str, ...] = ()) -> str:
 
 def _announcement(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
     """Where a quotation begins whose announcement begins at a line, or 0."""
+    if head := _head_of_notes(lines, at, domains):
+        return at + head
     if _is_divider(lines, at) or _is_header_block(lines, at, domains):
         at += 1
         while _HEADER.match(_line(lines, at)):
@@ -249,9 +256,26 @@ def _is_header_block(lines: list[str], at: int, domains: tuple[str, ...]) -> boo
     known = [line for line in block[:5] if _HEADER.match(line)]
     text = "\n".join(block[:4])
     is_short = len(known) == 2 and known[0] == block[0] and _ADDRESS.search(block[0])
-    if len(known) >= 3 or (is_short and _TIME.search(known[1])):
+    # A list of one's own may have three such names too, but hardly an address or a time.
+    is_of_mail = len(known) > 3 or any(_ADDRESS.search(one) or _TIME.search(one) for one in block)
+    is_of_mail = is_of_mail or bool(at and _RULE.match(_line(lines, at - 1)))
+    if (len(known) >= 3 and is_of_mail) or (is_short and _TIME.search(known[1])):
         return True
     return len(block) >= 3 and any(f"@{domain}" in text for domain in domains)
+
+
+def _head_of_notes(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
+    """Over how many lines a head goes as older HCL Notes writes it, or 0.
+
+    One of our addresses, the date below it, then names of headers with their values below them.
+    """
+    who = _ADDRESS.search(_line(lines, at))
+    if not who or who[0].rpartition("@")[2].lower() not in domains:
+        return 0
+    if not _DATE_ALONE.match(_line(lines, at + 1)):
+        return 0
+    named = [one for one in range(at + 2, at + 12) if _HEADER_ALONE.match(_line(lines, one))]
+    return named[-1] + 2 - at if len(named) > 1 else 0
 
 
 def _names_a_program(lines: list[str], at: int, domains: tuple[str, ...]) -> bool:
@@ -276,6 +300,16 @@ def _ends_in_signature(lines: list[str], at: int) -> bool:
     if not _SENTENCE.search(start.rstrip()):  # it may be wrapped
         start = " ".join(lines[at : at + 3])[:_LINE]
     return bool(_DISCLAIMER.match(start))
+
+
+def _postscript(lines: list[str], at: int, end: int, domains: tuple[str, ...]) -> int:
+    """Where a postscript begins below a signature, or the end of it."""
+    for number in range(at + 1, min(at + _SIGNATURE_LINES, end)):
+        if _POSTSCRIPT.match(_line(lines, number)):
+            return number
+        if _announcement(lines, number, domains):  # what follows may be of the quoted letter
+            break
+    return end
 
 
 def _is_contact(lines: list[str], at: int) -> bool:
