@@ -90,8 +90,8 @@ def _decoded(data: bytes, charset: str) -> str:
 
 _DROPPED = re.compile(r"<(?:(script|style|head|title)\b|!--)", re.IGNORECASE)
 # Where mail programs begin what they quote. Behind the first group nothing is the sender's own; the
-# second announces a quotation in words; a <blockquote> that only indents quotes nothing. One that is
-# left open ends with the element that it stands in, as in browsers.
+# second announces a quotation in words; a <blockquote> that only indents quotes nothing. One that
+# is left open ends with the element that it stands in, as in browsers.
 _QUOTE = re.compile(
     r"(<div[^<>]{1,200}(?:yahoo_quoted|divRplyFwdMsg|appendonsend|reply-intro|name=.quote\b"
     r"|border-top:\s?solid #[0-9a-f]{6} 1\.0pt;\s?padding:\s?3\.0pt|__HEADERS__)"
