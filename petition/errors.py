@@ -25,7 +25,7 @@ from typing import Self
 
 
 class ExitStatus(IntEnum):
-    """How a command ends: the highest of those that apply (docs/send-safely.md)."""
+    """How a command ends: the highest of those that apply (docs/json.md)."""
 
     DONE = 0  # all done; there may have been warnings
     PROBLEMS = 1  # problems were found, or some letters failed

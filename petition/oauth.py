@@ -501,7 +501,7 @@ def _refused(
     for secret in filter(None, hidden):
         said = said.replace(secret, "***")
     said = _plain(re.split(r"[\r\n]", said)[0]).rstrip(". ")
-    hint = _HINTS.get(error, "See what it says; docs/login.md explains how to set it up")
+    hint = _HINTS.get(error, "See what it says; petition help login.md explains how to set it up")
     what = f"{client.title} refuses it: {said}"
     if error == "access_denied":
         what = f"the login was declined at {client.title} ({said})"

@@ -381,7 +381,7 @@ class Settings(SettingsTable):
             return table
         if info.data["oauth"] is None:
             what = 'auth = "oauth" needs a table [oauth] with provider and client_id'
-            raise fault(what, "docs/login.md says how to get them")
+            raise fault(what, "petition help login.md says how to get them")
         client = info.data["oauth"].client
         host = table.host if isinstance(table, Smtp) else urlsplit(table.url).hostname
         if isinstance(table, Inbox) and not table.is_imap:

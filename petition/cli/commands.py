@@ -143,8 +143,8 @@ GROUPS = {
     "Help": {
         "help": Listed(
             "shell",
-            "Show the help of a command, or all commands.",
-            ("help send", "help all"),
+            "Show the help of a command, or a page of the documentation.",
+            ("help send", "help it-crashed.md"),
         ),
         "completion": Listed(
             "shell",

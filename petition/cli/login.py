@@ -108,7 +108,7 @@ def _accounts(place: Workspace, to: LoginTo | None) -> list[Account]:
     accounts = [one for one in found if one and to in {None, LoginTo(one.use)}]
     if not accounts:
         where = f"[{to}] does not say" if to else "neither [smtp] nor [inbox] says"
-        hint = "Write it there, and the provider into [oauth]: docs/login.md says how"
+        hint = "Write it there, and the provider into [oauth]: petition help login.md says how"
         raise UsageError(f'{where} auth = "oauth"', hint)
     return accounts
 

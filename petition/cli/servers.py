@@ -12,6 +12,7 @@ from petition import system
 from petition.cli import output
 from petition.cli.workspace import OUTBOX, Json, Workspace
 from petition.errors import LogUnusable, UsageError
+from petition.extras import how_to_install
 from petition.outbox.log import Log, is_there
 from petition.smtp.sandbox import HOST, Sandbox
 
@@ -75,7 +76,7 @@ def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
         from petition.web import app  # noqa: PLC0415 (needs an extra)
     except ImportError as fault:
         what = "petition serve needs libraries that are not installed"
-        raise UsageError(what, 'Run: pip install "petition[serve]"') from fault
+        raise UsageError(what, how_to_install("serve")) from fault
     prefix = f"/{root_path}" if root_path else ""
     log, campaign, sender = place.existing_log, place.settings.campaign, place.settings.sender
     contact = sender.reply_to or sender.from_

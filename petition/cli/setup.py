@@ -262,7 +262,7 @@ class Provider:
 
     def as_settings(self) -> str:
         """The end of a petition.toml: [smtp] and [pace], with comments."""
-        lines = [f"# {self.title}. Do not put a password here: see docs/providers.md."]
+        lines = [f"# {self.title}. No password belongs here: see petition help providers.md."]
         lines += [f"# Fill in {one}." for one in self.fill_in]
         lines += ["[smtp]", *_keys(self.smtp), ""]
         lines += ["[oauth]", *_keys(self.oauth), ""] if self.oauth else []

@@ -1,12 +1,17 @@
-"""petition help and petition completion: what a person, or a shell, asks about the commands."""
+"""petition help and petition completion: what a person, or a shell, asks about the program."""
 
+import re
 from enum import StrEnum
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import petition
+from petition.campaign.names import nearest_hint
 from petition.cli.commands import GROUPS
+from petition.errors import UsageError
 
 _ALL = "all"
 _INSTALL = """\
@@ -33,19 +38,38 @@ def help(  # noqa: A001 (the command's name)
     context: typer.Context,
     command: Annotated[
         str | None,
-        typer.Argument(metavar="COMMAND", help="A command's name, or all.", show_default=False),
+        typer.Argument(
+            metavar="COMMAND",
+            help="A command's name, a page of the documentation such as login.md, or all.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Show the help of a command, or all commands."""
+    """Show the help of a command, or a page of the documentation."""
     root = context.find_root()
     program: Any = root.command
     if command is None:
         typer.echo(root.get_help())
     elif command == _ALL:
         typer.echo(_all_commands())
+    elif command.endswith(".md"):
+        typer.echo(_page(command), nl=False)
     else:
         name, found, _ = program.resolve_command(root, [command])
         found.make_context(name, ["--help"], parent=root)
+
+
+def _page(name: str) -> str:
+    """A page of the documentation, without what only the tests read in it."""
+    folder = files("petition") / "docs"  # a wheel has it there, a clone beside the package
+    if not folder.is_dir():
+        folder = Path(petition.__file__).parents[1] / "docs"
+    pages = {each.name: each for each in folder.iterdir() if each.name.endswith(".md")}
+    if name not in pages:
+        every = f"The pages are {', '.join(sorted(pages))}"
+        raise UsageError(f'there is no page "{name}"', nearest_hint(name, pages, every))
+    text = pages[name].read_text(encoding="utf-8")
+    return re.sub(r"^<!--.*?-->\n", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _all_commands() -> str:

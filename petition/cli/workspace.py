@@ -18,6 +18,7 @@ from petition.campaign.server import Server, database_of, find_server
 from petition.campaign.settings import LoadedSettings, Settings
 from petition.cli import output
 from petition.errors import AddressRefused, CampaignError, LogUnusable, PetitionError, UsageError
+from petition.extras import how_to_install
 from petition.identity import new_key
 from petition.outbox.database import file_of, where
 from petition.outbox.inbound import count_noted
@@ -382,7 +383,7 @@ def engine() -> ModuleType:
     except ImportError as fault:
         raise LogUnusable(
             "workers need a library that is not installed",
-            "Run: pip install 'petition[postgres]'",
+            how_to_install("postgres"),
         ) from fault
     return job_queue
 

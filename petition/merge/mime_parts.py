@@ -24,6 +24,7 @@ from unicodedata import normalize
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from petition.extras import how_to_install
 from petition.merge.document import Frozen
 from petition.template.fields import ValueRefused
 
@@ -183,7 +184,7 @@ def scaled(data: bytes, width: int) -> bytes:
         from PIL import Image, ImageOps  # noqa: PLC0415 (an extra, and 60 ms)
     except ImportError:
         what = "to scale it down needs Pillow, which is missing"
-        raise ValueRefused(what, 'pip install "petition[pictures]"') from None
+        raise ValueRefused(what, how_to_install("pictures")) from None
     made = io.BytesIO()
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "GIF")) as opened:

@@ -28,6 +28,7 @@ from petition.campaign.names import quoted
 from petition.campaign.people import Person
 from petition.campaign.text_file import packaged
 from petition.errors import MergeHindered, MergeRefused, Problem
+from petition.extras import how_to_install
 from petition.merge.document import Frozen
 from petition.merge.fill import LoadedText
 from petition.merge.mime_parts import content_id
@@ -38,7 +39,6 @@ Element: TypeAlias = dict[str, Any]
 Inner: TypeAlias = str | Element
 
 _HINT = "Attach a PDF made by another program"
-WANTS_TYPST = 'pip install "petition[pdf]"'
 
 # PDF/UA-1 (ISO 14289-1): a document that can be read aloud. It also makes a character that no font
 # has an error, and not an empty box.
@@ -78,7 +78,8 @@ def can_typeset() -> bool:
 
 def missing_typst(file: str, line: int | None) -> Problem:
     """The problem of a letter that needs typst, if that is not installed."""
-    return Problem(file, line, "a letter as a PDF needs typst, which is missing", WANTS_TYPST)
+    what = "a letter as a PDF needs typst, which is missing"
+    return Problem(file, line, what, how_to_install("pdf"))
 
 
 @cache

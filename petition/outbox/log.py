@@ -9,6 +9,7 @@ from typing import Any, Self
 from petition.address import folded
 from petition.database_url import POSTGRESQL
 from petition.errors import LogBusy, LogUnusable, PetitionError
+from petition.extras import how_to_install
 from petition.identity import new_key
 from petition.outbox import models, upgrades
 from petition.outbox.database import (
@@ -394,6 +395,6 @@ def _postgres() -> Any:  # noqa: ANN401 (a module that is there with the extra a
     except ImportError as fault:
         raise LogUnusable(
             "PostgreSQL needs a library that is not installed",
-            "Run: pip install 'petition[postgres]'",
+            how_to_install("postgres"),
         ) from fault
     return postgres

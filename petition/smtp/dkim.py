@@ -17,6 +17,7 @@ from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.settings import Dkim
 from petition.credentials import DKIM_KEY, KeyMisplaced, Secret, find_printed_key, read_key
 from petition.errors import Level, PetitionError, Problem, ServerTrouble
+from petition.extras import how_to_install
 from petition.merge.headers import BULK_HEADERS
 from petition.merge.message import Email
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-WANTS_DKIM = 'pip install "petition[dkim]"'
 SMALLEST_RSA = 1024  # bits: below that no verifier may accept it (RFC 8301 3.2)
 
 # Signed once more than present, so that one added on the way breaks the signature (RFC 6376 8.15):
@@ -85,14 +85,14 @@ def load_signer(dkim: Dkim, root: Path, *, runs_command: bool = True) -> DkimSig
 
 def _require_cryptography(what: str) -> None:
     if find_spec("cryptography") is None:
-        raise KeyRefused(f"{what} needs a part that is not installed", WANTS_DKIM)
+        raise KeyRefused(f"{what} needs a part that is not installed", how_to_install("dkim"))
 
 
 def load_key(dkim: Dkim, root: Path, *, runs_command: bool = True) -> Secret | None:
     """The private key in PEM; None if only the command, which may not be run, could print it.
 
     `root` is the campaign folder, which must not hold the key. KeyRefused if there is no key,
-    it is unusable, or `petition[dkim]` is not installed.
+    it is unusable, or cryptography is not installed.
     """
     _require_cryptography("[dkim]")
     try:

@@ -148,7 +148,7 @@ def of_failure(fault: Exception) -> TemplateFault:
         message = f"{re.sub('^(?:sync_)?(?:do_|test_|_)', '', called[1])}{message[called.end(1) :]}"
         hint = ""
     told = message if isinstance(fault, TemplateError) else f"this cannot be evaluated: {message}"
-    return TemplateFault(_sentence(told), hint or "Compare it with docs/write-a-letter.md")
+    return TemplateFault(_sentence(told), hint or "Compare it with petition help write-a-letter.md")
 
 
 def _sentence(message: str | None) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from petition.extras import how_to_install
 from tests.acceptance.small import SmallCampaign
 from tests.servers.endpoint import give_token, running_endpoint
 
@@ -274,5 +275,5 @@ def test_without_its_libraries_it_says_what_to_install(campaign: SmallCampaign, 
         check=False,
     )
     assert done.returncode == 2
-    assert 'pip install "petition[serve]"' in done.stderr.decode()
+    assert how_to_install("serve") in done.stderr.decode()
     assert "Internal error" not in done.stderr.decode()

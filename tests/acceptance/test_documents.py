@@ -14,6 +14,7 @@ In a document
 A page is one shell, which begins in an empty folder; $EXAMPLE is the repository's own campaign.
 """
 
+import ast
 import json
 import re
 import shlex
@@ -274,6 +275,23 @@ def test_every_variable_of_the_environment_is_named():
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "petition").rglob("*.py"))
     known = set(re.findall(r"PETITION_[A-Z_]*[A-Z](?![A-Z_])", source))
     assert [name for name in known if f"`{name}`" not in PAGES["docs/settings.md"]] == []
+
+
+def test_what_the_program_says_names_pages_that_it_can_show():
+    """A wheel has no folder docs/ to look into: `petition help PAGE.md` shows a page."""
+    said = []
+    for path in (ROOT / "petition").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        texts = (node for node in nodes if isinstance(node, ast.Constant))
+        said += [str(node.value) for node in texts if id(node) not in docstrings]
+    for path in (ROOT / "petition").rglob("*.toml"):
+        lines = path.read_text("utf-8").splitlines()
+        said += [line for line in lines if not line.startswith("#")]
+    assert [text for text in said if "docs/" in text and ".md" in text] == []
+    named = {page for text in said for page in re.findall(r"petition help ([\w-]+\.md)", text)}
+    assert named
+    assert [page for page in named if f"docs/{page}" not in PAGES] == []
 
 
 # ---- the documents themselves

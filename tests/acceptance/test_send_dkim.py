@@ -8,7 +8,8 @@ import dkim
 import pytest
 
 from petition.credentials import Secret
-from petition.smtp.dkim import WANTS_DKIM, public_record
+from petition.extras import how_to_install
+from petition.smtp.dkim import public_record
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
@@ -106,7 +107,7 @@ def test_a_missing_extra_is_told_in_one_sentence(signing):
         capture_output=True,
         check=False,
     )
-    assert f"a part that is not installed. {WANTS_DKIM}" in done.stdout.decode()
+    assert f"a part that is not installed. {how_to_install('dkim')}" in done.stdout.decode()
 
 
 def test_the_key_stands_nowhere_but_in_its_file(signing, key):

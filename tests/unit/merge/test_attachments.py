@@ -18,6 +18,7 @@ from PIL import Image
 
 from petition.checks.letter import heavy_pictures
 from petition.errors import Level, MergeRefused
+from petition.extras import how_to_install
 from petition.identity import Signer
 from petition.merge import attachments
 from petition.merge.attachments import OWN_FILES
@@ -517,7 +518,7 @@ def test_without_pillow_the_letter_says_what_to_install(letter, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert not letter.problems(body="![x](a.jpg) ![x](a.jpg){width=450}")
     (problem,) = letter.problems(body="![x](a.jpg){width=200}")
-    assert problem.hint == 'pip install "petition[pictures]"'
+    assert problem.hint == how_to_install("pictures")
 
 
 def test_a_heavy_picture_is_warned_of(letter):

@@ -17,6 +17,7 @@ from pypdf import PdfReader
 
 from petition.campaign.people import Person
 from petition.errors import MergeRefused
+from petition.extras import how_to_install
 from petition.identity import Signer
 from petition.merge.attachments import OWN_FILES
 from petition.merge.document import Frozen
@@ -367,10 +368,10 @@ def test_without_typst_the_letter_says_what_to_install(enclosing, monkeypatch):
     monkeypatch.setitem(sys.modules, "typst", None)
     (problem,) = enclosing.problems("letter.pdf")
     assert problem.file == "letters/open-letter.md"
-    assert problem.hint == 'pip install "petition[pdf]"'
+    assert problem.hint == how_to_install("pdf")
     with pytest.raises(MergeRefused) as refused:
         enclosing.merger().typeset(person_of())
-    assert refused.value.problem.hint == 'pip install "petition[pdf]"'
+    assert refused.value.problem.hint == how_to_install("pdf")
     assert tree(read(enclosing.merged().data))  # all else works
 
 
