@@ -31,7 +31,7 @@ settings.load_profile("moderate")
 # Most tests wait for a disk that keeps what they write, and need none: where there is enough memory
 # for it, their files are there.
 _MEMORY = Path("/dev/shm")
-if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
+if sys.platform == "linux" and "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
     _there = os.statvfs(_MEMORY)
     if _there.f_bavail * _there.f_frsize > 2 * 2**30 and not _there.f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
@@ -40,7 +40,7 @@ if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
 # every process that it starts. Where we handle a signal, they begin with its default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 # Where a component may be, beside the PATH: with this Python, and where root finds programs.
@@ -48,8 +48,10 @@ _ELSEWHERE = f"{Path(sys.executable).parent}:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def _is_there(component: str) -> bool:
+    if component == "unix":  # links, pipes and permissions as there
+        return os.name == "posix"
     if component == "root":
-        return os.geteuid() == 0
+        return os.name == "posix" and os.geteuid() == 0
     if (NODE_MODULES / component).is_dir():
         return True
     return bool(shutil.which(component) or shutil.which(component, path=_ELSEWHERE))

@@ -3,14 +3,13 @@
 Each log gets a schema of its own, which costs a hundredth of a database.
 """
 
-import fcntl
 import importlib.util
 import itertools
 import os
-import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +21,10 @@ from urllib.parse import quote
 import psycopg
 
 from tests import PATIENCE, SHARED
+
+if sys.platform != "win32":  # where there is none of these, and no PostgreSQL for the tests
+    import fcntl
+    import pwd
 
 _PORT = 5432  # of the socket's name alone: it listens on no address
 _SETTINGS = ("-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=32MB")

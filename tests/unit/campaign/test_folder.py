@@ -102,6 +102,7 @@ def test_a_file_among_the_letters_that_is_no_letter(folder, file, line, what):
     assert found == ("letters/open-letter.md" if ".en." in file else file)
 
 
+@pytest.mark.component("unix")
 def test_a_name_that_is_no_text_is_shown_as_well_as_it_can_be(folder):
     (folder.root / b"letters/\xff.md".decode("utf-8", "surrogateescape")).write_text(LETTER)
     ((file, _, _),) = told(load_campaign(folder.root).problems)

@@ -95,9 +95,9 @@ SERVER = Server("a.example", 587)
 
 def test_the_log_stands_in_the_campaign_folder(load, folder):
     root = folder.root
-    assert database_of(load(), {}, root, SERVER) == f"sqlite:///{root}/petition.db"
+    assert database_of(load(), {}, root, SERVER) == f"sqlite:///{root / 'petition.db'}"
     named = load('[log]\ndatabase = "sqlite:///logs/a.db"\n')
-    assert database_of(named, {}, root, SERVER) == f"sqlite:///{root}/logs/a.db"
+    assert database_of(named, {}, root, SERVER) == f"sqlite:///{root / 'logs/a.db'}"
     absolute = load('[log]\ndatabase = "sqlite:////var/a.db"\n')
     assert database_of(absolute, {}, root, SERVER) == "sqlite:////var/a.db"
 
@@ -105,7 +105,7 @@ def test_the_log_stands_in_the_campaign_folder(load, folder):
 def test_the_environment_names_another_log_but_never_the_rehearsals(load, folder):
     environ = {"PETITION_DATABASE": "postgresql://kim:hunter2@h/letters"}
     assert database_of(load(), environ, folder.root, SERVER) == environ["PETITION_DATABASE"]
-    rehearsal = f"sqlite:///{folder.root}/rehearsal.db"
+    rehearsal = f"sqlite:///{folder.root / 'rehearsal.db'}"
     assert database_of(load(), environ, folder.root, None) == rehearsal
 
 

@@ -203,7 +203,7 @@ def test_the_content_and_not_the_name_says_what_a_file_is(
         with zipfile.ZipFile(packed, "a") as archive:
             archive.writestr("xl/Workbook.BIN", b"")
     (folder.root / "content").write_bytes(before + packed.read_bytes())
-    (folder.root / "content").rename(folder.root / name)
+    (folder.root / "content").replace(folder.root / name)
     _, (problem,) = rows_of(name, folder.root)
     assert problem.is_error
 

@@ -45,6 +45,7 @@ def test_a_name_that_is_no_path(folder, problems, name):
     assert len(problems) == 1
 
 
+@pytest.mark.component("unix")
 def test_a_folder_a_fifo_and_a_loop_are_no_files(folder, problems):
     (folder.root / "folder.csv").mkdir()
     os.mkfifo(folder.root / "fifo.csv")
@@ -54,6 +55,7 @@ def test_a_folder_a_fifo_and_a_loop_are_no_files(folder, problems):
     assert [problem.file for problem in problems] == ["folder.csv", "fifo.csv", "loop.csv"]
 
 
+@pytest.mark.component("unix")
 def test_a_link_may_not_lead_out_of_the_campaign(folder, problems, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "secret.txt"
     outside.write_text("secret")
@@ -66,11 +68,13 @@ def test_a_link_may_not_lead_out_of_the_campaign(folder, problems, tmp_path_fact
     ]
 
 
+@pytest.mark.component("unix")
 def test_a_link_within_the_campaign_is_followed(folder, problems):
     (folder.root / "link.csv").symlink_to("recipients.csv")
     assert read_text(folder.root, "link.csv", problems)
 
 
+@pytest.mark.component("unix")
 def test_a_file_that_nobody_may_read(folder):
     folder.write("a.csv", "email\n").chmod(0)
     folder.write("a.txt", "x").chmod(0)
@@ -118,6 +122,8 @@ def test_a_name_is_found_in_either_form_of_its_accents(folder, problems, there, 
 )
 def test_a_file_that_may_be_meant_is_named_with_the_line(folder, problems, there, asked):
     folder.write(there, "x")
+    if (folder.root / asked).exists():
+        pytest.skip("this disk knows no capitals")
     assert find_file(folder.root, asked, problems, "council") is None
     assert find_file(folder.root, asked, problems) is None
     of_list, other = problems
@@ -125,6 +131,7 @@ def test_a_file_that_may_be_meant_is_named_with_the_line(folder, problems, there
     assert f'"{there}"' in other.hint
 
 
+@pytest.mark.component("unix")
 def test_a_link_out_of_the_folder_is_not_followed_in_either_form(
     folder, problems, tmp_path_factory
 ):
