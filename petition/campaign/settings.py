@@ -414,7 +414,7 @@ class Settings(SettingsTable):
 TomlPath = tuple[str | int, ...]
 
 # Texts and comments, in which line breaks and brackets do not count; then those that do.
-_TOKEN = re.compile(
+TOML_TOKEN = re.compile(
     r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*'''
     r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
     re.DOTALL,
@@ -441,7 +441,7 @@ class TomlLines:
     def __init__(self, text: str = "") -> None:
         self._lines: dict[TomlPath, int] = {}
         table: TomlPath = ()
-        for line, statement in _statements(text):
+        for line, statement in statements(text):
             paths = list(_paths(parse_toml(statement)))
             if statement.startswith("["):
                 table = paths[-1]
@@ -552,11 +552,11 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise _refusal(text, str(why)) from None
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
+def statements(text: str) -> Iterator[tuple[int, str]]:
     """Each table header and each assignment, with the line that it begins in."""
     start, line, depth = 0, 1, 0
     text += "\n"
-    for token in _TOKEN.finditer(text):
+    for token in TOML_TOKEN.finditer(text):
         depth += (token["open"] is not None) - (token["close"] is not None)
         if token["end"] is None or depth > 0:
             continue

@@ -18,8 +18,8 @@ from petition.checks import campaign as campaign_checks
 from petition.checks.campaign import Examined, examine, in_order
 from petition.checks.letter import is_live, unchanged
 from petition.cli import output
+from petition.cli.provider import providers
 from petition.cli.send_plan import fallback_lines
-from petition.cli.setup import providers
 from petition.cli.workspace import Json, Workspace
 from petition.credentials import SecretSource
 from petition.errors import (

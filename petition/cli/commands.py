@@ -21,6 +21,11 @@ GROUPS = {
             "Start a campaign: a small one that works at once, to be changed.",
             ("init clean-water", "init clean-water --provider gmail"),
         ),
+        "provider": Listed(
+            "provider",
+            "Set up a campaign for Gmail, Microsoft 365 or another provider.",
+            ("provider", "provider gmail"),
+        ),
         "trust": Listed(
             "setup",
             "Confirm the commands and servers that a folder asks for.",
@@ -157,5 +162,5 @@ COMMANDS = {name: one for group in GROUPS.values() for name, one in group.items(
 
 # What `petition --help` shows: with these an organiser comes to the end of a first campaign.
 FIRST = (
-    "init", "check", "preview", "login", "send", "status", "log", "inbox", "answer", "report",
+    "init", "check", "preview", "provider", "login", "send", "status", "inbox", "answer", "report",
 )  # fmt: skip

@@ -1,25 +1,20 @@
 """petition init, trust and migrate: a campaign folder, what it asks for, and where its log is."""
 
-import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import date
-from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from petition.campaign.folder import read_settings
+from petition.campaign.folder import SETTINGS_FILE, read_settings
 from petition.campaign.server import database_of
-from petition.campaign.text_file import packaged_toml
 from petition.cli import output
+from petition.cli.provider import MAIL_SERVER, find_provider, say_password
 from petition.cli.workspace import Json, ThisLog, Workspace, confirm_requests, show_requests
 from petition.database_url import AddressUnreadable, check_log_address, without_ambient_secrets
 from petition.errors import LogForked, UsageError
@@ -29,8 +24,6 @@ from petition.outbox.transfer import take_back, transfer
 from petition.trust import confirm, requests, revoke, unconfirmed
 from petition.user_state import UserStateUnusable
 
-_SETTINGS = "petition.toml"
-_MAIL_SERVER = "# The mail server."  # where the last part of the starter's petition.toml begins
 _LOOK = "petition preview open-letter   one letter, as it would arrive"
 _AFTER_TAKEOVER = (
     "petition check                 what is still to be fixed",
@@ -72,10 +65,10 @@ def init(
     starter = {name: file.read_bytes() for name, file in _files(files("petition") / "starter")}
     chosen = find_provider(provider) if provider is not None else None
     if chosen:
-        kept, mark, _ = starter[_SETTINGS].decode().partition(_MAIL_SERVER)
+        kept, mark, _ = starter[SETTINGS_FILE].decode().partition(MAIL_SERVER)
         if not mark:
-            raise AssertionError(_MAIL_SERVER)
-        starter[_SETTINGS] = (kept + chosen.as_settings()).encode()
+            raise AssertionError(MAIL_SERVER)
+        starter[SETTINGS_FILE] = (kept + chosen.as_settings(chosen.tables())).encode()
     _write(target, starter, f"Created a campaign in {target.absolute()}:")
     if chosen is None:
         _say_next(
@@ -88,10 +81,9 @@ def init(
             confirm(requests(settings, {}, target), target)
     _say_next(folder, _LOOK, "petition check                 what to fix before it can be sent")
     output.say(f"Letters will go through {chosen.title}. Edit petition.toml:")
-    for one in ("[sender] from and reply_to: your own addresses", *chosen.fill_in):
+    for one in ("[sender] from and reply_to: your own addresses", *chosen.to_fill_in):
         output.say(f"  {one}")
-    if "username" in chosen.smtp and "auth" not in chosen.smtp:
-        output.say("Put the password in PETITION_SMTP_PASSWORD, or set a password_command.")
+    say_password(chosen)
     output.say("Without [smtp], petition send is a rehearsal.")
 
 
@@ -243,56 +235,3 @@ def _is_same(one: str, other: str) -> bool:
     if file and other_file:
         return file.resolve() == other_file.resolve()
     return one in {other, without_ambient_secrets(other)}
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A mail provider, what its settings are and what is known of its limits."""
-
-    name: str
-    title: str
-    other_names: list[str]
-    notes: list[str]
-    fill_in: list[str]  # each "what: with what"
-    source: str
-    checked: date
-    smtp: dict[str, Any]
-    oauth: dict[str, Any] = field(default_factory=dict)
-    pace: dict[str, Any] = field(default_factory=dict)
-
-    def as_settings(self) -> str:
-        """The end of a petition.toml: [smtp] and [pace], with comments."""
-        lines = [f"# {self.title}. No password belongs here: see petition help providers.md."]
-        lines += [f"# Fill in {one}." for one in self.fill_in]
-        lines += ["[smtp]", *_keys(self.smtp), ""]
-        lines += ["[oauth]", *_keys(self.oauth), ""] if self.oauth else []
-        lines += [f"# {note}" for note in self.notes]
-        lines += [f"# As of {self.checked}: {self.source}", "[pace]", *_keys(self.pace)]
-        return "\n".join(lines) + "\n"
-
-
-def _keys(table: dict[str, Any]) -> list[str]:
-    # A JSON string of ASCII is a TOML string, too.
-    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-
-
-def providers() -> dict[str, Provider]:
-    """All providers, by name."""
-    return {name: Provider(name, **one) for name, one in packaged_toml("providers.toml").items()}
-
-
-def find_provider(text: str) -> Provider:
-    """The provider of a name."""
-    known = providers()
-    names = {
-        name.replace("-", ""): each
-        for each in known.values()
-        for name in (each.name, *each.other_names)
-    }
-    asked = re.sub(r"[\s_-]", "", text.lower())
-    if asked in names:
-        return names[asked]
-    near = get_close_matches(asked, names, n=1)
-    meant = f"Did you mean {names[near[0]].name}? " if near else ""
-    hint = f"{meant}Known: {', '.join(known)}. For another server, write [smtp] by hand"
-    raise UsageError(f'there is no provider "{text}"', hint)

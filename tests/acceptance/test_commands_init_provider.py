@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.cli.setup import find_provider, providers
+from petition.cli.provider import find_provider, providers
 from tests.acceptance.small import SmallCampaign
 
 PAGE = (Path(__file__).parents[2] / "docs/providers.md").read_text(encoding="utf-8")
