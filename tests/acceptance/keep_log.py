@@ -1,22 +1,28 @@
-"""Makes the campaign that the tests keep of a release: `python -m tests.acceptance.keep_log`.
+"""Makes the campaigns that the tests keep of a release: `python -m tests.acceptance.keep_log`.
 
 The program of this tree sends the example letter, gets into all kinds of trouble and is killed half
-way. tests/samples/logs/VERSION has the folder, the log as SQL, and how the letters that wait would
-go out, all as this version left them. It is made once a release, and never again.
+way, once with a log in a file and once in PostgreSQL. tests/samples/logs/VERSION.DATABASE has the
+folder, the log as SQL, and how the letters that wait would go out, all as this version left them.
+It is made once a release, and never again.
 """
 
+import os
+import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from email import message_from_bytes
 from pathlib import Path
 
 import petition
+from tests import SHARED
 from tests.acceptance.returning import DSN
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import Gate, counting_server
+from tests.servers.postgres import BINARIES, running_postgres
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "tests" / "samples" / "logs"
@@ -33,6 +39,7 @@ REPLIES = {
 ATTEMPTED = ("kim", "hartwell", "ormanova", "vorontsov", "weissenfels", "odowd")
 KILLED = "ilyinskaya"
 WITHDRAWN, SUPPRESSED = "secretariat", "abenov"
+SCHEMA = "kept_log"
 WAITING = ("zhumabek", "sabirov", "bekzhan")
 
 
@@ -102,25 +109,50 @@ def arrive(campaign: SmallCampaign, bounced: bytes, answered: bytes) -> None:
     campaign.write("answers/new/1443431568.2.host", answer)
 
 
-def keep(campaign: SmallCampaign, folder: Path) -> None:
-    """Write the campaign where it stays, with its log as SQL; changes nothing in the campaign."""
-    with sqlite3.connect(campaign.root / "petition.db") as log:
-        lines = "\n".join(log.iterdump())
-    log.close()
-    shutil.copytree(campaign.root, folder, ignore=shutil.ignore_patterns("*.db*", "tmp", "cur"))
-    (folder / "petition.sql").write_text(f"{lines}\n", encoding="utf-8")
+def of_sqlite(path: Path) -> str:
+    """A log as the statements that make it."""
+    log = sqlite3.connect(path)
+    try:
+        return "\n".join(log.iterdump())
+    finally:
+        log.close()
 
 
-def main() -> None:
-    folder = LOGS / petition.__version__
+def of_postgres(url: str) -> str:
+    """The same, for a schema of any name."""
+    assert BINARIES
+    what = ("--inserts", "--no-owner", "--no-privileges", f"--schema={SCHEMA}")
+    dump = [BINARIES / "pg_dump", *what, url.partition("&options")[0]]
+    said = subprocess.run(dump, capture_output=True, check=True, text=True).stdout
+    # No value has an end of line in it: JSON and bytes are written without.
+    not_of_the_log = r"^(SET|CREATE SCHEMA|SELECT pg_catalog.set_config|--|\\|$).*\n"
+    return re.sub(not_of_the_log, "", said.replace(f"{SCHEMA}.", ""), flags=re.MULTILINE)
+
+
+def keep(folder: Path, url: str = "") -> None:
+    """Play a campaign, and write it where it stays."""
     if folder.exists():
         sys.exit(f"{folder} is there already: what a release left is never changed.")
     with tempfile.TemporaryDirectory() as place:
         campaign = SmallCampaign(Path(place) / "campaign", {"XDG_STATE_HOME": f"{place}/state"})
+        campaign.env |= {"PETITION_DATABASE": url} if url else {}
         campaign.root.mkdir()
         play(campaign)
-        keep(campaign, folder)
+        dump = of_postgres(url) if url else of_sqlite(campaign.root / "petition.db")
+        left_out = shutil.ignore_patterns("*.db*", "tmp", "cur")
+        shutil.copytree(campaign.root, folder, ignore=left_out)
+    (folder / "petition.sql").write_text(f"{dump.strip()}\n", encoding="utf-8")
     print(f"Kept in {folder}.")  # noqa: T201 (a program)
+
+
+def main() -> None:
+    keep(LOGS / f"{petition.__version__}.sqlite")
+    with tempfile.TemporaryDirectory() as shared:
+        os.environ[SHARED] = shared  # where the data of a new server are made
+        Path(shared).chmod(0o755)
+        with running_postgres() as server:
+            server.run(f"CREATE SCHEMA {SCHEMA}")
+            keep(LOGS / f"{petition.__version__}.postgresql", server.url(SCHEMA))
 
 
 if __name__ == "__main__":
