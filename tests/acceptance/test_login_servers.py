@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import PATIENCE
-from tests.acceptance.returning import Returns
+from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.authority import Authority
 from tests.servers.imap_server import USER, Dovecot, running_dovecot
@@ -62,8 +62,9 @@ def asking(provider: OAuthServer) -> Iterator[Path]:
 
 def log_in(campaign: SmallCampaign, provider: OAuthServer, table: str) -> str:
     """On another device, which needs no browser."""
+    before = len(provider.devices)
     run = campaign.begin("login", table, "--device", out=subprocess.PIPE)
-    while not provider.devices:
+    while len(provider.devices) == before:
         assert run.poll() is None, run.communicate()
         time.sleep(0.01)
     code = [one["user_code"] for one in provider.devices.values()][-1]
@@ -169,3 +170,22 @@ def test_letters_go_through_a_real_submission_server(
         assert "535 5.7.8" in said
         assert "token status" in said
         provider.whose = whose  # type: ignore[method-assign]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", ["xoauth2"], indirect=True)
+def test_a_watch_says_how_to_log_in_again_and_goes_on_after_it(
+    returns: Returns, provider: OAuthServer, dovecot: Dovecot
+):
+    campaign = returns.campaign
+    log_in(campaign, provider, "inbox")
+    with watching(campaign) as watch:
+        assert "Number" in watch.words()
+        provider.revoke()
+        dovecot.kick()
+        while "Run petition login inbox" not in watch.told():
+            pass
+        log_in(campaign, provider, "inbox")
+        dovecot.deliver("2.a", returns.reply("p2", "Later.").encode())
+        assert watch.words() == "Later."
+        assert watch.interrupt(PATIENCE) == 130

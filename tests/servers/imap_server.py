@@ -111,6 +111,11 @@ class Dovecot(Mailbox):
         """The certificate that signed the server's."""
         return self.root / "keys" / "authority.pem"
 
+    def kick(self) -> None:
+        """Close all connections."""
+        doveadm = ["doveadm", "-c", str(self.root / "dovecot.conf"), "kick", "*"]
+        subprocess.run(doveadm, check=True, capture_output=True)
+
     def plain_url(self, host: str) -> str:
         """The mailbox where TLS does not begin at once, by a name of this machine."""
         return _url("imap", host, self.plain_port)
