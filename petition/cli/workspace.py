@@ -239,10 +239,16 @@ class Workspace:
     def _no_log(self) -> UsageError:
         here = f"no {self.log_file.name} here" if self.log_file else f"no log in {self.log_name}"
         what, hint = "nothing has been sent yet", f"There is {here}"
-        if not self.is_rehearsal and read_sent(self.root):
-            what = f"letters went out, as {SENT_FILE} says, from a log that is not here"
-            hint = f"{hint}: get it from whoever sent them"
+        if elsewhere := self._elsewhere:
+            what, hint = f"{what} from here", f"{hint}. {elsewhere}"
         return UsageError(what, hint)
+
+    @property
+    def _elsewhere(self) -> str:
+        """Where there is no log: that letters went out all the same."""
+        if self.is_rehearsal or not read_sent(self.root):
+            return ""
+        return f"Letters went out, says {SENT_FILE}: get their log from whoever sent them"
 
     @property
     def doubt(self) -> Doubt | None:
@@ -282,6 +288,8 @@ class Workspace:
 
     def say_which(self) -> None:
         """Name the log, and say so if it is that of a rehearsal."""
+        if not self.has_log(self.url) and (elsewhere := self._elsewhere):
+            output.say(f"{elsewhere}.", "yellow")
         output.say(f"Log: {self.log_name}", "dim")
         self.say_rehearsal()
 
