@@ -36,6 +36,7 @@ _RESOLVED = {
     Reason.OPTED_OUT: "not queued again: opted out.",
     Reason.NO_MAILBOX: "not queued again: the mailbox does not exist.",
     Reason.COMPLAINED: "not queued again: they reported an earlier letter as spam.",
+    Reason.HELD: "not queued again: they may want to leave.",
     Reason.REPLACED: "not queued again: replaced by a newer revision.",
 }
 
