@@ -66,7 +66,10 @@ LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
 
 _CONFIRMED = ("From", "To", "Cc", "Subject")
-_ASK = "Ask the provider what it allows, and set a rate in [pace] below that"
+_ASK = (
+    "Ask the provider what it allows, and set a rate in [pace] below that. If it means these people,"
+    " take them out with petition withdraw"
+)
 _TRIAL = {
     Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
     Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),

@@ -303,8 +303,9 @@ def _words_for_anybody(verdict: Verdict, mailbox: str) -> str:
         return ""
     if _is_greylisting(reply):
         return ""
-    # Its words alone: a code for one mailbox, such as 5.1.1, is said of limits too.
-    cause, _ = cause_of("", reply.text)
+    # 5.1.1 is said of limits too, and ends in never writing to these people: words must say it.
+    code = reply.enhanced or ""
+    cause, _ = cause_of("" if code in _NO_MAILBOX else code, reply.text)
     domain = re.escape(mailbox.rpartition("@")[2].lower())
     words = " ".join(re.sub(rf"{_OF_ONE}|\S*{domain}\S*", " ", reply.text.lower()).split())
     return f"{reply.code} {words}" if cause in _ABOUT_ANYBODY else ""

@@ -482,6 +482,7 @@ def test_a_letter_that_is_refused_for_good_for_three_providers_ends_the_run_unch
 OF_THEM = [
     ["550 5.1.1 no such user"] * 3,
     ["452 4.2.2 mailbox full"] * 3,
+    ["550 5.1.2 Not here"] * 3,  # a code for the domain, which no limit has
     ["450 4.2.0 Greylisted, come back later"] * 3,
     ["550 Not today", "550 Nor tomorrow", "550 Not today"],
 ]
