@@ -67,8 +67,8 @@ _ALL = 1_000_000_000  # more copies than there can be; a database counts no furt
 
 _CONFIRMED = ("From", "To", "Cc", "Subject")
 _ASK = (
-    "Ask the provider what it allows, and set a rate in [pace] below that. If it means these people,"
-    " take them out with petition withdraw"
+    "Ask the provider what it allows, and set a rate in [pace] below that. If it means these"
+    " people, take them out with petition withdraw"
 )
 _TRIAL = {
     Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
