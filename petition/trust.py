@@ -135,7 +135,7 @@ def _of_server(settings: Settings, environ: Mapping[str, str], root: Path) -> It
         yield Request(Section.SERVER, "[smtp] host", server.name, effect, seal)
     if server.username is not None:
         yield from _login(Section.SERVER, source, server, environ, root)
-        if server.auth == "oauth" and not source.given(environ):
+        if server.auth == "oauth":  # even with a token in the environment: petition login uses it
             yield from _of_client(Section.SERVER, settings.oauth, server.username)
 
 
@@ -159,7 +159,7 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
         effect = f"reads this mailbox and gives its server the {source.kind}"
         yield Request(Section.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
         yield from _login(Section.INBOX, source, inbox, environ, root)
-        if inbox.auth == "oauth" and not source.given(environ):
+        if inbox.auth == "oauth":
             user = unquote(urlsplit(inbox.url).username or "")
             yield from _of_client(Section.INBOX, settings.oauth, user)
         return
@@ -177,10 +177,11 @@ def _of_client(part: Section, oauth: OAuthSettings | None, user: str) -> Iterato
         return
     key, client = "provider" if oauth.provider else "token_url", oauth.client
     use = "sending" if part is Section.SERVER else "reading"
-    effect = f"gets tokens for {use} as {user} there, for the client {client.client_id}"
-    scopes = (client.scopes["smtp"], client.scopes["inbox"])
-    urls = (client.authorize_url, client.token_url, client.device_url)
-    seal = _sealed(client.client_id, *scopes, *(url or "" for url in urls))
+    urls = (client.authorize_url, client.token_url, client.device_url or "")
+    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in urls if url))
+    effect = f"has you log in as {user}, for {use}, at {hosts}, and gets tokens there for the"
+    effect += f" client {client.client_id}"
+    seal = _sealed(client.client_id, client.scopes["smtp"], client.scopes["inbox"], *urls)
     yield Request(part, f"[oauth] {key}", oauth.provider or client.token_url, effect, seal)
 
 

@@ -34,7 +34,7 @@ from petition.errors import (
 )
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
-from petition.oauth import has_login
+from petition.oauth import find_login, has_login
 from petition.outbox.log import Log
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
 from petition.smtp.dkim import KeyRefused, load_key, public_record
@@ -343,7 +343,8 @@ def inspect(
     inspection.problems = in_order(inspection.problems)
     if online:
         with suppress(ServerMisnamed):  # reported above
-            place.allow(Section.SERVER, Section.SIGNATURE, asks=asks)
+            inbox = (Section.INBOX,) if place.settings.inbox_account else ()
+            place.allow(Section.SERVER, Section.SIGNATURE, *inbox, asks=asks)
             seen = look_online(place, inspection.sizes, inspection.recipients)
             inspection.online, inspection.is_refused = seen
     return inspection
@@ -393,10 +394,19 @@ def look_online(
     resolver = dns.Resolver(os.environ.get(dns.VARIABLE, ""))
     domain = sender.SenderDomain.of(campaign.settings, server, _key_record(place))
     found = list(sender.look_at_sender(domain, resolver))
+    lost = False
+    if account := campaign.settings.inbox_account:
+        try:
+            if find_login(account, SecretSource("inbox", "token"), os.environ):
+                what = f"the login of {account.username} for the inbox is good"
+                found.append(sender.well(account.host, what))
+        except ServerTrouble as trouble:
+            found.append(sender.wrong(account.host, trouble.what, trouble.hint))
+            lost = True
     if server is None:
         hint = "Name it in [smtp] of petition.toml"
         what = "no mail server is set that could be checked"
-        return sender.Visit([*found, sender.well(SETTINGS_FILE, what, hint)])
+        return sender.Visit([*found, sender.well(SETTINGS_FILE, what, hint)], lost)
     if campaign.settings.dkim:
         sizes = {letter: size + SIGNATURE_BYTES for letter, size in sizes.items()}
     try:
@@ -409,7 +419,7 @@ def look_online(
     if limits := _limits(server):
         pace = campaign.settings.pace
         found += sender.look_at_pace(server.name, limits, pace, server.connections, recipients)
-    return sender.Visit([*found, *seen.found], seen.is_refused)
+    return sender.Visit([*found, *seen.found], lost or seen.is_refused)
 
 
 def _key_record(place: Workspace) -> str | None:

@@ -136,7 +136,11 @@ def test_an_inbox_says_why_a_token_is_refused(
 
 def test_a_revoked_login_of_an_inbox_is_one_sentence(returns: Returns, provider: OAuthServer):
     log_in(returns.campaign, provider, "inbox")
+    online = returns.campaign.petition("check", "--online")
+    assert f"the login of {USER} for the inbox is good" in " ".join(online.out.split())
     provider.revoke()
+    online = returns.campaign.petition("check", "--online", status=4)
+    assert "Run petition login inbox" in " ".join(online.out.split())
     said = " ".join(returns.campaign.petition("inbox", status=4).err.split())
     assert "has expired or was revoked" in said
     assert "Run petition login inbox" in said

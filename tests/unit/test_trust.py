@@ -15,6 +15,12 @@ BASE = '[campaign]\ntitle = "T"\n[sender]\nfrom = "a@x.example"\n'
 SMTP = '[smtp]\nhost = "mail.x.example"\nusername = "me"\npassword_command = "show it"\n'
 INBOX = '[inbox]\nurl = "imaps://me@mail.x.example/INBOX"\npassword_command = "show it"\n'
 TOKENS = 'auth = "xoauth2"\ntoken_command = "show token"\n'
+OAUTH = (
+    '[oauth]\nclient_id = "c"\nauthorize_url = "https://a.x.example/"\n'
+    'token_url = "https://t.x.example/"\ndevice_url = "https://d.x.example/"\nscope = "mail"\n'
+)
+GOOGLE = '[oauth]\nprovider = "google"\nclient_id = "c"\n'
+BY_LOGIN = 'username = "me"\nauth = "oauth"\n'
 DKIM = '[dkim]\ndomain = "x.example"\nselector = "s"\nkey_command = "show key"\n'
 
 
@@ -40,6 +46,22 @@ def asked(root: Path, text: str, **environ: str) -> list[str]:
         ('[smtp]\nhost = "127.0.0.1"\nusername = "me"\n', {}, ["[smtp] host"]),
         (INBOX, {}, ["[inbox] url", "[inbox] password_command"]),
         (INBOX + TOKENS, {"PETITION_INBOX_TOKEN": "x"}, ["[inbox] url"]),
+        (
+            '[smtp]\nhost = "x.example"\n' + BY_LOGIN + OAUTH,
+            {},
+            ["[smtp] host", "[oauth] token_url"],
+        ),
+        (
+            '[smtp]\nhost = "x.example"\n' + BY_LOGIN + OAUTH,
+            {"PETITION_SMTP_HOST": "own.example", "PETITION_SMTP_TOKEN": "x"},
+            ["[oauth] token_url"],
+        ),
+        (
+            INBOX.replace("mail.x.example", "imap.gmail.com") + 'auth = "oauth"\n' + GOOGLE,
+            {},
+            ["[inbox] url", "[oauth] provider"],
+        ),
+        (SMTP + OAUTH, {}, ["[smtp] host", "[smtp] password_command"]),
         ('[inbox]\nurl = "maildir:answers"\n', {}, []),
         ('[inbox]\nurl = "mbox:/var/mail/kim"\n', {}, ["[inbox] url"]),
         ('[inbox]\nurl = "maildir:../Mail"\n', {}, ["[inbox] url"]),
@@ -183,3 +205,24 @@ def test_what_was_confirmed_can_be_taken_back(tmp_path: Path):
     revoke(here)
     assert now_asked(there, SMTP) == []
     assert now_asked(here, SMTP) == ["[smtp] host", "[smtp] password_command"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a.x.example", "evil.example"),
+        ("t.x.example", "evil.example"),
+        ("d.x.example", "evil.example"),
+        ('client_id = "c"', 'client_id = "d"'),
+        ('scope = "mail"', 'scope = "mail contacts"'),
+    ],
+)
+def test_where_one_would_log_in_is_shown_and_asked_for_anew(tmp_path: Path, old: str, new: str):
+    text = '[smtp]\nhost = "x.example"\n' + BY_LOGIN + OAUTH
+    now_asked(tmp_path, text)
+    assert now_asked(tmp_path, text) == []
+    settings = read_settings(tmp_path).settings
+    assert settings is not None
+    effect = requests(settings, {}, tmp_path)[-1].effect
+    assert all(host in effect for host in ("a.x.example", "t.x.example", "d.x.example"))
+    assert now_asked(tmp_path, text.replace(old, new)) == ["[oauth] token_url"]
