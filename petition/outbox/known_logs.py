@@ -236,7 +236,8 @@ class Memory:
         """The `step` before a run's first final dot; after it the run has begun."""
         with self.step(run=BEGUN, attempted=True) as advance:
             yield advance
-            self._note(Sent(campaign, letter, revision, self._id, day))
+            if not self._rehearses:
+                self._note(Sent(campaign, letter, revision, self._id, day))
         self.is_running = True
 
     def hand_out(self, campaign: str, letter: str, revision: int, day: date) -> None:
@@ -250,7 +251,7 @@ class Memory:
         self._note(sent)
 
     def _note(self, sent: Sent) -> None:
-        if self._folder and not self._rehearses:
+        if self._folder:
             self.has_noted = add_sent(self._folder, sent) or self.has_noted
 
     def end_run(self) -> None:

@@ -1,9 +1,13 @@
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from petition.database_url import without_ambient_secrets
-from petition.outbox.known_logs import BEGUN, KnownLog, _without_password
+from petition.outbox.known_logs import BEGUN, KnownLog, _without_password, doubt_of
+from petition.outbox.log import Log
+from petition.outbox.sent_file import read_sent
 
 ADDRESS = "postgresql://ann:secret@db.example:5432/letters"
 
@@ -41,3 +45,23 @@ def test_a_run_is_not_elsewhere_where_its_file_has_another_path(tmp_path: Path):
     assert known.runs_elsewhere(f"sqlite:///{second}")
     second.hardlink_to(first)  # as a disk without capitals, or one that is mounted twice, shows it
     assert not known.runs_elsewhere(f"sqlite:///{second}")
+
+
+def test_a_letter_that_was_not_queued_for_others_after_all_raises_no_doubt(
+    log_url: str, tmp_path: Path
+):
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    with Log(log_url, folder=folder) as log:
+        assert log.key
+        with suppress(LookupError), log.writing():
+            log.memory.hand_out("water", "open", 1, date(2026, 11, 30))
+            raise LookupError
+        assert [one.letter for one in read_sent(folder)] == ["open"]
+        assert doubt_of(log.database, log_url, folder) is None
+    elsewhere = f"sqlite:///{tmp_path}/another.db"
+    with Log(elsewhere) as another:
+        assert another.key
+        doubt = doubt_of(another.database, elsewhere, folder)
+        assert doubt is not None
+        assert "sent.toml:4" in doubt.what
