@@ -113,7 +113,8 @@ def of_sqlite(path: Path) -> str:
     """A log as the statements that make it."""
     log = sqlite3.connect(path)
     try:
-        return "\n".join(log.iterdump())
+        ((application,),) = log.execute("PRAGMA application_id")  # which the dump leaves out
+        return "\n".join([f"PRAGMA application_id = {application};", *log.iterdump()])
     finally:
         log.close()
 
