@@ -178,7 +178,9 @@ def _read_signatories(campaign: Campaign) -> None:
             replace(one, level=Level.WARNING) for one in found if "[people]" in one.hint
         ]
         return
-    signatories = read_signatories(campaign.root, file, campaign.problems, reading)
+    signatories = read_signatories(
+        campaign.root, file, campaign.problems, reading, agreed=campaign.settings.signatories.yes
+    )
     campaign.signatories = count_once(file, signatories, campaign.problems)
 
 

@@ -346,6 +346,12 @@ class Unsubscribe(SettingsTable):
     mailto: kinds.Mailto | None = None
 
 
+class SignatorySettings(SettingsTable):
+    """[signatories]: how the answers in the signatories file are read."""
+
+    yes: tuple[kinds.OneLine, ...] = ()
+
+
 class LogSettings(SettingsTable):
     """[log]: where the delivery log is kept."""
 
@@ -372,6 +378,7 @@ class Settings(SettingsTable):
     events: dict[str, EventSettings] = Field(default_factory=dict)
     inbox: Inbox | None = None
     unsubscribe: Unsubscribe | None = None
+    signatories: SignatorySettings = Field(default_factory=SignatorySettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @field_validator("smtp", "inbox")

@@ -1,5 +1,6 @@
 """Signatories: who signs, whether the name may be shown, and who signed twice."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -10,7 +11,8 @@ from typing import Any, Literal
 from petition.address import clean_name, folded, parse_address
 from petition.campaign.csv_file import AS_IT_IS, Reading
 from petition.campaign.names import folded_name, quoted
-from petition.campaign.tables import TableRow, open_table, yes_or_no
+from petition.campaign.tables import Table, TableRow, open_table, yes_or_no
+from petition.campaign.text_file import packaged_toml
 from petition.errors import AddressRefused, Level, PetitionError, Problem
 
 SignatoryKind = Literal["individual", "organisation"]
@@ -56,47 +58,146 @@ class Signatory:
 _STAND_IN = Signatory(line=1, **{**_SILENT, "name": "stand-in", "publish": True})
 
 
+_FORMS = packaged_toml("campaign/signatory_forms.toml")
+# With a time behind it or not, as forms write it.
+_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?=$|[T ,])")
+_SHORT_DATE = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d\d)(?=$|[T ,])")
+
+
 class _Unclear(PetitionError):
     """A cell cannot be understood."""
 
 
 def read_signatories(
-    root: Path, file: str, problems: list[Problem], reading: Reading = AS_IT_IS
+    root: Path,
+    file: str,
+    problems: list[Problem],
+    reading: Reading = AS_IT_IS,
+    *,
+    agreed: Iterable[str] = (),
 ) -> tuple[Signatory, ...]:
-    """The signatories whose rows are right, in the order of the file."""
+    """The signatories whose rows are right, in the order of the file.
+
+    `agreed` are the answers that mean yes in this file, beside those that everybody knows.
+    """
     table = open_table(root, file, problems, reading)
     if table is None:
         return (_STAND_IN,)
-    if not set(_NAMED_BY).intersection(table.columns):
+    form = SignatureForm(table, agreed)
+    if not set(_NAMED_BY).intersection(form.columns):
         problems.append(table.without_column("name", "names"))
         return (_STAND_IN,)
+    problems += form.problems
     before = len(problems)
-    found = tuple(_right_ones(file, chain.from_iterable(table.blocks()), problems))
+    found = tuple(_right_ones(file, form, problems))
     return found if found or len(problems) == before else (_STAND_IN,)
 
 
-def _right_ones(
-    file: str, rows: Iterator[TableRow], problems: list[Problem]
-) -> Iterator[Signatory]:
-    for row in rows:
+class SignatureForm:
+    """A file of signatories, perhaps the export of a form: which of its columns mean what."""
+
+    def __init__(self, table: Table, agreed: Iterable[str] = ()) -> None:
+        self._table = table
+        self._agreed = {_plain(answer) for answer in agreed}
+        self.problems: list[Problem] = []
+        used = self._used_columns()
+        found = {
+            ours: next((one for one in theirs if one in table.columns), "")
+            for ours, theirs in _FORMS["columns"].items()
+            if ours not in used
+        }
+        self._taken = {ours: theirs for ours, theirs in found.items() if theirs}
+        self.columns = (*table.columns, *self._taken)
+        self._day_first = self._order_of_days()
+        if self._taken:
+            self._tell_taken()
+
+    def rows(self) -> Iterator[TableRow]:
+        """All rows, with our columns in place of theirs."""
+        for row in chain.from_iterable(self._table.blocks()):
+            for ours, theirs in self._taken.items() if not row.fault else ():
+                row.cells[ours] = row.cells[theirs]
+            yield row
+
+    def place_of(self, column: str) -> int:
+        """Where the cells of one of our columns are in the file."""
+        return self._table.columns.index(self._taken.get(column, column))
+
+    def says(self, cell: str) -> bool | None:
+        """Whether an answer is a yes; None: it is unclear."""
+        return True if _plain(cell) in self._agreed else yes_or_no(cell)
+
+    def day(self, cell: str) -> date:
+        """The day of a date or of a time stamp; ValueError if it is none."""
+        if found := _DATE.match(cell):
+            return date(*map(int, found.groups()))
+        found = _SHORT_DATE.match(cell)
+        if not found or (found[2] != "." and self._day_first is None):
+            raise ValueError(cell)
+        one, other, year = int(found[1]), int(found[3]), int(found[4])
+        day, month = (one, other) if found[2] == "." or self._day_first else (other, one)
+        return date(year + 2000 if year < 100 else year, month, day)
+
+    def _used_columns(self) -> set[str]:
+        """Our columns that hold something: Microsoft Forms writes names that it does not know."""
+        used = set[str]()
+        wanted = set(_FORMS["columns"]).intersection(self._table.columns)
+        for row in chain.from_iterable(self._table.blocks()):
+            for column in wanted - used if not row.fault else ():
+                if row.cells[column] and _plain(row.cells[column]) not in _FORMS["nobody"]:
+                    used.add(column)
+            if wanted == used:
+                break
+        return used
+
+    def _order_of_days(self) -> bool | None:
+        """Whether days come before months in "3/4/2026"; None if no row tells."""
+        column = self._taken.get("signed_on", "signed_on")
+        if column not in self._table.columns:
+            return None
+        firsts = set[bool]()
+        for row in chain.from_iterable(self._table.blocks()):
+            found = None if row.fault else _SHORT_DATE.match(row.cells[column])
+            if found and found[2] != ".":
+                firsts |= {is_day for is_day, at in ((True, 1), (False, 3)) if int(found[at]) > 12}
+        return firsts.pop() if len(firsts) == 1 else None
+
+    def _tell_taken(self) -> None:
+        table = self._table
+        words = ", ".join(
+            f"{quoted(table.headings[table.columns.index(theirs)])} as {ours}"
+            for ours, theirs in self._taken.items()
+        )
+        hint = "If that is wrong, give the columns the names on the right"
+        what = f"columns are read by their headings: {words}"
+        self.problems.append(Problem(table.file, table.header_line, what, hint, Level.NOTE))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _right_ones(file: str, form: SignatureForm, problems: list[Problem]) -> Iterator[Signatory]:
+    for row in form.rows():
         if row.fault:
             problems.append(row.fault)
             continue
         values: dict[str, Any] = {}
         faults: list[Problem] = []
-        for at, (column, cell) in enumerate(row.cells.items()):
+        for column, cell in row.cells.items():
             try:
-                values |= _value(column, cell)
+                values |= _value(column, cell, form)
             except _Unclear as why:
+                at = form.place_of(column)
                 faults.append(Problem(file, row.line, why.what, why.hint, mark=at))
             except AddressRefused as why:
-                values[column] = cell
+                values[column], at = cell, form.place_of(column)
                 what = f"{column}: {why.what}" if column == "email" else why.what
                 faults.append(Problem(file, row.line, what, why.hint, mark=at))
         parts = (values.pop("first_name", ""), values.get("last_name", ""))
         values["name"] = values.get("name") or " ".join(filter(None, parts))
         if not values["name"]:
-            at = next(at for at, column in enumerate(row.cells) if column in _NAMED_BY)
+            at = next(form.place_of(column) for column in row.cells if column in _NAMED_BY)
             what, hint = "this signatory has no name", "Write one or delete the row"
             faults.append(Problem(file, row.line, what, hint, mark=at))
         problems.extend(faults)
@@ -104,7 +205,7 @@ def _right_ones(
             yield Signatory(line=row.line, **{**_SILENT, **values})
 
 
-def _value(column: str, cell: str) -> dict[str, Any]:
+def _value(column: str, cell: str, form: SignatureForm) -> dict[str, Any]:
     """What a cell says of the signatory."""
     value: Any
     if column in (*_NAMES, *_NAME_PARTS):
@@ -115,11 +216,12 @@ def _value(column: str, cell: str) -> dict[str, Any]:
         if (value := _KINDS.get(cell.lower())) is None:
             raise _Unclear(f"kind is {quoted(cell)}", 'Write "individual" or "organisation"')
     elif column in _ANSWERS:
-        if (value := yes_or_no(cell)) is None:
-            raise _Unclear(f"{column} is {quoted(cell)}", 'Write "yes" or "no"')
+        if (value := form.says(cell)) is None:
+            hint = 'Write "yes" or "no", or say in [signatories] yes which answers mean yes'
+            raise _Unclear(f"{column} is {quoted(cell)}", hint)
     elif column == "signed_on":
         try:
-            value = date.fromisoformat(cell) if cell else None
+            value = form.day(cell) if cell else None
         except ValueError:
             hint = 'Write the day as "2015-09-28"'
             raise _Unclear(f"signed_on is {quoted(cell)}", hint) from None

@@ -69,9 +69,9 @@ def test_an_unclear_row_is_told_and_the_others_are_read(folder, problems, row, w
 
 
 def test_an_unclear_day_and_a_missing_column(folder, problems):
-    read(folder, "name,signed_on\nKim,1.9.2015\n", problems)
+    read(folder, "name,signed_on\nKim,9/1/2015\n", problems)
     read(folder, "signatory\nKim\n", problems)
     assert [(problem.line, Said(problem.what)) for problem in problems] == [
-        (2, 'signed_on is "1.9.2015"'),
+        (2, 'signed_on is "9/1/2015"'),
         (1, 'has no column "name"'),
     ]
