@@ -18,6 +18,7 @@ A refusal by a server is not an exception but a `smtp.replies.Verdict`; an excep
 we could not do our part.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -111,11 +112,16 @@ def listed(first: Iterable[object], total: int) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
+_COMMAND_LAST = re.compile(r": petition [^.;,]*\Z")
+
+
 def sentence(text: str) -> str:
     """A sentence with its full stop or question mark."""
     if text.startswith("Did you mean ") and "?" not in text:
         return f"{text}?"
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    # A command at the end, as in "Next: petition check", is to be copied as it is.
+    is_ended = text.endswith((".", "?", "!")) or _COMMAND_LAST.search(text)
+    return text if is_ended else f"{text}."
 
 
 class PetitionError(Exception):

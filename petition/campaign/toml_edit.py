@@ -57,8 +57,9 @@ def _assigned(line: str, value: object) -> str:
     before, _, rest = line.partition("=")
     comments = (one.start() for one in TOML_TOKEN.finditer(rest) if one.group().startswith("#"))
     at = next(comments, len(rest))
-    blanks = rest[len(rest[:at].rstrip()) :]
-    return f"{before}= {as_value(value)}{blanks}"
+    old = rest[:at].strip()
+    begin = rest.find(old)
+    return f"{before}={rest[:begin]}{as_value(value)}{rest[begin + len(old) :]}"
 
 
 def _assignments(keys: Mapping[str, object]) -> list[str]:

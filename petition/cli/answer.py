@@ -31,15 +31,15 @@ _QUOTED = 300  # characters of what somebody said; --json has all of it
 _UNMATCHED_SHOWN = 200
 
 _CELLS = {
-    Status.NONE: ("·", "dim"),
-    Status.UNCLASSIFIED: ("??", "bold reverse yellow"),
+    Status.NONE: ("·", ""),
+    Status.UNCLASSIFIED: ("??", output.CARE),
     Status.ACKNOWLEDGED: ("ack", ""),
-    Status.STALLED: ("stall", "yellow"),
+    Status.STALLED: ("stall", output.CARE),
     Status.CLARIFICATION: ("asks", ""),
-    Status.MEETING: ("meet", "green"),
-    Status.REFUSED: ("no", "red"),
-    Status.PARTIAL: ("part", "green"),
-    Status.MET: ("met", "bold green"),
+    Status.MEETING: ("meet", output.GOOD),
+    Status.REFUSED: ("no", output.BAD),
+    Status.PARTIAL: ("part", output.GOOD),
+    Status.MET: ("met", output.GOOD),
     Status.WITHDRAWN: ("wdrn", ""),
 }
 _WORDS = {status: word for status, (word, _) in _CELLS.items()}
@@ -276,7 +276,7 @@ def _show(found: Ledger) -> None:
         output.say("")
         used = {cell for demands in _fitting(found) for cell in _show_matrix(found, demands)}
         for line in _in_lines(_legend(found, used)):
-            output.say(line, "dim")
+            output.say(line)
     _say_pending(found)
     _say_stalls(found)
 
@@ -377,10 +377,10 @@ def _say_pending(found: Ledger) -> None:
     if not pending:
         return
     output.say("")
-    output.say("To be classified (petition answer asks about each):", "bold yellow")
+    output.say("To be classified (petition answer asks about each):", output.CARE)
     for entry, answer in pending:
         output.say(f"  {_said(entry, answer)}")
-        output.say(f"    {command_for(entry, answer)}", "cyan")
+        output.say(f"    {command_for(entry, answer)}", "bold")
     output.say(f"STATUS is one of {_CLASSES}.")
 
 

@@ -324,6 +324,6 @@ def _say(file: str, found: Finding) -> None:
     who = " ".join(output.clean(one) for one in (found.recipient, found.status) if one)
     if who:
         output.say(f"    {who}")
-    output.say(f"    {output.clean(found.reason.removeprefix('set aside: '))}", "dim")
+    output.say(f"    {output.clean(found.reason.removeprefix('set aside: '))}")
     if found.may_leave:
         output.say("    It may ask for no more letters: a person must decide.")

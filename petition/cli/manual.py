@@ -363,4 +363,6 @@ def _say_stopped(place: Workspace, taken: Withdrawn) -> None:
 def _say_which(place: Workspace) -> None:
     place.say_which()
     if place.is_rehearsal:
-        output.say("A real send has its own log, in which nobody is suppressed by this.", "yellow")
+        output.say(
+            "A real send has its own log, in which nobody is suppressed by this.", output.CARE
+        )

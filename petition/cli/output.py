@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from petition.address import UNSEEN
 from petition.cli.excerpts import Excerpt, Excerpts
@@ -44,6 +44,31 @@ if TYPE_CHECKING:
 
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
 _NARROWEST = 20  # columns that a cut column has at the least
+
+# Colours of the 256 that are read on a light terminal and on a dark one: 3.9:1 or more on white and
+# on black, where 4.6:1 is the most that one colour can have on both. None is faint, and what went
+# wrong is bold too.
+GOOD, BAD, CARE, NOTE = "good", "bad", "care", "note"
+THEME = Theme(
+    {
+        GOOD: "color(28)",
+        BAD: "bold color(196)",
+        CARE: "bold color(130)",
+        NOTE: "color(31)",
+    }
+)
+STATE_STYLES = {"sent": GOOD, "failed": BAD, "bounced": BAD, "uncertain": CARE}
+
+# A command in a sentence: its options, placeholders, quoted texts, names with a mark inside, and
+# the letter behind it, unless that is a word of the sentence.
+_COMMAND = re.compile(
+    r"""petition\ [a-z]+
+    (?:\ (?!(?:and|are|as|asks|can|does|for|has|if|in|is|it|lists?|on|once|or|runs?|says|shows?
+        |then|there|they|to|will|with|would)\b)[\w-]+)?
+    (?:\ (?:--?[a-z][\w-]*|[A-Z]+(?:\.\.\.)?|\||"[^"]*"|'[^']*'|\w[^\s]*[-.@/:][^\s]*))*""",
+    re.VERBOSE,
+)
+_GLUE = "\ue000"  # in place of a blank that is not to be a line's end
 
 _UNSEEN_BUT_LF = re.compile(f"(?!\n){UNSEEN.pattern}")
 _LINES_NAMED = 5  # of problems that many rows have
@@ -134,10 +159,10 @@ def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
     for problem in gathered(found):
         line = harmless("").append(f"{clean(problem.place)}: ", "bold")
         if not problem.is_error:
-            style = "yellow" if problem.level is Level.WARNING else "cyan"
+            style = CARE if problem.level is Level.WARNING else NOTE
             line.append(f"{problem.level}: ", style)
         line.append(f"{sentence(clean(problem.what))} ")
-        _print(console, line.append(sentence(clean(problem.hint)), "dim"))
+        _print(console, line.append(sentence(clean(problem.hint))))
         if excerpts and (excerpt := excerpts.of(problem)):
             _print(console, _excerpt_text(excerpt, console.width))
 
@@ -180,12 +205,15 @@ def _ranges(lines: list[int]) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Show headings with what belongs to each."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for heading, text in pairs:
-        grid.add_row(harmless(heading), harmless(text))
-    _print_grid(grid)
+    told = [(clean(heading), text) for heading, text in pairs]
+    indent = 2 + max((cell_len(heading) for heading, _ in told), default=0)
+    for heading, text in told:
+        before = harmless("").append(heading.ljust(indent), "bold")
+        for line in _wrapped(harmless(text), width() - indent):
+            whole = before + line
+            whole.rstrip()
+            _out().print(whole, soft_wrap=True)
+            before = harmless(" " * indent)
 
 
 def table(
@@ -249,10 +277,10 @@ def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> i
 def letter(headers: Iterable[tuple[str, str]], text: str, attached: Sequence[str]) -> None:
     """Show a letter as a person reads it; on a terminal its merge fields are highlighted."""
     for name, value in headers:
-        _print(_out(), harmless("").append(f"{clean(name)}: ", "dim").append_text(_marked(value)))
+        _print(_out(), harmless("").append(f"{clean(name)}: ", "bold").append_text(_marked(value)))
     if attached:
         names = ", ".join(clean(name) for name in attached)
-        _print(_out(), harmless("").append("Attached: ", "dim").append(names))
+        _print(_out(), harmless("").append("Attached: ", "bold").append(names))
     _print(_out(), harmless(""))
     for line in _marked(text.rstrip("\n")).split("\n", allow_blank=True):
         _print_indented(line)
@@ -277,7 +305,7 @@ def clear() -> None:
 
 def difference(lines: Iterable[str]) -> None:
     """Show a unified diff."""
-    styles = {"+": "green", "-": "red", "@": "cyan"}
+    styles = {"+": GOOD, "-": BAD, "@": NOTE}
     for line in lines:
         _print(_out(), harmless(clean(line), styles.get(line[:1], "")))
 
@@ -360,22 +388,43 @@ def _console(*, on_stderr: bool) -> Console:
         width=None if is_seen else _UNBROKEN,
         highlight=False,
         markup=False,
+        theme=THEME,
         emoji=False,
     )
 
 
 def _print(console: Console, text: Text) -> None:
-    # Rich would also cut or pad the lines of a pipe.
-    console.print(text, soft_wrap=not console.is_terminal)
+    lines = _wrapped(text, console.width) if console.is_terminal else [text]
+    for line in lines:
+        # Rich would cut a long line, and pad the lines of a pipe.
+        console.print(line, soft_wrap=True)
 
 
 def _print_indented(line: Text) -> None:
     """One line; where it is wrapped, the rest stays under its beginning."""
     indent = len(line.plain) - len(line.plain.lstrip(" "))
     if indent and _out().is_terminal:
-        _out().print(Padding(line[indent:], (0, 0, 0, indent)))
+        for part in _wrapped(line[indent:], _out().width - indent):
+            _out().print(line[:indent] + part, soft_wrap=True)
     else:
         _print(_out(), line)
+
+
+def _wrapped(text: Text, columns: int) -> list[Text]:
+    """The lines of a text in so many columns; none ends within a command, which is to be copied."""
+    if text.plain.startswith(
+        "petition "
+    ):  # a command alone; the terminal shows it in several lines
+        return [text]
+    glued = text.copy()
+    glued.plain = _COMMAND.sub(
+        lambda found: found[0].replace(" ", _GLUE) if len(found[0]) < columns else found[0],
+        text.plain,
+    )
+    lines = list(glued.wrap(_out(), columns)) or [glued]
+    for line in lines:
+        line.plain = line.plain.replace(_GLUE, " ").rstrip()
+    return lines
 
 
 def _print_grid(grid: Table) -> None:
@@ -410,7 +459,7 @@ def _excerpt_text(excerpt: Excerpt, width: int) -> Text:
     carets = "^" * max(1, min(cell_len(meant), space - start))
     margin = f"{'|':>{len(number) - 1}} "
     text = harmless("").append(number, "dim").append(f"{shown}\n")
-    return text.append(margin, "dim").append(" " * start + carets, "bold red")
+    return text.append(margin, "dim").append(" " * start + carets, BAD)
 
 
 # ---- progress

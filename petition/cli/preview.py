@@ -471,4 +471,4 @@ def _shown(show: Callable[[set[str]], None], sources: Sources) -> None:
         output.problems(error.problems)
     except PetitionError as error:
         output.say(f"petition: {error}")
-    output.say("Watching the campaign's files. Ctrl-C ends it.", "dim")
+    output.say("Watching the campaign's files. Ctrl-C ends it.")

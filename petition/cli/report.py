@@ -106,8 +106,8 @@ def _verify(file: Path, seal: str | None, *, as_json: bool) -> None:
         until = found.until[:16].replace("T", " ")
         output.say(f"{file} is unchanged: {entries} of {found.campaign}, until {until} UTC.")
         if found.rehearsal:
-            output.say("It is of a rehearsal: nobody received anything.", "yellow")
-        output.say(f"Its seal: {found.seal}.")
+            output.say("It is of a rehearsal: nobody received anything.", output.CARE)
+        output.say(f"Its seal: {found.seal}")
         output.say("It is the one you noted." if seal else "Compare it with the one you noted.")
     if found.faults:
         raise typer.Exit(ExitStatus.PROBLEMS)

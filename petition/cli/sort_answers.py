@@ -239,7 +239,7 @@ class _Sorting:
         came = CHANNELS.get(answer.channel, "")
         output.say(output.clean(f"{answer.letter}{had}; answered {day:%Y-%m-%d} {came}".rstrip()))
         if answer.sender:
-            output.say(output.clean(f"From {answer.sender}, another address"), "yellow")
+            output.say(output.clean(f"From {answer.sender}, another address"), output.CARE)
         if mail and mail.subject:
             output.say(output.clean(f"Subject: {mail.subject}"))
         output.say("")
@@ -250,7 +250,7 @@ class _Sorting:
         output.say("")
         output.say(_thought(case))
         if self._is_held(case):
-            output.say("They may want no more letters: [o] no more, [k] keep writing.", "yellow")
+            output.say("They may want no more letters: [o] no more, [k] keep writing.", output.CARE)
         _say_demands(case)
         for line in _KEYS:
             output.say(line)

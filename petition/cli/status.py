@@ -120,11 +120,9 @@ def show_held(log: Log | None) -> None:
     if not boxes:
         return
     people = output.count(len(boxes), "person", "people")
-    output.say(
-        f"{people} may want to leave; nothing is sent there until you decide:", "bold yellow"
-    )
+    output.say(f"{people} may want to leave; nothing is sent there until you decide:", output.CARE)
     for box in boxes[:_LINES]:
-        output.say(f"  petition suppress {shlex.quote(box)}", "cyan")
+        output.say(f"  petition suppress {shlex.quote(box)}", "bold")
     if len(boxes) > _LINES:
         output.say(f"  ... and {len(boxes) - _LINES:,} more: petition suppress lists them")
     output.say("That ends all letters to them; with --remove they get letters again.")
@@ -200,10 +198,16 @@ def _show_letter(place: Workspace, name: str) -> None:
         if counts.total <= _TABLE:
             output.say("")
             rows = [
-                (copy.name or copy.mailbox, str(copy.state), output.clean(_said(copy)))
+                (
+                    output.fitted(copy.name or copy.mailbox, output.width() // 2),
+                    str(copy.state),
+                    output.clean(_said(copy)),
+                )
                 for copy in log.copies(name)
             ]
-            output.table(["to", "state", "reason or reply"], rows, cut_last=True)
+            output.table(
+                ["to", "state", "reason or reply"], rows, cut_last=True, styles=output.STATE_STYLES
+            )
             output.say("")
         show_held(log)
     place.say_which()
@@ -494,12 +498,18 @@ def _show_events(place: Workspace, events: Iterable[Event]) -> None:
         is_empty = False
         arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
         at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        letter = f"  {event.letter}" if has_several else ""
-        output.say(f"{at}  {arrow:<{_ARROW}}  {output.clean(event.mailbox)}{letter}")
+        style = output.STATE_STYLES.get(event.to_state, "")
+        head, box = f"{at}  {arrow:<{_ARROW}}", output.clean(event.mailbox)
+        if output.is_terminal() and len(head) + 2 + len(box) > output.width():
+            output.say(head.rstrip(), style)
+            output.say(f"    {box}", style)
+        else:
+            output.say(f"{head}  {box}", style)
         took = f"{event.milliseconds} ms" if event.milliseconds is not None else None
         way = ", ".join(part for part in (event.server, event.tls, took) if part)
         said = _said(event)
-        if detail := f"{said} ({way})" if said and way else said or way:
-            output.say(f"    {output.clean(detail)}", "dim")
+        detail = f"{said} ({way})" if said and way else said or way
+        if detail := ": ".join(filter(None, (event.letter if has_several else "", detail))):
+            output.say(f"    {output.clean(detail)}")
     if is_empty:
         output.say("Nothing has been sent yet.")

@@ -289,8 +289,8 @@ class Workspace:
     def say_which(self) -> None:
         """Name the log, and say so if it is that of a rehearsal."""
         if not self.has_log(self.url) and (elsewhere := self._elsewhere):
-            output.say(f"{elsewhere}.", "yellow")
-        output.say(f"Log: {self.log_name}", "dim")
+            output.say(f"{elsewhere}.", output.CARE)
+        output.say(f"Log: {self.log_name}")
         self.say_rehearsal()
 
     def say_rehearsal(self) -> None:
@@ -298,7 +298,7 @@ class Workspace:
         if self.is_rehearsal:
             see = f" (see ./{OUTBOX})" if (self.root / OUTBOX).is_dir() else ""
             output.say(
-                f"Rehearsal: no mail server is set; nobody received anything{see}.", "yellow"
+                f"Rehearsal: no mail server is set; nobody received anything{see}.", output.CARE
             )
 
 

@@ -4,14 +4,16 @@ import re
 import unicodedata
 
 import pytest
+from rich.text import Text
 
+from petition.cli import output
 from petition.outbox.states import State
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
-COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
+COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|38;5;[0-9]+)m")
 HOSTILE = (
     "\x1b[31mred\x1b[0m",
     "\x1b]52;c;aGk=\x07",
@@ -85,6 +87,79 @@ def test_colour_is_there_and_no_color_takes_it_away(shown: SmallCampaign):
     assert COLOUR.search(on_terminal(shown, ["status"]))
     assert not COLOUR.search(on_terminal(shown, ["status"], NO_COLOR="1"))
     assert "\x1b" not in shown.petition("status", status=0).out
+
+
+def test_nothing_is_faint_but_the_margin_of_a_line_that_is_shown(shown: SmallCampaign):
+    shown.change("letters/open-letter.md", "{{ reply_by }}", "{{ repy_by }}")
+    seen = "".join(on_terminal(shown, arguments) for arguments in COMMANDS)
+    faint = re.findall(r"\x1b\[(?:[0-9;]*;)?2m([^\x1b]*)\x1b", seen)
+    assert faint
+    assert all(re.fullmatch(r"[ \d]*\| ", text) for text in faint)
+
+
+def luminance(red: int, green: int, blue: int) -> float:
+    """Of WCAG 2."""
+    parts = [one / 255 for one in (red, green, blue)]
+    parts = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("name", [output.GOOD, output.BAD, output.CARE, output.NOTE])
+def test_a_colour_is_read_on_a_light_and_on_a_dark_terminal(name: str):
+    colour = output.THEME.styles[name].color
+    assert colour is not None
+    light = luminance(*colour.get_truecolor())
+    assert 1.05 / (light + 0.05) >= 3.9
+    assert (light + 0.05) / 0.05 >= 3.9
+
+
+def test_failed_and_sent_are_told_apart_without_colour(shown: SmallCampaign):
+    text = on_terminal(shown, ["status", "open-letter"], NO_COLOR="1")
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("P")}
+    assert STYLE.sub("", rows["P1"]).split()[1] == "sent"
+    assert re.search(r"\x1b\[1mfailed *\x1b\[0m", rows["P3"])
+    assert "\x1b[1m" not in rows["P1"]
+
+
+def test_no_line_ends_within_a_command(shown: SmallCampaign):
+    text = STYLE.sub("", on_terminal(shown, ["status", "open-letter"]))
+    commands = ("petition status --state failed", "petition retry open-letter")
+    assert all(one in text for one in commands)
+    status, said = shown.on_terminal("send").end()
+    assert status == 2
+    assert said.splitlines()[-1] == "petition send open-letter"
+
+
+@pytest.mark.parametrize("columns", range(40, 100, 7))
+def test_a_sentence_is_wrapped_around_its_commands(columns: int):
+    told = (
+        "Ask them, then petition resolve WHO --sent; or see petition log ann@x.example, and say so."
+    )
+    lines = [line.plain for line in output._wrapped(Text(f"{told} {told}"), columns)]
+    assert " ".join(line.strip() for line in lines) == f"{told} {told}"
+    assert max(map(len, lines)) <= columns
+    for command in ("petition resolve WHO --sent", "petition log ann@x.example"):
+        assert sum(command in line for line in lines) == 2
+
+
+def test_a_state_is_shown_beside_a_long_name(campaign: SmallCampaign):
+    campaign.list_people("p1", "a-very-long-name-of-a-committee-that-nobody-can-say-at-once")
+    queue(campaign, p1=State.SENT)
+    text = STYLE.sub("", on_terminal(campaign, ["status", "open-letter"]))
+    (row,) = [line for line in text.splitlines() if line.startswith("A-Very")]
+    assert "queued" in row
+
+
+def test_an_event_fits_the_terminal(campaign: SmallCampaign):
+    long = "clerk-of-the-council-with-a-rather-long-address-of-his-own"
+    campaign.list_people("p1", long)
+    campaign.write("letters/reminder.md", "---\nto: recipients\nsubject: Again\n---\nHello\n")
+    queue(campaign, p1=State.SENT)
+    queue(campaign, "reminder")
+    lines = STYLE.sub("", on_terminal(campaign, ["log"])).splitlines()
+    assert max(map(width, lines)) <= 80
+    assert f"    {long}@x.example" in lines
+    assert "    reminder" in lines
 
 
 def test_merge_fields_are_marked_on_a_terminal_alone(shown: SmallCampaign):
