@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 CLIENT_SECRET = "PETITION_OAUTH_SECRET"  # noqa: S105 (the name of a variable)
 KEYRING_SERVICE = "petition login"
 SECONDS = 30  # for an answer
+_YEAR = 366 * 86_400
+_DEVICE_SECONDS = 1_800.0  # for a person to confirm on another device, at most
+_INTERVAL = 5.0  # between two questions whether they have; and more each time (RFC 8628 3.5)
 _ANSWER_LIMIT = 262_144  # bytes
 _DETAIL_LIMIT = 300  # characters
 _FILE = "logins.json"
@@ -119,7 +122,8 @@ class Account:
     @property
     def name(self) -> str:
         """What its login is kept under, here and in the keyring."""
-        parts = (self.client.token_url, self.client.client_id, self.host.lower(), self.username)
+        given_by = (self.client.token_url, self.client.client_id)
+        parts = (self.use, *given_by, self.host.lower(), self.username)
         return json.dumps(parts, ensure_ascii=False)
 
     @property
@@ -355,11 +359,9 @@ class DeviceAuthorization:
         texts = [one for one in (url, *codes) if isinstance(one, str) and one]
         if len(texts) != 3:
             raise _unreadable(client)
-        seconds, interval = answer.get("expires_in", 900), answer.get("interval", 5)
-        numbers = [one for one in (seconds, interval) if isinstance(one, int | float)]
-        if len(numbers) != 2:
-            raise _unreadable(client)
-        return cls(account, texts[0], texts[2], texts[1], *map(float, numbers))
+        seconds = _bounded(answer.get("expires_in"), _DEVICE_SECONDS, _DEVICE_SECONDS)
+        interval = _bounded(answer.get("interval"), _INTERVAL, _DEVICE_SECONDS)
+        return cls(account, texts[0], texts[2], texts[1], seconds, interval)
 
     def wait(
         self, client_secret: str | None, pause: Callable[[float], object], now: Callable[[], float]
@@ -379,7 +381,7 @@ class DeviceAuthorization:
                 tokens = _tokens(self.account, body, [self.device_code, client_secret])
             except TokenRefused as refusal:
                 if refusal.error == "slow_down":
-                    interval += 5
+                    interval += _INTERVAL
                 elif refusal.error != "authorization_pending":
                     raise
             except ServerTrouble as trouble:
@@ -408,7 +410,7 @@ def _tokens(account: Account, body: str, hidden: list[str | None]) -> Tokens:
     answer = _post(client, client.token_url, body, hidden)
     try:
         parsed = _oauthlib(client).parse_request_body_response(json.dumps(answer))
-    except (OAuth2Error, ValueError, TypeError, AttributeError):
+    except (OAuth2Error, ValueError, TypeError, AttributeError, OverflowError):
         raise _unreadable(client) from None
     access, refresh = parsed["access_token"], parsed.get("refresh_token")
     is_bearer = str(parsed.get("token_type", "Bearer")).lower() == "bearer"
@@ -420,8 +422,16 @@ def _tokens(account: Account, body: str, hidden: list[str | None]) -> Tokens:
         what = f"{client.title} was not allowed to give what is needed: {' '.join(missing)}"
         hint = f"Run {account.command} again, and tick the access to the mail"
         raise ServerTrouble(what, hint)
-    lifetime = parsed.get("expires_in")
+    says_when = "expires_in" in parsed
+    lifetime = _bounded(parsed["expires_in"], 0, _YEAR) if says_when else None
     return Tokens(access, refresh if isinstance(refresh, str) else None, lifetime)
+
+
+def _bounded(value: object, default: float, most: float) -> float:
+    """So many seconds, of a server that may say anything; the default if it says no number."""
+    if not isinstance(value, int | float):
+        return default
+    return float(max(0, min(most, value)))  # in this order, in which NaN is the most
 
 
 def _lasting(account: Account, tokens: Tokens) -> Tokens:

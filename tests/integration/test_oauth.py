@@ -112,6 +112,40 @@ def test_a_device_does_not_wait_for_ever(provider: OAuthServer):
     assert clock.now() < 2 * authorization.seconds
 
 
+@pytest.mark.parametrize(
+    ("numbers", "seconds", "interval"),
+    [
+        ("", 1800, 5),
+        (', "expires_in": 600, "interval": 2', 600, 2),
+        (', "expires_in": -1, "interval": -1', 0, 0),
+        (', "expires_in": 1e999, "interval": 1e999', 1800, 1800),
+        (', "expires_in": NaN, "interval": NaN', 1800, 1800),
+        (f', "expires_in": {"9" * 4000}, "interval": "soon"', 1800, 5),
+        (', "expires_in": null, "interval": []', 1800, 5),
+    ],
+)
+def test_the_numbers_of_a_server_are_bounded(
+    authority: Authority, numbers: str, seconds: float, interval: float
+):
+    body = (
+        f'{{"device_code": "d", "user_code": "u", "verification_uri": "https://v.test"{numbers}}}'
+    )
+    with answering(authority, 200, body.encode()) as (url, _):
+        authorization = DeviceAuthorization.begin(account_at(url), None)
+    assert (authorization.seconds, authorization.interval) == (seconds, interval)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"device_code": "d", "user_code": 1, "verification_uri": "https://v.test"}']
+)
+def test_a_code_for_a_device_that_is_none_is_told(authority: Authority, body: bytes):
+    with (
+        answering(authority, 200, body) as (url, _),
+        pytest.raises(ServerTrouble, match="no OAuth"),
+    ):
+        DeviceAuthorization.begin(account_at(url), None)
+
+
 # ---- what is kept
 
 
@@ -255,6 +289,8 @@ def answering(
         (200, b'{"access_token": " "}', "no OAuth answer"),
         (200, b'{"access_token": "x", "token_type": "mac"}', "no OAuth answer"),
         (200, b'{"access_token": "x", "expires_in": "soon"}', "no OAuth answer"),
+        (200, b'{"access_token": "x", "expires_in": 1e999}', "no OAuth answer"),
+        (200, b'{"access_token": "x", "expires_in": NaN}', "no OAuth answer"),
         (200, b'{"access_token": "' + b"x" * 300_000 + b'"}', "no OAuth answer"),
         (404, b"{}", "refuses it: status 404"),
         (400, b'{"error": 1}', "refuses it: status 400"),
@@ -305,6 +341,17 @@ def test_no_redirect_is_followed(authority: Authority, provider: OAuthServer):
             find_login(account, SOURCE, {})
         assert told
         assert not provider.asked
+
+
+@pytest.mark.parametrize(("said", "is_ending"), [("9" * 4000, False), ("-5", True), ("59", True)])
+def test_a_lifetime_may_be_any_number(authority: Authority, said: str, is_ending: bool):
+    body = f'{{"access_token": "x", "expires_in": {said}}}'.encode()
+    with answering(authority, 200, body) as (url, _):
+        account = account_at(url)
+        keep_login(account, Tokens("at", REFRESH, None), None)
+        secret = find_login(account, SOURCE, {})
+        assert secret is not None
+        assert secret.is_ending == is_ending
 
 
 def test_a_token_without_a_lifetime_is_used_until_it_is_refused(authority: Authority):
