@@ -197,7 +197,7 @@ class _Listener(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # there it would share a port that another listens on
+    allow_reuse_address = False  # which on Windows lets others take the port: see server_bind
 
     def __init__(self, port: int) -> None:
         self.state = ""
@@ -206,6 +206,7 @@ class _Listener(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Without HTTPServer's question to DNS how this machine is called."""
+        system.keep_port(self.socket)
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[0], self.server_address[1]  # type: ignore[assignment]
 

@@ -34,7 +34,7 @@ class Maildir:
         """Write a letter to the disk as it is, or nothing of it (OSError); its name in `new`."""
         moment = time.time_ns() // 1000
         unique = f"M{moment % 10**6}P{os.getpid()}Q{next(self._numbers)}R{secrets.token_hex(4)}"
-        name = f"{moment // 10**6}.{unique}.sandbox"
+        name = f"{moment // 10**6}.{unique}.sandbox.eml"
         draft = self.path / "tmp" / name
         try:
             _write(draft, data)

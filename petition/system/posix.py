@@ -149,8 +149,7 @@ def _mounts() -> Iterator[tuple[Path, str]]:
         import subprocess  # noqa: PLC0415 (it takes a while to load)
 
         shown = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=False).stdout
-        for place, kind in re.findall(r" on (/.*) \((\w+)[^()]*\)$", shown, re.MULTILINE):
-            yield Path(place), kind
+        yield from mounts_of_mac(shown)
     else:
         with suppress(OSError):
             lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -159,6 +158,12 @@ def _mounts() -> Iterator[tuple[Path, str]]:
                 if place:
                     name = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place)
                     yield Path(name), kind
+
+
+def mounts_of_mac(shown: str) -> Iterator[tuple[Path, str]]:
+    """What the program `mount` of macOS shows: `server:/x on /Volumes/x (nfs, nodev)`."""
+    for place, kind in re.findall(r" on (/.*) \((\w+)[^()]*\)$", shown, re.MULTILINE):
+        yield Path(place), kind
 
 
 def names_other_machine(path: str) -> bool:
@@ -267,21 +272,23 @@ def schedule(at: datetime, words: list[str]) -> list[str]:
     """The lines by which a person has the system run a command once, at a moment."""
     command = shlex.join(words)
     name = f"petition-{at.astimezone(UTC):%Y%m%d-%H%M}"
-    if sys.platform == "darwin":
+    if sys.platform != "darwin":
+        when = f'--on-calendar="{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"'
+        precisely = "--timer-property=AccuracySec=1s"
+        lines = [f"systemd-run --user --unit={name} {when} {precisely} {command}"]
+    else:
         local = at.astimezone()
-        when = {"Month": local.month, "Day": local.day, "Hour": local.hour, "Minute": local.minute}
+        day = {"Month": local.month, "Day": local.day, "Hour": local.hour, "Minute": local.minute}
         job = {
             "Label": name,
             # launchd has no year: it would run again in the next one.
             "ProgramArguments": ["/bin/sh", "-c", f"{command}; launchctl remove {name}"],
-            "StartCalendarInterval": when,
+            "StartCalendarInterval": day,
         }
         file = f"~/Library/LaunchAgents/{name}.plist"
         listed = plistlib.dumps(job).decode().rstrip("\n")
-        return [f"cat >{file} <<'END'", listed, "END", f"launchctl load {file}"]
-    when = f'--on-calendar="{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"'
-    precisely = "--timer-property=AccuracySec=1s"
-    return [f"systemd-run --user --unit={name} {when} {precisely} {command}"]
+        lines = [f"cat >{file} <<'END'", listed, "END", f"launchctl load {file}"]
+    return lines
 
 
 @contextmanager

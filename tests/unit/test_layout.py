@@ -83,3 +83,22 @@ def test_a_public_class_or_type_has_a_name_of_its_own():
                     found[name].append(path)
     twice = {name: paths for name, paths in found.items() if len(paths) > 1 and name[0] != "_"}
     assert twice == {}
+
+
+def test_only_the_package_for_it_knows_systems_apart():
+    of_one_system = {
+        *("fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "termios", "tty", "winreg"),
+        *("nt", "_winapi"),
+    }
+    asks = {("os", "name"), ("os", "uname"), ("sys", "platform"), ("platform", "system")}
+    found = []
+    for path, tree in trees().items():
+        if path.startswith("system/"):
+            continue
+        for node in ast.walk(tree):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [(path, one) for one in names if one in of_one_system]
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found += [(path, node.attr)] if (node.value.id, node.attr) in asks else []
+    assert found == []
