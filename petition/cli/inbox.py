@@ -200,7 +200,7 @@ class _Shown:
         self._kinds: Counter[str] = Counter()
         self._ours: list[tuple[str, str, str, str]] = []
         self._others: list[tuple[str, str, str]] = []
-        self._other_count = 0
+        self._other_count = self._others_leave = 0
 
     def add(self, batch: list[Recorded]) -> None:
         for one in batch:
@@ -214,6 +214,7 @@ class _Shown:
                 self._ours.append(_row(one))
             elif kind != Kind.REPORT:
                 self._other_count += 1
+                self._others_leave += kind == Kind.UNSUBSCRIBE or one.mail.may_leave
                 if len(self._others) < _UNMATCHED_SHOWN:
                     self._others.append((one.mail.sender, kind, one.mail.subject[:60]))
 
@@ -243,6 +244,11 @@ class _Shown:
             )
             output.table(["from", "what", "subject"], self._others)
             output.say("If one of them is an answer: petition inbox --unmatched")
+            if self._others_leave:
+                output.say(
+                    f"{self._others_leave:,} of them may ask for no more letters: find out to which"
+                    " address you wrote, then petition suppress ADDR"
+                )
         if any(_HELD in so for *_, so in self._ours):
             show_held(self._place.log)
         self._forget()

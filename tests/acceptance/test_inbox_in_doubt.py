@@ -77,6 +77,17 @@ def test_a_person_decides_and_nothing_goes_out_meanwhile(campaign: SmallCampaign
         assert not any(question in told for question in asked)
 
 
+def test_a_wish_that_belongs_to_nobody_is_told(campaign: SmallCampaign):
+    with counting_server() as server:
+        campaign = campaign.through(server.port)
+        campaign.petition("send", OPEN, "--yes", status=0)
+        arrive(campaign, 1, "deputy@y.example", "<none@y.example>", DOUBTFUL)
+        arrive(campaign, 2, "other@y.example", "<none@y.example>", "We agree.")
+        told = campaign.petition("inbox", status=0).out
+        assert "1 of them may ask for no more letters" in told
+        assert suppressed(campaign) == {}
+
+
 def test_whose_address_asks_is_believed_and_a_doubt_is_settled_by_proof(campaign: SmallCampaign):
     with counting_server() as server:
         campaign = campaign.through(server.port)
