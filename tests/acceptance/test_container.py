@@ -112,8 +112,17 @@ def images(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("target", ["worker", "serve"])
-def test_an_image_runs_this_version_and_not_as_root(images, target):
+# One test, for each process that runs one would build the images anew.
+def test_the_images_run_as_nobody_send_and_are_healthy_when_they_are(
+    images, postgres, network, tmp_path
+):
+    for target in ("worker", "serve"):
+        assert_runs_as_nobody(images, target)
+    assert_sends(images, postgres, tmp_path / "sent")
+    assert_health_is_true(images, network, tmp_path / "served")
+
+
+def assert_runs_as_nobody(images, target):
     config = images.config(target)
     assert config["Entrypoint"] == ["petition"]
     container = images("from", target)
@@ -127,9 +136,9 @@ def test_an_image_runs_this_version_and_not_as_root(images, target):
     assert said.split() == [str(NOBODY), "refused"]
 
 
-def test_a_worker_sends_from_the_log(images, postgres, tmp_path):
+def assert_sends(images, postgres, folder):
     with counting_server() as server:
-        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, people=3)
+        campaign = campaign_on(postgres.new_log(), folder, server.port, people=3)
         campaign.petition(*SEND, status=0)
         container = images("from", "worker")
         command = (
@@ -154,8 +163,8 @@ def network():
         holder.kill()
 
 
-def test_the_health_check_is_true(images, network, tmp_path):
-    campaign = SmallCampaign.at(tmp_path / "campaign")
+def assert_health_is_true(images, network, folder):
+    campaign = SmallCampaign.at(folder)
     campaign.petition("send", "open-letter", status=0)
     for path in (campaign.root, *campaign.root.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
