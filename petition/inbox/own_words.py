@@ -104,7 +104,7 @@ def own_lines(text: str, domains: tuple[str, ...] = ()) -> str:
     has_words = False
     at = 0
     while at < len(lines):
-        if lines[at].lstrip(" ").startswith(">"):
+        if lines[at].lstrip(" ").startswith(">") and not _is_of_groupwise(lines[at]):
             at += 2 if _is_wrapped(lines, at) else 1
         elif end := _announcement(lines, at, domains):
             kept.append(_words_before(lines[at]))
@@ -176,6 +176,11 @@ def _is_divider(lines: list[str], at: int) -> bool:
     if line.startswith(QUOTE_MARK) or _DIVIDER.match(line):
         return True
     return bool(_DASHED.match(line) and _HEADER.match(_line(lines, _next(lines, at + 1))))
+
+
+def _is_of_groupwise(line: str) -> bool:
+    """Whether a line is no quotation, but announces one, as Novell GroupWise does."""
+    return line.rstrip().endswith(">>>") and bool(_DIVIDER.match(line[:_LINE]))
 
 
 def _attribution(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
