@@ -110,6 +110,10 @@ def _accounts(place: Workspace, to: LoginTo | None) -> list[Account]:
         where = f"[{to}] does not say" if to else "neither [smtp] nor [inbox] says"
         hint = "Write it there, and the provider into [oauth]: petition help login.md says how"
         raise UsageError(f'{where} auth = "oauth"', hint)
+    if not accounts[0].client.client_id.strip("0-"):
+        what = "client_id in [oauth] is still the one that petition init wrote"
+        hint = "Write your organisation's own there: petition help login.md says how to get one"
+        raise UsageError(what, hint)
     return accounts
 
 

@@ -491,6 +491,13 @@ def test_a_keyring_keeps_the_login(
     assert json.loads((tmp_path / "keys.json").read_text()) == {}
 
 
+def test_the_client_id_that_init_writes_is_not_tried(tmp_path: Path):
+    place = SmallCampaign(tmp_path)
+    place.petition("init", "--provider", "microsoft365", status=0)
+    answer = place.petition("login", "--device", status=2)
+    assert "client_id in [oauth] is still the one that petition init wrote" in words(answer.err)
+
+
 def test_nothing_names_a_login_in_a_folder_without_one(tmp_path: Path):
     answer = SmallCampaign.at(tmp_path).petition("login", status=2)
     assert 'neither [smtp] nor [inbox] says auth = "oauth"' in words(answer.err)
