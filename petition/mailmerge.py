@@ -462,13 +462,13 @@ def files_of(campaign: MailmergeCampaign, title: str) -> tuple[dict[str, str], l
 
 
 def _letter(campaign: MailmergeCampaign) -> str:
-    front = [f"subject: {_quoted(_line(campaign.subject, campaign))}"]
+    front = [f"subject: {as_yaml_or_toml(_line(campaign.subject, campaign))}"]
     for key, addresses in (("cc", campaign.cc), ("bcc", campaign.bcc)):
         if addresses:
-            front.append(f"{key}: {_quoted(addresses)}")
+            front.append(f"{key}: {as_yaml_or_toml(addresses)}")
     if campaign.attachments:
         paths = [_line(one, campaign) for one in campaign.attachments]
-        front.append(f"attachments: {_quoted(paths)}")
+        front.append(f"attachments: {as_yaml_or_toml(paths)}")
     marked = campaign.body.marked()
     convert = markdown_as_markdown if campaign.is_markdown else plain_as_markdown
     try:
@@ -501,16 +501,16 @@ def _settings(campaign: MailmergeCampaign, title: str, notes: list[str]) -> str:
     host, security = server["host"], server.get("security", "")
     lines = [
         "[campaign]",
-        f"title = {_quoted(title)}",
+        f"title = {as_yaml_or_toml(title)}",
         "",
         "# petition needs to know where answers go; in mailmerge they went to From.",
         "[sender]",
-        f"from = {_quoted(campaign.sender)}",
-        f"reply_to = {_quoted(campaign.reply_to or campaign.sender)}",
+        f"from = {as_yaml_or_toml(campaign.sender)}",
+        f"reply_to = {as_yaml_or_toml(campaign.reply_to or campaign.sender)}",
         "",
         "# The password comes from PETITION_SMTP_PASSWORD, or from a command: password_command.",
         "[smtp]",
-        f"host = {_quoted(host)}",
+        f"host = {as_yaml_or_toml(host)}",
         f"port = {int(server['port'])}",
     ]
     meant = _SECURITY.get(security)
@@ -520,9 +520,9 @@ def _settings(campaign: MailmergeCampaign, title: str, notes: list[str]) -> str:
         meant = "starttls"
         how = f"security = {security}" if security else "no security"
         notes.append(f"{SERVER} says {how}; petition encrypts the connection to {host}.")
-    lines.append(f"security = {_quoted(meant)}")
+    lines.append(f"security = {as_yaml_or_toml(meant)}")
     if security and server.get("username"):
-        lines.append(f"username = {_quoted(server['username'])}")
+        lines.append(f"username = {as_yaml_or_toml(server['username'])}")
     if security == "XOAUTH":
         lines.append('auth = "xoauth2"')
         notes.append("Set token_command in [smtp] to the command that prints the XOAUTH token.")
@@ -531,7 +531,7 @@ def _settings(campaign: MailmergeCampaign, title: str, notes: list[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _quoted(value: str | list[str]) -> str:
+def as_yaml_or_toml(value: str | list[str]) -> str:
     """A value as TOML and YAML both read it: JSON, with control characters escaped."""
     made = json.dumps(value, ensure_ascii=False)
     return re.sub(r"[\x7f-\x9f\u2028\u2029\ufeff]", lambda one: f"\\u{ord(one[0]):04x}", made)
@@ -578,14 +578,24 @@ def _is_field(mark: str, marked: Marked) -> bool:
     return marked.tag(mark).role is Role.FIELD
 
 
+def escape(text: str) -> str:
+    """A text in which nothing is Markdown, if it does not begin a line."""
+    return _ANYWHERE.sub(r"\\\g<0>", text)
+
+
+def escape_start(line: str) -> str:
+    """An escaped line that begins no heading, list, quotation, table or rule."""
+    if _AT_START.match(line):
+        return f"\\{line}"
+    if number := _NUMBER.match(line):
+        return f"{number[1]}\\{line[number.end(1) :]}"
+    return line
+
+
 def _escaped(line: str, marked: Marked) -> str:
     text = line.lstrip(" \t")
     indent = "".join(_BLANKS[char] for char in line[: len(line) - len(text)])
-    made = "".join(_pieces(text.rstrip(" \t"), marked))
-    if _AT_START.match(made):
-        made = f"\\{made}"
-    elif number := _NUMBER.match(made):
-        made = f"{number[1]}\\{made[number.end(1) :]}"
+    made = escape_start("".join(_pieces(text.rstrip(" \t"), marked)))
     if line == _SIGNATURE:
         made += _BLANKS[" "]
     return indent + made

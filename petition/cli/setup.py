@@ -50,6 +50,15 @@ def init(
             show_default=False,
         ),
     ] = None,
+    draft: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--from-eml",
+            metavar="DRAFT LIST",
+            help="Convert a draft of Thunderbird's Mail Merge and its list.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start a campaign: a small one that works at once, to be changed."""
     target = folder or Path()
@@ -58,6 +67,14 @@ def init(
             "--from-mailmerge takes the mail server from the old campaign",
             "Omit --provider; nothing was done",
         )
+    if draft and (mailmerge or provider is not None):
+        other = "--from-mailmerge" if mailmerge else "--provider"
+        hint = "Omit one of them; petition provider names the mail server later. Nothing was done"
+        raise UsageError(f"--from-eml cannot be combined with {other}", hint)
+    if draft:
+        _take_over_draft(*draft, target)
+        _say_next(folder, *_AFTER_TAKEOVER)
+        return
     if mailmerge:
         _take_over(mailmerge, target)
         _say_next(folder, *_AFTER_TAKEOVER)
@@ -96,6 +113,15 @@ def _take_over(old: Path, target: Path) -> None:
     letters = output.count(len(campaign.rows), "letter")
     heading = f"Converted {old} to a campaign in {target.absolute()}, {letters}:"
     _write(target, {name: text.encode() for name, text in made.items()}, heading)
+    for note in notes:
+        output.say(note)
+
+
+def _take_over_draft(draft: Path, people: Path, target: Path) -> None:
+    from petition.thunderbird import files_of_draft  # noqa: PLC0415 (as above)
+
+    made, notes = files_of_draft(draft, people)
+    _write(target, made, f"Converted {draft} to a campaign in {target.absolute()}:")
     for note in notes:
         output.say(note)
 
