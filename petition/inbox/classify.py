@@ -189,7 +189,7 @@ def _sign_of_words(mail: MailPart, subject: str) -> str:
         return "it says so"
     if len(words) > _NOTE_LENGTH:
         return ""
-    is_absent = _says_absent(words)
+    is_absent = _says_absent(words) and not _says_decided(words)
     if is_absent and (_ABSENCE.search(subject) or _says_more_of_absence(words)):
         return "a note that somebody is away"
     is_ticket = _names_ticket(subject) and not _IS_REPLY.match(subject)
