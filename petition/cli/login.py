@@ -146,6 +146,8 @@ def _obtain(account: Account, client_secret: str | None, port: int, *, on_device
         here = f"{told} this address on this machine:"
         output.say(f"Log in at {client.title} as {account.username}{here}")
         output.say_whole(authorization.url)
+        if not (opens or port):
+            output.say("If its browser cannot be used, see --port in petition help login.md.")
         sys.stdout.flush()
         if opens:
             drop_secrets()  # the browser gets our environment
@@ -245,7 +247,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(HTTPStatus.BAD_REQUEST, "This does not belong to the login under way.")
         else:
             word = "declined" if "error" in answer else "received"
-            self._say(HTTPStatus.OK, f"The login was {word}. Go back to petition.")
+            text = f"The login was {word}. You can close this page and go back to the terminal."
+            self._say(HTTPStatus.OK, text)
             self.server.answers.put(answer)
 
     def _say(self, status: HTTPStatus, text: str) -> None:

@@ -20,7 +20,7 @@ import pytest
 from petition.user_state import state_folder
 from tests import PATIENCE
 from tests.acceptance.person import USER, Person
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.authority import Authority
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.oauth_server import (
@@ -489,6 +489,31 @@ def test_a_keyring_keeps_the_login(
         assert not any(one.refresh in path.read_text() for one in provider.given)
     person.campaign.petition("login", "--forget", status=0)
     assert json.loads((tmp_path / "keys.json").read_text()) == {}
+
+
+def test_google_wants_the_client_secret_too_and_is_asked_for_lasting_access(tmp_path: Path):
+    campaign = SmallCampaign.at(tmp_path)
+    campaign.write(
+        "petition.toml",
+        f'{SETTINGS}[smtp]\nhost = "smtp.gmail.com"\nusername = "{USER}"\nauth = "oauth"\n'
+        '[oauth]\nprovider = "google"\nclient_id = "x.apps.googleusercontent.com"\n',
+    )
+    campaign.env["BROWSER"] = "true"
+    campaign.trust()
+    answer = campaign.petition("login", status=2)
+    assert "PETITION_OAUTH_SECRET" in answer.err
+    child = campaign.on_terminal("login")
+    child.expect_exact("Client secret that Google shows beside the client id: ")
+    child.sendline("canary")
+    child.expect(r"https://accounts\.google\.com/\S+")
+    asked = redirect_of(child.after)
+    assert (asked["access_type"], asked["prompt"]) == ("offline", "consent")
+    assert asked["scope"] == "https://mail.google.com/"
+    assert asked["redirect_uri"].startswith("http://127.0.0.1:")
+    child.interrupt()
+    status, said = child.end()
+    assert status == 130
+    assert "canary" not in said
 
 
 def test_the_client_id_that_init_writes_is_not_tried(tmp_path: Path):
