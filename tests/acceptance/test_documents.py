@@ -70,7 +70,7 @@ CHANGES = (
     (r"<[a-z0-9]{20,}@", "<ID@"),
     (r"=_[a-z0-9]{20,}", "=_BOUNDARY"),
     (r"\b[0-9a-f]{64}\b", "HASH"),
-    (r"\d+\.M\d+P\d+Q\d+R[0-9a-f]+\.sandbox", "FILE"),
+    (r"\d+\.M\d+P\d+Q\d+R[0-9a-f]+\.sandbox(?:\.eml)?", "FILE"),
     (r"\d+ ms\b", "MS"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r'("port": |port |PORT=)\d+', r"\1PORT"),
