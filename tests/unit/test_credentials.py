@@ -257,3 +257,33 @@ def test_a_token_of_the_environment_cannot_be_renewed(monkeypatch):
     assert not token.renew("given")
     monkeypatch.delenv("PETITION_SMTP_TOKEN")
     assert find_token(TOKEN, None) is None
+
+
+@pytest.mark.parametrize("trouble", ["refuses", "drops", "cuts", "locked", "missing"])
+def test_a_keyring_that_does_not_keep_a_secret_is_known(monkeypatch, trouble):
+    """That of Windows takes 1,280 characters, and raises an error of its own beyond that."""
+    from keyring import backend, errors
+
+    class Bad(backend.KeyringBackend):
+        priority = 9
+        kept = None
+
+        def get_password(self, service, username):
+            return self.kept
+
+        def set_password(self, service, username, password):
+            if trouble == "refuses":
+                raise RuntimeError("the stub received bad data")
+            if trouble == "locked":
+                raise errors.KeyringLocked("hunter2")
+            self.kept = password[:5] if trouble == "cuts" else None
+
+        def delete_password(self, service, username):
+            raise errors.PasswordDeleteError("there is none")
+
+    if trouble == "missing":
+        monkeypatch.setitem(sys.modules, "keyring", None)
+    else:
+        __import__("keyring").set_keyring(Bad())
+    assert not credentials.keep_in_keyring("petition login", "kim", "hunter2" * 300)
+    credentials.drop_from_keyring("petition login", "kim")
