@@ -493,7 +493,7 @@ def bar() -> "Progress":
         """How many of them there are."""
 
         def render(self, task: Task) -> Text:
-            return harmless(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
+            return harmless(f"{task.completed:,.0f} of {task.total or 0:,.0f}:")
 
     class Pace(ProgressColumn):
         """How many a second, and the time that the rest will take."""

@@ -1,5 +1,6 @@
 """docs/json.md lists every key that a command prints with --json, and no other."""
 
+import ast
 import json
 import re
 import signal
@@ -13,7 +14,8 @@ import pytest
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
-PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/json.md").read_text("utf-8")
 ORIGIN = {"rehearsal", "log"}
 # What stands in the log's own tables is not promised; the page says so.
 OWN = r"logs\[\]\.(?:copies|events|answers|mails|suppression|named_in|mentions)\[\]"
@@ -177,3 +179,19 @@ def test_what_runs_until_it_is_stopped_prints(campaign, heading, arguments):
         run.send_signal(signal.SIGINT)
         rest = run.stdout.read()
     compare(heading, printed(first + rest), unseen="workers|deferred")
+
+
+def test_every_event_of_a_worker_is_listed_with_its_keys():
+    source = (ROOT / "petition/cli/worker.py").read_text("utf-8")
+    said = {
+        node.args[0].value: {word.arg for word in node.keywords}
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "_say"
+        if isinstance(node.args[0], ast.Constant)
+    }
+    section = PAGE.split("## `petition worker`")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", section, re.MULTILINE)
+    assert said
+    assert said.keys() <= dict(rows).keys()
+    for event, keys_said in said.items():
+        assert keys_said <= set(re.findall(r"`(\w+)`", dict(rows)[event])), event
