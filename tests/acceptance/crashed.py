@@ -89,6 +89,7 @@ class Crashing:
         share: How many letters a run may take at most, so that however quick the machine is, no
             run comes to the end of the list before it is killed.
         chance: What the moments are drawn from.
+        killed: How a run ends that is killed.
     """
 
     def __init__(
@@ -98,12 +99,14 @@ class Crashing:
         connections: int,
         share: int,
         chance: random.Random,
+        killed: int = -9,
     ) -> None:
         self.campaign = campaign
         self.server = server
         self.connections = connections
         self.share = share
         self.chance = chance
+        self.killed = killed
         self.tally = Tally()
         self.left = read_log(campaign.root)
         campaign.env["PETITION_SMTP_CONNECTIONS"] = str(connections)
@@ -116,7 +119,7 @@ class Crashing:
         moment.wait(self.server, run, self.chance)
         run.kill()
         _, err = run.communicate(timeout=PATIENCE)
-        assert run.returncode == -9, err
+        assert run.returncode == self.killed, err
         self.server.hold_after = None
         self.server.wait_until_alone()
         self.tally.crashes += 1

@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import termios
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import pexpect
 from pexpect import fdpexpect
@@ -88,8 +88,8 @@ class SmallCampaign:
     env: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, root: Path, people: int = 3) -> "SmallCampaign":
-        campaign = cls(root)
+    def at(cls, root: Path, people: int = 3, **more: Any) -> Self:
+        campaign = cls(root, **more)
         campaign.write("petition.toml", SETTINGS)
         campaign.write("letters/open-letter.md", LETTER)
         campaign.write("letters/demands.md", DEMANDS)
@@ -117,11 +117,11 @@ class SmallCampaign:
                 [name, f"{name}@x.example", name.title(), towns.get(name, "")] for name in names
             )
 
-    def through(self, port: int) -> "SmallCampaign":
+    def through(self, port: int) -> Self:
         """The same campaign with a server on loopback."""
         server = {"HOST": "127.0.0.1", "PORT": str(port), "SECURITY": "none"}
         environment = {f"PETITION_SMTP_{name}": value for name, value in server.items()}
-        return SmallCampaign(self.root, self.env | environment)
+        return replace(self, env=self.env | environment)
 
     def trust(self) -> "SmallCampaign":
         """Confirm all that petition.toml asks for now, as `petition trust --yes` does."""
