@@ -37,6 +37,8 @@ def find_file(root: Path, file: str, problems: list[Problem], key: str = "") -> 
         if not path.is_relative_to(root.resolve()):
             fault = "is outside the campaign folder", "Copy the file into the folder"
         elif not named.exists():
+            with suppress(FileNotFoundError):
+                named.stat()  # resolve() takes a link to itself since Python 3.13
             hint = "Create it, or correct the name"
             if other := next(_beside(named, _without_endings), None):
                 inner = other.relative_to(root).as_posix()

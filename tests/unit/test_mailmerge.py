@@ -266,14 +266,15 @@ def test_markdown_looks_the_same(old: Old):
 
 
 def test_what_mailmerge_gets_wrong_is_not_taken_over(old: Old):
-    # A comma in a name: mailmerge writes to "Smith" and "Ann"; a newline in a cell: a header.
+    # A comma in a name: mailmerge writes to "Smith" and "Ann"; a newline in a cell: a header, or,
+    # with a newer Python, no address at all.
     database = (
         'email,name,number\na@x.example,"Smith, Ann",1\nb@x.example,"Bob\nBcc: c@evil.example",2\n'
     )
     old.write("TO: {{name}} <{{email}}>\nSUBJECT: Hi\nFROM: me@x.example\n\nHello.\n", database)
     (_, first, _), (_, second, _) = old.sent_by_mailmerge()
     assert first == ["Smith", "a@x.example"]
-    assert "c@evil.example" in second
+    assert "c@evil.example" in second or "b@x.example" not in second
     campaign = read_mailmerge(old.root)
     assert campaign.rows[0]["name"] == "Smith, Ann"
     assert [row["email"] for row in campaign.rows] == ["a@x.example", "b@x.example"]
