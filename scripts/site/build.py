@@ -29,6 +29,14 @@ PAGES = {
 }
 LINK = re.compile(r"(?P<words>\[[^\[\]]*\])\((?P<file>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 PICTURES = "docs/pictures/"
+# What the theme leaves out that a screen reader or a keyboard needs.
+FOR_ALL = {
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    "<pre>": '<pre tabindex="0">',
+}
 LISTED = re.compile(r"^- \[(?P<title>[^\]]+)\]\((?P<page>[^)#]+)\.md\)", re.MULTILINE)
 
 
@@ -95,6 +103,11 @@ def build() -> int:
     shutil.rmtree(SITE, ignore_errors=True)
     options = ["-b", "html", "-c", SETTINGS, "-W", "--keep-going", "-n", "-q"]
     done = subprocess.run([sys.executable, "-m", "sphinx", *options, SOURCE, SITE], check=False)
+    for page in SITE.glob("*.html"):
+        text = page.read_text("utf-8")
+        for written, meant in FOR_ALL.items():
+            text = text.replace(written, meant)
+        page.write_text(text, encoding="utf-8")
     return done.returncode
 
 

@@ -24,7 +24,7 @@ def _section(name: str) -> str:
         ]
         if found:
             rows = [f"| {_cell(word)} | {_text(text)} |" for word, text in found]
-            parts.append("\n".join([f"| {heading} | |", "|---|---|", *rows]))
+            parts.append("\n".join([f"| {heading} | meaning |", "|---|---|", *rows]))
     if command.epilog:
         parts.append(f"```text\n{command.epilog.strip()}\n```")
     return "\n\n".join(parts)

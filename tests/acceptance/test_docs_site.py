@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.browser import running_browser
+from tests.servers.browser import NODE_MODULES, running_browser
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "scripts/site/build.py"
@@ -58,6 +58,7 @@ def found_by(browser, site: Path, words: str) -> list[str]:
         ("Gmail", "gmail-and-40-directors.html"),
         ("crash", "it-crashed.html"),
         ("bounced", "somebody-bounced.html"),
+        ("Windows", "windows.html"),
         ("Thunderbird", "coming-from-thunderbird.html"),
         ("warm_up", "settings.html"),
         ("--this-log", "commands.html"),
@@ -83,6 +84,16 @@ def test_a_page_is_as_wide_as_the_screen(browser, site, width, dark):
     for page in ("index", "settings", "delivery", "json", "commands"):
         browser.open((site / f"{page}.html").as_uri())
         assert browser.value("document.documentElement.scrollWidth") <= width, page
+
+
+@in_browser
+@pytest.mark.skipif(not NODE_MODULES.exists(), reason="needs axe-core: make page-checkers")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_page_can_be_read_by_everybody(browser, site, width):
+    browser.become(width, 800)
+    for page in ("index", "delivery", "commands"):
+        browser.open((site / f"{page}.html").as_uri())
+        assert browser.violations() == [], page
 
 
 def test_every_command_is_on_the_page_of_commands_with_its_options(site):
