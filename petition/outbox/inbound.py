@@ -516,5 +516,6 @@ def _taken(file: Path) -> Path:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        # In one folder the number is enough; Wine forgets the disk of a file that was renamed.
+        return os.fstat(descriptor).st_ino == path.stat().st_ino
     return False
