@@ -112,15 +112,12 @@ def listed(first: Iterable[object], total: int) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
-_COMMAND_LAST = re.compile(r": petition [^.;,]*\Z")
-
-
 def sentence(text: str) -> str:
     """A sentence with its full stop or question mark."""
     if text.startswith("Did you mean ") and "?" not in text:
         return f"{text}?"
     # A command at the end, as in "Next: petition check", is to be copied as it is.
-    is_ended = text.endswith((".", "?", "!")) or _COMMAND_LAST.search(text)
+    is_ended = text.endswith((".", "?", "!")) or re.search(r": petition [^.;,]*\Z", text)
     return text if is_ended else f"{text}."
 
 

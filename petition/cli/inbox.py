@@ -216,7 +216,9 @@ class _Shown:
                 self._other_count += 1
                 self._others_leave += kind == Kind.UNSUBSCRIBE or one.mail.may_leave
                 if len(self._others) < _UNMATCHED_SHOWN:
-                    self._others.append((one.mail.sender, kind, one.mail.subject[:60]))
+                    self._others.append(
+                        (one.mail.sender, kind, output.fitted(one.mail.subject, 60))
+                    )
 
     def end(self, *, even_nothing: bool) -> None:
         if self._as_json:
@@ -257,7 +259,7 @@ class _Shown:
 def _row(one: Recorded) -> tuple[str, str, str, str]:
     copy, mail = one.copy, one.mail
     assert copy is not None  # noqa: S101 (only mails about a copy are shown)
-    said = " ".join((mail.words or mail.reason).split())[:80]
+    said = output.fitted(" ".join((mail.words or mail.reason).split()), 80)
     # Somebody whom the letter was passed on to can answer it.
     is_strange = mail.kind in _OF_PEOPLE and not is_of(mail.sender, copy.mailbox)
     by = f" from {mail.sender}" if is_strange and mail.sender else ""

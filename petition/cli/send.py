@@ -101,7 +101,7 @@ def send(
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only to people matching CONDITION, for example \"country == 'GB'\".",
+            help="Only to those who match: \"country == 'GB'\".",
         ),
     ] = None,
     limit: Annotated[

@@ -43,7 +43,7 @@ LetterName = Annotated[
 WHO = "an address, an id, a name, FILE:LINE or a row number"
 ThisLog = Annotated[
     bool,
-    typer.Option("--this-log", help="Use this log even if it is new here or not the newest known."),
+    typer.Option("--this-log", help="Use this log even if it is new here or not the newest."),
 ]
 
 
