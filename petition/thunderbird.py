@@ -72,7 +72,8 @@ class _Reading:
         self._stop_if_wrong()
         letter = "\n".join(["---", *front, "---", body])
         made = {"petition.toml": settings.encode(), f"letters/{LETTER}.md": letter.encode()}
-        return made | {self._people.name: self._people.read_bytes()} | attached, self._notes
+        file = self._people.with_name(self._people.name.partition("#")[0])  # not its sheet
+        return made | {file.name: file.read_bytes()} | attached, self._notes
 
     def _complain(self, file: Path, what: str, hint: str) -> None:
         problem = Problem(str(file), None, what, hint)
@@ -144,8 +145,12 @@ class _Reading:
         return [address for _, address in getaddresses([text]) if address]
 
     def _attachments(self, mail: Message) -> Iterator[tuple[str, bytes]]:
-        for part in mail.walk():
+        for part in _own_parts(mail):
             name = _decoded(part.get_filename() or "")
+            if part.get_content_maintype() == "message":
+                what = f"another mail is attached: {quoted(name or 'a forwarded one')}"
+                self._complain(self._draft, what, "Attach it as a PDF, or take it out of the draft")
+                continue
             if not name:
                 continue
             if part["Content-ID"] and part.get_content_maintype() == "image":
@@ -157,7 +162,7 @@ class _Reading:
             yield f"annex/{safe.lstrip('.') or 'attachment'}", bytes(content or b"")
 
     def _body(self, mail: Message) -> str:
-        parts = [part for part in mail.walk() if not part.get_filename()]
+        parts = [part for part in _own_parts(mail) if not part.get_filename()]
         for part in parts:
             if part.get_content_type() == "text/html":
                 return self._of_html(_text(part))
@@ -246,6 +251,15 @@ class _Reading:
             what = f"there is a <{tag}> in the draft, which a letter in Markdown cannot have"
             self._complain(self._draft, what, _MARKDOWN_HINT)
         return page.as_markdown()
+
+
+def _own_parts(mail: Message) -> Iterator[Message]:
+    """A mail and its parts, without those of mails within it."""
+    yield mail
+    if mail.is_multipart() and mail.get_content_maintype() != "message":
+        for part in mail.get_payload():
+            if isinstance(part, Message):
+                yield from _own_parts(part)
 
 
 def _decoded(value: str) -> str:
@@ -358,12 +372,17 @@ class _Page(HTMLParser):
         if self._link is not None:
             self._link.append(text)
             return
+        for piece in self._pieces(text):
+            self._add(piece)
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """A text in Markdown: its fields, and what is between them."""
         end = 0
         for found in _VARIABLE.finditer(text):
-            self._add(escape(self._reading.literal(text[end : found.start()])))
-            self._add(self._reading.field(found[1]))
+            yield escape(self._reading.literal(text[end : found.start()]))
+            yield self._reading.field(found[1])
             end = found.end()
-        self._add(escape(self._reading.literal(text[end:])))
+        yield escape(self._reading.literal(text[end:]))
 
     def _add(self, text: str) -> None:
         if text:
@@ -379,9 +398,8 @@ class _Page(HTMLParser):
         elif words in {target, target.removeprefix("mailto:")} and not _VARIABLE.search(target):
             self._add(f"<{words}>")
         else:
-            shown = self._reading.source(words)
-            shown = shown if _VARIABLE.search(words) else escape(shown)
-            self._add(f"[{shown}]({self._reading.source(target.replace(' ', '%20'))})")
+            address = self._reading.source(target.replace(" ", "%20"))
+            self._add(f"[{''.join(self._pieces(words))}]({address})")
 
     def _end_block(self) -> None:
         runs, self._line = self._line, []

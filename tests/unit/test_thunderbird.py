@@ -13,6 +13,7 @@ from petition.identity import Signer
 from petition.merge.message import Merger
 from petition.thunderbird import files_of_draft
 from tests.unit.campaign.samples import judged
+from tests.unit.campaign.test_sheet_look import write_ods
 from tests.unit.merge.letters import NOW, parts_of
 
 LIST = """\
@@ -206,6 +207,29 @@ def test_headers_settings_list_and_attachments_come_along(draft: Draft):
         '---\nsubject: "The plans, {{ recipient.first_name }}"\ncc: ["a@host.example"]\n'
         'bcc: ["b@host.example"]\nattachments: ["annex/x.pdf"]\n---\n'
     )
+
+
+def test_a_mail_that_is_attached_is_named_and_not_taken_for_the_letter(draft: Draft):
+    inner = EmailMessage()
+    inner["Subject"] = "Fwd"
+    inner.set_content("<p>theirs</p>", subtype="html")
+    mail = EmailMessage()
+    mail.set_content("ours\n")
+    mail.add_attachment(inner)
+    draft.file.write_bytes(HEAD.replace("MIME-Version: 1.0\n", "").encode() + bytes(mail))
+    assert any("another mail is attached" in what for what in draft.faults())
+
+
+def test_a_sheet_is_named_and_its_file_copied(draft: Draft):
+    cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+    row = "".join(map(cell.format, ("ann@mail.example", "Ann")))
+    write_ods(draft.file.parent, f"<table:table-row>{row}</table:table-row>")
+    draft.people = draft.file.with_name("a.ods#S")
+    draft.head = HEAD.replace("{{First Name}}", "{{note}}").replace("{{Last Name}}", "")
+    files = draft.html("<p>Dear {{note}}</p>").files
+    assert files["a.ods"] == draft.file.with_name("a.ods").read_bytes()
+    assert 'recipients = "a.ods#S"' in files["petition.toml"].decode()
+    assert b"Dear {{ recipient.note }}" in files["letters/letter.md"]
 
 
 def test_a_cc_by_row_names_its_column(draft: Draft):
