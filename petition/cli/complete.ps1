@@ -1,6 +1,6 @@
 # Completion of petition in PowerShell. To have it in every new shell:
 #   Add-Content $PROFILE 'petition completion powershell | Out-String | Invoke-Expression'
-Register-ArgumentCompleter -Native -CommandName petition, petition.exe -ScriptBlock {
+Register-ArgumentCompleter -Native -CommandName 'petition', 'petition.exe' -ScriptBlock {
     param($current, $line, $cursor)
     $program = Get-Command petition -CommandType Application -ErrorAction Ignore | Select-Object -First 1
     if (-not $program) { return }
