@@ -21,7 +21,7 @@ FILES, FOLDERS = 10, 11  # exit statuses: the shell completes names of files or 
 
 # A list beyond this is left out: to read it would take longer than a person waits for Tab.
 _LIST_LIMIT = 1_000_000  # bytes; some 25,000 people take a quarter of a second
-_SHEET_LIMIT = 200_000  # of a spreadsheet, which is compressed
+_SHEET_LIMIT = 100_000  # of a spreadsheet, which is compressed
 _ENTRIES = 10_000  # of a folder
 _SIGNATORIES = "signatories"  # a list that no letter goes to
 _PLAIN = re.compile(r"[\w@%+=:,./-]")
