@@ -288,9 +288,8 @@ class Workspace:
 
     def say_which(self) -> None:
         """Name the log, and say so if it is that of a rehearsal."""
-        # Not of one that is open: to open its file once more would free SQLite's locks (fcntl).
-        if "log" not in vars(self) and not self.has_log(self.url) and self._elsewhere:
-            output.say(f"{self._elsewhere}.", output.CARE)
+        if not self.has_log(self.url) and (elsewhere := self._elsewhere):
+            output.say(f"{elsewhere}.", output.CARE)
         output.say(f"Log: {self.log_name}")
         self.say_rehearsal()
 

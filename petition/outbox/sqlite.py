@@ -10,6 +10,7 @@ import re
 import sqlite3
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
@@ -38,6 +39,18 @@ _OLD_TABLES = {"meta", "frozen", "copy", "event", "attempt", "suppression"}
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
+# The logs that this process has open, by device and inode. None of them is opened beside SQLite: to
+# close it again would free SQLite's locks, and another process that takes itself for the last one
+# would delete the `-wal` (https://sqlite.org/howtocorrupt.html, 2.2).
+_OPEN: Counter[tuple[int, int] | None] = Counter()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
+
 
 class SqliteDatabase(Database):
     """A log in a file; LogUnusable if it cannot be opened, is not ours, or of a newer version."""
@@ -58,6 +71,8 @@ class SqliteDatabase(Database):
             self._open()
         except LogUnusable as fault:
             self._open_for_reading(fault)
+        self._file: tuple[int, int] | None = _identity(path)
+        _OPEN[self._file] += 1
 
     def _open(self) -> None:
         with explained(self.path):
@@ -329,6 +344,8 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         self._connection.close()
+        _OPEN[self._file] -= 1
+        self._file = None
 
 
 def _drops_frames(wal: Path) -> bool:
@@ -367,6 +384,8 @@ def is_there(path: Path) -> bool:
     with explained(path):
         log_file.refuse_foreign(path)
         _refuse_trap(path.with_name(f"{path.name}-journal"))
+        if (known := _identity(path)) and _OPEN[known] > 0:
+            return True
         try:
             handle = system.open_file(path, os.O_RDONLY)
         except FileNotFoundError:

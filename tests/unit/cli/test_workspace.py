@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,23 @@ def test_the_log_is_made_by_whoever_writes_to_it(place: Workspace):
     assert writing.log_if_any is log
     assert writing.existing_log is log
     log.close()
+
+
+def test_a_log_that_is_open_keeps_its_locks_when_it_is_asked_for_again(place: Workspace):
+    writing = Workspace(place.root, writes=True)
+    with writing.log as log:
+        assert log.key
+        assert writing.log_if_any is log
+        writing.say_which()
+        other = (
+            "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]);"
+            " database.execute('SELECT * FROM meta').fetchall(); database.close()"
+        )
+        wal = place.root / "rehearsal.db-wal"
+        kept = wal.stat().st_ino
+        subprocess.run([sys.executable, "-c", other, str(place.log_file)], check=True)
+        # Whoever believes to be the last one deletes it, and what is written there is lost.
+        assert wal.stat().st_ino == kept
 
 
 def test_a_wrong_petition_toml_is_refused_for_its_log_could_be_another(place: Workspace):
