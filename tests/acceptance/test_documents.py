@@ -271,6 +271,11 @@ def test_every_exit_status_is_named():
     assert {int(number) for number in named} == set(ExitStatus)
 
 
+def test_every_extra_is_named():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(rows("README.md", "Extras")) == set(project["optional-dependencies"])
+
+
 def test_every_variable_of_the_environment_is_named():
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "petition").rglob("*.py"))
     known = set(re.findall(r"PETITION_[A-Z_]*[A-Z](?![A-Z_])", source))
