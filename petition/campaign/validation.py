@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,9 +13,16 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from petition import system
 from petition.address import CONTROL, Mailbox, parse_address, parse_mailbox
 from petition.campaign.names import language_tag, nearest, nearest_hint, quoted
-from petition.database_url import POSTGRESQL, AddressUnreadable, PostgresAddress, check_log_address
+from petition.database_url import (
+    POSTGRESQL,
+    SQLITE,
+    AddressUnreadable,
+    PostgresAddress,
+    check_log_address,
+)
 from petition.errors import AddressRefused, PetitionError, Problem
 
 KeyPath = tuple[str | int, ...]
@@ -330,10 +337,18 @@ def _selector(value: object) -> str:
 
 def _outer_path(value: object) -> str:
     text = one_line(value)
-    if not text.startswith(("/", "~")):
-        what = f"{quoted(text)} starts with neither / nor ~"
+    if not text.startswith(("/", "~")) and not Path(text).is_absolute():
+        what = f"{quoted(text)} is not a full path"
         raise fault(what, "Keep the key outside the campaign folder and write its full path")
+    _refuse_other_machine(text)
     return text
+
+
+def _refuse_other_machine(path: str) -> None:
+    """Refuse a path of Windows that begins with a server, before anything looks there."""
+    if system.names_other_machine(path):  # it would be told who asks, with proof to break
+        hint = "Connect its folder as a drive with a letter, and name that"
+        raise fault(f"{quoted(path)} is on another machine", hint)
 
 
 def _url_parts(text: str) -> SplitResult:
@@ -392,6 +407,8 @@ def _inbox_url(value: object) -> str:
         raise fault(f"{quoted(text)} is not a mailbox that can be read", hint)
     if is_imap:
         _refuse_unseen(unquote(text))  # a line end in it would start another command
+    else:
+        _refuse_other_machine(text.partition(":")[2])
     return text
 
 
@@ -402,6 +419,7 @@ def _database_url(value: object) -> str:
     except AddressUnreadable as refusal:
         raise fault(refusal.what, refusal.hint) from None
     if not text.startswith(POSTGRESQL):
+        _refuse_other_machine(text.removeprefix(SQLITE))
         return text
     address = PostgresAddress.parse(text)
     if address.has_password:

@@ -378,3 +378,24 @@ def test_what_people_says_of_hidden_rows_is_not_a_list(folder):
 
 
 MINIMAL = '[campaign]\ntitle = "x"\n[sender]\nfrom = "kim@a.example"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[log]\ndatabase = 'sqlite:///\\\\server\\share\\x.db'",
+        "[log]\ndatabase = 'sqlite://///server/share/x.db'",
+        "[inbox]\nurl = 'maildir:\\\\server\\mail'",
+        "[dkim]\ndomain = 'a.example'\nselector = 's'\nkey_file = '//server/key'",
+    ],
+)
+def test_where_it_would_be_looked_for_on_the_network_a_path_of_another_machine_is_refused(
+    folder, monkeypatch, text
+):
+    def is_unc(path):
+        return path[:2] in {"//", r"\\"}
+
+    monkeypatch.setattr("petition.system.names_other_machine", is_unc)
+    [(line, what)] = faults(folder, text)
+    assert line == text.count("\n") + 1
+    assert what == "... is on another machine"
