@@ -167,6 +167,7 @@ class _Builder:
         self._picture = picture
         self._line = 0
         self._is_in_link = False
+        self._typed = ""  # the paragraph as its author wrote it
 
     def blocks(self, tokens: Sequence[Token]) -> list[Node]:
         """The nodes of a run of tokens."""
@@ -186,6 +187,7 @@ class _Builder:
     def _nodes(self, token: Token, tokens: Iterator[Token]) -> list[Node]:
         if token.type == "inline":
             # The children of a paragraph, not a node of their own.
+            self._typed = token.content
             return self.blocks(token.children or [])
         if token.type == "tr_open":
             return self._row(tokens)
@@ -269,7 +271,9 @@ class _Builder:
 
     def _refuse_html(self, token: Token) -> None:
         found = _HTML_NAME.match(token.content) if token.type == "html_inline" else None
-        name = "!--" if "<!--" in token.content else found[1].lower() if found else ""
+        name = found[1].lower() if found else ""
+        if "<!--" in token.content and re.search(r"(?<!\\)<!--", self._typed):
+            name = "!--"
         if name in _INSTEAD_OF_HTML:
             shown = f"<{name}{' -->' if name == '!--' else '>'}"
             what = f'"{shown}" is HTML, which would be shown as text'

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mailmerge.__main__ import read_csv_database
 from mailmerge.sendmail_client import SendmailClient
@@ -410,6 +410,7 @@ LINES = st.lists(
 )
 
 
+@example(["<!--"])
 @given(LINES)
 def test_any_plain_line_comes_out_as_it_was_typed(lines: list[str]):
     from petition.template.bodies import write_plain

@@ -93,6 +93,11 @@ def test_html_in_a_letter_is_a_problem_with_what_to_write(html, instead):
     assert instead in problem.hint
 
 
+@pytest.mark.parametrize("typed", [r"a \<!-- b", r"a \<\!-- b --\>"])
+def test_html_behind_a_backslash_is_text(typed):
+    assert plain_of(typed) in {"a <!-- b\n", "a <!-- b -->\n"}
+
+
 def test_raw_text_is_no_template():
     body = "{% raw %}{{ recipient.name }} {% if %} {# x #}{% endraw %}"
     assert plain_of(body) == "{{ recipient.name }} {% if %} {# x #}\n"
