@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 
 from petition.address import UNSEEN, Mailbox, folded
@@ -60,6 +60,7 @@ class SendOptions:
     revise: bool = False  # a changed letter goes to those who have not had it
     again: bool = False  # the letter goes to everyone, including those who have it
     trial: bool = False  # only to look at it: the text as it is now, whatever was frozen
+    today: date | None = None  # the day on which it is to go; None: today
 
     @property
     def is_for_all(self) -> bool:
@@ -170,10 +171,10 @@ def prepare(
     """
     campaign_id = campaign_id_of(campaign, log)
     leave_out_forgotten(campaign, log)
-    examined = examine(campaign, name, server=server, campaign_id=campaign_id)
+    examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=options.today)
     examined.problems += suppressed_copies(examined, log)
     examined.problems += begun_with_a_capture(examined, log)
-    following = following_of(examined, log)
+    following = following_of(examined, log, options.today)
     suppose_as_frozen(examined, log)
     plan = plan_of(examined, log, options, begins=begins)
     merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
@@ -438,10 +439,16 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
 
 
 class FollowUp:
-    """Completes the rows of a follow-up's list, for those whose answer is one of `allowed`."""
+    """Completes the rows of a follow-up's list, for those whose answer is one of `allowed`.
 
-    def __init__(self, log: Log, follows: str, allowed: Iterable[str]) -> None:
+    `today` is the day on which it goes, if not now.
+    """
+
+    def __init__(
+        self, log: Log, follows: str, allowed: Iterable[str], today: date | None = None
+    ) -> None:
         self._log = log
+        self._today = today
         self._follows = follows
         self._gate = Gate(log, follows, allowed)
         self._mergers: dict[int, Merger] = {}
@@ -468,11 +475,12 @@ class FollowUp:
 
     def _previous(self, entry: Entry) -> Previous:
         copy, standing = entry.copy, entry.standing
-        sent_on = entry.had_on or entry.today
+        today = self._today or entry.today
+        sent_on = entry.had_on or today
         return Previous(
             subject=_RE_PREFIX.sub("", self._subject(copy)),
             sent_on=sent_on,
-            days=(entry.today - sent_on).days,
+            days=(today - sent_on).days,
             answers=tuple(_said(answer, entry) for answer in standing.answers),
             open_demands=tuple(one.id for one in entry.demands if standing.is_open(one.id)),
             thread=(*thread_of(_person_of(copy)), *([copy.message_id] if copy.message_id else [])),
@@ -506,12 +514,15 @@ def _said(answer: Answer, entry: Entry) -> dict[str, str]:
     }
 
 
-def following_of(examined: Examined, log: Log) -> FollowUp | None:
-    """For a follow-up, what completes its rows with what the log knows; else None."""
+def following_of(examined: Examined, log: Log, today: date | None = None) -> FollowUp | None:
+    """For a follow-up, what completes its rows with what the log knows; else None.
+
+    `today` is the day on which it goes, if not now.
+    """
     front = examined.letter.front if examined.letter.texts else None
     if front is None or not front.follows or examined.has_errors:
         return None
-    following = FollowUp(log, front.follows, front.where or UNANSWERED)
+    following = FollowUp(log, front.follows, front.where or UNANSWERED, today)
     if following.has_begun:
         examined.complete = following.complete
     return following

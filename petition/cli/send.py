@@ -150,22 +150,24 @@ def send(
         raise UsageError("--print-schedule says when, and --at is missing", "Add --at")
     if at is not None and (workers or to_me is not None):
         raise UsageError("--at cannot be combined with --workers or --to-me", "Omit one of them")
-    options = SendOptions(
-        who=tuple(to or ()),
-        where=where,
-        limit=limit and min(limit, _ALL),
-        revise=revise,
-        again=again,
-        trial=to_me is not None,
-    )
     with Workspace.open(context, writes=letter is not None) as place:
         letter = named_letter(place, "send", letter, "nothing was sent")
         zone = ZoneInfo(place.settings.campaign.timezone)
-        moment = send_later.moment_of(at, zone, datetime.now(UTC)) if at is not None else None
+        now = datetime.now(UTC)
+        moment = send_later.moment_of(at, zone, now) if at is not None else None
         if print_schedule and moment:
             send_later.print_schedule(moment, place.root)
             return
         flags = Flags(dry_run=dry_run, yes=yes, wait=wait, at=moment)
+        options = SendOptions(
+            who=tuple(to or ()),
+            where=where,
+            limit=limit and min(limit, _ALL),
+            revise=revise,
+            again=again,
+            trial=to_me is not None,
+            today=(moment or now).astimezone(zone).date(),
+        )
         if not place.is_rehearsal:
             uses = (Section.LOG,) if dry_run else (Section.LOG, Section.SERVER, Section.SIGNATURE)
             place.allow(*uses, asks=not yes)
@@ -278,6 +280,7 @@ def _later(
         moment, when = moment + span, f"for {output.duration(span.total_seconds())}"
     output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
     send_later.wait_until(moment, what="Nothing was queued, and nothing was sent.")
+    place.count_noted_clicks()
     campaign = load_campaign(place.root, read_settings(place.root))
     now = prepare(
         campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN

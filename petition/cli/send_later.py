@@ -5,6 +5,7 @@ a person did not confirm is not sent.
 """
 
 import hashlib
+import os
 import re
 import sys
 import time
@@ -24,6 +25,7 @@ from petition.prepare import Prepared
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep
 _FURTHEST = timedelta(days=366)
+_SETTINGS = re.compile("PETITION_(DATABASE|SMTP_(HOST|PORT|SECURITY|USERNAME|CONNECTIONS|TIMEOUT))")
 
 
 def moment_of(text: str, zone: ZoneInfo, now: datetime) -> datetime:
@@ -107,12 +109,25 @@ def wait_until(at: datetime, *, what: str) -> None:
 
 
 def print_schedule(at: datetime, folder: Path) -> None:
-    """Print how the system is told to run this very command at a moment."""
-    output.say_error("It runs without your environment: a password must be in the keyring, or come")
+    """Print how the system is told to run this very command at a moment.
+
+    UsageError if that would be something else without this environment.
+    """
+    if named := sorted(filter(_SETTINGS.fullmatch, os.environ)):
+        what = f"--print-schedule: {', '.join(named)} would not be set then"
+        raise UsageError(what, "Write it into petition.toml: only that is read then")
     output.say_error(
-        "from password_command. --yes confirms whatever petition check calls ready then."
+        "It runs without your environment: a password must be in the keyring, or come from"
+        " password_command. --yes confirms whatever petition check calls ready then."
     )
-    words = [str(Path(sys.argv[0]).resolve()), "-C", str(folder.resolve())]
+    output.say_error(
+        "The machine must be on then, and you logged in (Linux: or loginctl enable-linger)."
+    )
+    program = Path(sys.argv[0]).resolve()
+    start = (
+        [str(program)] if program.stem == "petition" else [sys.executable, "-P", "-m", "petition"]
+    )
+    words = [*start, "-C", str(folder.resolve())]
     for line in system.schedule(at, [*words, *_without_moment(sys.argv[1:]), "--yes"]):
         output.source(f"{line}\n".encode())
 
@@ -124,6 +139,7 @@ def _without_moment(arguments: list[str]) -> list[str]:
     while at < len(arguments):
         one = arguments[at]
         at += 2 if one in {"--at", "-C"} else 1
-        if one not in {"--at", "-C", "--print-schedule", "--yes", "-y"} and one[:5] != "--at=":
+        is_left_out = one in {"--at", "--print-schedule", "--yes", "-y"}
+        if not is_left_out and not one.startswith(("-C", "--at=")):
             kept.append(one)
     return kept

@@ -270,9 +270,9 @@ def set_variable(name: str, value: object) -> str:
 
 def schedule(at: datetime, words: list[str]) -> list[str]:
     """The lines by which a person has the system run a command once, at a moment."""
-    command = shlex.join(words)
     name = f"petition-{at.astimezone(UTC):%Y%m%d-%H%M}"
     if sys.platform != "darwin":
+        command = shlex.join(word.replace("$", "$$") for word in words)  # systemd expands variables
         when = f'--on-calendar="{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"'
         precisely = "--timer-property=AccuracySec=1s"
         lines = [f"systemd-run --user --unit={name} {when} {precisely} {command}"]
@@ -282,7 +282,7 @@ def schedule(at: datetime, words: list[str]) -> list[str]:
         job = {
             "Label": name,
             # launchd has no year: it would run again in the next one.
-            "ProgramArguments": ["/bin/sh", "-c", f"{command}; launchctl remove {name}"],
+            "ProgramArguments": ["/bin/sh", "-c", f"{shlex.join(words)}; launchctl remove {name}"],
             "StartCalendarInterval": day,
         }
         file = f"~/Library/LaunchAgents/{name}.plist"

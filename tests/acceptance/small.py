@@ -184,12 +184,14 @@ class SmallCampaign:
             text=True,
         )
 
-    def on_terminal(self, *arguments: str, **env: str) -> "Terminal":
-        """Start petition on a terminal of 80 columns and 40 lines."""
+    def on_terminal(
+        self, *arguments: str, program: tuple[str, ...] = ("",), **env: str
+    ) -> "Terminal":
+        """Start petition, or another `program` as in `begin`, on a terminal of 80 by 40."""
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (40, 80))
         seen = SmallCampaign(self.root, self.env | {"TERM": "xterm-256color", "COLUMNS": ""} | env)
-        run = seen.begin(*arguments, stdin=theirs, out=theirs, err=theirs)
+        run = seen.begin(*arguments, program=program, stdin=theirs, out=theirs, err=theirs)
         os.close(theirs)
         return Terminal(run, ours)
 

@@ -1,7 +1,10 @@
 """petition send --at and [pace] grace: what was confirmed goes then, and nothing before."""
 
+import re
 import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +16,29 @@ import pytest
 
 from petition.cli.send_later import moment_of, wait_until
 from petition.errors import UsageError
+from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign, Terminal
 from tests.servers.counting import CountingServer, counting_server
 
 WAITS = "Nothing is queued"
+
+# Runs petition on a machine on which every second of waiting for --at is five minutes.
+IN_A_HURRY = """
+import datetime, runpy, types
+real, ahead = datetime.datetime, datetime.timedelta()
+class Clock(real):
+    __slots__ = ()
+    @classmethod
+    def now(cls, tz=None):
+        return real.now(tz) + ahead
+datetime.datetime = Clock
+from petition.cli import send_later
+def sleep(seconds):
+    global ahead
+    ahead += datetime.timedelta(seconds=seconds if seconds < 1 else 300)
+send_later.time = types.SimpleNamespace(time=lambda: Clock.now().timestamp(), sleep=sleep)
+runpy.run_module("petition", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture
@@ -39,6 +61,18 @@ def confirmed(campaign: SmallCampaign) -> Terminal:
     child.send("y\n")
     child.expect_exact(WAITS)
     return child
+
+
+def sent_tomorrow(campaign: SmallCampaign, letter: str) -> tuple[int, str]:
+    """What `send --at` of this time of tomorrow ends with and says."""
+    at = datetime.now(UTC) + timedelta(days=1)
+    command = ("send", letter, "--at", f"{at:%Y-%m-%d %H:%M}")
+    child = campaign.on_terminal(*command, program=("-c", IN_A_HURRY))
+    child.expect_exact("[y/N]")
+    shown = child.before
+    child.send("y\n")
+    status, said = child.end()
+    return status, shown + said
 
 
 @contextmanager
@@ -125,7 +159,10 @@ def test_it_goes_at_its_moment(tmp_path: Path, server: CountingServer):
     assert datetime.now(UTC) >= at
 
 
-def test_the_schedule_of_this_system_is_printed(campaign: SmallCampaign, server: CountingServer):
+def test_the_schedule_of_this_system_is_printed(tmp_path: Path, server: CountingServer):
+    campaign = SmallCampaign.at(tmp_path)
+    smtp = f'[smtp]\nhost = "127.0.0.1"\nport = {server.port}\nsecurity = "none"\n'
+    campaign.write("petition.toml", f"{SETTINGS}\n{smtp}")
     at = datetime.now(UTC) + timedelta(days=2)
     said = campaign.petition(
         "send", "open-letter", "--to", "P 2", "--at", f"{at:%Y-%m-%d} 09:00", "--print-schedule",
@@ -137,6 +174,48 @@ def test_the_schedule_of_this_system_is_printed(campaign: SmallCampaign, server:
     assert words[words.index("-C") + 1] == str(campaign.root)
     assert server.accepted.total() == 0
     assert not campaign.states()
+
+
+def test_systemd_expands_nothing_in_the_schedule(tmp_path: Path):
+    folder = tmp_path / "at $HOME"
+    folder.mkdir()
+    campaign = SmallCampaign.at(folder)
+    arguments = ("-C", str(folder), "send", "open-letter", "--at", "09:00", "--print-schedule")
+    with campaign.begin(*arguments, program=("-m", "petition"), out=subprocess.PIPE) as run:
+        words = shlex.split(run.communicate(timeout=PATIENCE)[0])
+    at = words.index("-C")
+    assert words[at + 1] == f"{tmp_path}/at $$HOME"
+    program = [word for word in words[:at] if not word.startswith("-") or word == "-P"]
+    assert program[-1] == "petition"  # python -P -m petition
+    assert sys.executable in program
+
+
+def test_what_only_the_environment_says_is_not_scheduled(campaign: SmallCampaign):
+    # It would be a rehearsal: systemd does not know PETITION_SMTP_HOST.
+    said = campaign.petition("send", "open-letter", "--at", "09:00", "--print-schedule", status=2)
+    assert "PETITION_SMTP_HOST" in said.err
+    assert not said.out
+
+
+def test_the_dates_that_are_shown_are_those_of_the_day_on_which_it_goes(
+    tmp_path: Path, server: CountingServer
+):
+    campaign = SmallCampaign.at(tmp_path).through(server.port)
+    due = datetime.now(UTC) + timedelta(days=15)
+    status, said = sent_tomorrow(campaign, "open-letter")
+    assert status == 0, said
+    assert f"{due.day} {due:%B %Y}" in said
+    assert f"{due.day} {due:%B %Y}" in campaign.petition("preview", "open-letter").out
+
+
+def test_a_follow_up_goes_on_another_day(tmp_path: Path, server: CountingServer):
+    campaign = SmallCampaign.at(tmp_path).through(server.port)
+    campaign.write("letters/again.md", "---\nfollows: open-letter\n---\n{{ previous.days }} ago")
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    status, said = sent_tomorrow(campaign, "again")
+    assert status == 0, said
+    assert "1 ago" in re.sub(r"\x1b\[[0-9;]*m", "", said)
+    assert server.accepted.total() == 6
 
 
 LONDON = ZoneInfo("Europe/London")
