@@ -35,6 +35,7 @@ _STATUSES = {
 }
 _OTHERS = {
     "1-9": "it is about this demand (again: it is not)",
+    "0": "the same, for a demand by its number: there are more than nine",
     "q": "choose the words that count as the answer",
     "s": "skip this mail",
     "u": "undo the last decision",
@@ -52,6 +53,7 @@ _MATCHED_BY = {
     "Message-ID": "by the letter that it replies to",
     "sender": "by its sender alone",
 }
+_SINGLE_KEYS = 9  # demands that have one
 _MOST_WORDS = 2_000  # characters that are shown
 _ESCAPE = "\x1b"
 # What people call a demand, and numbers behind it: "demand 2", "points 1 and 3", "пункт 2".
@@ -72,6 +74,11 @@ class _Case:
     chosen: set[str] = field(default_factory=set)  # ids of demands that it is about
     quote: str = ""  # the words that count
     status: Status | None = None  # as decided
+
+    @property
+    def letter(self) -> str:
+        """The letter under which it is listed: the one that was answered, or that it follows."""
+        return self.entry.copy.letter
 
 
 def sort(place: Workspace, letter: str | None, *, author: str) -> None:
@@ -147,8 +154,12 @@ class _Sorting:
         try:
             with system.single_keys():
                 while self._at < len(self._cases):
-                    self._show(self._cases[self._at])
-                    if not self._decide(self._cases[self._at]):
+                    case = self._cases[self._at]
+                    if not answers.is_pending(self._log, case.letter, case.answer):
+                        _tell_gone(self._cases.pop(self._at))
+                        continue
+                    self._show(case)
+                    if not self._decide(case):
                         break
         except KeyboardInterrupt:
             output.say("")
@@ -178,9 +189,9 @@ class _Sorting:
                 with system.whole_lines():
                     _choose_words(case)
             elif key.isdecimal() and key.isascii():
-                _toggle(case, int(key))
+                _toggle(case, _asked_number() if key == "0" and _has_many(case) else int(key))
             else:
-                _explain(is_held=self._is_held(case))
+                _explain(case, is_held=self._is_held(case))
 
     def _go_on(self, case: _Case, status: Status | None) -> None:
         self._record_last()
@@ -208,8 +219,10 @@ class _Sorting:
         demands = tuple(one.id for one in case.entry.demands if one.id in case.chosen)
         came = case.answer.channel or Channel.MAIL
         said = NewAnswer(case.status, demands, came, case.quote, case.answer.mail, self._author)
-        answers.write_down(self._log, self._copy(case), said)
-        self._recorded += 1
+        if answers.classify(self._log, case.letter, case.answer, self._copy(case), said):
+            self._recorded += 1
+        else:
+            _tell_gone(case)
 
     def _copy(self, case: _Case) -> Copy:
         """The copy that was answered."""
@@ -253,7 +266,11 @@ class _Sorting:
             output.say("They may want no more letters: [o] no more, [k] keep writing.", output.CARE)
         _say_demands(case)
         for line in _KEYS:
-            output.say(line)
+            output.say(line.replace("[1-9]", "[0-9]") if _has_many(case) else line)
+
+
+def _tell_gone(case: _Case) -> None:
+    output.say(output.clean(f"{case.entry.who}: classified or forgotten meanwhile."), output.CARE)
 
 
 def _thought(case: _Case) -> str:
@@ -275,6 +292,16 @@ def _say_demands(case: _Case) -> None:
 
 def _titled(demand: QuotedDemand) -> str:
     return f"{demand.number} {demand.title}"
+
+
+def _has_many(case: _Case) -> bool:
+    return len(case.entry.demands) > _SINGLE_KEYS
+
+
+def _asked_number() -> int:
+    with system.whole_lines():
+        typed = typer.prompt("Number of the demand", default="", show_default=False)
+    return int(typed) if re.fullmatch("[0-9]{1,4}", typed) else 0
 
 
 def _toggle(case: _Case, number: int) -> None:
@@ -316,9 +343,9 @@ def _numbers(typed: str, most: int) -> list[int]:
     return found
 
 
-def _explain(*, is_held: bool) -> None:
+def _explain(case: _Case, *, is_held: bool) -> None:
     rows = [(key, f"{status}: {what}") for key, (status, what) in _STATUSES.items()]
-    rows += _OTHERS.items()
+    rows += [(key, what) for key, what in _OTHERS.items() if key != "0" or _has_many(case)]
     rows += _HELD.items() if is_held else ()
     for key, what in rows:
         output.say(f"  {key:>3}  {what}")

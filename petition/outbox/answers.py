@@ -253,12 +253,32 @@ def _demand_ids(log: Log, letter: str) -> list[str]:
 
 def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
     """Record an answer, once for each demand, all or none; returns when, as the log keeps it."""
+    with log.writing():
+        return _add(log, copy, said)
+
+
+def is_pending(log: Log, letter: str, answer: Answer) -> bool:
+    """Whether nobody has classified an answer to a letter by now, nor forgotten the person."""
+    letters = thread(log, letter)
+    rows = log.database.all("answers_from", {"folded": answer.folded})
+    said = Standing([_answer_of(row) for row in rows if row["letter"] in letters])
+    return any(one.id == answer.id for one in said.pending)
+
+
+def classify(log: Log, letter: str, answer: Answer, copy: Copy, said: NewAnswer) -> bool:
+    """Record what an answer to a letter is; False: it is no longer pending, nothing was done."""
+    with log.writing():
+        if found := is_pending(log, letter, answer):
+            _add(log, copy, said)
+    return found
+
+
+def _add(log: Log, copy: Copy, said: NewAnswer) -> str:
     now = log.now
     values = {"copy": copy.id, "mail": said.mail, "status": said.status, "channel": said.channel}
     values |= {"quote": said.quote, "author": said.author, "now": now}
-    with log.writing():
-        for demand in said.demands or ("",):
-            log.database.run("add_answer", values | {"demand": demand})
+    for demand in said.demands or ("",):
+        log.database.run("add_answer", values | {"demand": demand})
     return now
 
 

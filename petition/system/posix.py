@@ -56,7 +56,15 @@ __all__ = (
     "whole_lines",
 )
 
-_CTRL_D = "\x04"
+_CTRL_D = b"\x04"
+_ESCAPE = b"\x1b"
+_SEQUENCE_SECONDS = 0.05  # in which what a key sends after Esc comes
+_UNENDED = re.compile(rb"\x1b(?:O|\[[\x20-\x3f]*)")  # ECMA-48 5.4: not yet the final byte
+_CUT_CHARACTER = re.compile(  # UTF-8
+    rb"[\xc0-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf7][\x80-\xbf]{0,2}"
+)
+_MARK_PASTED, _LEAVE_PASTED = b"\x1b[?2004h", b"\x1b[?2004l"
+_PASTED, _PASTE_END = b"\x1b[200~", b"\x1b[201~"
 MOUNTS = Path("/proc/mounts")  # of Linux
 NOT_IN_NAMES = ""  # what no name of a file can have, beside the separators
 IS_DESKTOP = sys.platform == "darwin"  # programs have windows, whatever the environment says
@@ -295,14 +303,17 @@ def schedule(at: datetime, words: list[str]) -> list[str]:
 def single_keys() -> Iterator[None]:
     """Let `read_key` read keys at the terminal, which need no Enter and are not shown.
 
-    The terminal stays so meanwhile: a key that is pressed early is not lost.
+    The terminal stays so meanwhile: a key that is pressed early is not lost. It marks pasted text.
     """
     before = termios.tcgetattr(0)
     tty.setcbreak(0, termios.TCSADRAIN)
+    os.write(1, _MARK_PASTED)
     try:
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        with suppress(OSError, termios.error):  # the terminal was closed
+            os.write(1, _LEAVE_PASTED)
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 @contextmanager
@@ -312,13 +323,26 @@ def whole_lines() -> Iterator[None]:
     lines = list(keys)
     lines[3] |= termios.ICANON | termios.ECHO
     termios.tcsetattr(0, termios.TCSADRAIN, lines)
+    os.write(1, _LEAVE_PASTED)
     try:
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, keys)
+        os.write(1, _MARK_PASTED)
 
 
 def read_key() -> str:
-    """The next key; "" at the end of input, KeyboardInterrupt at Ctrl-C."""
-    key = os.read(0, 1).decode("latin-1")
-    return "" if key == _CTRL_D else key
+    """The next key; "" at the end of input, KeyboardInterrupt at Ctrl-C.
+
+    An arrow or function key, Alt with a key, and pasted text are one key of several characters.
+    """
+    key = os.read(0, 1)
+    if key == _ESCAPE and select.select([0], [], [], _SEQUENCE_SECONDS)[0]:
+        key += os.read(0, 1)
+        while _UNENDED.fullmatch(key) and (more := os.read(0, 1)):
+            key += more
+        while key.startswith(_PASTED) and not key.endswith(_PASTE_END) and (more := os.read(0, 1)):
+            key += more
+    while _CUT_CHARACTER.fullmatch(key) and (more := os.read(0, 1)):
+        key += more
+    return "" if key == _CTRL_D else key.decode(errors="replace")

@@ -468,4 +468,6 @@ def read_key() -> str:
     key = msvcrt.getwch()
     if key == "\x03":
         raise KeyboardInterrupt
+    if key in {"\x00", "\xe0"} and msvcrt.kbhit():  # an arrow or function key is two
+        return key + msvcrt.getwch()
     return "" if key == "\x1a" else key  # Ctrl-Z

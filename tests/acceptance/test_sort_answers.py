@@ -105,6 +105,75 @@ def test_the_last_decision_is_kept_however_it_ends(campaign: SmallCampaign, end:
     assert [one[:2] for one in recorded(campaign)] == [("p1", "refused")]
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "\x1b[A",
+        "\x1bOQ",
+        "\x1b[1;5r",
+        "\x1br",
+        "й",
+        "🙂",
+        "\x1b[200~Dear me,\nyes, we are!\x1b[201~",
+    ],
+    ids=["arrow", "f2", "ctrl", "alt-r", "cyrillic", "emoji", "pasted"],
+)
+def test_other_keys_and_pasted_text_decide_nothing(campaign: SmallCampaign, key: str):
+    child = sorting(campaign)
+    child.send(key)
+    child.expect_exact("e  end")  # the keys are explained
+    child.send("e")
+    assert child.end()[0] == 0
+    assert not recorded(campaign)
+
+
+def test_what_another_process_has_recorded_is_not_recorded_again(campaign: SmallCampaign):
+    child = sorting(campaign)
+    child.send("r")
+    child.expect_exact("[?] help")
+    for number, who in enumerate(("p1", "p2"), 1):
+        campaign.petition("answer", who, "met", "--mail", str(number), status=0)
+    child.send("l")
+    assert "0 answers recorded" in child.end()[1]
+    assert [one[:2] for one in recorded(campaign)] == [("p1", "met"), ("p2", "met")]
+
+
+def test_what_others_decide_meanwhile_is_not_asked_about(campaign: SmallCampaign):
+    child = sorting(campaign)
+    campaign.petition("answer", "p2", "met", "--mail", "2", status=0)
+    child.send("r")
+    assert "P2" in child.end()[1]
+    assert [one[:2] for one in recorded(campaign)] == [("p1", "refused"), ("p2", "met")]
+
+
+def test_words_of_somebody_who_was_forgotten_meanwhile_do_not_come_back(campaign: SmallCampaign):
+    child = sorting(campaign)
+    campaign.list_people("p2", "p3")
+    campaign.petition("forget", "p1@x.example", "--yes", status=0)
+    child.send("ye")
+    child.end()
+    assert b"Good morning" not in b"".join(
+        file.read_bytes() for file in campaign.root.glob("rehearsal.db*")
+    )
+
+
+def test_a_demand_beyond_the_ninth_is_chosen_by_its_number(campaign: SmallCampaign):
+    many = "".join(f"## Demand {number} {{#d{number}}}\n\nNow.\n\n" for number in range(1, 13))
+    campaign.write("letters/demands.md", many)
+    campaign.petition("send", "open-letter", status=0)
+    child = sorting(campaign)
+    for number in ("11", "1"):
+        child.send("0")
+        child.expect_exact("Number of the demand")
+        child.send(f"{number}\n")
+        child.expect_exact(f"[x] {number} Demand")
+    child.send("re")
+    assert child.end()[0] == 0
+    about = {one[2] for one in recorded(campaign)}
+    assert {"d1", "d11"} <= about
+    assert "d10" not in about
+
+
 def test_a_mail_that_is_skipped_is_shown_again(campaign: SmallCampaign):
     child = sorting(campaign)
     child.send("s")
@@ -145,6 +214,7 @@ def test_what_a_mail_says_is_shown_and_not_obeyed(campaign: SmallCampaign):
         shown += re.sub(r"\x1b\[[0-9;]*m", "", child.before)
         child.send("s")
     assert child.end()[0] == 0
+    shown = shown.replace("\x1b[?2004h", "")  # pasted text is to be marked
     assert "[bold]no" in shown
     assert not any(char in shown for char in "\x1b\x07\u202e")
 
