@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import plistlib
 import re
 import select
 import shlex
@@ -14,13 +13,13 @@ import termios
 import tty
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from datetime import datetime
 
 assert sys.platform != "win32"  # noqa: S101 (so that mypy skips this module there)
 
@@ -276,8 +275,12 @@ def set_variable(name: str, value: object) -> str:
     return f"export {name}={value}"
 
 
-def schedule(at: datetime, words: list[str]) -> list[str]:
+def schedule(at: "datetime", words: list[str]) -> list[str]:
     """The lines by which a person has the system run a command once, at a moment."""
+    # These take a while to load, which --help need not.
+    import plistlib  # noqa: PLC0415
+    from datetime import UTC  # noqa: PLC0415
+
     name = f"petition-{at.astimezone(UTC):%Y%m%d-%H%M}"
     if sys.platform != "darwin":
         command = shlex.join(word.replace("$", "$$") for word in words)  # systemd expands variables

@@ -5,24 +5,26 @@ functions here are for.
 """
 
 import _winapi
-import asyncio
 import ctypes
 import errno
 import msvcrt
 import os
 import re
 import signal
-import socket
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ctypes import wintypes
-from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from datetime import datetime
 
 assert sys.platform == "win32"  # noqa: S101 (so that mypy skips this module elsewhere)
 
@@ -368,6 +370,8 @@ def account_name() -> str:
 def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> None:
     # Event loops have no signal handlers here. When a window is closed, or the machine shut down,
     # Windows ends the process before a handler can finish anything.
+    import asyncio  # noqa: PLC0415 (as in posix.py, only where it is needed)
+
     loop = asyncio.get_running_loop()
 
     def told(callback: Callable[[], None]) -> Callable[..., None]:
@@ -384,7 +388,9 @@ def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> 
         signal.signal(number, told(ended))
 
 
-def selector_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def selector_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    import asyncio  # noqa: PLC0415
+
     return asyncio.SelectorEventLoop  # the usual one waits for operations, not for sockets
 
 
@@ -401,7 +407,9 @@ def allow_open_files(most: int) -> None:
     del most  # there is no limit
 
 
-def keep_port(sock: socket.socket) -> None:
+def keep_port(sock: "socket.socket") -> None:
+    import socket  # noqa: PLC0415
+
     # SO_REUSEADDR would let another program take the port; one just in use is free anyway.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
 
@@ -444,7 +452,9 @@ def set_variable(name: str, value: object) -> str:
     return f'$env:{name} = "{value}"'  # of PowerShell
 
 
-def schedule(at: datetime, words: list[str]) -> list[str]:
+def schedule(at: "datetime", words: list[str]) -> list[str]:
+    import subprocess  # noqa: PLC0415
+
     local = at.astimezone()
     program, arguments = words[0], subprocess.list2cmdline(words[1:])
     program, arguments = (one.replace("'", "''") for one in (program, arguments))
