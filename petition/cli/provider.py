@@ -9,7 +9,6 @@ from difflib import get_close_matches, unified_diff
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from petition.cli.workspace import Workspace, Yes
 from petition.errors import CampaignError, Problem, UsageError
 from petition.trust import confirm, requests
 from petition.user_state import UserStateUnusable
+from petition.whole_file import replace_whole
 
 MAIL_SERVER = "# The mail server."  # where the last part of the starter's petition.toml begins
 _UNDONE = f"{SETTINGS_FILE} was not changed"
@@ -158,7 +158,7 @@ def provider(
         if not yes:
             own = " in place of your own server" if replaced else ""
             output.confirm(f"Change {SETTINGS_FILE} to send through {chosen.title}{own}?", _UNDONE)
-        _write(path, made.replace("\n", ending))
+        replace_whole(path, made.replace("\n", ending).encode(), path.stat().st_mode & 0o777)
         _confirm(place.root)
     output.say(f"Letters will go through {chosen.title}. Check in {SETTINGS_FILE}:")
     for one in chosen.to_fill_in:
@@ -260,15 +260,6 @@ def _username(there: Tables, settings: Settings, chosen: Provider) -> str:
         return str(known)
     is_address = chosen.smtp.get("username") == _ADDRESS
     return settings.sender.from_.addr_spec if is_address else ""
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file at once, so that it is never half written."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as new:
-        new.write(text.encode())
-    made = Path(new.name)
-    made.chmod(path.stat().st_mode & 0o777)
-    made.replace(path)
 
 
 def _confirm(root: Path) -> None:

@@ -9,19 +9,17 @@ keep the lines of both sides (`merge=union`), some of them twice.
 """
 
 import json
-import os
 import re
 import stat
-import tempfile
 import tomllib
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from petition import system
 from petition.errors import CampaignError, Problem
 from petition.outbox.log_file import explained_file
+from petition.whole_file import replace_whole
 
 FILE = "sent.toml"
 _HEAD = """\
@@ -130,25 +128,9 @@ def add_sent(folder: Path, sent: Sent) -> bool:
         at = max(number for number, line in enumerate(lines) if line.strip() == _END)
         ending = "\r\n" if "\r\n" in text else "\n"
         lines.insert(at, f"{sent}{ending}")
-        _replace(path, "".join(lines), 0o644 if is_new else stat.S_IMODE(path.stat().st_mode))
+        mode = 0o644 if is_new else stat.S_IMODE(path.stat().st_mode)
+        replace_whole(path, "".join(lines).encode(), mode)
         if is_new:
             with suppress(FileExistsError), (folder / _ATTRIBUTES).open("x") as file:
                 file.write(_UNION)
     return True
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    """A crash leaves the old file or the new one."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{FILE}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            system.sync(file.fileno())
-        Path(draft).chmod(mode)
-        system.replace(Path(draft), path)
-    except BaseException:
-        with suppress(OSError):
-            Path(draft).unlink()
-        raise
-    system.sync_path(path.parent)

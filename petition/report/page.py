@@ -1,10 +1,7 @@
 """The report page: counts, charts as inline SVG, no script and no request."""
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
@@ -15,7 +12,6 @@ from string import Template
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from petition import system
 from petition.campaign.text_file import packaged
 from petition.errors import PetitionError
 from petition.merge.document import Frozen
@@ -26,6 +22,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Counts, fields_of
 from petition.outbox.states import State
 from petition.report.ledger import AWAITED, CHANNELS, Entry, ledger
+from petition.whole_file import PRIVATE, replace_whole
 
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are only numbers
 _SAMPLES = 120
@@ -279,19 +276,7 @@ def replace(path: Path, text: str, *, layout: str, what: str, is_public: bool = 
         raise PetitionError(f"{path} is a symbolic link", "Name the file itself")
     if path.exists() and not _begins_like(path, layout):
         raise PetitionError(f"{path} exists already, and is not {what}", "Name another file")
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        if is_public:
-            Path(draft).chmod(0o644)
-        else:
-            system.close_to_others(Path(draft))  # Windows knows no modes
-        system.replace(Path(draft), path)
-    except BaseException:
-        with suppress(OSError):
-            Path(draft).unlink()
-        raise
+    replace_whole(path, text.encode(), 0o644 if is_public else PRIVATE)
 
 
 @cache

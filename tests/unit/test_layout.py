@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,17 @@ def test_a_library_is_imported_only_where_the_architecture_says():
         stray = [one for one in sorted(modules) if not one.startswith(tuple(places))]
         assert stray == [], library
         assert all(any(path.startswith(one) for path in modules) for one in places), library
+
+
+def test_the_layers_are_those_of_the_architecture():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Layers")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = [one for one in settings["tool"]["importlinter"]["contracts"] if "layers" in one]
+    assert [re.findall(r"`(\w+)", row) for row in rows] == [
+        layer.split(" | ") for layer in contract["layers"]
+    ]
 
 
 def test_a_public_class_or_type_has_a_name_of_its_own():

@@ -1,0 +1,35 @@
+"""Files that are replaced as a whole."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from petition import system
+
+PRIVATE = 0o600
+
+
+def replace_whole(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Give a file another content, or make it; OSError if it cannot be written.
+
+    A crash or a power failure leaves the old content or the new one. A private file is closed to
+    other accounts on Windows too, where other modes mean nothing.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            system.sync(file.fileno())
+        if mode == PRIVATE:
+            system.close_to_others(draft)
+        else:
+            draft.chmod(mode)
+        system.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    system.sync_path(path.parent)
