@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from flufl.bounce import all_failures
@@ -87,8 +87,7 @@ def _notice(fields: Headers) -> _Notice | None:
     # If a mail was forwarded, the address that was written to is the original one.
     named = [_address_in(one) for one in (original, final, fields.get("x-actual-recipient"))]
     recipient = next(filter(None, named), "")
-    domains = [one.rpartition("@")[2].lower() for one in named[:2]]
-    is_member = all(domains) and domains[0] != domains[1]
+    is_member = all(named[:2]) and folded(named[0]) != folded(named[1])
     return _Notice(_action(action, status), recipient, status, said or remote, is_member)
 
 
@@ -151,6 +150,14 @@ _NAMED = re.compile(
 _LISTED = re.compile(rf"^[^\S\n]*<?({_ADDR})>?[^\S\n]*(?::[^\n]*|\([^\n]*)?$", re.MULTILINE)
 _WHOLE_REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -](?:[^\n]+\n?){1,6}")
 _LOCAL_PART = re.compile(r":[^\S\n]{0,9}\n\s{0,9}([\w.+-]{1,64})[^\S\n]{0,9}(?:\n|$)")
+_BEHIND = re.compile(
+    rf"(?:generated (?:from|by)|expanded from)[\s:]{{1,9}}<?({_ADDR})", re.IGNORECASE
+)
+# sendmail calls the recipient unknown whatever it was told, and quotes that beside it.
+_SENDMAIL_QUOTES = re.compile(r"^<<< \d{3}|\(reason: \d{3}", re.MULTILINE)
+_SENDMAIL_ADDS = re.compile(r"^\d{3}[ -](?:[\d.]{5,9} )?\S{1,320}\.\.\. [^\n]*", re.MULTILINE)
+_SENDMAIL_ASKED = re.compile(r"^>>> (\w+)[^\n]*\n<<< [45]", re.MULTILINE)
+_POLICY_CODE = re.compile(r"(?<![\d.])[45]\.7\.\d")
 _RECIPIENTS = 100  # of one notification that are judged
 _FLUFL_BYTES = 64_000  # its detectors go over every line many times
 _LONG_LINE = re.compile(rb"([^\n]{998})[^\n]+")  # longer than RFC 5322 2.1.1 allows
@@ -247,9 +254,12 @@ def _of_report(mail: MailPart, reported: list[_Notice], text: str) -> Finding:
 def _of_notice(mail: MailPart, notice: _Notice, text: str, recipient: str | None) -> Finding:
     more = f"{notice.diagnostic} {_around(text, notice.recipient)}"
     ours = _our_domains(mail, recipient or "")
-    verdict = _judge_wider(notice.status, notice.diagnostic, more, ours)
-    if notice.is_member and verdict[0].is_permanent:
-        verdict = Cause.MEMBER, verdict[1]
+    asked = _SENDMAIL_ASKED.search(text)
+    status = notice.status if asked is None or asked[1].upper() == "RCPT" else ""
+    cause = _judge_wider(status, notice.diagnostic, more, ours)[0]
+    verdict = cause, cause_of(notice.status, notice.diagnostic)[1]
+    if notice.is_member or _names_behind(text, notice.recipient):
+        verdict = _of_member(verdict)
     return _finding(notice.action == "delayed", recipient, verdict, notice.diagnostic or text)
 
 
@@ -270,6 +280,8 @@ def _of_words(mail: MailPart, text: str) -> Finding:
         if not names_domain(replies, ours):
             replies, ours = said, ()
         verdict = _judge_wider("", replies, wider, ours)
+        if _names_behind(text, recipient):
+            verdict = _of_member(verdict)
         at = said.lower().find(recipient.lower()) if recipient else 0
         found.append(_finding(is_delay, recipient or None, verdict, said[max(at, 0) :]))
     return found[0]._replace(others=tuple(found[1:]))
@@ -284,11 +296,23 @@ def _our_domains(mail: MailPart, recipient: str) -> tuple[str, ...]:
     return tuple(one for one in domains if one and one != theirs and not theirs.endswith(f".{one}"))
 
 
-def _judge_wider(
-    status: str, words: str, more: str, ours: tuple[str, ...]
-) -> tuple[Cause, str | None]:
+def _names_behind(text: str, address: str) -> bool:
+    """Whether a report says that it was not this address that failed, but one behind it."""
+    return any(folded(found[1]) == folded(address) for found in _BEHIND.finditer(text))
+
+
+_Verdict: TypeAlias = tuple[Cause, str | None]
+
+
+def _of_member(verdict: _Verdict) -> _Verdict:
+    return (Cause.MEMBER, verdict[1]) if verdict[0].is_permanent else verdict
+
+
+def _judge_wider(status: str, words: str, more: str, ours: tuple[str, ...]) -> _Verdict:
     """Judge a refusal; if that leaves the cause open, by what is said around it."""
     verdict = cause_of(status, words, ours)
+    if verdict[0] is Cause.POLICY and _POLICY_CODE.search(words):
+        return verdict  # who reports it has only a gloss to add
     wider = cause_of(status, more) if verdict[0] in UNSURE else verdict
     return verdict if wider[0] in UNSURE else wider
 
@@ -409,6 +433,8 @@ def _listed(text: str) -> list[str]:
 def _notice_text(mail: MailPart) -> str:
     """What a mail itself says: its text, without the letter that came back in it."""
     text = next((text for text in mail.texts("text/plain", "text/html") if text.strip()), "")
+    if _SENDMAIL_QUOTES.search(text):
+        text = _SENDMAIL_ADDS.sub("", text)
     found = (pattern.search(text, 40) for pattern in (_ORIGINAL, _RETURNED_FIELD))
     return text[: min((one.start() for one in found if one), default=len(text))][:20_000]
 

@@ -283,12 +283,14 @@ def _provider_of(mailbox: str) -> str:
 
 
 def _denies_mailbox(reply: Reply, mailbox: str) -> bool:
-    """Whether a reply says that there is no such mailbox, and neither another nor a limit."""
-    code, text = reply.enhanced or "", _ASK_AT.sub("", reply.text)
+    """Whether a reply says, in its code and its words, that there is no such mailbox."""
+    text = _ASK_AT.sub("", reply.text)
     named = set(map(folded, all_addresses(text)))
     if named and folded(mailbox) not in named:  # the sender's, or one that it is an alias of
         return False
-    return code in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
+    # 5.1.1 alone does not suffice: some say it of a limit, in words that nobody knows.
+    code = "" if reply.enhanced == "5.1.1" else "5.1.10"
+    return reply.enhanced in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
 
 
 MEANS_US = "the server says the same to letters for several providers: it means us"

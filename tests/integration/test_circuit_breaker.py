@@ -518,3 +518,11 @@ def test_words_about_us_outweigh_the_code_of_an_unknown_mailbox(tmp_path: Path):
     words = ("550 5.1.1 your IP has a bad reputation", "550 5.1.1 account temporarily locked")
     play(scene, {Phase.RCPT: [*map(answer, words), NOBODY]})
     assert scene.suppressed() == ["p3@x.example"]
+
+
+@pytest.mark.parametrize("said", ["550 5.1.1", "550 5.1.1 IB607", "550 5.1.1 Sendekontingent leer"])
+def test_the_code_of_an_unknown_mailbox_alone_suppresses_nobody(tmp_path: Path, said: str):
+    scene = Scene(tmp_path, people=3)
+    play(scene, {Phase.RCPT: [answer(said)] * 2})
+    assert scene.states == ["failed"] * 2 + ["sent"]
+    assert scene.suppressed() == []

@@ -97,3 +97,75 @@ def test_a_detector_that_fails_stops_no_other_and_logs_nothing(
 def test_an_unknown_user_is_the_one_named_beside_the_words(cause: Cause, words: str):
     said = f"550 5.1.1 {words}"
     assert cause_of("5.1.1", said, ["campaign.example", "mx.campaign.example"])[0] is cause
+
+
+def report(fields: str, text: str) -> bytes:
+    return (
+        "From: MAILER-DAEMON@mx.town.example\nSubject: Undelivered Mail Returned to Sender\n"
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\n\n'
+        f"--b\n\n{text}\n--b\nContent-Type: message/delivery-status\n\n"
+        f"Reporting-MTA: dns; mx.town.example\n\n{fields}\nAction: failed\n\n--b--\n"
+    ).encode()
+
+
+def notice(text: str, failed: str = "clerk@town.example") -> bytes:
+    head = "From: MAILER-DAEMON@mx.town.example\nSubject: Mail delivery failed\n"
+    return f"{head}X-Failed-Recipients: {failed}\n\n{text}\n".encode()
+
+
+CLERK = "Final-Recipient: rfc822; clerk@town.example"
+UNKNOWN = "Status: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 User unknown"
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        report(
+            "Original-Recipient: rfc822; clerk@town.example\n"
+            f"Final-Recipient: rfc822; a.member@town.example\n{UNKNOWN}",
+            "<a.member@town.example> (expanded from <clerk@town.example>): user unknown",
+        ),
+        report(f"{CLERK}\n{UNKNOWN}", "a member (expanded from: <clerk@town.example>)"),
+        notice("an undisclosed address\n  (generated from clerk@town.example)\n  User unknown"),
+    ],
+)
+def test_a_member_of_the_same_domain_says_nothing_of_the_address_that_was_written_to(mail: bytes):
+    found = explain(mail)
+    assert (found.kind, found.recipient) == (Kind.BOUNCE, "clerk@town.example")
+    assert found.permanent is False
+
+
+SENDMAIL = """----- The following addresses had permanent fatal errors -----
+<clerk@town.example>
+    (reason: {said})
+
+----- Transcript of session follows -----
+>>> {asked}
+<<< {said}
+550 5.1.1 <clerk@town.example>... User unknown
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "is_permanent"),
+    [
+        ("DATA", "550 5.7.1 We would rather not", False),
+        ("RCPT To:<clerk@town.example>", "550 5.7.1 We would rather not", False),
+        ("MAIL From:<answers@campaign.example>", "550 We would rather not", False),
+        ("DATA", "550 We would rather not", False),
+        ("RCPT To:<clerk@town.example>", "550 5.1.1 User unknown", True),
+        ("DATA", "550 no such user", True),
+    ],
+)
+def test_what_a_server_adds_to_another_ones_words_does_not_count(
+    asked: str, said: str, is_permanent: bool
+):
+    text = SENDMAIL.format(asked=asked, said=said)
+    fields = f"{CLERK}\nStatus: 5.1.1\nDiagnostic-Code: SMTP; {said}"
+    assert explain(report(fields, text)).permanent is is_permanent
+    assert explain(notice(text)).permanent is is_permanent
+
+
+def test_a_gloss_before_a_policy_does_not_count():
+    fields = f"{CLERK}\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.7.1 Content restriction"
+    assert explain(report(fields, "<clerk@town.example>: User unknown")).permanent is False
