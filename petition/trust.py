@@ -112,7 +112,9 @@ def _of_log(settings: Settings, environ: Mapping[str, str], root: Path) -> Itera
     if names_log(environ):
         return
     if url.startswith(POSTGRESQL):
-        effect = "keeps the log in this database, with the password that ~/.pgpass has for it"
+        effect = (
+            f"keeps the log in this database, with the password that {system.PGPASS} has for it"
+        )
         if not PostgresAddress.parse(url).is_verified:
             effect += "; its certificate is not verified"
         yield Request(Section.LOG, "[log] database", url, effect)

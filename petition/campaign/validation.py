@@ -423,7 +423,7 @@ def _database_url(value: object) -> str:
         return text
     address = PostgresAddress.parse(text)
     if address.has_password:
-        hint = "Remove the password: it belongs in PETITION_DATABASE or ~/.pgpass"
+        hint = f"Remove the password: it belongs in PETITION_DATABASE or {system.PGPASS}"
         raise fault("this contains a password", hint)
     if option := address.forbidden_option():
         hint = "Remove it here; PETITION_DATABASE may have it"

@@ -275,7 +275,7 @@ class PostgresDatabase(Database):
         if row and row["is_shared"]:
             return LogBusy(
                 f"petition worker{who} is sending from {self.where}",
-                "Nothing was done. Stop all workers first (SIGTERM), or use send --workers",
+                "Nothing was done. Stop all workers first, or use send --workers",
             )
         return LogBusy(
             f"another petition command{who} is sending from {self.where}",

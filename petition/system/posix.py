@@ -27,6 +27,7 @@ __all__ = (
     "IS_DESKTOP",
     "NOT_IN_NAMES",
     "OUTPUT_ENCODING",
+    "PGPASS",
     "access_of_others",
     "account_name",
     "allow_open_files",
@@ -68,6 +69,7 @@ MOUNTS = Path("/proc/mounts")  # of Linux
 NOT_IN_NAMES = ""  # what no name of a file can have, beside the separators
 IS_DESKTOP = sys.platform == "darwin"  # programs have windows, whatever the environment says
 OUTPUT_ENCODING: str | None = None  # of output; None: what the locale says
+PGPASS = "~/.pgpass"  # where libpq looks for passwords
 
 
 def prepare() -> None:

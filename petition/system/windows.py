@@ -32,6 +32,7 @@ __all__ = (
     "IS_DESKTOP",
     "NOT_IN_NAMES",
     "OUTPUT_ENCODING",
+    "PGPASS",
     "access_of_others",
     "account_name",
     "allow_open_files",
@@ -63,6 +64,7 @@ __all__ = (
 NOT_IN_NAMES = '<>:"|?*'  # a colon leads to another disk, or to a hidden part of a file
 IS_DESKTOP = True
 OUTPUT_ENCODING: str | None = "utf-8"  # a pipe would get that of old programs, without most letters
+PGPASS = r"%APPDATA%\postgresql\pgpass.conf"
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 _advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
