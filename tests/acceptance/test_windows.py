@@ -65,7 +65,7 @@ def test_the_program_that_the_wheel_brings_sends_the_example_letter(
     petition("-C", "Мой город", "check")
     petition("-C", "Мой город", "send", "open-letter")
     outbox = list((tmp_path / "Мой город" / "outbox" / "new").iterdir())
-    assert len(outbox) == 3
+    assert [path.suffix for path in outbox] == [".eml"] * 3  # which a double click opens
     for path in outbox:
         letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
         assert letter["Message-ID"]
@@ -178,6 +178,8 @@ def test_what_is_ended_at_random_moments_is_finished(campaign: WindowsCampaign):
     """By TerminateProcess: nobody twice, nobody missed, one uncertain letter a connection."""
     people = CRASHES * SHARE
     with counting_server(pause=0.004) as server:
+        # Wine 8 can keep a connection open whose process has ended; Windows closes it.
+        server.patience = 15.0
         live = campaign.through(server.port)
         live.list_people(*(f"p{number}" for number in range(1, people + 1)))
         live.through(1).petition(*SEND, status=4)  # queues them: nobody listens there

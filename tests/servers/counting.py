@@ -28,7 +28,7 @@ class CountingServer:
         pause: How long it thinks before and after it takes a letter, in seconds.
         answers: What it answers to RCPT, by the recipient's local part; "" hangs up on the dot.
         most: After so many letters it says 421 to the next one on a connection; 0: never.
-        patience: After so many seconds without a command it hangs up; None: never.
+        patience: After so many seconds without a line it hangs up; None: never.
         hold_after: So many letters it takes, and holds back its replies to the dots of others
             until this is raised; None: it holds nothing back.
         sleep: How it waits.
@@ -63,7 +63,9 @@ class CountingServer:
         """One connection."""
         self.open += 1
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with suppress(
+                ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError
+            ):
                 await self._converse(reader, writer)
         finally:
             self.open -= 1
@@ -164,7 +166,7 @@ class CountingServer:
     async def _take(self, reader: asyncio.StreamReader, recipients: list[str]) -> None:
         data = b""
         while not (data.endswith(b"\r\n.\r\n") or data == b".\r\n"):
-            data += await reader.readuntil(b"\r\n")
+            data += await asyncio.wait_for(reader.readuntil(b"\r\n"), self.patience)
         await self.sleep(self.pause)
         while self._holds():  # noqa: ASYNC110 (another thread ends it)
             await asyncio.sleep(0.005)

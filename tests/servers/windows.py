@@ -99,7 +99,8 @@ def running_windows(folder: Path) -> Iterator[Windows]:
         _install_petition(windows)
         yield windows
     finally:
-        _run(windows, "wineserver", "--kill")  # and all that runs there
+        # And all that runs there. A server may have ended before: then there is none to be found.
+        _run(windows, "wineserver", "--kill", is_checked=False)
         server.wait(PATIENCE)
 
 
@@ -111,10 +112,11 @@ def _copy(source: str, target: str) -> None:
         Path(target).symlink_to(source)
 
 
-def _run(windows: Windows, *command: str) -> None:
+def _run(windows: Windows, *command: str, is_checked: bool = True) -> None:
     nothing = subprocess.DEVNULL
     streams = {"stdin": nothing, "stdout": nothing, "stderr": nothing}
-    subprocess.run(command, env=windows.environment, check=True, timeout=PATIENCE, **streams)
+    environment = windows.environment
+    subprocess.run(command, env=environment, check=is_checked, timeout=PATIENCE, **streams)
 
 
 def _install_petition(windows: Windows) -> None:
