@@ -186,8 +186,7 @@ class _Sorting:
             elif key in _HELD and case.mail and self._is_held(case):
                 self._decide_about_leaving(case, key)
             elif key == "q":
-                with system.whole_lines():
-                    _choose_words(case)
+                _choose_words(case)
             elif key.isdecimal() and key.isascii():
                 _toggle(case, _asked_number() if key == "0" and _has_many(case) else int(key))
             else:
@@ -257,7 +256,9 @@ class _Sorting:
             output.say(output.clean(f"Subject: {mail.subject}"))
         output.say("")
         words = case.answer.quote.strip() or "(It has no words of its own.)"
-        words = words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}…"
+        words = (
+            words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}…\n([q] shows all of it)"
+        )
         for line in output.clean(words, lines=True).splitlines():
             output.say(f"    {line}")
         output.say("")
@@ -299,8 +300,7 @@ def _has_many(case: _Case) -> bool:
 
 
 def _asked_number() -> int:
-    with system.whole_lines():
-        typed = typer.prompt("Number of the demand", default="", show_default=False)
+    typed = _typed("Number of the demand", "")
     return int(typed) if re.fullmatch("[0-9]{1,4}", typed) else 0
 
 
@@ -320,13 +320,23 @@ def _choose_words(case: _Case) -> None:
         lines = re.split(r"(?<=[.!?…])\s+", case.answer.quote.strip())
     for number, line in enumerate(lines, 1):
         output.say(output.clean(f"{number:>3}  {line}"))
-    typed = typer.prompt("Lines that count, such as 2-3", default="all", show_default=True)
+    typed = _typed("Lines that count, such as 2-3", "all")
     chosen = range(1, len(lines) + 1) if typed == "all" else _numbers(typed, len(lines))
     if not chosen:
         output.say(f"Nothing was changed: there are lines 1 to {len(lines)}.")
         return
     case.quote = "\n".join(lines[number - 1].strip() for number in chosen)
     output.say(f"“{output.clean(' '.join(case.quote.split()))}”")
+
+
+def _typed(question: str, default: str) -> str:
+    """The line that a person types; "" if they press Ctrl-C or Ctrl-D instead."""
+    try:
+        with system.whole_lines():
+            return str(typer.prompt(question, default=default, show_default=bool(default)))
+    except typer.Abort:
+        output.say("")
+        return ""
 
 
 def _numbers(typed: str, most: int) -> list[int]:

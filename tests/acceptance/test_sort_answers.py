@@ -105,6 +105,20 @@ def test_the_last_decision_is_kept_however_it_ends(campaign: SmallCampaign, end:
     assert [one[:2] for one in recorded(campaign)] == [("p1", "refused")]
 
 
+@pytest.mark.parametrize("end", ["\x03", "\x04"], ids=["ctrl-c", "ctrl-d"])
+def test_who_chooses_no_words_goes_on(campaign: SmallCampaign, end: str):
+    child = sorting(campaign)
+    child.send("q")
+    child.expect_exact("]: ")
+    child.send(end)
+    child.expect_exact("Nothing was changed")
+    child.send("me")
+    assert child.end()[0] == 0
+    assert [one[1:] for one in recorded(campaign)] == [
+        ("meeting", "pays", "Good morning.\nOn demand 2: yes.\nKind regards")
+    ]
+
+
 @pytest.mark.parametrize(
     "key",
     [
