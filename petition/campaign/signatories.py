@@ -27,6 +27,8 @@ _NAME_PARTS = ("first_name", "last_name")
 _NAMED_BY = ("name", "last_name")  # one of them is needed
 _NAMES = ("name", "role", "organisation", "place", "country")
 _ANSWERS = ("publish", "updates")
+_MEANS = {"publish": "whether a name may be shown", "updates": "whether somebody wants letters"}
+_WRITTEN_BY_FORMS = ("name", "email")  # by Microsoft Forms, of people who are logged in
 # The values of missing columns.
 _SILENT: dict[str, Any] = {
     **dict.fromkeys(_NAMES, ""),
@@ -67,6 +69,10 @@ _SHORT_DATE = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d\d)(?=$|[T ,])
 class _Unclear(PetitionError):
     """A cell cannot be understood."""
 
+    def __init__(self, what: str, hint: str, *, is_harmless: bool = False) -> None:
+        super().__init__(what, hint)
+        self.is_harmless = is_harmless
+
 
 def read_signatories(
     root: Path,
@@ -100,13 +106,19 @@ class SignatureForm:
         self._table = table
         self._agreed = {_plain(answer) for answer in agreed}
         self.problems: list[Problem] = []
-        used = self._used_columns()
+        self._is_by_nobody = self._has_nobody()
+        used = set(_FORMS["columns"]).intersection(table.columns)
+        if self._is_by_nobody:
+            used.difference_update(_WRITTEN_BY_FORMS)
         found = {
-            ours: next((one for one in theirs if one in table.columns), "")
+            ours: [one for one in theirs if one in table.columns]
             for ours, theirs in _FORMS["columns"].items()
             if ours not in used
         }
-        self._taken = {ours: theirs for ours, theirs in found.items() if theirs}
+        self._taken = {ours: theirs[0] for ours, theirs in found.items() if theirs}
+        for ours in _ANSWERS:
+            if len(both := found.get(ours, [])) > 1:
+                self._refuse_two(ours, both)
         self.columns = (*table.columns, *self._taken)
         self._day_first = self._order_of_days()
         if self._taken:
@@ -115,8 +127,11 @@ class SignatureForm:
     def rows(self) -> Iterator[TableRow]:
         """All rows, with our columns in place of theirs."""
         for row in chain.from_iterable(self._table.blocks()):
-            for ours, theirs in self._taken.items() if not row.fault else ():
-                row.cells[ours] = row.cells[theirs]
+            if not row.fault:
+                for ours, theirs in self._taken.items():
+                    row.cells[ours] = row.cells[theirs]
+                if self._is_by_nobody and _plain(row.cells["email"]) in _FORMS["nobody"]:
+                    row.cells["email"] = ""
             yield row
 
     def place_of(self, column: str) -> int:
@@ -138,17 +153,22 @@ class SignatureForm:
         day, month = (one, other) if found[2] == "." or self._day_first else (other, one)
         return date(year + 2000 if year < 100 else year, month, day)
 
-    def _used_columns(self) -> set[str]:
-        """Our columns that hold something: Microsoft Forms writes names that it does not know."""
-        used = set[str]()
-        wanted = set(_FORMS["columns"]).intersection(self._table.columns)
-        for row in chain.from_iterable(self._table.blocks()):
-            for column in wanted - used if not row.fault else ():
-                if row.cells[column] and _plain(row.cells[column]) not in _FORMS["nobody"]:
-                    used.add(column)
-            if wanted == used:
-                break
-        return used
+    def is_of_a_form(self, column: str) -> bool:
+        """Whether one of our columns is another one, known by its heading."""
+        return column in self._taken
+
+    def _has_nobody(self) -> bool:
+        """Whether a form wrote that it does not know who filled it in."""
+        if "email" not in self._table.columns:
+            return False
+        return any(_plain(row.cells["email"]) in _FORMS["nobody"] for row in self._table.rows())
+
+    def _refuse_two(self, ours: str, theirs: list[str]) -> None:
+        table = self._table
+        names = " and ".join(quoted(table.heading(one)) for one in theirs[:2])
+        what = f"{names} may both say {_MEANS[ours]}"
+        hint = f"Rename the one that counts to {ours}"
+        self.problems.append(Problem(table.file, table.header_line, what, hint))
 
     def _order_of_days(self) -> bool | None:
         """Whether days come before months in "3/4/2026"; None if no row tells."""
@@ -189,20 +209,38 @@ def _right_ones(file: str, form: SignatureForm, problems: list[Problem]) -> Iter
                 values |= _value(column, cell, form)
             except _Unclear as why:
                 at = form.place_of(column)
-                faults.append(Problem(file, row.line, why.what, why.hint, mark=at))
+                level = Level.WARNING if why.is_harmless else Level.ERROR
+                faults.append(
+                    Problem(file, row.line, why.what, why.hint, level, mark=at, gathers=not cell)
+                )
             except AddressRefused as why:
                 values[column], at = cell, form.place_of(column)
                 what = f"{column}: {why.what}" if column == "email" else why.what
                 faults.append(Problem(file, row.line, what, why.hint, mark=at))
-        parts = (values.pop("first_name", ""), values.get("last_name", ""))
-        values["name"] = values.get("name") or " ".join(filter(None, parts))
+        parts = {part: values.get(part) or "" for part in _NAME_PARTS}
+        values.pop("first_name", None)
+        if values.get("name"):
+            faults += _halved(file, row.line, values["name"], parts, form)
+        values["name"] = values.get("name") or " ".join(filter(None, parts.values()))
         if not values["name"]:
             at = next(form.place_of(column) for column in row.cells if column in _NAMED_BY)
             what, hint = "this signatory has no name", "Write one or delete the row"
             faults.append(Problem(file, row.line, what, hint, mark=at))
         problems.extend(faults)
-        if not faults:
+        if not any(fault.is_error for fault in faults):
             yield Signatory(line=row.line, **{**_SILENT, **values})
+
+
+def _halved(
+    file: str, line: int, name: str, parts: dict[str, str], form: SignatureForm
+) -> Iterator[Problem]:
+    """A warning if a name lacks what other columns have of it: "Name" may be half of it."""
+    missing = [one for one, part in parts.items() if folded_name(part) not in folded_name(name)]
+    if missing:
+        what = f"the name lacks what {missing[0]} says"
+        hint = "If it is half of the name, rename the column name to first_name or last_name"
+        at = form.place_of("name")
+        yield Problem(file, line, what, hint, Level.WARNING, mark=at, gathers=True)
 
 
 def _value(column: str, cell: str, form: SignatureForm) -> dict[str, Any]:
@@ -220,11 +258,15 @@ def _value(column: str, cell: str, form: SignatureForm) -> dict[str, Any]:
             hint = 'Write "yes" or "no", or say in [signatories] yes which answers mean yes'
             raise _Unclear(f"{column} is {quoted(cell)}", hint)
     elif column == "signed_on":
+        if not cell and form.is_of_a_form(column):
+            hint = "Delete the row, or write the day; export only what was sent in"
+            raise _Unclear("the form was begun and not sent in", hint)
         try:
             value = form.day(cell) if cell else None
         except ValueError:
             hint = 'Write the day as "2015-09-28"'
-            raise _Unclear(f"signed_on is {quoted(cell)}", hint) from None
+            harmless = form.is_of_a_form(column)  # it is known nowhere, and shown nowhere
+            raise _Unclear(f"signed_on is {quoted(cell)}", hint, is_harmless=harmless) from None
     else:
         return {}
     return {column: value}

@@ -120,6 +120,68 @@ def test_a_day_that_could_be_another_is_an_error(folder, problems, days):
     assert all(one.is_error and "signed_on" in one.what for one in problems)
 
 
+def test_two_questions_that_may_be_consent_are_not_chosen_between(folder, problems):
+    content = "Your name,Show my name,Publish my name\nAnn,Yes,No\nTom,No,Yes\n"
+    read(folder, content, problems)
+    assert [(one.line, one.is_error) for one in problems if one.is_error] == [(1, True)]
+    problems.clear()
+    own = content.replace("Publish my name", "publish")
+    assert [one.publish for one in read(folder, own, problems)] == [False, True]
+    assert not any(one.is_error for one in problems)
+
+
+def test_an_empty_column_of_ours_is_no_consent(folder, problems):
+    (ann,) = read(folder, "name,publish,Show my name\nAnn,,Yes\n", problems)
+    assert not ann.publish
+
+
+@pytest.mark.parametrize("stamp", ["submitdate", "Date submitted", "Completed Time"])
+def test_a_form_that_was_not_sent_in_is_no_signature(folder, problems, stamp: str):
+    content = f"{stamp},Your name,Show my name\n2026-11-30 14:15:04,Ann,Yes\n,Tom,Yes\n"
+    assert [one.name for one in read(folder, content, problems)] == ["Ann"]
+    assert [(one.line, one.mark) for one in problems if one.is_error] == [(3, 0)]
+
+
+def test_a_time_stamp_of_a_form_that_cannot_be_read_stops_nothing(folder, problems):
+    content = "Timestamp,Your name\n3/4/2026 10:00:00,Ann\n30 қар. 2026,Tom\n"
+    found = read(folder, content, problems)
+    assert [(one.name, one.signed_on) for one in found] == [("Ann", None), ("Tom", None)]
+    assert [one.level for one in problems if one.line in {2, 3}] == [Level.WARNING] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "warned"),
+    [
+        ("Vorname,Name\nJörg,Weiß\n", True),
+        ("Name,Surname\nAnn,Reed\n", True),
+        ("name,last_name\nAnn Reed,Reed\n", False),
+        ("name,first_name,last_name\nREED Ann,Ann,Reed\n", False),
+        ("name,last_name\nReading Room,\n", False),
+    ],
+)
+def test_half_a_name_is_warned_of(folder, problems, content: str, warned: bool):
+    read(folder, content, problems)
+    assert [one.line for one in problems if one.level is Level.WARNING] == [2] * warned
+
+
+def test_a_surname_and_a_first_name_make_a_french_name(folder, problems):
+    (zoe,) = read(folder, "Nom,Prénom\nMartin,Zoé\n", problems)
+    assert (zoe.name, zoe.last_name) == ("Zoé Martin", "Martin")
+
+
+def test_who_was_logged_in_at_microsoft_forms_has_the_name_of_the_answer(folder, problems):
+    known = '3,11/30/26 9:00:00,11/30/26 9:02:11,kim@corp.example,"Kim, Jo",Jo Kim,,Yes\n'
+    found = read(folder, MICROSOFT + known, problems)
+    assert [one.name for one in found] == ["Ann Reed", "Tom Bell", "Jo Kim"]
+    assert not any(one.is_error for one in problems)
+
+
+def test_microsoft_forms_without_a_question_for_the_address(folder, problems):
+    content = "Completion time,Email,Name,Your full name\n11/30/26 14:15:04,anonymous,,Ann Reed\n"
+    (ann,) = read(folder, content, problems)
+    assert (ann.name, ann.email) == ("Ann Reed", "")
+
+
 def test_our_own_columns_come_first(folder, problems):
     found = read(folder, "name,full name\nAnn,Somebody Else\n", problems)
     assert [one.name for one in found] == ["Ann"]
