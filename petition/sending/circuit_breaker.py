@@ -169,6 +169,8 @@ class CircuitBreaker:
 
     def reconsider(self, verdict: Verdict, mailbox: str) -> Verdict:
         """The verdict on a letter; on the server, where it says the same of several providers."""
+        if not _is_told_of_letter(verdict):  # a server may hang up after each refusal
+            return verdict
         words = _words_for_anybody(verdict, mailbox)
         if words != self._same_words:
             self._same_words, self._same_providers = words, set()
@@ -186,9 +188,10 @@ class CircuitBreaker:
     def _means_us(self) -> bool:
         return len(self._same_providers) >= PROVIDERS_IN_A_ROW
 
-    def charge(self, told: CopyResult) -> list[CopyResult]:
+    def charge(self, told: CopyResult, verdict: Verdict) -> list[CopyResult]:
         """Note what a letter came to; returns those that turn out to have been refused for us."""
-        if self._same_words and told.state in {State.DEFERRED, State.FAILED}:
+        is_charged = told.state in {State.DEFERRED, State.FAILED}
+        if self._same_words and is_charged and _is_told_of_letter(verdict):
             self._charged.append(told)
         if not (self._means_us and self._charged):
             return []
@@ -298,10 +301,16 @@ _ABOUT_ANYBODY = frozenset({Cause.SENDER, Cause.POLICY, Cause.EXPIRED, Cause.OTH
 _OF_ONE = r"<[^>]*>|\S*[@\d]\S*"  # addresses, times, numbers of letters
 
 
+def _is_told_of_letter(verdict: Verdict) -> bool:
+    """Whether a server took or refused a letter, and not the connection."""
+    is_sent = verdict.outcome is Outcome.SENT
+    return is_sent or (verdict.reply is not None and verdict.scope is not Scope.SERVER)
+
+
 def _words_for_anybody(verdict: Verdict, mailbox: str) -> str:
     """What a server said of a letter, if it may be about all of them; or ""."""
     reply = verdict.reply
-    if reply is None or not verdict.is_refusal or verdict.scope is Scope.SERVER:
+    if reply is None or not verdict.is_refusal:
         return ""
     if _is_greylisting(reply):
         return ""
@@ -310,7 +319,7 @@ def _words_for_anybody(verdict: Verdict, mailbox: str) -> str:
     cause, _ = cause_of("" if code in _NO_MAILBOX else code, reply.text)
     domain = re.escape(mailbox.rpartition("@")[2].lower())
     words = " ".join(re.sub(rf"{_OF_ONE}|\S*{domain}\S*", " ", reply.text.lower()).split())
-    return f"{reply.code} {words}" if cause in _ABOUT_ANYBODY else ""
+    return (words or str(reply.code)) if cause in _ABOUT_ANYBODY else ""
 
 
 def _is_letter_refused_by_policy(verdict: Verdict) -> bool:

@@ -525,7 +525,7 @@ class Mailer:
     ) -> None:
         copy, verdict = letter.copy, done.verdict
         outcome = outcome_of(letter, done, self._route.retry, self._clock())
-        charged = self._breaker.charge(self._record(connection, copy, outcome))
+        charged = self._breaker.charge(self._record(connection, copy, outcome), verdict)
         self._breaker.weigh(verdict, connection.episode, copy.mailbox)
         if done.also_refused and verdict.outcome is Said.SENT:
             self._result.also_refused.extend(done.also_refused)

@@ -17,7 +17,16 @@ from petition.smtp.replies import advice
 from tests.acceptance.small import LETTER
 from tests.integration.scene import Scene, play
 from tests.servers.counting import counting_server
-from tests.servers.scripted import HANG_UP, SILENT, Act, Phase, ScriptedServer, Then, answer
+from tests.servers.scripted import (
+    HANG_UP,
+    SILENT,
+    Act,
+    Phase,
+    ScriptedServer,
+    Then,
+    answer,
+    closing,
+)
 from tests.servers.visitor import until
 
 NOBODY = answer("550 5.1.1 no such person")
@@ -526,3 +535,29 @@ def test_the_code_of_an_unknown_mailbox_alone_suppresses_nobody(tmp_path: Path, 
     play(scene, {Phase.RCPT: [answer(said)] * 2})
     assert scene.states == ["failed"] * 2 + ["sent"]
     assert scene.suppressed() == []
+
+
+@pytest.mark.parametrize("said", ["451 Please slow down", "550 Please slow down"])
+def test_it_is_about_us_too_if_the_server_hangs_up_each_time(tmp_path: Path, said: str):
+    scene = at_three_providers(tmp_path)
+    ending, _ = play(scene, {Phase.DOT: [closing(said)] * 99})
+    assert said in {ending.broken, ending.refused}
+    assert scene.states == ["queued"] * 9
+    assert {copy.attempts for copy in scene.copies()} == {0}
+
+
+def test_the_same_words_count_with_either_code(tmp_path: Path):
+    scene = at_three_providers(tmp_path)
+    said = [answer("451 Please slow down"), answer("550 Please slow down")] * 50
+    ending, _ = play(scene, {Phase.RCPT: said})
+    assert ending.is_refusing
+    assert scene.states == ["queued"] * 9
+    assert {copy.attempts for copy in scene.copies()} == {0}
+
+
+def test_a_letter_whose_connection_was_closed_keeps_its_attempt(tmp_path: Path):
+    scene = Scene(tmp_path, people=4)
+    rows = "".join(f"p{one},p{one}@{one}.example,P{one},X\n" for one in range(4))
+    scene.campaign.write("recipients.csv", f"id,email,name,town\n{rows}")
+    play(scene, {Phase.DOT: [answer(SLOW_DOWN), closing(), *[answer(SLOW_DOWN)] * 99]})
+    assert scene.states == ["queued", "deferred", "queued", "queued"]
