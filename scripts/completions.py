@@ -7,17 +7,17 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from petition.campaign.text_file import packaged_toml
 from petition.cli.commands import COMMANDS
-from petition.cli.login import LoginTo
 from petition.cli.main import app, load
 from petition.cli.preview import As
 from petition.cli.shell import Shell
+from petition.oauth import Use
 from petition.outbox.answers import RECORDED, Channel
 from petition.outbox.states import State
 
@@ -36,7 +36,7 @@ KINDS: dict[str, str | list[str]] = {
     "STATUS": list(RECORDED),
     "CHANNEL": list(Channel),
     "FORM": list(As),
-    "smtp|inbox": list(LoginTo),
+    "smtp|inbox": list(get_args(Use)),
     "PROVIDER": list(packaged_toml("providers.toml")),
     "SHELL": list(Shell),
 }
@@ -48,10 +48,10 @@ def described(command: TyperCommand | TyperGroup) -> dict[str, Any]:
     arguments, options = [], []
     for one in command.params:
         kind = KINDS.get(one.metavar or "", "") if takes_value(one) else None
+        if not NOT_OF_PEOPLE.isdisjoint(one.opts):
+            kind = ""
         if one.param_type_name == "argument":
             arguments.append({"kind": kind, "repeats": one.nargs == -1})
-        elif not NOT_OF_PEOPLE.isdisjoint(one.opts):
-            options.append({"names": one.opts, "kind": "", "values": 1, "help": one.help})
         else:
             values = one.nargs if takes_value(one) else 0
             options.append({"names": one.opts, "kind": kind, "values": values, "help": one.help})

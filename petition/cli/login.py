@@ -7,7 +7,6 @@ import time
 import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from getpass import getpass
 from html import escape
 from http import HTTPStatus
@@ -32,6 +31,7 @@ from petition.oauth import (
     Authorization,
     DeviceAuthorization,
     Tokens,
+    Use,
     drop_login,
     keep_login,
     kept_client_secret,
@@ -50,20 +50,13 @@ _PAGE = """\
 """
 
 
-class LoginTo(StrEnum):
-    """The tables of petition.toml that name a login."""
-
-    SMTP = "smtp"
-    INBOX = "inbox"
-
-
 _SECTIONS = {"smtp": Section.SERVER, "inbox": Section.INBOX}
 
 
 def login(
     context: typer.Context,
     to: Annotated[
-        LoginTo | None,
+        Use | None,
         typer.Argument(
             metavar="smtp|inbox",
             help="Only to the server of this table (default: both).",
@@ -102,10 +95,10 @@ def login(
             _try(place, account)
 
 
-def _accounts(place: Workspace, to: LoginTo | None) -> list[Account]:
+def _accounts(place: Workspace, to: Use | None) -> list[Account]:
     server = place.server
     found = [server.account if server else None, place.settings.inbox_account]
-    accounts = [one for one in found if one and to in {None, LoginTo(one.use)}]
+    accounts = [one for one in found if one and to in {None, one.use}]
     if not accounts:
         where = f"[{to}] does not say" if to else "neither [smtp] nor [inbox] says"
         hint = "Write it there, and the provider into [oauth]: petition help login.md says how"

@@ -25,6 +25,14 @@ AS_JSON = "petition.as_json"  # in a context's `meta`: the command was called wi
 class Command(TyperCommand):
     """A command whose help names an argument by its meaning, not by its type."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read its arguments; Typer passes on what pydantic puts before an error."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as fault:
+            fault.message = fault.message.removeprefix("Value error, ")
+            raise
+
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run it; its errors are shown as JSON too if it was called with --json."""
         ctx.meta[AS_JSON] = bool(ctx.params.get("as_json"))
@@ -133,12 +141,9 @@ class Commands(TyperGroup):
             raise typer.Exit(ExitStatus.PROBLEMS) from None
 
 
-_SUMMARY = "Send an open letter to each person, and know what became of each copy."
-
 app = typer.Typer(
     cls=Commands,
     name="petition",
-    help=_SUMMARY,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # importing rich would take longer than the help
@@ -175,7 +180,7 @@ def petition(
         ),
     ] = False,
 ) -> None:
-    """Send an open letter, personally addressed, and know what became of each copy."""
+    """Send an open letter to each person, and know what became of each copy."""
     if folder is not None:
         try:
             os.chdir(folder)

@@ -68,7 +68,7 @@ _COMMAND = re.compile(
     (?:\ (?:--?[a-z][\w-]*|[A-Z]+(?:\.\.\.)?|\||"[^"]*"|'[^']*'|\w[^\s]*[-.@/:][^\s]*))*""",
     re.VERBOSE,
 )
-_GLUE = "\ue000"  # in place of a blank that is not to be a line's end
+_GLUE = "\ue000"  # in place of a blank at which no line may end
 
 _UNSEEN_BUT_LF = re.compile(f"(?!\n){UNSEEN.pattern}")
 _LINES_NAMED = 5  # of problems that many rows have
@@ -412,9 +412,7 @@ def _print_indented(line: Text) -> None:
 
 def _wrapped(text: Text, columns: int) -> list[Text]:
     """The lines of a text in so many columns; none ends within a command, which is to be copied."""
-    if text.plain.startswith(
-        "petition "
-    ):  # a command alone; the terminal shows it in several lines
+    if text.plain.startswith("petition "):  # a command alone, which the terminal itself breaks
         return [text]
     glued = text.copy()
     glued.plain = _COMMAND.sub(

@@ -90,7 +90,7 @@ class Confirmed:
 
 
 def wait_until(at: datetime, *, what: str) -> None:
-    """Wait until a moment; `what` says that nothing has happened, if it ends before.
+    """Wait until a moment; `what` is said if Ctrl-C ends the wait.
 
     UsageError if the machine was asleep when the moment came.
     """
@@ -109,7 +109,7 @@ def wait_until(at: datetime, *, what: str) -> None:
 
 
 def print_schedule(at: datetime, folder: Path) -> None:
-    """Print how the system is told to run this very command at a moment.
+    """Print what has the system run this very command at a moment.
 
     UsageError if that would be something else without this environment.
     """

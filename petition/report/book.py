@@ -29,7 +29,7 @@ from petition.report.page import SHOWN, Html, replace, tag
 MOST_COPIES = 2_000  # in a book
 _MOST_FALLBACKS = 200  # of the sample of a longer list
 _MOST_PROBLEMS = 100  # at the top of the page
-_RARE = 0.1  # the part of all copies that may have a line which is worth telling
+_RARE = 0.1  # of all copies: a line that more of them have is not worth telling
 _LINE_LENGTH = 70
 
 _VALUE = re.compile(f"{MARK_BEGIN}([^{MARK_END}]*){MARK_END}")
@@ -46,7 +46,7 @@ class BookCopy:
     language: str
     is_fallback: bool  # there is no letter in the person's language
     problems: list[Problem] = field(default_factory=list)  # with this row
-    rare: list[str] = field(default_factory=list)  # what tells it from the others, in words
+    rare: list[str] = field(default_factory=list)  # what sets it apart from the others, in words
     difference: float = 0.0
 
 
@@ -64,7 +64,7 @@ class Book:
 
 
 class BookSample:
-    """Of a list of any length, so many people that are shown: spread evenly, in their order."""
+    """A sample of a list of any length: people spread evenly over it, in its order."""
 
     def __init__(self, most: int = MOST_COPIES) -> None:
         self._most = most

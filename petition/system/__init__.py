@@ -1,7 +1,7 @@
 """What differs between operating systems: files, locks, signals, other programs.
 
-`posix` (Linux, macOS) and `windows` have the same functions; those of `posix` say what each is for.
-No other module asks which system this is, nor imports what only one of them has.
+`posix` (Linux, macOS) and `windows` have the same functions; `posix` says what each is for. No
+other module asks which system this is, or imports what only one of them has.
 """
 
 import sys

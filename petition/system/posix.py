@@ -66,7 +66,7 @@ _CUT_CHARACTER = re.compile(  # UTF-8
 _MARK_PASTED, _LEAVE_PASTED = b"\x1b[?2004h", b"\x1b[?2004l"
 _PASTED, _PASTE_END = b"\x1b[200~", b"\x1b[201~"
 MOUNTS = Path("/proc/mounts")  # of Linux
-NOT_IN_NAMES = ""  # what no name of a file can have, beside the separators
+NOT_IN_NAMES = ""  # characters that no file name may have, besides the separators
 IS_DESKTOP = sys.platform == "darwin"  # programs have windows, whatever the environment says
 OUTPUT_ENCODING: str | None = None  # of output; None: what the locale says
 PGPASS = "~/.pgpass"  # where libpq looks for passwords
@@ -144,7 +144,7 @@ def sync_path(path: Path) -> None:
 
 
 def file_system(folder: Path) -> str:
-    """The kind of file system that a folder (with its whole path) is on; "" if it is unknown."""
+    """The kind of file system that a folder, an absolute path, is on; "" if it is unknown."""
     best, kind = -1, ""
     for place, mounted in _mounts():
         # Of two mounts at one place the last one is seen.
@@ -176,7 +176,7 @@ def mounts_of_mac(shown: str) -> Iterator[tuple[Path, str]]:
 
 
 def names_other_machine(path: str) -> bool:
-    """Whether to look at a path connects to another machine, which the path itself names."""
+    """Whether even looking at a path connects to a machine that the path names."""
     del path
     return False
 
@@ -211,7 +211,7 @@ def account_name() -> str:
 def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> None:
     """Let the running event loop call `interrupted` for Ctrl-C, and `ended` for other signals.
 
-    These are a request to end, and that the terminal was closed, unless nohup prevents it.
+    Those are a request to end, and a terminal that was closed, unless nohup ignores that.
     """
     import asyncio  # noqa: PLC0415 (it runs already, but not for --help)
 
@@ -228,7 +228,7 @@ def selector_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
 
 
 def has_no_reader(fault: OSError) -> bool:
-    """Whether output failed since nobody reads it any more."""
+    """Whether output failed because nobody reads it any more."""
     return isinstance(fault, BrokenPipeError)
 
 
@@ -236,7 +236,7 @@ def has_no_reader(fault: OSError) -> bool:
 
 
 def allow_open_files(most: int) -> None:
-    """Allow so many open files, or as many as may be: each connection is one."""
+    """Raise the limit of open files to `most`, or as far as it goes: each connection is one."""
     import resource  # noqa: PLC0415 (only for a server)
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -247,7 +247,7 @@ def allow_open_files(most: int) -> None:
 
 
 def keep_port(sock: "socket.socket") -> None:
-    """Let a socket that will listen have a port that was just in use, and share it with nobody."""
+    """Let a socket listen on a port that was just in use, and share it with nobody."""
     import socket  # noqa: PLC0415 (as above)
 
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -257,18 +257,18 @@ def keep_port(sock: "socket.socket") -> None:
 
 
 def command_words(command: str) -> list[str]:
-    """The words of a command line in petition.toml; ValueError if it cannot be split."""
+    """Split a command line of petition.toml into words; ValueError if that cannot be done."""
     return shlex.split(command)
 
 
 def command_line(command: str, words: Iterable[str]) -> list[str] | str:
-    """What runs a command line, whose words are now `words`; no shell does."""
+    """What to run for a command line with `words` in place of its own; a shell is not needed."""
     del command
     return list(words)
 
 
 def has_input(pipe: int, seconds: float) -> bool:
-    """Whether there is something to read from a pipe, its end included, within so many seconds."""
+    """Whether a pipe has something to read, or ends, within so many seconds."""
     return bool(select.select([pipe], [], [], seconds)[0])
 
 
@@ -278,7 +278,7 @@ def set_variable(name: str, value: object) -> str:
 
 
 def schedule(at: "datetime", words: list[str]) -> list[str]:
-    """The lines by which a person has the system run a command once, at a moment."""
+    """What a person types to have the system run a command once, at a moment."""
     # These take a while to load, which --help need not.
     import plistlib  # noqa: PLC0415
     from datetime import UTC  # noqa: PLC0415
@@ -306,9 +306,9 @@ def schedule(at: "datetime", words: list[str]) -> list[str]:
 
 @contextmanager
 def single_keys() -> Iterator[None]:
-    """Let `read_key` read keys at the terminal, which need no Enter and are not shown.
+    """Let `read_key` read single keys, which need no Enter and are not shown.
 
-    The terminal stays so meanwhile: a key that is pressed early is not lost. It marks pasted text.
+    The terminal stays in this mode, so that a key pressed early is not lost. It marks pasted text.
     """
     before = termios.tcgetattr(0)
     tty.setcbreak(0, termios.TCSADRAIN)

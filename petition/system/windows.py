@@ -1,6 +1,6 @@
-"""Windows, through the functions of Win32 that Python does not have.
+"""Windows, partly by Win32 functions that Python does not wrap.
 
-https://learn.microsoft.com/windows/win32/api/ has each by its name. `posix.py` says what the
+https://learn.microsoft.com/windows/win32/api/ documents each by its name. `posix.py` says what the
 functions here are for.
 """
 
@@ -63,18 +63,18 @@ __all__ = (
 
 NOT_IN_NAMES = '<>:"|?*'  # a colon leads to another disk, or to a hidden part of a file
 IS_DESKTOP = True
-OUTPUT_ENCODING: str | None = "utf-8"  # a pipe would get that of old programs, without most letters
+OUTPUT_ENCODING: str | None = "utf-8"  # a pipe would get an old code page, which lacks most letters
 PGPASS = r"%APPDATA%\postgresql\pgpass.conf"
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 _advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
 
-_IN_USE = {5, 32}  # ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION
+_ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION = 5, 32, 33  # error codes
 _PATIENCE = 2.0  # seconds; virus scanners and indexers open new files for a moment
 
 
 def prepare() -> None:
-    # Else programs are looked for in the working folder first, which may be a stranger's.
+    # Otherwise programs are looked for first in the working folder, which may be a stranger's.
     os.environ["NODEFAULTCURRENTDIRECTORYINEXEPATH"] = "1"
 
 
@@ -114,7 +114,7 @@ _create_file.argtypes = (
 
 
 def open_file(path: Path | str, flags: int, *, follows: bool = False) -> int:
-    # Python's own `open` forbids to rename and to delete a file that is open.
+    # Python's own `open` forbids others to rename or delete the file while it is open.
     if not follows and Path(path).is_symlink():
         raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
     if flags & os.O_CREAT:
@@ -130,7 +130,7 @@ def open_file(path: Path | str, flags: int, *, follows: bool = False) -> int:
         if opened != _INVALID:
             break
         code = ctypes.get_last_error()
-        if code != 32 or time.monotonic() > until:
+        if code != _SHARING_VIOLATION or time.monotonic() > until:
             raise _failed(path, code)
         time.sleep(0.01)
     handle = msvcrt.open_osfhandle(opened, flags & (os.O_APPEND | os.O_WRONLY | os.O_RDWR))
@@ -145,7 +145,7 @@ def replace(source: Path, target: Path) -> None:
     until = time.monotonic() + _PATIENCE
     while not _kernel32.MoveFileExW(str(source), str(target), replace_existing | write_through):
         code = ctypes.get_last_error()
-        if code not in _IN_USE or time.monotonic() > until:
+        if code not in {_ACCESS_DENIED, _SHARING_VIOLATION} or time.monotonic() > until:
             raise _failed(target, code)
         time.sleep(0.01)
 
@@ -162,7 +162,7 @@ def sync(handle: int) -> None:
 
 
 def sync_path(path: Path) -> None:
-    # Windows keeps a journal of names, which to flush a file in the folder flushes too.
+    # NTFS keeps names in a journal, and flushing any file flushes that too.
     if path.is_dir():
         return
     handle = os.open(path, os.O_RDWR)
@@ -275,7 +275,7 @@ def _private() -> int | None:
 
 
 def close_to_others(path: Path) -> None:
-    # A disk without permissions, or one of which we may not change them, stays as it is.
+    # If the disk has no permissions, or we may not change them, the file stays as it is.
     if path.is_file() and not path.is_symlink():
         _advapi32.SetFileSecurityW(str(path), _DACL, _private())
 
@@ -347,12 +347,11 @@ _kernel32.LockFileEx.argtypes = (
     ctypes.POINTER(_Overlapped),
 )
 _FAIL_IMMEDIATELY, _EXCLUSIVE = 1, 2
-_LOCK_VIOLATION = 33
 
 
 def lock(handle: int, *, shared: bool = False, waits: bool = False) -> None:
-    # msvcrt has no shared locks. What is locked cannot be read by others, so it is a byte that no
-    # file has.
+    # msvcrt has no shared locks. Others cannot read what is locked, so lock a byte far beyond the
+    # end of the file.
     how = (0 if shared else _EXCLUSIVE) | (0 if waits else _FAIL_IMMEDIATELY)
     place = _Overlapped(offset_high=0x40000000)
     if not _kernel32.LockFileEx(msvcrt.get_osfhandle(handle), how, 0, 1, 0, ctypes.byref(place)):
@@ -366,11 +365,11 @@ def lock(handle: int, *, shared: bool = False, waits: bool = False) -> None:
 
 
 def account_name() -> str:
-    return os.getlogin()  # not of the environment here
+    return os.getlogin()  # which does not read the environment on Windows
 
 
 def obey_signals(interrupted: Callable[[], None], ended: Callable[[], None]) -> None:
-    # Event loops have no signal handlers here. When a window is closed, or the machine shut down,
+    # Event loops have no signal handlers here. When the window is closed or the machine shuts down,
     # Windows ends the process before a handler can finish anything.
     import asyncio  # noqa: PLC0415 (as in posix.py, only where it is needed)
 
@@ -397,7 +396,7 @@ def selector_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
 
 
 def has_no_reader(fault: OSError) -> bool:
-    # The C library says EINVAL of a pipe without a reader; of a file, there is its name too.
+    # The C library reports a pipe without a reader as EINVAL; an error of a file has its name.
     is_output = fault.filename is None
     return is_output and (isinstance(fault, BrokenPipeError) or fault.errno == errno.EINVAL)
 
@@ -412,7 +411,7 @@ def allow_open_files(most: int) -> None:
 def keep_port(sock: "socket.socket") -> None:
     import socket  # noqa: PLC0415
 
-    # SO_REUSEADDR would let another program take the port; one just in use is free anyway.
+    # SO_REUSEADDR would let other programs take the port; Windows frees a used one at once.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
 
 

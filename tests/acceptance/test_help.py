@@ -6,6 +6,7 @@ import pytest
 
 from petition.cli.commands import COMMANDS, FIRST, GROUPS
 from petition.cli.main import load
+from petition.cli.preview import As
 from petition.outbox.states import State
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
@@ -58,6 +59,13 @@ def test_the_help_ends_with_two_examples_that_the_program_takes(
 def test_a_misspelt_command_names_the_one_that_was_meant(nowhere: SmallCampaign):
     for words in (["sned"], ["help", "sned"]):
         assert "send" in nowhere.petition(*words, status=2).err.splitlines()[-1]
+
+
+def test_a_misspelt_choice_is_answered_with_the_choices_alone(nowhere: SmallCampaign):
+    said = nowhere.petition("preview", "--as", "htm", status=2).err.splitlines()[-1]
+    for choice in As:
+        assert f"'{choice}'" in said
+    assert "alue error" not in said
 
 
 @pytest.mark.parametrize("command", ["send", "retry", "withdraw"])
