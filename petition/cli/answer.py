@@ -293,9 +293,8 @@ def _summary(found: Ledger) -> str:
     ]
     told = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     late = f"; {len(found.overdue):,} overdue" if found.overdue else ""
-    have = "has" if total == 1 else "have"
-    people = f"{output.count(total, 'person', 'people')} {have} it"
-    return f"{found.letter}: {people}{': ' if told else ''}{told}{late}."
+    people = output.count(total, "person", "people")
+    return f"{found.letter}, sent to {people}{': ' if told else ''}{told}{late}."
 
 
 def _fitting(found: Ledger) -> list[Sequence[QuotedDemand]]:

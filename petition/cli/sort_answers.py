@@ -99,8 +99,8 @@ def sort(place: Workspace, letter: str | None, *, author: str) -> None:
         rest = f"; {left:,} left: petition answer" if left else ""
         output.say(f"{output.count(recorded, 'answer')} recorded{rest}.")
     if unmatched := sum(one.kind == "answer" for one in Incoming(log).unmatched(1_000)):
-        mails = output.count(unmatched, "mail")
-        output.say(f"{mails} of people match no letter: petition inbox --unmatched")
+        mails = "1 mail matches" if unmatched == 1 else f"{unmatched:,} mails match"
+        output.say(f"{mails} no letter: petition inbox --unmatched")
     place.say_which()
 
 
@@ -198,7 +198,8 @@ class _Sorting:
         self._at += 1
         if status:
             about = ", ".join(_titled(one) for one in case.entry.demands if one.id in case.chosen)
-            output.say(output.clean(f"{case.entry.who}: {status}, to {about or 'the letter'}."))
+            about = about or "the letter as a whole"
+            output.say(output.clean(f"{case.entry.who}: {status}, about {about}."))
         output.say("")
 
     def _undo(self) -> bool:

@@ -108,6 +108,8 @@ def build() -> int:
         for written, meant in FOR_ALL.items():
             text = text.replace(written, meant)
         page.write_text(text, encoding="utf-8")
+    if done.returncode == 0:
+        print(f"Open {(SITE / 'index.html').relative_to(ROOT)} in a browser.")
     return done.returncode
 
 

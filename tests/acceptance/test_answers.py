@@ -198,7 +198,7 @@ def test_people_whose_letter_bounced_are_not_waited_for(returns: Returns):
     returns.arrive(returns.dsn("p1", "5.1.1", "550 5.1.1 User unknown"))
     campaign.petition("inbox", status=0)
     shown = campaign.petition("status", "--answers", status=0).out
-    assert "3 people have it: 2 unanswered, 1 bounced." in shown
+    assert "sent to 3 people: 2 unanswered, 1 bounced." in shown
     assert [entry.copy.row_id for entry in after(campaign, 30).overdue] == ["p2", "p3"]
 
 
@@ -216,7 +216,7 @@ def test_an_answer_from_another_address_says_so(returns: Returns):
     shown = campaign.petition("status", "--answers", status=0).out
     assert "by mail from somebody.else@y.example: “Yes.”" in " ".join(shown.split())
     assert "by mail: “No.”" in shown
-    assert "\n\nsecond: 3 people have it" in shown
+    assert "\n\nsecond, sent to 3 people" in shown
     said = people(campaign)
     assert [said[who]["answers"][0]["sender"] for who in ("p1", "p2")] == [
         "somebody.else@y.example", None,
@@ -227,7 +227,7 @@ def test_a_forgotten_person_counts_without_a_name(returns: Returns):
     campaign = returns.campaign
     campaign.petition("forget", "p2@x.example", "--yes", status=0)
     shown = campaign.petition("status", "--answers", status=0).out
-    assert "3 people have it: 3 unanswered." in shown
+    assert "sent to 3 people: 3 unanswered." in shown
     assert "somebody forgotten" in shown
     assert "forgotten-" not in shown
 
