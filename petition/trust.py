@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from petition import system
 from petition.campaign.server import Server, find_server, names_log, names_server
@@ -162,8 +162,7 @@ def _of_inbox(settings: Settings, environ: Mapping[str, str], root: Path) -> Ite
         yield Request(Section.INBOX, "[inbox] url", inbox.url, effect, _sealed(inbox.auth))
         yield from _login(Section.INBOX, source, inbox, environ, root)
         if inbox.auth == "oauth":
-            user = unquote(urlsplit(inbox.url).username or "")
-            yield from _of_client(Section.INBOX, settings.oauth, user)
+            yield from _of_client(Section.INBOX, settings.oauth, inbox.username)
         return
     kind, _, path = inbox.url.partition(":")
     for name in (path, f"{path}/new", f"{path}/cur"):

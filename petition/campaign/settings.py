@@ -331,6 +331,16 @@ class Inbox(SettingsTable):
         """Whether the mailbox is on a server, and not in files."""
         return self.url.startswith(kinds.IMAP_SCHEMES)
 
+    @property
+    def host(self) -> str:
+        """The server of the mailbox; empty for files."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def username(self) -> str:
+        """Who logs in there."""
+        return unquote(urlsplit(self.url).username or "")
+
 
 class ListTable(SettingsTable):
     """[lists.NAME]: what is true of everybody on a list in [people]."""
@@ -390,11 +400,10 @@ class Settings(SettingsTable):
             what = 'auth = "oauth" needs a table [oauth] with provider and client_id'
             raise fault(what, "petition help login.md says how to get them")
         client = info.data["oauth"].client
-        host = table.host if isinstance(table, Smtp) else urlsplit(table.url).hostname
         if isinstance(table, Inbox) and not table.is_imap:
             raise fault('auth = "oauth" is for a mailbox on a server', "Remove auth")
-        if not client.may_log_in_to(host or ""):
-            refusal = misdirected(client, host or "")
+        if not client.may_log_in_to(table.host):
+            refusal = misdirected(client, table.host)
             raise fault(refusal.what, refusal.hint)
         return table
 
@@ -408,9 +417,7 @@ class Settings(SettingsTable):
         """Whose token from a provider the inbox's server gets; None: it gets none."""
         if self.inbox is None or self.client is None or self.inbox.auth != "oauth":
             return None
-        parts = urlsplit(self.inbox.url)
-        host, user = parts.hostname or "", unquote(parts.username or "")
-        return Account(self.client, "inbox", host, user)
+        return Account(self.client, "inbox", self.inbox.host, self.inbox.username)
 
     @property
     def reading(self) -> Reading:

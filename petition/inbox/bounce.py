@@ -124,18 +124,18 @@ def _character(found: re.Match[str]) -> str:
 
 _has_reply = finder("reply of a server")
 _names_daemon = finder("daemon")
-_is_of_bounce = finder("bounce subject")
-_is_of_delay = finder("delay subject")
+_is_bounce_subject = finder("bounce subject")
+_is_delay_subject = finder("delay subject")
 _says_failed = finder("says failed")
 _says_delayed = finder("says delayed")
 _says_delivered = finder("says delivered")
-_opens = finder("opening")
+_opens_a_notice = finder("opening")
 _IS_REPLY = re.compile(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", re.IGNORECASE)
 _says_rejected = finder("says rejected")
 _ORIGINAL = pattern("before the letter")
 _RETURNED_FIELD = pattern("field of the letter")
 _OTHERS = pattern("others addresses")
-_is_unread = finder("takes no reply")
+_takes_no_reply = finder("takes no reply")
 _ADDR = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}(?![\w-])"
 _ADDRESS_IN_TEXT = re.compile(_ADDR)
 _NAMED = re.compile(
@@ -195,7 +195,7 @@ def has_null_sender(mail: MailPart) -> bool:
 
 def takes_no_reply(mail: MailPart) -> bool:
     """Whether its sender's address says that nobody reads what is sent there."""
-    return _is_unread(first_address(mail.headers.text("from")))
+    return _takes_no_reply(first_address(mail.headers.text("from")))
 
 
 def returned(mail: MailPart) -> list[Headers]:
@@ -216,8 +216,8 @@ def _is_about_delivery(mail: MailPart, text: str) -> bool:
     if "x-failed-recipients" in headers or (brings_back and _says_failed(text)):
         return True
     subject = headers.text("subject")
-    by_subject = _is_of_bounce(subject[:500]) or _is_of_delay(subject[:500])
-    opens = _opens(text[:600])
+    by_subject = _is_bounce_subject(subject[:500]) or _is_delay_subject(subject[:500])
+    opens = _opens_a_notice(text[:600])
     is_reply = _IS_REPLY.match(subject)
     address = first_address(headers.text("from"))
     is_person = address and not _names_daemon(address.rpartition("@")[0] + "@")
@@ -266,7 +266,7 @@ def _of_notice(mail: MailPart, notice: _Notice, text: str, recipient: str | None
 def _of_words(mail: MailPart, text: str) -> Finding:
     subject = mail.headers.text("subject")
     is_delay = _says_delayed(text) or (
-        _is_of_delay(subject[:500]) and not _is_of_bounce(subject[:500])
+        _is_delay_subject(subject[:500]) and not _is_bounce_subject(subject[:500])
     )
     named = all_addresses(mail.headers.text("x-failed-recipients"))
     named = named or _listed(text) or [_recipient(mail, text)]

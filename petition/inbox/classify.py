@@ -106,7 +106,7 @@ _ABSENCE = re.compile(rf"{_TAG}(?:{alternatives('absence')})", re.IGNORECASE)
 _names_ticket = finder("ticket")
 _IS_REPLY = re.compile(r"\s*(?:re|aw|sv|antw|отв|odp|tr|rif|res)\s*:", re.IGNORECASE)
 _says_absent = finder("says absent")
-_says_more_of_absence = finder("beside an absence")
+_fits_an_absence = finder("beside an absence")
 _says_automatic = finder("says automatic")
 _says_received = finder("says received")
 _says_decided = finder("says decided")
@@ -190,7 +190,7 @@ def _sign_of_words(mail: MailPart, subject: str) -> str:
     if len(words) > _NOTE_LENGTH:
         return ""
     is_absent = _says_absent(words) and not _says_decided(words)
-    if is_absent and (_ABSENCE.search(subject) or _says_more_of_absence(words)):
+    if is_absent and (_ABSENCE.search(subject) or _fits_an_absence(words)):
         return "a note that somebody is away"
     is_ticket = _names_ticket(subject) and not _IS_REPLY.match(subject)
     if is_ticket and _says_received(words):
@@ -251,7 +251,7 @@ def feedback_report(mail: MailPart) -> Headers | None:
 
 # ---- requests to unsubscribe
 
-_is_for_leaving = finder("unsubscribe address")
+_is_unsubscribe_address = finder("unsubscribe address")
 _UNSUBSCRIBE_SUBJECT = pattern("unsubscribe subject")
 _ASKS = pattern("unsubscribe request")
 _may_ask_to_leave = finder("may ask to leave")
@@ -290,5 +290,7 @@ def _is_to_unsubscribe(mail: MailPart) -> bool:
     """Whether a mail was sent to an address that has no other purpose."""
     fields = mail.headers.all("to", "delivered-to", "x-original-to", "envelope-to")
     return any(
-        _is_for_leaving(one.rpartition("@")[0]) for text in fields for one in all_addresses(text)
+        _is_unsubscribe_address(one.rpartition("@")[0])
+        for text in fields
+        for one in all_addresses(text)
     )

@@ -189,8 +189,8 @@ class Imap:
         self._may_idle = may_idle
         parts = urlsplit(settings.url)
         is_tls = parts.scheme == "imaps"
-        self._host, self._port = parts.hostname or "", parts.port or (993 if is_tls else 143)
-        self._user = unquote(parts.username or "")
+        self._host, self._port = settings.host, parts.port or (993 if is_tls else 143)
+        self._user = settings.username
         self._folder = unquote(parts.path.strip("/")) or "INBOX"
         place = f"{parts.username}@{parts.netloc.rpartition('@')[2]}/{self._folder}"
         self.name = f"{parts.scheme}://{place}"
@@ -425,18 +425,16 @@ class Imap:
 def secret_of(settings: Inbox, account: Account | None) -> Secret:
     """The secret of the inbox's login."""
     source = SecretSource.of_login("inbox", settings.auth)
-    parts = urlsplit(settings.url)
-    host, username = parts.hostname or "", unquote(parts.username or "")
     hint = f"Set {source.variable} or {source.setting}"
     if account:
         found, hint = find_login(account, source, os.environ), f"Run {account.command}"
     elif source.kind == "token":
         found = find_token(source, settings.token_command)
     else:
-        found = find_password(source, settings.password_command, host, username)
+        found = find_password(source, settings.password_command, settings.host, settings.username)
     if found is None:
         what = "login" if settings.auth == "oauth" else source.kind
-        raise ServerTrouble(f"there is no {what} for {username} at {host}", hint)
+        raise ServerTrouble(f"there is no {what} for {settings.username} at {settings.host}", hint)
     return found
 
 
