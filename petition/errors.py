@@ -60,6 +60,7 @@ class Problem:
     mark: str | int | None = field(default=None, compare=False)
     count: int = field(default=1, compare=False)  # how many problems it counts for
     gathers: bool = field(default=False, compare=False)  # one line is enough for all such rows
+    rows: tuple[int, ...] = field(default=(), compare=False)  # lines of the list: all it concerns
 
     def __str__(self) -> str:
         return f"{self.place}: {sentence(self.what)} {sentence(self.hint)}"

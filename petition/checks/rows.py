@@ -49,16 +49,18 @@ class SharedProblems:
     def problems(self, at_least: str = "") -> Iterator[Problem]:
         """What was found; `at_least` says so of the number, if not all rows were looked at."""
         for one, rows in self._found.values():
-            file, more = rows.first[0].file, ""
+            file, more, lines = rows.first[0].file, "", tuple[int, ...]()
             if str(one.mark).partition(".")[0] in SETTINGS:
                 pass  # it is the same for everybody
             elif one.file != file:
                 others = rows.count - len(rows.first)
                 more = f" (for {file}:{', '.join(str(person.line) for person in rows.first)}"
                 more += f" and {at_least}{others:,} more)" if others else ")"
+                lines = () if others else tuple(person.line for person in rows.first)
             elif rows.count > 1:
                 more = f" (in {rows.count:,} rows, this is the first)"
-            yield Problem(one.file, one.line, one.what + more, one.hint, one.level, one.mark)
+            what = one.what + more
+            yield Problem(one.file, one.line, what, one.hint, one.level, one.mark, rows=lines)
 
 
 class Duplicates:

@@ -372,8 +372,13 @@ def write_book(copies: Copies, who: str | None, file: Path, place: Workspace) ->
             made[person.line] = copies.in_book(person)
     others: list[Problem] = []
     for problem in in_order(copies.problems):
-        copy = made.get(problem.line or 0) if problem.file == copies.people.file else None
-        (copy.problems if copy else others).append(problem)
+        is_of_row = problem.file == copies.people.file
+        lines = (problem.line or 0,) if is_of_row else problem.rows
+        concerned = [made[line] for line in lines if line in made]
+        for copy in concerned:
+            copy.problems.append(problem)
+        if not (is_of_row and concerned):
+            others.append(problem)
     title = place.campaign.settings.campaign.title
     whole = book.Book(
         title,

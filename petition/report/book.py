@@ -145,7 +145,7 @@ def _compare(copies: list[BookCopy]) -> None:
     copies.sort(
         key=lambda one: (
             not any(problem.is_error for problem in one.problems),
-            not one.problems,
+            not any(problem.level is not Level.NOTE for problem in one.problems),
             not one.is_fallback,
             -one.difference,
             one.person.number,
@@ -213,6 +213,8 @@ def _head(book: Book) -> Iterator[Html]:
     what = f"{many} of {book.campaign}, as they would go. Nothing was sent."
     if book.sampled:
         what += f" Shown are {len(book.copies):,}: {book.sampled}."
+    elif book.listed != len(book.copies):
+        what += f" Shown are {len(book.copies):,}: the others cannot be made."
     yield tag("p", what, class_="soft")
     order = "Copies with problems come first, then those that differ most from the others."
     yield tag("p", f"{order} Keep this file private: it holds names and addresses.", class_="soft")
@@ -225,8 +227,11 @@ def _head(book: Book) -> Iterator[Html]:
 
 
 def _problem(problem: Problem) -> Html:
-    grave = "grave" if problem.level is not Level.NOTE else ""
-    return tag("li", f"{problem.level}: {problem}", class_=grave)
+    return tag("li", f"{problem.level}: {problem}", class_=_class_of(problem))
+
+
+def _class_of(problem: Problem) -> str:
+    return "grave" if problem.level is not Level.NOTE else ""
 
 
 def _copy(copy: BookCopy, page: int) -> Html:
@@ -235,7 +240,7 @@ def _copy(copy: BookCopy, page: int) -> Html:
     where = f"{address} · row {person.number}" if name else f"row {person.number}"
     what = [tag("strong", name or address, dir="auto"), tag("small", where)]
     notes = [
-        tag("li", f"{one.level}: {sentence(one.what)} {sentence(one.hint)}", class_="grave")
+        tag("li", f"{one.level}: {sentence(one.what)} {sentence(one.hint)}", class_=_class_of(one))
         for one in copy.problems
     ]
     notes += [tag("li", one) for one in copy.rare]

@@ -175,6 +175,27 @@ def test_the_book_of_a_letter_with_errors_says_so(campaign: SmallCampaign):
     assert "cannot be sent" in page
 
 
+def test_the_book_shows_a_problem_of_the_letter_with_the_copies_that_have_it(
+    campaign: SmallCampaign,
+):
+    campaign.change("letters/open-letter.md", "{{ recipient.town or", "{{ recipient.town }} {{")
+    campaign.list_people("p1", "p2", "p3", p1="Leeds", p2="Hull", p3="<City>")
+    campaign.petition("preview", "open-letter", "--book", "book.html", status=0)
+    page = (campaign.root / "book.html").read_text(encoding="utf-8")
+    first = page[page.index("<summary") : page.index("</summary")]
+    assert "p3@x.example" in first
+    assert "is left in the letter" in first
+
+
+def test_the_book_counts_copies_that_cannot_be_made(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "{{ recipient.town or", "{{ recipient.town }} {{")
+    campaign.list_people("p1", "p2", "p3", p1="Leeds", p2="Hull")
+    campaign.petition("preview", "open-letter", "--book", "book.html", status=1)
+    page = (campaign.root / "book.html").read_text(encoding="utf-8")
+    assert "3 copies of" in page
+    assert "Shown are 2: the others cannot be made." in page
+
+
 def test_the_book_of_a_few(campaign: SmallCampaign):
     campaign.petition("preview", "--to", "p2", "--book", "book.html", status=0)
     page = (campaign.root / "book.html").read_text(encoding="utf-8")

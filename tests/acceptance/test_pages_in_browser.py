@@ -325,6 +325,7 @@ def test_the_book_of_copies_is_read_searched_and_printed(
 ):
     campaign = SmallCampaign.at(tmp_path, people=4)
     campaign.write("recipients.csv", _hostile(campaign))
+    campaign.change("letters/open-letter.md", "**clean**", "[clean](https://campaign.example/off)")
     campaign.petition("preview", "open-letter", "--book", "book.html", status=0)
     url = (campaign.root / "book.html").as_uri()
     browser.become(width, 900, dark=dark)
@@ -338,6 +339,8 @@ def test_the_book_of_copies_is_read_searched_and_printed(
     _keep(browser, f"book-{width}")
     assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.value("document.querySelector('iframe').contentDocument.scripts.length") == 0
+    link = "document.querySelector('iframe').contentDocument.querySelector('a')"
+    assert browser.value(f"[{link}.title, {link}.href]") == ["https://campaign.example/off", ""]
     assert browser.requests == [url]
     browser.value("document.querySelector('#find').focus()")
     browser.call("Input.insertText", text="P3@X")
