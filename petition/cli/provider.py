@@ -30,7 +30,6 @@ _UNDONE = f"{SETTINGS_FILE} was not changed"
 _SERVER = ("host", "port", "security")  # of [smtp]: with others it is another server
 _OWN = {"username", "client_id", "tenant"}  # a preset has only examples of them
 _ADDRESS = "letters@example.org"  # the example of presets whose login is the From address
-_NAMED = {"[smtp] host", "[inbox] url"}  # requests that a person confirms with the change
 
 Tables = dict[str, dict[str, Any]]
 
@@ -159,7 +158,7 @@ def provider(
             own = " in place of your own server" if replaced else ""
             output.confirm(f"Change {SETTINGS_FILE} to send through {chosen.title}{own}?", _UNDONE)
         replace_whole(path, made.replace("\n", ending).encode(), path.stat().st_mode & 0o777)
-        _confirm(place.root)
+        _confirm(place.root, chosen)
     output.say(f"Letters will go through {chosen.title}. Check in {SETTINGS_FILE}:")
     for one in chosen.to_fill_in:
         output.say(f"  {one}")
@@ -262,9 +261,14 @@ def _username(there: Tables, settings: Settings, chosen: Provider) -> str:
     return settings.sender.from_.addr_spec if is_address else ""
 
 
-def _confirm(root: Path) -> None:
-    """Confirm the servers: the person has just agreed to exactly these."""
+def _confirm(root: Path, chosen: Provider) -> None:
+    """Confirm the provider's servers: the person has just agreed to exactly these."""
     settings = read_settings(root).settings
-    if settings:
-        with suppress(UserStateUnusable):  # then petition asks later
-            confirm([one for one in requests(settings, {}, root) if one.key in _NAMED], root)
+    if not settings:
+        return
+    named = {"[smtp] host"}
+    # A mailbox that the folder named before and keeps may be anybody's.
+    if settings.inbox and settings.inbox.host == chosen.inbox.get("host"):
+        named.add("[inbox] url")
+    with suppress(UserStateUnusable):  # then petition asks later
+        confirm([one for one in requests(settings, {}, root) if one.key in named], root)

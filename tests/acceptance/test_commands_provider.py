@@ -172,6 +172,14 @@ def test_the_servers_are_confirmed_and_nothing_else(campaign: SmallCampaign):
     assert not (campaign.root / "ran").exists()
 
 
+def test_a_mailbox_that_the_folder_named_before_is_not_confirmed(campaign: SmallCampaign):
+    inbox = '\n[inbox]\nurl = "imaps://you@stranger.example/INBOX"\n'
+    campaign.write("petition.toml", SETTINGS + inbox)
+    campaign.petition("provider", "gmail", "-y", status=0)
+    asked = campaign.petition("trust", "--json", status=0).json["requests"]
+    assert [one["key"] for one in asked if one["confirmed"]] == ["[smtp] host"]
+
+
 def test_the_providers_are_listed_without_a_campaign(tmp_path):
     shown = SmallCampaign(tmp_path).petition("provider", status=0).out
     assert [line.split()[0] for line in shown.splitlines()[1:-1]] == list(providers())
