@@ -14,6 +14,7 @@ from email.utils import getaddresses
 from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.tables import ALIASES, Table, open_table
@@ -31,9 +32,15 @@ from petition.mailmerge import (
 
 LETTER = "letter"
 _VARIABLE = re.compile(r"\{\{([^{}]*)\}\}")
-_JINJA = re.compile(r"\{[{%#]")
+_TO = re.compile(r'(?:(?:"[^"]*"|[^",<>@]*)\s*<([^<>]*)>|([^<>]*))\s*')
+# A brace at the end of a text could begin a tag with what follows: a field, or the next element.
+_BRACE = re.compile(r"\{(?=[%#]|\Z)")
+_NOT_IN_AUTOLINK = re.compile(r"[\s<>{}]")
+# Beside a variable, what would end the address of a link in Markdown, or be read as an entity.
+_IN_ADDRESS = re.compile(rf"{_VARIABLE.pattern}|[\s<>()\[\]\\\"`]|&(?=#?\w+;)")
 # What Mail Merge can compare besides equality; a letter writes it as a condition.
 _OPERATORS = frozenset({"*", "^", "$", "==", "!=", ">", ">=", "<", "<=", "#"})
+_TEXTS = ("text/html", "text/plain")
 _MARKDOWN_HINT = "Take it out of the draft, or write that part in the new letter by hand"
 
 
@@ -43,7 +50,11 @@ def files_of_draft(draft: Path, people: Path) -> tuple[dict[str, bytes], list[st
     CampaignError if the draft or the list cannot be read, or the draft needs what petition cannot
     do: all of it, and nothing is left out silently.
     """
-    return _Reading(draft, people).files()
+    try:
+        return _Reading(draft, people).files()
+    except RecursionError:
+        what, hint = "is nested too deeply for a draft", "Save it anew in Thunderbird"
+        raise CampaignError([Problem(str(draft), None, what, hint)]) from None
 
 
 class _Reading:
@@ -64,7 +75,12 @@ class _Reading:
         front = [f"subject: {as_yaml_or_toml(self._line(_header(mail, 'Subject')))}"]
         copies = {name: self._copies(mail, name) for name in ("cc", "bcc")}
         front += [f"{name}: {as_yaml_or_toml(found)}" for name, found in copies.items() if found]
-        attached = dict(self._attachments(mail))
+        attached: dict[str, bytes] = {}
+        for name, content in self._attachments(mail):
+            if name.casefold() in map(str.casefold, attached):
+                what = f"two attachments are called {quoted(PurePosixPath(name).name)}"
+                self._complain(self._draft, what, "Rename one of them")
+            attached[name] = content
         if attached:
             front.append(f"attachments: {as_yaml_or_toml(list(attached))}")
         body = self._body(mail)
@@ -116,9 +132,10 @@ class _Reading:
         return mail
 
     def _judge_recipient(self, mail: Message, table: Table) -> None:
-        to = _header(mail, "To")
-        address = re.search(r"<([^<>]*)>\s*$", to)
-        found = _VARIABLE.fullmatch((address[1] if address else to).strip().strip('"'))
+        to = ", ".join(_decoded(text) for text in mail.get_all("To", []))
+        address = _TO.fullmatch(to)
+        text = (address[1] or address[2] or "") if address else ""
+        found = _VARIABLE.fullmatch(text.strip().strip('"'))
         if not found:
             what = f"To is {quoted(to)}, not the address of each row"
             hint = "Write the variable of the column with the addresses, such as {{email}}"
@@ -152,6 +169,9 @@ class _Reading:
                 self._complain(self._draft, what, "Attach it as a PDF, or take it out of the draft")
                 continue
             if not name:
+                if not part.is_multipart() and part.get_content_type() not in _TEXTS:
+                    what = f"there is a part without a name: {quoted(part.get_content_type())}"
+                    self._complain(self._draft, what, "Attach it as a file, or take it out")
                 continue
             if part["Content-ID"] and part.get_content_maintype() == "image":
                 what = f"the picture {quoted(name)} stands in the text"
@@ -159,10 +179,14 @@ class _Reading:
                 continue
             safe = re.sub(r"[^\w.() -]", "_", PurePosixPath(name.replace("\\", "/")).name)
             content = part.get_payload(decode=True)
-            yield f"annex/{safe.lstrip('.') or 'attachment'}", bytes(content or b"")
+            yield f"annex/{safe.strip('. ') or 'attachment'}", bytes(content or b"")
 
     def _body(self, mail: Message) -> str:
         parts = [part for part in _own_parts(mail) if not part.get_filename()]
+        for kind in _TEXTS:
+            if sum(part.get_content_type() == kind for part in parts) > 1:
+                hint = "Put all of it into one; in Thunderbird write the draft anew"
+                self._complain(self._draft, "there is more than one text", hint)
         for part in parts:
             if part.get_content_type() == "text/html":
                 return self._of_html(_text(part))
@@ -234,7 +258,7 @@ class _Reading:
         if "{{" in text:
             what = f"there is a variable that does not end: {quoted(text[text.index('{{') :][:40])}"
             self._complain(self._draft, what, "Write it anew, in one piece and in one format")
-        return _JINJA.sub(lambda found: f'{{{{ "{found[0]}" }}}}', text)
+        return _BRACE.sub('{{ "{" }}', text)
 
     def _line(self, text: str) -> str:
         return self.source(" ".join(text.split()))
@@ -395,10 +419,12 @@ class _Page(HTMLParser):
             self.handle_data(words)
         elif not re.match(r"(?:https?|mailto|tel):", target):
             self.refused[f'a href="{target[:40]}"'] = None
-        elif words in {target, target.removeprefix("mailto:")} and not _VARIABLE.search(target):
+        elif words in {target, target.removeprefix("mailto:")} and not (
+            _NOT_IN_AUTOLINK.search(target)
+        ):
             self._add(f"<{words}>")
         else:
-            address = self._reading.source(target.replace(" ", "%20"))
+            address = self._reading.source(_IN_ADDRESS.sub(_as_in_address, target))
             self._add(f"[{''.join(self._pieces(words))}]({address})")
 
     def _end_block(self) -> None:
@@ -435,6 +461,12 @@ class _Page(HTMLParser):
             follows_item = number and is_item and self._blocks[number - 1][1]
             made += ("\n" if follows_item else "\n\n") * bool(number) + block
         return made + "\n"
+
+
+def _as_in_address(found: re.Match[str]) -> str:
+    if found[0].startswith("{{"):
+        return found[0]
+    return "\\&" if found[0] == "&" else quote(found[0])
 
 
 def _paragraphs(runs: list[_Run]) -> Iterator[list[str]]:

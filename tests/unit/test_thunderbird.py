@@ -3,6 +3,7 @@
 import re
 from email.message import EmailMessage
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -160,6 +161,34 @@ def test_a_tag_of_another_language_is_text(draft: Draft):
     assert draft.html("<p>100 {% of it {# so #}</p>").read()[0] == "100 {% of it {# so #}"
 
 
+@pytest.mark.parametrize(
+    "typed", ["{<span>{ 7 }}</span>", "{<b></b>% set a = 1 %}", "{<!-- -->{{First Name}}}", "{"]
+)
+def test_braces_that_meet_where_an_element_ends_make_no_tag(draft: Draft, typed: str):
+    shown = re.sub("<[^>]*>", "", typed).replace("{{First Name}}", "Ann")
+    assert draft.html(f"<p>{typed}</p>").read()[0] == shown
+
+
+def test_a_brace_before_a_variable_stays_a_brace(draft: Draft):
+    assert draft.text("{{{First Name}}}\n").read()[0] == "{Ann}"
+
+
+@pytest.mark.parametrize(
+    ("target", "leads_to"),
+    [
+        ("https://host.example/a)b", "https://host.example/a%29b"),
+        ("https://host.example/{%set a=1%}", "https://host.example/%7B%25set%20a=1%25%7D"),
+        ("https://host.example/a&#10;&#10;b", "https://host.example/a%0A%0Ab"),
+        ("https://host.example/?a&amp;copy;", "https://host.example/?a&copy;"),
+        ("https://host.example/a>b", "https://host.example/a%3Eb"),
+    ],
+)
+def test_no_address_ends_its_link_or_is_a_tag(draft: Draft, target: str, leads_to: str):
+    assert draft.html(f'<p><a href="{target}">here</a></p>').read()[0] == f"here <{leads_to}>"
+    shown = draft.html(f'<p><a href="{target}">{target}</a></p>').read()[0]
+    assert unquote(leads_to) in unquote(shown)
+
+
 def test_links_keep_where_they_lead(draft: Draft):
     draft.html(
         '<p><a href="https://host.example/?a=1&amp;b={{Town}}">the <b>plan</b></a>, '
@@ -220,6 +249,24 @@ def test_a_mail_that_is_attached_is_named_and_not_taken_for_the_letter(draft: Dr
     assert any("another mail is attached" in what for what in draft.faults())
 
 
+def test_no_part_is_left_out_silently(draft: Draft):
+    mail = EmailMessage()
+    mail.set_content("ours\n")
+    for content in (b"1", b"2"):
+        mail.add_attachment(content, maintype="application", subtype="pdf", filename="a.pdf")
+    mail.add_attachment(b"GIF", maintype="image", subtype="gif")
+    mail.add_attachment("below the attachments\n")
+    draft.file.write_bytes(HEAD.replace("MIME-Version: 1.0\n", "").encode() + bytes(mail))
+    assert len(draft.faults()) == 3
+
+
+@pytest.mark.parametrize("head", ["From: " + "(" * 9_000 + "\n", ""])
+def test_a_draft_that_nests_too_deeply_is_refused(draft: Draft, head: str):
+    parts = [f'Content-Type: multipart/mixed; boundary="{at}"\n\n--{at}\n' for at in range(3_000)]
+    draft.file.write_text(f"{head}To: {{{{email}}}}\n{''.join(parts)}\nHello\n")
+    assert len(draft.faults()) == 1
+
+
 def test_a_sheet_is_named_and_its_file_copied(draft: Draft):
     cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
     row = "".join(map(cell.format, ("ann@mail.example", "Ann")))
@@ -257,6 +304,8 @@ def test_what_cannot_be_taken_over_is_named(draft: Draft, body: str, fault: str)
     [
         ('"{{First Name}} {{Last Name}}" <{{email}}>', "ann@mail.example", "To is"),
         ("<{{email}}>", "<{{Town}}>", '"Town"'),
+        ("To: ", "To: b@mail.example, ", "To is"),
+        ("To: ", "To: b@mail.example\nTo: ", "To is"),
         ("To: ", "X-To: ", "not a draft"),
         ("User-Agent:", "Bcc: {{Town}}\nUser-Agent:", "Bcc differs"),
     ],
