@@ -476,6 +476,7 @@ def _post(client: OAuthClient, url: str, body: str, hidden: list[str | None]) ->
         raise ServerTrouble(what, "Check the network, then try again", is_passing=True) from None
     try:
         found = json.loads(said)
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         found = None
     if status >= 500 or status == 429:

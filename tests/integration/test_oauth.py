@@ -286,6 +286,7 @@ def answering(
         (200, b"[" * 100_000, "no OAuth answer"),
         (200, b"{}", "no OAuth answer"),
         (200, b'{"access_token": 1}', "no OAuth answer"),
+        (200, b'{"access_token": "\\ud800", "refresh_token": "x"}', "no OAuth answer"),
         (200, b'{"access_token": " "}', "no OAuth answer"),
         (200, b'{"access_token": "x", "token_type": "mac"}', "no OAuth answer"),
         (200, b'{"access_token": "x", "expires_in": "soon"}', "no OAuth answer"),
