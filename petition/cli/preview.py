@@ -175,7 +175,7 @@ class Copies:
         choice = self.people.choice([] if who is None else [who])
         for person in self.rows():
             if choice.matches(person) and not (who is None and person.excluded):
-                if who is None and any((one.line or 0) < person.line for one in self.problems):
+                if who is None and any(map(self._is_of_row_before(person), self.problems)):
                     output.say_error(f"Rows before this one have errors. {_CHECK}.")
                 return person
         if who is None:
@@ -183,6 +183,10 @@ class Copies:
         near = choice.nearest(who)
         hint = f"Did you mean {near}" if near else _CHECK
         raise UsageError(f'nobody in {self.people.file} is "{who}"', hint)
+
+    def _is_of_row_before(self, person: Person) -> Callable[[Problem], bool]:
+        file = self.people.file
+        return lambda one: one.is_error and one.file == file and (one.line or 0) < person.line
 
     def chosen(self, who: str | None) -> Iterator[Person]:
         """Everybody who is meant, save those whom the list excludes."""

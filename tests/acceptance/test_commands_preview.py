@@ -196,6 +196,13 @@ def test_the_book_counts_copies_that_cannot_be_made(campaign: SmallCampaign):
     assert "Shown are 2: the others cannot be made." in page
 
 
+def test_it_speaks_of_errors_in_rows_before_only_if_there_are_any(campaign: SmallCampaign):
+    campaign.write("recipients.csv", "email,name,town,unsubscribed\np1@x.example,Ann,,\n")
+    assert "before" not in campaign.petition("preview", "open-letter", status=0).err
+    campaign.write("recipients.csv", "email,name,town\nnobody,Bo,\np1@x.example,Ann,\n")
+    assert "before" in campaign.petition("preview", "open-letter", status=0).err
+
+
 def test_the_book_of_a_few(campaign: SmallCampaign):
     campaign.petition("preview", "--to", "p2", "--book", "book.html", status=0)
     page = (campaign.root / "book.html").read_text(encoding="utf-8")
