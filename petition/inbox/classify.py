@@ -72,7 +72,8 @@ def _calendar_reply(mail: MailPart) -> str:
         status = re.search(r"^ATTENDEE[^\n]*PARTSTAT=(\w+)", lines, re.MULTILINE | re.IGNORECASE)
         if status and re.search(r"^METHOD:REPLY\b", lines, re.MULTILINE | re.IGNORECASE):
             comment = re.search(r"^COMMENT[^:\n]*:([^\n]*)", lines, re.MULTILINE | re.IGNORECASE)
-            said = re.sub(r"\\(.)", r"\1", comment[1]) if comment else own_words(mail)
+            text = re.sub(r"\\[nN]", "\n", comment[1]) if comment else own_words(mail)
+            said = re.sub(r"\\(.)", r"\1", text) if comment else text
             return f"{status[1].lower()} the invitation" + (f": {said}" if said.strip() else "")
     return ""
 
@@ -84,6 +85,11 @@ def _reaction(mail: MailPart) -> str:
         found = re.search(r'"emoji"\s*:\s*"([^"]{1,40})"', text)
         return f"reacted with {found[1]}" if found else ""
     return ""
+
+
+def _plain_words(mail: MailPart) -> str:
+    """A person's own words, with the apostrophe of patterns.txt: phones write another one."""
+    return own_words(mail).replace("’", "'")
 
 
 def _sender(mail: MailPart) -> str | None:
@@ -168,29 +174,30 @@ def _sign_of_transport(mail: MailPart, submitted: str) -> str:
 
 def _is_carried_answer(mail: MailPart, subject: str) -> bool:
     """Whether a mail answers ours in words that no acknowledgement uses: a desk carries them."""
-    headers = mail.headers
+    headers, is_unread = mail.headers, takes_no_reply(mail)
+    # Casework systems begin a thread of their own, and say where an answer reaches the person.
+    is_for_person = is_unread and first_address(headers.text("reply-to")) not in {"", _sender(mail)}
     is_reply = "in-reply-to" in headers or "references" in headers or _IS_REPLY.match(subject)
-    words = " ".join(own_words(mail)[: 2 * _NOTE_LENGTH].split())
-    answers_go_to = first_address(headers.text("reply-to")) or _sender(mail)
-    is_unread = takes_no_reply(mail) and answers_go_to == _sender(mail)
-    if is_unread or not is_reply or not words:
-        return False
-    if _says_automatic(words):
+    words = " ".join(_plain_words(mail)[: 2 * _NOTE_LENGTH].split())
+    if not words or (is_unread and not is_for_person):
         return False
     if _says_decided(words):
         return True
+    if not (is_reply or is_for_person) or _says_automatic(words):
+        return False
     return not (_says_received(words) or _says_absent(words))
 
 
 def _sign_of_words(mail: MailPart, subject: str) -> str:
     """The words that show that a program wrote a mail, or ""."""
-    words = " ".join(own_words(mail)[: 2 * _NOTE_LENGTH].split())
+    words = " ".join(_plain_words(mail)[: 2 * _NOTE_LENGTH].split())
+    if _says_decided(words):
+        return ""
     if _says_automatic(words):
         return "it says so"
     if len(words) > _NOTE_LENGTH:
         return ""
-    is_absent = _says_absent(words) and not _says_decided(words)
-    if is_absent and (_ABSENCE.search(subject) or _fits_an_absence(words)):
+    if _says_absent(words) and (_ABSENCE.search(subject) or _fits_an_absence(words)):
         return "a note that somebody is away"
     is_ticket = _names_ticket(subject) and not _IS_REPLY.match(subject)
     if is_ticket and _says_received(words):
@@ -258,14 +265,16 @@ _may_ask_to_leave = finder("may ask to leave")
 _MAY_ASK_LENGTH = 5_000  # characters that are searched for it
 # What gateways and replies put before a subject: [EXT], ***SPAM***, Re:
 _BEFORE_SUBJECT = re.compile(
-    r"^(?:\s*(?:\[[^\]]{0,40}\]|\*{2,5}[\w -]{1,30}\*{2,5}|(?:re|fwd?|aw|wg|sv|antw|отв)\s*:))+\s*",
+    r"^(?:\s*(?:[\[{][^\]}]{0,40}[\]}]|\*{2,5}[\w -]{1,30}\*{2,5}"
+    r"|(?:re|fwd?|aw|wg|sv|antw|отв|rif|rv|odp|vs"
+    r"|(?:suspected )?spam|(?:caution - )?external)\s*:))+\s*",
     re.IGNORECASE,
 )
 
 
 def _unsubscribe(mail: MailPart) -> Finding | None:
     """A request for no more letters; quoted words do not count."""
-    words = own_words(mail)
+    words = _plain_words(mail)
     subject = mail.headers.text("subject")[:300]
     bare = _BEFORE_SUBJECT.sub("", subject)
     if _is_to_unsubscribe(mail):
@@ -283,7 +292,7 @@ def _may_leave(mail: MailPart) -> bool:
     """Whether somebody may ask for no more letters; then a person must decide."""
     subject = mail.headers.text("subject")[:300]
     subject = "" if _IS_REPLY.match(subject) else subject  # then it is that of the letter
-    return _may_ask_to_leave(f"{subject}\n{own_words(mail)[:_MAY_ASK_LENGTH]}")
+    return _may_ask_to_leave(f"{subject}\n{_plain_words(mail)[:_MAY_ASK_LENGTH]}")
 
 
 def _is_to_unsubscribe(mail: MailPart) -> bool:

@@ -174,3 +174,36 @@ def test_a_footer_asks_for_nothing():
     )
     mail = f"From: k@kaz.example\nSubject: Water\n\n{words}\n"
     assert not explain(mail.encode()).may_leave
+
+
+BEGUN_BY_A_DESK = (
+    "From: Office of M. Lane <noreply@casework.example>\nSubject: Your letter (ML77)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "words"),
+    [
+        ("answer", "Reply-To: ml77@casework.example\n", "The library stays open until May."),
+        ("answer", "Reply-To: ml77@casework.example\n", "We have received it and refuse."),
+        ("auto-reply", "Reply-To: ml77@casework.example\n", "Your letter has been received."),
+        ("auto-reply", "Reply-To: noreply@casework.example\n", "The library stays open."),
+        ("auto-reply", "", "The library stays open until May."),
+    ],
+)
+def test_a_desk_that_names_a_person_to_reply_to_carries_an_answer(kind: str, head: str, words: str):
+    mail = f"{BEGUN_BY_A_DESK}{head}Auto-Submitted: auto-generated\n\n{words}\n"
+    assert explain(mail.encode()).kind == kind
+
+
+def test_a_ticket_with_a_decision_in_it_is_an_answer():
+    head = "From: k@kaz.example\nSubject: [Ticket 12] Your request has been received\n"
+    assert explain(f"{head}\nIt has been received.\n".encode()).kind == "auto-reply"
+    assert explain(f"{head}\nIt has been received. We refuse.\n".encode()).kind == "answer"
+
+
+def test_a_comment_on_an_invitation_keeps_its_lines():
+    head = "From: k@kaz.example\nSubject: Declined\nContent-Type: text/calendar\n\n"
+    event = "METHOD:REPLY\nATTENDEE;PARTSTAT=DECLINED:mailto:k@kaz.example\n"
+    mail = f"{head}{event}COMMENT:I am abroad\\, sorry\\nthat day.\n"
+    assert explain(mail.encode()).reason == "declined the invitation: I am abroad, sorry that day."
