@@ -42,11 +42,12 @@ def report(
         title = place.settings.campaign.title
         found = page.figures(place.existing_log, title, is_public=public)
         if html is None:
+            people = output.count(len(found.sent), "person", "people")
             output.facts(
                 [
                     ("sent", f"{found.total('sent'):,}"),
                     ("not delivered", f"{found.total('bounced', 'failed'):,}"),
-                    ("answered", f"{found.answered:,} of {len(found.sent):,} people"),
+                    ("answered", f"{found.answered:,} of {people}"),
                     ("overdue", f"{found.overdue:,}"),
                     ("stalled", output.count(found.stalls, "time")),
                 ]
