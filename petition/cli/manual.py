@@ -129,10 +129,10 @@ def retry(
         elif boxes and not copies:
             output.say("Nothing was queued: these addresses are suppressed (petition suppress).")
         elif not copies:
-            output.say(
-                f"There is nothing to retry: no copy of {name} has failed, except to suppressed"
-                " addresses."
-            )
+            why = f"no copy of {name} has failed"
+            if place.log.counts(name)[State.FAILED]:
+                why = "the copies that failed are to suppressed addresses (petition suppress)"
+            output.say(f"There is nothing to retry: {why}.")
         place.say_which()
 
 

@@ -77,7 +77,14 @@ def test_retry_queues_what_failed(uncertain: SmallCampaign):
     assert uncertain.states() == {"p1": "uncertain", "p2": "uncertain", "p3": "queued"}
     said = uncertain.petition("retry", "open-letter", status=0).out
     assert "nothing to retry" in said
+    assert "suppressed" not in said
     uncertain.petition("retry", "open-letter", "p1@x.example", status=2)
+
+
+def test_retry_says_if_what_failed_is_suppressed(uncertain: SmallCampaign):
+    uncertain.petition("suppress", "p3@x.example", status=0)
+    assert "suppressed" in uncertain.petition("retry", "open-letter", status=0).out
+    assert uncertain.states() == {"p1": "uncertain", "p2": "uncertain", "p3": "failed"}
 
 
 def test_withdraw_and_take_it_back(campaign: SmallCampaign):
