@@ -24,7 +24,7 @@ from petition.errors import Level, Problem, sentence
 from petition.merge.attachments import OWN_FILES
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Shown
-from petition.report.page import SHOWN, Html, replace, tag
+from petition.report.markup import SHOWN, Html, tag, write_page
 
 MOST_COPIES = 2_000  # in a book
 _MOST_FALLBACKS = 200  # of the sample of a longer list
@@ -113,7 +113,7 @@ def write(book: Book, path: Path) -> None:
         pages=_pages(book.copies),
         script=script,
     )
-    replace(path, page, layout=layout, what="a book of copies")
+    write_page(path, page, layout=layout, what="a book of copies")
 
 
 def _compare(copies: list[BookCopy]) -> None:

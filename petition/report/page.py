@@ -13,7 +13,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from petition.campaign.text_file import packaged
-from petition.errors import PetitionError
 from petition.merge.document import Frozen
 from petition.outbox.answers import RECORDED, Answer, Standing, Status
 from petition.outbox.database import moment
@@ -22,7 +21,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Counts, fields_of
 from petition.outbox.states import State
 from petition.report.ledger import AWAITED, CHANNELS, Entry, ledger
-from petition.whole_file import PRIVATE, replace_whole
+from petition.report.markup import SHOWN, Html, tag, write_page
 
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are only numbers
 _SAMPLES = 120
@@ -254,60 +253,18 @@ _GROUPS = {
     "skipped": (State.SKIPPED,),
 }
 _STATUSES = {Status.NONE: "no answer", Status.UNCLASSIFIED: "to be classified"}
-# HTML does not allow control characters (13.1 of its standard), and a terminal that the page is
-# printed on would obey them. A quotation should show that they were there.
-SHOWN = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
-SHOWN |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
 _WIDE, _HIGH = 1000, 100  # units of a drawing, which is stretched to its place
 
 
 def write(found: Figures, path: Path) -> None:
-    """Write the report, replacing one that exists; see `replace`."""
-    replace(path, page(found), layout=_layout(), what="a report", is_public=found.is_public)
-
-
-def replace(path: Path, text: str, *, layout: str, what: str, is_public: bool = False) -> None:
-    """Write a page into a new file, or over an older page that began with the same layout.
-
-    Only its owner can read it unless it is public. PetitionError if the path is a symbolic link, or
-    another file.
-    """
-    if path.is_symlink():
-        raise PetitionError(f"{path} is a symbolic link", "Name the file itself")
-    if path.exists() and not _begins_like(path, layout):
-        raise PetitionError(f"{path} exists already, and is not {what}", "Name another file")
-    replace_whole(path, text.encode(), 0o644 if is_public else PRIVATE)
+    """Write the report, replacing one that exists; see `write_page`."""
+    write_page(path, page(found), layout=_layout(), what="a report", is_public=found.is_public)
 
 
 @cache
 def _layout() -> str:
     """The page around the report; its policy refuses whatever the report might ask for."""
     return packaged("report/page.html")
-
-
-def _begins_like(path: Path, layout: str) -> bool:
-    if not path.is_file():
-        return False
-    beginning = layout.partition('<meta name="viewport"')[0].encode()
-    with path.open("rb") as file:
-        return file.read(len(beginning)) == beginning
-
-
-class Html(str):
-    """Markup; every other text that becomes part of an element is escaped."""
-
-    __slots__ = ()
-
-
-def tag(name: str, *children: object, **attributes: object) -> Html:
-    """An element; empty attributes are left out, and `_` in their names is a hyphen."""
-    shown = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-        if value != ""
-    )
-    inner = (one if isinstance(one, Html) else escape(str(one)) for one in children)
-    return Html(f"<{name}{shown}>{''.join(inner)}</{name}>")
 
 
 def page(found: Figures) -> str:

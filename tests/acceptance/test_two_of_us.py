@@ -123,8 +123,9 @@ def test_who_looks_writes_nothing(ann: SmallCampaign):
     ben = cloned(ann)
     state = Path(ben.env["XDG_STATE_HOME"])
     before = everything(ben.root, state)
-    for command in (("check",), ("preview", "open-letter", "p1"), ("status",), ("log",)):
-        ben.petition(*command)
+    ben.petition("check", status=1)
+    for looking in (("preview", "open-letter", "--to", "p1"), ("status",), ("log",)):
+        ben.petition(*looking, status=0)
     assert everything(ben.root) == before
     assert not [path for path in everything(state) if path.name == "logs.json"]
 

@@ -8,6 +8,7 @@ import pytest
 from petition.outbox.answers import Channel, Status
 from petition.outbox.states import State
 from petition.report import page
+from petition.report.markup import tag
 
 STYLE = (files("petition.report") / "style.css").read_text(encoding="utf-8")
 
@@ -27,7 +28,5 @@ def test_every_channel_has_words():
 
 
 def test_all_text_of_an_element_is_escaped():
-    inner = page.tag("b", "<i>")
-    assert page.tag("p", inner, "&", title='"<') == (
-        '<p title="&quot;&lt;"><b>&lt;i&gt;</b>&amp;</p>'
-    )
+    inner = tag("b", "<i>")
+    assert tag("p", inner, "&", title='"<') == ('<p title="&quot;&lt;"><b>&lt;i&gt;</b>&amp;</p>')
