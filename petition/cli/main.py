@@ -44,17 +44,17 @@ class Command(TyperCommand):
         return [piece[1:-1].upper() if piece.startswith("{") else piece for piece in pieces]
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
-        """Write the arguments and the options, without the types of arguments."""
-        params = self.get_params(ctx)
+        """Write the arguments and the options."""
         for heading, kind in (("Arguments", "argument"), ("Options", "option")):
-            found = [one.get_help_record(ctx) for one in params if one.param_type_name == kind]
-            rows = [
-                (name.partition(" <")[0], _NOTES.sub("", text))
-                for name, text in filter(None, found)
-            ]
-            if rows:
+            if rows := self.help_rows(ctx, kind):
                 with formatter.section(heading):
                     formatter.write_dl(rows)
+
+    def help_rows(self, ctx: typer.Context, kind: str) -> list[tuple[str, str]]:
+        """Its arguments or options with their help, without the types of arguments."""
+        params = (one for one in self.get_params(ctx) if one.param_type_name == kind)
+        found = filter(None, (one.get_help_record(ctx) for one in params))
+        return [(name.partition(" <")[0], _NOTES.sub("", text)) for name, text in found]
 
     def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401, ARG002
         """Write the examples, each in one line that can be copied."""

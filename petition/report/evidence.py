@@ -323,7 +323,7 @@ def _hostile(info: zipfile.ZipInfo) -> str | None:
     if info.flag_bits & 0x1:
         return "is encrypted"
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        return "is compressed in another way than in a pack"
+        return "is not compressed as a pack is"
     return None
 
 

@@ -17,12 +17,7 @@ def _section(name: str) -> str:
     usage = " ".join(["petition", name, *command.collect_usage_pieces(context)])
     parts = [f"## `petition {name}`", command.help, f"```text\n{usage}\n```"]
     for heading, kind in (("argument", "argument"), ("option", "option")):
-        found = [
-            record
-            for param in command.get_params(context)
-            if param.param_type_name == kind and (record := param.get_help_record(context))
-        ]
-        if found:
+        if found := command.help_rows(context, kind):
             rows = [f"| {_cell(word)} | {_text(text)} |" for word, text in found]
             parts.append("\n".join([f"| {heading} | meaning |", "|---|---|", *rows]))
     if command.epilog:
@@ -31,7 +26,7 @@ def _section(name: str) -> str:
 
 
 def _cell(word: str) -> str:
-    return f"`{word.partition(' <')[0]}`".replace("|", "\\|")
+    return f"`{word}`".replace("|", "\\|")
 
 
 def _text(text: str) -> str:
