@@ -35,7 +35,7 @@ knows each letter that it names. What a person has confirmed in spite of it is k
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -251,7 +251,11 @@ class Memory:
         self._note(sent)
 
     def _note(self, sent: Sent) -> None:
-        if self._folder:
+        if not self._folder:
+            return
+        # With SQLite the step holds that file; the line of another process must not be lost.
+        many = self._database.takes_workers
+        with changed_state(FILE) if many else nullcontext():
             self.has_noted = add_sent(self._folder, sent) or self.has_noted
 
     def end_run(self) -> None:

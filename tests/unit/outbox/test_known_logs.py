@@ -1,13 +1,15 @@
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from petition.database_url import without_ambient_secrets
-from petition.outbox.known_logs import BEGUN, KnownLog, _without_password, doubt_of
+from petition.outbox.known_logs import BEGUN, KnownLog, Memory, _without_password, doubt_of
 from petition.outbox.log import Log
-from petition.outbox.sent_file import read_sent
+from petition.outbox.sent_file import Sent, read_sent
 
 ADDRESS = "postgresql://ann:secret@db.example:5432/letters"
 
@@ -45,6 +47,18 @@ def test_a_run_is_not_elsewhere_where_its_file_has_another_path(tmp_path: Path):
     assert known.runs_elsewhere(f"sqlite:///{second}")
     second.hardlink_to(first)  # as a disk without capitals, or one that is mounted twice, shows it
     assert not known.runs_elsewhere(f"sqlite:///{second}")
+
+
+def test_letters_that_go_out_of_one_folder_at_once_are_all_noted(tmp_path: Path):
+    many = Mock(takes_workers=True)
+
+    def note(number: int) -> None:
+        log = Memory(many, "postgresql:///letters", tmp_path, {})
+        log._note(Sent("c", f"letter-{number}", 1, f"{number:032x}", date(2026, 1, 1)))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(40)))
+    assert len(read_sent(tmp_path)) == 40
 
 
 def test_a_letter_that_was_not_queued_for_others_after_all_raises_no_doubt(
