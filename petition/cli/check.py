@@ -134,7 +134,7 @@ class Inspection:
         letters = [campaign.find_letter(name).name for name in names]
         if not names:
             self.problems += campaign.problems
-        log = self._open_log()
+        log = None if self._is_without_its_server() else self._open_log()
         campaign_id = self._campaign_id(campaign, log)
         if log:
             prepare.leave_out_forgotten(campaign, log)
@@ -211,6 +211,12 @@ class Inspection:
                 done = "nobody is left to send it to"
                 why = done if to_write_to else "there is nobody to write to"
                 self.idle[name] = why
+
+    def _is_without_its_server(self) -> bool:
+        """Whether [smtp] has errors and was left out: that makes no rehearsal."""
+        campaign = self.place.campaign
+        is_named = campaign.lines.line_of(("smtp",)) is not None
+        return campaign.stands_in and is_named and campaign.settings.smtp is None
 
     def _open_log(self) -> Log | None:
         log = None

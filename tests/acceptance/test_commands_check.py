@@ -33,6 +33,14 @@ def test_a_sound_campaign_is_ready(campaign: SmallCampaign):
     assert not (campaign.root / "rehearsal.db").exists()
 
 
+def test_a_server_with_a_mistake_makes_no_rehearsal(campaign: SmallCampaign):
+    settings = campaign.root / "petition.toml"
+    settings.write_text(settings.read_text() + "\n[smtp]\nhost = 1\n")
+    assert "nobody received" not in campaign.petition("check", status=1).out
+    answer = campaign.petition("check", "--json", status=1).json
+    assert (answer["rehearsal"], answer["log"]) == (False, None)
+
+
 def test_ten_mistakes_are_all_reported_with_file_and_line(campaign: SmallCampaign):
     campaign.change("petition.toml", "reply_to", "replyto")
     campaign.change("letters/open-letter.md", "recipient.town", "recipient.twon")
