@@ -236,7 +236,8 @@ def keep_in_keyring(service: str, username: str, text: str) -> bool:
         import keyring  # noqa: PLC0415 (as above)
 
         keyring.set_password(service, username, text)
-        return keyring.get_password(service, username) == text  # one backend takes and drops all
+        # Its backend "null" takes anything and keeps nothing.
+        return keyring.get_password(service, username) == text
     except ImportError:
         return False
     except Exception:  # noqa: BLE001 (that of Windows raises its own errors, as for a long token)

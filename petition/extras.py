@@ -30,7 +30,7 @@ def how_to_install(extra: str) -> str:
         command = f"{python} -m pip install {libraries}"
     else:
         command = f"uv pip install --python {python} {libraries}"
-    return f"Run {command} and try again"  # no full stop is at the end of the command
+    return f"Run {command} and try again"  # no full stop follows the command itself
 
 
 def _libraries(extra: str) -> list[str]:

@@ -346,7 +346,8 @@ def _outer_path(value: object) -> str:
 
 def _refuse_other_machine(path: str) -> None:
     """Refuse a path of Windows that begins with a server, before anything looks there."""
-    if system.names_other_machine(path):  # it would be told who asks, with proof to break
+    # Windows would log in there, with a hash that can be cracked.
+    if system.names_other_machine(path):
         hint = "Connect its folder as a drive with a letter, and name that"
         raise fault(f"{quoted(path)} is on another machine", hint)
 

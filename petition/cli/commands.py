@@ -11,7 +11,7 @@ class Listed(NamedTuple):
 
     module: str  # of petition.cli, loaded when the command is called; it has a function of its name
     summary: str
-    examples: tuple[str, str]  # what stands behind `petition`
+    examples: tuple[str, str]  # each without `petition`
 
 
 GROUPS = {
@@ -160,7 +160,7 @@ GROUPS = {
 }
 COMMANDS = {name: one for group in GROUPS.values() for name, one in group.items()}
 
-# What `petition --help` shows: with these an organiser comes to the end of a first campaign.
+# What `petition --help` shows: these take an organiser through a first campaign.
 FIRST = (
     "init", "check", "preview", "provider", "login", "send", "status", "inbox", "answer", "report",
 )  # fmt: skip

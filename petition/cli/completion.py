@@ -19,7 +19,7 @@ WORDS = "PETITION_WORDS"  # the words of PowerShell, which cannot hand over ever
 
 FILES, FOLDERS = 10, 11  # exit statuses: the shell completes names of files or folders itself
 
-# A list beyond this is left out: to read it would take longer than a person waits for Tab.
+# A larger list is left out: reading it would take longer than a person waits for Tab.
 _LIST_LIMIT = 1_000_000  # bytes; some 25,000 people take a quarter of a second
 _SHEET_LIMIT = 100_000  # of a spreadsheet, which is compressed
 _ENTRIES = 10_000  # of a folder
@@ -65,7 +65,7 @@ def answer(shell: str = "", *arguments: str) -> int:
 
 
 def candidates(words: list[str]) -> Iterator[Candidate]:
-    """What could be written in place of the last word; NamesWanted if it is the name of one."""
+    """What could be written in place of the last word; NamesWanted if it is a file or folder."""
     *before, last = words
     table = json.loads(Path(__file__).with_name("completions.json").read_text(encoding="utf-8"))
     at = _Position(table)
@@ -182,8 +182,8 @@ def _of_kind(kind: Any, folder: Path, begun: str) -> Iterable[Candidate]:  # noq
 
 
 def _harmless(found: Iterable[Candidate]) -> Iterator[Candidate]:
-    """Those that are one word on a command line, no option, and show nothing that is obeyed."""
-    from petition.address import UNSEEN  # noqa: PLC0415 (loads what commands and options spare)
+    """Those that are one word and no option; without characters that a terminal obeys."""
+    from petition.address import UNSEEN  # noqa: PLC0415 (commands and options do not need it)
 
     for one in dict.fromkeys(found):
         if one.word and not one.word.startswith("-") and not UNSEEN.search(one.word):

@@ -196,7 +196,7 @@ class _Listener(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    allow_reuse_address = False  # which on Windows lets others take the port: see server_bind
+    allow_reuse_address = False  # True would let others take the port on Windows: see server_bind
 
     def __init__(self, port: int) -> None:
         self.state = ""
@@ -204,7 +204,7 @@ class _Listener(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def server_bind(self) -> None:
-        """Without HTTPServer's question to DNS how this machine is called."""
+        """Bind without asking DNS for the name of this machine, as HTTPServer would."""
         system.keep_port(self.socket)
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[0], self.server_address[1]  # type: ignore[assignment]

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
 _NARROWEST = 20  # columns that a cut column has at the least
 
-# Colours of the 256 that are read on a light terminal and on a dark one: 3.9:1 or more on white and
-# on black, where 4.6:1 is the most that one colour can have on both. None is faint, and what went
-# wrong is bold too.
+# Of the 256 colours those that are legible on light and on dark terminals: with a contrast of at
+# least 3.9:1 to white and to black, where 4.6:1 is the most that one colour can have. None is
+# faint, and what went wrong is bold too.
 GOOD, BAD, CARE, NOTE = "good", "bad", "care", "note"
 THEME = Theme(
     {
@@ -139,7 +139,7 @@ def say(text: str, style: str = "") -> None:
 
 
 def say_whole(text: str) -> None:
-    """Tell the person something to be copied, such as an address: no line end is put into it."""
+    """Tell the person something to be copied, such as an address, and break no line in it."""
     _out().print(harmless(text), soft_wrap=True)
 
 

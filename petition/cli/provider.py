@@ -182,7 +182,7 @@ def _list() -> None:
 
 
 def _read(root: Path) -> tuple[Path, str]:
-    """petition.toml, with the ends of its lines as they are."""
+    """petition.toml, with its line endings as they are."""
     if read_settings(root).has_errors:  # also if there is none
         raise CampaignError(read_settings(root).problems)
     problems: list[Problem] = []
@@ -195,7 +195,7 @@ def _read(root: Path) -> tuple[Path, str]:
 def _with_provider(
     text: str, settings: Settings, chosen: Provider
 ) -> tuple[str, list[str], list[str]]:
-    """The text for a provider; what it has otherwise and keeps; what is replaced of the person's.
+    """The new text; which settings of the person's own it keeps; which of them it replaces.
 
     Values that another preset has brought are replaced like those that are missing.
     """
@@ -230,7 +230,7 @@ def _changes(
     kept: list[str],
     replaced: list[str],
 ) -> Iterator[tuple[str, object]]:
-    """The keys of a table to be set or removed; adds what is kept or replaced of the person's."""
+    """The keys of a table to set or remove; adds the person's own to `kept` and `replaced`."""
     for key, value in wanted.items():
         if there.get(key) == value:
             continue

@@ -133,7 +133,7 @@ def print_schedule(at: datetime, folder: Path) -> None:
 
 
 def _without_moment(arguments: list[str]) -> list[str]:
-    """A command line without what says when it is run, and where."""
+    """A command line without the options that say when and where it runs."""
     kept: list[str] = []
     at = 0
     while at < len(arguments):

@@ -287,7 +287,7 @@ class Imap:
             self._box.login_utf8(self._user, secret.text, initial_folder=None)
 
     def _show_token(self, token: str, auth: str) -> None:
-        """By XOAUTH2, or by OAUTHBEARER where `petition login` may use it and the first is not."""
+        """Log in by XOAUTH2; with auth "oauth" by OAUTHBEARER if the server offers only that."""
         bearer = oauthbearer(self._user, self._host, self._port, token)
         name, said = "XOAUTH2", xoauth2(self._user, token)
         offered = self._client.capabilities

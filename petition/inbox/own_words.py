@@ -270,7 +270,7 @@ def _is_header_block(lines: list[str], at: int, domains: tuple[str, ...]) -> boo
 
 
 def _head_of_notes(lines: list[str], at: int, domains: tuple[str, ...]) -> int:
-    """Over how many lines a head goes as older HCL Notes writes it, or 0.
+    """How many lines a head takes here, as older HCL Notes writes it, or 0.
 
     One of our addresses, the date below it, then names of headers with their values below them.
     """

@@ -39,8 +39,8 @@ _OLD_TABLES = {"meta", "frozen", "copy", "event", "attempt", "suppression"}
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 _PARAMETER = re.compile(r"(?P<quoted>'(?:[^']|'')*')|:(?P<name>\w+)")
 
-# The logs that this process has open, by device and inode. None of them is opened beside SQLite: to
-# close it again would free SQLite's locks, and another process that takes itself for the last one
+# The logs that this process has open, by device and inode. None of them is opened beside SQLite:
+# closing it again would free SQLite's locks, and another process that takes itself for the last one
 # would delete the `-wal` (https://sqlite.org/howtocorrupt.html, 2.2).
 _OPEN: Counter[tuple[int, int] | None] = Counter()
 
