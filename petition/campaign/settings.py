@@ -251,7 +251,7 @@ class OAuthSettings(SettingsTable):
             raise fault(f"{what} and scope are for others", "Remove these keys, or provider")
         if not (self.provider or all(own)):
             hint = 'Write provider = "google" or "microsoft"; for another one all three'
-            raise fault("neither provider nor authorize_url, token_url and scope say where", hint)
+            raise fault("it names neither provider nor authorize_url, token_url and scope", hint)
         if self.tenant and self.provider != "microsoft":
             raise fault("tenant is for Microsoft alone", "Remove it")
         return self

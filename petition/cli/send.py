@@ -147,7 +147,7 @@ def send(
     if workers and (wait or to_me is not None):
         raise UsageError("--workers cannot be combined with --wait or --to-me", "Omit them")
     if print_schedule and at is None:
-        raise UsageError("--print-schedule says when, and --at is missing", "Add --at")
+        raise UsageError("--print-schedule needs --at", "Add --at with the time")
     if at is not None and (workers or to_me is not None):
         raise UsageError("--at cannot be combined with --workers or --to-me", "Omit one of them")
     with Workspace.open(context, writes=letter is not None) as place:

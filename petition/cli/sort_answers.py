@@ -204,8 +204,10 @@ class _Sorting:
 
     def _undo(self) -> bool:
         if not self._last:
-            output.say("There is nothing to undo. What is recorded stays; petition answer WHO")
-            output.say("STATUS records something newer.")
+            output.say(
+                "There is nothing to undo. What is recorded stays; petition answer WHO STATUS"
+                " records something newer."
+            )
             return False
         self._last.status, self._last = None, None
         self._at -= 1

@@ -248,7 +248,7 @@ class Workspace:
         """Where there is no log: that letters went out all the same."""
         if self.is_rehearsal or not read_sent(self.root):
             return ""
-        return f"Letters went out, says {SENT_FILE}: get their log from whoever sent them"
+        return f"{SENT_FILE} says that letters went out: get their log from whoever sent them"
 
     @property
     def doubt(self) -> Doubt | None:
