@@ -348,6 +348,8 @@ def _rows(
 
 
 def _said(one: Copy | Event) -> str:
+    if isinstance(one, Copy) and one.state is State.BOUNCED and one.reason:
+        return one.reason  # the reply is the one with which the server accepted it
     reply = " ".join(str(part) for part in (one.reply_code, one.enhanced_code, one.reply) if part)
     return ", ".join(part for part in (one.reason, reply) if part)
 
