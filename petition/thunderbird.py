@@ -20,8 +20,7 @@ from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.tables import ALIASES, Table, open_table
 from petition.checks.campaign import in_order
 from petition.errors import CampaignError, Problem
-from petition.mail_parser import BYTES, decoded_header, decoded_text
-from petition.mailmerge import (
+from petition.foreign_letter import (
     ForeignTemplate,
     as_yaml_or_toml,
     escape,
@@ -29,6 +28,7 @@ from petition.mailmerge import (
     plain_as_markdown,
     written_out,
 )
+from petition.mail_parser import BYTES, decoded_header, decoded_text
 
 LETTER = "letter"
 _VARIABLE = re.compile(r"\{\{([^{}]*)\}\}")

@@ -22,8 +22,9 @@ from mailmerge.template_message import TemplateMessage
 from petition.campaign.folder import load_campaign
 from petition.checks.campaign import examine
 from petition.errors import CampaignError, Level
+from petition.foreign_letter import ForeignTemplate, plain_as_markdown, renamed
 from petition.identity import Signer
-from petition.mailmerge import ForeignTemplate, files_of, plain_as_markdown, read_mailmerge, renamed
+from petition.mailmerge import files_of, read_mailmerge
 from petition.merge.message import Email, Merger
 from tests.unit.campaign.samples import judged
 from tests.unit.merge.enclosed import read
