@@ -444,6 +444,26 @@ def _lasting(account: Account, tokens: Tokens) -> Tokens:
 
 def _post(client: OAuthClient, url: str, body: str, hidden: list[str | None]) -> dict[str, Any]:
     """The JSON object that a request is answered with; TokenRefused if that is an error."""
+    status, said = _exchange(url, body)
+    try:
+        found = json.loads(said)
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        found = None
+    if status >= 500 or status == 429:
+        what = f"{urlsplit(url).netloc}, which gives the tokens, answered with status {status}"
+        raise ServerTrouble(what, "Try again later", is_passing=True)
+    if not isinstance(found, dict):
+        raise _unreadable(client, f" (status {status})")
+    if "error" in found or status >= 400:
+        error, detail = found.get("error"), found.get("error_description")
+        code = error if isinstance(error, str) else f"status {status}"
+        raise _refused(client, code, detail if isinstance(detail, str) else "", hidden)
+    return found
+
+
+def _exchange(url: str, body: str) -> tuple[int, bytes]:
+    """Post a form; the status and the body of the answer, whatever they are."""
     # Here: they take 60 ms to load.
     import ssl  # noqa: PLC0415
     from http.client import HTTPException  # noqa: PLC0415
@@ -462,10 +482,10 @@ def _post(client: OAuthClient, url: str, body: str, hidden: list[str | None]) ->
     try:
         try:
             with opener.open(asked, timeout=SECONDS) as response:
-                status, said = response.status, response.read(_ANSWER_LIMIT)
+                return response.status, response.read(_ANSWER_LIMIT)
         except error.HTTPError as answer:
             with answer:
-                status, said = answer.code, answer.read(_ANSWER_LIMIT)
+                return answer.code, answer.read(_ANSWER_LIMIT)
     except (OSError, HTTPException, ValueError) as fault:
         reason = getattr(fault, "reason", fault)
         if isinstance(reason, ssl.SSLCertVerificationError):
@@ -474,25 +494,6 @@ def _post(client: OAuthClient, url: str, body: str, hidden: list[str | None]) ->
             raise ServerTrouble(what, hint) from None
         what = f"{host}, which gives the tokens, cannot be reached ({type(reason).__name__})"
         raise ServerTrouble(what, "Check the network, then try again", is_passing=True) from None
-    try:
-        found = json.loads(said)
-        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError):
-        found = None
-    if status >= 500 or status == 429:
-        what = f"{host}, which gives the tokens, answered with status {status}"
-        raise ServerTrouble(what, "Try again later", is_passing=True)
-    if not isinstance(found, dict):
-        raise _unreadable(client, f" (status {status})")
-    if "error" in found or status >= 400:
-        error_code, detail = found.get("error"), found.get("error_description")
-        raise _refused(
-            client,
-            error_code if isinstance(error_code, str) else f"status {status}",
-            detail if isinstance(detail, str) else "",
-            hidden,
-        )
-    return found
 
 
 _HINTS = {

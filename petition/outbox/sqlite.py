@@ -134,9 +134,8 @@ class SqliteDatabase(Database):
         try:
             self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         except sqlite3.OperationalError as fault:
-            if (
-                fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
-            ):  # else the next command does it
+            # If the log is busy, the next command does it.
+            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
 
     def _is_made(self) -> bool:
