@@ -502,11 +502,18 @@ def load_settings(path: Path) -> LoadedSettings:
     """The settings of a campaign, with everything that is wrong in them."""
     file, problems = path.name, list[Problem]()
     text = read_text(path.parent, file, problems)
-    if text is not None and len(text) > _LIMIT:
-        what = f"is longer than {_LIMIT:,} characters"
-        problems.append(Problem(file, None, what, "Remove everything that is not a setting"))
-    if text is None or problems:
+    if text is None:
         return LoadedSettings(None, problems, TomlLines())
+    return judge_settings(text, file)
+
+
+def judge_settings(text: str, file: str) -> LoadedSettings:
+    """The settings that a text has, with everything that is wrong in them."""
+    if len(text) > _LIMIT:
+        what = f"is longer than {_LIMIT:,} characters"
+        problem = Problem(file, None, what, "Remove everything that is not a setting")
+        return LoadedSettings(None, [problem], TomlLines())
+    problems = list[Problem]()
     try:
         document, lines = parse_toml(text), TomlLines(text)
     except TomlRefused as why:

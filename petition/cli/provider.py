@@ -15,7 +15,7 @@ from urllib.parse import quote
 import typer
 
 from petition.campaign.folder import SETTINGS_FILE, read_settings
-from petition.campaign.settings import Settings, parse_toml
+from petition.campaign.settings import Settings, judge_settings, parse_toml
 from petition.campaign.text_file import find_file, packaged_toml
 from petition.campaign.toml_edit import as_value, changed, meant
 from petition.cli import output
@@ -144,6 +144,7 @@ def provider(
         made, kept, replaced = _with_provider(text, place.settings, chosen)
         for one in kept:
             output.say(f"Kept: {one}")
+        _refuse_invalid(made, chosen)
         if made == text:
             output.say(f"{SETTINGS_FILE} has the settings of {chosen.title} already.")
             return
@@ -210,6 +211,10 @@ def _with_provider(
     for name, wanted in tables.items():
         if name in there:
             before = old.tables(there["smtp"].get("username", "")).get(name, {}) if old else {}
+            url = there[name].get("url")
+            if name == "inbox" and url not in {wanted["url"], before.get("url")}:
+                kept.append(f"[inbox] url = {as_value(url)} (not {as_value(wanted['url'])})")
+                continue  # how to log in there is not the provider's to say
             changes[name] = dict(_changes(name, there[name], wanted, before, kept, replaced))
             if old:
                 kept_text = kept_text.replace(old.header(name), chosen.header(name), 1)
@@ -220,6 +225,14 @@ def _with_provider(
     if parse_toml(made) != meant(document, changes | missing):
         raise AssertionError(SETTINGS_FILE)
     return made, kept, replaced
+
+
+def _refuse_invalid(text: str, chosen: Provider) -> None:
+    """UsageError if settings that are kept do not go with the provider's."""
+    problems = judge_settings(text, SETTINGS_FILE).problems
+    if wrong := next((one for one in problems if one.is_error), None):
+        what = f"{_UNDONE}: what it has does not go with the settings of {chosen.title}"
+        raise UsageError(f"{what} ({wrong.what})", wrong.hint)
 
 
 def _changes(

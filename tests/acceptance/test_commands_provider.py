@@ -172,6 +172,21 @@ def test_the_servers_are_confirmed_and_nothing_else(campaign: SmallCampaign):
     assert not (campaign.root / "ran").exists()
 
 
+def test_a_mailbox_of_ones_own_keeps_its_login(campaign: SmallCampaign):
+    campaign.write("petition.toml", f'{SETTINGS}\n[inbox]\nurl = "maildir:answers"\n')
+    campaign.petition("provider", "microsoft365", "-y", status=0)
+    assert settings(campaign)["inbox"] == {"url": "maildir:answers"}
+    campaign.petition("status", status=0)  # the settings are valid
+
+
+def test_settings_that_would_be_invalid_are_not_written(campaign: SmallCampaign):
+    own = "".join(f'{key}_url = "https://login.example/{key}"\n' for key in ("authorize", "token"))
+    campaign.write("petition.toml", f'{SETTINGS}\n[oauth]\nclient_id = "x"\nscope = "s"\n{own}')
+    before = (campaign.root / "petition.toml").read_bytes()
+    assert "token_url" in campaign.petition("provider", "microsoft365", "-y", status=2).err
+    assert (campaign.root / "petition.toml").read_bytes() == before
+
+
 def test_a_mailbox_that_the_folder_named_before_is_not_confirmed(campaign: SmallCampaign):
     inbox = '\n[inbox]\nurl = "imaps://you@stranger.example/INBOX"\n'
     campaign.write("petition.toml", SETTINGS + inbox)
