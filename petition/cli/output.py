@@ -70,6 +70,9 @@ _COMMAND = re.compile(
 )
 _GLUE = "\ue000"  # in place of a blank at which no line may end
 
+# What begins a line of its own in Markdown: a table, a heading, an item of a list.
+_BEGINS = re.compile(r" *(?:[|#]|[-*] |\d+\. )")
+
 _UNSEEN_BUT_LF = re.compile(f"(?!\n){UNSEEN.pattern}")
 _LINES_NAMED = 5  # of problems that many rows have
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
@@ -141,6 +144,27 @@ def say(text: str, style: str = "") -> None:
 def say_whole(text: str) -> None:
     """Tell the person something to be copied, such as an address, and break no line in it."""
     _out().print(harmless(text), soft_wrap=True)
+
+
+def markdown(text: str) -> None:
+    """Show a page on a terminal: its paragraphs are wrapped to the width, its code is not."""
+    for part in re.split(r"(^```.*?^```$)\n", text, flags=re.MULTILINE | re.DOTALL):
+        if part.startswith("```"):
+            say_whole(part)
+        else:
+            say("\n".join(_paragraphs(part.removesuffix("\n"))))
+
+
+def _paragraphs(prose: str) -> list[str]:
+    """The lines of Markdown without code, of which each paragraph and each list item is one."""
+    lines = [""]
+    for line in prose.split("\n"):
+        goes_on = line and lines[-1] and not _BEGINS.match(line) and lines[-1][0] not in "|#"
+        if goes_on:
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return lines[1:]
 
 
 def say_error(text: str) -> None:

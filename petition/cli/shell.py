@@ -1,6 +1,7 @@
 """petition help and petition completion: what a person, or a shell, asks about the program."""
 
 import re
+import sys
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -53,10 +54,19 @@ def help(  # noqa: A001 (the command's name)
     elif command == _ALL:
         typer.echo(_all_commands())
     elif command.endswith(".md"):
-        typer.echo(_page(command), nl=False)
+        _show_page(_page(command))
     else:
         name, found, _ = program.resolve_command(root, [command])
         found.make_context(name, ["--help"], parent=root)
+
+
+def _show_page(text: str) -> None:
+    if sys.stdout.isatty():
+        from petition.cli import output  # noqa: PLC0415 (it takes longer to load than all else here)
+
+        output.markdown(text)
+    else:
+        typer.echo(text, nl=False)
 
 
 def _page(name: str) -> str:

@@ -213,3 +213,12 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
         for form in ("--json", "--csv"):
             out = campaign.petition(*arguments, form, status=0).out
             assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
+
+
+def test_a_page_of_the_documentation_is_wrapped_to_the_terminal(campaign: SmallCampaign):
+    lines = STYLE.sub("", on_terminal(campaign, ["help", "it-crashed.md"])).splitlines()
+    code = next(line for line in lines if line.startswith("$ petition status open-letter --csv"))
+    assert code.endswith("cut -d , -f 1,4,10")
+    prose = lines[: lines.index("```console")]
+    assert max(map(len, prose)) <= 80
+    assert "closed the terminal, or the program" in " ".join(prose)
