@@ -245,8 +245,12 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
         return ExitStatus.DONE
     confirm(prepared, sends(prepared, prepared.comparison.to_send, flags.at), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
-    if flags.at or grace(prepared):
-        prepared = _later(prepared, flags.at, place, options)
+    if flags.at:
+        when = f"before {output.when(flags.at)}"
+        prepared = _later(prepared, flags.at, when, place, options)
+    elif grace := _grace(prepared):
+        when = f"for {output.duration(grace.total_seconds())}"
+        prepared = _later(prepared, datetime.now(UTC) + grace, when, place, options)
     enqueue(prepared)
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
@@ -264,22 +268,19 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     return status
 
 
-def grace(prepared: Prepared) -> timedelta | None:
+def _grace(prepared: Prepared) -> timedelta | None:
     """How long to wait before anything is queued for a server, by [pace]."""
     pace = prepared.campaign.settings.pace
     return pace.grace if pace and prepared.server else None
 
 
 def _later(
-    prepared: Prepared, at: datetime | None, place: Workspace, options: SendOptions
+    prepared: Prepared, at: datetime, when: str, place: Workspace, options: SendOptions
 ) -> Prepared:
     """Wait, and prepare the same again; UsageError if it is not what was confirmed."""
     confirmed = send_later.Confirmed.of(prepared)
-    moment, when = at or datetime.now(UTC), f"before {output.when(at)}" if at else ""
-    if not at and (span := grace(prepared)):
-        moment, when = moment + span, f"for {output.duration(span.total_seconds())}"
     output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
-    send_later.wait_until(moment, what="Nothing was queued, and nothing was sent.")
+    send_later.wait_until(at, what="Nothing was queued, and nothing was sent.")
     place.count_noted_clicks()
     campaign = load_campaign(place.root, read_settings(place.root))
     now = prepare(
