@@ -140,9 +140,10 @@ class CircuitBreaker:
         self._unknown = 0
         self._unknown_in_a_row = 0
         self._doubtful: list[str] = []
-        self._same_words = ""  # of refusals in a row, the providers of their recipients,
+        # Of refusals in a row: their words, the providers of their recipients, and what each cost.
+        self._same_words = ""
         self._same_providers: set[str] = set()
-        self._charged: deque[CopyResult] = deque(maxlen=_CHARGED_KEPT)  # and what they cost
+        self._charged: deque[CopyResult] = deque(maxlen=_CHARGED_KEPT)
 
     @property
     def is_calm(self) -> bool:
@@ -310,11 +311,9 @@ def _is_told_of_letter(verdict: Verdict) -> bool:
 def _words_for_anybody(verdict: Verdict, mailbox: str) -> str:
     """What a server said of a letter, if it may be about all of them; or ""."""
     reply = verdict.reply
-    if reply is None or not verdict.is_refusal:
+    if reply is None or not verdict.is_refusal or _is_greylisting(reply):
         return ""
-    if _is_greylisting(reply):
-        return ""
-    # 5.1.1 is said of limits too, and ends in never writing to these people: words must say it.
+    # Some say 5.1.1 of a limit, and who is believed gone is never written to: the words decide.
     code = reply.enhanced or ""
     cause, _ = cause_of("" if code in _NO_MAILBOX else code, reply.text)
     domain = re.escape(mailbox.rpartition("@")[2].lower())
