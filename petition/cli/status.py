@@ -32,6 +32,7 @@ from petition.outbox.manual import held
 from petition.outbox.models import Copy, Counts, Event
 from petition.outbox.states import DONE, WAITING, State
 from petition.outbox.workers import AtWork, Stats, look, settings_of
+from petition.user_state import UserStateUnusable
 
 COLUMNS = (
     "email",
@@ -159,7 +160,7 @@ def _counts_json(counts: Counts) -> dict[str, object]:
 def _show_letters(place: Workspace) -> None:
     found = _counts(place, None)
     if not found:
-        output.say("Nothing has been sent yet.")
+        _say_unsent(place)
     else:
         used = [state for state in State if any(counts[state] for counts in found)]
         rows = [
@@ -173,10 +174,22 @@ def _show_letters(place: Workspace) -> None:
     place.say_which()
 
 
+def _say_unsent(place: Workspace, of: str = "", then: str = "") -> None:
+    """Say that the log has nothing; if another log may have, also what `send` would say of that."""
+    doubt = None
+    with suppress(UserStateUnusable):  # send says so
+        doubt = place.doubt
+    if doubt:
+        output.say(f"Nothing{of} has been sent from this log.")
+        place.vouch(this_log=False, only_tells=True)
+    else:
+        output.say(f"Nothing{of} has been sent yet.{then}")
+
+
 def _show_letter(place: Workspace, name: str) -> None:
     counts = _counts(place, name)[0]
     if not counts.total:
-        output.say(f"Nothing of {name} has been sent yet. Next: petition send {name}")
+        _say_unsent(place, f" of {name}", f" Next: petition send {name}")
     else:
         log = place.log
         revision = f", revision {counts.revision}" if counts.revision > 1 else ""
@@ -514,4 +527,4 @@ def _show_events(place: Workspace, events: Iterable[Event]) -> None:
         if detail := ": ".join(filter(None, (event.letter if has_several else "", detail))):
             output.say(f"    {output.clean(detail)}")
     if is_empty:
-        output.say("Nothing has been sent yet.")
+        _say_unsent(place)

@@ -68,6 +68,18 @@ def stops(campaign: SmallCampaign, *command: str, says: str) -> None:
     assert "--this-log" in checked
 
 
+@pytest.mark.parametrize("looking", [("status",), ("status", "open-letter"), ("log",)])
+def test_a_log_that_is_not_the_one_is_not_shown_as_if_nothing_was_sent(
+    ann: SmallCampaign, looking: tuple[str, ...]
+):
+    ben = cloned(ann)
+    stops(ben, says="from a log that is not here")  # there is an empty log now
+    shown = ben.petition(*looking, status=0)
+    assert "yet" not in shown.out
+    assert "Next" not in shown.out
+    assert "from a log that is not here" in " ".join(shown.err.split())
+
+
 def test_a_live_run_notes_once_what_went_out_and_nothing_of_anybody(ann: SmallCampaign):
     with Log(f"sqlite:///{ann.root}/petition.db", looks=True) as log:
         assert [one.campaign for one in read_sent(ann.root)] == [log.campaign_id] == ["water"]
