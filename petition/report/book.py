@@ -34,6 +34,9 @@ _LINE_LENGTH = 70
 
 _VALUE = re.compile(f"{MARK_BEGIN}([^{MARK_END}]*){MARK_END}")
 _EMPTY = "\x00"
+_OWN = "\x01"  # in place of a value from the row
+_FEW = 4  # values that a line may have in a small list
+_SHORT = 3  # characters of a cell that may be in another word by chance, such as "en"
 
 
 @dataclass(slots=True)
@@ -118,7 +121,8 @@ def write(book: Book, path: Path) -> None:
 
 def _compare(copies: list[BookCopy]) -> None:
     """Put those first that have problems, and then those that differ most from all others."""
-    shapes = [set(_shape(copy.shown.text)) for copy in copies]
+    lines = _shapes(copies)
+    shapes = [set(each) for each in lines]
     having = Counter(chain.from_iterable(shapes))
     number = len(copies)
     has = {line: math.log(number / many) for line, many in having.items()}
@@ -128,7 +132,7 @@ def _compare(copies: list[BookCopy]) -> None:
     lacked_by_all = sum(lacks.values())
     usual = Counter(copy.language for copy in copies).most_common(1)
     longest = max(copies, key=lambda copy: len(copy.person.mailbox.display_name), default=None)
-    for copy, shape in zip(copies, shapes, strict=True):
+    for copy, shape, in_order in zip(copies, shapes, lines, strict=True):
         copy.difference = sum(has[line] for line in shape) + lacked_by_all
         copy.difference -= sum(lacks.get(line, 0.0) for line in shape)
         if copy.is_fallback:
@@ -140,7 +144,7 @@ def _compare(copies: list[BookCopy]) -> None:
             copy.rare.append("a field is empty")
         if copy is longest and number > 1:
             copy.rare.append("the longest name")
-        if told := _rarest(copy.shown.text, having, number):
+        if told := _rarest(copy.shown.text, in_order, having, number):
             copy.rare.append(told)
     copies.sort(
         key=lambda one: (
@@ -153,18 +157,42 @@ def _compare(copies: list[BookCopy]) -> None:
     )
 
 
-def _shape(text: str) -> Iterator[str]:
-    """The lines of a text, with a sign in place of what differs from row to row."""
-    for line in text.split("\n"):
+def _shapes(copies: Iterable[BookCopy]) -> list[list[str]]:
+    """The lines of each copy, with a sign in place of what differs from row to row.
+
+    A value that is not from the row, such as "Sir or Madam" in place of an empty cell, stays,
+    unless a line has so many that each row seems to have its own.
+    """
+    told = [list(_lines(copy)) for copy in copies]
+    kinds: dict[str, set[str]] = {}
+    for line, kind in chain.from_iterable(told):
+        kinds.setdefault(line, set()).add(kind)
+    most = max(_FEW, len(told) * _RARE)
+    return [[kind if len(kinds[line]) <= most else line for line, kind in lines] for lines in told]
+
+
+def _lines(copy: BookCopy) -> Iterator[tuple[str, str]]:
+    """Each line without its values, and without those alone that are from the row."""
+    cells = [cell.strip().casefold() for cell in copy.person.fields.values() if cell.strip()]
+
+    def is_own(value: str) -> bool:
+        return any(value in cell or (len(cell) > _SHORT and cell in value) for cell in cells)
+
+    def kind_of(value: re.Match[str]) -> str:
+        words = value[1].strip()
+        return _OWN if words and is_own(words.casefold()) else words or _EMPTY
+
+    for line in copy.shown.text.split("\n"):
         if line.strip():
-            yield _VALUE.sub(lambda value: "\x01" if value[1].strip() else _EMPTY, line)
+            without = _VALUE.sub(lambda value: _OWN if value[1].strip() else _EMPTY, line)
+            yield without, _VALUE.sub(kind_of, line)
 
 
-def _rarest(text: str, having: Counter[str], number: int) -> str:
+def _rarest(text: str, shape: list[str], having: Counter[str], number: int) -> str:
     """The line that fewest copies have, if these are few."""
     lines = [line for line in text.split("\n") if line.strip()]
     many, line = min(
-        ((having[shape], line) for shape, line in zip(_shape(text), lines, strict=True)),
+        ((having[one], line) for one, line in zip(shape, lines, strict=True)),
         key=lambda one: one[0],
         default=(number, ""),
     )

@@ -63,6 +63,14 @@ def test_values_of_rows_alone_make_no_difference(tmp_path: Path):
     assert order(written(tmp_path, ordinary(20))) == list(range(1, 21))
 
 
+def test_what_stands_for_an_empty_cell_makes_a_difference(tmp_path: Path):
+    copies = [copy_of(one, f"Dear {value(f'Town {one}')},\n\nHelp.") for one in range(1, 41)]
+    copies[6] = copy_of(7, f"Dear {value('Sir or Madam')},\n\nHelp.")
+    page = written(tmp_path, copies)
+    assert order(page)[:2] == [7, 1]
+    assert page.count("no other copy says “Dear Sir or Madam,”") == 1
+
+
 def test_problems_come_before_all_that_is_unusual(tmp_path: Path):
     copies = ordinary(20)
     copies[4] = copy_of(5, "Dear Sir or Madam,")
