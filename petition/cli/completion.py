@@ -19,9 +19,9 @@ WORDS = "PETITION_WORDS"  # the words of PowerShell, which cannot hand over ever
 
 FILES, FOLDERS = 10, 11  # exit statuses: the shell completes names of files or folders itself
 
-# A larger list is left out: reading it would take longer than a person waits for Tab.
-_LIST_LIMIT = 1_000_000  # bytes; some 25,000 people take a quarter of a second
-_SHEET_LIMIT = 100_000  # of a spreadsheet, which is compressed
+# Lists beyond this are left out: reading them would take longer than a person waits for Tab.
+_LIST_LIMIT = 1_000_000  # bytes of all lists; some 25,000 people take a quarter of a second
+_COMPRESSED = 10  # as so many bytes a byte of a spreadsheet counts
 _ENTRIES = 10_000  # of a folder
 _SIGNATORIES = "signatories"  # a list that no letter goes to
 _PLAIN = re.compile(r"[\w@%+=:,./-]")
@@ -221,6 +221,7 @@ def _known(folder: Path) -> Iterator[Any]:
     text = read_text(folder, "petition.toml", [])
     if text is None:
         return
+    left = _LIST_LIMIT
     lists = {"recipients": "recipients.csv", **tomllib.loads(text).get("people", {})}
     for name, file in lists.items():
         if name in {_SIGNATORIES, "hidden", "encoding"} or not isinstance(file, str):
@@ -230,8 +231,10 @@ def _known(folder: Path) -> Iterator[Any]:
         if path is None:
             continue
         is_sheet = sheet or path.suffix.lower() in {".xlsx", ".ods"}
-        if path.stat().st_size > (_SHEET_LIMIT if is_sheet else _LIST_LIMIT):
+        size = path.stat().st_size * (_COMPRESSED if is_sheet else 1)
+        if size > left:
             continue
+        left -= size
         with suppress(Exception):  # the other lists can still be read
             if people := open_people(folder, file, []):
                 yield from people.known()

@@ -136,6 +136,14 @@ def _write(target: Path, made: Mapping[str, bytes], heading: str) -> None:
             f"{', '.join(there)} would be overwritten in {target.absolute()}",
             "Name another folder; nothing was done",
         )
+    real = target.resolve()
+    if away := [
+        name for name, path in paths.items() if not path.parent.resolve().is_relative_to(real)
+    ]:
+        raise UsageError(
+            f"{', '.join(away)} would be written outside {target.absolute()}, by a link in it",
+            "Name another folder; nothing was done",
+        )
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as stream:

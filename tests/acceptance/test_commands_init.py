@@ -209,3 +209,13 @@ def test_there_is_no_mailmerge_campaign(tmp_path: Path):
     answer = SmallCampaign(tmp_path).petition("init", "--from-mailmerge", ".", "new", status=1)
     assert "mailmerge_template.txt: there is no such file" in answer.out + answer.err
     assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_written_through_a_link_to_another_folder(tmp_path):
+    (tmp_path / "stranger").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "stranger/letters").symlink_to(tmp_path / "elsewhere")
+    answer = SmallCampaign(tmp_path).petition("init", "stranger", status=2)
+    assert "outside" in answer.err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [one.name for one in (tmp_path / "stranger").iterdir()] == ["letters"]

@@ -196,6 +196,16 @@ def test_a_list_that_takes_long_to_read_is_left_out(folder: SmallCampaign):
     assert asked(folder, "fish", "log", "p1@") == (0, "p1@x.example\tAnn\n")
 
 
+def test_many_lists_are_read_as_far_as_one_would_be(folder: SmallCampaign):
+    for name in ("one", "two"):
+        people = "".join(f"{name}-{number}@x.example\n" for number in range(30_000))
+        folder.write(f"{name}.csv", f"email\n{people}")
+    lists = "".join(f'{name} = "{name}.csv"\n' for name in ("one", "two"))
+    folder.change("petition.toml", "[sender]", f"[people]\n{lists}[sender]")
+    assert asked(folder, "fish", "log", "one-1@") == (0, "one-1@x.example\n")
+    assert asked(folder, "fish", "log", "two-1@") == (0, "")
+
+
 def nothing(folder: SmallCampaign) -> None:
     for path in sorted(folder.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
