@@ -238,7 +238,7 @@ def _body(book: Book) -> Iterator[Html]:
 def _head(book: Book) -> Iterator[Html]:
     yield tag("h1", book.letter, dir="auto")
     many = f"{book.listed:,} {'copy' if book.listed == 1 else 'copies'}"
-    what = f"{many} of {book.campaign}, as they would go. Nothing was sent."
+    what = f"{many} of “{book.campaign}”, as they would go. Nothing was sent."
     if book.sampled:
         what += f" Shown are {len(book.copies):,}: {book.sampled}."
     elif book.listed != len(book.copies):
