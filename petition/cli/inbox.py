@@ -201,10 +201,13 @@ class _Shown:
         self._ours: list[tuple[str, str, str, str]] = []
         self._others: list[tuple[str, str, str]] = []
         self._other_count = self._others_leave = 0
+        self._is_held = self._is_other_held = False
 
     def add(self, batch: list[Recorded]) -> None:
         for one in batch:
             kind = one.mail.kind or "set aside"
+            is_held = _HELD in one.effects
+            self._is_held = self._is_held or is_held
             if self._as_json and self._watch:
                 output.json_line(self._place.origin | _recorded_json(one))
             elif self._as_json:
@@ -214,7 +217,9 @@ class _Shown:
                 self._ours.append(_row(one))
             elif kind != Kind.REPORT:
                 self._other_count += 1
-                self._others_leave += kind == Kind.UNSUBSCRIBE or one.mail.may_leave
+                self._is_other_held = self._is_other_held or is_held
+                may_leave = kind == Kind.UNSUBSCRIBE or one.mail.may_leave
+                self._others_leave += may_leave and not is_held
                 if len(self._others) < _UNMATCHED_SHOWN:
                     self._others.append(
                         (one.mail.sender, kind, output.fitted(one.mail.subject, 60))
@@ -240,9 +245,10 @@ class _Shown:
             if any(_UNCLASSIFIED in so for *_, so in self._ours):
                 output.say("To classify the answers: petition answer")
         if self._others:
+            nothing = "" if self._is_other_held else " and changed nothing"
             output.say(
-                f"{output.count(self._other_count, 'mail')} could not be matched to a letter and"
-                f" changed nothing ({self._incoming.unmatched_count():,} so far):"
+                f"{output.count(self._other_count, 'mail')} could not be matched to a letter"
+                f"{nothing} ({self._incoming.unmatched_count():,} so far):"
             )
             output.table(["from", "what", "subject"], self._others)
             output.say("If one of them is an answer: petition inbox --unmatched")
@@ -251,7 +257,7 @@ class _Shown:
                     f"{self._others_leave:,} of them may ask for no more letters: find out to which"
                     " address you wrote, then petition suppress ADDR"
                 )
-        if any(_HELD in so for *_, so in self._ours):
+        if self._is_held:
             show_held(self._place.log)
         self._forget()
 

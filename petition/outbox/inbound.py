@@ -250,8 +250,13 @@ class Incoming:
         # A copy in hand may have arrived already; only its run knows.
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
         self.log.database.run("add_mail", values | {"waits": int(waits)})
-        if copy is None or waits:
-            return Recorded(_light(mail), copy, matched_by, (WAITS,) if waits else ())
+        if waits:
+            return Recorded(_light(mail), copy, matched_by, (WAITS,))
+        if copy is None:  # perhaps from somebody whose letter still waits
+            asks = mail.may_leave or mail.kind == "unsubscribe"
+            return Recorded(
+                _light(mail), None, matched_by, self._hold(None, mail.sender) if asks else ()
+            )
         number = self.log.database.value("has_mail", {"sha256": digest})
         effects = self._apply(mail, copy, matched_by, number)
         return Recorded(_light(mail), copy, matched_by, effects)
@@ -325,11 +330,12 @@ class Incoming:
             return self._suppress(copy.mailbox, Reason.COMPLAINED)
         return self._hold(copy, mail.recipient or "")
 
-    def _hold(self, copy: Copy, by: str) -> tuple[str, ...]:
+    def _hold(self, copy: Copy | None, by: str) -> tuple[str, ...]:
         """Hold the address of a copy, and that of the sender if letters go to it too."""
-        boxes = [] if folded(by) in self._other_recipients(copy) else [copy.mailbox]
-        own = self.log.database.all("sent_to", {"folded": folded(by)}) if by else []
-        boxes += [copy_of(row).mailbox for row in own[-1:]]
+        is_other = copy is None or folded(by) in self._other_recipients(copy)
+        boxes = [] if copy is None or is_other else [copy.mailbox]
+        if by and (own := self.log.database.one("latest_to", {"folded": folded(by)})):
+            boxes.append(copy_of(own).mailbox)
         boxes = [box for box in boxes if not is_suppressed(self.log, box)]
         if boxes:
             stop_writing(self.log, boxes, Reason.HELD)

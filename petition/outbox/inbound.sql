@@ -69,6 +69,10 @@ SELECT * FROM copy WHERE message_id = :message_id
 -- The copy that a server took with a reply: Amazon SES says the Message-ID that it gives it.
 SELECT * FROM copy WHERE reply = :reply AND substr(reply, 1, 3) = 'Ok '
 
+-- :name latest_to
+-- The latest copy for a mailbox, whatever became of it.
+SELECT * FROM copy WHERE folded = :folded ORDER BY id DESC LIMIT 1
+
 -- :name copy_by_token
 -- The copy that went out with a token in its return path.
 SELECT * FROM copy WHERE token = :token

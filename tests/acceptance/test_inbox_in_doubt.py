@@ -105,3 +105,17 @@ def test_whose_address_asks_is_believed_and_a_doubt_is_settled_by_proof(campaign
         mails = campaign.petition("inbox", "--json", status=0).json["mails"]
         assert [one["changed"] for one in mails] == [["suppressed"]]
         assert suppressed(campaign)["p1"] == "opted out"
+
+
+def test_who_asks_before_a_letter_could_arrive_gets_none(campaign: SmallCampaign):
+    """p1 was refused for now, and knows of the letter from others."""
+    with counting_server(answers={"p1": "451 4.2.0 later"}) as server:
+        campaign = campaign.through(server.port)
+        campaign.petition("send", OPEN, "--yes")
+        assert campaign.states()["p1"] == "deferred"
+        arrive(campaign, 1, "p1@x.example", "<none@y.example>", "Please remove me from your list.")
+        told = campaign.petition("inbox", status=0).out
+        assert "petition suppress p1@x.example" in told
+        assert "to which address" not in " ".join(told.split())
+        assert campaign.states()["p1"] == "skipped"
+        assert suppressed(campaign) == {"p1": HELD}
