@@ -64,5 +64,5 @@ def test_who_needs_the_log_alone_is_told_of_workers(tmp_path: Path, postgres: Po
         for command in (("send", "open-letter", "--yes"), ("forget", "p2@x.example", "--yes")):
             err = campaign.petition(*command, status=2).err
             assert "petition worker" in err
-            assert "SIGTERM" in err
+            assert "Stop all workers" in err
         crew[0].stop()
