@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from petition.address import folded
 from tests.acceptance.small import SmallCampaign
 from tests.acceptance.traces import ADDRESS, NAME, ROW_ID, Cell, Scene, everywhere
 
