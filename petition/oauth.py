@@ -110,6 +110,13 @@ PROVIDERS: Mapping[str, OAuthClient] = {
 }
 
 
+def hosts_for(token_url: str) -> tuple[str, ...]:
+    """Where the tokens of a known provider may go, also if a folder writes its addresses itself."""
+    host = urlsplit(token_url).hostname
+    known = (one for one in PROVIDERS.values() if urlsplit(one.token_url).hostname == host)
+    return next((one.hosts for one in known), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Whose login it is, and for which mail server."""

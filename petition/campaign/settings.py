@@ -28,7 +28,7 @@ from petition.campaign.names import curly_hint, quoted, slug
 from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, read_on
 from petition.errors import PetitionError, Problem
-from petition.oauth import Account, OAuthClient, misdirected
+from petition.oauth import Account, OAuthClient, hosts_for, misdirected
 
 _LIMIT = 50_000  # characters; ten times the longest petition.toml that makes sense
 _SECRETS = {"password", "passwd", "secret", "token", "client_secret", "refresh_token"}
@@ -269,6 +269,7 @@ class OAuthSettings(SettingsTable):
             self.token_url or "",
             self.device_url,
             {"smtp": scope, "inbox": scope},
+            hosts_for(self.token_url or ""),
         )
 
 

@@ -314,7 +314,15 @@ def _host(value: object) -> str:
     if not re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.?", text):
         hint = 'Write only the name, as "smtp.host.org"; the port is a separate key'
         raise fault(f"{quoted(text)} is not the name of a server", hint)
+    _refuse_lookalike(text)
     return text.lower().removesuffix(".")
+
+
+def _refuse_lookalike(host: str) -> None:
+    """Letters of other alphabets look like ours, and a person confirms the server by its name."""
+    if not host.isascii():
+        what = f"{quoted(host)} has letters that are not ASCII, and could look like another server"
+        raise fault(what, f'If it is the one that you mean, write "{domain_name(host)}"')
 
 
 def domain_name(value: object) -> str:
@@ -379,6 +387,7 @@ def _https_address(value: object) -> str:
     if parts.scheme != "https" or parts.username is not None or parts.fragment:
         what = f"{quoted(text)} is no address that begins with https:// and has no user name or #"
         raise fault(what, "Write it as the provider does")
+    _refuse_lookalike(parts.hostname or "")
     return text
 
 
@@ -407,6 +416,7 @@ def _inbox_url(value: object) -> str:
         hint = 'Write it as "imaps://user@host/INBOX", "maildir:PATH" or "mbox:PATH"'
         raise fault(f"{quoted(text)} is not a mailbox that can be read", hint)
     if is_imap:
+        _refuse_lookalike(parts.hostname or "")
         _refuse_unseen(unquote(text))  # a line end in it would start another command
     else:
         _refuse_other_machine(text.partition(":")[2])

@@ -46,6 +46,26 @@ def test_microsoft_has_addresses_for_each_tenant(load, line: str, place: str):
     assert "IMAP" not in client.scopes["smtp"]
 
 
+def test_the_tokens_of_a_known_provider_go_nowhere_else_by_whatever_addresses(load):
+    own = OTHER.replace("https://o.test/t", "https://OAUTH2.googleapis.com:443/token")
+    assert load(SMTP + own).problems == []
+    (problem,) = load(SMTP.replace("smtp.gmail.com", "m.o.test") + own).problems
+    assert "m.o.test" in problem.what
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        SMTP.replace("gmail", "gm\N{CYRILLIC SMALL LETTER A}il") + GOOGLE,
+        SMTP.replace("gmail", "gm\N{CYRILLIC SMALL LETTER A}il").replace('auth = "oauth"', ""),
+        '[inbox]\nurl = "imaps://me@im\N{CYRILLIC SMALL LETTER A}p.gmail.com/INBOX"\n',
+        SMTP + OTHER.replace("o.test/a", "\N{CYRILLIC SMALL LETTER O}.test/a"),
+    ],
+)
+def test_a_server_that_looks_like_another_is_refused_with_its_name_in_ascii(load, toml: str):
+    assert any("xn--" in problem.hint for problem in load(toml).problems)
+
+
 def test_an_inbox_has_an_account_of_its_own(load):
     toml = '[inbox]\nurl = "imaps://me%40b.org@imap.gmail.com/INBOX"\nauth = "oauth"\n' + GOOGLE
     account = load(toml).settings.inbox_account
