@@ -185,7 +185,7 @@ class _Sorting:
                 return False
             elif key in _HELD and case.mail and self._is_held(case):
                 self._decide_about_leaving(case, key)
-            elif key == "q":
+            elif key == "q" and case.mail:  # what was recorded by hand is known by its words
                 _choose_words(case)
             elif key.isdecimal() and key.isascii():
                 _toggle(case, _asked_number() if key == "0" and _has_many(case) else int(key))

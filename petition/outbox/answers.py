@@ -110,7 +110,11 @@ class Standing:
         later = [one for one in self.answers[at + 1 :] if one.status is not Status.UNCLASSIFIED]
         if answer.mail is not None:
             return not any(one.mail == answer.mail for one in later)
-        return not any(one.demand == answer.demand and not one.is_automatic for one in later)
+        return not any(
+            (one.demand == answer.demand or one.quote == answer.quote != "")
+            and not one.is_automatic
+            for one in later
+        )
 
     @property
     def stalls(self) -> list[Answer]:

@@ -171,6 +171,20 @@ def test_words_of_somebody_who_was_forgotten_meanwhile_do_not_come_back(campaign
     )
 
 
+def test_what_was_recorded_by_hand_is_classified_whatever_it_is_about(campaign: SmallCampaign):
+    note = ("--quote", "On demand 2: yes.", "--channel", "phone")
+    campaign.petition("answer", "p3", "unclassified", *note, status=0)
+    child = sorting(campaign)
+    for key in "ss":
+        child.send(key)
+        child.expect_exact("[?] help")
+    child.send("q")  # the words stay: by them it is known what is classified
+    child.send("y")
+    said = child.end()[1]
+    assert "1 answer recorded; 2 left" in said
+    assert recorded(campaign) == [("p3", "met", "pays", "On demand 2: yes.")]
+
+
 def test_a_demand_beyond_the_ninth_is_chosen_by_its_number(campaign: SmallCampaign):
     many = "".join(f"## Demand {number} {{#d{number}}}\n\nNow.\n\n" for number in range(1, 13))
     campaign.write("letters/demands.md", many)
