@@ -31,6 +31,7 @@ _END = "]"
 _ATTRIBUTES = ".gitattributes"
 _UNION = f"# Keeps the lines of both sides.\n{FILE} merge=union\n"
 _LIMIT = 1_000_000  # bytes
+_MOST_PROBLEMS = 20  # that are told; another file in its place would have one a line
 _LONGEST = 500  # characters of two names, which are shown
 _LOG_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -64,6 +65,8 @@ def read_sent(folder: Path) -> list[Sent]:
     text = _text_of(folder / FILE, problems)
     found, is_in_conflict = [], False
     for number, line in enumerate(text.splitlines(), 1):
+        if len(problems) == _MOST_PROBLEMS:
+            break
         if line.startswith("<<<<<<<"):
             is_in_conflict = True
             hint = 'Keep the lines of both, and remove those with "<<<<<<<", "=======", ">>>>>>>"'

@@ -93,6 +93,13 @@ def test_what_is_no_text_of_ours_is_an_error(tmp_path: Path, content: bytes):
     assert problems_in(tmp_path) == [(FILE, None)]
 
 
+def test_of_another_file_in_its_place_not_every_line_is_told(tmp_path: Path):
+    (tmp_path / FILE).write_text("a,b\n" * 100_000 + "]\n")
+    with pytest.raises(CampaignError) as refused:
+        read_sent(tmp_path)
+    assert 0 < len(refused.value.problems) < 100
+
+
 def test_a_folder_in_its_place_is_an_error(tmp_path: Path):
     (tmp_path / FILE).mkdir()
     assert problems_in(tmp_path) == [(FILE, None)]
