@@ -61,32 +61,33 @@ class Confirmed:
     """What a person agreed to send."""
 
     prepared: Prepared
-    rows: str  # a hash of the people, and of what their copies are made of
+    rows: frozenset[int]  # hashes of the people, with what their copies are made of
 
     @classmethod
     def of(cls, prepared: Prepared) -> "Confirmed":
         """What is about to be sent now."""
-        digest = hashlib.sha256()
-        for row in prepared.listing.to_send():
-            digest.update(repr(row).encode())
-        return cls(prepared, digest.hexdigest())
+        digests = (hashlib.sha256(repr(row).encode()) for row in prepared.listing.to_send())
+        # Cut, so that a list of a million takes little memory.
+        return cls(prepared, frozenset(int.from_bytes(one.digest()[:8], "big") for one in digests))
 
     def require(self, now: Prepared) -> None:
-        """UsageError if something else is about to be sent by now."""
-        before = self.prepared
+        """UsageError if something else is about to be sent by now.
+
+        Whoever asked to leave, answered or was withdrawn meanwhile gets nothing, as always.
+        """
+        before, rows = self.prepared, Confirmed.of(now).rows
         changes = differences(before.plan.frozen, now.plan.frozen)
         if before.plan.revision != now.plan.revision and not changes:
             changes = ["the revision"]
-        had, has = before.comparison.to_send, now.comparison.to_send
-        if had != has:
-            changes.append(f"how many get it ({had:,}, now {has:,})")
-        elif Confirmed.of(now).rows != self.rows:
-            changes.append("the list")
+        if before.listed != now.listed or not rows <= self.rows:
+            changes.append("the list, or who is to get the letter")
         if changes:
             what = (
                 f"nothing was sent: this has changed since you confirmed it: {'; '.join(changes)}"
             )
             raise UsageError(what, "Look at it again, and run the same command once more")
+        if left := len(self.rows) - len(rows):
+            output.say(f"{output.count(left, 'person', 'people')} will not get it any more.")
 
 
 def wait_until(at: datetime, *, what: str) -> None:

@@ -114,7 +114,7 @@ def test_killed_while_it_waits_nothing_was_queued(campaign: SmallCampaign, serve
     [
         ("letters/open-letter.md", "**clean**", "clear", "the text"),
         ("recipients.csv", "P2,", "Pat,", "the list"),
-        ("recipients.csv", "p3,p3@x.example,P3,\r\n", "", "how many"),
+        ("recipients.csv", "p3,p3@x.example,P3,\r\n", "", "the list"),
         ("petition.toml", "Water Campaign <", "Water Group <", "from"),
     ],
 )
@@ -131,6 +131,17 @@ def test_what_was_not_confirmed_does_not_go(
     assert told in " ".join(said.split())
     assert server.accepted.total() == 0
     assert not campaign.states()
+
+
+def test_who_leaves_meanwhile_stops_nothing_for_the_others(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.petition("send", "open-letter", "--to", "p1", "--yes", status=0)  # there is a log
+    child = confirmed(campaign)
+    with held(child):
+        campaign.petition("suppress", "p2@x.example", status=0)
+    assert child.end()[0] == 0
+    assert {who.partition("@")[0] for who in server.accepted} == {"p1", "p3"}
 
 
 def test_an_error_that_came_up_meanwhile_stops_it(campaign: SmallCampaign, server: CountingServer):
