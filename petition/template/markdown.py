@@ -111,6 +111,9 @@ _BARE = re.compile(
 _BARE_END = ".,;:!?*_'’”»)]}"
 
 
+_CONTAINERS = {"blockquote_open", "list_item_open"}
+
+
 def no_picture(_: str, __: int | None) -> ShownPicture:
     """Refuses every image: for a text that can have none."""
     what = "only a letter's own text can have an image"
@@ -121,8 +124,14 @@ def read_markdown(
     marked: Marked, report: ReportAt, picture: PictureSource = no_picture
 ) -> list[Node]:
     """The blocks of a text."""
-    tokens = _parser().parse(marked.text, {"marked": marked})
+    parser = _parser()
+    tokens = parser.parse(marked.text, {"marked": marked})
     for token in tokens:
+        # The parser leaves out what is nested deeper.
+        if token.type in _CONTAINERS and token.level + 1 >= parser.options["maxNesting"]:
+            what = "lists and quotations are nested too deeply"
+            report(token.map[0] if token.map else 0, what, "Remove some of them")
+            return []
         depths = accumulate((child.nesting for child in token.children or ()), initial=0)
         if max(depths) > DEPTH_LIMIT:
             what = f"emphasis and links are nested more than {DEPTH_LIMIT} deep"

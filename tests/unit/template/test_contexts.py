@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petition.template.markdown import read_markdown
+from petition.template.tags import Marked
 from tests.unit.merge.letters import (
     html_of,
     merger_of,
@@ -144,3 +146,14 @@ def test_page_has_language_direction_and_nothing_remote():
     assert re.findall(r"(?:src|url|href)\W+[^ >]*", page) == ['href="https://a.example"']
     assert "<link" not in page
     assert "<style>\n@media (prefers-color-scheme: dark)" in page
+
+
+@pytest.mark.parametrize("mark", ["> ", "- "])
+@pytest.mark.parametrize("depth", range(1, 30))
+def test_what_is_nested_is_kept_or_refused(mark: str, depth: int):
+    problems = list[str]()
+    nodes = read_markdown(
+        Marked(f"{mark * depth}the text\n"), lambda _line, what, _hint: problems.append(what)
+    )
+    assert bool(problems) is ("the text" not in repr(nodes))
+    assert depth > 5 or not problems
