@@ -1,4 +1,4 @@
-"""Makes a site of the documentation: `make docs`.
+"""Makes a site of the documentation, in build/docs or the folder that is named: `make docs`.
 
 The pages stay Markdown that a code-hosting site shows as well. They are copied to a folder where
 Sphinx reads them, and what only the site has is added there: the navigation, from the list in
@@ -16,8 +16,8 @@ import reference
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Path(__file__).parent
-SOURCE = ROOT / "build" / "docs-source"
-SITE = ROOT / "build" / "docs"
+SITE = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "build" / "docs"
+SOURCE = SITE.with_name(f"{SITE.name}-source")
 
 # What each page is called on the site; those of docs/ keep their names.
 PAGES = {
@@ -109,7 +109,7 @@ def build() -> int:
             text = text.replace(written, meant)
         page.write_text(text, encoding="utf-8")
     if done.returncode == 0:
-        print(f"Open {(SITE / 'index.html').relative_to(ROOT)} in a browser.")
+        print(f"Open {SITE / 'index.html'} in a browser.")
     return done.returncode
 
 

@@ -15,7 +15,6 @@ from tests.servers.browser import NODE_MODULES, running_browser
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "scripts/site/build.py"
-SITE = ROOT / "build/docs"
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,9 +24,10 @@ in_browser = pytest.mark.component("chromium", "bash")
 
 
 @pytest.fixture(scope="module")
-def site():
-    subprocess.run([sys.executable, BUILD], check=True)
-    return SITE
+def site(tmp_path_factory):
+    site = tmp_path_factory.mktemp("built") / "docs"  # each process of a test run builds its own
+    subprocess.run([sys.executable, BUILD, site], check=True)
+    return site
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -324,6 +324,7 @@ def name_read(name):
 @example("%41''x*0*.pdf")
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=80))
 def test_any_file_name_reads_back(name):
+    assume(not (name.startswith("<") and name.endswith(">")))  # Python's reader takes these off
     name_read(name)
 
 
