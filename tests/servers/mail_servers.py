@@ -6,6 +6,7 @@ OpenSMTPD, which cannot be installed beside Postfix, are unpacked over this syst
 mount namespace of their own. What cannot be had raises `Unavailable` with the reason.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -190,10 +191,12 @@ def _npm_modules() -> Path:
     _need(shutil.which("npm"), "npm")
     folder = BUILD / "npm"
     packages = [f"{name}@{version}" for name, version in _NPM.items()]
-    if not all((folder / "node_modules" / name / "package.json").exists() for name in _NPM):
-        folder.mkdir(parents=True, exist_ok=True)
-        flags = ["--no-audit", "--no-fund", "--ignore-scripts"]
-        _fetch(["npm", "install", *flags, "--prefix", str(folder), *packages])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:  # two that install at once spoil each other's files
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all((folder / "node_modules" / name / "package.json").exists() for name in _NPM):
+            flags = ["--no-audit", "--no-fund", "--ignore-scripts"]
+            _fetch(["npm", "install", *flags, "--prefix", str(folder), *packages])
     return folder / "node_modules"
 
 
