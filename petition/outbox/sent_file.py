@@ -61,6 +61,10 @@ class Sent(NamedTuple):
 
 def read_sent(folder: Path) -> list[Sent]:
     """What the file of a campaign folder says; CampaignError if it cannot be read."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[str, list[Sent]]:
     problems: list[Problem] = []
     text = _text_of(folder / FILE, problems)
     found, is_in_conflict = [], False
@@ -79,11 +83,11 @@ def read_sent(folder: Path) -> list[Sent]:
             except (ValueError, TypeError, KeyError, RecursionError):
                 hint = "Restore it as it was, for example from git"
                 problems.append(Problem(FILE, number, "petition did not write this line", hint))
-    if text and _END not in map(str.strip, text.splitlines()):
+    if text.strip() and _END not in map(str.strip, text.splitlines()):
         problems.append(Problem(FILE, None, "its end is missing", 'Add a line with "]" alone'))
     if problems:
         raise CampaignError(problems)
-    return found
+    return text, found
 
 
 def _text_of(path: Path, problems: list[Problem]) -> str:
@@ -121,13 +125,13 @@ def add_sent(folder: Path, sent: Sent) -> bool:
 
     CampaignError if the file cannot be read, LogUnusable if it cannot be written.
     """
-    if sent.key in {one.key for one in read_sent(folder)}:
+    text, found = _read(folder)
+    if sent.key in {one.key for one in found}:
         return False
     path = folder / FILE
     with explained_file(path):
         is_new = not path.exists()
-        text = _HEAD + _END + "\n" if is_new else path.read_bytes().decode("utf-8-sig")
-        lines = text.splitlines(keepends=True)
+        lines = (text if text.strip() else f"{_HEAD}{_END}\n").splitlines(keepends=True)
         at = max(number for number, line in enumerate(lines) if line.strip() == _END)
         ending = "\r\n" if "\r\n" in text else "\n"
         lines.insert(at, f"{sent}{ending}")

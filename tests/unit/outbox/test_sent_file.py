@@ -27,6 +27,13 @@ def problems_in(folder: Path) -> list[tuple[str, int | None]]:
     return [(one.file, one.line) for one in caught.value.problems]
 
 
+@pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf", b"\n\n"])
+def test_a_file_that_was_emptied_is_begun_again(tmp_path: Path, text: bytes):
+    (tmp_path / FILE).write_bytes(text)
+    assert add_sent(tmp_path, sent())
+    assert keys(tmp_path) == {sent().key}
+
+
 def test_what_was_added_is_read_once(tmp_path: Path):
     assert read_sent(tmp_path) == []
     all_of_them = [sent(), sent(revision=2), sent('Brief "an" \\ alle, ж'), sent(log="b" * 32)]
