@@ -296,7 +296,9 @@ def count_once(
             kept.append(signatory)
             continue
         first = kept[place]
-        kept[place] = replace(first, publish=first.publish and signatory.publish)
+        for matched in set(places):  # one by its address, another by its name
+            agrees = kept[matched].publish and signatory.publish
+            kept[matched] = replace(kept[matched], publish=agrees)
         repeated += 1
         if repeated <= _TOLD:
             problems.append(_repeated(file, first, signatory))

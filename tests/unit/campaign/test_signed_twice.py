@@ -78,3 +78,9 @@ def test_names_in_two_columns(folder, problems):
     ann, plato = read_signatories(folder.root, "s.csv", problems)
     assert (ann.name, ann.last_name) == ("Ann Reed", "Reed")
     assert (plato.name, plato.last_name) == ("Plato", "")
+
+
+def test_a_no_counts_for_whomever_the_row_may_be(folder, problems):
+    """One has its address, and another its name."""
+    rows = "Ann X,,a@x.example,yes\nBea Y,,b@x.example,yes\nBea Y,,a@x.example,no\n"
+    assert [one.publish for one in counted(folder, rows, problems)] == [False, False]
