@@ -58,7 +58,7 @@ _MOST_WORDS = 2_000  # characters that are shown
 _ESCAPE = "\x1b"
 # What people call a demand, and numbers behind it: "demand 2", "points 1 and 3", "пункт 2".
 _NUMBERED = re.compile(
-    rf"\b(?:{'|'.join(packaged_toml('cli/demand_words.toml')['words'])})\s*"
+    rf"(?<!\w)(?:{'|'.join(packaged_toml('cli/demand_words.toml')['words'])})\s*"
     r"((?:\d{1,3}\b(?:\s*(?:[,;&/+]|\w{1,3}\b)?\s*(?=\d))?)+)",
     re.IGNORECASE,
 )
@@ -219,7 +219,7 @@ class _Sorting:
         if not case or not case.status:
             return
         demands = tuple(one.id for one in case.entry.demands if one.id in case.chosen)
-        came = case.answer.channel or Channel.MAIL
+        came = case.answer.channel or (Channel.MAIL if case.mail else "")
         said = NewAnswer(case.status, demands, came, case.quote, case.answer.mail, self._author)
         if answers.classify(self._log, case.letter, case.answer, self._copy(case), said):
             self._recorded += 1
@@ -281,6 +281,7 @@ def _thought(case: _Case) -> str:
     """What the program takes it for, and why."""
     how = _MATCHED_BY.get(case.mail.matched_by, "") if case.mail else ""
     text = f"A person wrote it{f', and it is matched {how}' if how else ''}."
+    text = text if case.mail else "It was recorded by hand."
     named = [str(one.number) for one in case.entry.demands if one.id in case.chosen]
     if named and not case.answer.demand:
         noun = "demand" if len(named) == 1 else "demands"
@@ -302,12 +303,14 @@ def _has_many(case: _Case) -> bool:
     return len(case.entry.demands) > _SINGLE_KEYS
 
 
-def _asked_number() -> int:
+def _asked_number() -> int | None:
     typed = _typed("Number of the demand", "")
-    return int(typed) if re.fullmatch("[0-9]{1,4}", typed) else 0
+    return int(typed) if re.fullmatch("[0-9]{1,4}", typed) else None
 
 
-def _toggle(case: _Case, number: int) -> None:
+def _toggle(case: _Case, number: int | None) -> None:
+    if number is None:  # nothing was typed
+        return
     wanted = {one.id for one in case.entry.demands if one.number == number}
     if not wanted:
         output.say(f"There is no demand {number}.")

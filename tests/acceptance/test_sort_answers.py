@@ -185,6 +185,16 @@ def test_what_was_recorded_by_hand_is_classified_whatever_it_is_about(campaign: 
     assert recorded(campaign) == [("p3", "met", "pays", "On demand 2: yes.")]
 
 
+def test_what_came_nobody_said_how_did_not_come_by_mail(campaign: SmallCampaign):
+    campaign.petition("answer", "p3", "unclassified", "--quote", "Yes.", status=0)
+    child = sorting(campaign)
+    for key in "ssy":
+        child.send(key)
+    child.end()
+    people = campaign.petition("status", "open-letter", "--answers", "--json").json["people"]
+    assert [one["channel"] for one in people[2]["answers"]] == [None, None]
+
+
 def test_a_demand_beyond_the_ninth_is_chosen_by_its_number(campaign: SmallCampaign):
     many = "".join(f"## Demand {number} {{#d{number}}}\n\nNow.\n\n" for number in range(1, 13))
     campaign.write("letters/demands.md", many)
@@ -271,6 +281,9 @@ def test_nothing_to_sort(campaign: SmallCampaign):
         ("About demands 1, 2: no", {"river", "pays"}),
         ("По требованию 1 и пункту 2", {"river", "pays"}),
         ("Zur Forderung 2", {"pays"}),
+        ("On #2: yes", {"pays"}),
+        ("Ответ на пункт № 2", {"pays"}),
+        ("abc#2", set()),
         ("Re: “Clean the River” – yes", {"river"}),
         ("We say who pays, always", {"pays"}),
         ("Call us on 2 December at 1 pm", set()),
