@@ -74,17 +74,7 @@ class RunResult:
     @property
     def is_over(self) -> bool:
         """Whether no further letter is to be begun."""
-        return bool(
-            self.stopped
-            or self.trouble
-            or self.broken
-            or self.refused
-            or self.unknown
-            or self.capped
-            or self.closed
-            or self.is_hindered
-            or self.log_fault
-        )
+        return bool(self.is_final or self.trouble or self.broken or self.capped or self.closed)
 
     @property
     def breakdown(self) -> str:
@@ -201,8 +191,9 @@ class CircuitBreaker:
         existing = {one.copy.mailbox for one in back.values()}
         self._doubtful = [one for one in self._doubtful if one not in existing]
         failed = sum(one.state is State.FAILED for one in back.values())
-        self._unknown -= failed
-        self._unknown_in_a_row -= failed
+        self._unknown = max(0, self._unknown - failed)
+        # Those before a letter that was not refused for its recipient are out of the row already.
+        self._unknown_in_a_row = max(0, self._unknown_in_a_row - failed)
         return [*back.values()]
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
@@ -292,9 +283,11 @@ def _denies_mailbox(reply: Reply, mailbox: str) -> bool:
     named = set(map(folded, all_addresses(text)))
     if named and folded(mailbox) not in named:  # the sender's, or one that it is an alias of
         return False
+    if reply.enhanced not in _NO_MAILBOX:
+        return False
     # 5.1.1 alone does not suffice: some say it of a limit, in words that nobody knows.
-    code = "" if reply.enhanced == "5.1.1" else "5.1.10"
-    return reply.enhanced in _NO_MAILBOX and cause_of(code, reply.text)[0].is_permanent
+    code = "" if reply.enhanced == "5.1.1" else reply.enhanced
+    return cause_of(code, reply.text)[0].is_permanent
 
 
 MEANS_US = "the server says the same to letters for several providers: it means us"
