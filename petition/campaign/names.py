@@ -95,6 +95,11 @@ APOSTROPHES = re.compile(r"['’‘ʼʻ`´]")
 _BREAKS = re.compile(r"[\W_]+")
 
 
+def folded_words(text: str) -> str:
+    """A text without regard to case and to how its words are spaced."""
+    return " ".join(text.casefold().split())
+
+
 def folded_name(name: str) -> str:
     """Words of lower-case letters and digits that are the same for all spellings of a name.
 

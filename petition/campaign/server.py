@@ -35,6 +35,8 @@ _PREFIX = "PETITION_SMTP_"
 _DATABASE = "PETITION_DATABASE"
 _TEXTS = ("host", "security", "username")
 _NUMBERS = ("port", "connections", "timeout")
+# The environment variables that say where letters go and where the log is.
+VARIABLES = (_DATABASE, *(_PREFIX + key.upper() for key in (*_TEXTS, *_NUMBERS)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from petition.address import clean_name, folded, parse_address
 from petition.campaign.csv_file import AS_IT_IS, Reading
-from petition.campaign.names import folded_name, quoted
+from petition.campaign.names import folded_name, folded_words, quoted
 from petition.campaign.tables import Table, TableRow, open_table, yes_or_no
 from petition.campaign.text_file import packaged_toml
 from petition.errors import AddressRefused, Level, PetitionError, Problem
@@ -104,7 +104,7 @@ class SignatureForm:
 
     def __init__(self, table: Table, agreed: Iterable[str] = ()) -> None:
         self._table = table
-        self._agreed = {_plain(answer) for answer in agreed}
+        self._agreed = {folded_words(answer) for answer in agreed}
         self.problems: list[Problem] = []
         self._is_by_nobody = self._has_nobody()
         used = set(_FORMS["columns"]).intersection(table.columns)
@@ -130,7 +130,7 @@ class SignatureForm:
             if not row.fault:
                 for ours, theirs in self._taken.items():
                     row.cells[ours] = row.cells[theirs]
-                if self._is_by_nobody and _plain(row.cells["email"]) in _FORMS["nobody"]:
+                if self._is_by_nobody and folded_words(row.cells["email"]) in _FORMS["nobody"]:
                     row.cells["email"] = ""
             yield row
 
@@ -140,7 +140,7 @@ class SignatureForm:
 
     def says(self, cell: str) -> bool | None:
         """Whether an answer is a yes; None: it is unclear."""
-        return True if _plain(cell) in self._agreed else yes_or_no(cell)
+        return True if folded_words(cell) in self._agreed else yes_or_no(cell)
 
     def day(self, cell: str) -> date:
         """The day of a date or of a time stamp; ValueError if it is none."""
@@ -161,7 +161,9 @@ class SignatureForm:
         """Whether a form wrote that it does not know who filled it in."""
         if "email" not in self._table.columns:
             return False
-        return any(_plain(row.cells["email"]) in _FORMS["nobody"] for row in self._table.rows())
+        return any(
+            folded_words(row.cells["email"]) in _FORMS["nobody"] for row in self._table.rows()
+        )
 
     def _refuse_two(self, ours: str, theirs: list[str]) -> None:
         table = self._table
@@ -176,8 +178,8 @@ class SignatureForm:
         if column not in self._table.columns:
             return None
         firsts = set[bool]()
-        for row in chain.from_iterable(self._table.blocks()):
-            found = None if row.fault else _SHORT_DATE.match(row.cells[column])
+        for row in self._table.rows():
+            found = _SHORT_DATE.match(row.cells[column])
             if found and found[2] != ".":
                 firsts |= {is_day for is_day, at in ((True, 1), (False, 3)) if int(found[at]) > 12}
         return firsts.pop() if len(firsts) == 1 else None
@@ -185,16 +187,11 @@ class SignatureForm:
     def _tell_taken(self) -> None:
         table = self._table
         words = ", ".join(
-            f"{quoted(table.headings[table.columns.index(theirs)])} as {ours}"
-            for ours, theirs in self._taken.items()
+            f"{quoted(table.heading(theirs))} as {ours}" for ours, theirs in self._taken.items()
         )
         hint = "If that is wrong, give the columns the names on the right"
         what = f"columns are read by their headings: {words}"
         self.problems.append(Problem(table.file, table.header_line, what, hint, Level.NOTE))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _right_ones(file: str, form: SignatureForm, problems: list[Problem]) -> Iterator[Signatory]:

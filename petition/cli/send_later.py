@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from petition import system
+from petition.campaign.server import VARIABLES
 from petition.cli import output
 from petition.errors import ExitStatus, UsageError
 from petition.merge.document import differences
@@ -25,7 +26,6 @@ from petition.prepare import Prepared
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep
 _FURTHEST = timedelta(days=366)
-_SETTINGS = re.compile("PETITION_(DATABASE|SMTP_(HOST|PORT|SECURITY|USERNAME|CONNECTIONS|TIMEOUT))")
 
 
 def moment_of(text: str, zone: ZoneInfo, now: datetime) -> datetime:
@@ -114,7 +114,7 @@ def print_schedule(at: datetime, folder: Path) -> None:
 
     UsageError if that would be something else without this environment.
     """
-    if named := sorted(filter(_SETTINGS.fullmatch, os.environ)):
+    if named := sorted(os.environ.keys() & VARIABLES):
         what = f"--print-schedule: {', '.join(named)} would not be set then"
         raise UsageError(what, "Write it into petition.toml: only that is read then")
     output.say_error(

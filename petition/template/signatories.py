@@ -13,7 +13,7 @@ from typing import Any
 from babel.lists import format_list
 from babel.numbers import format_decimal
 
-from petition.campaign.names import APOSTROPHES
+from petition.campaign.names import APOSTROPHES, folded_words
 from petition.campaign.text_file import packaged_toml
 from petition.template.fields import Named, Value, locale_of
 
@@ -129,14 +129,14 @@ _ALWAYS = ("en", "ru", "kk")
 
 def country_code(text: str, language: str = "en") -> str:
     """The code of ISO 3166-1 of a country."""
-    return _codes((language, *_ALWAYS)).get(_folded(text), "")
+    return _codes((language, *_ALWAYS)).get(folded_words(text), "")
 
 
 def country_name(text: str, language: str) -> str:
     """A country as a language calls it."""
     code = country_code(text, language)
-    is_code = _folded(text).upper() == code
-    if not code or (not is_code and _folded(text) in _names_in(language)):
+    is_code = folded_words(text).upper() == code
+    if not code or (not is_code and folded_words(text) in _names_in(language)):
         return text
     return str(locale_of(language).territories.get(code, text))
 
@@ -157,12 +157,8 @@ def _codes(languages: Sequence[str]) -> dict[str, str]:
     for language in languages:
         for code, name in locale_of(language).territories.items():
             if len(code) == 2 and code.isalpha():  # the others are regions of the world
-                codes[_folded(name)] = codes[code.lower()] = code
+                codes[folded_words(name)] = codes[code.lower()] = code
     return codes
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 # By what `where` can choose. Not by the name: a count of one would name somebody who is not to be.
@@ -245,7 +241,7 @@ class SignatoryList:
 
 def is_same(name: str, field: str, value: str, language: str) -> bool:
     """Whether a signatory's field has a value, however both are written."""
-    one, other = (" ".join(text.casefold().split()) for text in (field, value))
+    one, other = folded_words(field), folded_words(value)
     if one == other or _AS_WRITTEN.get(one, one) == _AS_WRITTEN.get(other, other):
         return True
     if name != "country":
