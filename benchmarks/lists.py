@@ -1,10 +1,13 @@
 """How fast a list is read, validated and queued, and in how much memory.
 
     python benchmarks/lists.py [--rows 10000 100000 1000000] [--folder DIR]
+        [--against FOLDER] [--rounds 1]
 
 Every step is a process of its own, whose peak memory is its alone. Python's csv module and polars
 (left out by name where it is missing) read the same file in the same run: what counts is the
-ratio. Time is the processor's, so that a busy machine changes it less than the clock's.
+ratio. Time is the processor's, so that a busy machine changes it less than the clock's. With
+`--against` the commands alone are measured, in turn with those of another checkout; what is shown
+are medians.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import os
 import random
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,9 +27,11 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
+from measure import PETITION, ROOT, checkouts, environment_of, run
+
 WHOLE_UP_TO = 100_000  # rows; checking a million copies takes long, and no more memory
 SIZES = (10_000, 100_000, 1_000_000)
-COLUMNS = ("id", "email", "name", "salutation", "language", "city", "joined_on")
+COLUMNS = ("id", "email", "name", "salutation", "language", "city", "joined_on", "updates")
 SETTINGS = """\
 [campaign]
 title = "A list of many"
@@ -34,6 +40,14 @@ languages = ["en", "ru"]
 [sender]
 from = "Campaign <letter@campaign.example>"
 reply_to = "answers@campaign.example"
+postal_address = "Campaign, 1 Mill Lane, Leeds"
+
+[people]
+supporters = "recipients.csv"
+
+[unsubscribe]
+url = "https://campaign.example/many/"
+mailto = "leave+{token}@campaign.example"
 """
 LETTER = """\
 ---
@@ -44,7 +58,20 @@ Dear {{ recipient.salutation }},
 
 people of {{ recipient.city }} ask you to sign.
 """
-EXAMPLE = Path(__file__).parents[1]
+BULK = """\
+---
+to: supporters
+subject: "News for {{ recipient.city }}"
+kind: bulk
+---
+Dear {{ recipient.name or "friend" }},
+
+people of {{ recipient.city }} ask you to sign.
+
+{{ sender.name }}, {{ sender.postal_address }}
+
+[Unsubscribe]({{ unsubscribe }})
+"""
 PEOPLE = (  # language, first name, beginning of the last one, title, greeting
     ("en", "Eleanor", "Hart", "Chief Executive", "Ms"),
     ("en", "Jörg", "Weißen", "Senior Independent Director", "Mr"),
@@ -68,16 +95,16 @@ def write_list(path: Path, rows: int) -> None:
             language = chance.choice(("en", "en", "en", "ru", ""))
             city = chance.choice(("London", "Leeds", "Жезқазған", "Kraków"))
             writer.writerow(
-                (f"s{number}", address, name, f"friend {name}", language, city, "2026-01-01")
+                (f"s{number}", address, name, f"friend {name}", language, city, "2026-01-01", "yes")
             )
 
 
 def write_example(folder: Path, rows: int) -> None:
     """The example campaign with many invented people: three languages, two scripts, one annex."""
     for name in ("letters", "annex"):
-        shutil.copytree(EXAMPLE / name, folder / name, dirs_exist_ok=True)
+        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
     for name in ("petition.toml", "signatories.csv"):
-        shutil.copy(EXAMPLE / name, folder)
+        shutil.copy(ROOT / name, folder)
     chance = random.Random(rows)
     with (folder / "recipients.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
@@ -174,39 +201,6 @@ def queue(folder: Path) -> int:
         return comparison.to_send
 
 
-def whole(folder: Path) -> int:
-    """All that `petition send` does before its first connection: every copy is merged as well."""
-    from petition.campaign.folder import load_campaign
-    from petition.outbox.log import Log
-    from petition.prepare import SendOptions, enqueue, prepare
-
-    (folder / "petition.toml").write_text(SETTINGS, "utf-8")
-    (folder / "letters").mkdir(exist_ok=True)
-    (folder / "letters" / "letter.md").write_text(LETTER, "utf-8")
-    with Log(f"sqlite:///{folder / 'whole.db'}") as log:
-        prepared = prepare(load_campaign(folder), "letter", log, None, SendOptions())
-        enqueue(prepared)
-        return prepared.comparison.to_send
-
-
-def check(folder: Path) -> int:
-    """What `petition check` does with the example's open letter."""
-    from petition.campaign.folder import load_campaign
-    from petition.checks.campaign import examine
-    from petition.identity import Signer, new_key
-    from petition.merge.message import Merger
-    from petition.prepare import check_list
-
-    campaign, today = load_campaign(folder / "example"), datetime.now(UTC).date()
-    examined = examine(campaign, "open-letter", server=None, campaign_id="many", today=today)
-    assert examined.frozen
-    merger = Merger(examined.frozen, Signer(new_key()), examined.files)
-    counts: list[int] = []
-    check_list(examined, merger, 1, lambda people: counts.append(len(people)))
-    assert not examined.has_errors, examined.problems[:3]
-    return sum(counts)
-
-
 STEPS: dict[str, tuple[str, Callable[[Path], int]]] = {
     "csv": ("Python's csv module alone", python_csv),
     "polars": ("polars `read_csv` alone", polars),
@@ -214,14 +208,40 @@ STEPS: dict[str, tuple[str, Callable[[Path], int]]] = {
     "read": ("petition: read", read),
     "validate": ("petition: read, validate", validate),
     "queue": ("petition: read, validate, queue", queue),
-    "whole": ("petition: the same, the letter checked", whole),
-    "check": ("petition check of the example letter", check),
 }
+# Whole commands: what each does, in which folder, and how it ends; `send` does so at the first
+# connection, which nobody takes.
+COMMANDS: dict[str, tuple[str, str, tuple[str, ...], int]] = {
+    "bulk": ("send of a bulk letter, up to its connections", "", ("send", "bulk", "--yes"), 4),
+    "send": ("send of a personal one, up to its connections", "", ("send", "letter", "--yes"), 4),
+    "check": ("check of the example letter", "example", ("check", "open-letter"), 0),
+}
+
+
+def write_campaign(folder: Path, rows: int) -> None:
+    """A list, two letters to the people in it, and the example campaign with as many."""
+    write_list(folder / "recipients.csv", rows)
+    (folder / "petition.toml").write_text(SETTINGS, "utf-8")
+    (folder / "letters").mkdir(exist_ok=True)
+    (folder / "letters" / "letter.md").write_text(LETTER, "utf-8")
+    (folder / "letters" / "bulk.md").write_text(BULK, "utf-8")
+    write_example(folder / "example", min(rows, WHOLE_UP_TO))
+
+
+def measure_command(name: str, folder: Path, checkout: Path, rows: int) -> dict[str, float]:
+    """One command, with a log of its own."""
+    for old in folder.glob("petition.db*"):
+        old.unlink()
+    shutil.rmtree(folder / "state", ignore_errors=True)
+    _, place, words, end = COMMANDS[name]
+    environment = environment_of(checkout, folder)
+    used = run((*PETITION, *words), folder / place, environment, ends=(end,))
+    return {"rows": rows, "cpu": used.processor, "megabytes": used.memory}
 
 
 def measure(name: str, folder: Path) -> dict[str, float]:
     """One step in a process of its own."""
-    for old in (*folder.glob("queue.db*"), *folder.glob("whole.db*")):
+    for old in folder.glob("queue.db*"):
         old.unlink()
     command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -238,29 +258,35 @@ def run_step(name: str, folder: Path) -> None:
     print(json.dumps(took))
 
 
-def line_of(name: str, took: dict[str, float], base: float) -> str:
+def line_of(title: str, took: dict[str, float], base: float) -> str:
     """A row of a table in Markdown."""
     rate = round(took["rows"] / took["cpu"], -2 if took["rows"] > 10_000 else -1)
-    return (
-        f"| {STEPS[name][0]} | {took['cpu']:.2f} | {took['cpu'] / base:.1f} "
-        f"| {rate:,.0f} | {took['megabytes']:.0f} |"
-    )
+    times = f"{took['cpu'] / base:.1f}" if base else ""
+    return f"| {title} | {took['cpu']:.2f} | {times} | {rate:,.0f} | {took['megabytes']:.0f} |"
 
 
-def table(rows: int, names: list[str], folder: Path) -> None:
+def table(rows: int, steps: list[str], rounds: int, against: Path | None, folder: Path) -> None:
     """Measure all steps with a list of so many rows, and print each when it is done."""
-    write_list(folder / "recipients.csv", rows)
-    write_example(folder / "example", min(rows, WHOLE_UP_TO))
+    write_campaign(folder, rows)
     print(f"| {rows:,} rows | processor, s | times csv | rows a second | peak memory, MB |")
     print("|---|--:|--:|--:|--:|")
     base = 0.0
-    for name in names:
-        if name in {"whole", "check"} and rows > WHOLE_UP_TO:
-            continue
+    for name in steps:
         took = measure(name, folder)
         assert took["rows"] == rows, (name, took)
         base = base or took["cpu"]
-        print(line_of(name, took, base), flush=True)
+        print(line_of(STEPS[name][0], took, base), flush=True)
+    both = checkouts(against)
+    for name, (title, *_) in COMMANDS.items():
+        if name != "bulk" and rows > WHOLE_UP_TO:
+            continue
+        found: dict[str, list[dict[str, float]]] = {who: [] for who in both}
+        for _ in range(rounds):
+            for who, checkout in both.items():
+                found[who].append(measure_command(name, folder, checkout, rows))
+        for who, runs in found.items():
+            took = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+            print(line_of(f"{who}: {title}", took, base), flush=True)
     print()
 
 
@@ -269,18 +295,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
         run_step(asked.step, asked.folder)
         return
     print("Load of the machine:", *(f"{load:.1f}" for load in os.getloadavg()), "\n")
-    names = [name for name in STEPS if find_spec("polars") or not name.startswith("polars")]
-    if len(names) < len(STEPS):
+    steps = [] if asked.against else list(STEPS)
+    if steps and not find_spec("polars"):
+        steps = [name for name in steps if not name.startswith("polars")]
         print("polars is not installed and is left out (pip install polars).\n")
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         for rows in asked.rows:
-            table(rows, names, Path(folder))
+            table(rows, steps, asked.rounds, asked.against, Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Measures petition beside its peers: the same letter, the same sink, in turn.
 
-    python benchmarks/run.py [--rounds 3] [--letters 20000] [-w]
+    python benchmarks/run.py [--rounds 3] [--letters 20000] [--against FOLDER] [-w]
 
 Needs Postfix's smtp-source and smtp-sink (Debian: postfix). nodemailer (npm) and mailmerge (PyPI)
 take part where they are installed; who is missing is left out by name. Where there is a C compiler,
-some are measured into a lighter sink too, and over a link of 20 ms. `-w` puts the tables into
-docs/performance.md.
+some are measured into a lighter sink too, and over a link of 20 ms. `--against` adds another
+checkout, `--peers` and `--ways` measure less, `-w` puts the tables into docs/performance.md.
 """
 
 import argparse
@@ -15,23 +15,34 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from measure import (
+    BEFORE,
+    PETITION,
+    ROOT,
+    checkouts,
+    environment_of,
+    found,
+    light_sink,
+    postfix_sink,
+    run,
+    sink,
+)
+
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 CONNECTIONS = 32
 LINK = 20  # milliseconds
+WAYS = ("stock", "light", "link")
 BAR = 40  # characters of the longest bar
 SETTINGS = """\
 [campaign]
@@ -57,11 +68,21 @@ LETTER = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of one peer: letters a second, microseconds of processor a letter, megabytes."""
+    """One run of one peer.
+
+    Args:
+        rate: Letters a second.
+        processor: Microseconds of the processor a letter.
+        memory: Megabytes.
+        alone: Of `processor`, before the program began a second thread: the list.
+        others: Of `processor`, in the threads that it began: the log.
+    """
 
     rate: float
     processor: float
     memory: float
+    alone: float
+    others: float
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,7 @@ class Peer:
         command: What to run for a folder, a port and a number of letters.
         missing: What is not installed, or "".
         environment: What it needs beside.
+        checkout: Whose petition it runs.
     """
 
     name: str
@@ -81,6 +103,7 @@ class Peer:
     command: Callable[[Path, int, int], list[str]]
     missing: str = ""
     environment: tuple[tuple[str, str], ...] = ()
+    checkout: Path = ROOT
 
 
 @dataclass(frozen=True)
@@ -88,16 +111,21 @@ class Way:
     """Where the letters go.
 
     Args:
+        name: How `--ways` calls it.
         title: What the page calls it; empty: the page has said so.
-        sink: Starts what takes them, for a port.
+        sink: The command of what takes them.
         share: Which share of the letters of each peer goes there.
         peers: Who is measured, by the beginnings of their names; without any, everybody.
     """
 
+    name: str
     title: str
-    sink: Callable[[int], list[str]]
+    sink: list[str]
     share: float = 1
     peers: tuple[str, ...] = ()
+
+
+Result = tuple[Way, list[Peer], list[dict[str, Measured]]]
 
 
 def main() -> None:
@@ -105,6 +133,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--letters", type=int, default=20_000)
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout")
+    parser.add_argument("--peers", nargs="+", default=("",), help="the beginnings of their names")
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("-w", "--write", action="store_true")
     chosen = parser.parse_args()
     for program in ("smtp-sink", "smtp-source"):
@@ -113,30 +144,42 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_campaign(Path(folder), chosen.letters)
         size = size_of_letter(Path(folder))
-        peers = list(all_peers(size))
-        parts = [headline(chosen.letters, size, chosen.rounds)]
+        chosen_ones = ("petition", *chosen.peers)
+        peers = [
+            peer for peer in all_peers(size, chosen.against) if peer.name.startswith(chosen_ones)
+        ]
+        results: list[Result] = []
         for way in all_ways(Path(folder)):
             met = [peer for peer in peers if not way.peers or peer.name.startswith(way.peers)]
-            rounds = [
-                measure_all(met, way, Path(folder), chosen.letters) for _ in range(chosen.rounds)
-            ]
-            parts += [way.title, table(met, rounds), chart(met, rounds)]
-    shown = "\n".join(filter(None, parts))
-    print(shown)
+            if way.name in chosen.ways:
+                rounds = [
+                    measure_all(met, way, Path(folder), chosen.letters)
+                    for _ in range(chosen.rounds)
+                ]
+                results.append((way, met, rounds))
+    head = headline(chosen.letters, size, chosen.rounds)
+    print(report(head, results))
     if chosen.write:
+        ours = [
+            (way, [peer for peer in met if peer.name != BEFORE], rounds)
+            for way, met, rounds in results
+        ]
         text = PAGE.read_text(encoding="utf-8")
         before, _, rest = text.partition(BEGIN)
-        PAGE.write_text(before + BEGIN + shown + END + rest.partition(END)[2], encoding="utf-8")
+        after = rest.partition(END)[2]
+        PAGE.write_text(before + BEGIN + report(head, ours) + END + after, encoding="utf-8")
 
 
-def all_peers(size: int) -> Iterator[Peer]:
+def all_peers(size: int, against: Path | None) -> Iterator[Peer]:
     """Everybody, installed or not.
 
     Args:
         size: The bytes of one letter, for those who send a canned one.
+        against: Another checkout of petition.
     """
-    petition = [sys.executable, "-m", "petition", "send", "open-letter", "--yes"]
-    yield Peer("petition", 1, lambda *_: petition)
+    send = [*PETITION, "send", "open-letter", "--yes"]
+    for name, checkout in checkouts(against).items():
+        yield Peer(name, 1, lambda *_: send, checkout=checkout)
     source = found("smtp-source") or ""
     yield Peer(
         "smtp-source -d (C, one canned letter)",
@@ -180,19 +223,15 @@ def all_peers(size: int) -> Iterator[Peer]:
 
 def all_ways(folder: Path) -> Iterator[Way]:
     """Postfix's own sink; and where it can be compiled, a lighter one, near and far."""
-    who = ["-u", "postfix"] if os.geteuid() == 0 else []
-    program = found("smtp-sink") or ""
-    yield Way("", lambda port: [program, *who, f"127.0.0.1:{port}", "1000"])
-    compiler, light = shutil.which("cc"), str(folder / "light_sink")
-    if compiler is None:
+    yield Way("stock", "", postfix_sink())
+    light = light_sink(folder)
+    if light is None:
         return
-    source = str(HERE / "light_sink.c")
-    subprocess.run([compiler, "-O2", "-pthread", "-o", light, source], check=True)
     title = "Into a lighter sink (`benchmarks/light_sink.c`), which leaves more of the machine:\n"
-    yield Way(title, lambda port: [light, str(port)], 1, ("petition", "smtp-source"))
+    yield Way("light", title, light, 1, ("petition", "smtp-source"))
     title = f"Over a link of {LINK} ms, which is how much later each reply comes:\n"
     slow = ("petition", "smtp-source", "EmailMessage")
-    yield Way(title, lambda port: [light, str(port), str(LINK)], 0.5, slow)
+    yield Way("link", title, [*light, str(LINK)], 0.5, slow)
 
 
 def measure_all(peers: list[Peer], way: Way, folder: Path, letters: int) -> dict[str, Measured]:
@@ -204,74 +243,36 @@ def measure_all(peers: list[Peer], way: Way, folder: Path, letters: int) -> dict
     }
 
 
-def measure(peer: Peer, way: Way, folder: Path, letters: int) -> Measured:
-    """One run of one peer, from the start of its process to its end."""
-    for old in folder.glob("petition.db*"):
-        old.unlink()
-    with (folder / "all.csv").open(encoding="utf-8") as file:
-        rows = [line for line, _ in zip(file, range(letters + 1), strict=False)]
-    (folder / "recipients.csv").write_text("".join(rows), encoding="utf-8")
-    with sink(way) as port:
-        environment = {
-            **os.environ,
-            **dict(peer.environment),
-            "PETITION_SMTP_HOST": "127.0.0.1",
-            "PETITION_SMTP_PORT": str(port),
-            "PETITION_SMTP_SECURITY": "none",
-            "PETITION_SMTP_CONNECTIONS": str(CONNECTIONS),
-        }
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            peer.command(folder, port, letters),
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        said = process.stderr.read() if process.stderr else b""
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - begun
-        if process.returncode:
-            sys.exit(f"{peer.name} ended with {process.returncode}: {said.decode()[-500:]}")
-    processor = used.ru_utime + used.ru_stime
-    return Measured(letters / seconds, processor / letters * 1e6, used.ru_maxrss / 1024)
+def measure(peer: Peer, way: Way, whole: Path, letters: int) -> Measured:
+    """One run of one peer, from the start of its process to its end, with a log of its own."""
+    with tempfile.TemporaryDirectory() as name, sink(way.sink) as port:
+        folder = Path(name)
+        shutil.copytree(whole / "campaign", folder, dirs_exist_ok=True)
+        with (whole / "all.csv").open(encoding="utf-8") as file:
+            rows = (line for line, _ in zip(file, range(letters + 1), strict=False))
+            (folder / "recipients.csv").write_text("".join(rows), encoding="utf-8")
+        environment = environment_of(peer.checkout, folder, port) | dict(peer.environment)
+        environment["PETITION_SMTP_CONNECTIONS"] = str(CONNECTIONS)
+        used = run(peer.command(folder, port, letters), folder, environment)
+    each = 1e6 / letters
+    return Measured(
+        letters / used.seconds,
+        used.processor * each,
+        used.memory,
+        used.alone * each,
+        used.others * each,
+    )
 
 
-@contextmanager
-def sink(way: Way) -> Iterator[int]:
-    """What takes the letters, on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-    process = subprocess.Popen(way.sink(port), stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                break
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def found(program: str) -> str | None:
-    """Where a program of Postfix is; Debian keeps them out of a person's path."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-def make_campaign(folder: Path, people: int) -> None:
-    """A campaign with six merge fields a letter."""
-    (folder / "letters").mkdir()
+def make_campaign(whole: Path, people: int) -> None:
+    """A campaign with six merge fields a letter, and beside it the list of everybody."""
+    folder = whole / "campaign"
+    (folder / "letters").mkdir(parents=True)
     (folder / "petition.toml").write_text(SETTINGS, encoding="utf-8")
     (folder / "letters" / "open-letter.md").write_text(LETTER, encoding="utf-8")
     (folder / "letters" / "demands.md").write_text("## Keep it open {#open}\n", encoding="utf-8")
     (folder / "signatories.csv").write_text("name,publish\nAnn Reed,yes\n", encoding="utf-8")
-    with (folder / "all.csv").open("w", newline="", encoding="utf-8") as file:
+    with (whole / "all.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["id", "email", "name", "salutation", "street", "town", "office"])
         for number in range(people):
@@ -281,19 +282,30 @@ def make_campaign(folder: Path, people: int) -> None:
                     *(f"Ms Number {number}", f"{number} Quay Street", "Hull", "the council"),
                 ]
             )
-    shutil.copy(folder / "all.csv", folder / "recipients.csv")
+    shutil.copy(whole / "all.csv", folder / "recipients.csv")
 
 
-def size_of_letter(folder: Path) -> int:
+def size_of_letter(whole: Path) -> int:
     """The bytes of one copy, which those who send a canned letter are given too."""
     shown = subprocess.run(
-        [sys.executable, "-m", "petition", "preview", "open-letter", "--as", "source"],
-        cwd=folder,
-        env={**os.environ, "PETITION_SMTP_HOST": ""},
+        [*PETITION, "preview", "open-letter", "--as", "source"],
+        cwd=whole / "campaign",
+        env=environment_of(ROOT, whole),
         capture_output=True,
         check=True,
     )
+    (whole / "campaign" / "recipients.csv").unlink()
     return len(shown.stdout)
+
+
+def report(head: str, results: list[Result]) -> str:
+    """All tables and bars."""
+    parts = [head]
+    for way, peers, rounds in results:
+        parts += [way.title, table(peers, rounds), chart(peers, rounds)]
+        if way.name == "light":
+            parts.append(threads(peers, rounds))
+    return "\n".join(filter(None, parts))
 
 
 def headline(letters: int, size: int, rounds: int) -> str:
@@ -326,6 +338,24 @@ def table(peers: list[Peer], rounds: list[dict[str, Measured]]) -> str:
     for peer in peers:
         if peer.missing:
             lines += ["", f"Left out, for it is not installed: {peer.name} (`{peer.missing}`)."]
+    return "\n".join(lines) + "\n"
+
+
+def threads(peers: list[Peer], rounds: list[dict[str, Measured]]) -> str:
+    """Where the processor's time of petition goes: the medians, in microseconds a letter."""
+    lines = [
+        "| us of the processor a letter | before the first letter | then | the log's thread |",
+        "|---|---:|---:|---:|",
+    ]
+    for peer in (peer for peer in peers if peer.name.startswith("petition")):
+        runs = [each[peer.name] for each in rounds]
+        alone, others, whole = (
+            statistics.median(getattr(run, part) for run in runs)
+            for part in ("alone", "others", "processor")
+        )
+        lines.append(
+            f"| {peer.name} | {alone:,.0f} | {whole - alone - others:,.0f} | {others:,.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 

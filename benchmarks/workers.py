@@ -1,136 +1,192 @@
 #!/usr/bin/env python3
-"""Measures what a letter to supporters costs on PostgreSQL, with one worker and with more.
+"""Measures what a letter costs on PostgreSQL, with one worker and more, beside one SQLite process.
 
-    python benchmarks/workers.py [--letters 10000] [--workers 1 2 4] [--seconds 0]
+    python benchmarks/workers.py [--letters 10000] [--workers 1 2 4] [--rounds 3]
+        [--connections 32] [--against FOLDER] [--statements] [--seconds 0]
 
-PostgreSQL and Postfix's smtp-sink run on this machine too, each worker in a process of its own; the
-letter is one to many, with the ways to leave the list. With `--seconds` the workers are ended after
-so long. What a letter costs the database (commits, bytes of its journal, bytes on the disk) is the
-database's own count; seconds of the processor are the kernel's, and depend least on what else runs.
+PostgreSQL and the sink run on this machine too, each worker in a process of its own; the letter is
+one to many, with the ways to leave the list. All take turns, with another checkout where one is
+named; what is shown are medians. What a letter costs the database (commits, statements, bytes of
+its journal, bytes on the disk) is the database's own count; seconds of the processor are the
+kernel's, and depend least on what else runs. To count statements costs the database a little time
+itself. With `--seconds` the workers are ended after so long.
 """
 
 import argparse
 import csv
+import json
 import os
-import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
-ROOT = Path(__file__).parent.parent
+from measure import (
+    PETITION,
+    ROOT,
+    checkouts,
+    environment_of,
+    light_sink,
+    postfix_sink,
+    run,
+    sink,
+)
+
 sys.path.insert(0, str(ROOT))
 
-from tests.acceptance.bulk_campaign import bulk_campaign  # noqa: E402
-from tests.acceptance.small import SmallCampaign  # noqa: E402
-from tests.servers.postgres import Postgres, running_postgres  # noqa: E402
-from tests.servers.sink import running_sink  # noqa: E402
+from tests import SHARED
+from tests.acceptance.bulk_campaign import bulk_campaign
+from tests.servers.postgres import Postgres, running_postgres
 
 COUNTS = """SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
     pg_current_wal_lsn() - '0/0'::pg_lsn, pg_database_size(current_database())"""
-QUEUED = "queued: seconds", "processor", "MB", "database MB"
-SENT = "sent: letters/s", "processor ms", "of PostgreSQL", "commits", "journal bytes"
-KEPT = "database bytes", "MB a worker", "MB of PostgreSQL"
+STATEMENTS = "SELECT sum(calls) FROM pg_stat_statements"
+COLUMNS = {  # and how many digits it has behind the point
+    "letters/s, whole": 0,
+    "letters/s, sent": 0,
+    "processor us": 0,
+    "of PostgreSQL": 0,
+    "commits": 3,
+    "statements": 3,
+    "journal bytes": 0,
+    "database bytes": 0,
+    "queued, s": 1,
+    "queued, MB": 0,
+    "MB": 0,
+    "MB of PostgreSQL": 0,
+}
+Row = dict[str, float]
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Used:
-    """What processes used: seconds, seconds of the processor, and the most memory of one in MB."""
-
-    seconds: float
-    processor: float
-    memory: float
 
 
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     given.add_argument("--letters", type=int, nargs="+", default=[10_000])
     given.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    given.add_argument("--connections", default="32", help="of each process")
+    given.add_argument("--rounds", type=int, default=3)
+    given.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout")
+    given.add_argument("--statements", action="store_true", help="count them")
     given.add_argument("--seconds", type=float, default=0, help="end the workers after so long")
     options = given.parse_args()
-    columns = ("letters", "workers", *QUEUED, *SENT, *KEPT)
-    print("|", " | ".join(columns), "|")
-    print("|", " | ".join("---:" for _ in columns), "|")
-    for letters in options.letters:
-        for number in options.workers:
-            with tempfile.TemporaryDirectory() as folder, running_postgres() as database:
-                row = measure(Path(folder), database, letters, number, options.seconds)
-            print(f"| {letters:,} | {number} |", " | ".join(row), "|", flush=True)
+    print("| letters, each | of | who |", " | ".join(COLUMNS), "|")
+    print("|---:|---|---|", " | ".join("---:" for _ in COLUMNS), "|")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault(SHARED, folder)
+        Path(folder).chmod(0o755)  # PostgreSQL does not run as root
+        taker = light_sink(Path(folder)) or postfix_sink()
+        both = checkouts(options.against)
+        for letters in options.letters:
+            found: dict[tuple[str, int], list[Row]] = {}
+            for _ in range(options.rounds):
+                for number in (0, *options.workers):
+                    for name, checkout in both.items():
+                        measured = (
+                            workers(checkout, taker, letters, number, options)
+                            if number
+                            else one_process(checkout, taker, letters, options)
+                        )
+                        found.setdefault((name, number), []).append(measured)
+            for (name, number), rows in found.items():
+                show(letters, name, number, rows)
     print(f"load of the machine: {os.getloadavg()[1]:.1f}", file=sys.stderr)
 
 
-def measure(
-    folder: Path, database: Postgres, letters: int, number: int, seconds: float
-) -> list[str]:
-    with running_sink("-c", keeps=False) as sink:
-        campaign = bulk_campaign(folder).through(sink.port)
-        campaign.env["PETITION_DATABASE"] = database.new_log()
-        people(folder / "supporters.csv", letters)
-        queued = run(campaign, 1, 0, "send", "news", "--workers", "--yes")
-        with psycopg.connect(database.url(), autocommit=True) as connection:
-            before = connection.execute(COUNTS).fetchone()
-            spent = processor_of(database)
-            sent = run(campaign, number, seconds, "worker", "--once")
-            time.sleep(2)  # the statistics come a while after
-            after = connection.execute(COUNTS).fetchone()
-            of_database, memory = processor_of(database) - spent, memory_of(database)
-        done = campaign.petition("status", "news", "--json", timeout=600).json["sent"]
-    assert seconds or done == letters, done
-    assert before
-    assert after
-    commits, journal, size = (float(now - was) for was, now in zip(before, after, strict=True))
-    return [
-        f"{queued.seconds:.1f}",
-        f"{queued.processor:.1f}",
-        f"{queued.memory:.0f}",
-        f"{float(before[2]) / 1e6:,.0f}",
-        f"{done / sent.seconds:,.0f}",
-        f"{1000 * sent.processor / done:.2f}",
-        f"{1000 * of_database / done:.2f}",
-        f"{commits / done:.2f}",
-        f"{journal / done:,.0f}",
-        f"{(float(before[2]) / letters) + size / done:,.0f}",
-        f"{sent.memory:.0f}",
-        f"{memory:.0f}",
+def show(letters: int, name: str, number: int, rows: list[Row]) -> None:
+    who = f"{number} worker{'s' if number > 1 else ''}" if number else "one process, SQLite"
+    cells = [
+        f"{statistics.median(row[column] for row in rows):,.{digits}f}" if column in rows[0] else ""
+        for column, digits in COLUMNS.items()
     ]
+    print(f"| {letters:,} | {name} | {who} |", " | ".join(cells), "|", flush=True)
 
 
-def people(path: Path, number: int) -> None:
-    with path.open("w", newline="") as file:
+def one_process(checkout: Path, taker: list[str], letters: int, options: argparse.Namespace) -> Row:
+    """`send` alone, with its log in a file."""
+    with tempfile.TemporaryDirectory() as folder, sink(taker) as port:
+        environment = prepared(checkout, Path(folder), port, letters, options)
+        used = run([*PETITION, "send", "news", "--yes"], Path(folder), environment)
+        size = Path(folder, "petition.db").stat().st_size
+    return {
+        "letters/s, whole": letters / used.seconds,
+        "processor us": used.processor / letters * 1e6,
+        "MB": used.memory,
+        "database bytes": size / letters,
+    }
+
+
+def workers(
+    checkout: Path, taker: list[str], letters: int, number: int, options: argparse.Namespace
+) -> Row:
+    """`send --workers`, and so many workers."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_postgres() as database,
+        sink(taker) as port,
+    ):
+        if options.statements:
+            database.stop()
+            database.start("shared_preload_libraries=pg_stat_statements")
+            database.run("CREATE EXTENSION pg_stat_statements")
+        environment = prepared(checkout, Path(folder), port, letters, options)
+        environment["PETITION_DATABASE"] = database.new_log()
+        queue = [*PETITION, "send", "news", "--workers", "--yes"]
+        queued = run(queue, Path(folder), environment)
+        with psycopg.connect(database.url(), autocommit=True) as connection:
+            before = counts(connection, options)
+            spent = processor_of(database)
+            work = [*PETITION, "worker", "--once"]
+            seconds = options.seconds
+            sent = run(work, Path(folder), environment, number=number, seconds=seconds)
+            of_database, memory = processor_of(database) - spent, memory_of(database)
+            time.sleep(2)  # the statistics come a while after
+            after = counts(connection, options)
+        asked = [*PETITION, "status", "news", "--json"]
+        told = subprocess.run(asked, cwd=folder, env=environment, capture_output=True, check=True)
+    done = json.loads(told.stdout)["sent"]
+    assert seconds or done == letters, done
+    commits, journal, size, statements = (now - was for was, now in zip(before, after, strict=True))
+    row = {
+        "letters/s, sent": done / sent.seconds,
+        "processor us": sent.processor / done * 1e6,
+        "of PostgreSQL": of_database / done * 1e6,
+        "commits": commits / done,
+        "journal bytes": journal / done,
+        "database bytes": before[2] / letters + size / done,
+        "queued, s": queued.seconds,
+        "queued, MB": queued.memory,
+        "MB": sent.memory,
+        "MB of PostgreSQL": memory,
+    }
+    if not seconds:
+        row["letters/s, whole"] = letters / (queued.seconds + sent.seconds)
+    return row | ({"statements": statements / done} if options.statements else {})
+
+
+def prepared(
+    checkout: Path, folder: Path, port: int, letters: int, options: argparse.Namespace
+) -> dict[str, str]:
+    """Make a campaign with so many supporters; the environment to send it in."""
+    bulk_campaign(folder)
+    with (folder / "supporters.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["email", "name", "updates"])
-        rows.writerows([f"p{n}@x{n % 50}.example", f"Person {n}", "yes"] for n in range(number))
+        rows.writerows([f"p{n}@x{n % 50}.example", f"Person {n}", "yes"] for n in range(letters))
+    connections = {"PETITION_SMTP_CONNECTIONS": options.connections}
+    return environment_of(checkout, folder, port) | connections
 
 
-def run(campaign: SmallCampaign, number: int, seconds: float, *words: str) -> Used:
-    """Run a command so many times at once; 0 seconds: until it ends by itself."""
-    began = time.monotonic()
-    crew = [
-        subprocess.Popen(
-            [sys.executable, "-m", "petition", *words],
-            cwd=campaign.root,
-            env=campaign.environment,
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(number)
-    ]
-    if seconds:
-        time.sleep(seconds)
-        for one in crew:
-            os.kill(one.pid, signal.SIGTERM)  # which leaves it to be waited for
-    processor = memory = 0.0
-    for one in crew:
-        _, status, used = os.wait4(one.pid, 0)
-        one.returncode = os.waitstatus_to_exitcode(status)
-        assert one.returncode == 0 or seconds, one.returncode
-        processor += used.ru_utime + used.ru_stime
-        memory = max(memory, used.ru_maxrss / 1024)
-    return Used(time.monotonic() - began, processor, memory)
+def counts(connection: psycopg.Connection, options: argparse.Namespace) -> list[float]:
+    """The database's commits, bytes of journal, bytes on the disk, and statements."""
+    row = connection.execute(COUNTS).fetchone()
+    calls = connection.execute(STATEMENTS).fetchone() if options.statements else (0,)
+    assert row
+    assert calls
+    return [float(number) for number in (*row, *calls)]
 
 
 def processes_of(database: Postgres) -> list[Path]:

@@ -25,8 +25,27 @@ def test_lists_are_measured(tmp_path: Path):
     for step in (
         "csv module alone",
         "petition: read, validate, queue",
-        "the letter checked",
-        "example letter",
+        "send of a bulk letter",
+        "check of the example letter",
     ):
         assert step in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.component("smtp-source", "smtp-sink", "cc")
+def test_letters_are_measured_beside_another_checkout():
+    less = ("--letters", "20", "--rounds", "1", "--peers", "petition", "--ways", "light")
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *less, "--against", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "petition, before" in done.stdout
+    assert "log's thread" in done.stdout
+
+
+@pytest.mark.slow
+def test_workers_are_measured_beside_one_process(postgres):
+    less = ("--letters", "20", "--rounds", "1", "--workers", "2")
+    command = [sys.executable, str(ROOT / "benchmarks" / "workers.py"), *less]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "one process, SQLite" in done.stdout
+    assert "2 workers" in done.stdout
