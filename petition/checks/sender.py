@@ -12,7 +12,7 @@ from petition.checks.dns import MOST_LOOKUPS, DnsTrouble, Resolver, Spf
 from petition.credentials import Secret
 from petition.errors import Level, Problem, ServerTrouble
 from petition.smtp.session import Session
-from petition.smtp.transaction import Offers
+from petition.smtp.syntax import Offers
 
 _STRING = 255  # bytes in one string of a TXT record (RFC 1035 3.3)
 

@@ -37,10 +37,11 @@ from petition.sending.circuit_breaker import (
 from petition.sending.prefetch import Prefetch, Route
 from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP
 from petition.sending.retry import RetrySchedule
+from petition.smtp.conversation import Transaction
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Outcome as Said
 from petition.smtp.replies import Stage
-from petition.smtp.session import Session, Transaction
+from petition.smtp.session import Session
 
 _STATE_OF = {
     Said.SENT: State.SENT,
@@ -359,8 +360,8 @@ class Mailer:
                 if done.fault:
                     raise done.fault
         finally:
-            if connection.session.was_dismissed:
-                self._dismissals.note(connection.session.letters)
+            if connection.session.conversation.was_dismissed:
+                self._dismissals.note(connection.session.conversation.letters)
             if connection.ahead:
                 self._prefetch.give_back(connection.ahead.copy)
             await self._settle(connection)
@@ -368,8 +369,9 @@ class Mailer:
 
     async def _next(self, connection: Connection) -> MergedCopy | None:
         """The next letter, when its turn has come; None: close this connection."""
-        session = connection.session
-        if self._is_halted or not (session.is_open and self._dismissals.allow(session.letters)):
+        conversation = connection.session.conversation
+        is_over = self._is_halted or not conversation.is_open
+        if is_over or not self._dismissals.allow(conversation.letters):
             return None
         if ahead := connection.ahead:
             if self._route.pace.is_paused(ahead.copy.domain):  # since it was merged
@@ -415,7 +417,7 @@ class Mailer:
         """Merge the letter after the present one, unless it might have to wait."""
         if self._is_halted or not connection.session.offers.pipelining:
             return
-        if not self._dismissals.allow(connection.session.letters + 1):
+        if not self._dismissals.allow(connection.session.conversation.letters + 1):
             return
         while (
             connection.ahead is None

@@ -1,17 +1,16 @@
 """An SMTP session: connect, STARTTLS, log in, send letters.
 
 aiosmtplib opens the connection, does EHLO, STARTTLS and the login; the letters go over our own
-`Wire` on the same transport, which is handed back for QUIT.
+`Conversation` on the same transport, which is handed back for QUIT.
 """
 
 import asyncio
 import gc
 import ssl
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import aiosmtplib
 
@@ -20,18 +19,10 @@ from petition.credentials import Secret
 from petition.errors import ServerTrouble
 from petition.merge.message import Email
 from petition.smtp import login
+from petition.smtp.conversation import Conversation, Transaction
 from petition.smtp.login import Say, log_in
-from petition.smtp.replies import Loss, Reply, Stage, Verdict
-from petition.smtp.transaction import (
-    Announcement,
-    Following,
-    MailTransaction,
-    Offers,
-    Permit,
-    ReplyParser,
-    Wire,
-    WireError,
-)
+from petition.smtp.replies import Loss, Reply, Stage
+from petition.smtp.syntax import NotAReplyError, Offers, ReplyParser
 
 DOT_SECONDS = 600.0  # RFC 5321 4.5.3.2.6
 QUIT_SECONDS = 5.0
@@ -44,41 +35,33 @@ NAMELESS = "[127.0.0.1]"
 T = TypeVar("T")
 
 
-class Transaction(NamedTuple):
-    """What became of one letter, for the log."""
-
-    verdict: Verdict  # on To
-    server: str  # "host:port"
-    tls: str  # the version of TLS, "" without
-    milliseconds: int  # from the first command to the verdict, including the permit
-    also_refused: tuple[tuple[str, Reply], ...] = ()  # the copies (cc, bcc) that were refused
-    fault: Exception | None = None  # what the permit raised; the letter was not sent
-    # What came of commands that went with the last dot, if the server does not accept them there.
-    refused_ahead: str = ""
+Permit = Callable[[], Awaitable[bool]]
+Following = Callable[[], Email | None]
 
 
 class Session:
-    """One open connection; one letter at a time. Made by `open`.
+    """One open connection. Made by `open`.
 
-    `tls` is the version of TLS, such as "TLSv1.3", or ""; `offers` the server's extensions;
-    `letters` counts the final dots that it has answered, with whatever reply; `was_dismissed`
-    says that it sent 421 between two letters.
+    Letters go over its `conversation`, or one at a time by `transact`. `tls` is the version of TLS,
+    such as "TLSv1.3", or ""; `offers` the server's extensions.
     """
 
     def __init__(self, server: Server, smtp: aiosmtplib.SMTP, dot_seconds: float) -> None:
         transport = cast("asyncio.Transport", smtp.transport)
         tls_object = transport.get_extra_info("ssl_object")
         self._server = server
-        self._name = server.name
         self._smtp = smtp
-        self._dot_seconds = dot_seconds
+        self._transport = transport
         self.tls = tls_object.version() or "" if tls_object else ""
         self.offers = _offers(smtp)
-        self._transport = transport
-        self._wire = Wire(transport)
-        self._announced: Announcement | None = None
-        self.letters = 0
-        self.was_dismissed = False
+        self.conversation = Conversation(
+            transport,
+            self.offers,
+            server=server.name,
+            tls=self.tls,
+            seconds=server.timeout,
+            dot_seconds=dot_seconds,
+        )
 
     @classmethod
     async def open(
@@ -121,12 +104,7 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether a letter can be tried: the server has neither hung up nor said that it will."""
-        return self._wire.loss is None and (self._is_asked or not self._wire.has_spoken)
-
-    @property
-    def _is_asked(self) -> bool:
-        """Whether the commands of the next letter are already on their way."""
-        return self._announced is not None
+        return self.conversation.is_open
 
     async def transact(
         self, email: Email, permit: Permit, following: Following | None = None
@@ -137,52 +115,32 @@ class Session:
         False or an exception it does not go. `following` gives, at the last moment, the letter
         whose commands may go with this one's dot: it must be sent next, or the session closed.
         """
-        begun = time.monotonic()
-        announced, self._announced = self._announced, None
-        if announced and announced.email is not email:
-            self._abandon()
-            raise ValueError("another letter was announced to the server")
-        transaction = MailTransaction(
-            self._wire,
-            self.offers,
-            email,
-            seconds=self._server.timeout,
-            dot_seconds=self._dot_seconds,
-            announced=announced,
-        )
+        supplier = _Awaiting(following)
         try:
-            verdict = await transaction.run(permit, following)
+            self.conversation.begin(email, supplier)
+            if await supplier.is_asked:
+                try:
+                    may_go = await permit()
+                except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)
+                    self.conversation.may_go(False, fault)
+                else:
+                    self.conversation.may_go(may_go)
+            done = await supplier.done
         except BaseException:  # cancelled: nothing more may be written
             self._abandon()
             raise
-        milliseconds = round((time.monotonic() - begun) * 1000)
-        if verdict.stage is Stage.DOT:
-            self.letters += 1
-        last = verdict.reply if verdict.stage is Stage.MAIL else self._wire.unread
-        self.was_dismissed |= last is not None and last.code == 421
-        if self._wire.loss:
-            self._abandon()
-            await self._wire.wait_gone(CLOSE_SECONDS)
-        else:
-            self._announced = transaction.next
-        return Transaction(
-            verdict=verdict,
-            server=self._name,
-            tls=self.tls,
-            milliseconds=milliseconds,
-            also_refused=tuple(transaction.also_refused),
-            fault=transaction.fault,
-            refused_ahead=transaction.refused_ahead,
-        )
+        if not self.is_open:
+            await self.close()
+        return done
 
     async def close(self) -> None:
         """Send QUIT if that is still possible, and close the connection. Never raises."""
         try:
-            if self.is_open and not self._is_asked:
+            if self.conversation.is_idle:
                 await self._say_quit()
         finally:
             self._abandon()
-        await self._wire.wait_gone(CLOSE_SECONDS)
+        await self.conversation.wait_gone(CLOSE_SECONDS)
 
     async def _say_quit(self) -> None:
         if self._smtp.protocol is None:
@@ -192,13 +150,37 @@ class Session:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await self._smtp.quit(timeout=min(self._server.timeout, QUIT_SECONDS))
         finally:
-            self._transport.set_protocol(self._wire)
+            self._transport.set_protocol(self.conversation)
         self._smtp.close()
-        await self._wire.wait_gone(CLOSE_SECONDS)
+        await self.conversation.wait_gone(CLOSE_SECONDS)
 
     def _abandon(self) -> None:
-        self._wire.abort()
+        self.conversation.abort()
         self._smtp.close()
+
+
+class _Awaiting:
+    """The supplier of one letter, for a caller that waits for what becomes of it."""
+
+    def __init__(self, following: Following | None) -> None:
+        loop = asyncio.get_running_loop()
+        self.is_asked: asyncio.Future[bool] = loop.create_future()  # False: it ended before
+        self.done: asyncio.Future[Transaction] = loop.create_future()
+        self._following = following
+
+    def permit(self) -> None:
+        """Let the caller decide."""
+        self.is_asked.set_result(True)
+
+    def following(self) -> Email | None:
+        """Ask the caller."""
+        return self._following() if self._following else None
+
+    def ended(self, done: Transaction) -> None:
+        """Tell the caller; the conversation rests."""
+        if not self.is_asked.done():
+            self.is_asked.set_result(False)
+        self.done.set_result(done)
 
 
 async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
@@ -239,7 +221,7 @@ class StartTlsGuard(asyncio.Protocol):
         parser = ReplyParser()
         try:
             replies = list(parser.feed(self._said))
-        except WireError:
+        except NotAReplyError:
             return False
         return len(replies) == 1 and not parser.is_midway
 
@@ -277,10 +259,10 @@ def _saying(smtp: aiosmtplib.SMTP, server: Server) -> Say:
 async def _drop(smtp: aiosmtplib.SMTP) -> None:
     transport = cast("asyncio.Transport | None", smtp.transport)
     if transport is not None:
-        wire = Wire(transport)
-        wire.abort()
+        conversation = Conversation(transport)
+        conversation.abort()
         smtp.close()
-        await wire.wait_gone(CLOSE_SECONDS)
+        await conversation.wait_gone(CLOSE_SECONDS)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from petition.outbox.known_logs import FILE
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.sqlite import SqliteDatabase
-from petition.smtp.transaction import Wire
+from petition.smtp.conversation import Conversation
 
 Function = Callable[..., Any]
 
@@ -74,7 +74,7 @@ def runs(query: str) -> Function:
 
 
 def writes(piece: bytes) -> Function:
-    return lambda _wire, data: piece in bytes(data)
+    return lambda _conversation, data: piece in bytes(data)
 
 
 POINTS: dict[str, Function] = {
@@ -85,15 +85,15 @@ POINTS: dict[str, Function] = {
     "when all is queued": lambda point: after(Listing, "carry_out", point),
     "in the middle of a claim": lambda point: before(SqliteDatabase, "all", point, runs("claim")),
     "behind a claim": lambda point: after_awaiting(Run, "claim", point),
-    "before DATA": lambda point: before(Wire, "write", point, writes(b"DATA\r\n")),
-    "behind DATA": lambda point: after(Wire, "write", point, writes(b"DATA\r\n")),
+    "before DATA": lambda point: before(Conversation, "_write", point, writes(b"DATA\r\n")),
+    "behind DATA": lambda point: after(Conversation, "_write", point, writes(b"DATA\r\n")),
     "before the mark": lambda point: before(Run, "intend", point),
     "in the middle of the mark": lambda point: after(
         SqliteDatabase, "run_rows", point, runs("intend")
     ),
     "behind the mark": lambda point: after_awaiting(Run, "intend", point),
-    "before the dot": lambda point: before(Wire, "write", point, writes(b"\r\n.\r\n")),
-    "behind the dot": lambda point: after(Wire, "write", point, writes(b"\r\n.\r\n")),
+    "before the dot": lambda point: before(Conversation, "_write", point, writes(b"\r\n.\r\n")),
+    "behind the dot": lambda point: after(Conversation, "_write", point, writes(b"\r\n.\r\n")),
     "before the record": lambda point: before(Run, "record", point),
     "in the middle of the record": lambda point: after(
         SqliteDatabase, "run_rows", point, runs("record")

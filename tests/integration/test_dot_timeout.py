@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from petition.smtp.conversation import LATE_SECONDS, LOOK_SECONDS
 from petition.smtp.replies import Outcome
 from petition.smtp.session import Session
-from petition.smtp.transaction import LATE_SECONDS, LOOK_SECONDS
 from tests import PATIENCE
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.visitor import Permit, address, letter

@@ -219,9 +219,9 @@ def test_a_failed_reset_costs_the_connection_and_not_the_verdict(reset):
 @pytest.mark.parametrize(
     ("farewell", "code"),
     [
-        (Act(extra=b"421 4.4.2 Idle for too long\r\n", then=Then.HANG_UP), 421),
-        (Act(extra=b"250 unasked\r\n"), None),
-        (Act(then=Then.HANG_UP), None),
+        (closing("421 4.4.2 Idle for too long"), 421),
+        (answer("250 unasked"), None),
+        (HANG_UP, None),
     ],
 )
 def test_a_server_that_leaves_between_letters_has_refused_none(farewell, code):
@@ -232,8 +232,7 @@ def test_a_server_that_leaves_between_letters_has_refused_none(farewell, code):
             assert refused.verdict.outcome is FAILED
             assert session.is_open
             # What RSET is answered with here stands for what a server says while nothing is asked.
-            session._wire.write(b"RSET\r\n")
-            await session._wire.read(5)
+            session._transport.write(b"RSET\r\n")
             await until(lambda: not session.is_open)
             return await session.transact(letter(), Permit()), server
 
