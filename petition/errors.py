@@ -10,6 +10,7 @@ PetitionError                 our own error: what happened, how to fix it
 │   ├── LogBusy               another process owns the log: nothing was done (2)
 │   └── LogChanged            the log is no longer what was shown: nothing was done (2)
 ├── LogUnusable               the log cannot be read or written (1)
+│   ├── LogAway               its server does not answer, or refuses the login (1)
 │   ├── LogForked             letters went out from another copy of it since (1)
 │   └── LogDamaged            it holds what petition never wrote (1)
 └── ServerTrouble             the server cannot be reached or refuses the login (4)
@@ -196,6 +197,10 @@ class LogChanged(UsageError):
 
 class LogUnusable(PetitionError):
     """The log cannot be opened, read or written."""
+
+
+class LogAway(LogUnusable):
+    """The log's server does not answer, or refuses the login."""
 
 
 class LogForked(LogUnusable):

@@ -432,6 +432,7 @@ def _stats_json(before: Stats, now: Stats, letter: str | None) -> dict[str, obje
         ],
         "jobs": {"waiting": now.waiting, "doing": now.doing},
         "lag": round(now.lag, 1),
+        "commits": now.commits,
         "deferred": _by_provider(now.deferred),
     }
 

@@ -20,7 +20,15 @@ from petition.cli import output
 from petition.cli.run_delivery import told
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
-from petition.errors import ExitStatus, LogDamaged, LogUnusable, PetitionError, UsageError, sentence
+from petition.errors import (
+    ExitStatus,
+    LogAway,
+    LogDamaged,
+    LogUnusable,
+    PetitionError,
+    UsageError,
+    sentence,
+)
 from petition.outbox.committer import on_thread
 from petition.outbox.database import where
 from petition.outbox.known_logs import doubt_of
@@ -77,7 +85,8 @@ class _Process:
             try:
                 await self._work()
             except LogUnusable as fault:
-                if self.worker is None:  # it was never there
+                # One that was never there is waited for if it may come, as when a machine starts.
+                if self.worker is None and (self.once or not isinstance(fault, LogAway)):
                     raise
                 self._say("lost", f"{fault} Trying again.", reason=str(fault))
                 await first_of(self.pause, self.stopped)
@@ -113,6 +122,12 @@ class _Process:
     async def _work(self) -> None:
         """As one owner, as long as its connection lasts."""
         queue = engine()
+        if self.worker is None and not await on_thread(is_there, self.url):
+            raise UsageError(
+                f"there is no log in {where(self.url)}",
+                "Queue a letter first: petition send LETTER --workers; or correct"
+                " PETITION_DATABASE",
+            )
         async with AsyncExitStack() as closing:
             log = await on_thread(Log, self.url)
             closing.callback(log.close)
@@ -300,11 +315,6 @@ def worker(
         raise UsageError(
             "a worker needs a server of its own: PETITION_SMTP_HOST is not set",
             "Set PETITION_SMTP_HOST, _USERNAME and _PASSWORD; a worker has no sandbox",
-        )
-    if not is_there(url):
-        raise UsageError(
-            f"there is no log in {where(url)}",
-            "Queue a letter first: petition send LETTER --workers; or correct PETITION_DATABASE",
         )
     own = Equipment(server, secret_of(server), key_of_worker(dkim_key), waits=not once)
     process = _Process(url, own, once=once, this_log=this_log, as_json=as_json)

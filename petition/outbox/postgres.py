@@ -23,7 +23,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 
 from petition.database_url import with_tls
-from petition.errors import LogBusy, LogUnusable
+from petition.errors import LogAway, LogBusy, LogUnusable
 from petition.outbox import database
 from petition.outbox.database import Database, Row, Values
 from petition.outbox.upgrades import bring_up_to_date, newest
@@ -367,7 +367,7 @@ def _connect(url: str, name: str) -> psycopg.Connection[Any]:
         )
     except psycopg.OperationalError as fault:
         hint = "Check that the server is running, and that address, name and password are right"
-        raise LogUnusable(f"{name}: {said(fault)}", hint) from fault
+        raise LogAway(f"{name}: {said(fault)}", hint) from fault
     except psycopg.Error:
         # libpq's message would quote the address, with the password.
         raise LogUnusable(

@@ -236,6 +236,7 @@ class Stats:
     waiting: int = 0  # jobs that no worker has taken yet
     doing: int = 0  # jobs that workers are doing
     lag: float = 0.0  # seconds that a letter ready to send had waited for its first worker
+    commits: int | None = None  # of the database so far, those of others too; None: in a file
 
 
 def look(log: Log, letter: str | None) -> Stats:
@@ -257,4 +258,11 @@ def look(log: Log, letter: str | None) -> Stats:
         jobs = log.database.one("jobs_now")
     assert jobs is not None  # noqa: S101 (counts have one row)
     lag = max(0.0, float(jobs["lag"]))
-    return replace(stats, workers=workers, waiting=jobs["waiting"], doing=jobs["doing"], lag=lag)
+    return replace(
+        stats,
+        workers=workers,
+        waiting=jobs["waiting"],
+        doing=jobs["doing"],
+        lag=lag,
+        commits=jobs["commits"],
+    )

@@ -257,8 +257,8 @@ WHERE EXISTS (
 ORDER BY began_at, owner
 
 -- :name jobs_now
--- How many jobs wait, how many are being done, and for how many seconds the first letter that could be
--- sent has waited for a worker.
+-- How many jobs wait, how many are being done, for how many seconds the first letter that could be
+-- sent has waited for a worker, and how many transactions of the database were committed so far.
 SELECT COUNT(*) FILTER (WHERE status = 'todo') AS waiting,
        COUNT(*) FILTER (WHERE status = 'doing') AS doing,
        COALESCE(EXTRACT(EPOCH FROM now() - MIN(COALESCE(scheduled_at, (
@@ -266,7 +266,8 @@ SELECT COUNT(*) FILTER (WHERE status = 'todo') AS waiting,
        ))) FILTER (WHERE status = 'todo' AND COALESCE(scheduled_at, now()) <= now()
                    AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS other
                                    WHERE other.status = 'doing'
-                                     AND other.queueing_lock = jobs.queueing_lock))), 0) AS lag
+                                     AND other.queueing_lock = jobs.queueing_lock))), 0) AS lag,
+       (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits
 FROM procrastinate_jobs AS jobs WHERE status IN ('todo', 'doing')
 
 -- :name has_job_due

@@ -207,6 +207,7 @@ def test_whoever_watches_sees_states_workers_jobs_and_deferrals(tmp_path: Path, 
     assert any(look["per_second"]["sent"] > 0 for look in looks(seen))
     assert any(look["jobs"]["doing"] for look in looks(seen))
     assert last["lag"] >= 0
+    assert last["commits"] > 0
 
 
 def looks(seen: Path) -> list[dict[str, Any]]:

@@ -109,7 +109,6 @@ def test_an_end_of_postgresql_is_survived(tmp_path: Path, is_killed: bool):
         campaign = campaign_on(database.new_log(), tmp_path, server.port, 300)
         campaign.petition(*SEND, status=0)
         with workers(campaign, 2) as both:
-            # One that has not begun yet would end, and not wait for the database.
             wait_until(lambda: all(one.said_of("started") for one in both))
             wait_for(server, 60)
             database.stop(is_killed=is_killed)
@@ -120,6 +119,20 @@ def test_an_end_of_postgresql_is_survived(tmp_path: Path, is_killed: bool):
                 one.stop()
     nobody_twice_nobody_lost(server, states, 300)
     assert any(one.said_of("lost") for one in both)
+
+
+def test_a_worker_waits_for_a_database_that_has_not_started_yet(tmp_path: Path):
+    with running_postgres() as database, counting_server() as server:
+        campaign = campaign_on(database.new_log(), tmp_path, server.port, 3)
+        campaign.petition(*SEND, status=0)
+        database.stop()
+        assert "Check that the server is running" in campaign.petition("worker", "--once").err
+        with workers(campaign, 1) as (one,):
+            wait_until(lambda: one.said_of("lost") > 0)
+            database.start()
+            states = wait_until_done(campaign)
+            one.stop()
+    nobody_twice_nobody_lost(server, states, 3)
 
 
 def test_what_a_worker_heard_while_postgresql_was_away_is_kept(tmp_path: Path):
