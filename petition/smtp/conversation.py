@@ -14,8 +14,8 @@ more.
 aiosmtplib waits for one reply at a time and cannot tell a connection that was lost before the final
 dot from one lost after it. So a `Conversation` takes over the transport after the login.
 
-Nothing here waits. Bytes, a loss, a timer and the supplier's answer move a conversation on as far as
-it goes:
+Nothing here waits. Bytes, a loss, a timer and the supplier's answer move a conversation on as far
+as it goes:
 
     REST --> COMMANDS --> PERMIT --> BODY --> DOT --> REST, or the next letter's COMMANDS
                  |   <-- sent again, if they were refused because they came with a dot
